@@ -1,0 +1,12 @@
+//! Toolbay: a WebAssembly plugin host for the Model Context Protocol.
+//!
+//! The way of a call: [`http`] → [`mcp`] → [`catalog`] → [`provider`] → [`wasm`], and straight back. Imports point downwards only.
+
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod mcp;
+pub mod provider;
+pub mod telemetry;
+pub mod wasm;

@@ -1,0 +1,374 @@
+//! The one seam: what anything that offers tools looks like to everything above it.
+//!
+//! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, later `bridge` and `remote`) know nothing of
+//! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
+
+use std::{
+    borrow::Borrow,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Longest name that a tool may have: MCP 2025-11-25, "Tool Names".
+pub const MAX_TOOL_NAME: usize = 128;
+
+/// The name of a provider: `weather` for `weather.wasm`. Lower-case letters, digits, `-`, `_`, `.`; never empty, never with `__` in it, which separates
+/// provider from tool in a qualified name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderId(Arc<str>);
+
+/// The name of a tool: 1 to [`MAX_TOOL_NAME`] of `A-Z a-z 0-9 _ - .`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ToolName(Arc<str>);
+
+/// A name that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} name {name:?} is not allowed: {rule}")]
+pub struct NameError {
+    kind: &'static str,
+    name: String,
+    rule: &'static str,
+}
+
+macro_rules! name_type {
+    ($type:ident, $kind:literal, $max:expr, $allowed:expr, $rule:literal) => {
+        impl $type {
+            /// Checks the name and takes it.
+            ///
+            /// # Errors
+            ///
+            /// [`NameError`], with the rule that was broken.
+            pub fn new(name: impl Into<Arc<str>>) -> Result<Self, NameError> {
+                let name = name.into();
+                let allowed: fn(&str) -> bool = $allowed;
+                if name.is_empty() || name.len() > $max || !allowed(&name) {
+                    return Err(NameError { kind: $kind, name: name.chars().take(200).collect(), rule: $rule });
+                }
+                Ok(Self(name))
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+name_type!(
+    ProviderId,
+    "plugin",
+    64,
+    |name| {
+        !name.contains("__")
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.'))
+    },
+    "1 to 64 of a-z, 0-9, '-', '_' and '.', starting with a letter or a digit, without '__'"
+);
+name_type!(
+    ToolName,
+    "tool",
+    MAX_TOOL_NAME,
+    |name| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/')),
+    "1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'"
+);
+
+/// Text that is known to be one JSON value, so that it can be written into an answer as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonText(String);
+
+impl JsonText {
+    /// Serializes a value.
+    ///
+    /// # Errors
+    ///
+    /// Where the value cannot be JSON (a map with keys that are no strings).
+    pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_string(value).map(Self)
+    }
+
+    /// Takes text that somebody else wrote, after a look whether it is JSON.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not one JSON value.
+    pub fn parse(text: String) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<&serde_json::value::RawValue>(&text)?;
+        Ok(Self(text))
+    }
+
+    /// Takes text that the caller has just made as JSON, without a second look. Only for writers of JSON: text from outside goes through [`Self::parse`].
+    #[must_use]
+    pub fn from_writer(text: String) -> Self {
+        debug_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "not JSON: {text}");
+        Self(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, given away.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// The provider's own name for it.
+    pub name: ToolName,
+    /// A name for people.
+    pub title: Option<String>,
+    /// What the model reads.
+    pub description: Option<String>,
+    /// JSON Schema 2020-12 of the arguments: an object with `"type": "object"`.
+    pub input_schema: Arc<Map<String, Value>>,
+    /// JSON Schema of the structured content: an object with `"type": "object"`.
+    pub output_schema: Option<Arc<Map<String, Value>>>,
+    /// Hints on what it does to the world, MCP's `annotations` object.
+    pub annotations: Option<Value>,
+    /// Pictures, MCP's `icons` array.
+    pub icons: Option<Value>,
+    /// `_meta`.
+    pub meta: Option<Map<String, Value>>,
+    /// Members that have no field here and are published beside those that have.
+    pub extra: Map<String, Value>,
+    /// Whether a call may send something to the client before its answer (progress, log messages). Where not, a call is answered by plain JSON.
+    pub notifies: bool,
+}
+
+/// A call on its way down. Borrowed from the request: nothing is copied for a provider that does not need it.
+pub struct Call<'a> {
+    /// The provider's own name of the tool.
+    pub tool: &'a str,
+    /// JSON text of the arguments: an object.
+    pub arguments: &'a str,
+    /// Who calls, and how to reach them.
+    pub context: CallContext,
+}
+
+/// What is known of a call beside its arguments.
+#[derive(Clone, Default)]
+pub struct CallContext {
+    /// The log's id of this call.
+    pub call_id: u64,
+    /// The name under which the caller was let in.
+    pub principal: Option<Arc<str>>,
+    /// W3C `traceparent`.
+    pub trace_parent: Option<Arc<str>>,
+    /// `_meta` of the request: JSON text of an object.
+    pub meta: Option<Arc<str>>,
+    /// The way to tell the caller something before the answer. None: the caller takes nothing.
+    pub notifier: Option<Arc<dyn Notifier>>,
+}
+
+/// Tells the caller of one call something before its answer. Called by the provider while the call runs; must not block.
+pub trait Notifier: Send + Sync {
+    /// Whether progress was asked for.
+    fn wants_progress(&self) -> bool;
+    /// How far the call has come.
+    fn progress(&self, progress: f64, total: Option<f64>, text: Option<String>);
+    /// The least level of log messages that was asked for. None: no messages.
+    fn log_level(&self) -> Option<LogLevel>;
+    /// One log message; the provider has compared the level.
+    fn log(&self, level: LogLevel, logger: Option<String>, data: JsonText);
+}
+
+/// The eight levels of syslog, least serious first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "RFC 5424 says what they mean")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
+
+/// What a call answered, well or badly.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallOutput {
+    /// Blocks for people and models.
+    pub content: Vec<Content>,
+    /// JSON that fits the tool's output schema.
+    pub structured: Option<JsonText>,
+    /// The tool ran and failed, or was not let run with these arguments.
+    pub is_error: bool,
+    /// `_meta` of the result: an object.
+    pub meta: Option<JsonText>,
+}
+
+impl CallOutput {
+    /// An answer that says in one block of text what went wrong.
+    #[must_use]
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { content: vec![Content::text(message)], is_error: true, ..Self::default() }
+    }
+}
+
+/// One block of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Text with no hints on it, the usual case.
+    Text(String),
+    /// Any content block, as MCP's JSON object.
+    Block(JsonText),
+}
+
+impl Content {
+    /// A block of plain text.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// Why a call has no answer.
+///
+/// What the *tool* did wrong, and arguments that do not fit, are no errors here but a [`CallOutput`] with `is_error` set, which a model can read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// The provider has no tool of that name (any more).
+    #[error("there is no tool {0:?}")]
+    UnknownTool(String),
+    /// As many calls run and wait as may. Try again after a while.
+    #[error("{what}; try again in {} s", retry_after.as_secs().max(1))]
+    Busy {
+        /// What is full, and which setting makes it larger.
+        what: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The provider answered by an error of JSON-RPC.
+    #[error("{message}")]
+    Protocol {
+        /// JSON-RPC code.
+        code: i32,
+        /// One sentence.
+        message: String,
+        /// More about it.
+        data: Option<Value>,
+    },
+    /// A fault of the host or the provider that no caller can mend.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Something that offers tools: one plugin, one bridged server, one remote server.
+///
+/// A provider never changes what it offers: a new version of a plugin is a new provider under the same id, and calls in flight end on the one they
+/// began with.
+pub trait Provider: Send + Sync {
+    /// Its name. Unique in the catalog: a second provider with the same id takes the place of the first.
+    fn id(&self) -> &ProviderId;
+
+    /// What it offers, in its own order.
+    fn tools(&self) -> &[Arc<Tool>];
+
+    /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
+}
+
+/// A change in what is on offer, sent upwards by whoever watches a source of providers.
+pub enum ProviderChange {
+    /// New, or in place of the one with the same id.
+    Put(Arc<dyn Provider>),
+    /// Gone.
+    Remove(ProviderId),
+}
+
+/// What an operator sees of a provider, served or not.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProviderStatus {
+    /// Its name, or the file's name where that cannot be one.
+    pub name: String,
+    /// `wasm`; later `bridge`, `remote`.
+    pub kind: &'static str,
+    /// Whether it serves, and what.
+    pub state: ProviderState,
+    /// Where it comes from.
+    pub source: String,
+    /// What serves: the first 16 hex digits of the BLAKE3 of the file's content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The provider's own names of its tools.
+    pub tools: Vec<String>,
+    /// What is wrong with the newest version, and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What is not wrong but worth knowing: a function that cannot be a tool, for example.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What the plugin wants to reach: the interfaces that it imports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<String>,
+    /// Calls that run now.
+    pub in_flight: usize,
+    /// Calls that wait for their turn.
+    pub queued: usize,
+    /// Since when it is in this state, in seconds since 1970.
+    #[serde(serialize_with = "unix_seconds")]
+    pub since: SystemTime,
+}
+
+/// Where a provider stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProviderState {
+    /// It is being compiled or started for the first time.
+    Loading,
+    /// It serves its newest version.
+    Serving,
+    /// It serves an older version, since the newest is broken or still being compiled.
+    ServingPrevious,
+    /// It serves nothing: `error` says why.
+    Broken,
+}
+
+/// Somebody who can say how its providers stand.
+pub trait StatusSource: Send + Sync {
+    /// All of them, by name.
+    fn statuses(&self) -> Vec<ProviderStatus>;
+    /// Whether the first look at everything is done, so that calls find what they should.
+    fn ready(&self) -> bool;
+}
+
+fn unix_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()))
+}
