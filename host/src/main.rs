@@ -1,1 +1,5 @@
-fn main(){}
+//! The program: parse the command line, run.
+
+fn main() -> std::process::ExitCode {
+    toolbay::cli::main()
+}

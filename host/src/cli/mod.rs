@@ -1,1 +1,3 @@
-//! (being written)
+//! x
+/// x
+pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }

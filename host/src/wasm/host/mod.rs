@@ -1,1 +1,36 @@
-//! (being written)
+//! What the host offers to plugins: one file for each interface.
+
+pub(crate) mod context;
+pub(crate) mod log;
+pub mod outgoing;
+pub(crate) mod output;
+pub(crate) mod progress;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::instance::State;
+
+/// The Rust side of `wit/`.
+pub(crate) mod bindings {
+    #![expect(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "generated")]
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "plugin",
+        imports: { default: trappable },
+        exports: { default: async },
+    });
+}
+
+/// Puts every interface that a plugin may import into a linker.
+///
+/// # Errors
+///
+/// Where two define the same name: a fault in this program.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}

@@ -1,0 +1,120 @@
+//! What the child process does: limit itself, compile one component, write the code.
+
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use wasmtime::OptLevel;
+
+use crate::{
+    config::HostConfig,
+    wasm::engine::{EngineKind, compile_engine},
+};
+
+/// The child's exit status for a file that cannot be compiled; why is on its stderr.
+pub const EXIT_REFUSED: i32 = 3;
+
+/// How hard the compiler tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Level {
+    /// For speed.
+    Speed,
+    /// Not at all: some inputs take minutes with optimisation and a second without.
+    None,
+}
+
+impl Level {
+    /// As it stands on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Speed => "speed",
+            Self::None => "none",
+        }
+    }
+
+    fn opt(self) -> OptLevel {
+        match self {
+            Self::Speed => OptLevel::Speed,
+            Self::None => OptLevel::None,
+        }
+    }
+}
+
+/// What the child is asked to do.
+#[derive(Debug)]
+pub struct Task<'a> {
+    /// The component.
+    pub input: &'a Path,
+    /// Where the code goes.
+    pub output: &'a Path,
+    /// How hard to try.
+    pub level: Level,
+    /// CPU time, all threads together.
+    pub cpu_seconds: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+}
+
+/// Why a component was refused, in the compiler's words.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal(pub String);
+
+/// The whole life of the child, after its command line was read. Answers the exit status.
+#[must_use]
+pub fn run(task: &Task<'_>) -> i32 {
+    let fail = |what: &str, error: &dyn std::fmt::Display| {
+        eprintln!("{what}: {error}");
+        1
+    };
+    // Nobody waits for this process once the host is gone.
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return fail("cannot tie this process to its parent", &error);
+    }
+    // Data, not address space: engines reserve terabytes that they never touch.
+    let limits = [(Resource::Cpu, task.cpu_seconds, task.cpu_seconds + 2), (Resource::Data, task.memory, task.memory), (Resource::Core, 0, 0)];
+    for (resource, current, maximum) in limits {
+        if let Err(error) = setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) }) {
+            return fail(&format!("cannot limit {resource:?} to {current}"), &error);
+        }
+    }
+    // The calls come first. Where the priority cannot be lowered, compiling at the same one is no failure.
+    let _ = nice(10);
+    let bytes = match std::fs::read(task.input) {
+        Ok(bytes) => bytes,
+        Err(error) => return fail("cannot read the component", &error),
+    };
+    match compile(&HostConfig::default(), &bytes, task.level) {
+        Ok((kind, code)) => match std::fs::write(task.output, code) {
+            Ok(()) => {
+                println!("{}", kind.name());
+                0
+            }
+            Err(error) => fail("cannot write the code", &error),
+        },
+        Err(Refusal(message)) => {
+            eprintln!("{message}");
+            EXIT_REFUSED
+        }
+    }
+}
+
+/// Compiles for the first engine that takes the component.
+///
+/// # Errors
+///
+/// The first engine's words, unless only the second one knows what the component uses.
+pub fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
+    let attempt = |kind| compile_engine(host, kind, level.opt()).and_then(|engine| engine.precompile_component(bytes));
+    let first = match attempt(EngineKind::Plain) {
+        Ok(code) => return Ok((EngineKind::Plain, code)),
+        Err(error) => format!("{error:#}"),
+    };
+    // A broken file is broken for both: only a missing feature is worth a second try.
+    if !first.contains("feature") {
+        return Err(Refusal(format!("it is no valid component: {first}")));
+    }
+    match attempt(EngineKind::Async) {
+        Ok(code) => Ok((EngineKind::Async, code)),
+        Err(error) => Err(Refusal(format!("it is no component that this host can run: {error:#}"))),
+    }
+}

@@ -1,0 +1,267 @@
+//! The engines: how Wasmtime is set up, and the clock that interrupts guests.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use crate::config::HostConfig;
+
+/// How often a running guest is interrupted so that it yields to others. A guest that spins takes a worker for this long at a time.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+
+/// Bytes of a slot's memory that are zeroed by hand where the kernel tells which pages were written: beyond this, pages go back to the kernel.
+/// Measured: a call that writes 16 pages costs 4.8 µs with it and 38 µs without.
+const KEEP_RESIDENT: usize = 2 << 20;
+
+/// The same for tables.
+const TABLE_KEEP_RESIDENT: usize = 1 << 20;
+
+/// Without the kernel's help every kept byte is zeroed for every call, used or not: a small size is the better bargain.
+const KEEP_RESIDENT_NO_SCAN: usize = 64 << 10;
+
+/// A guest's native stack. Recursion ends here with a trap.
+const WASM_STACK: usize = 512 << 10;
+
+/// The stack that a call runs on: the guest's and, above it, that of the host functions which it calls.
+const ASYNC_STACK: usize = 2 << 20;
+
+/// Core instances, memories and tables of one component. A component made by one compiler has one memory and two to six core instances; composed
+/// ones have a few of each.
+const CORE_INSTANCES: u32 = 64;
+const MEMORIES: u32 = 8;
+const TABLES: u32 = 32;
+
+/// Elements that a slot for a table can hold. A plugin's own limit is counted over all its tables and may be lower.
+const TABLE_ELEMENTS: usize = 1_000_000;
+
+/// Bytes of what the host keeps for one instance beside its memory; a 19 MB interpreter needs 0.4 MB.
+const INSTANCE_SIZE: usize = 8 << 20;
+
+/// What can go wrong with the engines as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The pool cannot be made.
+    #[error("cannot reserve address space for {instances} instances ({source}); lower `instances` in [host], or raise `ulimit -v`")]
+    Pool {
+        /// As configured.
+        instances: u32,
+        /// Wasmtime's words.
+        source: wasmtime::Error,
+    },
+    /// The clock's thread cannot be started.
+    #[error("cannot start the thread that interrupts guests: {0}")]
+    Clock(std::io::Error),
+}
+
+/// Which of the two engines a component runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// Without support for the component model's async features: a call costs 5 µs less. Almost all components run here.
+    Plain,
+    /// With it, for components that need it.
+    Async,
+}
+
+impl EngineKind {
+    /// Both, in the order in which they are tried.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Async];
+
+    /// As it stands in file names and on command lines.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Async => "async",
+        }
+    }
+}
+
+/// The engines of a host, and their clock.
+pub struct Engines {
+    plain: Engine,
+    /// Made when the first component needs it: it reserves as much address space as the other.
+    other: OnceLock<Engine>,
+    host: HostConfig,
+    scan: bool,
+    clock: Clock,
+}
+
+impl Engines {
+    /// Makes the pool and starts the clock.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`], where address space or threads are not to be had.
+    pub fn new(host: &HostConfig) -> Result<Arc<Self>, EngineError> {
+        let (plain, scan) = match Engine::new(&config(host, EngineKind::Plain, OptLevel::Speed, true)) {
+            Ok(engine) => (engine, true),
+            Err(error) => {
+                tracing::debug!(%error, "no pool with a page map scan");
+                let engine = Engine::new(&config(host, EngineKind::Plain, OptLevel::Speed, false))
+                    .map_err(|source| EngineError::Pool { instances: host.instances, source })?;
+                (engine, false)
+            }
+        };
+        if scan {
+            tracing::debug!(instances = host.instances, "pool ready; the kernel tells which pages a call has written");
+        } else {
+            tracing::info!(
+                instances = host.instances,
+                "pool ready; this kernel has no PAGEMAP_SCAN (Linux 6.7 and later), so calls cost some 10 µs more"
+            );
+        }
+        let clock = Clock::start(&plain)?;
+        Ok(Arc::new(Self { plain, other: OnceLock::new(), host: host.clone(), scan, clock }))
+    }
+
+    /// The engine of a kind.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`], where the second engine has to be made and cannot.
+    pub fn get(&self, kind: EngineKind) -> Result<&Engine, EngineError> {
+        match kind {
+            EngineKind::Plain => Ok(&self.plain),
+            EngineKind::Async => {
+                if let Some(engine) = self.other.get() {
+                    return Ok(engine);
+                }
+                let engine = Engine::new(&config(&self.host, kind, OptLevel::Speed, self.scan))
+                    .map_err(|source| EngineError::Pool { instances: self.host.instances, source })?;
+                let engine = self.other.get_or_init(|| engine);
+                self.clock.add(engine);
+                Ok(engine)
+            }
+        }
+    }
+}
+
+/// An engine that only compiles, for the child process: no pool, no clock. What it makes loads into the engine of the same kind.
+///
+/// # Errors
+///
+/// Where Wasmtime refuses the settings.
+pub fn compile_engine(host: &HostConfig, kind: EngineKind, level: OptLevel) -> wasmtime::Result<Engine> {
+    let mut config = config(host, kind, level, false);
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    Engine::new(&config)
+}
+
+/// What has to be equal for compiled code to fit an engine: Wasmtime's own hash over version, processor and settings.
+#[must_use]
+pub fn compatibility(engine: &Engine) -> u64 {
+    struct Blake(blake3::Hasher);
+    impl Hasher for Blake {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            let digest = self.0.finalize();
+            let mut first = [0; 8];
+            first.copy_from_slice(digest.as_bytes().split_at(8).0);
+            u64::from_le_bytes(first)
+        }
+    }
+    // Not the standard hasher: its result may change between Rust releases, and the cache would be lost without a reason.
+    let mut hasher = Blake(blake3::Hasher::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn config(host: &HostConfig, kind: EngineKind, level: OptLevel, scan: bool) -> Config {
+    let instances = host.instances;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_stacks(instances)
+        .total_memories(instances.saturating_mul(2).min(30_000))
+        .total_tables(instances.saturating_mul(4))
+        .total_core_instances(instances.saturating_mul(8))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
+        .max_component_instance_size(INSTANCE_SIZE)
+        .max_core_instance_size(INSTANCE_SIZE)
+        .max_memory_size(host.max_memory)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(if scan { KEEP_RESIDENT } else { KEEP_RESIDENT_NO_SCAN })
+        .table_keep_resident(if scan { TABLE_KEEP_RESIDENT } else { KEEP_RESIDENT_NO_SCAN })
+        .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
+
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .cranelift_opt_level(level)
+        .epoch_interruption(true)
+        .concurrency_support(kind == EngineKind::Async)
+        // No garbage-collected types: nothing that is built today needs them, and two advisories against 48.0.8 do.
+        .gc_support(false)
+        .wasm_memory64(false)
+        .wasm_component_model(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(ASYNC_STACK);
+    config
+}
+
+/// Moves the engines' epoch on, so that guests which do not return yield.
+struct Clock {
+    engines: Arc<std::sync::Mutex<Vec<EngineWeak>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Clock {
+    fn start(engine: &Engine) -> Result<Self, EngineError> {
+        let engines = Arc::new(std::sync::Mutex::new(vec![engine.weak()]));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (shared, stopped) = (engines.clone(), stop.clone());
+        // A thread and no task: guests that spin on every worker would keep a task from being run.
+        std::thread::Builder::new()
+            .name("epoch".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(TICK);
+                    let engines = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    for engine in engines.iter().filter_map(EngineWeak::upgrade) {
+                        engine.increment_epoch();
+                    }
+                }
+            })
+            .map_err(EngineError::Clock)?;
+        Ok(Self { engines, stop })
+    }
+
+    fn add(&self, engine: &Engine) {
+        self.engines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(engine.weak());
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_compile_engine_makes_fits_the_pool_of_the_same_kind() {
+        let host = HostConfig { instances: 10, ..HostConfig::default() };
+        let engines = Engines::new(&host).unwrap();
+        for kind in EngineKind::ALL {
+            let compiler = compile_engine(&host, kind, OptLevel::Speed).unwrap();
+            assert_eq!(compatibility(&compiler), compatibility(engines.get(kind).unwrap()), "{kind:?}");
+        }
+        let plain = compatibility(engines.get(EngineKind::Plain).unwrap());
+        assert_ne!(plain, compatibility(engines.get(EngineKind::Async).unwrap()));
+    }
+}

@@ -1,0 +1,123 @@
+//! One instance's state: what WASI and our own imports work on while a call runs.
+
+use std::{sync::Arc, time::Instant};
+
+use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
+use wasmtime_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::{
+    host::{
+        outgoing::{Outgoing, OutgoingClients},
+        output::{Output, Stream},
+    },
+    limits::{self, Exceeded, Limiter, Overrun},
+    permissions::{HttpPolicy, Refusals},
+};
+use crate::{
+    config::{DirGrant, PluginConfig},
+    provider::{CallContext, ProviderId},
+};
+
+/// What all calls of one version of a plugin share.
+pub(crate) struct Shared {
+    pub(crate) id: ProviderId,
+    pub(crate) config: PluginConfig,
+    pub(crate) policy: Arc<HttpPolicy>,
+    pub(crate) clients: Arc<OutgoingClients>,
+    /// Log lines of all calls together.
+    pub(crate) output: Arc<Output>,
+}
+
+/// What a store carries.
+pub(crate) struct State {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) limiter: Limiter,
+    /// The call in hand.
+    pub(crate) call: CallContext,
+    pub(crate) deadline: Instant,
+    pub(crate) refusals: Refusals,
+    /// The highest progress told so far: it may only rise.
+    pub(crate) progress: f64,
+    table: ResourceTable,
+    /// Made when the guest first asks for something of WASI: most calls never do.
+    wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+}
+
+/// A store for one call, with every limit set.
+pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallContext) -> Store<State> {
+    let plugin = &shared.config.limits;
+    let refusals = Refusals::default();
+    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone());
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(limits::HANDLES);
+    let mut http = WasiHttpCtx::new();
+    http.set_field_size_limit(limits::FIELDS);
+    let state = State {
+        shared: shared.clone(),
+        limiter: Limiter::new(plugin),
+        call,
+        deadline: Instant::now() + plugin.timeout,
+        refusals,
+        progress: f64::NEG_INFINITY,
+        table,
+        wasi: None,
+        http,
+        outgoing,
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(limits::copied(plugin));
+    store.set_max_component_handles(limits::HANDLES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| {
+        let state = context.data();
+        if Instant::now() >= state.deadline {
+            return Err(Overrun(Exceeded::Timeout(state.shared.config.limits.timeout)).into());
+        }
+        // Tokio's own yield and no plain one: it lets the worker look after sockets and timers before the guest goes on.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let ctx = self.wasi.get_or_insert_with(|| wasi(&self.shared, self.call.call_id));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// WASI with nothing in it but what was granted.
+fn wasi(shared: &Arc<Shared>, call_id: u64) -> WasiCtx {
+    let mut builder = WasiCtxBuilder::new();
+    let grants = &shared.config.grants;
+    builder
+        .arg(shared.id.as_str())
+        .max_random_size(limits::RANDOM)
+        .stdout(Stream::new(shared.output.clone(), call_id, "stdout"))
+        .stderr(Stream::new(shared.output.clone(), call_id, "stderr"))
+        // Sockets are not offered: HTTP goes through the host, which checks each request.
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
+    for (name, value) in &grants.env {
+        builder.env(name, &value.0);
+    }
+    for DirGrant { host, guest, write } in &grants.dirs {
+        let (dirs, files) = if *write { (DirPerms::all(), FilePerms::all()) } else { (DirPerms::READ, FilePerms::READ) };
+        if let Err(error) = builder.preopened_dir(host, guest, dirs, files) {
+            // It was there when the configuration was read.
+            tracing::warn!(plugin = %shared.id, folder = %host.display(), %error, "a granted folder cannot be opened; the plugin does not see it");
+        }
+    }
+    builder.build()
+}

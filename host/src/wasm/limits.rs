@@ -1,0 +1,217 @@
+//! What one instance may use: an aggregate limiter over memories and tables, and the words for what went over.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+use crate::config::PluginLimits;
+
+/// Core instances, memories and tables of one instance: as many as a slot of the pool holds.
+const INSTANCES: usize = 64;
+const MEMORIES: usize = 8;
+const TABLES: usize = 32;
+
+/// Handles to resources that one instance may hold. A page of HTTP traffic takes some ten.
+pub(crate) const HANDLES: usize = 10_000;
+
+/// Bytes of randomness in one request for it.
+pub(crate) const RANDOM: u64 = 1 << 20;
+
+/// Bytes of HTTP header fields in one request or response.
+pub(crate) const FIELDS: usize = 128 << 10;
+
+/// Bytes that the host copies out of a guest in one host call or one answer, as the host counts them: a value of a typed export takes some 32 bytes, so an answer
+/// can cost four times its size and more.
+pub(crate) fn copied(limits: &PluginLimits) -> usize {
+    const LEAST: usize = 4 << 20;
+    const MOST: usize = 128 << 20;
+    limits.output.saturating_mul(4).clamp(LEAST, MOST)
+}
+
+/// A limit that a call went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exceeded {
+    Memory(usize),
+    Tables(usize),
+    Instances(usize),
+    Timeout(Duration),
+    Output(usize),
+    Copied(usize),
+    Handles(usize),
+    Stack,
+}
+
+impl Exceeded {
+    /// The key of the plugin's configuration that raises it, where there is one.
+    pub(crate) fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Memory(_) => Some("memory"),
+            Self::Tables(_) => Some("table_elements"),
+            Self::Timeout(_) => Some("timeout"),
+            Self::Output(_) | Self::Copied(_) => Some("output"),
+            Self::Instances(_) | Self::Handles(_) | Self::Stack => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory(bytes) => write!(f, "memory limit ({})", Bytes(*bytes)),
+            Self::Tables(elements) => write!(f, "table limit ({elements} elements)"),
+            Self::Instances(count) => write!(f, "instance limit ({count} core instances, {MEMORIES} memories, {TABLES} tables)"),
+            Self::Timeout(time) => write!(f, "time limit ({time:?})"),
+            Self::Output(bytes) => write!(f, "output limit ({})", Bytes(*bytes)),
+            Self::Copied(bytes) => write!(f, "output limit (copying it takes the host more than {})", Bytes(*bytes)),
+            Self::Handles(count) => write!(f, "handle limit ({count} open resources)"),
+            Self::Stack => write!(f, "stack limit (the recursion is too deep)"),
+        }
+    }
+}
+
+struct Bytes(usize);
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            bytes if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => write!(f, "{} MiB", bytes >> 20),
+            bytes if bytes >= 1 << 10 && bytes.is_multiple_of(1 << 10) => write!(f, "{} KiB", bytes >> 10),
+            bytes => write!(f, "{bytes} bytes"),
+        }
+    }
+}
+
+/// Counts over all memories and all tables of an instance. (Wasmtime's own limits are for each memory.)
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    memory: usize,
+    memory_left: usize,
+    elements: usize,
+    elements_left: usize,
+    /// The last thing that was refused.
+    pub(crate) exceeded: Option<Exceeded>,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: &PluginLimits) -> Self {
+        Self {
+            memory: limits.memory,
+            memory_left: limits.memory,
+            elements: limits.table_elements,
+            elements_left: limits.table_elements,
+            exceeded: None,
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // The module's own maximum: its business, no limit of ours.
+            return Ok(false);
+        }
+        match self.memory_left.checked_sub(more) {
+            Some(left) => {
+                self.memory_left = left;
+                Ok(true)
+            }
+            None => {
+                self.exceeded = Some(Exceeded::Memory(self.memory));
+                Ok(false)
+            }
+        }
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        tracing::debug!(%error, "a memory could not grow");
+        // The slot is at its end: what the plugin was given is more than a slot holds.
+        self.exceeded.get_or_insert(Exceeded::Memory(self.memory));
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        match self.elements_left.checked_sub(more) {
+            Some(left) => {
+                self.elements_left = left;
+                Ok(true)
+            }
+            None => {
+                self.exceeded = Some(Exceeded::Tables(self.elements));
+                Ok(false)
+            }
+        }
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+}
+
+/// Which limit an error of Wasmtime speaks of, if any. Where Wasmtime has no type for it, its words have to do: a test holds them against the real thing.
+pub(crate) fn exceeded(error: &wasmtime::Error, limiter: &Limiter, limits: &PluginLimits) -> Option<Exceeded> {
+    if let Some(limit) = error.downcast_ref::<Overrun>() {
+        return Some(limit.0);
+    }
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::StackOverflow) => return Some(Exceeded::Stack),
+        Some(wasmtime::Trap::Interrupt) => return Some(Exceeded::Timeout(limits.timeout)),
+        _ => {}
+    }
+    let text = format!("{error:#}");
+    if text.contains("fuel allocated for hostcalls") {
+        return Some(Exceeded::Copied(copied(limits)));
+    }
+    if text.contains("resource table has no free keys") || text.contains("too many handles") || text.contains("handle limit") {
+        return Some(Exceeded::Handles(HANDLES));
+    }
+    if text.contains("resource limit exceeded") {
+        return Some(limiter.exceeded.unwrap_or(Exceeded::Instances(INSTANCES)));
+    }
+    limiter.exceeded
+}
+
+/// A limit of ours as an error that passes through Wasmtime.
+#[derive(Debug, thiserror::Error)]
+#[error("over the {0}")]
+pub(crate) struct Overrun(pub(crate) Exceeded);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_are_counted_together() {
+        let limits = PluginLimits { memory: 100, ..PluginLimits::default() };
+        let mut limiter = Limiter::new(&limits);
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(!limiter.memory_growing(0, 60, None).unwrap());
+        assert_eq!(limiter.exceeded, Some(Exceeded::Memory(100)));
+        assert!(limiter.memory_growing(60, 100, None).unwrap());
+    }
+
+    #[test]
+    fn a_modules_own_maximum_is_no_limit_of_ours() {
+        let mut limiter = Limiter::new(&PluginLimits::default());
+        assert!(!limiter.memory_growing(0, 200, Some(100)).unwrap());
+        assert_eq!(limiter.exceeded, None);
+    }
+
+    #[test]
+    fn limits_are_named_with_their_value() {
+        assert_eq!(Exceeded::Memory(128 << 20).to_string(), "memory limit (128 MiB)");
+        assert_eq!(Exceeded::Timeout(Duration::from_millis(1500)).to_string(), "time limit (1.5s)");
+    }
+}

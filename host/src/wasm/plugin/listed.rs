@@ -1,0 +1,364 @@
+//! Tools that a plugin lists itself: from the WIT of the interface `tools` to a provider's types and back.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jsonschema::{PatternOptions, Validator};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    config::ToolOverride,
+    provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
+    wasm::{
+        host::bindings::{
+            exports::toolbay::plugin::tools as wit,
+            toolbay::plugin::types::{Annotations, Error, Icon, Role},
+        },
+        limits::Exceeded,
+    },
+};
+
+/// Problems of one set of arguments that are told.
+const PROBLEMS: usize = 5;
+
+/// Levels of objects and arrays in a schema or in arguments: a validator recurses once for each.
+const DEPTH: usize = 64;
+
+/// One tool of the interface.
+pub(super) struct Listed {
+    tool: Arc<Tool>,
+    schema: Validator,
+}
+
+impl Listed {
+    /// Takes what `list-tools` said of one tool.
+    ///
+    /// # Errors
+    ///
+    /// One sentence that says what is wrong with it.
+    pub(super) fn new(tool: wit::Tool, notifies: bool, overrides: &BTreeMap<String, ToolOverride>) -> Result<Self, String> {
+        let name = ToolName::new(tool.name).map_err(|error| error.to_string())?;
+        let says = |what: &str, why: &dyn std::fmt::Display| format!("tool {name}: {what} {why}");
+        let mut input_schema = object(&tool.input_schema).map_err(|why| says("its input-schema", &why))?;
+        input_schema.entry("type").or_insert_with(|| "object".into());
+        if input_schema.get("type").and_then(Value::as_str) != Some("object") {
+            return Err(says("its input-schema", &"must have \"type\": \"object\""));
+        }
+        let output_schema = match &tool.output_schema {
+            Some(schema) => Some(Arc::new(object(schema).map_err(|why| says("its output-schema", &why))?)),
+            None => None,
+        };
+        let instead = overrides.get(name.as_str()).cloned().unwrap_or_default();
+        for (parameter, text) in &instead.params {
+            if let Some(Value::Object(schema)) = input_schema.get_mut("properties").and_then(|properties| properties.get_mut(parameter)) {
+                schema.insert("description".to_owned(), text.as_str().into());
+            }
+        }
+        let schema = validator(&input_schema).map_err(|why| says("its input-schema", &why))?;
+        let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
+        let meta = optional(&tool.meta, "its meta")?;
+        let extra = optional(&tool.extra, "its extra")?.unwrap_or_default();
+        Ok(Self {
+            tool: Arc::new(Tool {
+                name,
+                title: instead.title.or(tool.title),
+                description: instead.description.or(tool.description),
+                input_schema: Arc::new(input_schema),
+                output_schema,
+                annotations: tool.annotations.map(hints),
+                icons: (!tool.icons.is_empty()).then(|| tool.icons.into_iter().map(icon).collect()),
+                meta,
+                extra,
+                notifies,
+            }),
+            schema,
+        })
+    }
+
+    pub(super) fn tool(&self) -> &Arc<Tool> {
+        &self.tool
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.tool.name.as_str()
+    }
+
+    /// Whether arguments fit the schema; if not, says where and why.
+    pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
+        let value: Value = serde_json::from_str(arguments).map_err(|error| format!("the arguments are not JSON: {error}"))?;
+        if deeper_than(&value, DEPTH) {
+            return Err(format!("the arguments are nested more than {DEPTH} levels deep"));
+        }
+        if self.schema.is_valid(&value) {
+            return Ok(());
+        }
+        let problems: Vec<String> = self
+            .schema
+            .iter_errors(&value)
+            .take(PROBLEMS)
+            .map(|error| {
+                let path = error.instance_path().to_string();
+                let path = path.trim_start_matches('/').replace('/', ".");
+                let text: String = error.to_string().chars().take(500).collect();
+                if path.is_empty() { text } else { format!("argument `{path}`: {text}") }
+            })
+            .collect();
+        Err(format!("the arguments do not fit tool {}: {}", self.name(), problems.join("; ")))
+    }
+
+    /// What the guest answered, for the way up.
+    pub(super) fn output(&self, result: wit::CallResult, limit: usize) -> Result<CallOutput, Exceeded> {
+        let json_or_null = |text: String, what: &str| {
+            JsonText::parse(text)
+                .inspect_err(|error| tracing::warn!(tool = self.name(), %error, "the plugin's {what} is not JSON and is left out"))
+                .ok()
+        };
+        let content: Vec<Content> = result.content.into_iter().filter_map(|block| self.block(block)).collect();
+        let output = CallOutput {
+            content,
+            structured: result.structured_content.and_then(|text| json_or_null(text, "structured-content")),
+            is_error: result.is_error,
+            meta: result.meta.and_then(|text| json_or_null(text, "meta")),
+        };
+        let text = |json: &Option<JsonText>| json.as_ref().map_or(0, |json| json.as_str().len());
+        let blocks: usize = output
+            .content
+            .iter()
+            .map(|block| match block {
+                Content::Text(text) => text.len(),
+                Content::Block(json) => json.as_str().len(),
+            })
+            .sum();
+        if blocks + text(&output.structured) + text(&output.meta) > limit { Err(Exceeded::Output(limit)) } else { Ok(output) }
+    }
+
+    fn block(&self, block: wit::Content) -> Option<Content> {
+        let value = match block {
+            wit::Content::Text(wit::TextContent { text, annotations: None, meta: None }) => return Some(Content::Text(text)),
+            wit::Content::Text(content) => with(json!({ "type": "text", "text": content.text }), content.annotations, content.meta),
+            wit::Content::Image(content) => binary("image", content),
+            wit::Content::Audio(content) => binary("audio", content),
+            wit::Content::ResourceLink(link) => {
+                let mut value = json!({ "type": "resource_link", "uri": link.uri, "name": link.name });
+                put(&mut value, "title", link.title);
+                put(&mut value, "description", link.description);
+                put(&mut value, "mimeType", link.mime_type);
+                put(&mut value, "size", link.size);
+                put(&mut value, "icons", (!link.icons.is_empty()).then(|| Value::from_iter(link.icons.into_iter().map(icon))));
+                with(value, link.annotations, link.meta)
+            }
+            wit::Content::EmbeddedResource(resource) => {
+                let mut body = match resource.body {
+                    wit::ResourceBody::Text(text) => json!({ "uri": resource.uri, "text": text }),
+                    wit::ResourceBody::Blob(blob) => json!({ "uri": resource.uri, "blob": STANDARD.encode(blob) }),
+                };
+                put(&mut body, "mimeType", resource.mime_type);
+                with(json!({ "type": "resource", "resource": body }), resource.annotations, resource.meta)
+            }
+            wit::Content::Other(text) => {
+                return match object(&text).and_then(|block| if block.contains_key("type") { Ok(()) } else { Err("has no \"type\"".to_owned()) }) {
+                    Ok(()) => JsonText::parse(text).ok().map(Content::Block),
+                    Err(why) => {
+                        tracing::warn!(tool = self.name(), "a content block of the plugin {why} and is left out");
+                        None
+                    }
+                };
+            }
+        };
+        JsonText::from_value(&value).ok().map(Content::Block)
+    }
+}
+
+/// An error that a plugin answers in place of a result.
+pub(super) fn protocol_error(error: Error) -> CallError {
+    CallError::Protocol { code: error.code, message: error.message, data: error.data.and_then(|text| serde_json::from_str(&text).ok()) }
+}
+
+fn validator(schema: &Map<String, Value>) -> Result<Validator, String> {
+    let schema = Value::Object(schema.clone());
+    if deeper_than(&schema, DEPTH) {
+        return Err(format!("is nested more than {DEPTH} levels deep"));
+    }
+    if endless(&schema) {
+        return Err("refers to itself without ever looking at a part of the arguments".to_owned());
+    }
+    jsonschema::options()
+        // Linear in the length of the text: a pattern of a plugin's must not be able to hold a worker.
+        .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
+        .build(&schema)
+        .map_err(|error| format!("is no JSON Schema: {error}"))
+}
+
+/// Whether following `$ref`s from some place comes back to it without going into `properties`, `items` or the like: a validator would never end.
+fn endless(schema: &Value) -> bool {
+    // Keywords whose schemas are applied to the same value.
+    const SAME: [&str; 8] = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "$ref"];
+    fn targets<'a>(schema: &'a Value, found: &mut Vec<&'a str>) {
+        for keyword in SAME.iter().chain(&["$dynamicRef", "dependentSchemas"]) {
+            match schema.get(keyword) {
+                Some(Value::String(reference)) => found.push(reference),
+                Some(Value::Array(parts)) => parts.iter().for_each(|part| targets(part, found)),
+                Some(Value::Object(parts)) if *keyword == "dependentSchemas" => parts.values().for_each(|part| targets(part, found)),
+                Some(part @ Value::Object(_)) => targets(part, found),
+                _ => {}
+            }
+        }
+    }
+    fn visit<'a>(root: &'a Value, schema: &'a Value, path: &mut Vec<&'a str>) -> bool {
+        let mut found = Vec::new();
+        targets(schema, &mut found);
+        found.into_iter().any(|reference| {
+            if path.contains(&reference) {
+                return true;
+            }
+            // Other forms (anchors, ids) are rare: taken as endless only where the same one is met again.
+            let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+            let Some(target) = target else { return false };
+            path.push(reference);
+            let ends_not = visit(root, target, path);
+            path.pop();
+            ends_not
+        })
+    }
+    fn everywhere<'a>(root: &'a Value, schema: &'a Value) -> bool {
+        visit(root, schema, &mut Vec::new())
+            || match schema {
+                Value::Object(members) => members.values().any(|member| everywhere(root, member)),
+                Value::Array(items) => items.iter().any(|item| everywhere(root, item)),
+                _ => false,
+            }
+    }
+    everywhere(schema, schema)
+}
+
+fn deeper_than(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth == 0 || items.iter().any(|item| deeper_than(item, depth - 1)),
+        Value::Object(members) => depth == 0 || members.values().any(|member| deeper_than(member, depth - 1)),
+        _ => false,
+    }
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("is no JSON object".to_owned()),
+        Err(error) => Err(format!("is not JSON: {error}")),
+    }
+}
+
+fn put(value: &mut Value, key: &str, member: Option<impl Into<Value>>) {
+    if let (Some(object), Some(member)) = (value.as_object_mut(), member) {
+        object.insert(key.to_owned(), member.into());
+    }
+}
+
+fn with(mut value: Value, annotations: Option<Annotations>, meta: Option<String>) -> Value {
+    put(&mut value, "annotations", annotations.map(annotation));
+    put(&mut value, "_meta", meta.and_then(|text| object(&text).ok()).map(Value::Object));
+    value
+}
+
+fn binary(kind: &str, content: wit::BinaryContent) -> Value {
+    let value = json!({ "type": kind, "data": STANDARD.encode(content.data), "mimeType": content.mime_type });
+    with(value, content.annotations, content.meta)
+}
+
+fn annotation(annotations: Annotations) -> Value {
+    let mut value = json!({});
+    let role = |role: Role| match role {
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    };
+    put(&mut value, "audience", (!annotations.audience.is_empty()).then(|| Value::from_iter(annotations.audience.into_iter().map(role))));
+    put(&mut value, "priority", annotations.priority);
+    put(&mut value, "lastModified", annotations.last_modified);
+    value
+}
+
+fn hints(annotations: wit::ToolAnnotations) -> Value {
+    let mut value = json!({});
+    put(&mut value, "title", annotations.title);
+    put(&mut value, "readOnlyHint", annotations.read_only_hint);
+    put(&mut value, "destructiveHint", annotations.destructive_hint);
+    put(&mut value, "idempotentHint", annotations.idempotent_hint);
+    put(&mut value, "openWorldHint", annotations.open_world_hint);
+    value
+}
+
+fn icon(icon: Icon) -> Value {
+    let mut value = json!({ "src": icon.src });
+    put(&mut value, "mimeType", icon.mime_type);
+    put(&mut value, "sizes", (!icon.sizes.is_empty()).then_some(icon.sizes));
+    put(&mut value, "theme", icon.theme);
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(schema: &str) -> Result<Listed, String> {
+        let tool = wit::Tool {
+            name: "t".to_owned(),
+            title: None,
+            description: None,
+            input_schema: schema.to_owned(),
+            output_schema: None,
+            annotations: None,
+            icons: Vec::new(),
+            meta: None,
+            extra: None,
+        };
+        Listed::new(tool, false, &BTreeMap::new())
+    }
+
+    #[test]
+    fn arguments_are_told_by_place_and_rule() {
+        let tool = listed(r#"{"properties":{"a":{"type":"object","properties":{"b":{"type":"integer","minimum":1}}}},"required":["a"]}"#).unwrap();
+        assert!(tool.check(r#"{"a":{"b":1}}"#).is_ok());
+        let message = tool.check(r#"{"a":{"b":0}}"#).unwrap_err();
+        assert!(message.contains("argument `a.b`") && message.contains('1'), "{message}");
+        assert!(tool.check("{}").unwrap_err().contains("\"a\""));
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_for_ever_is_refused() {
+        for schema in [
+            r##"{"type":"object","$ref":"#"}"##,
+            r##"{"type":"object","allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"anyOf":[{"$ref":"#/$defs/b"}]},"b":{"$ref":"#/$defs/a"}}}"##,
+            r##"{"type":"object","properties":{"x":{"$ref":"#/properties/x"}}}"##,
+        ] {
+            let error = listed(schema).err().unwrap();
+            assert!(error.contains("refers to itself"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_recursive_schema_that_descends_is_fine() {
+        let tool = listed(r##"{"type":"object","properties":{"next":{"$ref":"#"},"n":{"type":"integer"}}}"##).unwrap();
+        assert!(tool.check(r#"{"next":{"next":{"n":1}}}"#).is_ok());
+        assert!(tool.check(r#"{"next":{"next":{"n":"x"}}}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused_with_a_reason() {
+        for (schema, word) in [("[]", "no JSON object"), ("{", "not JSON"), (r#"{"type":"array"}"#, "\"type\": \"object\""), (r#"{"type":"object","properties":3}"#, "no JSON Schema")] {
+            let error = listed(schema).err().unwrap();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_schema_elsewhere_is_never_fetched() {
+        let error = listed(r#"{"type":"object","properties":{"x":{"$ref":"http://127.0.0.1:9/x.json"}}}"#).err().unwrap();
+        assert!(error.contains("no JSON Schema"), "{error}");
+    }
+
+    #[test]
+    fn deep_arguments_do_not_reach_the_validator() {
+        let tool = listed(r#"{"type":"object"}"#).unwrap();
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+        assert!(tool.check(&deep).unwrap_err().contains("levels deep"));
+    }
+}
