@@ -1,3 +1,178 @@
-//! x
-/// x
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+//! The command line: what there is to say, and what each exit status means.
+
+mod call;
+mod check;
+mod compile;
+mod embed_docs;
+mod schema;
+mod serve;
+mod source;
+mod tools;
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, TelemetryConfig};
+
+/// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
+const FAILED: u8 = 1;
+
+/// The command line or the configuration is wrong. The same as clap's own.
+const USAGE: u8 = 2;
+
+const ABOUT: &str = "A WebAssembly plugin host for the Model Context Protocol (MCP)";
+
+const LONG_ABOUT: &str = "\
+A WebAssembly plugin host for the Model Context Protocol (MCP).
+
+Put .wasm components into a folder and their tools are live on one /mcp endpoint. Every call runs in a fresh sandbox
+that reaches only what it was granted. Copy a new version over a file and the next call runs it.
+
+  toolbay serve --plugins plugins     serve the folder at http://127.0.0.1:8000/mcp
+  toolbay check plugins               what is offered, what is asked for, what is wrong
+  toolbay call add '{\"a\": 1, \"b\": 2}' --plugins plugins
+
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
+
+#[derive(Debug, Parser)]
+#[command(name = "toolbay", version, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a folder of plugins at /mcp
+    Serve(serve::Serve),
+    /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
+    Check(check::Check),
+    /// List the tools of a running server or of a folder
+    Tools(tools::Tools),
+    /// Call a tool of a running server or of a folder
+    Call(call::Call),
+    /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
+    EmbedDocs(embed_docs::EmbedDocs),
+    /// Print the JSON Schema of toolbay.toml, for editors
+    Schema,
+    #[command(hide = true)]
+    Compile(compile::Compile),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Tools(tools) => tools.run(),
+        Command::Call(call) => call.run(),
+        Command::EmbedDocs(embed) => embed.run(),
+        Command::Schema => schema::run(),
+        Command::Compile(compile) => return compile.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            // Nobody reads it where stderr is closed: the exit status says it too.
+            let _ = writeln!(std::io::stderr(), "error: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Why a subcommand ends, and with which status.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn failed(message: impl std::fmt::Display) -> Self {
+        Self { code: FAILED, message: message.to_string() }
+    }
+
+    fn usage(message: impl std::fmt::Display) -> Self {
+        Self { code: USAGE, message: message.to_string() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error)
+    }
+}
+
+type Outcome = Result<ExitCode, Failure>;
+
+/// Options of every subcommand that reads a configuration.
+#[derive(Args, Clone, Debug, Default)]
+struct ConfigArgs {
+    /// The configuration; ./toolbay.toml is read where it exists
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of plugins, in place of the configured one
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// The configuration with the command line over it.
+    fn load(&self) -> Result<Config, Failure> {
+        const DEFAULT: &str = "toolbay.toml";
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None if Path::new(DEFAULT).exists() => Config::load(Path::new(DEFAULT))?,
+            None => Config::default(),
+        };
+        if let Some(plugins) = &self.plugins {
+            config.plugins.clone_from(plugins);
+        }
+        Ok(config)
+    }
+}
+
+/// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
+fn quiet() -> TelemetryConfig {
+    TelemetryConfig { log: "warn,toolbay::wasm::folder=error".to_owned(), ..TelemetryConfig::default() }
+}
+
+/// The runtime that everything runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("worker")
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the worker threads: {error}")))
+}
+
+/// Writes to stdout. A reader that has gone (`toolbay tools | head -1`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(format!("cannot write to stdout: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// The same as JSON, for scripts.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
+    print(&format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -60,6 +60,14 @@ pub enum Worker {
     InProcess,
 }
 
+impl Worker {
+    /// This very program, as it was when it started: an upgrade that replaces the file does not change who compiles.
+    #[must_use]
+    pub fn own() -> Self {
+        Self::Child(PathBuf::from("/proc/self/exe"))
+    }
+}
+
 /// A component ready to be linked.
 pub struct Compiled {
     /// Its code.

@@ -1,0 +1,98 @@
+//! `toolbay call`: one call from the command line.
+
+use std::{io::Read, process::ExitCode};
+
+use serde_json::{Map, Value};
+
+use super::{FAILED, Failure, Outcome, print, print_json, quiet, runtime, source::SourceArgs};
+use crate::telemetry;
+
+/// Calls one tool and prints its answer: text as it is, other content in one line. The exit status is 1 where the tool says that it failed.
+///
+///   toolbay call add '{"a": 1, "b": 2}' --plugins dist/plugins
+///   echo '{"state": "CA"}' | toolbay call get_alerts - --url http://127.0.0.1:8000/mcp
+#[derive(Debug, clap::Args)]
+pub(super) struct Call {
+    /// The tool, as `toolbay tools` names it, or as `plugin__tool`
+    name: String,
+    /// The arguments, a JSON object; - reads it from stdin
+    #[arg(default_value = "{}")]
+    arguments: String,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// The whole result, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Call {
+    pub(super) fn run(self) -> Outcome {
+        let arguments = self.arguments()?;
+        let _logs = telemetry::init(&quiet()).map_err(Failure::usage)?;
+        runtime()?.block_on(async {
+            let source = self.source.open().await?;
+            let answer = source.call(&self.name, arguments).await;
+            source.close().await;
+            let answer = answer?;
+            if self.json {
+                print_json(&answer.json)?;
+            } else {
+                print(&readable(&answer.json))?;
+            }
+            Ok(if answer.is_error { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+        })
+    }
+
+    fn arguments(&self) -> Result<Map<String, Value>, Failure> {
+        let mut text = self.arguments.clone();
+        if text == "-" {
+            text.clear();
+            std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::usage(format!("cannot read the arguments from stdin: {error}")))?;
+        }
+        match serde_json::from_str(&text) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(other) => Err(Failure::usage(format!("the arguments must be a JSON object such as '{{\"a\": 1}}', not {other}"))),
+            Err(error) => Err(Failure::usage(format!("the arguments are not JSON ({error}): {text}"))),
+        }
+    }
+}
+
+fn readable(result: &Value) -> String {
+    let blocks = result.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut text: String = blocks
+        .iter()
+        .map(|block| match block.get("text").and_then(Value::as_str) {
+            Some(text) if block.get("type").and_then(Value::as_str) == Some("text") => format!("{text}\n"),
+            _ => format!("{}\n", summary(block)),
+        })
+        .collect();
+    if blocks.is_empty()
+        && let Some(structured) = result.get("structuredContent")
+    {
+        text = format!("{structured}\n");
+    }
+    text
+}
+
+/// A block without its data, which a terminal has no use for.
+fn summary(block: &Value) -> Value {
+    let mut block = block.clone();
+    for pointer in ["/data", "/resource/blob"] {
+        if let Some(Value::String(data)) = block.pointer_mut(pointer) {
+            *data = format!("({} characters of base64)", data.len());
+        }
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn text_is_printed_as_it_is_and_data_is_not() {
+        let result = json!({ "content": [{ "type": "text", "text": "a\nb" }, { "type": "image", "data": "AAAA", "mimeType": "image/png" }] });
+        assert_eq!(readable(&result), "a\nb\n{\"data\":\"(4 characters of base64)\",\"mimeType\":\"image/png\",\"type\":\"image\"}\n");
+    }
+}

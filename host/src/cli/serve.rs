@@ -1,0 +1,144 @@
+//! `toolbay serve`: the main job.
+
+use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, sync::Arc};
+
+use tokio::{net::TcpListener, sync::mpsc};
+
+use super::{ConfigArgs, Failure, Outcome, print, runtime};
+use crate::{
+    catalog::Catalog,
+    config::{Config, LogFormat},
+    http::{self, AppState, auth::Authenticator, shutdown},
+    mcp::{Front, FrontOptions},
+    provider::{ProviderState, ProviderStatus, StatusSource},
+    telemetry,
+    wasm::{
+        compile::{self, Worker},
+        folder::{Folder, FolderOptions},
+        plugin::PluginHost,
+    },
+};
+
+/// Serves a folder of plugins at /mcp, to clients of MCP 2026-07-28 and of 2025-11-25 and older.
+///
+/// The folder is watched: copy NAME.wasm into it and its tools are listed, copy a new version over it and the next call runs it, delete it and they are gone. What a plugin may use
+/// and reach stands in [plugin.NAME] of toolbay.toml or in NAME.toml beside it.
+///
+/// SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
+///
+/// GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where to listen, in place of the configured address: 127.0.0.1:8000, or port 0 for any free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Listen beyond loopback without tokens: anybody who reaches the port can call every tool
+    #[arg(long)]
+    insecure: bool,
+    /// What to log: error, warn, info, debug, trace, or a filter such as toolbay=debug,warn
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    log_format: Option<String>,
+}
+
+/// Changes of the folder on their way to the catalog. More than a few never wait: each holds all that was ready at once.
+const CHANGES: usize = 16;
+
+impl Serve {
+    pub(super) fn run(self) -> Outcome {
+        let mut config = self.config.load()?;
+        if let Some(listen) = &self.listen {
+            config.listen = crate::config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}")))?;
+        }
+        if let Some(log) = self.log {
+            config.telemetry.log = log;
+        }
+        match self.log_format.as_deref() {
+            Some("json") => config.telemetry.format = LogFormat::Json,
+            Some(_) => config.telemetry.format = LogFormat::Text,
+            None => {}
+        }
+        let _logs = telemetry::init(&config.telemetry).map_err(Failure::usage)?;
+        let authenticator = Authenticator::from_config(&config.auth);
+        http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
+        let code = runtime()?.block_on(serve(config, authenticator));
+        code
+    }
+}
+
+async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
+    let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        Failure::failed(format!("cannot listen at {}: {error}; another program may have the port, choose one by --listen", config.listen))
+    })?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    let config = Arc::new(config);
+    let host = PluginHost::new(config.clone(), Worker::own()).map_err(Failure::failed)?;
+    let catalog = Catalog::new();
+    let (changes, mut changed) = mpsc::channel(CHANGES);
+    let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
+    let folder = Folder::start(options, Arc::new(host), changes).await.map_err(Failure::usage)?;
+    let apply = tokio::spawn({
+        let catalog = catalog.clone();
+        async move {
+            while let Some(changes) = changed.recv().await {
+                catalog.apply(changes);
+            }
+        }
+    });
+    let front = Front::new(catalog.clone(), FrontOptions::from_config(&config, address, authenticator.is_required()));
+    let banner = tokio::spawn({
+        let (folder, catalog, plugins) = (folder.clone(), catalog.clone(), config.plugins.display().to_string());
+        async move {
+            folder.settled().await;
+            let names = catalog.snapshot().tools().count();
+            let _ = print(&banner(address, names, &plugins, &folder.statuses()));
+        }
+    });
+    let state = AppState::new(front, authenticator, vec![folder.clone() as Arc<dyn StatusSource>], &config.http, address);
+    let served = http::serve(listener, state, shutdown).await;
+    banner.abort();
+    folder.stop().await;
+    apply.abort();
+    served.map_err(Failure::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a person wants to know once it runs.
+fn banner(address: SocketAddr, tools: usize, plugins: &str, statuses: &[ProviderStatus]) -> String {
+    /// Names of tools that are shown for one plugin, and plugins that are shown.
+    const TOOLS: usize = 6;
+    const PLUGINS: usize = 20;
+    let url = format!("http://{address}/mcp");
+    let serving = statuses.iter().filter(|status| status.state != ProviderState::Broken).count();
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "\nToolbay {} serves {tools} tools of {serving} plugins at\n\n  {url}\n", env!("CARGO_PKG_VERSION"));
+    let width = statuses.iter().take(PLUGINS).map(|status| status.name.len()).max().unwrap_or(0);
+    for status in statuses.iter().take(PLUGINS) {
+        let more = status.tools.len().saturating_sub(TOOLS);
+        let mut names = status.tools.iter().take(TOOLS).cloned().collect::<Vec<_>>().join(", ");
+        if more > 0 {
+            let _ = write!(names, " and {more} more");
+        }
+        if let Some(error) = &status.error {
+            names = format!("{names}{}BROKEN: {error}", if names.is_empty() { "" } else { "; " });
+        }
+        let _ = writeln!(text, "  {:width$}  {names}", status.name);
+    }
+    if statuses.len() > PLUGINS {
+        let _ = writeln!(text, "  and {} more plugins: GET /status shows them all", statuses.len() - PLUGINS);
+    }
+    if statuses.is_empty() {
+        let _ = writeln!(text, "  The folder {plugins} is empty: copy a .wasm component into it and its tools are live.");
+    }
+    let _ = writeln!(
+        text,
+        "\nPaste into a client's configuration:\n\n  {{\"mcpServers\": {{\"toolbay\": {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\n\nor try it here:\n\n  toolbay tools --url {url}\n"
+    );
+    text
+}

@@ -1,0 +1,209 @@
+//! Where `tools` and `call` find tools: a running server, by MCP, or a folder, directly.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use rmcp::{
+    model::{CallToolRequestParams, CallToolResponse},
+    service::{ClientLifecycleMode, RoleClient, RunningService, serve_client_with_lifecycle},
+    transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
+};
+use serde_json::{Map, Value, json};
+
+use super::{ConfigArgs, Failure};
+use crate::{
+    catalog::Catalog,
+    provider::{Call, CallContext, CallOutput, Content, ProviderChange, ProviderStatus},
+    wasm::{
+        compile::{self, Worker},
+        folder::{self, FolderOptions},
+        plugin::PluginHost,
+    },
+};
+
+/// Which one is asked.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SourceArgs {
+    /// Ask a running server, such as http://127.0.0.1:8000/mcp
+    #[arg(long, conflicts_with_all = ["plugins", "config"])]
+    url: Option<String>,
+    /// The environment variable that holds the bearer token for --url
+    #[arg(long, value_name = "VAR", requires = "url")]
+    token_env: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// A tool as it is shown.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) name: String,
+    pub(super) description: String,
+    /// The tool as MCP has it.
+    pub(super) json: Value,
+}
+
+/// What a call answered: MCP's result as JSON.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) json: Value,
+    pub(super) is_error: bool,
+}
+
+/// An open source.
+pub(super) enum Source {
+    Server(Box<RunningService<RoleClient, ()>>),
+    Folder(Folder),
+}
+
+/// A folder, loaded once.
+pub(super) struct Folder {
+    catalog: Arc<Catalog>,
+    pub(super) statuses: Vec<ProviderStatus>,
+}
+
+impl SourceArgs {
+    pub(super) async fn open(&self) -> Result<Source, Failure> {
+        match &self.url {
+            Some(url) => self.connect(url).await,
+            None => Ok(Source::Folder(open_folder(&self.config, None).await?)),
+        }
+    }
+
+    async fn connect(&self, url: &str) -> Result<Source, Failure> {
+        let address = url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
+        if !matches!(address.scheme(), "http" | "https") {
+            return Err(Failure::usage(format!("--url {url}: only http and https are spoken here")));
+        }
+        let mut config = StreamableHttpClientTransportConfig::with_uri(url);
+        if let Some(variable) = &self.token_env {
+            let token = std::env::var(variable)
+                .map_err(|_| Failure::usage(format!("--token-env {variable}: there is no such environment variable, or it is not UTF-8")))?;
+            config = config.auth_header(token);
+        }
+        crate::wasm::host::outgoing::install_tls();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
+        let transport = StreamableHttpClientTransport::with_client(client, config);
+        let service = serve_client_with_lifecycle((), transport, ClientLifecycleMode::default())
+            .await
+            .map_err(|error| Failure::failed(format!("no MCP server answers at {url}: {}; is `toolbay serve` running there, and is the path /mcp?", causes(&error))))?;
+        Ok(Source::Server(Box::new(service)))
+    }
+}
+
+/// Loads a folder, or one file of it.
+pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Result<Folder, Failure> {
+    let mut config = args.load()?;
+    if let Some(path) = path {
+        config.plugins = path;
+    }
+    let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
+    let host = PluginHost::new(Arc::new(config), Worker::own()).map_err(Failure::failed)?;
+    let (loaded, statuses) = folder::load_once(options, Arc::new(host)).await.map_err(Failure::usage)?;
+    let catalog = Catalog::new();
+    catalog.apply(loaded.into_iter().map(|loaded| ProviderChange::Put(loaded.provider)).collect());
+    Ok(Folder { catalog, statuses })
+}
+
+impl Source {
+    pub(super) async fn tools(&self) -> Result<Vec<Shown>, Failure> {
+        match self {
+            Self::Server(service) => {
+                let tools = service.list_all_tools().await.map_err(|error| Failure::failed(format!("the server lists no tools: {error}")))?;
+                Ok(tools
+                    .into_iter()
+                    .map(|tool| Shown {
+                        name: tool.name.to_string(),
+                        description: tool.description.as_deref().unwrap_or_default().to_owned(),
+                        json: serde_json::to_value(&tool).unwrap_or_default(),
+                    })
+                    .collect())
+            }
+            Self::Folder(folder) => Ok(folder
+                .catalog
+                .snapshot()
+                .tools()
+                .map(|tool| Shown {
+                    name: tool.name.to_string(),
+                    description: tool.description.clone().unwrap_or_default(),
+                    json: crate::mcp::tool_json(tool),
+                })
+                .collect()),
+        }
+    }
+
+    pub(super) async fn call(&self, name: &str, arguments: Map<String, Value>) -> Result<Answer, Failure> {
+        match self {
+            Self::Server(service) => {
+                let request = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
+                match service.call_tool(request).await.map_err(Failure::failed)? {
+                    CallToolResponse::Complete(result) => Ok(Answer {
+                        is_error: result.is_error.unwrap_or(false),
+                        json: serde_json::to_value(&result).unwrap_or_default(),
+                    }),
+                    _ => Err(Failure::failed("the tool asks a question back, which this command cannot answer; use an MCP client")),
+                }
+            }
+            Self::Folder(folder) => folder.call(name, &Value::Object(arguments)).await,
+        }
+    }
+
+    /// Says good-bye to a server.
+    pub(super) async fn close(self) {
+        if let Self::Server(service) = self {
+            let _ = service.cancel().await;
+        }
+    }
+}
+
+impl Folder {
+    async fn call(&self, name: &str, arguments: &Value) -> Result<Answer, Failure> {
+        let snapshot = self.catalog.snapshot();
+        let Some(entry) = snapshot.resolve(name) else {
+            let names: Vec<&str> = snapshot.tools().map(|tool| tool.name.as_str()).collect();
+            return Err(Failure::failed(format!("there is no tool {name:?}; there are: {}", names.join(", "))));
+        };
+        let call = Call { tool: entry.tool_name(), arguments: &arguments.to_string(), context: CallContext { call_id: 1, ..CallContext::default() } };
+        let output = entry.provider().call(call).await.map_err(Failure::failed)?;
+        Ok(Answer { is_error: output.is_error, json: to_json(output) })
+    }
+}
+
+fn to_json(output: CallOutput) -> Value {
+    let parse = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    let content: Vec<Value> = output
+        .content
+        .into_iter()
+        .map(|block| match block {
+            Content::Text(text) => json!({ "type": "text", "text": text }),
+            Content::Block(json) => parse(json.as_str()),
+        })
+        .collect();
+    let mut result = json!({ "content": content, "isError": output.is_error });
+    if let Some(members) = result.as_object_mut() {
+        if let Some(structured) = output.structured {
+            members.insert("structuredContent".to_owned(), parse(structured.as_str()));
+        }
+        if let Some(meta) = output.meta {
+            members.insert("_meta".to_owned(), parse(meta.as_str()));
+        }
+    }
+    result
+}
+
+/// An error with what caused it: clients wrap the cause that a person needs.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
