@@ -1,1 +1,173 @@
-//! (being written)
+//! What is written about a run: log lines on stderr, as text or as JSON.
+//!
+//! A line costs the call that writes it its formatting and a place in a queue, never a wait: see [`writer`].
+
+mod filter;
+mod writer;
+
+use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
+
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, fmt,
+    layer::SubscriberExt as _,
+    util::{SubscriberInitExt as _, TryInitError},
+};
+
+use crate::config::{LogFormat, TelemetryConfig};
+pub use filter::FilterError;
+use writer::{Lines, Writer};
+
+/// The variable that takes the place of `log` in `[telemetry]`.
+pub const LOG_VARIABLE: &str = "TOOLBAY_LOG";
+
+/// How long the last lines may take to get out at a good end.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// The lines of this process, for [`flush`].
+static LINES: OnceLock<Lines> = OnceLock::new();
+
+/// Why nothing can be written about a run.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The thread that writes cannot be started.
+    #[error("cannot start the thread that writes log lines: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Somebody else in this process writes logs.
+    #[error("logs are set up twice in this process: {0}")]
+    Twice(#[from] TryInitError),
+}
+
+/// Holds the log open. What is still queued is written when it is dropped.
+#[must_use = "the last log lines are written when this is dropped"]
+#[derive(Debug)]
+pub struct Guard(());
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        flush(LAST_LINES);
+    }
+}
+
+/// Begins to log to stderr, panics too. `TOOLBAY_LOG` goes before the configuration's filter.
+///
+/// A filter of one level (`debug`) concerns Toolbay and its plugins, and keeps libraries at `warn`; anything else is taken as `tracing` reads it.
+///
+/// # Errors
+///
+/// [`TelemetryError`]: a filter that cannot be read, a second call.
+pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
+    match std::env::var(LOG_VARIABLE) {
+        Ok(from_env) if !from_env.trim().is_empty() => init_with(config.format, &from_env, LOG_VARIABLE),
+        _ => init_with(config.format, &config.log, "`log` in [telemetry]"),
+    }
+}
+
+/// The same with a filter that goes before all others, as that of the command line does; `source` says in an error where it came from.
+///
+/// # Errors
+///
+/// As [`init`].
+pub fn init_with(format: LogFormat, filter: &str, source: &str) -> Result<Guard, TelemetryError> {
+    let filter = filter::parse(filter, source)?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = Lines::start(std::io::stderr(), format)?;
+    subscriber(format, filter, colour, lines.writer()).try_init()?;
+    let _ = LINES.set(lines);
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Guard(()))
+}
+
+/// Waits until the lines that were logged up to now are written, for so long at most. Nothing happens where [`init`] was not called.
+pub fn flush(limit: Duration) {
+    if let Some(lines) = LINES.get() {
+        lines.flush(limit);
+    }
+}
+
+fn subscriber(format: LogFormat, filter: EnvFilter, colour: bool, writer: Writer) -> Box<dyn Subscriber + Send + Sync> {
+    let layer = fmt::layer().with_writer(writer).log_internal_errors(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Text => Box::new(registry.with(layer.with_ansi(colour).boxed())),
+        LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true).with_span_list(false).boxed())),
+    }
+}
+
+/// A panic is a log line like others. The one who catches it says what became of it.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let text = info.payload_as_str().unwrap_or("no text");
+    let at = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    tracing::error!(at, thread = thread.name().unwrap_or(""), "panicked: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str, what: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let lines = Lines::start(sink.clone(), format).unwrap();
+        let subscriber = subscriber(format, filter::parse(filter, "test").unwrap(), false, lines.writer());
+        tracing::subscriber::with_default(subscriber, what);
+        lines.flush(Duration::from_secs(10));
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn text_has_one_line_an_event_without_colour() {
+        let text = logged(LogFormat::Text, "info", || {
+            let span = tracing::info_span!("call", tool = "add");
+            let _in = span.enter();
+            tracing::info!(answer = 42, "done");
+            tracing::debug!("not this");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("INFO call{tool=\"add\"}: toolbay::telemetry::tests: done answer=42\n"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line_with_its_span() {
+        let text = logged(LogFormat::Json, "info", || {
+            let span = tracing::info_span!("call", tool = "add");
+            let _in = span.enter();
+            tracing::warn!(text = "two\nlines", "done");
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim_end_matches('\n')).unwrap();
+        assert_eq!((&line["level"], &line["message"], &line["text"]), (&"WARN".into(), &"done".into(), &"two\nlines".into()));
+        assert_eq!(line["span"], serde_json::json!({"name": "call", "tool": "add"}));
+    }
+
+    #[test]
+    fn one_level_concerns_us_and_not_the_libraries() {
+        let text = logged(LogFormat::Text, "debug", || {
+            tracing::debug!("ours");
+            tracing::info!(target: "rmcp::service", "theirs");
+            tracing::warn!(target: "rmcp::service", "their warning");
+        });
+        assert!(text.contains("ours") && !text.contains("theirs") && text.contains("their warning"), "{text}");
+    }
+}

@@ -1,0 +1,237 @@
+//! Who comes in: static bearer tokens, and the seam that other ways of authentication join.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use super::answer;
+use crate::{config::AuthConfig, provider::Principal};
+
+/// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as hex digits.
+const SHORT_TOKEN: usize = 16;
+
+/// The ways to find out who calls. OAuth will be one more.
+#[derive(Debug)]
+pub enum Authenticator {
+    /// Everybody may come in and nobody has a name. Only for loopback: see [`super::may_listen`].
+    Open,
+    /// A caller shows one of these tokens.
+    Tokens(Tokens),
+}
+
+/// The static tokens of `[auth.tokens]`, as hashes.
+pub struct Tokens(Vec<(blake3::Hash, Principal)>);
+
+/// Tokens that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// An empty token would let in everybody who guesses the name of the header.
+    #[error("the token auth.tokens.{0} is empty: give it a value, for example one that `openssl rand -hex 32` prints")]
+    Empty(String),
+    /// The header cannot carry it.
+    #[error(
+        "the token auth.tokens.{0} has a character that a bearer token cannot have (spaces and line ends too): use letters, digits and -._~+/ with = at the end"
+    )]
+    Characters(String),
+    /// It would not be known who calls.
+    #[error("auth.tokens.{0} and auth.tokens.{1} have the same value: each caller needs a token of its own")]
+    Same(String, String),
+}
+
+/// Why somebody was not let in, and how to be. Becomes the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// No token came.
+    Missing,
+    /// A token came that is none of ours.
+    Invalid,
+    /// The header came twice, or is no text.
+    Malformed,
+}
+
+impl Authenticator {
+    /// Takes the tokens of a configuration; without any, everybody may come in.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`], which names the token and never shows its value.
+    pub fn from_config(config: &AuthConfig) -> Result<Self, AuthError> {
+        if config.tokens.is_empty() {
+            return Ok(Self::Open);
+        }
+        let mut seen: BTreeMap<[u8; 32], &str> = BTreeMap::new();
+        let mut tokens = Vec::with_capacity(config.tokens.len());
+        for (name, secret) in &config.tokens {
+            let token = secret.0.as_str();
+            if token.is_empty() {
+                return Err(AuthError::Empty(name.clone()));
+            }
+            if !is_token68(token) {
+                return Err(AuthError::Characters(name.clone()));
+            }
+            if token.len() < SHORT_TOKEN {
+                tracing::warn!(name, "the token auth.tokens.{name} is shorter than {SHORT_TOKEN} characters and can be guessed");
+            }
+            let hash = blake3::hash(token.as_bytes());
+            if let Some(other) = seen.insert(*hash.as_bytes(), name) {
+                return Err(AuthError::Same(other.to_owned(), name.clone()));
+            }
+            tokens.push((hash, Principal(Arc::from(name.as_str()))));
+        }
+        Ok(Self::Tokens(Tokens(tokens)))
+    }
+
+    /// Whether callers have to say who they are.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    /// Finds out who calls, from the head of a request. None: nobody in particular, and that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Challenge`] where the caller may not come in.
+    #[expect(clippy::unused_async, reason = "ways to join later ask somebody else")]
+    pub async fn authenticate(&self, head: &Parts) -> Result<Option<Principal>, Challenge> {
+        match self {
+            Self::Open => Ok(None),
+            Self::Tokens(tokens) => tokens.find(bearer(&head.headers)?).map(Some).ok_or(Challenge::Invalid),
+        }
+    }
+}
+
+impl Tokens {
+    /// Looks at every token, and as long at each, so that the time says nothing on how near a guess was.
+    fn find(&self, shown: &str) -> Option<Principal> {
+        let shown = blake3::hash(shown.as_bytes());
+        let mut found = Choice::from(0);
+        let mut place = 0u64;
+        for (index, (hash, _)) in (0u64..).zip(&self.0) {
+            let same = hash.as_bytes().ct_eq(shown.as_bytes());
+            place.conditional_assign(&index, same);
+            found |= same;
+        }
+        if !bool::from(found) {
+            return None;
+        }
+        self.0.get(usize::try_from(place).ok()?).map(|(_, principal)| principal.clone())
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(_, principal)| &principal.0)).finish()
+    }
+}
+
+impl Challenge {
+    /// The answer: 401 (400 for a malformed header) with `WWW-Authenticate`, RFC 6750 §3.
+    #[must_use]
+    pub fn response(&self) -> Response<Body> {
+        const HINT: &str = "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
+        let (status, challenge, error) = match self {
+            Self::Missing => (StatusCode::UNAUTHORIZED, "Bearer realm=\"toolbay\"", "this server wants a bearer token, and none came"),
+            Self::Invalid => (
+                StatusCode::UNAUTHORIZED,
+                "Bearer realm=\"toolbay\", error=\"invalid_token\"",
+                "the bearer token that came is not one of this server's",
+            ),
+            Self::Malformed => (
+                StatusCode::BAD_REQUEST,
+                "Bearer realm=\"toolbay\", error=\"invalid_request\"",
+                "the Authorization header came more than once or cannot be read",
+            ),
+        };
+        answer::with(answer::problem(status, error, HINT), header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+}
+
+/// The token of the one `Authorization` header. A token in the query string is not looked at: it would end up in logs and histories.
+fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let first = all.next().ok_or(Challenge::Missing)?;
+    if all.next().is_some() {
+        return Err(Challenge::Malformed);
+    }
+    let text = first.to_str().map_err(|_| Challenge::Malformed)?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Challenge::Missing);
+    }
+    match token.trim_matches(' ') {
+        "" => Err(Challenge::Missing),
+        token => Ok(token),
+    }
+}
+
+/// RFC 6750's `b64token`.
+fn is_token68(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn with(tokens: &[(&str, &str)]) -> Result<Authenticator, AuthError> {
+        let tokens = tokens.iter().map(|(name, value)| ((*name).to_owned(), Secret((*value).to_owned()))).collect();
+        Authenticator::from_config(&AuthConfig { tokens })
+    }
+
+    fn ask(auth: &Authenticator, headers: &[&str]) -> Result<Option<Principal>, Challenge> {
+        let mut request = http::Request::new(());
+        for value in headers {
+            request.headers_mut().append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        futures::executor::block_on(auth.authenticate(&request.into_parts().0))
+    }
+
+    #[test]
+    fn each_token_has_its_name() {
+        let auth = with(&[("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb"), ("eve", "eeeeeeeeeeeeeeee==")]).unwrap();
+        for (header, name) in
+            [("Bearer aaaaaaaaaaaaaaaa", "ann"), ("bearer bbbbbbbbbbbbbbbb", "bob"), ("BEARER   eeeeeeeeeeeeeeee== ", "eve")]
+        {
+            assert_eq!(ask(&auth, &[header]), Ok(Some(Principal(Arc::from(name)))), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_of_ours_is_refused() {
+        let auth = with(&[("ann", "aaaaaaaaaaaaaaaa")]).unwrap();
+        for header in ["Bearer aaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaaa", "Bearer Aaaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaa x", "Bearer ann"] {
+            assert_eq!(ask(&auth, &[header]), Err(Challenge::Invalid), "{header}");
+        }
+        for headers in [&[][..], &["Basic YTpi"], &["Bearer"], &["Bearer "], &["aaaaaaaaaaaaaaaa"]] {
+            assert_eq!(ask(&auth, headers), Err(Challenge::Missing), "{headers:?}");
+        }
+        assert_eq!(ask(&auth, &["Bearer aaaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaa"]), Err(Challenge::Malformed));
+        assert_eq!(ask(&auth, &["Bearer \u{e4}aaaaaaaaaaaaaaa"]), Err(Challenge::Malformed));
+    }
+
+    #[test]
+    fn tokens_that_cannot_work_are_errors_that_do_not_show_them() {
+        assert_eq!(with(&[("ann", "")]).unwrap_err(), AuthError::Empty("ann".into()));
+        for bad in ["two words", "line\n", "=", "\u{e4}", "a=b"] {
+            let error = with(&[("ann", bad)]).unwrap_err();
+            assert_eq!(error, AuthError::Characters("ann".into()));
+        }
+        let error = with(&[("ann", "0123456789abcdef-secret"), ("bob", "0123456789abcdef-secret")]).unwrap_err();
+        assert_eq!(error, AuthError::Same("ann".into(), "bob".into()));
+        assert!(!error.to_string().contains("secret"));
+        assert_eq!(format!("{:?}", with(&[("ann", "0123456789abcdef-secret")]).unwrap()), "Tokens([\"ann\"])");
+    }
+
+    #[test]
+    fn without_tokens_everybody_comes_in_without_a_name() {
+        let auth = with(&[]).unwrap();
+        assert!(auth.is_open());
+        assert_eq!(ask(&auth, &[]), Ok(None));
+        assert_eq!(ask(&auth, &["Bearer whatever"]), Ok(None));
+    }
+}

@@ -1,0 +1,331 @@
+//! One connection: what it may take its time for, and how it is ended.
+//!
+//! A connection is watched without a timer for each request. Reads, writes and requests leave their mark in a [`Watch`], which costs a few plain stores;
+//! one timer a connection comes by now and then and looks how long the same mark has stood there. What is too slow is therefore ended after one to two
+//! times its limit.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures::task::AtomicWaker;
+use http::{Request, Version};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::sleep,
+};
+
+use super::{Endpoint, body::Holding, routes::App};
+
+/// Bytes of a request's head. Browsers and proxies stop at 8 to 32 KiB; `traceparent`, a token and `Mcp-Param-*` headers take a few.
+const MAX_HEAD: usize = 64 << 10;
+/// Requests at once on one HTTP/2 connection. RFC 9113 §5.1.2 advises 100 or more.
+const MAX_STREAMS: u32 = 256;
+/// How often a silent HTTP/2 connection is asked whether it is still there, and how long it may take to say so.
+const H2_PING: Duration = Duration::from_secs(30);
+const H2_PONG: Duration = Duration::from_secs(20);
+
+/// What a connection may take its time for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The head of a request.
+    pub(super) head: Duration,
+    /// The body of a request.
+    pub(super) body: Duration,
+    /// Nothing, between two requests.
+    pub(super) idle: Duration,
+    /// To take what we write.
+    pub(super) write: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(header_timeout: Duration) -> Self {
+        Self {
+            head: header_timeout,
+            // 4 MiB, the usual limit of a body, at half a megabit a second.
+            body: Duration::from_secs(60),
+            // Longer than the pools of clients keep a connection (Go and reqwest: 90 s), so that it is the client who closes and no request is lost to it.
+            idle: Duration::from_secs(120),
+            write: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Hyper's settings, the same for all connections.
+pub(super) type Builder = auto::Builder<TokioExecutor>;
+
+pub(super) fn builder() -> Builder {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Hyper has limits of its own on the number of headers (100) and the length of a path; a head that fills the buffer is answered 431.
+    builder.http1().max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(H2_PING)
+        .keep_alive_timeout(H2_PONG);
+    builder
+}
+
+/// What is known of a connection while it is open.
+pub(super) struct Connection<E> {
+    pub(super) app: Arc<App<E>>,
+    /// One connection too many: it may ask for our health and nothing else.
+    pub(super) surplus: bool,
+    pub(super) watch: Watch,
+}
+
+/// Marks that reads, writes and requests leave. All but `closing` are written and read by the connection's own task, or counted (HTTP/2).
+#[derive(Default)]
+pub(super) struct Watch {
+    /// Grows with every change of the others.
+    changes: AtomicU32,
+    /// Requests whose answer is not yet there.
+    answering: AtomicU32,
+    /// Requests whose answer is not yet sent.
+    open: AtomicU32,
+    /// A request has come.
+    used: AtomicBool,
+    /// HTTP/2: bytes come at any time there, and do not mean that a request begins.
+    h2: AtomicBool,
+    /// The first bytes of a further request have come.
+    begun: AtomicBool,
+    /// The other side does not take what we write.
+    stuck: AtomicBool,
+    closing: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Head,
+    Busy,
+    Stuck,
+    Idle,
+}
+
+impl Watch {
+    /// Asks the connection to end: at once where it is idle, else after the answers it owes.
+    pub(super) fn close(&self) {
+        self.closing.store(true, std::sync::atomic::Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Requests whose answer is not yet there.
+    pub(super) fn answering(&self) -> u32 {
+        self.answering.load(Relaxed)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Relaxed);
+    }
+
+    fn bytes_came(&self) {
+        if self.open.load(Relaxed) == 0 && self.used.load(Relaxed) && !self.h2.load(Relaxed) && !self.begun.load(Relaxed) {
+            self.begun.store(true, Relaxed);
+            self.changed();
+        }
+    }
+
+    fn written(&self, pending: bool) {
+        if self.stuck.load(Relaxed) != pending {
+            self.stuck.store(pending, Relaxed);
+            self.changed();
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        if self.stuck.load(Relaxed) {
+            Phase::Stuck
+        } else if self.open.load(Relaxed) > 0 {
+            Phase::Busy
+        } else if self.begun.load(Relaxed) || !self.used.load(Relaxed) {
+            Phase::Head
+        } else {
+            Phase::Idle
+        }
+    }
+}
+
+/// A request whose answer is not yet sent.
+struct Open<E>(Arc<Connection<E>>);
+
+impl<E> Open<E> {
+    fn new(connection: &Arc<Connection<E>>, version: Version) -> Self {
+        let watch = &connection.watch;
+        watch.open.fetch_add(1, Relaxed);
+        watch.used.store(true, Relaxed);
+        watch.begun.store(false, Relaxed);
+        if version == Version::HTTP_2 {
+            watch.h2.store(true, Relaxed);
+        }
+        watch.changed();
+        Self(connection.clone())
+    }
+}
+
+impl<E> Drop for Open<E> {
+    fn drop(&mut self) {
+        self.0.watch.open.fetch_sub(1, Relaxed);
+        self.0.watch.changed();
+    }
+}
+
+/// A request whose answer is not yet there.
+struct Answering<'a>(&'a Watch);
+
+impl<'a> Answering<'a> {
+    fn new(watch: &'a Watch) -> Self {
+        watch.answering.fetch_add(1, Relaxed);
+        Self(watch)
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connection<E>>, builder: Arc<Builder>) {
+    let limits = connection.app.limits;
+    let io = TokioIo::new(Watched { stream, connection: connection.clone() });
+    let service = service_fn(|request: Request<Incoming>| {
+        let open = Open::new(&connection, request.version());
+        async move {
+            let answering = Answering::new(&open.0.watch);
+            let response = open.0.app.respond(request, &open.0).await;
+            drop(answering);
+            Ok::<_, Infallible>(response.map(|body| Holding::new(body, open)))
+        }
+    });
+    let mut http = pin!(builder.serve_connection(io, service));
+    let mut patience = Patience { changes: 0, since: Instant::now() };
+    let mut timer = pin!(sleep(limits.head));
+    let mut closing = false;
+    let watch = &connection.watch;
+    poll_fn(|cx| {
+        watch.waker.register(cx.waker());
+        loop {
+            if !closing && watch.is_closing() {
+                closing = true;
+                http.as_mut().graceful_shutdown();
+            }
+            if let Poll::Ready(result) = http.as_mut().poll(cx) {
+                if let Err(error) = result {
+                    tracing::debug!(error, "a connection ended badly");
+                }
+                return Poll::Ready(());
+            }
+            if closing || !watch.is_closing() {
+                break;
+            }
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            match patience.look(watch, limits) {
+                Ok(wait) => timer.as_mut().reset((Instant::now() + wait).into()),
+                Err(Phase::Idle) if !closing => {
+                    watch.close();
+                    timer.as_mut().reset((Instant::now() + limits.head).into());
+                }
+                Err(phase) => {
+                    tracing::debug!(?phase, "a connection was too slow and is ended");
+                    return Poll::Ready(());
+                }
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// How long the same has been going on.
+struct Patience {
+    changes: u32,
+    since: Instant,
+}
+
+impl Patience {
+    /// When to look again, or what has lasted for too long.
+    fn look(&mut self, watch: &Watch, limits: Limits) -> Result<Duration, Phase> {
+        let changes = watch.changes.load(Relaxed);
+        if changes != self.changes {
+            *self = Self { changes, since: Instant::now() };
+        }
+        let phase = watch.phase();
+        let limit = match phase {
+            Phase::Head => limits.head,
+            Phase::Stuck => limits.write,
+            Phase::Idle => limits.idle,
+            Phase::Busy => return Ok(limits.head),
+        };
+        let left = limit.saturating_sub(self.since.elapsed());
+        // Before the limit of what goes on now something stricter may have begun.
+        if left.is_zero() { Err(phase) } else { Ok(left.min(limits.head)) }
+    }
+}
+
+/// The socket, leaving marks.
+struct Watched<E> {
+    stream: TcpStream,
+    connection: Arc<Connection<E>>,
+}
+
+impl<E> AsyncRead for Watched<E> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.connection.watch.bytes_came();
+        }
+        result
+    }
+}
+
+impl<E> AsyncWrite for Watched<E> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.connection.watch.written(result.is_pending());
+        result
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.connection.watch.written(result.is_pending());
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

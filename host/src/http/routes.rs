@@ -1,0 +1,217 @@
+//! What is where: the endpoint, how the server is, and what it says to those who lost their way.
+
+use std::{
+    any::Any,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use axum::body::Body;
+use futures::FutureExt as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::{
+    AppState, Authenticator, Endpoint, MCP_PATH, answer,
+    body::Received,
+    connection::{Connection, Limits},
+    cors::FromPage,
+    hosts::{Hosts, Origins},
+};
+use crate::provider::{ProviderStatus, StatusSource};
+
+/// What every request needs.
+pub(super) struct App<E> {
+    pub(super) endpoint: Arc<E>,
+    pub(super) limits: Limits,
+    /// No new work: set once, when the end begins.
+    pub(super) draining: AtomicBool,
+    auth: Arc<Authenticator>,
+    statuses: Vec<Arc<dyn StatusSource>>,
+    version: &'static str,
+    origins: Origins,
+    hosts: Hosts,
+}
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    ready: bool,
+    plugins: Vec<ProviderStatus>,
+}
+
+impl<E: Endpoint> App<E> {
+    pub(super) fn new(state: AppState<E>, listening: SocketAddr, limits: Limits) -> Self {
+        let AppState { endpoint, auth, statuses, config, version } = state;
+        Self {
+            endpoint,
+            limits,
+            draining: AtomicBool::new(false),
+            auth,
+            statuses,
+            version,
+            origins: Origins::new(&config.allowed_origins),
+            hosts: Hosts::new(listening, &config.allowed_hosts),
+        }
+    }
+
+    /// Answers a request, whatever happens on the way.
+    pub(super) async fn respond(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
+        let is_head = *request.method() == Method::HEAD;
+        let mut response = match AssertUnwindSafe(self.cors(request, connection)).catch_unwind().await {
+            Ok(response) => response,
+            Err(panic) => {
+                tracing::error!(panic = said(&*panic), "a request made the server panic; it goes on");
+                answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "the server made a mistake", "look into its log, and report what stands there")
+            }
+        };
+        if is_head {
+            without_body(&mut response);
+        }
+        response
+    }
+
+    async fn cors(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
+        let Some(page) = FromPage::of(request.headers(), &self.origins) else { return self.route(request, connection).await };
+        let mut response = match page.preflight(request.method(), request.headers()) {
+            Some(response) => response,
+            None => self.route(request, connection).await,
+        };
+        page.reveal(&mut response);
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
+        let (mut head, incoming) = request.into_parts();
+        let path = head.uri.path();
+        if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
+            return full(connection, head.version);
+        }
+        if path == MCP_PATH {
+            if head.method == Method::OPTIONS {
+                return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+            }
+            if !self.auth.is_open()
+                && let Err(refusal) = self.admit(&mut head).await
+            {
+                return refusal;
+            }
+            let body = Body::new(Received::new(incoming, self.limits.body));
+            return self.endpoint.handle(Request::from_parts(head, body)).await;
+        }
+        let is_ours = matches!(path, "/" | "/healthz" | "/readyz" | "/status");
+        if is_ours && !matches!(head.method, Method::GET | Method::HEAD) {
+            return wrong_method(&head);
+        }
+        match path {
+            "/healthz" => answer::text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.readiness(),
+            "/" | "/status" if !self.hosts.allows(&head.uri, &head.headers) => wrong_host(&head),
+            "/" => self.welcome(),
+            "/status" => match self.admit(&mut head).await {
+                Ok(()) => self.status(),
+                Err(refusal) => refusal,
+            },
+            _ => answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(path)), MCP_PATH),
+        }
+    }
+
+    /// Finds out who calls and notes it for those further down.
+    async fn admit(&self, head: &mut Parts) -> Result<(), Response<Body>> {
+        match self.auth.authenticate(head).await {
+            Ok(Some(principal)) => {
+                head.extensions.insert(principal);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(challenge) => {
+                tracing::info!(reason = ?challenge, method = %head.method, path = head.uri.path(), "a caller was not let in");
+                Err(challenge.response())
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.draining.load(Relaxed) && self.statuses.iter().all(|source| source.ready())
+    }
+
+    fn readiness(&self) -> Response<Body> {
+        if self.is_ready() {
+            answer::text(StatusCode::OK, "ready\n")
+        } else if self.draining.load(Relaxed) {
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        } else {
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, "loading\n")
+        }
+    }
+
+    fn status(&self) -> Response<Body> {
+        let mut plugins: Vec<_> = self.statuses.iter().flat_map(|source| source.statuses()).collect();
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins })
+    }
+
+    fn welcome(&self) -> Response<Body> {
+        let version = self.version;
+        answer::text(
+            StatusCode::OK,
+            format!(
+                "Toolbay {version}: WebAssembly tools for MCP clients.\n\n\
+                 The MCP endpoint is {MCP_PATH} (streamable HTTP): give a client this address with {MCP_PATH} at its end.\n\
+                 How the plugins stand: /status. Whether the server lives, and takes calls: /healthz, /readyz.\n"
+            ),
+        )
+    }
+}
+
+fn wrong_method(head: &Parts) -> Response<Body> {
+    let error = format!("{} is not possible at {}", answer::echo(head.method.as_str()), head.uri.path());
+    answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
+}
+
+fn wrong_host(head: &Parts) -> Response<Body> {
+    let host = head.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let error = format!("this server is not known as {:?}", answer::echo(host.as_deref().unwrap_or("")));
+    answer::problem(StatusCode::FORBIDDEN, &error, "add the name to allowed_hosts in [http] of the server's toolbay.toml")
+}
+
+/// The answer on a connection that is one too many, which ends with it.
+fn full<E>(connection: &Connection<E>, version: Version) -> Response<Body> {
+    let error = "the server has as many connections as max_connections in [http] of its toolbay.toml allows";
+    let response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, error, "come back in a second, or use fewer connections at once");
+    let response = answer::with(response, header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if version == Version::HTTP_2 {
+        connection.watch.close();
+        response
+    } else {
+        answer::with(response, header::CONNECTION, HeaderValue::from_static("close"))
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer to HEAD says how long the body would be, and has none.
+fn without_body(response: &mut Response<Body>) {
+    use http_body::Body as _;
+    if let Some(length) = response.body().size_hint().exact()
+        && !response.headers().contains_key(header::CONTENT_LENGTH)
+        && response.status() != StatusCode::NO_CONTENT
+    {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = Body::empty();
+}
+
+/// The text of a panic.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}

@@ -1,0 +1,221 @@
+//! The server's life: takes connections until it is asked to end, and then ends in good order.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use super::{
+    AppState, Endpoint, Shutdown,
+    connection::{self, Builder, Connection, Limits, Watch},
+    routes::App,
+};
+
+/// Connections beyond `max_connections` that are told so, and on which health may be asked. Any more are closed without a word.
+const SURPLUS: usize = 64;
+/// How long to wait when the system has nothing left to accept with; the connections that end meanwhile give something back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The same trouble is logged once in this time.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// How often the calls in flight are counted at the end.
+const COUNT_EVERY: Duration = Duration::from_millis(10);
+/// What streams get to say goodbye after they were closed, even where the time for calls is over.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Why a server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener does not know where it listens.
+    #[error("cannot find out the address that the server listens on: {0}; start it again")]
+    Address(#[source] io::Error),
+}
+
+/// Serves until `shutdown` asks for the end.
+///
+/// Then it stops accepting, closes what is idle, and lets calls in flight end within `http.drain`; when they have, or when the time is over, it closes the
+/// streams that are still open, and returns. A forced end returns at once. Past `http.max_connections` a connection is answered 503 with `Retry-After`
+/// and closed (`/healthz` and `/readyz` are answered as ever, so that nobody takes a busy server for a dead one).
+///
+/// # Errors
+///
+/// [`ServeError`], before the first connection is taken.
+pub async fn serve<E: Endpoint>(listener: TcpListener, state: AppState<E>, shutdown: Shutdown) -> Result<(), ServeError> {
+    let limits = Limits::new(state.config.header_timeout);
+    serve_within(listener, state, shutdown, limits).await
+}
+
+pub(super) async fn serve_within<E: Endpoint>(
+    listener: TcpListener,
+    state: AppState<E>,
+    shutdown: Shutdown,
+    limits: Limits,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr().map_err(ServeError::Address)?;
+    let mut server = Server::new(state, address, limits);
+    tokio::select! {
+        biased;
+        () = shutdown.draining() => {}
+        () = server.accept(&listener) => {}
+    }
+    drop(listener);
+    tokio::select! {
+        biased;
+        () = shutdown.forced() => {
+            tracing::warn!(connections = server.open.len(), "ended at once");
+        }
+        () = server.drain() => {}
+    }
+    // What is left is dropped here.
+    server.connections.shutdown().await;
+    Ok(())
+}
+
+struct Server<E> {
+    app: Arc<App<E>>,
+    builder: Arc<Builder>,
+    room: Arc<Semaphore>,
+    surplus: Arc<Semaphore>,
+    max_connections: usize,
+    drain: Duration,
+    connections: JoinSet<()>,
+    open: HashMap<Id, Arc<Connection<E>>>,
+    full: Grumble,
+    refused: Grumble,
+}
+
+impl<E: Endpoint> Server<E> {
+    fn new(state: AppState<E>, address: SocketAddr, limits: Limits) -> Self {
+        let max_connections = state.config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            builder: Arc::new(connection::builder()),
+            room: Arc::new(Semaphore::new(max_connections)),
+            surplus: Arc::new(Semaphore::new(SURPLUS)),
+            max_connections,
+            drain: state.config.drain,
+            app: Arc::new(App::new(state, address, limits)),
+            connections: JoinSet::new(),
+            open: HashMap::new(),
+            full: Grumble::default(),
+            refused: Grumble::default(),
+        }
+    }
+
+    /// Takes connections, for ever.
+    async fn accept(&mut self, listener: &TcpListener) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = self.connections.join_next_with_id() => self.ended(ended),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.take(stream),
+                    Err(error) if is_connections_own(&error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
+                    Err(error) => {
+                        self.refused.say(|| tracing::error!(
+                            %error,
+                            "cannot accept connections; where it says too many open files, raise `ulimit -n` or lower max_connections in [http]"
+                        ));
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream) {
+        let Some((permit, surplus)) = self.permit() else { return };
+        // An answer in two writes would wait for the client's delayed acknowledgement: 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        let connection = Arc::new(Connection { app: self.app.clone(), surplus, watch: Watch::default() });
+        let run = connection::run(stream, connection.clone(), self.builder.clone());
+        let task = self.connections.spawn(async move {
+            run.await;
+            drop(permit);
+        });
+        self.open.insert(task.id(), connection);
+    }
+
+    /// Room for one more connection, and whether it is one too many. None: there is not even room to say so.
+    fn permit(&mut self) -> Option<(OwnedSemaphorePermit, bool)> {
+        if let Ok(permit) = self.room.clone().try_acquire_owned() {
+            return Some((permit, false));
+        }
+        let max = self.max_connections;
+        self.full.say(|| tracing::warn!("{max} connections are open: more are refused; max_connections in [http] allows more"));
+        Some((self.surplus.clone().try_acquire_owned().ok()?, true))
+    }
+
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!(%error, "a connection panicked and is closed; the server goes on");
+                }
+                error.id()
+            }
+        };
+        self.open.remove(&id);
+    }
+
+    /// Lets everything end, in its time.
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + self.drain;
+        self.app.draining.store(true, Relaxed);
+        for connection in self.open.values() {
+            connection.watch.close();
+        }
+        let calls = self.calls();
+        tracing::info!(connections = self.open.len(), calls, "ending: calls in flight have {:?}", self.drain);
+        while self.calls() > 0 && Instant::now() < deadline {
+            let next = (Instant::now() + COUNT_EVERY).min(deadline);
+            tokio::select! {
+                Some(ended) = self.connections.join_next_with_id() => self.ended(ended),
+                () = sleep_until(next) => {}
+            }
+        }
+        let left = self.calls();
+        if left > 0 {
+            tracing::warn!(calls = left, "the time to end is over; calls in flight are given up: drain in [http] gives them more");
+        }
+        self.app.endpoint.close();
+        let last = deadline.max(Instant::now() + GOODBYE);
+        let last = if left > 0 { Instant::now() + GOODBYE } else { last };
+        while let Ok(Some(ended)) = timeout_at(last, self.connections.join_next_with_id()).await {
+            self.ended(ended);
+        }
+        if !self.open.is_empty() {
+            tracing::warn!(connections = self.open.len(), "connections that did not end are cut");
+        }
+    }
+
+    /// Calls in flight: those that the endpoint counts, and those that are still on their way to or from it.
+    fn calls(&self) -> usize {
+        let here: usize = self.open.values().map(|connection| connection.watch.answering() as usize).sum();
+        here.max(self.app.endpoint.in_flight())
+    }
+}
+
+/// Errors of `accept` that concern one connection and not us.
+fn is_connections_own(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Says the same thing only now and then.
+#[derive(Default)]
+struct Grumble(Option<Instant>);
+
+impl Grumble {
+    fn say(&mut self, what: impl FnOnce()) {
+        if self.0.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+            self.0 = Some(Instant::now());
+            what();
+        }
+    }
+}

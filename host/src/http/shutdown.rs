@@ -1,0 +1,187 @@
+//! The end: who asks for it, and how far it has come.
+
+use std::{io, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _, stream};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::telemetry;
+
+/// How long the last log lines may take to get out when a second signal ends everything.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How far the end has come. It only ever goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Not begun.
+    Running,
+    /// Nothing new is taken; what runs may end.
+    Draining,
+    /// What still runs is given up.
+    Now,
+}
+
+/// Asks for the end, and tells those who wait for it. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Shutdown(Arc<watch::Sender<Stage>>);
+
+impl Shutdown {
+    /// An end that nobody has asked for yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Stage::Running)))
+    }
+
+    /// Begins the end: nothing new is taken, what runs may end within its time.
+    pub fn drain(&self) {
+        self.advance(Stage::Draining);
+    }
+
+    /// Ends now: what still runs is given up.
+    pub fn now(&self) {
+        self.advance(Stage::Now);
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        *self.0.borrow()
+    }
+
+    /// Returns as soon as the end has begun.
+    pub async fn draining(&self) {
+        self.reached(Stage::Draining).await;
+    }
+
+    /// Returns as soon as everything has to be given up.
+    pub async fn forced(&self) {
+        self.reached(Stage::Now).await;
+    }
+
+    fn advance(&self, to: Stage) {
+        self.0.send_if_modified(|stage| {
+            let later = *stage < to;
+            *stage = to.max(*stage);
+            later
+        });
+    }
+
+    async fn reached(&self, wanted: Stage) {
+        // The sender is in `self`, so the wait cannot fail.
+        let _ = self.0.subscribe().wait_for(|stage| *stage >= wanted).await;
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An end that SIGTERM or SIGINT asks for. The first begins it; the second ends the process, with exit code 130 (SIGINT) or 143 (SIGTERM).
+/// The task that waits for them lives as long as the runtime in which this is called.
+///
+/// # Errors
+///
+/// Where the system does not let us listen to signals.
+pub fn on_signals() -> io::Result<Shutdown> {
+    let shutdown = Shutdown::new();
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let each = |signal, kind: SignalKind| stream::unfold(signal, |mut signal: tokio::signal::unix::Signal| async { signal.recv().await.map(|()| ((), signal)) }).map(move |()| kind);
+    let signals = stream::select(each(terminate, SignalKind::terminate()), each(interrupt, SignalKind::interrupt()));
+    tokio::spawn(obey(shutdown.clone(), signals, |code| {
+        telemetry::flush(LAST_WORDS);
+        std::process::exit(code)
+    }));
+    Ok(shutdown)
+}
+
+/// Turns the first signal into a drain and the second into the end.
+async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, exit: impl FnOnce(i32)) {
+    let mut signals = std::pin::pin!(signals);
+    let Some(first) = signals.next().await else { return };
+    tracing::info!(signal = name(first), "asked to end: no new connections, calls in flight may end; a second signal ends at once");
+    shutdown.drain();
+    let Some(second) = signals.next().await else { return };
+    tracing::warn!(signal = name(second), "asked a second time: ending now");
+    shutdown.now();
+    // The shell's way to say "ended by this signal".
+    exit(128 + second.as_raw_value());
+}
+
+fn name(kind: SignalKind) -> &'static str {
+    if kind == SignalKind::interrupt() { "SIGINT" } else { "SIGTERM" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader},
+        os::unix::process::ExitStatusExt as _,
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_end_never_goes_back() {
+        let shutdown = Shutdown::new();
+        assert_eq!(shutdown.stage(), Stage::Running);
+        shutdown.now();
+        shutdown.drain();
+        assert_eq!(shutdown.stage(), Stage::Now);
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_drains_and_the_second_exits_with_its_code() {
+        for (second, code) in [(SignalKind::interrupt(), 130), (SignalKind::terminate(), 143)] {
+            let shutdown = Shutdown::new();
+            let (send, receive) = futures::channel::mpsc::unbounded();
+            let (exited, exit) = tokio::sync::oneshot::channel();
+            let task = tokio::spawn(obey(shutdown.clone(), receive, |code| exited.send(code).unwrap()));
+            send.unbounded_send(SignalKind::terminate()).unwrap();
+            shutdown.draining().await;
+            assert_eq!(shutdown.stage(), Stage::Draining);
+            send.unbounded_send(second).unwrap();
+            shutdown.forced().await;
+            assert_eq!(exit.await, Ok(code));
+            task.await.unwrap();
+        }
+    }
+
+    /// Not a test of its own: the process that the next test sends signals to.
+    #[test]
+    #[ignore = "started by real_signals_end_a_process"]
+    fn child() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let shutdown = on_signals().unwrap();
+            println!("\nlistening");
+            shutdown.draining().await;
+            println!("draining");
+            std::future::pending::<()>().await;
+        });
+    }
+
+    #[test]
+    fn real_signals_end_a_process() {
+        for (signal, code) in [("TERM", 143), ("INT", 130)] {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "http::shutdown::tests::child", "--ignored", "--nocapture"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+            let kill = || assert!(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().unwrap().success());
+            assert!(lines.any(|line| line == "listening"));
+            kill();
+            assert!(lines.any(|line| line == "draining"));
+            kill();
+            let status = child.wait().unwrap();
+            assert_eq!((status.code(), status.signal()), (Some(code), None));
+        }
+    }
+}

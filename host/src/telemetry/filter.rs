@@ -1,0 +1,52 @@
+//! Which lines are logged.
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, filter::ParseError};
+
+/// A filter that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the log filter {filter:?} of {origin}: {error}; write a level (error, warn, info, debug, trace, off), or pairs as in `toolbay=debug,warn`")]
+pub struct FilterError {
+    filter: String,
+    origin: String,
+    error: ParseError,
+}
+
+pub(super) fn parse(filter: &str, origin: &str) -> Result<EnvFilter, FilterError> {
+    let broken = |error| FilterError { filter: filter.to_owned(), origin: origin.to_owned(), error };
+    let text = filter.trim();
+    // A bare word that is no level would be taken as the name of a module, and nothing be logged at all.
+    if !text.is_empty() && !text.contains(['=', ',', ':', '[']) {
+        let level: LevelFilter = text.parse().map_err(|error| broken(ParseError::from(error)))?;
+        let directives = if level > LevelFilter::WARN { format!("warn,toolbay={level}") } else { level.to_string() };
+        return EnvFilter::builder().parse(directives).map_err(broken);
+    }
+    EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse(text).map_err(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_mean_what_they_say() {
+        for (filter, meaning) in [
+            ("info", "toolbay=info,warn"),
+            (" TRACE ", "toolbay=trace,warn"),
+            ("error", "error"),
+            ("off", "off"),
+            ("toolbay=debug,info", "toolbay=debug,info"),
+            ("wasmtime=info", "wasmtime=info"),
+            ("", "warn"),
+        ] {
+            assert_eq!(parse(filter, "test").unwrap().to_string(), meaning, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_broken_filter_names_itself_and_shows_a_good_one() {
+        for filter in ["loud", "toolbay=loud", "toolbay=debug=info", "verbose "] {
+            let error = parse(filter, "TOOLBAY_LOG").unwrap_err().to_string();
+            assert!(error.contains(&format!("{filter:?}")) && error.contains("TOOLBAY_LOG") && error.contains("toolbay=debug,warn"), "{error}");
+        }
+    }
+}

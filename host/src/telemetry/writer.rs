@@ -1,0 +1,225 @@
+//! The way of a log line to stderr: a bounded queue and a thread of its own, so that a slow or closed stderr never holds up a call.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::LogFormat;
+
+/// Lines that may wait. With some 200 bytes each this is 3 MiB at most in the usual case; a line more is dropped and counted.
+const QUEUE: usize = 16_384;
+/// Bytes that are written at once when many lines wait.
+const BATCH: usize = 64 << 10;
+/// A line that is longer is cut: a plugin decides what is in its lines.
+const MAX_LINE: usize = 64 << 10;
+/// How long to wait when stderr says that it is full and would not block, as a terminal shared with another program may.
+const RETRY: Duration = Duration::from_millis(5);
+
+enum Message {
+    Line(Box<[u8]>),
+    /// Tell when everything before this is written.
+    Flush(SyncSender<()>),
+}
+
+/// The queue, held by whoever flushes it.
+pub(super) struct Lines {
+    queue: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The queue, as `tracing` writes to it.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Lines {
+    /// Starts the thread. It ends when all who could write are gone.
+    pub(super) fn start(out: impl Write + Send + 'static, format: LogFormat) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = dropped.clone();
+        thread::Builder::new().name("toolbay-log".to_owned()).spawn(move || write_all(&lines, out, &counted, format))?;
+        Ok(Self { queue, dropped })
+    }
+
+    pub(super) fn writer(&self) -> Writer {
+        Writer { queue: self.queue.clone(), dropped: self.dropped.clone() }
+    }
+
+    /// Waits until what was logged up to now is written.
+    pub(super) fn flush(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        let (done, wait) = sync_channel(1);
+        let mut message = Message::Flush(done);
+        // The queue may be full: then there is no place yet for the question either.
+        loop {
+            match self.queue.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) if Instant::now() < end => {
+                    message = back;
+                    thread::sleep(RETRY);
+                }
+                Err(_) => return,
+            }
+        }
+        let _: Result<(), RecvTimeoutError> = wait.recv_timeout(end.saturating_duration_since(Instant::now()));
+    }
+}
+
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = &'a Writer;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+/// `tracing-subscriber` writes an event whole, by one call.
+impl Write for &Writer {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let message = match line.get(..MAX_LINE) {
+            Some(head) if line.len() > MAX_LINE => Message::Line([head, b"... (cut)\n"].concat().into()),
+            _ => Message::Line(line.into()),
+        };
+        if self.queue.try_send(message).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_all(lines: &Receiver<Message>, mut out: impl Write, dropped: &AtomicU64, format: LogFormat) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut asked = Vec::new();
+    while let Ok(first) = lines.recv() {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => batch.extend_from_slice(&line),
+                Message::Flush(done) => asked.push(done),
+            }
+            next = if batch.len() < BATCH { lines.try_recv().ok() } else { None };
+        }
+        let lost = dropped.swap(0, Relaxed);
+        if lost > 0 {
+            batch.extend_from_slice(confess(lost, format).as_bytes());
+        }
+        put(&mut out, &batch);
+        batch.clear();
+        for done in asked.drain(..) {
+            let _ = done.try_send(());
+        }
+    }
+}
+
+/// Writes, or does without: when nobody reads stderr any more, the server goes on.
+fn put(out: &mut impl Write, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return,
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
+            Err(_) => return,
+        }
+    }
+    let _ = out.flush();
+}
+
+fn confess(lost: u64, format: LogFormat) -> String {
+    match format {
+        LogFormat::Text => format!("WARN toolbay::telemetry: {lost} log lines were dropped, since stderr was not read fast enough\n"),
+        LogFormat::Json => format!(
+            "{{\"level\":\"WARN\",\"target\":\"toolbay::telemetry\",\"message\":\"log lines were dropped, since stderr was not read fast enough\",\"dropped\":{lost}}}\n"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Takes a write when it is let, and says what it took.
+    struct Gate {
+        open: Receiver<()>,
+        out: Sender<String>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.open.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
+            self.out.send(String::from_utf8(bytes.to_vec()).unwrap()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_stderr_holds_up_nobody_and_what_is_lost_is_counted() {
+        let ((open, gate), (out, written)) = (channel(), channel());
+        let lines = Lines::start(Gate { open: gate, out }, LogFormat::Json).unwrap();
+        let writer = lines.writer();
+        let many = 2 * QUEUE;
+        for number in 0..many {
+            writeln!(&writer, "{{\"n\":{number}}}").unwrap();
+        }
+        lines.flush(Duration::from_millis(1));
+        let lost = usize::try_from(lines.dropped.load(Relaxed)).unwrap();
+        assert!(lost >= QUEUE - BATCH, "{lost} of {many} were lost");
+        for _ in 0..many {
+            let _ = open.send(());
+        }
+        let (mut seen, mut confessed) = (0, 0);
+        while seen + confessed < many {
+            for line in written.recv_timeout(Duration::from_secs(20)).unwrap().lines() {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                match line["dropped"].as_u64() {
+                    Some(number) => confessed += usize::try_from(number).unwrap(),
+                    None => seen += 1,
+                }
+            }
+        }
+        assert_eq!((seen, confessed), (many - lost, lost));
+    }
+
+    #[test]
+    fn a_closed_stderr_ends_nothing() {
+        let ((open, gate), (out, written)) = (channel(), channel());
+        drop((open, written));
+        let lines = Lines::start(Gate { open: gate, out }, LogFormat::Text).unwrap();
+        for _ in 0..10 {
+            writeln!(&lines.writer(), "into the void").unwrap();
+            lines.flush(Duration::from_secs(10));
+        }
+        assert_eq!(lines.dropped.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let ((open, gate), (out, written)) = (channel(), channel());
+        let lines = Lines::start(Gate { open: gate, out }, LogFormat::Text).unwrap();
+        assert_eq!((&lines.writer()).write(&vec![b'x'; 10 * MAX_LINE]).unwrap(), 10 * MAX_LINE);
+        open.send(()).unwrap();
+        let text = written.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(text.len() < MAX_LINE + 20 && text.ends_with("xxx... (cut)\n"));
+    }
+}
