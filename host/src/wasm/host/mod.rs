@@ -1,1 +1,3 @@
-//! (being written)
+//! What the host does for plugins: one file, or folder, for each interface that they import.
+
+pub mod outgoing;
