@@ -3,5 +3,8 @@
 pub mod compile;
 pub mod engine;
 pub(crate) mod gate;
+pub mod host;
+pub(crate) mod instance;
 pub(crate) mod limits;
+pub mod permissions;
 pub mod typed;

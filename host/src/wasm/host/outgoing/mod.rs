@@ -1,0 +1,122 @@
+//! `wasi:http/outgoing-handler`: the HTTP requests that plugins send.
+//!
+//! - A request goes out only to a host that the plugin is granted ([`HttpPolicy`]), and, but for a grant of `http_private`, only to public addresses: the
+//!   address that was checked is the one that is connected to, so a name that changes its address in between gains nothing.
+//! - Redirects are not followed: the plugin gets the 3xx and asks again, so each hop is checked like the first.
+//! - Proxy settings of the environment are not used: a proxy would connect where the host cannot check.
+//! - HTTP/1.1 only. Bodies stream both ways and stay as they were sent: nothing is decompressed. The URL is sent in the `url` crate's normal form
+//!   (`/a/../b` as `/b`). `Host` comes from the authority; `User-Agent: toolbay/VERSION` and `Accept: */*` are added where the plugin sets none.
+//! - The plugin's own timeouts (connect, first byte, between bytes) count within `http_timeout`, which covers everything up to the last byte of the answer.
+//! - Connections are kept and shared by all calls and all plugins, each for one scheme, host and port. Those to hosts granted in `http_private` are in a
+//!   pool of their own: every plugin that is handed one has the private grant for exactly that host and port.
+
+mod body;
+mod client;
+mod error;
+mod send;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+pub use self::client::{ClientError, OutgoingClients};
+use self::{send::Admitted, target::Target};
+use crate::{
+    config::PluginLimits,
+    wasm::permissions::{HttpPolicy, Refusal, Refusals},
+};
+
+/// The HTTP of one call. Cheap to make: most calls never send anything.
+pub struct Outgoing {
+    clients: Arc<OutgoingClients>,
+    policy: Arc<HttpPolicy>,
+    refusals: Refusals,
+    limits: Limits,
+    /// As many permits as requests may be open. Made for the first request.
+    open: Option<Arc<Semaphore>>,
+}
+
+/// What of the limits concerns HTTP.
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: usize,
+    body: u64,
+    timeout: std::time::Duration,
+}
+
+impl Outgoing {
+    /// The HTTP of one call of the plugin that `policy` is for. What it is refused is noted in `refusals`.
+    #[must_use]
+    pub fn new(clients: Arc<OutgoingClients>, policy: Arc<HttpPolicy>, limits: &PluginLimits, refusals: Refusals) -> Self {
+        let limits = Limits { connections: limits.http_connections, body: limits.http_body, timeout: limits.http_timeout };
+        Self { clients, policy, refusals, limits, open: None }
+    }
+
+    /// Checks a request and sends it. Dropping the future, or the body of the answer, ends the request and closes its connection.
+    fn send(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
+        let ready = self.admit(&request);
+        async move { ready?.run(request, options.unwrap_or_default()).await }
+    }
+
+    /// Everything that is to be decided before anything is sent.
+    fn admit(&mut self, request: &Request<WasiBody>) -> Result<Admitted, Error> {
+        if request.method() == http::Method::CONNECT {
+            return Err(Error::HttpRequestMethodInvalid); // a tunnel would lead where nobody checks
+        }
+        let target = Target::new(request.uri())?;
+        let reach = match self.policy.check(target.scheme, &target.host, target.port) {
+            Ok(reach) => reach,
+            Err(refusal) => {
+                self.refusals.push(refusal);
+                return Err(Error::HttpRequestDenied);
+            }
+        };
+        let limit = self.limits.connections;
+        let open = self.open.get_or_insert_with(|| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
+        let Ok(permit) = open.clone().try_acquire_owned() else {
+            self.refusals.push(Refusal::connections(self.policy.plugin(), target.authority(), limit));
+            return Err(Error::ConnectionLimitReached);
+        };
+        Ok(Admitted {
+            client: self.clients.for_reach(reach),
+            policy: self.policy.clone(),
+            refusals: self.refusals.clone(),
+            limits: self.limits,
+            target,
+            permit,
+        })
+    }
+}
+
+/// What a request ends in: the answer, and a future for errors that come after it, of which there are none here.
+type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Outgoing {
+    /// `Host` is written by the client, from the URL.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _fut: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let sending = self.send(request, options);
+        Box::new(async move {
+            let response = sending.await?;
+            let after: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((response, after))
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! What a plugin was refused, in words that say which setting would allow it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Refusals that are kept for one call: more would only make an answer unreadable.
+const KEPT: usize = 8;
+
+/// One thing that a plugin was not let do. Its text names the missing grant, or the limit, and where that is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    plugin: Arc<str>,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Host { scheme: &'static str, authority: String, pattern: String },
+    Private { scheme: &'static str, authority: String, pattern: String },
+    Connections { authority: String, limit: usize },
+    Body { authority: String, limit: u64 },
+    Time { authority: String, limit: Duration },
+}
+
+impl Refusal {
+    /// A host that is not granted. `pattern` is what would grant it.
+    pub(crate) fn host(plugin: &Arc<str>, scheme: &'static str, authority: String, pattern: String) -> Self {
+        Self { plugin: plugin.clone(), what: What::Host { scheme, authority, pattern } }
+    }
+
+    /// A host whose address is not public, while only public ones are granted.
+    pub(crate) fn private(plugin: &Arc<str>, scheme: &'static str, authority: String, pattern: String) -> Self {
+        Self { plugin: plugin.clone(), what: What::Private { scheme, authority, pattern } }
+    }
+
+    /// One request more than may be open.
+    pub(crate) fn connections(plugin: &Arc<str>, authority: String, limit: usize) -> Self {
+        Self { plugin: plugin.clone(), what: What::Connections { authority, limit } }
+    }
+
+    /// An answer with more bytes than may be.
+    pub(crate) fn body(plugin: &Arc<str>, authority: String, limit: u64) -> Self {
+        Self { plugin: plugin.clone(), what: What::Body { authority, limit } }
+    }
+
+    /// An answer that was not there in time.
+    pub(crate) fn time(plugin: &Arc<str>, authority: String, limit: Duration) -> Self {
+        Self { plugin: plugin.clone(), what: What::Time { authority, limit } }
+    }
+}
+
+/// `weather` as it stands in a table's name.
+struct TableKey<'a>(&'a str);
+
+impl fmt::Display for TableKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains('.') { write!(f, "\"{}\"", self.0) } else { f.write_str(self.0) }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plugin = &*self.plugin;
+        let key = TableKey(plugin);
+        let place = format_args!("[plugin.{key}] of toolbay.toml or into {plugin}.toml");
+        let limits = format_args!("[plugin.{key}] of toolbay.toml or in {plugin}.toml");
+        match &self.what {
+            What::Host { scheme, authority, pattern } => {
+                write!(f, "plugin {plugin} may not reach {authority} over {scheme}; to allow it, put  http = [\"{pattern}\"]  into {place}")
+            }
+            What::Private { scheme, authority, pattern } => write!(
+                f,
+                "plugin {plugin} may not reach {authority} over {scheme}, since its address is loopback, link-local, private or else not public; \
+                 to allow it, put  http_private = [\"{pattern}\"]  into {place}"
+            ),
+            What::Connections { authority, limit } => write!(
+                f,
+                "plugin {plugin} has {limit} HTTP requests open in one call and may not send one more to {authority}; to allow more, raise http_connections in {limits}"
+            ),
+            What::Body { authority, limit } => {
+                write!(f, "plugin {plugin} was sent more than {limit} bytes by {authority}; to allow more, raise http_body in {limits}")
+            }
+            What::Time { authority, limit } => {
+                write!(f, "plugin {plugin} had no whole answer from {authority} within {limit:?}; to allow more, raise http_timeout in {limits}")
+            }
+        }
+    }
+}
+
+/// What one call was refused. Clones share one list.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals(Arc<Mutex<Vec<Refusal>>>);
+
+impl Refusals {
+    /// Notes a refusal, and logs it. One that was noted before, and any past the eighth, is neither: a plugin that asks in a loop does not fill the log.
+    pub fn push(&self, refusal: Refusal) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.len() < KEPT && !list.contains(&refusal) {
+            tracing::warn!(plugin = &*refusal.plugin, "{refusal}");
+            list.push(refusal);
+        }
+    }
+
+    /// The text of each, in the order in which they came.
+    #[must_use]
+    pub fn messages(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ToString::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_line_that_grants_it() {
+        let refusal = Refusal::host(&"weather".into(), "https", "api.example.com:443".to_owned(), "api.example.com".to_owned());
+        assert_eq!(
+            refusal.to_string(),
+            "plugin weather may not reach api.example.com:443 over https; to allow it, put  http = [\"api.example.com\"]  into [plugin.weather] of toolbay.toml or into weather.toml"
+        );
+        let dotted = Refusal::connections(&"a.b".into(), "x:1".to_owned(), 2);
+        assert!(dotted.to_string().ends_with("raise http_connections in [plugin.\"a.b\"] of toolbay.toml or in a.b.toml"), "{dotted}");
+    }
+
+    #[test]
+    fn refusals_are_kept_once_and_not_without_end() {
+        let refusals = Refusals::default();
+        for i in 0..100 {
+            for _ in 0..2 {
+                refusals.clone().push(Refusal::body(&"p".into(), format!("host{i}:80"), 1));
+            }
+        }
+        let messages = refusals.messages();
+        assert_eq!(messages.len(), KEPT);
+        assert!(messages[0].contains("host0") && messages[7].contains("host7"), "{messages:?}");
+    }
+}
