@@ -8,7 +8,7 @@ use super::{ConfigArgs, Failure, Outcome, print, runtime};
 use crate::{
     catalog::Catalog,
     config::{Config, LogFormat},
-    http::{self, AppState, auth::Authenticator, shutdown},
+    http::{self, AppState, Authenticator, shutdown},
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
     telemetry,
@@ -63,7 +63,7 @@ impl Serve {
             None => {}
         }
         let _logs = telemetry::init(&config.telemetry).map_err(Failure::usage)?;
-        let authenticator = Authenticator::from_config(&config.auth);
+        let authenticator = Authenticator::from_config(&config.auth).map_err(Failure::usage)?;
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
         let code = runtime()?.block_on(serve(config, authenticator));
         code
@@ -90,7 +90,7 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
             }
         }
     });
-    let front = Front::new(catalog.clone(), FrontOptions::from_config(&config, address, authenticator.is_required()));
+    let front = Front::new(catalog.clone(), FrontOptions::from_config(&config, address, !authenticator.is_open()));
     let banner = tokio::spawn({
         let (folder, catalog, plugins) = (folder.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
@@ -99,7 +99,13 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
             let _ = print(&banner(address, names, &plugins, &folder.statuses()));
         }
     });
-    let state = AppState::new(front, authenticator, vec![folder.clone() as Arc<dyn StatusSource>], &config.http, address);
+    let state = AppState {
+        endpoint: front,
+        auth: Arc::new(authenticator),
+        statuses: vec![folder.clone() as Arc<dyn StatusSource>],
+        config: config.http.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     folder.stop().await;

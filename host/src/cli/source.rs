@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use rmcp::{
-    model::{CallToolRequestParams, CallToolResponse},
+    model::{CallToolRequestParams, ProtocolVersion},
     service::{ClientLifecycleMode, RoleClient, RunningService, serve_client_with_lifecycle},
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
@@ -87,11 +87,16 @@ impl SourceArgs {
             .build()
             .map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
         let transport = StreamableHttpClientTransport::with_client(client, config);
-        let service = serve_client_with_lifecycle((), transport, ClientLifecycleMode::default())
+        let service = serve_client_with_lifecycle((), transport, lifecycle())
             .await
             .map_err(|error| Failure::failed(format!("no MCP server answers at {url}: {}; is `toolbay serve` running there, and is the path /mcp?", causes(&error))))?;
         Ok(Source::Server(Box::new(service)))
     }
+}
+
+/// The newest revision that the server knows, older ones included.
+fn lifecycle() -> ClientLifecycleMode {
+    ClientLifecycleMode::Auto { preferred_versions: vec![ProtocolVersion::V_2026_07_28], legacy_version: None }
 }
 
 /// Loads a folder, or one file of it.
@@ -139,13 +144,8 @@ impl Source {
         match self {
             Self::Server(service) => {
                 let request = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
-                match service.call_tool(request).await.map_err(Failure::failed)? {
-                    CallToolResponse::Complete(result) => Ok(Answer {
-                        is_error: result.is_error.unwrap_or(false),
-                        json: serde_json::to_value(&result).unwrap_or_default(),
-                    }),
-                    _ => Err(Failure::failed("the tool asks a question back, which this command cannot answer; use an MCP client")),
-                }
+                let result = service.call_tool(request).await.map_err(Failure::failed)?;
+                Ok(Answer { is_error: result.is_error.unwrap_or(false), json: serde_json::to_value(&result).unwrap_or_default() })
             }
             Self::Folder(folder) => folder.call(name, &Value::Object(arguments)).await,
         }
@@ -160,6 +160,11 @@ impl Source {
 }
 
 impl Folder {
+    /// Names that several plugins offer, in sentences.
+    pub(super) fn collisions(&self) -> Vec<String> {
+        self.catalog.snapshot().collisions().iter().map(ToString::to_string).collect()
+    }
+
     async fn call(&self, name: &str, arguments: &Value) -> Result<Answer, Failure> {
         let snapshot = self.catalog.snapshot();
         let Some(entry) = snapshot.resolve(name) else {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
-use wasmtime_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
@@ -113,8 +113,8 @@ fn wasi(shared: &Arc<Shared>, call_id: u64) -> WasiCtx {
         builder.env(name, &value.0);
     }
     for DirGrant { host, guest, write } in &grants.dirs {
-        let (dirs, files) = if *write { (DirPerms::all(), FilePerms::all()) } else { (DirPerms::READ, FilePerms::READ) };
-        if let Err(error) = builder.preopened_dir(host, guest, dirs, files) {
+        let permissions = if *write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        if let Err(error) = builder.preopened_dir(host, guest, permissions) {
             // It was there when the configuration was read.
             tracing::warn!(plugin = %shared.id, folder = %host.display(), %error, "a granted folder cannot be opened; the plugin does not see it");
         }

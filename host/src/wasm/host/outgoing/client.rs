@@ -27,6 +27,12 @@ const LOOKUPS: usize = 64;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// Chooses the program's TLS implementation, for every client that is made after it. More than once does no harm.
+pub fn install_tls() {
+    // Two are compiled into some builds, and then rustls picks none by itself. If one is installed by now, it is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The HTTP clients of a host: one for all plugins.
 pub struct OutgoingClients {
     /// Connects to public addresses only.
@@ -52,8 +58,7 @@ impl OutgoingClients {
 
     /// The same with another way to find the addresses of a name.
     pub(super) fn with_lookup(lookup: Lookup) -> Result<Self, ClientError> {
-        // Two providers are compiled into some builds, and then rustls picks none by itself. If one is installed by now, it is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let lookups = Arc::new(Semaphore::new(LOOKUPS));
         let client = |only_public| {
             let resolver = Resolver { only_public, lookup, lookups: lookups.clone() };

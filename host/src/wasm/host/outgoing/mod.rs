@@ -24,7 +24,7 @@ use http::{Request, Response};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-pub use self::client::{ClientError, OutgoingClients};
+pub use self::client::{ClientError, OutgoingClients, install_tls};
 use self::{send::Admitted, target::Target};
 use crate::{
     config::PluginLimits,
