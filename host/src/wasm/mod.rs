@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod engine;
+pub mod folder;
 pub(crate) mod gate;
 pub mod host;
 pub(crate) mod instance;
