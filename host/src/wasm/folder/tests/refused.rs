@@ -95,7 +95,7 @@ async fn a_file_that_must_not_be_read_says_so() {
     bench.put("a.wasm", "a.");
     bench.serves("a", Some("a")).await;
     let path = bench.dir.join("a.wasm");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::File::open(&path).is_ok() {
         // The user root may read anything: there is nothing to be refused.
         return;
