@@ -1,0 +1,179 @@
+//! Puts WIT doc comments into a component, for build tools that leave them out: all that we know of.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use wasmparser::BinaryReader;
+use wit_parser::{PackageId, PackageMetadata, Resolve};
+
+use super::docs::SECTION;
+
+/// Why docs could not be put into a component.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// Not a component, or one that is cut off.
+    #[error("this is not a WebAssembly component: {0}")]
+    NotAComponent(String),
+    /// The WIT files.
+    #[error("the WIT files in {path} cannot be read: {reason}", path = path.display())]
+    Wit {
+        /// Folder or file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The world.
+    #[error("there is no world {world:?} in {path}: {reason}", path = path.display())]
+    World {
+        /// Its name.
+        world: String,
+        /// Folder or file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No docs.
+    #[error("the WIT files in {path} have no doc comments: write them as `/// text` above functions, types and fields", path = path.display())]
+    NoDocs {
+        /// Folder or file.
+        path: PathBuf,
+    },
+}
+
+/// Puts the doc comments of WIT files into a component: `wit` is a folder as `wit-bindgen` takes it (with packages of others in `deps`), or one file.
+/// Docs that are there already are replaced. Without `world`, those of all worlds are put in, and the host sees from the exports which it is.
+///
+/// # Errors
+///
+/// [`EmbedError`], with the file and what is wrong with it.
+pub fn embed(component: &[u8], wit: &Path, world: Option<&str>) -> Result<Vec<u8>, EmbedError> {
+    let metadata = metadata(wit, world)?;
+    let mut out = component.get(..HEADER.len()).unwrap_or_default().to_vec();
+    for section in sections(component) {
+        let section = section?;
+        if section.custom(SECTION).is_none() {
+            out.extend_from_slice(section.whole);
+        }
+    }
+    let mut body = Vec::new();
+    leb128(SECTION.len(), &mut body);
+    body.extend_from_slice(SECTION.as_bytes());
+    body.extend_from_slice(&metadata);
+    out.push(0);
+    leb128(body.len(), &mut out);
+    out.extend_from_slice(&body);
+    Ok(out)
+}
+
+/// What goes into the section, for the tools that read it elsewhere too: one section, of one package.
+fn metadata(path: &Path, world: Option<&str>) -> Result<Vec<u8>, EmbedError> {
+    let wit_error = |reason: String| EmbedError::Wit { path: path.to_owned(), reason };
+    let mut resolve = Resolve { all_features: true, ..Resolve::default() };
+    let (mut main, _) = resolve.push_path(path).map_err(|error| wit_error(format!("{error:#}")))?;
+    let mut keep = None;
+    if let Some(name) = world {
+        let world_error = |reason: String| EmbedError::World { world: name.to_owned(), path: path.to_owned(), reason };
+        let id = resolve.select_world(&[main], Some(name)).map_err(|error| world_error(format!("{error:#}")))?;
+        let world = resolve.worlds.get(id).ok_or_else(|| world_error("it is in no package".into()))?;
+        main = world.package.unwrap_or(main);
+        keep = Some(world.name.clone());
+    }
+    let read = |package: PackageId| -> Result<Map<String, Value>, EmbedError> {
+        let bytes = PackageMetadata::extract(&resolve, package).encode().map_err(|error| wit_error(format!("{error:#}")))?;
+        serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(|error| wit_error(error.to_string()))
+    };
+    let mut docs = read(main)?;
+    if let (Some(keep), Some(Value::Object(worlds))) = (keep, docs.get_mut("worlds")) {
+        worlds.retain(|name, _| *name == keep);
+    }
+    let mut interfaces = match docs.remove("interfaces") {
+        Some(Value::Object(interfaces)) => interfaces,
+        _ => Map::new(),
+    };
+    for (id, package) in resolve.packages.iter() {
+        // What the host offers is described elsewhere, and never a tool.
+        let offered = package.name.namespace == "wasi" || (package.name.namespace == "toolbay" && package.name.name == "plugin");
+        if id == main || offered {
+            continue;
+        }
+        if let Some(Value::Object(others)) = read(id)?.remove("interfaces") {
+            for (name, interface) in others {
+                interfaces.entry(name).or_insert(interface);
+            }
+        }
+    }
+    if !interfaces.is_empty() {
+        docs.insert("interfaces".into(), interfaces.into());
+    }
+    let empty = |key: &str| docs.get(key).and_then(Value::as_object).is_none_or(Map::is_empty);
+    if empty("interfaces") && empty("worlds") {
+        return Err(EmbedError::NoDocs { path: path.to_owned() });
+    }
+    let mut bytes = vec![1];
+    bytes.extend_from_slice(Value::Object(docs).to_string().as_bytes());
+    Ok(bytes)
+}
+
+/// Magic number, version and layer of a component.
+const HEADER: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+
+/// One section of a component's outermost level.
+pub(super) struct Section<'b> {
+    id: u8,
+    whole: &'b [u8],
+    body: &'b [u8],
+}
+
+impl<'b> Section<'b> {
+    /// What is in it, if it is a custom section of this name.
+    pub(super) fn custom(&self, name: &str) -> Option<&'b [u8]> {
+        let mut reader = BinaryReader::new(self.body, 0);
+        (self.id == 0 && reader.read_string().ok()? == name).then(|| self.body.get(reader.original_position()..))?
+    }
+}
+
+/// Goes through the outermost sections without looking into them.
+pub(super) fn sections(component: &[u8]) -> impl Iterator<Item = Result<Section<'_>, EmbedError>> {
+    let mut reader = BinaryReader::new(component, 0);
+    let mut wrong = match reader.read_bytes(HEADER.len()) {
+        Ok(header) if header == HEADER => None,
+        Ok([0, b'a', b's', b'm', 1, 0, 0, 0]) => Some("it is a core module; make a component of it with `wasm-tools component new`".to_owned()),
+        _ => Some("it does not begin as one".to_owned()),
+    };
+    let mut done = false;
+    std::iter::from_fn(move || {
+        if done {
+            return None;
+        }
+        if let Some(reason) = wrong.take() {
+            done = true;
+            return Some(Err(EmbedError::NotAComponent(reason)));
+        }
+        if reader.eof() {
+            return None;
+        }
+        let start = reader.original_position();
+        let mut next = || {
+            let id = reader.read_u8()?;
+            let size = reader.read_var_u32()?;
+            let body = reader.read_bytes(size as usize)?;
+            Ok(Section { id, whole: component.get(start..reader.original_position()).unwrap_or_default(), body })
+        };
+        let section = next().map_err(|error: wasmparser::BinaryReaderError| EmbedError::NotAComponent(error.to_string()));
+        done = section.is_err();
+        Some(section)
+    })
+}
+
+fn leb128(mut value: usize, out: &mut Vec<u8>) {
+    loop {
+        // The lowest seven bits.
+        let byte = (value & 0x7f) as u8;
+        value >>= 7;
+        if value == 0 {
+            out.push(byte);
+            return;
+        }
+        out.push(byte | 0x80);
+    }
+}
