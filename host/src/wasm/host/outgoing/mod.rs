@@ -87,7 +87,8 @@ impl Outgoing {
             return Err(Error::ConnectionLimitReached);
         };
         Ok(Admitted {
-            client: self.clients.for_reach(reach),
+            clients: self.clients.clone(),
+            reach,
             policy: self.policy.clone(),
             refusals: self.refusals.clone(),
             limits: self.limits,
