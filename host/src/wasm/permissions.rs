@@ -236,16 +236,46 @@ mod tests {
     #[test]
     fn grants_are_for_a_host_and_a_port() {
         for (grant, granted, refused) in [
-            ("example.com", &["https://example.com", "http://example.com", "https://EXAMPLE.com.", "https://example.com:443"][..],
-                &["https://example.com:8443", "http://example.com:443", "https://www.example.com", "https://example.com.evil.org", "https://notexample.com"][..]),
-            ("example.com:8443", &["https://example.com:8443", "http://example.com:8443"], &["https://example.com", "https://example.com:8444"]),
-            ("*.example.com", &["https://a.example.com", "http://a.b.example.com", "https://A.Example.COM."],
-                &["https://example.com", "https://badexample.com", "https://a.example.com:8443", "https://.example.com"]),
+            (
+                "example.com",
+                &["https://example.com", "http://example.com", "https://EXAMPLE.com.", "https://example.com:443"][..],
+                &[
+                    "https://example.com:8443",
+                    "http://example.com:443",
+                    "https://www.example.com",
+                    "https://example.com.evil.org",
+                    "https://notexample.com",
+                ][..],
+            ),
+            (
+                "example.com:8443",
+                &["https://example.com:8443", "http://example.com:8443"],
+                &["https://example.com", "https://example.com:8444"],
+            ),
+            (
+                "*.example.com",
+                &["https://a.example.com", "http://a.b.example.com", "https://A.Example.COM."],
+                &["https://example.com", "https://badexample.com", "https://a.example.com:8443", "https://.example.com"],
+            ),
             ("*.example.com:8443", &["https://a.example.com:8443"], &["https://a.example.com", "https://example.com:8443"]),
-            ("*", &["https://example.com", "http://a.b.c", "http://1.1.1.1", "https://[2606:4700::1111]"],
-                &["http://example.com:8080", "http://127.0.0.1", "http://10.0.0.1", "http://localhost", "http://a.localhost", "http://[::1]"]),
+            (
+                "*",
+                &["https://example.com", "http://a.b.c", "http://1.1.1.1", "https://[2606:4700::1111]"],
+                &[
+                    "http://example.com:8080",
+                    "http://127.0.0.1",
+                    "http://10.0.0.1",
+                    "http://localhost",
+                    "http://a.localhost",
+                    "http://[::1]",
+                ],
+            ),
             ("*:8080", &["http://example.com:8080"], &["http://example.com", "http://127.0.0.1:8080"]),
-            ("1.1.1.1", &["http://1.1.1.1", "https://1.1.1.1", "http://[::ffff:1.1.1.1]", "http://0x01010101"], &["http://1.1.1.2", "http://1.1.1.1:81"]),
+            (
+                "1.1.1.1",
+                &["http://1.1.1.1", "https://1.1.1.1", "http://[::ffff:1.1.1.1]", "http://0x01010101"],
+                &["http://1.1.1.2", "http://1.1.1.1:81"],
+            ),
             ("2606:4700::1111", &["http://[2606:4700:0::1111]"], &["http://[2606:4700::1112]"]),
             ("[2606:4700::1111]:81", &["http://[2606:4700::1111]:81"], &["http://[2606:4700::1111]"]),
             ("bücher.example", &["https://BÜCHER.example", "https://xn--bcher-kva.example"], &["https://bucher.example"]),
@@ -263,8 +293,19 @@ mod tests {
 
     #[test]
     fn private_addresses_need_their_own_grant_in_every_spelling() {
-        let loopback = ["http://127.0.0.1:9000", "http://127.1:9000", "http://0x7f000001:9000", "http://2130706433:9000", "http://0177.0.0.1:9000", "http://0x7f.1:9000",
-            "http://127.0.0.1.:9000", "http://[::ffff:127.0.0.1]:9000", "http://[::ffff:7f00:1]:9000", "http://１２７.0.0.1:9000", "http://127%2e0.0.1:9000"];
+        let loopback = [
+            "http://127.0.0.1:9000",
+            "http://127.1:9000",
+            "http://0x7f000001:9000",
+            "http://2130706433:9000",
+            "http://0177.0.0.1:9000",
+            "http://0x7f.1:9000",
+            "http://127.0.0.1.:9000",
+            "http://[::ffff:127.0.0.1]:9000",
+            "http://[::ffff:7f00:1]:9000",
+            "http://１２７.0.0.1:9000",
+            "http://127%2e0.0.1:9000",
+        ];
         let open = policy(&["*:9000", "127.0.0.1:9000", "localhost:9000"], &[]);
         let private = policy(&[], &["127.0.0.1:9000"]);
         for url in loopback {
@@ -290,9 +331,18 @@ mod tests {
 
     #[test]
     fn a_refusal_offers_a_grant_that_works() {
-        for url in ["https://api.example.com/x", "http://example.com:8080", "https://1.2.3.4", "https://[2606:4700::1111]", "https://[2606:4700::1111]:8443",
-            "http://localhost:1", "http://127.1", "http://[::1]", "http://[::1]:90", "http://[fe80::1]"]
-        {
+        for url in [
+            "https://api.example.com/x",
+            "http://example.com:8080",
+            "https://1.2.3.4",
+            "https://[2606:4700::1111]",
+            "https://[2606:4700::1111]:8443",
+            "http://localhost:1",
+            "http://127.1",
+            "http://[::1]",
+            "http://[::1]:90",
+            "http://[fe80::1]",
+        ] {
             let message = ask(&policy(&[], &[]), url).unwrap_err();
             let (key, rest) = message.split_once("put  ").unwrap().1.split_once(" = [\"").unwrap();
             let grant = rest.split_once("\"]").unwrap().0;

@@ -84,7 +84,10 @@ impl fmt::Display for Refusal {
                 write!(f, "plugin {plugin} was sent more than {limit} bytes by {authority}; to allow more, raise http_body in {limits}")
             }
             What::Time { authority, limit } => {
-                write!(f, "plugin {plugin} had no whole answer from {authority} within {limit:?}; to allow more, raise http_timeout in {limits}")
+                write!(
+                    f,
+                    "plugin {plugin} had no whole answer from {authority} within {limit:?}; to allow more, raise http_timeout in {limits}"
+                )
             }
         }
     }

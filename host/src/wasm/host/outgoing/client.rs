@@ -11,8 +11,12 @@ use std::{
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::Instant,
+};
 use tower::{Layer, Service};
+use wasmtime_wasi_http::Error;
 
 use crate::wasm::permissions::{Reach, address::is_public};
 
@@ -34,24 +38,28 @@ pub fn install_tls() {
 }
 
 /// The HTTP clients of a host: one for all plugins.
+///
+/// Each is made for the first request that needs it: reading the system's certificates takes some ten milliseconds, which a start should not wait for.
 pub struct OutgoingClients {
     /// Connects to public addresses only.
-    public: reqwest::Client,
+    public: OnceCell<reqwest::Client>,
     /// Connects to any address; for hosts with a private grant.
-    private: reqwest::Client,
+    private: OnceCell<reqwest::Client>,
+    lookup: Lookup,
+    lookups: Arc<Semaphore>,
 }
 
-/// Why there is no client.
+/// Why there can be no clients.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the client for the plugins' outgoing HTTP: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+#[error("cannot set up TLS for the plugins' outgoing HTTP: {0}")]
+pub struct ClientError(#[from] rustls::Error);
 
 impl OutgoingClients {
-    /// Makes the clients. Reads the system's certificates; needs no network.
+    /// Sets up what all clients have in common.
     ///
     /// # Errors
     ///
-    /// Where TLS cannot be set up.
+    /// Where the TLS provider of this process, one that was installed earlier, cannot do TLS 1.2 and 1.3.
     pub fn new() -> Result<Self, ClientError> {
         Self::with_lookup(system_lookup)
     }
@@ -59,41 +67,54 @@ impl OutgoingClients {
     /// The same with another way to find the addresses of a name.
     pub(super) fn with_lookup(lookup: Lookup) -> Result<Self, ClientError> {
         install_tls();
-        let lookups = Arc::new(Semaphore::new(LOOKUPS));
-        let client = |only_public| {
-            let resolver = Resolver { only_public, lookup, lookups: lookups.clone() };
-            let builder = || {
-                reqwest::Client::builder()
-                    .user_agent(USER_AGENT)
-                    .dns_resolver(Arc::new(resolver.clone()))
-                    .connector_layer(ConnectLimit)
-                    .http1_only()
-                    .no_proxy()
-                    .no_gzip()
-                    .redirect(reqwest::redirect::Policy::none())
-                    .referer(false)
-                    .retry(reqwest::retry::never())
-                    .pool_idle_timeout(IDLE)
-                    .pool_max_idle_per_host(IDLE_PER_HOST)
-            };
-            builder().build().or_else(|err| {
-                // A machine without certificates can still do plain HTTP; https fails there by "certificate error".
-                tracing::warn!("no https for plugins: {}; install ca-certificates or set SSL_CERT_FILE", text_of(&err));
-                builder().tls_certs_only([]).build()
-            })
-        };
-        Ok(Self { public: client(true)?, private: client(false)? })
+        if let Some(provider) = rustls::crypto::CryptoProvider::get_default() {
+            rustls::ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(rustls::ALL_VERSIONS)?;
+        }
+        Ok(Self { public: OnceCell::new(), private: OnceCell::new(), lookup, lookups: Arc::new(Semaphore::new(LOOKUPS)) })
     }
 
     /// The client for what a policy granted.
-    pub(super) fn for_reach(&self, reach: Reach) -> reqwest::Client {
-        match reach {
-            Reach::Public => self.public.clone(),
-            Reach::Private => self.private.clone(),
-        }
+    pub(super) async fn for_reach(&self, reach: Reach) -> Result<&reqwest::Client, Error> {
+        let (cell, only_public) = match reach {
+            Reach::Public => (&self.public, true),
+            Reach::Private => (&self.private, false),
+        };
+        let resolver = || Resolver { only_public, lookup: self.lookup, lookups: self.lookups.clone() };
+        cell.get_or_try_init(|| async {
+            let resolver = resolver();
+            let client = tokio::task::spawn_blocking(move || client(&resolver)).await;
+            client.map_err(|err| err.to_string()).and_then(|client| client.map_err(|err| text_of(&err))).map_err(|err| {
+                tracing::error!("cannot set up the client for the plugins' outgoing HTTP: {err}");
+                Error::InternalError(Some(err))
+            })
+        })
+        .await
     }
 }
 
+fn client(resolver: &Resolver) -> reqwest::Result<reqwest::Client> {
+    let builder = || {
+        reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .dns_resolver(Arc::new(resolver.clone()))
+            .connector_layer(ConnectLimit)
+            .http1_only()
+            .no_proxy()
+            .no_gzip()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+    };
+    builder().build().or_else(|err| {
+        // A machine without certificates can still do plain HTTP; https fails there by "certificate error".
+        tracing::warn!("no https for plugins: {}; install ca-certificates or set SSL_CERT_FILE", text_of(&err));
+        builder().tls_certs_only([]).build()
+    })
+}
+
+/// The innermost cause of an error.
 fn text_of(err: &dyn StdError) -> String {
     err.source().map_or_else(|| err.to_string(), text_of)
 }

@@ -66,8 +66,12 @@ pub(super) fn body_error(err: &reqwest::Error) -> Error {
 
 fn tls_error(err: &rustls::Error) -> Error {
     match err {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented | rustls::Error::UnsupportedNameType => Error::TlsCertificateError,
-        rustls::Error::AlertReceived(alert) => Error::TlsAlertReceived { alert_id: Some(u8::from(*alert)), alert_message: Some(format!("{alert:?}")) },
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented | rustls::Error::UnsupportedNameType => {
+            Error::TlsCertificateError
+        }
+        rustls::Error::AlertReceived(alert) => {
+            Error::TlsAlertReceived { alert_id: Some(u8::from(*alert)), alert_message: Some(format!("{alert:?}")) }
+        }
         _ => Error::TlsProtocolError,
     }
 }
@@ -76,9 +80,11 @@ fn io_error(err: &io::Error, connecting: bool) -> Option<Error> {
     use io::ErrorKind;
     Some(match err.kind() {
         ErrorKind::ConnectionRefused => Error::ConnectionRefused,
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::NotConnected | ErrorKind::UnexpectedEof => {
-            Error::ConnectionTerminated
-        }
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected
+        | ErrorKind::UnexpectedEof => Error::ConnectionTerminated,
         ErrorKind::TimedOut if connecting => Error::ConnectionTimeout,
         ErrorKind::TimedOut => Error::ConnectionReadTimeout,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => Error::DestinationIpUnroutable,
@@ -99,4 +105,33 @@ fn causes<'a>(err: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dy
         Some(inner) => Some(inner as &(dyn StdError + 'static)),
         None => err.source(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_found_within_io_errors() {
+        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        // As the TLS connector wraps them.
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+        let found = find::<rustls::Error>(&wrapped).unwrap();
+        assert!(matches!(tls_error(found), Error::TlsCertificateError), "{found}");
+        assert!(find::<NotPublic>(&wrapped).is_none());
+    }
+
+    #[test]
+    fn what_the_system_says_of_a_connection_has_a_code() {
+        for (kind, connecting, expected) in [
+            (io::ErrorKind::ConnectionRefused, true, "ConnectionRefused"),
+            (io::ErrorKind::TimedOut, true, "ConnectionTimeout"),
+            (io::ErrorKind::TimedOut, false, "ConnectionReadTimeout"),
+            (io::ErrorKind::NetworkUnreachable, true, "DestinationIpUnroutable"),
+            (io::ErrorKind::ConnectionReset, false, "ConnectionTerminated"),
+        ] {
+            assert_eq!(format!("{:?}", io_error(&kind.into(), connecting).unwrap()), expected);
+        }
+        assert!(io_error(&io::Error::other("?"), true).is_none());
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! - A request goes out only to a host that the plugin is granted ([`HttpPolicy`]), and, but for a grant of `http_private`, only to public addresses: the
 //!   address that was checked is the one that is connected to, so a name that changes its address in between gains nothing.
+//!   A public address that leads back to this machine cannot be told from others: a service that plugins must not reach belongs on a private one.
 //! - Redirects are not followed: the plugin gets the 3xx and asks again, so each hop is checked like the first.
 //! - Proxy settings of the environment are not used: a proxy would connect where the host cannot check.
 //! - HTTP/1.1 only. Bodies stream both ways and stay as they were sent: nothing is decompressed. The URL is sent in the `url` crate's normal form
@@ -87,7 +88,8 @@ impl Outgoing {
             return Err(Error::ConnectionLimitReached);
         };
         Ok(Admitted {
-            client: self.clients.for_reach(reach),
+            clients: self.clients.clone(),
+            reach,
             policy: self.policy.clone(),
             refusals: self.refusals.clone(),
             limits: self.limits,

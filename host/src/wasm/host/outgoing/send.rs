@@ -11,11 +11,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::{
     Limits,
     body::{AnswerLimits, RequestBody, ResponseBody},
-    client::Connecting,
+    client::{Connecting, OutgoingClients},
     error::{Failure, head_failure},
     target::Target,
 };
-use crate::wasm::permissions::{HttpPolicy, Refusal, Refusals};
+use crate::wasm::permissions::{HttpPolicy, Reach, Refusal, Refusals};
 
 /// Name lookup, TCP and TLS, where the plugin sets no time for them.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -24,7 +24,8 @@ const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// A request that may be sent.
 pub(super) struct Admitted {
-    pub(super) client: reqwest::Client,
+    pub(super) clients: Arc<OutgoingClients>,
+    pub(super) reach: Reach,
     pub(super) policy: Arc<HttpPolicy>,
     pub(super) refusals: Refusals,
     pub(super) limits: Limits,
@@ -36,13 +37,14 @@ impl Admitted {
     /// Sends it and waits for the head of the answer.
     pub(super) async fn run(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
         let began = Instant::now();
-        let Self { client, policy, refusals, limits, target, permit } = self;
+        let Self { clients, reach, policy, refusals, limits, target, permit } = self;
         let authority = target.authority();
         let too_late = Refusal::time(policy.plugin(), authority.clone(), limits.timeout);
         let deadline = instant_after(began, limits.timeout);
         let first_byte = options.first_byte_timeout.unwrap_or(limits.timeout);
         let connecting = Connecting::new(options.connect_timeout.unwrap_or(CONNECT).min(limits.timeout));
 
+        let client = clients.for_reach(reach).await?;
         let mut sending = pin!(connecting.scope(client.execute(outgoing(request, &target))));
         let answer = loop {
             // The first byte is waited for once there is a connection; how long that takes is limited by itself.

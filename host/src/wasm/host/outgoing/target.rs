@@ -79,9 +79,20 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_url_is_refused() {
-        for uri in ["http://good.example@evil.example/", "http://user:pw@example.com/", "http://@example.com/", "ftp://example.com/", "/only/a/path", "http://example.com:0/",
-            "http://example.com:99999/", "http://256.256.256.256/", "http://1.2.3.4.5/", "http://../", "http://a..:80/", "http://[::1%25eth0]/"]
-        {
+        for uri in [
+            "http://good.example@evil.example/",
+            "http://user:pw@example.com/",
+            "http://@example.com/",
+            "ftp://example.com/",
+            "/only/a/path",
+            "http://example.com:0/",
+            "http://example.com:99999/",
+            "http://256.256.256.256/",
+            "http://1.2.3.4.5/",
+            "http://../",
+            "http://a..:80/",
+            "http://[::1%25eth0]/",
+        ] {
             assert!(target(uri).is_err(), "{uri}: {:?}", target(uri));
         }
     }

@@ -18,7 +18,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::{Outgoing, OutgoingClients};
 use crate::{
@@ -112,27 +112,29 @@ async fn serve_bytes(answer: &'static [u8], hold: bool) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        let mut held = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            read_head(&mut stream).await;
-            stream.write_all(answer).await.unwrap();
-            if hold {
-                held.push(stream);
-            }
+            tokio::spawn(async move {
+                read_head(&mut stream).await;
+                let _ = stream.write_all(answer).await;
+                if hold {
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                }
+            });
         }
     });
     address
 }
 
+/// Reads until the empty line, or until it is clear that TLS is spoken.
 async fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
+    while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
         match stream.read_u8().await {
             Ok(byte) => head.push(byte),
             Err(_) => break,
         }
     }
-    String::from_utf8(head).unwrap()
+    String::from_utf8_lossy(&head).into_owned()
 }
 
 fn limits(change: impl FnOnce(&mut PluginLimits)) -> PluginLimits {
@@ -176,7 +178,10 @@ async fn a_request_goes_out_as_it_was_made() {
 
 #[tokio::test]
 async fn bodies_stream_both_ways() {
-    let echo = |headers: HeaderMap, body: Body| async move { (headers, body) };
+    let echo = |headers: HeaderMap, body: Body| async move {
+        let length = headers.get("content-length").cloned().unwrap_or_else(|| "unknown".parse().unwrap());
+        ([("x-length", length)], body)
+    };
     let address = serve(Router::new().route("/", axum::routing::post(echo))).await;
     let mut plugin = Plugin::for_server(address, PluginLimits::default());
     let url = format!("http://svc.test:{}/", address.port());
@@ -185,7 +190,7 @@ async fn bodies_stream_both_ways() {
     say("one");
     let body = StreamBody::new(receive).boxed_unsync();
     let response = plugin.outgoing.send(request(Method::POST, &url, body), None).await.unwrap();
-    assert_eq!(response.headers().get("content-length"), None);
+    assert_eq!(response.headers()["x-length"], "unknown");
     // The answer has begun while the request is still being made: nothing is gathered first.
     let mut answer = response.into_body();
     assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
@@ -195,7 +200,7 @@ async fn bodies_stream_both_ways() {
     assert!(answer.frame().await.is_none());
 
     let response = plugin.outgoing.send(request(Method::POST, &url, full("hello")), None).await.unwrap();
-    assert_eq!(response.headers()["content-length"], "5");
+    assert_eq!(response.headers()["x-length"], "5");
     assert_eq!(text(response).await, "hello");
 }
 
@@ -203,19 +208,38 @@ async fn bodies_stream_both_ways() {
 async fn a_name_that_leads_to_a_private_address_needs_its_own_grant() {
     let hits = Arc::new(AtomicUsize::new(0));
     let counted = hits.clone();
-    let address = serve(Router::new().route("/", get(move || async move { counted.fetch_add(1, Ordering::Relaxed) }))).await;
+    let address = serve(Router::new().route("/", get(move || async move { counted.fetch_add(1, Ordering::Relaxed).to_string() }))).await;
     let port = address.port();
     let clients = clients();
-    for host in ["svc.test", "localhost", "many.test", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "LOCALHOST."] {
+    for host in [
+        "svc.test",
+        "localhost",
+        "many.test",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "[::1]",
+        "LOCALHOST.",
+    ] {
         // All that can be granted by `http`.
-        let open: Vec<_> = ["*", "svc.test", "many.test", "localhost", "127.0.0.1", "::1"].iter().map(|host| format!("{host}:{port}")).collect();
+        let open: Vec<_> =
+            ["*", "svc.test", "many.test", "localhost", "127.0.0.1", "::1"].iter().map(|host| format!("{host}:{port}")).collect();
         let mut plugin = Plugin::new(&clients, &open, &[], PluginLimits::default());
         assert_eq!(code(plugin.get(&format!("http://{host}:{port}/")).await), "HttpRequestDenied", "{host}");
         let messages = plugin.refusals.messages();
         assert!(messages.len() == 1 && messages[0].contains("http_private = [\""), "{host}: {messages:?}");
     }
     assert_eq!(hits.load(Ordering::Relaxed), 0);
-    for (host, grant) in [("svc.test", "svc.test"), ("localhost", "localhost"), ("127.1", "127.0.0.1"), ("[::ffff:127.0.0.1]", "127.0.0.1"), ("svc.test", "*")] {
+    for (host, grant) in [
+        ("svc.test", "svc.test"),
+        ("localhost", "localhost"),
+        ("127.1", "127.0.0.1"),
+        ("[::ffff:127.0.0.1]", "127.0.0.1"),
+        ("svc.test", "*"),
+    ] {
         let mut plugin = Plugin::new(&clients, &[], &[format!("{grant}:{port}")], PluginLimits::default());
         let response = plugin.get(&format!("http://{host}:{port}/")).await;
         assert_eq!(response.unwrap().status(), 200, "{host}");
@@ -238,9 +262,14 @@ async fn what_is_not_granted_is_named() {
     assert_eq!(code(plugin.get("https://api.example.com/x").await), "HttpRequestDenied");
     assert_eq!(
         plugin.refusals.messages(),
-        ["plugin weather may not reach api.example.com:443 over https; to allow it, put  http = [\"api.example.com\"]  into [plugin.weather] of toolbay.toml or into weather.toml"]
+        [
+            "plugin weather may not reach api.example.com:443 over https; to allow it, put  http = [\"api.example.com\"]  into [plugin.weather] of toolbay.toml or into weather.toml"
+        ]
     );
     assert_eq!(code(plugin.get("http://good.example@other.test:1/").await), "HttpRequestUriInvalid");
+    for url in ["ftp://other.test:1/", "ws://other.test:1/"] {
+        assert_eq!(code(plugin.get(url).await), "HttpProtocolError", "{url}");
+    }
     let connect = request(Method::CONNECT, "http://other.test:1/", empty());
     assert_eq!(code(plugin.outgoing.send(connect, None).await), "HttpRequestMethodInvalid");
 }
@@ -252,7 +281,8 @@ async fn redirects_are_left_to_the_plugin_and_checked_anew() {
     let location = format!("http://127.0.0.1:{}/secret", inside.port());
     let to = location.clone();
     let outside = serve(Router::new().route("/", get(move || async move { Redirect::temporary(&to) }))).await;
-    let mut plugin = Plugin::new(&clients(), &[format!("*:{}", inside.port())], &[format!("svc.test:{}", outside.port())], PluginLimits::default());
+    let mut plugin =
+        Plugin::new(&clients(), &[format!("*:{}", inside.port())], &[format!("svc.test:{}", outside.port())], PluginLimits::default());
     let response = plugin.get(&format!("http://svc.test:{}/", outside.port())).await.unwrap();
     assert_eq!(response.status(), 307);
     assert_eq!(response.headers()["location"], location);
@@ -320,7 +350,8 @@ async fn slow_servers_are_given_up_on() {
     // The host's, which the plugin's cannot lengthen.
     let forever = Some(Duration::MAX);
     let options = RequestOptions { connect_timeout: forever, first_byte_timeout: forever, between_bytes_timeout: forever };
-    let short = || limits(|limits| limits.http_timeout = Duration::from_millis(50));
+    // Long enough for the head of an answer on a busy machine.
+    let short = || limits(|limits| limits.http_timeout = Duration::from_millis(500));
     let mut plugin = Plugin::for_server(silent, short());
     assert_eq!(code(plugin.get_with(&url(silent, "http"), Some(options)).await), "HttpResponseTimeout");
     assert!(plugin.refusals.messages()[0].contains("http_timeout"), "{:?}", plugin.refusals.messages());
@@ -334,10 +365,13 @@ async fn slow_servers_are_given_up_on() {
 async fn a_server_that_never_stops_meets_the_deadline() {
     let endless = || async { Body::from_stream(futures::stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[0; 1024])))) };
     let address = serve(Router::new().route("/", get(endless))).await;
-    let mut plugin = Plugin::for_server(address, limits(|limits| {
-        limits.http_timeout = Duration::from_millis(100);
-        limits.http_body = u64::MAX;
-    }));
+    let mut plugin = Plugin::for_server(
+        address,
+        limits(|limits| {
+            limits.http_timeout = Duration::from_millis(500);
+            limits.http_body = u64::MAX;
+        }),
+    );
     let response = plugin.get(&format!("http://svc.test:{}/", address.port())).await.unwrap();
     let mut body = response.into_body();
     let err = loop {
@@ -389,6 +423,12 @@ async fn broken_servers_are_told_apart() {
         (serve_bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", true).await, "http", "HttpProtocolError"),
         (serve_bytes(many, true).await, "http", "HttpResponseHeaderSectionSize(None)"),
         (serve(Router::new()).await, "https", "TlsProtocolError"),
+        // A fatal alert of TLS 1.2: handshake_failure.
+        (
+            serve_bytes(b"\x15\x03\x03\x00\x02\x02\x28", true).await,
+            "https",
+            "TlsAlertReceived { alert_id: Some(40), alert_message: Some(\"HandshakeFailure\") }",
+        ),
     ] {
         let mut plugin = Plugin::for_server(address, PluginLimits::default());
         let url = format!("{scheme}://svc.test:{}/", address.port());
@@ -448,4 +488,20 @@ async fn a_dropped_request_closes_its_connection() {
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
     drop(sending.await.unwrap().unwrap());
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0, "dropped within the answer");
+}
+
+#[tokio::test]
+async fn plugins_come_in_by_the_hook() {
+    let address = serve(Router::new().route("/", get(|| async { "ok" }))).await;
+    let mut plugin = Plugin::for_server(address, PluginLimits::default());
+    let hooks: &mut dyn WasiHttpHooks = &mut plugin.outgoing;
+    assert!(!hooks.set_host_header());
+    assert!(hooks.is_forbidden_header(&http::header::HOST) && hooks.is_forbidden_header(&http::header::TRANSFER_ENCODING));
+    let url = format!("http://svc.test:{}/", address.port());
+    let sent = hooks.send_request(request(Method::GET, &url, empty()), None, Box::new(std::future::ready(Ok(()))));
+    let (response, after) = Box::into_pin(sent).await.unwrap();
+    Box::into_pin(after).await.unwrap();
+    assert_eq!(text(response).await, "ok");
+    let sent = hooks.send_request(request(Method::GET, "https://example.com/", empty()), None, Box::new(std::future::ready(Ok(()))));
+    assert_eq!(code(Box::into_pin(sent).await), "HttpRequestDenied");
 }
