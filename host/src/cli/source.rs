@@ -107,9 +107,9 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
     }
     let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
     let host = PluginHost::new(Arc::new(config), Worker::own()).map_err(Failure::failed)?;
-    let (loaded, statuses) = folder::load_once(options, Arc::new(host)).await.map_err(Failure::usage)?;
+    let folder::Once { loaded, statuses } = folder::load_once(options, Arc::new(host)).await.map_err(Failure::usage)?;
     let catalog = Catalog::new();
-    catalog.apply(loaded.into_iter().map(|loaded| ProviderChange::Put(loaded.provider)).collect());
+    catalog.apply(loaded.into_iter().map(|(_, loaded)| ProviderChange::Put(loaded.provider)).collect());
     Ok(Folder { catalog, statuses })
 }
 

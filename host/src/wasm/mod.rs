@@ -8,4 +8,5 @@ pub mod host;
 pub(crate) mod instance;
 pub(crate) mod limits;
 pub mod permissions;
+pub mod plugin;
 pub mod typed;

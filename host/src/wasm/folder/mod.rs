@@ -113,6 +113,12 @@ pub struct FolderOptions {
 impl FolderOptions {
     /// Longer than a copying program pauses between two writes, and short enough that nobody waits for it.
     pub const SETTLE: Duration = Duration::from_millis(150);
+
+    /// The usual way to watch a folder.
+    #[must_use]
+    pub fn new(path: PathBuf, max_file: u64, jobs: usize) -> Self {
+        Self { path, max_file, jobs, settle: Self::SETTLE, poll: None }
+    }
 }
 
 /// A folder that cannot be used.

@@ -87,7 +87,7 @@ impl Plugin {
                 Route::Typed(function) => self.call_typed(&mut store, instance, function, &values).await,
                 Route::Listed(listed) => {
                     let guest = self.guest(&mut store, instance)?;
-                    let result = guest.call_call_tool(&mut store, listed.name(), call.arguments).await;
+                    let result = guest.call_call_tool(&mut store, listed.name(), &call.arguments.to_owned()).await;
                     match result.map_err(|error| self.explain(&store, &error))? {
                         Ok(result) => listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::Plugin(self.over(limit))),
                         Err(error) => Err(Failure::Call(listed::protocol_error(error))),
