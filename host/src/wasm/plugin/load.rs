@@ -39,6 +39,9 @@ pub struct PluginHost {
     clients: Arc<OutgoingClients>,
     pool: Arc<Semaphore>,
     config: Arc<Config>,
+    /// For tests: what every plugin is given, in place of what is configured.
+    #[cfg(test)]
+    given: Option<PluginConfig>,
 }
 
 /// Why a host cannot run plugins at all.
@@ -66,7 +69,23 @@ impl PluginHost {
         let compiler = Compiler::new(engines.clone(), &config.host, worker)?;
         let clients = OutgoingClients::new().map_err(|error| HostError::Clients(error.to_string()))?;
         let pool = Arc::new(Semaphore::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX)));
-        Ok(Arc::new(Self { engines, compiler, linkers: [OnceLock::new(), OnceLock::new()], clients: Arc::new(clients), pool, config }))
+        Ok(Arc::new(Self {
+            engines,
+            compiler,
+            linkers: [OnceLock::new(), OnceLock::new()],
+            clients: Arc::new(clients),
+            pool,
+            config,
+            #[cfg(test)]
+            given: None,
+        }))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_limits(config: Arc<Config>, worker: Worker, given: PluginConfig) -> Arc<Self> {
+        let mut host = Self::new(config, worker).unwrap();
+        Arc::get_mut(&mut host).unwrap().given = Some(given);
+        host
     }
 
     fn linker(&self, kind: EngineKind) -> Result<&Linker<State>, LoadError> {
@@ -89,6 +108,8 @@ impl PluginHost {
         let id = source.id;
         let sidecar = source.sidecar.as_ref().map(|sidecar| (sidecar.text.as_str(), sidecar.path.as_path()));
         let config = self.config.for_plugin(id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
+        #[cfg(test)]
+        let config = self.given.clone().unwrap_or(config);
         let docs = Docs::from_component(&source.bytes);
         let Compiled { component, kind, cached } =
             self.compiler.compile(source.bytes, source.digest).await.map_err(|error| LoadError(error.to_string()))?;

@@ -2,6 +2,8 @@
 
 mod listed;
 mod load;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
