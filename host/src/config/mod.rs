@@ -1,8 +1,30 @@
 //! `toolbay.toml`: typed, and checked whole before any port is bound.
 
+mod address;
+mod error;
+mod file;
+mod layer;
 pub mod plugin;
+mod read;
+mod reader;
+mod secret;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod units;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+pub use address::parse_listen;
+pub use error::{ConfigError, Place, Problem};
+pub use file::json_schema;
+pub use units::{parse_duration, parse_size};
 
 pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secret, ToolOverride};
 
@@ -23,6 +45,75 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
+    /// The file that this was read from.
+    origin: Option<PathBuf>,
+    /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
+    places: Arc<BTreeMap<String, layer::Places>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            plugins: PathBuf::from("plugins"),
+            http: HttpConfig::default(),
+            auth: AuthConfig::default(),
+            host: HostConfig::default(),
+            telemetry: TelemetryConfig::default(),
+            plugin: BTreeMap::new(),
+            origin: None,
+            places: Arc::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a `toolbay.toml`. Relative paths in it go from its folder; secrets are read now.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let read = |reason: String| ConfigError::Read { path: path.to_owned(), reason };
+        let bytes = std::fs::read(path).map_err(|error| read(error.to_string()))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| read(format!("it is not UTF-8 text (byte {} is wrong)", error.utf8_error().valid_up_to() + 1)))?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of a `toolbay.toml` that is, or could be, at `origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with it.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
+        read::parse(text, origin, &|name| std::env::var_os(name))
+    }
+
+    /// The file that this was read from; None for the defaults.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Path> {
+        self.origin.as_deref()
+    }
+
+    /// What a plugin may use and reach: the defaults, over them `[plugin.default]`, `[plugin.NAME]`, and the text of its sidecar with the path of that.
+    ///
+    /// A key that both `[plugin.NAME]` and the sidecar set is an error: the operator's word is not undone in silence by whoever may write to the folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with the sidecar.
+    pub fn for_plugin(&self, name: &str, sidecar: Option<(&str, &Path)>) -> Result<PluginConfig, ConfigError> {
+        match sidecar {
+            None => Ok(self.base_of(name)),
+            Some((text, origin)) => read::sidecar(self, name, text, origin, &|name| std::env::var_os(name)),
+        }
+    }
+
+    fn base_of(&self, name: &str) -> PluginConfig {
+        let configured = self.plugin.get(name).or_else(|| self.plugin.get(read::BASE));
+        configured.cloned().unwrap_or_else(|| layer::default_plugin(self.host.max_memory))
+    }
 }
 
 /// How the endpoint is reached.
@@ -85,6 +176,8 @@ pub struct HostConfig {
     pub compile_jobs: usize,
     /// Where compiled components are kept. None: `${XDG_CACHE_HOME:-~/.cache}/toolbay/compiled`. Key: `cache`.
     pub cache: Option<PathBuf>,
+    /// Whether a sidecar may grant anything; if not, it sets limits and descriptions only. Key: `sidecar_grants`.
+    pub sidecar_grants: bool,
 }
 
 impl Default for HostConfig {
@@ -97,6 +190,7 @@ impl Default for HostConfig {
             compile_memory: 4 << 30,
             compile_jobs: 0,
             cache: None,
+            sidecar_grants: true,
         }
     }
 }

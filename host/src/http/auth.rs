@@ -131,7 +131,8 @@ impl Challenge {
     /// The answer: 401 (400 for a malformed header) with `WWW-Authenticate`, RFC 6750 §3.
     #[must_use]
     pub fn response(&self) -> Response<Body> {
-        const HINT: &str = "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
+        const HINT: &str =
+            "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
         let (status, challenge, error) = match self {
             Self::Missing => (StatusCode::UNAUTHORIZED, "Bearer realm=\"toolbay\"", "this server wants a bearer token, and none came"),
             Self::Invalid => (
@@ -204,7 +205,9 @@ mod tests {
     #[test]
     fn what_is_no_token_of_ours_is_refused() {
         let auth = with(&[("ann", "aaaaaaaaaaaaaaaa")]).unwrap();
-        for header in ["Bearer aaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaaa", "Bearer Aaaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaa x", "Bearer ann"] {
+        for header in
+            ["Bearer aaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaaa", "Bearer Aaaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaa x", "Bearer ann"]
+        {
             assert_eq!(ask(&auth, &[header]), Err(Challenge::Invalid), "{header}");
         }
         for headers in [&[][..], &["Basic YTpi"], &["Bearer"], &["Bearer "], &["aaaaaaaaaaaaaaaa"]] {

@@ -42,7 +42,11 @@ impl FromPage {
             let origin = answer::echo(&String::from_utf8_lossy(self.origin.as_bytes()));
             tracing::warn!(origin, "refused a page in a browser: its origin is not in http.allowed_origins");
             let error = format!("pages from {origin} may not call this server");
-            return Some(answer::problem(StatusCode::FORBIDDEN, &error, "add the origin to allowed_origins in [http] of the server's toolbay.toml"));
+            return Some(answer::problem(
+                StatusCode::FORBIDDEN,
+                &error,
+                "add the origin to allowed_origins in [http] of the server's toolbay.toml",
+            ));
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;

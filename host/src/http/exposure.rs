@@ -44,7 +44,10 @@ mod tests {
         for addr in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
             let addr = addr.parse().unwrap();
             let error = may_listen(addr, &open, false).unwrap_err().to_string();
-            assert!(error.contains(&addr.to_string()) && error.contains("[auth.tokens]\n    me = { from_env") && error.contains("--insecure"), "{error}");
+            assert!(
+                error.contains(&addr.to_string()) && error.contains("[auth.tokens]\n    me = { from_env") && error.contains("--insecure"),
+                "{error}"
+            );
             assert_eq!(may_listen(addr, &open, true), Ok(()));
             assert_eq!(may_listen(addr, &closed, false), Ok(()));
         }

@@ -153,7 +153,8 @@ mod tests {
             }
             headers
         };
-        let (plain, ours, foreign) = (Uri::from_static("/"), Uri::from_static("http://localhost/"), Uri::from_static("http://evil.example/"));
+        let (plain, ours, foreign) =
+            (Uri::from_static("/"), Uri::from_static("http://localhost/"), Uri::from_static("http://evil.example/"));
         assert!(hosts.allows(&plain, &headers(&["localhost"])));
         assert!(hosts.allows(&ours, &headers(&[])));
         assert!(!hosts.allows(&plain, &headers(&[])));

@@ -63,26 +63,25 @@ impl<E: Endpoint> App<E> {
     /// Answers a request, whatever happens on the way.
     pub(super) async fn respond(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
         let is_head = *request.method() == Method::HEAD;
-        let mut response = match AssertUnwindSafe(self.cors(request, connection)).catch_unwind().await {
-            Ok(response) => response,
-            Err(panic) => {
+        let page = FromPage::of(request.headers(), &self.origins);
+        let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
+        let mut response = match preflight {
+            Some(response) => response,
+            None => AssertUnwindSafe(self.route(request, connection)).catch_unwind().await.unwrap_or_else(|panic| {
                 tracing::error!(panic = said(&*panic), "a request made the server panic; it goes on");
-                answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "the server made a mistake", "look into its log, and report what stands there")
-            }
+                answer::problem(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the server made a mistake",
+                    "look into its log, and report what stands there",
+                )
+            }),
         };
+        if let Some(page) = page {
+            page.reveal(&mut response);
+        }
         if is_head {
             without_body(&mut response);
         }
-        response
-    }
-
-    async fn cors(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
-        let Some(page) = FromPage::of(request.headers(), &self.origins) else { return self.route(request, connection).await };
-        let mut response = match page.preflight(request.method(), request.headers()) {
-            Some(response) => response,
-            None => self.route(request, connection).await,
-        };
-        page.reveal(&mut response);
         response
     }
 

@@ -90,7 +90,10 @@ impl Default for Shutdown {
 pub fn on_signals() -> io::Result<Shutdown> {
     let shutdown = Shutdown::new();
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let each = |signal, kind: SignalKind| stream::unfold(signal, |mut signal: tokio::signal::unix::Signal| async { signal.recv().await.map(|()| ((), signal)) }).map(move |()| kind);
+    let each = |signal, kind: SignalKind| {
+        stream::unfold(signal, |mut signal: tokio::signal::unix::Signal| async { signal.recv().await.map(|()| ((), signal)) })
+            .map(move |()| kind)
+    };
     let signals = stream::select(each(terminate, SignalKind::terminate()), each(interrupt, SignalKind::interrupt()));
     tokio::spawn(obey(shutdown.clone(), signals, |code| {
         telemetry::flush(LAST_WORDS);

@@ -4,7 +4,9 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter, filter::ParseError};
 
 /// A filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the log filter {filter:?} of {origin}: {error}; write a level (error, warn, info, debug, trace, off), or pairs as in `toolbay=debug,warn`")]
+#[error(
+    "cannot read the log filter {filter:?} of {origin}: {error}; write a level (error, warn, info, debug, trace, off), or pairs as in `toolbay=debug,warn`"
+)]
 pub struct FilterError {
     filter: String,
     origin: String,
@@ -46,7 +48,10 @@ mod tests {
     fn a_broken_filter_names_itself_and_shows_a_good_one() {
         for filter in ["loud", "toolbay=loud", "toolbay=debug=info", "verbose "] {
             let error = parse(filter, "TOOLBAY_LOG").unwrap_err().to_string();
-            assert!(error.contains(&format!("{filter:?}")) && error.contains("TOOLBAY_LOG") && error.contains("toolbay=debug,warn"), "{error}");
+            assert!(
+                error.contains(&format!("{filter:?}")) && error.contains("TOOLBAY_LOG") && error.contains("toolbay=debug,warn"),
+                "{error}"
+            );
         }
     }
 }

@@ -1,0 +1,112 @@
+//! Takes secrets from where they are kept: the environment, or a file.
+
+use std::{fs::File, io::Read};
+
+use super::{
+    Secret,
+    reader::{Item, Source},
+};
+
+/// Longest secret that a file may hold; a key or a certificate chain is far below it.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// Whether a value may stand in the configuration itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plain {
+    Allowed,
+    Refused,
+}
+
+/// `{ from_env = "VAR" }`, `{ from_file = "path" }`, or (where it may) the value itself.
+pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
+    const SOURCES: &str = "{ from_env = \"VARIABLE\" } or { from_file = \"path\" }";
+    if let Some(text) = item.value.as_str() {
+        if plain == Plain::Refused {
+            item.fail(format_args!("a token does not stand in the configuration; write {SOURCES}"));
+            return None;
+        }
+        return checked(item, text.to_owned(), "the value");
+    }
+    if !item.value.is_table() {
+        match plain {
+            Plain::Allowed => item.wrong_type(&format!("text in quotes, or {SOURCES}")),
+            Plain::Refused => item.wrong_type(SOURCES),
+        }
+        return None;
+    }
+    let table = item.table()?;
+    let (from_env, from_file) = (table.get("from_env"), table.get("from_file"));
+    table.finish();
+    match (from_env, from_file) {
+        (Some(name), None) => {
+            let name = name.parsed(variable_name)?;
+            match variable(item.source, &name) {
+                Ok(text) => checked(item, text, &format!("the environment variable {name:?}")),
+                Err(message) => {
+                    item.fail(message);
+                    None
+                }
+            }
+        }
+        (None, Some(path)) => {
+            let path = path.file_path()?;
+            match file(&path) {
+                Ok(text) => checked(item, text, &format!("the file {}", path.display())),
+                Err(reason) => {
+                    item.fail(format_args!("cannot take the secret from the file {}: {reason}", path.display()));
+                    None
+                }
+            }
+        }
+        (Some(_), Some(_)) => {
+            item.fail("has both \"from_env\" and \"from_file\"; keep one");
+            None
+        }
+        (None, None) => {
+            item.fail(format_args!("has no source; write {SOURCES}"));
+            None
+        }
+    }
+}
+
+/// A name that an environment variable can have.
+pub(super) fn variable_name(name: &str) -> Result<String, String> {
+    match name {
+        "" => Err("the name of an environment variable cannot be empty".to_owned()),
+        _ if name.contains(['=', '\0']) => Err("the name of an environment variable cannot hold \"=\" or a NUL character".to_owned()),
+        _ if name.contains(char::is_whitespace) => Err("the name of an environment variable cannot hold white space".to_owned()),
+        _ => Ok(name.to_owned()),
+    }
+}
+
+fn checked(item: &Item<'_>, text: String, origin: &str) -> Option<Secret> {
+    if text.contains('\0') {
+        item.fail(format_args!("{origin} holds a NUL character, which an environment variable cannot"));
+        return None;
+    }
+    Some(Secret(text))
+}
+
+fn variable(source: &Source<'_>, name: &str) -> Result<String, String> {
+    let value =
+        (source.environment)(name).ok_or_else(|| format!("the environment variable {name:?} is not set; set it where toolbay is started, or use from_file"))?;
+    value.into_string().map_err(|_| format!("the environment variable {name:?} is not UTF-8 text"))
+}
+
+fn file(path: &std::path::Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(MAX_SECRET + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_SECRET {
+        return Err(format!("it is larger than {MAX_SECRET} bytes"));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    // Editors and `echo` end a file by a newline that is no part of the secret.
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}

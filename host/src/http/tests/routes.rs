@@ -1,0 +1,198 @@
+//! What is answered where, to whom.
+
+use std::time::SystemTime;
+
+use super::*;
+use crate::{
+    config::{AuthConfig, Secret},
+    provider::{ProviderState, ProviderStatus, StatusSource},
+};
+
+struct Source(Mutex<bool>, &'static str);
+
+impl StatusSource for Source {
+    fn statuses(&self) -> Vec<ProviderStatus> {
+        vec![ProviderStatus {
+            name: self.1.to_owned(),
+            kind: "wasm",
+            state: ProviderState::Serving,
+            source: "plugins/x.wasm".to_owned(),
+            digest: None,
+            tools: vec!["add".to_owned()],
+            error: None,
+            warnings: Vec::new(),
+            imports: Vec::new(),
+            in_flight: 1,
+            queued: 0,
+            since: SystemTime::UNIX_EPOCH,
+        }]
+    }
+    fn ready(&self) -> bool {
+        *self.0.lock().unwrap()
+    }
+}
+
+async fn with_tokens() -> Server {
+    let tokens = [("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb")];
+    let tokens = tokens.iter().map(|(name, token)| ((*name).to_owned(), Secret((*token).to_owned()))).collect();
+    Server::with(|state, _| state.auth = Arc::new(Authenticator::from_config(&AuthConfig { tokens }).unwrap())).await
+}
+
+#[tokio::test]
+async fn readiness_follows_the_sources_and_health_does_not() {
+    let sources = [Arc::new(Source(Mutex::new(false), "zeta")), Arc::new(Source(Mutex::new(true), "alpha"))];
+    let server =
+        Server::with(|state, _| state.statuses = sources.iter().map(|source| source.clone() as Arc<dyn StatusSource>).collect()).await;
+    let health = server.ask("GET /healthz\nhost: 10.1.2.3").await;
+    assert_eq!((health.status, &*health.body, health.header("cache-control")), (200, "ok\n", "no-store"));
+    let loading = server.ask("GET /readyz\nhost: anything.example").await;
+    assert_eq!((loading.status, &*loading.body), (503, "loading\n"));
+    assert_eq!(server.ask("GET /status").await.json()["ready"], false);
+    *sources[0].0.lock().unwrap() = true;
+    assert_eq!(server.ask("GET /readyz").await.status, 200);
+    let status = server.ask("GET /status").await;
+    let json = status.json();
+    assert_eq!((&json["version"], &json["ready"]), (&"1.2.3".into(), &true.into()));
+    assert_eq!((&json["plugins"][0]["name"], &json["plugins"][1]["name"]), (&"alpha".into(), &"zeta".into()));
+    assert_eq!(status.header("x-content-type-options"), "nosniff");
+}
+
+#[tokio::test]
+async fn those_who_are_lost_are_told_where_to_go() {
+    let server = Server::start().await;
+    let page = server.ask("GET /").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/plain; charset=utf-8"));
+    assert!(page.body.contains("/mcp") && page.body.contains("1.2.3"), "{}", page.body);
+    for path in ["/mcp/", "/sse", "/.well-known/oauth-protected-resource", "/healthz/x"] {
+        let lost = server.ask(&format!("POST {path}")).await;
+        assert_eq!((lost.status, lost.json()["try"].as_str()), (404, Some("/mcp")), "{path}");
+    }
+    let long = server.ask(&format!("GET /{}", "x".repeat(5000))).await;
+    assert!(long.status == 404 && long.body.len() < 300, "{}", long.body);
+    for path in ["/", "/healthz", "/readyz", "/status"] {
+        let wrong = server.ask(&format!("POST {path}")).await;
+        assert_eq!((wrong.status, wrong.header("allow")), (405, "GET, HEAD"), "{path}");
+        assert!(wrong.json()["error"].as_str().unwrap().contains("POST"));
+    }
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body_and_the_connection_goes_on() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    for path in ["/", "/healthz", "/status", "/nothing"] {
+        let head = client.ask(&format!("HEAD {path}"), "").await;
+        let get = client.ask(&format!("GET {path}"), "").await;
+        assert_eq!((head.status, head.header("content-length")), (get.status, get.header("content-length")), "{path}");
+        assert!(head.body.is_empty() && !get.body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn every_method_reaches_the_endpoint_but_options() {
+    let server = Server::start().await;
+    for method in ["GET", "POST", "DELETE", "PUT"] {
+        let answer = server.connect().await.ask(&format!("{method} /mcp?x=1"), "hello").await;
+        assert_eq!(answer.body, format!("{method} None b\"hello\""));
+    }
+    let options = server.ask("OPTIONS /mcp").await;
+    assert_eq!((options.status, options.header("allow")), (204, "GET, POST, DELETE, OPTIONS"));
+}
+
+#[tokio::test]
+async fn a_token_lets_in_and_gives_a_name() {
+    let server = with_tokens().await;
+    let mut client = server.connect().await;
+    let ann = client.ask("POST /mcp\nauthorization: Bearer aaaaaaaaaaaaaaaa", "x").await;
+    assert_eq!((ann.status, &*ann.body), (200, "POST Some(\"ann\") b\"x\""));
+    // The name is that of the request, not of the connection.
+    assert_eq!(client.ask("POST /mcp\nauthorization: bearer bbbbbbbbbbbbbbbb", "x").await.body, "POST Some(\"bob\") b\"x\"");
+    assert_eq!(client.ask("POST /mcp", "").await.status, 401);
+    assert_eq!(client.ask("GET /status\nauthorization: Bearer aaaaaaaaaaaaaaaa", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_token_of_ours_nobody_comes_in() {
+    let server = with_tokens().await;
+    for path in ["/mcp", "/status", "/mcp?token=aaaaaaaaaaaaaaaa", "/mcp?access_token=aaaaaaaaaaaaaaaa"] {
+        let missing = server.ask(&format!("GET {path}")).await;
+        assert_eq!((missing.status, missing.header("www-authenticate")), (401, "Bearer realm=\"toolbay\""), "{path}");
+        assert!(missing.json()["try"].as_str().unwrap().contains("Authorization: Bearer"));
+        let wrong = server.ask(&format!("GET {path}\nauthorization: Bearer cccccccccccccccc")).await;
+        assert_eq!((wrong.status, wrong.header("www-authenticate")), (401, "Bearer realm=\"toolbay\", error=\"invalid_token\""));
+        assert!(!wrong.body.contains("cccc"));
+    }
+    let twice = server.ask("GET /mcp\nauthorization: Bearer aaaaaaaaaaaaaaaa\nauthorization: Bearer aaaaaaaaaaaaaaaa").await;
+    assert_eq!(twice.status, 400);
+    for path in ["/healthz", "/readyz", "/"] {
+        assert_eq!(server.ask(&format!("GET {path}")).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_may_ask_first_and_see_the_answer() {
+    let server = Server::with(|state, _| state.config.allowed_origins = vec!["https://app.example.com".into()]).await;
+    for origin in ["http://localhost:6274", "http://127.0.0.1:5173", "https://app.example.com"] {
+        let preflight = server
+            .ask(&format!(
+                "OPTIONS /mcp\norigin: {origin}\naccess-control-request-method: POST\n\
+                 access-control-request-headers: content-type,mcp-protocol-version,mcp-param-city,x-evil"
+            ))
+            .await;
+        assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, origin));
+        let headers: Vec<_> = preflight.header("access-control-allow-headers").split(", ").collect();
+        for header in ["content-type", "authorization", "mcp-session-id", "mcp-protocol-version", "last-event-id", "mcp-param-city"] {
+            assert!(headers.contains(&header), "{header} in {headers:?}");
+        }
+        assert!(!headers.contains(&"x-evil"));
+        assert_eq!(preflight.header("access-control-allow-methods"), "GET, POST, DELETE, OPTIONS");
+        assert_eq!((preflight.header("access-control-max-age"), preflight.header("vary")), ("7200", "Origin"));
+
+        let answer = server.connect().await.ask(&format!("POST /mcp\norigin: {origin}"), "x").await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin"), answer.header("vary")), (200, origin, "Origin"));
+        assert_eq!(answer.header("access-control-expose-headers"), "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_page_sees_nothing_and_learns_how_it_could() {
+    let server = Server::start().await;
+    let preflight = server.ask("OPTIONS /mcp\norigin: https://evil.example\naccess-control-request-method: POST").await;
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (403, ""));
+    assert!(preflight.body.contains("https://evil.example") && preflight.body.contains("allowed_origins"));
+    let answer = server.ask("GET /status\norigin: https://evil.example").await;
+    assert_eq!((answer.header("access-control-allow-origin"), answer.header("vary")), ("", "Origin"));
+    let plain = server.ask("GET /status").await;
+    assert_eq!((plain.header("access-control-allow-origin"), plain.header("vary")), ("", ""));
+}
+
+#[tokio::test]
+async fn a_page_sees_refusals_too_and_may_ask_first_without_a_token() {
+    let server = with_tokens().await;
+    let refused = server.ask("POST /mcp\norigin: http://localhost:1").await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, "http://localhost:1"));
+    assert!(refused.header("access-control-expose-headers").contains("WWW-Authenticate"));
+    let preflight = server.ask("OPTIONS /mcp\norigin: http://localhost:1\naccess-control-request-method: POST").await;
+    assert_eq!(preflight.status, 204);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_ours_is_refused() {
+    let server = Server::with(|state, _| state.config.allowed_hosts = vec!["tools.example.com".into()]).await;
+    for path in ["/", "/status"] {
+        let refused = server.ask(&format!("GET {path}\nhost: evil.example")).await;
+        assert_eq!(refused.status, 403, "{path}");
+        assert!(refused.body.contains("evil.example") && refused.body.contains("allowed_hosts"));
+        assert_eq!(server.ask(&format!("GET {path}\nhost: tools.example.com")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer_and_the_connection_goes_on() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    let answer = client.ask("POST /mcp\ndo: panic\norigin: http://localhost:1", "").await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (500, "http://localhost:1"));
+    assert!(answer.json()["try"].as_str().unwrap().contains("log") && !answer.body.contains("as asked"));
+    assert_eq!(client.ask("GET /healthz", "").await.status, 200);
+}
