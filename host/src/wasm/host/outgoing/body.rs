@@ -140,3 +140,41 @@ impl Body for ResponseBody {
         self.open.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_never_pauses_meets_the_deadline() {
+        // Always ready: the timers are never looked at.
+        let endless = reqwest::Body::wrap_stream(futures::stream::repeat_with(|| Ok::<_, Error>(Bytes::from_static(b"more"))));
+        let refusals = Refusals::default();
+        let limits = AnswerLimits {
+            bytes: u64::MAX,
+            pause: Duration::MAX,
+            deadline: Instant::now() + Duration::from_millis(20),
+            refusals: refusals.clone(),
+            too_large: Refusal::body(&"p".into(), "x:80".to_owned(), 0),
+            too_late: Refusal::time(&"p".into(), "x:80".to_owned(), Duration::ZERO),
+        };
+        let open = Arc::new(Semaphore::new(1));
+        let mut body = ResponseBody::new(endless, open.clone().try_acquire_owned().unwrap(), limits);
+        let began = Instant::now();
+        let err = loop {
+            if let Err(err) = body.frame().await.unwrap() {
+                break err;
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "the deadline was not met");
+        };
+        assert!(matches!(err, Error::HttpResponseTimeout), "{err:?}");
+        assert!(body.is_end_stream() && body.frame().await.is_none());
+        assert_eq!(open.available_permits(), 1);
+        assert_eq!(refusals.messages().len(), 1);
+    }
+}
