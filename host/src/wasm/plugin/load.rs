@@ -240,7 +240,9 @@ fn tools_interface(pre: &InstancePre<State>) -> Result<GuestIndices, LoadError> 
 /// Says before the first call what no call could get past.
 fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), LoadError> {
     let Some(needs) = component.resources_required() else { return Ok(()) };
-    let initial = needs.max_initial_memory_size.unwrap_or(0);
+    /// Wasmtime counts a memory's initial size in pages.
+    const PAGE: u64 = 64 << 10;
+    let initial = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE);
     if initial > config.limits.memory as u64 {
         return Err(LoadError(format!(
             "it starts with {} MiB of memory, more than its limit of {} MiB; raise `memory`",

@@ -180,7 +180,7 @@ async fn what_cannot_serve_says_why() {
     let host = Host::new(limits());
     let cases = [
         ("(component)", "no tools"),
-        (r#"(component (import "acme:db/query@1.0.0" (instance)))"#, "acme:db/query"),
+        (r#"(component (import "acme:db/query@1.0.0" (instance (export "run" (func)))))"#, "acme:db/query"),
         (r#"(component (core module $m (memory 1000)) (core instance (instantiate $m)))"#, "raise `memory`"),
         (
             r#"(component (import "toolbay:plugin/context@0.1.0" (instance (export "call-id" (func (result u32))))))"#,
