@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{ConfigArgs, Failure, Outcome, print, runtime};
 use crate::{
     catalog::Catalog,
-    config::{Config, LogFormat},
+    config::{Config, HttpConfig, LogFormat},
     http::{self, AppState, Authenticator, shutdown},
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
@@ -65,8 +65,7 @@ impl Serve {
         let _logs = telemetry::init(&config.telemetry).map_err(Failure::usage)?;
         let authenticator = Authenticator::from_config(&config.auth).map_err(Failure::usage)?;
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
-        let code = runtime()?.block_on(serve(config, authenticator));
-        code
+        runtime()?.block_on(serve(config, authenticator))
     }
 }
 
@@ -90,7 +89,8 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
             }
         }
     });
-    let front = Front::new(catalog.clone(), FrontOptions::from_config(&config, address, !authenticator.is_open()));
+    let http = http_config(&config, address, &authenticator);
+    let front = Front::new(catalog.clone(), FrontOptions { authenticated: !authenticator.is_open(), ..FrontOptions::from(&http) });
     let banner = tokio::spawn({
         let (folder, catalog, plugins) = (folder.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
@@ -103,7 +103,7 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
         endpoint: front,
         auth: Arc::new(authenticator),
         statuses: vec![folder.clone() as Arc<dyn StatusSource>],
-        config: config.http.clone(),
+        config: http,
         version: env!("CARGO_PKG_VERSION"),
     };
     let served = http::serve(listener, state, shutdown).await;
@@ -112,6 +112,20 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     apply.abort();
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The names under which this host may be called, made whole.
+///
+/// A page that had its own name point to this host (DNS rebinding) is a danger for a host that trusts whoever reaches it on loopback. One that listens
+/// beyond it has tokens, or was told that anybody may call: there every name is as good as another, unless the operator lists them.
+fn http_config(config: &Config, address: SocketAddr, authenticator: &Authenticator) -> HttpConfig {
+    let mut http = config.http.clone();
+    if !http.allowed_hosts.is_empty() || address.ip().is_loopback() {
+        return http;
+    }
+    tracing::info!(tokens = !authenticator.is_open(), "listening beyond loopback under any name; [http] allowed_hosts limits the names");
+    http.allowed_hosts.push("*".to_owned());
+    http
 }
 
 /// What a person wants to know once it runs.

@@ -131,10 +131,10 @@ impl Source {
                 .catalog
                 .snapshot()
                 .tools()
-                .map(|tool| Shown {
-                    name: tool.name.to_string(),
-                    description: tool.description.clone().unwrap_or_default(),
-                    json: crate::mcp::tool_json(tool),
+                .map(|entry| Shown {
+                    name: entry.name().to_owned(),
+                    description: entry.tool().description.clone().unwrap_or_default(),
+                    json: serde_json::from_str(entry.json()).unwrap_or_default(),
                 })
                 .collect()),
         }
@@ -168,10 +168,10 @@ impl Folder {
     async fn call(&self, name: &str, arguments: &Value) -> Result<Answer, Failure> {
         let snapshot = self.catalog.snapshot();
         let Some(entry) = snapshot.resolve(name) else {
-            let names: Vec<&str> = snapshot.tools().map(|tool| tool.name.as_str()).collect();
+            let names: Vec<&str> = snapshot.tools().map(|entry| entry.name()).collect();
             return Err(Failure::failed(format!("there is no tool {name:?}; there are: {}", names.join(", "))));
         };
-        let call = Call { tool: entry.tool_name(), arguments: &arguments.to_string(), context: CallContext { call_id: 1, ..CallContext::default() } };
+        let call = Call { tool: entry.own_name(), arguments: &arguments.to_string(), context: CallContext { call_id: 1, ..CallContext::default() } };
         let output = entry.provider().call(call).await.map_err(Failure::failed)?;
         Ok(Answer { is_error: output.is_error, json: to_json(output) })
     }
