@@ -10,8 +10,7 @@ use super::HostPattern;
 ///
 /// A sentence that says what is wrong and what is allowed.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    const ALLOWED: &str =
-        "write an address and a port: \"127.0.0.1:8000\" or \"localhost:8000\" (this machine only), \"0.0.0.0:8000\" or \"[::]:8000\" (everywhere)";
+    const ALLOWED: &str = "write an address and a port: \"127.0.0.1:8000\" or \"localhost:8000\" (this machine only), \"0.0.0.0:8000\" or \"[::]:8000\" (everywhere)";
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -60,11 +59,15 @@ pub(super) fn parse_origin(text: &str) -> Result<String, String> {
     if text == "*" {
         return Ok(text.to_owned());
     }
-    let wrong = || format!("{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\"");
+    let wrong = || {
+        format!(
+            "{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
+        )
+    };
     let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
     let scheme = scheme.to_ascii_lowercase();
-    let scheme_fits =
-        scheme.starts_with(|c: char| c.is_ascii_lowercase()) && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     if !scheme_fits || rest.is_empty() {
         return Err(wrong());
     }
@@ -142,7 +145,9 @@ fn no_host(text: &str) -> String {
 fn fits_dns(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
-            (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) && !label.starts_with('-')
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+                && !label.starts_with('-')
         })
 }
 
@@ -175,7 +180,8 @@ mod tests {
 
     #[test]
     fn wrong_host_patterns_say_what_to_write() {
-        let no_host = |text: &str| format!("{text:?} is no host; write a name or an address: {}", r#""api.example.com", "10.1.2.3", "[::1]:8080""#);
+        let no_host =
+            |text: &str| format!("{text:?} is no host; write a name or an address: {}", r#""api.example.com", "10.1.2.3", "[::1]:8080""#);
         let wildcard = |text: &str| format!("{text:?}: a wildcard is allowed only as the whole first label, as in \"*.example.com\"");
         for (text, message) in [
             ("https://x.org/", "\"https://x.org/\" is a URL; write only the host: \"x.org\"".to_owned()),
@@ -249,7 +255,9 @@ mod tests {
             assert_eq!(parse_origin(text), Ok(expected.to_owned()), "{text}");
         }
         let none = |text: &str| {
-            format!("{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\"")
+            format!(
+                "{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
+            )
         };
         for (text, message) in [
             ("app.example.com", none("app.example.com")),
@@ -265,14 +273,14 @@ mod tests {
 
     #[test]
     fn allowed_hosts_are_names_with_or_without_a_port() {
-        for (text, expected) in
-            [("*", "*"), ("Tools.Example.com", "tools.example.com"), ("tools.example.com:8443", "tools.example.com:8443"), ("[::1]:80", "[::1]:80")]
-        {
+        for (text, expected) in [
+            ("*", "*"),
+            ("Tools.Example.com", "tools.example.com"),
+            ("tools.example.com:8443", "tools.example.com:8443"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
             assert_eq!(parse_allowed_host(text), Ok(expected.to_owned()), "{text}");
         }
-        assert_eq!(
-            parse_allowed_host("https://x.org"),
-            Err("\"https://x.org\" is a URL; write only the host: \"x.org\"".to_owned())
-        );
+        assert_eq!(parse_allowed_host("https://x.org"), Err("\"https://x.org\" is a URL; write only the host: \"x.org\"".to_owned()));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The reader asks for keys one by one; tests hold the two together. Defaults come from the types that the host uses.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema as schema};
 use serde::{Serialize, Serializer};
@@ -21,7 +21,8 @@ pub fn json_schema() -> Value {
 
 /// Where a key belongs, in words, if there is such a key anywhere.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    let root = json_schema();
+    static ROOT: LazyLock<Value> = LazyLock::new(json_schema);
+    let root = &*ROOT;
     if root.pointer("/properties")?.get(key).is_some() {
         return Some("at the top level of toolbay.toml".to_owned());
     }

@@ -178,7 +178,11 @@ fn tools(table: &Table<'_>, root: &str, overrides: &mut BTreeMap<String, ToolOve
 }
 
 fn not_blank(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("cannot be empty; leave the key out to keep what the plugin says".to_owned()) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() {
+        Err("cannot be empty; leave the key out to keep what the plugin says".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn to_usize(size: u64) -> usize {

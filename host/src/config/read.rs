@@ -70,7 +70,8 @@ fn listen(item: &Item<'_>) -> Option<std::net::SocketAddr> {
 }
 
 fn http(table: Table<'_>, http: &mut HttpConfig) {
-    let number = |key, most| table.get(key).and_then(|item: Item<'_>| item.number(1..=most)).and_then(|number| usize::try_from(number).ok());
+    let number =
+        |key, most| table.get(key).and_then(|item: Item<'_>| item.number(1..=most)).and_then(|number| usize::try_from(number).ok());
     let duration = |key, range| table.get(key).and_then(|item: Item<'_>| item.duration(range));
     let hour = Duration::from_secs(3600);
     set(&mut http.allowed_hosts, table.get("allowed_hosts").and_then(|item| item.parsed_list(parse_allowed_host)));
@@ -119,7 +120,10 @@ fn token(text: &str) -> Result<(), String> {
         return Err("the token has a character in it that is not visible ASCII, which a bearer token cannot".to_owned());
     }
     if text.len() < LEAST_TOKEN {
-        return Err(format!("the token is too short: {} characters; it needs at least {LEAST_TOKEN} (make one by: openssl rand -hex 32)", text.len()));
+        return Err(format!(
+            "the token is too short: {} characters; it needs at least {LEAST_TOKEN} (make one by: openssl rand -hex 32)",
+            text.len()
+        ));
     }
     Ok(())
 }
@@ -200,12 +204,19 @@ fn plugins(table: &Table<'_>, max_memory: usize) -> Plugins {
 }
 
 /// A sidecar over what `toolbay.toml` says of its plugin.
-pub(super) fn sidecar(config: &Config, name: &str, text: &str, origin: &Path, environment: Environment<'_>) -> Result<PluginConfig, ConfigError> {
+pub(super) fn sidecar(
+    config: &Config,
+    name: &str,
+    text: &str,
+    origin: &Path,
+    environment: Environment<'_>,
+) -> Result<PluginConfig, ConfigError> {
     let source = Source::new(text, origin, environment);
     let document = source.parse()?;
     let root = Table::new(&source, document.get_ref(), "");
     let quoted = if name.contains('.') { format!("{name:?}") } else { name.to_owned() };
-    let refusal = format!("a sidecar may grant nothing, as sidecar_grants is false in [host]; move it to [plugin.{quoted}] of toolbay.toml");
+    let refusal =
+        format!("a sidecar may grant nothing, as sidecar_grants is false in [host]; move it to [plugin.{quoted}] of toolbay.toml");
     let rules = Rules {
         max_memory: config.host.max_memory as u64,
         no_grants: (!config.host.sidecar_grants).then_some(refusal.as_str()),

@@ -113,7 +113,8 @@ impl<'a> Table<'a> {
     pub(super) fn finish(self) {
         let asked = self.asked.take();
         for item in self.items().filter(|item| !asked.contains(&item.key.as_str())) {
-            self.source.problem(item.key_offset, format!("unknown key {:?} {}{}", item.key, location(&self.path), self.hint(&item, &asked)));
+            self.source
+                .problem(item.key_offset, format!("unknown key {:?} {}{}", item.key, location(&self.path), self.hint(&item, &asked)));
         }
     }
 
@@ -123,8 +124,12 @@ impl<'a> Table<'a> {
             // The top level of toolbay.toml asks for `plugin`, so this is a sidecar.
             return "; a sidecar speaks of its own plugin only: write the keys without [plugin.NAME]".to_owned();
         }
-        if self.path.starts_with("plugin.") && self.path.matches('.').count() == 1 && item.value.is_table() && nearest(key, known).is_none() {
-            return format!("; a plugin's name with dots in it needs quotes: [plugin.\"{}.{key}\"]", self.path.trim_start_matches("plugin."));
+        if self.path.starts_with("plugin.") && self.path.matches('.').count() == 1 && item.value.is_table() && nearest(key, known).is_none()
+        {
+            return format!(
+                "; a plugin's name with dots in it needs quotes: [plugin.\"{}.{key}\"]",
+                self.path.trim_start_matches("plugin.")
+            );
         }
         if let Some(near) = nearest(key, known) {
             return format!("; did you mean {near:?}?");
@@ -336,5 +341,10 @@ fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
         if within { 1 } else { strsim::damerau_levenshtein(&key, candidate) }
     };
     let limit = (key.chars().count() / 3).max(1);
-    known.iter().map(|candidate| (distance(candidate), *candidate)).filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
+    known
+        .iter()
+        .map(|candidate| (distance(candidate), *candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
 }

@@ -88,8 +88,8 @@ fn checked(item: &Item<'_>, text: String, origin: &str) -> Option<Secret> {
 }
 
 fn variable(source: &Source<'_>, name: &str) -> Result<String, String> {
-    let value =
-        (source.environment)(name).ok_or_else(|| format!("the environment variable {name:?} is not set; set it where toolbay is started, or use from_file"))?;
+    let value = (source.environment)(name)
+        .ok_or_else(|| format!("the environment variable {name:?} is not set; set it where toolbay is started, or use from_file"))?;
     value.into_string().map_err(|_| format!("the environment variable {name:?} is not UTF-8 text"))
 }
 

@@ -17,7 +17,11 @@ pub(super) fn problems(file: &Path, text: &str, errors: &[toml::de::Error]) -> V
         }
         let shown = shown_line(text, place.line);
         let margin = place.line.to_string();
-        let mark = if shown.chars().count() + 1 >= place.column { format!("\n{0:1$} | {0:2$}^", "", margin.len(), place.column - 1) } else { String::new() };
+        let mark = if shown.chars().count() + 1 >= place.column {
+            format!("\n{0:1$} | {0:2$}^", "", margin.len(), place.column - 1)
+        } else {
+            String::new()
+        };
         let excerpt = Some(format!("{margin} | {shown}{mark}"));
         problems.push(Problem { place, message: format!("this is not TOML: {}", error.message()), excerpt });
     }
@@ -36,17 +40,20 @@ fn shown_line(text: &str, number: usize) -> String {
             in_secrets = ["auth", "token", "env"].iter().any(|word| start.contains(word));
         }
     }
-    let Some((key, _)) = line.split_once('=') else {
-        let header = line.trim().strip_prefix('[').is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphanumeric() || "-_. \"']".contains(c)));
+    let Some((key, value)) = line.split_once('=') else {
+        let header = line.trim().strip_prefix('[').is_some_and(|rest| {
+            ["http", "auth", "host", "telemetry", "plugin", "tools"].iter().any(|section| rest.trim_start_matches('[').starts_with(section))
+                && rest.chars().all(|c| c.is_ascii_alphanumeric() || "[-_. \"']".contains(c))
+        });
         let word = !line.trim().is_empty() && file::is_plain_key(line.trim());
         return if line.trim().is_empty() || header || (word && !in_secrets) { line.to_owned() } else { "…".to_owned() };
     };
     let name = key.trim().trim_matches(['"', '\'']);
-    if !in_secrets && file::is_plain_key(name) {
+    // A second `=` is a second key, which may be one that holds a secret: two lines that ran into one.
+    if !in_secrets && file::is_plain_key(name) && !value.contains('=') {
         line.to_owned()
-    } else if name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '"' | '\'')) && !name.is_empty() && name.len() <= 64 {
-        format!("{key}= …")
     } else {
+        // Not even what stands before the `=`: base64 in a text of many lines ends in one.
         "…".to_owned()
     }
 }

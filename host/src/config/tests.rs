@@ -186,15 +186,24 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ("listne = \"x\"", "1:1: unknown key \"listne\" at the top level; did you mean \"listen\"?"),
         ("[plugin.w]\ntime-out = \"1s\"", "2:1: unknown key \"time-out\" in [plugin.w]; did you mean \"timeout\"?"),
         ("max_body = 4096", "1:1: unknown key \"max_body\" at the top level; it belongs in [http]"),
-        ("concurrency = 1", "1:1: unknown key \"concurrency\" at the top level; it belongs in [plugin.NAME], or at the top level of a sidecar"),
+        (
+            "concurrency = 1",
+            "1:1: unknown key \"concurrency\" at the top level; it belongs in [plugin.NAME], or at the top level of a sidecar",
+        ),
         ("[auth]\nlisten = 1", "2:1: unknown key \"listen\" in [auth]; it belongs at the top level of toolbay.toml"),
         ("[telemetry]\ncolour = 1", "2:1: unknown key \"colour\" in [telemetry]; known keys are format, log"),
-        ("[plugin.my.weather]\nmemory = 1", "1:12: unknown key \"weather\" in [plugin.my]; a plugin's name with dots in it needs quotes: [plugin.\"my.weather\"]"),
+        (
+            "[plugin.my.weather]\nmemory = 1",
+            "1:12: unknown key \"weather\" in [plugin.my]; a plugin's name with dots in it needs quotes: [plugin.\"my.weather\"]",
+        ),
         (
             "[plugin.Weather]",
             "1:9: plugin name \"Weather\" is not allowed: 1 to 64 of a-z, 0-9, '-', '_' and '.', starting with a letter or a digit, without '__'",
         ),
-        ("[plugin.w.env]\n\"A=B\" = \"s3cr3t\"", "2:1: \"A=B\" in [plugin.w.env]: the name of an environment variable cannot hold \"=\" or a NUL character"),
+        (
+            "[plugin.w.env]\n\"A=B\" = \"s3cr3t\"",
+            "2:1: \"A=B\" in [plugin.w.env]: the name of an environment variable cannot hold \"=\" or a NUL character",
+        ),
         ("[plugin.w.env]\n\"\" = \"s3cr3t\"", "2:1: \"\" in [plugin.w.env]: the name of an environment variable cannot be empty"),
         // Types.
         ("listen = 8000", "1:10: \"listen\" at the top level: a port alone is not enough; write \"127.0.0.1:8000\""),
@@ -213,7 +222,10 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ("[plugin.w]\ntimeout = \"0s\"", "2:11: \"timeout\" in [plugin.w]: 0s is not allowed; it must be 1ms to 1d"),
         ("[plugin.w]\ntimeout = \"30d\"", "2:11: \"timeout\" in [plugin.w]: 30d is not allowed; it must be 1ms to 1d"),
         ("[plugin.w]\nmemory = -1", "2:10: \"memory\" in [plugin.w]: -1 is no size"),
-        ("[plugin.w]\nmemory = 0", "2:10: \"memory\" in [plugin.w]: 0B is not allowed; it must be 64KiB to 1GiB, which is max_memory in [host]"),
+        (
+            "[plugin.w]\nmemory = 0",
+            "2:10: \"memory\" in [plugin.w]: 0B is not allowed; it must be 64KiB to 1GiB, which is max_memory in [host]",
+        ),
         (
             "[plugin.w]\nmemory = \"2GiB\"",
             "2:10: \"memory\" in [plugin.w]: 2GiB is not allowed; it must be 64KiB to 1GiB, which is max_memory in [host]",
@@ -239,7 +251,10 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ),
         ("plugins = \"\"", "1:11: \"plugins\" at the top level: a path cannot be empty"),
         ("plugins = \"~/plugins\"", "1:11: \"plugins\" at the top level: \"~/plugins\": \"~\" is not expanded; write the whole path"),
-        ("[plugin.w]\nhttp = [\"https://x.org/\"]", "2:9: \"http\" in [plugin.w]: \"https://x.org/\" is a URL; write only the host: \"x.org\""),
+        (
+            "[plugin.w]\nhttp = [\"https://x.org/\"]",
+            "2:9: \"http\" in [plugin.w]: \"https://x.org/\" is a URL; write only the host: \"x.org\"",
+        ),
         ("[plugin.w]\nhttp_private = [\"*\"]", "2:17: \"http_private\" in [plugin.w]: \"*\" is not allowed here; name each host"),
         // Secrets.
         (
@@ -254,9 +269,15 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "[plugin.w]\nenv = { KEY = { from_env = \"GOOD\", from_file = \"x\" } }",
             "2:15: \"KEY\" in [plugin.w.env]: has both \"from_env\" and \"from_file\"; keep one",
         ),
-        ("[plugin.w.env]\nKEY = { from_evn = \"GOOD\" }", "2:7: \"KEY\" in [plugin.w.env]: has no source; write {sources}\n2:9: unknown key \"from_evn\" in [plugin.w.env.KEY]; did you mean \"from_env\"?"),
+        (
+            "[plugin.w.env]\nKEY = { from_evn = \"GOOD\" }",
+            "2:7: \"KEY\" in [plugin.w.env]: has no source; write {sources}\n2:9: unknown key \"from_evn\" in [plugin.w.env.KEY]; did you mean \"from_env\"?",
+        ),
         ("[plugin.w.env]\nKEY = 8080", "2:7: \"KEY\" in [plugin.w.env]: must be text in quotes, or {sources}, not a whole number"),
-        ("[auth.tokens]\nci = \"s3cr3t-in-the-file\"", "2:6: \"ci\" in [auth.tokens]: a token does not stand in the configuration; write {sources}"),
+        (
+            "[auth.tokens]\nci = \"s3cr3t-in-the-file\"",
+            "2:6: \"ci\" in [auth.tokens]: a token does not stand in the configuration; write {sources}",
+        ),
         ("[auth.tokens]\nci = 5", "2:6: \"ci\" in [auth.tokens]: must be {sources}, not a whole number"),
         ("[auth]\ntokens = [\"s3cr3t\"]", "2:10: \"tokens\" in [auth]: must be a table ([auth.tokens]), not an array"),
         (
@@ -264,7 +285,10 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "2:6: \"ci\" in [auth.tokens]: the token is too short: 6 characters; it needs at least 16 (make one by: openssl rand -hex 32)",
         ),
         ("[auth.tokens]\nci = { from_env = \"EMPTY\" }", "2:6: \"ci\" in [auth.tokens]: the token is empty"),
-        ("[auth.tokens]\nci = { from_env = \"SPACED\" }", "2:6: \"ci\" in [auth.tokens]: the token has white space in it, which a bearer token cannot"),
+        (
+            "[auth.tokens]\nci = { from_env = \"SPACED\" }",
+            "2:6: \"ci\" in [auth.tokens]: the token has white space in it, which a bearer token cannot",
+        ),
         (
             "[auth.tokens]\nci = { from_env = \"UMLAUT\" }",
             "2:6: \"ci\" in [auth.tokens]: the token has a character in it that is not visible ASCII, which a bearer token cannot",
@@ -278,13 +302,22 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "2:1: \"a b\" in [auth.tokens]: the name of a token must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\", \".\" and \"@\"",
         ),
         // Folders.
-        ("[plugin.w]\ndirs = [\"/data\"]", "2:9: \"dirs\" in [plugin.w]: must be a table ({ host = \"data\", guest = \"/data\" }), not text"),
-        ("[plugin.w]\ndirs = [{ host = \"/\" }]", "2:9: \"dirs\" in [plugin.w]: has no \"guest\"; write { host = \"data\", guest = \"/data\" }"),
+        (
+            "[plugin.w]\ndirs = [\"/data\"]",
+            "2:9: \"dirs\" in [plugin.w]: must be a table ({ host = \"data\", guest = \"/data\" }), not text",
+        ),
+        (
+            "[plugin.w]\ndirs = [{ host = \"/\" }]",
+            "2:9: \"dirs\" in [plugin.w]: has no \"guest\"; write { host = \"data\", guest = \"/data\" }",
+        ),
         (
             "[plugin.w]\ndirs = [{ host = \"/not-there\", guest = \"/x\" }]",
             "2:18: \"host\" in [plugin.w.dirs]: cannot use the folder /not-there: No such file or directory (os error 2)",
         ),
-        ("[plugin.w]\ndirs = [{ host = \"/dev/null\", guest = \"/x\" }]", "2:18: \"host\" in [plugin.w.dirs]: /dev/null is no folder; only folders can be granted"),
+        (
+            "[plugin.w]\ndirs = [{ host = \"/dev/null\", guest = \"/x\" }]",
+            "2:18: \"host\" in [plugin.w.dirs]: /dev/null is no folder; only folders can be granted",
+        ),
         (
             "[plugin.w]\ndirs = [{ host = \"/\", guest = \"data\" }]",
             "2:31: \"guest\" in [plugin.w.dirs]: \"data\" is not absolute; write the path as the plugin sees it: \"/data\"",
@@ -299,7 +332,10 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ),
         // Tools.
         ("[plugin.w.tools.t]\ntilte = \"x\"", "2:1: unknown key \"tilte\" in [plugin.w.tools.t]; did you mean \"title\"?"),
-        ("[plugin.w.tools.t]\ntitle = \" \"", "2:9: \"title\" in [plugin.w.tools.t]: cannot be empty; leave the key out to keep what the plugin says"),
+        (
+            "[plugin.w.tools.t]\ntitle = \" \"",
+            "2:9: \"title\" in [plugin.w.tools.t]: cannot be empty; leave the key out to keep what the plugin says",
+        ),
         ("[plugin.w.tools.t.params]\nstate = 1", "2:9: \"state\" in [plugin.w.tools.t.params]: must be text in quotes, not a whole number"),
         (
             "[plugin.w.tools.\"a b\"]",
@@ -317,7 +353,14 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
 #[test]
 fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
     let text = "listen = \"nowhere\"\r\nplugin.\"ä\" = 1\n\n[host]\ninstances = 0\n[http]\n  max_bdy = 1\n  drain = 5";
-    let places = ["toolbay.toml:1:10: ", "toolbay.toml:2:8: ", "toolbay.toml:2:14: ", "toolbay.toml:5:13: ", "toolbay.toml:7:3: ", "toolbay.toml:8:11: "];
+    let places = [
+        "toolbay.toml:1:10: ",
+        "toolbay.toml:2:8: ",
+        "toolbay.toml:2:14: ",
+        "toolbay.toml:5:13: ",
+        "toolbay.toml:7:3: ",
+        "toolbay.toml:8:11: ",
+    ];
     let error = parse(text).unwrap_err();
     let shown = error.to_string();
     let lines: Vec<_> = shown.lines().collect();
@@ -352,12 +395,43 @@ fn text_that_is_no_toml_is_shown_with_a_mark() {
         "[plugin.w]\nenv.KEY = \"\"\"\n\\s3cr3t s3cr3t\n\"\"\"",
         "[plugin.w]\nenv.KEY = \"\"\"\n[]\ns3cr3t \\q s3cr3t\n\"\"\"",
         "[auth.tokens]\nci = s3cr3t",
+        "[plugin.w]\nenv.KEY = \"\"\"\ns3cr3t= \\q\n\"\"\"",
         "[auth.tokens]\ns3cr3t",
         "[auth]\ntokens.ci = 's3cr3t",
         "[auth.tokens]\n\"ci\" \"s3cr3t\" = 1",
     ] {
         let shown = wrong(text);
         assert!(shown.contains("this is not TOML: "), "{shown}");
+    }
+}
+
+#[test]
+fn no_slip_of_a_finger_shows_a_secret() {
+    let text = "listen = \"127.0.0.1:1\"\n[auth.tokens]\nci = \"s3cr3t-s3cr3t\"\n[plugin.w]\nmemory = 65536\nenv = { A = \"s3cr3t\", B = 's3cr3t' }\n\
+                [plugin.v]\nqueue = 1\nenv.KEY = \"\"\"s3cr3t\ns3cr3t = s3cr3t\n\"\"\"\n[plugin.u.env]\nKEY = \"s3cr3t\"\n[plugin.u.tools.t]\ntitle = \"x\"\n";
+    let mut broken = 0;
+    for (at, _) in text.char_indices() {
+        for slip in ["", "\"", "'", "=", "\n", "[", "]", "{", "}", "\\", "#", "x"] {
+            for skip in [0, 1] {
+                let slipped = format!("{}{slip}{}", &text[..at], &text[at + skip..]);
+                // A secret of which a slip made a key of its own is named as any key is.
+                let Err(error) = parse(&slipped) else { continue };
+                broken += 1;
+                let shown = format!("{error}\n{error:?}").replace("unknown key \"s3cr3t\"", "");
+                assert!(!shown.contains("s3cr3t"), "{slipped}\n---\n{shown}");
+            }
+        }
+    }
+    assert!(broken > 1000, "{broken}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_at_all_makes_it_panic(text in "(\\PC|[\\[\\]{}=\"'.,#\n\t]){0,60}", at in 0..6_usize) {
+        let before = ["", "[plugin.w]\n", "[plugin.w]\nhttp = [\"", "[http]\nmax_body = \"", "[plugin.w]\ntimeout = \"", "listen = \""][at];
+        if let Err(error) = parse(&format!("{before}{text}")) {
+            proptest::prop_assert!(!error.problems().is_empty() && !error.to_string().is_empty());
+        }
     }
 }
 
@@ -378,7 +452,12 @@ fn a_plugin_has_the_default_then_its_section_then_its_sidecar() {
         "#,
     );
     let host = |name: &str| HostPattern { host: name.to_owned(), any_subdomain: false, port: None };
-    let merged = sidecar(&config, "weather", "memory = \"1MiB\"\ntools.get.description = \"Sidecar\"\ntools.other.title = \"Sidecar\"\nenv.D = { from_env = \"GOOD\" }").unwrap();
+    let merged = sidecar(
+        &config,
+        "weather",
+        "memory = \"1MiB\"\ntools.get.description = \"Sidecar\"\ntools.other.title = \"Sidecar\"\nenv.D = { from_env = \"GOOD\" }",
+    )
+    .unwrap();
     assert_eq!((merged.limits.timeout, merged.limits.queue, merged.limits.memory), (Duration::from_secs(10), 8, 1 << 20));
     assert_eq!(merged.limits.concurrency, PluginLimits::default().concurrency);
     assert_eq!(merged.grants.http, [host("api.weather.gov")]);
@@ -424,7 +503,10 @@ fn a_sidecar_has_the_rules_of_a_section_and_its_own() {
             "memory = \"128MiB\"",
             "plugins/w.toml:1:10: \"memory\" at the top level: 128MiB is not allowed; it must be 64KiB to 64MiB, which is max_memory in [host]",
         ),
-        ("[tools.t]\ntimeout = 1", "plugins/w.toml:2:1: unknown key \"timeout\" in [tools.t]; it belongs in [plugin.NAME], or at the top level of a sidecar"),
+        (
+            "[tools.t]\ntimeout = 1",
+            "plugins/w.toml:2:1: unknown key \"timeout\" in [tools.t]; it belongs in [plugin.NAME], or at the top level of a sidecar",
+        ),
     ] {
         assert_eq!(wrong_sidecar(&config, "w", text), message, "{text}");
     }
@@ -435,7 +517,8 @@ fn a_sidecar_has_the_rules_of_a_section_and_its_own() {
 fn a_sidecar_grants_nothing_where_the_operator_says_so() {
     let config = good("[host]\nsidecar_grants = false");
     let refused = "a sidecar may grant nothing, as sidecar_grants is false in [host]; move it to [plugin.w] of toolbay.toml";
-    for (text, key) in [("http = []", "http"), ("http_private = []", "http_private"), ("env.A = \"s3cr3t\"", "env"), ("dirs = []", "dirs")] {
+    for (text, key) in [("http = []", "http"), ("http_private = []", "http_private"), ("env.A = \"s3cr3t\"", "env"), ("dirs = []", "dirs")]
+    {
         assert_eq!(wrong_sidecar(&config, "w", text), format!("plugins/w.toml:1:1: {key:?} at the top level: {refused}"));
     }
     assert_eq!(sidecar(&config, "w", "queue = 1\ntools.t.title = \"x\"").unwrap().limits.queue, 1);
@@ -487,7 +570,8 @@ fn known_keys(header: &str) -> Vec<String> {
 }
 
 fn schema_keys(schema: &Value, pointer: &str) -> Vec<String> {
-    let mut keys: Vec<_> = schema.pointer(pointer).and_then(Value::as_object).unwrap_or_else(|| panic!("{pointer}")).keys().cloned().collect();
+    let mut keys: Vec<_> =
+        schema.pointer(pointer).and_then(Value::as_object).unwrap_or_else(|| panic!("{pointer}")).keys().cloned().collect();
     keys.sort();
     keys
 }
@@ -549,7 +633,10 @@ fn the_published_schema_is_the_one_of_this_build() {
         fs::write(&path, format!("{:#}\n", schema)).unwrap();
     }
     let published: Option<Value> = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
-    assert!(published == Some(schema), "docs/toolbay.schema.json is stale; renew it by: TOOLBAY_RENEW=1 cargo test -p toolbay --lib config::");
+    assert!(
+        published == Some(schema),
+        "docs/toolbay.schema.json is stale; renew it by: TOOLBAY_RENEW=1 cargo test -p toolbay --lib config::"
+    );
 }
 
 /// Blocks of TOML in a page: what stands behind `toml` on the fence, the text, and the line where it starts.
@@ -608,7 +695,10 @@ fn the_reference_has_every_key_with_its_default() {
             if property.get("$ref").is_some_and(|target| target.as_str().is_some_and(|target| target.ends_with("Section"))) {
                 continue;
             }
-            let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).unwrap_or_else(|| panic!("no row for {key} of {header:?}"));
+            let row = page
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{key}` |")))
+                .unwrap_or_else(|| panic!("no row for {key} of {header:?}"));
             if let Some(default) = property.get("default").filter(|default| !default.is_object()) {
                 assert!(row.contains(&format!("| `{default}` |")), "{row} should have the default {default}");
             }

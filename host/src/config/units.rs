@@ -118,7 +118,7 @@ mod tests {
             ("-1", format!("\"-1\" {no_size}")),
             ("1.2.3MB", format!("\"1.2.3MB\" {no_size}")),
             (".5MB", format!("\".5MB\" {no_size}")),
-            ("1.", format!("\"1.\" is no size: a byte is not divided")),
+            ("1.", "\"1.\" is no size: a byte is not divided".to_owned()),
             ("1.5", "\"1.5\" is no size: a byte is not divided".to_owned()),
             (
                 "64M",
@@ -126,7 +126,10 @@ mod tests {
                     .to_owned(),
             ),
             ("18446744073709551616", "\"18446744073709551616\" is too large for a size".to_owned()),
-            ("99999999999999999999999999999999999999TiB", "\"99999999999999999999999999999999999999TiB\" is too large for a size".to_owned()),
+            (
+                "99999999999999999999999999999999999999TiB",
+                "\"99999999999999999999999999999999999999TiB\" is too large for a size".to_owned(),
+            ),
         ] {
             assert_eq!(parse_size(text), Err(message), "{text}");
         }
@@ -134,9 +137,16 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit() {
-        for (text, millis) in
-            [("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("1d", 86_400_000), ("1.5s", 1500), ("0s", 0), ("2 m", 120_000)]
-        {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("1d", 86_400_000),
+            ("1.5s", 1500),
+            ("0s", 0),
+            ("2 m", 120_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         let none = "is no duration; write one number and one unit: \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\"";
