@@ -170,3 +170,65 @@ fn vanished(error: &notify::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+
+    async fn hint(hints: &Hints, plugin: &str) -> Hint {
+        let waiting = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                if let Some(hint) = hints.take().get(plugin) {
+                    return *hint;
+                }
+                hints.notify.notified().await;
+            }
+        });
+        waiting.await.unwrap_or_else(|_| panic!("no event for {plugin}"))
+    }
+
+    #[tokio::test]
+    async fn events_go_on_in_a_folder_that_was_made_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("plugins");
+        fs::create_dir(&folder).unwrap();
+        let hints = Arc::new(Hints::default());
+        let events = Events::start(&folder, &hints).unwrap();
+        for round in 0..10 {
+            assert!(events.intact());
+            fs::write(folder.join(format!("a{round}.wasm")), "x").unwrap();
+            assert_eq!(hint(&hints, &format!("a{round}")).await, Hint::Written);
+            fs::rename(folder.join(format!("a{round}.wasm")), folder.join(format!("b{round}.wasm"))).unwrap();
+            assert_eq!(hint(&hints, &format!("b{round}")).await, Hint::Renamed);
+            if round % 2 == 0 {
+                fs::remove_dir_all(&folder).unwrap();
+            } else {
+                fs::rename(&folder, temporary.path().join(round.to_string())).unwrap();
+            }
+            assert!(!events.intact());
+            events.ensure().unwrap();
+            fs::create_dir(&folder).unwrap();
+            assert!(!events.intact());
+            events.ensure().unwrap();
+            // What was said of the folder before may come late: it only makes for one more look.
+            for _ in 0..10 {
+                events.ensure().unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_is_no_event() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.wasm"), "x").unwrap();
+        let hints = Arc::new(Hints::default());
+        let _events = Events::start(folder.path(), &hints).unwrap();
+        assert_eq!(fs::read(folder.path().join("a.wasm")).unwrap(), b"x");
+        fs::write(folder.path().join("notes.txt"), "x").unwrap();
+        fs::write(folder.path().join("b.wasm"), "x").unwrap();
+        hints.notify.notified().await;
+        assert_eq!(hints.take(), HashMap::from([("b".to_owned(), Hint::Written)]));
+    }
+}

@@ -183,10 +183,14 @@ async fn a_plugin_replaced_while_it_is_loaded_ends_up_as_the_newest() {
 
 #[tokio::test]
 async fn a_file_removed_and_made_again_at_once_is_served_throughout() {
-    let mut bench = Bench::with(|_| {}, |options| options.settle = Duration::from_secs(2)).await;
+    let mut bench = Bench::with(|_| {}, |options| options.settle = Duration::from_secs(20)).await;
     bench.put("a.wasm", "v1.");
     bench.serves("a", Some("v1")).await;
     bench.remove("a.wasm");
+    // The folder has been looked at without it.
+    bench.put("b.wasm", "b.");
+    bench.serves("b", Some("b")).await;
+    assert_eq!(bench.served["a"], "v1");
     bench.put("a.wasm", "v2.");
     bench.take().await;
     assert_eq!(bench.served["a"], "v2");
