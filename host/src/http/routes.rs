@@ -96,7 +96,7 @@ impl<E: Endpoint> App<E> {
                 return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
             }
             if !self.auth.is_open()
-                && let Err(refusal) = self.admit(&mut head).await
+                && let Err(refusal) = self.admit(&mut head, connection).await
             {
                 return refusal;
             }
@@ -112,7 +112,7 @@ impl<E: Endpoint> App<E> {
             "/readyz" => self.readiness(),
             "/" | "/status" if !self.hosts.allows(&head.uri, &head.headers) => wrong_host(&head),
             "/" => self.welcome(),
-            "/status" => match self.admit(&mut head).await {
+            "/status" => match self.admit(&mut head, connection).await {
                 Ok(()) => self.status(),
                 Err(refusal) => refusal,
             },
@@ -121,7 +121,7 @@ impl<E: Endpoint> App<E> {
     }
 
     /// Finds out who calls and notes it for those further down.
-    async fn admit(&self, head: &mut Parts) -> Result<(), Response<Body>> {
+    async fn admit(&self, head: &mut Parts, connection: &Connection<E>) -> Result<(), Response<Body>> {
         match self.auth.authenticate(head).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
@@ -129,7 +129,7 @@ impl<E: Endpoint> App<E> {
             }
             Ok(None) => Ok(()),
             Err(challenge) => {
-                tracing::info!(reason = ?challenge, method = %head.method, path = head.uri.path(), "a caller was not let in");
+                tracing::info!(reason = ?challenge, peer = %connection.peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
                 Err(challenge.response())
             }
         }
