@@ -210,7 +210,7 @@ async fn a_server_that_runs_out_of_files_goes_on_when_it_has_some_again() {
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    let addr: SocketAddr = lines.map(Result::unwrap).find_map(|line| line.parse().ok()).unwrap();
+    let addr: SocketAddr = lines.by_ref().map(Result::unwrap).find_map(|line| line.parse().ok()).unwrap();
     let mut clients = Vec::new();
     for _ in 0..FILES {
         let mut client = Client { stream: TcpStream::connect(addr).await.unwrap(), unread: Vec::new() };
