@@ -55,7 +55,8 @@ pub(super) async fn serve_within<E: Endpoint>(
     limits: Limits,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
-    let mut server = Server::new(state, address, limits);
+    tracing::info!(%address, "serving");
+    let mut server = Server::new(state, limits);
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
@@ -88,7 +89,7 @@ struct Server<E> {
 }
 
 impl<E: Endpoint> Server<E> {
-    fn new(state: AppState<E>, address: SocketAddr, limits: Limits) -> Self {
+    fn new(state: AppState<E>, limits: Limits) -> Self {
         let max_connections = state.config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             builder: Arc::new(connection::builder()),
@@ -96,7 +97,7 @@ impl<E: Endpoint> Server<E> {
             surplus: Arc::new(Semaphore::new(SURPLUS)),
             max_connections,
             drain: state.config.drain.min(LONGEST),
-            app: Arc::new(App::new(state, address, limits)),
+            app: Arc::new(App::new(state, limits)),
             connections: JoinSet::new(),
             open: HashMap::new(),
             full: Grumble::default(),
