@@ -68,17 +68,3 @@ pub struct AppState<E> {
     /// Toolbay's version, shown in `/status`.
     pub version: &'static str,
 }
-
-impl Endpoint for crate::mcp::Front {
-    fn handle(self: &Arc<Self>, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
-        self.handle(request)
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight()
-    }
-
-    fn close(&self) {
-        self.close();
-    }
-}
