@@ -8,6 +8,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -40,6 +41,9 @@ const MAX_STREAMS: u32 = 256;
 const H2_PING: Duration = Duration::from_secs(30);
 const H2_PONG: Duration = Duration::from_secs(20);
 
+/// For ever, as far as a connection goes; what is longer cannot be added to a clock.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What a connection may take its time for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -56,7 +60,7 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn new(header_timeout: Duration) -> Self {
         Self {
-            head: header_timeout,
+            head: header_timeout.min(LONGEST),
             // 4 MiB, the usual limit of a body, at half a megabit a second.
             body: Duration::from_secs(60),
             // Longer than the pools of clients keep a connection (Go and reqwest: 90 s), so that it is the client who closes and no request is lost to it.
@@ -86,6 +90,7 @@ pub(super) fn builder() -> Builder {
 /// What is known of a connection while it is open.
 pub(super) struct Connection<E> {
     pub(super) app: Arc<App<E>>,
+    pub(super) peer: SocketAddr,
     /// One connection too many: it may ask for our health and nothing else.
     pub(super) surplus: bool,
     pub(super) watch: Watch,
@@ -235,7 +240,7 @@ pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connecti
             }
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
                 if let Err(error) = result {
-                    tracing::debug!(error, "a connection ended badly");
+                    tracing::debug!(peer = %connection.peer, error, "a connection ended badly");
                 }
                 return Poll::Ready(());
             }
@@ -251,7 +256,7 @@ pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connecti
                     timer.as_mut().reset((Instant::now() + limits.head).into());
                 }
                 Err(phase) => {
-                    tracing::debug!(?phase, "a connection was too slow and is ended");
+                    tracing::debug!(peer = %connection.peer, ?phase, "a connection was too slow and is ended");
                     return Poll::Ready(());
                 }
             }

@@ -10,7 +10,7 @@ mod body;
 mod connection;
 mod cors;
 mod exposure;
-mod hosts;
+mod front;
 mod routes;
 mod server;
 pub mod shutdown;
@@ -20,7 +20,7 @@ mod tests;
 use std::{future::Future, sync::Arc};
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, Uri};
 
 pub use auth::{AuthError, Authenticator, Challenge};
 pub use exposure::{Exposed, may_listen};
@@ -33,10 +33,20 @@ use crate::{config::HttpConfig, provider::StatusSource};
 pub const MCP_PATH: &str = "/mcp";
 
 /// What answers at [`MCP_PATH`]: every method but `OPTIONS`, after authentication. It checks `Origin`, `Host` and the size of the body itself, since their
-/// refusals have a form in MCP. A caller's name is in the request's extensions as [`crate::provider::Principal`].
+/// refusals have a form in MCP, and is asked about the first two for the other routes, so that there is one rule. A caller's name is in the request's extensions as [`crate::provider::Principal`].
 pub trait Endpoint: Send + Sync + 'static {
     /// Answers one request. Dropping the future means that the connection is gone.
     fn handle(self: &Arc<Self>, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Whether a request names this server by a name that is ours, and comes from no foreign page.
+    ///
+    /// # Errors
+    ///
+    /// The answer to send.
+    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>>;
+
+    /// Whether pages of this origin may call, for the answer to a browser that asks before it sends.
+    fn allows_origin(&self, origin: &str) -> bool;
 
     /// Calls that run or wait now; a stream that only listens is none.
     fn in_flight(&self) -> usize;
@@ -57,18 +67,4 @@ pub struct AppState<E> {
     pub config: HttpConfig,
     /// Toolbay's version, shown in `/status`.
     pub version: &'static str,
-}
-
-impl Endpoint for crate::mcp::Front {
-    fn handle(self: &Arc<Self>, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
-        self.handle(request)
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight()
-    }
-
-    fn close(&self) {
-        self.close();
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -21,7 +20,6 @@ use super::{
     body::Received,
     connection::{Connection, Limits},
     cors::FromPage,
-    hosts::{Hosts, Origins},
 };
 use crate::provider::{ProviderStatus, StatusSource};
 
@@ -34,8 +32,6 @@ pub(super) struct App<E> {
     auth: Arc<Authenticator>,
     statuses: Vec<Arc<dyn StatusSource>>,
     version: &'static str,
-    origins: Origins,
-    hosts: Hosts,
 }
 
 #[derive(Serialize)]
@@ -46,24 +42,15 @@ struct Status {
 }
 
 impl<E: Endpoint> App<E> {
-    pub(super) fn new(state: AppState<E>, listening: SocketAddr, limits: Limits) -> Self {
-        let AppState { endpoint, auth, statuses, config, version } = state;
-        Self {
-            endpoint,
-            limits,
-            draining: AtomicBool::new(false),
-            auth,
-            statuses,
-            version,
-            origins: Origins::new(&config.allowed_origins),
-            hosts: Hosts::new(listening, &config.allowed_hosts),
-        }
+    pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
+        let AppState { endpoint, auth, statuses, version, .. } = state;
+        Self { endpoint, limits, draining: AtomicBool::new(false), auth, statuses, version }
     }
 
     /// Answers a request, whatever happens on the way.
     pub(super) async fn respond(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
         let is_head = *request.method() == Method::HEAD;
-        let page = FromPage::of(request.headers(), &self.origins);
+        let page = FromPage::of(request.headers(), &*self.endpoint);
         let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
         let mut response = match preflight {
             Some(response) => response,
@@ -96,32 +83,39 @@ impl<E: Endpoint> App<E> {
                 return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
             }
             if !self.auth.is_open()
-                && let Err(refusal) = self.admit(&mut head).await
+                && let Err(refusal) = self.admit(&mut head, connection).await
             {
                 return refusal;
             }
             let body = Body::new(Received::new(incoming, self.limits.body));
             return self.endpoint.handle(Request::from_parts(head, body)).await;
         }
-        let is_ours = matches!(path, "/" | "/healthz" | "/readyz" | "/status");
-        if is_ours && !matches!(head.method, Method::GET | Method::HEAD) {
+        if !matches!(path, "/" | "/healthz" | "/readyz" | "/status") {
+            return answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(path)), MCP_PATH);
+        }
+        if !matches!(head.method, Method::GET | Method::HEAD) {
             return wrong_method(&head);
         }
+        // Probes ask by whatever name or address they know, and learn one word.
         match path {
-            "/healthz" => answer::text(StatusCode::OK, "ok\n"),
-            "/readyz" => self.readiness(),
-            "/" | "/status" if !self.hosts.allows(&head.uri, &head.headers) => wrong_host(&head),
-            "/" => self.welcome(),
-            "/status" => match self.admit(&mut head).await {
-                Ok(()) => self.status(),
-                Err(refusal) => refusal,
-            },
-            _ => answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(path)), MCP_PATH),
+            "/healthz" => return answer::text(StatusCode::OK, "ok\n"),
+            "/readyz" => return self.readiness(),
+            _ => {}
+        }
+        if let Err(refusal) = self.endpoint.check_origin(&head.uri, &head.headers) {
+            return *refusal;
+        }
+        if path == "/" {
+            return self.welcome();
+        }
+        match self.admit(&mut head, connection).await {
+            Ok(()) => self.status(),
+            Err(refusal) => refusal,
         }
     }
 
     /// Finds out who calls and notes it for those further down.
-    async fn admit(&self, head: &mut Parts) -> Result<(), Response<Body>> {
+    async fn admit(&self, head: &mut Parts, connection: &Connection<E>) -> Result<(), Response<Body>> {
         match self.auth.authenticate(head).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
@@ -129,7 +123,7 @@ impl<E: Endpoint> App<E> {
             }
             Ok(None) => Ok(()),
             Err(challenge) => {
-                tracing::info!(reason = ?challenge, method = %head.method, path = head.uri.path(), "a caller was not let in");
+                tracing::info!(reason = ?challenge, peer = %connection.peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
                 Err(challenge.response())
             }
         }
@@ -171,12 +165,6 @@ impl<E: Endpoint> App<E> {
 fn wrong_method(head: &Parts) -> Response<Body> {
     let error = format!("{} is not possible at {}", answer::echo(head.method.as_str()), head.uri.path());
     answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
-}
-
-fn wrong_host(head: &Parts) -> Response<Body> {
-    let host = head.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    let error = format!("this server is not known as {:?}", answer::echo(host.as_deref().unwrap_or("")));
-    answer::problem(StatusCode::FORBIDDEN, &error, "add the name to allowed_hosts in [http] of the server's toolbay.toml")
 }
 
 /// The answer on a connection that is one too many, which ends with it.

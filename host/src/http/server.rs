@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     AppState, Endpoint, Shutdown,
-    connection::{self, Builder, Connection, Limits, Watch},
+    connection::{self, Builder, Connection, LONGEST, Limits, Watch},
     routes::App,
 };
 
@@ -55,7 +55,8 @@ pub(super) async fn serve_within<E: Endpoint>(
     limits: Limits,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
-    let mut server = Server::new(state, address, limits);
+    tracing::info!(%address, "serving");
+    let mut server = Server::new(state, limits);
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
@@ -88,15 +89,15 @@ struct Server<E> {
 }
 
 impl<E: Endpoint> Server<E> {
-    fn new(state: AppState<E>, address: SocketAddr, limits: Limits) -> Self {
+    fn new(state: AppState<E>, limits: Limits) -> Self {
         let max_connections = state.config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             builder: Arc::new(connection::builder()),
             room: Arc::new(Semaphore::new(max_connections)),
             surplus: Arc::new(Semaphore::new(SURPLUS)),
             max_connections,
-            drain: state.config.drain,
-            app: Arc::new(App::new(state, address, limits)),
+            drain: state.config.drain.min(LONGEST),
+            app: Arc::new(App::new(state, limits)),
             connections: JoinSet::new(),
             open: HashMap::new(),
             full: Grumble::default(),
@@ -111,7 +112,7 @@ impl<E: Endpoint> Server<E> {
                 biased;
                 Some(ended) = self.connections.join_next_with_id() => self.ended(ended),
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.take(stream),
+                    Ok((stream, peer)) => self.take(stream, peer),
                     Err(error) if is_connections_own(&error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
                     Err(error) => {
                         self.refused.say(|| tracing::error!(
@@ -125,13 +126,13 @@ impl<E: Endpoint> Server<E> {
         }
     }
 
-    fn take(&mut self, stream: TcpStream) {
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Some((permit, surplus)) = self.permit() else { return };
         // An answer in two writes would wait for the client's delayed acknowledgement: 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let connection = Arc::new(Connection { app: self.app.clone(), surplus, watch: Watch::default() });
+        let connection = Arc::new(Connection { app: self.app.clone(), peer, surplus, watch: Watch::default() });
         let run = connection::run(stream, connection.clone(), self.builder.clone());
         let task = self.connections.spawn(async move {
             run.await;

@@ -109,6 +109,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 mod tests {
     use std::{
         io::{self, Write},
+        process::{Child, Command, Stdio},
         sync::{Arc, Mutex},
     };
 
@@ -169,5 +170,58 @@ mod tests {
             tracing::warn!(target: "rmcp::service", "their warning");
         });
         assert!(text.contains("ours") && !text.contains("theirs") && text.contains("their warning"), "{text}");
+    }
+
+    /// Not a test of its own: the process that the next tests look at.
+    #[test]
+    #[ignore = "started by others"]
+    fn child() {
+        match init(&TelemetryConfig { format: LogFormat::Json, log: "info".to_owned() }) {
+            Ok(guard) => {
+                tracing::info!("begun");
+                tracing::debug!("in detail");
+                let _ = std::thread::Builder::new().name("clumsy".to_owned()).spawn(|| panic!("dropped a plate")).unwrap().join();
+                drop(guard);
+                assert!(matches!(init(&TelemetryConfig::default()), Err(TelemetryError::Twice(_))));
+                println!("\nalive");
+            }
+            Err(error) => println!("\n{error}"),
+        }
+    }
+
+    fn run(variable: &str, stderr: Stdio) -> Child {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "telemetry::tests::child", "--ignored", "--nocapture"]).env(LOG_VARIABLE, variable);
+        command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap()
+    }
+
+    #[test]
+    fn a_process_logs_to_stderr_and_panics_are_lines_like_others() {
+        let output = run("", Stdio::piped()).wait_with_output().unwrap();
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("\nalive\n"));
+        let lines: Vec<serde_json::Value> =
+            String::from_utf8(output.stderr).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!((&lines[0]["message"], &lines[1]["message"]), (&"begun".into(), &"panicked: dropped a plate".into()));
+        assert_eq!(lines[1]["thread"], "clumsy");
+        assert!(lines[1]["at"].as_str().unwrap().contains("telemetry/mod.rs:"));
+    }
+
+    #[test]
+    fn the_variable_goes_before_the_configuration() {
+        let output = run("debug", Stdio::piped()).wait_with_output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("in detail"));
+        assert!(run("off", Stdio::piped()).wait_with_output().unwrap().stderr.is_empty());
+        let output = run("loud", Stdio::piped()).wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("cannot read the log filter \"loud\" of TOOLBAY_LOG"), "{said}");
+    }
+
+    #[test]
+    fn a_process_lives_on_when_nobody_reads_its_stderr() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let output = run("", writer.into()).wait_with_output().unwrap();
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("\nalive\n"), "{output:?}");
     }
 }

@@ -188,3 +188,42 @@ async fn a_reset_stream_ends_its_call_and_no_other() {
     assert_eq!(server.event().await, "gone");
     assert_eq!(send.send_request(to(&server, "/mcp", "")).await.unwrap().status(), 200);
 }
+
+/// Not a test of its own: the server of the next test, which ends when its stdin does.
+#[tokio::test]
+#[ignore = "started by a_server_that_runs_out_of_files_goes_on_when_it_has_some_again"]
+async fn child() {
+    let server = Server::start().await;
+    println!("\n{}", server.addr);
+    let _ = tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin())).await;
+}
+
+#[tokio::test]
+async fn a_server_that_runs_out_of_files_goes_on_when_it_has_some_again() {
+    const FILES: usize = 40;
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", &format!("ulimit -n {FILES}; exec \"$@\""), "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "http::tests::connections::child", "--ignored", "--nocapture"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let addr: SocketAddr = lines.by_ref().map(Result::unwrap).find_map(|line| line.parse().ok()).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..FILES {
+        let mut client = Client { stream: TcpStream::connect(addr).await.unwrap(), unread: Vec::new() };
+        client.request("GET /healthz", "").await;
+        clients.push(client);
+    }
+    let files = format!("/proc/{}/fd", child.id());
+    while std::fs::read_dir(&files).unwrap().count() < FILES {
+        tokio::task::yield_now().await;
+    }
+    let mut last = clients.pop().unwrap();
+    drop(clients);
+    assert_eq!(last.answer(false).await.body, "ok\n");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}

@@ -18,7 +18,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -98,6 +98,17 @@ impl Endpoint for Fixture {
                 }
             }
         }
+    }
+
+    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+        let header = headers.get("host").map(|host| host.to_str().unwrap());
+        let name = header.or(uri.authority().map(http::uri::Authority::as_str)).unwrap();
+        let ours = name == "localhost" || name.starts_with("127.0.0.1:");
+        if ours { Ok(()) } else { Err(Box::new(Response::builder().status(403).body(Body::empty()).unwrap())) }
+    }
+
+    fn allows_origin(&self, origin: &str) -> bool {
+        origin.starts_with("http://localhost:") || origin == "https://app.example.com"
     }
 
     fn in_flight(&self) -> usize {
