@@ -26,10 +26,8 @@ use super::{
 /// request says too little. Enough for 3 MB of `list<u8>`, a byte of which is a [`Val`] of its own.
 const MAX_MEMORY: usize = 128 << 20;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Stands where a value did not fit. Never leaves this file: where there is a problem there is no result.
 const NOTHING: Val = Val::Bool(false);
@@ -235,9 +233,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
             },
             Shape::Variant(cases) => match case(cases, text) {
                 Some((wit, _, None)) => Val::Variant(wit.to_owned(), None),
-                Some((_, json, Some(payload))) => self.problem(|| {
-                    format!("the case \"{json}\" has a value: write {{\"{json}\": …}} with {}", expected(payload))
-                }),
+                Some((_, json, Some(payload))) => {
+                    self.problem(|| format!("the case \"{json}\" has a value: write {{\"{json}\": …}} with {}", expected(payload)))
+                }
                 None => self.mismatch(&quoted(text)),
             },
             _ => self.mismatch(&quoted(text)),
@@ -339,6 +337,9 @@ fn case<'s>(cases: &'s Cases, json: &str) -> Option<(&'s str, &'s str, Option<&'
     Some((&name.wit, &name.json, cases.payloads.get(at)?.as_ref()))
 }
 
+/// What an object of one entry was read as; none where there was a problem.
+type Found<T> = Option<(T, Option<Box<Val>>)>;
+
 impl<'p> Seed<'p> {
     fn item<'de, A: SeqAccess<'de>>(self, items: &mut A, shape: &Shape, index: usize) -> Result<Option<Val>, A::Error> {
         items.next_element_seed(Seed { shape, path: &self.path.index(index), cx: self.cx })
@@ -346,7 +347,10 @@ impl<'p> Seed<'p> {
 
     /// As many items as there are shapes.
     fn exactly<'s, 'de, A: SeqAccess<'de>>(
-        self, items: &mut A, shapes: impl Iterator<Item = &'s Shape>, count: usize,
+        self,
+        items: &mut A,
+        shapes: impl Iterator<Item = &'s Shape>,
+        count: usize,
     ) -> Result<Vec<Val>, A::Error> {
         let mut list = Vec::new();
         for shape in shapes {
@@ -382,8 +386,10 @@ impl<'p> Seed<'p> {
 
     /// An object of one entry. `find` says what stands under a key: whatever the caller wants back, the name, and the shape of the value; none: `null`.
     fn only<'de, 's, A: MapAccess<'de>, T>(
-        self, map: &mut A, find: impl FnOnce(&str) -> Result<(T, &'s str, Option<&'s Shape>), String>,
-    ) -> Result<Option<(T, Option<Box<Val>>)>, A::Error> {
+        self,
+        map: &mut A,
+        find: impl FnOnce(&str) -> Result<(T, &'s str, Option<&'s Shape>), String>,
+    ) -> Result<Found<T>, A::Error> {
         let Some(key) = map.next_key::<String>()? else {
             self.mismatch("an empty object");
             return Ok(None);

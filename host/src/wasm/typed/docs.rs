@@ -1,7 +1,9 @@
-//! What the author of a plugin says of its functions and types: WIT doc comments, from a component's custom section `package-docs`.
+//! What the author of a plugin says of its functions and types: WIT doc comments, from a component's custom sections `toolbay-docs` and `package-docs`.
 //!
-//! A component's types carry no words, so tools that keep doc comments put them beside the types, as the WIT tools do for WIT packages: a version byte
-//! and JSON. [`embed()`] adds the section to a component.
+//! A component's types carry no words, so tools that keep doc comments put them beside the types, as the WIT tools do for WIT packages: in a section
+//! `package-docs`, a version byte and JSON. [`embed()`] adds the same under a name of our own: tools that read a component's types look into
+//! `package-docs` too, and refuse the component where it speaks of anything but what is written inside of one world named `root`, so that a component
+//! that exports an interface could not have docs.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,8 +12,10 @@ use serde::{Deserialize, Serialize};
 pub use super::embed::{EmbedError, embed};
 use super::{embed::sections, names::Names};
 
-/// The custom section's name.
-pub(super) const SECTION: &str = "package-docs";
+/// The custom section that [`embed()`] writes.
+pub(super) const OWN_SECTION: &str = "toolbay-docs";
+/// The custom section of the WIT tools, in the same format.
+const WIT_SECTION: &str = "package-docs";
 /// Versions of the section that can be read: 0 and 1 differ only in what may be left out.
 const MAX_VERSION: u8 = 1;
 /// Bytes of docs that are read of one component. JSON of empty objects takes some twenty times its size once it is read.
@@ -100,14 +104,17 @@ impl Docs {
     pub fn from_component(bytes: &[u8]) -> Self {
         let mut packages = Vec::new();
         let mut left = MAX_SECTION;
-        for section in sections(bytes).map_while(Result::ok) {
-            let Some((version, json)) = section.custom(SECTION).and_then(<[u8]>::split_first) else { continue };
-            if *version > MAX_VERSION || json.len() > left {
-                continue;
-            }
-            left -= json.len();
-            if let Ok(package) = serde_json::from_slice::<Package>(json) {
-                packages.push(package);
+        // Our own first: it goes before the other.
+        for name in [OWN_SECTION, WIT_SECTION] {
+            for section in sections(bytes).map_while(Result::ok) {
+                let Some((version, json)) = section.custom(name).and_then(<[u8]>::split_first) else { continue };
+                if *version > MAX_VERSION || json.len() > left {
+                    continue;
+                }
+                left -= json.len();
+                if let Ok(package) = serde_json::from_slice::<Package>(json) {
+                    packages.push(package);
+                }
             }
         }
         Self { packages }
@@ -196,7 +203,8 @@ pub(super) fn split(doc: &str, params: &mut Names) -> Option<String> {
     }
     for (at, text) in texts {
         if let Some(name) = params.iter_mut().nth(at) {
-            name.doc = Some(cut(text.trim()).into()).filter(|text: &Box<str>| !text.is_empty());
+            let text = cut(text.trim());
+            name.doc = (!text.is_empty()).then(|| text.into());
         }
     }
     // Where items were taken out, one empty line is left of the two around them.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use wasmparser::BinaryReader;
 use wit_parser::{PackageId, PackageMetadata, Resolve};
 
-use super::docs::SECTION;
+use super::docs::OWN_SECTION;
 
 /// Why docs could not be put into a component.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +51,13 @@ pub fn embed(component: &[u8], wit: &Path, world: Option<&str>) -> Result<Vec<u8
     let mut out = component.get(..HEADER.len()).unwrap_or_default().to_vec();
     for section in sections(component) {
         let section = section?;
-        if section.custom(SECTION).is_none() {
+        if section.custom(OWN_SECTION).is_none() {
             out.extend_from_slice(section.whole);
         }
     }
     let mut body = Vec::new();
-    leb128(SECTION.len(), &mut body);
-    body.extend_from_slice(SECTION.as_bytes());
+    leb128(OWN_SECTION.len(), &mut body);
+    body.extend_from_slice(OWN_SECTION.as_bytes());
     body.extend_from_slice(&metadata);
     out.push(0);
     leb128(body.len(), &mut out);
@@ -65,11 +65,12 @@ pub fn embed(component: &[u8], wit: &Path, world: Option<&str>) -> Result<Vec<u8
     Ok(out)
 }
 
-/// What goes into the section, for the tools that read it elsewhere too: one section, of one package.
+/// What goes into the section.
 fn metadata(path: &Path, world: Option<&str>) -> Result<Vec<u8>, EmbedError> {
     let wit_error = |reason: String| EmbedError::Wit { path: path.to_owned(), reason };
     let mut resolve = Resolve { all_features: true, ..Resolve::default() };
-    let (mut main, _) = resolve.push_path(path).map_err(|error| wit_error(format!("{error:#}")))?;
+    let pushed = resolve.push_path(path);
+    let (mut main, _) = pushed.map_err(|error| wit_error(resolve.render_error(&error).trim_end().to_owned()))?;
     let mut keep = None;
     if let Some(name) = world {
         let world_error = |reason: String| EmbedError::World { world: name.to_owned(), path: path.to_owned(), reason };
@@ -137,7 +138,9 @@ pub(super) fn sections(component: &[u8]) -> impl Iterator<Item = Result<Section<
     let mut reader = BinaryReader::new(component, 0);
     let mut wrong = match reader.read_bytes(HEADER.len()) {
         Ok(header) if header == HEADER => None,
-        Ok([0, b'a', b's', b'm', 1, 0, 0, 0]) => Some("it is a core module; make a component of it with `wasm-tools component new`".to_owned()),
+        Ok([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
+            Some("it is a core module; make a component of it with `wasm-tools component new`".to_owned())
+        }
         _ => Some("it does not begin as one".to_owned()),
     };
     let mut done = false;

@@ -144,7 +144,9 @@ impl Writer {
         self.name(wit)?;
         self.raw(":")?;
         match (shape, value) {
-            (Some(shape), Some(value)) => self.value(shape, value).map_err(|stop| stop.at(|| format!(".{}", super::names::published(wit))))?,
+            (Some(shape), Some(value)) => {
+                self.value(shape, value).map_err(|stop| stop.at(|| format!(".{}", super::names::published(wit))))?
+            }
             _ => self.raw("null")?,
         }
         self.raw("}")

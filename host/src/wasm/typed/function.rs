@@ -35,7 +35,10 @@ enum Answer {
     Nothing,
     Value(Shape),
     /// `result<T, E>`: T is the answer, E is why there is none.
-    Result { ok: Option<Shape>, error: Option<Shape> },
+    Result {
+        ok: Option<Shape>,
+        error: Option<Shape>,
+    },
 }
 
 /// What a [`TypedFunction`] is made of.
@@ -161,7 +164,11 @@ fn answered(shape: &Shape, value: &Val, max_bytes: usize) -> Result<CallOutput, 
     let is_record = matches!(shape, Shape::Record(_));
     let json = encode::value(shape, value, max_bytes, if is_record { "" } else { RESULT })?;
     let structured = if is_record { json.clone() } else { ["{\"", RESULT, "\":", &json, "}"].concat() };
-    Ok(CallOutput { content: vec![Content::Text(plain(json))], structured: Some(JsonText::from_writer(structured)), ..CallOutput::default() })
+    Ok(CallOutput {
+        content: vec![Content::Text(plain(json))],
+        structured: Some(JsonText::from_writer(structured)),
+        ..CallOutput::default()
+    })
 }
 
 /// A string without its quotes and escapes; anything else as the JSON it is.

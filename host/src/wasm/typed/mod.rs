@@ -142,7 +142,8 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
         let function = Found { interface: interface.map(|(name, _)| name.to_owned()), name: name.to_owned(), ty, export };
         // `[method]r.f` and the like.
         if name.starts_with('[') {
-            warnings.add(|| format!("the function {} is no tool: it belongs to a resource, which cannot be written as JSON", function.label()));
+            warnings
+                .add(|| format!("the function {} is no tool: it belongs to a resource, which cannot be written as JSON", function.label()));
         } else {
             found.push(function);
         }

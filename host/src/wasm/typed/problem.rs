@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     names::Names,
-    shape::{Shape, Int},
+    shape::{Int, Shape},
 };
 
 /// Problems that are told. More would only be more of the same.

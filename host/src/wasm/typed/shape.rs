@@ -125,7 +125,10 @@ impl std::fmt::Display for Unfit {
 
 /// Plans parameters or fields.
 pub(super) fn fields<'a>(
-    list: impl Iterator<Item = (&'a str, Type)>, depth: usize, budget: &mut Budget, docs: &TypeDocs<'_>,
+    list: impl Iterator<Item = (&'a str, Type)>,
+    depth: usize,
+    budget: &mut Budget,
+    docs: &TypeDocs<'_>,
 ) -> Result<Fields, (Unfit, Option<String>)> {
     let list: Vec<(&str, Type)> = list.collect();
     budget.spend(list.iter().map(|(name, _)| *name)).map_err(|unfit| (unfit, None))?;

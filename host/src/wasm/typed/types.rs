@@ -107,7 +107,7 @@ impl<'d> TypeDocs<'d> {
     }
 }
 
-fn joined<'a>(names: &mut dyn Iterator<Item = &'a str>) -> String {
+fn joined(names: &mut dyn Iterator<Item = &str>) -> String {
     let mut text = String::new();
     for name in names {
         text.push_str(name);
