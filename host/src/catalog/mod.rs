@@ -1,1 +1,113 @@
-//! (being written)
+//! What is on offer now: one immutable snapshot of all tools, swapped whole.
+//!
+//! Names (DESIGN, "Names"):
+//!
+//! 1. A tool is published under its own name while no other provider offers that name.
+//! 2. When several do, each of them is published as `provider__tool`.
+//! 3. The qualified form always works in a call, also of a tool that is published under its own name. So a tool whose own name reads like the qualified
+//!    form of somebody else's tool (`a__b`, while a provider `a` offers `b`) is itself published in its qualified form.
+//! 4. A qualified name longer than [`MAX_TOOL_NAME`](crate::provider::MAX_TOOL_NAME), or one that two tools share (`a` + `_b` and `a_` + `b` are both
+//!    `a___b`; the first provider by name keeps it), is published cut and with eight hex digits of a hash at its end. The long form works in a call too.
+//!
+//! All of this depends on nothing but the set of providers, so every copy of the host publishes the same names.
+
+mod entry;
+mod naming;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+
+pub use entry::{Entry, ParamHeader};
+pub use naming::Collision;
+pub use snapshot::Snapshot;
+
+use crate::provider::{ProviderChange, ProviderId};
+use snapshot::Held;
+
+/// Everything on offer. Reading is a pointer load; changes are applied one after the other.
+pub struct Catalog {
+    current: ArcSwap<Snapshot>,
+    state: Mutex<State>,
+    /// The generation of the published list. Receivers are the listening clients.
+    generation: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    providers: BTreeMap<ProviderId, Held>,
+    /// Collisions that were logged, so that each is logged once and again only after it was gone.
+    logged: HashSet<Collision>,
+}
+
+impl Catalog {
+    /// A catalog with nothing in it.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(Snapshot::default()),
+            state: Mutex::new(State::default()),
+            generation: watch::Sender::new(0),
+        })
+    }
+
+    /// Makes the next snapshot. Calls in flight keep the entries that they began with.
+    ///
+    /// Costs about a microsecond for each tool in the catalog, so changes that come together should be given together.
+    pub fn apply(&self, changes: Vec<ProviderChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            match change {
+                ProviderChange::Put(provider) => {
+                    let held = Held::new(provider);
+                    state.providers.insert(held.id().clone(), held);
+                }
+                ProviderChange::Remove(id) => {
+                    state.providers.remove(&id);
+                }
+            }
+        }
+        let before = self.current.load();
+        let mut next = Snapshot::build(&state.providers);
+        let changed = !next.publishes_the_same(&before);
+        next.set_generation(before.generation() + u64::from(changed));
+        let generation = next.generation();
+        state.log_new(next.collisions());
+        self.current.store(Arc::new(next));
+        if changed {
+            self.generation.send_replace(generation);
+        }
+    }
+
+    /// What is on offer at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    /// Tells of every change of the published list, and of nothing else: a new version of a plugin that offers the same tools does not count. The value is
+    /// [`Snapshot::generation`]. What was the case at the time of this call counts as seen.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+}
+
+impl State {
+    fn log_new(&mut self, collisions: &[Collision]) {
+        for collision in collisions.iter().filter(|collision| !self.logged.contains(*collision)) {
+            tracing::warn!("{collision}");
+        }
+        self.logged = collisions.iter().cloned().collect();
+    }
+}

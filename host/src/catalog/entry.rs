@@ -1,0 +1,111 @@
+//! One tool on offer: who runs it, how it is published, and its JSON in a list.
+
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Map, Value};
+
+use crate::provider::{Provider, Tool, ToolName};
+
+/// A tool on offer.
+pub struct Entry {
+    provider: Arc<dyn Provider>,
+    own_name: ToolName,
+    tool: Arc<Tool>,
+    param_headers: Vec<ParamHeader>,
+    json: OnceLock<Box<str>>,
+}
+
+/// An argument that is repeated in a header, so that a proxy can route by it: the schema's `x-mcp-header` (2026-07-28, "Custom Headers").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamHeader {
+    /// Names of properties from the root of the arguments to the argument.
+    pub path: Vec<String>,
+    /// The header's whole name, in lower case: `mcp-param-…`.
+    pub header: String,
+}
+
+impl Entry {
+    pub(super) fn new(provider: Arc<dyn Provider>, own_name: ToolName, tool: Arc<Tool>) -> Self {
+        let mut param_headers = Vec::new();
+        collect_param_headers(tool.input_schema.get("properties"), &mut Vec::new(), &mut param_headers);
+        Self { provider, own_name, tool, param_headers, json: OnceLock::new() }
+    }
+
+    /// Who runs it.
+    #[must_use]
+    pub fn provider(&self) -> &Arc<dyn Provider> {
+        &self.provider
+    }
+
+    /// The provider's own name for it, which a call has to carry.
+    #[must_use]
+    pub fn own_name(&self) -> &str {
+        self.own_name.as_str()
+    }
+
+    /// The tool as it is published: with the published name.
+    #[must_use]
+    pub fn tool(&self) -> &Arc<Tool> {
+        &self.tool
+    }
+
+    /// The published name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.tool.name.as_str()
+    }
+
+    /// Arguments that a client of 2026-07-28 has to repeat in headers. Nearly always none.
+    #[must_use]
+    pub fn param_headers(&self) -> &[ParamHeader] {
+        &self.param_headers
+    }
+
+    /// The tool as an object of JSON, as `tools/list` has it. Made once.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.json.get_or_init(|| render(&self.tool).into_boxed_str())
+    }
+}
+
+/// The same walk as a client does: annotations along chains of `properties` alone.
+fn collect_param_headers(properties: Option<&Value>, path: &mut Vec<String>, found: &mut Vec<ParamHeader>) {
+    let Some(Value::Object(properties)) = properties else { return };
+    for (name, schema) in properties {
+        path.push(name.clone());
+        if let Some(header) = schema.get("x-mcp-header").and_then(Value::as_str).filter(|header| !header.is_empty()) {
+            found.push(ParamHeader { path: path.clone(), header: format!("mcp-param-{}", header.to_ascii_lowercase()) });
+        }
+        collect_param_headers(schema.get("properties"), path, found);
+        path.pop();
+    }
+}
+
+/// Every member that the tool carries; those it does not have are left out.
+fn render(tool: &Tool) -> String {
+    let mut object = Map::new();
+    object.insert("name".to_owned(), tool.name.as_str().into());
+    if let Some(title) = &tool.title {
+        object.insert("title".to_owned(), title.as_str().into());
+    }
+    if let Some(description) = &tool.description {
+        object.insert("description".to_owned(), description.as_str().into());
+    }
+    object.insert("inputSchema".to_owned(), Value::Object((*tool.input_schema).clone()));
+    if let Some(schema) = &tool.output_schema {
+        object.insert("outputSchema".to_owned(), Value::Object((**schema).clone()));
+    }
+    if let Some(annotations) = &tool.annotations {
+        object.insert("annotations".to_owned(), annotations.clone());
+    }
+    if let Some(icons) = &tool.icons {
+        object.insert("icons".to_owned(), icons.clone());
+    }
+    if let Some(meta) = &tool.meta {
+        object.insert("_meta".to_owned(), Value::Object(meta.clone()));
+    }
+    for (name, value) in &tool.extra {
+        object.entry(name.as_str()).or_insert_with(|| value.clone());
+    }
+    Value::Object(object).to_string()
+}

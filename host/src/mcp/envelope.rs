@@ -1,0 +1,83 @@
+//! A request's JSON, borrowed: what the lean path reads of it, and nothing copied.
+//!
+//! Each of these takes the members it knows and no others, so that a request with anything unusual in it goes the general way.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A JSON-RPC request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Envelope<'a> {
+    #[serde(borrow)]
+    pub(super) jsonrpc: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) method: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) params: Option<&'a RawValue>,
+}
+
+/// The parameters of `tools/call`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallParams<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    pub(super) meta: Option<&'a RawValue>,
+}
+
+/// The parameters of `tools/list`; a cursor is unusual, since there is one page.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams<'a> {
+    #[serde(borrow, rename = "_meta")]
+    pub(super) meta: Option<&'a RawValue>,
+}
+
+/// What the protocol reads of a `_meta`. Everything else in it is passed on as it is.
+#[derive(Deserialize, Default)]
+pub(super) struct Meta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub(super) version: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub(super) capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/logLevel")]
+    pub(super) log_level: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "progressToken")]
+    pub(super) progress_token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) traceparent: Option<Cow<'a, str>>,
+}
+
+/// Whether this JSON text is an object. The structs here would also take an array, member by member.
+pub(super) fn is_object(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('{')
+}
+
+/// Whether this JSON text is a usual id or token: a string without escapes, or a whole number without sign, fraction or exponent that fits 64 bits.
+pub(super) fn is_plain_id(text: &str) -> bool {
+    /// Digits that always fit.
+    const DIGITS: usize = 18;
+    match text.as_bytes() {
+        [b'"', rest @ ..] => !rest.contains(&b'\\'),
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.len() < DIGITS && rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// An id as a key: the same for the same id, however its string is escaped.
+pub(super) fn id_key(text: &str) -> Option<String> {
+    match serde_json::from_str::<serde_json::Value>(text).ok()? {
+        serde_json::Value::String(text) => Some(format!("\"{text}")),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,220 @@
+//! The general way: everything that is not lean, served by rmcp, with its answers made JSON-RPC where they are bare text.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body_util::{BodyExt, Full};
+use rmcp::{
+    model::InitializeRequestParams,
+    transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    answer::{BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, SESSION_NOT_FOUND, plain_error},
+    envelope::id_key,
+    era::{MODERN, SESSION_HEADER, VERSION_HEADER},
+    handler::{Handler, Shared},
+    intake::{self, Accepts, Head},
+    sessions::Sessions,
+};
+use crate::provider::Principal;
+
+/// How long a client should wait for a free session. Idle ones end within minutes, closed ones at once.
+const RETRY_SESSION: Duration = Duration::from_secs(5);
+
+/// The longest text of an error of rmcp's that is read to be wrapped.
+const ERROR_TEXT: usize = 16 << 10;
+
+/// rmcp, twice: with sessions for clients that have one or want one, and without.
+pub(super) struct General {
+    shared: Arc<Shared>,
+    with_sessions: StreamableHttpService<Handler, Sessions>,
+    without: StreamableHttpService<Handler, NeverSessionManager>,
+}
+
+impl General {
+    pub(super) fn new(shared: Arc<Shared>, max_body: usize) -> Self {
+        let config = |sessions: bool| {
+            StreamableHttpServerConfig::default()
+                // Host and Origin were checked by `origin`, for everything.
+                .disable_allowed_hosts()
+                .disable_allowed_origins()
+                .with_json_response(true)
+                .with_legacy_session_mode(sessions)
+                .with_sse_retry(None)
+                .with_max_request_body_bytes(max_body)
+        };
+        let handler = || {
+            let shared = Arc::clone(&shared);
+            move || Ok(Handler(Arc::clone(&shared)))
+        };
+        Self {
+            with_sessions: StreamableHttpService::new(handler(), Arc::clone(&shared.sessions), config(true)),
+            without: StreamableHttpService::new(handler(), Arc::default(), config(false)),
+            shared,
+        }
+    }
+
+    /// Answers a POST.
+    pub(super) async fn post(&self, mut parts: Parts, body: Bytes, accepts: Accepts) -> Response<Body> {
+        let head = match intake::inspect(&body) {
+            Ok(head) => head,
+            Err(refusal) => return *refusal,
+        };
+        let id = head.id.as_deref();
+        if !accepts.both() {
+            let message = "the answer is JSON or a stream of events: send Accept: application/json, text/event-stream";
+            return plain_error(StatusCode::NOT_ACCEPTABLE, id, INVALID_REQUEST, message, None);
+        }
+        if let Err(refusal) = check_single(&parts.headers, id) {
+            return *refusal;
+        }
+        // rmcp compares texts.
+        parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
+        let caller = parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0));
+        let opens = head.method.as_deref() == Some("initialize");
+        let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
+        let session = match text(&parts.headers, SESSION_HEADER) {
+            Some(session) if !modern => match self.shared.sessions.find(session, caller.as_ref()) {
+                Some(session) => Some(session),
+                None => return session_not_found(id),
+            },
+            _ => None,
+        };
+        if opens && session.is_none() {
+            if let Err(error) = serde_json::from_str::<InitializeRequestParams>(head.params.as_deref().unwrap_or("{}")) {
+                let message = format!("the params of initialize do not fit: {error}");
+                return plain_error(StatusCode::BAD_REQUEST, id, INVALID_PARAMS, &message, None);
+            }
+            if !self.shared.sessions.has_room().await {
+                return self.no_room(id);
+            }
+        }
+        if let (Some(session), Some(key)) = (&session, cancelled(&head)) {
+            session.cancel(&key);
+        }
+        let with_sessions = opens || parts.headers.contains_key(SESSION_HEADER);
+        let request = Request::from_parts(parts, Full::new(body));
+        let response = if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await };
+        let response = response.map(Body::new);
+        if opens && let Some(session) = text(response.headers(), SESSION_HEADER) {
+            self.shared.sessions.bind(session, caller);
+        }
+        if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room().await {
+            return self.no_room(id);
+        }
+        as_json(response, id).await
+    }
+
+    /// Answers a GET or a DELETE, which only sessions have.
+    pub(super) async fn session_request(&self, mut parts: Parts) -> Response<Body> {
+        if let Err(refusal) = check_single(&parts.headers, None) {
+            return *refusal;
+        }
+        let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
+        let session = text(&parts.headers, SESSION_HEADER);
+        let Some(session) = session.filter(|_| !modern) else {
+            return method_not_allowed("POST, OPTIONS");
+        };
+        let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
+        if self.shared.sessions.find(session, caller).is_none() {
+            return session_not_found(None);
+        }
+        if parts.method == Method::GET {
+            if !Accepts::of(&parts.headers).events {
+                let message = "the answer is a stream of events: send Accept: text/event-stream";
+                return plain_error(StatusCode::NOT_ACCEPTABLE, None, INVALID_REQUEST, message, None);
+            }
+            parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        }
+        let response = self.with_sessions.handle(Request::from_parts(parts, Full::new(Bytes::new()))).await;
+        as_json(response.map(Body::new), None).await
+    }
+
+    fn no_room(&self, id: Option<&str>) -> Response<Body> {
+        let message =
+            format!("{} sessions are open, which is as many as may; [http] max_sessions sets the limit", self.shared.sessions.len());
+        tracing::warn!("{message}");
+        plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(RETRY_SESSION))
+    }
+}
+
+/// The answer to a method of HTTP that is not served.
+pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
+    let message = "send MCP messages by POST; GET and DELETE are for sessions before 2026-07-28 and need their Mcp-Session-Id";
+    let mut response = plain_error(StatusCode::METHOD_NOT_ALLOWED, None, INVALID_REQUEST, message, None);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn session_not_found(id: Option<&str>) -> Response<Body> {
+    let message = "there is no such session (any more): call initialize to open one";
+    plain_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, message, None)
+}
+
+/// Of these headers one value counts. With two, a proxy could read another one than we do.
+fn check_single(headers: &HeaderMap, id: Option<&str>) -> Result<(), Box<Response<Body>>> {
+    for name in [VERSION_HEADER, SESSION_HEADER] {
+        if headers.get_all(name).iter().count() > 1 {
+            let message = format!("the header {name} was sent more than once");
+            return Err(Box::new(plain_error(StatusCode::BAD_REQUEST, id, HEADER_MISMATCH, &message, None)));
+        }
+    }
+    Ok(())
+}
+
+fn version(headers: &HeaderMap) -> Option<&str> {
+    text(headers, VERSION_HEADER)
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The key of the request that a `notifications/cancelled` names.
+fn cancelled(head: &Head) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow, rename = "requestId")]
+        request_id: &'a RawValue,
+    }
+    if head.method.as_deref() != Some("notifications/cancelled") {
+        return None;
+    }
+    let params: Params<'_> = serde_json::from_str(head.params.as_deref()?).ok()?;
+    id_key(params.request_id.get())
+}
+
+/// An error of rmcp's in bare text becomes one of JSON-RPC, which is what a client can read.
+async fn as_json(response: Response<Body>, id: Option<&str>) -> Response<Body> {
+    let status = response.status();
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let body = http_body_util::Limited::new(body, ERROR_TEXT).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let message = String::from_utf8_lossy(&body);
+    // Valid JSON that is no message: rmcp calls that a wrong media type.
+    let (status, code) = match status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (StatusCode::BAD_REQUEST, INVALID_REQUEST),
+        StatusCode::NOT_FOUND => (status, SESSION_NOT_FOUND),
+        status if status.is_server_error() => (status, -32603),
+        status => (status, INVALID_REQUEST),
+    };
+    let mut wrapped = plain_error(status, id, code, message.trim(), None);
+    if let Some(allow) = parts.headers.get(ALLOW) {
+        wrapped.headers_mut().insert(ALLOW, allow.clone());
+    }
+    wrapped
+}

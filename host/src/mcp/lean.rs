@@ -1,0 +1,254 @@
+//! The lean path: `tools/call` and `tools/list` from the request's bytes to the answer's, in both eras.
+//!
+//! It takes a request only when it has made every check that rmcp makes for that era and all of them hold. Whatever is unusual or wrong is left to the
+//! general way, which then says so; here nothing is refused.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures::future::abortable;
+use http::{HeaderMap, Response, request::Parts};
+use rmcp::model::ClientCapabilities;
+use serde_json::Value;
+
+use super::{
+    answer::{self, Answer},
+    calls::Checked,
+    detach::Detached,
+    envelope::{CallParams, Envelope, ListParams, Meta, id_key, is_object, is_plain_id},
+    era::{Era, LEGACY, METHOD_HEADER, MODERN, NAME_HEADER, SESSION_HEADER, VERSION_HEADER},
+    handler::{Shared, parse_level},
+    intake,
+    outbox::Outbox,
+    sessions::Session,
+    sse::{self, CallTask},
+};
+use crate::{
+    catalog::Entry,
+    provider::{LogLevel, Principal},
+};
+
+/// Answers the request, or leaves it.
+pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
+    match plan(shared, parts, body)? {
+        Plan::Answer(answer) => Some(answer.into_response()),
+        Plan::Call(call) => Some(run(shared, call).await),
+    }
+}
+
+enum Plan<'a> {
+    Answer(Answer),
+    Call(PlannedCall<'a>),
+}
+
+/// A call that may run.
+struct PlannedCall<'a> {
+    id: &'a str,
+    entry: Arc<Entry>,
+    arguments: &'a str,
+    era: Era,
+    meta: Option<Arc<str>>,
+    trace_parent: Option<Arc<str>>,
+    principal: Option<Arc<str>>,
+    session: Option<Arc<Session>>,
+    /// Where the call's notifications go, when it may send some and somebody wants them.
+    outbox: Option<Arc<Outbox>>,
+}
+
+/// Every check.
+fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>> {
+    let text = std::str::from_utf8(body).ok()?;
+    if !is_object(text) || intake::is_too_deep(body) {
+        return None;
+    }
+    let envelope: Envelope<'a> = serde_json::from_str(text).ok()?;
+    let id = envelope.id?.get();
+    if envelope.jsonrpc != "2.0" || !is_plain_id(id) {
+        return None;
+    }
+    match &*envelope.method {
+        "tools/call" => {
+            let params = envelope.params?.get();
+            let params: CallParams<'a> = if is_object(params) { serde_json::from_str(params).ok()? } else { return None };
+            plan_call(shared, parts, id, &params)
+        }
+        "tools/list" => {
+            let params: ListParams<'a> = match envelope.params {
+                None => ListParams::default(),
+                Some(params) if is_object(params.get()) => serde_json::from_str(params.get()).ok()?,
+                Some(_) => return None,
+            };
+            let (era, _) = era(&parts.headers, params.meta.map(|meta| meta.get()))?;
+            match era {
+                Era::Modern => has_standard_headers(&parts.headers, "tools/list", None).then_some(())?,
+                Era::Legacy => drop(session(shared, parts)?),
+            }
+            Some(Plan::Answer(answer::list(id, era, shared.private, &shared.catalog.snapshot())))
+        }
+        _ => None,
+    }
+}
+
+fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: &CallParams<'a>) -> Option<Plan<'a>> {
+    let arguments = params.arguments.map_or("{}", |arguments| arguments.get());
+    if !is_object(arguments) {
+        return None;
+    }
+    let (era, meta) = era(&parts.headers, params.meta.map(|meta| meta.get()))?;
+    let snapshot = shared.catalog.snapshot();
+    let entry = snapshot.resolve(&params.name);
+    let (session, level) = match era {
+        Era::Modern => {
+            if !has_standard_headers(&parts.headers, "tools/call", Some(&params.name)) {
+                return None;
+            }
+            if entry.is_some_and(|entry| !has_param_headers(&parts.headers, entry, arguments)) {
+                return None;
+            }
+            (None, meta.log_level.as_deref().map(parse_level).map_or(Some(None), |level| level.map(Some))?)
+        }
+        Era::Legacy => {
+            let session = session(shared, parts)?;
+            let level = session.as_ref().map(|session| session.level());
+            (session, level)
+        }
+    };
+    let token = meta.progress_token.map(|token| token.get());
+    if token.is_some_and(|token| !is_plain_id(token)) {
+        return None;
+    }
+    let Some(entry) = entry else {
+        let error = crate::provider::CallError::UnknownTool(params.name.clone().into_owned());
+        return Some(Plan::Answer(answer::call(id, era, Err(error), &snapshot)));
+    };
+    let trace_parent = meta.traceparent.as_deref().or_else(|| parts.headers.get("traceparent")?.to_str().ok()).map(Arc::from);
+    Some(Plan::Call(PlannedCall {
+        id,
+        entry: Arc::clone(entry),
+        arguments,
+        era,
+        meta: params.meta.map(|meta| Arc::from(meta.get())),
+        trace_parent,
+        principal: parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
+        session,
+        outbox: outbox(entry, token, level),
+    }))
+}
+
+fn outbox(entry: &Entry, token: Option<&str>, level: Option<LogLevel>) -> Option<Arc<Outbox>> {
+    (entry.tool().notifies && (token.is_some() || level.is_some())).then(|| Arc::new(Outbox::new(token, level)))
+}
+
+/// Runs the call in the way of its era.
+async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
+    let PlannedCall { id, entry, arguments, era, meta, trace_parent, principal, session, outbox } = call;
+    if era == Era::Modern && outbox.is_none() {
+        // The connection's end drops this future, and with it the call.
+        let checked = Checked { entry: &entry, arguments, era, principal, trace_parent, meta, notifier: None };
+        let result = shared.calls.run(checked).await;
+        return answer::call(id, era, result, &shared.catalog.snapshot()).into_response();
+    }
+    // From here on the call outlives the request, or may.
+    let (id, arguments) = (id.to_owned(), arguments.to_owned());
+    let key = session.as_ref().and_then(|_| id_key(&id));
+    let running = {
+        let (shared, id, notifier) = (Arc::clone(shared), id.clone(), outbox.clone());
+        async move {
+            let notifier = notifier.map(|outbox| outbox as _);
+            let checked = Checked { entry: &entry, arguments: &arguments, era, principal, trace_parent, meta, notifier };
+            let result = shared.calls.run(checked).await;
+            answer::call(&id, era, result, &shared.catalog.snapshot())
+        }
+    };
+    let (running, abort) = abortable(running);
+    let registered = session.zip(key).map(|(session, key)| session.register(key, abort));
+    let running = async move {
+        let _registered = registered;
+        running.await.ok()
+    };
+    match outbox {
+        Some(outbox) => sse::respond(CallTask::spawn(id, era == Era::Modern, running), outbox).await,
+        None => Detached::new(running).await.map_or_else(sse::nothing, Answer::into_response),
+    }
+}
+
+/// The era, when headers and `_meta` agree on it and nothing that it requires is missing.
+fn era<'a>(headers: &HeaderMap, meta: Option<&'a str>) -> Option<(Era, Meta<'a>)> {
+    let meta: Meta<'a> = match meta {
+        None => Meta::default(),
+        Some(meta) if is_object(meta) => serde_json::from_str(meta).ok()?,
+        Some(_) => return None,
+    };
+    let header = single(headers, VERSION_HEADER).ok()?;
+    match (meta.version.as_deref(), header) {
+        (None, None) => Some((Era::Legacy, meta)),
+        (None, Some(version)) if LEGACY.contains(&version) => Some((Era::Legacy, meta)),
+        (Some(MODERN), Some(MODERN)) if has_capabilities(&meta) => Some((Era::Modern, meta)),
+        _ => None,
+    }
+}
+
+fn has_capabilities(meta: &Meta<'_>) -> bool {
+    let Some(capabilities) = meta.capabilities.map(|capabilities| capabilities.get()) else { return false };
+    capabilities == "{}" || (is_object(capabilities) && serde_json::from_str::<ClientCapabilities>(capabilities).is_ok())
+}
+
+/// The request's session; the inner None is a request without one.
+#[allow(clippy::option_option, reason = "the outer None leaves the request to the general way, as everywhere here")]
+fn session(shared: &Shared, parts: &Parts) -> Option<Option<Arc<Session>>> {
+    match single(&parts.headers, SESSION_HEADER).ok()? {
+        None => Some(None),
+        Some(id) => {
+            let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
+            shared.sessions.find(id, caller).map(Some)
+        }
+    }
+}
+
+/// `Mcp-Method` and `Mcp-Name` say what the body says.
+fn has_standard_headers(headers: &HeaderMap, method: &str, name: Option<&str>) -> bool {
+    single(headers, METHOD_HEADER).is_ok_and(|value| value == Some(method))
+        && name.is_none_or(|name| single(headers, NAME_HEADER).is_ok_and(|value| value.is_some_and(|value| is_encoded(value, name))))
+}
+
+/// `Mcp-Param-*` say what the arguments say. Nearly no tool has any.
+fn has_param_headers(headers: &HeaderMap, entry: &Entry, arguments: &str) -> bool {
+    if entry.param_headers().is_empty() {
+        return true;
+    }
+    let Ok(arguments) = serde_json::from_str::<Value>(arguments) else { return false };
+    entry.param_headers().iter().all(|param| {
+        let value = param.path.iter().try_fold(&arguments, |value, name| value.get(name));
+        let expected = match value {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Bool(flag)) => Some(flag.to_string()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        match (single(headers, &param.header), expected) {
+            (Ok(None), None) => true,
+            (Ok(Some(value)), Some(expected)) => is_encoded(value, &expected),
+            _ => false,
+        }
+    })
+}
+
+/// Whether a header's value stands for this text, as it is or as `=?base64?…?=`.
+fn is_encoded(value: &str, text: &str) -> bool {
+    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+        Some(encoded) => BASE64_STANDARD.decode(encoded).is_ok_and(|bytes| bytes == text.as_bytes()),
+        None => value == text,
+    }
+}
+
+/// The header's only value. Err: several, or one that is no text.
+fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(());
+    }
+    value.to_str().map(Some).map_err(drop)
+}

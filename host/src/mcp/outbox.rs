@@ -1,0 +1,212 @@
+//! What a running call tells its caller before the answer: a bounded queue between the provider and the stream.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    task::Waker,
+};
+
+use futures::task::AtomicWaker;
+
+use super::answer::write_json;
+use crate::provider::{JsonText, LogLevel, Notifier};
+
+/// Notifications that wait for a client to read them. Past that, progress is replaced by newer progress, and log messages are counted and dropped.
+const CAPACITY: usize = 256;
+
+/// One notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) kind: NoteKind,
+    /// The `params`, as JSON.
+    pub(super) params: Vec<u8>,
+}
+
+/// Which notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoteKind {
+    Progress,
+    Log,
+}
+
+impl Note {
+    /// The whole message as JSON.
+    pub(super) fn message(&self) -> Vec<u8> {
+        let method: &[u8] = match self.kind {
+            NoteKind::Progress => b"notifications/progress",
+            NoteKind::Log => b"notifications/message",
+        };
+        [b"{\"jsonrpc\":\"2.0\",\"method\":\"", method, b"\",\"params\":", &self.params, b"}"].concat()
+    }
+}
+
+/// The queue of one call.
+pub(super) struct Outbox {
+    /// The progress token as JSON text. None: no progress was asked for.
+    token: Option<Box<str>>,
+    level: Option<LogLevel>,
+    queue: Mutex<Queue>,
+    reader: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Queue {
+    notes: VecDeque<Note>,
+    last_progress: Option<f64>,
+    dropped: u64,
+}
+
+impl Outbox {
+    pub(super) fn new(token: Option<&str>, level: Option<LogLevel>) -> Self {
+        Self { token: token.map(Into::into), level, queue: Mutex::default(), reader: AtomicWaker::new() }
+    }
+
+    /// The oldest notification that waits.
+    pub(super) fn pop(&self) -> Option<Note> {
+        let mut queue = self.lock();
+        if let Some(note) = queue.notes.pop_front() {
+            return Some(note);
+        }
+        if queue.dropped == 0 {
+            return None;
+        }
+        let count = std::mem::take(&mut queue.dropped);
+        Some(log_note(
+            LogLevel::Warning,
+            Some("toolbay"),
+            format!("\"{count} log messages were dropped: they were not read in time\"").as_bytes(),
+        ))
+    }
+
+    /// Whether nothing waits. Registers who is to be woken when something does.
+    pub(super) fn is_empty(&self, reader: &Waker) -> bool {
+        self.reader.register(reader);
+        let queue = self.lock();
+        queue.notes.is_empty() && queue.dropped == 0
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notifier for Outbox {
+    fn wants_progress(&self) -> bool {
+        self.token.is_some()
+    }
+
+    fn progress(&self, progress: f64, total: Option<f64>, text: Option<String>) {
+        let Some(token) = &self.token else { return };
+        if !progress.is_finite() {
+            return;
+        }
+        {
+            let mut queue = self.lock();
+            // The value MUST increase with each notification (MCP, "Progress").
+            if queue.last_progress.is_some_and(|last| progress <= last) {
+                return;
+            }
+            queue.last_progress = Some(progress);
+            let mut params = format!("{{\"progressToken\":{token},\"progress\":").into_bytes();
+            write_number(&mut params, progress);
+            if let Some(total) = total.filter(|total| total.is_finite()) {
+                params.extend_from_slice(b",\"total\":");
+                write_number(&mut params, total);
+            }
+            if let Some(text) = text {
+                params.extend_from_slice(b",\"message\":");
+                write_json(&mut params, &text);
+            }
+            params.push(b'}');
+            if queue.notes.len() >= CAPACITY {
+                match queue.notes.iter().rposition(|note| note.kind == NoteKind::Progress) {
+                    Some(index) => drop(queue.notes.remove(index)),
+                    None => drop(queue.notes.pop_front()),
+                }
+            }
+            queue.notes.push_back(Note { kind: NoteKind::Progress, params });
+        }
+        self.reader.wake();
+    }
+
+    fn log_level(&self) -> Option<LogLevel> {
+        self.level
+    }
+
+    fn log(&self, level: LogLevel, logger: Option<String>, data: JsonText) {
+        if self.level.is_none_or(|least| level < least) {
+            return;
+        }
+        {
+            let mut queue = self.lock();
+            if queue.notes.len() >= CAPACITY {
+                queue.dropped += 1;
+            } else {
+                queue.notes.push_back(log_note(level, logger.as_deref(), data.as_str().as_bytes()));
+            }
+        }
+        self.reader.wake();
+    }
+}
+
+fn log_note(level: LogLevel, logger: Option<&str>, data: &[u8]) -> Note {
+    let mut params = b"{\"level\":".to_vec();
+    write_json(&mut params, &level);
+    if let Some(logger) = logger {
+        params.extend_from_slice(b",\"logger\":");
+        write_json(&mut params, logger);
+    }
+    params.extend_from_slice(b",\"data\":");
+    params.extend_from_slice(data);
+    params.push(b'}');
+    Note { kind: NoteKind::Log, params }
+}
+
+/// Whole numbers without a fraction, as people write them.
+fn write_number(to: &mut Vec<u8>, number: f64) {
+    /// 2^53: up to here every whole number is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        to.extend_from_slice(format!("{number:.0}").as_bytes());
+    } else {
+        write_json(to, &number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn all(outbox: &Outbox) -> Vec<Value> {
+        std::iter::from_fn(|| outbox.pop()).map(|note| serde_json::from_slice(&note.message()).unwrap()).collect()
+    }
+
+    #[test]
+    fn progress_only_grows() {
+        let outbox = Outbox::new(Some("\"t\""), None);
+        for progress in [0.0, 0.0, 50.0, 20.0, f64::NAN, f64::INFINITY, 50.5] {
+            outbox.progress(progress, Some(100.0), Some("x\n\"".into()));
+        }
+        outbox.log(LogLevel::Error, None, JsonText::from_value("no level was asked for").unwrap());
+        let seen: Vec<_> = all(&outbox).into_iter().map(|note| note["params"].clone()).collect();
+        let note = |progress: Value| json!({"progressToken": "t", "progress": progress, "total": 100, "message": "x\n\""});
+        assert_eq!(seen, [note(json!(0)), note(json!(50)), note(json!(50.5))]);
+    }
+
+    #[test]
+    fn a_flood_is_bounded_keeps_the_newest_progress_and_says_what_was_dropped() {
+        let outbox = Outbox::new(Some("7"), Some(LogLevel::Info));
+        for n in 0..1000 {
+            outbox.log(LogLevel::Info, Some("l".into()), JsonText::from_value(&n).unwrap());
+            outbox.log(LogLevel::Debug, None, JsonText::from_value(&n).unwrap());
+            outbox.progress(f64::from(n), None, None);
+        }
+        let seen = all(&outbox);
+        assert!(seen.len() <= CAPACITY + 1, "{}", seen.len());
+        let progress: Vec<_> = seen.iter().filter(|note| note["method"] == "notifications/progress").collect();
+        assert_eq!(progress.last().unwrap()["params"], json!({"progressToken": 7, "progress": 999}));
+        assert!(seen.last().unwrap()["params"]["data"].as_str().unwrap().contains("dropped"), "{:?}", seen.last());
+    }
+}

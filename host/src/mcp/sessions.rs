@@ -1,0 +1,386 @@
+//! Sessions of clients before 2026-07-28: rmcp's, with limits on their number and idle time, an owner each, and the calls that run in them.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, StreamExt, future::AbortHandle};
+use rmcp::{
+    Peer, RoleServer,
+    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
+    transport::streamable_http_server::session::{
+        ServerSseMessage, SessionId, SessionManager,
+        local::{LocalSessionManager, LocalSessionManagerError, SessionTransport},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use super::handler::COALESCE;
+use crate::{catalog::Catalog, provider::LogLevel};
+
+/// How long telling one session of a change may take. A client that does not read its stream for that long misses it.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// All sessions.
+pub(super) struct Sessions {
+    /// rmcp's part: the workers and their streams.
+    local: LocalSessionManager,
+    table: RwLock<HashMap<SessionId, Arc<Session>>>,
+    max: usize,
+    idle: Duration,
+    started: Instant,
+    catalog: Arc<Catalog>,
+    closing: CancellationToken,
+}
+
+/// One session, as far as rmcp does not know it.
+pub(super) struct Session {
+    /// Who opened it. Nobody else may use it.
+    owner: OnceLock<Option<Arc<str>>>,
+    /// When it was used last, in milliseconds since the table began.
+    used: AtomicU64,
+    /// The least level of log messages, as its place in [`LEVELS`].
+    level: AtomicU8,
+    /// Open GET streams.
+    streams: AtomicUsize,
+    /// Calls that run, by the key of their id, so that they can be cancelled. The number tells two calls of one id apart.
+    calls: Mutex<HashMap<String, (u64, AbortHandle)>>,
+    /// The way to the client, from `notifications/initialized` on.
+    peer: OnceLock<Peer<RoleServer>>,
+    /// The last generation of the catalog that the client knows of.
+    told: AtomicU64,
+    telling: AtomicBool,
+}
+
+/// The levels in order, least serious first.
+pub(super) const LEVELS: [LogLevel; 8] = [
+    LogLevel::Debug,
+    LogLevel::Info,
+    LogLevel::Notice,
+    LogLevel::Warning,
+    LogLevel::Error,
+    LogLevel::Critical,
+    LogLevel::Alert,
+    LogLevel::Emergency,
+];
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error("{0} sessions are open, which is as many as may; [http] max_sessions sets the limit")]
+    Full(usize),
+    #[error(transparent)]
+    Local(#[from] LocalSessionManagerError),
+}
+
+impl Sessions {
+    /// An empty table. [`Self::watch`] has to run beside it.
+    pub(super) fn new(catalog: Arc<Catalog>, max: usize, idle: Duration, closing: CancellationToken) -> Self {
+        let mut local = LocalSessionManager::default();
+        // The idle time is counted here, where calls that pass rmcp by count too.
+        local.session_config.keep_alive = None;
+        // No invitation to reconnect to a POST stream: answers are not kept for that.
+        local.session_config.sse_retry = None;
+        Self { local, table: RwLock::default(), max, idle, started: Instant::now(), catalog, closing }
+    }
+
+    /// Ends idle sessions and tells listening ones of changes, until the front is closed.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut changes = self.catalog.changes();
+        let mut sweep = tokio::time::interval((self.idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(60)));
+        loop {
+            tokio::select! {
+                () = self.closing.cancelled() => return,
+                _ = sweep.tick() => self.sweep().await,
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(COALESCE).await;
+                    changes.mark_unchanged();
+                    let sessions: Vec<_> = self.read().values().cloned().collect();
+                    sessions.iter().for_each(|session| self.tell(session));
+                }
+            }
+        }
+    }
+
+    /// The session of that id, if this caller may use it. Counts as use.
+    pub(super) fn find(&self, id: &str, caller: Option<&Arc<str>>) -> Option<Arc<Session>> {
+        let session = self.read().get(id).cloned()?;
+        if session.owner.get().is_some_and(|owner| owner.as_ref() != caller) {
+            return None;
+        }
+        self.touch(&session);
+        Some(session)
+    }
+
+    /// Makes the caller the session's owner, once.
+    pub(super) fn bind(&self, id: &str, caller: Option<Arc<str>>) {
+        if let Some(session) = self.read().get(id) {
+            // A session that has an owner keeps it.
+            let _already = session.owner.set(caller);
+        }
+    }
+
+    /// Takes note of the way to the client, and tells what it missed meanwhile.
+    pub(super) fn initialized(&self, id: &str, peer: Peer<RoleServer>) {
+        let session = self.read().get(id).cloned();
+        if let Some(session) = session {
+            // A second `initialized` changes nothing.
+            let _already = session.peer.set(peer);
+            self.tell(&session);
+        }
+    }
+
+    /// Whether one more session may be opened; where not, idle ones are ended first.
+    pub(super) async fn has_room(&self) -> bool {
+        if self.len() < self.max {
+            return true;
+        }
+        self.sweep().await;
+        self.len() < self.max
+    }
+
+    /// Open sessions.
+    pub(super) fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    async fn sweep(&self) {
+        let now = self.now();
+        let idle = u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX);
+        let unused = |session: &Session| now.saturating_sub(session.used.load(Ordering::Relaxed)) >= idle && !session.is_busy();
+        let ended: Vec<SessionId> = self.read().iter().filter(|(_, session)| unused(session)).map(|(id, _)| Arc::clone(id)).collect();
+        for id in ended {
+            tracing::debug!(session = &*id, "session ended: it was not used for {:?}", self.idle);
+            if let Err(error) = self.close_session(&id).await {
+                tracing::warn!(session = &*id, "the session did not end: {error}");
+            }
+        }
+    }
+
+    /// Tells the session's client once of all changes so far, if it listens.
+    fn tell(&self, session: &Arc<Session>) {
+        let generation = self.catalog.snapshot().generation();
+        let Some(peer) = session.peer.get().cloned() else { return };
+        if session.streams.load(Ordering::Acquire) == 0
+            || session.told.load(Ordering::Acquire) == generation
+            || session.telling.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        let (session, catalog) = (Arc::clone(session), Arc::clone(&self.catalog));
+        // Ends by itself within TELLING; one at a time for each session.
+        tokio::spawn(async move {
+            loop {
+                let generation = catalog.snapshot().generation();
+                if session.told.swap(generation, Ordering::AcqRel) != generation {
+                    match tokio::time::timeout(TELLING, peer.notify_tool_list_changed()).await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(error)) => tracing::debug!("a session could not be told of a change: {error}"),
+                        Err(_) => tracing::debug!("a session does not read its stream and was not told of a change"),
+                    }
+                }
+                session.telling.store(false, Ordering::Release);
+                // A change between the last look and the store above.
+                if catalog.snapshot().generation() == generation || session.telling.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn touch(&self, session: &Session) {
+        session.used.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    fn new(generation: u64, now: u64) -> Self {
+        Self {
+            owner: OnceLock::new(),
+            used: AtomicU64::new(now),
+            // Info, as the specification's example servers have it.
+            level: AtomicU8::new(1),
+            streams: AtomicUsize::new(0),
+            calls: Mutex::default(),
+            peer: OnceLock::new(),
+            told: AtomicU64::new(generation),
+            telling: AtomicBool::new(false),
+        }
+    }
+
+    /// The least level of log messages that the client wants.
+    pub(super) fn level(&self) -> LogLevel {
+        LEVELS.get(usize::from(self.level.load(Ordering::Relaxed))).copied().unwrap_or(LogLevel::Info)
+    }
+
+    /// `logging/setLevel`.
+    pub(super) fn set_level(&self, level: LogLevel) {
+        self.level.store(level as u8, Ordering::Relaxed);
+    }
+
+    /// Makes a call cancellable until the guard is dropped.
+    pub(super) fn register(self: &Arc<Self>, key: String, abort: AbortHandle) -> Registered {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        self.lock_calls().insert(key.clone(), (number, abort));
+        Registered { session: Arc::clone(self), key, number }
+    }
+
+    /// `notifications/cancelled`: ends the call with that id, if it runs.
+    pub(super) fn cancel(&self, key: &str) -> bool {
+        let call = self.lock_calls().remove(key);
+        call.map(|(_, abort)| abort.abort()).is_some()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.streams.load(Ordering::Acquire) > 0 || !self.lock_calls().is_empty()
+    }
+
+    fn lock_calls(&self) -> std::sync::MutexGuard<'_, HashMap<String, (u64, AbortHandle)>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call in the table of its session.
+pub(super) struct Registered {
+    session: Arc<Session>,
+    key: String,
+    number: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut calls = self.session.lock_calls();
+        if calls.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+            calls.remove(&self.key);
+        }
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = SessionError;
+    type Transport = SessionTransport;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
+        let (id, transport) = self.local.create_session().await?;
+        let session = Arc::new(Session::new(self.catalog.snapshot().generation(), self.now()));
+        let full = {
+            let mut table = self.write();
+            let full = table.len() >= self.max;
+            if !full {
+                table.insert(Arc::clone(&id), session);
+            }
+            full
+        };
+        if full {
+            self.local.close_session(&id).await?;
+            return Err(SessionError::Full(self.max));
+        }
+        Ok((id, transport))
+    }
+
+    async fn initialize_session(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, Self::Error> {
+        Ok(self.local.initialize_session(id, message).await?)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
+        Ok(self.read().contains_key(id) && self.local.has_session(id).await?)
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
+        let session = self.write().remove(id);
+        if let Some(session) = session {
+            // The session is gone and with it whoever would read the answers.
+            for (_, (_, abort)) in session.lock_calls().drain() {
+                abort.abort();
+            }
+        }
+        Ok(self.local.close_session(id).await?)
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        Ok(self.local.create_stream(id, message).await?)
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
+        Ok(self.local.accept_message(id, message).await?)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let stream = self.local.create_standalone_stream(id).await?;
+        Ok(self.watched(id, stream))
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let stream = self.local.resume(id, last_event_id).await?;
+        Ok(self.watched(id, stream))
+    }
+}
+
+impl Sessions {
+    /// Counts a GET stream as open while it is, and ends it when the front closes.
+    fn watched<S: Stream + Send + Sync + 'static>(&self, id: &SessionId, stream: S) -> impl Stream<Item = S::Item> + Send + Sync + 'static {
+        let session = self.read().get(id).cloned();
+        if let Some(session) = &session {
+            session.streams.fetch_add(1, Ordering::AcqRel);
+            self.tell(session);
+        }
+        let closing = self.closing.clone();
+        let stream: Pin<Box<dyn Stream<Item = S::Item> + Send + Sync>> = Box::pin(stream);
+        Watched { stream, session }.take_until(Box::pin(closing.cancelled_owned()))
+    }
+}
+
+struct Watched<T> {
+    stream: Pin<Box<dyn Stream<Item = T> + Send + Sync>>,
+    session: Option<Arc<Session>>,
+}
+
+impl<T> Stream for Watched<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.stream.as_mut().poll_next(context)
+    }
+}
+
+impl<T> Drop for Watched<T> {
+    fn drop(&mut self) {
+        if let Some(session) = &self.session {
+            session.streams.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
