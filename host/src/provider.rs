@@ -169,6 +169,10 @@ pub struct Tool {
     pub notifies: bool,
 }
 
+/// Who was let in, as the layer that checks tokens puts it into a request's extensions: the token's name, never its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal(pub Arc<str>);
+
 /// A call on its way down. Borrowed from the request: nothing is copied for a provider that does not need it.
 pub struct Call<'a> {
     /// The provider's own name of the tool.
