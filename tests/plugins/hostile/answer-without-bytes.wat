@@ -1,0 +1,10 @@
+;; Answers a list of 4 billion units: an empty tuple takes no memory at all, so that no bound of its own stops the host from counting.
+;; expect: load: tuple
+(component
+  (core module $m
+    (memory (export "memory") 1)
+    (func (export "run") (result i32)
+      (i32.store (i32.const 20) (i32.const -1))
+      (i32.const 16)))
+  (core instance $i (instantiate $m))
+  (func (export "run") (result (list (tuple))) (canon lift (core func $i "run") (memory (core memory $i "memory")))))
