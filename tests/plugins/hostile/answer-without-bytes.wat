@@ -1,4 +1,5 @@
-;; Answers a list of 4 billion units: an empty tuple takes no memory at all, so that no bound of its own stops the host from counting.
+;; Would answer a list of 4 billion empty tuples, which take no memory, so that no bound of its own would stop the host from counting: the format
+;; forbids types without a size, and the host must hold to that.
 ;; expect: load: tuple
 (component
   (core module $m
