@@ -16,7 +16,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/lib/components.sh
 source "$root/scripts/lib/components.sh"
 
-toolbay=${TOOLBAY:-}
+toolbay=
 out=$root/dist/plugins
 while [ $# -gt 0 ]; do
     case $1 in
@@ -38,20 +38,14 @@ while [ $# -gt 0 ]; do
         ;;
     esac
 done
-if [ -z "$toolbay" ] && [ -x "$root/target/release/toolbay" ]; then
-    toolbay=$root/target/release/toolbay
-fi
-[ -n "$toolbay" ] || say "no toolbay binary yet: the plugins of plain functions go without descriptions (--toolbay names one)"
-
+find_toolbay
 use_wasm_toolchain
 mkdir -p "$out"
 for manifest in "$root"/plugins/*/Cargo.toml; do
     plugin=$(dirname "$manifest")
     name=$(basename "$plugin")
     build_component "$plugin" "$name"
-    if [ -n "$toolbay" ] && [ -d "$plugin/wit" ]; then
-        "$toolbay" embed-docs "$built" --wit "$plugin/wit"
-    fi
+    embed_docs "$built" "$plugin"
     install_component "$built" "$out/$name.wasm"
     [ ! -f "$plugin/$name.toml" ] || install_sidecar "$plugin/$name.toml" "$out/$name.toml"
 done

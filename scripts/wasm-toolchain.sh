@@ -147,4 +147,5 @@ if [ "${TOOLBAY_WASM_TOOLCHAIN:-}" != debian ] && command -v rustup >/dev/null; 
 fi
 dir=$(debian_toolchain)
 has_targets "$dir/bin/rustc" || die "the toolchain in $dir is not whole: delete that folder and start again"
+# shellcheck disable=SC2016 # $PATH is for who evaluates this
 printf 'unset RUSTC RUSTUP_TOOLCHAIN\nexport PATH=%q:"$PATH"\n' "$dir/bin"

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # root: set by who sources this
 # What the scripts that build components share. `root` is the repository's folder.
 
 # Beside what cargo builds for the host, so that neither throws the other's work away.
@@ -26,6 +27,21 @@ build_component() {
     mkdir -p "$stage"
     built=$stage/$name.wasm
     cp "$wasm_target_dir/$target/release/${crate//-/_}.wasm" "$built"
+}
+
+# find_toolbay: sets `toolbay` to the host's binary, if there is one: as it was told, from $TOOLBAY, or where cargo puts it.
+find_toolbay() {
+    toolbay=${toolbay:-${TOOLBAY:-}}
+    if [ -z "$toolbay" ] && [ -x "$root/target/release/toolbay" ]; then
+        toolbay=$root/target/release/toolbay
+    fi
+    [ -n "$toolbay" ] || say "no toolbay binary yet: plain functions go without their descriptions (--toolbay names one)"
+}
+
+# embed_docs COMPONENT FOLDER: writes the doc comments of the folder's WIT files into the component. Compilers leave them out.
+embed_docs() {
+    [ -n "$toolbay" ] && [ -d "$2/wit" ] || return 0
+    "$toolbay" embed-docs "$1" --wit "$2/wit" >&2
 }
 
 # install_component FROM TO: replaces the file in one step, and only if it is another one: who watches the folder sees whole files, and no idle changes.

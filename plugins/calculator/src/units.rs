@@ -20,7 +20,7 @@ impl Quantity {
     }
 }
 
-/// A unit as a line: a value in it, times `factor`, plus `offset`, is the value in metres, grams or kelvin.
+/// A unit as a line: a value in it, plus `offset`, times `factor`, is the value in metres, grams or kelvin.
 struct Scale {
     quantity: Quantity,
     factor: f64,
@@ -33,7 +33,9 @@ pub fn convert(value: f64, from: Unit, to: Unit) -> Result<f64, String> {
     if from.quantity != to.quantity {
         return Err(format!("a {} cannot be converted to a {}", from.quantity.name(), to.quantity.name()));
     }
-    finite((value * from.factor + from.offset - to.offset) / to.factor)
+    let exact = (value + from.offset) * from.factor / to.factor - to.offset;
+    // 100 °C are 212 °F, and not 211.99999999999994: twelve digits are more than any measurement has.
+    finite(format!("{exact:.11e}").parse().unwrap_or(exact))
 }
 
 fn scale(unit: Unit) -> Scale {
@@ -51,7 +53,7 @@ fn scale(unit: Unit) -> Scale {
         Unit::Ounce => (Quantity::Mass, 28.349_523_125, 0.0),
         Unit::Pound => (Quantity::Mass, 453.592_37, 0.0),
         Unit::Celsius => (Quantity::Temperature, 1.0, 273.15),
-        Unit::Fahrenheit => (Quantity::Temperature, 5.0 / 9.0, 459.67 * 5.0 / 9.0),
+        Unit::Fahrenheit => (Quantity::Temperature, 5.0 / 9.0, 459.67),
         Unit::Kelvin => (Quantity::Temperature, 1.0, 0.0),
     };
     Scale { quantity, factor, offset }

@@ -110,7 +110,9 @@ fn failure(code: ErrorCode) -> Failure {
         | ErrorCode::ConnectionWriteTimeout
         | ErrorCode::DnsTimeout
         | ErrorCode::HttpResponseTimeout => Failure::TimedOut,
-        ErrorCode::HttpRequestDenied => Failure::Denied("it is not granted in the plugin's configuration".into()),
+        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => {
+            Failure::Denied("it is not granted in the plugin's configuration".into())
+        }
         ErrorCode::HttpResponseBodySize(_) => Failure::TooLarge,
         ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => Failure::Unreachable("its name is not known".into()),
         ErrorCode::ConnectionRefused => Failure::Unreachable("the connection was refused".into()),

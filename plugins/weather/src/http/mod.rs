@@ -48,15 +48,15 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadUrl(url) => write!(f, "\"{url}\" is no http or https URL"),
-            Self::TimedOut => write!(f, "the weather service did not answer within {TIMEOUT_SECONDS} seconds, try again later"),
-            Self::Unreachable(why) => write!(f, "the weather service cannot be reached ({why}), try again later"),
+            Self::TimedOut => write!(f, "the weather service did not answer within {TIMEOUT_SECONDS} seconds; try again later"),
+            Self::Unreachable(why) => write!(f, "the weather service cannot be reached ({why}); try again later"),
             Self::Denied(why) => write!(f, "the host of this plugin does not allow the request ({why})"),
-            Self::Status(404) => f.write_str("the weather service knows nothing of this place (404), it covers the United States only"),
-            Self::Status(429) => f.write_str("the weather service has had too many requests (429), try again in a minute"),
-            Self::Status(status) => write!(f, "the weather service answered with an error ({status}), try again later"),
+            Self::Status(404) => f.write_str("the weather service has nothing there (404; it covers the United States only)"),
+            Self::Status(429) => f.write_str("the weather service has had too many requests (429); try again in a minute"),
+            Self::Status(status) => write!(f, "the weather service answered with an error ({status}); try again later"),
             Self::TooManyRedirects => f.write_str("the weather service keeps redirecting"),
             Self::TooLarge => write!(f, "the answer of the weather service is larger than {} MiB", MAX_BODY >> 20),
-            Self::Unintelligible => f.write_str("the answer of the weather service cannot be understood, try again later"),
+            Self::Unintelligible => f.write_str("the answer of the weather service cannot be understood; try again later"),
         }
     }
 }

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Builds the components that the tests call (tests/plugins) into target/test-plugins: conformance, kinds, moody, probe.
+#
+# usage: build-test-plugins.sh [OUT_DIR]        ($TOOLBAY or target/release/toolbay writes the descriptions into them)
+set -euo pipefail
+shopt -s inherit_errexit
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/lib/components.sh
+source "$root/scripts/lib/components.sh"
+
+toolbay=
+out=${1:-$root/target/test-plugins}
+find_toolbay
+use_wasm_toolchain
+mkdir -p "$out"
+for name in conformance kinds moody probe; do
+    build_component "$root/tests/plugins/$name" "$name"
+    embed_docs "$built" "$root/tests/plugins/$name"
+    install_component "$built" "$out/$name.wasm"
+done

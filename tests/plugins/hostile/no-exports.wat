@@ -1,0 +1,3 @@
+;; A component that offers nothing.
+;; expect: load: export
+(component)
