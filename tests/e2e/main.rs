@@ -1,0 +1,15 @@
+//! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
+
+mod cancellation;
+mod cli;
+mod clients;
+mod config;
+mod conformance;
+mod fuzz;
+mod hostile;
+mod http;
+mod protocol;
+mod reload;
+mod scale;
+mod shutdown;
+mod weather;
