@@ -63,7 +63,10 @@ async fn check_is_content_with_a_good_folder() {
     let plugins = report["plugins"].as_array().unwrap_or_else(|| panic!("a list of plugins: {report}"));
     let weather = plugins.iter().find(|plugin| plugin["name"] == "weather").expect("the weather");
     assert_eq!(weather["state"], "serving");
-    assert!(weather["imports"].as_array().is_some_and(|i| i.iter().any(|i| i.as_str().is_some_and(|i| i.contains("wasi:http")))), "{weather}");
+    assert!(
+        weather["imports"].as_array().is_some_and(|i| i.iter().any(|i| i.as_str().is_some_and(|i| i.contains("wasi:http")))),
+        "{weather}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +97,10 @@ async fn check_names_every_broken_file_and_why() {
     assert!(error("other").contains("acme:rocket/engine"), "{}", error("other"));
     assert!(error("text").to_lowercase().contains("wasm"), "{}", error("text"));
     assert!(!error("truncated").is_empty() && !error("nothing").is_empty());
-    assert_eq!(report["plugins"].as_array().expect("a list").iter().find(|p| p["name"] == "calculator").expect("the good one")["state"], "serving");
+    assert_eq!(
+        report["plugins"].as_array().expect("a list").iter().find(|p| p["name"] == "calculator").expect("the good one")["state"],
+        "serving"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +139,8 @@ async fn a_tool_is_called_in_a_folder_and_on_a_server() {
 
 #[tokio::test]
 async fn a_server_that_wants_a_token_is_called_with_one_from_the_environment() {
-    let setup = Setup::new().plugin("calculator").config("[auth.tokens]\nme = { from_env = \"MY_TOKEN\" }").env("MY_TOKEN", "s3cret-of-mine");
+    let setup =
+        Setup::new().plugin("calculator").config("[auth.tokens]\nme = { from_env = \"MY_TOKEN\" }").env("MY_TOKEN", "s3cret-of-mine");
     let server = setup.start().await;
     let arguments = ["call", "add", r#"{"a": 1, "b": 2}"#, "--url", &server.url];
     let turned_away = server.setup().run(arguments).await;
@@ -165,7 +172,10 @@ async fn a_reader_that_goes_away_is_no_crash() {
 #[tokio::test]
 async fn the_banner_says_the_url_the_tools_and_what_to_paste_into_a_client() {
     let server = Setup::new().plugin("calculator").start().await;
-    toolbay_tests::eventually("the banner is whole", toolbay_tests::secs(5), || async { server.stdout().contains("mcpServers").then_some(()) }).await;
+    toolbay_tests::eventually("the banner is whole", toolbay_tests::secs(5), || async {
+        server.stdout().contains("mcpServers").then_some(())
+    })
+    .await;
     let banner = server.stdout();
     assert!(banner.contains(&server.url) && banner.contains("add"), "{banner}");
     let snippet = &banner[banner.find('{').expect("JSON to paste")..=banner.rfind('}').expect("its end")];

@@ -10,11 +10,8 @@ use toolbay_tests::{
 /// A server with the calculator and the weather, and the weather service that it asks.
 async fn shop() -> (Server, Outside) {
     let service = weather::start().await;
-    let config = format!(
-        "[plugin.weather]\nhttp_private = [\"127.0.0.1:{}\"]\nenv = {{ NWS_API_BASE = \"{}\" }}",
-        service.port(),
-        service.base()
-    );
+    let config =
+        format!("[plugin.weather]\nhttp_private = [\"127.0.0.1:{}\"]\nenv = {{ NWS_API_BASE = \"{}\" }}", service.port(), service.base());
     let server = Setup::new().plugin("calculator").plugin("weather").config(&config).start().await;
     (server, service)
 }

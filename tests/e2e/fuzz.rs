@@ -75,10 +75,21 @@ fn requests(client: &Client) -> Vec<(&'static str, Option<&'static str>, Value)>
     vec![
         ("tools/call", Some("add"), request("tools/call", json!({ "name": "add", "arguments": { "a": 1, "b": 2 } }))),
         ("tools/call", Some("statistics"), request("tools/call", json!({ "name": "statistics", "arguments": { "numbers": [1, 2, 3] } }))),
-        ("tools/call", Some("convert"), request("tools/call", json!({ "name": "convert", "arguments": { "value": 1, "from_unit": "metre", "to_unit": "inch" } }))),
+        (
+            "tools/call",
+            Some("convert"),
+            request("tools/call", json!({ "name": "convert", "arguments": { "value": 1, "from_unit": "metre", "to_unit": "inch" } })),
+        ),
         ("tools/list", None, request("tools/list", json!({}))),
         ("server/discover", None, request("server/discover", json!({}))),
-        ("initialize", None, request("initialize", json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "f", "version": "1" } }))),
+        (
+            "initialize",
+            None,
+            request(
+                "initialize",
+                json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "f", "version": "1" } }),
+            ),
+        ),
         ("ping", None, request("ping", json!({}))),
         ("notifications/cancelled", None, json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } })),
     ]
@@ -118,7 +129,8 @@ async fn a_mutated_request_is_never_the_servers_fault() {
         let mut request = client.post(method, name, String::new()).body(body);
         if random.u8(0..8) == 0 {
             let odd = ["", "x", "=?base64?Zm9v?=", "=?base64?%%%?=", "2099-01-01", "tools/list"][random.usize(0..6)];
-            request = request.header(["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id", "content-type"][random.usize(0..5)], odd);
+            request = request
+                .header(["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id", "content-type"][random.usize(0..5)], odd);
         }
         let response = request.timeout(toolbay_tests::secs(10)).send().await;
         let response = response.unwrap_or_else(|e| panic!("request {n} of seed {seed} has no answer ({e}): {shown}"));

@@ -1,7 +1,9 @@
 //! The HTTP side of `/mcp`: what is let in, what is turned away and with which words.
 
 use toolbay_tests::{
-    Client, Reply, Setup, client::http, eventually, json, millis, raw, secs,
+    Client, Reply, Setup,
+    client::http,
+    eventually, json, millis, raw, secs,
     wat::{self, binary},
 };
 
@@ -60,7 +62,8 @@ async fn a_body_over_the_limit_is_turned_away() {
 async fn a_body_that_is_not_json_by_its_header_is_turned_away() {
     let server = Setup::new().plugin("calculator").start().await;
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string();
-    let request = http().post(&server.url).header("content-type", "text/plain").header("accept", "application/json, text/event-stream").body(body);
+    let request =
+        http().post(&server.url).header("content-type", "text/plain").header("accept", "application/json, text/event-stream").body(body);
     assert_eq!(request.send().await.expect("an answer").status(), 415);
 }
 
@@ -211,7 +214,9 @@ async fn a_full_queue_is_answered_at_once() {
 async fn a_client_that_never_ends_its_head_is_let_go() {
     let server = Setup::new().plugin("calculator").config("[http]\nheader_timeout = \"300ms\"").start().await;
     let mut stream = tokio::net::TcpStream::connect(server.address()).await.expect("the server listens");
-    tokio::io::AsyncWriteExt::write_all(&mut stream, b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Slow:").await.expect("a part of the head");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Slow:")
+        .await
+        .expect("a part of the head");
     let mut answer = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
     tokio::time::timeout(secs(5), read).await.expect("the server closes the connection").ok();
@@ -232,7 +237,10 @@ async fn health_readiness_and_status_are_told() {
     assert_eq!(status["ready"], true);
     assert!(status["version"].as_str().is_some_and(|v| v.starts_with(char::is_numeric)), "{status}");
     let plugin = &status["plugins"][0];
-    assert_eq!((plugin["name"].as_str(), plugin["state"].as_str(), plugin["kind"].as_str()), (Some("calculator"), Some("serving"), Some("wasm")));
+    assert_eq!(
+        (plugin["name"].as_str(), plugin["state"].as_str(), plugin["kind"].as_str()),
+        (Some("calculator"), Some("serving"), Some("wasm"))
+    );
     assert!(plugin["tools"].as_array().is_some_and(|tools| tools.iter().any(|tool| tool == "add")), "{status}");
     assert_eq!(plugin["digest"].as_str().map(str::len), Some(16), "{status}");
 }

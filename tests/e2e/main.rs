@@ -8,6 +8,7 @@ mod conformance;
 mod fuzz;
 mod hostile;
 mod http;
+mod permissions;
 mod protocol;
 mod reload;
 mod scale;

@@ -131,7 +131,8 @@ async fn there_is_nothing_to_get_or_delete_for_a_stateless_client() {
     let server = calculator().await;
     let http = toolbay_tests::client::http();
     for method in [reqwest::Method::GET, reqwest::Method::DELETE, reqwest::Method::PUT] {
-        let request = http.request(method.clone(), &server.url).header("mcp-protocol-version", MODERN).header("accept", "text/event-stream");
+        let request =
+            http.request(method.clone(), &server.url).header("mcp-protocol-version", MODERN).header("accept", "text/event-stream");
         assert_eq!(request.send().await.expect("an answer").status(), 405, "{method}");
     }
 }
@@ -146,7 +147,8 @@ async fn a_session_lives_from_initialize_to_delete() {
     let call = client.call("add", json!({ "a": 1, "b": 2 })).await;
     assert_eq!(call.result()["structuredContent"]["result"], 3.0);
     assert!(call.result().get("resultType").is_none_or(Value::is_string), "{call:?}");
-    let delete = toolbay_tests::client::http().delete(&server.url).header("mcp-session-id", &session).header("mcp-protocol-version", "2025-11-25");
+    let delete =
+        toolbay_tests::client::http().delete(&server.url).header("mcp-session-id", &session).header("mcp-protocol-version", "2025-11-25");
     assert!(delete.send().await.expect("an answer").status().is_success());
     let (_, request) = client.request("tools/list", json!({}));
     assert_eq!(request.send().await.expect("an answer").status(), 404, "a session that has ended is not found");

@@ -90,7 +90,8 @@ async fn a_new_file_is_listed_and_a_deleted_one_is_gone() {
     assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
     assert!(client.tool_names().await.contains(&"version".to_owned()));
     std::fs::remove_file(server.plugin_file("v")).expect("it is there");
-    eventually("its tools are gone", secs(5), || async { (!client.tool_names().await.contains(&"version".to_owned())).then_some(()) }).await;
+    eventually("its tools are gone", secs(5), || async { (!client.tool_names().await.contains(&"version".to_owned())).then_some(()) })
+        .await;
     assert_eq!(client.call("version", json!({})).await.code(), -32602);
     assert_eq!(client.call("add", json!({ "a": 1, "b": 2 })).await.result()["structuredContent"]["result"], 3.0);
 }

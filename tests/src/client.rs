@@ -149,7 +149,8 @@ impl Client {
     /// A POST of any body, with the headers of a request.
     #[must_use]
     pub fn post(&self, method: &str, name: Option<&str>, body: String) -> RequestBuilder {
-        let mut request = self.with_headers(self.http.post(&self.url), method == "initialize").header(CONTENT_TYPE, "application/json").body(body);
+        let mut request =
+            self.with_headers(self.http.post(&self.url), method == "initialize").header(CONTENT_TYPE, "application/json").body(body);
         if self.is_modern() {
             request = request.header("mcp-method", method);
             if let Some(name) = name.filter(|_| matches!(method, "tools/call" | "prompts/get" | "resources/read")) {
@@ -283,7 +284,8 @@ impl Reply {
     #[track_caller]
     #[must_use]
     pub fn answer(&self) -> &Value {
-        let mine = |message: &&Value| message.get("method").is_none() && self.id.is_none_or(|id| message["id"] == id || message["id"].is_null());
+        let mine =
+            |message: &&Value| message.get("method").is_none() && self.id.is_none_or(|id| message["id"] == id || message["id"].is_null());
         self.messages.iter().find(mine).unwrap_or_else(|| panic!("no JSON-RPC answer: {self:?}"))
     }
 

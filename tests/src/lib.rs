@@ -16,8 +16,8 @@ pub mod weather;
 use std::{future::Future, time::Duration};
 
 pub use client::{Client, Reply};
-pub use server::{Server, Setup};
 pub use serde_json::{Value, json};
+pub use server::{Server, Setup};
 
 /// Waits until `look` finds something, and returns that. For states that nobody reports.
 ///

@@ -168,6 +168,21 @@ impl Setup {
     ///
     /// With the server's log, when it ends or says no address.
     pub async fn start_unready(self) -> Server {
+        self.spawn().await.unwrap_or_else(|said| panic!("toolbay ended before it served:\n{said}"))
+    }
+
+    /// Starts the server and waits until it is ready, or until it has ended with exit code 2.
+    ///
+    /// # Errors
+    ///
+    /// What it said, where it refuses its configuration.
+    pub async fn start_or_refused(self) -> Result<Server, String> {
+        let server = self.spawn().await?;
+        server.wait_ready().await;
+        Ok(server)
+    }
+
+    async fn spawn(self) -> Result<Server, String> {
         let mut command = self.serve();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
@@ -177,13 +192,20 @@ impl Setup {
         tokio::spawn(copy_lines(child.stdout.take().expect("stdout is a pipe"), Arc::clone(&out)));
         let line = tokio::select! {
             line = out.wait("the line with the endpoint", START, |line| line.contains("http://") && line.contains("/mcp")) => line,
-            status = child.wait() => panic!("toolbay ended before it served: {status:?}\n{}\n{}", out.text(), logs.text()),
+            status = child.wait() => {
+                // What it said last may still be on its way.
+                tokio::time::sleep(crate::millis(50)).await;
+                let status = status.expect("its end can be awaited");
+                let said = format!("{status}\n{}\n{}", out.text(), logs.text());
+                assert_eq!(status.code(), Some(2), "toolbay ended before it served: {said}");
+                return Err(said);
+            }
         };
         let start = line.find("http://").expect("the line was chosen for it");
         let url: String = line[start..].chars().take_while(|c| !c.is_whitespace()).collect();
         let base = url.trim_end_matches("/mcp").to_owned();
         let pid = child.id().expect("it runs");
-        Server { url, base, pid, logs, out, child, setup: self }
+        Ok(Server { url, base, pid, logs, out, child, setup: self })
     }
 }
 
@@ -217,7 +239,8 @@ impl Finished {
 }
 
 async fn finish(mut command: Command) -> Finished {
-    let output: Output = tokio::time::timeout(START, command.output()).await.expect("the command ends by itself").expect("it can be started");
+    let output: Output =
+        tokio::time::timeout(START, command.output()).await.expect("the command ends by itself").expect("it can be started");
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -303,7 +326,8 @@ impl Server {
     ///
     /// Where it answers anything but JSON.
     pub async fn status(&self) -> serde_json::Value {
-        let text = crate::client::http().get(format!("{}/status", self.base)).send().await.expect("/status answers").text().await.expect("a body");
+        let text =
+            crate::client::http().get(format!("{}/status", self.base)).send().await.expect("/status answers").text().await.expect("a body");
         serde_json::from_str(&text).expect("/status is JSON")
     }
 
@@ -315,7 +339,8 @@ impl Server {
 
     /// Waits until `/status` says of a plugin what is wanted.
     pub async fn wait_plugin(&self, name: &str, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        crate::eventually(&format!("{name} {what}"), secs(60), || async { self.plugin_status(name).await.filter(|status| wanted(status)) }).await
+        crate::eventually(&format!("{name} {what}"), secs(60), || async { self.plugin_status(name).await.filter(|status| wanted(status)) })
+            .await
     }
 
     /// Sends a signal to the server's process.

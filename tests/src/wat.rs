@@ -6,7 +6,8 @@ fn component(core: &str, exports: &[(&str, &str, &str)]) -> String {
     let mut text = format!("(component\n(core module $m {core})\n(core instance $i (instantiate $m))\n");
     for (name, signature, options) in exports {
         let core_name = name.replace('-', "_");
-        writeln!(text, "(func (export \"{name}\") {signature} (canon lift (core func $i \"{core_name}\") {options}))").expect("a String can be written");
+        writeln!(text, "(func (export \"{name}\") {signature} (canon lift (core func $i \"{core_name}\") {options}))")
+            .expect("a String can be written");
     }
     text.push(')');
     text
@@ -84,10 +85,7 @@ pub fn grow_table() -> String {
 /// `recurse` calls itself without end.
 #[must_use]
 pub fn recurse() -> String {
-    component(
-        "(func $deep (export \"recurse\") (result i32) (i32.add (i32.const 1) (call $deep)))",
-        &[("recurse", "(result u32)", "")],
-    )
+    component("(func $deep (export \"recurse\") (result i32) (i32.add (i32.const 1) (call $deep)))", &[("recurse", "(result u32)", "")])
 }
 
 /// `trap` does what no program may.
