@@ -1,9 +1,6 @@
 //! The command line: help that teaches, answers that scripts can read, exit codes that mean something.
 
-use toolbay_tests::{
-    Setup, Value, json,
-    wat::{self, binary},
-};
+use toolbay_tests::{Setup, Value, json, wat};
 
 const SUBCOMMANDS: &[&str] = &["serve", "check", "tools", "call"];
 
@@ -77,9 +74,9 @@ async fn check_names_every_broken_file_and_why() {
         .bytes("truncated.wasm", &good[..good.len() / 2])
         .bytes("empty.wasm", b"")
         .bytes("text.wasm", b"this is no wasm")
-        .bytes("module.wasm", &binary(wat::CORE_MODULE))
-        .bytes("other.wasm", &binary(wat::OTHER_WORLD))
-        .bytes("nothing.wasm", &binary(wat::NO_TOOLS));
+        .bytes("module.wasm", &wat::hostile_named("core-module"))
+        .bytes("other.wasm", &wat::hostile_named("unknown-import"))
+        .bytes("nothing.wasm", &wat::hostile_named("no-exports"));
     let text = setup.run(["check", "plugins"]).await;
     text.expect_code(1);
     let report = setup.run(["check", "plugins", "--json"]).await;

@@ -10,7 +10,7 @@ use std::{
 
 use toolbay_tests::{
     Client, Server, Setup, Value, files, json, secs,
-    wat::{self, binary},
+    wat::{self, Hostile, binary},
 };
 
 /// Resident memory that a server with a misbehaving plugin may have: no guest makes the host take hundreds of megabytes.
@@ -48,13 +48,7 @@ impl Neighbour {
     }
 }
 
-/// Runs one misbehaving tool three times with a neighbour beside it; each must fail and name the limit.
-async fn assert_ended(component: &str, tool: &str, config: &str, limit: &str) {
-    let setup = Setup::new().plugin("calculator").bytes("bad.wasm", &binary(component));
-    let server = setup.config(&format!("[plugin.bad]\ntimeout = \"1s\"\n{config}")).start().await;
-    assert_calls_end(&server, tool, json!({}), limit).await;
-}
-
+/// Calls a misbehaving tool three times with a neighbour beside it; each must fail and name the limit.
 async fn assert_calls_end(server: &Server, tool: &str, arguments: Value, limit: &str) {
     let neighbour = Neighbour::start(server);
     let client = Client::modern(server);
@@ -70,44 +64,90 @@ async fn assert_calls_end(server: &Server, tool: &str, arguments: Value, limit: 
     assert!(resident < RESIDENT, "the host holds {} MiB", resident >> 20);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endless_loop_ends_by_its_timeout() {
-    assert_ended(&wat::spin(), "spin", "", "timeout").await;
+/// A server with the calculator and all of `tests/plugins/hostile`.
+async fn among_enemies(all: &[Hostile]) -> Server {
+    let setup = all.iter().fold(Setup::new().plugin("calculator"), |setup, bad| setup.bytes(&format!("{}.wasm", bad.name), &bad.bytes));
+    setup.config("[plugin.default]\ntimeout = \"1s\"").start().await
+}
+
+/// What is wrong with the way that one of them ended; none where it ended as its file says.
+async fn verdict(server: &Server, bad: &Hostile) -> Option<String> {
+    let status = server.plugin_status(&bad.name).await.unwrap_or_else(|| panic!("{} is listed", bad.name));
+    let start = Instant::now();
+    let (stage, said) = match status["error"].as_str() {
+        Some(error) => ("load", error.to_owned()),
+        None => {
+            let reply = Client::modern(server).call(&format!("{}__run", bad.name), bad.arguments.clone()).await;
+            match reply.messages.first().map(|answer| answer["error"].is_object() || answer["result"]["isError"] == true) {
+                Some(true) => ("call", reply.failure()),
+                _ => return Some(format!("{} did not fail: {} {}", bad.name, reply.status, &reply.body[..reply.body.len().min(300)])),
+            }
+        }
+    };
+    let expected = (bad.stage == "any" || bad.stage == stage) && said.to_lowercase().contains(&bad.words.to_lowercase());
+    if !expected {
+        return Some(format!("{} should fail at `{}` with `{}`, and failed at `{stage}` with: {said}", bad.name, bad.stage, bad.words));
+    }
+    (start.elapsed() > secs(5)).then(|| format!("{} took {:?}", bad.name, start.elapsed()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endless_loop_in_start_code_ends_by_its_timeout() {
-    assert_ended(&wat::spin_in_start(), "started", "", "timeout").await;
+async fn every_hostile_component_is_ended_by_what_its_file_names() {
+    let all = wat::hostile();
+    assert!(all.len() > 20, "{} files", all.len());
+    let mut server = among_enemies(&all).await;
+    let mut wrong = Vec::new();
+    for bad in &all {
+        let neighbour = Neighbour::start(&server);
+        // Twice: the first must leave nothing behind that the second trips over.
+        for _ in 0..2 {
+            wrong.extend(verdict(&server, bad).await);
+        }
+        neighbour.assert_went_on().await;
+        let resident = server.resident();
+        if resident > RESIDENT {
+            wrong.push(format!("after {} the host holds {} MiB", bad.name, resident >> 20));
+        }
+        assert!(server.runs(), "{} ended the server", bad.name);
+    }
+    assert!(wrong.is_empty(), "{} things wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_memory_bomb_ends_by_its_memory_limit() {
-    assert_ended(&wat::grow_memory(), "grow", "", "memory").await;
+async fn all_of_them_at_once_do_not_stop_a_neighbour() {
+    let all = wat::hostile();
+    let server = among_enemies(&all).await;
+    let neighbour = Neighbour::start(&server);
+    let calls = all.iter().filter(|bad| bad.stage != "load").flat_map(|bad| [bad, bad, bad]).map(|bad| {
+        let client = Client::modern(&server);
+        async move { client.call(&format!("{}__run", bad.name), bad.arguments.clone()).await.status }
+    });
+    let statuses = futures::future::join_all(calls).await;
+    assert!(statuses.iter().all(|status| *status < 500 || *status == 503), "{statuses:?}");
+    neighbour.assert_went_on().await;
+    assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_bomb_ends_by_its_table_limit() {
-    assert_ended(&wat::grow_table(), "grow", "", "table_elements").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recursion_without_end_ends_by_the_stack() {
-    assert_ended(&wat::recurse(), "recurse", "", "stack").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_of_100_mib_ends_by_the_output_limit() {
-    assert_ended(&wat::large_text(100 << 20), "answer", "", "output").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_of_a_hundred_million_items_ends_by_the_output_limit() {
-    assert_ended(&wat::long_list(100_000_000), "answer", "", "output").await;
+async fn a_log_flood_is_cut_to_the_rate_that_is_allowed() {
+    let server = Setup::new().test_plugin("probe").config("[plugin.probe]\nlog_rate = 50").start().await;
+    let client = Client::modern(&server);
+    for tool in ["log_flood", "stderr", "stdout"] {
+        let arguments = if tool == "log_flood" { json!({ "count": 100_000 }) } else { json!({ "bytes": 8_000_000 }) };
+        client.call(tool, arguments).await;
+    }
+    let lines = server.log().lines().count();
+    assert!(lines > 40, "some lines are kept: {lines}");
+    assert!(lines < 3000, "{lines} lines of log");
+    assert!(server.resident() < RESIDENT, "the host holds {} MiB", server.resident() >> 20);
+    assert!(server.log().contains("log_rate"), "what was dropped is said, and by which limit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_the_same_megabyte_many_times_ends_by_the_output_limit() {
-    assert_ended(&wat::same_text_many_times(1_000_000), "answer", "", "output").await;
+    let bad = binary(&wat::same_text_many_times(1_000_000));
+    let server = Setup::new().plugin("calculator").bytes("bad.wasm", &bad).config("[plugin.bad]\ntimeout = \"5s\"").start().await;
+    assert_calls_end(&server, "answer", json!({}), "output").await;
 }
 
 #[tokio::test]
@@ -151,7 +191,7 @@ async fn hundreds_of_endless_loops_at_once_leave_room_for_a_neighbour() {
     for call in calls {
         let reply = call.await.expect("no panic");
         let failure = reply.failure();
-        assert!(failure.contains("timeout") || reply.status == 503, "{reply:?}");
+        assert!(failure.contains("time limit") || reply.status == 503, "{reply:?}");
     }
     neighbour.assert_went_on().await;
 }
@@ -179,8 +219,8 @@ async fn files_that_are_no_plugins_are_named_with_the_reason_and_hurt_nobody() {
         .bytes("truncated.wasm", &good[..good.len() / 2])
         .bytes("empty.wasm", b"")
         .bytes("text.wasm", b"this is no wasm at all")
-        .bytes("module.wasm", &binary(wat::CORE_MODULE))
-        .bytes("other.wasm", &binary(wat::OTHER_WORLD))
+        .bytes("module.wasm", &wat::hostile_named("core-module"))
+        .bytes("other.wasm", &wat::hostile_named("unknown-import"))
         .bytes("huge.wasm", &[good.as_slice(), &vec![0; 3 << 20]].concat())
         .bytes("notes.txt", b"not a plugin, and nobody says it is")
         .bytes(".hidden.wasm", b"an editor's own file")

@@ -246,7 +246,7 @@ async fn health_readiness_and_status_are_told() {
 }
 
 #[tokio::test]
-async fn every_call_is_one_line_of_the_log_with_what_one_wants_to_know() {
+async fn each_call_is_one_line_of_the_log_with_what_one_wants_to_know() {
     let server = Setup::new().plugin("calculator").arg("--log-format").arg("json").start().await;
     Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.ok();
     let line = server.wait_log("the call's line", |line| line.contains("\"add\"") || line.contains(":\"add")).await;

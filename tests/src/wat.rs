@@ -43,86 +43,16 @@ pub fn spin() -> String {
     component("(func (export \"spin\") (loop $forever (br $forever)))", &[("spin", "", "")])
 }
 
-/// Never ends to start; `started` would say 1.
-#[must_use]
-pub fn spin_in_start() -> String {
-    component(
-        "(func $start (loop $forever (br $forever))) (start $start) (func (export \"started\") (result i32) i32.const 1)",
-        &[("started", "(result u32)", "")],
-    )
-}
-
-/// `grow` takes memory until there is no more, and then says how many pages it got, unless it is ended before.
-#[must_use]
-pub fn grow_memory() -> String {
-    component(
-        "(memory 1)
-         (func (export \"grow\") (result i32)
-           (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
-           unreachable)",
-        &[("grow", "(result u32)", "")],
-    )
-}
-
 /// Wants that many pages of memory to start with.
 #[must_use]
 pub fn large_memory(pages: u32) -> String {
     component(&format!("(memory {pages}) (func (export \"started\") (result i32) i32.const 1)"), &[("started", "(result u32)", "")])
 }
 
-/// `grow` makes its table larger until it gets no more.
-#[must_use]
-pub fn grow_table() -> String {
-    component(
-        "(table $t 1 funcref)
-         (func (export \"grow\") (result i32)
-           (loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 1024)) (i32.const -1))))
-           unreachable)",
-        &[("grow", "(result u32)", "")],
-    )
-}
-
-/// `recurse` calls itself without end.
-#[must_use]
-pub fn recurse() -> String {
-    component("(func $deep (export \"recurse\") (result i32) (i32.add (i32.const 1) (call $deep)))", &[("recurse", "(result u32)", "")])
-}
-
 /// `trap` does what no program may.
 #[must_use]
 pub fn trap() -> String {
     component("(func (export \"trap\") unreachable)", &[("trap", "", "")])
-}
-
-/// `answer` is a text of that many bytes.
-#[must_use]
-pub fn large_text(bytes: u32) -> String {
-    let pages = bytes / 65536 + 2;
-    component(
-        &format!(
-            "(memory (export \"memory\") {pages})
-             (func (export \"answer\") (result i32)
-               (memory.fill (i32.const 8) (i32.const 97) (i32.const {bytes}))
-               (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const {bytes}))
-               i32.const 0)"
-        ),
-        &[("answer", "(result string)", "(memory $i \"memory\")")],
-    )
-}
-
-/// `answer` is a list of that many bytes, each of which becomes a value of its own in the host.
-#[must_use]
-pub fn long_list(items: u32) -> String {
-    let pages = items / 65536 + 2;
-    component(
-        &format!(
-            "(memory (export \"memory\") {pages})
-             (func (export \"answer\") (result i32)
-               (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const {items}))
-               i32.const 0)"
-        ),
-        &[("answer", "(result (list u8))", "(memory $i \"memory\")")],
-    )
 }
 
 /// `answer` is a list of texts, all of them the same megabyte: 8 bytes in the guest, a megabyte each in the host.
@@ -154,20 +84,6 @@ pub fn compile_bomb(stores: usize) -> String {
     component(&format!("(memory 1) (func (export \"bomb\") (result i32) {body} i32.const 1)"), &[("bomb", "(result u32)", "")])
 }
 
-/// Imports a function that no host has.
-pub const OTHER_WORLD: &str = r#"(component
-    (import "acme:rocket/engine@1.0.0" (instance $e (export "ignite" (func))))
-    (core func $ignite (canon lower (func $e "ignite")))
-    (core module $m (import "e" "ignite" (func $f)) (func (export "go") (call $f)))
-    (core instance $i (instantiate $m (with "e" (instance (export "ignite" (func $ignite))))))
-    (func (export "go") (canon lift (core func $i "go"))))"#;
-
-/// A component that offers nothing.
-pub const NO_TOOLS: &str = "(component)";
-
-/// A core module, as a compiler without a component step makes it.
-pub const CORE_MODULE: &str = "(module (func (export \"add\") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))";
-
 /// The binary of one of these.
 ///
 /// # Panics
@@ -176,4 +92,59 @@ pub const CORE_MODULE: &str = "(module (func (export \"add\") (param i32 i32) (r
 #[must_use]
 pub fn binary(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A component of `tests/plugins/hostile`, with what its file says must come of it.
+pub struct Hostile {
+    /// The file's name without `.wat`.
+    pub name: String,
+    /// When it must fail: `load`, `call`, or `any` of the two.
+    pub stage: String,
+    /// What must be in the message.
+    pub words: String,
+    /// Arguments of its tool `run`.
+    pub arguments: serde_json::Value,
+    /// The binary.
+    pub bytes: Vec<u8>,
+}
+
+/// All of them, by name.
+///
+/// # Panics
+///
+/// Where a file does not say what to expect of it.
+#[must_use]
+pub fn hostile() -> Vec<Hostile> {
+    let folder = crate::files::root().join("tests/plugins/hostile");
+    let mut all: Vec<Hostile> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|entry| entry.expect("the folder can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wat"))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("the file can be read");
+            let header = |key: &str| text.lines().find_map(|line| line.strip_prefix(";; ")?.strip_prefix(key)).map(str::trim);
+            let expected = header("expect:").unwrap_or_else(|| panic!("{} says what to expect", path.display()));
+            let (stage, words) = expected.split_once(':').unwrap_or_else(|| panic!("{}: {expected}", path.display()));
+            Hostile {
+                name: path.file_stem().expect("it has a name").to_string_lossy().into_owned(),
+                stage: stage.trim().to_owned(),
+                words: words.trim().to_owned(),
+                arguments: header("arguments:")
+                    .map_or_else(|| serde_json::json!({}), |text| serde_json::from_str(text).expect("arguments are JSON")),
+                bytes: binary(&text),
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// One of them.
+///
+/// # Panics
+///
+/// Where there is none of that name.
+#[must_use]
+pub fn hostile_named(name: &str) -> Vec<u8> {
+    hostile().into_iter().find(|hostile| hostile.name == name).unwrap_or_else(|| panic!("tests/plugins/hostile/{name}.wat")).bytes
 }
