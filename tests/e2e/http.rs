@@ -184,19 +184,14 @@ async fn a_port_in_use_is_said_in_one_line() {
 async fn a_full_queue_is_answered_at_once() {
     let setup = Setup::new().bytes("busy.wasm", &binary(&wat::spin())).plugin("calculator");
     let server = setup.config("[plugin.busy]\nconcurrency = 1\nqueue = 1\ntimeout = \"5s\"").start().await;
-    let fill = |n: usize| {
-        let client = Client::modern(&server);
-        let server = &server;
-        async move {
-            let call = tokio::spawn(async move { client.call("spin", json!({})).await });
-            let full = move |status: &toolbay_tests::Value| {
-                status["in_flight"].as_u64().unwrap_or(0) + status["queued"].as_u64().unwrap_or(0) == n as u64
-            };
-            server.wait_plugin("busy", "has taken the call", full).await;
-            call
-        }
-    };
-    let (first, second) = (fill(1).await, fill(2).await);
+    let calls: Vec<_> = (0..2)
+        .map(|_| {
+            let client = Client::modern(&server);
+            tokio::spawn(async move { client.call("spin", json!({})).await })
+        })
+        .collect();
+    let full = |status: &toolbay_tests::Value| status["in_flight"] == 1 && status["queued"] == 1;
+    server.wait_plugin("busy", "has one call that runs and one that waits", full).await;
     let start = std::time::Instant::now();
     let client = Client::modern(&server);
     let reply = client.call("spin", json!({})).await;
@@ -206,8 +201,7 @@ async fn a_full_queue_is_answered_at_once() {
     let message = reply.error()["message"].as_str().expect("a message").to_owned();
     assert!(message.contains("busy") && message.contains("queue"), "{message}");
     assert_eq!(client.call("add", json!({ "a": 1, "b": 2 })).await.result()["structuredContent"]["result"], 3.0, "others are served");
-    first.abort();
-    second.abort();
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -137,7 +137,6 @@ impl Client {
     }
 
     /// A request as the era wants it, to be changed by the test before it is sent.
-    #[must_use]
     pub fn request(&self, method: &str, params: Value) -> (u64, RequestBuilder) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let params = self.params(params);
@@ -147,7 +146,6 @@ impl Client {
     }
 
     /// A POST of any body, with the headers of a request.
-    #[must_use]
     pub fn post(&self, method: &str, name: Option<&str>, body: String) -> RequestBuilder {
         let mut request =
             self.with_headers(self.http.post(&self.url), method == "initialize").header(CONTENT_TYPE, "application/json").body(body);
