@@ -13,4 +13,5 @@ mod protocol;
 mod reload;
 mod scale;
 mod shutdown;
+mod types;
 mod weather;
