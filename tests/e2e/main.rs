@@ -5,6 +5,7 @@ mod cli;
 mod clients;
 mod config;
 mod conformance;
+mod content;
 mod fuzz;
 mod hostile;
 mod http;
