@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Format, lints, documentation, licences and bans. Every warning is an error.
+#
+#     scripts/lint.sh
+set -euo pipefail
+shopt -s inherit_errexit
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+say() { printf 'lint: %s\n' "$*" >&2; }
+
+say "1 of 4: format"
+cargo fmt --all --check
+for manifest in plugins/*/Cargo.toml tests/plugins/*/Cargo.toml; do
+    [ ! -f "$manifest" ] || cargo fmt --manifest-path "$manifest" --check
+done
+
+say "2 of 4: lints"
+# In the release profile, as all that is built here: build scripts and macros of the dependencies are compiled once.
+cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+say "3 of 4: documentation"
+RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps --quiet
+
+say "4 of 4: licences, bans, sources"
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay
+PATH=$PATH:$tools/bin
+if ! command -v cargo-deny >/dev/null; then
+    say "compiling cargo-deny into $tools/bin (once, some 2 minutes on two cores)"
+    cargo install --quiet --locked --debug --root "$tools" cargo-deny
+fi
+cargo deny --log-level error check bans licenses sources
+say "all is well"

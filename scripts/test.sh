@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Builds everything and runs all tests: of the host, and end to end with real plugins, real MCP clients and the official conformance suite.
+#
+#     scripts/test.sh
+#
+# usage: test.sh [OPTIONS OF cargo nextest run]        (such as: test.sh reload)
+#
+# Needs Rust by rustup, Node 20 or later with npm, and Python 3.11 or later with venv. What is not there besides (the WebAssembly target, the clients,
+# cargo-nextest) is installed into ${XDG_CACHE_HOME:-~/.cache}/toolbay.
+set -euo pipefail
+shopt -s inherit_errexit
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+say() { printf 'test: %s\n' "$*" >&2; }
+die() {
+    say "$*"
+    exit 2
+}
+
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+esac
+command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs, then run this again"
+for tool in node npm python3; do
+    command -v "$tool" >/dev/null || die "$tool is missing: the real MCP clients need Node 20 and Python 3.11 (Debian: apt-get install nodejs npm python3-venv)"
+done
+
+say "1 of 5: the MCP clients and the conformance suite"
+TOOLBAY_LAB=$("$root/scripts/lab.sh" | tail -n 1)
+export TOOLBAY_LAB
+
+say "2 of 5: the host and its tests (from nothing some 10 minutes on two cores)"
+cargo build --release --locked --workspace --all-targets
+say "3 of 5: the plugins that ship"
+"$root/scripts/build-plugins.sh" --toolbay "$root/target/release/toolbay"
+say "4 of 5: the plugins that only tests use"
+"$root/scripts/build-test-plugins.sh"
+
+say "5 of 5: the tests"
+# shellcheck source=scripts/lib/nextest.sh
+source "$root/scripts/lib/nextest.sh"
+find_nextest
+exec cargo nextest run --release --locked --workspace "$@"

@@ -1,0 +1,14 @@
+// The client of @modelcontextprotocol/client 2.x.
+// usage: node client2_client.mjs URL auto|legacy|REVISION '[["TOOL", {ARGUMENTS}], ...]'; prints one line of JSON.
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+
+const [url, mode, calls] = process.argv.slice(2);
+const negotiation = { auto: { versionNegotiation: { mode: 'auto' } }, legacy: {} }[mode] ?? { versionNegotiation: { mode: { pin: mode } } };
+const client = new Client({ name: 'toolbay-e2e', version: '1' }, { capabilities: {}, ...negotiation });
+const transport = new StreamableHTTPClientTransport(new URL(url));
+await client.connect(transport);
+const { tools } = await client.listTools();
+const results = [];
+for (const [name, args] of JSON.parse(calls)) results.push(await client.callTool({ name, arguments: args }));
+console.log(JSON.stringify({ negotiated: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion, tools, results }));
+await client.close();

@@ -1,0 +1,13 @@
+// The client of @modelcontextprotocol/sdk 1.x. usage: node sdk1_client.mjs URL '[["TOOL", {ARGUMENTS}], ...]'; prints one line of JSON.
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+
+const [url, calls] = process.argv.slice(2);
+const client = new Client({ name: 'toolbay-e2e', version: '1' }, { capabilities: {} });
+const transport = new StreamableHTTPClientTransport(new URL(url));
+await client.connect(transport);
+const { tools } = await client.listTools();
+const results = [];
+for (const [name, args] of JSON.parse(calls)) results.push(await client.callTool({ name, arguments: args }));
+console.log(JSON.stringify({ negotiated: transport.protocolVersion, tools, results }));
+await client.close();

@@ -1,0 +1,141 @@
+//! Real clients, each in each era that it speaks, list and call the plugins that ship.
+
+use toolbay_tests::{
+    Server, Setup, Value, json,
+    lab::{Lab, Ran},
+    outside::Outside,
+    weather,
+};
+
+/// A server with the calculator and the weather, and the weather service that it asks.
+async fn shop() -> (Server, Outside) {
+    let service = weather::start().await;
+    let config =
+        format!("[plugin.weather]\nhttp_private = [\"127.0.0.1:{}\"]\nenv = {{ NWS_API_BASE = \"{}\" }}", service.port(), service.base());
+    let server = Setup::new().plugin("calculator").plugin("weather").config(&config).start().await;
+    (server, service)
+}
+
+fn calls() -> String {
+    json!([
+        ["add", { "a": 2, "b": 40 }],
+        ["statistics", { "numbers": [1, 2, 3, 4] }],
+        ["divide", { "a": 1, "b": 0 }],
+        ["get_alerts", { "state": "CA" }]
+    ])
+    .to_string()
+}
+
+fn text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {result}"))
+}
+
+/// What every client must have seen of [`calls`].
+fn assert_results(results: &[Value]) {
+    let [sum, statistics, division, alerts] = results else { panic!("four results, not {results:?}") };
+    assert_eq!(sum["structuredContent"]["result"].as_f64(), Some(42.0), "{sum}");
+    assert_ne!(sum["isError"], true);
+    assert_eq!(statistics["structuredContent"]["mean"].as_f64(), Some(2.5), "{statistics}");
+    assert_eq!(statistics["structuredContent"]["count"], 4, "{statistics}");
+    let copy: Value = serde_json::from_str(text(statistics)).expect("the text beside a record is its JSON");
+    assert_eq!(copy, statistics["structuredContent"]);
+    assert_eq!(division["isError"], true, "{division}");
+    assert!(text(division).contains("division by zero"), "{division}");
+    assert_eq!(text(alerts), weather::ALERTS);
+}
+
+fn assert_report(ran: &Ran, negotiated: &str) {
+    assert!(ran.success, "{}", ran.all);
+    let line = ran.stdout.lines().last().unwrap_or_else(|| panic!("no report: {}", ran.all));
+    let report: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {}", ran.all));
+    assert_eq!(report["negotiated"], negotiated);
+    let tools = report["tools"].as_array().expect("a list of tools");
+    let add = tools.iter().find(|tool| tool["name"] == "add").unwrap_or_else(|| panic!("add is listed: {tools:?}"));
+    assert_eq!(add["description"], "Adds two numbers.");
+    assert_eq!(add["inputSchema"]["required"], json!(["a", "b"]));
+    assert!(tools.iter().any(|tool| tool["name"] == "get_forecast"), "{tools:?}");
+    assert_results(report["results"].as_array().expect("a list of results"));
+}
+
+async fn script(script: &str, mode: Option<&str>, negotiated: &str) {
+    let lab = Lab::find();
+    let (server, _service) = shop().await;
+    let calls = calls();
+    let arguments: Vec<&str> = std::iter::once(server.url.as_str()).chain(mode).chain([calls.as_str()]).collect();
+    assert_report(&lab.client(script, &arguments).await, negotiated);
+}
+
+/// The Inspector makes one request a run, and prints its result.
+async fn inspector(era: &str) {
+    let lab = Lab::find();
+    let (server, _service) = shop().await;
+    let mut results = Vec::new();
+    let calls: Value = serde_json::from_str(&calls()).expect("our own JSON");
+    for call in calls.as_array().expect("our own list") {
+        let (tool, arguments) = (call[0].as_str().expect("a name"), call[1].to_string());
+        let request = ["--method", "tools/call", "--tool-name", tool, "--tool-args-json", &arguments, "--format", "json"];
+        let ran = lab.inspector(&[&[&server.url, "--transport", "http", "--protocol-era", era], request.as_slice()].concat()).await;
+        let start = ran.stdout.find('{').unwrap_or_else(|| panic!("no JSON from the inspector: {}", ran.all));
+        let mut result: Value = serde_json::from_str(&ran.stdout[start..]).unwrap_or_else(|e| panic!("{e}: {}", ran.all));
+        if let Some(inner) = result.get_mut("result").filter(|inner| inner.get("content").is_some()) {
+            result = inner.take();
+        }
+        results.push(result);
+    }
+    assert_results(&results);
+}
+
+#[tokio::test]
+async fn the_python_sdk_finds_the_stateless_revision_by_itself() {
+    script("mcp_client.py", Some("auto"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn the_python_sdk_works_with_initialize() {
+    script("mcp_client.py", Some("legacy"), "2025-11-25").await;
+}
+
+#[tokio::test]
+async fn the_python_sdk_works_pinned_to_the_stateless_revision() {
+    script("mcp_client.py", Some("2026-07-28"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn fastmcp_works() {
+    script("fastmcp_client.py", None, "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_1_works() {
+    script("sdk1_client.mjs", None, "2025-11-25").await;
+}
+
+#[tokio::test]
+async fn the_typescript_client_2_finds_the_stateless_revision_by_itself() {
+    script("client2_client.mjs", Some("auto"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn the_typescript_client_2_works_with_initialize() {
+    script("client2_client.mjs", Some("legacy"), "2025-11-25").await;
+}
+
+#[tokio::test]
+async fn the_typescript_client_2_works_pinned_to_the_stateless_revision() {
+    script("client2_client.mjs", Some("2026-07-28"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn the_inspector_works_with_initialize() {
+    inspector("legacy").await;
+}
+
+#[tokio::test]
+async fn the_inspector_finds_the_revision_by_itself() {
+    inspector("auto").await;
+}
+
+#[tokio::test]
+async fn the_inspector_works_with_the_stateless_revision() {
+    inspector("modern").await;
+}

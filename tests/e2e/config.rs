@@ -1,0 +1,75 @@
+//! A wrong configuration is told with its place and what would be right, before any port is bound.
+
+use toolbay_tests::{Client, Setup, json};
+
+/// A configuration that cannot be taken, and what must be in the message.
+const WRONG: &[(&str, &[&str])] = &[
+    ("lisen = \"127.0.0.1:0\"", &["toolbay.toml", "1", "lisen", "listen"]),
+    ("listen = \"127.0.0.1\"", &["listen", "127.0.0.1", "port"]),
+    ("listen = 8000", &["listen", "1"]),
+    ("\n\nplugins = [\"a\"]", &["plugins", "3"]),
+    ("[http]\nmax_bdy = \"1MiB\"", &["2", "max_bdy", "max_body"]),
+    ("[http]\nmax_body = \"lots\"", &["2", "max_body", "lots", "MiB"]),
+    ("[http]\ndrain = \"10\"", &["2", "drain", "10", "s"]),
+    ("[http]\nallowed_origins = [\"app.example.com\"]", &["2", "allowed_origins", "app.example.com", "https://"]),
+    ("[plugin.weather]\nmemry = \"1MiB\"", &["2", "memry", "memory"]),
+    ("[plugin.weather]\ntimeout = \"-1s\"", &["2", "timeout", "-1s"]),
+    ("[plugin.weather]\nconcurrency = 0", &["2", "concurrency", "0"]),
+    ("[plugin.weather]\nmemory = \"4GiB\"", &["memory", "max_memory"]),
+    ("[plugin.weather]\nhttp = [\"https://api.weather.gov/path\"]", &["2", "http", "api.weather.gov"]),
+    ("[plugin.weather]\nhttp = [\"a.*.example.com\"]", &["2", "a.*.example.com"]),
+    ("[plugin.weather]\nhttp = [\"example.com:99999\"]", &["2", "99999"]),
+    ("[plugin.weather]\nenv = { KEY = { from_env = \"SURELY_NOT_SET\" } }", &["KEY", "SURELY_NOT_SET"]),
+    ("[plugin.weather]\nenv = { KEY = { from_file = \"not-there\" } }", &["KEY", "not-there"]),
+    ("[plugin.weather]\nenv = { KEY = { form_file = \"x\" } }", &["form_file", "from_file"]),
+    ("[plugin.weather]\ndirs = [{ host = \"not-there\", guest = \"/data\" }]", &["not-there"]),
+    ("[plugin.weather]\ndirs = [{ host = \".\", guest = \"data\" }]", &["guest", "/data"]),
+    ("[plugin.\"We ather\"]\nmemory = \"1MiB\"", &["We ather"]),
+    ("[auth.tokens]\nalice = { from_env = \"SURELY_NOT_SET\" }", &["alice", "SURELY_NOT_SET"]),
+    ("[auth.tokens]\nalice = \"in-clear-text\"", &["alice", "from_env"]),
+    ("[telemetry]\nformat = \"xml\"", &["2", "xml", "text", "json"]),
+    ("[host]\ninstances = -1", &["2", "instances"]),
+    ("[plugin.weather\nmemory = 1", &["1"]),
+    ("listen = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:1\"", &["2", "listen"]),
+];
+
+#[tokio::test]
+async fn a_wrong_key_or_value_is_named_with_its_line_and_what_is_allowed() {
+    let mut wrong = Vec::new();
+    for (toml, expected) in WRONG {
+        let refused = Setup::new().plugin("weather").config(toml).refused().await;
+        let missing: Vec<_> = expected.iter().filter(|word| !refused.stderr.contains(**word)).collect();
+        if refused.code != Some(2) || !missing.is_empty() || refused.stderr.contains("panicked") {
+            wrong.push(format!("{toml:?}: exit code {:?}, not said: {missing:?}\n{}", refused.code, refused.stderr));
+        }
+        assert!(!refused.stderr.contains("in-clear-text"), "a secret is not repeated: {}", refused.stderr);
+        assert!(!refused.stdout.contains("/mcp"), "it did not serve: {}", refused.stdout);
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), WRONG.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_wrong_sidecar_breaks_its_plugin_and_no_other() {
+    let setup = Setup::new().plugin("calculator").plugin("weather").bytes("weather.toml", b"\nmemry = \"1MiB\"\n");
+    let server = setup.start().await;
+    let status = server.wait_plugin("weather", "is broken", |status| status["state"] == "broken").await;
+    let error = status["error"].as_str().expect("it says why");
+    for word in ["weather.toml", "2", "memry", "memory"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    assert_eq!(Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.result()["structuredContent"]["result"], 3.0);
+    let check = server.setup().run(["check", "plugins"]).await;
+    assert!(check.expect_code(1).all().contains("memry"), "{}", check.all());
+}
+
+#[tokio::test]
+async fn a_description_from_the_configuration_is_published() {
+    let setup = Setup::new().plugin("calculator");
+    let config = "[plugin.calculator.tools.add]\ntitle = \"Sum\"\ndescription = \"Sums up.\"\nparams = { a = \"The first.\" }";
+    let server = setup.config(config).start().await;
+    let tools = Client::modern(&server).tools().await;
+    let add = tools.iter().find(|tool| tool["name"] == "add").expect("add is listed");
+    assert_eq!(add["title"], "Sum");
+    assert_eq!(add["description"], "Sums up.");
+    assert_eq!(add["inputSchema"]["properties"]["a"]["description"], "The first.", "{add}");
+}

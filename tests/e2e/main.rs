@@ -1,0 +1,18 @@
+//! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
+
+mod cancellation;
+mod cli;
+mod clients;
+mod config;
+mod conformance;
+mod content;
+mod fuzz;
+mod hostile;
+mod http;
+mod permissions;
+mod protocol;
+mod reload;
+mod scale;
+mod shutdown;
+mod types;
+mod weather;

@@ -1,0 +1,80 @@
+//! How it ends: calls in flight are finished, nothing new is taken, and nobody waits for ever.
+
+use std::time::Instant;
+
+use rustix::process::Signal;
+use toolbay_tests::{
+    Client, Server, Setup, eventually, json, secs,
+    wat::{self, binary},
+};
+
+/// A server with a call in flight that takes about `turns` nanoseconds.
+async fn with_call(config: &str, turns: u64) -> (Server, tokio::task::JoinHandle<Option<u64>>) {
+    let server = Setup::new().bytes("slow.wasm", &binary(&wat::version(7))).config(config).start().await;
+    let client = Client::modern(&server);
+    let call = tokio::spawn(async move {
+        let params = json!({ "name": "slow_version", "arguments": { "turns": turns } });
+        client.try_rpc("tools/call", params).await.ok().and_then(|reply| reply.result()["structuredContent"]["result"].as_u64())
+    });
+    server.wait_plugin("slow", "has the call", |status| status["in_flight"] == 1).await;
+    (server, call)
+}
+
+#[tokio::test]
+async fn sigterm_lets_the_calls_in_flight_end_and_exits_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (mut server, call) = with_call("", 2_000_000_000).await;
+        server.signal(signal);
+        assert_eq!(call.await.expect("no panic"), Some(7), "the call in flight is answered");
+        assert_eq!(server.wait_exit(secs(10)).await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn after_sigterm_nothing_new_is_taken() {
+    let (server, call) = with_call("", 3_000_000_000).await;
+    server.signal(Signal::TERM);
+    eventually("new connections are refused", secs(2), || async {
+        match tokio::net::TcpStream::connect(server.address()).await {
+            Err(_) => Some(()),
+            Ok(_) => None,
+        }
+    })
+    .await;
+    assert_eq!(call.await.expect("no panic"), Some(7));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_now() {
+    let (mut server, call) = with_call("", 60_000_000_000).await;
+    server.signal(Signal::TERM);
+    server.wait_log("that it is draining", |line| line.to_lowercase().contains("drain")).await;
+    let start = Instant::now();
+    server.signal(Signal::TERM);
+    let status = server.wait_exit(secs(5)).await;
+    assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
+    assert_ne!(status.code(), Some(0), "a call was cut off");
+    call.abort();
+}
+
+#[tokio::test]
+async fn the_drain_has_a_deadline() {
+    let (mut server, call) = with_call("[http]\ndrain = \"500ms\"", 60_000_000_000).await;
+    let start = Instant::now();
+    server.signal(Signal::TERM);
+    server.wait_exit(secs(10)).await;
+    assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
+    call.abort();
+}
+
+#[tokio::test]
+async fn an_idle_server_with_listening_clients_ends_at_once() {
+    let mut server = Setup::new().plugin("calculator").start().await;
+    let modern = Client::modern(&server);
+    let legacy = Client::legacy(&server).await;
+    let _streams = (modern.listen_modern().await, legacy.listen_legacy().await);
+    let start = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_exit(secs(10)).await.code(), Some(0));
+    assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
+}

@@ -1,0 +1,99 @@
+//! Real clients and the official conformance suite, as `scripts/lab.sh` installs them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{files, secs};
+
+/// The installed lab.
+pub struct Lab {
+    folder: PathBuf,
+}
+
+impl Lab {
+    /// Finds it (`TOOLBAY_LAB`), and installs it where it is not there.
+    ///
+    /// # Panics
+    ///
+    /// With what the script said, when it cannot be installed.
+    #[must_use]
+    pub fn find() -> Self {
+        if let Some(folder) = std::env::var_os("TOOLBAY_LAB") {
+            return Self { folder: PathBuf::from(folder) };
+        }
+        let output = std::process::Command::new(files::root().join("scripts/lab.sh")).output().expect("scripts/lab.sh can be started");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "scripts/lab.sh failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        Self { folder: PathBuf::from(said.lines().last().expect("its last line is the folder")) }
+    }
+
+    fn modules(&self) -> PathBuf {
+        self.folder.join("node_modules")
+    }
+
+    fn node(&self) -> PathBuf {
+        let bin = |arch: &str| self.modules().join(format!("node-linux-{arch}/bin/node"));
+        [bin("x64"), bin("arm64")].into_iter().find(|node| node.exists()).expect("the lab has a Node for this machine")
+    }
+
+    /// A client script of `tests/clients`: Node for `.mjs`, Python for `.py`.
+    ///
+    /// Node looks for packages from the script's own folder, so the script is copied beside a link to them.
+    pub async fn client(&self, script: &str, arguments: &[&str]) -> Ran {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let copy = folder.path().join(script);
+        std::fs::copy(files::root().join("tests/clients").join(script), &copy).expect("the script can be copied");
+        let mut command = if Path::new(script).extension().is_some_and(|ext| ext == "py") {
+            Command::new(self.folder.join("python/bin/python"))
+        } else {
+            std::os::unix::fs::symlink(self.modules(), folder.path().join("node_modules")).expect("a link to the packages");
+            Command::new(self.node())
+        };
+        command.arg(&copy).args(arguments);
+        run(command, folder).await
+    }
+
+    /// The Inspector's command line.
+    pub async fn inspector(&self, arguments: &[&str]) -> Ran {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(self.node());
+        command.arg(self.modules().join("@modelcontextprotocol/inspector/clients/launcher/build/index.js")).arg("--cli").args(arguments);
+        command.env("HOME", folder.path());
+        run(command, folder).await
+    }
+
+    /// One scenario of the conformance suite, at a revision. The second value is what it says of each check.
+    pub async fn conformance(&self, url: &str, revision: &str, scenario: &str) -> Ran {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(self.node());
+        command
+            .arg(self.modules().join("@modelcontextprotocol/conformance/dist/index.js"))
+            .args(["server", "--url", url, "--scenario", scenario, "--spec-version", revision, "--timeout", "30000"])
+            .current_dir(folder.path());
+        run(command, folder).await
+    }
+}
+
+/// A client that has ended.
+pub struct Ran {
+    /// Whether it was content.
+    pub success: bool,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// Both outputs, for a message.
+    pub all: String,
+}
+
+async fn run(mut command: Command, _folder: TempDir) -> Ran {
+    command.env("NO_PROXY", "*").env("no_proxy", "*").stdin(Stdio::null()).kill_on_drop(true);
+    let output: Output =
+        tokio::time::timeout(secs(90), command.output()).await.expect("the client ends within 90 s").expect("it can be started");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let all = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    Ran { success: output.status.success(), stdout, all }
+}
