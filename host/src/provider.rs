@@ -198,10 +198,6 @@ pub struct CallContext {
     pub notifier: Option<Arc<dyn Notifier>>,
 }
 
-/// The name under which a caller was let in: the name of the token, not the token. `http` puts it into a request's extensions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal(pub Arc<str>);
-
 /// Tells the caller of one call something before its answer. Called by the provider while the call runs; must not block.
 pub trait Notifier: Send + Sync {
     /// Whether progress was asked for.

@@ -54,15 +54,16 @@ impl Serve {
         if let Some(listen) = &self.listen {
             config.listen = crate::config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}")))?;
         }
-        if let Some(log) = self.log {
-            config.telemetry.log = log;
-        }
         match self.log_format.as_deref() {
             Some("json") => config.telemetry.format = LogFormat::Json,
             Some(_) => config.telemetry.format = LogFormat::Text,
             None => {}
         }
-        let _logs = telemetry::init(&config.telemetry).map_err(Failure::usage)?;
+        let _logs = match &self.log {
+            Some(filter) => telemetry::init_with(config.telemetry.format, filter, "--log"),
+            None => telemetry::init(&config.telemetry),
+        }
+        .map_err(Failure::usage)?;
         let authenticator = Authenticator::from_config(&config.auth).map_err(Failure::usage)?;
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
         runtime()?.block_on(serve(config, authenticator))
