@@ -481,8 +481,8 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<Option<usize>, E> {
         let found = self.names.find(name);
         if found.is_none() {
-            // Shortened: the name is the caller's, of any length.
-            let short: String = name.chars().take(40).collect();
+            // The name is the caller's: of any length, with anything in it.
+            let short: String = name.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
             self.cx.add(|| format!("{} is unknown: {}", self.path.name(&short), unknown(self.names, name)));
         }
         Ok(found)

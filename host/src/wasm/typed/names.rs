@@ -92,11 +92,13 @@ impl Names {
     /// The published name that is most like one that is none.
     pub(super) fn nearest(&self, wrong: &str) -> Option<&str> {
         // Longer ones are not typing errors, and comparing them would cost what a caller chooses.
-        if wrong.len() > 100 {
+        const LONGEST: usize = 100;
+        if wrong.len() > LONGEST {
             return None;
         }
         let wrong = published(wrong).to_lowercase();
-        let nearest = self.list.iter().take(1000).map(|name| (strsim::damerau_levenshtein(&wrong, &name.json.to_lowercase()), &*name.json));
+        let names = self.list.iter().filter(|name| name.json.len() <= LONGEST).take(1000);
+        let nearest = names.map(|name| (strsim::damerau_levenshtein(&wrong, &name.json.to_lowercase()), &*name.json));
         let (distance, name) = nearest.min_by_key(|(distance, _)| *distance)?;
         (distance <= (wrong.len() / 3).max(1)).then_some(name)
     }
