@@ -34,8 +34,15 @@ pub fn convert(value: f64, from: Unit, to: Unit) -> Result<f64, String> {
         return Err(format!("a {} cannot be converted to a {}", from.quantity.name(), to.quantity.name()));
     }
     let exact = (value + from.offset) * from.factor / to.factor - to.offset;
-    // 100 °C are 212 °F, and not 211.99999999999994: twelve digits are more than any measurement has.
-    finite(format!("{exact:.11e}").parse().unwrap_or(exact))
+    finite(twelve_digits(exact))
+}
+
+/// 100 °C are 212 °F, and not 211.99999999999994: twelve digits are more than any measurement has.
+fn twelve_digits(exact: f64) -> f64 {
+    let shift = 10f64.powf(11.0 - exact.abs().log10().floor());
+    let rounded = (exact * shift).round() / shift;
+    // Zero, and what is next to zero or to infinity, has no such shift.
+    if rounded.is_finite() { rounded } else { exact }
 }
 
 fn scale(unit: Unit) -> Scale {

@@ -1,5 +1,5 @@
 ;; The same, thirty floors high: a billion core instances. Who flattens it before he counts runs out of memory.
-;; expect: load:
+;; expect: load: compil
 (component
   (component $c0
     (core module $m (global i32 (i32.const 0)))

@@ -1,5 +1,5 @@
 ;; A function that answers a handle: JSON has nothing to write it with.
-;; expect: load: handle
+;; expect: load: resource
 (component
   (type $thing' (resource (rep i32)))
   (export $thing "thing" (type $thing'))

@@ -79,5 +79,5 @@ fn run(json: &str) -> Result<CallResult, String> {
     let distance = row[b.len()];
     let longest = a.len().max(b.len()).max(1);
     let similarity = 1.0 - distance as f64 / longest as f64;
-    answer::structured(&Apart { distance, similarity }, format!("{distance} edits apart; {:.0} % alike.", similarity * 100.0))
+    answer::structured(&Apart { distance, similarity }, format!("Edits: {distance}; likeness: {:.0} %.", similarity * 100.0))
 }

@@ -63,7 +63,7 @@ fn run(json: &str) -> Result<CallResult, String> {
         reading_seconds: (words * 60).div_ceil(WORDS_A_MINUTE),
     };
     let words = format!(
-        "{} characters, {} words, {} lines, {} sentences; {} seconds to read.",
+        "Characters: {}; words: {}; lines: {}; sentences: {}; seconds to read: {}.",
         count.characters, count.words, count.lines, count.sentences, count.reading_seconds
     );
     answer::structured(&count, words)
