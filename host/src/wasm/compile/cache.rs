@@ -96,25 +96,21 @@ impl Cache {
         })
     }
 
-    /// The code for a content, if it is there and whole.
+    /// The code for a content, if it is there. Code that cannot be loaded is deleted.
     #[expect(unsafe_code, reason = "loading compiled code runs it; nobody but us can have written it, see `open`")]
-    pub(crate) fn load(&self, engine: &Engine, kind: EngineKind, digest: blake3::Hash) -> Option<Component> {
+    pub(crate) fn load(&self, engine: &Engine, kind: EngineKind, digest: blake3::Hash) -> wasmtime::Result<Option<Component>> {
         let path = self.entry(engine, kind, digest);
-        let about = fs::symlink_metadata(&path).ok()?;
-        if !about.is_file() {
-            return None;
-        }
+        let Some(about) = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file) else { return Ok(None) };
         // SAFETY: the file lies in a folder that only this user can write to, and was written there by `store` from the output of the same version of the
         // compiler: the folder's name holds the hash of version and settings.
         match unsafe { Component::deserialize_file(engine, &path) } {
             Ok(component) => {
                 mark_used(&path, about.modified().ok());
-                Some(component)
+                Ok(Some(component))
             }
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cached code cannot be loaded; compiling again");
                 let _ = fs::remove_file(&path);
-                None
+                Err(error)
             }
         }
     }

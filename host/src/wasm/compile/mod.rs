@@ -32,7 +32,7 @@ pub enum CompileError {
     #[error("{0}")]
     Invalid(String),
     /// Compiling took too much.
-    #[error("compiling it went over {limit}, also without optimisation; raise `{key}` in [host] if you trust this file")]
+    #[error("compiling it went over {limit}; raise `{key}` in [host] if you trust this file")]
     TooExpensive {
         /// Which limit, with its value.
         limit: String,
@@ -106,14 +106,14 @@ impl Compiler {
     ///
     /// [`CompileError`], in words for the person who put the file there.
     pub async fn compile(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
-        if let Some(found) = self.load(digest, true)? {
+        if let Some(found) = self.cached(digest)? {
             return Ok(found);
         }
         check_header(&bytes)?;
         let lock = self.lock(digest);
         let guard = lock.lock().await;
         // Another copy of the file may have been compiled while this one waited.
-        let result = match self.load(digest, true)? {
+        let result = match self.cached(digest)? {
             Some(found) => Ok(found),
             None => self.compile_now(bytes, digest).await,
         };
@@ -129,15 +129,17 @@ impl Compiler {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default().clone()
     }
 
-    fn load(&self, digest: blake3::Hash, cached: bool) -> Result<Option<Compiled>, CompileError> {
+    fn cached(&self, digest: blake3::Hash) -> Result<Option<Compiled>, CompileError> {
         for kind in EngineKind::ALL {
             if !self.cache.has_engine(kind) && kind == EngineKind::Async {
                 // The second engine is dear: do not make it to look for what cannot be there.
                 continue;
             }
             let engine = self.engines.get(kind)?;
-            if let Some(component) = self.cache.load(engine, kind, digest) {
-                return Ok(Some(Compiled { component, kind, cached }));
+            match self.cache.load(engine, kind, digest) {
+                Ok(Some(component)) => return Ok(Some(Compiled { component, kind, cached: true })),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(digest = %&digest.to_hex()[..16], "cached code cannot be loaded, compiling again: {error:#}"),
             }
         }
         Ok(None)
@@ -146,7 +148,8 @@ impl Compiler {
     async fn compile_now(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
         let _job = self.jobs.acquire().await.map_err(|error| CompileError::Host(error.to_string()))?;
         let (kind, code) = match self.attempt(&bytes, Level::Speed).await {
-            Err(CompileError::TooExpensive { limit, .. }) => {
+            // Without optimisation it takes less time. It does not take so much less memory that a second try would be worth it.
+            Err(CompileError::TooExpensive { limit, key: COMPILE_TIME }) => {
                 tracing::warn!(%limit, digest = %&digest.to_hex()[..16], "compiling was too expensive; trying again without optimisation");
                 self.attempt(&bytes, Level::None).await?
             }
@@ -155,8 +158,11 @@ impl Compiler {
         let engine = self.engines.get(kind)?;
         self.cache.store(engine, kind, digest, &code)?;
         drop(code);
-        self.load(digest, false)?
-            .ok_or_else(|| CompileError::Host("what was compiled cannot be loaded; is the program on disk another version than this one?".to_owned()))
+        match self.cache.load(engine, kind, digest) {
+            Ok(Some(component)) => Ok(Compiled { component, kind, cached: false }),
+            Ok(None) => Err(CompileError::Host("what was compiled is gone from the cache".to_owned())),
+            Err(error) => Err(CompileError::Invalid(format!("it does not fit into this host's pool: {error:#}"))),
+        }
     }
 
     async fn attempt(&self, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
@@ -221,7 +227,7 @@ impl Compiler {
         match status.signal() {
             _ if out_of_memory => CompileError::TooExpensive {
                 limit: format!("{} MiB of memory", self.host.compile_memory >> 20),
-                key: "compile_memory",
+                key: COMPILE_MEMORY,
             },
             // SIGXCPU, and the SIGKILL that follows where that one is not enough.
             Some(24 | 9) => self.too_long(),
@@ -232,9 +238,13 @@ impl Compiler {
     }
 
     fn too_long(&self) -> CompileError {
-        CompileError::TooExpensive { limit: format!("{} s of CPU time", self.host.compile_time.as_secs()), key: "compile_time" }
+        CompileError::TooExpensive { limit: format!("{} s of CPU time", self.host.compile_time.as_secs()), key: COMPILE_TIME }
     }
 }
+
+/// Keys of `[host]`.
+const COMPILE_TIME: &str = "compile_time";
+const COMPILE_MEMORY: &str = "compile_memory";
 
 /// How many components compile at once.
 #[must_use]

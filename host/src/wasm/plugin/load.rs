@@ -12,7 +12,7 @@ use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
 use super::{Failure, Plugin, Route, listed::Listed, own_call};
 use crate::{
     config::{Config, PluginConfig},
-    provider::{CallError, Tool},
+    provider::Tool,
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines},
@@ -20,6 +20,7 @@ use crate::{
         gate::Gate,
         host::{bindings::exports::toolbay::plugin::tools::GuestIndices, link, outgoing::OutgoingClients, output::Output},
         instance::{self, Shared, State},
+        limits::Exceeded,
         permissions::HttpPolicy,
         typed::{self, docs::Docs},
     },
@@ -129,6 +130,7 @@ impl PluginHost {
         let interface = exports_tools(&component, engine);
         let mut plugin = Plugin {
             engine: engine.clone(),
+            _engines: self.engines.clone(),
             interface: if interface { Some(tools_interface(&pre)?) } else { None },
             pre,
             shared,
@@ -201,6 +203,8 @@ impl Plugin {
         let listing = async {
             let _permit = self.gate.enter(&self.shared.id).await.map_err(Failure::Call)?;
             let mut store = instance::store(&self.engine, &self.shared, own_call());
+            // A list is text as it is: it takes the host no more than it is long.
+            store.set_hostcall_fuel(limits.output);
             let instance = self.instantiate(&mut store).await?;
             let guest = self.guest(&mut store, instance)?;
             let listed = guest.call_list_tools(&mut store).await.map_err(|error| self.explain(&store, &error))?;
@@ -208,7 +212,7 @@ impl Plugin {
         };
         match tokio::time::timeout(limits.timeout, listing).await {
             Ok(listed) => listed.map_err(failed),
-            Err(_) => Err(failed(Failure::Call(CallError::Internal(format!("it took more than {:?}", limits.timeout))))),
+            Err(_) => Err(failed(Failure::Plugin(self.over(Exceeded::Timeout(limits.timeout))))),
         }
     }
 }

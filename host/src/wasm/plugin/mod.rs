@@ -16,6 +16,7 @@ use wasmtime::{
 pub use load::PluginHost;
 
 use super::{
+    engine::Engines,
     gate::Gate,
     host::bindings::exports::toolbay::plugin::tools::{Guest, GuestIndices},
     instance::{self, Shared, State},
@@ -28,6 +29,8 @@ use listed::Listed;
 /// A plugin that is ready to be called.
 pub(crate) struct Plugin {
     engine: Engine,
+    /// Kept for their clock: without it a guest that spins is never interrupted.
+    _engines: Arc<Engines>,
     pre: InstancePre<State>,
     shared: Arc<Shared>,
     gate: Arc<Gate>,

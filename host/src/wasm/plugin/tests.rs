@@ -193,6 +193,25 @@ async fn what_cannot_serve_says_why() {
     }
 }
 
+#[tokio::test]
+async fn a_plugin_is_interrupted_when_nothing_of_its_host_is_left() {
+    let Host { host, _folder } = Host::new(limits());
+    let bytes = Bytes::from(wat::parse_str(component(r#"(func (export "run") (result i32) (loop $l (br $l)) unreachable)"#)).unwrap());
+    let source = Source { id: ProviderId::new("p").unwrap(), path: "p.wasm".into(), digest: blake3::hash(&bytes), bytes, sidecar: None };
+    let provider = host.load(source).await.unwrap().provider;
+    drop(host);
+    let output = tokio::time::timeout(Duration::from_secs(20), call(&provider, "run", "{}")).await.expect("never ended").unwrap();
+    assert!(text(&output).contains("time limit"), "{}", text(&output));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_pool_says_so() {
+    let host = Host::new(limits());
+    let many = format!("(component (core module $m (global i32 (i32.const 0))) {})", "(core instance (instantiate $m))".repeat(100));
+    let message = host.load(&many).await.err().unwrap().to_string();
+    assert!(message.contains("pool") && message.contains("100"), "{message}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guests_that_spin_leave_room_for_others() {
     let host = Host::new(PluginLimits { timeout: Duration::from_secs(2), ..limits() });
