@@ -96,6 +96,19 @@ async fn copy(request: Request<Body>) -> (Request<Body>, Request<Body>, Bytes) {
     (Request::from_parts(parts.clone(), Body::from(body.clone())), Request::from_parts(parts, Body::from(body.clone())), body)
 }
 
+/// With all numbers as floats: rmcp writes progress of 50 as 50.0.
+fn plain(messages: Vec<Value>) -> Vec<Value> {
+    fn number(value: Value) -> Value {
+        match value {
+            Value::Number(number) => json!(number.as_f64()),
+            Value::Array(items) => items.into_iter().map(number).collect(),
+            Value::Object(members) => members.into_iter().map(|(name, value)| (name, self::plain(vec![value]).remove(0))).collect(),
+            other => other,
+        }
+    }
+    messages.into_iter().map(number).collect()
+}
+
 #[tokio::test]
 async fn both_ways_give_the_same_answers() {
     let (lean, general) = (Lab::new(), Lab::without_lean_path());
@@ -110,7 +123,7 @@ async fn both_ways_give_the_same_answers() {
         }
         let what = format!("{} with {:?}", String::from_utf8_lossy(&body), a.headers());
         let (a, b) = (lean.send(a).await, general.send(b).await);
-        assert_eq!((a.status, a.messages()), (b.status, b.messages()), "{what}");
+        assert_eq!((a.status, plain(a.messages())), (b.status, plain(b.messages())), "{what}");
         count += 1;
     }
     assert!(count > 100, "{count}");
