@@ -161,7 +161,7 @@ impl ServerHandler for Handler {
     async fn list_tools(
         &self,
         request: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         if let Some(cursor) = request.and_then(|request| request.cursor) {
             return Err(ErrorData::invalid_params(
@@ -172,8 +172,10 @@ impl ServerHandler for Handler {
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let tools = snapshot.tools().map(|entry| typed::tool(entry)).collect();
         let mut result = ListToolsResult::with_all_items(tools);
-        result.ttl_ms = Some(LIST_TTL_MS);
-        result.cache_scope = Some(self.0.scope());
+        if Self::era(&context) == Era::Modern {
+            result.ttl_ms = Some(LIST_TTL_MS);
+            result.cache_scope = Some(self.0.scope());
+        }
         Ok(result)
     }
 

@@ -1,0 +1,7 @@
+//! The front as a client sees it: real requests, a real provider in this process.
+
+mod eras;
+mod errors;
+mod live;
+mod parity;
+mod support;
