@@ -139,7 +139,9 @@ async fn without_a_token_nobody_gets_in_where_tokens_are_configured() {
     let server = Setup::new()
         .plugin("calculator")
         .config("[auth.tokens]\nalice = { from_env = \"ALICE_TOKEN\" }\nbob = { from_file = \"bob.token\" }")
-        .env("ALICE_TOKEN", "secret-of-alice-1234");
+        .env("ALICE_TOKEN", "secret-of-alice-1234")
+        .arg("--log")
+        .arg("toolbay=debug");
     std::fs::write(server.home().join("bob.token"), "secret-of-bob-5678\n").expect("the token can be written");
     let server = server.start().await;
     for token in [None, Some("wrong"), Some("secret-of-alice-123"), Some("secret-of-alice-12345"), Some("")] {
@@ -241,7 +243,7 @@ async fn health_readiness_and_status_are_told() {
 
 #[tokio::test]
 async fn each_call_is_one_line_of_the_log_with_what_one_wants_to_know() {
-    let server = Setup::new().plugin("calculator").arg("--log-format").arg("json").start().await;
+    let server = Setup::new().plugin("calculator").arg("--log-format").arg("json").arg("--log").arg("toolbay=debug").start().await;
     Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.ok();
     let line = server.wait_log("the call's line", |line| line.contains("\"add\"") || line.contains(":\"add")).await;
     let entry: toolbay_tests::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));

@@ -184,7 +184,7 @@ async fn arguments_that_do_not_fit_are_told_to_the_model_with_name_value_and_rul
     let client = Client::modern(&server);
     for (tool, arguments, words) in [
         ("add", json!({ "a": "one", "b": 2 }), vec!["a", "one", "number"]),
-        ("add", json!({ "a": 1 }), vec!["b", "required"]),
+        ("add", json!({ "a": 1 }), vec!["b", "missing"]),
         ("add", json!({ "a": 1, "b": 2, "c": 3 }), vec!["c"]),
         ("convert", json!({ "value": 1, "from_unit": "metre", "to_unit": "parsec" }), vec!["to_unit", "parsec", "kilometre"]),
         ("greatest_common_divisor", json!({ "a": -1, "b": 2 }), vec!["a", "-1", "0"]),

@@ -51,6 +51,8 @@ async fn a_thousand_plugins_are_served_and_a_call_costs_no_more_than_with_one() 
         let reply = Client::modern(&server).call(&format!("p{n:04}__add"), json!({ "a": 1, "b": n })).await;
         assert_eq!(reply.result()["structuredContent"]["result"].as_f64(), Some(f64::from(n) + 1.0));
     }
+    let longest = server.log().lines().map(str::len).max().unwrap_or(0);
+    assert!(longest < 4000, "a line of the log has {longest} bytes");
     let cost_of_thousand = cost(&server, "p0999__add").await;
     eprintln!("CPU per call: {cost_of_one:.1} µs with one plugin, {cost_of_thousand:.1} µs with 1,000");
     assert!(cost_of_thousand < cost_of_one * 1.5 + 10.0, "{cost_of_one:.1} µs with one plugin, {cost_of_thousand:.1} µs with 1,000");

@@ -48,7 +48,7 @@ async fn after_sigterm_nothing_new_is_taken() {
 async fn a_second_signal_ends_it_now() {
     let (mut server, call) = with_call("", 60_000_000_000).await;
     server.signal(Signal::TERM);
-    server.wait_log("that it is draining", |line| line.to_lowercase().contains("drain")).await;
+    server.wait_log("that it is ending", |line| line.contains("a second signal ends")).await;
     let start = Instant::now();
     server.signal(Signal::TERM);
     let status = server.wait_exit(secs(5)).await;

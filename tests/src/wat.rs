@@ -73,14 +73,14 @@ pub fn same_text_many_times(items: u32) -> String {
                i32.const 0)",
             1_048_592 + items * 8
         ),
-        &[("answer", "(result (list string))", "(memory $i \"memory\")")],
+        &[("answer", "(result (list string))", "(memory (core memory $i \"memory\"))")],
     )
 }
 
 /// One function with many stores to one address, on which Cranelift takes far more than linear time.
 #[must_use]
 pub fn compile_bomb(stores: usize) -> String {
-    let body = "(i32.store (i32.const 0) (i32.load (i32.const 4)))\n".repeat(stores);
+    let body = "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))\n".repeat(stores);
     component(&format!("(memory 1) (func (export \"bomb\") (result i32) {body} i32.const 1)"), &[("bomb", "(result u32)", "")])
 }
 
@@ -100,7 +100,7 @@ pub struct Hostile {
     pub name: String,
     /// When it must fail: `load`, `call`, or `any` of the two.
     pub stage: String,
-    /// What must be in the message.
+    /// Words that must be in the message, in small letters.
     pub words: String,
     /// Arguments of its tool `run`.
     pub arguments: serde_json::Value,
@@ -128,7 +128,7 @@ pub fn hostile() -> Vec<Hostile> {
             Hostile {
                 name: path.file_stem().expect("it has a name").to_string_lossy().into_owned(),
                 stage: stage.trim().to_owned(),
-                words: words.trim().to_owned(),
+                words: words.trim().to_lowercase(),
                 arguments: header("arguments:")
                     .map_or_else(|| serde_json::json!({}), |text| serde_json::from_str(text).expect("arguments are JSON")),
                 bytes: binary(&text),
