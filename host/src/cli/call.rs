@@ -47,7 +47,9 @@ impl Call {
         let mut text = self.arguments.clone();
         if text == "-" {
             text.clear();
-            std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::usage(format!("cannot read the arguments from stdin: {error}")))?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| Failure::usage(format!("cannot read the arguments from stdin: {error}")))?;
         }
         match serde_json::from_str(&text) {
             Ok(Value::Object(object)) => Ok(object),
@@ -92,7 +94,8 @@ mod tests {
 
     #[test]
     fn text_is_printed_as_it_is_and_data_is_not() {
-        let result = json!({ "content": [{ "type": "text", "text": "a\nb" }, { "type": "image", "data": "AAAA", "mimeType": "image/png" }] });
+        let result =
+            json!({ "content": [{ "type": "text", "text": "a\nb" }, { "type": "image", "data": "AAAA", "mimeType": "image/png" }] });
         assert_eq!(readable(&result), "a\nb\n{\"data\":\"(4 characters of base64)\",\"mimeType\":\"image/png\",\"type\":\"image\"}\n");
     }
 }

@@ -18,8 +18,7 @@ pub(super) struct Compile {
 
 impl Compile {
     pub(super) fn run(self) -> ExitCode {
-        let task =
-            Task { input: &self.input, output: &self.output, level: self.level, cpu_seconds: self.cpu_seconds, memory: self.memory };
+        let task = Task { input: &self.input, output: &self.output, level: self.level, cpu_seconds: self.cpu_seconds, memory: self.memory };
         u8::try_from(run(&task)).map_or(ExitCode::FAILURE, ExitCode::from)
     }
 }

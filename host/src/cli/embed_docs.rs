@@ -28,7 +28,8 @@ pub(super) struct EmbedDocs {
 impl EmbedDocs {
     pub(super) fn run(self) -> Outcome {
         let bytes = std::fs::read(&self.file).map_err(|error| Failure::usage(format!("cannot read {}: {error}", self.file.display())))?;
-        let with_docs = embed(&bytes, &self.wit, self.world.as_deref()).map_err(|error| Failure::failed(format!("{}: {error}", self.file.display())))?;
+        let with_docs = embed(&bytes, &self.wit, self.world.as_deref())
+            .map_err(|error| Failure::failed(format!("{}: {error}", self.file.display())))?;
         let output = self.output.as_ref().unwrap_or(&self.file);
         // Beside it and renamed: a host that watches the folder never sees half a file.
         let scratch = output.with_extension(format!("tmp-{}", std::process::id()));

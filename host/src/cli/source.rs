@@ -71,25 +71,28 @@ impl SourceArgs {
     }
 
     async fn connect(&self, url: &str) -> Result<Source, Failure> {
-        let address = url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
+        let address =
+            url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
         if !matches!(address.scheme(), "http" | "https") {
             return Err(Failure::usage(format!("--url {url}: only http and https are spoken here")));
         }
         let mut config = StreamableHttpClientTransportConfig::with_uri(url);
         if let Some(variable) = &self.token_env {
-            let token = std::env::var(variable)
-                .map_err(|_| Failure::usage(format!("--token-env {variable}: there is no such environment variable, or it is not UTF-8")))?;
+            let token = std::env::var(variable).map_err(|_| {
+                Failure::usage(format!("--token-env {variable}: there is no such environment variable, or it is not UTF-8"))
+            })?;
             config = config.auth_header(token);
         }
         crate::wasm::host::outgoing::install_tls();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
+        let client =
+            reqwest::Client::builder().no_proxy().build().map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
         let transport = StreamableHttpClientTransport::with_client(client, config);
-        let service = serve_client_with_lifecycle((), transport, lifecycle())
-            .await
-            .map_err(|error| Failure::failed(format!("no MCP server answers at {url}: {}; is `toolbay serve` running there, and is the path /mcp?", causes(&error))))?;
+        let service = serve_client_with_lifecycle((), transport, lifecycle()).await.map_err(|error| {
+            Failure::failed(format!(
+                "no MCP server answers at {url}: {}; is `toolbay serve` running there, and is the path /mcp?",
+                causes(&error)
+            ))
+        })?;
         Ok(Source::Server(Box::new(service)))
     }
 }
@@ -117,7 +120,8 @@ impl Source {
     pub(super) async fn tools(&self) -> Result<Vec<Shown>, Failure> {
         match self {
             Self::Server(service) => {
-                let tools = service.list_all_tools().await.map_err(|error| Failure::failed(format!("the server lists no tools: {error}")))?;
+                let tools =
+                    service.list_all_tools().await.map_err(|error| Failure::failed(format!("the server lists no tools: {error}")))?;
                 Ok(tools
                     .into_iter()
                     .map(|tool| Shown {
@@ -171,7 +175,11 @@ impl Folder {
             let names: Vec<&str> = snapshot.tools().map(|entry| entry.name()).collect();
             return Err(Failure::failed(format!("there is no tool {name:?}; there are: {}", names.join(", "))));
         };
-        let call = Call { tool: entry.own_name(), arguments: &arguments.to_string(), context: CallContext { call_id: 1, ..CallContext::default() } };
+        let call = Call {
+            tool: entry.own_name(),
+            arguments: &arguments.to_string(),
+            context: CallContext { call_id: 1, ..CallContext::default() },
+        };
         let output = entry.provider().call(call).await.map_err(Failure::failed)?;
         Ok(Answer { is_error: output.is_error, json: to_json(output) })
     }

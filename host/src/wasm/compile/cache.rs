@@ -38,7 +38,9 @@ pub enum CacheError {
         source: io::Error,
     },
     /// Others could put code there.
-    #[error("the cache folder {0} belongs to another user or is writable by others; what is in it would be run, so it is not used: `chmod go-w` it, or choose another by `cache` in [host]")]
+    #[error(
+        "the cache folder {0} belongs to another user or is writable by others; what is in it would be run, so it is not used: `chmod go-w` it, or choose another by `cache` in [host]"
+    )]
     NotOurs(PathBuf),
 }
 
@@ -75,11 +77,11 @@ impl Cache {
             Some(folder) => folder,
             None => default_folder().ok_or(CacheError::NoFolder)?,
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|source| CacheError::Io { what: "cannot make", path: folder.clone(), source })?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|source| CacheError::Io {
+            what: "cannot make",
+            path: folder.clone(),
+            source,
+        })?;
         let about = fs::metadata(&folder).map_err(|source| CacheError::Io { what: "cannot look at", path: folder.clone(), source })?;
         if about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
             return Err(CacheError::NotOurs(folder));
@@ -120,11 +122,11 @@ impl Cache {
         let path = self.entry(engine, kind, digest);
         let scratch = self.scratch(code)?;
         if let Some(parent) = path.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .map_err(|source| CacheError::Io { what: "cannot make", path: parent.to_owned(), source })?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|source| CacheError::Io {
+                what: "cannot make",
+                path: parent.to_owned(),
+                source,
+            })?;
         }
         fs::rename(scratch.path(), &path).map_err(|source| CacheError::Io { what: "cannot write", path, source })
     }

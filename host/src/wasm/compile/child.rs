@@ -71,7 +71,8 @@ pub fn run(task: &Task<'_>) -> i32 {
         return fail("cannot tie this process to its parent", &error);
     }
     // Data, not address space: engines reserve terabytes that they never touch.
-    let limits = [(Resource::Cpu, task.cpu_seconds, task.cpu_seconds + 2), (Resource::Data, task.memory, task.memory), (Resource::Core, 0, 0)];
+    let limits =
+        [(Resource::Cpu, task.cpu_seconds, task.cpu_seconds + 2), (Resource::Data, task.memory, task.memory), (Resource::Core, 0, 0)];
     for (resource, current, maximum) in limits {
         if let Err(error) = setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) }) {
             return fail(&format!("cannot limit {resource:?} to {current}"), &error);

@@ -21,9 +21,9 @@ use wasmtime::component::Component;
 use super::engine::{EngineError, EngineKind, Engines};
 use crate::config::HostConfig;
 use cache::{Cache, CacheError};
+use child::Level;
 #[cfg(test)]
 use child::Refusal;
-use child::Level;
 
 /// Why there is no code.
 #[derive(Debug, thiserror::Error)]
@@ -223,12 +223,12 @@ impl Compiler {
     /// Why a child ended that neither compiled nor refused.
     fn classify(&self, status: std::process::ExitStatus, stderr: &str) -> CompileError {
         use std::os::unix::process::ExitStatusExt;
-        let out_of_memory = stderr.contains("memory allocation of") || stderr.contains("Cannot allocate memory") || stderr.contains("os error 12");
+        let out_of_memory =
+            stderr.contains("memory allocation of") || stderr.contains("Cannot allocate memory") || stderr.contains("os error 12");
         match status.signal() {
-            _ if out_of_memory => CompileError::TooExpensive {
-                limit: format!("{} MiB of memory", self.host.compile_memory >> 20),
-                key: COMPILE_MEMORY,
-            },
+            _ if out_of_memory => {
+                CompileError::TooExpensive { limit: format!("{} MiB of memory", self.host.compile_memory >> 20), key: COMPILE_MEMORY }
+            }
             // SIGXCPU, and the SIGKILL that follows where that one is not enough.
             Some(24 | 9) => self.too_long(),
             // The compiler recursed too deeply, or a bug of it.
@@ -280,8 +280,12 @@ fn check_header(bytes: &[u8]) -> Result<(), CompileError> {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => invalid(
             "it is a core WebAssembly module, not a component; build it for the target wasm32-wasip2, or wrap it with `wasm-tools component new`",
         ),
-        [0, b'a', b's', b'm', ..] => invalid("it is WebAssembly of a version that this host does not know; build it for the target wasm32-wasip2"),
-        [0x7f, b'E', b'L', b'F', ..] => invalid("it is a compiled program (ELF), not a WebAssembly component; put the .wasm file here, the host compiles it"),
+        [0, b'a', b's', b'm', ..] => {
+            invalid("it is WebAssembly of a version that this host does not know; build it for the target wasm32-wasip2")
+        }
+        [0x7f, b'E', b'L', b'F', ..] => {
+            invalid("it is a compiled program (ELF), not a WebAssembly component; put the .wasm file here, the host compiles it")
+        }
         [b'(', ..] => invalid("it is WebAssembly text; translate it with `wasm-tools parse` first"),
         _ => invalid("it is no WebAssembly component: the first bytes are not those of one"),
     }

@@ -12,7 +12,15 @@ use super::instance::State;
 
 /// The Rust side of `wit/`.
 pub(crate) mod bindings {
-    #![allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "generated")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "generated"
+    )]
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "plugin",

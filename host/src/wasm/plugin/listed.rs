@@ -156,7 +156,9 @@ impl Listed {
                 with(json!({ "type": "resource", "resource": body }), resource.annotations, resource.meta)
             }
             wit::Content::Other(text) => {
-                return match object(&text).and_then(|block| if block.contains_key("type") { Ok(()) } else { Err("has no \"type\"".to_owned()) }) {
+                return match object(&text)
+                    .and_then(|block| if block.contains_key("type") { Ok(()) } else { Err("has no \"type\"".to_owned()) })
+                {
                     Ok(()) => JsonText::parse(text).ok().map(Content::Block),
                     Err(why) => {
                         tracing::warn!(tool = self.name(), "a content block of the plugin {why} and is left out");
@@ -315,7 +317,8 @@ mod tests {
 
     #[test]
     fn arguments_are_told_by_place_and_rule() {
-        let tool = listed(r#"{"properties":{"a":{"type":"object","properties":{"b":{"type":"integer","minimum":1}}}},"required":["a"]}"#).unwrap();
+        let tool =
+            listed(r#"{"properties":{"a":{"type":"object","properties":{"b":{"type":"integer","minimum":1}}}},"required":["a"]}"#).unwrap();
         assert!(tool.check(r#"{"a":{"b":1}}"#).is_ok());
         let message = tool.check(r#"{"a":{"b":0}}"#).unwrap_err();
         assert!(message.contains("argument `a.b`") && message.contains('1'), "{message}");
@@ -343,7 +346,12 @@ mod tests {
 
     #[test]
     fn what_is_no_schema_is_refused_with_a_reason() {
-        for (schema, word) in [("[]", "no JSON object"), ("{", "not JSON"), (r#"{"type":"array"}"#, "\"type\": \"object\""), (r#"{"type":"object","properties":3}"#, "no JSON Schema")] {
+        for (schema, word) in [
+            ("[]", "no JSON object"),
+            ("{", "not JSON"),
+            (r#"{"type":"array"}"#, "\"type\": \"object\""),
+            (r#"{"type":"object","properties":3}"#, "no JSON Schema"),
+        ] {
             let error = listed(schema).err().unwrap();
             assert!(error.contains(word), "{error}");
         }

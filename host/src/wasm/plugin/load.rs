@@ -238,7 +238,9 @@ fn exports_tools(component: &Component, engine: &wasmtime::Engine) -> bool {
 }
 
 fn tools_interface(pre: &InstancePre<State>) -> Result<GuestIndices, LoadError> {
-    GuestIndices::new(pre).map_err(|error| LoadError(format!("its interface `toolbay:plugin/tools` is not the one that this host knows ({TOOLS}): {error:#}")))
+    GuestIndices::new(pre).map_err(|error| {
+        LoadError(format!("its interface `toolbay:plugin/tools` is not the one that this host knows ({TOOLS}): {error:#}"))
+    })
 }
 
 /// Says before the first call what no call could get past.
@@ -266,5 +268,7 @@ fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), L
 
 fn cannot_link(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
-    format!("it imports what this host does not offer: {text}; plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http) and toolbay:plugin 0.1")
+    format!(
+        "it imports what this host does not offer: {text}; plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http) and toolbay:plugin 0.1"
+    )
 }

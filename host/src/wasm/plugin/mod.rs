@@ -94,7 +94,9 @@ impl Plugin {
                     let guest = self.guest(&mut store, instance)?;
                     let result = guest.call_call_tool(&mut store, listed.name(), &call.arguments.to_owned()).await;
                     match result.map_err(|error| self.explain(&store, &error))? {
-                        Ok(result) => listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::Plugin(self.over(limit))),
+                        Ok(result) => {
+                            listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::Plugin(self.over(limit)))
+                        }
                         Err(error) => Err(Failure::Call(listed::protocol_error(error))),
                     }
                 }
@@ -169,13 +171,18 @@ impl Plugin {
             return Failure::Plugin(format!("plugin {plugin} ended itself by exit({}) before it answered", exit.0));
         }
         let what = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
-        Failure::Plugin(format!("plugin {plugin} crashed: {what}; what it said before stands in the host's log under call={}", store.data().call.call_id))
+        Failure::Plugin(format!(
+            "plugin {plugin} crashed: {what}; what it said before stands in the host's log under call={}",
+            store.data().call.call_id
+        ))
     }
 
     fn over(&self, limit: Exceeded) -> String {
         let plugin = &self.shared.id;
         match limit.key() {
-            Some(key) => format!("plugin {plugin} went over its {limit} and was ended; the operator can raise `{key}` in [plugin.{plugin}] of toolbay.toml"),
+            Some(key) => format!(
+                "plugin {plugin} went over its {limit} and was ended; the operator can raise `{key}` in [plugin.{plugin}] of toolbay.toml"
+            ),
             None => format!("plugin {plugin} went over its {limit} and was ended"),
         }
     }

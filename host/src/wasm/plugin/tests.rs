@@ -32,7 +32,8 @@ impl Host {
 
     async fn load(&self, text: &str) -> Result<Arc<dyn Provider>, LoadError> {
         let bytes = Bytes::from(wat::parse_str(text).unwrap());
-        let source = Source { id: ProviderId::new("p").unwrap(), path: "p.wasm".into(), digest: blake3::hash(&bytes), bytes, sidecar: None };
+        let source =
+            Source { id: ProviderId::new("p").unwrap(), path: "p.wasm".into(), digest: blake3::hash(&bytes), bytes, sidecar: None };
         self.host.load(source).await.map(|loaded| loaded.provider)
     }
 
