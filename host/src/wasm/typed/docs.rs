@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 pub use super::embed::{EmbedError, embed};
-use super::{embed::sections, names::Names};
+use super::{embed::sections, names::Names, types::Kind};
 
 /// The custom section that [`embed()`] writes.
 pub(super) const OWN_SECTION: &str = "toolbay-docs";
@@ -88,6 +88,11 @@ pub(super) struct TypeDoc {
     /// Of its fields, cases or flags.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub(super) items: Map<String>,
+    /// For a type that a world declares: what kind it is, and the names of all that is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<Kind>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) names: Vec<String>,
 }
 
 impl Function {
@@ -169,6 +174,12 @@ impl Docs {
         let worlds = self.packages.iter().flat_map(|package| package.worlds.values());
         let inline = worlds.filter_map(|world| world.interface_exports.get(interface).or_else(|| world.interfaces.get(interface)));
         own.chain(inline).find_map(|interface| interface.types.get(name))
+    }
+
+    /// All types that worlds declare.
+    pub(super) fn world_types(&self) -> impl Iterator<Item = (&str, &TypeDoc)> {
+        let worlds = self.packages.iter().flat_map(|package| package.worlds.values());
+        worlds.flat_map(|world| world.types.iter().map(|(name, doc)| (name.as_str(), doc)))
     }
 
     /// What is said of a type of a world.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use wasmparser::BinaryReader;
-use wit_parser::{PackageId, PackageMetadata, Resolve};
+use wit_parser::{PackageId, PackageMetadata, Resolve, TypeDef, TypeDefKind, WorldItem};
 
-use super::docs::OWN_SECTION;
+use super::{docs::OWN_SECTION, types::Kind};
 
 /// Why docs could not be put into a component.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +84,12 @@ fn metadata(path: &Path, world: Option<&str>) -> Result<Vec<u8>, EmbedError> {
         serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(|error| wit_error(error.to_string()))
     };
     let mut docs = read(main)?;
+    for (name, world) in resolve.packages.get(main).into_iter().flat_map(|package| &package.worlds) {
+        let types = resolve.worlds.get(*world).map(|world| world.imports.values()).into_iter().flatten();
+        for ty in types.filter_map(|item| if let WorldItem::Type { id, .. } = item { resolve.types.get(*id) } else { None }) {
+            say_what_is_in(ty, docs.get_mut("worlds").and_then(|worlds| worlds.get_mut(name)?.get_mut("types")));
+        }
+    }
     if let (Some(keep), Some(Value::Object(worlds))) = (keep, docs.get_mut("worlds")) {
         worlds.retain(|name, _| *name == keep);
     }
@@ -113,6 +119,20 @@ fn metadata(path: &Path, world: Option<&str>) -> Result<Vec<u8>, EmbedError> {
     let mut bytes = vec![1];
     bytes.extend_from_slice(Value::Object(docs).to_string().as_bytes());
     Ok(bytes)
+}
+
+/// Adds to the docs of a world's type what kind it is and which names are in it: how the host knows it again. What has no docs stays without.
+fn say_what_is_in(ty: &TypeDef, docs: Option<&mut Value>) {
+    let (kind, names): (_, Vec<&str>) = match &ty.kind {
+        TypeDefKind::Record(record) => (Kind::Record, record.fields.iter().map(|field| &*field.name).collect()),
+        TypeDefKind::Variant(variant) => (Kind::Variant, variant.cases.iter().map(|case| &*case.name).collect()),
+        TypeDefKind::Enum(cases) => (Kind::Enum, cases.cases.iter().map(|case| &*case.name).collect()),
+        TypeDefKind::Flags(flags) => (Kind::Flags, flags.flags.iter().map(|flag| &*flag.name).collect()),
+        _ => return,
+    };
+    let Some(Value::Object(docs)) = ty.name.as_ref().zip(docs).and_then(|(name, docs)| docs.get_mut(name)) else { return };
+    docs.insert("kind".into(), serde_json::to_value(kind).unwrap_or_default());
+    docs.insert("names".into(), names.into());
 }
 
 /// Magic number, version and layer of a component.

@@ -3,9 +3,12 @@
 //! A component's types have names only where an interface exports or imports them; inside a function's type they have none. A type is known again by
 //! its kind and the names in it, in their order. Where two types of different names have the same names inside, nothing is said of either: a wrong
 //! description is worse than none.
+//!
+//! Types that are declared in a world itself have no names in a component at all: what is in them stands beside their docs ([`super::embed()`]).
 
 use std::collections::{HashMap, hash_map::Entry};
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{
     Engine,
     component::types::{Component, ComponentItem, Type},
@@ -21,7 +24,8 @@ use super::{
 const MAX_NAMES: usize = 100_000;
 
 /// The kinds of types that have names in them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
     Record,
     Variant,
@@ -63,6 +67,11 @@ impl<'d> TypeDocs<'d> {
                 return Self::default();
             }
         }
+        for (name, doc) in docs.world_types() {
+            if let Some(kind) = doc.kind {
+                all.know((kind, joined(&mut doc.names.iter().map(String::as_str))), name, Some(doc));
+            }
+        }
         all
     }
 
@@ -79,6 +88,11 @@ impl<'d> TypeDocs<'d> {
             _ => return true,
         };
         let Some(key) = key else { return false };
+        self.know(key, name, doc);
+        true
+    }
+
+    fn know(&mut self, key: (Kind, String), name: &str, doc: Option<&'d TypeDoc>) {
         match self.known.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(Known { name: name.to_owned(), doc, ambiguous: false });
@@ -90,7 +104,6 @@ impl<'d> TypeDocs<'d> {
                 known.doc = known.doc.or(doc);
             }
         }
-        true
     }
 
     /// Adds what is said of a type and of what is in it.

@@ -59,6 +59,12 @@ interface weather {
 
 world station {
     use types.{one, twin};
+    /// What a station is.
+    record facts {
+        /// Above the sea, in metres.
+        height: f64,
+    }
+    export known: func() -> facts;
     /// Restarts it.
     ///
     /// * `force`: even if busy
@@ -83,6 +89,7 @@ const MODULE: &str = r#"(module
     (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
     (func (export "restart") (param i32))
     (func (export "twins") (param i32 i32))
+    (func (export "known") (result f64) unreachable)
     (func (export "test:docs/weather@1.0.0#temperature") (param f64 f64 i32 i32) (result i32) unreachable)
     (func (export "test:docs/weather@1.0.0#plain"))
     (func (export "inner#check")))"#;
@@ -149,6 +156,14 @@ fn doc_comments_of_types_describe_fields_and_cases() {
     assert_eq!(answer["oneOf"][1]["description"], "In degrees.");
     // Two types with the same names inside: nothing is better than something wrong.
     assert!(!serde_json::to_string(&*tools["twins"].tool().input_schema).unwrap().contains("wrong"));
+}
+
+#[test]
+fn types_that_a_world_declares_are_described_too() {
+    let (folder, component) = folder();
+    let tools = tools(&embed(&component, folder.path(), None).unwrap());
+    let facts = tools["known"].tool().output_schema.clone().unwrap();
+    assert_eq!(facts["properties"]["height"]["description"], "Above the sea, in metres.");
 }
 
 #[test]
