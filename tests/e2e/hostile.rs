@@ -216,10 +216,14 @@ async fn a_compile_bomb_is_stopped_by_its_limit_while_others_serve() {
 
 #[tokio::test]
 async fn too_little_memory_to_compile_with_is_said_by_its_name() {
-    let setup = Setup::new().bytes("v.wasm", &binary(&wat::version(4711))).config("[host]\ncompile_memory = \"64MiB\"");
-    let check = setup.run(["check", "plugins"]).await;
-    if check.code != Some(0) {
-        assert!(check.all().contains("compile_memory") && !check.all().contains("RUST_BACKTRACE"), "{}", check.all());
+    for (number, memory) in [(4711, "64MiB"), (4712, "256MiB"), (4713, "1GiB")] {
+        // A cache of its own: what is compiled already is not compiled again.
+        let setup = Setup::new().bytes("v.wasm", &binary(&wat::version(number)));
+        let setup = setup.config(&format!("[host]\ncompile_memory = \"{memory}\"\ncache = \"cache\""));
+        let check = setup.run(["check", "plugins"]).await;
+        if check.code != Some(0) {
+            assert!(check.all().contains("compile_memory") && !check.all().contains("RUST_BACKTRACE"), "{memory}: {}", check.all());
+        }
     }
 }
 

@@ -382,7 +382,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- stdout of toolbay\n{}\n--- log of toolbay\n{}", self.out.text(), self.logs.text());
+            eprintln!("--- stdout of toolbay\n{}\n--- log of toolbay\n{}", self.out.shown(), self.logs.shown());
         }
     }
 }
@@ -399,6 +399,13 @@ impl Logs {
         self.lines.lock().expect("no writer panics").join("\n")
     }
 
+    /// For a person: the last lines, and of a long one its beginning.
+    fn shown(&self) -> String {
+        let lines = self.lines.lock().expect("no writer panics");
+        let shorten = |line: &String| line.chars().take(600).collect::<String>();
+        lines.iter().skip(lines.len().saturating_sub(200)).map(shorten).collect::<Vec<_>>().join("\n")
+    }
+
     async fn wait(&self, what: &str, patience: Duration, wanted: impl Fn(&str) -> bool) -> String {
         let search = async {
             loop {
@@ -411,7 +418,7 @@ impl Logs {
         };
         match tokio::time::timeout(patience, search).await {
             Ok(line) => line,
-            Err(_) => panic!("waited {patience:?} in vain for {what} in\n{}", self.text()),
+            Err(_) => panic!("waited {patience:?} in vain for {what} in\n{}", self.shown()),
         }
     }
 }
