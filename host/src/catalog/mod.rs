@@ -43,8 +43,8 @@ pub struct Catalog {
 #[derive(Default)]
 struct State {
     providers: BTreeMap<ProviderId, Held>,
-    /// Collisions that were logged, so that each is logged once and again only after it was gone.
-    logged: HashSet<Collision>,
+    /// What the collisions that were logged are about, so that each is logged once and again only after it was gone.
+    logged: HashSet<(std::mem::Discriminant<Collision>, String)>,
 }
 
 impl Catalog {
@@ -105,9 +105,14 @@ impl Catalog {
 
 impl State {
     fn log_new(&mut self, collisions: &[Collision]) {
-        for collision in collisions.iter().filter(|collision| !self.logged.contains(*collision)) {
-            tracing::warn!("{collision}");
+        let mut now = HashSet::with_capacity(collisions.len());
+        for collision in collisions {
+            let subject = collision.subject();
+            if !self.logged.contains(&subject) {
+                tracing::warn!("{collision}");
+            }
+            now.insert(subject);
         }
-        self.logged = collisions.iter().cloned().collect();
+        self.logged = now;
     }
 }

@@ -7,6 +7,9 @@ use crate::provider::{MAX_TOOL_NAME, ProviderId, ToolName};
 /// Between the provider and the tool in a qualified name.
 const SEPARATOR: &str = "__";
 
+/// Names that are told of those that clash.
+const SHOWN: usize = 5;
+
 /// Two claims to one name, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Collision {
@@ -47,12 +50,27 @@ pub enum Collision {
     },
 }
 
+impl Collision {
+    /// What it is about: a collision that only grows is still the same one.
+    pub(super) fn subject(&self) -> (std::mem::Discriminant<Self>, String) {
+        let name = match self {
+            Self::SameName { name, .. } | Self::Twice { name, .. } | Self::LooksQualified { name, .. } => name.as_str(),
+            Self::Cut { qualified, .. } | Self::Unpublished { qualified } => qualified,
+        };
+        (std::mem::discriminant(self), name.to_owned())
+    }
+}
+
 impl fmt::Display for Collision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SameName { name, providers } => {
                 write!(f, "tool {name:?} is offered by several plugins, each is published under its qualified name:")?;
-                providers.iter().try_for_each(|provider| write!(f, " {provider}{SEPARATOR}{name}"))
+                providers.iter().take(SHOWN).try_for_each(|provider| write!(f, " {provider}{SEPARATOR}{name}"))?;
+                match providers.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
             }
             Self::LooksQualified { name, provider, other } => write!(
                 f,

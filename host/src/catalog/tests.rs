@@ -172,3 +172,10 @@ fn a_thousand_plugins_in_chunks_are_cheap_and_the_list_is_made_once() {
     assert_eq!(snapshot.list_json().as_ptr(), snapshot.list_json().as_ptr());
     assert_eq!(reached(&catalog, "p999__shared").unwrap(), "p999/shared");
 }
+
+#[test]
+fn a_collision_of_many_is_told_in_a_short_line() {
+    let providers = (0..1000).map(|n| ProviderId::new(format!("p{n}")).unwrap()).collect();
+    let text = Collision::SameName { name: ToolName::new("add").unwrap(), providers }.to_string();
+    assert!(text.len() < 300 && text.contains("p0__add") && text.ends_with("and 995 more"), "{text}");
+}

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, sync::Arc};
 
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use super::{ConfigArgs, Failure, Outcome, print, runtime};
 use crate::{
@@ -81,11 +84,16 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     let catalog = Catalog::new();
     let (changes, mut changed) = mpsc::channel(CHANGES);
     let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
-    let folder = Folder::start(options, Arc::new(host), changes).await.map_err(Failure::usage)?;
+    let folder = Folder::start(options, Arc::new(host), changes.clone()).await.map_err(Failure::usage)?;
+    let (whole, mut is_whole) = watch::channel(false);
+    let plugins = Arc::new(Plugins { folder: folder.clone(), whole: is_whole.clone() });
     let apply = tokio::spawn({
         let catalog = catalog.clone();
         async move {
             while let Some(changes) = changed.recv().await {
+                if changes.is_empty() {
+                    whole.send_replace(true);
+                }
                 catalog.apply(changes);
             }
         }
@@ -96,6 +104,12 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
         let (folder, catalog, plugins) = (folder.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
             folder.settled().await;
+            // All that the folder found is in the channel by now: nothing at all behind it tells when the catalog has it.
+            let _ = changes.send(Vec::new()).await;
+            drop(changes);
+            if is_whole.wait_for(|whole| *whole).await.is_err() {
+                return;
+            }
             let names = catalog.snapshot().tools().count();
             let _ = print(&banner(address, names, &plugins, &folder.statuses()));
         }
@@ -103,7 +117,7 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     let state = AppState {
         endpoint: front,
         auth: Arc::new(authenticator),
-        statuses: vec![folder.clone() as Arc<dyn StatusSource>],
+        statuses: vec![plugins as Arc<dyn StatusSource>],
         config: http,
         version: env!("CARGO_PKG_VERSION"),
     };
@@ -113,6 +127,22 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     apply.abort();
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder's plugins, ready when the catalog has them too.
+struct Plugins {
+    folder: Arc<Folder>,
+    whole: watch::Receiver<bool>,
+}
+
+impl StatusSource for Plugins {
+    fn statuses(&self) -> Vec<ProviderStatus> {
+        self.folder.statuses()
+    }
+
+    fn ready(&self) -> bool {
+        *self.whole.borrow() && self.folder.ready()
+    }
 }
 
 /// The names under which this host may be called, made whole.

@@ -87,13 +87,26 @@ impl SourceArgs {
         let client =
             reqwest::Client::builder().no_proxy().build().map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
         let transport = StreamableHttpClientTransport::with_client(client, config);
-        let service = serve_client_with_lifecycle((), transport, lifecycle()).await.map_err(|error| {
-            Failure::failed(format!(
-                "no MCP server answers at {url}: {}; is `toolbay serve` running there, and is the path /mcp?",
-                causes(&error)
-            ))
-        })?;
+        let service =
+            serve_client_with_lifecycle((), transport, lifecycle()).await.map_err(|error| self.no_server(url, &causes(&error)))?;
         Ok(Source::Server(Box::new(service)))
+    }
+}
+
+impl SourceArgs {
+    fn no_server(&self, url: &str, why: &str) -> Failure {
+        let refused = ["401", "Unauthorized", "Auth required"].iter().any(|word| why.contains(word));
+        match (&self.token_env, refused) {
+            (None, true) => {
+                Failure::failed(format!("{url} wants a bearer token: put it into an environment variable and name that by --token-env VAR"))
+            }
+            (Some(variable), true) => {
+                Failure::failed(format!("{url} does not take the token in {variable}; the server's [auth.tokens] says which ones it takes"))
+            }
+            (_, false) => {
+                Failure::failed(format!("no MCP server answers at {url}: {why}; is `toolbay serve` running there, and is the path /mcp?"))
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    answer::{BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, SESSION_NOT_FOUND, plain_error},
+    answer::{BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND, plain_error},
     envelope::id_key,
     era::{MODERN, SESSION_HEADER, VERSION_HEADER},
     handler::{Handler, Shared},
@@ -82,8 +82,12 @@ impl General {
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
         let caller = parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0));
-        let opens = head.method.as_deref() == Some("initialize");
         let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
+        if modern && let Some(method) = head.method.as_deref().filter(|method| REMOVED.contains(method)) {
+            let message = format!("there is no method {method:?} in MCP {MODERN}");
+            return plain_error(StatusCode::NOT_FOUND, id, METHOD_NOT_FOUND, &message, None);
+        }
+        let opens = head.method.as_deref() == Some("initialize");
         let session = match text(&parts.headers, SESSION_HEADER) {
             Some(session) if !modern => match self.shared.sessions.find(session, caller.as_ref()) {
                 Some(session) => Some(session),
@@ -148,6 +152,9 @@ impl General {
         plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(RETRY_SESSION))
     }
 }
+
+/// Methods that 2026-07-28 removed. rmcp would take `initialize` for an older client's, whatever its header says.
+const REMOVED: [&str; 5] = ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
 /// The answer to a method of HTTP that is not served.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Body> {

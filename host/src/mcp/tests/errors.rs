@@ -235,3 +235,14 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn methods_that_are_gone_in_2026_07_28_are_not_found_there() {
+    let lab = Lab::new();
+    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"] {
+        let params = if method == "initialize" { initialize() } else { json!({}) };
+        let seen = lab.modern(method, params).await;
+        assert_eq!((seen.status.as_u16(), seen.code()), (404, -32601), "{method}: {seen:?}");
+        assert!(!seen.headers.contains_key("mcp-session-id"), "{method}");
+    }
+}

@@ -189,6 +189,8 @@ impl Compiler {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .env_clear()
+            // The allocator would otherwise take a gigabyte at once, most of it never used, and the limit would count it.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| host(&format!("starting {}", program.display()), error))?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -99,7 +99,7 @@ impl Listed {
             .map(|error| {
                 let path = error.instance_path().to_string();
                 let path = path.trim_start_matches('/').replace('/', ".");
-                let text: String = error.to_string().chars().take(500).collect();
+                let text: String = said(&error).chars().take(500).collect();
                 if path.is_empty() { text } else { format!("argument `{path}`: {text}") }
             })
             .collect();
@@ -118,7 +118,13 @@ impl Listed {
             content,
             structured: result.structured_content.and_then(|text| json_or_null(text, "structured-content")),
             is_error: result.is_error,
-            meta: result.meta.and_then(|text| json_or_null(text, "meta")),
+            meta: result.meta.and_then(|text| match object(&text) {
+                Ok(_) => JsonText::parse(text).ok(),
+                Err(why) => {
+                    tracing::warn!(tool = self.name(), "the plugin's meta {why} and is left out");
+                    None
+                }
+            }),
         };
         let text = |json: &Option<JsonText>| json.as_ref().map_or(0, |json| json.as_str().len());
         let blocks: usize = output
@@ -169,6 +175,17 @@ impl Listed {
         };
         JsonText::from_value(&value).ok().map(Content::Block)
     }
+}
+
+/// What is wrong, with all that is allowed where that is a list.
+fn said(error: &ValidationError<'_>) -> String {
+    if let ValidationErrorKind::Enum { options } = error.kind()
+        && let Value::Array(options) = &**options
+    {
+        let allowed: Vec<String> = options.iter().map(ToString::to_string).collect();
+        return format!("{} is not one of {}", error.instance(), allowed.join(", "));
+    }
+    error.to_string()
 }
 
 /// An error that a plugin answers in place of a result.
@@ -323,6 +340,22 @@ mod tests {
         let message = tool.check(r#"{"a":{"b":0}}"#).unwrap_err();
         assert!(message.contains("argument `a.b`") && message.contains('1'), "{message}");
         assert!(tool.check("{}").unwrap_err().contains("\"a\""));
+    }
+
+    #[test]
+    fn all_that_is_allowed_is_listed() {
+        let tool = listed(r#"{"properties":{"style":{"enum":["a","b","c","d","e","f","g"]}}}"#).unwrap();
+        let message = tool.check(r#"{"style":"SHOUT"}"#).unwrap_err();
+        assert!(message.contains(r#"argument `style`: "SHOUT" is not one of "a", "b", "c", "d", "e", "f", "g""#), "{message}");
+    }
+
+    #[test]
+    fn a_meta_that_is_no_object_is_left_out() {
+        let tool = listed("{}").unwrap();
+        let result =
+            |meta: &str| wit::CallResult { content: Vec::new(), structured_content: None, is_error: false, meta: Some(meta.to_owned()) };
+        assert_eq!(tool.output(result("[1]"), 1000).unwrap().meta, None);
+        assert!(tool.output(result(r#"{"a":1}"#), 1000).unwrap().meta.is_some());
     }
 
     #[test]
