@@ -156,7 +156,9 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
             ComponentItem::ComponentInstance(instance) => {
                 let Some(index) = component.get_export_index(None, name) else { continue };
                 for (function, item) in instance.exports(engine) {
-                    if let ComponentItem::ComponentFunc(ty) = item.ty {
+                    if let ComponentItem::ComponentFunc(ty) = item.ty
+                        && !is_left_over(name, function, &ty)
+                    {
                         add(Some((name, &index)), function, ty, warnings);
                     }
                 }
@@ -168,6 +170,11 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
         warnings.add(|| format!("{more} functions are no tools: a plugin can have {MAX_FUNCTIONS}"));
     }
     found
+}
+
+/// componentize-py leaves the function by which it took its snapshot among the exports. It is nobody's tool.
+fn is_left_over(interface: &str, function: &str, ty: &ComponentFunc) -> bool {
+    interface == "exports" && function == "init" && ty.params().any(|(name, _)| name == "stub-wasi")
 }
 
 /// `forecast` of `example:weather/forecast@1.0.0`; a name without a package is one already.

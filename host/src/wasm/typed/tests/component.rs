@@ -57,6 +57,23 @@ fn functions_are_published_in_snake_case_and_an_interface_names_those_that_fall_
 }
 
 #[test]
+fn what_componentize_py_leaves_behind_is_no_tool() {
+    let text = r#"(component
+        (core module $m (func (export "f") (param i32)) (func (export "g")))
+        (core instance $i (instantiate $m))
+        (func $init (param "stub-wasi" bool) (canon lift (core func $i "f")))
+        (func $mine (canon lift (core func $i "g")))
+        (instance $left (export "init" (func $init)))
+        (instance $own (export "init" (func $mine)))
+        (export "exports" (instance $left))
+        (export "engine" (instance $own)))"#;
+    let (_, described) = described(&engine(), text);
+    let names: Vec<&str> = described.functions.iter().map(|function| function.tool().name.as_str()).collect();
+    assert_eq!(names, ["init"]);
+    assert!(tool(&described, "init").tool().input_schema["required"].as_array().unwrap().is_empty());
+}
+
+#[test]
 fn schemas_say_what_the_types_say() {
     let (_, described) = described(&engine(), SHOP);
     let buy = tool(&described, "buy_it").tool();
