@@ -1,7 +1,7 @@
 //! The way in: connections, routes, who may come in, and how it ends.
 //!
 //! `serve` takes a listener that is bound already. A request's way is short on purpose, since `POST /mcp` is the hot path: one connection task of hyper,
-//! one function for the routes ([`routes`]), the endpoint. No stack of layers lies between them, and a request without an `Origin` pays one header
+//! one function for the routes (`routes`), the endpoint. No stack of layers lies between them, and a request without an `Origin` pays one header
 //! look-up for CORS.
 
 mod answer;

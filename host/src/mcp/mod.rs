@@ -1,7 +1,7 @@
 //! The protocol front: MCP over HTTP, both eras on one endpoint.
 //!
-//! The way of a request: [`origin`] (who may call from where) → [`intake`] (is it JSON, of a size) → [`lean`] (plain `tools/call` and `tools/list`, from
-//! bytes to bytes) or else [`general`] (rmcp: everything, and every error). Both run tools by [`calls`].
+//! The way of a request: `origin` (who may call from where) → `intake` (is it JSON, of a size) → `lean` (plain `tools/call` and `tools/list`, from
+//! bytes to bytes) or else `general` (rmcp: everything, and every error). Both run tools by `calls`.
 
 mod answer;
 mod calls;

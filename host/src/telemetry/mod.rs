@@ -1,6 +1,6 @@
 //! What is written about a run: log lines on stderr, as text or as JSON.
 //!
-//! A line costs the call that writes it its formatting and a place in a queue, never a wait: see [`writer`].
+//! A line costs the call that writes it its formatting and a place in a queue, never a wait: see `writer`.
 
 mod filter;
 mod writer;

@@ -115,7 +115,7 @@ impl HttpPolicy {
         Self { plugin: plugin.into(), open: compile("http", &grants.http), private: compile("http_private", &grants.http_private) }
     }
 
-    /// Whether a host may be reached, and at which of its addresses. `host` is as [`canonical_host`] leaves it.
+    /// Whether a host may be reached, and at which of its addresses. `host` is as `canonical_host` leaves it.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use wasmtime::{
     component::{Instance, InstancePre, Val},
 };
 
-pub use load::PluginHost;
+pub use load::{HostError, PluginHost};
 
 use super::{
     engine::Engines,

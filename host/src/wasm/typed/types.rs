@@ -4,7 +4,7 @@
 //! its kind and the names in it, in their order. Where two types of different names have the same names inside, nothing is said of either: a wrong
 //! description is worse than none.
 //!
-//! Types that are declared in a world itself have no names in a component at all: what is in them stands beside their docs ([`super::embed()`]).
+//! Types that are declared in a world itself have no names in a component at all: what is in them stands beside their docs (see `embed`).
 
 use std::collections::{HashMap, hash_map::Entry};
 
