@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    compare::Contender,
+    compare::{Contender, cpu},
     load::Measured,
     process::Server,
     requests::{Dialect, TOOL},
@@ -58,7 +58,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
         }
     }
 
-    let one: Vec<f64> = folders.first().map(|folder| folder.rounds.iter().map(|measured| measured.cpu_us).collect()).unwrap_or_default();
+    let one = folders.first().map_or(f64::NAN, |folder| cpu(&folder.rounds));
     let header = [
         "plugins",
         "tools",
@@ -75,8 +75,8 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
     let mut ratios = Vec::new();
     for folder in &folders {
         let list = list(&folder.contender.server)?;
-        let cpu = median(folder.rounds.iter().map(|measured| measured.cpu_us).collect());
-        let ratio = median(folder.rounds.iter().zip(&one).map(|(measured, one)| measured.cpu_us / one).collect());
+        let cpu = cpu(&folder.rounds);
+        let ratio = cpu / one;
         let rss = folder.contender.server.rss_mib()?;
         bench.record(
             "folder",

@@ -142,9 +142,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let dir = options.out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let mut pace = if options.quick {
-        Pace { rounds: 3, warmup: Duration::from_millis(100), measure: Duration::from_millis(400) }
+        Pace { rounds: 5, warmup: Duration::from_millis(100), measure: Duration::from_millis(250) }
     } else {
-        Pace { rounds: 5, warmup: Duration::from_millis(300), measure: Duration::from_millis(1500) }
+        // Many short rounds and no few long ones: what disturbs the machine for a second then falls on one figure of many.
+        Pace { rounds: 15, warmup: Duration::from_millis(100), measure: Duration::from_millis(500) }
     };
     pace.rounds = options.rounds.unwrap_or(pace.rounds);
     let bench = Bench {
