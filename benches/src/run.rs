@@ -76,13 +76,12 @@ pub(crate) struct Bench {
 impl Bench {
     /// Writes a figure down.
     pub(crate) fn record(&self, kind: &str, what: &Value, figures: &impl Serialize) -> anyhow::Result<()> {
-        let mut line = json!({ "kind": kind });
+        let mut line = serde_json::Map::new();
+        line.insert("kind".to_owned(), kind.into());
         for part in [what, &serde_json::to_value(figures)?] {
-            for (key, value) in part.as_object().context("not an object")? {
-                line[key.as_str()] = value.clone();
-            }
+            line.extend(part.as_object().context("not an object")?.clone());
         }
-        writeln!(self.results.borrow_mut(), "{line}")?;
+        writeln!(self.results.borrow_mut(), "{}", Value::Object(line))?;
         Ok(())
     }
 
