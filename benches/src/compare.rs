@@ -1,0 +1,213 @@
+//! A call: what it costs with Toolbay and with the others, at several numbers of connections.
+
+use std::{process::Command, rc::Rc};
+
+use anyhow::{Context as _, ensure};
+use serde_json::json;
+
+use crate::{
+    client::Client,
+    load::Measured,
+    process::Server,
+    requests::{Dialect, Era, TOOL},
+    run::{Bench, Copies, GOAL, Pace, Verdict},
+    servers::Kind,
+    stats::{lower_quartile, median},
+    table::{Table, number},
+};
+
+const CONNECTIONS: [u32; 4] = [1, 8, 64, 256];
+/// The row that the others are compared with.
+const FLOOR: &str = "axum + fresh instance (the floor)";
+
+/// A row of the table: a server, and a way to talk to it.
+pub(crate) struct Contender {
+    pub(crate) label: String,
+    pub(crate) server: Rc<Server>,
+    pub(crate) tool: String,
+    era: Era,
+    session: Option<String>,
+    /// Whether the goal is for it.
+    is_ours: bool,
+}
+
+impl Contender {
+    pub(crate) fn modern(label: &str, server: &Rc<Server>, tool: &str) -> Self {
+        Self { label: label.to_owned(), server: server.clone(), tool: tool.to_owned(), era: Era::Modern, session: None, is_ours: false }
+    }
+
+    /// Calls it for a while.
+    pub(crate) fn measure(&self, bench: &Bench, connections: u32, pace: Pace) -> anyhow::Result<Measured> {
+        let mut load = Command::new(&bench.own);
+        load.args(["load", "--address", &self.server.address, "--tool", &self.tool])
+            .args(["--era", if self.era == Era::Modern { "modern" } else { "legacy" }])
+            .args(["--pid", &self.server.pid().to_string(), "--connections", &connections.to_string()])
+            .args(["--warmup", &pace.warmup.as_millis().to_string(), "--millis", &pace.measure.as_millis().to_string()]);
+        if let Some(session) = &self.session {
+            load.args(["--session", session]);
+        }
+        let output = load.output().context("cannot start the clients")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} at {connections} connections: {}", self.label, said.trim());
+        serde_json::from_slice(&output.stdout).context("the clients said something else than was expected")
+    }
+}
+
+/// What came in several rounds, as one: the lower quartile of CPU times, the median of the others.
+struct Figures {
+    cpu_us: f64,
+    /// To the floor's.
+    ratio: f64,
+    calls_per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+pub(crate) fn run(bench: &Bench) -> anyhow::Result<Vec<Verdict>> {
+    let contenders = contenders(bench)?;
+    // Code and pools are warm, and whoever answers wrong does it now.
+    for contender in &contenders {
+        contender.measure(bench, 64, bench.pace)?;
+    }
+    let mut table = Table::new(&["connections", "server", "CPU µs/call", "× floor", "calls/s", "p50 µs", "p99 µs", "RSS MiB"], &[1]);
+    let mut ratios = Vec::new();
+    for connections in CONNECTIONS {
+        let rounds = rounds(bench, &contenders, connections)?;
+        let floor = cpu(at(&contenders, &rounds, FLOOR));
+        for (contender, measured) in contenders.iter().zip(&rounds) {
+            let figures = figures(measured, floor);
+            let rss = contender.server.rss_mib()?;
+            let what = json!({ "server": contender.label, "connections": connections });
+            let rest = json!({ "cpu_us": figures.cpu_us, "ratio": figures.ratio, "calls_per_second": figures.calls_per_second,
+                "p50_us": figures.p50_us, "p99_us": figures.p99_us, "rss_mib": rss });
+            bench.record("call", &what, &rest)?;
+            table.row([
+                connections.to_string(),
+                contender.label.clone(),
+                number(figures.cpu_us, 1),
+                number(figures.ratio, 2),
+                number(figures.calls_per_second, 0),
+                number(figures.p50_us, 0),
+                number(figures.p99_us, 0),
+                number(rss, 1),
+            ]);
+            if contender.is_ours {
+                ratios.push((contender.label.clone(), connections, figures.ratio));
+            }
+        }
+        table.line();
+    }
+    table.print("a call of `add`", &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds));
+    Ok(verdicts(&contenders, &ratios))
+}
+
+/// All take turns, in every round another one first: whatever disturbs the machine disturbs all of them.
+fn rounds(bench: &Bench, contenders: &[Contender], connections: u32) -> anyhow::Result<Vec<Vec<Measured>>> {
+    let mut all: Vec<Vec<Measured>> = contenders.iter().map(|_| Vec::new()).collect();
+    for round in 0..bench.pace.rounds {
+        eprintln!("calls: {connections} connections, round {} of {}", round + 1, bench.pace.rounds);
+        let first = usize::try_from(round)? % contenders.len();
+        let order = (0..contenders.len()).cycle().skip(first).take(contenders.len());
+        for index in order {
+            let (Some(contender), Some(list)) = (contenders.get(index), all.get_mut(index)) else { continue };
+            let measured = contender.measure(bench, connections, bench.pace)?;
+            bench.record("round", &json!({ "server": contender.label, "connections": connections, "round": round }), &measured)?;
+            list.push(measured);
+        }
+    }
+    Ok(all)
+}
+
+fn at<'a>(contenders: &[Contender], rounds: &'a [Vec<Measured>], label: &str) -> &'a [Measured] {
+    contenders.iter().zip(rounds).find(|(contender, _)| contender.label == label).map_or(&[], |(_, measured)| measured)
+}
+
+/// CPU time for a call, in microseconds.
+pub(crate) fn cpu(measured: &[Measured]) -> f64 {
+    lower_quartile(measured.iter().map(|measured| measured.cpu_us).collect())
+}
+
+fn figures(measured: &[Measured], floor: f64) -> Figures {
+    let middle = |part: fn(&Measured) -> f64| median(measured.iter().map(part).collect());
+    Figures {
+        cpu_us: cpu(measured),
+        ratio: cpu(measured) / floor,
+        calls_per_second: middle(|measured| measured.calls_per_second),
+        p50_us: middle(|measured| measured.p50_us),
+        p99_us: middle(|measured| measured.p99_us),
+    }
+}
+
+fn verdicts(contenders: &[Contender], ratios: &[(String, u32, f64)]) -> Vec<Verdict> {
+    let ours = contenders.iter().filter(|contender| contender.is_ours);
+    let verdict = |contender: &Contender| {
+        let mine = ratios.iter().filter(|(label, ..)| *label == contender.label);
+        let measured: Vec<String> = mine.clone().map(|(_, connections, ratio)| format!("{ratio:.2} at {connections}")).collect();
+        Verdict {
+            goal: format!("{}: CPU per call at most {GOAL} × the floor", contender.label),
+            met: mine.clone().all(|(.., ratio)| *ratio <= GOAL),
+            measured: format!("{} connections", measured.join(", ")),
+        }
+    };
+    ours.map(verdict).collect()
+}
+
+fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
+    let plugin = bench.plugin.to_str().context("the path of the plugin is not UTF-8")?;
+    let mut contenders = Vec::new();
+    for kind in Kind::ALL {
+        let mut args = vec!["serve", kind.name()];
+        if matches!(kind, Kind::Floor) {
+            args.extend(["--plugin", plugin]);
+        }
+        let server = Rc::new(Server::start(&bench.own, args, &bench.log(kind.name()))?);
+        let label = match kind {
+            Kind::Bare => "axum + serde_json",
+            Kind::Floor => FLOOR,
+            Kind::Rmcp => "rmcp, native tool",
+        };
+        contenders.push(Contender::modern(label, &server, TOOL));
+    }
+    let folder = bench.folder("one", 0, Copies::Same)?;
+    std::fs::copy(&bench.plugin, folder.join("calculator.wasm"))?;
+    let args = bench.toolbay_args(&folder, "cache", "127.0.0.1:0")?;
+    let server = Rc::new(Server::start(&bench.toolbay, args, &bench.log("toolbay"))?);
+    contenders.push(Contender { is_ours: true, ..Contender::modern("Toolbay, 2026-07-28", &server, TOOL) });
+    let legacy = |label: &str, session| Contender {
+        is_ours: true,
+        era: Era::Legacy,
+        session,
+        ..Contender::modern(&format!("Toolbay, 2025-11-25, {label}"), &server, TOOL)
+    };
+    match session(&server.address)? {
+        Some(session) => contenders.push(legacy("session", Some(session))),
+        None => eprintln!("Toolbay gives legacy clients no session: no row for it"),
+    }
+    if serves_without_session(&server.address)? {
+        contenders.push(legacy("no session", None));
+    } else {
+        eprintln!("Toolbay does not serve legacy clients without a session: no row for it");
+    }
+    Ok(contenders)
+}
+
+/// The session that a legacy client gets from `initialize`.
+fn session(address: &str) -> anyhow::Result<Option<String>> {
+    let mut dialect = Dialect { host: address.to_owned(), era: Era::Legacy, session: None };
+    let mut client = Client::connect(address)?;
+    let answer = client.send(&dialect.initialize())?;
+    ensure!(answer.status == 200, "initialize was answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    dialect.session = answer.header("mcp-session-id").map(str::to_owned);
+    if dialect.session.is_some() {
+        let answer = client.send(&dialect.initialized())?;
+        ensure!(answer.status == 202, "notifications/initialized was answered {}", answer.status);
+    }
+    Ok(dialect.session)
+}
+
+fn serves_without_session(address: &str) -> anyhow::Result<bool> {
+    let dialect = Dialect { host: address.to_owned(), era: Era::Legacy, session: None };
+    let (request, expected) = dialect.call(TOOL, 1);
+    let answer = Client::connect(address)?.send(&request)?;
+    Ok(expected.check(answer.status, &answer.body).is_ok())
+}

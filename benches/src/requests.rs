@@ -1,0 +1,157 @@
+//! The requests, as bytes, and whether an answer to them is right.
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use serde_json::Value;
+
+/// The name of the function of the calculator that everything calls.
+pub(crate) const TOOL: &str = "add";
+
+/// Which revision of MCP the clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Era {
+    /// 2026-07-28
+    Modern,
+    /// 2025-11-25
+    Legacy,
+}
+
+impl Era {
+    fn version(self) -> &'static str {
+        match self {
+            Self::Modern => "2026-07-28",
+            Self::Legacy => "2025-11-25",
+        }
+    }
+}
+
+/// How a client talks to a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialect {
+    /// `HOST:PORT`
+    pub(crate) host: String,
+    pub(crate) era: Era,
+    /// The id that a legacy server gave to this client.
+    pub(crate) session: Option<String>,
+}
+
+impl Dialect {
+    pub(crate) fn modern(host: &str) -> Self {
+        Self { host: host.to_owned(), era: Era::Modern, session: None }
+    }
+
+    /// One call of `add`: the bytes of the request, and what has to come back.
+    pub(crate) fn call(&self, tool: &str, id: u32) -> (Vec<u8>, Expected) {
+        // Eighths are exact in binary, so that every server prints the same sum.
+        let (a, b) = (f64::from(id) + 0.125, f64::from(id) * 2.0 + 0.5);
+        let params = format!("\"name\":\"{tool}\",\"arguments\":{{\"a\":{a},\"b\":{b}}}");
+        (self.request("tools/call", Some(tool), id, &params), Expected { id, sum: a + b })
+    }
+
+    pub(crate) fn list(&self, id: u32, cursor: Option<&str>) -> Vec<u8> {
+        let params = cursor.map(|cursor| format!("\"cursor\":{}", Value::from(cursor))).unwrap_or_default();
+        self.request("tools/list", None, id, &params)
+    }
+
+    pub(crate) fn initialize(&self) -> Vec<u8> {
+        let version = self.era.version();
+        let client = r#"{"name":"toolbay-bench","version":"1"}"#;
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{client}}}}}"#
+        );
+        self.post("", &body)
+    }
+
+    pub(crate) fn initialized(&self) -> Vec<u8> {
+        self.post(&self.headers("notifications/initialized", None), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+    }
+
+    fn request(&self, method: &str, name: Option<&str>, id: u32, params: &str) -> Vec<u8> {
+        let meta = match self.era {
+            Era::Legacy => "",
+            Era::Modern => concat!(
+                r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+                r#""io.modelcontextprotocol/clientInfo":{"name":"toolbay-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#,
+            ),
+        };
+        let comma = if meta.is_empty() || params.is_empty() { "" } else { "," };
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}{comma}{params}}}}}"#);
+        self.post(&self.headers(method, name), &body)
+    }
+
+    fn headers(&self, method: &str, name: Option<&str>) -> String {
+        let mut headers = format!("MCP-Protocol-Version: {}\r\n", self.era.version());
+        if self.era == Era::Modern {
+            headers += &format!("Mcp-Method: {method}\r\n");
+            if let Some(name) = name {
+                headers += &format!("Mcp-Name: {name}\r\n");
+            }
+        }
+        if let Some(session) = &self.session {
+            headers += &format!("Mcp-Session-Id: {session}\r\n");
+        }
+        headers
+    }
+
+    fn post(&self, headers: &str, body: &str) -> Vec<u8> {
+        let (host, length) = (&self.host, body.len());
+        format!(
+            "POST /mcp HTTP/1.1\r\nHost: {host}\r\nUser-Agent: toolbay-bench/1\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+}
+
+/// What the answer to a call has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    id: u32,
+    sum: f64,
+}
+
+impl Expected {
+    /// Reads the whole answer: its id, that it is no error, the structured value and its copy in text.
+    pub(crate) fn check(&self, status: u16, body: &[u8]) -> anyhow::Result<()> {
+        let text = String::from_utf8_lossy(body);
+        ensure!(status == 200, "the server answered {status}: {text}");
+        let answer: Value = serde_json::from_slice(body).with_context(|| format!("the answer is not JSON: {text:?}"))?;
+        let at = |pointer: &str| answer.pointer(pointer);
+        let right = at("/id").and_then(Value::as_u64) == Some(u64::from(self.id))
+            && at("/result/isError").and_then(Value::as_bool) != Some(true)
+            && at("/result/structuredContent/result").and_then(Value::as_f64) == Some(self.sum)
+            && at("/result/content/0/text").and_then(Value::as_str).and_then(|text| text.parse().ok()) == Some(self.sum);
+        ensure!(right, "wrong answer: id {} and the sum {} were expected, this came: {text}", self.id, self.sum);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn right(body: &str) -> bool {
+        let (_, expected) = Dialect::modern("127.0.0.1:1").call(TOOL, 2);
+        expected.check(200, body.as_bytes()).is_ok()
+    }
+
+    #[test]
+    fn only_the_right_sum_under_the_right_id_is_right() {
+        let body = r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"6.625"}],"structuredContent":{"result":6.625}}}"#;
+        assert!(right(body));
+        assert!(!right(&body.replace("\"id\":2", "\"id\":3")));
+        assert!(!right(&body.replace("{\"result\":6.625}", "{\"result\":6.5}")));
+        assert!(!right(&body.replace("\"6.625\"", "\"6\"")));
+        assert!(!right(&body.replace("\"content\"", "\"isError\":true,\"content\"")));
+        assert!(!right("{}"));
+    }
+
+    #[test]
+    fn a_request_says_how_long_it_is() {
+        let (bytes, _) = Dialect::modern("127.0.0.1:1").call(TOOL, 1);
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
+        assert!(serde_json::from_str::<Value>(body).is_ok(), "{body}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Conducts: prepares folders, runs the sections, prints, writes every figure down.
+
+use std::{
+    cell::RefCell,
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{compare, folders, starts};
+
+/// Toolbay's CPU time for a call is to be at most so many times that of the floor.
+pub(crate) const GOAL: f64 = 1.35;
+/// And its first answer after a start with 20 plugins, which were compiled before, is to come within so many milliseconds.
+pub(crate) const START_GOAL_MS: f64 = 150.0;
+/// And a call in a folder of 1,000 plugins is to cost at most so many times what it costs in a folder of one: more than the machine's own noise.
+pub(crate) const FLAT_GOAL: f64 = 1.10;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Short rounds: minutes become seconds, and the figures less sure
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Section>,
+    /// The program that is measured
+    #[arg(long, value_name = "FILE", default_value = "target/release/toolbay")]
+    toolbay: PathBuf,
+    /// The component with the function `add` that everything calls
+    #[arg(long, value_name = "FILE", default_value = "dist/plugins/calculator.wasm")]
+    plugin: PathBuf,
+    /// Where every single figure is written, one JSON object a line; folders and logs of the run are made beside it
+    #[arg(long, value_name = "FILE", default_value = "target/bench/results.json")]
+    out: PathBuf,
+    /// Rounds, in place of the usual number
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// A call: Toolbay and the others
+    Calls,
+    /// From start to first answer
+    Starts,
+    /// Folders of 1, 100 and 1,000 plugins
+    Folders,
+}
+
+/// How long it is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) rounds: u32,
+    pub(crate) warmup: Duration,
+    pub(crate) measure: Duration,
+}
+
+/// What all sections need.
+pub(crate) struct Bench {
+    /// This program, which is also the clients and the other servers.
+    pub(crate) own: PathBuf,
+    pub(crate) toolbay: PathBuf,
+    pub(crate) plugin: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) pace: Pace,
+    results: RefCell<File>,
+}
+
+impl Bench {
+    /// Writes a figure down.
+    pub(crate) fn record(&self, kind: &str, what: &Value, figures: &impl Serialize) -> anyhow::Result<()> {
+        let mut line = serde_json::Map::new();
+        line.insert("kind".to_owned(), kind.into());
+        for part in [what, &serde_json::to_value(figures)?] {
+            line.extend(part.as_object().context("not an object")?.clone());
+        }
+        writeln!(self.results.borrow_mut(), "{}", Value::Object(line))?;
+        Ok(())
+    }
+
+    /// A folder of copies of the plugin, `p0000.wasm` and so on.
+    pub(crate) fn folder(&self, name: &str, copies: usize, kind: Copies) -> anyhow::Result<PathBuf> {
+        let folder = self.dir.join(name);
+        fresh(&folder)?;
+        let plugin = fs::read(&self.plugin).with_context(|| format!("cannot read {}", self.plugin.display()))?;
+        for number in 0..copies {
+            let mut bytes = plugin.clone();
+            if kind == Copies::Different {
+                // A custom section: identifier 0, length, then a name with its length, then anything.
+                let content = format!("\x04copy{number:04}");
+                bytes.extend_from_slice(&[0, u8::try_from(content.len())?]);
+                bytes.extend_from_slice(content.as_bytes());
+            }
+            fs::write(folder.join(format!("{}.wasm", copy_name(number))), bytes)?;
+        }
+        Ok(folder)
+    }
+
+    /// Toolbay's command line for a folder. What it compiles is kept under the name.
+    pub(crate) fn toolbay_args(&self, folder: &Path, cache: &str, listen: &str) -> anyhow::Result<Vec<String>> {
+        let config = self.dir.join(format!("{cache}.toml"));
+        fs::write(&config, format!("[host]\ncache = \"{cache}\"\n"))?;
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
+        Ok(["serve", "--config", &text(&config)?, "--plugins", &text(folder)?, "--listen", listen].map(str::to_owned).to_vec())
+    }
+
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+}
+
+/// Whether copies of a plugin differ in their bytes, so that each has to be compiled by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    Same,
+    Different,
+}
+
+pub(crate) fn copy_name(number: usize) -> String {
+    format!("p{number:04}")
+}
+
+/// An empty folder, whatever was there.
+pub(crate) fn fresh(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(options.toolbay.exists(), "{} is not there: `cargo build --release` makes it", options.toolbay.display());
+    ensure!(options.plugin.exists(), "{} is not there: scripts/build-plugins.sh makes it", options.plugin.display());
+    let dir = options.out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let mut pace = if options.quick {
+        Pace { rounds: 5, warmup: Duration::from_millis(100), measure: Duration::from_millis(250) }
+    } else {
+        // Many short rounds and no few long ones: what disturbs the machine for a second then falls on one figure of many.
+        Pace { rounds: 15, warmup: Duration::from_millis(100), measure: Duration::from_millis(500) }
+    };
+    pace.rounds = options.rounds.unwrap_or(pace.rounds);
+    let bench = Bench {
+        own: std::env::current_exe()?,
+        toolbay: fs::canonicalize(&options.toolbay)?,
+        plugin: fs::canonicalize(&options.plugin)?,
+        dir: fs::canonicalize(dir)?,
+        pace,
+        results: RefCell::new(File::create(&options.out).with_context(|| format!("cannot write {}", options.out.display()))?),
+    };
+    let machine = machine();
+    bench.record("machine", &json!({ "quick": options.quick, "rounds": pace.rounds }), &machine)?;
+    println!("{}", machine.text());
+
+    let wanted = |section| options.only.is_empty() || options.only.contains(&section);
+    let mut verdicts = Vec::new();
+    if wanted(Section::Calls) {
+        verdicts.extend(compare::run(&bench)?);
+    }
+    if wanted(Section::Starts) {
+        verdicts.push(starts::run(&bench)?);
+    }
+    if wanted(Section::Folders) {
+        verdicts.push(folders::run(&bench)?);
+    }
+    println!();
+    for verdict in &verdicts {
+        bench.record("goal", &json!({}), verdict)?;
+        println!("{}", verdict.text());
+    }
+    println!("every figure: {}", options.out.display());
+    Ok(())
+}
+
+/// A goal, and whether it is met. Nothing fails by it: the machine may be busy with something else.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) goal: String,
+    pub(crate) met: bool,
+    pub(crate) measured: String,
+}
+
+impl Verdict {
+    fn text(&self) -> String {
+        format!("goal {}: {} ({})", if self.met { "met    " } else { "NOT MET" }, self.goal, self.measured)
+    }
+}
+
+#[derive(Serialize)]
+struct Machine {
+    cores: usize,
+    cpu: String,
+    kernel: String,
+    /// Processes that wanted to run in the last minute: with more than a few, times are not to be trusted.
+    load: f64,
+}
+
+impl Machine {
+    fn text(&self) -> String {
+        let Self { cores, cpu, kernel, load } = self;
+        let busy = if *load > 0.5 { "; the machine is busy with something else, so trust ratios and not times" } else { "" };
+        format!("{cores} cores ({cpu}), Linux {kernel}, load before the run {load:.1}{busy}")
+    }
+}
+
+fn machine() -> Machine {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name);
+    Machine {
+        cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+        cpu: cpu.to_owned(),
+        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
+    }
+}
