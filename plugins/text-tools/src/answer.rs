@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    exports::toolbay::plugin::tools::{BinaryContent, CallResult, Content, EmbeddedResource, ResourceBody, TextContent},
-    toolbay::plugin::types::{Annotations, Role},
+    exports::toolbay::plugin::tools::CallResult,
+    toolbay::plugin::types::{Annotations, BinaryContent, Content, EmbeddedResource, ResourceBody, Role, TextContent},
 };
 
 /// An answer of some blocks.

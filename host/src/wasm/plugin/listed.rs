@@ -2,18 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value, json};
 
+use super::content::{self, icon, object, put};
 use crate::{
     config::ToolOverride,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
     wasm::{
-        host::bindings::{
-            exports::toolbay::plugin::tools as wit,
-            toolbay::plugin::types::{Annotations, Error, Icon, Role},
-        },
+        host::bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
         limits::Exceeded,
     },
 };
@@ -113,7 +110,7 @@ impl Listed {
                 .inspect_err(|error| tracing::warn!(tool = self.name(), %error, "the plugin's {what} is not JSON and is left out"))
                 .ok()
         };
-        let content: Vec<Content> = result.content.into_iter().filter_map(|block| self.block(block)).collect();
+        let content: Vec<Content> = result.content.into_iter().filter_map(|block| content::block(block, self.name())).collect();
         let output = CallOutput {
             content,
             structured: result.structured_content.and_then(|text| json_or_null(text, "structured-content")),
@@ -136,44 +133,6 @@ impl Listed {
             })
             .sum();
         if blocks + text(&output.structured) + text(&output.meta) > limit { Err(Exceeded::Output(limit)) } else { Ok(output) }
-    }
-
-    fn block(&self, block: wit::Content) -> Option<Content> {
-        let value = match block {
-            wit::Content::Text(wit::TextContent { text, annotations: None, meta: None }) => return Some(Content::Text(text)),
-            wit::Content::Text(content) => with(json!({ "type": "text", "text": content.text }), content.annotations, content.meta),
-            wit::Content::Image(content) => binary("image", content),
-            wit::Content::Audio(content) => binary("audio", content),
-            wit::Content::ResourceLink(link) => {
-                let mut value = json!({ "type": "resource_link", "uri": link.uri, "name": link.name });
-                put(&mut value, "title", link.title);
-                put(&mut value, "description", link.description);
-                put(&mut value, "mimeType", link.mime_type);
-                put(&mut value, "size", link.size);
-                put(&mut value, "icons", (!link.icons.is_empty()).then(|| Value::from_iter(link.icons.into_iter().map(icon))));
-                with(value, link.annotations, link.meta)
-            }
-            wit::Content::EmbeddedResource(resource) => {
-                let mut body = match resource.body {
-                    wit::ResourceBody::Text(text) => json!({ "uri": resource.uri, "text": text }),
-                    wit::ResourceBody::Blob(blob) => json!({ "uri": resource.uri, "blob": STANDARD.encode(blob) }),
-                };
-                put(&mut body, "mimeType", resource.mime_type);
-                with(json!({ "type": "resource", "resource": body }), resource.annotations, resource.meta)
-            }
-            wit::Content::Other(text) => {
-                return match object(&text)
-                    .and_then(|block| if block.contains_key("type") { Ok(()) } else { Err("has no \"type\"".to_owned()) })
-                {
-                    Ok(()) => JsonText::parse(text).ok().map(Content::Block),
-                    Err(why) => {
-                        tracing::warn!(tool = self.name(), "a content block of the plugin {why} and is left out");
-                        None
-                    }
-                };
-            }
-        };
-        JsonText::from_value(&value).ok().map(Content::Block)
     }
 }
 
@@ -258,43 +217,6 @@ fn deeper_than(value: &Value, depth: usize) -> bool {
     }
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, String> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("is no JSON object".to_owned()),
-        Err(error) => Err(format!("is not JSON: {error}")),
-    }
-}
-
-fn put(value: &mut Value, key: &str, member: Option<impl Into<Value>>) {
-    if let (Some(object), Some(member)) = (value.as_object_mut(), member) {
-        object.insert(key.to_owned(), member.into());
-    }
-}
-
-fn with(mut value: Value, annotations: Option<Annotations>, meta: Option<String>) -> Value {
-    put(&mut value, "annotations", annotations.map(annotation));
-    put(&mut value, "_meta", meta.and_then(|text| object(&text).ok()).map(Value::Object));
-    value
-}
-
-fn binary(kind: &str, content: wit::BinaryContent) -> Value {
-    let value = json!({ "type": kind, "data": STANDARD.encode(content.data), "mimeType": content.mime_type });
-    with(value, content.annotations, content.meta)
-}
-
-fn annotation(annotations: Annotations) -> Value {
-    let mut value = json!({});
-    let role = |role: Role| match role {
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    };
-    put(&mut value, "audience", (!annotations.audience.is_empty()).then(|| Value::from_iter(annotations.audience.into_iter().map(role))));
-    put(&mut value, "priority", annotations.priority);
-    put(&mut value, "lastModified", annotations.last_modified);
-    value
-}
-
 fn hints(annotations: wit::ToolAnnotations) -> Value {
     let mut value = json!({});
     put(&mut value, "title", annotations.title);
@@ -302,14 +224,6 @@ fn hints(annotations: wit::ToolAnnotations) -> Value {
     put(&mut value, "destructiveHint", annotations.destructive_hint);
     put(&mut value, "idempotentHint", annotations.idempotent_hint);
     put(&mut value, "openWorldHint", annotations.open_world_hint);
-    value
-}
-
-fn icon(icon: Icon) -> Value {
-    let mut value = json!({ "src": icon.src });
-    put(&mut value, "mimeType", icon.mime_type);
-    put(&mut value, "sizes", (!icon.sizes.is_empty()).then_some(icon.sizes));
-    put(&mut value, "theme", icon.theme);
     value
 }
 

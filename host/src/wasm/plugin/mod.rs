@@ -1,5 +1,6 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
+mod content;
 mod listed;
 mod load;
 #[cfg(test)]

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use crate::{
     answer,
-    exports::toolbay::plugin::tools::{CallResult, Content, ResourceLink},
+    exports::toolbay::plugin::tools::CallResult,
     tool::{Entry, arguments},
+    toolbay::plugin::types::{Content, ResourceLink},
 };
 
 pub const ENTRY: Entry = Entry {

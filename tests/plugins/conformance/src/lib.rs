@@ -2,10 +2,11 @@
 
 use std::{thread::sleep, time::Duration};
 
-use exports::toolbay::plugin::tools::{
-    BinaryContent, CallResult, Content, EmbeddedResource, Error, Guest, ResourceBody, TextContent, Tool,
+use exports::toolbay::plugin::tools::{CallResult, Content, Error, Guest, Tool};
+use toolbay::plugin::{
+    log, progress,
+    types::{BinaryContent, EmbeddedResource, LogLevel, ResourceBody, TextContent},
 };
-use toolbay::plugin::{log, progress, types::LogLevel};
 
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 

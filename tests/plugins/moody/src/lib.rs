@@ -1,6 +1,7 @@
 //! Lists tools as no plugin should: how, the environment variable `MOOD` says.
 
-use exports::toolbay::plugin::tools::{CallResult, Content, Error, Guest, TextContent, Tool};
+use exports::toolbay::plugin::tools::{CallResult, Content, Error, Guest, Tool};
+use toolbay::plugin::types::TextContent;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 

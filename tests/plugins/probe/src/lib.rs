@@ -5,8 +5,9 @@
 mod http;
 mod tools;
 
-use exports::toolbay::plugin::tools::{CallResult, Content, Error, Guest, TextContent, Tool};
+use exports::toolbay::plugin::tools::{CallResult, Content, Error, Guest, Tool};
 use serde_json::{Map, Value};
+use toolbay::plugin::types::TextContent;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 
