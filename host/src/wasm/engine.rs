@@ -1,20 +1,14 @@
-//! The engines: how Wasmtime is set up, and the clock that interrupts guests.
+//! The engines: how Wasmtime is set up.
 
 use std::{
     hash::{Hash, Hasher},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, OnceLock},
 };
 
-use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+use super::clock::Clock;
 use crate::config::HostConfig;
-
-/// How often a running guest is interrupted so that it yields to others. A guest that spins takes a worker for this long at a time.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// Bytes of a slot's memory that are zeroed by hand where the kernel tells which pages were written: beyond this, pages go back to the kernel.
 /// Measured: a call that writes 16 pages costs 4.8 µs with it and 38 µs without.
@@ -117,8 +111,13 @@ impl Engines {
                 "pool ready; this kernel has no PAGEMAP_SCAN (Linux 6.7 and later), so calls cost some 10 µs more"
             );
         }
-        let clock = Clock::start(&plain)?;
+        let clock = Clock::start(&plain).map_err(EngineError::Clock)?;
         Ok(Arc::new(Self { plain, other: OnceLock::new(), host: host.clone(), scan, clock }))
+    }
+
+    /// What keeps guests from running for ever.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The engine of a kind.
@@ -209,44 +208,6 @@ fn config(host: &HostConfig, kind: EngineKind, level: OptLevel, scan: bool) -> C
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(ASYNC_STACK);
     config
-}
-
-/// Moves the engines' epoch on, so that guests which do not return yield.
-struct Clock {
-    engines: Arc<std::sync::Mutex<Vec<EngineWeak>>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Clock {
-    fn start(engine: &Engine) -> Result<Self, EngineError> {
-        let engines = Arc::new(std::sync::Mutex::new(vec![engine.weak()]));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (shared, stopped) = (engines.clone(), stop.clone());
-        // A thread and no task: guests that spin on every worker would keep a task from being run.
-        std::thread::Builder::new()
-            .name("epoch".to_owned())
-            .spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep(TICK);
-                    let engines = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    for engine in engines.iter().filter_map(EngineWeak::upgrade) {
-                        engine.increment_epoch();
-                    }
-                }
-            })
-            .map_err(EngineError::Clock)?;
-        Ok(Self { engines, stop })
-    }
-
-    fn add(&self, engine: &Engine) {
-        self.engines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(engine.weak());
-    }
-}
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

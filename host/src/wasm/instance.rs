@@ -7,6 +7,8 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
+    clock::Beat,
+    engine::Engines,
     host::{
         outgoing::{Outgoing, OutgoingClients},
         output::{Output, Stream},
@@ -22,6 +24,8 @@ use crate::{
 /// What all calls of one version of a plugin share.
 pub(crate) struct Shared {
     pub(crate) id: ProviderId,
+    /// For their clock: without it a guest that spins is never interrupted.
+    pub(crate) engines: Arc<Engines>,
     pub(crate) config: PluginConfig,
     pub(crate) policy: Arc<HttpPolicy>,
     pub(crate) clients: Arc<OutgoingClients>,
@@ -44,6 +48,8 @@ pub(crate) struct State {
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
+    /// Keeps the clock ticking.
+    _beat: Beat,
 }
 
 /// A store for one call, with every limit set.
@@ -66,6 +72,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         wasi: None,
         http,
         outgoing,
+        _beat: shared.engines.clock().beat(),
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);

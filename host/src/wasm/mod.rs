@@ -1,5 +1,6 @@
 //! Plugins: WebAssembly components, from a file in a folder to an answered call.
 
+pub(crate) mod clock;
 pub mod compile;
 pub mod engine;
 pub mod folder;

@@ -124,13 +124,13 @@ impl PluginHost {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
+            engines: self.engines.clone(),
             id,
             config,
         });
         let interface = exports_tools(&component, engine);
         let mut plugin = Plugin {
             engine: engine.clone(),
-            _engines: self.engines.clone(),
             interface: if interface { Some(tools_interface(&pre)?) } else { None },
             pre,
             shared,

@@ -17,7 +17,6 @@ use wasmtime::{
 pub use load::{HostError, PluginHost};
 
 use super::{
-    engine::Engines,
     gate::Gate,
     host::bindings::exports::toolbay::plugin::tools::{Guest, GuestIndices},
     instance::{self, Shared, State},
@@ -30,8 +29,6 @@ use listed::Listed;
 /// A plugin that is ready to be called.
 pub(crate) struct Plugin {
     engine: Engine,
-    /// Kept for their clock: without it a guest that spins is never interrupted.
-    _engines: Arc<Engines>,
     pre: InstancePre<State>,
     shared: Arc<Shared>,
     gate: Arc<Gate>,
