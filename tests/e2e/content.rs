@@ -38,7 +38,7 @@ async fn structured_content_comes_with_its_text() {
     let (_server, client) = text_tools().await;
     let reply = client.call("edit_distance", json!({ "a": "kitten", "b": "sitting" })).await;
     assert_eq!(reply.result()["structuredContent"]["distance"], 3, "{reply:?}");
-    assert!(reply.ok().starts_with("3 edits apart"), "{reply:?}");
+    assert!(reply.ok().starts_with("Edits: 3;"), "{reply:?}");
 }
 
 #[tokio::test]

@@ -91,6 +91,8 @@ pub struct Ran {
 
 async fn run(mut command: Command, _folder: TempDir) -> Ran {
     command.env("NO_PROXY", "*").env("no_proxy", "*").stdin(Stdio::null()).kill_on_drop(true);
+    // With CI set they would write colours, terminal or not.
+    command.env("NO_COLOR", "1").env_remove("CI");
     let output: Output =
         tokio::time::timeout(secs(90), command.output()).await.expect("the client ends within 90 s").expect("it can be started");
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
