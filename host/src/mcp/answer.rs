@@ -173,6 +173,9 @@ pub(super) fn rpc_error(error: CallError, snapshot: &Snapshot) -> RpcError {
             RpcError { code: BUSY, message: error.to_string(), data: Some(json!({ "retryAfterMs": millis })) }
         }
         CallError::Protocol { code, message, data } => RpcError { code, message, data },
+        CallError::UnknownResource(_) | CallError::UnknownPrompt(_) | CallError::InvalidParams(_) => {
+            RpcError { code: INVALID_PARAMS, message: error.to_string(), data: None }
+        }
         CallError::Internal(message) => RpcError { code: INTERNAL, message, data: None },
     }
 }

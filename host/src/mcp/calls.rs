@@ -79,6 +79,9 @@ impl Outcome {
             Ok(output) if output.is_error => Self::ToolError,
             Ok(_) => Self::Ok,
             Err(error @ CallError::UnknownTool(_)) => Self::Refused("unknown_tool", error.to_string()),
+            Err(error @ (CallError::UnknownResource(_) | CallError::UnknownPrompt(_) | CallError::InvalidParams(_))) => {
+                Self::Refused("invalid_params", error.to_string())
+            }
             Err(error @ CallError::Protocol { .. }) => Self::Refused("protocol_error", error.to_string()),
             Err(error @ CallError::Busy { .. }) => Self::Failed("busy", error.to_string()),
             Err(error @ CallError::Internal(_)) => Self::Failed("internal", error.to_string()),
