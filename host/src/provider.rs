@@ -279,6 +279,15 @@ pub enum CallError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The provider has no resource at that address (any more).
+    #[error("there is no resource {0:?}")]
+    UnknownResource(String),
+    /// The provider has no prompt of that name (any more).
+    #[error("there is no prompt {0:?}")]
+    UnknownPrompt(String),
+    /// What was asked for lacks something or does not fit; the message says what.
+    #[error("{0}")]
+    InvalidParams(String),
     /// The provider answered by an error of JSON-RPC.
     #[error("{message}")]
     Protocol {
@@ -307,6 +316,101 @@ pub trait Provider: Send + Sync {
 
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
+
+    /// What it offers beside tools.
+    fn offers(&self) -> &Offers {
+        static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };
+        &NOTHING
+    }
+
+    /// Reads a resource: MCP's `contents`, each as JSON text of an object.
+    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+        let _ = context;
+        Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) })
+    }
+
+    /// Fills in a prompt, by its own name.
+    fn get_prompt<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: Vec<(String, String)>,
+        context: CallContext,
+    ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
+        let _ = (arguments, context);
+        Box::pin(async move { Err(CallError::UnknownPrompt(name.to_owned())) })
+    }
+
+    /// Values for an argument of a prompt or a template. Nothing, where it has none to offer.
+    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+        let _ = (completion, context);
+        Box::pin(async { Ok(Completions::default()) })
+    }
+}
+
+/// A resource, a resource template or a prompt as it is published: MCP's object, so that nothing of it is lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// What it is called by: the URI, the URI template, or the prompt's own name.
+    pub key: String,
+    /// All members, the key's own among them.
+    pub json: Map<String, Value>,
+}
+
+/// What a provider offers beside tools, each list in its own order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Offers {
+    /// Resources, by URI.
+    pub resources: Vec<Arc<Offer>>,
+    /// Resource templates, by RFC 6570 template.
+    pub templates: Vec<Arc<Offer>>,
+    /// Prompts, by name.
+    pub prompts: Vec<Arc<Offer>>,
+    /// Whether it completes arguments of its prompts and templates.
+    pub completes: bool,
+}
+
+/// A prompt filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptOutput {
+    /// What it does.
+    pub description: Option<String>,
+    /// MCP's `messages`: JSON text of an array.
+    pub messages: JsonText,
+    /// `_meta` of the result: an object.
+    pub meta: Option<JsonText>,
+}
+
+/// What is being completed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// A prompt, by the provider's own name.
+    Prompt(String),
+    /// A resource template, by its text.
+    Template(String),
+}
+
+/// A question for values of an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What is being completed.
+    pub reference: Reference,
+    /// Which argument or variable.
+    pub argument: String,
+    /// What was typed so far.
+    pub value: String,
+    /// Arguments that are filled in already.
+    pub others: Vec<(String, String)>,
+}
+
+/// Values for an argument.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completions {
+    /// The best first.
+    pub values: Vec<String>,
+    /// How many there are in all.
+    pub total: Option<u32>,
+    /// Whether there are more.
+    pub has_more: bool,
 }
 
 /// A change in what is on offer, sent upwards by whoever watches a source of providers.

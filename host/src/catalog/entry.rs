@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
+use super::{Kind, names::Named};
 use crate::provider::{Provider, Tool, ToolName};
 
 /// A tool on offer.
@@ -25,7 +26,7 @@ pub struct ParamHeader {
 }
 
 impl Entry {
-    pub(super) fn new(provider: Arc<dyn Provider>, own_name: ToolName, tool: Arc<Tool>) -> Self {
+    fn of(provider: Arc<dyn Provider>, own_name: ToolName, tool: Arc<Tool>) -> Self {
         let mut param_headers = Vec::new();
         collect_param_headers(tool.input_schema.get("properties"), &mut Vec::new(), &mut param_headers);
         Self { provider, own_name, tool, param_headers, json: OnceLock::new() }
@@ -65,6 +66,34 @@ impl Entry {
     #[must_use]
     pub fn json(&self) -> &str {
         self.json.get_or_init(|| render(&self.tool).into_boxed_str())
+    }
+}
+
+impl Named for Entry {
+    const KIND: Kind = Kind::Tool;
+    type Source = Tool;
+
+    fn own_name_of(tool: &Tool) -> &str {
+        tool.name.as_str()
+    }
+
+    fn under(provider: Arc<dyn Provider>, tool: &Arc<Tool>, name: &str) -> Option<Self> {
+        let own = tool.name.clone();
+        let tool =
+            if name == own.as_str() { Arc::clone(tool) } else { Arc::new(Tool { name: ToolName::new(name).ok()?, ..(**tool).clone() }) };
+        Some(Self::of(provider, own, tool))
+    }
+
+    fn provider(&self) -> &Arc<dyn Provider> {
+        self.provider()
+    }
+
+    fn json(&self) -> &str {
+        self.json()
+    }
+
+    fn looks_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tool, &other.tool) || self.tool == other.tool
     }
 }
 

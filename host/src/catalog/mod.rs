@@ -1,6 +1,6 @@
-//! What is on offer now: one immutable snapshot of all tools, swapped whole.
+//! What is on offer now: one immutable snapshot of all tools, prompts, resources and templates, swapped whole.
 //!
-//! Names (DESIGN, "Names"):
+//! Names of tools, and of prompts in the same way among themselves (DESIGN, "Names"):
 //!
 //! 1. A tool is published under its own name while no other provider offers that name.
 //! 2. When several do, each of them is published as `provider__tool`.
@@ -9,11 +9,18 @@
 //! 4. A qualified name longer than [`MAX_TOOL_NAME`](crate::provider::MAX_TOOL_NAME), or one that two tools share (`a` + `_b` and `a_` + `b` are both
 //!    `a___b`; the first provider by name keeps it), is published cut and with eight hex digits of a hash at its end. The long form works in a call too.
 //!
-//! All of this depends on nothing but the set of providers, so every copy of the host publishes the same names.
+//! Resources are known by their URI, templates by their text. Of several at one address the one of the first provider by name is published. A URI that
+//! no resource has is matched against the templates in a fixed order: most literal characters first, then by text.
+//!
+//! All of this depends on nothing but the set of providers, so every copy of the host publishes the same.
 
 mod entry;
+mod names;
 mod naming;
+mod prompt;
+mod resources;
 mod snapshot;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +33,10 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 pub use entry::{Entry, ParamHeader};
-pub use naming::Collision;
-pub use snapshot::Snapshot;
+pub use naming::{Collision, Kind};
+pub use prompt::PromptEntry;
+pub use resources::ResourceEntry;
+pub use snapshot::{Generations, Snapshot};
 
 use crate::provider::{ProviderChange, ProviderId};
 use snapshot::Held;
@@ -36,15 +45,15 @@ use snapshot::Held;
 pub struct Catalog {
     current: ArcSwap<Snapshot>,
     state: Mutex<State>,
-    /// The generation of the published list. Receivers are the listening clients.
-    generation: watch::Sender<u64>,
+    /// The generations of the published lists. Receivers are the listening clients.
+    generations: watch::Sender<Generations>,
 }
 
 #[derive(Default)]
 struct State {
     providers: BTreeMap<ProviderId, Held>,
     /// What the collisions that were logged are about, so that each is logged once and again only after it was gone.
-    logged: HashSet<(std::mem::Discriminant<Collision>, String)>,
+    logged: HashSet<(std::mem::Discriminant<Collision>, Kind, String)>,
 }
 
 impl Catalog {
@@ -54,7 +63,7 @@ impl Catalog {
         Arc::new(Self {
             current: ArcSwap::from_pointee(Snapshot::default()),
             state: Mutex::new(State::default()),
-            generation: watch::Sender::new(0),
+            generations: watch::Sender::new(Generations::default()),
         })
     }
 
@@ -79,13 +88,12 @@ impl Catalog {
         }
         let before = self.current.load();
         let mut next = Snapshot::build(&state.providers);
-        let changed = !next.publishes_the_same(&before);
-        next.set_generation(before.generation() + u64::from(changed));
-        let generation = next.generation();
+        let generations = next.follow(&before);
+        let changed = generations != before.generations();
         state.log_new(next.collisions());
         self.current.store(Arc::new(next));
         if changed {
-            self.generation.send_replace(generation);
+            self.generations.send_replace(generations);
         }
     }
 
@@ -95,11 +103,11 @@ impl Catalog {
         self.current.load()
     }
 
-    /// Tells of every change of the published list, and of nothing else: a new version of a plugin that offers the same tools does not count. The value is
-    /// [`Snapshot::generation`]. What was the case at the time of this call counts as seen.
+    /// Tells of every change of a published list, and of nothing else: a new version of a plugin that offers the same does not count. The value is
+    /// [`Snapshot::generations`], which says by comparison which list it was. What was the case at the time of this call counts as seen.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
+    pub fn changes(&self) -> watch::Receiver<Generations> {
+        self.generations.subscribe()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::provider::{MAX_TOOL_NAME, ProviderId, ToolName};
+use crate::provider::{MAX_TOOL_NAME, ProviderId};
 
 /// Between the provider and the tool in a qualified name.
 const SEPARATOR: &str = "__";
@@ -10,105 +10,176 @@ const SEPARATOR: &str = "__";
 /// Names that are told of those that clash.
 const SHOWN: usize = 5;
 
+/// What is offered under a name or an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A tool, by name.
+    Tool,
+    /// A prompt, by name.
+    Prompt,
+    /// A resource, by URI.
+    Resource,
+    /// A resource template, by its text.
+    Template,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tool => "tool",
+            Self::Prompt => "prompt",
+            Self::Resource => "resource",
+            Self::Template => "resource template",
+        })
+    }
+}
+
 /// Two claims to one name, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Collision {
-    /// Several providers offer a tool of the same name: all are published in the qualified form.
+    /// Several providers offer a tool or prompt of the same name: all are published in the qualified form.
     SameName {
+        /// What has the name.
+        kind: Kind,
         /// The name that all of them have.
-        name: ToolName,
+        name: String,
         /// Who offers it, in order.
         providers: Vec<ProviderId>,
     },
-    /// A tool's own name reads like the qualified name of another's tool: it is published in its qualified form.
+    /// An own name reads like the qualified name of another's: it is published in its qualified form.
     LooksQualified {
-        /// The tool's own name.
-        name: ToolName,
-        /// Whose tool it is.
+        /// What has the name.
+        kind: Kind,
+        /// The own name.
+        name: String,
+        /// Whose it is.
         provider: ProviderId,
-        /// Whose tool has that name for its qualified form.
+        /// Who has something with that name for its qualified form.
         other: ProviderId,
     },
-    /// A provider offers two tools of one name: the first is published.
+    /// A provider offers two things of one name or address: the first is published.
     Twice {
+        /// What has the name.
+        kind: Kind,
         /// The name.
-        name: ToolName,
+        name: String,
         /// Who offers it twice.
         provider: ProviderId,
     },
     /// The qualified name is too long or taken: a cut one with a hash is published.
     Cut {
+        /// What has the name.
+        kind: Kind,
         /// The qualified name as it would be.
         qualified: String,
         /// The name that is published.
-        published: ToolName,
+        published: String,
     },
-    /// Even the cut name is taken: the tool is not published.
+    /// Even the cut name is taken: it is not published.
     Unpublished {
+        /// What has the name.
+        kind: Kind,
         /// The qualified name as it would be.
         qualified: String,
+    },
+    /// Several providers offer something at the same address: that of the first is published.
+    SameUri {
+        /// What is there.
+        kind: Kind,
+        /// The URI or the template.
+        uri: String,
+        /// Whose is published.
+        published: ProviderId,
+        /// Whose are not, in order.
+        others: Vec<ProviderId>,
+    },
+    /// A resource template is none: it is listed, and matches nothing.
+    BadTemplate {
+        /// Its text.
+        template: String,
+        /// Who offers it.
+        provider: ProviderId,
+        /// What is wrong with it.
+        fault: &'static str,
     },
 }
 
 impl Collision {
     /// What it is about: a collision that only grows is still the same one.
-    pub(super) fn subject(&self) -> (std::mem::Discriminant<Self>, String) {
-        let name = match self {
-            Self::SameName { name, .. } | Self::Twice { name, .. } | Self::LooksQualified { name, .. } => name.as_str(),
-            Self::Cut { qualified, .. } | Self::Unpublished { qualified } => qualified,
+    pub(super) fn subject(&self) -> (std::mem::Discriminant<Self>, Kind, String) {
+        let (kind, name) = match self {
+            Self::SameName { kind, name, .. } | Self::Twice { kind, name, .. } | Self::LooksQualified { kind, name, .. } => (*kind, name),
+            Self::Cut { kind, qualified, .. } | Self::Unpublished { kind, qualified } => (*kind, qualified),
+            Self::SameUri { kind, uri, .. } => (*kind, uri),
+            Self::BadTemplate { template, .. } => (Kind::Template, template),
         };
-        (std::mem::discriminant(self), name.to_owned())
+        (std::mem::discriminant(self), kind, name.clone())
     }
 }
 
 impl fmt::Display for Collision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SameName { name, providers } => {
-                write!(f, "tool {name:?} is offered by several plugins, each is published under its qualified name:")?;
+            Self::SameName { kind, name, providers } => {
+                write!(f, "{kind} {name:?} is offered by several plugins, each is published under its qualified name:")?;
                 providers.iter().take(SHOWN).try_for_each(|provider| write!(f, " {provider}{SEPARATOR}{name}"))?;
-                match providers.len().saturating_sub(SHOWN) {
-                    0 => Ok(()),
-                    more => write!(f, " and {more} more"),
-                }
+                more(f, providers)
             }
-            Self::LooksQualified { name, provider, other } => write!(
+            Self::LooksQualified { kind, name, provider, other } => write!(
                 f,
-                "tool {name:?} of plugin {provider:?} reads like a tool of plugin {other:?} and is published as {provider}{SEPARATOR}{name}; \
-                 a tool's name should have no {SEPARATOR:?} in it"
+                "{kind} {name:?} of plugin {provider:?} reads like a {kind} of plugin {other:?} and is published as {provider}{SEPARATOR}{name}; \
+                 its name should have no {SEPARATOR:?} in it"
             ),
-            Self::Twice { name, provider } => write!(f, "plugin {provider:?} offers tool {name:?} twice: the first one is published"),
-            Self::Cut { qualified, published } => write!(
+            Self::Twice { kind, name, provider } => {
+                write!(f, "plugin {provider:?} offers {kind} {name:?} twice: the first one is published")
+            }
+            Self::Cut { kind, qualified, published } => write!(
                 f,
-                "the qualified name {qualified:?} is longer than {MAX_TOOL_NAME} characters or belongs to another tool: it is published as {published:?}; \
-                 a shorter file name or tool name avoids this"
+                "the qualified name {qualified:?} of a {kind} is longer than {MAX_TOOL_NAME} characters or belongs to another: it is published as \
+                 {published:?}; a shorter file name or {kind} name avoids this"
             ),
-            Self::Unpublished { qualified } => {
-                write!(f, "tool {qualified:?} cannot be published, its name is taken: rename the plugin or the tool")
+            Self::Unpublished { kind, qualified } => {
+                write!(f, "{kind} {qualified:?} cannot be published, its name is taken: rename the plugin or the {kind}")
+            }
+            Self::SameUri { kind, uri, published, others } => {
+                write!(f, "{kind} {uri:?} is offered by several plugins: that of {published:?} is published, and not that of")?;
+                others.iter().take(SHOWN).try_for_each(|provider| write!(f, " {provider:?}"))?;
+                more(f, others)
+            }
+            Self::BadTemplate { template, provider, fault } => {
+                write!(f, "resource template {template:?} of plugin {provider:?} matches nothing: {fault} (RFC 6570)")
             }
         }
     }
 }
 
-/// `provider__tool`, of any length.
-pub(super) fn qualified(provider: &ProviderId, tool: &ToolName) -> String {
-    format!("{provider}{SEPARATOR}{tool}")
+fn more(f: &mut fmt::Formatter<'_>, providers: &[ProviderId]) -> fmt::Result {
+    match providers.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
+    }
+}
+
+/// `provider__name`, of any length.
+pub(super) fn qualified(provider: &ProviderId, name: &str) -> String {
+    format!("{provider}{SEPARATOR}{name}")
 }
 
 /// The qualified name where it fits, else a cut one with a hash of the whole, which is the same on every host.
-pub(super) fn publishable(provider: &ProviderId, tool: &ToolName) -> Option<ToolName> {
-    let qualified = qualified(provider, tool);
-    if qualified.len() <= MAX_TOOL_NAME { ToolName::new(qualified).ok() } else { cut(provider, tool) }
+pub(super) fn publishable(provider: &ProviderId, name: &str) -> String {
+    let qualified = qualified(provider, name);
+    if qualified.len() <= MAX_TOOL_NAME { qualified } else { cut(provider, name) }
 }
 
 /// The name with eight hex digits of a hash at its end. The hash tells `a` + `_b` from `a_` + `b`.
-pub(super) fn cut(provider: &ProviderId, tool: &ToolName) -> Option<ToolName> {
+pub(super) fn cut(provider: &ProviderId, name: &str) -> String {
     const DIGITS: usize = 8;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(provider.as_str().as_bytes()).update(&[0]).update(tool.as_str().as_bytes());
+    hasher.update(provider.as_str().as_bytes()).update(&[0]).update(name.as_bytes());
     let hash = hasher.finalize().to_hex();
-    // Both parts are ASCII by their types, so a cut anywhere is between characters.
-    let head: String = qualified(provider, tool).chars().take(MAX_TOOL_NAME - DIGITS - 1).collect();
+    let qualified = qualified(provider, name);
+    // A prompt's name may be of any characters: cut between two of them.
+    let head = qualified.get(..qualified.floor_char_boundary(MAX_TOOL_NAME - DIGITS - 1)).unwrap_or_default();
     let tail: String = hash.chars().take(DIGITS).collect();
-    ToolName::new(format!("{head}_{tail}")).ok()
+    format!("{head}_{tail}")
 }

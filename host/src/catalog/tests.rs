@@ -6,11 +6,12 @@ use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::provider::{Call, CallError, CallOutput, Provider, Tool, ToolName};
+use crate::provider::{Call, CallError, CallOutput, Offer, Offers, Provider, Tool, ToolName};
 
 struct Fixed {
     id: ProviderId,
     tools: Vec<Arc<Tool>>,
+    offers: Offers,
 }
 
 impl Provider for Fixed {
@@ -19,6 +20,9 @@ impl Provider for Fixed {
     }
     fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
+    }
+    fn offers(&self) -> &Offers {
+        &self.offers
     }
     fn call<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         async { Ok(CallOutput::default()) }.boxed()
@@ -42,7 +46,31 @@ fn tool(name: &str) -> Arc<Tool> {
 }
 
 fn put(id: &str, tools: &[&str]) -> ProviderChange {
-    ProviderChange::Put(Arc::new(Fixed { id: ProviderId::new(id).unwrap(), tools: tools.iter().map(|name| tool(name)).collect() }))
+    let tools = tools.iter().map(|name| tool(name)).collect();
+    ProviderChange::Put(Arc::new(Fixed { id: ProviderId::new(id).unwrap(), tools, offers: Offers::default() }))
+}
+
+/// A provider of resources, templates and prompts. The title says whose each is.
+fn put_offers(id: &str, resources: &[&str], templates: &[&str], prompts: &[&str]) -> ProviderChange {
+    let offers = |key: &str, names: &[&str]| {
+        names
+            .iter()
+            .map(|name| Arc::new(Offer { key: (*name).to_owned(), json: json!({key: name, "title": id}).as_object().cloned().unwrap() }))
+            .collect()
+    };
+    let offers = Offers {
+        resources: offers("uri", resources),
+        templates: offers("uriTemplate", templates),
+        prompts: offers("name", prompts),
+        completes: false,
+    };
+    ProviderChange::Put(Arc::new(Fixed { id: ProviderId::new(id).unwrap(), tools: Vec::new(), offers }))
+}
+
+/// The members of a list, as `key of provider`.
+fn listed(list: &[u8], key: &str) -> Vec<String> {
+    let list: Vec<Value> = serde_json::from_slice(list).unwrap();
+    list.iter().map(|item| format!("{} of {}", item[key].as_str().unwrap(), item["title"].as_str().unwrap())).collect()
 }
 
 fn published(catalog: &Catalog) -> Vec<String> {
@@ -125,7 +153,7 @@ fn only_a_list_that_differs_counts_as_a_change() {
     let mut changes = catalog.changes();
     catalog.apply(vec![put("a", &["x"])]);
     assert!(changes.has_changed().unwrap());
-    assert_eq!(*changes.borrow_and_update(), 1);
+    assert_eq!(*changes.borrow_and_update(), Generations { tools: 1, ..Generations::default() });
     let before = Arc::clone(&catalog.snapshot());
     catalog.apply(vec![put("a", &["x"])]);
     assert!(!changes.has_changed().unwrap(), "a new version with the same tools is no change of the list");
@@ -134,7 +162,7 @@ fn only_a_list_that_differs_counts_as_a_change() {
     catalog.apply(vec![ProviderChange::Remove(ProviderId::new("nobody").unwrap())]);
     assert!(!changes.has_changed().unwrap());
     catalog.apply(vec![ProviderChange::Remove(ProviderId::new("a").unwrap())]);
-    assert_eq!(*changes.borrow_and_update(), 2);
+    assert_eq!(changes.borrow_and_update().tools, 2);
 }
 
 #[test]
@@ -148,7 +176,11 @@ fn the_list_carries_every_member_of_a_tool() {
     full.meta = json!({"k": 1}).as_object().cloned();
     full.extra = json!({"execution": {"taskSupport": "optional"}, "name": "not this"}).as_object().cloned().unwrap();
     let catalog = Catalog::new();
-    catalog.apply(vec![ProviderChange::Put(Arc::new(Fixed { id: ProviderId::new("p").unwrap(), tools: vec![Arc::new(full)] }))]);
+    catalog.apply(vec![ProviderChange::Put(Arc::new(Fixed {
+        id: ProviderId::new("p").unwrap(),
+        tools: vec![Arc::new(full)],
+        offers: Offers::default(),
+    }))]);
     let list: Value = serde_json::from_slice(catalog.snapshot().list_json()).unwrap();
     let expected = json!([{
         "name": "x", "title": "X", "description": "does x", "inputSchema": {"type": "object"}, "outputSchema": {"type": "object"},
@@ -176,6 +208,94 @@ fn a_thousand_plugins_in_chunks_are_cheap_and_the_list_is_made_once() {
 #[test]
 fn a_collision_of_many_is_told_in_a_short_line() {
     let providers = (0..1000).map(|n| ProviderId::new(format!("p{n}")).unwrap()).collect();
-    let text = Collision::SameName { name: ToolName::new("add").unwrap(), providers }.to_string();
+    let text = Collision::SameName { kind: Kind::Tool, name: "add".into(), providers }.to_string();
     assert!(text.len() < 300 && text.contains("p0__add") && text.ends_with("and 995 more"), "{text}");
+}
+
+#[test]
+fn prompts_have_the_naming_rules_of_tools_and_names_of_their_own() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![
+        put("t", &["greet"]),
+        put_offers("a", &[], &[], &["greet", "same", "same"]),
+        put_offers("b", &[], &[], &["same", "a__greet", "mit Umlaut ü"]),
+    ]);
+    let snapshot = catalog.snapshot();
+    let names: Vec<_> = snapshot.prompts().map(|entry| entry.name().to_owned()).collect();
+    assert_eq!(names, ["a__same", "b__a__greet", "b__same", "greet", "mit Umlaut ü"], "the tool greet is no obstacle");
+    assert_eq!(listed(snapshot.prompts_json(), "name")[0], "a__same of a", "the published name is in the list");
+    let reached = |name: &str| snapshot.prompt(name).map(|entry| format!("{}/{}", entry.provider().id(), entry.own_name()));
+    assert_eq!(reached("same"), None);
+    assert_eq!(reached("b__same").unwrap(), "b/same");
+    assert_eq!(reached("a__greet").unwrap(), "a/greet");
+    assert_eq!(reached("b__mit Umlaut ü").unwrap(), "b/mit Umlaut ü");
+    let told: Vec<_> = snapshot.collisions().iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("plugin \"a\" offers prompt \"same\" twice"), "{told:?}");
+    assert!(told.iter().any(|told| told.contains("a__same b__same")), "{told:?}");
+    drop(snapshot);
+    let long = "ü".repeat(100);
+    catalog.apply(vec![put_offers("c", &[], &[], &[&long]), put_offers("d", &[], &[], &[&long])]);
+    let snapshot = catalog.snapshot();
+    let cut: Vec<_> = snapshot.prompts().filter(|entry| entry.own_name() == long).map(|entry| entry.name().to_owned()).collect();
+    assert!(cut.len() == 2 && cut.iter().all(|name| name.len() <= 128 && snapshot.prompt(name).is_some()), "{cut:?}");
+}
+
+#[test]
+fn of_two_resources_at_one_address_the_first_providers_is_published() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![
+        put_offers("b", &["x://same", "x://b"], &["x://{id}"], &[]),
+        put_offers("c", &["x://same"], &["x://{id}"], &[]),
+        put_offers("a", &["x://z", "x://same"], &[], &[]),
+    ]);
+    let snapshot = catalog.snapshot();
+    assert_eq!(listed(snapshot.resources_json(), "uri"), ["x://b of b", "x://same of a", "x://z of a"]);
+    assert_eq!(listed(snapshot.templates_json(), "uriTemplate"), ["x://{id} of b"]);
+    assert_eq!(snapshot.resource("x://same").unwrap().provider().id().as_str(), "a");
+    let told: Vec<_> = snapshot.collisions().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "resource \"x://same\" is offered by several plugins: that of \"a\" is published, and not that of \"b\" \"c\"",
+            "resource template \"x://{id}\" is offered by several plugins: that of \"b\" is published, and not that of \"c\"",
+        ]
+    );
+}
+
+#[test]
+fn templates_are_tried_most_literal_first_then_by_text() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![
+        put_offers("a", &["x://data/listed"], &["x://{+all}", "x://data/{b}", "x://{"], &[]),
+        put_offers("b", &[], &["x://data/{a}", "x://data/{id}/raw"], &[]),
+    ]);
+    let snapshot = catalog.snapshot();
+    let order: Vec<_> = snapshot.templates().map(|entry| entry.uri().to_owned()).collect();
+    assert_eq!(order, ["x://data/{id}/raw", "x://data/{a}", "x://data/{b}", "x://{+all}", "x://{"]);
+    let reached = |uri: &str| snapshot.resource(uri).map(|entry| entry.uri().to_owned());
+    assert_eq!(reached("x://data/listed").unwrap(), "x://data/listed", "what is listed comes before every template");
+    assert_eq!(reached("x://data/1").unwrap(), "x://data/{a}");
+    assert_eq!(reached("x://data/1/raw").unwrap(), "x://data/{id}/raw");
+    assert_eq!(reached("x://data/1/other").unwrap(), "x://{+all}");
+    assert_eq!(reached("y://data/1"), None);
+    assert!(matches!(&snapshot.collisions(), [Collision::BadTemplate { .. }]));
+}
+
+#[test]
+fn changes_of_tools_prompts_and_resources_are_told_apart() {
+    let catalog = Catalog::new();
+    let mut changes = catalog.changes();
+    let mut now = |catalog: &Catalog, change| {
+        catalog.apply(vec![change]);
+        let Generations { tools, prompts, resources } = *changes.borrow_and_update();
+        (tools, prompts, resources)
+    };
+    assert_eq!(now(&catalog, put("t", &["x"])), (1, 0, 0));
+    assert_eq!(now(&catalog, put_offers("o", &["x://a"], &[], &["p"])), (1, 1, 1));
+    assert_eq!(now(&catalog, put_offers("o", &["x://a"], &[], &["p"])), (1, 1, 1), "the same again is no change");
+    assert_eq!(now(&catalog, put_offers("o", &["x://a"], &[], &["q"])), (1, 2, 1));
+    assert_eq!(now(&catalog, put_offers("o", &["x://a"], &["x://{b}"], &["q"])), (1, 2, 2), "templates count as resources");
+    assert_eq!(now(&catalog, ProviderChange::Remove(ProviderId::new("o").unwrap())), (1, 3, 3));
+    assert_eq!(now(&catalog, put("t", &["y"])), (2, 3, 3));
 }

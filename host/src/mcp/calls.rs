@@ -1,6 +1,8 @@
-//! Running one call: its context, its span, its outcome in the log. Every way into a tool goes through here.
+//! Running one call of a provider: its context, its span, its outcome in the log. Every way into a tool, a resource, a prompt or a completion goes
+//! through here.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -12,8 +14,8 @@ use tracing::{Instrument, Span, field::Empty};
 
 use super::era::Era;
 use crate::{
-    catalog::Entry,
-    provider::{Call, CallContext, CallError, CallOutput, Notifier},
+    catalog::{Entry, PromptEntry, ResourceEntry},
+    provider::{Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Notifier, PromptOutput, Provider},
 };
 
 /// What all calls share.
@@ -25,15 +27,73 @@ pub(super) struct Calls {
 
 /// A call that has passed every check of the protocol.
 pub(super) struct Checked<'a> {
-    pub(super) entry: &'a Entry,
-    /// An object, as JSON text.
-    pub(super) arguments: &'a str,
+    pub(super) work: Work<'a>,
     pub(super) era: Era,
     pub(super) principal: Option<Arc<str>>,
     pub(super) trace_parent: Option<Arc<str>>,
     /// The request's `_meta`, as JSON text.
     pub(super) meta: Option<Arc<str>>,
     pub(super) notifier: Option<Arc<dyn Notifier>>,
+}
+
+/// What is to be done, with every name looked up.
+pub(super) enum Work<'a> {
+    /// `tools/call`.
+    Call {
+        entry: Arc<Entry>,
+        /// An object, as JSON text.
+        arguments: Cow<'a, str>,
+    },
+    /// `resources/read`.
+    Read { entry: Arc<ResourceEntry>, uri: Cow<'a, str> },
+    /// `prompts/get`.
+    Prompt { entry: Arc<PromptEntry>, arguments: Vec<(String, String)> },
+    /// `completion/complete`. None: of something that has nothing to complete.
+    Complete { provider: Arc<dyn Provider>, completion: Option<Completion> },
+}
+
+/// What came of it.
+pub(super) enum Output {
+    Call(CallOutput),
+    Contents(Vec<JsonText>),
+    Prompt(PromptOutput),
+    Completions(Completions),
+}
+
+impl Work<'_> {
+    /// The same, free of the request.
+    pub(super) fn into_owned(self) -> Work<'static> {
+        match self {
+            Self::Call { entry, arguments } => Work::Call { entry, arguments: Cow::Owned(arguments.into_owned()) },
+            Self::Read { entry, uri } => Work::Read { entry, uri: Cow::Owned(uri.into_owned()) },
+            Self::Prompt { entry, arguments } => Work::Prompt { entry, arguments },
+            Self::Complete { provider, completion } => Work::Complete { provider, completion },
+        }
+    }
+
+    /// Whether it may tell something before its answer. Only tools say so beforehand; of the others any may.
+    pub(super) fn notifies(&self) -> bool {
+        match self {
+            Self::Call { entry, .. } => entry.tool().notifies,
+            Self::Read { .. } | Self::Prompt { .. } | Self::Complete { .. } => true,
+        }
+    }
+
+    async fn run(self, context: CallContext) -> Result<Output, CallError> {
+        match self {
+            Self::Call { entry, arguments } => {
+                entry.provider().call(Call { tool: entry.own_name(), arguments: &arguments, context }).await.map(Output::Call)
+            }
+            Self::Read { entry, uri } => entry.provider().read_resource(&uri, context).await.map(Output::Contents),
+            Self::Prompt { entry, arguments } => {
+                entry.provider().get_prompt(entry.own_name(), arguments, context).await.map(Output::Prompt)
+            }
+            Self::Complete { provider, completion } => match completion {
+                Some(completion) if provider.offers().completes => provider.complete(completion, context).await.map(Output::Completions),
+                _ => Ok(Output::Completions(Completions::default())),
+            },
+        }
+    }
 }
 
 impl Calls {
@@ -43,23 +103,35 @@ impl Calls {
     }
 
     /// Runs it. Dropping the future ends the call.
-    pub(super) async fn run(&self, checked: Checked<'_>) -> Result<CallOutput, CallError> {
-        let Checked { entry, arguments, era, principal, trace_parent, meta, notifier } = checked;
+    pub(super) async fn run(&self, checked: Checked<'_>) -> Result<Output, CallError> {
+        let Checked { work, era, principal, trace_parent, meta, notifier } = checked;
         let call_id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let span = tracing::info_span!(
-            "call",
-            id = call_id,
-            tool = entry.name(),
-            plugin = entry.provider().id().as_str(),
-            principal = principal.as_deref(),
-            era = era.as_str(),
-            outcome = Empty,
-            micros = Empty,
-        );
+        macro_rules! span {
+            ($what:ident, $name:expr, $provider:expr) => {
+                tracing::info_span!(
+                    "call",
+                    id = call_id,
+                    $what = $name,
+                    plugin = $provider.id().as_str(),
+                    principal = principal.as_deref(),
+                    era = era.as_str(),
+                    outcome = Empty,
+                    micros = Empty,
+                )
+            };
+        }
+        let span = match &work {
+            Work::Call { entry, .. } => span!(tool, entry.name(), entry.provider()),
+            Work::Read { entry, uri } => span!(resource, &**uri, entry.provider()),
+            Work::Prompt { entry, .. } => span!(prompt, entry.name(), entry.provider()),
+            Work::Complete { provider, completion } => {
+                span!(completion, completion.as_ref().map(|completion| completion.argument.as_str()), provider)
+            }
+        };
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let mut running = Running { calls: self, span: span.clone(), start: Instant::now(), outcome: None };
         let context = CallContext { call_id, principal, trace_parent, meta, notifier };
-        let result = entry.provider().call(Call { tool: entry.own_name(), arguments, context }).instrument(span).await;
+        let result = work.run(context).instrument(span).await;
         running.outcome = Some(Outcome::of(&result));
         result
     }
@@ -74,11 +146,14 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn of(result: &Result<CallOutput, CallError>) -> Self {
+    fn of(result: &Result<Output, CallError>) -> Self {
         match result {
-            Ok(output) if output.is_error => Self::ToolError,
+            Ok(Output::Call(output)) if output.is_error => Self::ToolError,
             Ok(_) => Self::Ok,
             Err(error @ CallError::UnknownTool(_)) => Self::Refused("unknown_tool", error.to_string()),
+            Err(error @ CallError::UnknownResource(_)) => Self::Refused("unknown_resource", error.to_string()),
+            Err(error @ CallError::UnknownPrompt(_)) => Self::Refused("unknown_prompt", error.to_string()),
+            Err(error @ CallError::InvalidParams(_)) => Self::Refused("invalid_params", error.to_string()),
             Err(error @ CallError::Protocol { .. }) => Self::Refused("protocol_error", error.to_string()),
             Err(error @ CallError::Busy { .. }) => Self::Failed("busy", error.to_string()),
             Err(error @ CallError::Internal(_)) => Self::Failed("internal", error.to_string()),

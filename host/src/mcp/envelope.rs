@@ -2,7 +2,7 @@
 //!
 //! Each of these takes the members it knows and no others, so that a request with anything unusual in it goes the general way.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ pub(super) struct Envelope<'a> {
     pub(super) params: Option<&'a RawValue>,
 }
 
-/// The parameters of `tools/call`.
+/// The parameters of `tools/call` and `prompts/get`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallParams<'a> {
@@ -33,10 +33,60 @@ pub(super) struct CallParams<'a> {
     pub(super) meta: Option<&'a RawValue>,
 }
 
-/// The parameters of `tools/list`; a cursor is unusual, since there is one page.
+/// The parameters of `resources/read`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadParams<'a> {
+    #[serde(borrow)]
+    pub(super) uri: Cow<'a, str>,
+    #[serde(borrow, rename = "_meta")]
+    pub(super) meta: Option<&'a RawValue>,
+}
+
+/// The parameters of `completion/complete`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CompleteParams<'a> {
+    #[serde(borrow, rename = "ref")]
+    pub(super) reference: &'a RawValue,
+    #[serde(borrow)]
+    pub(super) argument: &'a RawValue,
+    #[serde(borrow)]
+    pub(super) context: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    pub(super) meta: Option<&'a RawValue>,
+}
+
+/// What is completed: the prompt or the template.
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+pub(super) enum RefParams {
+    #[serde(rename = "ref/prompt")]
+    Prompt { name: String },
+    #[serde(rename = "ref/resource")]
+    Resource { uri: String },
+}
+
+/// The argument that is completed.
+#[derive(Deserialize)]
+pub(super) struct ArgumentParams {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+/// What is known when something is completed.
+#[derive(Deserialize, Default)]
+pub(super) struct ContextParams {
+    /// Sorted, so that a plugin gets the same for the same question.
+    pub(super) arguments: Option<BTreeMap<String, String>>,
+}
+
+/// The parameters of a list; a cursor is unusual, since there is one page.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParams<'a> {
+    #[serde(borrow)]
+    pub(super) cursor: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "_meta")]
     pub(super) meta: Option<&'a RawValue>,
 }
@@ -54,6 +104,11 @@ pub(super) struct Meta<'a> {
     pub(super) progress_token: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) traceparent: Option<Cow<'a, str>>,
+}
+
+/// A parameter that has to be an object.
+pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    if is_object(raw.get()) { serde_json::from_str(raw.get()).ok() } else { None }
 }
 
 /// Whether this JSON text is an object. The structs here would also take an array, member by member.

@@ -2,34 +2,39 @@
 
 #![allow(deprecated, reason = "logging is served for the clients that use it")]
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{borrow::Cow, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestMethod, CompleteRequestParams, CompleteResult, CustomRequest,
-        CustomResult, DiscoverResult, ErrorCode, Implementation, ListPromptsRequestMethod, ListPromptsResult,
-        ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
-        PaginatedRequestParams, ServerCapabilities, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams, SubscriptionFilter, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult, CustomRequest,
+        CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestMethod,
+        SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     FrontOptions,
-    answer::{self, LIST_TTL_MS, RpcError},
-    calls::{Calls, Checked},
+    answer::{self, RpcError},
+    calls::{Calls, Checked, Output, Work},
     era::{Era, SESSION_HEADER},
+    faults,
     outbox::Outbox,
-    sessions::{LEVELS, Session, Sessions},
+    render::LIST_TTL_MS,
+    resolve,
+    sessions::{LEVELS, MAX_SUBSCRIPTIONS, Session, Sessions},
     typed,
 };
 use crate::{
-    catalog::{Catalog, Entry},
-    provider::{CallError, CallOutput, LogLevel, Principal},
+    catalog::{Catalog, Snapshot},
+    provider::{CallError, Completion, LogLevel, Principal, Reference},
 };
 
 /// How long changes of the list are gathered before clients are told of them: plugins that are copied together are one change, and a person does not
@@ -63,13 +68,22 @@ impl Shared {
     }
 }
 
+/// All of it, always: a client asks once, and plugins come and go while it stays connected.
+///
 /// The specification deprecates logging in favour of other means, and asks a server that still sends log messages to say so.
 fn capabilities() -> ServerCapabilities {
-    ServerCapabilities::builder().enable_tools().enable_tool_list_changed().enable_logging().build()
+    ServerCapabilities::builder()
+        .enable_tools()
+        .enable_tool_list_changed()
+        .enable_prompts()
+        .enable_prompts_list_changed()
+        .enable_resources()
+        .enable_resources_list_changed()
+        .enable_resources_subscribe()
+        .enable_completions()
+        .enable_logging()
+        .build()
 }
-
-/// The methods whose parameters rmcp parses; where they do not fit, it takes the request for one of an unknown method.
-const KNOWN_METHODS: [&str; 6] = ["tools/call", "tools/list", "logging/setLevel", "subscriptions/listen", "ping", "server/discover"];
 
 /// rmcp makes one for each session and each request without a session, so it has nothing of its own.
 #[derive(Clone)]
@@ -87,25 +101,38 @@ impl Handler {
         self.0.sessions.find(id, parts.extensions.get::<Principal>().map(|principal| &principal.0))
     }
 
-    /// Runs the call and sends on what it tells, until it ends or is cancelled.
-    async fn call(
+    /// The least level of log messages that is wanted.
+    fn level(&self, context: &RequestContext<RoleServer>) -> Result<Option<LogLevel>, ErrorData> {
+        match Self::era(context) {
+            Era::Legacy => Ok(self.session(context).map(|session| session.level())),
+            Era::Modern => match context.meta.get("io.modelcontextprotocol/logLevel") {
+                None | Some(Value::Null) => Ok(None),
+                Some(level) => Ok(Some(level.as_str().and_then(parse_level).ok_or_else(|| bad_level(level))?)),
+            },
+        }
+    }
+
+    /// Looks up what is meant, runs it and sends on what it tells, until it ends or is cancelled.
+    async fn run(
         &self,
-        entry: &Entry,
-        arguments: &str,
+        resolve: impl FnOnce(&Snapshot) -> Result<Work<'static>, CallError>,
         context: &RequestContext<RoleServer>,
-        level: Option<LogLevel>,
-    ) -> Option<Result<CallOutput, CallError>> {
+    ) -> Result<Output, ErrorData> {
+        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let era = Self::era(context);
+        let failed = |error| error_data(answer::rpc_error(error, era, &snapshot));
+        let work = resolve(&snapshot).map_err(failed)?;
+        let level = self.level(context)?;
         let parts = context.extensions.get::<Parts>();
         let token =
             context.meta.get("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64()).map(Value::to_string);
-        let listens = entry.tool().notifies && (token.is_some() || level.is_some());
+        let listens = work.notifies() && (token.is_some() || level.is_some());
         let outbox = Arc::new(Outbox::new(token.as_deref(), level));
         let text = |value: &Value| value.as_str().map(Arc::from);
         let checked =
             Checked {
-                entry,
-                arguments,
-                era: Self::era(context),
+                work,
+                era,
                 principal: parts.and_then(|parts| parts.extensions.get::<Principal>()).map(|principal| Arc::clone(&principal.0)),
                 trace_parent: context.meta.get("traceparent").and_then(text).or_else(|| {
                     parts.and_then(|parts| parts.headers.get("traceparent")).and_then(|value| value.to_str().ok()).map(Arc::from)
@@ -118,13 +145,39 @@ impl Handler {
             let noted = poll_fn(|cx| if outbox.is_empty(cx.waker()) { Poll::Pending } else { Poll::Ready(()) });
             tokio::select! {
                 biased;
-                () = context.ct.cancelled() => return None,
+                // rmcp drops the answer to a cancelled request.
+                () = context.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
                 result = &mut call => break result,
                 () = noted => self.send_notes(&outbox, context).await,
             }
         };
         self.send_notes(&outbox, context).await;
-        Some(result)
+        result.map_err(failed)
+    }
+
+    /// The same, with the result as rmcp's model.
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        resolve: impl FnOnce(&Snapshot) -> Result<Work<'static>, CallError>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<T, ErrorData> {
+        let output = self.run(resolve, context).await?;
+        typed::parsed(Self::era(context), self.0.private, &output)
+    }
+
+    /// What a list says of its freshness, where the era knows of it.
+    fn freshness(&self, context: &RequestContext<RoleServer>) -> (Option<u64>, Option<CacheScope>) {
+        match Self::era(context) {
+            Era::Modern => (Some(LIST_TTL_MS), Some(self.0.scope())),
+            Era::Legacy => (None, None),
+        }
+    }
+
+    /// The session of a method that only sessions have.
+    fn needed_session(&self, what: &str, context: &RequestContext<RoleServer>) -> Result<Arc<Session>, ErrorData> {
+        self.session(context).ok_or_else(|| {
+            ErrorData::invalid_request(format!("{what} belongs to a session: call initialize and send its Mcp-Session-Id"), None)
+        })
     }
 
     async fn send_notes(&self, outbox: &Outbox, context: &RequestContext<RoleServer>) {
@@ -163,67 +216,143 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        if let Some(cursor) = request.and_then(|request| request.cursor) {
-            return Err(ErrorData::invalid_params(
-                format!("there is no page {cursor:?}: all tools are on one page, which has no cursor"),
-                None,
-            ));
-        }
+        one_page(request)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
-        let tools = snapshot.tools().map(|entry| typed::tool(entry)).collect();
-        let mut result = ListToolsResult::with_all_items(tools);
-        if Self::era(&context) == Era::Modern {
-            result.ttl_ms = Some(LIST_TTL_MS);
-            result.cache_scope = Some(self.0.scope());
-        }
+        let mut result = ListToolsResult::with_all_items(snapshot.tools().map(|entry| typed::tool(entry)).collect());
+        (result.ttl_ms, result.cache_scope) = self.freshness(&context);
+        Ok(result)
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        one_page(request)?;
+        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let mut result = ListPromptsResult::with_all_items(snapshot.prompts().filter_map(|entry| typed::item(entry.json())).collect());
+        (result.ttl_ms, result.cache_scope) = self.freshness(&context);
+        Ok(result)
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        one_page(request)?;
+        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let mut result = ListResourcesResult::with_all_items(snapshot.resources().filter_map(|entry| typed::item(entry.json())).collect());
+        (result.ttl_ms, result.cache_scope) = self.freshness(&context);
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        one_page(request)?;
+        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let items = snapshot.templates().filter_map(|entry| typed::item(entry.json())).collect();
+        let mut result = ListResourceTemplatesResult::with_all_items(items);
+        (result.ttl_ms, result.cache_scope) = self.freshness(&context);
         Ok(result)
     }
 
     async fn call_tool(&self, request: CallToolRequestParams, context: RequestContext<RoleServer>) -> Result<CallToolResponse, ErrorData> {
-        let snapshot = Arc::clone(&self.0.catalog.snapshot());
-        let Some(entry) = snapshot.resolve(&request.name) else {
-            return Err(error_data(answer::unknown_tool(&request.name, &snapshot)));
-        };
-        let era = Self::era(&context);
-        let level = match era {
-            Era::Legacy => self.session(&context).map(|session| session.level()),
-            Era::Modern => match context.meta.get("io.modelcontextprotocol/logLevel") {
-                None | Some(Value::Null) => None,
-                Some(level) => Some(level.as_str().and_then(parse_level).ok_or_else(|| bad_level(level))?),
-            },
-        };
         let arguments = match &request.arguments {
             None => "{}".to_owned(),
             Some(arguments) => serde_json::to_string(arguments).map_err(|error| ErrorData::invalid_params(error.to_string(), None))?,
         };
-        match self.call(entry, &arguments, &context, level).await {
-            Some(Ok(output)) => typed::result(era, &output).map(Into::into),
-            Some(Err(error)) => Err(error_data(answer::rpc_error(error, &snapshot))),
-            // rmcp drops the answer to a cancelled request.
-            None => Err(ErrorData::internal_error("the call was cancelled", None)),
+        let resolve = |snapshot: &Snapshot| match snapshot.resolve(&request.name) {
+            Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) }),
+            None => Err(CallError::UnknownTool(request.name.to_string())),
+        };
+        match self.run(resolve, &context).await? {
+            Output::Call(output) => typed::result(Self::era(&context), &output).map(Into::into),
+            other => typed::parsed::<CallToolResult>(Self::era(&context), self.0.private, &other).map(Into::into),
         }
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let resolve = |snapshot: &Snapshot| resolve::read(Cow::Owned(request.uri), snapshot);
+        self.answer::<ReadResourceResult>(resolve, &context).await.map(Into::into)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let resolve = |snapshot: &Snapshot| resolve::prompt(&request.name, request.arguments, snapshot);
+        self.answer::<GetPromptResult>(resolve, &context).await.map(Into::into)
+    }
+
+    async fn complete(&self, request: CompleteRequestParams, context: RequestContext<RoleServer>) -> Result<CompleteResult, ErrorData> {
+        let reference = match request.r#ref {
+            rmcp::model::Reference::Prompt(prompt) => Reference::Prompt(prompt.name),
+            rmcp::model::Reference::Resource(template) => Reference::Template(template.uri),
+            _ => return Err(ErrorData::invalid_params("a reference is a ref/prompt or a ref/resource", None)),
+        };
+        let mut others: Vec<_> = request.context.and_then(|context| context.arguments).unwrap_or_default().into_iter().collect();
+        others.sort_unstable();
+        let completion = Completion { reference, argument: request.argument.name, value: request.argument.value, others };
+        self.answer(|snapshot| resolve::completion(completion, snapshot), &context).await
+    }
+
+    // Updates of single resources: who wants them is kept; nothing sends them yet.
+
+    async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        let session = self.needed_session("a subscription", &context)?;
+        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        if snapshot.resource(&request.uri).is_none() {
+            return Err(error_data(answer::rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
+        }
+        if session.subscribe(request.uri) {
+            Ok(())
+        } else {
+            Err(ErrorData::invalid_request(format!("a session subscribes to {MAX_SUBSCRIPTIONS} resources at most"), None))
+        }
+    }
+
+    async fn unsubscribe(&self, request: UnsubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        self.needed_session("a subscription", &context)?.unsubscribe(&request.uri);
+        Ok(())
     }
 
     async fn set_level(&self, request: SetLevelRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
         if Self::era(&context) == Era::Modern {
             return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
         }
-        let session = self.session(&context).ok_or_else(|| {
-            ErrorData::invalid_request("a log level belongs to a session: call initialize and send its Mcp-Session-Id", None)
-        })?;
+        let session = self.needed_session("a log level", &context)?;
         session.set_level(typed::level(request.level));
         Ok(())
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let snapshot = self.0.catalog.snapshot();
         let mut accepted = SubscriptionFilter::new();
         accepted.tools_list_changed = requested.tools_list_changed.filter(|wanted| *wanted);
+        accepted.prompts_list_changed = requested.prompts_list_changed.filter(|wanted| *wanted);
+        accepted.resources_list_changed = requested.resources_list_changed.filter(|wanted| *wanted);
+        let known = |uri: &&String| snapshot.resource(uri).is_some();
+        // rmcp compares every URI that is wanted with every one that is accepted, so too many are not looked at. The acknowledgement says so.
+        let wanted = requested.resource_subscriptions.as_ref().filter(|uris| uris.len() <= MAX_SUBSCRIPTIONS);
+        accepted.resource_subscriptions = wanted.map(|uris| uris.iter().filter(known).cloned().collect());
         Some(accepted)
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let mut changes = self.0.catalog.changes();
-        let wants = context.accepted().tools_list_changed == Some(true);
+        let mut told = *changes.borrow_and_update();
+        let accepted = context.accepted();
+        let [tools, prompts, resources] = [accepted.tools_list_changed, accepted.prompts_list_changed, accepted.resources_list_changed]
+            .map(|wanted| wanted == Some(true));
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
@@ -231,8 +360,13 @@ impl ServerHandler for Handler {
                 changed = changes.changed() => if changed.is_err() { return Ok(()) },
             }
             tokio::time::sleep(COALESCE).await;
-            changes.mark_unchanged();
-            if wants && context.sink().notify_tool_list_changed().await.is_err() {
+            let now = *changes.borrow_and_update();
+            let before = std::mem::replace(&mut told, now);
+            let sink = context.sink();
+            if (tools && before.tools != now.tools && sink.notify_tool_list_changed().await.is_err())
+                || (prompts && before.prompts != now.prompts && sink.notify_prompt_list_changed().await.is_err())
+                || (resources && before.resources != now.resources && sink.notify_resource_list_changed().await.is_err())
+            {
                 return Ok(());
             }
         }
@@ -246,65 +380,17 @@ impl ServerHandler for Handler {
     }
 
     async fn on_custom_request(&self, request: CustomRequest, _: RequestContext<RoleServer>) -> Result<CustomResult, ErrorData> {
-        if KNOWN_METHODS.contains(&request.method.as_str()) {
-            return Err(ErrorData::invalid_params(params_fault(&request.method, request.params.as_ref()), None));
-        }
-        let shown: String = request.method.chars().take(200).collect();
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("there is no method {shown:?}"), None))
-    }
-
-    // What was not declared is not there; rmcp would answer by empty lists.
-
-    async fn complete(&self, _: CompleteRequestParams, _: RequestContext<RoleServer>) -> Result<CompleteResult, ErrorData> {
-        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
-    }
-
-    async fn list_prompts(&self, _: Option<PaginatedRequestParams>, _: RequestContext<RoleServer>) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
-    }
-
-    async fn list_resources(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
-    }
-
-    async fn list_resource_templates(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+        Err(faults::not_understood(&request.method, request.params.as_ref()))
     }
 }
 
-/// Says which member of the parameters does not fit.
-fn params_fault(method: &str, params: Option<&Value>) -> String {
-    let Some(params) = params.and_then(Value::as_object) else {
-        return format!("the params of {method} must be an object");
-    };
-    match (method, params.get("name"), params.get("arguments")) {
-        ("tools/call", None, _) => "the params of tools/call need a \"name\": the tool's".to_owned(),
-        ("tools/call", Some(name), _) if !name.is_string() => {
-            format!("\"name\" in the params of tools/call must be a string, not {}", kind(name))
+/// Everything is on one page, which no cursor leads to.
+fn one_page(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    match request.and_then(|request| request.cursor) {
+        None => Ok(()),
+        Some(cursor) => {
+            Err(ErrorData::invalid_params(format!("there is no page {cursor:?}: everything is on one page, which has no cursor"), None))
         }
-        ("tools/call", _, Some(arguments)) if !arguments.is_object() && !arguments.is_null() => {
-            format!("\"arguments\" in the params of tools/call must be an object, not {}", kind(arguments))
-        }
-        _ => format!("the params of {method} do not fit the method's schema"),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

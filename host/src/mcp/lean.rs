@@ -1,9 +1,9 @@
-//! The lean path: `tools/call` and `tools/list` from the request's bytes to the answer's, in both eras.
+//! The lean path: lists, calls, reads, prompts and completions from the request's bytes to the answer's, in both eras.
 //!
 //! It takes a request only when it has made every check that rmcp makes for that era and all of them hold. Whatever is unusual or wrong is left to the
 //! general way, which then says so; here nothing is refused.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -11,23 +11,27 @@ use bytes::Bytes;
 use futures::future::abortable;
 use http::{HeaderMap, Response, request::Parts};
 use rmcp::model::ClientCapabilities;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::{self, Answer},
-    calls::Checked,
+    calls::{Checked, Work},
     detach::Detached,
-    envelope::{CallParams, Envelope, ListParams, Meta, id_key, is_object, is_plain_id},
+    envelope::{
+        ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, ReadParams, RefParams, id_key, is_object,
+        is_plain_id, object,
+    },
     era::{Era, LEGACY, METHOD_HEADER, MODERN, NAME_HEADER, SESSION_HEADER, VERSION_HEADER},
     handler::{Shared, parse_level},
     intake,
     outbox::Outbox,
+    resolve,
     sessions::Session,
     sse::{self, CallTask},
 };
 use crate::{
-    catalog::Entry,
-    provider::{LogLevel, Principal},
+    catalog::{Entry, Snapshot},
+    provider::{CallError, Completion, LogLevel, Principal, Reference},
 };
 
 /// Answers the request, or leaves it.
@@ -46,15 +50,22 @@ enum Plan<'a> {
 /// A call that may run.
 struct PlannedCall<'a> {
     id: &'a str,
-    entry: Arc<Entry>,
-    arguments: &'a str,
+    work: Work<'a>,
+    caller: Caller<'a>,
+    /// Where the call's notifications go, when it may send some and somebody wants them.
+    outbox: Option<Arc<Outbox>>,
+}
+
+/// Who calls, by what rules, and what they want to be told.
+struct Caller<'a> {
     era: Era,
     meta: Option<Arc<str>>,
     trace_parent: Option<Arc<str>>,
     principal: Option<Arc<str>>,
     session: Option<Arc<Session>>,
-    /// Where the call's notifications go, when it may send some and somebody wants them.
-    outbox: Option<Arc<Outbox>>,
+    /// The progress token, as JSON text.
+    token: Option<&'a str>,
+    level: Option<LogLevel>,
 }
 
 /// Every check.
@@ -68,27 +79,67 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
     if envelope.jsonrpc != "2.0" || !is_plain_id(id) {
         return None;
     }
-    match &*envelope.method {
-        "tools/call" => {
-            let params = envelope.params?.get();
-            let params: CallParams<'a> = if is_object(params) { serde_json::from_str(params).ok()? } else { return None };
-            plan_call(shared, parts, id, &params)
+    let method = &*envelope.method;
+    match method {
+        "tools/call" => plan_call(shared, parts, id, &object(envelope.params?)?),
+        "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list" => {
+            plan_list(shared, parts, id, method, envelope.params)
         }
-        "tools/list" => {
-            let params: ListParams<'a> = match envelope.params {
-                None => ListParams::default(),
-                Some(params) if is_object(params.get()) => serde_json::from_str(params.get()).ok()?,
-                Some(_) => return None,
+        "resources/read" => {
+            let ReadParams { uri, meta } = object(envelope.params?)?;
+            let caller = caller(shared, parts, method, Some(&uri), meta)?;
+            Some(plan_work(shared, id, caller, |snapshot| resolve::read(uri, snapshot)))
+        }
+        "prompts/get" => {
+            let CallParams { name, arguments, meta } = object(envelope.params?)?;
+            let arguments = match arguments {
+                None => None,
+                Some(arguments) => Some(object(arguments)?),
             };
-            let (era, _) = era(&parts.headers, params.meta.map(|meta| meta.get()))?;
-            match era {
-                Era::Modern => has_standard_headers(&parts.headers, "tools/list", None).then_some(())?,
-                Era::Legacy => drop(session(shared, parts)?),
-            }
-            Some(Plan::Answer(answer::list(id, era, shared.private, &shared.catalog.snapshot())))
+            let caller = caller(shared, parts, method, Some(&name), meta)?;
+            Some(plan_work(shared, id, caller, |snapshot| resolve::prompt(&name, arguments, snapshot)))
+        }
+        "completion/complete" => {
+            let params: CompleteParams<'a> = object(envelope.params?)?;
+            let ArgumentParams { name: argument, value } = object(params.argument)?;
+            let reference = match object(params.reference)? {
+                RefParams::Prompt { name } => Reference::Prompt(name),
+                RefParams::Resource { uri } => Reference::Template(uri),
+            };
+            let context: ContextParams = match params.context {
+                None => ContextParams::default(),
+                Some(context) => object(context)?,
+            };
+            let others = context.arguments.unwrap_or_default().into_iter().collect();
+            let caller = caller(shared, parts, method, None, params.meta)?;
+            let completion = Completion { reference, argument, value, others };
+            Some(plan_work(shared, id, caller, |snapshot| resolve::completion(completion, snapshot)))
         }
         _ => None,
     }
+}
+
+fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: Option<&'a RawValue>) -> Option<Plan<'a>> {
+    let params: ListParams<'a> = match params {
+        None => ListParams::default(),
+        Some(params) => object(params)?,
+    };
+    if params.cursor.is_some() {
+        return None;
+    }
+    let (era, _) = era(&parts.headers, params.meta.map(RawValue::get))?;
+    match era {
+        Era::Modern => has_standard_headers(&parts.headers, method, None).then_some(())?,
+        Era::Legacy => drop(session(shared, parts)?),
+    }
+    let snapshot = shared.catalog.snapshot();
+    let (member, items) = match method {
+        "tools/list" => ("tools", snapshot.list_json()),
+        "prompts/list" => ("prompts", snapshot.prompts_json()),
+        "resources/list" => ("resources", snapshot.resources_json()),
+        _ => ("resourceTemplates", snapshot.templates_json()),
+    };
+    Some(Plan::Answer(answer::list(id, era, shared.private, member, items)))
 }
 
 fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: &CallParams<'a>) -> Option<Plan<'a>> {
@@ -96,15 +147,42 @@ fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: &CallParam
     if !is_object(arguments) {
         return None;
     }
-    let (era, meta) = era(&parts.headers, params.meta.map(|meta| meta.get()))?;
+    let caller = caller(shared, parts, "tools/call", Some(&params.name), params.meta)?;
     let snapshot = shared.catalog.snapshot();
     let entry = snapshot.resolve(&params.name);
+    if caller.era == Era::Modern && entry.is_some_and(|entry| !has_param_headers(&parts.headers, entry, arguments)) {
+        return None;
+    }
+    Some(plan_work(shared, id, caller, |_| match entry {
+        Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
+        None => Err(CallError::UnknownTool(params.name.clone().into_owned())),
+    }))
+}
+
+/// What is to be done, or why it cannot be.
+fn plan_work<'a>(
+    shared: &Shared,
+    id: &'a str,
+    caller: Caller<'a>,
+    resolve: impl FnOnce(&Snapshot) -> Result<Work<'a>, CallError>,
+) -> Plan<'a> {
+    let snapshot = shared.catalog.snapshot();
+    match resolve(&snapshot) {
+        Ok(work) => {
+            let listens = work.notifies() && (caller.token.is_some() || caller.level.is_some());
+            let outbox = listens.then(|| Arc::new(Outbox::new(caller.token, caller.level)));
+            Plan::Call(PlannedCall { id, work, caller, outbox })
+        }
+        Err(error) => Plan::Answer(answer::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
+    }
+}
+
+/// Who makes this request. `name` is what `Mcp-Name` has to say, for methods that have one.
+fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, raw: Option<&'a RawValue>) -> Option<Caller<'a>> {
+    let (era, meta) = era(&parts.headers, raw.map(RawValue::get))?;
     let (session, level) = match era {
         Era::Modern => {
-            if !has_standard_headers(&parts.headers, "tools/call", Some(&params.name)) {
-                return None;
-            }
-            if entry.is_some_and(|entry| !has_param_headers(&parts.headers, entry, arguments)) {
+            if !has_standard_headers(&parts.headers, method, name) {
                 return None;
             }
             (None, meta.log_level.as_deref().map(parse_level).map_or(Some(None), |level| level.map(Some))?)
@@ -115,51 +193,39 @@ fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: &CallParam
             (session, level)
         }
     };
-    let token = meta.progress_token.map(|token| token.get());
+    let token = meta.progress_token.map(RawValue::get);
     if token.is_some_and(|token| !is_plain_id(token)) {
         return None;
     }
-    let Some(entry) = entry else {
-        let error = crate::provider::CallError::UnknownTool(params.name.clone().into_owned());
-        return Some(Plan::Answer(answer::call(id, era, Err(error), &snapshot)));
-    };
-    let trace_parent = meta.traceparent.as_deref().or_else(|| parts.headers.get("traceparent")?.to_str().ok()).map(Arc::from);
-    Some(Plan::Call(PlannedCall {
-        id,
-        entry: Arc::clone(entry),
-        arguments,
+    Some(Caller {
         era,
-        meta: params.meta.map(|meta| Arc::from(meta.get())),
-        trace_parent,
+        trace_parent: meta.traceparent.as_deref().or_else(|| parts.headers.get("traceparent")?.to_str().ok()).map(Arc::from),
+        meta: raw.map(|meta| Arc::from(meta.get())),
         principal: parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
         session,
-        outbox: outbox(entry, token, level),
-    }))
-}
-
-fn outbox(entry: &Entry, token: Option<&str>, level: Option<LogLevel>) -> Option<Arc<Outbox>> {
-    (entry.tool().notifies && (token.is_some() || level.is_some())).then(|| Arc::new(Outbox::new(token, level)))
+        token,
+        level,
+    })
 }
 
 /// Runs the call in the way of its era.
 async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
-    let PlannedCall { id, entry, arguments, era, meta, trace_parent, principal, session, outbox } = call;
+    let PlannedCall { id, work, caller, outbox } = call;
+    let Caller { era, meta, trace_parent, principal, session, .. } = caller;
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call.
-        let checked = Checked { entry: &entry, arguments, era, principal, trace_parent, meta, notifier: None };
-        let result = shared.calls.run(checked).await;
-        return answer::call(id, era, result, &shared.catalog.snapshot()).into_response();
+        let result = shared.calls.run(Checked { work, era, principal, trace_parent, meta, notifier: None }).await;
+        return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
-    let (id, arguments) = (id.to_owned(), arguments.to_owned());
+    let (id, work) = (id.to_owned(), work.into_owned());
     let key = session.as_ref().and_then(|_| id_key(&id));
     let running = {
         let (shared, id, notifier) = (Arc::clone(shared), id.clone(), outbox.clone());
         async move {
             let notifier = notifier.map(|outbox| outbox as _);
-            let checked = Checked { entry: &entry, arguments: &arguments, era, principal, trace_parent, meta, notifier };
-            let result = shared.calls.run(checked).await;
-            answer::call(&id, era, result, &shared.catalog.snapshot())
+            let result = shared.calls.run(Checked { work, era, principal, trace_parent, meta, notifier }).await;
+            answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };
     let (running, abort) = abortable(running);

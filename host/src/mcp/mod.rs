@@ -1,19 +1,22 @@
 //! The protocol front: MCP over HTTP, both eras on one endpoint.
 //!
-//! The way of a request: `origin` (who may call from where) → `intake` (is it JSON, of a size) → `lean` (plain `tools/call` and `tools/list`, from
-//! bytes to bytes) or else `general` (rmcp: everything, and every error). Both run tools by `calls`.
+//! The way of a request: `origin` (who may call from where) → `intake` (is it JSON, of a size) → `lean` (plain lists, calls, reads, prompts
+//! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve` and run by `calls`.
 
 mod answer;
 mod calls;
 mod detach;
 mod envelope;
 mod era;
+mod faults;
 mod general;
 mod handler;
 mod intake;
 mod lean;
 mod origin;
 mod outbox;
+mod render;
+mod resolve;
 mod sessions;
 mod sse;
 #[cfg(test)]

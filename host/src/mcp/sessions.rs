@@ -1,7 +1,7 @@
 //! Sessions of clients before 2026-07-28: rmcp's, with limits on their number and idle time, an owner each, and the calls that run in them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
@@ -13,7 +13,7 @@ use std::{
 
 use futures::{Stream, StreamExt, future::AbortHandle};
 use rmcp::{
-    Peer, RoleServer,
+    Peer, RoleServer, ServiceError,
     model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
     transport::streamable_http_server::session::{
         ServerSseMessage, SessionId, SessionManager,
@@ -23,7 +23,10 @@ use rmcp::{
 use tokio_util::sync::CancellationToken;
 
 use super::handler::COALESCE;
-use crate::{catalog::Catalog, provider::LogLevel};
+use crate::{
+    catalog::{Catalog, Generations},
+    provider::LogLevel,
+};
 
 /// How long telling one session of a change may take. A client that does not read its stream for that long misses it.
 const TELLING: Duration = Duration::from_secs(10);
@@ -40,6 +43,9 @@ pub(super) struct Sessions {
     closing: CancellationToken,
 }
 
+/// Resources that one client may subscribe to: more than anybody watches, and not much memory.
+pub(super) const MAX_SUBSCRIPTIONS: usize = 1_000;
+
 /// One session, as far as rmcp does not know it.
 pub(super) struct Session {
     /// Who opened it. Nobody else may use it.
@@ -54,9 +60,11 @@ pub(super) struct Session {
     calls: Mutex<HashMap<String, (u64, AbortHandle)>>,
     /// The way to the client, from `notifications/initialized` on.
     peer: OnceLock<Peer<RoleServer>>,
-    /// The last generation of the catalog that the client knows of.
-    told: AtomicU64,
+    /// The lists that the client knows of.
+    told: Mutex<Generations>,
     telling: AtomicBool,
+    /// Resources whose updates the client wants to hear of.
+    subscriptions: Mutex<HashSet<String>>,
 }
 
 /// The levels in order, least serious first.
@@ -169,10 +177,9 @@ impl Sessions {
 
     /// Tells the session's client once of all changes so far, if it listens.
     fn tell(&self, session: &Arc<Session>) {
-        let generation = self.catalog.snapshot().generation();
         let Some(peer) = session.peer.get().cloned() else { return };
         if session.streams.load(Ordering::Acquire) == 0
-            || session.told.load(Ordering::Acquire) == generation
+            || *session.lock_told() == self.catalog.snapshot().generations()
             || session.telling.swap(true, Ordering::AcqRel)
         {
             return;
@@ -181,9 +188,10 @@ impl Sessions {
         // Ends by itself within TELLING; one at a time for each session.
         tokio::spawn(async move {
             loop {
-                let generation = catalog.snapshot().generation();
-                if session.told.swap(generation, Ordering::AcqRel) != generation {
-                    match tokio::time::timeout(TELLING, peer.notify_tool_list_changed()).await {
+                let now = catalog.snapshot().generations();
+                let before = std::mem::replace(&mut *session.lock_told(), now);
+                if before != now {
+                    match tokio::time::timeout(TELLING, notify(&peer, before, now)).await {
                         Ok(Ok(())) => continue,
                         Ok(Err(error)) => tracing::debug!("a session could not be told of a change: {error}"),
                         Err(_) => tracing::debug!("a session does not read its stream and was not told of a change"),
@@ -191,7 +199,7 @@ impl Sessions {
                 }
                 session.telling.store(false, Ordering::Release);
                 // A change between the last look and the store above.
-                if catalog.snapshot().generation() == generation || session.telling.swap(true, Ordering::AcqRel) {
+                if catalog.snapshot().generations() == now || session.telling.swap(true, Ordering::AcqRel) {
                     return;
                 }
             }
@@ -215,8 +223,22 @@ impl Sessions {
     }
 }
 
+/// Says which lists have changed.
+async fn notify(peer: &Peer<RoleServer>, before: Generations, now: Generations) -> Result<(), ServiceError> {
+    if before.tools != now.tools {
+        peer.notify_tool_list_changed().await?;
+    }
+    if before.prompts != now.prompts {
+        peer.notify_prompt_list_changed().await?;
+    }
+    if before.resources != now.resources {
+        peer.notify_resource_list_changed().await?;
+    }
+    Ok(())
+}
+
 impl Session {
-    fn new(generation: u64, now: u64) -> Self {
+    fn new(known: Generations, now: u64) -> Self {
         Self {
             owner: OnceLock::new(),
             used: AtomicU64::new(now),
@@ -225,8 +247,9 @@ impl Session {
             streams: AtomicUsize::new(0),
             calls: Mutex::default(),
             peer: OnceLock::new(),
-            told: AtomicU64::new(generation),
+            told: Mutex::new(known),
             telling: AtomicBool::new(false),
+            subscriptions: Mutex::default(),
         }
     }
 
@@ -252,6 +275,25 @@ impl Session {
     pub(super) fn cancel(&self, key: &str) -> bool {
         let call = self.lock_calls().remove(key);
         call.map(|(_, abort)| abort.abort()).is_some()
+    }
+
+    /// `resources/subscribe`. False: the client has subscribed to as many as may.
+    pub(super) fn subscribe(&self, uri: String) -> bool {
+        let mut subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        if subscriptions.len() >= MAX_SUBSCRIPTIONS && !subscriptions.contains(&uri) {
+            return false;
+        }
+        subscriptions.insert(uri);
+        true
+    }
+
+    /// `resources/unsubscribe`.
+    pub(super) fn unsubscribe(&self, uri: &str) {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
+    }
+
+    fn lock_told(&self) -> std::sync::MutexGuard<'_, Generations> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_busy(&self) -> bool {
@@ -285,7 +327,7 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.local.create_session().await?;
-        let session = Arc::new(Session::new(self.catalog.snapshot().generation(), self.now()));
+        let session = Arc::new(Session::new(self.catalog.snapshot().generations(), self.now()));
         let full = {
             let mut table = self.write();
             let full = table.len() >= self.max;
@@ -382,5 +424,21 @@ impl<T> Drop for Watched<T> {
         if let Some(session) = &self.session {
             session.streams.fetch_sub(1, Ordering::AcqRel);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_subscribes_to_so_many_resources_and_no_more() {
+        let session = Session::new(Generations::default(), 0);
+        assert!((0..MAX_SUBSCRIPTIONS).all(|n| session.subscribe(format!("x://{n}"))));
+        assert!(!session.subscribe("x://new".into()));
+        assert!(session.subscribe("x://5".into()), "what is there already is no new one");
+        session.unsubscribe("x://5");
+        assert!(session.subscribe("x://new".into()));
+        assert!(!session.subscribe("x://5".into()));
     }
 }

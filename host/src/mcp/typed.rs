@@ -8,11 +8,13 @@ use rmcp::{
     ErrorData,
     model::{CallToolResult, ContentBlock, LoggingLevel, LoggingMessageNotification, ProgressNotification, ServerNotification, Tool},
 };
+use serde::de::DeserializeOwned;
 
 use super::{
-    answer,
+    calls::Output,
     era::Era,
     outbox::{Note, NoteKind},
+    render,
 };
 use crate::{
     catalog::Entry,
@@ -36,6 +38,18 @@ pub(super) fn tool(entry: &Entry) -> Tool {
     })
 }
 
+/// A prompt, a resource or a template in a list. One that the model does not take is left out.
+pub(super) fn item<T: DeserializeOwned>(json: &str) -> Option<T> {
+    serde_json::from_str(json).inspect_err(|error| tracing::debug!("rmcp's model does not fit, it is not listed: {error}: {json}")).ok()
+}
+
+/// The result of a read, a prompt or a completion.
+pub(super) fn parsed<T: DeserializeOwned>(era: Era, private: bool, output: &Output) -> Result<T, ErrorData> {
+    let mut json = Vec::with_capacity(render::size(output) + 128);
+    render::result(&mut json, era, private, output);
+    serde_json::from_slice(&json).map_err(|error| ErrorData::internal_error(format!("the plugin's answer cannot be sent: {error}"), None))
+}
+
 /// The output of a call.
 pub(super) fn result(era: Era, output: &CallOutput) -> Result<CallToolResult, ErrorData> {
     let broken = |error: serde_json::Error| ErrorData::internal_error(format!("the tool's answer cannot be sent: {error}"), None);
@@ -44,7 +58,7 @@ pub(super) fn result(era: Era, output: &CallOutput) -> Result<CallToolResult, Er
         Content::Block(block) => serde_json::from_str(block.as_str()),
     };
     let mut result = CallToolResult::success(output.content.iter().map(block).collect::<Result<_, _>>().map_err(broken)?);
-    result.structured_content = answer::structured(era, output).map(serde_json::from_str).transpose().map_err(broken)?;
+    result.structured_content = render::structured(era, output).map(serde_json::from_str).transpose().map_err(broken)?;
     result.is_error = Some(output.is_error);
     result.meta = output.meta.as_ref().map(|meta| serde_json::from_str(meta.as_str())).transpose().map_err(broken)?;
     Ok(result)

@@ -132,7 +132,11 @@ async fn initialize_and_discover_say_what_is_there() {
     let result = lab.legacy("initialize", initialize()).await.result();
     assert_eq!(result["protocolVersion"], "2025-11-25");
     assert_eq!(result["serverInfo"]["name"], "toolbay");
-    assert_eq!(result["capabilities"], json!({"tools": {"listChanged": true}, "logging": {}}));
+    assert_eq!(
+        result["capabilities"],
+        json!({"tools": {"listChanged": true}, "prompts": {"listChanged": true}, "resources": {"listChanged": true, "subscribe": true},
+            "completions": {}, "logging": {}})
+    );
     for version in ["2024-11-05", "2025-03-26", "2025-06-18"] {
         let mut params = initialize();
         params["protocolVersion"] = version.into();
@@ -207,7 +211,7 @@ async fn changes_reach_sessions_and_subscriptions_once_for_many() {
     assert_eq!(subscription.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
     let params = json!({"notifications": {"promptsListChanged": true}});
     let mut deaf = Events::of(lab.front.handle(modern("subscriptions/listen", params)).await);
-    assert_eq!(deaf.next().await.unwrap()["params"]["notifications"], json!({}));
+    assert_eq!(deaf.next().await.unwrap()["params"]["notifications"], json!({"promptsListChanged": true}));
 
     let start = std::time::Instant::now();
     for n in 0..20 {

@@ -117,8 +117,25 @@ async fn the_error_table_of_2026_07_28() {
             ("unknown method", modern("tools/unknown", Value::Null), 404, -32601),
             ("ping is gone", modern("ping", Value::Null), 404, -32601),
             ("setLevel is gone", modern("logging/setLevel", json!({"level": "info"})), 404, -32601),
-            ("prompts were not declared", modern("prompts/list", Value::Null), 404, -32601),
-            ("resources were not declared", modern("resources/list", Value::Null), 404, -32601),
+            ("uri header missing", modern_with(&[("mcp-name", "")], "resources/read", json!({"uri": "local://text"})), 400, -32020),
+            (
+                "uri header differs",
+                modern_with(&[("mcp-name", "local://x")], "resources/read", json!({"uri": "local://text"})),
+                400,
+                -32020,
+            ),
+            ("prompt header missing", modern_with(&[("mcp-name", "")], "prompts/get", json!({"name": "greet"})), 400, -32020),
+            ("prompt header differs", modern_with(&[("mcp-name", "hang")], "prompts/get", json!({"name": "greet"})), 400, -32020),
+            ("unknown resource", modern("resources/read", json!({"uri": "other://text"})), 200, -32602),
+            ("a resource that went away", modern("resources/read", json!({"uri": "local://gone"})), 200, -32602),
+            ("no uri", modern("resources/read", json!({})), 200, -32602),
+            ("unknown prompt", modern("prompts/get", json!({"name": "great"})), 200, -32602),
+            ("prompt argument missing", modern("prompts/get", json!({"name": "greet"})), 200, -32602),
+            ("prompt argument no string", modern("prompts/get", json!({"name": "greet", "arguments": {"name": 5}})), 200, -32602),
+            ("unknown page of prompts", modern("prompts/list", json!({"cursor": "x"})), 200, -32602),
+            ("unknown page of resources", modern("resources/list", json!({"cursor": "x"})), 200, -32602),
+            ("unknown page of templates", modern("resources/templates/list", json!({"cursor": "x"})), 200, -32602),
+            ("nothing to complete", modern("completion/complete", json!({"argument": {"name": "a", "value": ""}})), 200, -32602),
             ("unknown tool", modern("tools/call", json!({"name": "ecko"})), 200, -32602),
             ("no name", modern("tools/call", json!({"arguments": {}})), 200, -32602),
             ("arguments no object", modern("tools/call", json!({"name": "echo", "arguments": [1]})), 200, -32602),
@@ -164,9 +181,17 @@ async fn the_errors_of_older_clients_come_with_status_200() {
             ("tools/call", json!({"name": "echo", "arguments": "x"}), -32602),
             ("tools/call", json!({"name": "protocol"}), -32042),
             ("tools/list", json!({"cursor": "x"}), -32602),
-            ("prompts/list", Value::Null, -32601),
-            ("resources/templates/list", Value::Null, -32601),
-            ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "a", "value": "b"}}), -32601),
+            ("prompts/list", json!({"cursor": "x"}), -32602),
+            ("prompts/get", json!({"name": "great"}), -32602),
+            ("resources/read", json!({"uri": "other://text"}), -32002),
+            ("resources/read", json!({"uri": "local://gone"}), -32002),
+            ("resources/read", json!({"uri": 5}), -32602),
+            ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "a", "value": "b"}}), -32602),
+            (
+                "completion/complete",
+                json!({"ref": {"type": "ref/resource", "uri": "x://{y}"}, "argument": {"name": "a", "value": "b"}}),
+                -32602,
+            ),
             ("unknown/method", Value::Null, -32601),
             ("subscriptions/listen", json!({"notifications": {}}), -32601),
         ] {
@@ -201,7 +226,7 @@ proptest! {
     /// Whatever is done to a good request's bytes: a client error or an answer, never a panic, never a server error.
     #[test]
     fn mutated_requests_are_answered_well(
-        which in 0_usize..4,
+        which in 0_usize..7,
         changes in vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), prop::sample::select(&b"{}[]\",:\\0-n"[..])], 0_u8..3), 0..6),
         headers in any::<bool>(),
     ) {
@@ -212,6 +237,9 @@ proptest! {
                 0 => modern("tools/call", json!({"name": "echo", "arguments": {"a": "b", "c": [1.5, null]}})),
                 1 => modern("tools/list", Value::Null),
                 2 => legacy(None, "tools/call", json!({"name": "echo", "arguments": {"a": {"b": true}}, "_meta": {"progressToken": "x"}})),
+                3 => legacy(None, "resources/read", json!({"uri": "local://item/1"})),
+                4 => modern("prompts/get", json!({"name": "greet", "arguments": {"name": "x"}})),
+                5 => legacy(None, "completion/complete", json!({"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "name", "value": "x"}})),
                 _ => legacy(None, "initialize", initialize()),
             };
             let (mut parts, body) = good.into_parts();

@@ -4,5 +4,6 @@ mod cost;
 mod eras;
 mod errors;
 mod live;
+mod offers;
 mod parity;
 mod support;

@@ -53,9 +53,47 @@ fn table(session: &str) -> Vec<Request<Body>> {
         }
     }
     for params in [Value::Null, json!({}), json!({"cursor": null}), json!({"cursor": "x"}), json!({"_meta": {"a": 1}})] {
-        table.push(modern("tools/list", params.clone()));
-        table.push(legacy(None, "tools/list", params.clone()));
-        table.push(legacy(Some(session), "tools/list", params));
+        for method in ["tools/list", "prompts/list", "resources/list", "resources/templates/list"] {
+            table.push(modern(method, params.clone()));
+            table.push(legacy(None, method, params.clone()));
+            table.push(legacy(Some(session), method, params.clone()));
+        }
+    }
+    let argument = json!({"name": "id", "value": "x"});
+    for (method, params) in [
+        ("resources/read", json!({"uri": "local://text"})),
+        ("resources/read", json!({"uri": "local://blob"})),
+        ("resources/read", json!({"uri": "local://item/5"})),
+        ("resources/read", json!({"uri": "local://gone"})),
+        ("resources/read", json!({"uri": "other://x"})),
+        ("resources/read", json!({"uri": ""})),
+        ("resources/read", json!({"uri": 5})),
+        ("resources/read", json!({})),
+        ("resources/read", json!({"uri": "local://text", "unknown": 1})),
+        ("prompts/get", json!({"name": "greet", "arguments": {"name": "ü", "tone": ""}})),
+        ("prompts/get", json!({"name": "local__greet", "arguments": {"name": "x"}})),
+        ("prompts/get", json!({"name": "greet", "arguments": null})),
+        ("prompts/get", json!({"name": "greet", "arguments": {"name": null}})),
+        ("prompts/get", json!({"name": "greet", "arguments": []})),
+        ("prompts/get", json!({"name": "great"})),
+        ("prompts/get", json!({"name": ""})),
+        ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "greet", "title": "x"}, "argument": argument})),
+        ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "great"}, "argument": argument})),
+        ("completion/complete", json!({"ref": {"type": "ref/resource", "uri": "local://item/{id}"}, "argument": argument, "context": {}})),
+        (
+            "completion/complete",
+            json!({"ref": {"type": "ref/resource", "uri": "local://item/{id}"}, "argument": argument, "context": {"arguments": {"z": "1", "a": "2"}}}),
+        ),
+        ("completion/complete", json!({"ref": {"type": "ref/resource", "uri": "local://text"}, "argument": argument})),
+        ("completion/complete", json!({"ref": {"type": "ref/resource", "uri": "x://{y}"}, "argument": argument})),
+        ("completion/complete", json!({"ref": {"type": "ref/tool", "name": "echo"}, "argument": argument})),
+        ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "id", "value": "many"}})),
+        ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "greet"}})),
+        ("completion/complete", json!({"argument": argument})),
+    ] {
+        table.push(modern(method, params.clone()));
+        table.push(legacy(None, method, params.clone()));
+        table.push(legacy(Some(session), method, params));
     }
     for headers in [
         [("mcp-method", "")],

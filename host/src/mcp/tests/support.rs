@@ -1,4 +1,4 @@
-//! A provider with a tool for each thing that a call may do, and requests as clients write them.
+//! A provider with a tool, a resource or a prompt for each thing that a call may do, and requests as clients write them.
 
 use std::{
     sync::{Arc, Mutex},
@@ -16,7 +16,10 @@ use tokio::sync::{Notify, mpsc};
 use crate::{
     catalog::Catalog,
     mcp::{Front, FrontOptions},
-    provider::{Call, CallError, CallOutput, Content, JsonText, LogLevel, Provider, ProviderChange, ProviderId, Tool, ToolName},
+    provider::{
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, PromptOutput,
+        Provider, ProviderChange, ProviderId, Tool, ToolName,
+    },
 };
 
 /// Long enough for anything that is not broken.
@@ -26,6 +29,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Local {
     id: ProviderId,
     tools: Vec<Arc<Tool>>,
+    offers: Offers,
     /// Gets `started` and `dropped` or `finished` from calls of `hang`.
     events: mpsc::UnboundedSender<&'static str>,
     /// Lets `hang` go on.
@@ -78,6 +82,46 @@ fn tools() -> Vec<Arc<Tool>> {
     tools.into_iter().map(Arc::new).collect()
 }
 
+/// Resources, templates or prompts: objects, and which member of them is the key.
+pub(super) fn offers(key: &str, objects: &[Value]) -> Vec<Arc<Offer>> {
+    objects.iter().map(|json| Arc::new(Offer { key: json[key].as_str().unwrap().to_owned(), json: object(json.clone()) })).collect()
+}
+
+fn local_offers() -> Offers {
+    let resource = |name: &str| json!({"uri": format!("local://{name}"), "name": name, "mimeType": "text/plain"});
+    Offers {
+        resources: offers("uri", &["text", "blob", "hang", "gone", "progress", "context"].map(resource)),
+        templates: offers(
+            "uriTemplate",
+            &[
+                json!({"uriTemplate": "local://{+rest}", "name": "rest"}),
+                json!({"uriTemplate": "local://item/{id}", "name": "item", "title": "An item", "mimeType": "application/json"}),
+            ],
+        ),
+        prompts: offers(
+            "name",
+            &[
+                json!({"name": "greet", "description": "greets", "arguments": [{"name": "name", "required": true}, {"name": "tone"}]}),
+                json!({"name": "hang"}),
+            ],
+        ),
+        completes: true,
+    }
+}
+
+fn parse(text: &str) -> JsonText {
+    JsonText::parse(text.to_owned()).unwrap()
+}
+
+impl Local {
+    async fn hang(&self) {
+        let mut watch = Watch(self.events.clone(), "dropped");
+        let _ = self.events.send("started");
+        self.release.notified().await;
+        watch.1 = "finished";
+    }
+}
+
 /// Says whether a call came to its end.
 struct Watch(mpsc::UnboundedSender<&'static str>, &'static str);
 
@@ -94,6 +138,79 @@ impl Provider for Local {
 
     fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
+    }
+
+    fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+        async move {
+            let text = |text: &str| JsonText::from_value(&json!({"uri": uri, "mimeType": "text/plain", "text": text})).unwrap();
+            match uri {
+                "local://text" => Ok(vec![text("a \"text\" of \u{1F600}")]),
+                "local://blob" => Ok(vec![
+                    JsonText::from_value(&json!({"uri": uri, "mimeType": "image/png", "blob": "AA=="})).unwrap(),
+                    JsonText::from_value(&json!({"uri": "local://blob/2", "blob": ""})).unwrap(),
+                ]),
+                "raw://x" => Ok(vec![parse(r#"{"vendor":{"k":1.50},"text":"t", "uri":"raw://x","_meta":{"v/a":[1]}}"#)]),
+                "local://hang" => {
+                    self.hang().await;
+                    Ok(vec![text("released")])
+                }
+                "local://progress" => {
+                    if let Some(notifier) = &context.notifier {
+                        notifier.progress(1.0, Some(2.0), None);
+                    }
+                    Ok(vec![text("done")])
+                }
+                "local://context" => {
+                    let meta: Option<Value> = context.meta.as_deref().map(|meta| serde_json::from_str(meta).unwrap());
+                    Ok(vec![text(&json!({"principal": context.principal.as_deref(), "meta": meta, "id": context.call_id > 0}).to_string())])
+                }
+                _ if uri.starts_with("local://item/") => Ok(vec![text("an item")]),
+                "local://busy" => Err(CallError::Busy { what: "too many calls".into(), retry_after: Duration::from_secs(1) }),
+                _ => Err(CallError::UnknownResource(uri.to_owned())),
+            }
+        }
+        .boxed()
+    }
+
+    fn get_prompt<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: Vec<(String, String)>,
+        _: CallContext,
+    ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
+        async move {
+            let argument = |wanted: &str| arguments.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+            let messages = match name {
+                "greet" => {
+                    let name =
+                        argument("name").ok_or_else(|| CallError::InvalidParams("prompt \"greet\" needs the argument \"name\"".into()))?;
+                    JsonText::from_value(&json!([{"role": "user", "content": {"type": "text", "text": format!("Hello {name}")}}])).unwrap()
+                }
+                "raw" => parse(r#"[{"vendor":1.50,"role":"user","content":{"type":"text","text":"t","vendor":2}}]"#),
+                "hang" => {
+                    self.hang().await;
+                    parse("[]")
+                }
+                other => return Err(CallError::UnknownPrompt(other.to_owned())),
+            };
+            Ok(PromptOutput { description: Some(format!("from {}", self.id)), messages, meta: Some(parse(r#"{"k":1}"#)) })
+        }
+        .boxed()
+    }
+
+    fn complete(&self, completion: Completion, _: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+        async move {
+            if completion.value == "many" {
+                return Ok(Completions { values: (0..150).map(|n| n.to_string()).collect(), ..Completions::default() });
+            }
+            let Completion { reference, argument, value, others } = completion;
+            Ok(Completions { values: vec![format!("{reference:?} {argument}={value} {others:?}")], total: Some(7), has_more: true })
+        }
+        .boxed()
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
@@ -172,7 +289,8 @@ impl Lab {
     pub(super) fn with(options: FrontOptions) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let release = Arc::new(Notify::new());
-        let provider = Local { id: ProviderId::new("local").unwrap(), tools: tools(), events: sender, release: Arc::clone(&release) };
+        let id = ProviderId::new("local").unwrap();
+        let provider = Local { id, tools: tools(), offers: local_offers(), events: sender, release: Arc::clone(&release) };
         let catalog = Catalog::new();
         catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
         let front = Front::new(Arc::clone(&catalog), options);
@@ -213,9 +331,14 @@ impl Lab {
 
     /// Takes a tool's place with another set of tools, under the name `other`.
     pub(super) fn offer(&self, names: &[&str]) {
+        self.put("other", names, Offers::default());
+    }
+
+    /// Puts a provider beside the first, or in place of one of that name.
+    pub(super) fn put(&self, id: &str, tools: &[&str], offers: Offers) {
         let (sender, _) = mpsc::unbounded_channel();
-        let tools = names.iter().map(|name| Arc::new(tool(name))).collect();
-        let provider = Local { id: ProviderId::new("other").unwrap(), tools, events: sender, release: Arc::default() };
+        let tools = tools.iter().map(|name| Arc::new(tool(name))).collect();
+        let provider = Local { id: ProviderId::new(id).unwrap(), tools, offers, events: sender, release: Arc::default() };
         self.catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
     }
 }
@@ -309,7 +432,7 @@ pub(super) fn modern_with(headers: &[(&str, &str)], method: &str, params: Value)
     let meta = params.as_object_mut().unwrap().entry("_meta").or_insert(json!({})).as_object_mut().unwrap();
     meta.entry("io.modelcontextprotocol/protocolVersion").or_insert(json!("2026-07-28"));
     meta.entry("io.modelcontextprotocol/clientCapabilities").or_insert(json!({}));
-    let name = params["name"].as_str().unwrap_or_default().to_owned();
+    let name = params[if method == "resources/read" { "uri" } else { "name" }].as_str().unwrap_or_default().to_owned();
     let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
     let mut all = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method), ("mcp-name", name.as_str())];
     all.extend_from_slice(headers);
