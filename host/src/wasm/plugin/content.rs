@@ -82,7 +82,8 @@ fn binary(kind: &str, content: types::BinaryContent) -> Value {
     with(value, content.annotations, content.meta)
 }
 
-fn annotation(annotations: Annotations) -> Value {
+/// MCP's hints.
+pub(super) fn annotation(annotations: Annotations) -> Value {
     let mut value = json!({});
     let role = |role: Role| match role {
         Role::User => "user",
