@@ -90,7 +90,8 @@ pub(super) fn annotation(annotations: Annotations) -> Value {
         Role::Assistant => "assistant",
     };
     put(&mut value, "audience", (!annotations.audience.is_empty()).then(|| Value::from_iter(annotations.audience.into_iter().map(role))));
-    put(&mut value, "priority", annotations.priority);
+    // JSON has no word for what is no number.
+    put(&mut value, "priority", annotations.priority.filter(|priority| priority.is_finite()));
     put(&mut value, "lastModified", annotations.last_modified);
     value
 }

@@ -26,7 +26,8 @@ impl Common {
     ///
     /// What is wrong with `extra` or `meta`.
     pub(super) fn members(self) -> Result<Value, String> {
-        let optional = |text: Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| format!("its {what} {why}"));
+        let optional =
+            |text: Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| format!("its {what} {why}"));
         let mut value = Value::Object(optional(self.extra, "extra")?.unwrap_or_default());
         put(&mut value, "title", self.title);
         put(&mut value, "description", self.description);
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn the_second_of_a_key_and_what_is_wrong_are_left_out_with_a_reason() {
         let mut warnings = Vec::new();
-        let describe = |text: &str| if text.is_empty() { Err("\"\" is nothing".to_owned()) } else { Ok(offer(text.to_owned(), Value::Null)) };
+        let describe =
+            |text: &str| if text.is_empty() { Err("\"\" is nothing".to_owned()) } else { Ok(offer(text.to_owned(), Value::Null)) };
         let offers = publish("thing", vec!["a", "", "a", "b"], describe, &mut warnings);
         assert_eq!(offers.iter().map(|offer| offer.key.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(warnings, ["thing \"\" is nothing; it is not offered", "there are two things \"a\"; the second is not offered"]);

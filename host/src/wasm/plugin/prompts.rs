@@ -66,7 +66,11 @@ fn check(prompt: &Offer, given: &[(String, String)]) -> Result<(), String> {
         problems.push(format!("it needs {}", quoted(missing)));
     }
     if !unknown.is_empty() {
-        let takes = if known.is_empty() { "it takes no arguments".to_owned() } else { format!("it takes {}", quoted(known.iter().map(name).collect())) };
+        let takes = if known.is_empty() {
+            "it takes no arguments".to_owned()
+        } else {
+            format!("it takes {}", quoted(known.iter().map(name).collect()))
+        };
         problems.push(format!("it has no argument {}: {takes}", quoted(unknown)));
     }
     if problems.is_empty() { Ok(()) } else { Err(format!("the arguments do not fit prompt {}: {}", prompt.key, problems.join("; "))) }
@@ -105,7 +109,12 @@ impl Plugin {
     }
 
     /// Fills in a prompt.
-    pub(super) async fn fill_in(&self, name: &str, arguments: Vec<(String, String)>, context: CallContext) -> Result<PromptOutput, CallError> {
+    pub(super) async fn fill_in(
+        &self,
+        name: &str,
+        arguments: Vec<(String, String)>,
+        context: CallContext,
+    ) -> Result<PromptOutput, CallError> {
         let unknown = || CallError::UnknownPrompt(name.to_owned());
         let interface = self.interfaces.prompts.as_ref().ok_or_else(unknown)?;
         let prompt = self.offers.prompts.iter().find(|prompt| prompt.key == name).ok_or_else(unknown)?;
@@ -114,10 +123,10 @@ impl Plugin {
         let call_id = context.call_id;
         let filled = self.run(context, |mut store, instance| async move {
             let guest = self.bound("prompts", Some(interface.load(&mut store, &instance)))?;
-            let filled =
-                guest.call_get_prompt(&mut store, &name.to_owned(), &arguments).await.map_err(|error| self.explain(&store, &error))?;
+            let filled = guest.call_get_prompt(&mut store, name, &arguments).await.map_err(|error| self.explain(&store, &error))?;
             let filled = filled.map_err(|error| Failure::Call(protocol_error(error)))?;
-            let not_json = |error| Failure::Call(CallError::Internal(format!("the prompt of plugin {} cannot be sent: {error}", self.shared.id)));
+            let not_json =
+                |error| Failure::Call(CallError::Internal(format!("the prompt of plugin {} cannot be sent: {error}", self.shared.id)));
             let messages = messages(filled.messages, name).map_err(not_json)?;
             let meta = filled.meta.and_then(|text| {
                 object(&text).inspect_err(|why| tracing::warn!(prompt = name, "the plugin's meta {why} and is left out")).ok()?;
@@ -138,8 +147,12 @@ mod tests {
     use crate::wasm::host::bindings::toolbay::plugin::types::{Content as Block, TextContent};
 
     fn taking(arguments: &[(&str, bool)]) -> wit::Prompt {
-        let argument =
-            |(name, required): &(&str, bool)| wit::Argument { name: (*name).to_owned(), title: None, description: None, required: *required };
+        let argument = |(name, required): &(&str, bool)| wit::Argument {
+            name: (*name).to_owned(),
+            title: None,
+            description: None,
+            required: *required,
+        };
         wit::Prompt {
             name: "greet".to_owned(),
             title: None,
@@ -186,7 +199,10 @@ mod tests {
         assert_eq!(check(&offer, &given(&["who", "where"])), Ok(()));
         assert_eq!(check(&offer, &given(&["who", "where", "how"])), Ok(()));
         let error = check(&offer, &given(&["how", "when"])).unwrap_err();
-        assert_eq!(error, "the arguments do not fit prompt greet: it needs `who`, `where`; it has no argument `when`: it takes `who`, `where`, `how`");
+        assert_eq!(
+            error,
+            "the arguments do not fit prompt greet: it needs `who`, `where`; it has no argument `when`: it takes `who`, `where`, `how`"
+        );
         let error = check(&prompt(taking(&[])).unwrap(), &given(&["x"])).unwrap_err();
         assert!(error.contains("no argument `x`: it takes no arguments"), "{error}");
     }
@@ -196,7 +212,11 @@ mod tests {
         let text = |text: &str| Block::Text(TextContent { text: text.to_owned(), annotations: None, meta: None });
         let message = |role, content| wit::Message { role, content };
         let all = messages(
-            vec![message(Role::User, text("say \"hi\"")), message(Role::User, Block::Other("[]".to_owned())), message(Role::Assistant, text("hi"))],
+            vec![
+                message(Role::User, text("say \"hi\"")),
+                message(Role::User, Block::Other("[]".to_owned())),
+                message(Role::Assistant, text("hi")),
+            ],
             "greet",
         )
         .unwrap();

@@ -51,7 +51,7 @@ pub(super) fn template(listed: wit::Template) -> Result<Offer, String> {
 
 fn says(key: &str, why: &str) -> String {
     let key: String = key.chars().take(200).collect();
-    format!("{key:?}: it {why}").replace(": it its ", ": its ")
+    format!("{key:?}: {why}")
 }
 
 /// MCP's `TextResourceContents` or `BlobResourceContents`.
@@ -91,9 +91,10 @@ impl Plugin {
         let call_id = context.call_id;
         let read = self.run(context, |mut store, instance| async move {
             let guest = self.bound("resources", Some(interface.load(&mut store, &instance)))?;
-            let read = guest.call_read_resource(&mut store, &uri.to_owned()).await.map_err(|error| self.explain(&store, &error))?;
+            let read = guest.call_read_resource(&mut store, uri).await.map_err(|error| self.explain(&store, &error))?;
             let read = read.map_err(|error| Failure::Call(protocol_error(error)))?.ok_or_else(|| Failure::Call(unknown()))?;
-            let not_json = |error| Failure::Call(CallError::Internal(format!("what plugin {} read cannot be sent: {error}", self.shared.id)));
+            let not_json =
+                |error| Failure::Call(CallError::Internal(format!("what plugin {} read cannot be sent: {error}", self.shared.id)));
             let read = read.into_iter().map(contents).collect::<Result<Vec<_>, _>>().map_err(not_json)?;
             self.within_output(read.iter().map(|contents| contents.as_str().len()).sum())?;
             Ok(read)

@@ -6,21 +6,21 @@ use url::Url;
 ///
 /// # Errors
 ///
-/// What is wrong, to follow the text itself.
+/// One sentence that says what is wrong with it.
 pub(super) fn absolute(uri: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c);
     if let Some(c) = uri.chars().find(|c| !allowed(*c)) {
-        return Err(format!("has {c:?} in it, which a URI writes as %XX"));
+        return Err(format!("it has {c:?} in it, which a URI writes as %XX"));
     }
     percent(uri)?;
-    Url::parse(uri).map(|_| ()).map_err(|error| format!("is no absolute URI: {error}"))
+    Url::parse(uri).map(|_| ()).map_err(|error| format!("it is no absolute URI: {error}"))
 }
 
 /// Whether it is a template.
 ///
 /// # Errors
 ///
-/// What is wrong, to follow the text itself.
+/// One sentence that says what is wrong with it.
 pub(super) fn template(text: &str) -> Result<(), String> {
     let mut rest = text;
     loop {
@@ -30,16 +30,16 @@ pub(super) fn template(text: &str) -> Result<(), String> {
         };
         let refused = |c: &char| c.is_control() || " \"'<>\\^`|}".contains(*c);
         if let Some(c) = literal.chars().find(refused) {
-            return Err(format!("is no URI template (RFC 6570): it has {c:?} outside of an expression"));
+            return Err(format!("it is no URI template (RFC 6570): it has {c:?} outside of an expression"));
         }
         percent(literal)?;
         let Some(expression) = expression else { return Ok(()) };
         let Some((expression, more)) = expression.split_once('}') else {
-            return Err("is no URI template (RFC 6570): a `{` is not closed".to_owned());
+            return Err("it is no URI template (RFC 6570): a `{` is not closed".to_owned());
         };
         let variables = expression.strip_prefix(['+', '#', '.', '/', ';', '?', '&']).unwrap_or(expression);
         if let Some(variable) = variables.split(',').find(|variable| !is_variable(variable)) {
-            return Err(format!("is no URI template (RFC 6570): {variable:?} in {{{expression}}} is no variable"));
+            return Err(format!("it is no URI template (RFC 6570): {variable:?} in {{{expression}}} is no variable"));
         }
         rest = more;
     }
@@ -64,7 +64,7 @@ fn is_variable(text: &str) -> bool {
 /// Each `%` has two hexadecimal digits after it.
 fn percent(text: &str) -> Result<(), String> {
     let encoded = |after: &str| after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-    if text.split('%').skip(1).all(encoded) { Ok(()) } else { Err("has a % without two hexadecimal digits after it".to_owned()) }
+    if text.split('%').skip(1).all(encoded) { Ok(()) } else { Err("it has a % without two hexadecimal digits after it".to_owned()) }
 }
 
 #[cfg(test)]
@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn absolute_uris_of_any_scheme_are_taken() {
-        for uri in ["test://static-text", "file:///a/b.txt", "urn:isbn:0451450523", "note:1", "https://a.example/x?y=%20#z", "a+b.c-d://[::1]/"] {
+        for uri in
+            ["test://static-text", "file:///a/b.txt", "urn:isbn:0451450523", "note:1", "https://a.example/x?y=%20#z", "a+b.c-d://[::1]/"]
+        {
             assert_eq!(absolute(uri), Ok(()), "{uri}");
         }
     }
@@ -105,7 +107,24 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_told() {
-        for text in ["a{", "a}", "a{}", "a{b{c}}", "{=x}", "{!x}", "{a b}", "{a,}", "{a..b}", "{a:}", "{a:0}", "{a:10000}", "{a:1*}", "a b", "%x", "{%x}"] {
+        for text in [
+            "a{",
+            "a}",
+            "a{}",
+            "a{b{c}}",
+            "{=x}",
+            "{!x}",
+            "{a b}",
+            "{a,}",
+            "{a..b}",
+            "{a:}",
+            "{a:0}",
+            "{a:10000}",
+            "{a:1*}",
+            "a b",
+            "%x",
+            "{%x}",
+        ] {
             assert!(template(text).is_err(), "{text}");
         }
     }

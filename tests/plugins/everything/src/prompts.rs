@@ -9,7 +9,11 @@ use crate::{
 /// Name, description, arguments with what they are for. All of them have to be given.
 const PROMPTS: [(&str, &str, &[(&str, &str)]); 4] = [
     ("test_simple_prompt", "A prompt that takes nothing", &[]),
-    ("test_prompt_with_arguments", "A prompt that takes two arguments", &[("arg1", "First test argument"), ("arg2", "Second test argument")]),
+    (
+        "test_prompt_with_arguments",
+        "A prompt that takes two arguments",
+        &[("arg1", "First test argument"), ("arg2", "Second test argument")],
+    ),
     ("test_prompt_with_embedded_resource", "A prompt with a resource in it", &[("resourceUri", "URI of the resource to embed")]),
     ("test_prompt_with_image", "A prompt with a picture in it", &[]),
 ];
