@@ -73,7 +73,7 @@ const MODERN_IN_PART: &[(&str, &[&str])] = &[
 
 async fn assert_passes(revision: &str, scenarios: &[&str]) {
     let lab = Lab::find();
-    let server = Setup::new().test_plugin("conformance").start().await;
+    let server = Setup::new().test_plugin("everything").start().await;
     let url = server.url.replace("127.0.0.1", "localhost");
     let mut failed = Vec::new();
     for scenario in scenarios {
@@ -105,7 +105,7 @@ async fn the_scenarios_for_tools_of_2026_07_28_pass() {
 #[tokio::test]
 async fn scenarios_in_part_about_tools_fail_only_where_they_are_about_more() {
     let lab = Lab::find();
-    let server = Setup::new().test_plugin("conformance").start().await;
+    let server = Setup::new().test_plugin("everything").start().await;
     let url = server.url.replace("127.0.0.1", "localhost");
     for (scenario, excused) in MODERN_IN_PART {
         let ran = lab.conformance(&url, "2026-07-28", scenario).await;
@@ -127,7 +127,7 @@ async fn scenarios_in_part_about_tools_fail_only_where_they_are_about_more() {
 #[tokio::test]
 async fn a_scenario_that_asks_for_more_than_tools_fails_so_the_verdicts_mean_something() {
     let lab = Lab::find();
-    let server = Setup::new().test_plugin("conformance").start().await;
+    let server = Setup::new().test_plugin("everything").start().await;
     let url = server.url.replace("127.0.0.1", "localhost");
     let ran = lab.conformance(&url, "2025-11-25", "prompts-get-simple").await;
     assert!(!ran.success, "{}", ran.all);

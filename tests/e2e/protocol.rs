@@ -233,7 +233,7 @@ async fn typed_functions_are_published_with_schemas_that_their_answers_fit() {
 
 #[tokio::test]
 async fn progress_is_told_to_who_asks_for_it_and_to_nobody_else() {
-    let server = Setup::new().test_plugin("conformance").start().await;
+    let server = Setup::new().test_plugin("everything").start().await;
     for mut client in [Client::modern(&server), Client::legacy(&server).await] {
         let silent = client.call("test_tool_with_progress", json!({})).await;
         assert!(silent.notifications("notifications/progress").is_empty(), "{silent:?}");
@@ -247,7 +247,7 @@ async fn progress_is_told_to_who_asks_for_it_and_to_nobody_else() {
 
 #[tokio::test]
 async fn log_messages_reach_who_asks_for_their_level() {
-    let server = Setup::new().test_plugin("conformance").start().await;
+    let server = Setup::new().test_plugin("everything").start().await;
     let mut client = Client::modern(&server);
     let silent = client.call("test_logging_tool", json!({})).await;
     assert!(silent.notifications("notifications/message").is_empty(), "{silent:?}");

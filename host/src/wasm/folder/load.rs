@@ -76,10 +76,12 @@ pub(super) fn tell(id: &ProviderId, serving: &Serving, took: Duration, again: bo
     let Loaded { provider, warnings, .. } = &serving.loaded;
     let digest = super::entry::short(serving.version.digest);
     let (tools, ms) = (provider.tools().len(), took.as_millis() as u64);
+    let offers = provider.offers();
+    let (resources, templates, prompts) = (offers.resources.len(), offers.templates.len(), offers.prompts.len());
     if again {
-        tracing::info!(plugin = %id, digest, tools, ms, "plugin reloaded");
+        tracing::info!(plugin = %id, digest, tools, resources, templates, prompts, ms, "plugin reloaded");
     } else {
-        tracing::info!(plugin = %id, digest, tools, ms, "plugin loaded");
+        tracing::info!(plugin = %id, digest, tools, resources, templates, prompts, ms, "plugin loaded");
     }
     for warning in warnings {
         tracing::warn!(plugin = %id, "{warning}");

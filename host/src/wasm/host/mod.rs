@@ -23,7 +23,7 @@ pub(crate) mod bindings {
     )]
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "plugin",
+        world: "full",
         imports: { default: trappable },
         exports: { default: async },
     });

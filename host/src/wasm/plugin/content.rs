@@ -82,14 +82,16 @@ fn binary(kind: &str, content: types::BinaryContent) -> Value {
     with(value, content.annotations, content.meta)
 }
 
-fn annotation(annotations: Annotations) -> Value {
+/// MCP's hints.
+pub(super) fn annotation(annotations: Annotations) -> Value {
     let mut value = json!({});
     let role = |role: Role| match role {
         Role::User => "user",
         Role::Assistant => "assistant",
     };
     put(&mut value, "audience", (!annotations.audience.is_empty()).then(|| Value::from_iter(annotations.audience.into_iter().map(role))));
-    put(&mut value, "priority", annotations.priority);
+    // JSON has no word for what is no number.
+    put(&mut value, "priority", annotations.priority.filter(|priority| priority.is_finite()));
     put(&mut value, "lastModified", annotations.last_modified);
     value
 }

@@ -7,27 +7,31 @@ use std::{
 
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
+use wasmtime::{
+    Store,
+    component::{Component, Instance, Linker},
+};
 
-use super::{Failure, Plugin, Route, listed::Listed, own_call};
+use super::{Plugin, Route, interfaces::Interfaces, listed::Listed, offers::publish, prompts, resources, run::Failure};
 use crate::{
     config::{Config, PluginConfig},
-    provider::Tool,
+    provider::{CallContext, Offers, Tool},
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines},
         folder::{Load, LoadError, Loaded, Loader, Source},
         gate::Gate,
-        host::{bindings::exports::toolbay::plugin::tools::GuestIndices, link, outgoing::OutgoingClients, output::Output},
-        instance::{self, Shared, State},
-        limits::Exceeded,
+        host::{
+            bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
+            link,
+            outgoing::OutgoingClients,
+            output::Output,
+        },
+        instance::{Shared, State},
         permissions::HttpPolicy,
         typed::{self, docs::Docs},
     },
 };
-
-/// The interface that a plugin exports to list its tools itself.
-const TOOLS: &str = "toolbay:plugin/tools@0.1.0";
 
 /// Imports through which a call can send something to the client before its answer.
 const NOTIFYING: [&str; 2] = ["toolbay:plugin/log", "toolbay:plugin/progress"];
@@ -128,18 +132,21 @@ impl PluginHost {
             id,
             config,
         });
-        let interface = exports_tools(&component, engine);
+        let interfaces = Interfaces::of(&component, engine, &pre)?;
         let mut plugin = Plugin {
             engine: engine.clone(),
-            interface: if interface { Some(tools_interface(&pre)?) } else { None },
             pre,
             shared,
             gate: gate.clone(),
             tools: Vec::new(),
             routes: HashMap::new(),
+            offers: Offers::default(),
+            interfaces,
         };
         let notifies = imports.iter().any(|import| NOTIFYING.iter().any(|name| import.starts_with(name)));
-        let warnings = plugin.find_tools(&component, &docs, notifies).await?;
+        let mut warnings = plugin.find_tools(&component, &docs, notifies).await?;
+        plugin.find_offers(&mut warnings).await?;
+        plugin.check_offers(&warnings)?;
         Ok(Loaded { provider: Arc::new(plugin), warnings, imports, load: Arc::new(Counters(gate)) })
     }
 }
@@ -161,8 +168,8 @@ impl Plugin {
             let function = function.with_notifies(notifies);
             self.offer(function.tool().clone(), Route::Typed(function), &mut warnings);
         }
-        if self.interface.is_some() {
-            for tool in self.list().await? {
+        if self.interfaces.tools.is_some() {
+            for tool in self.list_tools().await? {
                 match Listed::new(tool, notifies, &overrides) {
                     Ok(listed) => self.offer(listed.tool().clone(), Route::Listed(listed), &mut warnings),
                     Err(message) => warnings.push(format!("{message}; it is not offered")),
@@ -172,15 +179,38 @@ impl Plugin {
         for name in overrides.keys().filter(|name| !self.routes.contains_key(name.as_str())) {
             warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
         }
-        if self.tools.is_empty() {
-            let why = if warnings.is_empty() {
-                "it exports no function and no interface `toolbay:plugin/tools`; export a function, or target the world `toolbay:plugin/plugin`".to_owned()
-            } else {
-                warnings.join("; ")
-            };
-            return Err(LoadError(format!("it has no tools: {why}")));
-        }
         Ok(warnings)
+    }
+
+    /// Fills in what is on offer beside tools.
+    async fn find_offers(&mut self, warnings: &mut Vec<String>) -> Result<(), LoadError> {
+        if self.interfaces.resources.is_some() {
+            let (listed, templates) = self.list_resources().await?;
+            self.offers.resources = publish("resource", listed, resources::resource, warnings);
+            self.offers.templates = publish("resource template", templates, resources::template, warnings);
+        }
+        if self.interfaces.prompts.is_some() {
+            self.offers.prompts = publish("prompt", self.list_prompts().await?, prompts::prompt, warnings);
+        }
+        self.offers.completes = self.interfaces.completion.is_some();
+        Ok(())
+    }
+
+    /// A plugin that has nothing to offer is no plugin.
+    fn check_offers(&self, warnings: &[String]) -> Result<(), LoadError> {
+        let Offers { resources, templates, prompts, completes: _ } = &self.offers;
+        if !(self.tools.is_empty() && resources.is_empty() && templates.is_empty() && prompts.is_empty()) {
+            return Ok(());
+        }
+        let interfaces = &self.interfaces;
+        let why = if !warnings.is_empty() {
+            warnings.join("; ")
+        } else if interfaces.tools.is_some() || interfaces.resources.is_some() || interfaces.prompts.is_some() {
+            "its lists are empty".to_owned()
+        } else {
+            "it exports no function and no interface `toolbay:plugin/tools`, `resources` or `prompts`; export a function, or target the world `toolbay:plugin/plugin` or `full`".to_owned()
+        };
+        Err(LoadError(format!("it has no tools, no resources and no prompts: {why}")))
     }
 
     fn offer(&mut self, tool: Arc<Tool>, route: Route, warnings: &mut Vec<String>) {
@@ -193,26 +223,33 @@ impl Plugin {
         self.routes.insert(name, route);
     }
 
-    /// Asks the plugin for its tools, in an instance under the same limits as a call.
-    async fn list(&self) -> Result<Vec<crate::wasm::host::bindings::exports::toolbay::plugin::tools::Tool>, LoadError> {
-        let failed = |failure| match failure {
-            Failure::Plugin(message) => LoadError(format!("it cannot list its tools: {message}")),
-            Failure::Call(error) => LoadError(format!("it cannot list its tools: {error}")),
-        };
-        let limits = &self.shared.config.limits;
-        let listing = async {
-            let _permit = self.gate.enter(&self.shared.id).await.map_err(Failure::Call)?;
-            let mut store = instance::store(&self.engine, &self.shared, own_call());
+    async fn list_tools(&self) -> Result<Vec<wit::Tool>, LoadError> {
+        let interface = self.interfaces.tools.as_ref();
+        let tools = self.list("tools", |mut store, instance| async move {
+            let guest = self.bound("tools", interface.map(|interface| interface.load(&mut store, &instance)))?;
+            guest.call_list_tools(&mut store).await.map_err(|error| self.explain(&store, &error))
+        });
+        tools.await
+    }
+
+    /// Asks the plugin for a list, in an instance under the same limits as a call.
+    pub(super) async fn list<T, F>(&self, what: &str, ask: impl FnOnce(Store<State>, Instance) -> F) -> Result<Vec<T>, LoadError>
+    where
+        F: Future<Output = Result<Result<Vec<T>, Error>, Failure>>,
+    {
+        let limit = self.shared.config.limits.output;
+        // A call of the host's own: there is nobody to notify.
+        let listed = self.run(CallContext::default(), |mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.
-            store.set_hostcall_fuel(limits.output);
-            let instance = self.instantiate(&mut store).await?;
-            let guest = self.guest(&mut store, instance)?;
-            let listed = guest.call_list_tools(&mut store).await.map_err(|error| self.explain(&store, &error))?;
-            listed.map_err(|error| Failure::Plugin(error.message))
-        };
-        match tokio::time::timeout(limits.timeout, listing).await {
-            Ok(listed) => listed.map_err(failed),
-            Err(_) => Err(failed(Failure::Plugin(self.over(Exceeded::Timeout(limits.timeout))))),
+            store.set_hostcall_fuel(limit);
+            ask(store, instance)
+        });
+        match listed.await {
+            Ok(Ok(listed)) => Ok(listed),
+            Ok(Err(Error { message, .. })) | Err(Failure::Plugin { message, .. }) => {
+                Err(LoadError(format!("it cannot list its {what}: {message}")))
+            }
+            Err(Failure::Call(error)) => Err(LoadError(format!("it cannot list its {what}: {error}"))),
         }
     }
 }
@@ -228,19 +265,6 @@ impl Load for Counters {
     fn queued(&self) -> usize {
         self.0.queued()
     }
-}
-
-fn exports_tools(component: &Component, engine: &wasmtime::Engine) -> bool {
-    component
-        .component_type()
-        .exports(engine)
-        .any(|(name, item)| name.starts_with("toolbay:plugin/tools@") && matches!(item.ty, ComponentItem::ComponentInstance(_)))
-}
-
-fn tools_interface(pre: &InstancePre<State>) -> Result<GuestIndices, LoadError> {
-    GuestIndices::new(pre).map_err(|error| {
-        LoadError(format!("its interface `toolbay:plugin/tools` is not the one that this host knows ({TOOLS}): {error:#}"))
-    })
 }
 
 /// Says before the first call what no call could get past.

@@ -1,16 +1,23 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
+mod completion;
 mod content;
+mod interfaces;
 mod listed;
 mod load;
+mod offers;
+mod prompts;
+mod resources;
+mod run;
 #[cfg(test)]
 mod tests;
+mod uri;
 
 use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
 use wasmtime::{
-    Engine, PoolConcurrencyLimitError, Store,
+    Engine, Store,
     component::{Instance, InstancePre, Val},
 };
 
@@ -18,13 +25,16 @@ pub use load::{HostError, PluginHost};
 
 use super::{
     gate::Gate,
-    host::bindings::exports::toolbay::plugin::tools::{Guest, GuestIndices},
-    instance::{self, Shared, State},
-    limits::{Exceeded, exceeded},
+    instance::{Shared, State},
+    limits::Exceeded,
     typed::{OutputError, TypedFunction},
 };
-use crate::provider::{Call, CallContext, CallError, CallOutput, Content, Provider, ProviderId, Tool};
+use crate::provider::{
+    Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, Offers, PromptOutput, Provider, ProviderId, Tool,
+};
+use interfaces::Interfaces;
 use listed::Listed;
+use run::Failure;
 
 /// A plugin that is ready to be called.
 pub(crate) struct Plugin {
@@ -34,22 +44,15 @@ pub(crate) struct Plugin {
     gate: Arc<Gate>,
     tools: Vec<Arc<Tool>>,
     routes: HashMap<String, Route>,
-    /// Where the interface `tools` is, for plugins that export it.
-    interface: Option<GuestIndices>,
+    /// What it offers beside tools.
+    offers: Offers,
+    interfaces: Interfaces,
 }
 
 /// How a tool is run.
 enum Route {
     Typed(TypedFunction),
     Listed(Listed),
-}
-
-/// Why an instance did not answer.
-enum Failure {
-    /// The plugin's doing: told to the caller as the tool's error.
-    Plugin(String),
-    /// Anything else.
-    Call(CallError),
 }
 
 impl Provider for Plugin {
@@ -62,70 +65,66 @@ impl Provider for Plugin {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
-        Box::pin(self.run(call))
+        Box::pin(self.call_tool(call))
+    }
+
+    fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+        Box::pin(self.read(uri, context))
+    }
+
+    fn get_prompt<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: Vec<(String, String)>,
+        context: CallContext,
+    ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
+        Box::pin(self.fill_in(name, arguments, context))
+    }
+
+    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+        Box::pin(self.values(completion, context))
     }
 }
 
 impl Plugin {
-    async fn run(&self, call: Call<'_>) -> Result<CallOutput, CallError> {
-        let route = self.routes.get(call.tool).ok_or_else(|| CallError::UnknownTool(call.tool.to_owned()))?;
+    async fn call_tool(&self, call: Call<'_>) -> Result<CallOutput, CallError> {
+        let Call { tool, arguments, context } = call;
+        let route = self.routes.get(tool).ok_or_else(|| CallError::UnknownTool(tool.to_owned()))?;
         // Arguments are checked before anything is taken or started for them.
         let values = match route {
-            Route::Typed(function) => match function.arguments(call.arguments) {
+            Route::Typed(function) => match function.arguments(arguments) {
                 Ok(values) => values,
                 Err(error) => return Ok(CallOutput::error(error.to_string())),
             },
-            Route::Listed(listed) => match listed.check(call.arguments) {
+            Route::Listed(listed) => match listed.check(arguments) {
                 Ok(()) => Vec::new(),
                 Err(message) => return Ok(CallOutput::error(message)),
             },
         };
-        let _permit = self.gate.enter(&self.shared.id).await?;
-        let call_id = call.context.call_id;
-        let mut store = instance::store(&self.engine, &self.shared, call.context);
-        let timeout = self.shared.config.limits.timeout;
-        let answer = async {
-            let instance = self.instantiate(&mut store).await?;
-            match route {
-                Route::Typed(function) => self.call_typed(&mut store, instance, function, &values).await,
-                Route::Listed(listed) => {
-                    let guest = self.guest(&mut store, instance)?;
-                    let result = guest.call_call_tool(&mut store, listed.name(), &call.arguments.to_owned()).await;
-                    match result.map_err(|error| self.explain(&store, &error))? {
-                        Ok(result) => {
-                            listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::Plugin(self.over(limit)))
-                        }
-                        Err(error) => Err(Failure::Call(listed::protocol_error(error))),
-                    }
-                }
+        let call_id = context.call_id;
+        let answer = self.run(context, |mut store, instance| async move {
+            let mut output = match route {
+                Route::Typed(function) => self.call_typed(&mut store, instance, function, &values).await?,
+                Route::Listed(listed) => self.call_listed(&mut store, instance, listed, arguments).await?,
+            };
+            if output.is_error {
+                append(&mut output, store.data().refusals.messages());
             }
-        };
-        let answer = match tokio::time::timeout(timeout, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::Plugin(self.over(Exceeded::Timeout(timeout)))),
-        };
-        match answer {
-            Ok(mut output) => {
-                if output.is_error {
-                    append_refusals(&store, &mut output);
-                }
-                Ok(output)
-            }
-            Err(Failure::Plugin(message)) => {
-                tracing::warn!(plugin = %self.shared.id, tool = call.tool, call = call_id, "{message}");
+            Ok(output)
+        });
+        match answer.await {
+            Ok(output) => Ok(output),
+            Err(Failure::Plugin { message, refusals }) => {
+                tracing::warn!(plugin = %self.shared.id, tool, call = call_id, "{message}");
                 let mut output = CallOutput::error(message);
-                append_refusals(&store, &mut output);
+                append(&mut output, refusals);
                 Ok(output)
             }
             Err(Failure::Call(error)) => Err(error),
-        }
-    }
-
-    async fn instantiate(&self, store: &mut Store<State>) -> Result<Instance, Failure> {
-        match self.pre.instantiate_async(&mut *store).await {
-            Ok(instance) => Ok(instance),
-            Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(Failure::Call(self.gate.out_of_slots(&self.shared.id))),
-            Err(error) => Err(self.explain(store, &error)),
         }
     }
 
@@ -144,54 +143,27 @@ impl Plugin {
         let mut results = vec![Val::Bool(false); function.result_count()];
         export.call_async(&mut *store, arguments, &mut results).await.map_err(|error| self.explain(store, &error))?;
         function.output(&results, self.shared.config.limits.output).map_err(|error| match error {
-            OutputError::TooLarge { .. } => Failure::Plugin(self.over(Exceeded::Output(self.shared.config.limits.output))),
-            error => Failure::Plugin(format!("plugin {} answered what cannot be sent: {error}", self.shared.id)),
+            OutputError::TooLarge { .. } => Failure::plugin(self.over(Exceeded::Output(self.shared.config.limits.output))),
+            error => Failure::plugin(format!("plugin {} answered what cannot be sent: {error}", self.shared.id)),
         })
     }
 
-    fn guest(&self, store: &mut Store<State>, instance: Instance) -> Result<Guest, Failure> {
-        let missing = || Failure::Call(CallError::Internal(format!("plugin {} has no interface `tools`", self.shared.id)));
-        let interface = self.interface.as_ref().ok_or_else(missing)?;
-        interface.load(&mut *store, &instance).map_err(|error| {
-            tracing::warn!(plugin = %self.shared.id, %error, "the interface `tools` cannot be called");
-            missing()
-        })
-    }
-
-    /// What went wrong in a guest, in words for the caller. Details that only the operator may see go to the log.
-    fn explain(&self, store: &Store<State>, error: &wasmtime::Error) -> Failure {
-        let plugin = &self.shared.id;
-        if let Some(limit) = exceeded(error, &store.data().limiter, &self.shared.config.limits) {
-            return Failure::Plugin(self.over(limit));
-        }
-        tracing::warn!(%plugin, call = store.data().call.call_id, "the guest failed: {error:?}");
-        if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-            return Failure::Plugin(format!("plugin {plugin} ended itself by exit({}) before it answered", exit.0));
-        }
-        let what = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
-        Failure::Plugin(format!(
-            "plugin {plugin} crashed: {what}; what it said before stands in the host's log under call={}",
-            store.data().call.call_id
-        ))
-    }
-
-    fn over(&self, limit: Exceeded) -> String {
-        let plugin = &self.shared.id;
-        match limit.key() {
-            Some(key) => format!(
-                "plugin {plugin} went over its {limit} and was ended; the operator can raise `{key}` in [plugin.{plugin}] of toolbay.toml"
-            ),
-            None => format!("plugin {plugin} went over its {limit} and was ended"),
-        }
+    async fn call_listed(
+        &self,
+        store: &mut Store<State>,
+        instance: Instance,
+        listed: &Listed,
+        arguments: &str,
+    ) -> Result<CallOutput, Failure> {
+        let interface = self.interfaces.tools.as_ref();
+        let guest = self.bound("tools", interface.map(|interface| interface.load(&mut *store, &instance)))?;
+        let result = guest.call_call_tool(&mut *store, listed.name(), &arguments.to_owned()).await;
+        let result = result.map_err(|error| self.explain(store, &error))?.map_err(|error| Failure::Call(listed::protocol_error(error)))?;
+        listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::plugin(self.over(limit)))
     }
 }
 
 /// A failed tool that was refused something most likely failed for that reason: say it where the caller sees it.
-fn append_refusals(store: &Store<State>, output: &mut CallOutput) {
-    output.content.extend(store.data().refusals.messages().into_iter().map(Content::Text));
-}
-
-/// A call of the host's own, such as listing the tools: nobody to notify.
-fn own_call() -> CallContext {
-    CallContext::default()
+fn append(output: &mut CallOutput, refusals: Vec<String>) {
+    output.content.extend(refusals.into_iter().map(Content::Text));
 }

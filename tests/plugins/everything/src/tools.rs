@@ -1,23 +1,16 @@
-//! The tools that the official conformance suite of MCP calls: names, texts and delays are the suite's.
+//! The interface `tools`: every kind of content, an error, progress, log messages, and schemas with all their keywords.
 
 use std::{thread::sleep, time::Duration};
 
-use exports::toolbay::plugin::tools::{CallResult, Content, Error, Guest, Tool};
-use toolbay::plugin::{
-    log, progress,
-    types::{BinaryContent, EmbeddedResource, LogLevel, ResourceBody, TextContent},
+use crate::{
+    Everything,
+    content::{audio, image, invalid, resource, text},
+    exports::toolbay::plugin::tools::{CallResult, Error, Guest, Tool},
+    toolbay::plugin::{log, progress, types::LogLevel},
 };
-
-wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 
 /// Between two notifications, so that the client can see them come one by one.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// One red pixel.
-const PNG: &[u8] = include_bytes!("pixel.png");
-
-/// No sound, and not much of it.
-const WAV: &[u8] = include_bytes!("silence.wav");
 
 const NO_ARGUMENTS: &str = r#"{"type":"object"}"#;
 
@@ -27,6 +20,7 @@ const SCHEMA_2020_12: &str = include_str!("schema_2020_12.json");
 /// The value is to be repeated in the header `Mcp-Param-Value`.
 const HEADER_SCHEMA: &str = r#"{"type":"object","properties":{"value":{"type":"string","description":"Repeated in a header.","x-mcp-header":"Value"}},"required":["value"]}"#;
 
+/// Name, description, schema of the arguments.
 const TOOLS: [(&str, &str, &str); 11] = [
     ("test_simple_text", "Answers text", NO_ARGUMENTS),
     ("test_image_content", "Answers an image", NO_ARGUMENTS),
@@ -41,9 +35,7 @@ const TOOLS: [(&str, &str, &str); 11] = [
     ("test_custom_header", "Has a parameter that is repeated in a header", HEADER_SCHEMA),
 ];
 
-struct Conformance;
-
-impl Guest for Conformance {
+impl Guest for Everything {
     fn list_tools() -> Result<Vec<Tool>, Error> {
         let tool = |(name, description, input_schema): (&str, &str, &str)| Tool {
             name: name.into(),
@@ -60,28 +52,32 @@ impl Guest for Conformance {
     }
 
     fn call_tool(name: String, arguments: String) -> Result<CallResult, Error> {
+        let mut is_error = false;
         let content = match name.as_str() {
             "test_simple_text" => vec![text("This is a simple text response for testing.")],
-            "test_image_content" => vec![Content::Image(binary(PNG, "image/png"))],
-            "test_audio_content" => vec![Content::Audio(binary(WAV, "audio/wav"))],
+            "test_image_content" => vec![image()],
+            "test_audio_content" => vec![audio()],
             "test_embedded_resource" => {
                 vec![resource("test://embedded-resource", "text/plain", "This is an embedded resource content.")]
             }
             "test_multiple_content_types" => vec![
                 text("Multiple content types test:"),
-                Content::Image(binary(PNG, "image/png")),
+                image(),
                 resource("test://mixed-content-resource", "application/json", r#"{"test":"data","value":123}"#),
             ],
+            // A tool that ran and failed says so in its answer, which a model can read. `Err` is for errors of the protocol.
             "test_error_handling" => {
-                let content = vec![text("This tool intentionally returns an error for testing")];
-                return Ok(CallResult { content, structured_content: None, is_error: true, meta: None });
+                is_error = true;
+                vec![text("This tool intentionally returns an error for testing")]
             }
+            // Nobody has to ask whether the client wants to know: the host drops what was not asked for.
             "test_tool_with_progress" => {
-                progress::report(0.0, Some(100.0), Some("Completed step 0 of 100"));
-                sleep(PAUSE);
-                progress::report(50.0, Some(100.0), Some("Completed step 50 of 100"));
-                sleep(PAUSE);
-                progress::report(100.0, Some(100.0), Some("Completed step 100 of 100"));
+                for step in [0, 50, 100] {
+                    if step > 0 {
+                        sleep(PAUSE);
+                    }
+                    progress::report(f64::from(step), Some(100.0), Some(&format!("Completed step {step} of 100")));
+                }
                 vec![text("Tool with progress completed.")]
             }
             "test_tool_with_logging" | "test_logging_tool" => {
@@ -92,29 +88,9 @@ impl Guest for Conformance {
                 log::message(LogLevel::Info, "Tool execution completed");
                 vec![text("Tool with logging completed.")]
             }
-            "json_schema_2020_12_tool" | "test_custom_header" => vec![text(&format!("Called with {arguments}"))],
-            _ => return Err(Error { code: -32602, message: format!("there is no tool {name}"), data: None }),
+            "json_schema_2020_12_tool" | "test_custom_header" => vec![text(format!("Called with {arguments}"))],
+            _ => return Err(invalid(format!("there is no tool {name}"))),
         };
-        Ok(CallResult { content, structured_content: None, is_error: false, meta: None })
+        Ok(CallResult { content, structured_content: None, is_error, meta: None })
     }
 }
-
-fn text(text: &str) -> Content {
-    Content::Text(TextContent { text: text.into(), annotations: None, meta: None })
-}
-
-fn binary(data: &[u8], mime_type: &str) -> BinaryContent {
-    BinaryContent { data: data.into(), mime_type: mime_type.into(), annotations: None, meta: None }
-}
-
-fn resource(uri: &str, mime_type: &str, body: &str) -> Content {
-    Content::EmbeddedResource(EmbeddedResource {
-        uri: uri.into(),
-        mime_type: Some(mime_type.into()),
-        body: ResourceBody::Text(body.into()),
-        annotations: None,
-        meta: None,
-    })
-}
-
-export!(Conformance);

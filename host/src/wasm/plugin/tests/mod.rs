@@ -1,5 +1,7 @@
 //! Plugins of a few lines of WebAssembly text through the whole way: load, call, be ended.
 
+mod offers;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use crate::{
     provider::CallContext,
     wasm::{
         compile::Worker,
-        folder::{LoadError, Loader, Source},
+        folder::{LoadError, Loaded, Loader, Source},
     },
 };
 
@@ -31,10 +33,14 @@ impl Host {
     }
 
     async fn load(&self, text: &str) -> Result<Arc<dyn Provider>, LoadError> {
-        let bytes = Bytes::from(wat::parse_str(text).unwrap());
+        self.load_bytes(wat::parse_str(text).unwrap()).await.map(|loaded| loaded.provider)
+    }
+
+    async fn load_bytes(&self, bytes: Vec<u8>) -> Result<Loaded, LoadError> {
+        let bytes = Bytes::from(bytes);
         let source =
             Source { id: ProviderId::new("p").unwrap(), path: "p.wasm".into(), digest: blake3::hash(&bytes), bytes, sidecar: None };
-        self.host.load(source).await.map(|loaded| loaded.provider)
+        self.host.load(source).await
     }
 
     /// Loads a component whose export `run` has this core code behind it, and calls it.

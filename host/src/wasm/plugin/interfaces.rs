@@ -1,0 +1,68 @@
+//! The interfaces of the contract that a component exports: each is optional, in any mix.
+
+use wasmtime::{
+    Engine,
+    component::{Component, InstancePre, types::ComponentItem},
+};
+
+use super::{Plugin, run::Failure};
+use crate::{
+    provider::CallError,
+    wasm::{
+        folder::LoadError,
+        host::bindings::exports::toolbay::plugin::{completion, prompts, resources, tools},
+        instance::State,
+    },
+};
+
+/// Where the functions of each interface are in an instance. None: the component does not export it.
+pub(super) struct Interfaces {
+    pub(super) tools: Option<tools::GuestIndices>,
+    pub(super) resources: Option<resources::GuestIndices>,
+    pub(super) prompts: Option<prompts::GuestIndices>,
+    pub(super) completion: Option<completion::GuestIndices>,
+}
+
+impl Interfaces {
+    /// Looks at what a component exports.
+    ///
+    /// # Errors
+    ///
+    /// Where an interface has the name of one of ours, but not its functions.
+    pub(super) fn of(component: &Component, engine: &Engine, pre: &InstancePre<State>) -> Result<Self, LoadError> {
+        let ty = component.component_type();
+        let exported: Vec<&str> = ty
+            .exports(engine)
+            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
+            .filter_map(|(name, _)| name.strip_prefix("toolbay:plugin/")?.split_once('@').map(|(interface, _)| interface))
+            .collect();
+        Ok(Self {
+            tools: known(&exported, "tools", || tools::GuestIndices::new(pre))?,
+            resources: known(&exported, "resources", || resources::GuestIndices::new(pre))?,
+            prompts: known(&exported, "prompts", || prompts::GuestIndices::new(pre))?,
+            completion: known(&exported, "completion", || completion::GuestIndices::new(pre))?,
+        })
+    }
+}
+
+fn known<I>(exported: &[&str], interface: &str, indices: impl FnOnce() -> wasmtime::Result<I>) -> Result<Option<I>, LoadError> {
+    if !exported.contains(&interface) {
+        return Ok(None);
+    }
+    indices().map(Some).map_err(|error| {
+        LoadError(format!(
+            "its interface `toolbay:plugin/{interface}` is not the one that this host knows (toolbay:plugin/{interface}@0.1.0): {error:#}"
+        ))
+    })
+}
+
+impl Plugin {
+    /// An interface of an instance, ready to be called.
+    pub(super) fn bound<G>(&self, interface: &str, guest: Option<wasmtime::Result<G>>) -> Result<G, Failure> {
+        let missing = || Failure::Call(CallError::Internal(format!("plugin {} has no interface `{interface}`", self.shared.id)));
+        guest.ok_or_else(missing)?.map_err(|error| {
+            tracing::warn!(plugin = %self.shared.id, %error, "the interface `{interface}` cannot be called");
+            missing()
+        })
+    }
+}

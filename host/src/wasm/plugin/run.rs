@@ -1,0 +1,108 @@
+//! One instance from its start to its end: the permit, the limits, and the words for what went wrong.
+
+use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
+
+use super::Plugin;
+use crate::{
+    provider::{CallContext, CallError},
+    wasm::{
+        instance::{self, State},
+        limits::{Exceeded, exceeded},
+    },
+};
+
+/// JSON-RPC's "internal error": what a guest did wrong where an answer has no place to say so.
+const INTERNAL_ERROR: i32 = -32603;
+
+/// Why an instance did not answer.
+pub(super) enum Failure {
+    /// The plugin's doing: told to the caller.
+    Plugin {
+        message: String,
+        /// What it was refused before, which most likely is why.
+        refusals: Vec<String>,
+    },
+    /// Anything else.
+    Call(CallError),
+}
+
+impl Failure {
+    pub(super) fn plugin(message: String) -> Self {
+        Self::Plugin { message, refusals: Vec::new() }
+    }
+}
+
+impl Plugin {
+    /// Does some work in a fresh instance, under every limit. The work owns the store, so that the instance is gone when the work is done or dropped.
+    pub(super) async fn run<T, F>(&self, context: CallContext, work: impl FnOnce(Store<State>, Instance) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let _permit = self.gate.enter(&self.shared.id).await.map_err(Failure::Call)?;
+        let mut store = instance::store(&self.engine, &self.shared, context);
+        let refusals = store.data().refusals.clone();
+        let timeout = self.shared.config.limits.timeout;
+        let answer = async {
+            let instance = self.instantiate(&mut store).await?;
+            work(store, instance).await
+        };
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Err(Failure::Plugin { message, .. })) => Err(Failure::Plugin { message, refusals: refusals.messages() }),
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::Plugin { message: self.over(Exceeded::Timeout(timeout)), refusals: refusals.messages() }),
+        }
+    }
+
+    async fn instantiate(&self, store: &mut Store<State>) -> Result<Instance, Failure> {
+        match self.pre.instantiate_async(&mut *store).await {
+            Ok(instance) => Ok(instance),
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(Failure::Call(self.gate.out_of_slots(&self.shared.id))),
+            Err(error) => Err(self.explain(store, &error)),
+        }
+    }
+
+    /// A failure as an error of the protocol, for requests whose answer cannot say that it failed. `what` was asked for.
+    pub(super) fn as_error(&self, failure: Failure, what: &str, call_id: u64) -> CallError {
+        match failure {
+            Failure::Plugin { message, refusals } => {
+                tracing::warn!(plugin = %self.shared.id, what, call = call_id, "{message}");
+                let message = std::iter::once(message).chain(refusals).collect::<Vec<_>>().join("; ");
+                CallError::Protocol { code: INTERNAL_ERROR, message, data: None }
+            }
+            Failure::Call(error) => error,
+        }
+    }
+
+    /// An answer that takes this many bytes, if that is not too much.
+    pub(super) fn within_output(&self, bytes: usize) -> Result<(), Failure> {
+        let limit = self.shared.config.limits.output;
+        if bytes > limit { Err(Failure::plugin(self.over(Exceeded::Output(limit)))) } else { Ok(()) }
+    }
+
+    /// What went wrong in a guest, in words for the caller. Details that only the operator may see go to the log.
+    pub(super) fn explain(&self, store: &Store<State>, error: &wasmtime::Error) -> Failure {
+        let plugin = &self.shared.id;
+        if let Some(limit) = exceeded(error, &store.data().limiter, &self.shared.config.limits) {
+            return Failure::plugin(self.over(limit));
+        }
+        tracing::warn!(%plugin, call = store.data().call.call_id, "the guest failed: {error:?}");
+        if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            return Failure::plugin(format!("plugin {plugin} ended itself by exit({}) before it answered", exit.0));
+        }
+        let what = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+        Failure::plugin(format!(
+            "plugin {plugin} crashed: {what}; what it said before stands in the host's log under call={}",
+            store.data().call.call_id
+        ))
+    }
+
+    pub(super) fn over(&self, limit: Exceeded) -> String {
+        let plugin = &self.shared.id;
+        match limit.key() {
+            Some(key) => format!(
+                "plugin {plugin} went over its {limit} and was ended; the operator can raise `{key}` in [plugin.{plugin}] of toolbay.toml"
+            ),
+            None => format!("plugin {plugin} went over its {limit} and was ended"),
+        }
+    }
+}
