@@ -1,6 +1,7 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod content;
+mod cost;
 mod listed;
 mod load;
 #[cfg(test)]
