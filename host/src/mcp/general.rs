@@ -30,6 +30,9 @@ use crate::provider::Principal;
 /// How long a client should wait for a free session. Idle ones end within minutes, closed ones at once.
 const RETRY_SESSION: Duration = Duration::from_secs(5);
 
+/// Bytes of a request for a session: who the client is stays in memory until the session ends, twice.
+const GREETING: usize = 64 << 10;
+
 /// The longest text of an error of rmcp's that is read to be wrapped.
 const ERROR_TEXT: usize = 16 << 10;
 
@@ -88,6 +91,10 @@ impl General {
             return plain_error(StatusCode::NOT_FOUND, id, METHOD_NOT_FOUND, &message, None);
         }
         let opens = head.method.as_deref() == Some("initialize");
+        if opens && body.len() > GREETING {
+            let message = format!("initialize takes at most {GREETING} bytes: send a shorter clientInfo and fewer capabilities");
+            return plain_error(StatusCode::PAYLOAD_TOO_LARGE, id, INVALID_REQUEST, &message, None);
+        }
         let session = match text(&parts.headers, SESSION_HEADER) {
             Some(session) if !modern => match self.shared.sessions.find(session, caller.as_ref()) {
                 Some(session) => Some(session),
