@@ -11,14 +11,23 @@ const INSTANCES: usize = 64;
 const MEMORIES: usize = 8;
 const TABLES: usize = 32;
 
-/// Handles to resources that one instance may hold. A page of HTTP traffic takes some ten.
+/// Handles to resources that one instance may hold, its own and those of the host.
 pub(crate) const HANDLES: usize = 10_000;
+
+/// Resources of the host's that one instance may hold: each can take the host up to [`FIELDS`] or two [`CHUNK`]s. An exchange over HTTP takes some ten.
+pub(crate) const RESOURCES: usize = 1000;
 
 /// Bytes of randomness in one request for it.
 pub(crate) const RANDOM: u64 = 1 << 20;
 
 /// Bytes of HTTP header fields in one request or response.
 pub(crate) const FIELDS: usize = 128 << 10;
+
+/// Bytes of an outgoing HTTP body that wait to be sent, at most two such pieces.
+pub(crate) const CHUNK: usize = 64 << 10;
+
+/// Bytes of the method, and of the authority, of an outgoing HTTP request.
+pub(crate) const WORD: usize = 4 << 10;
 
 /// Bytes that the host copies out of a guest in one host call or one answer, as the host counts them: a value of a typed export takes some 32 bytes, so an answer
 /// can cost four times its size and more.
@@ -174,7 +183,10 @@ pub(crate) fn exceeded(error: &wasmtime::Error, limiter: &Limiter, limits: &Plug
     if text.contains("fuel allocated for hostcalls") {
         return Some(Exceeded::Copied(copied(limits)));
     }
-    if text.contains("resource table has no free keys") || text.contains("too many handles") || text.contains("handle limit") {
+    if text.contains("resource table has no free keys") {
+        return Some(Exceeded::Handles(RESOURCES));
+    }
+    if text.contains("too many handles") || text.contains("handle limit") {
         return Some(Exceeded::Handles(HANDLES));
     }
     if text.contains("resource limit exceeded") {
