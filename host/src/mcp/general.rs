@@ -148,7 +148,12 @@ impl General {
             }
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
-        let response = self.with_sessions.handle(Request::from_parts(parts, Full::new(Bytes::new()))).await;
+        let ends = parts.method == Method::DELETE;
+        let mut response = self.with_sessions.handle(Request::from_parts(parts, Full::new(Bytes::new()))).await;
+        if ends && response.status() == StatusCode::ACCEPTED {
+            // rmcp says 202. The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
         as_json(response.map(Body::new), None).await
     }
 

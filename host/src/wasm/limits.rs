@@ -37,6 +37,12 @@ pub(crate) fn copied(limits: &PluginLimits) -> usize {
     limits.output.saturating_mul(4).clamp(LEAST, MOST)
 }
 
+/// Bytes of a plugin's list of tools. A small `output` is meant for answers: it does not keep a plugin with many tools from being loaded.
+pub(crate) fn listed(limits: &PluginLimits) -> usize {
+    const LEAST: usize = 1 << 20;
+    limits.output.max(LEAST)
+}
+
 /// A limit that a call went over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
@@ -46,6 +52,7 @@ pub(crate) enum Exceeded {
     Timeout(Duration),
     Output(usize),
     Copied(usize),
+    Listed(usize),
     Handles(usize),
     Stack,
 }
@@ -57,7 +64,7 @@ impl Exceeded {
             Self::Memory(_) => Some("memory"),
             Self::Tables(_) => Some("table_elements"),
             Self::Timeout(_) => Some("timeout"),
-            Self::Output(_) | Self::Copied(_) => Some("output"),
+            Self::Output(_) | Self::Copied(_) | Self::Listed(_) => Some("output"),
             Self::Instances(_) | Self::Handles(_) | Self::Stack => None,
         }
     }
@@ -72,6 +79,7 @@ impl std::fmt::Display for Exceeded {
             Self::Timeout(time) => write!(f, "time limit ({time:?})"),
             Self::Output(bytes) => write!(f, "output limit ({})", Bytes(*bytes)),
             Self::Copied(bytes) => write!(f, "output limit (copying it takes the host more than {})", Bytes(*bytes)),
+            Self::Listed(bytes) => write!(f, "output limit for its list of tools ({})", Bytes(*bytes)),
             Self::Handles(count) => write!(f, "handle limit ({count} open resources)"),
             Self::Stack => write!(f, "stack limit (the recursion is too deep)"),
         }

@@ -20,7 +20,7 @@ use crate::{
         gate::Gate,
         host::{bindings::exports::toolbay::plugin::tools::GuestIndices, link, outgoing::OutgoingClients, output::Output},
         instance::{self, Shared, State},
-        limits::Exceeded,
+        limits::{self, Exceeded, exceeded},
         permissions::HttpPolicy,
         typed::{self, docs::Docs},
     },
@@ -199,20 +199,24 @@ impl Plugin {
             Failure::Plugin(message) => LoadError(format!("it cannot list its tools: {message}")),
             Failure::Call(error) => LoadError(format!("it cannot list its tools: {error}")),
         };
-        let limits = &self.shared.config.limits;
+        let given = &self.shared.config.limits;
         let listing = async {
             let _permit = self.gate.enter(&self.shared.id).await.map_err(Failure::Call)?;
             let mut store = instance::store(&self.engine, &self.shared, own_call());
             // A list is text as it is: it takes the host no more than it is long.
-            store.set_hostcall_fuel(limits.output);
+            store.set_hostcall_fuel(limits::listed(given));
             let instance = self.instantiate(&mut store).await?;
             let guest = self.guest(&mut store, instance)?;
-            let listed = guest.call_list_tools(&mut store).await.map_err(|error| self.explain(&store, &error))?;
+            let listed = guest.call_list_tools(&mut store).await;
+            let listed = listed.map_err(|error| match exceeded(&error, &store.data().limiter, given) {
+                Some(Exceeded::Copied(_)) => Failure::Plugin(self.over(Exceeded::Listed(limits::listed(given)))),
+                _ => self.explain(&store, &error),
+            })?;
             listed.map_err(|error| Failure::Plugin(error.message))
         };
-        match tokio::time::timeout(limits.timeout, listing).await {
+        match tokio::time::timeout(given.timeout, listing).await {
             Ok(listed) => listed.map_err(failed),
-            Err(_) => Err(failed(Failure::Plugin(self.over(Exceeded::Timeout(limits.timeout))))),
+            Err(_) => Err(failed(Failure::Plugin(self.over(Exceeded::Timeout(given.timeout))))),
         }
     }
 }
