@@ -63,6 +63,16 @@ async fn a_wrong_sidecar_breaks_its_plugin_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_small_output_limits_answers_and_not_the_list_of_tools() {
+    let setup = Setup::new().test_plugin("probe").bytes("probe.toml", b"output = \"1KiB\"");
+    let server = setup.start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.call("echo", json!({ "a": 1 })).await.result()["structuredContent"], json!({ "a": 1 }));
+    let answer = client.call("answer", json!({ "bytes": 2000 })).await;
+    assert!(answer.result()["isError"] == true && answer.result().to_string().contains("output limit"), "{:?}", answer.result());
+}
+
+#[tokio::test]
 async fn a_description_from_the_configuration_is_published() {
     let setup = Setup::new().plugin("calculator");
     let config = "[plugin.calculator.tools.add]\ntitle = \"Sum\"\ndescription = \"Sums up.\"\nparams = { a = \"The first.\" }";

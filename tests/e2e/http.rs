@@ -123,7 +123,7 @@ async fn a_foreign_host_name_is_turned_away() {
              MCP-Protocol-Version: 2025-11-25\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = raw::exchange(server.address(), bytes.as_bytes()).await;
+        let answer = raw::ask(server.address(), bytes.as_bytes()).await;
         let got = raw::status(&answer);
         // Without a session a legacy ping may be refused for that: what counts here is that the host is not the reason.
         if status == 200 {

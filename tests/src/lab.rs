@@ -89,13 +89,23 @@ pub struct Ran {
     pub all: String,
 }
 
+/// Without colours: the conformance suite writes them whatever it is told.
+fn plain(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').strip_prefix('m').unwrap_or(part)
+    })
+}
+
 async fn run(mut command: Command, _folder: TempDir) -> Ran {
     command.env("NO_PROXY", "*").env("no_proxy", "*").stdin(Stdio::null()).kill_on_drop(true);
     // With CI set they would write colours, terminal or not.
     command.env("NO_COLOR", "1").env_remove("CI");
     let output: Output =
         tokio::time::timeout(secs(90), command.output()).await.expect("the client ends within 90 s").expect("it can be started");
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let all = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = plain(&output.stdout);
+    let all = format!("{stdout}\n{}", plain(&output.stderr));
     Ran { success: output.status.success(), stdout, all }
 }

@@ -14,10 +14,19 @@ pub async fn exchange(address: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     // A server may answer and close before it has read everything.
     let _ = stream.write_all(bytes).await;
-    // A client that closes its side says that it has gone, and a server may stop working for it. So only where the server would otherwise wait for more.
-    if !bytes.windows(17).any(|part| part.eq_ignore_ascii_case(b"connection: close")) {
-        let _ = stream.shutdown().await;
-    }
+    let _ = stream.shutdown().await;
+    read(stream).await
+}
+
+/// Sends a whole request with `Connection: close`, and answers all that comes back. Unlike [`exchange`] it keeps its side open: one that closes it says that it has
+/// gone, and the server may stop working for it.
+pub async fn ask(address: &str, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    stream.write_all(request).await.expect("the server takes the request");
+    read(stream).await
+}
+
+async fn read(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(crate::secs(30), stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection stays open after {}", String::from_utf8_lossy(&answer));

@@ -7,10 +7,15 @@ use serde_json::{Map, Value};
 use super::{FAILED, Failure, Outcome, print, print_json, quiet, runtime, source::SourceArgs};
 use crate::telemetry;
 
-/// Calls one tool and prints its answer: text as it is, other content in one line. The exit status is 1 where the tool says that it failed.
-///
-///   toolbay call add '{"a": 1, "b": 2}' --plugins dist/plugins
-///   echo '{"state": "CA"}' | toolbay call get_alerts - --url http://127.0.0.1:8000/mcp
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"Prints the answer: text as it is, other content in one line. Without --url the folder is loaded for this one call.
+
+  toolbay call add '{"a": 1, "b": 2}' --plugins dist/plugins
+  echo '{"state": "CA"}' | toolbay call get_alerts - --url http://127.0.0.1:8000/mcp
+
+Exit status: 0 answered, 1 the tool or the call failed, 2 wrong usage or configuration."#;
+
+/// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Call {
     /// The tool, as `toolbay tools` names it, or as `plugin__tool`

@@ -4,15 +4,23 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, Outcome, print, print_json, quiet, runtime, source::open_folder};
+use super::{ConfigArgs, FAILED, Outcome, counted, print, print_json, quiet, runtime, source::open_folder};
 use crate::{
     provider::{ProviderState, ProviderStatus},
     telemetry,
 };
 
-/// Compiles and links every plugin, lists its tools and what it imports, and says what is wrong. Nothing is served. Run it before you deploy a folder or a configuration.
-///
-/// Exit status: 0 all is well, 1 something is broken, 2 the configuration is wrong.
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"Compiles and links every plugin, lists its tools and what it imports, and says what is wrong. Nothing is served.
+Run it before you deploy a folder or a configuration.
+
+  toolbay check dist/plugins
+  toolbay check target/wasm32-wasip2/release/greeter.wasm
+  toolbay check --config prod.toml --json
+
+Exit status: 0 all is well, 1 something is broken, 2 the configuration is wrong."#;
+
+/// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     /// A folder of plugins or one .wasm file, in place of the configured folder
@@ -65,6 +73,6 @@ fn report(statuses: &[ProviderStatus], collisions: &[String]) -> String {
     }
     let broken = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
     let tools: usize = statuses.iter().map(|status| status.tools.len()).sum();
-    let _ = writeln!(text, "{} plugins, {tools} tools, {broken} broken", statuses.len());
+    let _ = writeln!(text, "{}, {}, {broken} broken", counted(statuses.len(), "plugin"), counted(tools, "tool"));
     text
 }

@@ -5,10 +5,13 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Failure, Outcome, print};
 use crate::wasm::typed::docs::embed;
 
-/// Toolchains leave the doc comments of WIT files out of the components that they make. They are what a model reads of a tool, so put them in as the
-/// last step of a build:
-///
-///   toolbay embed-docs target/wasm32-wasip2/release/calculator.wasm --wit wit
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"Toolchains leave the doc comments of WIT files out of the components that they make. They are what a model reads of
+a tool, so put them in as the last step of a build:
+
+  toolbay embed-docs target/wasm32-wasip2/release/calculator.wasm --wit wit"#;
+
+/// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct EmbedDocs {
     /// The component; it is replaced by one with the docs in it
@@ -30,13 +33,18 @@ impl EmbedDocs {
         let bytes = std::fs::read(&self.file).map_err(|error| Failure::usage(format!("cannot read {}: {error}", self.file.display())))?;
         let with_docs = embed(&bytes, &self.wit, self.world.as_deref())
             .map_err(|error| Failure::failed(format!("{}: {error}", self.file.display())))?;
+        let what = match with_docs.len().saturating_sub(bytes.len()) {
+            _ if with_docs == bytes => "these docs are in it already".to_owned(),
+            0 => "its docs are replaced".to_owned(),
+            more => format!("{more} bytes of docs"),
+        };
         let output = self.output.as_ref().unwrap_or(&self.file);
         // Beside it and renamed: a host that watches the folder never sees half a file.
         let scratch = output.with_extension(format!("tmp-{}", std::process::id()));
         std::fs::write(&scratch, &with_docs)
             .and_then(|()| std::fs::rename(&scratch, output))
             .map_err(|error| Failure::failed(format!("cannot write {}: {error}", output.display())))?;
-        print(&format!("{}: {} bytes of docs\n", output.display(), with_docs.len().saturating_sub(bytes.len())))?;
+        print(&format!("{}: {what}\n", output.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -49,14 +49,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a folder of plugins at /mcp
+    #[command(after_long_help = serve::HELP)]
     Serve(serve::Serve),
     /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
+    #[command(after_long_help = check::HELP)]
     Check(check::Check),
     /// List the tools of a running server or of a folder
+    #[command(after_long_help = tools::HELP)]
     Tools(tools::Tools),
     /// Call a tool of a running server or of a folder
+    #[command(after_long_help = call::HELP)]
     Call(call::Call),
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
+    #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
     /// Print the JSON Schema of toolbay.toml, for editors
     Schema,
@@ -161,6 +166,11 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// `1 tool`, `2 tools`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The same as JSON, for scripts.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
@@ -174,5 +184,13 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_each_command_shows_how_it_is_used() {
+        for command in super::Cli::command().get_subcommands_mut().filter(|command| !command.is_hide_set()) {
+            let (name, help) = (command.get_name().to_owned(), command.render_long_help().to_string());
+            assert!(name == "schema" || help.contains(&format!("\n  toolbay {name} ")), "{name}: {help}");
+        }
     }
 }

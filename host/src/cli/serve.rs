@@ -1,13 +1,13 @@
 //! `toolbay serve`: the main job.
 
-use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
 };
 
-use super::{ConfigArgs, Failure, Outcome, print, runtime};
+use super::{ConfigArgs, Failure, Outcome, counted, print, runtime};
 use crate::{
     catalog::Catalog,
     config::{Config, HttpConfig, LogFormat},
@@ -22,14 +22,19 @@ use crate::{
     },
 };
 
-/// Serves a folder of plugins at /mcp, to clients of MCP 2026-07-28 and of 2025-11-25 and older.
-///
-/// The folder is watched: copy NAME.wasm into it and its tools are listed, copy a new version over it and the next call runs it, delete it and they are gone. What a plugin may use
-/// and reach stands in [plugin.NAME] of toolbay.toml or in NAME.toml beside it.
-///
-/// SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
-///
-/// GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"The folder is watched: copy NAME.wasm into it and its tools are listed, copy a new version over it and the next
+call runs it, delete it and they are gone. What a plugin may use and reach stands in [plugin.NAME] of toolbay.toml
+or in NAME.toml beside it.
+
+SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
+GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
+
+  toolbay serve                                      ./toolbay.toml, or else the folder ./plugins at 127.0.0.1:8000
+  toolbay serve --plugins dist/plugins --listen 127.0.0.1:9000
+  toolbay serve --config prod.toml --log-format json --log toolbay=debug,warn"#;
+
+/// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -76,7 +81,15 @@ impl Serve {
 async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-        Failure::failed(format!("cannot listen at {}: {error}; another program may have the port, choose one by --listen", config.listen))
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "another program has the port: end it, or choose another port by --listen",
+            ErrorKind::AddrNotAvailable => {
+                "this machine has no such address: choose one of its own by --listen, or 0.0.0.0 for all of them"
+            }
+            ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one by --listen",
+            _ => "choose another address by --listen",
+        };
+        Failure::failed(format!("cannot listen at {}: {error}; {advice}", config.listen))
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let config = Arc::new(config);
@@ -168,7 +181,13 @@ fn banner(address: SocketAddr, tools: usize, plugins: &str, statuses: &[Provider
     let serving = statuses.iter().filter(|status| status.state != ProviderState::Broken).count();
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "\nToolbay {} serves {tools} tools of {serving} plugins at\n\n  {url}\n", env!("CARGO_PKG_VERSION"));
+    let _ = writeln!(
+        text,
+        "\nToolbay {} serves {} of {} at\n\n  {url}\n",
+        env!("CARGO_PKG_VERSION"),
+        counted(tools, "tool"),
+        counted(serving, "plugin")
+    );
     let width = statuses.iter().take(PLUGINS).map(|status| status.name.len()).max().unwrap_or(0);
     for status in statuses.iter().take(PLUGINS) {
         let more = status.tools.len().saturating_sub(TOOLS);

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use rmcp::{
     model::{CallToolRequestParams, ProtocolVersion},
-    service::{ClientLifecycleMode, RoleClient, RunningService, serve_client_with_lifecycle},
+    service::{ClientLifecycleMode, RoleClient, RunningService, ServiceError, serve_client_with_lifecycle},
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
 use serde_json::{Map, Value, json};
@@ -76,6 +76,12 @@ impl SourceArgs {
         if !matches!(address.scheme(), "http" | "https") {
             return Err(Failure::usage(format!("--url {url}: only http and https are spoken here")));
         }
+        // The client below says of a closed port only that it could not send.
+        if let Some(at) = address.host_str().zip(address.port_or_known_default()).map(|(host, port)| format!("{host}:{port}")) {
+            tokio::net::TcpStream::connect(&at).await.map_err(|error| {
+                Failure::failed(format!("cannot reach {at}: {error}; is `toolbay serve` running there? Its first lines say its address"))
+            })?;
+        }
         let mut config = StreamableHttpClientTransportConfig::with_uri(url);
         if let Some(variable) = &self.token_env {
             let token = std::env::var(variable).map_err(|_| {
@@ -104,6 +110,8 @@ impl SourceArgs {
                 Failure::failed(format!("{url} does not take the token in {variable}; the server's [auth.tokens] says which ones it takes"))
             }
             (_, false) => {
+                // What stands before that are names of types.
+                let why = why.rsplit_once("] error: ").map_or(why, |(_, why)| why);
                 Failure::failed(format!("no MCP server answers at {url}: {why}; is `toolbay serve` running there, and is the path /mcp?"))
             }
         }
@@ -161,7 +169,12 @@ impl Source {
         match self {
             Self::Server(service) => {
                 let request = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
-                let result = service.call_tool(request).await.map_err(Failure::failed)?;
+                let result = service.call_tool(request).await.map_err(|error| match error {
+                    ServiceError::McpError(refusal) => {
+                        Failure::failed(format!("the server refuses the call: {} ({})", refusal.message, refusal.code.0))
+                    }
+                    error => Failure::failed(format!("the call was not answered: {error}")),
+                })?;
                 Ok(Answer { is_error: result.is_error.unwrap_or(false), json: serde_json::to_value(&result).unwrap_or_default() })
             }
             Self::Folder(folder) => folder.call(name, &Value::Object(arguments)).await,

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use super::{Outcome, print, print_json, quiet, runtime, source::SourceArgs};
 use crate::telemetry;
 
-/// Lists the tools that clients see, with the first line of what they say of themselves.
-///
-///   toolbay tools --url http://127.0.0.1:8000/mcp
-///   toolbay tools --plugins dist/plugins --json
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"The tools that clients see, with the first line of what they say of themselves.
+
+  toolbay tools --url http://127.0.0.1:8000/mcp
+  toolbay tools --plugins dist/plugins --json"#;
+
+/// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Tools {
     #[command(flatten)]

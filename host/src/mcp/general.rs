@@ -30,6 +30,9 @@ use crate::provider::Principal;
 /// How long a client should wait for a free session. Idle ones end within minutes, closed ones at once.
 const RETRY_SESSION: Duration = Duration::from_secs(5);
 
+/// Bytes of a request for a session: who the client is stays in memory until the session ends, twice.
+const GREETING: usize = 64 << 10;
+
 /// The longest text of an error of rmcp's that is read to be wrapped.
 const ERROR_TEXT: usize = 16 << 10;
 
@@ -88,6 +91,10 @@ impl General {
             return plain_error(StatusCode::NOT_FOUND, id, METHOD_NOT_FOUND, &message, None);
         }
         let opens = head.method.as_deref() == Some("initialize");
+        if opens && body.len() > GREETING {
+            let message = format!("initialize takes at most {GREETING} bytes: send a shorter clientInfo and fewer capabilities");
+            return plain_error(StatusCode::PAYLOAD_TOO_LARGE, id, INVALID_REQUEST, &message, None);
+        }
         let session = match text(&parts.headers, SESSION_HEADER) {
             Some(session) if !modern => match self.shared.sessions.find(session, caller.as_ref()) {
                 Some(session) => Some(session),
@@ -141,7 +148,12 @@ impl General {
             }
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
-        let response = self.with_sessions.handle(Request::from_parts(parts, Full::new(Bytes::new()))).await;
+        let ends = parts.method == Method::DELETE;
+        let mut response = self.with_sessions.handle(Request::from_parts(parts, Full::new(Bytes::new()))).await;
+        if ends && response.status() == StatusCode::ACCEPTED {
+            // rmcp says 202. The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
         as_json(response.map(Body::new), None).await
     }
 

@@ -14,6 +14,9 @@ use crate::provider::{JsonText, LogLevel, Notifier};
 /// Notifications that wait for a client to read them. Past that, progress is replaced by newer progress, and log messages are counted and dropped.
 const CAPACITY: usize = 256;
 
+/// Bytes of them, in the same way: one message may be as long as what a plugin can have copied.
+const BYTES: usize = 1 << 20;
+
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
@@ -52,8 +55,21 @@ pub(super) struct Outbox {
 #[derive(Default)]
 struct Queue {
     notes: VecDeque<Note>,
+    /// Of all notes together.
+    bytes: usize,
     last_progress: Option<f64>,
     dropped: u64,
+}
+
+impl Queue {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.notes.len() < CAPACITY && self.bytes + bytes <= BYTES
+    }
+
+    fn push(&mut self, note: Note) {
+        self.bytes += note.params.len();
+        self.notes.push_back(note);
+    }
 }
 
 impl Outbox {
@@ -65,6 +81,7 @@ impl Outbox {
     pub(super) fn pop(&self) -> Option<Note> {
         let mut queue = self.lock();
         if let Some(note) = queue.notes.pop_front() {
+            queue.bytes -= note.params.len();
             return Some(note);
         }
         if queue.dropped == 0 {
@@ -118,13 +135,16 @@ impl Notifier for Outbox {
                 write_json(&mut params, &text);
             }
             params.push(b'}');
-            if queue.notes.len() >= CAPACITY {
-                match queue.notes.iter().rposition(|note| note.kind == NoteKind::Progress) {
-                    Some(index) => drop(queue.notes.remove(index)),
-                    None => drop(queue.notes.pop_front()),
-                }
+            if params.len() > BYTES {
+                return;
             }
-            queue.notes.push_back(Note { kind: NoteKind::Progress, params });
+            while !queue.has_room(params.len()) {
+                let newest = queue.notes.iter().rposition(|note| note.kind == NoteKind::Progress).unwrap_or(0);
+                let Some(replaced) = queue.notes.remove(newest) else { return };
+                queue.bytes -= replaced.params.len();
+                queue.dropped += u64::from(replaced.kind == NoteKind::Log);
+            }
+            queue.push(Note { kind: NoteKind::Progress, params });
         }
         self.reader.wake();
     }
@@ -139,10 +159,11 @@ impl Notifier for Outbox {
         }
         {
             let mut queue = self.lock();
-            if queue.notes.len() >= CAPACITY {
-                queue.dropped += 1;
+            let note = log_note(level, logger.as_deref(), data.as_str().as_bytes());
+            if queue.has_room(note.params.len()) {
+                queue.push(note);
             } else {
-                queue.notes.push_back(log_note(level, logger.as_deref(), data.as_str().as_bytes()));
+                queue.dropped += 1;
             }
         }
         self.reader.wake();
@@ -208,5 +229,21 @@ mod tests {
         let progress: Vec<_> = seen.iter().filter(|note| note["method"] == "notifications/progress").collect();
         assert_eq!(progress.last().unwrap()["params"], json!({"progressToken": 7, "progress": 999}));
         assert!(seen.last().unwrap()["params"]["data"].as_str().unwrap().contains("dropped"), "{:?}", seen.last());
+    }
+
+    #[test]
+    fn long_messages_are_bounded_in_bytes() {
+        let outbox = Outbox::new(Some("7"), Some(LogLevel::Info));
+        let long = "x".repeat(BYTES / 4);
+        for n in 0..100 {
+            outbox.progress(f64::from(n), None, Some(long.clone()));
+            outbox.log(LogLevel::Info, None, JsonText::from_value(&long).unwrap());
+        }
+        outbox.progress(100.0, None, Some("x".repeat(2 * BYTES)));
+        outbox.progress(101.0, None, None);
+        let seen = all(&outbox);
+        assert!(seen.iter().map(|note| note.to_string().len()).sum::<usize>() <= BYTES + 1000);
+        assert!(seen.iter().any(|note| note["params"]["progress"] == 101));
+        assert!(seen.last().unwrap()["params"]["data"].as_str().unwrap().contains("dropped"));
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     let refusals = Refusals::default();
     let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone());
     let mut table = ResourceTable::new();
-    table.set_max_capacity(limits::HANDLES);
+    table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::FIELDS);
     let state = State {

@@ -11,8 +11,11 @@ const INSTANCES: usize = 64;
 const MEMORIES: usize = 8;
 const TABLES: usize = 32;
 
-/// Handles to resources that one instance may hold. A page of HTTP traffic takes some ten.
+/// Handles to resources that one instance may hold, its own and those of the host.
 pub(crate) const HANDLES: usize = 10_000;
+
+/// Resources of the host's that one instance may hold: each can take the host up to [`FIELDS`] or two [`CHUNK`]s. An exchange over HTTP takes some ten.
+pub(crate) const RESOURCES: usize = 1000;
 
 /// Bytes of randomness in one request for it.
 pub(crate) const RANDOM: u64 = 1 << 20;
@@ -20,12 +23,24 @@ pub(crate) const RANDOM: u64 = 1 << 20;
 /// Bytes of HTTP header fields in one request or response.
 pub(crate) const FIELDS: usize = 128 << 10;
 
+/// Bytes of an outgoing HTTP body that wait to be sent, at most two such pieces.
+pub(crate) const CHUNK: usize = 64 << 10;
+
+/// Bytes of the method, and of the authority, of an outgoing HTTP request.
+pub(crate) const WORD: usize = 4 << 10;
+
 /// Bytes that the host copies out of a guest in one host call or one answer, as the host counts them: a value of a typed export takes some 32 bytes, so an answer
 /// can cost four times its size and more.
 pub(crate) fn copied(limits: &PluginLimits) -> usize {
     const LEAST: usize = 4 << 20;
     const MOST: usize = 128 << 20;
     limits.output.saturating_mul(4).clamp(LEAST, MOST)
+}
+
+/// Bytes of a plugin's list of tools. A small `output` is meant for answers: it does not keep a plugin with many tools from being loaded.
+pub(crate) fn listed(limits: &PluginLimits) -> usize {
+    const LEAST: usize = 1 << 20;
+    limits.output.max(LEAST)
 }
 
 /// A limit that a call went over.
@@ -37,6 +52,7 @@ pub(crate) enum Exceeded {
     Timeout(Duration),
     Output(usize),
     Copied(usize),
+    Listed(usize),
     Handles(usize),
     Stack,
 }
@@ -48,7 +64,7 @@ impl Exceeded {
             Self::Memory(_) => Some("memory"),
             Self::Tables(_) => Some("table_elements"),
             Self::Timeout(_) => Some("timeout"),
-            Self::Output(_) | Self::Copied(_) => Some("output"),
+            Self::Output(_) | Self::Copied(_) | Self::Listed(_) => Some("output"),
             Self::Instances(_) | Self::Handles(_) | Self::Stack => None,
         }
     }
@@ -63,6 +79,7 @@ impl std::fmt::Display for Exceeded {
             Self::Timeout(time) => write!(f, "time limit ({time:?})"),
             Self::Output(bytes) => write!(f, "output limit ({})", Bytes(*bytes)),
             Self::Copied(bytes) => write!(f, "output limit (copying it takes the host more than {})", Bytes(*bytes)),
+            Self::Listed(bytes) => write!(f, "output limit for its list of tools ({})", Bytes(*bytes)),
             Self::Handles(count) => write!(f, "handle limit ({count} open resources)"),
             Self::Stack => write!(f, "stack limit (the recursion is too deep)"),
         }
@@ -174,7 +191,10 @@ pub(crate) fn exceeded(error: &wasmtime::Error, limiter: &Limiter, limits: &Plug
     if text.contains("fuel allocated for hostcalls") {
         return Some(Exceeded::Copied(copied(limits)));
     }
-    if text.contains("resource table has no free keys") || text.contains("too many handles") || text.contains("handle limit") {
+    if text.contains("resource table has no free keys") {
+        return Some(Exceeded::Handles(RESOURCES));
+    }
+    if text.contains("too many handles") || text.contains("handle limit") {
         return Some(Exceeded::Handles(HANDLES));
     }
     if text.contains("resource limit exceeded") {

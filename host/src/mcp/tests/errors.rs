@@ -200,6 +200,9 @@ async fn the_errors_of_older_clients_come_with_status_200() {
         }
         assert!(lab.send(legacy(session, "ping", Value::Null)).await.result().is_object());
     }
+    let mut long = initialize();
+    long["clientInfo"]["name"] = "x".repeat(100_000).into();
+    assert_eq!(lab.legacy("initialize", long).await.status, 413, "a session keeps it");
     let bad = lab.legacy("initialize", json!({"protocolVersion": 5})).await;
     assert_eq!((bad.status.as_u16(), bad.code()), (400, -32602));
 }

@@ -112,10 +112,29 @@ pub fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineK
     };
     // A broken file is broken for both: only a missing feature is worth a second try.
     if !first.contains("feature") {
-        return Err(Refusal(format!("it is no valid component: {first}")));
+        let cut_off = ["unexpected end", "out of bounds (bound"].iter().any(|words| first.contains(words));
+        let advice = if cut_off { "; the file seems to be cut off: copy it again, whole" } else { "" };
+        return Err(Refusal(format!("it is no valid component: {first}{advice}")));
     }
     match attempt(EngineKind::Async) {
         Ok(code) => Ok((EngineKind::Async, code)),
         Err(error) => Err(Refusal(format!("it is no component that this host can run: {error:#}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_cut_off_says_so() {
+        let whole = wat::parse_str(r#"(component (core module $m (func (export "run") (result i32) (i32.const 1))))"#).unwrap();
+        let message = |bytes: &[u8]| compile(&HostConfig::default(), bytes, Level::None).unwrap_err().0;
+        for length in [whole.len() - 1, whole.len() / 2] {
+            let said = message(whole.get(..length).unwrap());
+            assert!(said.contains("cut off"), "{length}: {said}");
+        }
+        let said = message(b"\0asm\x0d\0\x01\0\xff\x00");
+        assert!(!said.contains("cut off"), "{said}");
     }
 }

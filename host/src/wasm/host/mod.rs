@@ -37,6 +37,7 @@ pub(crate) mod bindings {
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    outgoing::bound_requests(linker)?;
     bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;

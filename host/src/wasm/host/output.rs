@@ -78,7 +78,7 @@ impl Output {
 
     /// One line that was admitted.
     pub(crate) fn write(&self, call: u64, level: LogLevel, source: &str, text: &str) {
-        let text = cut(text);
+        let text = visible(&cut(text));
         let plugin = &*self.plugin;
         match level {
             LogLevel::Debug => tracing::debug!(target: "toolbay::plugin", plugin, call, source, "{text}"),
@@ -97,6 +97,15 @@ fn cut(text: &str) -> std::borrow::Cow<'_, str> {
     }
     let end = text.floor_char_boundary(LINE);
     format!("{}… ({} bytes more)", text.get(..end).unwrap_or_default(), text.len() - end).into()
+}
+
+/// With escapes in place of control characters: a plugin must not write lines of the log's own, or move a terminal's cursor.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && char != '\t' { shown.extend(char.escape_default()) } else { shown.push(char) }
+    }
+    shown
 }
 
 /// stdout or stderr of one instance.
@@ -202,6 +211,11 @@ mod tests {
             stream.take(&[b'x'; WRITE]);
         }
         assert!(stream.line.lock().unwrap().capacity() <= 16 * LINE);
+    }
+
+    #[test]
+    fn a_line_cannot_look_like_two() {
+        assert_eq!(visible("é\tok\n2026 ERROR x\u{1b}[2J\u{9b}"), "é\tok\\n2026 ERROR x\\u{1b}[2J\\u{9b}");
     }
 
     #[test]

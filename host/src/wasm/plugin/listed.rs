@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value, json};
 
-use super::content::{self, icon, object, put};
+use super::{
+    content::{self, icon, object, put},
+    cost,
+};
 use crate::{
     config::ToolOverride,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
@@ -18,6 +21,9 @@ use crate::{
 /// Problems of one set of arguments that are told.
 const PROBLEMS: usize = 5;
 
+/// Bytes of arguments whose problems are told: the validator collects all of them, some 300 bytes for each, before the first is seen.
+const TOLD: usize = 64 << 10;
+
 /// Levels of objects and arrays in a schema or in arguments: a validator recurses once for each.
 const DEPTH: usize = 64;
 
@@ -25,6 +31,8 @@ const DEPTH: usize = 64;
 pub(super) struct Listed {
     tool: Arc<Tool>,
     schema: Validator,
+    /// Levels of arguments that the schema can be held against in good time.
+    levels: usize,
 }
 
 impl Listed {
@@ -51,7 +59,7 @@ impl Listed {
                 schema.insert("description".to_owned(), text.as_str().into());
             }
         }
-        let schema = validator(&input_schema).map_err(|why| says("its input-schema", &why))?;
+        let (schema, levels) = validator(&input_schema).map_err(|why| says("its input-schema", &why))?;
         let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
         let meta = optional(&tool.meta, "its meta")?;
         let extra = optional(&tool.extra, "its extra")?.unwrap_or_default();
@@ -69,6 +77,7 @@ impl Listed {
                 notifies,
             }),
             schema,
+            levels,
         })
     }
 
@@ -83,11 +92,18 @@ impl Listed {
     /// Whether arguments fit the schema; if not, says where and why.
     pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
         let value: Value = serde_json::from_str(arguments).map_err(|error| format!("the arguments are not JSON: {error}"))?;
-        if deeper_than(&value, DEPTH) {
-            return Err(format!("the arguments are nested more than {DEPTH} levels deep"));
+        if deeper_than(&value, self.levels) {
+            return Err(format!("the arguments are nested more than {} levels deep", self.levels));
         }
         if self.schema.is_valid(&value) {
             return Ok(());
+        }
+        if arguments.len() > TOLD {
+            let name = self.name();
+            return Err(format!(
+                "the arguments do not fit the input schema of tool {name}; they are too long ({} bytes) to say where",
+                arguments.len()
+            ));
         }
         let problems: Vec<String> = self
             .schema
@@ -152,61 +168,18 @@ pub(super) fn protocol_error(error: Error) -> CallError {
     CallError::Protocol { code: error.code, message: error.message, data: error.data.and_then(|text| serde_json::from_str(&text).ok()) }
 }
 
-fn validator(schema: &Map<String, Value>) -> Result<Validator, String> {
+fn validator(schema: &Map<String, Value>) -> Result<(Validator, usize), String> {
     let schema = Value::Object(schema.clone());
     if deeper_than(&schema, DEPTH) {
         return Err(format!("is nested more than {DEPTH} levels deep"));
     }
-    if endless(&schema) {
-        return Err("refers to itself without ever looking at a part of the arguments".to_owned());
-    }
-    jsonschema::options()
+    let levels = cost::levels(&schema, DEPTH)?;
+    let validator = jsonschema::options()
         // Linear in the length of the text: a pattern of a plugin's must not be able to hold a worker.
         .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
         .build(&schema)
-        .map_err(|error| format!("is no JSON Schema: {error}"))
-}
-
-/// Whether following `$ref`s from some place comes back to it without going into `properties`, `items` or the like: a validator would never end.
-fn endless(schema: &Value) -> bool {
-    // Keywords whose schemas are applied to the same value.
-    const SAME: [&str; 8] = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "$ref"];
-    fn targets<'a>(schema: &'a Value, found: &mut Vec<&'a str>) {
-        for keyword in SAME.iter().chain(&["$dynamicRef", "dependentSchemas"]) {
-            match schema.get(keyword) {
-                Some(Value::String(reference)) => found.push(reference),
-                Some(Value::Array(parts)) => parts.iter().for_each(|part| targets(part, found)),
-                Some(Value::Object(parts)) if *keyword == "dependentSchemas" => parts.values().for_each(|part| targets(part, found)),
-                Some(part @ Value::Object(_)) => targets(part, found),
-                _ => {}
-            }
-        }
-    }
-    fn visit<'a>(root: &'a Value, schema: &'a Value, path: &mut Vec<&'a str>) -> bool {
-        let mut found = Vec::new();
-        targets(schema, &mut found);
-        found.into_iter().any(|reference| {
-            if path.contains(&reference) {
-                return true;
-            }
-            // Other forms (anchors, ids) are rare: taken as endless only where the same one is met again.
-            let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
-            let Some(target) = target else { return false };
-            path.push(reference);
-            let ends_not = visit(root, target, path);
-            path.pop();
-            ends_not
-        })
-    }
-    fn everywhere<'a>(root: &'a Value, schema: &'a Value) -> bool {
-        visit(root, schema, &mut Vec::new())
-            || match schema {
-                Value::Object(members) => members.values().any(|member| everywhere(root, member)),
-                Value::Array(items) => items.iter().any(|item| everywhere(root, item)),
-                _ => false,
-            }
-    }
-    everywhere(schema, schema)
+        .map_err(|error| format!("is no JSON Schema: {error}"))?;
+    Ok((validator, levels))
 }
 
 fn deeper_than(value: &Value, depth: usize) -> bool {
@@ -308,6 +281,23 @@ mod tests {
     fn a_schema_elsewhere_is_never_fetched() {
         let error = listed(r#"{"type":"object","properties":{"x":{"$ref":"http://127.0.0.1:9/x.json"}}}"#).err().unwrap();
         assert!(error.contains("no JSON Schema"), "{error}");
+    }
+
+    #[test]
+    fn of_long_arguments_only_whether_they_fit_is_told() {
+        let tool = listed(r#"{"properties":{"a":{"items":{"type":"string"}}}}"#).unwrap();
+        let wrong = |count: usize| format!("{{\"a\":[{}1]}}", "1,".repeat(count));
+        assert!(tool.check(&wrong(10)).unwrap_err().contains("argument `a.0`"));
+        let message = tool.check(&wrong(100_000)).unwrap_err();
+        assert!(message.contains("too long"), "{message}");
+    }
+
+    #[test]
+    fn arguments_are_taken_as_deep_as_the_schema_can_be_checked() {
+        let tool = listed(r##"{"properties":{"a":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}}"##).unwrap();
+        let deep = |levels: usize| format!("{}3{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        assert!(tool.check(&deep(3)).unwrap_err().contains("argument `a.a.a`"));
+        assert!(tool.check(&deep(40)).unwrap_err().contains("levels deep"));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::{
             output::Output,
         },
         instance::{Shared, State},
+        limits,
         permissions::HttpPolicy,
         typed::{self, docs::Docs},
     },
@@ -237,7 +238,7 @@ impl Plugin {
     where
         F: Future<Output = Result<Result<Vec<T>, Error>, Failure>>,
     {
-        let limit = self.shared.config.limits.output;
+        let limit = limits::listed(&self.shared.config.limits);
         // A call of the host's own: there is nobody to notify.
         let listed = self.run(CallContext::default(), |mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.

@@ -2,6 +2,7 @@
 
 mod completion;
 mod content;
+mod cost;
 mod interfaces;
 mod listed;
 mod load;

@@ -7,7 +7,7 @@ use crate::{
     provider::{CallContext, CallError},
     wasm::{
         instance::{self, State},
-        limits::{Exceeded, exceeded},
+        limits::{self, Exceeded, exceeded},
     },
 };
 
@@ -82,7 +82,12 @@ impl Plugin {
     /// What went wrong in a guest, in words for the caller. Details that only the operator may see go to the log.
     pub(super) fn explain(&self, store: &Store<State>, error: &wasmtime::Error) -> Failure {
         let plugin = &self.shared.id;
-        if let Some(limit) = exceeded(error, &store.data().limiter, &self.shared.config.limits) {
+        let given = &self.shared.config.limits;
+        if let Some(mut limit) = exceeded(error, &store.data().limiter, given) {
+            // The host takes less of a list than of an answer.
+            if matches!(limit, Exceeded::Copied(_)) && store.hostcall_fuel() != limits::copied(given) {
+                limit = Exceeded::Listed(limits::listed(given));
+            }
             return Failure::plugin(self.over(limit));
         }
         tracing::warn!(%plugin, call = store.data().call.call_id, "the guest failed: {error:?}");

@@ -135,7 +135,8 @@ async fn a_truncated_file_is_called_broken_late_and_loads_when_it_is_completed()
     bench.write("a.wasm", "half");
     bench.calls(1).await;
     bench.state("a", ProviderState::Broken, Some("truncated")).await;
-    assert!(begin.elapsed() >= Duration::from_millis(550), "{:?}", begin.elapsed());
+    // 500 ms of patience, counted from the file's own time, which is a little before or after ours.
+    assert!(begin.elapsed() >= Duration::from_millis(480), "{:?}", begin.elapsed());
     assert_eq!(bench.loader.calls(), ["half"], "it is not loaded again to find out");
     fs::File::options().append(true).open(bench.dir.join("a.wasm")).unwrap().write_all(b"_and_half.").unwrap();
     bench.serves("a", Some("half_and_half")).await;

@@ -12,6 +12,7 @@
 //!   pool of their own: every plugin that is handed one has the private grant for exactly that host and port.
 
 mod body;
+mod bounds;
 mod client;
 mod error;
 mod send;
@@ -25,11 +26,15 @@ use http::{Request, Response};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+pub(crate) use self::bounds::bound_requests;
 pub use self::client::{ClientError, OutgoingClients, install_tls};
 use self::{send::Admitted, target::Target};
 use crate::{
     config::PluginLimits,
-    wasm::permissions::{HttpPolicy, Refusal, Refusals},
+    wasm::{
+        limits::CHUNK,
+        permissions::{HttpPolicy, Refusal, Refusals},
+    },
 };
 
 /// The HTTP of one call. Cheap to make: most calls never send anything.
@@ -106,6 +111,11 @@ impl WasiHttpHooks for Outgoing {
     /// `Host` is written by the client, from the URL.
     fn set_host_header(&mut self) -> bool {
         false
+    }
+
+    /// Bodies that are never sent are kept all the same: as many as a plugin has handles.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
     }
 
     fn send_request(

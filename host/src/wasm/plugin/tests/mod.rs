@@ -248,3 +248,44 @@ async fn a_dropped_call_gives_its_place_back() {
         assert!(ended.is_err(), "{ended:?}");
     }
 }
+
+#[tokio::test]
+async fn a_request_with_a_method_of_any_length_is_not_kept() {
+    let host = Host::new(limits());
+    let component = |length: usize| {
+        format!(
+            r#"(component
+                (import "wasi:http/types@0.2.0" (instance $http
+                    (export "fields" (type $fields (sub resource)))
+                    (export "outgoing-request" (type $request (sub resource)))
+                    (type $methods (variant (case "get") (case "head") (case "post") (case "put") (case "delete") (case "connect") (case "options")
+                        (case "trace") (case "patch") (case "other" string)))
+                    (export "method" (type $method (eq $methods)))
+                    (export "[constructor]fields" (func (result (own $fields))))
+                    (export "[constructor]outgoing-request" (func (param "headers" (own $fields)) (result (own $request))))
+                    (export "[method]outgoing-request.set-method"
+                        (func (param "self" (borrow $request)) (param "method" $method) (result (result))))))
+                (core module $memory (memory (export "m") 4))
+                (core instance $memory (instantiate $memory))
+                (alias core export $memory "m" (core memory $shared))
+                (core func $fields (canon lower (func $http "[constructor]fields")))
+                (core func $request (canon lower (func $http "[constructor]outgoing-request")))
+                (core func $set (canon lower (func $http "[method]outgoing-request.set-method") (memory $shared)))
+                (core module $m
+                    (import "" "m" (memory 4))
+                    (import "" "fields" (func $fields (result i32)))
+                    (import "" "request" (func $request (param i32) (result i32)))
+                    (import "" "set" (func $set (param i32 i32 i32 i32) (result i32)))
+                    (func (export "run") (result i32)
+                        (memory.fill (i32.const 0) (i32.const 65) (i32.const {length}))
+                        (call $set (call $request (call $fields)) (i32.const 9) (i32.const 0) (i32.const {length}))))
+                (core instance $i (instantiate $m (with "" (instance (export "m" (memory $shared)) (export "fields" (func $fields))
+                    (export "request" (func $request)) (export "set" (func $set))))))
+                (func (export "run") (result u32) (canon lift (core func $i "run"))))"#
+        )
+    };
+    for (length, refused) in [(10, "0"), (200_000, "1")] {
+        let provider = host.load(&component(length)).await.unwrap();
+        assert_eq!(text(&call(&provider, "run", "{}").await.unwrap()), refused, "{length} bytes");
+    }
+}
