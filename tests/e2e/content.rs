@@ -102,3 +102,27 @@ async fn what_a_plugin_says_beyond_the_rules_does_not_reach_the_client_as_it_is(
         assert!(failure.contains("probe") && !failure.contains("0x"), "{failure}");
     }
 }
+
+#[tokio::test]
+async fn resources_prompts_and_completion_reach_clients_of_both_eras() {
+    let server = Setup::new().test_plugin("everything").start().await;
+    for client in [Client::modern(&server), Client::legacy(&server).await] {
+        let listed = client.rpc("resources/list", json!({})).await;
+        let uris: Vec<&str> = listed.result()["resources"].as_array().expect("a list").iter().filter_map(|r| r["uri"].as_str()).collect();
+        assert!(uris.contains(&"test://static-text") && uris.contains(&"test://static-binary"), "{uris:?}");
+        let read = client.rpc("resources/read", json!({ "uri": "test://template/42/data" })).await;
+        let text = read.result()["contents"][0]["text"].as_str().unwrap_or_default().to_owned();
+        assert!(text.contains("42"), "{read:?}");
+        let unknown = client.rpc("resources/read", json!({ "uri": "test://none" })).await;
+        assert!(unknown.code() == -32602 || unknown.code() == -32002, "{unknown:?}");
+        let prompt = json!({ "name": "test_prompt_with_arguments", "arguments": { "arg1": "one", "arg2": "two" } });
+        let filled = client.rpc("prompts/get", prompt).await;
+        let text = filled.result()["messages"][0]["content"]["text"].as_str().unwrap_or_default().to_owned();
+        assert!(text.contains("one") && text.contains("two"), "{filled:?}");
+        let lacking = client.rpc("prompts/get", json!({ "name": "test_prompt_with_arguments", "arguments": {} })).await;
+        assert_eq!(lacking.code(), -32602, "{lacking:?}");
+        let reference = json!({ "type": "ref/prompt", "name": "test_prompt_with_arguments" });
+        let values = client.rpc("completion/complete", json!({ "ref": reference, "argument": { "name": "arg1", "value": "" } })).await;
+        assert!(values.result()["completion"]["values"].is_array(), "{values:?}");
+    }
+}

@@ -79,7 +79,7 @@ impl std::fmt::Display for Exceeded {
             Self::Timeout(time) => write!(f, "time limit ({time:?})"),
             Self::Output(bytes) => write!(f, "output limit ({})", Bytes(*bytes)),
             Self::Copied(bytes) => write!(f, "output limit (copying it takes the host more than {})", Bytes(*bytes)),
-            Self::Listed(bytes) => write!(f, "output limit for its list of tools ({})", Bytes(*bytes)),
+            Self::Listed(bytes) => write!(f, "output limit for a list of what it offers ({})", Bytes(*bytes)),
             Self::Handles(count) => write!(f, "handle limit ({count} open resources)"),
             Self::Stack => write!(f, "stack limit (the recursion is too deep)"),
         }

@@ -325,7 +325,7 @@ async fn a_long_list_is_ended_by_the_output_limit() {
     let mut guest = Guest::new(&["resources"]);
     // The same text is copied out once for each.
     let resource = guest.memory.resource(&format!("note:{}", "a".repeat(1000)));
-    guest.resources = at(guest.memory.listed(&vec![resource; 100]));
+    guest.resources = at(guest.memory.listed(&vec![resource; 2000]));
     let message = guest.load(&host).await.err().unwrap().to_string();
     assert!(message.contains("cannot list its resources") && message.contains("output limit"), "{message}");
 }
