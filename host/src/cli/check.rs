@@ -40,16 +40,16 @@ impl Check {
             let collisions = folder.collisions();
             let broken = folder.statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
             if self.json {
-                print_json(&json!({ "ok": broken == 0, "plugins": folder.statuses, "collisions": collisions }))?;
+                print_json(&json!({ "ok": broken == 0, "plugins": folder.statuses, "collisions": collisions, "unused": folder.unused }))?;
             } else {
-                print(&report(&folder.statuses, &collisions))?;
+                print(&report(&folder.statuses, &collisions, &folder.unused))?;
             }
             Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
 }
 
-fn report(statuses: &[ProviderStatus], collisions: &[String]) -> String {
+fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String]) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for status in statuses {
@@ -67,6 +67,9 @@ fn report(statuses: &[ProviderStatus], collisions: &[String]) -> String {
         for warning in &status.warnings {
             let _ = writeln!(text, "        warning: {warning}");
         }
+    }
+    for warning in unused {
+        let _ = writeln!(text, "warning {warning}");
     }
     for collision in collisions {
         let _ = writeln!(text, "note    {collision}");

@@ -60,6 +60,8 @@ pub(super) enum Source {
 pub(super) struct Folder {
     catalog: Arc<Catalog>,
     pub(super) statuses: Vec<ProviderStatus>,
+    /// Sections of the configuration for plugins that are not there, in sentences.
+    pub(super) unused: Vec<String>,
 }
 
 impl SourceArgs {
@@ -130,11 +132,30 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
         config.plugins = path;
     }
     let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
+    // One file is looked at by itself: the configuration may be about others too.
+    let configured: Vec<String> = if config.plugins.is_dir() { config.plugin.keys().cloned().collect() } else { Vec::new() };
     let host = PluginHost::new(Arc::new(config), Worker::own()).map_err(Failure::failed)?;
     let folder::Once { loaded, statuses } = folder::load_once(options, Arc::new(host)).await.map_err(Failure::usage)?;
     let catalog = Catalog::new();
     catalog.apply(loaded.into_iter().map(|(_, loaded)| ProviderChange::Put(loaded.provider)).collect());
-    Ok(Folder { catalog, statuses })
+    let unused = unused(&configured, &statuses);
+    Ok(Folder { catalog, statuses, unused })
+}
+
+fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {
+    let missing = configured.iter().filter(|name| *name != "default" && !statuses.iter().any(|status| status.name == **name));
+    missing
+        .map(|name| {
+            let nearest =
+                statuses.iter().map(|status| (strsim::jaro_winkler(name, &status.name), &status.name)).max_by(|a, b| a.0.total_cmp(&b.0));
+            match nearest {
+                Some((score, near)) if score > 0.8 => {
+                    format!("[plugin.{name}] is configured, but there is no {name}.wasm; did you mean {near:?}?")
+                }
+                _ => format!("[plugin.{name}] is configured, but there is no {name}.wasm"),
+            }
+        })
+        .collect()
 }
 
 impl Source {
@@ -245,4 +266,37 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ProviderState;
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_section_for_a_plugin_that_is_not_there_is_told_with_the_nearest_name() {
+        let status = ProviderStatus {
+            name: "weather".to_owned(),
+            kind: "wasm",
+            state: ProviderState::Serving,
+            source: "weather.wasm".to_owned(),
+            digest: None,
+            tools: Vec::new(),
+            error: None,
+            warnings: Vec::new(),
+            imports: Vec::new(),
+            in_flight: 0,
+            queued: 0,
+            since: SystemTime::UNIX_EPOCH,
+        };
+        let configured = ["default", "weather", "wether", "x"].map(str::to_owned);
+        assert_eq!(
+            unused(&configured, &[status]),
+            [
+                "[plugin.wether] is configured, but there is no wether.wasm; did you mean \"weather\"?",
+                "[plugin.x] is configured, but there is no x.wasm"
+            ]
+        );
+    }
 }

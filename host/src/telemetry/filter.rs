@@ -19,7 +19,12 @@ pub(super) fn parse(filter: &str, origin: &str) -> Result<EnvFilter, FilterError
     // A bare word that is no level would be taken as the name of a module, and nothing be logged at all.
     if !text.is_empty() && !text.contains(['=', ',', ':', '[']) {
         let level: LevelFilter = text.parse().map_err(|error| broken(ParseError::from(error)))?;
-        let directives = if level > LevelFilter::WARN { format!("warn,toolbay={level}") } else { level.to_string() };
+        let directives = match level {
+            // rmcp calls it an error when a client hangs up in the middle, which is every day's business and logged by us.
+            LevelFilter::INFO => "warn,rmcp=off,toolbay=info".to_owned(),
+            level if level > LevelFilter::WARN => format!("warn,toolbay={level}"),
+            level => level.to_string(),
+        };
         return EnvFilter::builder().parse(directives).map_err(broken);
     }
     EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse(text).map_err(broken)
@@ -32,7 +37,7 @@ mod tests {
     #[test]
     fn filters_mean_what_they_say() {
         for (filter, meaning) in [
-            ("info", "toolbay=info,warn"),
+            ("info", "toolbay=info,rmcp=off,warn"),
             (" TRACE ", "toolbay=trace,warn"),
             ("error", "error"),
             ("off", "off"),
