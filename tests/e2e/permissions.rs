@@ -191,6 +191,10 @@ async fn a_folder_is_read_only_unless_it_is_granted_for_writing() {
         assert_eq!(written.is_error(), !write, "{written:?}");
         let removed = client.call("remove_file", json!({ "path": "/data/a.txt" })).await;
         assert_eq!(removed.is_error(), !write, "{removed:?}");
+        for refused in [&written, &removed].into_iter().filter(|_| !write) {
+            let said = refused.failure();
+            assert!(said.contains("/data (read-only)") && said.contains("write = true") && said.contains("[plugin.probe]"), "{said}");
+        }
         assert_eq!(server.home().join("data/b.txt").exists(), write);
         assert_eq!(server.home().join("data/a.txt").exists(), !write);
     }

@@ -1,6 +1,7 @@
 //! What the host offers to plugins: one file for each interface.
 
 pub(crate) mod context;
+pub(crate) mod folders;
 pub(crate) mod log;
 pub mod outgoing;
 pub(crate) mod output;
@@ -38,6 +39,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     outgoing::bound_requests(linker)?;
+    folders::tell_refusals(linker)?;
     bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;

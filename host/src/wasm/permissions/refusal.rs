@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::{config::DirGrant, provider::ProviderId};
+
 /// Refusals that are kept for one call: more would only make an answer unreadable.
 const KEPT: usize = 8;
 
@@ -23,6 +25,7 @@ enum What {
     Connections { authority: String, limit: usize },
     Body { authority: String, limit: u64 },
     Time { authority: String, limit: Duration },
+    File { path: String, granted: String },
 }
 
 impl Refusal {
@@ -44,6 +47,13 @@ impl Refusal {
     /// An answer with more bytes than may be.
     pub(crate) fn body(plugin: &Arc<str>, authority: String, limit: u64) -> Self {
         Self { plugin: plugin.clone(), what: What::Body { authority, limit } }
+    }
+
+    /// A file that may not be used like that: written to in a folder that is read-only, or outside of the folder.
+    pub(crate) fn file(plugin: &ProviderId, path: String, dirs: &[DirGrant]) -> Self {
+        let granted: Vec<String> =
+            dirs.iter().map(|dir| format!("{} ({})", dir.guest, if dir.write { "writable" } else { "read-only" })).collect();
+        Self { plugin: plugin.as_str().into(), what: What::File { path, granted: granted.join(", ") } }
     }
 
     /// An answer that was not there in time.
@@ -83,6 +93,11 @@ impl fmt::Display for Refusal {
             What::Body { authority, limit } => {
                 write!(f, "plugin {plugin} was sent more than {limit} bytes by {authority}; to allow more, raise http_body in {limits}")
             }
+            What::File { path, granted } => write!(
+                f,
+                "plugin {plugin} may not do that to {path:?}, it was granted {granted}; to let it write there, put  write = true  beside the \
+                 folder in dirs of {limits}"
+            ),
             What::Time { authority, limit } => {
                 write!(
                     f,
