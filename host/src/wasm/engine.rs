@@ -32,6 +32,10 @@ const CORE_INSTANCES: u32 = 64;
 const MEMORIES: u32 = 8;
 const TABLES: u32 = 32;
 
+/// Memories and tables of the pool for each instance. One with more takes the places of several.
+pub(crate) const MEMORIES_EACH: u32 = 2;
+pub(crate) const TABLES_EACH: u32 = 4;
+
 /// Elements that a slot for a table can hold. A plugin's own limit is counted over all its tables and may be lower.
 const TABLE_ELEMENTS: usize = 1_000_000;
 
@@ -179,9 +183,10 @@ fn config(host: &HostConfig, kind: EngineKind, level: OptLevel, scan: bool) -> C
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)
-        .total_memories(instances.saturating_mul(2).min(30_000))
-        .total_tables(instances.saturating_mul(4))
-        .total_core_instances(instances.saturating_mul(8))
+        .total_memories(instances.saturating_mul(MEMORIES_EACH).min(30_000))
+        .total_tables(instances.saturating_mul(TABLES_EACH))
+        // A count only: each is made when it is needed.
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)

@@ -27,6 +27,8 @@ pub(crate) struct Gate {
     /// A place in the queue is not kept for longer than a call may take.
     patience: Duration,
     pool: Arc<Semaphore>,
+    /// Places of the pool that one instance takes.
+    weight: u32,
 }
 
 /// The right to run one instance, given back when dropped.
@@ -45,7 +47,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: &PluginLimits, pool: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(limits: &PluginLimits, pool: Arc<Semaphore>, weight: u32) -> Self {
         Self {
             running: Arc::new(Semaphore::new(limits.concurrency)),
             concurrency: limits.concurrency,
@@ -53,12 +55,15 @@ impl Gate {
             waiting: AtomicUsize::new(0),
             patience: limits.timeout,
             pool,
+            weight,
         }
     }
 
     /// Waits for a turn, if the queue has a place.
     pub(crate) async fn enter(&self, plugin: &ProviderId) -> Result<Permit, CallError> {
-        if let (Ok(of_plugin), Ok(of_pool)) = (self.running.clone().try_acquire_owned(), self.pool.clone().try_acquire_owned()) {
+        if let (Ok(of_plugin), Ok(of_pool)) =
+            (self.running.clone().try_acquire_owned(), self.pool.clone().try_acquire_many_owned(self.weight))
+        {
             return Ok(Permit { _plugin: of_plugin, _pool: of_pool });
         }
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
@@ -68,7 +73,7 @@ impl Gate {
         let waiting = Waiting(&self.waiting);
         let turn = async {
             let of_plugin = self.running.clone().acquire_owned().await.ok()?;
-            let of_pool = self.pool.clone().acquire_owned().await.ok()?;
+            let of_pool = self.pool.clone().acquire_many_owned(self.weight).await.ok()?;
             Some(Permit { _plugin: of_plugin, _pool: of_pool })
         };
         let turn = tokio::time::timeout(self.patience, turn).await;
@@ -116,7 +121,7 @@ mod tests {
 
     fn gate(concurrency: usize, queue: usize, pool: usize) -> (Arc<Gate>, ProviderId) {
         let limits = PluginLimits { concurrency, queue, timeout: Duration::from_millis(200), ..PluginLimits::default() };
-        (Arc::new(Gate::new(&limits, Arc::new(Semaphore::new(pool)))), ProviderId::new("p").unwrap())
+        (Arc::new(Gate::new(&limits, Arc::new(Semaphore::new(pool)), 1)), ProviderId::new("p").unwrap())
     }
 
     #[tokio::test]
@@ -143,6 +148,18 @@ mod tests {
         let waiting = tokio::time::timeout(Duration::from_millis(20), gate.enter(&id)).await;
         assert!(waiting.is_err());
         assert_eq!(gate.queued(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_takes_several_places_waits_for_all_of_them() {
+        let limits = PluginLimits { timeout: Duration::from_millis(200), ..PluginLimits::default() };
+        let (pool, id) = (Arc::new(Semaphore::new(5)), ProviderId::new("p").unwrap());
+        let gate = Gate::new(&limits, pool.clone(), 4);
+        let first = gate.enter(&id).await.unwrap();
+        assert_eq!(pool.available_permits(), 1);
+        assert!(gate.enter(&id).await.is_err());
+        drop(first);
+        assert_eq!(pool.available_permits(), 5);
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
     provider::{CallContext, Offers, Tool},
     wasm::{
         compile::{Compiled, Compiler, Worker},
-        engine::{EngineKind, Engines},
+        engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
         folder::{Load, LoadError, Loaded, Loader, Source},
         gate::Gate,
         host::{
@@ -124,7 +124,7 @@ impl PluginHost {
         let engine = self.engines.get(kind).map_err(|error| LoadError(error.to_string()))?;
         let imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
         let pre = self.linker(kind)?.instantiate_pre(&component).map_err(|error| LoadError(cannot_link(&error)))?;
-        let gate = Arc::new(Gate::new(&config.limits, self.pool.clone()));
+        let gate = Arc::new(Gate::new(&config.limits, self.pool.clone(), weight(&component, &self.config)));
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
@@ -266,6 +266,13 @@ impl Load for Counters {
     fn queued(&self) -> usize {
         self.0.queued()
     }
+}
+
+/// How many places of the pool an instance takes: the pool has so many memories and tables for each place, and nobody may take those of others.
+fn weight(component: &Component, config: &Config) -> u32 {
+    let Some(needs) = component.resources_required() else { return 1 };
+    let places = needs.num_memories.div_ceil(MEMORIES_EACH).max(needs.num_tables.div_ceil(TABLES_EACH));
+    places.clamp(1, config.host.instances.max(1))
 }
 
 /// Says before the first call what no call could get past.
