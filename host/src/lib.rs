@@ -2,6 +2,7 @@
 //!
 //! The way of a call: [`http`] → [`mcp`] → [`catalog`] → [`provider`] → [`wasm`], and straight back. Imports point downwards only.
 
+pub mod bridge;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -9,4 +10,5 @@ pub mod http;
 pub mod mcp;
 pub mod provider;
 pub mod telemetry;
+pub mod upstream;
 pub mod wasm;

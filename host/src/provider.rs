@@ -3,6 +3,8 @@
 //! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, later `bridge` and `remote`) know nothing of
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
+mod asking;
+
 use std::{
     borrow::Borrow,
     fmt,
@@ -13,6 +15,8 @@ use std::{
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+pub use asking::{AskError, Asker, Question, QuestionKind};
 
 /// Longest name that a tool may have: MCP 2025-11-25, "Tool Names".
 pub const MAX_TOOL_NAME: usize = 128;
@@ -196,6 +200,8 @@ pub struct CallContext {
     pub meta: Option<Arc<str>>,
     /// The way to tell the caller something before the answer. None: the caller takes nothing.
     pub notifier: Option<Arc<dyn Notifier>>,
+    /// The way to ask the caller something. None: the caller cannot be asked.
+    pub asker: Option<Arc<dyn Asker>>,
 }
 
 /// Tells the caller of one call something before its answer. Called by the provider while the call runs; must not block.
@@ -298,6 +304,15 @@ pub enum CallError {
         /// More about it.
         data: Option<Value>,
     },
+    /// The call asked its caller something and ended: the [`Asker`] of its context holds the questions. See [`AskError::Suspended`].
+    #[error("the call needs an answer of its caller")]
+    InputRequired,
+    /// The call needs something that its caller did not declare.
+    #[error("the client did not declare the capability that this call needs: {}", Value::Object(.0.clone()))]
+    MissingCapability(
+        /// As a `ClientCapabilities` object: `{"elicitation":{"form":{}}}`.
+        Map<String, Value>,
+    ),
     /// A fault of the host or the provider that no caller can mend.
     #[error("{0}")]
     Internal(String),
@@ -419,6 +434,8 @@ pub enum ProviderChange {
     Put(Arc<dyn Provider>),
     /// Gone.
     Remove(ProviderId),
+    /// What a resource holds has changed: whoever subscribed to it is told. The URI is the provider's own.
+    Updated(ProviderId, String),
 }
 
 /// What an operator sees of a provider, served or not.

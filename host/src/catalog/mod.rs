@@ -84,6 +84,7 @@ impl Catalog {
                 ProviderChange::Remove(id) => {
                     state.providers.remove(&id);
                 }
+                ProviderChange::Updated(..) => {}
             }
         }
         let before = self.current.load();

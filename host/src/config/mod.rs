@@ -8,6 +8,7 @@ pub mod plugin;
 mod read;
 mod reader;
 mod secret;
+pub mod server;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,9 @@ pub use file::json_schema;
 pub use units::{parse_duration, parse_size};
 
 pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secret, ToolOverride};
+pub use server::{
+    CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
+};
 
 /// Everything that a running host is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +49,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
+    /// `[server.NAME]`, by NAME.
+    pub server: BTreeMap<String, ServerConfig>,
     /// The file that this was read from.
     origin: Option<PathBuf>,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
@@ -61,6 +67,7 @@ impl Default for Config {
             host: HostConfig::default(),
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
+            server: BTreeMap::new(),
             origin: None,
             places: Arc::default(),
         }

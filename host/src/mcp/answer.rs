@@ -126,6 +126,11 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
         }
         CallError::Protocol { code, message, data } => RpcError { code, message, data },
         CallError::InvalidParams(message) => RpcError { code: INVALID_PARAMS, message, data: None },
+        CallError::MissingCapability(required) => {
+            let message = format!("this needs a capability that the client did not declare: {}", Value::Object(required.clone()));
+            RpcError { code: MISSING_CAPABILITY, message, data: Some(json!({ "requiredCapabilities": required })) }
+        }
+        error @ CallError::InputRequired => RpcError { code: INTERNAL, message: error.to_string(), data: None },
         CallError::Internal(message) => RpcError { code: INTERNAL, message, data: None },
     }
 }

@@ -130,7 +130,7 @@ impl Calls {
         };
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let mut running = Running { calls: self, span: span.clone(), start: Instant::now(), outcome: None };
-        let context = CallContext { call_id, principal, trace_parent, meta, notifier };
+        let context = CallContext { call_id, principal, trace_parent, meta, notifier, asker: None };
         let result = work.run(context).instrument(span).await;
         running.outcome = Some(Outcome::of(&result));
         result
@@ -155,6 +155,8 @@ impl Outcome {
             Err(error @ CallError::UnknownPrompt(_)) => Self::Refused("unknown_prompt", error.to_string()),
             Err(error @ CallError::InvalidParams(_)) => Self::Refused("invalid_params", error.to_string()),
             Err(error @ CallError::Protocol { .. }) => Self::Refused("protocol_error", error.to_string()),
+            Err(error @ CallError::InputRequired) => Self::Refused("input_required", error.to_string()),
+            Err(error @ CallError::MissingCapability(_)) => Self::Refused("missing_capability", error.to_string()),
             Err(error @ CallError::Busy { .. }) => Self::Failed("busy", error.to_string()),
             Err(error @ CallError::Internal(_)) => Self::Failed("internal", error.to_string()),
         }

@@ -175,6 +175,7 @@ impl Bench {
                     self.served.insert(provider.id().to_string(), tool);
                 }
                 ProviderChange::Remove(id) => assert!(self.served.remove(id.as_str()).is_some(), "{id} was removed and never served"),
+                ProviderChange::Updated(..) => {}
             }
         }
     }

@@ -1,0 +1,3 @@
+//! Servers on stdio, run here: programs and containers, in replicas.
+
+pub mod launch;

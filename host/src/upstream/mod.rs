@@ -1,0 +1,94 @@
+//! Other MCP servers, seen from the client's side: what a connection to one is, and how what it offers becomes a provider. How the connection is made
+//! (`bridge`: a program or a container; `remote`: HTTP) is not known here.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::provider::{AskError, CallContext, CallError, JsonText};
+
+/// One connection to an MCP server, past its handshake. Any number of requests may be under way at once.
+pub trait Channel: Send + Sync {
+    /// Sends a request and waits for its answer: the `result`, raw, with every member that the server wrote.
+    ///
+    /// `params` are the members of the request's `params` beside `_meta`, as JSON text of an object; `_meta` is the channel's business: trace context and
+    /// vendor keys of the call's own `_meta` are handed on, what belongs to one hop is made anew. Progress and log messages go to the call's notifier,
+    /// questions to its asker, and to those of no other call. Dropping the future cancels the request at the server.
+    fn request<'a>(
+        &'a self,
+        method: &'static str,
+        params: &'a str,
+        context: &'a CallContext,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<JsonText, ChannelError>>;
+
+    /// What the server said of itself in its handshake: JSON text of the `result` of `initialize` or `server/discover`.
+    fn server(&self) -> &JsonText;
+
+    /// What the server tells of changes, from now on.
+    fn changes(&self) -> broadcast::Receiver<Change>;
+
+    /// Waits until the connection is of no more use, and says why.
+    fn closed(&self) -> BoxFuture<'_, String>;
+}
+
+/// What a server tells without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// `notifications/tools/list_changed`
+    Tools,
+    /// `notifications/prompts/list_changed`
+    Prompts,
+    /// `notifications/resources/list_changed`
+    Resources,
+    /// `notifications/resources/updated`, with the URI.
+    Updated(String),
+}
+
+/// Why a request has no result.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ChannelError {
+    /// The server answered by an error of JSON-RPC.
+    #[error("{message} ({code})")]
+    Rpc {
+        /// JSON-RPC code.
+        code: i32,
+        /// One sentence.
+        message: String,
+        /// More about it.
+        data: Option<Value>,
+    },
+    /// The connection ended before the answer; the text says why.
+    #[error("{0}")]
+    Closed(String),
+    /// No answer in time. The server was told that nobody waits any more.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The server asked the caller something, and that did not end well.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// What came is not what MCP allows.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// Chooses the connection for a call: the only one, or one of several replicas.
+pub trait Pick: Send + Sync {
+    /// A connection and the right to use it for one call; waits for its turn, in bounds.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Busy`] when the queue is full; [`CallError::Internal`] or [`CallError::Protocol`] when there is no server just now, with the reason
+    /// and what is being done about it.
+    fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>>;
+}
+
+/// The right to make one call.
+pub struct Lease {
+    /// By which connection.
+    pub channel: Arc<dyn Channel>,
+    /// Gives the right back when dropped.
+    pub guard: Box<dyn Any + Send>,
+}
