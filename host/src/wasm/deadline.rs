@@ -76,13 +76,12 @@ impl Drop for Paused<'_> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn time_that_is_waited_does_not_count() {
-        let deadline = Deadline::new(Duration::from_secs(60));
+        let deadline = Deadline::new(Duration::from_millis(20));
         let paused = deadline.pause();
         let left = deadline.left();
-        // Tokio's clock jumps; the deadline's own moves with what really passes, which is next to nothing.
-        assert!(tokio::time::timeout(Duration::from_secs(3600), deadline.over()).await.is_err(), "it ended while it was paused");
+        assert!(tokio::time::timeout(Duration::from_millis(60), deadline.over()).await.is_err(), "it ended while it was paused");
         assert_eq!(deadline.left(), left);
         drop(paused);
         assert!(deadline.left() <= left);

@@ -87,12 +87,14 @@ fn questions(requests: Vec<Request>, plugin: &provider::ProviderId) -> Result<Ve
     let mut bytes = 0;
     let mut questions = Vec::with_capacity(requests.len());
     for Request { key, question } in requests {
-        if key.is_empty() || key.len() > KEY || key.chars().any(char::is_control) {
-            let key: String = key.chars().take(KEY).collect();
-            return Err(format!("{key:?} is no key: it has 1 to {KEY} bytes and no control characters"));
-        }
-        if !keys.insert(key.clone()) {
-            return Err(format!("there are two questions of the key {key:?}"));
+        if let Some(key) = &key {
+            if key.is_empty() || key.len() > KEY || key.chars().any(char::is_control) {
+                let key: String = key.chars().take(KEY).collect();
+                return Err(format!("{key:?} is no key: it has 1 to {KEY} bytes and no control characters"));
+            }
+            if !keys.insert(key.clone()) {
+                return Err(format!("there are two questions of the key {key:?}"));
+            }
         }
         let (kind, params) = match question {
             Asked::Form(form) => (QuestionKind::Elicitation, elicit(form)),
@@ -101,7 +103,7 @@ fn questions(requests: Vec<Request>, plugin: &provider::ProviderId) -> Result<Ve
             Asked::Roots => (QuestionKind::Roots, Ok(json!({}))),
         };
         let params = params.and_then(|params| JsonText::from_value(&params).map_err(|error| error.to_string()));
-        let params = params.map_err(|why| format!("question {key:?}: {why}"))?;
+        let params = params.map_err(|why| format!("question {}: {why}", questions.len() + 1))?;
         bytes += params.as_str().len();
         questions.push(Question { key, kind, params });
     }
@@ -254,7 +256,7 @@ mod tests {
     };
 
     fn asked(key: &str, question: Asked) -> Request {
-        Request { key: key.to_owned(), question }
+        Request { key: Some(key.to_owned()), question }
     }
 
     fn form(schema: &str) -> Asked {
@@ -303,9 +305,9 @@ mod tests {
             two["messages"][0]["content"],
             json!([{ "type": "text", "text": "a" }, { "type": "tool_result", "toolUseId": "1" }])
         );
-        let mixed = made(vec![asked("a", form("{}")), asked("b", link("http://x.example")), asked("c", Asked::Roots)]).unwrap();
-        let kinds: Vec<_> = mixed.iter().map(|question| (question.key.as_str(), question.kind.method())).collect();
-        assert_eq!(kinds, [("a", "elicitation/create"), ("b", "elicitation/create"), ("c", "roots/list")]);
+        let mixed = made(vec![asked("a", form("{}")), asked("b", link("http://x.example")), Request { key: None, question: Asked::Roots }]).unwrap();
+        let kinds: Vec<_> = mixed.iter().map(|question| (question.key.as_deref(), question.kind.method())).collect();
+        assert_eq!(kinds, [(Some("a"), "elicitation/create"), (Some("b"), "elicitation/create"), (None, "roots/list")]);
     }
 
     #[test]
@@ -316,7 +318,7 @@ mod tests {
             (vec![asked("a\n", Asked::Roots)], "is no key"),
             (vec![asked(&"k".repeat(65), Asked::Roots)], "is no key"),
             (vec![asked("a", Asked::Roots), asked("a", Asked::Roots)], "two questions of the key \"a\""),
-            (vec![asked("a", form("[]"))], "question \"a\": its schema is no JSON object"),
+            (vec![asked("a", form("[]"))], "question 1: its schema is no JSON object"),
             (vec![asked("a", link("nowhere"))], "its url is none"),
             (vec![asked("a", link("javascript:alert(1)"))], "one of javascript:"),
             (vec![asked("a", prompt(Vec::new(), None))], "no content"),

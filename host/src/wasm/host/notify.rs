@@ -187,7 +187,7 @@ mod tests {
         bell.wait("p")
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_said_together_is_told_together() {
         let bell = Bell::default();
         for _ in 0..1000 {
@@ -198,11 +198,11 @@ mod tests {
         let said = waits(&bell).await;
         assert_eq!(said.lists, Lists { tools: true, ..Lists::default() });
         assert_eq!(said.updated.into_iter().collect::<Vec<_>>(), ["a:1", "a:2"]);
-        let nothing = tokio::time::timeout(Duration::from_secs(3600), waits(&bell)).await;
+        let nothing = tokio::time::timeout(GATHER * 4, waits(&bell)).await;
         assert!(nothing.is_err(), "{nothing:?}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_flood_of_addresses_is_bounded() {
         let bell = Bell::default();
         for n in 0..100_000 {
@@ -216,7 +216,7 @@ mod tests {
         assert!(kept <= BYTES, "{kept}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn lists_are_looked_at_once_a_second_and_updates_do_not_wait_for_them() {
         let bell = Bell::default();
         bell.changed(Lists { prompts: true, ..Lists::default() });
@@ -230,7 +230,7 @@ mod tests {
         assert!(said.lists.prompts && looked.elapsed() >= LOOK, "{said:?} after {:?}", looked.elapsed());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_stops_waiting_loses_nothing() {
         let bell = Bell::default();
         bell.updated("a:1".to_owned());
