@@ -32,6 +32,7 @@ use super::{
     resolve,
     sessions::{LEVELS, MAX_SUBSCRIPTIONS, Session, Sessions},
     typed,
+    updates::Watcher,
 };
 use crate::{
     catalog::{Catalog, Snapshot},
@@ -331,8 +332,6 @@ impl ServerHandler for Handler {
         typed::parsed(Self::era(&context), self.0.private, &output)
     }
 
-    // Updates of single resources: who wants them is kept; nothing sends them yet.
-
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
         let session = self.needed_session("a subscription", &context)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
@@ -379,11 +378,13 @@ impl ServerHandler for Handler {
         let accepted = context.accepted();
         let [tools, prompts, resources] = [accepted.tools_list_changed, accepted.prompts_list_changed, accepted.resources_list_changed]
             .map(|wanted| wanted == Some(true));
+        let mut watcher = Watcher::new(&self.0.catalog, accepted.resource_subscriptions.as_ref());
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
                 () = self.0.closing.cancelled() => return Ok(()),
                 changed = changes.changed() => if changed.is_err() { return Ok(()) },
+                () = watcher.updated() => {}
             }
             tokio::time::sleep(COALESCE).await;
             let now = *changes.borrow_and_update();
@@ -394,6 +395,11 @@ impl ServerHandler for Handler {
                 || (resources && before.resources != now.resources && sink.notify_resource_list_changed().await.is_err())
             {
                 return Ok(());
+            }
+            for uri in watcher.take() {
+                if sink.notify_resource_updated(uri).await.is_err() {
+                    return Ok(());
+                }
             }
         }
     }

@@ -23,6 +23,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod updates;
 
 use std::{sync::Arc, time::Duration};
 
