@@ -105,7 +105,13 @@ impl Loader for ToyLoader {
                 notifies: false,
             };
             let provider = Arc::new(Toy { id: source.id, tools: vec![Arc::new(tool)] });
-            Ok(Loaded { provider, warnings: vec!["a warning".to_owned()], imports: vec!["an:import".to_owned()], load: Arc::new(Idle), news: None })
+            Ok(Loaded {
+                provider,
+                warnings: vec!["a warning".to_owned()],
+                imports: vec!["an:import".to_owned()],
+                load: Arc::new(Idle),
+                news: None,
+            })
         }
         .boxed()
     }
