@@ -1,6 +1,8 @@
 //! Plugins of a few lines of WebAssembly text through the whole way: load, call, be ended.
 
+mod asking;
 mod offers;
+mod telling;
 
 use std::{sync::Arc, time::Duration};
 
