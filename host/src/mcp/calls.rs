@@ -230,7 +230,9 @@ impl Drop for Running<'_> {
         self.span.record("outcome", outcome).record("micros", micros);
         self.span.in_scope(|| match &self.outcome {
             Some(Outcome::Ok) => tracing::debug!(outcome, micros, "call answered"),
-            Some(Outcome::Asks) => tracing::debug!(outcome, micros, "the call asks its caller something, and is made again with the answer"),
+            Some(Outcome::Asks) => {
+                tracing::debug!(outcome, micros, "the call asks its caller something, and is made again with the answer")
+            }
             Some(Outcome::ToolError) => tracing::info!(outcome, micros, "the tool answered with an error"),
             Some(Outcome::Refused(_, message)) => tracing::info!(outcome, micros, "{message}"),
             Some(Outcome::Failed(_, message)) => tracing::warn!(outcome, micros, "{message}"),

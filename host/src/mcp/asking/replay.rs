@@ -125,7 +125,8 @@ impl Replay {
             for ((key, question), answer) in keys.iter().zip(&questions).zip(&mut round.answers) {
                 let Some(response) = responses.get(key).filter(|_| answer.is_none()) else { continue };
                 if let Err(wrong) = answers::check(question.kind, response.get()) {
-                    progress.end = Some(End::Fault(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method())));
+                    progress.end =
+                        Some(End::Fault(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method())));
                     return Err(AskError::Suspended);
                 }
                 *answer = Some(response.clone());
@@ -186,6 +187,8 @@ fn keys(questions: &[Question]) -> Vec<String> {
 }
 
 fn digest(keys: &[String], questions: &[Question]) -> String {
-    let one = |digest: Digest, (key, question): (&String, &Question)| digest.text(key).text(question.kind.method()).json(question.params.as_str());
+    let one = |digest: Digest, (key, question): (&String, &Question)| {
+        digest.text(key).text(question.kind.method()).json(question.params.as_str())
+    };
     keys.iter().zip(questions).fold(Digest::new(), one).finish()
 }
