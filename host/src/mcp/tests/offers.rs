@@ -4,7 +4,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::provider::{Offers, Principal};
+use crate::provider::{Offers, Principal, ProviderChange};
 
 fn keys(result: &Value, member: &str, key: &str) -> Vec<String> {
     result[member].as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
