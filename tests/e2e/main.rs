@@ -2,6 +2,7 @@
 
 mod asking;
 mod cancellation;
+mod changes;
 mod cli;
 mod clients;
 mod config;

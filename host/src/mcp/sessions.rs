@@ -20,10 +20,9 @@ use rmcp::{
         local::{LocalSessionManager, LocalSessionManagerError, SessionTransport},
     },
 };
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::{asking::Questions, handler::COALESCE, updates::Subscriptions};
+use super::{asking::Questions, handler::COALESCE, updates::{Subscriptions, gathered}};
 use crate::{
     catalog::{Catalog, Generations},
     provider::LogLevel,
@@ -114,14 +113,11 @@ impl Sessions {
                 () = self.closing.cancelled() => return,
                 _ = sweep.tick() => self.sweep().await,
                 updated = updates.recv() => {
-                    let updated = match updated {
-                        Ok(updated) => Some(updated),
-                        Err(RecvError::Lagged(_)) => None,
-                        Err(RecvError::Closed) => return,
-                    };
+                    tokio::time::sleep(COALESCE).await;
+                    let Some(updated) = gathered(updated, &mut updates) else { return };
                     let sessions: Vec<_> = self.read().values().cloned().collect();
                     for session in &sessions {
-                        session.lock_subscriptions().note(updated.as_ref());
+                        session.lock_subscriptions().note(&updated);
                         self.tell(session);
                     }
                 }
