@@ -33,7 +33,8 @@ async fn uris(client: &Client) -> Vec<String> {
 async fn a_resource_that_a_call_changes_is_told_to_those_who_subscribed_in_both_eras() {
     let server = notes().await;
     let (modern, legacy) = (Client::modern(&server), Client::legacy(&server).await);
-    legacy.rpc("resources/subscribe", json!({ "uri": "note:///first" })).await.result();
+    let subscribed = legacy.rpc("resources/subscribe", json!({ "uri": "note:///first" })).await;
+    assert_eq!(*subscribed.result(), json!({}));
     let mut streams = [listen(&modern, json!({ "resourceSubscriptions": ["note:///first"] })).await, legacy.listen_legacy().await];
     modern.call("write_note", json!({ "name": "first", "text": "new" })).await.ok();
     for stream in &mut streams {
