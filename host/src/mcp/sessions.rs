@@ -194,10 +194,7 @@ impl Sessions {
     fn tell(&self, session: &Arc<Session>) {
         let Some(peer) = session.peer.get().cloned() else { return };
         let news = || *session.lock_told() != self.catalog.snapshot().generations() || session.lock_subscriptions().waits();
-        if session.streams.load(Ordering::Acquire) == 0
-            || !news()
-            || session.telling.swap(true, Ordering::AcqRel)
-        {
+        if session.streams.load(Ordering::Acquire) == 0 || !news() || session.telling.swap(true, Ordering::AcqRel) {
             return;
         }
         let (session, catalog) = (Arc::clone(session), Arc::clone(&self.catalog));
