@@ -115,3 +115,12 @@ async fn a_flood_of_changes_is_a_few_lists() {
     assert!(told <= most, "{told} changes were told, {most} at most could be");
     assert_eq!(server.plugin_status("everything").await.expect("it is listed")["state"], "serving");
 }
+
+#[tokio::test]
+async fn a_check_says_what_a_plugin_may_do_beyond_its_answers() {
+    let setup = Setup::new().test_plugin("notes");
+    let check = setup.run(["check", "plugins"]).await;
+    for words in ["ok      notes: ", "may ask the person or the client's model", "tell clients of changed resources"] {
+        assert!(check.expect_code(0).stdout.contains(words), "{words}: {}", check.stdout);
+    }
+}

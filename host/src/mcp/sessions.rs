@@ -22,7 +22,11 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{asking::Questions, handler::COALESCE, updates::{Subscriptions, gathered}};
+use super::{
+    asking::Questions,
+    handler::COALESCE,
+    updates::{Subscriptions, gathered},
+};
 use crate::{
     catalog::{Catalog, Generations},
     provider::LogLevel,
