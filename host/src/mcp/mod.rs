@@ -4,6 +4,7 @@
 //! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve` and run by `calls`.
 
 mod answer;
+mod asking;
 mod calls;
 mod detach;
 mod envelope;
@@ -29,7 +30,10 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{catalog::Catalog, config::HttpConfig};
+use crate::{
+    catalog::Catalog,
+    config::{HttpConfig, StateConfig},
+};
 use general::General;
 use handler::Shared;
 use intake::Accepts;
@@ -49,6 +53,10 @@ pub struct FrontOptions {
     pub max_sessions: usize,
     /// After how long without use a session ends.
     pub session_idle: Duration,
+    /// How long a client with a session may take to answer a question.
+    pub ask_timeout: Duration,
+    /// What signs the state that a client of 2026-07-28 carries from a question to its answer.
+    pub state: StateConfig,
     /// Whether callers are told apart, so that what they get must not be shared by a cache.
     pub authenticated: bool,
     /// What the server says of itself.
@@ -73,6 +81,8 @@ impl From<&HttpConfig> for FrontOptions {
             max_body: http.max_body,
             max_sessions: http.max_sessions,
             session_idle: http.session_idle,
+            ask_timeout: http.ask_timeout,
+            state: StateConfig::default(),
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
