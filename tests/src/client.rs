@@ -86,7 +86,16 @@ impl Client {
     ///
     /// Where the server does not take it.
     pub async fn legacy(server: &Server) -> Self {
-        let mut client = Self::at(&server.url);
+        Self::legacy_at(&server.url).await
+    }
+
+    /// The same, at a URL.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not take it.
+    pub async fn legacy_at(url: &str) -> Self {
+        let mut client = Self::at(url);
         client.revision = LEGACY;
         client.greet().await;
         client

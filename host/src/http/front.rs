@@ -13,6 +13,10 @@ impl Endpoint for Front {
         Self::handle(self, request)
     }
 
+    fn handle_provider(self: &Arc<Self>, provider: &str, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        Self::handle_provider(self, provider, request)
+    }
+
     fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
         Self::check_origin(self, uri, headers)
     }

@@ -100,6 +100,12 @@ impl Endpoint for Fixture {
         }
     }
 
+    async fn handle_provider(self: &Arc<Self>, provider: &str, request: Request<Body>) -> Response<Body> {
+        let inner = self.handle(request).await;
+        let body = inner.into_body().collect().await.unwrap().to_bytes();
+        Response::new(Body::from(format!("{provider}: {}", String::from_utf8_lossy(&body))))
+    }
+
     fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
         let header = headers.get("host").map(|host| host.to_str().unwrap());
         let name = header.or(uri.authority().map(http::uri::Authority::as_str)).unwrap();
