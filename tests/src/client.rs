@@ -18,6 +18,9 @@ pub const MODERN: &str = "2026-07-28";
 /// The newest with `initialize`.
 pub const LEGACY: &str = "2025-11-25";
 
+/// A request that is not sent yet.
+pub use reqwest::RequestBuilder as Request;
+
 /// An HTTP client that follows no redirects and uses no proxy.
 ///
 /// # Panics

@@ -11,6 +11,7 @@ mod connection;
 mod cors;
 mod exposure;
 mod front;
+pub mod rest;
 mod routes;
 mod server;
 pub mod shutdown;
@@ -40,6 +41,9 @@ pub trait Endpoint: Send + Sync + 'static {
 
     /// The same at `/{provider}/mcp`, about that provider alone.
     fn handle_provider(self: &Arc<Self>, provider: &str, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Answers a request of the REST face, whose `Origin` and `Host` were checked.
+    fn rest(self: &Arc<Self>, route: rest::Route, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
 
     /// Whether a request names this server by a name that is ours, and comes from no foreign page.
     ///

@@ -138,7 +138,7 @@ impl Handler {
         let checked =
             Checked {
                 work,
-                era,
+                era: Some(era),
                 principal: parts.and_then(|parts| parts.extensions.get::<Principal>()).map(|principal| Arc::clone(&principal.0)),
                 trace_parent: context.meta.get("traceparent").and_then(text).or_else(|| {
                     parts.and_then(|parts| parts.headers.get("traceparent")).and_then(|value| value.to_str().ok()).map(Arc::from)

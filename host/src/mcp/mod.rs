@@ -24,13 +24,19 @@ mod tests;
 mod typed;
 mod views;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{catalog::Catalog, config::HttpConfig};
+use crate::{
+    catalog::{Catalog, Entry},
+    config::HttpConfig,
+    provider::{CallError, CallOutput},
+};
+use calls::{Checked, Output, Work};
 use intake::Accepts;
 use origin::Origins;
 use views::{View, Views};
@@ -78,6 +84,15 @@ impl From<&HttpConfig> for FrontOptions {
             lean: true,
         }
     }
+}
+
+/// A call of a tool by a caller that speaks no MCP.
+pub(crate) struct PlainCall<'a> {
+    pub(crate) entry: Arc<Entry>,
+    /// An object, as JSON text.
+    pub(crate) arguments: &'a str,
+    pub(crate) principal: Option<Arc<str>>,
+    pub(crate) trace_parent: Option<Arc<str>>,
 }
 
 /// The endpoints: that of everything, and one for each provider.
@@ -155,6 +170,46 @@ impl Front {
         let id = intake::inspect(&body).ok().and_then(|head| head.id);
         let message = views::no_provider(provider, self.catalog());
         answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), answer::INVALID_REQUEST, &message, None)
+    }
+
+    /// Reads the body of a request that is not MCP, within the same limit.
+    ///
+    /// # Errors
+    ///
+    /// The status and a sentence.
+    pub(crate) async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, (StatusCode, String)> {
+        let body = intake::read_body(headers, body, self.max_body).await?;
+        if intake::is_too_deep(&body) {
+            return Err((StatusCode::BAD_REQUEST, "the request's body is nested too deep".to_owned()));
+        }
+        Ok(body)
+    }
+
+    /// Runs a tool for a caller that speaks no MCP: counted, limited and logged as every call is, with nobody to notify and nobody to ask. Dropping the
+    /// future ends the call.
+    pub(crate) async fn call(&self, tool: PlainCall<'_>) -> Result<CallOutput, CallError> {
+        let PlainCall { entry, arguments, principal, trace_parent } = tool;
+        let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
+        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None };
+        match self.views.calls().run(checked).await? {
+            Output::Call(output) => Ok(output),
+            _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),
+        }
+    }
+
+    /// What one provider offers, under its own names, where there is such a provider.
+    pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
+        self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// The sentence for a provider that is not there: it says which there are.
+    pub(crate) fn no_provider_text(&self, provider: &str) -> String {
+        views::no_provider(provider, self.catalog())
+    }
+
+    /// Whether callers have to say who they are.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.views.whole().shared.private
     }
 
     /// Everything that is served.

@@ -196,6 +196,17 @@ async fn a_panic_is_an_answer_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
+async fn the_rest_face_is_for_those_who_may_come_in() {
+    let server = with_tokens().await;
+    for path in ["/tools", "/call", "/weather/tools", "/weather/call", "/openapi.json"] {
+        assert_eq!(server.ask(&format!("GET {path}")).await.status, 401, "{path}");
+        assert_eq!(server.ask(&format!("GET {path}\nhost: evil.example\nauthorization: Bearer aaaaaaaaaaaaaaaa")).await.status, 403);
+        let seen = server.ask(&format!("GET {path}\nauthorization: Bearer aaaaaaaaaaaaaaaa")).await;
+        assert_eq!((seen.status, seen.body), (200, format!("{:?} Some(\"ann\")", rest::Route::of(path).unwrap())));
+    }
+}
+
+#[tokio::test]
 async fn a_provider_can_have_any_name_and_shadows_no_route() {
     let server = with_tokens().await;
     let token = "authorization: Bearer aaaaaaaaaaaaaaaa";
