@@ -200,6 +200,10 @@ struct PluginSection {
     env: BTreeMap<String, EnvSource>,
     /// Folders that the plugin sees.
     dirs: Vec<DirSection>,
+    /// The tool that a call of the REST face means which names none. Not in `[plugin.default]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    default_tool: Option<String>,
     /// By published tool name: what to say of a tool instead of what the plugin says. Not in `[plugin.default]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tools: BTreeMap<String, ToolSection>,
@@ -401,6 +405,7 @@ impl Default for PluginSection {
             http_private: Vec::new(),
             env: BTreeMap::new(),
             dirs: Vec::new(),
+            default_tool: None,
             tools: BTreeMap::new(),
         }
     }

@@ -31,7 +31,8 @@ pub(super) struct Calls {
 /// A call that has passed every check of the protocol.
 pub(super) struct Checked<'a> {
     pub(super) work: Work<'a>,
-    pub(super) era: Era,
+    /// None: the caller speaks no MCP.
+    pub(super) era: Option<Era>,
     pub(super) principal: Option<Arc<str>>,
     pub(super) trace_parent: Option<Arc<str>>,
     /// The request's `_meta`, as JSON text.
@@ -136,7 +137,7 @@ impl Calls {
                     $what = $name,
                     plugin = $provider.id().as_str(),
                     principal = principal.as_deref(),
-                    era = era.as_str(),
+                    era = era.map_or("rest", Era::as_str),
                     outcome = Empty,
                     micros = Empty,
                 )
@@ -230,7 +231,9 @@ impl Drop for Running<'_> {
         self.span.record("outcome", outcome).record("micros", micros);
         self.span.in_scope(|| match &self.outcome {
             Some(Outcome::Ok) => tracing::debug!(outcome, micros, "call answered"),
-            Some(Outcome::Asks) => tracing::debug!(outcome, micros, "the call asks its caller something, and is made again with the answer"),
+            Some(Outcome::Asks) => {
+                tracing::debug!(outcome, micros, "the call asks its caller something, and is made again with the answer")
+            }
             Some(Outcome::ToolError) => tracing::info!(outcome, micros, "the tool answered with an error"),
             Some(Outcome::Refused(_, message)) => tracing::info!(outcome, micros, "{message}"),
             Some(Outcome::Failed(_, message)) => tracing::warn!(outcome, micros, "{message}"),

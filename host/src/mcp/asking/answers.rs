@@ -91,10 +91,7 @@ mod tests {
     fn a_reply_is_a_result_or_an_error() {
         let take = |text: &str| serde_json::from_str::<Reply<'_>>(text).unwrap().take();
         assert_eq!(take(r#"{"id":1,"result":{"a": 1.50}}"#).unwrap().as_str(), r#"{"a": 1.50}"#);
-        assert_eq!(
-            take(r#"{"error":{"code":-1,"message":"no"}}"#),
-            Err(AskError::Refused { code: -1, message: "no".into() })
-        );
+        assert_eq!(take(r#"{"error":{"code":-1,"message":"no"}}"#), Err(AskError::Refused { code: -1, message: "no".into() }));
         assert!(matches!(take("{}"), Err(AskError::Unanswered(_))));
     }
 }

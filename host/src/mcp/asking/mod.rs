@@ -4,8 +4,8 @@
 //! earlier rounds, and `state` is how a client carries those.
 
 mod answers;
-mod capabilities;
 mod canonical;
+mod capabilities;
 mod peer;
 mod replay;
 mod state;
@@ -41,7 +41,8 @@ impl Asker for Unasked {
     }
 
     fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
-        let why = "this client cannot be asked: before MCP 2026-07-28 that needs a session (initialize, then Mcp-Session-Id in every request)";
+        let why =
+            "this client cannot be asked: before MCP 2026-07-28 that needs a session (initialize, then Mcp-Session-Id in every request)";
         Box::pin(async move { Err(AskError::Unanswered(why.to_owned())) })
     }
 }

@@ -125,7 +125,8 @@ impl Replay {
             for ((key, question), answer) in keys.iter().zip(&questions).zip(&mut round.answers) {
                 let Some(response) = responses.get(key).filter(|_| answer.is_none()) else { continue };
                 if let Err(wrong) = answers::check(question.kind, response.get()) {
-                    progress.end = Some(End::Fault(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method())));
+                    progress.end =
+                        Some(End::Fault(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method())));
                     return Err(AskError::Suspended);
                 }
                 *answer = Some(response.clone());
@@ -171,7 +172,7 @@ fn keys(questions: &[Question]) -> Vec<String> {
     let mut taken: HashSet<String> = HashSet::new();
     let mut keys: Vec<Option<String>> = Vec::new();
     for question in questions {
-        let own = Some(question.key.clone()).filter(|key| !key.is_empty() && key.len() <= LONGEST);
+        let own = question.key.clone().filter(|key| !key.is_empty() && key.len() <= LONGEST);
         keys.push(own.filter(|key| taken.insert(key.clone())));
     }
     let mut number = 0;
@@ -186,6 +187,8 @@ fn keys(questions: &[Question]) -> Vec<String> {
 }
 
 fn digest(keys: &[String], questions: &[Question]) -> String {
-    let one = |digest: Digest, (key, question): (&String, &Question)| digest.text(key).text(question.kind.method()).json(question.params.as_str());
+    let one = |digest: Digest, (key, question): (&String, &Question)| {
+        digest.text(key).text(question.kind.method()).json(question.params.as_str())
+    };
     keys.iter().zip(questions).fold(Digest::new(), one).finish()
 }

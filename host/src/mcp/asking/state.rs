@@ -2,18 +2,18 @@
 //!
 //! It holds the answers of earlier rounds and a digest of each round's questions. Any process with the key can go on where another one stopped.
 
-use std::{collections::{HashMap, HashSet}, sync::atomic::{AtomicBool, Ordering}, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::canonical::Digest;
-use crate::{
-    config::StateConfig,
-    mcp::calls::Work,
-    provider::CallError,
-};
+use crate::{config::StateConfig, mcp::calls::Work, provider::CallError};
 
 /// Bytes of answers that a state takes along: a long text of a model many times over, and still a request of the usual size.
 const MAX_ANSWERS: usize = 256 << 10;
@@ -89,7 +89,10 @@ impl States {
         let configured = codec(config.keys.iter().map(|key| key.0.as_bytes().to_vec()).collect());
         let codec = configured.or_else(|| {
             if !config.keys.is_empty() {
-                tracing::error!("the keys of [state] cannot be used: each needs {} bytes; a random key signs instead", StateConfig::LEAST_KEY);
+                tracing::error!(
+                    "the keys of [state] cannot be used: each needs {} bytes; a random key signs instead",
+                    StateConfig::LEAST_KEY
+                );
             }
             codec(vec![random_key()?])
         });
@@ -109,7 +112,9 @@ impl States {
         };
         if let Some((key, _)) = responses.iter().find(|(_, answer)| !answer.get().starts_with('{')) {
             let key: String = key.chars().take(100).collect();
-            return Err(invalid(format!("the answer {key:?} in \"inputResponses\" must be an object: the result of the question of that key")));
+            return Err(invalid(format!(
+                "the answer {key:?} in \"inputResponses\" must be an object: the result of the question of that key"
+            )));
         }
         let Some(state) = &input.state else { return Ok((Vec::new(), responses)) };
         let codec = self.codec.as_ref().ok_or_else(no_key)?;
@@ -145,7 +150,9 @@ impl States {
         let codec = self.codec.as_ref().ok_or_else(no_key)?;
         let payload = Payload { bound: Bound::new(principal, work), rounds };
         let options = SealOptions::new().associated_data(PURPOSE).ttl(self.ttl);
-        codec.seal_json_with(&payload, &options).map_err(|error| CallError::Internal(format!("the call's state cannot be written: {error}")))
+        codec
+            .seal_json_with(&payload, &options)
+            .map_err(|error| CallError::Internal(format!("the call's state cannot be written: {error}")))
     }
 
     fn explain(&self, error: &RequestStateError) -> String {
@@ -158,7 +165,8 @@ impl States {
                          [state] keys, and so does one that is started again"
                     );
                 }
-                "was signed with a key that this server does not have; its operator has to give all copies of it the same [state] keys".to_owned()
+                "was signed with a key that this server does not have; its operator has to give all copies of it the same [state] keys"
+                    .to_owned()
             }
             _ => "is not as this server gave it out: it was changed, or made by somebody else".to_owned(),
         };
@@ -174,7 +182,9 @@ fn no_key() -> CallError {
 
 /// A key's id is a digest of it, so that copies agree on it without being told.
 fn codec(keys: Vec<Vec<u8>>) -> Option<RequestStateCodec> {
-    let id = |key: &[u8]| blake3::derive_key("toolbay 2026 requestState key id", key).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let id = |key: &[u8]| {
+        blake3::derive_key("toolbay 2026 requestState key id", key).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
     let first = id(keys.first()?);
     let mut seen = HashSet::new();
     let keys: Vec<_> = keys.into_iter().map(|key| (id(&key), key)).filter(|(id, _)| seen.insert(id.clone())).collect();

@@ -54,7 +54,9 @@ impl Host for State {
         drop(waiting);
         let ended = |error: CallError| Err(Ended(error).into());
         match answers {
-            Ok(answers) => Ok(read(&kinds, &answers).map_err(|why| AskError::Unanswered(format!("the client's answer cannot be read: {why}")))),
+            Ok(answers) => {
+                Ok(read(&kinds, &answers).map_err(|why| AskError::Unanswered(format!("the client's answer cannot be read: {why}"))))
+            }
             Err(provider::AskError::Suspended) => ended(CallError::InputRequired),
             Err(provider::AskError::MissingCapability(needed)) => ended(CallError::MissingCapability(needed)),
             Err(provider::AskError::Diverged(why)) => {
@@ -301,11 +303,9 @@ mod tests {
             "what is added does not go over what is named"
         );
         let two = params(prompt(vec![say("a"), Block::Other(r#"{"type":"tool_result","toolUseId":"1"}"#.to_owned())], None));
-        assert_eq!(
-            two["messages"][0]["content"],
-            json!([{ "type": "text", "text": "a" }, { "type": "tool_result", "toolUseId": "1" }])
-        );
-        let mixed = made(vec![asked("a", form("{}")), asked("b", link("http://x.example")), Request { key: None, question: Asked::Roots }]).unwrap();
+        assert_eq!(two["messages"][0]["content"], json!([{ "type": "text", "text": "a" }, { "type": "tool_result", "toolUseId": "1" }]));
+        let mixed = made(vec![asked("a", form("{}")), asked("b", link("http://x.example")), Request { key: None, question: Asked::Roots }])
+            .unwrap();
         let kinds: Vec<_> = mixed.iter().map(|question| (question.key.as_deref(), question.kind.method())).collect();
         assert_eq!(kinds, [(Some("a"), "elicitation/create"), (Some("b"), "elicitation/create"), (None, "roots/list")]);
     }

@@ -182,6 +182,9 @@ impl Plugin {
         for name in overrides.keys().filter(|name| !self.routes.contains_key(name.as_str())) {
             warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
         }
+        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !self.routes.contains_key(*name)) {
+            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
+        }
         Ok(warnings)
     }
 
