@@ -332,6 +332,11 @@ pub trait Provider: Send + Sync {
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
 
+    /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
+    fn default_tool(&self) -> Option<&str> {
+        None
+    }
+
     /// What it offers beside tools.
     fn offers(&self) -> &Offers {
         static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };

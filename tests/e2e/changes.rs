@@ -33,7 +33,8 @@ async fn uris(client: &Client) -> Vec<String> {
 async fn a_resource_that_a_call_changes_is_told_to_those_who_subscribed_in_both_eras() {
     let server = notes().await;
     let (modern, legacy) = (Client::modern(&server), Client::legacy(&server).await);
-    legacy.rpc("resources/subscribe", json!({ "uri": "note:///first" })).await.result();
+    let subscribed = legacy.rpc("resources/subscribe", json!({ "uri": "note:///first" })).await;
+    assert_eq!(*subscribed.result(), json!({}));
     let mut streams = [listen(&modern, json!({ "resourceSubscriptions": ["note:///first"] })).await, legacy.listen_legacy().await];
     modern.call("write_note", json!({ "name": "first", "text": "new" })).await.ok();
     for stream in &mut streams {
@@ -113,4 +114,13 @@ async fn a_flood_of_changes_is_a_few_lists() {
     let most = start.elapsed().as_secs() + 2;
     assert!(told <= most, "{told} changes were told, {most} at most could be");
     assert_eq!(server.plugin_status("everything").await.expect("it is listed")["state"], "serving");
+}
+
+#[tokio::test]
+async fn a_check_says_what_a_plugin_may_do_beyond_its_answers() {
+    let setup = Setup::new().test_plugin("notes");
+    let check = setup.run(["check", "plugins"]).await;
+    for words in ["ok      notes: ", "may ask the person or the client's model", "tell clients of changed resources"] {
+        assert!(check.expect_code(0).stdout.contains(words), "{words}: {}", check.stdout);
+    }
 }

@@ -18,6 +18,9 @@ pub const MODERN: &str = "2026-07-28";
 /// The newest with `initialize`.
 pub const LEGACY: &str = "2025-11-25";
 
+/// A request that is not sent yet.
+pub use reqwest::RequestBuilder as Request;
+
 /// An HTTP client that follows no redirects and uses no proxy.
 ///
 /// # Panics
@@ -109,13 +112,25 @@ impl Client {
         Self::legacy_able(server, json!({})).await
     }
 
-    /// The same, that can this.
+    /// The same, at a URL.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not take it.
+    pub async fn legacy_at(url: &str) -> Self {
+        Self::greeted(Self::at(url)).await
+    }
+
+    /// The same as [`Self::legacy`], that can this.
     ///
     /// # Panics
     ///
     /// Where the server does not take it.
     pub async fn legacy_able(server: &Server, capabilities: Value) -> Self {
-        let mut client = Self::at(&server.url).able(capabilities);
+        Self::greeted(Self::at(&server.url).able(capabilities)).await
+    }
+
+    async fn greeted(mut client: Self) -> Self {
         client.revision = LEGACY;
         client.greet().await;
         client

@@ -26,7 +26,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -38,7 +38,7 @@ pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Generations, Snapshot};
 
-use crate::provider::{ProviderChange, ProviderId};
+use crate::provider::{Provider, ProviderChange, ProviderId};
 use snapshot::Held;
 
 /// Updates of resources that wait for a listener that is slow, a batch at a time. One that falls behind learns that it did, and not of what.
@@ -59,6 +59,10 @@ pub struct Catalog {
 #[derive(Default)]
 struct State {
     providers: BTreeMap<ProviderId, Held>,
+    /// Catalogs of one provider each, for as long as somebody holds them.
+    views: BTreeMap<ProviderId, Weak<Catalog>>,
+    /// A view says nothing of collisions: the whole catalog has said it.
+    is_view: bool,
     /// What the collisions that were logged are about, so that each is logged once and again only after it was gone.
     logged: HashSet<(std::mem::Discriminant<Collision>, Kind, String)>,
 }
@@ -82,18 +86,24 @@ impl Catalog {
         if changes.is_empty() {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let mut updated = Vec::new();
         let mut other = false;
         for change in changes {
             match change {
                 ProviderChange::Put(provider) => {
+                    if let Some(view) = state.open_view(provider.id()) {
+                        view.apply(vec![ProviderChange::Put(Arc::clone(&provider))]);
+                    }
                     let held = Held::new(provider);
                     state.providers.insert(held.id().clone(), held);
                     other = true;
                 }
                 ProviderChange::Remove(id) => {
                     state.providers.remove(&id);
+                    if let Some(view) = state.open_view(&id) {
+                        view.apply(vec![ProviderChange::Remove(id)]);
+                    }
                     other = true;
                 }
                 ProviderChange::Updated(id, uri) => updated.push((id, uri)),
@@ -101,6 +111,14 @@ impl Catalog {
         }
         if other {
             self.rebuild(&mut state);
+        }
+        // Each view has the updates of its provider together.
+        let of: BTreeSet<ProviderId> = updated.iter().map(|(id, _)| id.clone()).collect();
+        for id in of {
+            if let Some(view) = state.open_view(&id) {
+                let own = updated.iter().filter(|(whose, _)| *whose == id);
+                view.apply(own.map(|(id, uri)| ProviderChange::Updated(id.clone(), uri.clone())).collect());
+            }
         }
         self.tell_updates(updated);
     }
@@ -110,7 +128,9 @@ impl Catalog {
         let mut next = Snapshot::build(&state.providers);
         let generations = next.follow(&before);
         let changed = generations != before.generations();
-        state.log_new(next.collisions());
+        if !state.is_view {
+            state.log_new(next.collisions());
+        }
         self.current.store(Arc::new(next));
         if changed {
             self.generations.send_replace(generations);
@@ -138,6 +158,34 @@ impl Catalog {
         self.updates.subscribe()
     }
 
+    /// The catalog of one provider alone, under its own names, or None where there is no such provider. It follows this one: a new version of the provider
+    /// is in both, and when the provider is gone it is empty. Who asks twice gets the same one, while somebody holds it.
+    #[must_use]
+    pub fn view(&self, id: &str) -> Option<Arc<Self>> {
+        let mut state = self.lock();
+        let (id, provider) = state.providers.get_key_value(id).map(|(id, held)| (id.clone(), Arc::clone(held.provider())))?;
+        if let Some(view) = state.views.get(&id).and_then(Weak::upgrade) {
+            return Some(view);
+        }
+        let view = Self::new();
+        view.lock().is_view = true;
+        view.apply(vec![ProviderChange::Put(provider)]);
+        state.views.insert(id, Arc::downgrade(&view));
+        Some(view)
+    }
+
+    /// Whether there is such a provider.
+    #[must_use]
+    pub fn has_provider(&self, id: &str) -> bool {
+        self.lock().providers.contains_key(id)
+    }
+
+    /// All providers, in the order of their names.
+    #[must_use]
+    pub fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        self.lock().providers.values().map(|held| Arc::clone(held.provider())).collect()
+    }
+
     /// What is on offer at this moment.
     #[must_use]
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
@@ -150,9 +198,23 @@ impl Catalog {
     pub fn changes(&self) -> watch::Receiver<Generations> {
         self.generations.subscribe()
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
+    /// Hands a change on to the provider's own catalog, if somebody holds that.
+    /// The view of one provider, while somebody holds it.
+    fn open_view(&mut self, id: &ProviderId) -> Option<Arc<Catalog>> {
+        let view = self.views.get(id)?.upgrade();
+        if view.is_none() {
+            self.views.remove(id);
+        }
+        view
+    }
+
     fn log_new(&mut self, collisions: &[Collision]) {
         let mut now = HashSet::with_capacity(collisions.len());
         for collision in collisions {

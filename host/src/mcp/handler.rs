@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     FrontOptions,
     answer::{self, RpcError},
-    asking::{Asking, Input, PeerAsker, States, Unasked},
+    asking::{Asking, Input, PeerAsker, Unasked},
     calls::{Calls, Checked, Output, Work},
     era::{Era, SESSION_HEADER},
     faults,
@@ -49,7 +49,7 @@ const DISCOVER_TTL_MS: u64 = 60_000;
 /// What every request shares.
 pub(super) struct Shared {
     pub(super) catalog: Arc<Catalog>,
-    pub(super) calls: Calls,
+    pub(super) calls: Arc<Calls>,
     pub(super) sessions: Arc<Sessions>,
     /// Whether answers are for one caller only.
     pub(super) private: bool,
@@ -60,11 +60,16 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(catalog: Arc<Catalog>, sessions: Arc<Sessions>, options: &FrontOptions, closing: CancellationToken) -> Self {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        calls: Arc<Calls>,
+        sessions: Arc<Sessions>,
+        options: &FrontOptions,
+        closing: CancellationToken,
+    ) -> Self {
         let mut info = ServerConfig::new(capabilities());
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
         info.instructions.clone_from(&options.instructions);
-        let calls = Calls::new(States::new(&options.state));
         Self { catalog, calls, sessions, private: options.authenticated, ask_timeout: options.ask_timeout, closing, info }
     }
 
@@ -138,7 +143,7 @@ impl Handler {
         let checked =
             Checked {
                 work,
-                era,
+                era: Some(era),
                 principal: parts.and_then(|parts| parts.extensions.get::<Principal>()).map(|principal| Arc::clone(&principal.0)),
                 trace_parent: context.meta.get("traceparent").and_then(text).or_else(|| {
                     parts.and_then(|parts| parts.headers.get("traceparent")).and_then(|value| value.to_str().ok()).map(Arc::from)

@@ -49,7 +49,7 @@ mod tests {
     use crate::provider::JsonText;
 
     fn question(kind: QuestionKind, params: &Value) -> Question {
-        Question { key: "q".to_owned(), kind, params: JsonText::from_value(params).unwrap() }
+        Question { key: None, kind, params: JsonText::from_value(params).unwrap() }
     }
 
     #[test]

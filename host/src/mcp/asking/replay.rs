@@ -172,7 +172,7 @@ fn keys(questions: &[Question]) -> Vec<String> {
     let mut taken: HashSet<String> = HashSet::new();
     let mut keys: Vec<Option<String>> = Vec::new();
     for question in questions {
-        let own = Some(question.key.clone()).filter(|key| !key.is_empty() && key.len() <= LONGEST);
+        let own = question.key.clone().filter(|key| !key.is_empty() && key.len() <= LONGEST);
         keys.push(own.filter(|key| taken.insert(key.clone())));
     }
     let mut number = 0;

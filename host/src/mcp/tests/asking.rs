@@ -30,7 +30,7 @@ fn text(value: &Value) -> JsonText {
 
 fn name(key: &str) -> Question {
     Question {
-        key: key.into(),
+        key: Some(key.into()),
         kind: QuestionKind::Elicitation,
         params: text(&json!({"message": format!("Your {key}?"), "vendor/x": 1.5, "requestedSchema": {"type": "object", "properties": {}}})),
     }
@@ -39,8 +39,8 @@ fn name(key: &str) -> Question {
 fn mixed() -> Vec<Question> {
     vec![
         name("name"),
-        Question { key: "line".into(), kind: QuestionKind::Sampling, params: text(&json!({"messages": [], "maxTokens": 5})) },
-        Question { key: "places".into(), kind: QuestionKind::Roots, params: text(&json!({})) },
+        Question { key: Some("line".into()), kind: QuestionKind::Sampling, params: text(&json!({"messages": [], "maxTokens": 5})) },
+        Question { key: Some("places".into()), kind: QuestionKind::Roots, params: text(&json!({})) },
     ]
 }
 

@@ -8,3 +8,4 @@ mod live;
 mod offers;
 mod parity;
 mod support;
+mod views;

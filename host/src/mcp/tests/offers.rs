@@ -323,7 +323,10 @@ async fn updates_of_resources_reach_those_who_subscribed_once_for_many() {
     let heard = async |events: &mut Events| {
         let message = events.next().await.unwrap();
         assert_eq!(message["method"], "notifications/resources/updated", "{message}");
-        (message["params"]["uri"].as_str().unwrap().to_owned(), message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"].clone())
+        (
+            message["params"]["uri"].as_str().unwrap().to_owned(),
+            message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"].clone(),
+        )
     };
     assert_eq!(heard(&mut subscription).await, ("local://item/1".to_owned(), json!(7)));
     assert_eq!(heard(&mut subscription).await, ("local://text".to_owned(), json!(7)));

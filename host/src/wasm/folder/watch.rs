@@ -363,7 +363,9 @@ impl Watch {
         let Ok((stem, ticket, Told { relisted, updated })) = heard else { return };
         let shared = Arc::clone(&self.shared);
         let mut entries = shared.entries();
-        let Some(entry) = entries.get_mut(&stem).filter(|entry| entry.hearing.as_ref().is_some_and(|(now, _)| *now == ticket)) else { return };
+        let Some(entry) = entries.get_mut(&stem).filter(|entry| entry.hearing.as_ref().is_some_and(|(now, _)| *now == ticket)) else {
+            return;
+        };
         let (Some(id), Some(serving)) = (entry.id.clone(), &mut entry.serving) else { return };
         if let Some(loaded) = relisted {
             tell_lists(&id, &loaded);

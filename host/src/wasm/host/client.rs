@@ -54,7 +54,9 @@ impl Host for State {
         drop(waiting);
         let ended = |error: CallError| Err(Ended(error).into());
         match answers {
-            Ok(answers) => Ok(read(&kinds, &answers).map_err(|why| AskError::Unanswered(format!("the client's answer cannot be read: {why}")))),
+            Ok(answers) => {
+                Ok(read(&kinds, &answers).map_err(|why| AskError::Unanswered(format!("the client's answer cannot be read: {why}"))))
+            }
             Err(provider::AskError::Suspended) => ended(CallError::InputRequired),
             Err(provider::AskError::MissingCapability(needed)) => ended(CallError::MissingCapability(needed)),
             Err(provider::AskError::Diverged(why)) => {
@@ -105,8 +107,7 @@ fn questions(requests: Vec<Request>, plugin: &provider::ProviderId) -> Result<Ve
         let params = params.and_then(|params| JsonText::from_value(&params).map_err(|error| error.to_string()));
         let params = params.map_err(|why| format!("question {}: {why}", questions.len() + 1))?;
         bytes += params.as_str().len();
-        // The front makes up what is not said.
-        questions.push(Question { key: key.unwrap_or_default(), kind, params });
+        questions.push(Question { key, kind, params });
     }
     if bytes > BYTES {
         return Err(format!("the questions are {bytes} bytes; {} KiB may be asked at once", BYTES >> 10));
@@ -302,13 +303,11 @@ mod tests {
             "what is added does not go over what is named"
         );
         let two = params(prompt(vec![say("a"), Block::Other(r#"{"type":"tool_result","toolUseId":"1"}"#.to_owned())], None));
-        assert_eq!(
-            two["messages"][0]["content"],
-            json!([{ "type": "text", "text": "a" }, { "type": "tool_result", "toolUseId": "1" }])
-        );
-        let mixed = made(vec![asked("a", form("{}")), asked("b", link("http://x.example")), Request { key: None, question: Asked::Roots }]).unwrap();
-        let kinds: Vec<_> = mixed.iter().map(|question| (question.key.as_str(), question.kind.method())).collect();
-        assert_eq!(kinds, [("a", "elicitation/create"), ("b", "elicitation/create"), ("", "roots/list")]);
+        assert_eq!(two["messages"][0]["content"], json!([{ "type": "text", "text": "a" }, { "type": "tool_result", "toolUseId": "1" }]));
+        let mixed = made(vec![asked("a", form("{}")), asked("b", link("http://x.example")), Request { key: None, question: Asked::Roots }])
+            .unwrap();
+        let kinds: Vec<_> = mixed.iter().map(|question| (question.key.as_deref(), question.kind.method())).collect();
+        assert_eq!(kinds, [(Some("a"), "elicitation/create"), (Some("b"), "elicitation/create"), (None, "roots/list")]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 use super::{Plugin, Route, listed::Listed, offers::publish, prompts, resources};
 use crate::{
     provider::{Offers, Tool},
+    shape::shape,
     wasm::{
         folder::{Load, LoadError, Loaded, News, Told},
         gate::Gate,
@@ -99,6 +100,9 @@ impl Plugin {
         for name in overrides.keys().filter(|name| !routes.contains_key(name.as_str())) {
             warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
         }
+        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !routes.contains_key(*name)) {
+            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
+        }
         Ok((tools, Arc::new(routes), warnings))
     }
 
@@ -120,14 +124,15 @@ impl Plugin {
         Err(LoadError(format!("it has no tools, no resources and no prompts: {why}")))
     }
 
-    /// As it goes into the folder's table.
+    /// As it goes into the folder's table, under the names that the configuration gives it.
     pub(super) fn loaded(self: Arc<Self>) -> Loaded {
+        let (provider, unfit) = shape(self.clone(), &self.shared.config.names, &format!("plugin.{}", self.shared.id));
         Loaded {
-            warnings: self.warnings.all(),
+            provider,
+            warnings: [self.warnings.all(), unfit].concat(),
             imports: self.origin.imports.clone(),
             load: Arc::new(Counters(self.gate.clone())),
             news: self.origin.tells.then(|| Arc::new(Ear(self.clone())) as _),
-            provider: self,
         }
     }
 
