@@ -205,7 +205,6 @@ impl Catalog {
 }
 
 impl State {
-    /// Hands a change on to the provider's own catalog, if somebody holds that.
     /// The view of one provider, while somebody holds it.
     fn open_view(&mut self, id: &ProviderId) -> Option<Arc<Catalog>> {
         let view = self.views.get(id)?.upgrade();

@@ -317,6 +317,12 @@ fn an_update_is_told_of_resources_that_are_published_as_the_providers_own() {
     assert_eq!(told, ["x://1", "x://both", "x://t/7"]);
     assert!(updates.try_recv().is_err());
     assert_eq!(catalog.snapshot().generations(), generations, "the lists are the same");
+    let view = catalog.view("b").unwrap();
+    let mut seen = view.updates();
+    catalog.apply([updated("b", &["x://2", "x://both"]), updated("a", &["x://1"])].into_iter().flatten().collect());
+    let told: Vec<String> = seen.try_recv().unwrap().iter().cloned().collect();
+    assert_eq!(told, ["x://2", "x://both"], "alone, the provider has all its resources");
+    assert_eq!(updates.try_recv().unwrap().len(), 2);
     // A resource that comes together with its first update is known by then.
     catalog.apply([vec![put_offers("c", &["x://c"], &[], &[])], updated("c", &["x://c"])].into_iter().flatten().collect());
     assert_eq!(updates.try_recv().unwrap().len(), 1);

@@ -104,7 +104,7 @@ async fn answers_are_what_the_call_returns() {
     assert_eq!((text(&output).as_str(), output.is_error), ("file:///home", false));
     let asked = asker.asked.lock().unwrap();
     assert_eq!(asked.len(), 6, "two at once, three times");
-    let roots = Question { key: String::new(), kind: QuestionKind::Roots, params: JsonText::parse("{}".to_owned()).unwrap() };
+    let roots = Question { key: None, kind: QuestionKind::Roots, params: JsonText::parse("{}".to_owned()).unwrap() };
     assert!(asked.iter().all(|question| *question == roots), "{asked:?}");
     assert!(provider.tools()[0].notifies, "it may send something before its answer");
 }
