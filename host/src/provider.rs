@@ -332,6 +332,11 @@ pub trait Provider: Send + Sync {
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
 
+    /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
+    fn default_tool(&self) -> Option<&str> {
+        None
+    }
+
     /// What it offers beside tools.
     fn offers(&self) -> &Offers {
         static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };
@@ -454,6 +459,9 @@ pub struct ProviderStatus {
     pub digest: Option<String>,
     /// The provider's own names of its tools.
     pub tools: Vec<String>,
+    /// What it offers beside tools.
+    #[serde(flatten)]
+    pub offers: OfferNames,
     /// What is wrong with the newest version, and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -470,6 +478,27 @@ pub struct ProviderStatus {
     /// Since when it is in this state, in seconds since 1970.
     #[serde(serialize_with = "unix_seconds")]
     pub since: SystemTime,
+}
+
+/// What a provider offers beside tools, by name, in its own order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OfferNames {
+    /// URIs of resources.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// Texts of resource templates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
+    /// Names of prompts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+}
+
+impl From<&Offers> for OfferNames {
+    fn from(offers: &Offers) -> Self {
+        let names = |offers: &[Arc<Offer>]| offers.iter().map(|offer| offer.key.clone()).collect();
+        Self { resources: names(&offers.resources), templates: names(&offers.templates), prompts: names(&offers.prompts) }
+    }
 }
 
 /// Where a provider stands.

@@ -283,6 +283,7 @@ mod tests {
             source: "weather.wasm".to_owned(),
             digest: None,
             tools: Vec::new(),
+            offers: crate::provider::OfferNames::default(),
             error: None,
             warnings: Vec::new(),
             imports: Vec::new(),

@@ -81,6 +81,16 @@ pub(super) fn read(table: Table<'_>, rules: &Rules<'_>, mut config: PluginConfig
         places.extend(table.get(key).map(|item| (key.to_owned(), item.place())));
     }
     servers::read_names(&table, &mut config.names);
+    if let Some(item) = table.get("default_tool") {
+        match rules.no_tools {
+            Some(_) => item.fail_key("a tool belongs to one plugin; write it in [plugin.NAME]"),
+            None => {
+                places.insert("default_tool".to_owned(), item.place());
+                let name = item.parsed(|text| ToolName::new(text).map(|_| text.to_owned()).map_err(|error| error.to_string()));
+                set(&mut config.default_tool, name.map(Some));
+            }
+        }
+    }
     if let Some(item) = table.get("tools") {
         match (rules.no_tools, item.table()) {
             (Some(refusal), _) => item.fail_key(refusal),

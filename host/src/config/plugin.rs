@@ -15,6 +15,8 @@ pub struct PluginConfig {
     pub names: super::NameRules,
     /// By the plugin's own tool name: what to say of it instead of what the plugin says.
     pub tools: BTreeMap<String, ToolOverride>,
+    /// The tool that a REST call means which names none. Key: `default_tool`.
+    pub default_tool: Option<String>,
 }
 
 /// What one call, or all calls of a plugin together, may use.

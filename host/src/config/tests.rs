@@ -111,6 +111,7 @@ fn every_key_is_understood() {
         rename = { get_alerts = "alerts" }
         include = ["get_*"]
         exclude = ["get_secret"]
+        default_tool = "get_alerts"
         [plugin."my.weather".tools.get_alerts]
         title = "Alerts"
         description = "What to fear."
@@ -184,6 +185,7 @@ fn every_key_is_understood() {
                 params: BTreeMap::from([("state".to_owned(), "Two letters.".to_owned())]),
             },
         )]),
+        default_tool: Some("get_alerts".to_owned()),
     };
     assert_eq!(config.plugin.get("my.weather"), Some(&weather));
 }
@@ -351,6 +353,14 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         (
             "[plugin.w.tools.\"a b\"]",
             "1:17: \"a b\" in [plugin.w.tools]: tool name \"a b\" is not allowed: 1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'",
+        ),
+        (
+            "[plugin.default]\ndefault_tool = \"x\"",
+            "2:1: \"default_tool\" in [plugin.default]: a tool belongs to one plugin; write it in [plugin.NAME]",
+        ),
+        (
+            "[plugin.w]\ndefault_tool = \"a b\"",
+            "2:16: \"default_tool\" in [plugin.w]: tool name \"a b\" is not allowed: 1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'",
         ),
         (
             "[plugin.default.tools.t]\ntitle = \"x\"",

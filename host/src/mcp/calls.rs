@@ -28,7 +28,8 @@ pub(super) struct Calls {
 /// A call that has passed every check of the protocol.
 pub(super) struct Checked<'a> {
     pub(super) work: Work<'a>,
-    pub(super) era: Era,
+    /// None: the caller speaks no MCP.
+    pub(super) era: Option<Era>,
     pub(super) principal: Option<Arc<str>>,
     pub(super) trace_parent: Option<Arc<str>>,
     /// The request's `_meta`, as JSON text.
@@ -114,7 +115,7 @@ impl Calls {
                     $what = $name,
                     plugin = $provider.id().as_str(),
                     principal = principal.as_deref(),
-                    era = era.as_str(),
+                    era = era.map_or("rest", Era::as_str),
                     outcome = Empty,
                     micros = Empty,
                 )

@@ -47,7 +47,7 @@ const DISCOVER_TTL_MS: u64 = 60_000;
 /// What every request shares.
 pub(super) struct Shared {
     pub(super) catalog: Arc<Catalog>,
-    pub(super) calls: Calls,
+    pub(super) calls: Arc<Calls>,
     pub(super) sessions: Arc<Sessions>,
     /// Whether answers are for one caller only.
     pub(super) private: bool,
@@ -56,11 +56,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(catalog: Arc<Catalog>, sessions: Arc<Sessions>, options: &FrontOptions, closing: CancellationToken) -> Self {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        calls: Arc<Calls>,
+        sessions: Arc<Sessions>,
+        options: &FrontOptions,
+        closing: CancellationToken,
+    ) -> Self {
         let mut info = ServerConfig::new(capabilities());
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
         info.instructions.clone_from(&options.instructions);
-        Self { catalog, calls: Calls::default(), sessions, private: options.authenticated, closing, info }
+        Self { catalog, calls, sessions, private: options.authenticated, closing, info }
     }
 
     fn scope(&self) -> CacheScope {
@@ -132,7 +138,7 @@ impl Handler {
         let checked =
             Checked {
                 work,
-                era,
+                era: Some(era),
                 principal: parts.and_then(|parts| parts.extensions.get::<Principal>()).map(|principal| Arc::clone(&principal.0)),
                 trace_parent: context.meta.get("traceparent").and_then(text).or_else(|| {
                     parts.and_then(|parts| parts.headers.get("traceparent")).and_then(|value| value.to_str().ok()).map(Arc::from)

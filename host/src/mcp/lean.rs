@@ -214,7 +214,7 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call.
-        let result = shared.calls.run(Checked { work, era, principal, trace_parent, meta, notifier: None }).await;
+        let result = shared.calls.run(Checked { work, era: Some(era), principal, trace_parent, meta, notifier: None }).await;
         return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
@@ -224,7 +224,7 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
         let (shared, id, notifier) = (Arc::clone(shared), id.clone(), outbox.clone());
         async move {
             let notifier = notifier.map(|outbox| outbox as _);
-            let result = shared.calls.run(Checked { work, era, principal, trace_parent, meta, notifier }).await;
+            let result = shared.calls.run(Checked { work, era: Some(era), principal, trace_parent, meta, notifier }).await;
             answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };

@@ -36,11 +36,43 @@ pub(super) struct Sessions {
     /// rmcp's part: the workers and their streams.
     local: LocalSessionManager,
     table: RwLock<HashMap<SessionId, Arc<Session>>>,
-    max: usize,
+    room: Arc<Room>,
     idle: Duration,
     started: Instant,
     catalog: Arc<Catalog>,
     closing: CancellationToken,
+    /// No session is opened any more. Changed under the table's lock.
+    retired: AtomicBool,
+}
+
+/// How many sessions may be open: one limit for the tables of all endpoints together.
+pub(super) struct Room {
+    max: usize,
+    open: AtomicUsize,
+}
+
+impl Room {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, open: AtomicUsize::new(0) }
+    }
+
+    /// Open sessions, of all endpoints.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    fn is_full(&self) -> bool {
+        self.open() >= self.max
+    }
+
+    /// Takes one place. False: there is none.
+    fn enter(&self) -> bool {
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < self.max).then_some(open + 1)).is_ok()
+    }
+
+    fn leave(&self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Resources that one client may subscribe to: more than anybody watches, and not much memory.
@@ -84,19 +116,21 @@ pub(super) const LEVELS: [LogLevel; 8] = [
 pub(super) enum SessionError {
     #[error("{0} sessions are open, which is as many as may; [http] max_sessions sets the limit")]
     Full(usize),
+    #[error("the provider of this endpoint was removed in this moment")]
+    Gone,
     #[error(transparent)]
     Local(#[from] LocalSessionManagerError),
 }
 
 impl Sessions {
     /// An empty table. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, max: usize, idle: Duration, closing: CancellationToken) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, room: Arc<Room>, idle: Duration, closing: CancellationToken) -> Self {
         let mut local = LocalSessionManager::default();
         // The idle time is counted here, where calls that pass rmcp by count too.
         local.session_config.keep_alive = None;
         // No invitation to reconnect to a POST stream: answers are not kept for that.
         local.session_config.sse_retry = None;
-        Self { local, table: RwLock::default(), max, idle, started: Instant::now(), catalog, closing }
+        Self { local, table: RwLock::default(), room, idle, started: Instant::now(), catalog, closing, retired: AtomicBool::new(false) }
     }
 
     /// Ends idle sessions and tells listening ones of changes, until the front is closed.
@@ -150,16 +184,31 @@ impl Sessions {
 
     /// Whether one more session may be opened; where not, idle ones are ended first.
     pub(super) async fn has_room(&self) -> bool {
-        if self.len() < self.max {
+        if !self.room.is_full() {
             return true;
         }
         self.sweep().await;
-        self.len() < self.max
+        !self.room.is_full()
     }
 
-    /// Open sessions.
+    /// Open sessions, of all endpoints.
     pub(super) fn len(&self) -> usize {
-        self.read().len()
+        self.room.open()
+    }
+
+    /// Ends all sessions for good, since what they were about is gone. Calls that run end by themselves.
+    pub(super) async fn retire(&self) {
+        let ended: Vec<SessionId> = {
+            let mut table = self.write();
+            self.retired.store(true, Ordering::Release);
+            table.drain().map(|(id, _)| id).collect()
+        };
+        for id in ended {
+            self.room.leave();
+            if let Err(error) = self.local.close_session(&id).await {
+                tracing::debug!(session = &*id, "the session did not end: {error}");
+            }
+        }
     }
 
     async fn sweep(&self) {
@@ -328,17 +377,22 @@ impl SessionManager for Sessions {
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.local.create_session().await?;
         let session = Arc::new(Session::new(self.catalog.snapshot().generations(), self.now()));
-        let full = {
+        if !self.room.enter() {
+            self.local.close_session(&id).await?;
+            return Err(SessionError::Full(self.room.max));
+        }
+        let retired = {
             let mut table = self.write();
-            let full = table.len() >= self.max;
-            if !full {
+            let retired = self.retired.load(Ordering::Acquire);
+            if !retired {
                 table.insert(Arc::clone(&id), session);
             }
-            full
+            retired
         };
-        if full {
+        if retired {
+            self.room.leave();
             self.local.close_session(&id).await?;
-            return Err(SessionError::Full(self.max));
+            return Err(SessionError::Gone);
         }
         Ok((id, transport))
     }
@@ -354,6 +408,7 @@ impl SessionManager for Sessions {
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
         let session = self.write().remove(id);
         if let Some(session) = session {
+            self.room.leave();
             // The session is gone and with it whoever would read the answers.
             for (_, (_, abort)) in session.lock_calls().drain() {
                 abort.abort();

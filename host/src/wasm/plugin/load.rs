@@ -150,7 +150,7 @@ impl PluginHost {
         plugin.find_offers(&mut warnings).await?;
         plugin.check_offers(&warnings)?;
         let (shared, section) = (plugin.shared.clone(), format!("plugin.{}", plugin.shared.id));
-        let (provider, unfit) = shape(Arc::new(plugin), &shared.config.names, &section);
+        let (provider, unfit) = shape(Arc::new(plugin), &shared.config.names, None, &section);
         warnings.extend(unfit);
         Ok(Loaded { provider, warnings, imports, load: Arc::new(Counters(gate)) })
     }
@@ -183,6 +183,9 @@ impl Plugin {
         }
         for name in overrides.keys().filter(|name| !self.routes.contains_key(name.as_str())) {
             warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
+        }
+        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !self.routes.contains_key(*name)) {
+            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
         }
         Ok(warnings)
     }
