@@ -21,12 +21,7 @@ const SHOWN: usize = 8;
 /// `default_tool` is the tool that is meant where a caller names none, by either of its names; None: what the provider itself says. `section` is where all
 /// this stands: `server.git`.
 #[must_use]
-pub fn shape(
-    inner: Arc<dyn Provider>,
-    rules: &NameRules,
-    default_tool: Option<&str>,
-    section: &str,
-) -> (Arc<dyn Provider>, Vec<String>) {
+pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, default_tool: Option<&str>, section: &str) -> (Arc<dyn Provider>, Vec<String>) {
     if *rules == NameRules::default() && default_tool.is_none() {
         return (inner, Vec::new());
     }
@@ -315,7 +310,8 @@ mod tests {
             exclude: vec!["ls-*e".to_owned()],
             tools: BTreeMap::new(),
         };
-        let (shaped, warnings) = shape(echo(&["log", "ls-files", "ls-tree", "status", "reset"], &["ask", "tell"]), &rules, None, "server.git");
+        let (shaped, warnings) =
+            shape(echo(&["log", "ls-files", "ls-tree", "status", "reset"], &["ask", "tell"]), &rules, None, "server.git");
         assert_eq!(warnings, [] as [&str; 0]);
         assert_eq!(names(&shaped), ["history", "git_ls-files", "git_status"]);
         assert_eq!(called(&shaped, "history").await.unwrap(), "log");
