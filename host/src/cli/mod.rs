@@ -4,6 +4,7 @@ mod call;
 mod check;
 mod compile;
 mod embed_docs;
+mod running;
 mod schema;
 mod serve;
 mod source;
@@ -48,7 +49,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a folder of plugins at /mcp
+    /// Serve a folder of plugins, and servers, at /mcp
     #[command(after_long_help = serve::HELP)]
     Serve(serve::Serve),
     /// Load everything, serve nothing: what is offered, what is asked for, what is wrong

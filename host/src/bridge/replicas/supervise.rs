@@ -13,12 +13,13 @@ use tokio::{
 };
 
 use super::{
-    BreakerState, Connect, Listener, Shared, Summary,
+    Connect, Listener, Shared, Summary,
     breaker::Breaker,
     keeper::{Ended, Keeper, Order},
     scale::Scaler,
     state::Outlook,
 };
+use crate::provider::BreakerState;
 
 struct Supervisor {
     shared: Arc<Shared>,
