@@ -1,3 +1,5 @@
 //! Servers on stdio, run here: programs and containers, in replicas.
 
 pub mod launch;
+pub mod process;
+pub mod stdio;

@@ -7,6 +7,7 @@ mod embed_docs;
 mod schema;
 mod serve;
 mod source;
+mod supervise;
 mod tools;
 
 use std::{
@@ -67,6 +68,8 @@ enum Command {
     Schema,
     #[command(hide = true)]
     Compile(compile::Compile),
+    #[command(hide = true)]
+    Supervise(crate::bridge::process::supervise::Task),
 }
 
 /// Runs the program.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::EmbedDocs(embed) => embed.run(),
         Command::Schema => schema::run(),
         Command::Compile(compile) => return compile.run(),
+        Command::Supervise(task) => return supervise::supervise(&task),
     };
     match result {
         Ok(code) => code,
