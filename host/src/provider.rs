@@ -242,6 +242,8 @@ pub struct CallOutput {
     pub is_error: bool,
     /// `_meta` of the result: an object.
     pub meta: Option<JsonText>,
+    /// Members of the result that have no field here: an object, which is not empty.
+    pub extra: Option<JsonText>,
 }
 
 impl CallOutput {

@@ -8,6 +8,7 @@ mod running;
 mod schema;
 mod serve;
 mod source;
+mod supervise;
 mod tools;
 
 use std::{
@@ -68,6 +69,8 @@ enum Command {
     Schema,
     #[command(hide = true)]
     Compile(compile::Compile),
+    #[command(hide = true)]
+    Supervise(crate::bridge::process::supervise::Task),
 }
 
 /// Runs the program.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::EmbedDocs(embed) => embed.run(),
         Command::Schema => schema::run(),
         Command::Compile(compile) => return compile.run(),
+        Command::Supervise(task) => return supervise::supervise(&task),
     };
     match result {
         Ok(code) => code,
