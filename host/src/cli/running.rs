@@ -112,11 +112,7 @@ pub(super) fn clash(name: &str) -> String {
 }
 
 /// From the folder to the catalog, without the plugins whose names servers have.
-async fn pass_on(
-    mut from: mpsc::Receiver<Vec<ProviderChange>>,
-    to: mpsc::Sender<Vec<ProviderChange>>,
-    servers: Arc<Servers>,
-) {
+async fn pass_on(mut from: mpsc::Receiver<Vec<ProviderChange>>, to: mpsc::Sender<Vec<ProviderChange>>, servers: Arc<Servers>) {
     while let Some(mut changes) = from.recv().await {
         let is_mark = changes.is_empty();
         changes.retain(|change| {

@@ -153,12 +153,7 @@ fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[
     };
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "\nToolbay {} serves {} of {of} at\n\n  {url}\n",
-        env!("CARGO_PKG_VERSION"),
-        counted(tools, "tool"),
-    );
+    let _ = writeln!(text, "\nToolbay {} serves {} of {of} at\n\n  {url}\n", env!("CARGO_PKG_VERSION"), counted(tools, "tool"),);
     let width = statuses.iter().take(PLUGINS).map(|status| status.name.len()).max().unwrap_or(0);
     for status in statuses.iter().take(PLUGINS) {
         let more = status.tools.len().saturating_sub(TOOLS);

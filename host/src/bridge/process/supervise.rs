@@ -17,8 +17,8 @@ use std::{
 use rustix::{
     io::Errno,
     process::{
-        Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group, pidfd_open, set_child_subreaper,
-        set_parent_process_death_signal, waitpid,
+        Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group, pidfd_open,
+        set_child_subreaper, set_parent_process_death_signal, waitpid,
     },
     stdio::{dup2_stdin, dup2_stdout},
 };

@@ -247,7 +247,9 @@ impl Link {
                 return Ok(Turn::Alone { _guard: guard });
             }
             if self.flight.is_forsaken(FORSAKEN) {
-                self.doom("a call that was given up is not answered, and what the server asks next could be for it or for another".to_owned());
+                self.doom(
+                    "a call that was given up is not answered, and what the server asks next could be for it or for another".to_owned(),
+                );
                 return Err(ChannelError::Closed("the server is started again: it did not end a call that was given up".to_owned()));
             }
             if Instant::now() >= deadline {
@@ -327,7 +329,9 @@ impl Link {
                         drop(turn);
                     }
                     // Nobody waits any more, or nobody ever did.
-                    Some(Entry { waits: None, .. }) | None => tracing::trace!(server = &*self.server, ?id, "an answer that nobody waits for"),
+                    Some(Entry { waits: None, .. }) | None => {
+                        tracing::trace!(server = &*self.server, ?id, "an answer that nobody waits for")
+                    }
                 }
             }
             Incoming::Request { id, method, params } => self.requested(id, &method, params),
