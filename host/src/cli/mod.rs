@@ -156,7 +156,7 @@ impl ConfigArgs {
 
 /// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
 fn quiet() -> TelemetryConfig {
-    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
+    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
 }
 
 /// The runtime that everything runs on.
