@@ -104,9 +104,12 @@ pub fn call(result: &JsonText) -> Result<CallOutput, ChannelError> {
     let object = members(result, "tools/call")?;
     let content: Vec<&RawValue> = match object.get("content") {
         None | Some("null") => Vec::new(),
-        Some(content) => serde_json::from_str(content).map_err(|error| malformed("tools/call", &format!("its content: {error}"), result))?,
+        Some(content) => {
+            serde_json::from_str(content).map_err(|error| malformed("tools/call", &format!("its content: {error}"), result))?
+        }
     };
-    let content = content.into_iter().map(|block| block_of(block).ok_or_else(|| malformed("tools/call", "a block of content is no object", result)));
+    let content =
+        content.into_iter().map(|block| block_of(block).ok_or_else(|| malformed("tools/call", "a block of content is no object", result)));
     let mut extra = String::from("{");
     for (key, value) in object.members().filter(|(key, _)| !CALL_MEMBERS.contains(key)) {
         write_key(&mut extra, key);
@@ -133,8 +136,9 @@ fn block_of(block: &RawValue) -> Option<Content> {
 ///
 /// [`ChannelError::Malformed`].
 pub fn contents(result: &JsonText) -> Result<Vec<JsonText>, ChannelError> {
-    let contents: Vec<&RawValue> =
-        members(result, "resources/read")?.read("contents").ok_or_else(|| malformed("resources/read", "it has no list of contents", result))?;
+    let contents: Vec<&RawValue> = members(result, "resources/read")?
+        .read("contents")
+        .ok_or_else(|| malformed("resources/read", "it has no list of contents", result))?;
     Ok(contents.into_iter().map(|content| text(content.get())).collect())
 }
 

@@ -63,7 +63,8 @@ pub async fn fetch(channel: &dyn Channel) -> Result<Listing, ListingError> {
         listing.offers.resources = warnings.keep("resource", entries, |entry| convert::offer(entry, "uri"), key_of);
         match pages(channel, "resources/templates/list", "resourceTemplates").await {
             Ok(entries) => {
-                listing.offers.templates = warnings.keep("resource template", entries, |entry| convert::offer(entry, "uriTemplate"), key_of);
+                listing.offers.templates =
+                    warnings.keep("resource template", entries, |entry| convert::offer(entry, "uriTemplate"), key_of);
             }
             // Servers that have resources and no templates may not know the method.
             Err(ListingError { why: ChannelError::Rpc { .. }, .. }) => {}

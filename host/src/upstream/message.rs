@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn what_comes_is_told_apart() {
         let parse = |text: &'static str| Incoming::parse(text.as_bytes());
-        assert!(matches!(parse(r#"{"result":{"a": 1.0},"jsonrpc":"2.0","id":7}"#), Some(Incoming::Answer { id: Some(7), result: Ok("{\"a\": 1.0}") })));
+        assert!(matches!(
+            parse(r#"{"result":{"a": 1.0},"jsonrpc":"2.0","id":7}"#),
+            Some(Incoming::Answer { id: Some(7), result: Ok("{\"a\": 1.0}") })
+        ));
         assert!(matches!(parse(r#"{"id":"7","result":{}}"#), Some(Incoming::Answer { id: Some(7), result: Ok("{}") })));
         assert!(matches!(parse(r#"{"id":null,"error":{"code":-1,"message":"m"}}"#), Some(Incoming::Answer { id: None, result: Err(_) })));
         assert!(matches!(parse(r#"{"id":"x","method":"ping"}"#), Some(Incoming::Request { id: "\"x\"", params: None, .. })));

@@ -2,7 +2,7 @@
 
 use super::{
     era::{CLIENT_INFO, Era, MODERN_VERSION},
-    raw::{RawObject, write_key, write_json},
+    raw::{RawObject, write_json, write_key},
 };
 use crate::provider::{Asker, CallContext, LogLevel};
 
@@ -76,7 +76,8 @@ mod tests {
     use super::*;
 
     fn meta(era: Era, given: Value, trace_parent: Option<&str>) -> Option<Value> {
-        let context = CallContext { meta: Some(given.to_string().into()), trace_parent: trace_parent.map(Into::into), ..CallContext::default() };
+        let context =
+            CallContext { meta: Some(given.to_string().into()), trace_parent: trace_parent.map(Into::into), ..CallContext::default() };
         outgoing(era, &context, 9).map(|text| serde_json::from_str(&text).unwrap())
     }
 

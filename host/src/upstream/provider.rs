@@ -182,7 +182,8 @@ mod tests {
             value: "x\"".into(),
             others: vec![("b".into(), "1".into())],
         };
-        let want = r#"{"ref":{"type":"ref/resource","uri":"f://{a}"},"argument":{"name":"a","value":"x\""},"context":{"arguments":{"b":"1"}}}"#;
+        let want =
+            r#"{"ref":{"type":"ref/resource","uri":"f://{a}"},"argument":{"name":"a","value":"x\""},"context":{"arguments":{"b":"1"}}}"#;
         assert_eq!(completion_params(&completion), want);
         let completion = Completion { reference: Reference::Prompt("p".into()), others: vec![], ..completion };
         assert!(completion_params(&completion).starts_with(r#"{"ref":{"type":"ref/prompt","name":"p"},"#));

@@ -7,7 +7,19 @@ use crate::config::CommandSource;
 /// What programs need to find their way: nothing here is a secret. Variables of proxies are not among them, since their addresses may hold passwords;
 /// `env = { HTTPS_PROXY = { from_env = "HTTPS_PROXY" } }` hands one on.
 const HANDED_ON: [&str; 13] = [
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "TERM",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
 ];
 
 /// Kinds of variables that are handed on, by how their names begin.
@@ -40,7 +52,8 @@ mod tests {
 
     #[test]
     fn only_what_is_listed_or_configured_is_handed_on() {
-        let host = ["PATH=/bin", "LC_ALL=C", "AWS_SECRET_ACCESS_KEY=s", "HTTPS_PROXY=http://u:p@h", "HOME=/root", "TOOLBAY_LOG=x", "LD_PRELOAD=e"];
+        let host =
+            ["PATH=/bin", "LC_ALL=C", "AWS_SECRET_ACCESS_KEY=s", "HTTPS_PROXY=http://u:p@h", "HOME=/root", "TOOLBAY_LOG=x", "LD_PRELOAD=e"];
         let pair = |text: &str| text.split_once('=').map(|(name, value)| (name.into(), value.into())).unwrap();
         let source = CommandSource {
             env: [("HOME".to_owned(), Secret("/srv".to_owned())), ("KEY".to_owned(), Secret("k".to_owned()))].into(),

@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    flight::Whose,
-    link::Link,
-    said::visible,
-};
+use super::{flight::Whose, link::Link, said::visible};
 use crate::{
     provider::{AskError, Asker, JsonText, LogLevel, Question, QuestionKind},
     upstream::{
@@ -83,7 +79,9 @@ impl Link {
                         "the server asks its callers ({method}), and nothing says which call it means: from now on its calls are made one at a time"
                     );
                 }
-                refuse("several calls are being made, and nothing says for which this is; from now on they are made one at a time, so make the call again");
+                refuse(
+                    "several calls are being made, and nothing says for which this is; from now on they are made one at a time, so make the call again",
+                );
             }
         }
     }

@@ -247,7 +247,9 @@ impl Link {
                 return Ok(Turn::Alone { _guard: guard });
             }
             if self.flight.is_forsaken(FORSAKEN) {
-                self.doom("a call that was given up is not answered, and what the server asks next could be for it or for another".to_owned());
+                self.doom(
+                    "a call that was given up is not answered, and what the server asks next could be for it or for another".to_owned(),
+                );
                 return Err(ChannelError::Closed("the server is started again: it did not end a call that was given up".to_owned()));
             }
             if Instant::now() >= deadline {
@@ -286,8 +288,12 @@ impl Link {
         }
     }
 
-    /// Takes what the server says until its output ends. Answers how that was.
-    pub(super) async fn read(self: &Arc<Self>, stdout: Box<dyn AsyncRead + Send + Unpin>) -> String {
+    /// Takes what the server says until its output ends.
+    ///
+    /// # Errors
+    ///
+    /// How it ended, where that was not between two messages.
+    pub(super) async fn read(self: &Arc<Self>, stdout: Box<dyn AsyncRead + Send + Unpin>) -> Result<(), String> {
         let mut lines = Lines::new(stdout, self.max_message);
         let mut garbage = 0;
         loop {
@@ -303,17 +309,20 @@ impl Link {
                         let start = String::from_utf8_lossy(line.get(..line.len().min(300)).unwrap_or_default()).into_owned();
                         self.said.line(LogLevel::Warning, "stdout", &format!("not a message of MCP: {}", visible(&start)));
                         if garbage >= MAX_GARBAGE {
-                            return format!("it wrote {garbage} lines in a row that are no messages of MCP, such as: {}", visible(&start));
+                            return Err(format!(
+                                "it wrote {garbage} lines in a row that are no messages of MCP, such as: {}",
+                                visible(&start)
+                            ));
                         }
                     }
                 },
                 Ok(Some(Line::TooLong(line))) => self.too_long(&line),
                 Ok(Some(Line::Cut(line))) => {
                     let start = String::from_utf8_lossy(line.get(..line.len().min(100)).unwrap_or_default()).into_owned();
-                    return format!("its output ended in the middle of a message: {}", visible(&start));
+                    return Err(format!("its output ended in the middle of a message: {}", visible(&start)));
                 }
-                Ok(None) => return "it closed its output".to_owned(),
-                Err(error) => return format!("its output cannot be read: {error}"),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(format!("its output cannot be read: {error}")),
             }
         }
     }
@@ -327,7 +336,9 @@ impl Link {
                         drop(turn);
                     }
                     // Nobody waits any more, or nobody ever did.
-                    Some(Entry { waits: None, .. }) | None => tracing::trace!(server = &*self.server, ?id, "an answer that nobody waits for"),
+                    Some(Entry { waits: None, .. }) | None => {
+                        tracing::trace!(server = &*self.server, ?id, "an answer that nobody waits for")
+                    }
                 }
             }
             Incoming::Request { id, method, params } => self.requested(id, &method, params),

@@ -58,7 +58,12 @@ pub struct ConnectError {
 /// # Errors
 ///
 /// [`ConnectError`]: it ended, said nothing, or speaks nothing that is spoken here. Nothing of it is left then.
-pub async fn connect(server: &str, launched: Launched, limits: &ServerLimits, known: &Arc<Known>) -> Result<Arc<StdioChannel>, ConnectError> {
+pub async fn connect(
+    server: &str,
+    launched: Launched,
+    limits: &ServerLimits,
+    known: &Arc<Known>,
+) -> Result<Arc<StdioChannel>, ConnectError> {
     let Launched { stdin, stdout, stderr, running } = launched;
     let name = running.name();
     let (link, doomed) = Link::new(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message);
@@ -76,11 +81,12 @@ pub async fn connect(server: &str, launched: Launched, limits: &ServerLimits, kn
         }
         failed => {
             let why = match failed {
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(error)) if !matches!(error, ChannelError::Timeout(_)) => error.to_string(),
                 _ => format!("it did not answer within {} s (`start_timeout` of [server.{server}])", limits.start.as_secs_f64()),
             };
             let closed = link.closed().is_some();
-            let last = link.said.last().filter(|_| !closed).map(|last| format!("; the last that it wrote to stderr: {last}")).unwrap_or_default();
+            let last =
+                link.said.last().filter(|_| !closed).map(|last| format!("; the last that it wrote to stderr: {last}")).unwrap_or_default();
             life.stop(FAILED_STOP).await;
             let again = !was_known && known.era() == Some(Era::Legacy);
             Err(ConnectError { message: format!("server {server} ({name}) cannot be greeted: {why}{last}"), again })

@@ -13,7 +13,9 @@ use super::*;
 use crate::{
     bridge::{launch::Launch, process::Program},
     config::CommandSource,
-    provider::{AskError, Asker, Call, CallError, CallOutput, Completion, Content, LogLevel, Notifier, Provider, ProviderId, Question, Reference},
+    provider::{
+        AskError, Asker, Call, CallError, CallOutput, Completion, Content, LogLevel, Notifier, Provider, ProviderId, Question, Reference,
+    },
     upstream::{
         Lease, Pick, UpstreamProvider,
         listing::{self, Listing},
@@ -152,7 +154,10 @@ async fn all_that_a_server_has_crosses_with_members_that_nobody_knows() {
 
     let context = CallContext { meta: Some(r#"{"com.acme/k":1,"progressToken":5}"#.into()), ..CallContext::default() };
     let output = server.call_with("echo", json!({"a": "é\n"}), context).await.unwrap();
-    assert_eq!(output.content, [Content::Block(JsonText::parse(r#"{"type": "text", "text": "{\"a\": \"\\u00e9\\n\"}", "vendor": 1.5}"#.into()).unwrap())]);
+    assert_eq!(
+        output.content,
+        [Content::Block(JsonText::parse(r#"{"type": "text", "text": "{\"a\": \"\\u00e9\\n\"}", "vendor": 1.5}"#.into()).unwrap())]
+    );
     assert_eq!(output.structured.unwrap().as_str(), r#"{"z": 1, "a": {"a": "\u00e9\n"}}"#);
     assert_eq!(output.meta.unwrap().as_str(), r#"{"seen": {"com.acme/k": 1}}"#);
     assert_eq!(output.extra.unwrap().as_str(), r#"{"vendorMember":[1]}"#);
@@ -219,7 +224,11 @@ async fn a_server_that_cannot_be_greeted_says_why() {
     let known = Arc::new(Known::default());
     known.set_era(Era::Legacy);
     let limits = ServerLimits { start: Duration::from_millis(500), ..ServerLimits::default() };
-    for (habit, why) in [("mute", "did not answer within 0.5 s"), ("die", "it ended (exit status 4); the last that it wrote to stderr: I have no licence"), ("deaf", "did not answer")] {
+    for (habit, why) in [
+        ("mute", "did not answer within 0.5 s"),
+        ("die", "it ended (exit status 4); the last that it wrote to stderr: I have no licence"),
+        ("deaf", "did not answer"),
+    ] {
         let error = try_connect(&[habit], &limits, &known).await.err().unwrap();
         assert!(error.message.starts_with("server test (pid ") && error.message.contains(why) && !error.again, "{habit}: {error}");
     }
