@@ -2,4 +2,5 @@
 
 pub mod launch;
 pub mod process;
+pub mod replicas;
 pub mod stdio;
