@@ -270,8 +270,13 @@ impl Folder {
         let snapshot = self.catalog.snapshot();
         let Some(entry) = snapshot.resolve(name) else {
             let names: Vec<&str> = snapshot.tools().map(|entry| entry.name()).collect();
-            let broken = self.statuses.iter().filter_map(|status| Some(format!("\nnot served: {}: {}", status.name, status.error.as_ref()?)));
-            return Err(Failure::failed(format!("there is no tool {name:?}; there are: {}{}", names.join(", "), broken.collect::<String>())));
+            let broken =
+                self.statuses.iter().filter_map(|status| Some(format!("\nnot served: {}: {}", status.name, status.error.as_ref()?)));
+            return Err(Failure::failed(format!(
+                "there is no tool {name:?}; there are: {}{}",
+                names.join(", "),
+                broken.collect::<String>()
+            )));
         };
         let call = Call {
             tool: entry.own_name(),

@@ -227,6 +227,10 @@ struct PluginSection {
     env: BTreeMap<String, EnvSource>,
     /// Folders that the plugin sees.
     dirs: Vec<DirSection>,
+    /// The tool that a call of the REST face means which names none. Not in `[plugin.default]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    default_tool: Option<String>,
     /// Put before the name of each tool and prompt that `rename` does not name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -238,10 +242,6 @@ struct PluginSection {
     include: Vec<String>,
     /// These tools and prompts are not published, by the plugin's own name; `*` stands for any characters.
     exclude: Vec<String>,
-    /// The tool that a call of the REST face means which names none. Not in `[plugin.default]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    default_tool: Option<String>,
     /// By the plugin's own tool name: what to say of a tool instead of what the plugin says. Not in `[plugin.default]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tools: BTreeMap<String, ToolSection>,
@@ -612,11 +612,11 @@ impl Default for PluginSection {
             http_private: Vec::new(),
             env: BTreeMap::new(),
             dirs: Vec::new(),
+            default_tool: None,
             prefix: None,
             rename: BTreeMap::new(),
             include: Vec::new(),
             exclude: Vec::new(),
-            default_tool: None,
             tools: BTreeMap::new(),
         }
     }

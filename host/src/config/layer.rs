@@ -77,10 +77,6 @@ pub(super) fn read(table: Table<'_>, rules: &Rules<'_>, mut config: PluginConfig
         }
     }
 
-    for key in ["prefix", "rename", "include", "exclude"] {
-        places.extend(table.get(key).map(|item| (key.to_owned(), item.place())));
-    }
-    servers::read_names(&table, &mut config.names);
     if let Some(item) = table.get("default_tool") {
         match rules.no_tools {
             Some(_) => item.fail_key("a tool belongs to one plugin; write it in [plugin.NAME]"),
@@ -91,6 +87,10 @@ pub(super) fn read(table: Table<'_>, rules: &Rules<'_>, mut config: PluginConfig
             }
         }
     }
+    for key in ["prefix", "rename", "include", "exclude"] {
+        places.extend(table.get(key).map(|item| (key.to_owned(), item.place())));
+    }
+    servers::read_names(&table, &mut config.names);
     if let Some(item) = table.get("tools") {
         match (rules.no_tools, item.table()) {
             (Some(refusal), _) => item.fail_key(refusal),

@@ -107,11 +107,11 @@ fn every_key_is_understood() {
         http_private = ["127.0.0.1:9000"]
         env = { A = "value", B = { from_env = "GOOD" }, C = { from_file = "token" } }
         dirs = [{ host = "data", guest = "/data/" }, { host = "data", guest = "/out", write = true }]
+        default_tool = "get_alerts"
         prefix = "w_"
         rename = { get_alerts = "alerts" }
         include = ["get_*"]
         exclude = ["get_secret"]
-        default_tool = "get_alerts"
         [plugin."my.weather".tools.get_alerts]
         title = "Alerts"
         description = "What to fear."
@@ -290,7 +290,7 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ("[plugin.w.env]\nKEY = 8080", "2:7: \"KEY\" in [plugin.w.env]: must be text in quotes, or {sources}, not a whole number"),
         (
             "[auth.tokens]\nci = \"s3cr3t-in-the-file\"",
-            "2:6: \"ci\" in [auth.tokens]: a token does not stand in the configuration; write {sources}",
+            "2:6: \"ci\" in [auth.tokens]: a secret does not stand in the configuration; write {sources}",
         ),
         ("[auth.tokens]\nci = 5", "2:6: \"ci\" in [auth.tokens]: must be {sources}, not a whole number"),
         ("[auth]\ntokens = [\"s3cr3t\"]", "2:10: \"tokens\" in [auth]: must be a table ([auth.tokens]), not an array"),
@@ -724,7 +724,7 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[server.s]\nurl = \"http://x/\"\nbearer = \"s3cr3t\"",
-            "3:10: \"bearer\" in [server.s]: a token does not stand in the configuration; write { from_env = \"VARIABLE\" } or { from_file = \"path\" }",
+            "3:10: \"bearer\" in [server.s]: a secret does not stand in the configuration; write { from_env = \"VARIABLE\" } or { from_file = \"path\" }",
         ),
         (
             "[server.s]\nopenapi = \"/not-there.json\"",

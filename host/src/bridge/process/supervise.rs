@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
     process::{
         Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group, pidfd_open,
-        set_child_subreaper, set_parent_process_death_signal, waitpid,
+        set_child_subreaper, set_parent_process_death_signal, wait,
     },
     stdio::{dup2_stdin, dup2_stdout},
 };
@@ -180,12 +180,15 @@ fn start(task: &Task) -> Result<Pid, String> {
 /// Reaps whatever has ended. Answers the exit status of the program, if it is among them.
 fn reap(program: Pid) -> Option<i32> {
     let mut ended = None;
-    while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
-        if pid == program {
-            ended = Some(exit_status(status));
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if pid == program => ended = Some(exit_status(status)),
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return ended,
+            // There is no child left, the program neither.
+            Err(_) => return ended.or(Some(NOT_EXECUTABLE)),
         }
     }
-    ended
 }
 
 fn exit_status(status: WaitStatus) -> i32 {
@@ -197,7 +200,7 @@ fn exit_status(status: WaitStatus) -> i32 {
 fn sweep() {
     let until = Instant::now() + SWEEP;
     while Instant::now() < until {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => continue,
             Err(Errno::CHILD) => return,
             _ => {}

@@ -39,7 +39,7 @@ impl Drop for Life {
 /// Why it ends.
 enum End {
     Exited(String),
-    Output(String),
+    Output(Option<String>),
     Input(String),
     Doomed(String),
     Stopped(Duration),
@@ -85,32 +85,28 @@ impl Life {
 async fn live(
     link: Arc<Link>,
     mut running: Box<dyn Running>,
-    (mut reader, mut listener): (AbortOnDropHandle<String>, AbortOnDropHandle<()>),
+    (mut reader, mut listener): (AbortOnDropHandle<Result<(), String>>, AbortOnDropHandle<()>),
     mut doomed: mpsc::Receiver<String>,
     stopped: oneshot::Receiver<Duration>,
 ) {
     let end = tokio::select! {
         status = running.ended() => End::Exited(status),
-        how = &mut reader => End::Output(how.unwrap_or_else(|error| format!("its reader failed: {error}"))),
+        how = &mut reader => End::Output(odd(how)),
         how = link.out.run() => End::Input(how),
         Some(why) = doomed.recv() => End::Doomed(why),
         Ok(grace) = stopped => End::Stopped(grace),
     };
     let (why, grace) = match end {
         End::Exited(status) => {
-            let cut = tokio::time::timeout(LAST_WORDS, &mut reader).await;
-            let how = match cut {
-                Ok(Ok(how)) if how.contains("middle") => format!("; {how}"),
-                _ => String::new(),
-            };
-            (format!("it ended ({status}){how}"), Duration::ZERO)
+            let how = tokio::time::timeout(LAST_WORDS, &mut reader).await.ok().and_then(odd);
+            (ended(&status, how), Duration::ZERO)
         }
         End::Output(how) => match tokio::time::timeout(LAST_BREATH, running.ended()).await {
-            Ok(status) => (format!("it ended ({status}); {how}"), Duration::ZERO),
-            Err(_) => (format!("{how} and lived on; it was stopped"), USELESS),
+            Ok(status) => (ended(&status, how), Duration::ZERO),
+            Err(_) => (format!("{} and lived on; it was stopped", how.unwrap_or_else(|| "it closed its output".to_owned())), USELESS),
         },
         End::Input(how) => match tokio::time::timeout(LAST_BREATH, running.ended()).await {
-            Ok(status) => (format!("it ended ({status})"), Duration::ZERO),
+            Ok(status) => (ended(&status, None), Duration::ZERO),
             Err(_) => (format!("{how}, and it was stopped"), USELESS),
         },
         End::Doomed(why) => (format!("{why}; it was stopped"), USELESS),
@@ -127,4 +123,16 @@ async fn live(
     let last = link.said.last().map(|last| format!("; the last that it wrote to stderr: {last}")).unwrap_or_default();
     link.close(&format!("{why}{last}"));
     running.stop(grace).await;
+}
+
+/// What was odd about the end of a server's output.
+fn odd(read: Result<Result<(), String>, tokio::task::JoinError>) -> Option<String> {
+    match read {
+        Ok(how) => how.err(),
+        Err(error) => Some(format!("its reader failed: {error}")),
+    }
+}
+
+fn ended(status: &str, how: Option<String>) -> String {
+    format!("it ended ({status}){}", how.map(|how| format!("; {how}")).unwrap_or_default())
 }

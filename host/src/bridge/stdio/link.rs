@@ -288,8 +288,12 @@ impl Link {
         }
     }
 
-    /// Takes what the server says until its output ends. Answers how that was.
-    pub(super) async fn read(self: &Arc<Self>, stdout: Box<dyn AsyncRead + Send + Unpin>) -> String {
+    /// Takes what the server says until its output ends.
+    ///
+    /// # Errors
+    ///
+    /// How it ended, where that was not between two messages.
+    pub(super) async fn read(self: &Arc<Self>, stdout: Box<dyn AsyncRead + Send + Unpin>) -> Result<(), String> {
         let mut lines = Lines::new(stdout, self.max_message);
         let mut garbage = 0;
         loop {
@@ -305,17 +309,20 @@ impl Link {
                         let start = String::from_utf8_lossy(line.get(..line.len().min(300)).unwrap_or_default()).into_owned();
                         self.said.line(LogLevel::Warning, "stdout", &format!("not a message of MCP: {}", visible(&start)));
                         if garbage >= MAX_GARBAGE {
-                            return format!("it wrote {garbage} lines in a row that are no messages of MCP, such as: {}", visible(&start));
+                            return Err(format!(
+                                "it wrote {garbage} lines in a row that are no messages of MCP, such as: {}",
+                                visible(&start)
+                            ));
                         }
                     }
                 },
                 Ok(Some(Line::TooLong(line))) => self.too_long(&line),
                 Ok(Some(Line::Cut(line))) => {
                     let start = String::from_utf8_lossy(line.get(..line.len().min(100)).unwrap_or_default()).into_owned();
-                    return format!("its output ended in the middle of a message: {}", visible(&start));
+                    return Err(format!("its output ended in the middle of a message: {}", visible(&start)));
                 }
-                Ok(None) => return "it closed its output".to_owned(),
-                Err(error) => return format!("its output cannot be read: {error}"),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(format!("its output cannot be read: {error}")),
             }
         }
     }

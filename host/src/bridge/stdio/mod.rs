@@ -81,7 +81,7 @@ pub async fn connect(
         }
         failed => {
             let why = match failed {
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(error)) if !matches!(error, ChannelError::Timeout(_)) => error.to_string(),
                 _ => format!("it did not answer within {} s (`start_timeout` of [server.{server}])", limits.start.as_secs_f64()),
             };
             let closed = link.closed().is_some();

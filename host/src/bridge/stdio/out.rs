@@ -184,7 +184,7 @@ mod tests {
     async fn who_does_not_read_is_sent_no_more_than_so_much() {
         let (ours, _theirs) = tokio::io::duplex(7);
         let out = Out::new(Box::new(ours));
-        let message = "x".repeat(CAPACITY / 2);
+        let message = "x".repeat(CAPACITY / 2 + 7);
         let soon = || deadline(Duration::from_millis(1));
         assert_eq!(out.send(&message, soon()).await, Ok(()));
         assert_eq!(out.send(&message, soon()).await, Err(SendError::Full));
