@@ -7,11 +7,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
-    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use toolbay_tests::{Client, Reply, Server, Setup, Value, eventually, files, json, lab::Lab, millis, secs};
+use toolbay_tests::{Client, Reply, Server, Setup, Value, eventually, files, json, lab::Lab, secs};
 
 /// `[server.worker]` with these further lines. Its stop is short, as the tests end many.
 fn worker(more: &str) -> String {
@@ -299,8 +298,12 @@ async fn tools_stay_listed_while_their_server_is_down() {
     let changes_before = server.log().matches("server is published").count();
     std::fs::write(&refuse, "").expect("the folder can be written");
     signal(*pids(&server, "worker").await.first().expect("one"), Signal::KILL);
-    let error = eventually("an error", secs(30), || async { failure(&client.call("echo", json!({})).await) }).await;
-    assert!(error.starts_with("server worker is not running: ") && error.contains("exit status 3"), "{error}");
+    // The first call may reach the dead process before anybody knows, and those behind it wait for the start that fails.
+    let error = eventually("an error", secs(30), || async {
+        failure(&client.call("echo", json!({})).await).filter(|error| error.starts_with("server worker is not running: "))
+    })
+    .await;
+    assert!(error.contains("exit status 3"), "{error}");
     assert!(error.contains("it is started again in") || error.contains("it is being started again"), "{error}");
     assert_eq!(client.tool_names().await, names);
     std::fs::remove_file(&refuse).expect("it is there");
@@ -389,10 +392,10 @@ fn held(pid: u32) -> (usize, usize) {
     (descriptors, tasks.flatten().map(|task| children(task.path())).sum())
 }
 
-/// Every start costs a process of its own: a hundred here, and as many as `TOOLBAY_RESTARTS` says where somebody wants to see a thousand.
+/// Every start costs a process of its own: fifty here, and as many as `TOOLBAY_RESTARTS` says where somebody wants to see a thousand.
 #[tokio::test]
 async fn many_restarts_leave_nothing_behind() {
-    let restarts: u64 = std::env::var("TOOLBAY_RESTARTS").ok().and_then(|count| count.parse().ok()).unwrap_or(100);
+    let restarts: u64 = std::env::var("TOOLBAY_RESTARTS").ok().and_then(|count| count.parse().ok()).unwrap_or(50);
     let server = Setup::new().config(&worker("")).start().await;
     let client = Client::modern(&server);
     client.call("echo", json!({})).await.ok();
@@ -439,5 +442,4 @@ async fn patience_is_bounded_by_the_start_deadline() {
     let status = server.wait_plugin("worker", "is broken", |status| status["state"] == "broken").await;
     let error = status["error"].as_str().expect("why");
     assert!(error.contains("`start_timeout`"), "{error}");
-    let _: Duration = millis(1);
 }
