@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub fn question(method: &str, params: Option<&str>) -> Option<Question> {
     let kind = [QuestionKind::Elicitation, QuestionKind::Sampling, QuestionKind::Roots].into_iter().find(|kind| kind.method() == method)?;
     let params = params.filter(|params| params.starts_with('{')).unwrap_or("{}");
-    Some(Question { kind, params: JsonText::parse(params.to_owned()).ok()? })
+    Some(Question { key: None, kind, params: JsonText::parse(params.to_owned()).ok()? })
 }
 
 /// What a server needs before it can answer.
@@ -50,7 +50,7 @@ impl Required {
             match question(&method, request.get("params")) {
                 Some(question) => {
                     required.keys.push(key.to_owned());
-                    required.questions.push(question);
+                    required.questions.push(Question { key: Some(key.to_owned()), ..question });
                 }
                 None => return Some(Err(ChannelError::Malformed(format!("the server asks for {method:?}, which no client can answer")))),
             }
