@@ -50,7 +50,7 @@ impl Required {
             match question(&method, request.get("params")) {
                 Some(question) => {
                     required.keys.push(key.to_owned());
-                    required.questions.push(question);
+                    required.questions.push(Question { key: Some(key.to_owned()), ..question });
                 }
                 None => return Some(Err(ChannelError::Malformed(format!("the server asks for {method:?}, which no client can answer")))),
             }

@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) turn: Turn,
     /// Questions of the server that this request's caller is being asked.
     pub(super) questions: Vec<AbortHandle>,
+    /// It only asks whether the server lives: nothing that the server says can be for it.
+    pub(super) is_ping: bool,
     /// Since when nobody waits.
     pub(super) left: Option<Instant>,
 }
@@ -93,7 +95,7 @@ impl Flight {
     /// Whose a message is that names no request. Requests that were left longer ago than `silent` say nothing any more.
     pub(super) fn whose(&self, silent: Option<Duration>) -> Whose {
         let flight = self.lock();
-        let speaks = |entry: &Entry| silent.is_none_or(|silent| entry.left.is_none_or(|left| left.elapsed() < silent));
+        let speaks = |entry: &Entry| !entry.is_ping && silent.is_none_or(|silent| entry.left.is_none_or(|left| left.elapsed() < silent));
         let mut entries = flight.iter().filter(|(_, entry)| speaks(entry));
         match (entries.next(), entries.next()) {
             (None, _) => Whose::Nobody,
@@ -121,7 +123,8 @@ impl Flight {
     /// Whether all that is in flight was left at least so long ago, and there is some.
     pub(super) fn is_forsaken(&self, since: Duration) -> bool {
         let flight = self.lock();
-        !flight.is_empty() && flight.values().all(|entry| entry.left.is_some_and(|left| left.elapsed() >= since))
+        let mut calls = flight.values().filter(|entry| !entry.is_ping).peekable();
+        calls.peek().is_some() && calls.all(|entry| entry.left.is_some_and(|left| left.elapsed() >= since))
     }
 
     pub(super) fn len(&self) -> usize {

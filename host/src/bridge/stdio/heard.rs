@@ -59,16 +59,16 @@ impl Link {
             return self.send_now(&message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")));
         };
         let refuse = |why: &str| self.send_now(&message::refusal(id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}")));
+        if question.kind == QuestionKind::Roots && self.is_new() {
+            return refuse("this session is shared by many clients, and has no roots of its own");
+        }
         match self.flight.whose(None) {
             Whose::Only(call, _, Some(asker)) => {
                 self.known.set_asks();
                 self.ask(call, id, question, asker);
             }
             Whose::Only(_, _, None) => {
-                // Some servers ask for roots as soon as they are greeted. That alone makes none one whose calls have to wait for each other.
-                if question.kind != QuestionKind::Roots {
-                    self.known.set_asks();
-                }
+                self.known.set_asks();
                 refuse("who made this call cannot be asked");
             }
             Whose::Nobody => refuse("it belongs to no call, and there is nobody else to ask"),

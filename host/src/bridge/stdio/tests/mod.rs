@@ -1,5 +1,7 @@
 //! Against a real program that does what it is told, `tests/servers/misbehave.py`.
 
+mod real;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex},
@@ -50,8 +52,12 @@ struct Server {
 }
 
 async fn server_with(habits: &[&str], limits: ServerLimits) -> Server {
+    start_program(&program(habits), limits).await
+}
+
+async fn start_program(program: &Program, limits: ServerLimits) -> Server {
     let known = Arc::new(Known::default());
-    let channel = try_connect(habits, &limits, &known).await.unwrap();
+    let channel = connect("test", program.launch().await.unwrap(), &limits, &known).await.unwrap();
     let listing = listing::fetch(&*channel).await.unwrap();
     let pick = Arc::new(One(Arc::clone(&channel)));
     let provider = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits);
@@ -333,6 +339,22 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_server() {
     while !mark.exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn whether_a_server_lives_can_be_asked_while_a_call_has_it_alone() {
+    let server = server(&[]).await;
+    server.call_with("ask", json!({"question": "q?"}), asked_by("me")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("go");
+    let ping = async {
+        let context = CallContext::default();
+        let pong = server.channel.request("ping", "{}", &context, Duration::from_secs(60)).await;
+        std::fs::write(&file, "").unwrap();
+        pong
+    };
+    let (call, pong) = futures::join!(server.call("wait", json!({"file": file})), ping);
+    assert_eq!((said(&call.unwrap()).as_str(), pong.unwrap().as_str()), ("waited", "{}"));
 }
 
 /// Node's servers send no answer to a call that was cancelled. Nothing says then when a question of it is still to come.
