@@ -18,7 +18,10 @@ fn worker(more: &str) -> String {
 }
 
 fn program(name: &str, more: &str) -> String {
-    format!("[server.{name}]\ncommand = [\"python3\", {:?}]\nstop_timeout = \"1s\"\n{more}\n", files::root().join("tests/servers/worker.py"))
+    format!(
+        "[server.{name}]\ncommand = [\"python3\", {:?}]\nstop_timeout = \"1s\"\n{more}\n",
+        files::root().join("tests/servers/worker.py")
+    )
 }
 
 /// The replicas in `/status`.
@@ -128,7 +131,10 @@ async fn a_program_is_served_beside_plugins_under_the_names_of_the_configuration
     assert_eq!(tools[1]["description"], "Says it again.");
     assert_eq!(client.call("repeat", json!({ "a": [1, "ü"] })).await.ok(), "{\"a\": [1, \"\\u00fc\"]}");
     assert_eq!(client.call("worker__repeat", json!({})).await.ok(), "{}");
-    assert_eq!(Client::legacy(&server).await.call("calc_add", json!({ "a": 1, "b": 2 })).await.result()["structuredContent"]["result"], 3.0);
+    assert_eq!(
+        Client::legacy(&server).await.call("calc_add", json!({ "a": 1, "b": 2 })).await.result()["structuredContent"]["result"],
+        3.0
+    );
     let environment: Value = serde_json::from_str(&client.call("w_environment", json!({})).await.ok()).expect("JSON");
     assert_eq!((&environment["GREETING"], &environment["TOKEN"]), (&json!("hello"), &json!("from-outside")));
     assert!(environment.get("E2E_NOT_HANDED_ON").is_none() && environment.get("E2E_TOKEN").is_none(), "{environment}");
@@ -136,7 +142,11 @@ async fn a_program_is_served_beside_plugins_under_the_names_of_the_configuration
     let banner = server.stdout();
     assert!(banner.contains("serves 6 tools of 1 plugin and 1 server at"), "{banner}");
     let status = server.plugin_status("worker").await.expect("its status");
-    assert_eq!((&status["kind"], &status["state"], &status["replicas"]["wanted"]), (&json!("bridge"), &json!("serving"), &json!(1)), "{status}");
+    assert_eq!(
+        (&status["kind"], &status["state"], &status["replicas"]["wanted"]),
+        (&json!("bridge"), &json!("serving"), &json!(1)),
+        "{status}"
+    );
     assert_eq!(status["replicas"]["breaker"]["state"], "closed", "{status}");
     assert!(!status.to_string().contains("from-outside"), "a secret is in /status");
 }
@@ -146,15 +156,86 @@ async fn the_python_and_typescript_clients_call_a_program() {
     let lab = Lab::find();
     let server = Setup::new().config(&worker("replicas = 2")).start().await;
     let calls = json!([["echo", { "a": "b" }], ["pid", {}]]).to_string();
-    for (script, mode) in
-        [("mcp_client.py", Some("auto")), ("mcp_client.py", Some("legacy")), ("sdk1_client.mjs", None), ("client2_client.mjs", Some("auto"))]
-    {
+    for (script, mode) in [
+        ("mcp_client.py", Some("auto")),
+        ("mcp_client.py", Some("legacy")),
+        ("sdk1_client.mjs", None),
+        ("client2_client.mjs", Some("auto")),
+    ] {
         let arguments: Vec<&str> = std::iter::once(server.url.as_str()).chain(mode).chain([calls.as_str()]).collect();
         let ran = lab.client(script, &arguments).await;
         assert!(ran.success, "{script}: {}", ran.all);
-        let report: Value = serde_json::from_str(ran.stdout.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {}", ran.all));
+        let report: Value =
+            serde_json::from_str(ran.stdout.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {}", ran.all));
         assert_eq!(report["results"][0]["content"][0]["text"], "{\"a\": \"b\"}", "{script}: {report}");
     }
+}
+
+/// All behind one endpoint, two replicas of each that keeps nothing.
+#[tokio::test]
+async fn servers_that_people_use_are_called_by_the_clients_that_people_use() {
+    let lab = Lab::find();
+    let setup = Setup::new();
+    let folder = setup.home().join("files").display().to_string();
+    std::fs::create_dir(&folder).expect("the folder can be written");
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git").current_dir(&folder).args(arguments).output().expect("git is there");
+        assert!(output.status.success(), "{output:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["-c", "user.name=n", "-c", "user.email=e@example.com", "commit", "-q", "--allow-empty", "-m", "The first"]);
+    let section =
+        |name: &str, command: Vec<String>, more: &str| format!("[server.{name}]\ncommand = {command:?}\nstop_timeout = \"2s\"\n{more}\n");
+    let config = [
+        section("everything", lab.node_server("everything", &["stdio"]), "replicas = 2"),
+        section("filesystem", lab.node_server("filesystem", &[&folder]), ""),
+        section("memory", lab.node_server("memory", &[]), &format!("env = {{ MEMORY_FILE_PATH = \"{folder}/memory.json\" }}")),
+        section("time", lab.python_server("mcp_server_time", &["--local-timezone", "UTC"]), "replicas = 2"),
+        section("git", lab.python_server("mcp_server_git", &["--repository", &folder]), "exclude = [\"git_reset\"]"),
+    ];
+    let mut server = setup.config(&config.concat()).start().await;
+    let names = eventually("all of them", secs(60), || async {
+        let names = Client::modern(&server).tool_names().await;
+        ["echo", "read_text_file", "read_graph", "convert_time", "git_log"]
+            .iter()
+            .all(|name| names.iter().any(|n| n == name))
+            .then_some(names)
+    })
+    .await;
+    assert!(!names.iter().any(|name| name == "git_reset"), "{names:?}");
+    let file = format!("{folder}/note.txt");
+    let calls = json!([
+        ["echo", { "message": "hello" }],
+        ["get-structured-content", { "location": "New York" }],
+        ["write_file", { "path": file, "content": "kept" }],
+        ["read_text_file", { "path": file }],
+        ["create_entities", { "entities": [{ "name": "Ada", "entityType": "person", "observations": ["wrote programs"] }] }],
+        ["read_graph", {}],
+        ["convert_time", { "source_timezone": "Asia/Tokyo", "time": "12:00", "target_timezone": "UTC" }],
+        ["git_log", { "repo_path": folder }]
+    ])
+    .to_string();
+    for (script, mode) in [
+        ("mcp_client.py", Some("auto")),
+        ("mcp_client.py", Some("legacy")),
+        ("sdk1_client.mjs", None),
+        ("client2_client.mjs", Some("auto")),
+    ] {
+        let arguments: Vec<&str> = std::iter::once(server.url.as_str()).chain(mode).chain([calls.as_str()]).collect();
+        let ran = lab.client(script, &arguments).await;
+        assert!(ran.success, "{script}: {}", ran.all);
+        let report: Value =
+            serde_json::from_str(ran.stdout.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {}", ran.all));
+        let said: Vec<String> = report["results"].as_array().expect("results").iter().map(Value::to_string).collect();
+        assert_eq!(report["results"][1]["structuredContent"]["humidity"], 82, "{script}: {report}");
+        let wanted = ["Echo: hello", "humidity", "note.txt", "kept", "", "wrote programs", "T03:00:00+00:00", "The first"];
+        for (said, wanted) in said.iter().zip(wanted) {
+            assert!(said.contains(wanted) && !said.contains("\"isError\":true"), "{script}: {wanted} in {said}");
+        }
+        assert_eq!(said.len(), wanted.len());
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_exit(secs(60)).await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -171,7 +252,8 @@ async fn a_desktop_clients_file_is_served() {
     let tools = setup.run(["tools", "--mcp-json", &file]).await;
     assert!(tools.expect_code(0).stdout.contains("echo         The tool echo.\n"), "{}", tools.stdout);
     let server = setup.arg("--mcp-json").arg(&file).start().await;
-    let environment: Value = serde_json::from_str(&Client::modern(&server).call("my-worker__environment", json!({})).await.ok()).expect("JSON");
+    let environment: Value =
+        serde_json::from_str(&Client::modern(&server).call("my-worker__environment", json!({})).await.ok()).expect("JSON");
     assert_eq!(environment["A"], "expanded");
 }
 
@@ -336,8 +418,7 @@ async fn a_change_of_the_tools_is_published() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn load_makes_replicas_and_rest_ends_them_and_no_call_is_lost() {
-    let scaling =
-        "replicas = { min = 1, max = 3, target_ongoing_requests = 2, upscale_delay = \"300ms\", downscale_delay = \"600ms\" }\nconcurrency = 4";
+    let scaling = "replicas = { min = 1, max = 3, target_ongoing_requests = 2, upscale_delay = \"300ms\", downscale_delay = \"600ms\" }\nconcurrency = 4";
     let server = Setup::new().config(&worker(scaling)).start().await;
     let first = wait_up(&server, "worker", 1).await;
     let load = Load::start(&server, 10, 20);

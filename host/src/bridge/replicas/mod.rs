@@ -103,6 +103,9 @@ impl Default for Policy {
     }
 }
 
+/// A handshake has the deadline of the start itself, and says more when that is over than that it is over: what waits for both waits so much longer.
+const START_SLACK: Duration = Duration::from_secs(2);
+
 /// What a set is made of.
 pub struct Setup {
     /// The server's name.
@@ -254,7 +257,7 @@ impl Shared {
         // Gives the place in the queue back when the caller goes.
         let place = Place { shared: self, ticket: waiting.ticket };
         // Who waits for a start waits as long as that may take; who waits for others' calls, as long as one of those.
-        let patience = if waiting.for_start { self.limits.start } else { self.limits.call };
+        let patience = if waiting.for_start { self.limits.start + START_SLACK } else { self.limits.call };
         let answer = tokio::time::timeout(patience, waiting.answer).await;
         drop(place);
         match answer {
@@ -263,7 +266,7 @@ impl Shared {
             Err(_) if waiting.for_start => Err(CallError::Internal(format!(
                 "server {} did not start within {}; `start_timeout` in [server.{}] sets how long it may take",
                 self.id,
-                seconds(patience),
+                seconds(self.limits.start),
                 self.id
             ))),
             Err(_) => Err(state::busy(&self.id, "no turn came in time", self.lock().counts())),
