@@ -169,7 +169,7 @@ pub struct Tool {
     pub meta: Option<Map<String, Value>>,
     /// Members that have no field here and are published beside those that have.
     pub extra: Map<String, Value>,
-    /// Whether a call may send something to the client before its answer (progress, log messages). Where not, a call is answered by plain JSON.
+    /// Whether a call may send something to the client before its answer (progress, log messages, questions). Where not, a call is answered by plain JSON.
     pub notifies: bool,
 }
 

@@ -61,9 +61,11 @@ async fn real_clients_use_a_plugins_endpoint() {
     let lab = Lab::find();
     let server = Setup::new().plugin("calculator").bytes("other.wasm", &binary(&wat::version(1))).start().await;
     let (url, calls) = (server.url_of("calculator"), r#"[["add", {"a": 2, "b": 40}]]"#);
-    for (script, mode, negotiated) in
-        [("mcp_client.py", Some("auto"), "2026-07-28"), ("mcp_client.py", Some("legacy"), "2025-11-25"), ("sdk1_client.mjs", None, "2025-11-25")]
-    {
+    for (script, mode, negotiated) in [
+        ("mcp_client.py", Some("auto"), "2026-07-28"),
+        ("mcp_client.py", Some("legacy"), "2025-11-25"),
+        ("sdk1_client.mjs", None, "2025-11-25"),
+    ] {
         let arguments: Vec<&str> = std::iter::once(url.as_str()).chain(mode).chain([calls]).collect();
         let ran = lab.client(script, &arguments).await;
         assert!(ran.success, "{}", ran.all);

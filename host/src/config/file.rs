@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    Config, HostConfig, HttpConfig, PluginLimits, TelemetryConfig,
+    Config, HostConfig, HttpConfig, PluginLimits, StateConfig, TelemetryConfig,
     units::{format_duration, format_size},
 };
 
@@ -30,6 +30,7 @@ pub(super) fn home_of(key: &str) -> Option<String> {
     for (section, home) in [
         ("HttpSection", "in [http]"),
         ("AuthSection", "in [auth]"),
+        ("StateSection", "in [state]"),
         ("HostSection", "in [host]"),
         ("TelemetrySection", "in [telemetry]"),
         ("PluginSection", "in [plugin.NAME], or at the top level of a sidecar"),
@@ -44,7 +45,7 @@ pub(super) fn home_of(key: &str) -> Option<String> {
 
 /// Whether a value of this key can be shown to anybody. Only keys of our own, and none below which secrets stand.
 pub(super) fn is_plain_key(key: &str) -> bool {
-    !matches!(key, "env" | "auth" | "tokens" | "plugin" | "tools" | "params") && home_of(key).is_some()
+    !matches!(key, "env" | "auth" | "tokens" | "state" | "keys" | "plugin" | "tools" | "params") && home_of(key).is_some()
 }
 
 /// Configuration of a Toolbay host.
@@ -58,6 +59,7 @@ struct ToolbayFile {
     plugins: String,
     http: HttpSection,
     auth: AuthSection,
+    state: StateSection,
     host: HostSection,
     telemetry: TelemetrySection,
     /// Limits and grants by plugin name; `default` is the base of all others.
@@ -85,6 +87,8 @@ struct HttpSection {
     max_sessions: usize,
     /// A session that was not used for this long ends.
     session_idle: Period,
+    /// How long a client with a session may take to answer what a plugin asks it.
+    ask_timeout: Period,
     /// How long calls in flight may take to end after SIGTERM.
     drain: Period,
 }
@@ -96,6 +100,20 @@ struct AuthSection {
     /// Static bearer tokens by name. The name shows up in logs and is the caller's name for plugins.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tokens: BTreeMap<String, SecretSource>,
+}
+
+/// What signs the state that a 2026-07-28 client carries from a plugin's question to its answer.
+#[derive(Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct StateSection {
+    /// Secrets of at least 32 bytes; the first signs, all are accepted. Without any, a random one signs, which no other copy has and which ends with the process.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<SecretSource>,
+    /// How long a client may take for its answer.
+    ttl: Period,
+    /// How many copies of this host clients reach under one address. More than one without keys is warned of.
+    #[schemars(range(min = 1, max = 100_000))]
+    copies: u32,
 }
 
 /// What the host itself may use.
@@ -315,6 +333,7 @@ impl Default for ToolbayFile {
             plugins: plugins.display().to_string(),
             http: HttpSection::default(),
             auth: AuthSection::default(),
+            state: StateSection::default(),
             host: HostSection::default(),
             telemetry: TelemetrySection::default(),
             plugin: BTreeMap::new(),
@@ -333,8 +352,16 @@ impl Default for HttpSection {
             header_timeout: Period(http.header_timeout),
             max_sessions: http.max_sessions,
             session_idle: Period(http.session_idle),
+            ask_timeout: Period(http.ask_timeout),
             drain: Period(http.drain),
         }
+    }
+}
+
+impl Default for StateSection {
+    fn default() -> Self {
+        let state = StateConfig::default();
+        Self { keys: Vec::new(), ttl: Period(state.ttl), copies: state.copies }
     }
 }
 

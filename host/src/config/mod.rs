@@ -9,6 +9,7 @@ mod read;
 mod reader;
 mod secret;
 pub mod server;
+mod state;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secr
 pub use server::{
     CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
 };
+pub use state::StateConfig;
 
 /// Everything that a running host is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[auth]`.
     pub auth: AuthConfig,
+    /// `[state]`.
+    pub state: StateConfig,
     /// `[host]`.
     pub host: HostConfig,
     /// `[telemetry]`.
@@ -64,6 +68,7 @@ impl Default for Config {
             plugins: PathBuf::from("plugins"),
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
+            state: StateConfig::default(),
             host: HostConfig::default(),
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
@@ -140,6 +145,8 @@ pub struct HttpConfig {
     pub max_sessions: usize,
     /// A session that was not used for this long ends. Key: `session_idle`.
     pub session_idle: Duration,
+    /// How long a client with a session may take to answer a question. Key: `ask_timeout`.
+    pub ask_timeout: Duration,
     /// How long calls in flight may take to end after SIGTERM. Key: `drain`.
     pub drain: Duration,
 }
@@ -154,6 +161,7 @@ impl Default for HttpConfig {
             header_timeout: Duration::from_secs(10),
             max_sessions: 10_000,
             session_idle: Duration::from_secs(30 * 60),
+            ask_timeout: Duration::from_secs(5 * 60),
             drain: Duration::from_secs(30),
         }
     }

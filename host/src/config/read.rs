@@ -14,6 +14,7 @@ use super::{
     layer::{self, Places, Rules},
     reader::{Environment, Item, Source, Table, set},
     secret::{self, Plain},
+    state,
 };
 use crate::provider::ProviderId;
 
@@ -47,6 +48,9 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     if let Some(table) = section("auth") {
         auth(table, &mut config.auth);
+    }
+    if let Some(table) = section("state") {
+        state::read(table, &mut config.state);
     }
     if let Some(table) = section("host") {
         host(table, &mut config.host);
@@ -82,6 +86,7 @@ fn http(table: Table<'_>, http: &mut HttpConfig) {
     set(&mut http.header_timeout, duration("header_timeout", Duration::from_millis(1)..=hour));
     set(&mut http.max_sessions, number("max_sessions", 10_000_000));
     set(&mut http.session_idle, duration("session_idle", Duration::from_secs(1)..=hour * 24 * 30));
+    set(&mut http.ask_timeout, duration("ask_timeout", Duration::from_secs(1)..=hour * 24));
     set(&mut http.drain, duration("drain", Duration::ZERO..=hour));
     table.finish();
 }

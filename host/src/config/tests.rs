@@ -124,6 +124,7 @@ fn every_key_is_understood() {
         max_sessions: 20,
         session_idle: Duration::from_secs(60),
         drain: Duration::ZERO,
+        ask_timeout: HttpConfig::default().ask_timeout,
     };
     assert_eq!(config.http, http);
     let tokens = [("ci", "another-long-secret-value"), ("me", SECRET)].map(|(name, value)| (name.to_owned(), Secret(value.to_owned())));

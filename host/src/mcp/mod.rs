@@ -4,6 +4,7 @@
 //! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve` and run by `calls`.
 
 mod answer;
+mod asking;
 mod calls;
 mod detach;
 mod envelope;
@@ -33,9 +34,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     catalog::{Catalog, Entry},
-    config::HttpConfig,
+    config::{HttpConfig, StateConfig},
     provider::{CallError, CallOutput},
 };
+use asking::Asking;
 use calls::{Checked, Output, Work};
 use intake::Accepts;
 use origin::Origins;
@@ -54,6 +56,10 @@ pub struct FrontOptions {
     pub max_sessions: usize,
     /// After how long without use a session ends.
     pub session_idle: Duration,
+    /// How long a client with a session may take to answer a question.
+    pub ask_timeout: Duration,
+    /// What signs the state that a client of 2026-07-28 carries from a question to its answer.
+    pub state: StateConfig,
     /// Whether callers are told apart, so that what they get must not be shared by a cache.
     pub authenticated: bool,
     /// What the server says of itself.
@@ -78,6 +84,8 @@ impl From<&HttpConfig> for FrontOptions {
             max_body: http.max_body,
             max_sessions: http.max_sessions,
             session_idle: http.session_idle,
+            ask_timeout: http.ask_timeout,
+            state: StateConfig::default(),
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
@@ -190,7 +198,7 @@ impl Front {
     pub(crate) async fn call(&self, tool: PlainCall<'_>) -> Result<CallOutput, CallError> {
         let PlainCall { entry, arguments, principal, trace_parent } = tool;
         let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
-        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None };
+        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking: Asking::Never };
         match self.views.calls().run(checked).await? {
             Output::Call(output) => Ok(output),
             _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),

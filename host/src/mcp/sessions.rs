@@ -22,7 +22,7 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::handler::COALESCE;
+use super::{asking::Questions, handler::COALESCE};
 use crate::{
     catalog::{Catalog, Generations},
     provider::LogLevel,
@@ -82,6 +82,10 @@ pub(super) const MAX_SUBSCRIPTIONS: usize = 1_000;
 pub(super) struct Session {
     /// Who opened it. Nobody else may use it.
     owner: OnceLock<Option<Arc<str>>>,
+    /// What its client can, as it said in `initialize`: JSON text of an object.
+    capabilities: OnceLock<Box<str>>,
+    /// What its client was asked and has not answered.
+    questions: Questions,
     /// When it was used last, in milliseconds since the table began.
     used: AtomicU64,
     /// The least level of log messages, as its place in [`LEVELS`].
@@ -164,11 +168,12 @@ impl Sessions {
         Some(session)
     }
 
-    /// Makes the caller the session's owner, once.
-    pub(super) fn bind(&self, id: &str, caller: Option<Arc<str>>) {
+    /// Makes the caller the session's owner, once, and keeps what its client can: JSON text.
+    pub(super) fn bind(&self, id: &str, caller: Option<Arc<str>>, capabilities: &str) {
         if let Some(session) = self.read().get(id) {
             // A session that has an owner keeps it.
             let _already = session.owner.set(caller);
+            let _already = session.capabilities.set(capabilities.into());
         }
     }
 
@@ -290,6 +295,8 @@ impl Session {
     fn new(known: Generations, now: u64) -> Self {
         Self {
             owner: OnceLock::new(),
+            capabilities: OnceLock::new(),
+            questions: Questions::default(),
             used: AtomicU64::new(now),
             // Info, as the specification's example servers have it.
             level: AtomicU8::new(1),
@@ -305,6 +312,16 @@ impl Session {
     /// The least level of log messages that the client wants.
     pub(super) fn level(&self) -> LogLevel {
         LEVELS.get(usize::from(self.level.load(Ordering::Relaxed))).copied().unwrap_or(LogLevel::Info)
+    }
+
+    /// What its client can: JSON text of an object.
+    pub(super) fn capabilities(&self) -> &str {
+        self.capabilities.get().map_or("{}", |capabilities| capabilities)
+    }
+
+    /// What its client was asked and has not answered.
+    pub(super) fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// `logging/setLevel`.

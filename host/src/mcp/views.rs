@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     FrontOptions,
+    asking::States,
     calls::Calls,
     general::General,
     handler::Shared,
@@ -50,7 +51,7 @@ pub(super) struct Views {
 impl Views {
     /// The endpoint of everything. [`Self::watch`] has to run beside it.
     pub(super) fn new(catalog: Arc<Catalog>, options: FrontOptions, closing: CancellationToken) -> Self {
-        let (calls, room) = (Arc::new(Calls::default()), Arc::new(Room::new(options.max_sessions)));
+        let (calls, room) = (Arc::new(Calls::new(States::new(&options.state))), Arc::new(Room::new(options.max_sessions)));
         let whole = View::new(catalog, Arc::clone(&calls), Arc::clone(&room), &options, closing.child_token());
         Self { whole, of_one: RwLock::default(), calls, room, options, closing }
     }

@@ -161,10 +161,9 @@ fn failed(reason: impl Into<String>) -> Refusal {
 
 fn refusal(error: CallError) -> Refusal {
     match error {
-        CallError::Busy { retry_after, .. } => Refusal {
-            retry_after: Some(retry_after),
-            ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many calls", error.to_string())
-        },
+        CallError::Busy { retry_after, .. } => {
+            Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many calls", error.to_string()) }
+        }
         CallError::UnknownTool(ref name) => {
             Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), error.to_string())
         }

@@ -89,8 +89,7 @@ struct Lab {
     events: mpsc::UnboundedReceiver<&'static str>,
 }
 
-const ALL: [&str; 11] =
-    ["echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
+const ALL: [&str; 11] = ["echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
 
 fn lab() -> Lab {
     let (sender, events) = mpsc::unbounded_channel();
@@ -106,7 +105,8 @@ fn lab() -> Lab {
 
 impl Lab {
     async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, Value, http::HeaderMap) {
-        let mut request = Request::builder().method(method).uri(path).header("host", "localhost").body(Body::from(body.to_owned())).unwrap();
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", "localhost").body(Body::from(body.to_owned())).unwrap();
         request.headers_mut().insert("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         request.extensions_mut().insert(Principal(Arc::from("ann")));
         let response = answer(Arc::clone(&self.front), Route::of(path).expect("a route"), request).await;
@@ -231,7 +231,9 @@ async fn failures_have_their_status_their_words_and_a_reason() {
     }
     let (status, answer, _) = lab.ask(Method::GET, "/nobody/tools", "").await;
     assert_eq!((status, answer["detail"].as_str()), (404, Some("MCP nobody not found")));
-    for (method, path, allow) in [(Method::GET, "/call", "POST"), (Method::POST, "/tools", "GET, HEAD"), (Method::PUT, "/openapi.json", "GET, HEAD")] {
+    for (method, path, allow) in
+        [(Method::GET, "/call", "POST"), (Method::POST, "/tools", "GET, HEAD"), (Method::PUT, "/openapi.json", "GET, HEAD")]
+    {
         let (status, _, headers) = lab.ask(method, path, "").await;
         assert_eq!((status, headers["allow"].to_str().unwrap()), (405, allow));
     }

@@ -28,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AppState, Authenticator, Endpoint, ServeError, Shutdown, rest, connection::Limits, server::serve_within};
+use super::{AppState, Authenticator, Endpoint, ServeError, Shutdown, connection::Limits, rest, server::serve_within};
 use crate::{config::HttpConfig, provider::Principal};
 
 /// Nothing here takes that long: only a test that fails waits for it.

@@ -24,6 +24,7 @@ use crate::{
         host::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
             link,
+            notify::Bell,
             outgoing::OutgoingClients,
             output::Output,
         },
@@ -35,7 +36,7 @@ use crate::{
 };
 
 /// Imports through which a call can send something to the client before its answer.
-const NOTIFYING: [&str; 2] = ["toolbay:plugin/log", "toolbay:plugin/progress"];
+const NOTIFYING: [&str; 3] = ["toolbay:plugin/client", "toolbay:plugin/log", "toolbay:plugin/progress"];
 
 /// Everything that plugins share: engines, compiler, clients, the pool's permits.
 pub struct PluginHost {
@@ -130,6 +131,7 @@ impl PluginHost {
             clients: self.clients.clone(),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
+            bell: Bell::default(),
             id,
             config,
         });
@@ -246,6 +248,7 @@ impl Plugin {
         let listed = self.run(CallContext::default(), |mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.
             store.set_hostcall_fuel(limit);
+            store.data_mut().listing = true;
             ask(store, instance)
         });
         match listed.await {
