@@ -9,6 +9,8 @@ pub mod config;
 pub mod http;
 pub mod mcp;
 pub mod provider;
+pub mod remote;
+mod schema;
 pub mod telemetry;
 pub mod upstream;
 pub mod wasm;
