@@ -93,7 +93,8 @@ struct Lab {
     events: mpsc::UnboundedReceiver<&'static str>,
 }
 
-const ALL: [&str; 11] = ["echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
+const ALL: [&str; 12] =
+    ["asks_and_goes_on", "echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
 
 fn lab() -> Lab {
     let (sender, events) = mpsc::unbounded_channel();
