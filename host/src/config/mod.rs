@@ -4,11 +4,13 @@ mod address;
 mod error;
 mod file;
 mod layer;
+mod mcp_json;
 pub mod plugin;
 mod read;
 mod reader;
 mod secret;
 pub mod server;
+mod servers;
 mod state;
 mod syntax;
 #[cfg(test)]
@@ -100,6 +102,19 @@ impl Config {
     /// [`ConfigError`] with everything that is wrong with it.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
         read::parse(text, origin, &|name| std::env::var_os(name))
+    }
+
+    /// Adds the servers of a `mcpServers` JSON, as desktop clients have it. Relative paths in it go from its folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with it, and with names that are taken.
+    pub fn add_mcp_json(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let found = mcp_json::load(path, &|name| std::env::var_os(name))?;
+        let place = Place { file: path.to_owned(), line: 1, column: 1 };
+        let problem = |message| Problem { place: place.clone(), message, excerpt: None };
+        let problems: Vec<_> = mcp_json::merge(self, found, path).into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
     }
 
     /// The file that this was read from; None for the defaults.

@@ -12,9 +12,10 @@ use super::{
     AuthConfig, Config, ConfigError, HostConfig, HttpConfig, LogFormat, PluginConfig, TelemetryConfig,
     address::{parse_allowed_host, parse_listen, parse_origin},
     layer::{self, Places, Rules},
+    mcp_json,
     reader::{Environment, Item, Source, Table, set},
     secret::{self, Plain},
-    state,
+    servers, state,
 };
 use crate::provider::ProviderId;
 
@@ -60,6 +61,26 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     if let Some(table) = section("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);
+    }
+    if let Some(table) = section("server") {
+        config.server = servers::servers(&table);
+        for item in table.items().filter(|item| config.plugin.contains_key(&item.key)) {
+            item.fail_key(format_args!(
+                "there is a [plugin.{0}] too; tools are called by the name of their plugin or server, so rename one of them",
+                item.key
+            ));
+        }
+    }
+    let mcp_json = root.get("mcp_json").and_then(|item| Some((item.file_path()?, item)));
+    if let Some((path, item)) = &mcp_json {
+        match mcp_json::load(path, environment) {
+            Ok(found) => {
+                for message in mcp_json::merge(&mut config, found, path) {
+                    item.fail(message);
+                }
+            }
+            Err(error) => source.problems_of(item.place(), error),
+        }
     }
     root.finish();
     source.finish(config)

@@ -16,6 +16,7 @@ use super::{Plugin, Route, interfaces::Interfaces, listed::Listed, offers::publi
 use crate::{
     config::{Config, PluginConfig},
     provider::{CallContext, Offers, Tool},
+    shape::shape,
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
@@ -150,7 +151,10 @@ impl PluginHost {
         let mut warnings = plugin.find_tools(&component, &docs, notifies).await?;
         plugin.find_offers(&mut warnings).await?;
         plugin.check_offers(&warnings)?;
-        Ok(Loaded { provider: Arc::new(plugin), warnings, imports, load: Arc::new(Counters(gate)) })
+        let (shared, section) = (plugin.shared.clone(), format!("plugin.{}", plugin.shared.id));
+        let (provider, unfit) = shape(Arc::new(plugin), &shared.config.names, &section);
+        warnings.extend(unfit);
+        Ok(Loaded { provider, warnings, imports, load: Arc::new(Counters(gate)) })
     }
 }
 
