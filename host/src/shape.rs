@@ -21,7 +21,18 @@ const SHOWN: usize = 8;
 /// `section` is where the rules stand: `server.git`.
 #[must_use]
 pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, section: &str) -> (Arc<dyn Provider>, Vec<String>) {
-    if *rules == NameRules::default() {
+    shape_with_default(inner, rules, None, section)
+}
+
+/// The same, with a tool that is meant where a caller names none. It is told by its own name, as everything in the rules is.
+#[must_use]
+pub fn shape_with_default(
+    inner: Arc<dyn Provider>,
+    rules: &NameRules,
+    default_tool: Option<&str>,
+    section: &str,
+) -> (Arc<dyn Provider>, Vec<String>) {
+    if *rules == NameRules::default() && default_tool.is_none() {
         return (inner, Vec::new());
     }
     let mut warnings = unknown_names(&*inner, rules, section);
@@ -38,7 +49,12 @@ pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, section: &str) -> (Arc
         prompts.offered.push(Arc::new(Offer { key: name.as_str().to_owned(), json }));
     }
     let offers = Offers { prompts: prompts.offered, ..inner.offers().clone() };
-    let shaped = Shaped { tools: tools.offered, own_tools: tools.own, own_prompts: prompts.own, offers, inner };
+    let wanted = default_tool.or_else(|| inner.default_tool());
+    let default_tool = wanted.and_then(|own| tools.own.iter().find(|(_, of)| *of == own)).map(|(name, _)| name.clone());
+    if let (Some(own), None) = (wanted, &default_tool) {
+        warnings.push(format!("`default_tool` in [{section}] names {own:?}, which it does not offer"));
+    }
+    let shaped = Shaped { tools: tools.offered, own_tools: tools.own, own_prompts: prompts.own, offers, default_tool, inner };
     (Arc::new(shaped), warnings)
 }
 
@@ -161,6 +177,8 @@ struct Shaped {
     own_tools: HashMap<String, String>,
     own_prompts: HashMap<String, String>,
     offers: Offers,
+    /// By its published name.
+    default_tool: Option<String>,
 }
 
 impl Provider for Shaped {
@@ -177,6 +195,10 @@ impl Provider for Shaped {
             Some(own) => self.inner.call(Call { tool: own, ..call }),
             None => Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) }),
         }
+    }
+
+    fn default_tool(&self) -> Option<&str> {
+        self.default_tool.as_deref()
     }
 
     fn offers(&self) -> &Offers {
@@ -315,6 +337,17 @@ mod tests {
         );
         let filled = shaped.get_prompt("question", Vec::new(), CallContext::default()).await.unwrap();
         assert_eq!(filled.description.as_deref(), Some("ask"));
+    }
+
+    #[test]
+    fn the_default_tool_is_told_by_its_own_name_and_known_by_its_published_one() {
+        let rules = NameRules { prefix: Some("git_".to_owned()), exclude: vec!["status".to_owned()], ..rules() };
+        let shaped = |rules: &NameRules, tool| shape_with_default(echo(&["log", "status"], &[]), rules, Some(tool), "server.git");
+        assert_eq!(shaped(&rules, "log").0.default_tool(), Some("git_log"));
+        assert_eq!(shaped(&NameRules::default(), "log").0.default_tool(), Some("log"));
+        let (provider, warnings) = shaped(&rules, "status");
+        assert_eq!(provider.default_tool(), None);
+        assert_eq!(warnings, ["`default_tool` in [server.git] names \"status\", which it does not offer"]);
     }
 
     #[test]

@@ -46,11 +46,16 @@ fn json_output(operation: &Operation, body: &[u8]) -> CallOutput {
     let text = String::from_utf8_lossy(body).into_owned();
     let value: Value = match serde_json::from_str(&text) {
         Ok(value) => value,
-        Err(error) => return CallOutput::error(format!("the application says that this is JSON, and it is not ({error}): {}", short(&text))),
+        Err(error) => {
+            return CallOutput::error(format!("the application says that this is JSON, and it is not ({error}): {}", short(&text)));
+        }
     };
     // A client that was promised a shape and gets another fails in a way that nobody understands.
     if let Err(problems) = operation.check_answer(&value) {
-        return CallOutput::error(format!("the answer does not fit what the application's OpenAPI document says of it ({problems}): {}", short(&text)));
+        return CallOutput::error(format!(
+            "the answer does not fit what the application's OpenAPI document says of it ({problems}): {}",
+            short(&text)
+        ));
     }
     let structured = JsonText::from_value(&value).ok();
     CallOutput { content: vec![Content::Text(text)], structured, ..CallOutput::default() }

@@ -111,13 +111,15 @@ impl Body {
         if fields.is_empty() {
             return Ok(None);
         }
+        // Of these forms none can write that there is nothing.
+        let said = fields.iter().filter(|(_, value)| !value.is_null()).copied();
         match &self.format {
             Format::Json(kind) => {
                 let object: Map<String, Value> = fields.into_iter().map(|(part, value)| (part.property.clone(), value.clone())).collect();
                 Ok(Some((kind.clone(), Value::Object(object).to_string().into_bytes())))
             }
-            Format::Form => Ok(Some(form(fields.into_iter().map(|(part, value)| (part.property.as_str(), value))))),
-            Format::Multipart => multipart(&fields).map(Some),
+            Format::Form => Ok(Some(form(said.map(|(part, value)| (part.property.as_str(), value))))),
+            Format::Multipart => multipart(&said.collect::<Vec<_>>()).map(Some),
             Format::Text(_) | Format::Bytes(_) => Ok(None),
         }
     }
@@ -126,7 +128,9 @@ impl Body {
         match (&self.format, value) {
             (Format::Json(kind), value) => Ok((kind.clone(), value.to_string().into_bytes())),
             (Format::Text(kind), value) => Ok((kind.clone(), text(value).into_bytes())),
-            (Format::Bytes(kind), Value::String(file)) => decoded(WHOLE, file).map(|(said, bytes)| (said.unwrap_or_else(|| kind.clone()), bytes)),
+            (Format::Bytes(kind), Value::String(file)) => {
+                decoded(WHOLE, file).map(|(said, bytes)| (said.unwrap_or_else(|| kind.clone()), bytes))
+            }
             (Format::Form, Value::Object(members)) => Ok(form(members.iter().map(|(name, value)| (name.as_str(), value)))),
             (Format::Multipart, Value::Object(members)) => {
                 let part = |name: &String| Part { argument: name.clone(), property: name.clone(), is_file: false, media: None };
@@ -143,12 +147,7 @@ fn bare(kind: &str) -> String {
 }
 
 /// The properties that can be arguments of their own, and which of them there must be. None: the body has to be one argument.
-fn properties(
-    whole: &Value,
-    schemas: &Translation<'_>,
-    format: &Format,
-    input: &Input,
-) -> Option<(Map<String, Value>, Vec<String>)> {
+fn properties(whole: &Value, schemas: &Translation<'_>, format: &Format, input: &Input) -> Option<(Map<String, Value>, Vec<String>)> {
     if !matches!(format, Format::Json(_) | Format::Form | Format::Multipart) {
         return None;
     }
@@ -196,8 +195,20 @@ fn make_file(schema: &mut Value) -> bool {
     if let Some(items) = schema.get_mut("items") {
         return make_file(items);
     }
+    // A file that there need not be is written as a choice between it and null.
+    for keyword in ["anyOf", "oneOf"] {
+        if let Some(Value::Array(choices)) = schema.get_mut(keyword) {
+            let mut found = false;
+            for choice in choices {
+                found |= make_file(choice);
+            }
+            return found;
+        }
+    }
     let is_file = schema.get("format").and_then(Value::as_str) == Some("binary")
-        || (schema.get("contentMediaType").is_some() && schema.get("contentEncoding").is_none() && schema.get("type").is_none_or(|kind| kind == "string"));
+        || (schema.get("contentMediaType").is_some()
+            && schema.get("contentEncoding").is_none()
+            && schema.get("type").is_none_or(|kind| kind == "string"));
     if is_file && let Some(members) = schema.as_object_mut() {
         let said = members.get("description").and_then(Value::as_str).map(|text| format!("{text} ")).unwrap_or_default();
         for keyword in ["format", "contentMediaType"] {

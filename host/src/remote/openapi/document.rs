@@ -172,7 +172,8 @@ impl Document {
     /// The schema of the JSON that an operation answers when all went well.
     pub(super) fn answer(&self, found: &Found<'_>) -> Option<&Value> {
         let responses = found.operation.responses.as_ref()?;
-        let mut good: Vec<(&String, &ObjectOrReference<Response>)> = responses.iter().filter(|(status, _)| status.starts_with('2')).collect();
+        let mut good: Vec<(&String, &ObjectOrReference<Response>)> =
+            responses.iter().filter(|(status, _)| status.starts_with('2')).collect();
         good.sort_by_key(|(status, _)| status.as_str());
         // Of two that could be it, each would have to be checked for what it is not.
         let [(_, response)] = good.as_slice() else { return None };

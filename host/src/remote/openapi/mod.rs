@@ -130,8 +130,8 @@ impl Application {
         if let Err(message) = operation.check(call.arguments) {
             return Ok(CallOutput::error(message));
         }
-        let arguments: Map<String, Value> =
-            serde_json::from_str(call.arguments).map_err(|error| CallError::InvalidParams(format!("the arguments are no object: {error}")))?;
+        let arguments: Map<String, Value> = serde_json::from_str(call.arguments)
+            .map_err(|error| CallError::InvalidParams(format!("the arguments are no object: {error}")))?;
         let request = match operation.request(&arguments) {
             Ok(request) => request,
             Err(message) => return Ok(CallOutput::error(message)),

@@ -40,6 +40,10 @@ pub(super) fn build(operation: &Operation, arguments: &Map<String, Value>) -> Re
             }
         }
     }
+    // A piece of a segment can make a whole one that leads elsewhere.
+    if path.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(format!("these arguments make an address of {:?} that leads elsewhere", operation.path));
+    }
     if !cookies.is_empty() {
         let cookies: Vec<String> = cookies.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let value = HeaderValue::try_from(cookies.join("; ")).map_err(|_| "the cookies cannot be written".to_owned())?;

@@ -49,7 +49,15 @@ impl<'a> Translation<'a> {
                 "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
                     made.insert(keyword.clone(), self.named(value, keyword == "properties")?);
                 }
-                "items" | "additionalProperties" | "not" | "if" | "then" | "else" | "contains" | "propertyNames" | "unevaluatedItems"
+                "items"
+                | "additionalProperties"
+                | "not"
+                | "if"
+                | "then"
+                | "else"
+                | "contains"
+                | "propertyNames"
+                | "unevaluatedItems"
                 | "unevaluatedProperties" => {
                     made.insert(keyword.clone(), self.schema(value)?);
                 }
@@ -124,7 +132,8 @@ impl<'a> Translation<'a> {
     /// The translated schema itself, past any references.
     pub(super) fn resolved<'s>(&'s self, mut schema: &'s Value) -> &'s Value {
         for _ in 0..CHAIN {
-            let Some(Value::String(reference)) = schema.get("$ref").filter(|_| schema.as_object().is_some_and(|members| members.len() == 1))
+            let Some(Value::String(reference)) =
+                schema.get("$ref").filter(|_| schema.as_object().is_some_and(|members| members.len() == 1))
             else {
                 return schema;
             };

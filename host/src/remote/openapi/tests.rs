@@ -299,6 +299,11 @@ async fn every_parameter_goes_to_its_place_in_its_style() {
         let refused = call(&provider, "get", json!({"id": id, "list": ["l"], "m": "m"})).await;
         assert!(refused.is_error && text(&refused).contains("`id`"), "{refused:?}");
     }
+    let dots = json!({"/a/.{b}/c": {"get": {"operationId": "dots", "parameters": [parameter("b", "path", json!({}))]}}});
+    let dots = loaded(&document(dots, json!({})), &app.base).await;
+    assert_eq!(structured(&call(&dots, "dots", json!({"b": "b."})).await)["uri"], "/a/.b./c");
+    let refused = call(&dots, "dots", json!({"b": ".%"})).await;
+    assert_eq!(structured(&refused)["uri"], "/a/..%25/c");
     let refused = call(&provider, "get", json!({"id": "x", "list": ["l"], "m": "m", "X-Num": "a\r\nb: c"})).await;
     assert!(refused.is_error && text(&refused).contains("X-Num"), "{refused:?}");
 }
@@ -311,7 +316,7 @@ async fn bodies_are_written_as_the_document_says() {
     let paths = json!({
         "/form": {"post": {"requestBody": body("application/x-www-form-urlencoded", object(json!({"a": {"type": "string"}, "b": {"type": "array", "items": {}}})))}},
         "/upload": {"post": {"requestBody": {"content": {"multipart/form-data": {
-            "schema": object(json!({"file": {"type": "string", "format": "binary", "description": "A picture."}, "note": {"type": "string"}, "more": {"type": "object"}})),
+            "schema": object(json!({"file": {"type": "string", "format": "binary", "description": "A picture."}, "note": {"type": "string"}, "maybe": {"anyOf": [{"type": "string", "format": "binary"}, {"type": "null"}]}, "more": {"type": "object"}})),
             "encoding": {"file": {"contentType": "image/png"}}
         }}}}},
         "/text": {"put": {"requestBody": body("text/plain", json!({"type": "string"}))}},
@@ -328,10 +333,7 @@ async fn bodies_are_written_as_the_document_says() {
         (seen["headers"]["content-type"].as_str().unwrap_or_default().to_owned(), seen["body"].as_str().unwrap().to_owned())
     };
     let is = |kind: &str, body: &str| (kind.to_owned(), body.to_owned());
-    assert_eq!(
-        sent("post_form", json!({"a": "x y&", "b": [1, "z"]})).await,
-        is("application/x-www-form-urlencoded", "a=x+y%26&b=1&b=z")
-    );
+    assert_eq!(sent("post_form", json!({"a": "x y&", "b": [1, "z"]})).await, is("application/x-www-form-urlencoded", "a=x+y%26&b=1&b=z"));
     assert_eq!(sent("put_text", json!({"body": "Hallo"})).await, is("text/plain", "Hallo"));
     assert_eq!(sent("put_bytes", json!({"body": "AEE="})).await, is("application/octet-stream", "\u{0}A"));
     assert_eq!(sent("post_list", json!({"body": [1, 2]})).await, is("application/json", "[1,2]"));
@@ -353,6 +355,9 @@ async fn bodies_are_written_as_the_document_says() {
         ];
         assert_eq!(body, format!("{}--{boundary}--\r\n", parts.concat()));
     }
+    let (_, body) = sent("post_upload", json!({"maybe": "aGk="})).await;
+    assert!(body.contains("name=\"maybe\"; filename=\"maybe\"") && body.contains("\r\n\r\nhi\r\n"), "{body}");
+    assert!(!sent("post_upload", json!({"maybe": null, "note": "n"})).await.1.contains("maybe"));
     let refused = call(&provider, "post_upload", json!({"file": "no base64!"})).await;
     assert!(refused.is_error && text(&refused).contains("`file` is not base64"), "{refused:?}");
 }
@@ -397,7 +402,10 @@ async fn answers_of_every_kind_are_what_a_caller_can_use() {
     assert_eq!(block("image").await, json!({"type": "image", "data": "iVBORw==", "mimeType": "image/png"}));
     assert_eq!(block("audio").await, json!({"type": "audio", "data": "UklGRg==", "mimeType": "audio/wav"}));
     let pdf = block("binary").await;
-    assert_eq!((&pdf["type"], &pdf["resource"]["mimeType"], &pdf["resource"]["blob"]), (&json!("resource"), &json!("application/pdf"), &json!("//4=")));
+    assert_eq!(
+        (&pdf["type"], &pdf["resource"]["mimeType"], &pdf["resource"]["blob"]),
+        (&json!("resource"), &json!("application/pdf"), &json!("//4="))
+    );
     assert_eq!(text(&call(&provider, "text", json!({})).await), "<b>Grüße</b>");
     assert_eq!(text(&call(&provider, "empty", json!({})).await), "202 Accepted");
     for name in ["number", "inside"] {
@@ -460,10 +468,13 @@ async fn only_what_can_be_sent_twice_is() {
 #[tokio::test]
 async fn one_more_call_than_may_run_and_wait_is_turned_away() {
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
-    let app = start(Router::new().route("/x", get(async move || {
-        started.send(()).unwrap();
-        std::future::pending::<()>().await;
-    })));
+    let app = start(Router::new().route(
+        "/x",
+        get(async move || {
+            started.send(()).unwrap();
+            std::future::pending::<()>().await;
+        }),
+    ));
     let app = app.await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document(json!({"/x": {"get": {"operationId": "x"}}}), json!({}))).unwrap();
@@ -552,7 +563,8 @@ async fn what_is_no_usable_document_is_told_with_what_to_do() {
 #[tokio::test]
 async fn an_address_of_the_document_is_relative_to_the_document_and_an_operation_may_have_its_own() {
     let paths = json!({"/x": {"get": {"operationId": "here"}}, "/y": {"servers": [{"url": "../other"}], "get": {"operationId": "there"}}});
-    let text = json!({"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "servers": [{"url": "api/v1"}], "paths": paths}).to_string();
+    let text =
+        json!({"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "servers": [{"url": "api/v1"}], "paths": paths}).to_string();
     let app = Router::new().route("/docs/openapi.json", get(async move || text.clone())).fallback(any(echo));
     let app = start(app).await;
     let provider = load_with(source(&format!("{}/docs/openapi.json", app.base))).await.unwrap();

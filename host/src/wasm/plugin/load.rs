@@ -16,7 +16,7 @@ use super::{Plugin, Route, interfaces::Interfaces, listed::Listed, offers::publi
 use crate::{
     config::{Config, PluginConfig},
     provider::{CallContext, Offers, Tool},
-    shape::shape,
+    shape::shape_with_default,
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
@@ -152,7 +152,7 @@ impl PluginHost {
         plugin.find_offers(&mut warnings).await?;
         plugin.check_offers(&warnings)?;
         let (shared, section) = (plugin.shared.clone(), format!("plugin.{}", plugin.shared.id));
-        let (provider, unfit) = shape(Arc::new(plugin), &shared.config.names, &section);
+        let (provider, unfit) = shape_with_default(Arc::new(plugin), &shared.config.names, shared.config.default_tool.as_deref(), &section);
         warnings.extend(unfit);
         Ok(Loaded { provider, warnings, imports, load: Arc::new(Counters(gate)) })
     }
@@ -185,9 +185,6 @@ impl Plugin {
         }
         for name in overrides.keys().filter(|name| !self.routes.contains_key(name.as_str())) {
             warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
-        }
-        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !self.routes.contains_key(*name)) {
-            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
         }
         Ok(warnings)
     }
