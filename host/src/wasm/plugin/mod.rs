@@ -72,6 +72,10 @@ impl Provider for Plugin {
         Box::pin(self.call_tool(call))
     }
 
+    fn default_tool(&self) -> Option<&str> {
+        self.shared.config.default_tool.as_deref()
+    }
+
     fn offers(&self) -> &Offers {
         &self.offers
     }
