@@ -182,6 +182,10 @@ impl Connector {
 }
 
 impl Connect for Connector {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        Box::pin(async { self.launch.prepare().await.map_err(|error| ConnectError(error.to_string())) })
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async move {
             let channel = self.start().await?;

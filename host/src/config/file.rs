@@ -167,6 +167,8 @@ struct HostSection {
     cache: Option<String>,
     /// Whether a sidecar `NAME.toml` in the plugin folder may grant hosts, environment and folders. With `false` it can set limits and descriptions only.
     sidecar_grants: bool,
+    /// What runs the images of `[server.NAME]`: `auto`, `podman`, `docker`, the path of such a program, or the address of a Docker-compatible API (`unix:///run/podman/podman.sock`).
+    container_engine: String,
 }
 
 /// What is written about a run.
@@ -584,6 +586,7 @@ impl Default for HostSection {
             compile_jobs: host.compile_jobs,
             cache: host.cache.map(|path| path.display().to_string()),
             sidecar_grants: host.sidecar_grants,
+            container_engine: host.container_engine.to_string(),
         }
     }
 }

@@ -103,6 +103,7 @@ fn every_key_is_understood() {
         compile_jobs = 2
         cache = "/var/cache/toolbay"
         sidecar_grants = false
+        container_engine = "unix:///run/podman/podman.sock"
         [telemetry]
         format = "json"
         log = "toolbay=debug,warn"
@@ -159,6 +160,7 @@ fn every_key_is_understood() {
         compile_jobs: 2,
         cache: Some(PathBuf::from("/var/cache/toolbay")),
         sidecar_grants: false,
+        container_engine: EngineChoice::Api("unix:///run/podman/podman.sock".to_owned()),
     };
     assert_eq!(config.host, host);
     assert_eq!(config.telemetry, TelemetryConfig { format: LogFormat::Json, log: "toolbay=debug,warn".to_owned() });
