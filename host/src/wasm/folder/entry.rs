@@ -276,11 +276,13 @@ impl Entry {
             source: self.seen.file.path.display().to_string(),
             digest: serving.map(|serving| short(serving.version.digest)),
             tools: loaded.map(|loaded| loaded.provider.tools().iter().map(|tool| tool.name.to_string()).collect()).unwrap_or_default(),
+            offers: loaded.map(|loaded| loaded.provider.offers().into()).unwrap_or_default(),
             error: self.error.clone(),
             warnings: loaded.map(|loaded| loaded.warnings.clone()).unwrap_or_default(),
             imports: loaded.map(|loaded| loaded.imports.clone()).unwrap_or_default(),
             in_flight: loaded.map_or(0, |loaded| loaded.load.in_flight()),
             queued: loaded.map_or(0, |loaded| loaded.load.queued()),
+            replicas: None,
             since: self.since,
         }
     }

@@ -126,7 +126,7 @@ impl Plugin {
 
     /// As it goes into the folder's table, under the names that the configuration gives it.
     pub(super) fn loaded(self: Arc<Self>) -> Loaded {
-        let (provider, unfit) = shape(self.clone(), &self.shared.config.names, &format!("plugin.{}", self.shared.id));
+        let (provider, unfit) = shape(self.clone(), &self.shared.config.names, None, &format!("plugin.{}", self.shared.id));
         Loaded {
             provider,
             warnings: [self.warnings.all(), unfit].concat(),
