@@ -106,6 +106,17 @@ def tool_large(arguments, params, cancelled):
     return text("x" * arguments["bytes"])
 
 
+def tool_broken(arguments, params, cancelled):
+    return {"content": [], "structuredContent": {"mean": float("nan")}}
+
+
+def tool_take_back(arguments, params, cancelled):
+    """Asks, and gives the question up."""
+    send({"id": "given-up", "method": "elicitation/create", "params": {"message": "never mind", "requestedSchema": {"type": "object", "properties": {}}}})
+    notify("notifications/cancelled", {"requestId": "given-up"})
+    return text("took it back")
+
+
 def tool_die(arguments, params, cancelled):
     sys.stderr.write("going down\n")
     sys.stderr.flush()
@@ -142,6 +153,10 @@ def tools(params):
     schema = {"type": "object", "vendor": True}
     listed = [{"name": name, "inputSchema": schema, "vendorMember": {"k": 1.0}} for name in TOOLS]
     if "bad-list" in HABITS:
+        deep = schema
+        for _ in range(200):
+            deep = {"type": "object", "properties": {"deep": deep}}
+        listed += [{"name": "deep", "inputSchema": deep}]
         listed += [{"name": "two words", "inputSchema": schema}, {"name": "echo", "inputSchema": schema}, "nothing", {"name": "bare"}]
     if "pages" not in HABITS:
         return {"tools": listed}

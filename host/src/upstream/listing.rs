@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     Channel, ChannelError, convert,
@@ -85,6 +85,7 @@ fn key_of(offer: &Offer) -> &str {
     &offer.key
 }
 
+/// Each entry by itself: one that is nested too deep spoils none of the others.
 async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Result<Vec<Value>, ListingError> {
     let failed = |why| ListingError { method, why };
     let context = CallContext::default();
@@ -98,8 +99,9 @@ async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Res
             failed(ChannelError::Malformed(format!("{what}: {start}")))
         };
         let page_object = RawObject::parse(page.as_str()).ok_or_else(|| malformed("the answer is no object"))?;
-        let mut more: Vec<Value> = page_object.read(member).ok_or_else(|| malformed(&format!("the answer has no list {member:?}")))?;
-        entries.append(&mut more);
+        let more: Vec<&RawValue> = page_object.read(member).ok_or_else(|| malformed(&format!("the answer has no list {member:?}")))?;
+        // What cannot be read is null here, which is no object.
+        entries.extend(more.into_iter().map(|entry| serde_json::from_str(entry.get()).unwrap_or_default()));
         if entries.len() > MAX_ENTRIES {
             return Err(malformed(&format!("more than {MAX_ENTRIES} entries")));
         }
@@ -130,7 +132,7 @@ impl Warnings {
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
             let Value::Object(entry) = entry else {
-                self.0.push(format!("a {kind} is no object; it is not offered"));
+                self.0.push(format!("a {kind} is no object, or is nested too deep; it is not offered"));
                 continue;
             };
             match convert(entry) {

@@ -22,6 +22,62 @@ fn supervisor() {
     std::process::exit(supervise::run(&line.task));
 }
 
+/// Not a test of its own: a host that is killed.
+#[tokio::test]
+#[ignore = "started by others"]
+async fn host() {
+    let mut launched = shell(FAMILY).launch().await.unwrap();
+    for pid in lines(&mut launched.stdout, 2).await {
+        println!("pid {pid}");
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Not a test of its own: a process in which nothing else opens files.
+#[tokio::test]
+#[ignore = "started by others"]
+async fn restarts() {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut before = 0;
+    for round in 0..60 {
+        let mut launched = shell("echo up; cat").launch().await.unwrap();
+        assert_eq!(lines(&mut launched.stdout, 1).await, ["up"]);
+        match round % 3 {
+            0 => drop(launched),
+            1 => {
+                drop(launched.stdin);
+                launched.running.stop(Duration::from_secs(60)).await;
+            }
+            _ => launched.running.stop(Duration::ZERO).await,
+        }
+        if round == 5 {
+            before = descriptors();
+        }
+    }
+    // Those that were dropped are reaped when the kernel tells of their end.
+    let reaped = async {
+        while !children().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), reaped).await.unwrap_or_else(|_| panic!("zombies: {:?}", children()));
+    assert!(descriptors() <= before, "{} descriptors, {before} before", descriptors());
+    println!("nothing is left");
+}
+
+fn children() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let children = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+    children.filter(|children| !children.trim().is_empty()).collect()
+}
+
+/// One of the tests above, as a process.
+fn child(name: &str) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new("/proc/self/exe");
+    command.args(["--exact", &format!("bridge::process::tests::{name}"), "--ignored", "--nocapture"]).kill_on_drop(true);
+    command
+}
+
 fn shell(script: &str) -> Program {
     Program::new(CommandSource { argv: ["sh", "-c", script].map(str::to_owned).to_vec(), ..CommandSource::default() })
 }
@@ -119,6 +175,28 @@ async fn what_a_program_started_ends_with_it_even_where_it_left_the_group() {
     drop(dropped.running);
     gone(pid(&seen[0])).await;
     gone(pid(&seen[1])).await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_leaves_nothing() {
+    let mut host = child("host").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
+    let mut pids = Vec::new();
+    while pids.len() < 2 {
+        let line = lines.next_line().await.unwrap().expect("the host says what it started");
+        pids.extend(line.split_once("pid ").map(|(_, number)| pid(number)));
+    }
+    host.kill().await.unwrap();
+    for pid in pids {
+        gone(pid).await;
+    }
+}
+
+#[tokio::test]
+async fn restarts_leave_no_zombie_and_no_descriptor() {
+    let output = child("restarts").output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("nothing is left"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]

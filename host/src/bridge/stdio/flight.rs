@@ -16,6 +16,12 @@ use crate::{
 /// The outcome of a request.
 pub(super) type Reply = Result<JsonText, ChannelError>;
 
+/// A request that was given up so long ago is over, even if the server never said so. Many servers do not answer what was cancelled.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// Those are looked for once in so many requests.
+const SWEEP_EVERY: u64 = 256;
+
 /// All requests in flight on one connection.
 #[derive(Default)]
 pub(super) struct Flight(Mutex<HashMap<u64, Entry>>);
@@ -58,7 +64,11 @@ pub(super) enum Whose {
 
 impl Flight {
     pub(super) fn insert(&self, id: u64, entry: Entry) {
-        self.lock().insert(id, entry);
+        let mut flight = self.lock();
+        if id.is_multiple_of(SWEEP_EVERY) {
+            flight.retain(|_, entry| entry.left.is_none_or(|left| left.elapsed() < FORGOTTEN));
+        }
+        flight.insert(id, entry);
     }
 
     /// The request is over: the server has answered, or it was never sent.

@@ -40,6 +40,13 @@ pub(super) struct TooLong {
 }
 
 impl TooLong {
+    /// The ends of a line that is there.
+    pub(super) fn of(line: &[u8]) -> Self {
+        let mut ends = Self { head: Vec::new(), tail: Vec::new(), length: 0 };
+        ends.take(line);
+        ends
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         let room = END.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(bytes.get(..room).unwrap_or_default());
@@ -73,7 +80,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
             self.scanned = self.buffer.len();
             if self.buffer.len() > self.limit || self.skipping.is_some() {
-                let long = self.skipping.get_or_insert_with(|| TooLong { head: Vec::new(), tail: Vec::new(), length: 0 });
+                let long = self.skipping.get_or_insert_with(|| TooLong::of(&[]));
                 long.take(&self.buffer);
                 // What was read is given back at once, and not kept for a next line of this length.
                 self.buffer = BytesMut::with_capacity(CHUNK);
@@ -95,7 +102,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     fn end_of_long(&mut self, rest: &[u8]) -> Option<TooLong> {
         if rest.len() > self.limit {
-            self.skipping.get_or_insert_with(|| TooLong { head: Vec::new(), tail: Vec::new(), length: 0 });
+            self.skipping.get_or_insert_with(|| TooLong::of(&[]));
         }
         let mut long = self.skipping.take()?;
         long.take(rest);

@@ -316,6 +316,7 @@ impl Link {
                         self.take(incoming);
                     }
                     None if line.trim_ascii().is_empty() => {}
+                    None if self.broken(&line) => {}
                     None => {
                         garbage += 1;
                         let start = String::from_utf8_lossy(line.get(..line.len().min(300)).unwrap_or_default()).into_owned();
@@ -356,6 +357,22 @@ impl Link {
             Incoming::Request { id, method, params } => self.requested(id, &method, params),
             Incoming::Notification { method, params } => self.notified(&method, params),
         }
+    }
+
+    /// Whether a line that is no message was meant as an answer to a request, which then fails at once and not by its deadline.
+    fn broken(&self, line: &[u8]) -> bool {
+        let line = line.trim_ascii();
+        let has = |part: &[u8]| line.windows(part.len()).any(|window| window == part);
+        if !line.starts_with(b"{") || !(has(b"\"result\"") || has(b"\"error\"")) {
+            return false;
+        }
+        let Some(Entry { waits: Some(waits), .. }) = id_of(&TooLong::of(line)).and_then(|id| self.flight.remove(id)) else { return false };
+        let why = serde_json::from_slice::<serde::de::IgnoredAny>(line).err().map_or_else(String::new, |error| format!(": {error}"));
+        let start = String::from_utf8_lossy(line.get(..line.len().min(200)).unwrap_or_default()).into_owned();
+        let text = format!("the server's answer is not valid JSON{why}: {}", visible(&start));
+        self.said.line(LogLevel::Warning, "stdout", &text);
+        let _ = waits.send(Err(ChannelError::Malformed(text)));
+        true
     }
 
     fn too_long(&self, line: &TooLong) {

@@ -244,7 +244,7 @@ async fn a_server_that_cannot_be_greeted_says_why() {
 async fn what_cannot_be_offered_is_left_out_with_a_warning() {
     let server = server(&["bad-list"]).await;
     let warnings = server.listing().warnings.join("\n");
-    for part in ["\"two words\"", "two tools \"echo\"", "is no object", "\"bare\" has no inputSchema"] {
+    for part in ["\"two words\"", "two tools \"echo\"", "is no object, or is nested too deep", "\"bare\" has no inputSchema"] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
@@ -376,6 +376,41 @@ async fn garbage_between_messages_is_passed_over_and_too_much_of_it_is_not() {
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
     let error = server.call("garbage", json!({"times": 1000})).await.unwrap_err();
     assert!(error.to_string().contains("lines in a row that are no messages of MCP, such as: "), "{error}");
+}
+
+/// Python writes NaN, which is no JSON.
+#[tokio::test]
+async fn an_answer_that_is_no_json_fails_its_call_at_once() {
+    let server = server(&[]).await;
+    let error = server.call("broken", json!({})).await.unwrap_err();
+    assert!(error.to_string().contains("not valid JSON") && error.to_string().contains("NaN"), "{error}");
+    assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
+}
+
+#[tokio::test]
+async fn a_question_that_is_taken_back_is_given_up() {
+    /// Never answers, and tells when it is given up.
+    struct Patient(tokio::sync::mpsc::UnboundedSender<()>);
+    impl Asker for Patient {
+        fn capabilities(&self) -> &str {
+            "{}"
+        }
+        fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+            let alive = self.0.clone();
+            async move {
+                futures::future::pending::<()>().await;
+                drop(alive);
+                unreachable!("nothing ends a pending future")
+            }
+            .boxed()
+        }
+    }
+    let server = server(&[]).await;
+    let (alive, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let context = CallContext { asker: Some(Arc::new(Patient(alive))), ..CallContext::default() };
+    assert_eq!(said(&server.call_with("take_back", json!({}), context).await.unwrap()), "took it back");
+    // The last sender is in the question, which is dropped with it.
+    assert_eq!(ended.recv().await, None);
 }
 
 #[tokio::test]
