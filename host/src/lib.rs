@@ -11,6 +11,7 @@ pub mod mcp;
 pub mod provider;
 pub mod remote;
 mod schema;
+pub mod servers;
 pub mod shape;
 pub mod telemetry;
 pub mod upstream;

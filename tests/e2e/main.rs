@@ -16,6 +16,7 @@ mod permissions;
 mod protocol;
 mod reload;
 mod scale;
+mod servers;
 mod shutdown;
 mod types;
 mod weather;

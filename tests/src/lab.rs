@@ -41,6 +41,19 @@ impl Lab {
         [bin("x64"), bin("arm64")].into_iter().find(|node| node.exists()).expect("the lab has a Node for this machine")
     }
 
+    /// The command of an MCP server from npm, `@modelcontextprotocol/server-NAME`.
+    #[must_use]
+    pub fn node_server(&self, name: &str, arguments: &[&str]) -> Vec<String> {
+        let script = self.modules().join(format!("@modelcontextprotocol/server-{name}/dist/index.js"));
+        words(&[&self.node().display().to_string(), &script.display().to_string()], arguments)
+    }
+
+    /// The command of an MCP server from PyPI, by its module.
+    #[must_use]
+    pub fn python_server(&self, module: &str, arguments: &[&str]) -> Vec<String> {
+        words(&[&self.folder.join("python/bin/python").display().to_string(), "-m", module], arguments)
+    }
+
     /// A client script of `tests/clients`: Node for `.mjs`, Python for `.py`.
     ///
     /// Node looks for packages from the script's own folder, so the script is copied beside a link to them.
@@ -118,4 +131,8 @@ async fn run(mut command: Command, _folder: TempDir) -> Ran {
     let stdout = plain(&output.stdout);
     let all = format!("{stdout}\n{}", plain(&output.stderr));
     Ran { success: output.status.success(), stdout, all }
+}
+
+fn words(first: &[&str], rest: &[&str]) -> Vec<String> {
+    first.iter().chain(rest).map(|word| (*word).to_owned()).collect()
 }

@@ -12,6 +12,7 @@ use crate::{
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"Compiles and links every plugin, lists what it offers and what it imports, and says what is wrong. Nothing is served.
+Each server of [server.NAME] and --mcp-json is started once, asked what it offers, and ended.
 Run it before you deploy a folder or a configuration.
 
   toolbay check dist/plugins
@@ -44,6 +45,7 @@ impl Check {
             } else {
                 print(&report(&folder.statuses, &collisions, &folder.unused))?;
             }
+            folder.close().await;
             Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
@@ -92,7 +94,13 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     }
     let broken = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
     let sum = |count: fn(&ProviderStatus) -> usize| statuses.iter().map(count).sum::<usize>();
-    let _ = write!(text, "{}, {}", counted(statuses.len(), "plugin"), counted(sum(|status| status.tools.len()), "tool"));
+    let servers = sum(|status| usize::from(status.kind != "wasm"));
+    let mut counts = vec![counted(statuses.len() - servers, "plugin")];
+    if servers > 0 {
+        counts.push(counted(servers, "server"));
+    }
+    counts.push(counted(sum(|status| status.tools.len()), "tool"));
+    text.push_str(&counts.join(", "));
     for (count, what) in [
         (sum(|status| status.offers.resources.len()), "resource"),
         (sum(|status| status.offers.templates.len()), "resource template"),

@@ -4,9 +4,11 @@ mod call;
 mod check;
 mod compile;
 mod embed_docs;
+mod running;
 mod schema;
 mod serve;
 mod source;
+mod supervise;
 mod tools;
 
 use std::{
@@ -48,7 +50,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a folder of plugins at /mcp
+    /// Serve a folder of plugins, and servers, at /mcp
     #[command(after_long_help = serve::HELP)]
     Serve(serve::Serve),
     /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
@@ -67,6 +69,8 @@ enum Command {
     Schema,
     #[command(hide = true)]
     Compile(compile::Compile),
+    #[command(hide = true)]
+    Supervise(crate::bridge::process::supervise::Task),
 }
 
 /// Runs the program.
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::EmbedDocs(embed) => embed.run(),
         Command::Schema => schema::run(),
         Command::Compile(compile) => return compile.run(),
+        Command::Supervise(task) => return supervise::supervise(&task),
     };
     match result {
         Ok(code) => code,
@@ -151,7 +156,7 @@ impl ConfigArgs {
 
 /// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
 fn quiet() -> TelemetryConfig {
-    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
+    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
 }
 
 /// The runtime that everything runs on.

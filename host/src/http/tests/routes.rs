@@ -25,6 +25,7 @@ impl StatusSource for Source {
             imports: Vec::new(),
             in_flight: 1,
             queued: 0,
+            replicas: None,
             since: SystemTime::UNIX_EPOCH,
         }]
     }

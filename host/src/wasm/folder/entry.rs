@@ -282,6 +282,7 @@ impl Entry {
             imports: loaded.map(|loaded| loaded.imports.clone()).unwrap_or_default(),
             in_flight: loaded.map_or(0, |loaded| loaded.load.in_flight()),
             queued: loaded.map_or(0, |loaded| loaded.load.queued()),
+            replicas: None,
             since: self.since,
         }
     }

@@ -98,6 +98,7 @@ impl Listed {
                     None
                 }
             }),
+            extra: None,
         };
         let text = |json: &Option<JsonText>| json.as_ref().map_or(0, |json| json.as_str().len());
         let blocks: usize = output
