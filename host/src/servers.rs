@@ -1,5 +1,7 @@
 //! All `[server.NAME]`, of whatever kind: started, asked how they are, and ended together.
 
+mod application;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -11,6 +13,8 @@ use std::{
 
 use futures::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
+
+use application::Application;
 
 use crate::{
     bridge::{container::Engine, process::Program, replicas::Policy, server::Server},
@@ -113,9 +117,7 @@ fn start(
             Box::new(Server::start(id, Box::new(image), &config, policy, changes))
         }
         ServerSource::Url(source) => Box::new(Unknown { id, kind: "remote", source: source.url.clone(), what: "remote MCP servers" }),
-        ServerSource::OpenApi(source) => {
-            Box::new(Unknown { id, kind: "remote", source: source.document.clone(), what: "OpenAPI applications" })
-        }
+        ServerSource::OpenApi(source) => Box::new(Application::start(id, source, &config, run, changes)),
     }
 }
 

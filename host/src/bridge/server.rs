@@ -30,6 +30,9 @@ use crate::{
 /// How long a server may take to end that does not say what it offers: it is not worth more.
 const FAILED_STOP: Duration = Duration::from_millis(500);
 
+/// A server that tells of a change often tells of the next at once: they are looked at together.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// A server that runs here.
 pub struct Server {
     id: ProviderId,
@@ -290,6 +293,7 @@ impl Desk {
 }
 
 async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
+    tokio::time::sleep(GATHER).await;
     match tokio::time::timeout(within, listing::fetch(&*channel)).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
