@@ -52,11 +52,14 @@ impl Accepts {
         for value in values {
             let Ok(value) = value.to_str() else { continue };
             for range in value.split(',') {
-                match range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-                    "*/*" => return Self { json: true, events: true },
-                    "application/json" | "application/*" => accepts.json = true,
-                    "text/event-stream" | "text/*" => accepts.events = true,
-                    _ => {}
+                let range = range.split(';').next().unwrap_or_default().trim();
+                let is = |name: &str| range.eq_ignore_ascii_case(name);
+                if is("application/json") || is("application/*") {
+                    accepts.json = true;
+                } else if is("text/event-stream") || is("text/*") {
+                    accepts.events = true;
+                } else if is("*/*") {
+                    return Self { json: true, events: true };
                 }
             }
         }
@@ -107,8 +110,8 @@ async fn discard(body: Body) {
 
 /// Whether the message has more levels than parsers take.
 pub(super) fn is_too_deep(body: &[u8]) -> bool {
-    // Every level has two brackets, so short bodies need no look.
-    if body.len() <= 2 * MAX_DEPTH {
+    // Most messages have fewer opening brackets, strings included. Counting them takes many bytes at a time.
+    if body.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= MAX_DEPTH {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
