@@ -74,6 +74,7 @@ impl<E: Endpoint> App<E> {
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
         let (mut head, incoming) = request.into_parts();
+        let incoming = Received::new(incoming, self.limits.body, head.version, &head.headers);
         let path = head.uri.path();
         if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
             return full(connection, head.version);
@@ -87,8 +88,7 @@ impl<E: Endpoint> App<E> {
             {
                 return refusal;
             }
-            let body = Body::new(Received::new(incoming, self.limits.body));
-            return self.endpoint.handle(Request::from_parts(head, body)).await;
+            return self.endpoint.handle(Request::from_parts(head, Body::new(incoming))).await;
         }
         if !matches!(path, "/" | "/healthz" | "/readyz" | "/status") {
             return answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(path)), MCP_PATH);

@@ -1,14 +1,12 @@
 //! What has to hold before a request is looked at as MCP: its media types, its size, that it is JSON and one message.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use bytes::Bytes;
 use http::{
     HeaderMap, Response, StatusCode,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
 };
-use http_body_util::{BodyExt, LengthLimitError};
+use http_body_util::LengthLimitError;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -79,7 +77,6 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > max)) {
-        discard(body).await;
         return too_large();
     }
     match axum::body::to_bytes(body, max).await {
@@ -89,23 +86,6 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<
             Err(refuse(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &format!("the request's body could not be read: {error}")))
         }
     }
-}
-
-/// Reads what nobody wants, for a while. A client that is still sending when the connection closes sees a reset, and never the answer that says why.
-async fn discard(body: Body) {
-    /// Bytes, and time: past either, the client has to do without the answer.
-    const MOST: usize = 16 << 20;
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let reading = async {
-        let (mut body, mut left) = (body, MOST);
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(PATIENCE, reading).await;
 }
 
 /// Whether the message has more levels than parsers take.
