@@ -201,7 +201,8 @@ mod tests {
                 .spawn()
                 .unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-            let kill = || assert!(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().unwrap().success());
+            let id = child.id();
+            let kill = || assert!(Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().unwrap().success());
             assert!(lines.any(|line| line == "listening"));
             kill();
             assert!(lines.any(|line| line == "draining"));
