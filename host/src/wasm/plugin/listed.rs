@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     content::{self, icon, object, put},
-    cost,
+    schema::{self, Schema, Unfit},
 };
 use crate::{
     config::ToolOverride,
@@ -18,21 +17,12 @@ use crate::{
     },
 };
 
-/// Problems of one set of arguments that are told.
-const PROBLEMS: usize = 5;
-
-/// Bytes of arguments whose problems are told: the validator collects all of them, some 300 bytes for each, before the first is seen.
-const TOLD: usize = 64 << 10;
-
-/// Levels of objects and arrays in a schema or in arguments: a validator recurses once for each.
-const DEPTH: usize = 64;
-
 /// One tool of the interface.
 pub(super) struct Listed {
     tool: Arc<Tool>,
-    schema: Validator,
-    /// Levels of arguments that the schema can be held against in good time.
-    levels: usize,
+    input: Schema,
+    /// What structured content has to be, where the plugin says so.
+    output: Option<Schema>,
 }
 
 impl Listed {
@@ -49,17 +39,20 @@ impl Listed {
         if input_schema.get("type").and_then(Value::as_str) != Some("object") {
             return Err(says("its input-schema", &"must have \"type\": \"object\""));
         }
-        let output_schema = match &tool.output_schema {
-            Some(schema) => Some(Arc::new(object(schema).map_err(|why| says("its output-schema", &why))?)),
-            None => None,
-        };
+        let mut output = None;
+        let mut output_schema = None;
+        if let Some(schema) = &tool.output_schema {
+            let schema = object(schema).map_err(|why| says("its output-schema", &why))?;
+            output = Some(Schema::new(&schema).map_err(|why| says("its output-schema", &why))?);
+            output_schema = Some(Arc::new(schema));
+        }
         let instead = overrides.get(name.as_str()).cloned().unwrap_or_default();
         for (parameter, text) in &instead.params {
             if let Some(Value::Object(schema)) = input_schema.get_mut("properties").and_then(|properties| properties.get_mut(parameter)) {
                 schema.insert("description".to_owned(), text.as_str().into());
             }
         }
-        let (schema, levels) = validator(&input_schema).map_err(|why| says("its input-schema", &why))?;
+        let input = Schema::new(&input_schema).map_err(|why| says("its input-schema", &why))?;
         let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
         let meta = optional(&tool.meta, "its meta")?;
         let extra = optional(&tool.extra, "its extra")?.unwrap_or_default();
@@ -76,8 +69,8 @@ impl Listed {
                 extra,
                 notifies,
             }),
-            schema,
-            levels,
+            input,
+            output,
         })
     }
 
@@ -91,32 +84,41 @@ impl Listed {
 
     /// Whether arguments fit the schema; if not, says where and why.
     pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
-        let value: Value = serde_json::from_str(arguments).map_err(|error| format!("the arguments are not JSON: {error}"))?;
-        if deeper_than(&value, self.levels) {
-            return Err(format!("the arguments are nested more than {} levels deep", self.levels));
-        }
-        if self.schema.is_valid(&value) {
-            return Ok(());
-        }
-        if arguments.len() > TOLD {
-            let name = self.name();
-            return Err(format!(
-                "the arguments do not fit the input schema of tool {name}; they are too long ({} bytes) to say where",
-                arguments.len()
-            ));
-        }
-        let problems: Vec<String> = self
-            .schema
-            .iter_errors(&value)
-            .take(PROBLEMS)
-            .map(|error| {
-                let path = error.instance_path().to_string();
-                let path = path.trim_start_matches('/').replace('/', ".");
-                let text: String = said(&error).chars().take(500).collect();
-                if path.is_empty() { text } else { format!("argument `{path}`: {text}") }
-            })
-            .collect();
-        Err(format!("the arguments do not fit tool {}: {}", self.name(), problems.join("; ")))
+        let name = self.name();
+        self.input.check(arguments).map_err(|unfit| match unfit {
+            Unfit::NotJson(error) => format!("the arguments are not JSON: {error}"),
+            Unfit::Deep(levels) => format!("the arguments are nested more than {levels} levels deep"),
+            Unfit::Long(bytes) => {
+                format!("the arguments do not fit the input schema of tool {name}; they are too long ({bytes} bytes) to say where")
+            }
+            Unfit::Problems(problems) => {
+                let place = |(path, text): (String, String)| if path.is_empty() { text } else { format!("argument `{path}`: {text}") };
+                format!("the arguments do not fit tool {name}: {}", problems.into_iter().map(place).collect::<Vec<_>>().join("; "))
+            }
+        })
+    }
+
+    /// Whether structured content is what the tool says that it is; if not, says where and why. The text of an error says more than its structure, so that is
+    /// held against nothing but the depth that everybody can read.
+    pub(super) fn check_output(&self, output: &CallOutput) -> Result<(), String> {
+        let Some(structured) = &output.structured else { return Ok(()) };
+        let checked = match &self.output {
+            Some(schema) if !output.is_error => schema.check(structured.as_str()),
+            _ => schema::check_depth(structured.as_str()),
+        };
+        let name = self.name();
+        checked.map_err(|unfit| match unfit {
+            Unfit::NotJson(error) => format!("the structured content of tool {name} cannot be read: {error}"),
+            Unfit::Deep(levels) => format!("the structured content of tool {name} is nested more than {levels} levels deep"),
+            Unfit::Long(bytes) => {
+                format!("the structured content of tool {name} does not fit its output schema; it is too long ({bytes} bytes) to say where")
+            }
+            Unfit::Problems(problems) => {
+                let place = |(path, text): (String, String)| if path.is_empty() { text } else { format!("`{path}`: {text}") };
+                let problems = problems.into_iter().map(place).collect::<Vec<_>>().join("; ");
+                format!("the structured content of tool {name} does not fit its output schema: {problems}")
+            }
+        })
     }
 
     /// What the guest answered, for the way up.
@@ -152,42 +154,9 @@ impl Listed {
     }
 }
 
-/// What is wrong, with all that is allowed where that is a list.
-fn said(error: &ValidationError<'_>) -> String {
-    if let ValidationErrorKind::Enum { options } = error.kind()
-        && let Value::Array(options) = &**options
-    {
-        let allowed: Vec<String> = options.iter().map(ToString::to_string).collect();
-        return format!("{} is not one of {}", error.instance(), allowed.join(", "));
-    }
-    error.to_string()
-}
-
 /// An error that a plugin answers in place of a result.
 pub(super) fn protocol_error(error: Error) -> CallError {
     CallError::Protocol { code: error.code, message: error.message, data: error.data.and_then(|text| serde_json::from_str(&text).ok()) }
-}
-
-fn validator(schema: &Map<String, Value>) -> Result<(Validator, usize), String> {
-    let schema = Value::Object(schema.clone());
-    if deeper_than(&schema, DEPTH) {
-        return Err(format!("is nested more than {DEPTH} levels deep"));
-    }
-    let levels = cost::levels(&schema, DEPTH)?;
-    let validator = jsonschema::options()
-        // Linear in the length of the text: a pattern of a plugin's must not be able to hold a worker.
-        .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
-        .build(&schema)
-        .map_err(|error| format!("is no JSON Schema: {error}"))?;
-    Ok((validator, levels))
-}
-
-fn deeper_than(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => depth == 0 || items.iter().any(|item| deeper_than(item, depth - 1)),
-        Value::Object(members) => depth == 0 || members.values().any(|member| deeper_than(member, depth - 1)),
-        _ => false,
-    }
 }
 
 fn hints(annotations: wit::ToolAnnotations) -> Value {
@@ -234,6 +203,44 @@ mod tests {
         let tool = listed(r#"{"properties":{"style":{"enum":["a","b","c","d","e","f","g"]}}}"#).unwrap();
         let message = tool.check(r#"{"style":"SHOUT"}"#).unwrap_err();
         assert!(message.contains(r#"argument `style`: "SHOUT" is not one of "a", "b", "c", "d", "e", "f", "g""#), "{message}");
+    }
+
+    #[test]
+    fn structured_content_has_to_fit_what_the_tool_says() {
+        let with = |output_schema: Option<&str>| {
+            let tool = wit::Tool {
+                name: "t".to_owned(),
+                title: None,
+                description: None,
+                input_schema: "{}".to_owned(),
+                output_schema: output_schema.map(str::to_owned),
+                annotations: None,
+                icons: Vec::new(),
+                meta: None,
+                extra: None,
+            };
+            Listed::new(tool, false, &BTreeMap::new())
+        };
+        let answer =
+            |json: &str, is_error| CallOutput { structured: JsonText::parse(json.to_owned()).ok(), is_error, ..CallOutput::default() };
+        let tool = with(Some(r#"{"type":"object","properties":{"a":{"items":{"type":"integer"}}},"required":["a"]}"#)).unwrap();
+        assert_eq!(tool.check_output(&answer(r#"{"a":[1,2]}"#, false)), Ok(()));
+        assert_eq!(tool.check_output(&CallOutput::default()), Ok(()));
+        let said = tool.check_output(&answer(r#"{"a":[1,"x"]}"#, false)).unwrap_err();
+        assert!(said.contains("tool t does not fit its output schema: `a.1`:") && said.contains("integer"), "{said}");
+        assert!(tool.check_output(&answer("{}", false)).unwrap_err().contains("\"a\""));
+        assert_eq!(tool.check_output(&answer(r#"{"why":1}"#, true)), Ok(()));
+        let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        for tool in [tool, with(None).unwrap()] {
+            for is_error in [false, true] {
+                for levels in [100, 1_000_000] {
+                    let said = tool.check_output(&answer(&deep(levels), is_error)).unwrap_err();
+                    assert!(said.contains("levels deep") || said.contains("recursion"), "{said}");
+                }
+            }
+        }
+        assert_eq!(with(None).unwrap().check_output(&answer(&deep(50), false)), Ok(()));
+        assert!(with(Some(r#"{"type":5}"#)).err().unwrap().contains("its output-schema is no JSON Schema"));
     }
 
     #[test]

@@ -1,0 +1,125 @@
+//! A JSON Schema that a plugin gives, and whether JSON fits it.
+
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
+use serde_json::{Map, Value};
+
+use super::cost;
+
+/// Problems of one value that are told.
+const PROBLEMS: usize = 5;
+
+/// Bytes of JSON whose problems are told: the validator collects all of them, some 300 bytes for each, before the first is seen.
+const TOLD: usize = 64 << 10;
+
+/// Levels of objects and arrays in a schema or in a value: a validator recurses once for each, as do those who read it.
+const DEPTH: usize = 64;
+
+/// A schema, compiled.
+pub(super) struct Schema {
+    validator: Validator,
+    /// Levels of a value that the schema can be held against in good time.
+    levels: usize,
+}
+
+/// Why a value does not fit.
+pub(super) enum Unfit {
+    NotJson(String),
+    /// It has more than so many levels.
+    Deep(usize),
+    /// It has so many bytes, which are too many to say where it does not.
+    Long(usize),
+    /// Where (members and positions with dots between them) and why.
+    Problems(Vec<(String, String)>),
+}
+
+impl Schema {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, as the end of a sentence.
+    pub(super) fn new(schema: &Map<String, Value>) -> Result<Self, String> {
+        let schema = Value::Object(schema.clone());
+        if deeper_than(&schema, DEPTH) {
+            return Err(format!("is nested more than {DEPTH} levels deep"));
+        }
+        let levels = cost::levels(&schema, DEPTH)?;
+        let validator = jsonschema::options()
+            // Linear in the length of the text: a pattern of a plugin's must not be able to hold a worker.
+            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
+            .build(&schema)
+            .map_err(|error| format!("is no JSON Schema: {error}"))?;
+        Ok(Self { validator, levels })
+    }
+
+    /// Whether this JSON text fits.
+    ///
+    /// # Errors
+    ///
+    /// Where and why it does not.
+    pub(super) fn check(&self, json: &str) -> Result<(), Unfit> {
+        let value: Value = serde_json::from_str(json).map_err(|error| Unfit::NotJson(error.to_string()))?;
+        if deeper_than(&value, self.levels) {
+            return Err(Unfit::Deep(self.levels));
+        }
+        if self.validator.is_valid(&value) {
+            return Ok(());
+        }
+        if json.len() > TOLD {
+            return Err(Unfit::Long(json.len()));
+        }
+        let problem = |error: ValidationError<'_>| {
+            let path = error.instance_path().to_string();
+            (path.trim_start_matches('/').replace('/', "."), said(&error).chars().take(500).collect())
+        };
+        Err(Unfit::Problems(self.validator.iter_errors(&value).take(PROBLEMS).map(problem).collect()))
+    }
+}
+
+/// Whether this JSON text has no more levels than those who read it take, where no schema says more.
+///
+/// # Errors
+///
+/// [`Unfit::Deep`].
+pub(super) fn check_depth(json: &str) -> Result<(), Unfit> {
+    // Most texts have fewer opening brackets, those in strings included.
+    if json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= DEPTH {
+        return Ok(());
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > DEPTH {
+                    return Err(Unfit::Deep(DEPTH));
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong, with all that is allowed where that is a list.
+fn said(error: &ValidationError<'_>) -> String {
+    if let ValidationErrorKind::Enum { options } = error.kind()
+        && let Value::Array(options) = &**options
+    {
+        let allowed: Vec<String> = options.iter().map(ToString::to_string).collect();
+        return format!("{} is not one of {}", error.instance(), allowed.join(", "));
+    }
+    error.to_string()
+}
+
+fn deeper_than(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth == 0 || items.iter().any(|item| deeper_than(item, depth - 1)),
+        Value::Object(members) => depth == 0 || members.values().any(|member| deeper_than(member, depth - 1)),
+        _ => false,
+    }
+}
