@@ -9,6 +9,7 @@ pub mod config;
 pub mod http;
 pub mod mcp;
 pub mod provider;
+pub mod shape;
 pub mod telemetry;
 pub mod upstream;
 pub mod wasm;

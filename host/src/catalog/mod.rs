@@ -25,12 +25,12 @@ mod template;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub use entry::{Entry, ParamHeader};
 pub use naming::{Collision, Kind};
@@ -38,8 +38,14 @@ pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Generations, Snapshot};
 
-use crate::provider::{ProviderChange, ProviderId};
+use crate::provider::{Provider, ProviderChange, ProviderId};
 use snapshot::Held;
+
+/// Updates of resources that wait for a listener that is slow, a batch at a time. One that falls behind learns that it did, and not of what.
+const UPDATES: usize = 64;
+
+/// URIs of published resources that hold something else now.
+pub type Updates = Arc<BTreeSet<String>>;
 
 /// Everything on offer. Reading is a pointer load; changes are applied one after the other.
 pub struct Catalog {
@@ -47,11 +53,16 @@ pub struct Catalog {
     state: Mutex<State>,
     /// The generations of the published lists. Receivers are the listening clients.
     generations: watch::Sender<Generations>,
+    updates: broadcast::Sender<Updates>,
 }
 
 #[derive(Default)]
 struct State {
     providers: BTreeMap<ProviderId, Held>,
+    /// Catalogs of one provider each, for as long as somebody holds them.
+    views: BTreeMap<ProviderId, Weak<Catalog>>,
+    /// A view says nothing of collisions: the whole catalog has said it.
+    is_view: bool,
     /// What the collisions that were logged are about, so that each is logged once and again only after it was gone.
     logged: HashSet<(std::mem::Discriminant<Collision>, Kind, String)>,
 }
@@ -64,6 +75,7 @@ impl Catalog {
             current: ArcSwap::from_pointee(Snapshot::default()),
             state: Mutex::new(State::default()),
             generations: watch::Sender::new(Generations::default()),
+            updates: broadcast::Sender::new(UPDATES),
         })
     }
 
@@ -74,28 +86,104 @@ impl Catalog {
         if changes.is_empty() {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        let mut updated = Vec::new();
+        let mut other = false;
         for change in changes {
             match change {
                 ProviderChange::Put(provider) => {
+                    if let Some(view) = state.open_view(provider.id()) {
+                        view.apply(vec![ProviderChange::Put(Arc::clone(&provider))]);
+                    }
                     let held = Held::new(provider);
                     state.providers.insert(held.id().clone(), held);
+                    other = true;
                 }
                 ProviderChange::Remove(id) => {
                     state.providers.remove(&id);
+                    if let Some(view) = state.open_view(&id) {
+                        view.apply(vec![ProviderChange::Remove(id)]);
+                    }
+                    other = true;
                 }
-                ProviderChange::Updated(..) => {}
+                ProviderChange::Updated(id, uri) => updated.push((id, uri)),
             }
         }
+        if other {
+            self.rebuild(&mut state);
+        }
+        // Each view has the updates of its provider together.
+        let of: BTreeSet<ProviderId> = updated.iter().map(|(id, _)| id.clone()).collect();
+        for id in of {
+            if let Some(view) = state.open_view(&id) {
+                let own = updated.iter().filter(|(whose, _)| *whose == id);
+                view.apply(own.map(|(id, uri)| ProviderChange::Updated(id.clone(), uri.clone())).collect());
+            }
+        }
+        self.tell_updates(updated);
+    }
+
+    fn rebuild(&self, state: &mut State) {
         let before = self.current.load();
         let mut next = Snapshot::build(&state.providers);
         let generations = next.follow(&before);
         let changed = generations != before.generations();
-        state.log_new(next.collisions());
+        if !state.is_view {
+            state.log_new(next.collisions());
+        }
         self.current.store(Arc::new(next));
         if changed {
             self.generations.send_replace(generations);
         }
+    }
+
+    /// A provider speaks for the resources only that are published as its own.
+    fn tell_updates(&self, updated: Vec<(ProviderId, String)>) {
+        // With nobody listening there is nothing to look up.
+        if updated.is_empty() || self.updates.receiver_count() == 0 {
+            return;
+        }
+        let snapshot = self.current.load();
+        let own = |(id, uri): &(ProviderId, String)| snapshot.resource(uri).is_some_and(|entry| entry.provider().id() == id);
+        let updates: BTreeSet<String> = updated.into_iter().filter(own).map(|(_, uri)| uri).collect();
+        if !updates.is_empty() {
+            // Nobody listens any more: nobody is told.
+            let _ = self.updates.send(Arc::new(updates));
+        }
+    }
+
+    /// Tells of every update of what a published resource holds, from now on. Who falls too far behind is told so in place of what was missed.
+    #[must_use]
+    pub fn updates(&self) -> broadcast::Receiver<Updates> {
+        self.updates.subscribe()
+    }
+
+    /// The catalog of one provider alone, under its own names, or None where there is no such provider. It follows this one: a new version of the provider
+    /// is in both, and when the provider is gone it is empty. Who asks twice gets the same one, while somebody holds it.
+    #[must_use]
+    pub fn view(&self, id: &str) -> Option<Arc<Self>> {
+        let mut state = self.lock();
+        let (id, provider) = state.providers.get_key_value(id).map(|(id, held)| (id.clone(), Arc::clone(held.provider())))?;
+        if let Some(view) = state.views.get(&id).and_then(Weak::upgrade) {
+            return Some(view);
+        }
+        let view = Self::new();
+        view.lock().is_view = true;
+        view.apply(vec![ProviderChange::Put(provider)]);
+        state.views.insert(id, Arc::downgrade(&view));
+        Some(view)
+    }
+
+    /// Whether there is such a provider.
+    #[must_use]
+    pub fn has_provider(&self, id: &str) -> bool {
+        self.lock().providers.contains_key(id)
+    }
+
+    /// All providers, in the order of their names.
+    #[must_use]
+    pub fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        self.lock().providers.values().map(|held| Arc::clone(held.provider())).collect()
     }
 
     /// What is on offer at this moment.
@@ -110,9 +198,22 @@ impl Catalog {
     pub fn changes(&self) -> watch::Receiver<Generations> {
         self.generations.subscribe()
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
+    /// The view of one provider, while somebody holds it.
+    fn open_view(&mut self, id: &ProviderId) -> Option<Arc<Catalog>> {
+        let view = self.views.get(id)?.upgrade();
+        if view.is_none() {
+            self.views.remove(id);
+        }
+        view
+    }
+
     fn log_new(&mut self, collisions: &[Collision]) {
         let mut now = HashSet::with_capacity(collisions.len());
         for collision in collisions {

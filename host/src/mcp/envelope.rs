@@ -32,6 +32,8 @@ pub(super) struct Params<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) arguments: Option<&'a RawValue>,
     pub(super) meta: Option<RawMeta<'a>>,
+    state: Option<&'a RawValue>,
+    responses: Option<&'a RawValue>,
     rare: Rare<'a>,
 }
 
@@ -55,12 +57,16 @@ pub(super) struct RawMeta<'a> {
 pub(super) struct CallParams<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) arguments: Option<&'a RawValue>,
+    pub(super) state: Option<String>,
+    pub(super) responses: Option<&'a RawValue>,
     pub(super) meta: Option<RawMeta<'a>>,
 }
 
 /// The parameters of `resources/read`.
 pub(super) struct ReadParams<'a> {
     pub(super) uri: Cow<'a, str>,
+    pub(super) state: Option<String>,
+    pub(super) responses: Option<&'a RawValue>,
     pub(super) meta: Option<RawMeta<'a>>,
 }
 
@@ -80,8 +86,9 @@ pub(super) struct ListParams<'a> {
 impl<'a> Params<'a> {
     pub(super) fn call(self) -> Option<CallParams<'a>> {
         match self {
-            Self { name: Some(name), arguments, meta, rare } if rare.is_empty() => {
-                Some(CallParams { name, arguments: arguments.filter(|arguments| arguments.get() != "null"), meta })
+            Self { name: Some(name), arguments, meta, state, responses, rare } if rare.is_empty() => {
+                let (state, responses) = (text(state)?, present(responses));
+                Some(CallParams { name, arguments: present(arguments), state, responses, meta })
             }
             _ => None,
         }
@@ -93,8 +100,13 @@ impl<'a> Params<'a> {
                 name: None,
                 arguments: None,
                 meta,
+                state,
+                responses,
                 rare: Rare { uri: Some(uri), reference: None, argument: None, context: None, cursor: None },
-            } => Some(ReadParams { uri: serde_json::from_str::<Text<'a>>(uri.get()).ok()?.0, meta }),
+            } => {
+                let Text(uri) = serde_json::from_str(uri.get()).ok()?;
+                Some(ReadParams { uri, state: text(state)?, responses: present(responses), meta })
+            }
             _ => None,
         }
     }
@@ -105,8 +117,10 @@ impl<'a> Params<'a> {
                 name: None,
                 arguments: None,
                 meta,
+                state: None,
+                responses: None,
                 rare: Rare { uri: None, reference: Some(reference), argument: Some(argument), context, cursor: None },
-            } => Some(CompleteParams { reference, argument, context: context.filter(|context| context.get() != "null"), meta }),
+            } => Some(CompleteParams { reference, argument, context: present(context), meta }),
             _ => None,
         }
     }
@@ -117,8 +131,10 @@ impl<'a> Params<'a> {
                 name: None,
                 arguments: None,
                 meta,
+                state: None,
+                responses: None,
                 rare: Rare { uri: None, reference: None, argument: None, context: None, cursor },
-            } if cursor.is_none_or(|cursor| cursor.get() == "null") => Some(ListParams { meta }),
+            } if present(cursor).is_none() => Some(ListParams { meta }),
             _ => None,
         }
     }
@@ -128,6 +144,17 @@ impl Rare<'_> {
     fn is_empty(&self) -> bool {
         matches!(self, Self { uri: None, reference: None, argument: None, context: None, cursor: None })
     }
+}
+
+/// What is there and not null.
+fn present(member: Option<&RawValue>) -> Option<&RawValue> {
+    member.filter(|member| member.get() != "null")
+}
+
+/// The text that is there, if one is. The outer None: it is no text.
+#[allow(clippy::option_option, reason = "the outer None leaves the request to the general way")]
+fn text(member: Option<&RawValue>) -> Option<Option<String>> {
+    present(member).map(|member| serde_json::from_str(member.get())).transpose().ok()
 }
 
 #[derive(Deserialize)]
@@ -141,6 +168,10 @@ enum Member {
     Arguments,
     #[serde(rename = "_meta")]
     Meta,
+    #[serde(rename = "requestState")]
+    State,
+    #[serde(rename = "inputResponses")]
+    Responses,
     #[serde(rename = "uri")]
     Uri,
     #[serde(rename = "ref")]
@@ -182,6 +213,8 @@ impl<'a, 'de: 'a> Deserialize<'de> for Params<'a> {
                             continue;
                         }
                         Member::Arguments => &mut params.arguments,
+                        Member::State => &mut params.state,
+                        Member::Responses => &mut params.responses,
                         Member::Uri => &mut params.rare.uri,
                         Member::Reference => &mut params.rare.reference,
                         Member::Argument => &mut params.rare.argument,

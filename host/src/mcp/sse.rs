@@ -34,6 +34,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) struct CallTask {
     task: JoinHandle<Option<Answer>>,
     id: String,
+    outbox: Arc<Outbox>,
     /// In 2026-07-28 closing the stream cancels the call; before, it does not, once the call has begun.
     ends_with_stream: bool,
     caller: Arc<Caller>,
@@ -41,9 +42,14 @@ pub(super) struct CallTask {
 
 impl CallTask {
     /// The future's None means: cancelled, no answer.
-    pub(super) fn spawn(id: String, ends_with_stream: bool, call: impl Future<Output = Option<Answer>> + Send + 'static) -> Self {
+    pub(super) fn spawn(
+        id: String,
+        outbox: Arc<Outbox>,
+        ends_with_stream: bool,
+        call: impl Future<Output = Option<Answer>> + Send + 'static,
+    ) -> Self {
         let caller = Arc::<Caller>::default();
-        Self { task: tokio::spawn(Abandonable::new(call, Arc::clone(&caller))), id, ends_with_stream, caller }
+        Self { task: tokio::spawn(Abandonable::new(call, Arc::clone(&caller))), id, outbox, ends_with_stream, caller }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
@@ -65,11 +71,14 @@ impl Drop for CallTask {
         } else {
             self.caller.leave();
         }
+        // A call that goes on is told that nobody hears it.
+        self.outbox.close();
     }
 }
 
 /// Answers by plain JSON where the call says nothing before its answer, else by events.
-pub(super) async fn respond(mut task: CallTask, outbox: Arc<Outbox>) -> Response<Body> {
+pub(super) async fn respond(mut task: CallTask) -> Response<Body> {
+    let outbox = Arc::clone(&task.outbox);
     let first = std::future::poll_fn(|context| match task.poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
         Poll::Pending if outbox.is_empty(context.waker()) => Poll::Pending,

@@ -1,5 +1,6 @@
 //! The front as a client sees it: real requests, a real provider in this process.
 
+mod asking;
 mod cost;
 mod eras;
 mod errors;
@@ -7,3 +8,4 @@ mod live;
 mod offers;
 mod parity;
 mod support;
+mod views;

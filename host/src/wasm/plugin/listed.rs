@@ -4,14 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{
-    content::{self, icon, object, put},
-    schema::{self, Schema, Unfit},
-};
+use super::schema::{self, Schema, Unfit};
 use crate::{
     config::ToolOverride,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
     wasm::{
+        content::{self, icon, object, put},
         host::bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
         limits::Exceeded,
     },

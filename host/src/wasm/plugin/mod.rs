@@ -1,10 +1,10 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod completion;
-mod content;
 mod cost;
 mod interfaces;
 mod listed;
+mod lists;
 mod load;
 mod offers;
 mod prompts;
@@ -36,19 +36,23 @@ use crate::provider::{
 };
 use interfaces::Interfaces;
 use listed::Listed;
+use lists::{Origin, Warnings};
 use run::Failure;
 
-/// A plugin that is ready to be called.
+/// A plugin that is ready to be called. What it has listed is its own; the rest is shared by all that list of the same version again.
+#[derive(Clone)]
 pub(crate) struct Plugin {
     engine: Engine,
     pre: InstancePre<State>,
     shared: Arc<Shared>,
     gate: Arc<Gate>,
+    interfaces: Arc<Interfaces>,
+    origin: Arc<Origin>,
     tools: Vec<Arc<Tool>>,
-    routes: HashMap<String, Route>,
+    routes: Arc<HashMap<String, Route>>,
     /// What it offers beside tools.
     offers: Offers,
-    interfaces: Interfaces,
+    warnings: Warnings,
 }
 
 /// How a tool is run.
@@ -68,6 +72,10 @@ impl Provider for Plugin {
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         Box::pin(self.call_tool(call))
+    }
+
+    fn default_tool(&self) -> Option<&str> {
+        self.shared.config.default_tool.as_deref()
     }
 
     fn offers(&self) -> &Offers {
