@@ -4,6 +4,7 @@ mod call;
 mod check;
 mod compile;
 mod embed_docs;
+mod running;
 mod schema;
 mod serve;
 mod source;
@@ -49,7 +50,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a folder of plugins at /mcp
+    /// Serve a folder of plugins, and servers, at /mcp
     #[command(after_long_help = serve::HELP)]
     Serve(serve::Serve),
     /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
@@ -155,7 +156,7 @@ impl ConfigArgs {
 
 /// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
 fn quiet() -> TelemetryConfig {
-    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
+    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
 }
 
 /// The runtime that everything runs on.
