@@ -13,28 +13,33 @@ use serde_json::json;
 
 use crate::{
     client::Client,
-    compare::{Contender, Figures, cpu, figures, rounds, session},
+    compare::{Contender, Figures, cpu, figures, rounds},
     load::Measured,
     process::Server,
     requests::{Dialect, Era, TOOL},
-    run::{BRIDGE_GOAL_US, Bench, Verdict, fresh},
+    run::{BRIDGE_GOAL_US, Bench, Pace, Verdict, fresh},
     table::{Table, number},
 };
 
 /// Callers at once, all on one process of the server.
 const CALLERS: [u32; 2] = [1, 64];
 const RAW: &str = "a bare pipe";
+/// Milliseconds a call need longer rounds.
+const SLOW: Pace = Pace { rounds: 3, warmup: Duration::from_millis(500), measure: Duration::from_secs(2) };
 /// A Python program takes seconds to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
-    let mut contenders = vec![toolbay(bench)?];
-    match &bench.mcp_proxy {
-        Some(program) => contenders.push(mcp_proxy(bench, program)?),
-        None => eprintln!("bridge: no --mcp-proxy, no row for it"),
-    }
-    for contender in &contenders {
+    let ours = vec![toolbay(bench)?];
+    let other = match &bench.mcp_proxy {
+        Some(program) => Some(mcp_proxy(bench, program)?),
+        None => {
+            eprintln!("bridge: no --mcp-proxy, no row for it");
+            None
+        }
+    };
+    for contender in &ours {
         contender.measure(bench, 64, bench.pace)?;
     }
     let mut table = Table::new(&["callers", "way", "CPU µs/call", "added", "calls/s", "p50 µs", "p99 µs"], &[1]);
@@ -42,8 +47,13 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
     for callers in CALLERS {
         let raw = raw(bench, callers)?;
         let bare = cpu(&raw);
-        let measured = rounds(bench, &contenders, callers)?;
-        let labels = std::iter::once(RAW).chain(contenders.iter().map(|contender| contender.label.as_str()));
+        let mut measured = rounds(bench, &ours, callers)?;
+        added.push((callers, measured.first().map(|measured| cpu(measured) - bare).unwrap_or_default()));
+        if let Some(other) = &other {
+            let slow = (0..SLOW.rounds).map(|_| other.measure(bench, callers, SLOW));
+            measured.push(slow.collect::<anyhow::Result<_>>()?);
+        }
+        let labels = std::iter::once(RAW).chain(ours.iter().chain(&other).map(|contender| contender.label.as_str()));
         for (label, measured) in labels.zip(std::iter::once(&raw).chain(&measured)) {
             let Figures { cpu_us, calls_per_second, p50_us, p99_us, .. } = figures(measured, bare);
             let rest = json!({ "cpu_us": cpu_us, "added_us": cpu_us - bare, "calls_per_second": calls_per_second, "p50_us": p50_us, "p99_us": p99_us });
@@ -58,7 +68,6 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
                 number(p99_us, 0),
             ]);
         }
-        added.push((callers, measured.first().map(|measured| cpu(measured) - bare).unwrap_or_default()));
         table.line();
     }
     table.print("a call of a server on stdio", "one process of the server; CPU of what stands before it, the server's own not counted");
@@ -101,12 +110,11 @@ fn mcp_proxy(bench: &Bench, program: &std::path::Path) -> anyhow::Result<Contend
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let own = bench.own.display().to_string();
     let port = address.port().to_string();
-    let args = ["--port", &port, "--log-level", "WARNING", "--", &own, "adder"];
+    // Without it a session's requests of several connections get in each other's way, since each counts from 1.
+    let args = ["--stateless", "--port", &port, "--log-level", "WARNING", "--", &own, "adder"];
     let server = Rc::new(Server::start_at(program, args, &bench.log("mcp-proxy"), &address.to_string())?);
-    let session = until("mcp-proxy", || session(&server.address))?;
-    let dialect = Dialect { host: server.address.clone(), era: Era::Legacy, session: session.clone() };
-    ready(&dialect, "mcp-proxy")?;
-    Ok(Contender { era: Era::Legacy, session, ..Contender::modern("mcp-proxy (Python), 2025-11-25", &server, TOOL) })
+    ready(&Dialect { host: server.address.clone(), era: Era::Legacy, session: None }, "mcp-proxy")?;
+    Ok(Contender { era: Era::Legacy, ..Contender::modern("mcp-proxy (Python), 2025-11-25", &server, TOOL) })
 }
 
 /// Waits until a call is answered as it should be.

@@ -192,7 +192,7 @@ fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
 }
 
 /// The session that a legacy client gets from `initialize`.
-pub(crate) fn session(address: &str) -> anyhow::Result<Option<String>> {
+fn session(address: &str) -> anyhow::Result<Option<String>> {
     let mut dialect = Dialect { host: address.to_owned(), era: Era::Legacy, session: None };
     let mut client = Client::connect(address)?;
     let answer = client.send(&dialect.initialize())?;
