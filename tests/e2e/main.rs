@@ -1,6 +1,8 @@
 //! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
 
+mod asking;
 mod cancellation;
+mod changes;
 mod cli;
 mod clients;
 mod config;

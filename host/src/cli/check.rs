@@ -51,6 +51,12 @@ impl Check {
     }
 }
 
+/// Imports of ours that reach beyond the answer of a call, and what a plugin that has them may do.
+const MEANINGS: [(&str, &str); 2] = [
+    ("toolbay:plugin/client@", "ask the person or the client's model in the middle of a call"),
+    ("toolbay:plugin/notify@", "have its lists made again, and tell clients of changed resources"),
+];
+
 fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String]) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -72,6 +78,9 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
         }
         if !status.imports.is_empty() {
             let _ = writeln!(text, "        imports: {}", status.imports.join(", "));
+        }
+        for (_, meaning) in MEANINGS.iter().filter(|(name, _)| status.imports.iter().any(|import| import.starts_with(name))) {
+            let _ = writeln!(text, "        may {meaning}");
         }
         for warning in &status.warnings {
             let _ = writeln!(text, "        warning: {warning}");

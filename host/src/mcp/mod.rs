@@ -23,6 +23,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod updates;
 mod views;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};

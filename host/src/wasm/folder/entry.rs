@@ -42,6 +42,8 @@ pub(super) struct Entry {
     /// Held by whatever loads a version of it.
     pub(super) lane: Arc<Mutex<()>>,
     pub(super) serving: Option<Serving>,
+    /// What waits for news of what serves, and its number.
+    pub(super) hearing: Option<(u64, AbortHandle)>,
     error: Option<String>,
     shown: ProviderState,
     since: SystemTime,
@@ -117,6 +119,7 @@ impl Entry {
             task: None,
             lane: Arc::default(),
             serving: None,
+            hearing: None,
             error,
             shown: ProviderState::Loading,
             since: moment.system,
@@ -218,6 +221,13 @@ impl Entry {
     pub(super) fn abandon(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort.abort();
+        }
+    }
+
+    /// Ends the waiting for news.
+    pub(super) fn stop_hearing(&mut self) {
+        if let Some((_, abort)) = self.hearing.take() {
+            abort.abort();
         }
     }
 
