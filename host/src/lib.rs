@@ -9,6 +9,8 @@ pub mod config;
 pub mod http;
 pub mod mcp;
 pub mod provider;
+pub mod remote;
+mod schema;
 pub mod servers;
 pub mod shape;
 pub mod telemetry;

@@ -311,7 +311,10 @@ mod tests {
         assert!(!seen.iter().any(|message| message["id"] == "ask-2" || message["method"] == "notifications/cancelled"));
         outbox.withdraw("ask-1");
         let last = all(&outbox);
-        assert_eq!((last.len(), &last[0]["method"], &last[0]["params"]["requestId"]), (1, &json!("notifications/cancelled"), &json!("ask-1")));
+        assert_eq!(
+            (last.len(), &last[0]["method"], &last[0]["params"]["requestId"]),
+            (1, &json!("notifications/cancelled"), &json!("ask-1"))
+        );
     }
 
     #[tokio::test]

@@ -1,7 +1,6 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod completion;
-mod cost;
 mod interfaces;
 mod listed;
 mod lists;
