@@ -328,7 +328,7 @@ fn is_encoded(value: &str, text: &str) -> bool {
 }
 
 /// The header's only value. Err: several, or one that is no text.
-fn single<'h>(headers: &'h HeaderMap, name: impl AsHeaderName) -> Result<Option<&'h str>, ()> {
+fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, ()> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
