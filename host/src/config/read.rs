@@ -12,6 +12,7 @@ use super::{
     AuthConfig, Config, ConfigError, HostConfig, HttpConfig, LogFormat, PluginConfig, TelemetryConfig,
     address::{parse_allowed_host, parse_listen, parse_origin},
     layer::{self, Places, Rules},
+    model,
     reader::{Environment, Item, Source, Table, set},
     secret::{self, Plain},
 };
@@ -53,6 +54,12 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     if let Some(table) = section("telemetry") {
         telemetry(table, &mut config.telemetry);
+    }
+    if let Some(table) = section("inference") {
+        model::inference(table, &mut config.inference);
+    }
+    if let Some(table) = section("model") {
+        config.model = model::models(&table);
     }
     if let Some(table) = section("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);

@@ -15,6 +15,7 @@ use wasmtime::{
 use super::{Plugin, Route, interfaces::Interfaces, listed::Listed, offers::publish, prompts, resources, run::Failure};
 use crate::{
     config::{Config, PluginConfig},
+    inference::{InferenceError, Registry},
     provider::{CallContext, Offers, Tool},
     wasm::{
         compile::{Compiled, Compiler, Worker},
@@ -43,6 +44,7 @@ pub struct PluginHost {
     compiler: Compiler,
     linkers: [OnceLock<Linker<State>>; EngineKind::ALL.len()],
     clients: Arc<OutgoingClients>,
+    models: Arc<Registry>,
     pool: Arc<Semaphore>,
     config: Arc<Config>,
     /// For tests: what every plugin is given, in place of what is configured.
@@ -62,10 +64,13 @@ pub enum HostError {
     /// No client for outgoing HTTP.
     #[error("cannot set up outgoing HTTP: {0}")]
     Clients(String),
+    /// A model that cannot serve.
+    #[error(transparent)]
+    Models(#[from] InferenceError),
 }
 
 impl PluginHost {
-    /// Makes the pool, opens the cache.
+    /// Makes the pool, opens the cache and the models.
     ///
     /// # Errors
     ///
@@ -74,17 +79,25 @@ impl PluginHost {
         let engines = Engines::new(&config.host)?;
         let compiler = Compiler::new(engines.clone(), &config.host, worker)?;
         let clients = OutgoingClients::new().map_err(|error| HostError::Clients(error.to_string()))?;
+        let models = Registry::open(&config)?;
         let pool = Arc::new(Semaphore::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX)));
         Ok(Arc::new(Self {
             engines,
             compiler,
             linkers: [OnceLock::new(), OnceLock::new()],
             clients: Arc::new(clients),
+            models,
             pool,
             config,
             #[cfg(test)]
             given: None,
         }))
+    }
+
+    /// The models that plugins may be given.
+    #[must_use]
+    pub fn models(&self) -> &Arc<Registry> {
+        &self.models
     }
 
     #[cfg(test)]
@@ -128,6 +141,7 @@ impl PluginHost {
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
+            models: self.models.clone(),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             id,
@@ -301,6 +315,6 @@ fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), L
 fn cannot_link(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     format!(
-        "it imports what this host does not offer: {text}; plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http) and toolbay:plugin 0.1"
+        "it imports what this host does not offer: {text}; plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28 and toolbay:plugin 0.1"
     )
 }
