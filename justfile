@@ -33,6 +33,10 @@ lint:
 bench *options:
     scripts/bench.sh {{ options }}
 
+# What a token of a T5 costs, beside transformers and CTranslate2 (fetches some 4 GB the first time).
+bench-inference *options:
+    scripts/bench-inference.sh {{ options }}
+
 # Known vulnerabilities; needs the network that has their database.
 advisories:
     cargo deny check advisories
