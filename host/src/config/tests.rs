@@ -386,7 +386,6 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "1:8: \"a/b\" in [model]: the name of a model must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\" and \".\", starting with a letter or a digit",
         ),
         ("[model.m]\npath = \"x\"\nthreads = 0", "3:11: \"threads\" in [model.m]: 0 is not allowed; it must be 1 to 1024"),
-        
         // Tools.
         ("[plugin.w.tools.t]\ntilte = \"x\"", "2:1: unknown key \"tilte\" in [plugin.w.tools.t]; did you mean \"title\"?"),
         (
@@ -574,8 +573,13 @@ fn a_sidecar_has_the_rules_of_a_section_and_its_own() {
 fn a_sidecar_grants_nothing_where_the_operator_says_so() {
     let config = good("[host]\nsidecar_grants = false");
     let refused = "a sidecar may grant nothing, as sidecar_grants is false in [host]; move it to [plugin.w] of toolbay.toml";
-    for (text, key) in [("http = []", "http"), ("http_private = []", "http_private"), ("env.A = \"s3cr3t\"", "env"), ("dirs = []", "dirs"), ("nn_load = 1", "nn_load")]
-    {
+    for (text, key) in [
+        ("http = []", "http"),
+        ("http_private = []", "http_private"),
+        ("env.A = \"s3cr3t\"", "env"),
+        ("dirs = []", "dirs"),
+        ("nn_load = 1", "nn_load"),
+    ] {
         assert_eq!(wrong_sidecar(&config, "w", text), format!("plugins/w.toml:1:1: {key:?} at the top level: {refused}"));
     }
     assert_eq!(sidecar(&config, "w", "queue = 1\ntools.t.title = \"x\"").unwrap().limits.queue, 1);

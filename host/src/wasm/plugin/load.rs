@@ -158,8 +158,14 @@ impl PluginHost {
             offers: Offers::default(),
             interfaces,
         };
+        let asks_for_models = imports.iter().any(|import| import.starts_with("wasi:nn/"));
         let notifies = imports.iter().any(|import| NOTIFYING.iter().any(|name| import.starts_with(name)));
         let mut warnings = plugin.find_tools(&component, &docs, notifies).await?;
+        if asks_for_models && grants_no_model(&plugin.shared) {
+            let id = &plugin.shared.id;
+            warnings
+                .push(format!("it computes with models, and may use none; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml"));
+        }
         plugin.find_offers(&mut warnings).await?;
         plugin.check_offers(&warnings)?;
         Ok(Loaded { provider: Arc::new(plugin), warnings, imports, load: Arc::new(Counters(gate)) })
@@ -310,6 +316,10 @@ fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), L
         )));
     }
     Ok(())
+}
+
+fn grants_no_model(shared: &Shared) -> bool {
+    shared.config.grants.nn_load == 0 && shared.models.granted(shared.id.as_str()).next().is_none()
 }
 
 fn cannot_link(error: &wasmtime::Error) -> String {
