@@ -169,7 +169,7 @@ pub struct Tool {
     pub meta: Option<Map<String, Value>>,
     /// Members that have no field here and are published beside those that have.
     pub extra: Map<String, Value>,
-    /// Whether a call may send something to the client before its answer (progress, log messages). Where not, a call is answered by plain JSON.
+    /// Whether a call may send something to the client before its answer (progress, log messages, questions). Where not, a call is answered by plain JSON.
     pub notifies: bool,
 }
 
@@ -331,6 +331,11 @@ pub trait Provider: Send + Sync {
 
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
+
+    /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
+    fn default_tool(&self) -> Option<&str> {
+        None
+    }
 
     /// What it offers beside tools.
     fn offers(&self) -> &Offers {

@@ -130,6 +130,9 @@ struct ConfigArgs {
     /// The folder of plugins, in place of the configured one
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// A file with the mcpServers of a desktop client: its servers are added
+    #[arg(long, value_name = "FILE")]
+    mcp_json: Option<PathBuf>,
 }
 
 impl ConfigArgs {
@@ -143,6 +146,9 @@ impl ConfigArgs {
         };
         if let Some(plugins) = &self.plugins {
             config.plugins.clone_from(plugins);
+        }
+        if let Some(path) = &self.mcp_json {
+            config.add_mcp_json(path)?;
         }
         Ok(config)
     }

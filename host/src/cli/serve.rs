@@ -114,7 +114,11 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
         }
     });
     let http = http_config(&config, address, &authenticator);
-    let front = Front::new(catalog.clone(), FrontOptions { authenticated: !authenticator.is_open(), ..FrontOptions::from(&http) });
+    if let Some(warning) = config.state.warning() {
+        tracing::warn!("{warning}");
+    }
+    let options = FrontOptions { authenticated: !authenticator.is_open(), state: config.state.clone(), ..FrontOptions::from(&http) };
+    let front = Front::new(catalog.clone(), options);
     let banner = tokio::spawn({
         let (folder, catalog, plugins) = (folder.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub(super) struct SourceArgs {
     /// Ask a running server, such as http://127.0.0.1:8000/mcp
-    #[arg(long, conflicts_with_all = ["plugins", "config"])]
+    #[arg(long, conflicts_with_all = ["plugins", "config", "mcp_json"])]
     url: Option<String>,
     /// The environment variable that holds the bearer token for --url
     #[arg(long, value_name = "VAR", requires = "url")]

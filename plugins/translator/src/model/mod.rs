@@ -1,0 +1,154 @@
+//! A T5 that the host runs: an encoder, a decoder for the first step, and one for every step after it.
+//!
+//! The decoder's memory of what it has seen stays on the host: from step to step only handles of it go round, one token in and its logits out.
+
+mod beams;
+mod greedy;
+mod logits;
+mod memory;
+
+pub use beams::Stopping;
+
+use crate::{
+    settings::Settings,
+    wasi::nn::{
+        errors::Error,
+        graph::{self, Graph},
+        inference::{GraphExecutionContext, NamedTensor},
+        tensor::{Tensor, TensorType},
+    },
+};
+use logits::Logits;
+use memory::Memory;
+
+/// The graphs, by the names that Hugging Face Optimum gives their files.
+const ENCODER: &str = "encoder_model";
+const FIRST_STEP: &str = "decoder_model";
+const NEXT_STEP: &str = "decoder_with_past_model";
+/// The same with a mask over the past: callers at different steps are then one batch for the host. It need not be there.
+const NEXT_STEP_RAGGED: &str = "decoder_with_past_model_ragged";
+
+/// The graphs of one model.
+pub struct Model {
+    encoder: Step,
+    first: Step,
+    next: Step,
+    /// Whether `next` takes a mask over the past.
+    ragged: bool,
+}
+
+struct Step {
+    context: GraphExecutionContext,
+    _graph: Graph,
+}
+
+impl Step {
+    fn open(model: &str, name: &str) -> Result<Self, String> {
+        let graph = graph::load_by_name(&format!("{model}/{name}")).map_err(|error| said(&error))?;
+        Ok(Self { context: graph.init_execution_context().map_err(|error| said(&error))?, _graph: graph })
+    }
+
+    fn run(&self, inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>, String> {
+        self.context.compute(inputs).map_err(|error| said(&error))
+    }
+}
+
+fn said(error: &Error) -> String {
+    let text = error.data();
+    if text.is_empty() { format!("{:?}", error.code()) } else { text }
+}
+
+impl Model {
+    /// Opens the graphs of a model that the host has.
+    ///
+    /// An error is what the host says: there is no such model, it is not granted, or there is nothing to run it.
+    pub fn open(name: &str) -> Result<Self, String> {
+        let (next, ragged) = match Step::open(name, NEXT_STEP_RAGGED) {
+            Ok(step) => (step, true),
+            Err(_) => (Step::open(name, NEXT_STEP)?, false),
+        };
+        Ok(Self { encoder: Step::open(name, ENCODER)?, first: Step::open(name, FIRST_STEP)?, next, ragged })
+    }
+
+    /// The tokens that the model answers to those of a text, the end included.
+    pub fn generate(&self, source: &[u32], beams: usize, settings: &Settings) -> Result<Vec<u32>, String> {
+        if beams > 1 { beams::generate(self, source, beams, settings) } else { greedy::generate(self, source, settings) }
+    }
+
+    /// Reads the text and takes the first step: the logits of the first token.
+    fn start(&self, source: &[u32], start: u32) -> Result<(Decoding<'_>, Logits), String> {
+        let source: Vec<i64> = source.iter().copied().map(i64::from).collect();
+        let mut decoding = Decoding { model: self, source, start: i64::from(start), memory: Memory::default(), seen: 1, rows: 1 };
+        let logits = decoding.read()?;
+        Ok((decoding, logits))
+    }
+}
+
+/// A text that is being answered, in one row for each way that is followed.
+struct Decoding<'a> {
+    model: &'a Model,
+    source: Vec<i64>,
+    start: i64,
+    memory: Memory,
+    /// How many tokens the decoder has seen.
+    seen: usize,
+    rows: usize,
+}
+
+impl Decoding<'_> {
+    /// Encoder and first step; fills the memory.
+    fn read(&mut self) -> Result<Logits, String> {
+        let length = self.source.len();
+        let encoded = self.model.encoder.run(vec![
+            ("input_ids".to_owned(), integers(&[1, length], self.source.iter().copied())),
+            ("attention_mask".to_owned(), ones(1, length)),
+        ])?;
+        let (_, hidden) = encoded
+            .into_iter()
+            .find(|(name, _)| name == "last_hidden_state")
+            .ok_or("its encoder_model gives no last_hidden_state; export it with Optimum")?;
+        let outputs = self.model.first.run(vec![
+            ("input_ids".to_owned(), integers(&[1, 1], [self.start])),
+            ("encoder_attention_mask".to_owned(), ones(1, length)),
+            ("encoder_hidden_states".to_owned(), hidden),
+        ])?;
+        self.memory.keep(outputs)
+    }
+
+    /// Gives each row its next token and answers the logits of the one after it. `order` says which row each row goes on from; there may be more or fewer
+    /// than before.
+    fn step(&mut self, tokens: &[u32], order: &[usize]) -> Result<Logits, String> {
+        if self.memory.has_lost_the_source() {
+            self.read_again()?;
+        }
+        self.memory.reorder(self.rows, order)?;
+        self.rows = order.len();
+        self.seen += 1;
+        let mut inputs = self.memory.give();
+        inputs.push(("input_ids".to_owned(), integers(&[self.rows, 1], tokens.iter().copied().map(i64::from))));
+        inputs.push(("encoder_attention_mask".to_owned(), ones(self.rows, self.source.len())));
+        if self.model.ragged {
+            inputs.push(("decoder_attention_mask".to_owned(), ones(self.rows, self.seen)));
+        }
+        let outputs = self.model.next.run(inputs)?;
+        self.memory.keep(outputs)
+    }
+
+    /// For a host that takes the source's part of the memory for good, as wasi-nn has it: it is made once more, and kept here.
+    fn read_again(&mut self) -> Result<(), String> {
+        let past = std::mem::take(&mut self.memory);
+        self.read()?;
+        let again = std::mem::replace(&mut self.memory, past);
+        self.memory.keep_source_of(again, self.rows)
+    }
+}
+
+fn integers(dims: &[usize], values: impl IntoIterator<Item = i64>) -> Tensor {
+    let dims: Vec<u32> = dims.iter().map(|dim| *dim as u32).collect();
+    let bytes: Vec<u8> = values.into_iter().flat_map(i64::to_le_bytes).collect();
+    Tensor::new(&dims, TensorType::I64, &bytes)
+}
+
+fn ones(rows: usize, length: usize) -> Tensor {
+    integers(&[rows, length], std::iter::repeat_n(1, rows * length))
+}
