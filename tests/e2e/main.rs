@@ -1,6 +1,7 @@
 //! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
 
 mod cancellation;
+mod classify;
 mod cli;
 mod clients;
 mod config;
@@ -15,5 +16,6 @@ mod protocol;
 mod reload;
 mod scale;
 mod shutdown;
+mod translate;
 mod types;
 mod weather;
