@@ -10,6 +10,7 @@ pub mod http;
 pub mod inference;
 pub mod mcp;
 pub mod provider;
+pub mod shape;
 pub mod telemetry;
 pub mod upstream;
 pub mod wasm;

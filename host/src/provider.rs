@@ -169,7 +169,7 @@ pub struct Tool {
     pub meta: Option<Map<String, Value>>,
     /// Members that have no field here and are published beside those that have.
     pub extra: Map<String, Value>,
-    /// Whether a call may send something to the client before its answer (progress, log messages). Where not, a call is answered by plain JSON.
+    /// Whether a call may send something to the client before its answer (progress, log messages, questions). Where not, a call is answered by plain JSON.
     pub notifies: bool,
 }
 
@@ -332,6 +332,11 @@ pub trait Provider: Send + Sync {
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
 
+    /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
+    fn default_tool(&self) -> Option<&str> {
+        None
+    }
+
     /// What it offers beside tools.
     fn offers(&self) -> &Offers {
         static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };
@@ -492,6 +497,10 @@ pub trait StatusSource: Send + Sync {
     fn statuses(&self) -> Vec<ProviderStatus>;
     /// Whether the first look at everything is done, so that calls find what they should.
     fn ready(&self) -> bool;
+    /// What else is worth showing, by the name of its part of `/status`.
+    fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
+        Vec::new()
+    }
 }
 
 fn unix_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,6 +7,7 @@ mod clients;
 mod config;
 mod conformance;
 mod content;
+mod faces;
 mod fuzz;
 mod hostile;
 mod http;

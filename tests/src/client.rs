@@ -18,6 +18,9 @@ pub const MODERN: &str = "2026-07-28";
 /// The newest with `initialize`.
 pub const LEGACY: &str = "2025-11-25";
 
+/// A request that is not sent yet.
+pub use reqwest::RequestBuilder as Request;
+
 /// An HTTP client that follows no redirects and uses no proxy.
 ///
 /// # Panics
@@ -86,7 +89,16 @@ impl Client {
     ///
     /// Where the server does not take it.
     pub async fn legacy(server: &Server) -> Self {
-        let mut client = Self::at(&server.url);
+        Self::legacy_at(&server.url).await
+    }
+
+    /// The same, at a URL.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not take it.
+    pub async fn legacy_at(url: &str) -> Self {
+        let mut client = Self::at(url);
         client.revision = LEGACY;
         client.greet().await;
         client

@@ -287,6 +287,12 @@ impl Server {
         &self.setup
     }
 
+    /// The MCP endpoint of one provider: `http://127.0.0.1:PORT/NAME/mcp`.
+    #[must_use]
+    pub fn url_of(&self, provider: &str) -> String {
+        format!("{}/{provider}/mcp", self.base)
+    }
+
     /// `127.0.0.1:PORT`.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -26,7 +26,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -38,7 +38,7 @@ pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Generations, Snapshot};
 
-use crate::provider::{ProviderChange, ProviderId};
+use crate::provider::{Provider, ProviderChange, ProviderId};
 use snapshot::Held;
 
 /// Everything on offer. Reading is a pointer load; changes are applied one after the other.
@@ -52,6 +52,10 @@ pub struct Catalog {
 #[derive(Default)]
 struct State {
     providers: BTreeMap<ProviderId, Held>,
+    /// Catalogs of one provider each, for as long as somebody holds them.
+    views: BTreeMap<ProviderId, Weak<Catalog>>,
+    /// A view says nothing of collisions: the whole catalog has said it.
+    is_view: bool,
     /// What the collisions that were logged are about, so that each is logged once and again only after it was gone.
     logged: HashSet<(std::mem::Discriminant<Collision>, Kind, String)>,
 }
@@ -74,8 +78,9 @@ impl Catalog {
         if changes.is_empty() {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         for change in changes {
+            state.tell_view(&change);
             match change {
                 ProviderChange::Put(provider) => {
                     let held = Held::new(provider);
@@ -91,11 +96,41 @@ impl Catalog {
         let mut next = Snapshot::build(&state.providers);
         let generations = next.follow(&before);
         let changed = generations != before.generations();
-        state.log_new(next.collisions());
+        if !state.is_view {
+            state.log_new(next.collisions());
+        }
         self.current.store(Arc::new(next));
         if changed {
             self.generations.send_replace(generations);
         }
+    }
+
+    /// The catalog of one provider alone, under its own names, or None where there is no such provider. It follows this one: a new version of the provider
+    /// is in both, and when the provider is gone it is empty. Who asks twice gets the same one, while somebody holds it.
+    #[must_use]
+    pub fn view(&self, id: &str) -> Option<Arc<Self>> {
+        let mut state = self.lock();
+        let (id, provider) = state.providers.get_key_value(id).map(|(id, held)| (id.clone(), Arc::clone(held.provider())))?;
+        if let Some(view) = state.views.get(&id).and_then(Weak::upgrade) {
+            return Some(view);
+        }
+        let view = Self::new();
+        view.lock().is_view = true;
+        view.apply(vec![ProviderChange::Put(provider)]);
+        state.views.insert(id, Arc::downgrade(&view));
+        Some(view)
+    }
+
+    /// Whether there is such a provider.
+    #[must_use]
+    pub fn has_provider(&self, id: &str) -> bool {
+        self.lock().providers.contains_key(id)
+    }
+
+    /// All providers, in the order of their names.
+    #[must_use]
+    pub fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        self.lock().providers.values().map(|held| Arc::clone(held.provider())).collect()
     }
 
     /// What is on offer at this moment.
@@ -110,9 +145,31 @@ impl Catalog {
     pub fn changes(&self) -> watch::Receiver<Generations> {
         self.generations.subscribe()
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
+    /// Hands a change on to the provider's own catalog, if somebody holds that.
+    fn tell_view(&mut self, change: &ProviderChange) {
+        let id = match change {
+            ProviderChange::Put(provider) => provider.id(),
+            ProviderChange::Remove(id) | ProviderChange::Updated(id, _) => id,
+        };
+        let Some(view) = self.views.get(id) else { return };
+        let Some(view) = view.upgrade() else {
+            self.views.remove(id);
+            return;
+        };
+        view.apply(vec![match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(Arc::clone(provider)),
+            ProviderChange::Remove(id) => ProviderChange::Remove(id.clone()),
+            ProviderChange::Updated(id, uri) => ProviderChange::Updated(id.clone(), uri.clone()),
+        }]);
+    }
+
     fn log_new(&mut self, collisions: &[Collision]) {
         let mut now = HashSet::with_capacity(collisions.len());
         for collision in collisions {

@@ -168,4 +168,8 @@ impl Held {
     pub(super) fn id(&self) -> &ProviderId {
         self.provider.id()
     }
+
+    pub(super) fn provider(&self) -> &Arc<dyn Provider> {
+        &self.provider
+    }
 }

@@ -6,6 +6,7 @@ mod compile;
 mod embed_docs;
 mod schema;
 mod serve;
+mod setup;
 mod source;
 mod tools;
 
@@ -63,6 +64,9 @@ enum Command {
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
+    /// Install what is fetched once: the library that runs models
+    #[command(after_long_help = setup::HELP)]
+    Setup(setup::Setup),
     /// Print the JSON Schema of toolbay.toml, for editors
     Schema,
     #[command(hide = true)]
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
         Command::EmbedDocs(embed) => embed.run(),
+        Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),
         Command::Compile(compile) => return compile.run(),
     };
@@ -125,6 +130,9 @@ struct ConfigArgs {
     /// The folder of plugins, in place of the configured one
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// A file with the mcpServers of a desktop client: its servers are added
+    #[arg(long, value_name = "FILE")]
+    mcp_json: Option<PathBuf>,
 }
 
 impl ConfigArgs {
@@ -138,6 +146,9 @@ impl ConfigArgs {
         };
         if let Some(plugins) = &self.plugins {
             config.plugins.clone_from(plugins);
+        }
+        if let Some(path) = &self.mcp_json {
+            config.add_mcp_json(path)?;
         }
         Ok(config)
     }

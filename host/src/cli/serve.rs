@@ -12,6 +12,7 @@ use crate::{
     catalog::Catalog,
     config::{Config, HttpConfig, LogFormat},
     http::{self, AppState, Authenticator, shutdown},
+    inference::Registry,
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
     telemetry,
@@ -94,12 +95,13 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     let address = listener.local_addr().map_err(Failure::failed)?;
     let config = Arc::new(config);
     let host = PluginHost::new(config.clone(), Worker::own()).map_err(Failure::failed)?;
+    let models = host.models().clone();
     let catalog = Catalog::new();
     let (changes, mut changed) = mpsc::channel(CHANGES);
     let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
     let folder = Folder::start(options, Arc::new(host), changes.clone()).await.map_err(Failure::usage)?;
     let (whole, mut is_whole) = watch::channel(false);
-    let plugins = Arc::new(Plugins { folder: folder.clone(), whole: is_whole.clone() });
+    let plugins = Arc::new(Plugins { folder: folder.clone(), models, whole: is_whole.clone() });
     let apply = tokio::spawn({
         let catalog = catalog.clone();
         async move {
@@ -112,7 +114,11 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
         }
     });
     let http = http_config(&config, address, &authenticator);
-    let front = Front::new(catalog.clone(), FrontOptions { authenticated: !authenticator.is_open(), ..FrontOptions::from(&http) });
+    if let Some(warning) = config.state.warning() {
+        tracing::warn!("{warning}");
+    }
+    let options = FrontOptions { authenticated: !authenticator.is_open(), state: config.state.clone(), ..FrontOptions::from(&http) };
+    let front = Front::new(catalog.clone(), options);
     let banner = tokio::spawn({
         let (folder, catalog, plugins) = (folder.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
@@ -145,6 +151,7 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
 /// The folder's plugins, ready when the catalog has them too.
 struct Plugins {
     folder: Arc<Folder>,
+    models: Arc<Registry>,
     whole: watch::Receiver<bool>,
 }
 
@@ -155,6 +162,11 @@ impl StatusSource for Plugins {
 
     fn ready(&self) -> bool {
         *self.whole.borrow() && self.folder.ready()
+    }
+
+    fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let models = self.models.statuses();
+        if models.is_empty() { Vec::new() } else { vec![("models", serde_json::to_value(models).unwrap_or_default())] }
     }
 }
 

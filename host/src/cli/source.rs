@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{ConfigArgs, Failure};
 use crate::{
     catalog::Catalog,
+    inference::ModelStatus,
     provider::{Call, CallContext, CallOutput, Content, ProviderChange, ProviderStatus},
     wasm::{
         compile::{self, Worker},
@@ -25,7 +26,7 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub(super) struct SourceArgs {
     /// Ask a running server, such as http://127.0.0.1:8000/mcp
-    #[arg(long, conflicts_with_all = ["plugins", "config"])]
+    #[arg(long, conflicts_with_all = ["plugins", "config", "mcp_json"])]
     url: Option<String>,
     /// The environment variable that holds the bearer token for --url
     #[arg(long, value_name = "VAR", requires = "url")]
@@ -62,6 +63,8 @@ pub(super) struct Folder {
     pub(super) statuses: Vec<ProviderStatus>,
     /// Sections of the configuration for plugins that are not there, in sentences.
     pub(super) unused: Vec<String>,
+    /// The models of the configuration.
+    pub(super) models: Vec<ModelStatus>,
 }
 
 impl SourceArgs {
@@ -135,11 +138,12 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
     // One file is looked at by itself: the configuration may be about others too.
     let configured: Vec<String> = if config.plugins.is_dir() { config.plugin.keys().cloned().collect() } else { Vec::new() };
     let host = PluginHost::new(Arc::new(config), Worker::own()).map_err(Failure::failed)?;
+    let models = host.models().statuses();
     let folder::Once { loaded, statuses } = folder::load_once(options, Arc::new(host)).await.map_err(Failure::usage)?;
     let catalog = Catalog::new();
     catalog.apply(loaded.into_iter().map(|(_, loaded)| ProviderChange::Put(loaded.provider)).collect());
     let unused = unused(&configured, &statuses);
-    Ok(Folder { catalog, statuses, unused })
+    Ok(Folder { catalog, statuses, unused, models })
 }
 
 fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {

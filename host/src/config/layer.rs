@@ -14,6 +14,7 @@ use super::{
     error::Place,
     reader::{Item, Table, set},
     secret::{self, Plain},
+    servers,
 };
 use crate::provider::ToolName;
 
@@ -77,10 +78,24 @@ pub(super) fn read(table: Table<'_>, rules: &Rules<'_>, mut config: PluginConfig
         }
     }
 
+    if let Some(item) = table.get("default_tool") {
+        match rules.no_tools {
+            Some(_) => item.fail_key("a tool belongs to one plugin; write it in [plugin.NAME]"),
+            None => {
+                places.insert("default_tool".to_owned(), item.place());
+                let name = item.parsed(|text| ToolName::new(text).map(|_| text.to_owned()).map_err(|error| error.to_string()));
+                set(&mut config.default_tool, name.map(Some));
+            }
+        }
+    }
+    for key in ["prefix", "rename", "include", "exclude"] {
+        places.extend(table.get(key).map(|item| (key.to_owned(), item.place())));
+    }
+    servers::read_names(&table, &mut config.names);
     if let Some(item) = table.get("tools") {
         match (rules.no_tools, item.table()) {
             (Some(refusal), _) => item.fail_key(refusal),
-            (None, Some(found)) => tools(&found, &table.path, &mut config.tools, &mut places),
+            (None, Some(found)) => tools(&found, &table.path, &mut config.tools, &mut places, "plugin"),
             (None, None) => {}
         }
     }
@@ -105,7 +120,7 @@ fn limits(table: &Table<'_>, rules: &Rules<'_>, limits: &mut PluginLimits, place
     set(&mut limits.nn_time, get("nn_time").and_then(|item| item.duration(TIMEOUT)));
 }
 
-fn dirs(list: &Item<'_>) -> Option<Vec<DirGrant>> {
+pub(super) fn dirs(list: &Item<'_>) -> Option<Vec<DirGrant>> {
     let mut grants: Vec<DirGrant> = Vec::new();
     for item in list.list()? {
         if !item.value.is_table() {
@@ -134,7 +149,7 @@ fn dirs(list: &Item<'_>) -> Option<Vec<DirGrant>> {
 }
 
 /// A folder of the host that is there.
-fn folder(item: &Item<'_>) -> Option<std::path::PathBuf> {
+pub(super) fn folder(item: &Item<'_>) -> Option<std::path::PathBuf> {
     let path = item.file_path()?;
     let path = std::path::absolute(&path).unwrap_or(path);
     match fs::metadata(&path) {
@@ -158,7 +173,12 @@ fn guest_path(text: &str) -> Result<String, String> {
     Ok(path.to_owned())
 }
 
-fn tools(table: &Table<'_>, root: &str, overrides: &mut BTreeMap<String, ToolOverride>, places: &mut Places) {
+/// `tools.TOOL`; `who` says what is there to keep: the plugin's or the server's own words.
+pub(super) fn tools(table: &Table<'_>, root: &str, overrides: &mut BTreeMap<String, ToolOverride>, places: &mut Places, who: &str) {
+    let not_blank = |text: &str| match text.trim() {
+        "" => Err(format!("cannot be empty; leave the key out to keep what the {who} says")),
+        _ => Ok(text.to_owned()),
+    };
     for item in table.items() {
         if let Err(error) = ToolName::new(item.key.as_str()) {
             item.fail_key(error);
@@ -180,18 +200,10 @@ fn tools(table: &Table<'_>, root: &str, overrides: &mut BTreeMap<String, ToolOve
     }
 }
 
-fn not_blank(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        Err("cannot be empty; leave the key out to keep what the plugin says".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
-}
-
-fn to_usize(size: u64) -> usize {
+pub(super) fn to_usize(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
-fn count(number: u32) -> usize {
+pub(super) fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

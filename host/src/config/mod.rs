@@ -4,12 +4,15 @@ mod address;
 mod error;
 mod file;
 mod layer;
+mod mcp_json;
 pub mod model;
 pub mod plugin;
 mod read;
 mod reader;
 mod secret;
 pub mod server;
+mod servers;
+mod state;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -33,6 +36,7 @@ pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secr
 pub use server::{
     CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
 };
+pub use state::StateConfig;
 
 /// Everything that a running host is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +49,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[auth]`.
     pub auth: AuthConfig,
+    /// `[state]`.
+    pub state: StateConfig,
     /// `[host]`.
     pub host: HostConfig,
     /// `[telemetry]`.
@@ -70,6 +76,7 @@ impl Default for Config {
             plugins: PathBuf::from("plugins"),
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
+            state: StateConfig::default(),
             host: HostConfig::default(),
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
@@ -103,6 +110,19 @@ impl Config {
     /// [`ConfigError`] with everything that is wrong with it.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
         read::parse(text, origin, &|name| std::env::var_os(name))
+    }
+
+    /// Adds the servers of a `mcpServers` JSON, as desktop clients have it. Relative paths in it go from its folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with it, and with names that are taken.
+    pub fn add_mcp_json(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let found = mcp_json::load(path, &|name| std::env::var_os(name))?;
+        let place = Place { file: path.to_owned(), line: 1, column: 1 };
+        let problem = |message| Problem { place: place.clone(), message, excerpt: None };
+        let problems: Vec<_> = mcp_json::merge(self, found, path).into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
     }
 
     /// The file that this was read from; None for the defaults.
@@ -148,6 +168,8 @@ pub struct HttpConfig {
     pub max_sessions: usize,
     /// A session that was not used for this long ends. Key: `session_idle`.
     pub session_idle: Duration,
+    /// How long a client with a session may take to answer a question. Key: `ask_timeout`.
+    pub ask_timeout: Duration,
     /// How long calls in flight may take to end after SIGTERM. Key: `drain`.
     pub drain: Duration,
 }
@@ -162,6 +184,7 @@ impl Default for HttpConfig {
             header_timeout: Duration::from_secs(10),
             max_sessions: 10_000,
             session_idle: Duration::from_secs(30 * 60),
+            ask_timeout: Duration::from_secs(5 * 60),
             drain: Duration::from_secs(30),
         }
     }

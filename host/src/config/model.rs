@@ -108,7 +108,9 @@ pub(super) fn models(table: &Table<'_>) -> BTreeMap<String, ModelConfig> {
     let mut models = BTreeMap::new();
     for item in table.items() {
         if !is_name(&item.key) {
-            item.fail_key("the name of a model must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\" and \".\", starting with a letter or a digit");
+            item.fail_key(
+                "the name of a model must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\" and \".\", starting with a letter or a digit",
+            );
         }
         let Some(keys) = item.table() else { continue };
         let config = model(&item, keys);
@@ -125,8 +127,7 @@ fn is_name(name: &str) -> bool {
 
 fn model(item: &Item<'_>, table: Table<'_>) -> ModelConfig {
     let mut config = ModelConfig::default();
-    let count =
-        |key, most| table.get(key).and_then(|item: Item<'_>| item.number(1..=most)).and_then(|number| usize::try_from(number).ok());
+    let count = |key, most| table.get(key).and_then(|item: Item<'_>| item.number(1..=most)).and_then(|number| usize::try_from(number).ok());
     match table.get("path") {
         Some(path) => set(&mut config.path, path.file_path()),
         None => item.fail("has no \"path\"; write the folder of its ONNX files: path = \"models/t5-small\""),

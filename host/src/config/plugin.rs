@@ -11,8 +11,12 @@ pub struct PluginConfig {
     pub limits: PluginLimits,
     /// What a call may reach.
     pub grants: Grants,
-    /// By the published tool name: what to say of it instead of what the plugin says.
+    /// Under which names its tools and prompts are published. The `tools` in it are empty: they stand below.
+    pub names: super::NameRules,
+    /// By the plugin's own tool name: what to say of it instead of what the plugin says.
     pub tools: BTreeMap<String, ToolOverride>,
+    /// The tool that a REST call means which names none. Key: `default_tool`.
+    pub default_tool: Option<String>,
 }
 
 /// What one call, or all calls of a plugin together, may use.

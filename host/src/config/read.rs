@@ -12,9 +12,10 @@ use super::{
     AuthConfig, Config, ConfigError, HostConfig, HttpConfig, LogFormat, PluginConfig, TelemetryConfig,
     address::{parse_allowed_host, parse_listen, parse_origin},
     layer::{self, Places, Rules},
-    model,
+    mcp_json, model,
     reader::{Environment, Item, Source, Table, set},
     secret::{self, Plain},
+    servers, state,
 };
 use crate::provider::ProviderId;
 
@@ -49,6 +50,9 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     if let Some(table) = section("auth") {
         auth(table, &mut config.auth);
     }
+    if let Some(table) = section("state") {
+        state::read(table, &mut config.state);
+    }
     if let Some(table) = section("host") {
         host(table, &mut config.host);
     }
@@ -63,6 +67,26 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     if let Some(table) = section("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);
+    }
+    if let Some(table) = section("server") {
+        config.server = servers::servers(&table);
+        for item in table.items().filter(|item| config.plugin.contains_key(&item.key)) {
+            item.fail_key(format_args!(
+                "there is a [plugin.{0}] too; tools are called by the name of their plugin or server, so rename one of them",
+                item.key
+            ));
+        }
+    }
+    let mcp_json = root.get("mcp_json").and_then(|item| Some((item.file_path()?, item)));
+    if let Some((path, item)) = &mcp_json {
+        match mcp_json::load(path, environment) {
+            Ok(found) => {
+                for message in mcp_json::merge(&mut config, found, path) {
+                    item.fail(message);
+                }
+            }
+            Err(error) => source.problems_of(item.place(), error),
+        }
     }
     root.finish();
     source.finish(config)
@@ -89,6 +113,7 @@ fn http(table: Table<'_>, http: &mut HttpConfig) {
     set(&mut http.header_timeout, duration("header_timeout", Duration::from_millis(1)..=hour));
     set(&mut http.max_sessions, number("max_sessions", 10_000_000));
     set(&mut http.session_idle, duration("session_idle", Duration::from_secs(1)..=hour * 24 * 30));
+    set(&mut http.ask_timeout, duration("ask_timeout", Duration::from_secs(1)..=hour * 24));
     set(&mut http.drain, duration("drain", Duration::ZERO..=hour));
     table.finish();
 }

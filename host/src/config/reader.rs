@@ -64,13 +64,23 @@ impl<'a> Source<'a> {
         self.problems.borrow_mut().push(Problem { place, message, excerpt: None });
     }
 
+    /// Notes what is wrong with another file that this one names.
+    pub(super) fn problems_of(&self, place: Place, error: ConfigError) {
+        match error {
+            ConfigError::Read { .. } => self.problem_at(place, error.to_string()),
+            ConfigError::Invalid { problems } => self.problems.borrow_mut().extend(problems),
+        }
+    }
+
     /// `value`, if nothing was wrong.
     pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
         let mut problems = self.problems.into_inner();
         if problems.is_empty() {
             return Ok(value);
         }
-        problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
+        // The file itself first, then those that it names.
+        let own = self.file;
+        problems.sort_by_key(|problem| (problem.place.file != own, problem.place.line, problem.place.column));
         Err(ConfigError::Invalid { problems })
     }
 }
@@ -92,7 +102,11 @@ impl<'a> Table<'a> {
 
     /// The value of a key, if the key is there.
     pub(super) fn get(&self, key: &'static str) -> Option<Item<'a>> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
+        drop(asked);
         self.items().find(|item| item.key == key)
     }
 
@@ -124,12 +138,11 @@ impl<'a> Table<'a> {
             // The top level of toolbay.toml asks for `plugin`, so this is a sidecar.
             return "; a sidecar speaks of its own plugin only: write the keys without [plugin.NAME]".to_owned();
         }
-        if self.path.starts_with("plugin.") && self.path.matches('.').count() == 1 && item.value.is_table() && nearest(key, known).is_none()
-        {
-            return format!(
-                "; a plugin's name with dots in it needs quotes: [plugin.\"{}.{key}\"]",
-                self.path.trim_start_matches("plugin.")
-            );
+        for section in ["plugin", "server"] {
+            let name = self.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')).filter(|name| !name.contains('.'));
+            if let Some(name) = name.filter(|_| item.value.is_table() && nearest(key, known).is_none()) {
+                return format!("; a {section}'s name with dots in it needs quotes: [{section}.\"{name}.{key}\"]");
+            }
         }
         if let Some(near) = nearest(key, known) {
             return format!("; did you mean {near:?}?");
@@ -214,6 +227,23 @@ impl<'a> Item<'a> {
             self.fail(format_args!("{number} is not allowed; it must be {} to {}", range.start(), range.end()));
         }
         fits
+    }
+
+    /// A number, with or without a fraction.
+    pub(super) fn fraction(&self, least: f64, most: f64) -> Option<f64> {
+        let text = match (self.value.as_float(), self.integer()) {
+            (Some(float), _) => float.as_str().replace('_', ""),
+            (None, Some(whole)) => whole.to_string(),
+            (None, None) => {
+                self.wrong_type("a number");
+                return None;
+            }
+        };
+        let number = text.parse::<f64>().ok().filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            self.fail(format_args!("{text} is not allowed; it must be {least} to {most}"));
+        }
+        number
     }
 
     /// A size in `range`. `note` says where the upper bound comes from.

@@ -19,6 +19,14 @@ pub struct ServerConfig {
     pub default_tool: Option<String>,
 }
 
+impl ServerConfig {
+    /// A server with nothing set but its source.
+    #[must_use]
+    pub fn new(source: ServerSource) -> Self {
+        Self { source, replicas: Replicas::default(), limits: ServerLimits::default(), names: NameRules::default(), default_tool: None }
+    }
+}
+
 /// Where a server comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ServerSource {
@@ -72,6 +80,26 @@ pub struct ImageSource {
     pub dirs: Vec<super::plugin::DirGrant>,
     /// When to pull. Key: `pull`.
     pub pull: Pull,
+}
+
+impl Default for ImageSource {
+    fn default() -> Self {
+        Self {
+            image: String::new(),
+            args: Vec::new(),
+            entrypoint: None,
+            env: BTreeMap::new(),
+            memory: 512 << 20,
+            cpus: 1.0,
+            pids: 256,
+            network: "none".to_owned(),
+            tmpfs: 64 << 20,
+            writable: false,
+            user: None,
+            dirs: Vec::new(),
+            pull: Pull::Missing,
+        }
+    }
 }
 
 /// When an image is pulled.
@@ -152,6 +180,9 @@ pub struct ServerLimits {
     pub queue: usize,
     /// Bytes of one message from the server. Key: `max_message`.
     pub max_message: usize,
+    /// A replica that said nothing for so long while it had nothing to do is pinged, and one that does not answer within as long again is replaced. Zero:
+    /// none is. Key: `ping`.
+    pub ping: Duration,
 }
 
 impl Default for ServerLimits {
@@ -163,6 +194,7 @@ impl Default for ServerLimits {
             concurrency: 64,
             queue: 256,
             max_message: 16 << 20,
+            ping: Duration::from_secs(15),
         }
     }
 }

@@ -34,6 +34,11 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body
     }
 }
 
+/// What is JSON already.
+pub(super) fn json_text(status: StatusCode, body: String) -> Response<Body> {
+    build(status, JSON, body)
+}
+
 /// `{"error": …, "try": …}`.
 pub(super) fn problem(status: StatusCode, error: &str, hint: &str) -> Response<Body> {
     json(status, &Problem { error, hint })

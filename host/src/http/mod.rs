@@ -11,6 +11,7 @@ mod connection;
 mod cors;
 mod exposure;
 mod front;
+pub mod rest;
 mod routes;
 mod server;
 pub mod shutdown;
@@ -29,7 +30,7 @@ pub use shutdown::Shutdown;
 
 use crate::{config::HttpConfig, provider::StatusSource};
 
-/// The path of the MCP endpoint.
+/// The path of the MCP endpoint. Below a provider's name (`/weather/mcp`) it is the endpoint of that provider alone.
 pub const MCP_PATH: &str = "/mcp";
 
 /// What answers at [`MCP_PATH`]: every method but `OPTIONS`, after authentication. It checks `Origin`, `Host` and the size of the body itself, since their
@@ -37,6 +38,12 @@ pub const MCP_PATH: &str = "/mcp";
 pub trait Endpoint: Send + Sync + 'static {
     /// Answers one request. Dropping the future means that the connection is gone.
     fn handle(self: &Arc<Self>, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// The same at `/{provider}/mcp`, about that provider alone.
+    fn handle_provider(self: &Arc<Self>, provider: &str, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Answers a request of the REST face, whose `Origin` and `Host` were checked.
+    fn rest(self: &Arc<Self>, route: rest::Route, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
 
     /// Whether a request names this server by a name that is ours, and comes from no foreign page.
     ///

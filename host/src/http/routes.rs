@@ -1,7 +1,12 @@
-//! What is where: the endpoint, how the server is, and what it says to those who lost their way.
+//! What is where: the endpoints, how the server is, and what it says to those who lost their way.
+//!
+//! A route of ours has one segment (`/mcp`, `/status`); a route of a provider has two, the provider's name and `mcp`, `tools` or `call`. So no provider can
+//! shadow a route, whatever it is called: `/mcp` is the endpoint of everything, `/mcp/mcp` that of a provider named `mcp`. Whoever adds a route keeps to
+//! one segment, or begins it with a `.`, which no provider's name does.
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -20,6 +25,7 @@ use super::{
     body::Received,
     connection::{Connection, Limits},
     cors::FromPage,
+    rest,
 };
 use crate::provider::{ProviderStatus, StatusSource};
 
@@ -39,6 +45,8 @@ struct Status {
     version: &'static str,
     ready: bool,
     plugins: Vec<ProviderStatus>,
+    #[serde(flatten)]
+    sections: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl<E: Endpoint> App<E> {
@@ -78,17 +86,24 @@ impl<E: Endpoint> App<E> {
         if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
             return full(connection, head.version);
         }
-        if path == MCP_PATH {
+        if let Some(provider) = mcp_of(path) {
             if head.method == Method::OPTIONS {
                 return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
             }
+            let provider = provider.map(str::to_owned);
             if !self.auth.is_open()
                 && let Err(refusal) = self.admit(&mut head, connection).await
             {
                 return refusal;
             }
-            let body = Body::new(Received::new(incoming, self.limits.body));
-            return self.endpoint.handle(Request::from_parts(head, body)).await;
+            let request = Request::from_parts(head, Body::new(Received::new(incoming, self.limits.body)));
+            return match provider {
+                None => self.endpoint.handle(request).await,
+                Some(provider) => self.endpoint.handle_provider(&provider, request).await,
+            };
+        }
+        if let Some(route) = rest::Route::of(path) {
+            return self.rest(route, head, incoming, connection).await;
         }
         if !matches!(path, "/" | "/healthz" | "/readyz" | "/status") {
             return answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(path)), MCP_PATH);
@@ -112,6 +127,18 @@ impl<E: Endpoint> App<E> {
             Ok(()) => self.status(),
             Err(refusal) => refusal,
         }
+    }
+
+    /// The REST face: for the same callers as `/mcp`.
+    async fn rest(&self, route: rest::Route, mut head: Parts, incoming: Incoming, connection: &Connection<E>) -> Response<Body> {
+        if let Err(refusal) = self.endpoint.check_origin(&head.uri, &head.headers) {
+            return *refusal;
+        }
+        if let Err(refusal) = self.admit(&mut head, connection).await {
+            return refusal;
+        }
+        let body = Body::new(Received::new(incoming, self.limits.body));
+        self.endpoint.rest(route, Request::from_parts(head, body)).await
     }
 
     /// Finds out who calls and notes it for those further down.
@@ -146,7 +173,8 @@ impl<E: Endpoint> App<E> {
     fn status(&self) -> Response<Body> {
         let mut plugins: Vec<_> = self.statuses.iter().flat_map(|source| source.statuses()).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins })
+        let sections = self.statuses.iter().flat_map(|source| source.sections()).collect();
+        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins, sections })
     }
 
     fn welcome(&self) -> Response<Body> {
@@ -156,10 +184,21 @@ impl<E: Endpoint> App<E> {
             format!(
                 "Toolbay {version}: WebAssembly tools for MCP clients.\n\n\
                  The MCP endpoint is {MCP_PATH} (streamable HTTP): give a client this address with {MCP_PATH} at its end.\n\
+                 One plugin alone, under its own names: /NAME{MCP_PATH}.\n\
+                 Without MCP: GET /tools, POST /call, /NAME/tools, /NAME/call; described in /openapi.json.\n\
                  How the plugins stand: /status. Whether the server lives, and takes calls: /healthz, /readyz.\n"
             ),
         )
     }
+}
+
+/// Whether a path is an MCP endpoint: that of everything, or of the provider that it names.
+fn mcp_of(path: &str) -> Option<Option<&str>> {
+    if path == MCP_PATH {
+        return Some(None);
+    }
+    let provider = path.strip_suffix(MCP_PATH)?.strip_prefix('/')?;
+    (!provider.is_empty() && !provider.contains('/')).then_some(Some(provider))
 }
 
 fn wrong_method(head: &Parts) -> Response<Body> {

@@ -76,7 +76,9 @@ impl Account {
             return Ok(());
         }
         let limit = self.tensor_limit;
-        Err(format!("a tensor of {bytes} bytes is over the limit of {limit} bytes for one; raise `max_tensor` in [inference] of toolbay.toml"))
+        Err(format!(
+            "a tensor of {bytes} bytes is over the limit of {limit} bytes for one; raise `max_tensor` in [inference] of toolbay.toml"
+        ))
     }
 
     /// The time that is left.

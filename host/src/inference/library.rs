@@ -162,7 +162,10 @@ mod tests {
         fs::write(&cached, "").unwrap();
         assert_eq!(find(&places[2..]).unwrap().path, cached);
         let message = find(&places).unwrap_err().to_string();
-        assert!(message.contains("cannot load ONNX Runtime from /configured/x.so, which [inference] library names: No such file"), "{message}");
+        assert!(
+            message.contains("cannot load ONNX Runtime from /configured/x.so, which [inference] library names: No such file"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::config::ModelConfig;
+
 /// Counters of one model; a reload keeps them.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -112,6 +114,24 @@ pub struct ModelStatus {
     /// What it has done.
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+impl ModelStatus {
+    /// A model that cannot run at all.
+    pub(super) fn idle(name: &str, config: &ModelConfig, error: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: config.path.display().to_string(),
+            device: config.device.to_string(),
+            plugins: config.plugins.clone(),
+            bytes: 0,
+            gpu_memory: None,
+            graphs: Vec::new(),
+            error: Some(error),
+            queued: 0,
+            counts: Metrics::default().counts(),
+        }
+    }
 }
 
 /// What a graph is.

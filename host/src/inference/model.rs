@@ -62,7 +62,9 @@ pub enum ModelError {
         error: LibraryError,
     },
     /// A share of a GPU whose size nobody knows.
-    #[error("model {name}: gpu_memory is a share, and the memory of {device} cannot be found out: {reason}; write gpu_memory as bytes, such as \"8GiB\"")]
+    #[error(
+        "model {name}: gpu_memory is a share, and the memory of {device} cannot be found out: {reason}; write gpu_memory as bytes, such as \"8GiB\""
+    )]
     Memory {
         /// The model.
         name: String,
@@ -104,7 +106,9 @@ impl Seen {
             let path = entry?.path();
             // What is gone again, or hidden while it is copied, is not there.
             let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-            let Some(found) = fs::metadata(&path).ok().filter(|found| found.is_file() && !hidden && is_graph_or_data(&path)) else { continue };
+            let Some(found) = fs::metadata(&path).ok().filter(|found| found.is_file() && !hidden && is_graph_or_data(&path)) else {
+                continue;
+            };
             files.insert(path, (found.len(), found.modified().ok(), inode(&found)));
         }
         Ok(Self(files))
@@ -209,8 +213,8 @@ impl Version {
 /// Looks at the folder of a model.
 pub(super) fn look(name: &str, config: &ModelConfig) -> Result<Seen, ModelError> {
     let path = &config.path;
-    let seen = Seen::look(path)
-        .map_err(|error| ModelError::Folder { name: name.to_owned(), path: path.clone(), reason: error.to_string() })?;
+    let seen =
+        Seen::look(path).map_err(|error| ModelError::Folder { name: name.to_owned(), path: path.clone(), reason: error.to_string() })?;
     if seen.graphs().next().is_none() {
         return Err(ModelError::Empty { name: name.to_owned(), path: path.clone() });
     }

@@ -9,11 +9,11 @@ use std::{
 };
 
 use super::{
-    backend::{Backend, Options, Source},
     account::Account,
+    backend::{Backend, Options, Source},
     fault::{Code, Fault},
     graph::{Graph, Settings},
-    library,
+    library::{self, LibraryError},
     metrics::{Metrics, ModelStatus},
     model::{Model, ModelError, Version},
     onnx::Onnx,
@@ -42,6 +42,8 @@ fn lines(errors: &[ModelError]) -> String {
 /// The models of a host.
 pub struct Registry {
     models: BTreeMap<String, Arc<Model>>,
+    /// Models that cannot run, since there is no runtime, with the reason.
+    idle: BTreeMap<String, (ModelConfig, LibraryError)>,
     /// For graphs that plugins bring; on the CPU.
     brought: Mutex<Option<Arc<Lane>>>,
     library: Option<PathBuf>,
@@ -69,6 +71,7 @@ impl Registry {
     pub fn open(config: &Config) -> Result<Arc<Self>, InferenceError> {
         let mut registry = Self {
             models: BTreeMap::new(),
+            idle: BTreeMap::new(),
             brought: Mutex::new(None),
             library: config.inference.library.clone(),
             max_tensor: config.inference.max_tensor,
@@ -90,6 +93,11 @@ impl Registry {
             let Some(lane) = lanes.get(&model.device) else { continue };
             match open(name, model, &registry, &mut backend, &lane.queue) {
                 Ok(model) => drop(registry.models.insert(name.clone(), Arc::new(model))),
+                // The rest of the host can do without. What was to run on a GPU is never left out in silence.
+                Err(ModelError::Library { error, .. }) if model.device == Device::Cpu => {
+                    tracing::error!(model = name, "the model does not serve, all else does: {error}");
+                    registry.idle.insert(name.clone(), (model.clone(), error));
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -102,14 +110,6 @@ impl Registry {
             registry._reloads = Some(Reloads::start(models, backend).map_err(InferenceError::Threads)?);
         }
         Ok(Arc::new(registry))
-    }
-
-    /// A registry without models.
-    #[must_use]
-    pub fn empty() -> Arc<Self> {
-        let (models, brought) = (BTreeMap::new(), Mutex::new(None));
-        let max_tensor = crate::config::InferenceConfig::default().max_tensor;
-        Arc::new(Self { models, brought, library: None, max_tensor, _lanes: Vec::new(), _reloads: None })
     }
 
     /// Bytes of one tensor that a plugin may make.
@@ -126,18 +126,28 @@ impl Registry {
     pub fn graph(&self, plugin: &str, name: &str, loading: &mut Loading) -> Result<Graph, Fault> {
         let shown: String = name.chars().take(150).collect();
         let (model, stem) = name.split_once(['/', ':']).map_or((name, None), |(model, stem)| (model, Some(stem)));
-        let Some(found) = self.models.get(model) else {
+        let config = self.models.get(model).map(|model| &model.config).or_else(|| self.idle.get(model).map(|(config, _)| config));
+        let Some(config) = config else {
             let (model, rest) = (shown.split(['/', ':']).next().unwrap_or_default(), "of toolbay.toml");
-            return Err(Fault::new(Code::NotFound, format!("there is no model {model:?}; [model.{model}] {rest} with its `path` makes it")));
+            return Err(Fault::new(
+                Code::NotFound,
+                format!("there is no model {model:?}; [model.{model}] {rest} with its `path` makes it"),
+            ));
         };
-        if !found.config.plugins.iter().any(|granted| granted == plugin) {
-            let mut plugins = found.config.plugins.clone();
+        if !config.plugins.iter().any(|granted| granted == plugin) {
+            let mut plugins = config.plugins.clone();
             plugins.push(plugin.to_owned());
             return Err(Fault::new(
                 Code::Security,
-                format!("plugin {plugin} may not use the model {model}; to allow it, put  plugins = {plugins:?}  into [model.{model}] of toolbay.toml"),
+                format!(
+                    "plugin {plugin} may not use the model {model}; to allow it, put  plugins = {plugins:?}  into [model.{model}] of toolbay.toml"
+                ),
             ));
         }
+        let Some(found) = self.models.get(model) else {
+            let why = self.idle.get(model).map(|(_, error)| error.to_string()).unwrap_or_default();
+            return Err(Fault::new(Code::Unsupported, format!("the model {model} does not serve: {why}")));
+        };
         let version = loading.0.entry(model.to_owned()).or_insert_with(|| found.version());
         version.graph(stem.map(|stem| stem.strip_suffix(".onnx").unwrap_or(stem))).map_err(|graphs| {
             let graphs: Vec<String> = graphs.iter().map(|stem| format!("{model}/{stem}")).collect();
@@ -183,14 +193,19 @@ impl Registry {
 
     /// The folders of the models that a plugin may use, by the models' names.
     pub fn granted<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = (&'a str, &'a Path)> {
-        let granted = move |model: &&Arc<Model>| model.config.plugins.iter().any(|granted| granted == plugin);
-        self.models.values().filter(granted).map(|model| (&*model.name, model.config.path.as_path()))
+        let serving = self.models.iter().map(|(name, model)| (name, &model.config));
+        let all = serving.chain(self.idle.iter().map(|(name, (config, _))| (name, config)));
+        let granted = all.filter(move |(_, config)| config.plugins.iter().any(|granted| granted == plugin));
+        granted.map(|(name, config)| (name.as_str(), config.path.as_path()))
     }
 
     /// How all models stand, by name.
     #[must_use]
     pub fn statuses(&self) -> Vec<ModelStatus> {
-        self.models.values().map(|model| model.status()).collect()
+        let mut statuses: Vec<_> = self.models.values().map(|model| model.status()).collect();
+        statuses.extend(self.idle.iter().map(|(name, (config, error))| ModelStatus::idle(name, config, error.to_string())));
+        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+        statuses
     }
 }
 
@@ -200,7 +215,9 @@ impl Lane {
         const GPU: usize = 4;
         let count = match device {
             Device::Cpu => thread::available_parallelism().map_or(1, usize::from),
-            Device::Cuda(_) => models.values().filter(|model| model.device == device).map(|model| model.sessions).sum::<usize>().clamp(1, GPU),
+            Device::Cuda(_) => {
+                models.values().filter(|model| model.device == device).map(|model| model.sessions).sum::<usize>().clamp(1, GPU)
+            }
         };
         let queue = Queue::new();
         let workers = Workers::start(&device.to_string(), count, &queue).map_err(InferenceError::Threads)?;
@@ -220,8 +237,8 @@ fn open(
     let backend = match backend {
         Some(backend) => backend,
         None => {
-            let library = library::load(registry.library.as_deref())
-                .map_err(|error| ModelError::Library { name: name.to_owned(), error })?;
+            let library =
+                library::load(registry.library.as_deref()).map_err(|error| ModelError::Library { name: name.to_owned(), error })?;
             backend.insert(Arc::new(Onnx::new(library)))
         }
     };
@@ -231,11 +248,14 @@ fn open(
 
 /// Bytes of a GPU that a model may take.
 fn memory(name: &str, config: &ModelConfig) -> Result<Option<u64>, ModelError> {
-    let (GpuMemory::Share(share), Device::Cuda(number)) = (match config.gpu_memory {
-        None => return Ok(None),
-        Some(GpuMemory::Bytes(bytes)) => return Ok(Some(bytes)),
-        Some(share) => share,
-    }, config.device) else {
+    let (GpuMemory::Share(share), Device::Cuda(number)) = (
+        match config.gpu_memory {
+            None => return Ok(None),
+            Some(GpuMemory::Bytes(bytes)) => return Ok(Some(bytes)),
+            Some(share) => share,
+        },
+        config.device,
+    ) else {
         return Ok(None);
     };
     let failed = |reason: String| ModelError::Memory { name: name.to_owned(), device: config.device.to_string(), reason };

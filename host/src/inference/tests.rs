@@ -3,8 +3,8 @@
 //! `scripts/onnxruntime.sh` installs the library. Where it is missing these tests say so and end, but not in CI, where they fail.
 
 mod decode;
-mod faults;
 mod fairness;
+mod faults;
 mod swap;
 
 use std::{

@@ -130,6 +130,7 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
             let message = format!("this needs a capability that the client did not declare: {}", Value::Object(required.clone()));
             RpcError { code: MISSING_CAPABILITY, message, data: Some(json!({ "requiredCapabilities": required })) }
         }
+        // The front has made a result of it where it could.
         error @ CallError::InputRequired => RpcError { code: INTERNAL, message: error.to_string(), data: None },
         CallError::Internal(message) => RpcError { code: INTERNAL, message, data: None },
     }

@@ -12,15 +12,18 @@ use std::{
 
 use tracing::{Instrument, Span, field::Empty};
 
-use super::era::Era;
+use super::{
+    asking::{Asking, InputRequired, Replay, States},
+    era::Era,
+};
 use crate::{
     catalog::{Entry, PromptEntry, ResourceEntry},
     provider::{Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Notifier, PromptOutput, Provider},
 };
 
 /// What all calls share.
-#[derive(Default)]
 pub(super) struct Calls {
+    states: States,
     last_id: AtomicU64,
     in_flight: AtomicUsize,
 }
@@ -28,12 +31,14 @@ pub(super) struct Calls {
 /// A call that has passed every check of the protocol.
 pub(super) struct Checked<'a> {
     pub(super) work: Work<'a>,
-    pub(super) era: Era,
+    /// None: the caller speaks no MCP.
+    pub(super) era: Option<Era>,
     pub(super) principal: Option<Arc<str>>,
     pub(super) trace_parent: Option<Arc<str>>,
     /// The request's `_meta`, as JSON text.
     pub(super) meta: Option<Arc<str>>,
     pub(super) notifier: Option<Arc<dyn Notifier>>,
+    pub(super) asking: Asking,
 }
 
 /// What is to be done, with every name looked up.
@@ -58,6 +63,8 @@ pub(super) enum Output {
     Contents(Vec<JsonText>),
     Prompt(PromptOutput),
     Completions(Completions),
+    /// The caller is asked something first.
+    InputRequired(InputRequired),
 }
 
 impl Work<'_> {
@@ -79,17 +86,29 @@ impl Work<'_> {
         }
     }
 
-    async fn run(self, context: CallContext) -> Result<Output, CallError> {
+    /// Who does it.
+    pub(super) fn provider(&self) -> &Arc<dyn Provider> {
+        match self {
+            Self::Call { entry, .. } => entry.provider(),
+            Self::Read { entry, .. } => entry.provider(),
+            Self::Prompt { entry, .. } => entry.provider(),
+            Self::Complete { provider, .. } => provider,
+        }
+    }
+
+    async fn run(&self, context: CallContext) -> Result<Output, CallError> {
         match self {
             Self::Call { entry, arguments } => {
-                entry.provider().call(Call { tool: entry.own_name(), arguments: &arguments, context }).await.map(Output::Call)
+                entry.provider().call(Call { tool: entry.own_name(), arguments, context }).await.map(Output::Call)
             }
-            Self::Read { entry, uri } => entry.provider().read_resource(&uri, context).await.map(Output::Contents),
+            Self::Read { entry, uri } => entry.provider().read_resource(uri, context).await.map(Output::Contents),
             Self::Prompt { entry, arguments } => {
-                entry.provider().get_prompt(entry.own_name(), arguments, context).await.map(Output::Prompt)
+                entry.provider().get_prompt(entry.own_name(), arguments.clone(), context).await.map(Output::Prompt)
             }
             Self::Complete { provider, completion } => match completion {
-                Some(completion) if provider.offers().completes => provider.complete(completion, context).await.map(Output::Completions),
+                Some(completion) if provider.offers().completes => {
+                    provider.complete(completion.clone(), context).await.map(Output::Completions)
+                }
                 _ => Ok(Output::Completions(Completions::default())),
             },
         }
@@ -97,6 +116,10 @@ impl Work<'_> {
 }
 
 impl Calls {
+    pub(super) fn new(states: States) -> Self {
+        Self { states, last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0) }
+    }
+
     /// Calls that run now.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
@@ -104,7 +127,7 @@ impl Calls {
 
     /// Runs it. Dropping the future ends the call.
     pub(super) async fn run(&self, checked: Checked<'_>) -> Result<Output, CallError> {
-        let Checked { work, era, principal, trace_parent, meta, notifier } = checked;
+        let Checked { work, era, principal, trace_parent, meta, notifier, asking } = checked;
         let call_id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         macro_rules! span {
             ($what:ident, $name:expr, $provider:expr) => {
@@ -114,7 +137,7 @@ impl Calls {
                     $what = $name,
                     plugin = $provider.id().as_str(),
                     principal = principal.as_deref(),
-                    era = era.as_str(),
+                    era = era.map_or("rest", Era::as_str),
                     outcome = Empty,
                     micros = Empty,
                 )
@@ -131,15 +154,37 @@ impl Calls {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let mut running = Running { calls: self, span: span.clone(), start: Instant::now(), outcome: None };
         let context = CallContext { call_id, principal, trace_parent, meta, notifier, asker: None };
-        let result = work.run(context).instrument(span).await;
+        let result = self.ask_and_run(&work, context, asking).instrument(span).await;
         running.outcome = Some(Outcome::of(&result));
         result
+    }
+}
+
+impl Calls {
+    /// Runs it with a way to ask the caller, and makes a result of what it asks where the caller has to come back for that.
+    async fn ask_and_run(&self, work: &Work<'_>, mut context: CallContext, asking: Asking) -> Result<Output, CallError> {
+        let input = match asking {
+            Asking::Never => return work.run(context).await,
+            Asking::Waiting(asker) => {
+                context.asker = Some(asker);
+                return work.run(context).await;
+            }
+            Asking::Returning(input) => input,
+        };
+        let principal = context.principal.clone();
+        let replay = Arc::new(Replay::new(&self.states, &input, principal.as_deref(), context.meta.clone(), work)?);
+        context.asker = Some(Arc::clone(&replay) as _);
+        match work.run(context).await {
+            Err(CallError::InputRequired) => replay.suspended(&self.states, principal.as_deref(), work).map(Output::InputRequired),
+            result => result,
+        }
     }
 }
 
 /// How a call ended.
 enum Outcome {
     Ok,
+    Asks,
     ToolError,
     Refused(&'static str, String),
     Failed(&'static str, String),
@@ -149,6 +194,7 @@ impl Outcome {
     fn of(result: &Result<Output, CallError>) -> Self {
         match result {
             Ok(Output::Call(output)) if output.is_error => Self::ToolError,
+            Ok(Output::InputRequired(_)) => Self::Asks,
             Ok(_) => Self::Ok,
             Err(error @ CallError::UnknownTool(_)) => Self::Refused("unknown_tool", error.to_string()),
             Err(error @ CallError::UnknownResource(_)) => Self::Refused("unknown_resource", error.to_string()),
@@ -177,6 +223,7 @@ impl Drop for Running<'_> {
         let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
         let outcome = match &self.outcome {
             Some(Outcome::Ok) => "ok",
+            Some(Outcome::Asks) => "input_required",
             Some(Outcome::ToolError) => "tool_error",
             Some(Outcome::Refused(outcome, _) | Outcome::Failed(outcome, _)) => outcome,
             None => "cancelled",
@@ -184,6 +231,9 @@ impl Drop for Running<'_> {
         self.span.record("outcome", outcome).record("micros", micros);
         self.span.in_scope(|| match &self.outcome {
             Some(Outcome::Ok) => tracing::debug!(outcome, micros, "call answered"),
+            Some(Outcome::Asks) => {
+                tracing::debug!(outcome, micros, "the call asks its caller something, and is made again with the answer")
+            }
             Some(Outcome::ToolError) => tracing::info!(outcome, micros, "the tool answered with an error"),
             Some(Outcome::Refused(_, message)) => tracing::info!(outcome, micros, "{message}"),
             Some(Outcome::Failed(_, message)) => tracing::warn!(outcome, micros, "{message}"),

@@ -29,6 +29,10 @@ pub(super) struct CallParams<'a> {
     pub(super) name: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
+    #[serde(rename = "requestState")]
+    pub(super) state: Option<String>,
+    #[serde(borrow, rename = "inputResponses")]
+    pub(super) responses: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta")]
     pub(super) meta: Option<&'a RawValue>,
 }
@@ -39,6 +43,10 @@ pub(super) struct CallParams<'a> {
 pub(super) struct ReadParams<'a> {
     #[serde(borrow)]
     pub(super) uri: Cow<'a, str>,
+    #[serde(rename = "requestState")]
+    pub(super) state: Option<String>,
+    #[serde(borrow, rename = "inputResponses")]
+    pub(super) responses: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta")]
     pub(super) meta: Option<&'a RawValue>,
 }

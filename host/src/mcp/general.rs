@@ -114,12 +114,19 @@ impl General {
         if let (Some(session), Some(key)) = (&session, cancelled(&head)) {
             session.cancel(&key);
         }
+        if let (Some(session), None, Some(id)) = (&session, &head.method, id)
+            && session.questions().answer(id, &body)
+        {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::ACCEPTED;
+            return response;
+        }
         let with_sessions = opens || parts.headers.contains_key(SESSION_HEADER);
         let request = Request::from_parts(parts, Full::new(body));
         let response = if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await };
         let response = response.map(Body::new);
         if opens && let Some(session) = text(response.headers(), SESSION_HEADER) {
-            self.shared.sessions.bind(session, caller);
+            self.shared.sessions.bind(session, caller, &capabilities(&head));
         }
         if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room().await {
             return self.no_room(id);
@@ -198,6 +205,17 @@ fn version(headers: &HeaderMap) -> Option<&str> {
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// What the client can, as `initialize` says it: JSON text of an object.
+fn capabilities(head: &Head) -> String {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        capabilities: &'a RawValue,
+    }
+    let params = head.params.as_deref().and_then(|params| serde_json::from_str::<Params<'_>>(params).ok());
+    params.map_or_else(|| "{}".to_owned(), |params| params.capabilities.get().to_owned())
 }
 
 /// The key of the request that a `notifications/cancelled` names.

@@ -8,9 +8,9 @@ use http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult, CustomRequest,
-        CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult,
+        DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, InputRequiredResult,
+        InputResponses, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
         ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestMethod,
         SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     FrontOptions,
     answer::{self, RpcError},
+    asking::{Asking, Input, PeerAsker, Unasked},
     calls::{Calls, Checked, Output, Work},
     era::{Era, SESSION_HEADER},
     faults,
@@ -47,20 +48,28 @@ const DISCOVER_TTL_MS: u64 = 60_000;
 /// What every request shares.
 pub(super) struct Shared {
     pub(super) catalog: Arc<Catalog>,
-    pub(super) calls: Calls,
+    pub(super) calls: Arc<Calls>,
     pub(super) sessions: Arc<Sessions>,
     /// Whether answers are for one caller only.
     pub(super) private: bool,
+    /// How long an answer of a client with a session may take.
+    pub(super) ask_timeout: Duration,
     pub(super) closing: CancellationToken,
     info: ServerConfig,
 }
 
 impl Shared {
-    pub(super) fn new(catalog: Arc<Catalog>, sessions: Arc<Sessions>, options: &FrontOptions, closing: CancellationToken) -> Self {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        calls: Arc<Calls>,
+        sessions: Arc<Sessions>,
+        options: &FrontOptions,
+        closing: CancellationToken,
+    ) -> Self {
         let mut info = ServerConfig::new(capabilities());
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
         info.instructions.clone_from(&options.instructions);
-        Self { catalog, calls: Calls::default(), sessions, private: options.authenticated, closing, info }
+        Self { catalog, calls, sessions, private: options.authenticated, ask_timeout: options.ask_timeout, closing, info }
     }
 
     fn scope(&self) -> CacheScope {
@@ -116,6 +125,7 @@ impl Handler {
     async fn run(
         &self,
         resolve: impl FnOnce(&Snapshot) -> Result<Work<'static>, CallError>,
+        input: Option<Input>,
         context: &RequestContext<RoleServer>,
     ) -> Result<Output, ErrorData> {
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
@@ -132,13 +142,14 @@ impl Handler {
         let checked =
             Checked {
                 work,
-                era,
+                era: Some(era),
                 principal: parts.and_then(|parts| parts.extensions.get::<Principal>()).map(|principal| Arc::clone(&principal.0)),
                 trace_parent: context.meta.get("traceparent").and_then(text).or_else(|| {
                     parts.and_then(|parts| parts.headers.get("traceparent")).and_then(|value| value.to_str().ok()).map(Arc::from)
                 }),
                 meta: if context.meta.is_empty() { None } else { serde_json::to_string(&context.meta).ok().map(Arc::from) },
                 notifier: listens.then(|| Arc::clone(&outbox) as _),
+                asking: input.map_or(Asking::Never, |input| self.asking(input, context)),
             };
         let mut call = std::pin::pin!(self.0.calls.run(checked));
         let result = loop {
@@ -155,14 +166,31 @@ impl Handler {
         result.map_err(failed)
     }
 
-    /// The same, with the result as rmcp's model.
-    async fn answer<T: DeserializeOwned>(
+    /// How the caller is asked.
+    fn asking(&self, input: Input, context: &RequestContext<RoleServer>) -> Asking {
+        match (Self::era(context), self.session(context)) {
+            (Era::Modern, _) => Asking::Returning(input),
+            (Era::Legacy, Some(session)) => Asking::Waiting(Arc::new(PeerAsker {
+                peer: context.peer.clone(),
+                capabilities: session.capabilities().to_owned(),
+                patience: self.0.ask_timeout,
+            })),
+            (Era::Legacy, None) => Asking::Waiting(Arc::new(Unasked)),
+        }
+    }
+
+    /// The same, with the result as rmcp's model: the usual one, or a question.
+    async fn answer<T: DeserializeOwned, R: From<T> + From<InputRequiredResult>>(
         &self,
         resolve: impl FnOnce(&Snapshot) -> Result<Work<'static>, CallError>,
+        input: Input,
         context: &RequestContext<RoleServer>,
-    ) -> Result<T, ErrorData> {
-        let output = self.run(resolve, context).await?;
-        typed::parsed(Self::era(context), self.0.private, &output)
+    ) -> Result<R, ErrorData> {
+        let output = self.run(resolve, Some(input), context).await?;
+        match &output {
+            Output::InputRequired(_) => typed::parsed::<InputRequiredResult>(Self::era(context), self.0.private, &output).map(R::from),
+            _ => typed::parsed::<T>(Self::era(context), self.0.private, &output).map(R::from),
+        }
     }
 
     /// What a list says of its freshness, where the era knows of it.
@@ -269,9 +297,9 @@ impl ServerHandler for Handler {
             Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) }),
             None => Err(CallError::UnknownTool(request.name.to_string())),
         };
-        match self.run(resolve, &context).await? {
+        match self.run(resolve, Some(input(request.request_state, request.input_responses)), &context).await? {
             Output::Call(output) => typed::result(Self::era(&context), &output).map(Into::into),
-            other => typed::parsed::<CallToolResult>(Self::era(&context), self.0.private, &other).map(Into::into),
+            other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.private, &other).map(Into::into),
         }
     }
 
@@ -281,7 +309,8 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let resolve = |snapshot: &Snapshot| resolve::read(Cow::Owned(request.uri), snapshot);
-        self.answer::<ReadResourceResult>(resolve, &context).await.map(Into::into)
+        let input = input(request.request_state, request.input_responses);
+        self.answer::<ReadResourceResult, _>(resolve, input, &context).await
     }
 
     async fn get_prompt(
@@ -290,7 +319,8 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
         let resolve = |snapshot: &Snapshot| resolve::prompt(&request.name, request.arguments, snapshot);
-        self.answer::<GetPromptResult>(resolve, &context).await.map(Into::into)
+        let input = input(request.request_state, request.input_responses);
+        self.answer::<GetPromptResult, _>(resolve, input, &context).await
     }
 
     async fn complete(&self, request: CompleteRequestParams, context: RequestContext<RoleServer>) -> Result<CompleteResult, ErrorData> {
@@ -302,7 +332,8 @@ impl ServerHandler for Handler {
         let mut others: Vec<_> = request.context.and_then(|context| context.arguments).unwrap_or_default().into_iter().collect();
         others.sort_unstable();
         let completion = Completion { reference, argument: request.argument.name, value: request.argument.value, others };
-        self.answer(|snapshot| resolve::completion(completion, snapshot), &context).await
+        let output = self.run(|snapshot| resolve::completion(completion, snapshot), None, &context).await?;
+        typed::parsed(Self::era(&context), self.0.private, &output)
     }
 
     // Updates of single resources: who wants them is kept; nothing sends them yet.
@@ -392,6 +423,11 @@ fn one_page(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
             Err(ErrorData::invalid_params(format!("there is no page {cursor:?}: everything is on one page, which has no cursor"), None))
         }
     }
+}
+
+/// What a request brought of its call's earlier rounds.
+fn input(state: Option<String>, responses: Option<InputResponses>) -> Input {
+    Input { state, responses: responses.and_then(|responses| serde_json::to_string(&responses).ok()) }
 }
 
 /// The log level of that name.

@@ -70,9 +70,14 @@ impl Accepts {
 
 /// Reads the body, up to a limit.
 pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Refusal> {
+    read_body(headers, body, max).await.map_err(|(status, message)| refuse(status, None, INVALID_REQUEST, &message))
+}
+
+/// The same; the refusal as a status and a sentence.
+pub(super) async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, (StatusCode, String)> {
     let too_large = || {
         let message = format!("the request's body is larger than {max} bytes; the server's setting [http] max_body sets the limit");
-        Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, None, INVALID_REQUEST, &message))
+        Err((StatusCode::PAYLOAD_TOO_LARGE, message))
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > max)) {
@@ -82,9 +87,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<
     match axum::body::to_bytes(body, max).await {
         Ok(body) => Ok(body),
         Err(error) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => too_large(),
-        Err(error) => {
-            Err(refuse(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &format!("the request's body could not be read: {error}")))
-        }
+        Err(error) => Err((StatusCode::BAD_REQUEST, format!("the request's body could not be read: {error}"))),
     }
 }
 

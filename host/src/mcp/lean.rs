@@ -15,6 +15,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::{self, Answer},
+    asking::{Asking, Input, SessionAsker, Unasked},
     calls::{Checked, Work},
     detach::Detached,
     envelope::{
@@ -54,6 +55,7 @@ struct PlannedCall<'a> {
     caller: Caller<'a>,
     /// Where the call's notifications go, when it may send some and somebody wants them.
     outbox: Option<Arc<Outbox>>,
+    asking: Asking,
 }
 
 /// Who calls, by what rules, and what they want to be told.
@@ -81,23 +83,25 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
     }
     let method = &*envelope.method;
     match method {
-        "tools/call" => plan_call(shared, parts, id, &object(envelope.params?)?),
+        "tools/call" => plan_call(shared, parts, id, object(envelope.params?)?),
         "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list" => {
             plan_list(shared, parts, id, method, envelope.params)
         }
         "resources/read" => {
-            let ReadParams { uri, meta } = object(envelope.params?)?;
+            let ReadParams { uri, state, responses, meta } = object(envelope.params?)?;
             let caller = caller(shared, parts, method, Some(&uri), meta)?;
-            Some(plan_work(shared, id, caller, |snapshot| resolve::read(uri, snapshot)))
+            let input = input(&caller, state, responses)?;
+            Some(plan_work(shared, id, caller, Some(input), |snapshot| resolve::read(uri, snapshot)))
         }
         "prompts/get" => {
-            let CallParams { name, arguments, meta } = object(envelope.params?)?;
+            let CallParams { name, arguments, state, responses, meta } = object(envelope.params?)?;
             let arguments = match arguments {
                 None => None,
                 Some(arguments) => Some(object(arguments)?),
             };
             let caller = caller(shared, parts, method, Some(&name), meta)?;
-            Some(plan_work(shared, id, caller, |snapshot| resolve::prompt(&name, arguments, snapshot)))
+            let input = input(&caller, state, responses)?;
+            Some(plan_work(shared, id, caller, Some(input), |snapshot| resolve::prompt(&name, arguments, snapshot)))
         }
         "completion/complete" => {
             let params: CompleteParams<'a> = object(envelope.params?)?;
@@ -113,7 +117,7 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
             let others = context.arguments.unwrap_or_default().into_iter().collect();
             let caller = caller(shared, parts, method, None, params.meta)?;
             let completion = Completion { reference, argument, value, others };
-            Some(plan_work(shared, id, caller, |snapshot| resolve::completion(completion, snapshot)))
+            Some(plan_work(shared, id, caller, None, |snapshot| resolve::completion(completion, snapshot)))
         }
         _ => None,
     }
@@ -142,28 +146,38 @@ fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, para
     Some(Plan::Answer(answer::list(id, era, shared.private, member, items)))
 }
 
-fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: &CallParams<'a>) -> Option<Plan<'a>> {
+fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Option<Plan<'a>> {
     let arguments = params.arguments.map_or("{}", |arguments| arguments.get());
     if !is_object(arguments) {
         return None;
     }
     let caller = caller(shared, parts, "tools/call", Some(&params.name), params.meta)?;
+    let input = input(&caller, params.state, params.responses)?;
     let snapshot = shared.catalog.snapshot();
     let entry = snapshot.resolve(&params.name);
     if caller.era == Era::Modern && entry.is_some_and(|entry| !has_param_headers(&parts.headers, entry, arguments)) {
         return None;
     }
-    Some(plan_work(shared, id, caller, |_| match entry {
+    Some(plan_work(shared, id, caller, Some(input), |_| match entry {
         Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
         None => Err(CallError::UnknownTool(params.name.clone().into_owned())),
     }))
 }
 
-/// What is to be done, or why it cannot be.
+/// What a request brought of its call's earlier rounds, which only 2026-07-28 has.
+fn input(caller: &Caller<'_>, state: Option<String>, responses: Option<&RawValue>) -> Option<Input> {
+    if caller.era == Era::Legacy && (state.is_some() || responses.is_some()) {
+        return None;
+    }
+    Some(Input { state, responses: responses.map(|responses| responses.get().to_owned()) })
+}
+
+/// What is to be done, or why it cannot be. Without `input` the work has nothing to ask.
 fn plan_work<'a>(
     shared: &Shared,
     id: &'a str,
     caller: Caller<'a>,
+    input: Option<Input>,
     resolve: impl FnOnce(&Snapshot) -> Result<Work<'a>, CallError>,
 ) -> Plan<'a> {
     let snapshot = shared.catalog.snapshot();
@@ -171,7 +185,19 @@ fn plan_work<'a>(
         Ok(work) => {
             let listens = work.notifies() && (caller.token.is_some() || caller.level.is_some());
             let outbox = listens.then(|| Arc::new(Outbox::new(caller.token, caller.level)));
-            Plan::Call(PlannedCall { id, work, caller, outbox })
+            let asking = match (input, caller.era) {
+                (Some(input), Era::Modern) if work.notifies() || !input.is_empty() => Asking::Returning(input),
+                (Some(_), Era::Legacy) if work.notifies() => match (&caller.session, &outbox) {
+                    (Some(session), Some(outbox)) => Asking::Waiting(Arc::new(SessionAsker {
+                        session: Arc::clone(session),
+                        outbox: Arc::clone(outbox),
+                        patience: shared.ask_timeout,
+                    })),
+                    _ => Asking::Waiting(Arc::new(Unasked)),
+                },
+                _ => Asking::Never,
+            };
+            Plan::Call(PlannedCall { id, work, caller, outbox, asking })
         }
         Err(error) => Plan::Answer(answer::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
     }
@@ -210,11 +236,11 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
 
 /// Runs the call in the way of its era.
 async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
-    let PlannedCall { id, work, caller, outbox } = call;
+    let PlannedCall { id, work, caller, outbox, asking } = call;
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call.
-        let result = shared.calls.run(Checked { work, era, principal, trace_parent, meta, notifier: None }).await;
+        let result = shared.calls.run(Checked { work, era: Some(era), principal, trace_parent, meta, notifier: None, asking }).await;
         return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
@@ -224,7 +250,7 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
         let (shared, id, notifier) = (Arc::clone(shared), id.clone(), outbox.clone());
         async move {
             let notifier = notifier.map(|outbox| outbox as _);
-            let result = shared.calls.run(Checked { work, era, principal, trace_parent, meta, notifier }).await;
+            let result = shared.calls.run(Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking }).await;
             answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };
@@ -235,7 +261,7 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
         running.await.ok()
     };
     match outbox {
-        Some(outbox) => sse::respond(CallTask::spawn(id, era == Era::Modern, running), outbox).await,
+        Some(outbox) => sse::respond(CallTask::spawn(id, outbox, era == Era::Modern, running)).await,
         None => Detached::new(running).await.map_or_else(sse::nothing, Answer::into_response),
     }
 }

@@ -4,6 +4,7 @@
 //! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve` and run by `calls`.
 
 mod answer;
+mod asking;
 mod calls;
 mod detach;
 mod envelope;
@@ -22,19 +23,25 @@ mod sse;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod views;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{catalog::Catalog, config::HttpConfig};
-use general::General;
-use handler::Shared;
+use crate::{
+    catalog::{Catalog, Entry},
+    config::{HttpConfig, StateConfig},
+    provider::{CallError, CallOutput},
+};
+use asking::Asking;
+use calls::{Checked, Output, Work};
 use intake::Accepts;
 use origin::Origins;
-use sessions::Sessions;
+use views::{View, Views};
 
 /// How the front is to behave.
 #[derive(Clone, Debug)]
@@ -49,6 +56,10 @@ pub struct FrontOptions {
     pub max_sessions: usize,
     /// After how long without use a session ends.
     pub session_idle: Duration,
+    /// How long a client with a session may take to answer a question.
+    pub ask_timeout: Duration,
+    /// What signs the state that a client of 2026-07-28 carries from a question to its answer.
+    pub state: StateConfig,
     /// Whether callers are told apart, so that what they get must not be shared by a cache.
     pub authenticated: bool,
     /// What the server says of itself.
@@ -73,6 +84,8 @@ impl From<&HttpConfig> for FrontOptions {
             max_body: http.max_body,
             max_sessions: http.max_sessions,
             session_idle: http.session_idle,
+            ask_timeout: http.ask_timeout,
+            state: StateConfig::default(),
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
@@ -81,46 +94,63 @@ impl From<&HttpConfig> for FrontOptions {
     }
 }
 
-/// The endpoint.
+/// A call of a tool by a caller that speaks no MCP.
+pub(crate) struct PlainCall<'a> {
+    pub(crate) entry: Arc<Entry>,
+    /// An object, as JSON text.
+    pub(crate) arguments: &'a str,
+    pub(crate) principal: Option<Arc<str>>,
+    pub(crate) trace_parent: Option<Arc<str>>,
+}
+
+/// The endpoints: that of everything, and one for each provider.
 pub struct Front {
     origins: Origins,
     max_body: usize,
     lean: bool,
-    shared: Arc<Shared>,
-    general: General,
-    /// Ends the watching task with the front.
+    views: Arc<Views>,
+    /// Ends the watching tasks with the front.
     _closing: DropGuard,
 }
 
 impl Front {
-    /// Starts to serve a catalog. Has to be called inside a Tokio runtime: a task watches over sessions until [`Self::close`] or the front's end.
+    /// Starts to serve a catalog. Has to be called inside a Tokio runtime: tasks watch over sessions and providers until [`Self::close`] or the front's end.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, options: FrontOptions) -> Arc<Self> {
         let closing = CancellationToken::new();
-        let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), options.max_sessions, options.session_idle, closing.clone()));
-        tokio::spawn(Arc::clone(&sessions).watch());
-        let shared = Arc::new(Shared::new(catalog, sessions, &options, closing.clone()));
-        Arc::new(Self {
-            origins: Origins::new(&options.allowed_hosts, &options.allowed_origins),
-            max_body: options.max_body,
-            lean: options.lean,
-            general: General::new(Arc::clone(&shared), options.max_body),
-            shared,
-            _closing: closing.drop_guard(),
-        })
+        let (max_body, lean) = (options.max_body, options.lean);
+        let origins = Origins::new(&options.allowed_hosts, &options.allowed_origins);
+        let views = Arc::new(Views::new(catalog, options, closing.clone()));
+        tokio::spawn(Arc::clone(&views).watch());
+        Arc::new(Self { origins, max_body, lean, views, _closing: closing.drop_guard() })
     }
 
-    /// Answers one request of HTTP. Who calls is in its extensions, as a [`Principal`](crate::provider::Principal).
+    /// Answers one request of HTTP about everything there is. Who calls is in its extensions, as a [`Principal`](crate::provider::Principal).
     ///
     /// Dropping the future before it is done means that the connection is gone: it ends a call of 2026-07-28, while one of an older client runs on.
     pub async fn handle(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
         if let Err(refusal) = self.check_origin(request.uri(), request.headers()) {
             return *refusal;
         }
+        self.answer(self.views.whole(), request).await
+    }
+
+    /// The same about what one provider offers, under its own names.
+    pub async fn handle_provider(self: &Arc<Self>, provider: &str, request: Request<Body>) -> Response<Body> {
+        if let Err(refusal) = self.check_origin(request.uri(), request.headers()) {
+            return *refusal;
+        }
+        match self.views.of(provider) {
+            Some(view) => self.answer(&view, request).await,
+            None => self.no_provider(provider, request).await,
+        }
+    }
+
+    async fn answer(&self, view: &View, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         match parts.method {
             Method::POST => {}
-            Method::GET | Method::DELETE => return self.general.session_request(parts).await,
+            Method::GET | Method::DELETE => return view.general.session_request(parts).await,
             _ => return general::method_not_allowed("POST, GET, DELETE, OPTIONS"),
         }
         if let Err(refusal) = intake::check_content_type(&parts.headers) {
@@ -133,11 +163,67 @@ impl Front {
         };
         if self.lean
             && accepts.both()
-            && let Some(response) = lean::answer(&self.shared, &parts, &body).await
+            && let Some(response) = lean::answer(&view.shared, &parts, &body).await
         {
             return response;
         }
-        self.general.post(parts, body, accepts).await
+        view.general.post(parts, body, accepts).await
+    }
+
+    /// Says that there is no such provider, and which there are.
+    async fn no_provider(&self, provider: &str, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        // The answer is to the request's id, where it has one that can be read.
+        let body = intake::read(&parts.headers, body, self.max_body).await.unwrap_or_default();
+        let id = intake::inspect(&body).ok().and_then(|head| head.id);
+        let message = views::no_provider(provider, self.catalog());
+        answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), answer::INVALID_REQUEST, &message, None)
+    }
+
+    /// Reads the body of a request that is not MCP, within the same limit.
+    ///
+    /// # Errors
+    ///
+    /// The status and a sentence.
+    pub(crate) async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, (StatusCode, String)> {
+        let body = intake::read_body(headers, body, self.max_body).await?;
+        if intake::is_too_deep(&body) {
+            return Err((StatusCode::BAD_REQUEST, "the request's body is nested too deep".to_owned()));
+        }
+        Ok(body)
+    }
+
+    /// Runs a tool for a caller that speaks no MCP: counted, limited and logged as every call is, with nobody to notify and nobody to ask. Dropping the
+    /// future ends the call.
+    pub(crate) async fn call(&self, tool: PlainCall<'_>) -> Result<CallOutput, CallError> {
+        let PlainCall { entry, arguments, principal, trace_parent } = tool;
+        let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
+        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking: Asking::Never };
+        match self.views.calls().run(checked).await? {
+            Output::Call(output) => Ok(output),
+            _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),
+        }
+    }
+
+    /// What one provider offers, under its own names, where there is such a provider.
+    pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
+        self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// The sentence for a provider that is not there: it says which there are.
+    pub(crate) fn no_provider_text(&self, provider: &str) -> String {
+        views::no_provider(provider, self.catalog())
+    }
+
+    /// Whether callers have to say who they are.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.views.whole().shared.private
+    }
+
+    /// Everything that is served.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.views.whole().shared.catalog
     }
 
     /// Whether `Host` and `Origin` are allowed. [`Self::handle`] asks first of all; other routes beside `/mcp` can ask too.
@@ -157,18 +243,18 @@ impl Front {
 
     /// Ends listening streams: subscriptions by their final result, GET streams of sessions by their end. Calls in flight go on.
     pub fn close(&self) {
-        self.shared.closing.cancel();
+        self.views.close();
     }
 
     /// Calls that run now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.shared.calls.in_flight()
+        self.views.calls().in_flight()
     }
 
     /// Open sessions of clients before 2026-07-28.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.shared.sessions.len()
+        self.views.whole().shared.sessions.len()
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
+use tokio::sync::Notify;
 
 use super::answer::write_json;
 use crate::provider::{JsonText, LogLevel, Notifier};
@@ -17,7 +18,7 @@ const CAPACITY: usize = 256;
 /// Bytes of them, in the same way: one message may be as long as what a plugin can have copied.
 const BYTES: usize = 1 << 20;
 
-/// One notification.
+/// One message before the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) kind: NoteKind,
@@ -25,21 +26,42 @@ pub(super) struct Note {
     pub(super) params: Vec<u8>,
 }
 
-/// Which notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which message.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoteKind {
     Progress,
     Log,
+    /// A request of our own, which the client answers in a request of its own.
+    Request {
+        id: String,
+        method: &'static str,
+    },
+    /// A request of our own is not to be answered any more.
+    Withdrawal,
 }
 
 impl Note {
     /// The whole message as JSON.
     pub(super) fn message(&self) -> Vec<u8> {
-        let method: &[u8] = match self.kind {
-            NoteKind::Progress => b"notifications/progress",
-            NoteKind::Log => b"notifications/message",
+        let (method, id) = match &self.kind {
+            NoteKind::Progress => ("notifications/progress", None),
+            NoteKind::Log => ("notifications/message", None),
+            NoteKind::Request { id, method } => (*method, Some(id)),
+            NoteKind::Withdrawal => ("notifications/cancelled", None),
         };
-        [b"{\"jsonrpc\":\"2.0\",\"method\":\"", method, b"\",\"params\":", &self.params, b"}"].concat()
+        let mut message = Vec::with_capacity(self.params.len() + 96);
+        message.extend_from_slice(b"{\"jsonrpc\":\"2.0\",");
+        if let Some(id) = id {
+            message.extend_from_slice(b"\"id\":");
+            write_json(&mut message, id);
+            message.push(b',');
+        }
+        message.extend_from_slice(b"\"method\":\"");
+        message.extend_from_slice(method.as_bytes());
+        message.extend_from_slice(b"\",\"params\":");
+        message.extend_from_slice(&self.params);
+        message.push(b'}');
+        message
     }
 }
 
@@ -50,6 +72,8 @@ pub(super) struct Outbox {
     level: Option<LogLevel>,
     queue: Mutex<Queue>,
     reader: AtomicWaker,
+    /// Tells who waits for the reader's end of it.
+    gone: Notify,
 }
 
 #[derive(Default)]
@@ -59,6 +83,8 @@ struct Queue {
     bytes: usize,
     last_progress: Option<f64>,
     dropped: u64,
+    /// Nobody reads any more.
+    closed: bool,
 }
 
 impl Queue {
@@ -74,7 +100,7 @@ impl Queue {
 
 impl Outbox {
     pub(super) fn new(token: Option<&str>, level: Option<LogLevel>) -> Self {
-        Self { token: token.map(Into::into), level, queue: Mutex::default(), reader: AtomicWaker::new() }
+        Self { token: token.map(Into::into), level, queue: Mutex::default(), reader: AtomicWaker::new(), gone: Notify::new() }
     }
 
     /// The oldest notification that waits.
@@ -100,6 +126,44 @@ impl Outbox {
         self.reader.register(reader);
         let queue = self.lock();
         queue.notes.is_empty() && queue.dropped == 0
+    }
+
+    /// A request to the client. Its params are JSON text.
+    pub(super) fn request(&self, id: &str, method: &'static str, params: &str) {
+        // Never dropped for want of room: who asks waits for the answer, so there are only a few.
+        self.lock().push(Note { kind: NoteKind::Request { id: id.to_owned(), method }, params: params.as_bytes().to_vec() });
+        self.reader.wake();
+    }
+
+    /// The client need not answer that request any more.
+    pub(super) fn withdraw(&self, id: &str) {
+        {
+            let mut queue = self.lock();
+            let unread = queue.notes.iter().position(|note| matches!(&note.kind, NoteKind::Request { id: waiting, .. } if waiting == id));
+            if let Some(note) = unread.and_then(|index| queue.notes.remove(index)) {
+                queue.bytes -= note.params.len();
+                return;
+            }
+            let mut params = b"{\"requestId\":".to_vec();
+            write_json(&mut params, id);
+            params.extend_from_slice(b",\"reason\":\"the call does not wait for the answer any more\"}");
+            queue.push(Note { kind: NoteKind::Withdrawal, params });
+        }
+        self.reader.wake();
+    }
+
+    /// Nobody is going to read any more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.gone.notify_waiters();
+    }
+
+    /// Waits until nobody reads any more.
+    pub(super) async fn closed(&self) {
+        let gone = self.gone.notified();
+        if !self.lock().closed {
+            gone.await;
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
@@ -139,8 +203,9 @@ impl Notifier for Outbox {
                 return;
             }
             while !queue.has_room(params.len()) {
-                let newest = queue.notes.iter().rposition(|note| note.kind == NoteKind::Progress).unwrap_or(0);
-                let Some(replaced) = queue.notes.remove(newest) else { return };
+                let newest = queue.notes.iter().rposition(|note| note.kind == NoteKind::Progress);
+                let oldest = || queue.notes.iter().position(|note| note.kind == NoteKind::Log);
+                let Some(replaced) = newest.or_else(oldest).and_then(|index| queue.notes.remove(index)) else { return };
                 queue.bytes -= replaced.params.len();
                 queue.dropped += u64::from(replaced.kind == NoteKind::Log);
             }

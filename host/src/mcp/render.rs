@@ -1,6 +1,6 @@
 //! Results as JSON, written by hand: parts that are JSON already are copied as they are, so nothing of them is lost.
 
-use super::{answer::write_json, calls::Output, era::Era};
+use super::{answer::write_json, asking::InputRequired, calls::Output, era::Era};
 use crate::provider::{CallOutput, Completions, Content, JsonText, PromptOutput};
 
 /// How long a client of 2026-07-28 may take a list for fresh. Plugins come and go by a copy into a folder, and who waits for one looks again within
@@ -16,6 +16,11 @@ const MAX_COMPLETIONS: usize = 100;
 /// Appends the result of a request: an object.
 pub(super) fn result(to: &mut Vec<u8>, era: Era, private: bool, output: &Output) {
     to.push(b'{');
+    if let Output::InputRequired(asked) = output {
+        input_required(to, asked);
+        to.push(b'}');
+        return;
+    }
     if era == Era::Modern {
         to.extend_from_slice(b"\"resultType\":\"complete\",");
     }
@@ -24,6 +29,7 @@ pub(super) fn result(to: &mut Vec<u8>, era: Era, private: bool, output: &Output)
         Output::Contents(contents) => read(to, era, private, contents),
         Output::Prompt(prompt) => filled(to, prompt),
         Output::Completions(completions) => completion(to, completions),
+        Output::InputRequired(_) => {}
     }
     to.push(b'}');
 }
@@ -42,6 +48,9 @@ pub(super) fn size(output: &Output) -> usize {
         Output::Contents(contents) => contents.iter().map(|content| content.as_str().len() + 1).sum(),
         Output::Prompt(prompt) => prompt.messages.as_str().len(),
         Output::Completions(_) => 0,
+        Output::InputRequired(asked) => {
+            asked.state.len() + asked.questions.iter().map(|(key, question)| key.len() + question.params.as_str().len() + 64).sum::<usize>()
+        }
     }
 }
 
@@ -96,6 +105,24 @@ fn call(to: &mut Vec<u8>, era: Era, output: &CallOutput) {
 pub(super) fn structured(era: Era, output: &CallOutput) -> Option<&str> {
     let structured = output.structured.as_ref()?.as_str();
     (era == Era::Modern || structured.trim_start().starts_with('{')).then_some(structured)
+}
+
+/// MCP's `InputRequiredResult`.
+fn input_required(to: &mut Vec<u8>, asked: &InputRequired) {
+    to.extend_from_slice(b"\"resultType\":\"input_required\",\"inputRequests\":{");
+    for (index, (key, question)) in asked.questions.iter().enumerate() {
+        if index > 0 {
+            to.push(b',');
+        }
+        write_json(to, key);
+        to.extend_from_slice(b":{\"method\":\"");
+        to.extend_from_slice(question.kind.method().as_bytes());
+        to.extend_from_slice(b"\",\"params\":");
+        to.extend_from_slice(question.params.as_str().as_bytes());
+        to.push(b'}');
+    }
+    to.extend_from_slice(b"},\"requestState\":");
+    write_json(to, &asked.state);
 }
 
 fn read(to: &mut Vec<u8>, era: Era, private: bool, contents: &[JsonText]) {

@@ -22,7 +22,7 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::handler::COALESCE;
+use super::{asking::Questions, handler::COALESCE};
 use crate::{
     catalog::{Catalog, Generations},
     provider::LogLevel,
@@ -36,11 +36,43 @@ pub(super) struct Sessions {
     /// rmcp's part: the workers and their streams.
     local: LocalSessionManager,
     table: RwLock<HashMap<SessionId, Arc<Session>>>,
-    max: usize,
+    room: Arc<Room>,
     idle: Duration,
     started: Instant,
     catalog: Arc<Catalog>,
     closing: CancellationToken,
+    /// No session is opened any more. Changed under the table's lock.
+    retired: AtomicBool,
+}
+
+/// How many sessions may be open: one limit for the tables of all endpoints together.
+pub(super) struct Room {
+    max: usize,
+    open: AtomicUsize,
+}
+
+impl Room {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, open: AtomicUsize::new(0) }
+    }
+
+    /// Open sessions, of all endpoints.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    fn is_full(&self) -> bool {
+        self.open() >= self.max
+    }
+
+    /// Takes one place. False: there is none.
+    fn enter(&self) -> bool {
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < self.max).then_some(open + 1)).is_ok()
+    }
+
+    fn leave(&self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Resources that one client may subscribe to: more than anybody watches, and not much memory.
@@ -50,6 +82,10 @@ pub(super) const MAX_SUBSCRIPTIONS: usize = 1_000;
 pub(super) struct Session {
     /// Who opened it. Nobody else may use it.
     owner: OnceLock<Option<Arc<str>>>,
+    /// What its client can, as it said in `initialize`: JSON text of an object.
+    capabilities: OnceLock<Box<str>>,
+    /// What its client was asked and has not answered.
+    questions: Questions,
     /// When it was used last, in milliseconds since the table began.
     used: AtomicU64,
     /// The least level of log messages, as its place in [`LEVELS`].
@@ -84,19 +120,21 @@ pub(super) const LEVELS: [LogLevel; 8] = [
 pub(super) enum SessionError {
     #[error("{0} sessions are open, which is as many as may; [http] max_sessions sets the limit")]
     Full(usize),
+    #[error("the provider of this endpoint was removed in this moment")]
+    Gone,
     #[error(transparent)]
     Local(#[from] LocalSessionManagerError),
 }
 
 impl Sessions {
     /// An empty table. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, max: usize, idle: Duration, closing: CancellationToken) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, room: Arc<Room>, idle: Duration, closing: CancellationToken) -> Self {
         let mut local = LocalSessionManager::default();
         // The idle time is counted here, where calls that pass rmcp by count too.
         local.session_config.keep_alive = None;
         // No invitation to reconnect to a POST stream: answers are not kept for that.
         local.session_config.sse_retry = None;
-        Self { local, table: RwLock::default(), max, idle, started: Instant::now(), catalog, closing }
+        Self { local, table: RwLock::default(), room, idle, started: Instant::now(), catalog, closing, retired: AtomicBool::new(false) }
     }
 
     /// Ends idle sessions and tells listening ones of changes, until the front is closed.
@@ -130,11 +168,12 @@ impl Sessions {
         Some(session)
     }
 
-    /// Makes the caller the session's owner, once.
-    pub(super) fn bind(&self, id: &str, caller: Option<Arc<str>>) {
+    /// Makes the caller the session's owner, once, and keeps what its client can: JSON text.
+    pub(super) fn bind(&self, id: &str, caller: Option<Arc<str>>, capabilities: &str) {
         if let Some(session) = self.read().get(id) {
             // A session that has an owner keeps it.
             let _already = session.owner.set(caller);
+            let _already = session.capabilities.set(capabilities.into());
         }
     }
 
@@ -150,16 +189,31 @@ impl Sessions {
 
     /// Whether one more session may be opened; where not, idle ones are ended first.
     pub(super) async fn has_room(&self) -> bool {
-        if self.len() < self.max {
+        if !self.room.is_full() {
             return true;
         }
         self.sweep().await;
-        self.len() < self.max
+        !self.room.is_full()
     }
 
-    /// Open sessions.
+    /// Open sessions, of all endpoints.
     pub(super) fn len(&self) -> usize {
-        self.read().len()
+        self.room.open()
+    }
+
+    /// Ends all sessions for good, since what they were about is gone. Calls that run end by themselves.
+    pub(super) async fn retire(&self) {
+        let ended: Vec<SessionId> = {
+            let mut table = self.write();
+            self.retired.store(true, Ordering::Release);
+            table.drain().map(|(id, _)| id).collect()
+        };
+        for id in ended {
+            self.room.leave();
+            if let Err(error) = self.local.close_session(&id).await {
+                tracing::debug!(session = &*id, "the session did not end: {error}");
+            }
+        }
     }
 
     async fn sweep(&self) {
@@ -241,6 +295,8 @@ impl Session {
     fn new(known: Generations, now: u64) -> Self {
         Self {
             owner: OnceLock::new(),
+            capabilities: OnceLock::new(),
+            questions: Questions::default(),
             used: AtomicU64::new(now),
             // Info, as the specification's example servers have it.
             level: AtomicU8::new(1),
@@ -256,6 +312,16 @@ impl Session {
     /// The least level of log messages that the client wants.
     pub(super) fn level(&self) -> LogLevel {
         LEVELS.get(usize::from(self.level.load(Ordering::Relaxed))).copied().unwrap_or(LogLevel::Info)
+    }
+
+    /// What its client can: JSON text of an object.
+    pub(super) fn capabilities(&self) -> &str {
+        self.capabilities.get().map_or("{}", |capabilities| capabilities)
+    }
+
+    /// What its client was asked and has not answered.
+    pub(super) fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// `logging/setLevel`.
@@ -328,17 +394,22 @@ impl SessionManager for Sessions {
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.local.create_session().await?;
         let session = Arc::new(Session::new(self.catalog.snapshot().generations(), self.now()));
-        let full = {
+        if !self.room.enter() {
+            self.local.close_session(&id).await?;
+            return Err(SessionError::Full(self.room.max));
+        }
+        let retired = {
             let mut table = self.write();
-            let full = table.len() >= self.max;
-            if !full {
+            let retired = self.retired.load(Ordering::Acquire);
+            if !retired {
                 table.insert(Arc::clone(&id), session);
             }
-            full
+            retired
         };
-        if full {
+        if retired {
+            self.room.leave();
             self.local.close_session(&id).await?;
-            return Err(SessionError::Full(self.max));
+            return Err(SessionError::Gone);
         }
         Ok((id, transport))
     }
@@ -354,6 +425,7 @@ impl SessionManager for Sessions {
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
         let session = self.write().remove(id);
         if let Some(session) = session {
+            self.room.leave();
             // The session is gone and with it whoever would read the answers.
             for (_, (_, abort)) in session.lock_calls().drain() {
                 abort.abort();

@@ -30,14 +30,20 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) struct CallTask {
     task: JoinHandle<Option<Answer>>,
     id: String,
+    outbox: Arc<Outbox>,
     /// In 2026-07-28 closing the stream cancels the call; before, it does not.
     ends_with_stream: bool,
 }
 
 impl CallTask {
     /// The future's None means: cancelled, no answer.
-    pub(super) fn spawn(id: String, ends_with_stream: bool, call: impl Future<Output = Option<Answer>> + Send + 'static) -> Self {
-        Self { task: tokio::spawn(call), id, ends_with_stream }
+    pub(super) fn spawn(
+        id: String,
+        outbox: Arc<Outbox>,
+        ends_with_stream: bool,
+        call: impl Future<Output = Option<Answer>> + Send + 'static,
+    ) -> Self {
+        Self { task: tokio::spawn(call), id, outbox, ends_with_stream }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
@@ -57,11 +63,14 @@ impl Drop for CallTask {
         if self.ends_with_stream {
             self.task.abort();
         }
+        // A call that goes on is told that nobody hears it.
+        self.outbox.close();
     }
 }
 
 /// Answers by plain JSON where the call says nothing before its answer, else by events.
-pub(super) async fn respond(mut task: CallTask, outbox: Arc<Outbox>) -> Response<Body> {
+pub(super) async fn respond(mut task: CallTask) -> Response<Body> {
+    let outbox = Arc::clone(&task.outbox);
     let first = std::future::poll_fn(|context| match task.poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
         Poll::Pending if outbox.is_empty(context.waker()) => Poll::Pending,

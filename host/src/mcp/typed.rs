@@ -26,6 +26,8 @@ pub(super) fn notification(note: &Note) -> Option<ServerNotification> {
     match note.kind {
         NoteKind::Progress => serde_json::from_slice(&note.params).ok().map(|params| ProgressNotification::new(params).into()),
         NoteKind::Log => serde_json::from_slice(&note.params).ok().map(|params| LoggingMessageNotification::new(params).into()),
+        // Calls that rmcp handles ask by rmcp.
+        NoteKind::Request { .. } | NoteKind::Withdrawal => None,
     }
 }
 

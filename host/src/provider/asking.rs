@@ -32,6 +32,8 @@ impl QuestionKind {
 /// One question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
+    /// The plugin's name for it, under which a caller that comes back sends the answer. None, or one that the round has already: the front makes one up.
+    pub key: Option<String>,
     /// What kind it is.
     pub kind: QuestionKind,
     /// The `params` of MCP's request: JSON text of an object.

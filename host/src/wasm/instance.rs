@@ -1,6 +1,6 @@
 //! One instance's state: what WASI and our own imports work on while a call runs.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -8,9 +8,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     clock::Beat,
+    deadline::Deadline,
     engine::Engines,
     host::{
         nn::Nn,
+        notify::Bell,
         outgoing::{Outgoing, OutgoingClients},
         output::{Output, Stream},
     },
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     config::{DirGrant, PluginConfig},
     inference::Registry,
-    provider::{CallContext, ProviderId},
+    provider::{CallContext, CallError, ProviderId},
 };
 
 /// What all calls of one version of a plugin share.
@@ -34,7 +36,14 @@ pub(crate) struct Shared {
     pub(crate) models: Arc<Registry>,
     /// Log lines of all calls together.
     pub(crate) output: Arc<Output>,
+    /// What all calls together have said of changes.
+    pub(crate) bell: Bell,
 }
+
+/// The end of a call that is no fault of the guest: it passes through Wasmtime as an error, and no code of the guest runs after it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Ended(pub(crate) CallError);
 
 /// What a store carries.
 pub(crate) struct State {
@@ -42,7 +51,11 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     /// The call in hand.
     pub(crate) call: CallContext,
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Arc<Deadline>,
+    /// The host asks what is on offer: there is no caller.
+    pub(crate) listing: bool,
+    /// How often the caller was asked.
+    pub(crate) rounds: u32,
     pub(crate) refusals: Refusals,
     /// The highest progress told so far: it may only rise.
     pub(crate) progress: f64,
@@ -70,7 +83,9 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         shared: shared.clone(),
         limiter: Limiter::new(plugin),
         call,
-        deadline: Instant::now() + plugin.timeout,
+        deadline: Arc::new(Deadline::new(plugin.timeout)),
+        listing: false,
+        rounds: 0,
         refusals,
         progress: f64::NEG_INFINITY,
         table,
@@ -87,7 +102,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| {
         let state = context.data();
-        if Instant::now() >= state.deadline {
+        if state.deadline.left().is_zero() {
             return Err(Overrun(Exceeded::Timeout(state.shared.config.limits.timeout)).into());
         }
         // Tokio's own yield and no plain one: it lets the worker look after sockets and timers before the guest goes on.

@@ -28,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AppState, Authenticator, Endpoint, ServeError, Shutdown, connection::Limits, server::serve_within};
+use super::{AppState, Authenticator, Endpoint, ServeError, Shutdown, connection::Limits, rest, server::serve_within};
 use crate::{config::HttpConfig, provider::Principal};
 
 /// Nothing here takes that long: only a test that fails waits for it.
@@ -98,6 +98,17 @@ impl Endpoint for Fixture {
                 }
             }
         }
+    }
+
+    async fn handle_provider(self: &Arc<Self>, provider: &str, request: Request<Body>) -> Response<Body> {
+        let inner = self.handle(request).await;
+        let body = inner.into_body().collect().await.unwrap().to_bytes();
+        Response::new(Body::from(format!("{provider}: {}", String::from_utf8_lossy(&body))))
+    }
+
+    async fn rest(self: &Arc<Self>, route: rest::Route, request: Request<Body>) -> Response<Body> {
+        let principal = request.extensions().get::<Principal>().map(|principal| principal.0.clone());
+        Response::new(Body::from(format!("{route:?} {principal:?}")))
     }
 
     fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {

@@ -194,3 +194,33 @@ async fn a_panic_is_an_answer_and_the_connection_goes_on() {
     assert!(answer.json()["try"].as_str().unwrap().contains("log") && !answer.body.contains("as asked"));
     assert_eq!(client.ask("GET /healthz", "").await.status, 200);
 }
+
+#[tokio::test]
+async fn the_rest_face_is_for_those_who_may_come_in() {
+    let server = with_tokens().await;
+    for path in ["/tools", "/call", "/weather/tools", "/weather/call", "/openapi.json"] {
+        assert_eq!(server.ask(&format!("GET {path}")).await.status, 401, "{path}");
+        assert_eq!(server.ask(&format!("GET {path}\nhost: evil.example\nauthorization: Bearer aaaaaaaaaaaaaaaa")).await.status, 403);
+        let seen = server.ask(&format!("GET {path}\nauthorization: Bearer aaaaaaaaaaaaaaaa")).await;
+        assert_eq!((seen.status, seen.body), (200, format!("{:?} Some(\"ann\")", rest::Route::of(path).unwrap())));
+    }
+}
+
+#[tokio::test]
+async fn a_provider_can_have_any_name_and_shadows_no_route() {
+    let server = with_tokens().await;
+    let token = "authorization: Bearer aaaaaaaaaaaaaaaa";
+    for name in ["weather", "mcp", "tools", "call", "status", "healthz", "openapi.json"] {
+        let to = server.connect().await.ask(&format!("POST /{name}/mcp\n{token}"), "?").await;
+        assert!(to.status == 200 && to.body.starts_with(&format!("{name}: POST Some(\"ann\")")), "{name}: {}", to.body);
+        assert_eq!(server.ask(&format!("POST /{name}/mcp")).await.status, 401, "{name}");
+        let options = server.ask(&format!("OPTIONS /{name}/mcp")).await;
+        assert_eq!((options.status, options.header("allow")), (204, "GET, POST, DELETE, OPTIONS"));
+    }
+    let whole = server.connect().await.ask(&format!("POST /mcp\n{token}"), "?").await;
+    assert!(whole.body.starts_with("POST Some"), "{}", whole.body);
+    assert_eq!(server.ask("GET /healthz").await.body, "ok\n");
+    for path in ["//mcp", "/a/b/mcp", "/a/mcp/", "/a/mcp/mcp", "/a/MCP", "/amcp"] {
+        assert_eq!(server.ask(&format!("POST {path}\n{token}")).await.status, 404, "{path}");
+    }
+}

@@ -40,7 +40,12 @@ impl OnnxSession {
     }
 
     /// On a GPU: results stay there until somebody asks for their bytes, and a later run takes them from there.
-    fn run_far(&mut self, far: &MemoryInfo<'_>, inputs: &[(usize, &dyn Value)], options: &RunOptions) -> Result<Vec<Box<dyn Value>>, ort::Error> {
+    fn run_far(
+        &mut self,
+        far: &MemoryInfo<'_>,
+        inputs: &[(usize, &dyn Value)],
+        options: &RunOptions,
+    ) -> Result<Vec<Box<dyn Value>>, ort::Error> {
         let mut binding = self.session.create_binding()?;
         for (name, value) in named(&self.inputs, inputs) {
             binding.bind_input(name, value)?;

@@ -31,7 +31,8 @@ impl OnnxValue {
 
     /// A tensor in this machine's memory, zero where `fill` does not write.
     pub(super) fn made(ty: ElementType, dims: &[usize], fill: &mut dyn FnMut(&mut [u8])) -> Result<Self, BackendError> {
-        let mut tensor = DynTensor::new(&Allocator::default(), ort_type(ty), dims).map_err(|error| BackendError(error.message().to_owned()))?;
+        let mut tensor =
+            DynTensor::new(&Allocator::default(), ort_type(ty), dims).map_err(|error| BackendError(error.message().to_owned()))?;
         write(&mut tensor, ty, fill).map_err(|error| BackendError(error.message().to_owned()))?;
         Ok(Self { tensor, ty, dims: dims.to_vec() })
     }

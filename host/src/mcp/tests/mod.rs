@@ -7,3 +7,4 @@ mod live;
 mod offers;
 mod parity;
 mod support;
+mod views;

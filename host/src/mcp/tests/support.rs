@@ -311,6 +311,12 @@ impl Lab {
         tokio::time::timeout(PATIENCE, Seen::read(response)).await.expect("a whole answer in time")
     }
 
+    /// The same at the endpoint of one provider.
+    pub(super) async fn send_to(&self, provider: &str, request: Request<Body>) -> Seen {
+        let response = tokio::time::timeout(PATIENCE, self.front.handle_provider(provider, request)).await.expect("an answer in time");
+        tokio::time::timeout(PATIENCE, Seen::read(response)).await.expect("a whole answer in time")
+    }
+
     pub(super) async fn modern(&self, method: &str, params: Value) -> Seen {
         self.send(modern(method, params)).await
     }

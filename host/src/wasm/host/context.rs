@@ -1,8 +1,6 @@
 //! The import `context`: about the call in hand.
 
-use std::time::Instant;
-
-use super::bindings::toolbay::plugin::context::Host;
+use super::bindings::toolbay::plugin::{context::Host, types};
 use crate::wasm::instance::State;
 
 impl Host for State {
@@ -22,8 +20,16 @@ impl Host for State {
         Ok(self.call.meta.as_deref().map(str::to_owned))
     }
 
+    fn client_capabilities(&mut self) -> wasmtime::Result<String> {
+        let declared = self.call.asker.as_ref().map(|asker| asker.capabilities()).filter(|declared| !declared.is_empty());
+        Ok(declared.unwrap_or("{}").to_owned())
+    }
+
+    fn log_level(&mut self) -> wasmtime::Result<Option<types::LogLevel>> {
+        Ok(self.call.notifier.as_ref().and_then(|notifier| notifier.log_level()).map(Into::into))
+    }
+
     fn remaining_ms(&mut self) -> wasmtime::Result<u64> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        Ok(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(self.deadline.left().as_millis()).unwrap_or(u64::MAX))
     }
 }

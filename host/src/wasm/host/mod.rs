@@ -1,9 +1,11 @@
 //! What the host offers to plugins: one file for each interface.
 
+pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod folders;
 pub(crate) mod log;
 pub(crate) mod nn;
+pub(crate) mod notify;
 pub mod outgoing;
 pub(crate) mod output;
 pub(crate) mod progress;
@@ -26,7 +28,7 @@ pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "full",
-        imports: { default: trappable },
+        imports: { "toolbay:plugin/client.ask": async | trappable, default: trappable },
         exports: { default: async },
     });
 }
@@ -45,5 +47,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    bindings::toolbay::plugin::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    bindings::toolbay::plugin::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::client::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::notify::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

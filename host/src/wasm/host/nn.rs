@@ -20,7 +20,15 @@ use crate::{
 
 /// The Rust side of wasi-nn's WIT.
 mod bindings {
-    #![allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "generated")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "generated"
+    )]
     wasmtime::component::bindgen!({
         path: "../wit/deps/wasi-nn",
         world: "ml",
@@ -112,7 +120,10 @@ impl State {
             return Err(Fault::new(Code::InvalidArgument, "a graph in the encoding onnx is one part; give exactly one"));
         };
         if bytes.len() as u64 > limit {
-            let told = format!("the graph has {} bytes, over the limit of {limit}; raise `nn_load` in [plugin.{plugin}] of toolbay.toml", bytes.len());
+            let told = format!(
+                "the graph has {} bytes, over the limit of {limit}; raise `nn_load` in [plugin.{plugin}] of toolbay.toml",
+                bytes.len()
+            );
             return Err(Fault::new(Code::TooLarge, told));
         }
         let account = self.nn().account.clone();
@@ -204,7 +215,11 @@ impl graph::HostGraph for State {
 impl inference::Host for State {}
 
 impl inference::HostGraphExecutionContext for State {
-    async fn compute(&mut self, context: Resource<Held>, inputs: Vec<(String, Resource<Tensor>)>) -> Answer<Vec<(String, Resource<Tensor>)>> {
+    async fn compute(
+        &mut self,
+        context: Resource<Held>,
+        inputs: Vec<(String, Resource<Tensor>)>,
+    ) -> Answer<Vec<(String, Resource<Tensor>)>> {
         let mut tensors = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs {
             tensors.push((name, self.table.delete(tensor)?));

@@ -5,14 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value, json};
 
-use super::{
-    content::{self, icon, object, put},
-    cost,
-};
+use super::cost;
 use crate::{
     config::ToolOverride,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
     wasm::{
+        content::{self, icon, object, put},
         host::bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
         limits::Exceeded,
     },

@@ -17,6 +17,7 @@ use crate::{
     config::{Config, PluginConfig},
     inference::{InferenceError, Registry},
     provider::{CallContext, Offers, Tool},
+    shape::shape,
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
@@ -25,6 +26,7 @@ use crate::{
         host::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
             link,
+            notify::Bell,
             outgoing::OutgoingClients,
             output::Output,
         },
@@ -36,7 +38,7 @@ use crate::{
 };
 
 /// Imports through which a call can send something to the client before its answer.
-const NOTIFYING: [&str; 2] = ["toolbay:plugin/log", "toolbay:plugin/progress"];
+const NOTIFYING: [&str; 3] = ["toolbay:plugin/client", "toolbay:plugin/log", "toolbay:plugin/progress"];
 
 /// Everything that plugins share: engines, compiler, clients, the pool's permits.
 pub struct PluginHost {
@@ -144,6 +146,7 @@ impl PluginHost {
             models: self.models.clone(),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
+            bell: Bell::default(),
             id,
             config,
         });
@@ -158,11 +161,20 @@ impl PluginHost {
             offers: Offers::default(),
             interfaces,
         };
+        let asks_for_models = imports.iter().any(|import| import.starts_with("wasi:nn/"));
         let notifies = imports.iter().any(|import| NOTIFYING.iter().any(|name| import.starts_with(name)));
         let mut warnings = plugin.find_tools(&component, &docs, notifies).await?;
+        if asks_for_models && grants_no_model(&plugin.shared) {
+            let id = &plugin.shared.id;
+            warnings
+                .push(format!("it computes with models, and may use none; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml"));
+        }
         plugin.find_offers(&mut warnings).await?;
         plugin.check_offers(&warnings)?;
-        Ok(Loaded { provider: Arc::new(plugin), warnings, imports, load: Arc::new(Counters(gate)) })
+        let (shared, section) = (plugin.shared.clone(), format!("plugin.{}", plugin.shared.id));
+        let (provider, unfit) = shape(Arc::new(plugin), &shared.config.names, &section);
+        warnings.extend(unfit);
+        Ok(Loaded { provider, warnings, imports, load: Arc::new(Counters(gate)) })
     }
 }
 
@@ -193,6 +205,9 @@ impl Plugin {
         }
         for name in overrides.keys().filter(|name| !self.routes.contains_key(name.as_str())) {
             warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
+        }
+        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !self.routes.contains_key(*name)) {
+            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
         }
         Ok(warnings)
     }
@@ -257,6 +272,7 @@ impl Plugin {
         let listed = self.run(CallContext::default(), |mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.
             store.set_hostcall_fuel(limit);
+            store.data_mut().listing = true;
             ask(store, instance)
         });
         match listed.await {
@@ -310,6 +326,10 @@ fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), L
         )));
     }
     Ok(())
+}
+
+fn grants_no_model(shared: &Shared) -> bool {
+    shared.config.grants.nn_load == 0 && shared.models.granted(shared.id.as_str()).next().is_none()
 }
 
 fn cannot_link(error: &wasmtime::Error) -> String {

@@ -1,7 +1,6 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod completion;
-mod content;
 mod cost;
 mod interfaces;
 mod listed;
@@ -67,6 +66,10 @@ impl Provider for Plugin {
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         Box::pin(self.call_tool(call))
+    }
+
+    fn default_tool(&self) -> Option<&str> {
+        self.shared.config.default_tool.as_deref()
     }
 
     fn offers(&self) -> &Offers {

@@ -4,8 +4,13 @@ use std::{collections::HashSet, sync::Arc};
 
 use serde_json::{Map, Value};
 
-use super::content::{icon, object, put};
-use crate::{provider::Offer, wasm::host::bindings::toolbay::plugin::types::Icon};
+use crate::{
+    provider::Offer,
+    wasm::{
+        content::{icon, object, put},
+        host::bindings::toolbay::plugin::types::Icon,
+    },
+};
 
 /// Warnings that are told of one list.
 const MAX_WARNINGS: usize = 20;

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{
     Plugin,
-    content::{self, object, put},
     listed::protocol_error,
     offers::{Common, offer},
     run::Failure,
@@ -14,6 +13,7 @@ use super::{
 use crate::{
     provider::{CallContext, CallError, Content, JsonText, Offer, PromptOutput, ToolName},
     wasm::{
+        content::{self, object, put},
         folder::LoadError,
         host::bindings::{exports::toolbay::plugin::prompts as wit, toolbay::plugin::types::Role},
     },

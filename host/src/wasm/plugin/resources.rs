@@ -5,7 +5,6 @@ use serde_json::json;
 
 use super::{
     Plugin,
-    content::{annotation, object, put},
     listed::protocol_error,
     offers::{Common, offer},
     run::Failure,
@@ -13,7 +12,10 @@ use super::{
 };
 use crate::{
     provider::{CallContext, CallError, JsonText, Offer},
-    wasm::host::bindings::{exports::toolbay::plugin::resources as wit, toolbay::plugin::types::ResourceBody},
+    wasm::{
+        content::{annotation, object, put},
+        host::bindings::{exports::toolbay::plugin::resources as wit, toolbay::plugin::types::ResourceBody},
+    },
 };
 
 /// MCP's `Resource`.

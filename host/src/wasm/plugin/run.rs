@@ -6,7 +6,7 @@ use super::Plugin;
 use crate::{
     provider::{CallContext, CallError},
     wasm::{
-        instance::{self, State},
+        instance::{self, Ended, State},
         limits::{self, Exceeded, exceeded},
     },
 };
@@ -41,15 +41,19 @@ impl Plugin {
         let _permit = self.gate.enter(&self.shared.id).await.map_err(Failure::Call)?;
         let mut store = instance::store(&self.engine, &self.shared, context);
         let refusals = store.data().refusals.clone();
-        let timeout = self.shared.config.limits.timeout;
+        let deadline = store.data().deadline.clone();
         let answer = async {
             let instance = self.instantiate(&mut store).await?;
             work(store, instance).await
         };
-        match tokio::time::timeout(timeout, answer).await {
-            Ok(Err(Failure::Plugin { message, .. })) => Err(Failure::Plugin { message, refusals: refusals.messages() }),
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::Plugin { message: self.over(Exceeded::Timeout(timeout)), refusals: refusals.messages() }),
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = deadline.over() => Err(Failure::plugin(self.over(Exceeded::Timeout(self.shared.config.limits.timeout)))),
+        };
+        match answer {
+            Err(Failure::Plugin { message, .. }) => Err(Failure::Plugin { message, refusals: refusals.messages() }),
+            answer => answer,
         }
     }
 
@@ -83,6 +87,9 @@ impl Plugin {
     pub(super) fn explain(&self, store: &Store<State>, error: &wasmtime::Error) -> Failure {
         let plugin = &self.shared.id;
         let given = &self.shared.config.limits;
+        if let Some(Ended(end)) = error.downcast_ref() {
+            return Failure::Call(end.clone());
+        }
         if let Some(mut limit) = exceeded(error, &store.data().limiter, given) {
             // The host takes less of a list than of an answer.
             if matches!(limit, Exceeded::Copied(_)) && store.hostcall_fuel() != limits::copied(given) {

@@ -2,6 +2,8 @@
 //!
 //! Names, texts and pauses are those of the official conformance suite of MCP, which calls all of this.
 
+mod asking;
+mod changes;
 mod completion;
 mod content;
 mod prompts;

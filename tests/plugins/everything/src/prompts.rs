@@ -1,13 +1,13 @@
-//! The interface `prompts`: with and without arguments, with a resource and with a picture in them.
+//! The interface `prompts`: with and without arguments, with a resource and with a picture in them, and one that asks.
 
 use crate::{
-    Everything,
+    Everything, asking, changes,
     content::{image, invalid, resource, text},
     exports::toolbay::plugin::prompts::{Argument, Content, Error, Guest, Message, Prompt, PromptResult, Role},
 };
 
 /// Name, description, arguments with what they are for. All of them have to be given.
-const PROMPTS: [(&str, &str, &[(&str, &str)]); 4] = [
+const PROMPTS: [(&str, &str, &[(&str, &str)]); 5] = [
     ("test_simple_prompt", "A prompt that takes nothing", &[]),
     (
         "test_prompt_with_arguments",
@@ -16,6 +16,7 @@ const PROMPTS: [(&str, &str, &[(&str, &str)]); 4] = [
     ),
     ("test_prompt_with_embedded_resource", "A prompt with a resource in it", &[("resourceUri", "URI of the resource to embed")]),
     ("test_prompt_with_image", "A prompt with a picture in it", &[]),
+    ("test_input_required_result_prompt", "A prompt that asks what it is about", &[]),
 ];
 
 impl Guest for Everything {
@@ -29,7 +30,10 @@ impl Guest for Everything {
         let prompt = |(name, description, arguments): (&str, &str, &[(&str, &str)])| Prompt {
             name: name.into(),
             title: None,
-            description: Some(description.into()),
+            description: Some(match name {
+                "test_simple_prompt" => format!("{description}; {}", changes::listed_now()),
+                _ => description.into(),
+            }),
             arguments: arguments.iter().map(argument).collect(),
             icons: Vec::new(),
             meta: None,
@@ -51,6 +55,12 @@ impl Guest for Everything {
                 user(text("Please process the embedded resource above.")),
             ],
             "test_prompt_with_image" => vec![user(image()), user(text("Please analyze the image above."))],
+            "test_input_required_result_prompt" => {
+                let asked = asking::form("user_context", "What context should the prompt use?", &asking::fields(&["context"]));
+                let reply = asked.map_err(|error| Error { code: -32603, message: asking::why(error), data: None })?;
+                let context = asking::field(&reply, "context").unwrap_or_else(|| "none".into());
+                vec![user(text(format!("Use this context: {context}")))]
+            }
             _ => return Err(invalid(format!("there is no prompt {name}"))),
         };
         let description = PROMPTS.iter().find(|(known, ..)| *known == name).map(|(_, description, _)| (*description).into());

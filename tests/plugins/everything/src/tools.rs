@@ -1,9 +1,10 @@
-//! The interface `tools`: every kind of content, an error, progress, log messages, and schemas with all their keywords.
+//! The interface `tools`: every kind of content, an error, progress, log messages, and schemas with all their keywords. Tools that ask, and tools that tell of
+//! changes, have files of their own.
 
 use std::{thread::sleep, time::Duration};
 
 use crate::{
-    Everything,
+    Everything, asking, changes,
     content::{audio, image, invalid, resource, text},
     exports::toolbay::plugin::tools::{CallResult, Error, Guest, Tool},
     toolbay::plugin::{log, progress, types::LogLevel},
@@ -21,7 +22,7 @@ const SCHEMA_2020_12: &str = include_str!("schema_2020_12.json");
 const HEADER_SCHEMA: &str = r#"{"type":"object","properties":{"value":{"type":"string","description":"Repeated in a header.","x-mcp-header":"Value"}},"required":["value"]}"#;
 
 /// Name, description, schema of the arguments.
-const TOOLS: [(&str, &str, &str); 11] = [
+const TOOLS: [(&str, &str, &str); 12] = [
     ("test_simple_text", "Answers text", NO_ARGUMENTS),
     ("test_image_content", "Answers an image", NO_ARGUMENTS),
     ("test_audio_content", "Answers audio", NO_ARGUMENTS),
@@ -32,6 +33,7 @@ const TOOLS: [(&str, &str, &str); 11] = [
     ("test_tool_with_logging", "Logs three times, with pauses", NO_ARGUMENTS),
     ("test_logging_tool", "Logs, which only a client that asked for it should see", NO_ARGUMENTS),
     ("json_schema_2020_12_tool", "Has a schema with many keywords of JSON Schema 2020-12", SCHEMA_2020_12),
+    ("test_reconnection", "Answers, however the client came to the answer", NO_ARGUMENTS),
     ("test_custom_header", "Has a parameter that is repeated in a header", HEADER_SCHEMA),
 ];
 
@@ -40,7 +42,10 @@ impl Guest for Everything {
         let tool = |(name, description, input_schema): (&str, &str, &str)| Tool {
             name: name.into(),
             title: None,
-            description: Some(description.into()),
+            description: Some(match name {
+                "test_trigger_tool_change" => format!("{description}; {}", changes::listed_now()),
+                _ => description.into(),
+            }),
             input_schema: input_schema.into(),
             output_schema: None,
             annotations: None,
@@ -48,7 +53,7 @@ impl Guest for Everything {
             meta: None,
             extra: None,
         };
-        Ok(TOOLS.into_iter().map(tool).collect())
+        Ok(TOOLS.into_iter().chain(asking::TOOLS).chain(changes::TOOLS).map(tool).collect())
     }
 
     fn call_tool(name: String, arguments: String) -> Result<CallResult, Error> {
@@ -89,7 +94,18 @@ impl Guest for Everything {
                 vec![text("Tool with logging completed.")]
             }
             "json_schema_2020_12_tool" | "test_custom_header" => vec![text(format!("Called with {arguments}"))],
-            _ => return Err(invalid(format!("there is no tool {name}"))),
+            "test_reconnection" => vec![text("Reconnection test completed")],
+            name => {
+                let arguments = serde_json::from_str(&arguments).unwrap_or_default();
+                match asking::call(name, &arguments) {
+                    Some(Ok(content)) => content,
+                    Some(Err(error)) => {
+                        is_error = true;
+                        vec![text(asking::why(error))]
+                    }
+                    None => changes::call(name, &arguments).ok_or_else(|| invalid(format!("there is no tool {name}")))?,
+                }
+            }
         };
         Ok(CallResult { content, structured_content: None, is_error, meta: None })
     }

@@ -23,7 +23,7 @@ impl Guest for Neural {
         wrong::wrong(&model, &what)
     }
 
-    fn read(path: String) -> Result<String, String> {
+    fn first_bytes(path: String) -> Result<String, String> {
         let bytes = std::fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
         Ok(String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned())
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One block of content for the way up. What is no content is left out, with a word in the log about `whose` it was.
-pub(super) fn block(block: types::Content, whose: &str) -> Option<Content> {
+pub(crate) fn block(block: types::Content, whose: &str) -> Option<Content> {
     let value = match block {
         types::Content::Text(types::TextContent { text, annotations: None, meta: None }) => return Some(Content::Text(text)),
         types::Content::Text(content) => with(json!({ "type": "text", "text": content.text }), content.annotations, content.meta),
@@ -47,7 +47,7 @@ pub(super) fn block(block: types::Content, whose: &str) -> Option<Content> {
 }
 
 /// JSON text that has to be an object. Err: what it is instead.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
+pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err("is no JSON object".to_owned()),
@@ -56,14 +56,14 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
 }
 
 /// Sets a member that is there.
-pub(super) fn put(value: &mut Value, key: &str, member: Option<impl Into<Value>>) {
+pub(crate) fn put(value: &mut Value, key: &str, member: Option<impl Into<Value>>) {
     if let (Some(object), Some(member)) = (value.as_object_mut(), member) {
         object.insert(key.to_owned(), member.into());
     }
 }
 
 /// MCP's icon.
-pub(super) fn icon(icon: Icon) -> Value {
+pub(crate) fn icon(icon: Icon) -> Value {
     let mut value = json!({ "src": icon.src });
     put(&mut value, "mimeType", icon.mime_type);
     put(&mut value, "sizes", (!icon.sizes.is_empty()).then_some(icon.sizes));
@@ -83,7 +83,7 @@ fn binary(kind: &str, content: types::BinaryContent) -> Value {
 }
 
 /// MCP's hints.
-pub(super) fn annotation(annotations: Annotations) -> Value {
+pub(crate) fn annotation(annotations: Annotations) -> Value {
     let mut value = json!({});
     let role = |role: Role| match role {
         Role::User => "user",

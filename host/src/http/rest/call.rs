@@ -1,0 +1,175 @@
+//! `POST /call`: which tool is meant with which arguments, and what came of it.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::body::Body;
+use http::{Request, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Refusal, answer, catalog};
+use crate::{
+    catalog::{Catalog, Entry, Snapshot},
+    mcp::{Front, PlainCall},
+    provider::{CallError, CallOutput, Content, Principal},
+};
+
+/// The fixed sentences.
+const NO_ARGS: &str = "must include 'tool_args'";
+const NO_NAME: &str = "Missing 'tool_name' or 'tool_args'";
+const FAILED: &str = "Tool execution error";
+
+/// The body. `null` is the same as nothing; other members are nobody's business.
+#[derive(Deserialize, Default)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    tool_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_args: Option<&'a RawValue>,
+}
+
+/// Answers a call. The media type of the body does not matter: pages of other origins were refused before, which is what it could protect from.
+pub(super) async fn call(front: &Front, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    let (head, body) = request.into_parts();
+    let catalog = catalog(front, provider)?;
+    let default = provider.and_then(|_| default_tool(&catalog));
+    let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
+    let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
+
+    let body = front.read_body(&head.headers, body).await.map_err(|(status, reason)| {
+        let detail = if status == StatusCode::PAYLOAD_TOO_LARGE { "Request body too large" } else { missing };
+        Refusal::new(status, detail, reason)
+    })?;
+    let text = std::str::from_utf8(&body).map_err(|_| refuse("the body is not UTF-8"))?;
+    // A list would be taken for the members in order.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(refuse("send a JSON object: {\"tool_name\": \"…\", \"tool_args\": {…}}"));
+    }
+    let Asked { tool_name, tool_args } =
+        serde_json::from_str(text).map_err(|error| refuse(&format!("the body is not the JSON object that is wanted: {error}")))?;
+    let name: Cow<'_, str> = match (tool_name, &default) {
+        (Some(name), _) => serde_json::from_str::<String>(name.get()).map_err(|_| refuse("'tool_name' must be a string"))?.into(),
+        (None, Some(default)) => default.into(),
+        (None, None) => return Err(refuse("'tool_name' is missing; GET tools beside this address says which there are")),
+    };
+    let arguments = tool_args.ok_or_else(|| refuse("'tool_args' is missing; {} is no arguments"))?.get();
+    if !arguments.starts_with('{') {
+        return Err(refuse("'tool_args' must be an object"));
+    }
+    let entry = find(&catalog.snapshot(), &name)?;
+    let tool = PlainCall {
+        entry,
+        arguments,
+        principal: head.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
+        trace_parent: head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(Arc::from),
+    };
+    match front.call(tool).await {
+        Ok(output) if output.is_error => Err(failed(said(&output))),
+        Ok(output) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", result(&output)))),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// What is meant where a provider is asked and no tool is named: the configured tool, or the only one.
+fn default_tool(catalog: &Catalog) -> Option<String> {
+    if let Some(name) = catalog.providers().first()?.default_tool() {
+        return Some(name.to_owned());
+    }
+    let snapshot = catalog.snapshot();
+    let mut tools = snapshot.tools();
+    match (tools.next(), tools.next()) {
+        (Some(only), None) => Some(only.name().to_owned()),
+        _ => None,
+    }
+}
+
+fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<Entry>, Refusal> {
+    if let Some(entry) = snapshot.resolve(name) {
+        return Ok(Arc::clone(entry));
+    }
+    let near = snapshot.tools().map(|entry| (strsim::jaro_winkler(name, entry.name()), entry.name()));
+    // Comparing costs by the length, and no tool has a longer name.
+    let near = near.filter(|_| name.len() <= crate::provider::MAX_TOOL_NAME).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let reason = match near {
+        Some((score, near)) if score >= 0.8 => format!("did you mean {near:?}?"),
+        _ => "GET tools beside this address says which there are".to_owned(),
+    };
+    Err(Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), reason))
+}
+
+/// The member `result`: structured content where there is some, else the text of a single block of text, else MCP's content blocks as they are.
+fn result(output: &CallOutput) -> String {
+    if let Some(structured) = &output.structured {
+        return structured.as_str().to_owned();
+    }
+    if let [Content::Text(text)] = output.content.as_slice() {
+        return quoted(text);
+    }
+    let blocks: Vec<String> = output
+        .content
+        .iter()
+        .map(|content| match content {
+            Content::Text(text) => format!("{{\"type\":\"text\",\"text\":{}}}", quoted(text)),
+            Content::Block(block) => block.as_str().to_owned(),
+        })
+        .collect();
+    // A plugin writes its blocks by itself, even where there is one and it is text.
+    if let [block] = blocks.as_slice()
+        && let Some(text) = block_text(block)
+    {
+        return quoted(&text);
+    }
+    format!("[{}]", blocks.join(","))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The text of a block of text.
+fn block_text(block: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Block<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        text: Option<String>,
+    }
+    let block: Block<'_> = serde_json::from_str(block).ok()?;
+    block.text.filter(|_| block.kind == "text")
+}
+
+/// What a tool that failed has said.
+fn said(output: &CallOutput) -> String {
+    let texts: Vec<String> = output
+        .content
+        .iter()
+        .filter_map(|content| match content {
+            Content::Text(text) => Some(text.clone()),
+            Content::Block(block) => block_text(block.as_str()),
+        })
+        .collect();
+    match (&output.structured, texts.is_empty()) {
+        (_, false) => texts.join("\n"),
+        (Some(structured), true) => structured.as_str().to_owned(),
+        (None, true) => "the tool failed and said nothing".to_owned(),
+    }
+}
+
+fn failed(reason: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, FAILED, reason)
+}
+
+fn refusal(error: CallError) -> Refusal {
+    match error {
+        CallError::Busy { retry_after, .. } => {
+            Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many calls", error.to_string()) }
+        }
+        CallError::UnknownTool(ref name) => {
+            Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), error.to_string())
+        }
+        CallError::InputRequired | CallError::MissingCapability(_) => {
+            failed("this tool asks its caller something in between, which plain HTTP cannot answer: call it by MCP, at /mcp")
+        }
+        error => failed(error.to_string()),
+    }
+}

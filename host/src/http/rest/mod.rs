@@ -1,0 +1,135 @@
+//! The REST face: tools for callers that speak no MCP.
+//!
+//! `GET /tools`, `POST /call` over everything, `/{server}/tools`, `/{server}/call` over one plugin or server, `GET /openapi.json` about both. A refusal is
+//! `{"detail": …, "reason": …}`: `detail` is one of a few fixed sentences that a program can compare, `reason` says more to a person.
+
+mod call;
+mod openapi;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::answer;
+use crate::{catalog::Catalog, mcp::Front};
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The list of tools: of everything, or of one provider.
+    Tools(Option<String>),
+    /// A call: of anything, or of one provider's tool.
+    Call(Option<String>),
+    /// The description of this face.
+    OpenApi,
+}
+
+impl Route {
+    /// What a path asks for, where it is one of these.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        let path = path.strip_prefix('/')?;
+        if path == "openapi.json" {
+            return Some(Self::OpenApi);
+        }
+        let (provider, last) = match path.split_once('/') {
+            Some((provider, last)) if !provider.is_empty() => (Some(provider.to_owned()), last),
+            Some(_) => return None,
+            None => (None, path),
+        };
+        match last {
+            "tools" => Some(Self::Tools(provider)),
+            "call" => Some(Self::Call(provider)),
+            _ => None,
+        }
+    }
+}
+
+/// Answers a request. Dropping the future means that the connection is gone, and ends the call.
+pub(super) async fn answer(front: Arc<Front>, route: Route, request: Request<Body>) -> Response<Body> {
+    let (method, allowed) = match &route {
+        Route::Call(_) => (request.method() == Method::POST, "POST"),
+        Route::Tools(_) | Route::OpenApi => (matches!(*request.method(), Method::GET | Method::HEAD), "GET, HEAD"),
+    };
+    if !method {
+        let reason = format!("use {allowed} here, not {}", answer::echo(request.method().as_str()));
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", reason);
+        return answer::with(refusal.into_response(), header::ALLOW, HeaderValue::from_static(allowed));
+    }
+    let answered = match route {
+        Route::Tools(provider) => tools(&front, provider.as_deref()),
+        Route::Call(provider) => call::call(&front, provider.as_deref(), request).await,
+        Route::OpenApi => Ok(answer::json(StatusCode::OK, &openapi::document(&front))),
+    };
+    answered.unwrap_or_else(Refusal::into_response)
+}
+
+/// A tool as this face lists it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    tools: Vec<Listed<'a>>,
+}
+
+fn tools(front: &Front, provider: Option<&str>) -> Result<Response<Body>, Refusal> {
+    let catalog = catalog(front, provider)?;
+    let snapshot = catalog.snapshot();
+    let tools = snapshot.tools().map(|entry| entry.tool()).map(|tool| Listed {
+        name: tool.name.as_str(),
+        description: tool.description.as_deref().unwrap_or_default(),
+        input_schema: &tool.input_schema,
+    });
+    Ok(answer::json(StatusCode::OK, &List { tools: tools.collect() }))
+}
+
+/// What is on offer at this address.
+fn catalog(front: &Front, provider: Option<&str>) -> Result<Arc<Catalog>, Refusal> {
+    match provider {
+        None => Ok(Arc::clone(front.catalog())),
+        Some(name) => front.catalog_of(name).ok_or_else(|| {
+            let detail = format!("MCP {} not found", answer::echo(name));
+            Refusal::new(StatusCode::NOT_FOUND, detail, front.no_provider_text(name))
+        }),
+    }
+}
+
+/// An answer that says no.
+struct Refusal {
+    status: StatusCode,
+    detail: String,
+    reason: String,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, detail: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), reason: reason.into(), retry_after: None }
+    }
+
+    fn into_response(self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Wire {
+            detail: String,
+            reason: String,
+        }
+        let response = answer::json(self.status, &Wire { detail: self.detail, reason: self.reason });
+        match self.retry_after {
+            // Whole seconds, at least one.
+            Some(after) => {
+                answer::with(response, header::RETRY_AFTER, (after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1).into())
+            }
+            None => response,
+        }
+    }
+}

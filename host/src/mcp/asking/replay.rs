@@ -1,0 +1,194 @@
+//! Asking a client of 2026-07-28: the call ends at its first question that has no answer yet, and is made again from its beginning with what is known.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use futures::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    answers,
+    canonical::Digest,
+    capabilities,
+    state::{Input, Responses, Round, States},
+};
+use crate::{
+    mcp::calls::Work,
+    provider::{AskError, Asker, CallError, JsonText, Question},
+};
+
+/// The asker of one call.
+pub(in crate::mcp) struct Replay {
+    /// The plugin that asks, for messages.
+    provider: String,
+    /// The request's `_meta`.
+    meta: Option<Arc<str>>,
+    /// What of it the client can.
+    capabilities: OnceLock<String>,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    /// All rounds that are known of; the last one may be without some answers.
+    rounds: Vec<Round>,
+    /// How many of them this run of the call has passed.
+    passed: usize,
+    /// What the caller brought for the last round.
+    responses: Responses,
+    /// How the run ended.
+    end: Option<End>,
+}
+
+enum End {
+    /// By these questions, by key.
+    Asked(Vec<(String, Question)>),
+    /// By an answer that is none.
+    Fault(String),
+}
+
+/// What a call asks instead of its result.
+#[derive(Debug)]
+pub(in crate::mcp) struct InputRequired {
+    /// The questions by their keys.
+    pub(in crate::mcp) questions: Vec<(String, Question)>,
+    /// `requestState`.
+    pub(in crate::mcp) state: String,
+}
+
+impl Replay {
+    /// Of a call whose caller brought this.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(in crate::mcp) fn new(
+        states: &States,
+        input: &Input,
+        principal: Option<&str>,
+        meta: Option<Arc<str>>,
+        work: &Work<'_>,
+    ) -> Result<Self, CallError> {
+        let (rounds, responses) = states.open(input, principal, work)?;
+        let progress = Mutex::new(Progress { rounds, passed: 0, responses, end: None });
+        Ok(Self { provider: work.provider().id().as_str().to_owned(), meta, capabilities: OnceLock::new(), progress })
+    }
+
+    /// What the caller is asked, after the call has ended for it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be asked.
+    pub(in crate::mcp) fn suspended(&self, states: &States, principal: Option<&str>, work: &Work<'_>) -> Result<InputRequired, CallError> {
+        let (end, rounds) = {
+            let mut progress = self.lock();
+            (progress.end.take(), std::mem::take(&mut progress.rounds))
+        };
+        match end {
+            Some(End::Asked(questions)) => Ok(InputRequired { questions, state: states.seal(rounds, principal, work)? }),
+            Some(End::Fault(message)) => Err(CallError::InvalidParams(message)),
+            None => Err(CallError::Internal(format!("{} ended its call for a question, and had asked none", self.provider))),
+        }
+    }
+
+    fn now(&self, questions: Vec<Question>) -> Result<Vec<JsonText>, AskError> {
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(missing) = capabilities::missing(self.capabilities(), &questions) {
+            return Err(AskError::MissingCapability(missing));
+        }
+        let keys = keys(&questions);
+        let asked = digest(&keys, &questions);
+        let mut progress = self.lock();
+        let progress = &mut *progress;
+        if progress.end.is_some() {
+            return Err(AskError::Suspended);
+        }
+        let index = progress.passed;
+        if index == progress.rounds.len() {
+            progress.rounds.push(Round { asked: asked.clone(), answers: vec![None; questions.len()] });
+        }
+        let is_last = index + 1 == progress.rounds.len();
+        let Some(round) = progress.rounds.get_mut(index) else { return Err(AskError::Suspended) };
+        if round.asked != asked || round.answers.len() != questions.len() {
+            return Err(AskError::Diverged(format!(
+                "round {} of the questions of plugin {} is not the one that was answered",
+                index + 1,
+                self.provider
+            )));
+        }
+        if is_last {
+            let responses = std::mem::take(&mut progress.responses);
+            for ((key, question), answer) in keys.iter().zip(&questions).zip(&mut round.answers) {
+                let Some(response) = responses.get(key).filter(|_| answer.is_none()) else { continue };
+                if let Err(wrong) = answers::check(question.kind, response.get()) {
+                    progress.end =
+                        Some(End::Fault(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method())));
+                    return Err(AskError::Suspended);
+                }
+                *answer = Some(response.clone());
+            }
+        }
+        let answers: Vec<JsonText> = round.answers.iter().flatten().map(|answer| JsonText::from_writer(answer.get().to_owned())).collect();
+        if answers.len() == questions.len() {
+            progress.passed += 1;
+            return Ok(answers);
+        }
+        let open = keys.into_iter().zip(questions).zip(&round.answers).filter(|(_, answer)| answer.is_none()).map(|(asked, _)| asked);
+        progress.end = Some(End::Asked(open.collect()));
+        Err(AskError::Suspended)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asker for Replay {
+    fn capabilities(&self) -> &str {
+        #[derive(Deserialize)]
+        struct Meta<'a> {
+            #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+            capabilities: Option<&'a RawValue>,
+        }
+        self.capabilities.get_or_init(|| {
+            let meta = self.meta.as_deref().and_then(|meta| serde_json::from_str::<Meta<'_>>(meta).ok());
+            meta.and_then(|meta| meta.capabilities).map_or_else(|| "{}".to_owned(), |capabilities| capabilities.get().to_owned())
+        })
+    }
+
+    fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+        Box::pin(async move { self.now(questions) })
+    }
+}
+
+/// A key for each question: the provider's own where it is one, else by its place.
+fn keys(questions: &[Question]) -> Vec<String> {
+    /// Longer ones are no names.
+    const LONGEST: usize = 128;
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut keys: Vec<Option<String>> = Vec::new();
+    for question in questions {
+        let own = question.key.clone().filter(|key| !key.is_empty() && key.len() <= LONGEST);
+        keys.push(own.filter(|key| taken.insert(key.clone())));
+    }
+    let mut number = 0;
+    let mut next = || loop {
+        number += 1;
+        let key = format!("q{number}");
+        if taken.insert(key.clone()) {
+            return key;
+        }
+    };
+    keys.into_iter().map(|key| key.unwrap_or_else(&mut next)).collect()
+}
+
+fn digest(keys: &[String], questions: &[Question]) -> String {
+    let one = |digest: Digest, (key, question): (&String, &Question)| {
+        digest.text(key).text(question.kind.method()).json(question.params.as_str())
+    };
+    keys.iter().zip(questions).fold(Digest::new(), one).finish()
+}

@@ -1,0 +1,222 @@
+//! `requestState`: what a client of 2026-07-28 carries between the rounds of one call, signed, so that it comes back as it was given out.
+//!
+//! It holds the answers of earlier rounds and a digest of each round's questions. Any process with the key can go on where another one stopped.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::canonical::Digest;
+use crate::{config::StateConfig, mcp::calls::Work, provider::CallError};
+
+/// Bytes of answers that a state takes along: a long text of a model many times over, and still a request of the usual size.
+const MAX_ANSWERS: usize = 256 << 10;
+
+/// What the signature is for, so that it is good for nothing else.
+const PURPOSE: &[u8] = b"toolbay/requestState/1";
+
+/// Signs states and opens them.
+pub(in crate::mcp) struct States {
+    /// None: this machine gives out no random numbers to make a key of.
+    codec: Option<RequestStateCodec>,
+    ttl: Duration,
+    /// Whether the log has been told of a key that another copy must have.
+    told: AtomicBool,
+}
+
+/// What a request brought of its call's earlier rounds.
+#[derive(Clone, Debug, Default)]
+pub(in crate::mcp) struct Input {
+    /// `requestState`.
+    pub(in crate::mcp) state: Option<String>,
+    /// `inputResponses`, as JSON text.
+    pub(in crate::mcp) responses: Option<String>,
+}
+
+impl Input {
+    /// Whether the request brought nothing.
+    pub(in crate::mcp) fn is_empty(&self) -> bool {
+        self.state.is_none() && self.responses.is_none()
+    }
+}
+
+/// One round of questions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Round {
+    /// Digest of the questions.
+    #[serde(rename = "q")]
+    pub(super) asked: String,
+    /// The answers, in the order of the questions, as far as they are known.
+    #[serde(rename = "a")]
+    pub(super) answers: Vec<Option<Box<RawValue>>>,
+}
+
+/// Answers by the key of their question.
+pub(super) type Responses = HashMap<String, Box<RawValue>>;
+
+/// Whose call it is, and which.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Bound {
+    /// Digest of the caller.
+    #[serde(rename = "p")]
+    principal: String,
+    /// Digest of the method and of what it is called on.
+    #[serde(rename = "t")]
+    target: String,
+    /// Digest of the arguments.
+    #[serde(rename = "a")]
+    arguments: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    #[serde(rename = "b")]
+    bound: Bound,
+    #[serde(rename = "r")]
+    rounds: Vec<Round>,
+}
+
+impl States {
+    /// With the configured keys, of which the first signs, or with a random one.
+    pub(in crate::mcp) fn new(config: &StateConfig) -> Self {
+        // Keys of a configuration that was read are long enough; others would be taken for a mistake and not be used.
+        let configured = codec(config.keys.iter().map(|key| key.0.as_bytes().to_vec()).collect());
+        let codec = configured.or_else(|| {
+            if !config.keys.is_empty() {
+                tracing::error!(
+                    "the keys of [state] cannot be used: each needs {} bytes; a random key signs instead",
+                    StateConfig::LEAST_KEY
+                );
+            }
+            codec(vec![random_key()?])
+        });
+        Self { codec, ttl: config.ttl, told: AtomicBool::new(false) }
+    }
+
+    /// The rounds of a call so far, out of what its caller brought.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn open(&self, input: &Input, principal: Option<&str>, work: &Work<'_>) -> Result<(Vec<Round>, Responses), CallError> {
+        let invalid = |message: String| CallError::InvalidParams(message);
+        let responses = match input.responses.as_deref() {
+            None | Some("null") => Responses::new(),
+            Some(text) => serde_json::from_str(text).map_err(|_| invalid("\"inputResponses\" must be an object".to_owned()))?,
+        };
+        if let Some((key, _)) = responses.iter().find(|(_, answer)| !answer.get().starts_with('{')) {
+            let key: String = key.chars().take(100).collect();
+            return Err(invalid(format!(
+                "the answer {key:?} in \"inputResponses\" must be an object: the result of the question of that key"
+            )));
+        }
+        let Some(state) = &input.state else { return Ok((Vec::new(), responses)) };
+        let codec = self.codec.as_ref().ok_or_else(no_key)?;
+        let payload: Payload = codec.open_json_with(state, PURPOSE).map_err(|error| invalid(self.explain(&error)))?;
+        let bound = Bound::new(principal, work);
+        let wrong = if payload.bound.principal != bound.principal {
+            Some("it was given to another caller")
+        } else if payload.bound.target != bound.target {
+            Some("it was given for a call of something else")
+        } else if payload.bound.arguments != bound.arguments {
+            Some("it was given for a call with other arguments")
+        } else {
+            None
+        };
+        match wrong {
+            None => Ok((payload.rounds, responses)),
+            Some(wrong) => Err(invalid(format!("the \"requestState\" does not belong to this call: {wrong}; {AGAIN}"))),
+        }
+    }
+
+    /// The state of a call that has asked so much.
+    ///
+    /// # Errors
+    ///
+    /// Where the answers are too long to be carried.
+    pub(super) fn seal(&self, rounds: Vec<Round>, principal: Option<&str>, work: &Work<'_>) -> Result<String, CallError> {
+        let bytes: usize = rounds.iter().flat_map(|round| &round.answers).flatten().map(|answer| answer.get().len()).sum();
+        if bytes > MAX_ANSWERS {
+            return Err(CallError::InvalidParams(format!(
+                "the answers that this call was given so far have {bytes} bytes together, and at most {MAX_ANSWERS} can be carried to its next question"
+            )));
+        }
+        let codec = self.codec.as_ref().ok_or_else(no_key)?;
+        let payload = Payload { bound: Bound::new(principal, work), rounds };
+        let options = SealOptions::new().associated_data(PURPOSE).ttl(self.ttl);
+        codec
+            .seal_json_with(&payload, &options)
+            .map_err(|error| CallError::Internal(format!("the call's state cannot be written: {error}")))
+    }
+
+    fn explain(&self, error: &RequestStateError) -> String {
+        let why = match error {
+            RequestStateError::Expired => format!("has expired: it was good for {} s", self.ttl.as_secs()),
+            RequestStateError::UnknownKeyId => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "a client came back with a requestState that was signed with a key which is not here: copies behind one address need the same \
+                         [state] keys, and so does one that is started again"
+                    );
+                }
+                "was signed with a key that this server does not have; its operator has to give all copies of it the same [state] keys"
+                    .to_owned()
+            }
+            _ => "is not as this server gave it out: it was changed, or made by somebody else".to_owned(),
+        };
+        format!("the \"requestState\" {why}; {AGAIN}")
+    }
+}
+
+const AGAIN: &str = "make the call again from its beginning, without \"requestState\" and \"inputResponses\"";
+
+fn no_key() -> CallError {
+    CallError::Internal("the host has no key to sign a requestState with: set [state] keys".to_owned())
+}
+
+/// A key's id is a digest of it, so that copies agree on it without being told.
+fn codec(keys: Vec<Vec<u8>>) -> Option<RequestStateCodec> {
+    let id = |key: &[u8]| {
+        blake3::derive_key("toolbay 2026 requestState key id", key).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let first = id(keys.first()?);
+    let mut seen = HashSet::new();
+    let keys: Vec<_> = keys.into_iter().map(|key| (id(&key), key)).filter(|(id, _)| seen.insert(id.clone())).collect();
+    RequestStateCodec::new_with_keyring(first, keys).ok()
+}
+
+fn random_key() -> Option<Vec<u8>> {
+    let mut key = vec![0; StateConfig::LEAST_KEY];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut key).ok()?;
+    Some(key)
+}
+
+impl Bound {
+    fn new(principal: Option<&str>, work: &Work<'_>) -> Self {
+        let principal = match principal {
+            None => Digest::new().text("nobody"),
+            Some(name) => Digest::new().text("principal").text(name),
+        };
+        let target = |method: &str, provider: &str, name: &str| Digest::new().text(method).text(provider).text(name).finish();
+        let (target, arguments) = match work {
+            Work::Call { entry, arguments } => {
+                (target("tools/call", entry.provider().id().as_str(), entry.own_name()), Digest::new().json(arguments))
+            }
+            Work::Read { entry, uri } => (target("resources/read", entry.provider().id().as_str(), uri), Digest::new()),
+            Work::Prompt { entry, arguments } => {
+                let mut arguments: Vec<_> = arguments.iter().collect();
+                arguments.sort_unstable();
+                let digest = arguments.into_iter().fold(Digest::new(), |digest, (name, value)| digest.text(name).text(value));
+                (target("prompts/get", entry.provider().id().as_str(), entry.own_name()), digest)
+            }
+            Work::Complete { provider, .. } => (target("completion/complete", provider.id().as_str(), ""), Digest::new()),
+        };
+        Self { principal: principal.finish(), target, arguments: arguments.finish() }
+    }
+}

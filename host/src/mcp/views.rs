@@ -1,0 +1,138 @@
+//! Which endpoints there are: one for the whole catalog, and one for each provider that somebody asks for by name.
+//!
+//! An endpoint of one provider has sessions of its own, since what a session knows is one list of tools. What is limited for the whole process is shared:
+//! the count of calls and the room for sessions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    FrontOptions,
+    asking::States,
+    calls::Calls,
+    general::General,
+    handler::Shared,
+    sessions::{Room, Sessions},
+};
+use crate::catalog::Catalog;
+
+/// One endpoint.
+pub(super) struct View {
+    pub(super) shared: Arc<Shared>,
+    pub(super) general: General,
+    /// Ends the endpoint's streams and its watching task with it.
+    _closing: DropGuard,
+}
+
+impl View {
+    fn new(catalog: Arc<Catalog>, calls: Arc<Calls>, room: Arc<Room>, options: &FrontOptions, closing: CancellationToken) -> Self {
+        let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options.session_idle, closing.clone()));
+        tokio::spawn(Arc::clone(&sessions).watch());
+        let shared = Arc::new(Shared::new(catalog, calls, sessions, options, closing.clone()));
+        Self { general: General::new(Arc::clone(&shared), options.max_body), shared, _closing: closing.drop_guard() }
+    }
+}
+
+/// All endpoints.
+pub(super) struct Views {
+    whole: View,
+    /// By provider. Made when it is asked for, gone with the provider.
+    of_one: RwLock<BTreeMap<String, Arc<View>>>,
+    calls: Arc<Calls>,
+    room: Arc<Room>,
+    options: FrontOptions,
+    closing: CancellationToken,
+}
+
+impl Views {
+    /// The endpoint of everything. [`Self::watch`] has to run beside it.
+    pub(super) fn new(catalog: Arc<Catalog>, options: FrontOptions, closing: CancellationToken) -> Self {
+        let (calls, room) = (Arc::new(Calls::new(States::new(&options.state))), Arc::new(Room::new(options.max_sessions)));
+        let whole = View::new(catalog, Arc::clone(&calls), Arc::clone(&room), &options, closing.child_token());
+        Self { whole, of_one: RwLock::default(), calls, room, options, closing }
+    }
+
+    pub(super) fn whole(&self) -> &View {
+        &self.whole
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The endpoint of one provider, where there is such a provider.
+    pub(super) fn of(&self, provider: &str) -> Option<Arc<View>> {
+        let known = self.read().get(provider).cloned();
+        if let Some(view) = known.filter(|view| view.shared.catalog.has_provider(provider)) {
+            return Some(view);
+        }
+        let mut views = self.write();
+        // Whoever makes the view holds the table, so there is one for each provider.
+        let catalog = self.whole.shared.catalog.view(provider)?;
+        if let Some(view) = views.get(provider).filter(|view| Arc::ptr_eq(&view.shared.catalog, &catalog)) {
+            return Some(Arc::clone(view));
+        }
+        let (calls, room) = (Arc::clone(&self.calls), Arc::clone(&self.room));
+        let view = Arc::new(View::new(catalog, calls, room, &self.options, self.closing.child_token()));
+        views.insert(provider.to_owned(), Arc::clone(&view));
+        Some(view)
+    }
+
+    /// Ends the endpoints of providers that are gone, until the front is closed.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut changes = self.whole.shared.catalog.changes();
+        loop {
+            tokio::select! {
+                () = self.closing.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            changes.mark_unchanged();
+            for view in self.take_gone() {
+                let sessions = Arc::clone(&view.shared.sessions);
+                // Ends its streams, as far as no request holds it.
+                drop(view);
+                sessions.retire().await;
+            }
+        }
+    }
+
+    fn take_gone(&self) -> Vec<Arc<View>> {
+        let is_gone = |name: &String, view: &mut Arc<View>| !view.shared.catalog.has_provider(name);
+        if !self.read().iter().any(|(name, view)| !view.shared.catalog.has_provider(name)) {
+            return Vec::new();
+        }
+        self.write().extract_if(.., is_gone).map(|(_, view)| view).collect()
+    }
+
+    /// Ends all streams that only listen.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<View>>> {
+        self.of_one.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<View>>> {
+        self.of_one.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sentence for a provider that is not there. The names are no secret: who is let in may list everything.
+pub(super) fn no_provider(provider: &str, catalog: &Catalog) -> String {
+    /// Characters of what was asked for, and names of what there is, that are shown.
+    const SHOWN: usize = 64;
+    const NAMES: usize = 50;
+    let shown: String = provider.chars().take(SHOWN).collect();
+    let providers = catalog.providers();
+    let names: Vec<&str> = providers.iter().take(NAMES).map(|provider| provider.id().as_str()).collect();
+    let more = if providers.len() > NAMES { format!(" and {} more", providers.len() - NAMES) } else { String::new() };
+    if names.is_empty() {
+        return format!("there is no plugin or server {shown:?}; there is none at all");
+    }
+    format!("there is no plugin or server {shown:?}; there are: {}{more}", names.join(", "))
+}

@@ -1,0 +1,385 @@
+//! A provider under other names: `prefix`, `rename`, `include`, `exclude` and other words for its tools, as the configuration has them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use crate::{
+    config::NameRules,
+    provider::{
+        Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offer, Offers, PromptOutput, Provider, ProviderId,
+        Reference, Tool, ToolName,
+    },
+};
+
+/// Names that are told of those that there are.
+const SHOWN: usize = 8;
+
+/// A provider whose tools and prompts have the names that the rules give them, and what of the rules could not be done, in sentences.
+///
+/// `section` is where the rules stand: `server.git`.
+#[must_use]
+pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, section: &str) -> (Arc<dyn Provider>, Vec<String>) {
+    if *rules == NameRules::default() {
+        return (inner, Vec::new());
+    }
+    let mut warnings = unknown_names(&*inner, rules, section);
+    let mut tools = Names::default();
+    for tool in inner.tools() {
+        let Some(name) = tools.take("tool", tool.name.as_str(), rules, section, &mut warnings) else { continue };
+        tools.offered.push(describe(tool, name, rules, section, &mut warnings));
+    }
+    let mut prompts = Names::default();
+    for prompt in &inner.offers().prompts {
+        let Some(name) = prompts.take("prompt", &prompt.key, rules, section, &mut warnings) else { continue };
+        let mut json = prompt.json.clone();
+        json.insert("name".to_owned(), name.as_str().into());
+        prompts.offered.push(Arc::new(Offer { key: name.as_str().to_owned(), json }));
+    }
+    let offers = Offers { prompts: prompts.offered, ..inner.offers().clone() };
+    let shaped = Shaped { tools: tools.offered, own_tools: tools.own, own_prompts: prompts.own, offers, inner };
+    (Arc::new(shaped), warnings)
+}
+
+/// Whether a name fits a pattern: `*` stands for any characters, also none.
+fn fits(name: &str, pattern: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return name == pattern };
+    let Some(mut left) = name.strip_prefix(head) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return left.ends_with(part);
+        }
+        // The first place where a part fits leaves the most for those behind it.
+        let Some((_, behind)) = left.split_once(part) else { return false };
+        left = behind;
+    }
+    true
+}
+
+/// Published names of one kind, and whose they are.
+struct Names<T> {
+    offered: Vec<T>,
+    /// By the published name: the own one.
+    own: HashMap<String, String>,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { offered: Vec::new(), own: HashMap::new() }
+    }
+}
+
+impl<T> Names<T> {
+    /// The name under which `own` is published, if it is.
+    fn take(&mut self, kind: &str, own: &str, rules: &NameRules, section: &str, warnings: &mut Vec<String>) -> Option<ToolName> {
+        if !rules.include.is_empty() && !rules.include.iter().any(|pattern| fits(own, pattern)) {
+            return None;
+        }
+        if rules.exclude.iter().any(|pattern| fits(own, pattern)) {
+            return None;
+        }
+        let name = match rules.rename.get(own) {
+            Some(name) => name.clone(),
+            None => format!("{}{own}", rules.prefix.as_deref().unwrap_or_default()),
+        };
+        let name = match ToolName::new(name) {
+            Ok(name) => name,
+            Err(error) => {
+                warnings.push(format!("{kind} {own:?} is left out: {error}; give it another name by `rename` in [{section}]"));
+                return None;
+            }
+        };
+        if let Some(other) = self.own.get(name.as_str()) {
+            warnings.push(format!(
+                "{kind} {own:?} is left out: {other:?} is published as {:?} already; give one of them another name by `rename` in [{section}]",
+                name.as_str()
+            ));
+            return None;
+        }
+        self.own.insert(name.as_str().to_owned(), own.to_owned());
+        Some(name)
+    }
+}
+
+/// A tool under its published name, in the operator's words.
+fn describe(tool: &Arc<Tool>, name: ToolName, rules: &NameRules, section: &str, warnings: &mut Vec<String>) -> Arc<Tool> {
+    let own = tool.name.as_str();
+    let Some(instead) = rules.tools.get(own) else {
+        return if tool.name == name { tool.clone() } else { Arc::new(Tool { name, ..Tool::clone(tool) }) };
+    };
+    let mut tool = Tool { name, ..Tool::clone(tool) };
+    tool.title = instead.title.clone().or(tool.title);
+    tool.description = instead.description.clone().or(tool.description);
+    for (param, text) in &instead.params {
+        let properties = Arc::make_mut(&mut tool.input_schema).get_mut("properties");
+        match properties.and_then(|properties| properties.get_mut(param)) {
+            Some(Value::Object(schema)) => drop(schema.insert("description".to_owned(), text.as_str().into())),
+            // `true` is a schema too: anything at all.
+            Some(schema @ Value::Bool(true)) => *schema = json!({ "description": text }),
+            _ => warnings.push(format!("[{section}.tools.{own}] describes the parameter {param:?}, which the tool does not have")),
+        }
+    }
+    Arc::new(tool)
+}
+
+/// What the rules speak of and nothing is.
+fn unknown_names(inner: &dyn Provider, rules: &NameRules, section: &str) -> Vec<String> {
+    let tools: Vec<&str> = inner.tools().iter().map(|tool| tool.name.as_str()).collect();
+    let all: Vec<&str> = tools.iter().copied().chain(inner.offers().prompts.iter().map(|prompt| prompt.key.as_str())).collect();
+    let mut warnings = Vec::new();
+    for own in rules.rename.keys().filter(|own| !all.contains(&own.as_str())) {
+        warnings.push(format!("`rename` in [{section}] names {own:?}, which it does not offer{}", nearest(own, &all)));
+    }
+    for (key, patterns) in [("include", &rules.include), ("exclude", &rules.exclude)] {
+        for pattern in patterns.iter().filter(|pattern| !all.iter().any(|name| fits(name, pattern))) {
+            warnings.push(format!("`{key}` in [{section}] names {pattern:?}, and nothing that it offers fits{}", nearest(pattern, &all)));
+        }
+    }
+    for own in rules.tools.keys().filter(|own| !tools.contains(&own.as_str())) {
+        warnings.push(format!("[{section}.tools.{own}] is about a tool that it does not offer{}", nearest(own, &tools)));
+    }
+    warnings
+}
+
+fn nearest(name: &str, all: &[&str]) -> String {
+    let near = all.iter().map(|other| (strsim::jaro_winkler(name, other), *other)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((score, near)) if score > 0.8 => format!("; did you mean {near:?}?"),
+        Some(_) => {
+            let more = if all.len() > SHOWN { ", …" } else { "" };
+            format!("; it offers {}{more}", all.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", "))
+        }
+        None => "; it offers nothing".to_owned(),
+    }
+}
+
+struct Shaped {
+    inner: Arc<dyn Provider>,
+    tools: Vec<Arc<Tool>>,
+    own_tools: HashMap<String, String>,
+    own_prompts: HashMap<String, String>,
+    offers: Offers,
+}
+
+impl Provider for Shaped {
+    fn id(&self) -> &ProviderId {
+        self.inner.id()
+    }
+
+    fn tools(&self) -> &[Arc<Tool>] {
+        &self.tools
+    }
+
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+        match self.own_tools.get(call.tool) {
+            Some(own) => self.inner.call(Call { tool: own, ..call }),
+            None => Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) }),
+        }
+    }
+
+    fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+        self.inner.read_resource(uri, context)
+    }
+
+    fn get_prompt<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: Vec<(String, String)>,
+        context: CallContext,
+    ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
+        match self.own_prompts.get(name) {
+            Some(own) => self.inner.get_prompt(own, arguments, context),
+            None => Box::pin(async move { Err(CallError::UnknownPrompt(name.to_owned())) }),
+        }
+    }
+
+    fn complete(&self, mut completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+        if let Reference::Prompt(name) = &mut completion.reference {
+            match self.own_prompts.get(name.as_str()) {
+                Some(own) => name.clone_from(own),
+                None => {
+                    let error = CallError::UnknownPrompt(std::mem::take(name));
+                    return Box::pin(async move { Err(error) });
+                }
+            }
+        }
+        self.inner.complete(completion, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ToolOverride;
+    use std::collections::BTreeMap;
+
+    /// Answers by the name that it was called by.
+    struct Echo(ProviderId, Vec<Arc<Tool>>, Offers);
+
+    impl Provider for Echo {
+        fn id(&self) -> &ProviderId {
+            &self.0
+        }
+        fn tools(&self) -> &[Arc<Tool>] {
+            &self.1
+        }
+        fn offers(&self) -> &Offers {
+            &self.2
+        }
+        fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+            Box::pin(async move { Ok(CallOutput::error(call.tool)) })
+        }
+        fn get_prompt<'a>(
+            &'a self,
+            name: &'a str,
+            _: Vec<(String, String)>,
+            _: CallContext,
+        ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
+            Box::pin(async move {
+                Ok(PromptOutput { description: Some(name.to_owned()), messages: JsonText::from_value("").unwrap(), meta: None })
+            })
+        }
+    }
+
+    fn echo(tools: &[&str], prompts: &[&str]) -> Arc<dyn Provider> {
+        let tool = |name: &&str| {
+            Arc::new(Tool {
+                name: ToolName::new(*name).unwrap(),
+                title: None,
+                description: Some("own".to_owned()),
+                input_schema: Arc::new(
+                    json!({ "type": "object", "properties": { "a": { "type": "string" }, "b": true } }).as_object().unwrap().clone(),
+                ),
+                output_schema: None,
+                annotations: None,
+                icons: None,
+                meta: None,
+                extra: serde_json::Map::new(),
+                notifies: false,
+            })
+        };
+        let prompt = |name: &&str| {
+            let json = json!({ "name": name, "x": 1 });
+            Arc::new(Offer { key: (*name).to_owned(), json: json.as_object().unwrap().clone() })
+        };
+        let offers = Offers { prompts: prompts.iter().map(prompt).collect(), ..Offers::default() };
+        Arc::new(Echo(ProviderId::new("git").unwrap(), tools.iter().map(tool).collect(), offers))
+    }
+
+    fn rules() -> NameRules {
+        NameRules::default()
+    }
+
+    fn names(provider: &Arc<dyn Provider>) -> Vec<&str> {
+        provider.tools().iter().map(|tool| tool.name.as_str()).collect()
+    }
+
+    async fn called(provider: &Arc<dyn Provider>, tool: &str) -> Result<String, CallError> {
+        let output = provider.call(Call { tool, arguments: "{}", context: CallContext::default() }).await?;
+        match output.content.into_iter().next() {
+            Some(crate::provider::Content::Text(text)) => Ok(text),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn names_are_given_and_calls_find_their_way_back() {
+        let rules = NameRules {
+            prefix: Some("git_".to_owned()),
+            rename: BTreeMap::from([("log".to_owned(), "history".to_owned()), ("ask".to_owned(), "question".to_owned())]),
+            include: vec!["l*".to_owned(), "status".to_owned(), "ask".to_owned()],
+            exclude: vec!["ls-*e".to_owned()],
+            tools: BTreeMap::new(),
+        };
+        let (shaped, warnings) = shape(echo(&["log", "ls-files", "ls-tree", "status", "reset"], &["ask", "tell"]), &rules, "server.git");
+        assert_eq!(warnings, [] as [&str; 0]);
+        assert_eq!(names(&shaped), ["history", "git_ls-files", "git_status"]);
+        assert_eq!(called(&shaped, "history").await.unwrap(), "log");
+        assert_eq!(called(&shaped, "git_ls-files").await.unwrap(), "ls-files");
+        assert_eq!(called(&shaped, "log").await, Err(CallError::UnknownTool("log".to_owned())), "only under its published name");
+        assert_eq!(
+            called(&shaped, "git_reset").await,
+            Err(CallError::UnknownTool("git_reset".to_owned())),
+            "what is left out is not called"
+        );
+        let prompts = &shaped.offers().prompts;
+        assert_eq!(
+            (prompts.len(), prompts[0].key.as_str(), &prompts[0].json["name"], &prompts[0].json["x"]),
+            (1, "question", &json!("question"), &json!(1))
+        );
+        let filled = shaped.get_prompt("question", Vec::new(), CallContext::default()).await.unwrap();
+        assert_eq!(filled.description.as_deref(), Some("ask"));
+    }
+
+    #[test]
+    fn tools_are_described_in_the_operators_words() {
+        let params = BTreeMap::from([("a", "A."), ("b", "B."), ("c", "C.")].map(|(name, text)| (name.to_owned(), text.to_owned())));
+        let instead = ToolOverride { title: Some("Title".to_owned()), description: Some("Words".to_owned()), params };
+        let rules = NameRules { tools: BTreeMap::from([("log".to_owned(), instead)]), ..rules() };
+        let (shaped, warnings) = shape(echo(&["log", "status"], &[]), &rules, "server.git");
+        let log = &shaped.tools()[0];
+        assert_eq!((log.title.as_deref(), log.description.as_deref()), (Some("Title"), Some("Words")));
+        assert_eq!(log.input_schema["properties"], json!({ "a": { "type": "string", "description": "A." }, "b": { "description": "B." } }));
+        assert_eq!(shaped.tools()[1].description.as_deref(), Some("own"));
+        assert_eq!(warnings, ["[server.git.tools.log] describes the parameter \"c\", which the tool does not have"]);
+    }
+
+    #[test]
+    fn two_of_one_name_and_names_of_nothing_are_told() {
+        let rules = NameRules {
+            rename: BTreeMap::from([("a".to_owned(), "b".to_owned()), ("statis".to_owned(), "s".to_owned())]),
+            include: vec!["a".to_owned(), "b".to_owned(), "stat*".to_owned(), "zzz".to_owned()],
+            exclude: vec!["logg".to_owned()],
+            tools: BTreeMap::from([("staus".to_owned(), ToolOverride::default())]),
+            ..rules()
+        };
+        let (shaped, warnings) = shape(echo(&["a", "b", "status", "log"], &[]), &rules, "server.git");
+        assert_eq!(names(&shaped), ["b", "status"]);
+        assert_eq!(
+            warnings,
+            [
+                "`rename` in [server.git] names \"statis\", which it does not offer; did you mean \"status\"?",
+                "`include` in [server.git] names \"zzz\", and nothing that it offers fits; it offers a, b, status, log",
+                "`exclude` in [server.git] names \"logg\", and nothing that it offers fits; did you mean \"log\"?",
+                "[server.git.tools.staus] is about a tool that it does not offer; did you mean \"status\"?",
+                "tool \"b\" is left out: \"a\" is published as \"b\" already; give one of them another name by `rename` in [server.git]",
+            ]
+        );
+        let long = NameRules { prefix: Some("x".repeat(128)), ..NameRules::default() };
+        let (shaped, warnings) = shape(echo(&["a"], &[]), &long, "server.git");
+        assert!(names(&shaped).is_empty() && warnings[0].starts_with("tool \"a\" is left out: tool name "), "{warnings:?}");
+    }
+
+    #[test]
+    fn without_rules_it_is_the_provider_itself() {
+        let inner = echo(&["a"], &[]);
+        assert!(Arc::ptr_eq(&inner, &shape(inner.clone(), &rules(), "server.git").0));
+    }
+
+    #[test]
+    fn a_star_is_any_characters() {
+        for (name, pattern, want) in [
+            ("get_x", "get_*", true),
+            ("get_", "get_*", true),
+            ("forget_x", "get_*", false),
+            ("forget_x", "*get_*", true),
+            ("a_b_c", "a*b*c", true),
+            ("ac", "a*b*c", false),
+            ("abab", "*ab", true),
+            ("aba", "*ab", false),
+            ("aa", "a*a", true),
+            ("a", "a*a", false),
+            ("anything", "*", true),
+            ("", "", true),
+            ("x", "", false),
+        ] {
+            assert_eq!(fits(name, pattern), want, "{name} {pattern}");
+        }
+    }
+}
