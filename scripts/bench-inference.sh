@@ -53,6 +53,10 @@ if [ ! -e "$model/done" ]; then
     python3 "$root/benches/inference/make.py" "$root/models/t5-tiny" "$model/fp32" "$tokens"
     python3 "$scripts/quantize.py" "$model/fp32" "$model/int8"
     cp "$model"/fp32/*.json "$model/int8"
+    # Under the names that the plugin asks for.
+    for file in "$model"/int8/*_quantized.onnx; do
+        mv "$file" "${file%_quantized.onnx}.onnx"
+    done
     python3 "$root/benches/inference/convert.py" "$model/hf" "$model/fp32/tokenizer.json" "$model/ct2" float32
     python3 "$root/benches/inference/convert.py" "$model/hf" "$model/fp32/tokenizer.json" "$model/ct2-int8" int8
     touch "$model/done"

@@ -14,6 +14,7 @@ import os
 import pathlib
 import queue
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 
 PREFIX = "translate English to French: "
-TEXT = "The small house near the river is very old, and my brother is at the station."
+TEXT = "The small house is near the old station."
 # One text, answered: how many tokens that was.
 Call = Callable[[], int]
 
@@ -66,9 +67,9 @@ def toolbay(binary: str, plugins: pathlib.Path, model: pathlib.Path, threads: in
         )
         folder = pathlib.Path(home) / "plugins"
         folder.mkdir()
-        (folder / "translator.wasm").symlink_to(plugins / "translator.wasm")
+        shutil.copy(plugins / "translator.wasm", folder)
         command = [binary, "serve", "--config", str(config), "--plugins", str(folder), "--listen", "127.0.0.1:0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=open(pathlib.Path(home) / "log", "w"), text=True)
         try:
             lines = iter(process.stdout)
             address = next(found[1] for line in lines if (found := re.search(r"http://([0-9.]+:\d+)/mcp", line)))
