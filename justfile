@@ -33,6 +33,10 @@ lint:
 bench *options:
     scripts/bench.sh {{ options }}
 
+# Models on an NVIDIA GPU: the tests that need one.
+test-gpu:
+    scripts/test-gpu.sh
+
 # Known vulnerabilities; needs the network that has their database.
 advisories:
     cargo deny check advisories
