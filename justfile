@@ -37,6 +37,10 @@ bench *options:
 bench-inference *options:
     scripts/bench-inference.sh {{ options }}
 
+# Models on an NVIDIA GPU: the tests that need one.
+test-gpu:
+    scripts/test-gpu.sh
+
 # Known vulnerabilities; needs the network that has their database.
 advisories:
     cargo deny check advisories

@@ -11,6 +11,7 @@ mod faces;
 mod fuzz;
 mod hostile;
 mod http;
+mod neural;
 mod permissions;
 mod protocol;
 mod reload;

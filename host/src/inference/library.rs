@@ -24,7 +24,7 @@ pub enum LibraryError {
         tried: Vec<PathBuf>,
     },
     /// It is where it was named, and cannot be taken.
-    #[error("cannot load ONNX Runtime from {}, which {source_of} names: {reason}; models need version 1.{LEAST} or later for this machine: {INSTALL}", path.display())]
+    #[error("cannot load ONNX Runtime from {}, which is named by {source_of}: {reason}; models need version 1.{LEAST} or later for this machine: {INSTALL}", path.display())]
     Unusable {
         /// The library.
         path: PathBuf,
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(find(&places[2..]).unwrap().path, cached);
         let message = find(&places).unwrap_err().to_string();
         assert!(
-            message.contains("cannot load ONNX Runtime from /configured/x.so, which [inference] library names: No such file"),
+            message.contains("cannot load ONNX Runtime from /configured/x.so, which is named by [inference] library: No such file"),
             "{message}"
         );
     }

@@ -93,8 +93,8 @@ impl Registry {
             let Some(lane) = lanes.get(&model.device) else { continue };
             match open(name, model, &registry, &mut backend, &lane.queue) {
                 Ok(model) => drop(registry.models.insert(name.clone(), Arc::new(model))),
-                // The rest of the host can do without. What was to run on a GPU is never left out in silence.
-                Err(ModelError::Library { error, .. }) if model.device == Device::Cpu => {
+                // The rest of the host can do without. What was to run on a GPU is never left out in silence, nor is a library that somebody named.
+                Err(ModelError::Library { error: error @ LibraryError::Missing { .. }, .. }) if model.device == Device::Cpu => {
                     tracing::error!(model = name, "the model does not serve, all else does: {error}");
                     registry.idle.insert(name.clone(), (model.clone(), error));
                 }

@@ -5,6 +5,7 @@
 mod decode;
 mod fairness;
 mod faults;
+mod gpu;
 mod swap;
 
 use std::{

@@ -136,3 +136,51 @@ fn slots(outlets: &[Outlet], what: &str) -> Result<Vec<Slot>, BackendError> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::inference::library;
+
+    /// None: there is no library here.
+    fn encoder() -> Option<OnnxSession> {
+        let Ok(environment) = library::load(None) else {
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "no ONNX Runtime");
+            return None;
+        };
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/t5-tiny/encoder_model.onnx");
+        let session = OrtSession::builder(&environment).unwrap().commit_from_file(path).unwrap();
+        Some(OnnxSession::new(session, Device::Cpu).unwrap())
+    }
+
+    /// The way of a GPU, with this machine's own memory in place of a GPU's: what is bound, run and read is the same.
+    #[test]
+    fn results_that_stay_where_they_are_made_have_the_same_bytes() {
+        let Some(mut session) = encoder() else { return };
+        let row = |value: i64| {
+            let bytes = [value; 4].map(i64::to_le_bytes).concat();
+            session.tensor(ElementType::I64, &[1, 4], &mut |into| into.copy_from_slice(&bytes)).unwrap()
+        };
+        let (ids, mask) = (row(5), row(1));
+        let mut run = |far: bool| {
+            let memory = || MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default).unwrap();
+            session.far = far.then(memory);
+            let values = session.run(&[(0, &*ids), (1, &*mask)], &Cancel::default()).unwrap();
+            assert_eq!(session.far.is_some(), far);
+            values.iter().map(|value| (value.dims().to_vec(), value.bytes().unwrap().into_owned())).collect::<Vec<_>>()
+        };
+        let near = run(false);
+        assert_eq!(near[0].0, [1, 4, 96]);
+        assert_eq!(run(true), near);
+    }
+
+    #[test]
+    fn a_run_that_was_ended_does_not_begin() {
+        let Some(mut session) = encoder() else { return };
+        let cancel = Cancel::default();
+        cancel.cancel();
+        assert_eq!(session.run(&[], &cancel).map(drop).unwrap_err().0, "it was ended before it began");
+    }
+}

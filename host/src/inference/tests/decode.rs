@@ -53,7 +53,7 @@ async fn decode(registry: &Registry, ids: &[i64], ragged: bool) -> Vec<i64> {
 }
 
 /// Decodes all cases with so many callers; answers how many are right, and the mean batch.
-async fn decode_all(registry: &Arc<Registry>, callers: usize, ragged: bool) -> (usize, usize, f64) {
+pub(super) async fn decode_all(registry: &Arc<Registry>, callers: usize, ragged: bool) -> (usize, usize, f64) {
     let cases = Arc::new(cases());
     let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut tasks = tokio::task::JoinSet::new();
