@@ -247,5 +247,9 @@ async fn a_library_that_is_named_and_not_there_is_refused_at_the_start() {
     let setup = Setup::new().plugin("translator").env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so");
     let refused = setup.config(&section).refused().await;
     assert_ne!(refused.code, Some(0));
-    assert!(refused.stderr.contains("/nowhere/libonnxruntime.so") && refused.stderr.contains("scripts/onnxruntime.sh"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("/nowhere/libonnxruntime.so") && refused.stderr.contains("scripts/onnxruntime.sh"),
+        "{}",
+        refused.stderr
+    );
 }
