@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: scripts/lab.sh [--print]
 #
-# Installs what the end-to-end tests run beside Toolbay: the official MCP conformance suite, real MCP clients from npm and PyPI, and the Node 24 that
+# Installs what the tests run beside Toolbay: the official MCP conformance suite, real MCP clients and servers from npm and PyPI, and the Node 24 that
 # some of them want. Everything comes from the lock files in tests/clients and goes into one folder of the cache, whose name is a digest of them: a
 # second run finds it and returns at once, and two checkouts with other versions do not disturb each other. The last line printed is the folder.
 set -euo pipefail
@@ -26,11 +26,11 @@ exec 9>"$cache/lock"
 flock 9 # Somebody else may be installing the same: wait, then look again.
 if [ ! -e "$lab/ready" ]; then
   say() { echo "lab: $*" >&2; }
-  say "installing the MCP clients and the conformance suite into $lab (once, about 2 minutes)"
+  say "installing the MCP clients, servers and the conformance suite into $lab (once, about 2 minutes)"
   cp tests/clients/package.json tests/clients/package-lock.json "$lab/"
   # Nothing in the tree needs its install scripts, so none runs. The inspector's part for browsers is large, and left alone.
   (cd "$lab" && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error) >&2
-  say "installing the Python clients"
+  say "installing the Python clients and servers"
   rm -rf "$lab/python"
   python3 -m venv "$lab/python" || { say "python3 has no venv module: apt-get install python3-venv"; exit 2; }
   "$lab/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r tests/clients/requirements.txt >&2

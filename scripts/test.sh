@@ -29,7 +29,7 @@ for tool in node npm python3; do
     command -v "$tool" >/dev/null || die "$tool is missing: the real MCP clients need Node 20 and Python 3.11 (Debian: apt-get install nodejs npm python3-venv)"
 done
 
-say "1 of 5: the MCP clients, the conformance suite, ONNX Runtime"
+say "1 of 5: the MCP clients and servers, the conformance suite, ONNX Runtime"
 TOOLBAY_LAB=$("$root/scripts/lab.sh" | tail -n 1)
 export TOOLBAY_LAB
 "$root/scripts/onnxruntime.sh" >/dev/null

@@ -242,6 +242,8 @@ pub struct CallOutput {
     pub is_error: bool,
     /// `_meta` of the result: an object.
     pub meta: Option<JsonText>,
+    /// Members of the result that have no field here: an object, which is not empty.
+    pub extra: Option<JsonText>,
 }
 
 impl CallOutput {
@@ -448,7 +450,7 @@ pub enum ProviderChange {
 pub struct ProviderStatus {
     /// Its name, or the file's name where that cannot be one.
     pub name: String,
-    /// `wasm`; later `bridge`, `remote`.
+    /// `wasm`, `bridge`, `remote`.
     pub kind: &'static str,
     /// Whether it serves, and what.
     pub state: ProviderState,
@@ -459,6 +461,9 @@ pub struct ProviderStatus {
     pub digest: Option<String>,
     /// The provider's own names of its tools.
     pub tools: Vec<String>,
+    /// What it offers beside tools.
+    #[serde(flatten)]
+    pub offers: OfferNames,
     /// What is wrong with the newest version, and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -472,9 +477,77 @@ pub struct ProviderStatus {
     pub in_flight: usize,
     /// Calls that wait for their turn.
     pub queued: usize,
+    /// The processes or containers that serve it, where it is served by such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<ReplicasStatus>,
     /// Since when it is in this state, in seconds since 1970.
     #[serde(serialize_with = "unix_seconds")]
     pub since: SystemTime,
+}
+
+/// What a provider offers beside tools, by name, in its own order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OfferNames {
+    /// URIs of resources.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// Texts of resource templates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
+    /// Names of prompts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+}
+
+impl From<&Offers> for OfferNames {
+    fn from(offers: &Offers) -> Self {
+        let names = |offers: &[Arc<Offer>]| offers.iter().map(|offer| offer.key.clone()).collect();
+        Self { resources: names(&offers.resources), templates: names(&offers.templates), prompts: names(&offers.prompts) }
+    }
+}
+
+/// What an operator sees of the replicas of a server.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplicasStatus {
+    /// How many there should be now.
+    pub wanted: u32,
+    /// How many are being started.
+    pub starting: usize,
+    /// Those that are up.
+    pub up: Vec<ReplicaStatus>,
+    /// Replicas that died or did not start, so far.
+    pub restarts: u64,
+    /// Whether starts are tried.
+    pub breaker: BreakerState,
+}
+
+/// What an operator sees of one replica.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplicaStatus {
+    /// Counted from 1, never given twice.
+    pub number: u64,
+    /// `pid 4711`.
+    pub name: String,
+    /// `serving`; `suspect`: it did not answer in time and is asked whether it lives; `draining`: it ends when its calls have.
+    pub state: &'static str,
+    /// Calls that run on it.
+    pub ongoing: usize,
+    /// Since when it serves, in seconds since 1970.
+    #[serde(serialize_with = "unix_seconds")]
+    pub since: SystemTime,
+}
+
+/// Whether starts of replicas are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state", content = "until")]
+pub enum BreakerState {
+    /// They are.
+    #[default]
+    Closed,
+    /// Too many failed: none is tried before that time, in seconds since 1970.
+    Open(#[serde(serialize_with = "unix_seconds")] SystemTime),
+    /// One is being tried.
+    HalfOpen,
 }
 
 /// Where a provider stands.

@@ -18,10 +18,11 @@ const SHOWN: usize = 8;
 
 /// A provider whose tools and prompts have the names that the rules give them, and what of the rules could not be done, in sentences.
 ///
-/// `section` is where the rules stand: `server.git`.
+/// `default_tool` is the tool that is meant where a caller names none, by either of its names; None: what the provider itself says. `section` is where all
+/// this stands: `server.git`.
 #[must_use]
-pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, section: &str) -> (Arc<dyn Provider>, Vec<String>) {
-    if *rules == NameRules::default() {
+pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, default_tool: Option<&str>, section: &str) -> (Arc<dyn Provider>, Vec<String>) {
+    if *rules == NameRules::default() && default_tool.is_none() {
         return (inner, Vec::new());
     }
     let mut warnings = unknown_names(&*inner, rules, section);
@@ -38,7 +39,14 @@ pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, section: &str) -> (Arc
         prompts.offered.push(Arc::new(Offer { key: name.as_str().to_owned(), json }));
     }
     let offers = Offers { prompts: prompts.offered, ..inner.offers().clone() };
-    let shaped = Shaped { tools: tools.offered, own_tools: tools.own, own_prompts: prompts.own, offers, inner };
+    let wanted = default_tool.or(inner.default_tool());
+    let is = |name: &str, own: &str| wanted == Some(name) || wanted == Some(own);
+    let default_tool = tools.own.iter().find(|(name, own)| is(name, own)).map(|(name, _)| name.clone());
+    if let (Some(wanted), None) = (wanted, &default_tool) {
+        let names: Vec<&str> = tools.offered.iter().map(|tool| tool.name.as_str()).collect();
+        warnings.push(format!("`default_tool` in [{section}] names {wanted:?}, which it does not offer{}", nearest(wanted, &names)));
+    }
+    let shaped = Shaped { tools: tools.offered, own_tools: tools.own, own_prompts: prompts.own, default_tool, offers, inner };
     (Arc::new(shaped), warnings)
 }
 
@@ -160,6 +168,7 @@ struct Shaped {
     tools: Vec<Arc<Tool>>,
     own_tools: HashMap<String, String>,
     own_prompts: HashMap<String, String>,
+    default_tool: Option<String>,
     offers: Offers,
 }
 
@@ -177,6 +186,10 @@ impl Provider for Shaped {
             Some(own) => self.inner.call(Call { tool: own, ..call }),
             None => Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) }),
         }
+    }
+
+    fn default_tool(&self) -> Option<&str> {
+        self.default_tool.as_deref()
     }
 
     fn offers(&self) -> &Offers {
@@ -297,7 +310,8 @@ mod tests {
             exclude: vec!["ls-*e".to_owned()],
             tools: BTreeMap::new(),
         };
-        let (shaped, warnings) = shape(echo(&["log", "ls-files", "ls-tree", "status", "reset"], &["ask", "tell"]), &rules, "server.git");
+        let (shaped, warnings) =
+            shape(echo(&["log", "ls-files", "ls-tree", "status", "reset"], &["ask", "tell"]), &rules, None, "server.git");
         assert_eq!(warnings, [] as [&str; 0]);
         assert_eq!(names(&shaped), ["history", "git_ls-files", "git_status"]);
         assert_eq!(called(&shaped, "history").await.unwrap(), "log");
@@ -322,7 +336,7 @@ mod tests {
         let params = BTreeMap::from([("a", "A."), ("b", "B."), ("c", "C.")].map(|(name, text)| (name.to_owned(), text.to_owned())));
         let instead = ToolOverride { title: Some("Title".to_owned()), description: Some("Words".to_owned()), params };
         let rules = NameRules { tools: BTreeMap::from([("log".to_owned(), instead)]), ..rules() };
-        let (shaped, warnings) = shape(echo(&["log", "status"], &[]), &rules, "server.git");
+        let (shaped, warnings) = shape(echo(&["log", "status"], &[]), &rules, None, "server.git");
         let log = &shaped.tools()[0];
         assert_eq!((log.title.as_deref(), log.description.as_deref()), (Some("Title"), Some("Words")));
         assert_eq!(log.input_schema["properties"], json!({ "a": { "type": "string", "description": "A." }, "b": { "description": "B." } }));
@@ -339,7 +353,7 @@ mod tests {
             tools: BTreeMap::from([("staus".to_owned(), ToolOverride::default())]),
             ..rules()
         };
-        let (shaped, warnings) = shape(echo(&["a", "b", "status", "log"], &[]), &rules, "server.git");
+        let (shaped, warnings) = shape(echo(&["a", "b", "status", "log"], &[]), &rules, None, "server.git");
         assert_eq!(names(&shaped), ["b", "status"]);
         assert_eq!(
             warnings,
@@ -352,14 +366,26 @@ mod tests {
             ]
         );
         let long = NameRules { prefix: Some("x".repeat(128)), ..NameRules::default() };
-        let (shaped, warnings) = shape(echo(&["a"], &[]), &long, "server.git");
+        let (shaped, warnings) = shape(echo(&["a"], &[]), &long, None, "server.git");
         assert!(names(&shaped).is_empty() && warnings[0].starts_with("tool \"a\" is left out: tool name "), "{warnings:?}");
+    }
+
+    #[test]
+    fn the_default_tool_is_known_by_either_name() {
+        let rules = NameRules { prefix: Some("git_".to_owned()), ..rules() };
+        for name in ["log", "git_log"] {
+            let (shaped, warnings) = shape(echo(&["log", "status"], &[]), &rules, Some(name), "server.git");
+            assert_eq!((shaped.default_tool(), warnings.len()), (Some("git_log"), 0));
+        }
+        let (shaped, warnings) = shape(echo(&["log"], &[]), &rules, Some("git_logs"), "server.git");
+        assert_eq!(shaped.default_tool(), None);
+        assert_eq!(warnings, ["`default_tool` in [server.git] names \"git_logs\", which it does not offer; did you mean \"git_log\"?"]);
     }
 
     #[test]
     fn without_rules_it_is_the_provider_itself() {
         let inner = echo(&["a"], &[]);
-        assert!(Arc::ptr_eq(&inner, &shape(inner.clone(), &rules(), "server.git").0));
+        assert!(Arc::ptr_eq(&inner, &shape(inner.clone(), &rules(), None, "server.git").0));
     }
 
     #[test]

@@ -149,3 +149,42 @@ async fn the_inspector_finds_the_revision_by_itself() {
 async fn the_inspector_works_with_the_stateless_revision() {
     inspector("modern").await;
 }
+
+/// A client that answers what it is asked: in one round, in two, and everything at once.
+async fn asked(script: &str, mode: Option<&str>, negotiated: &str) {
+    let lab = Lab::find();
+    let server = Setup::new().test_plugin("everything").start().await;
+    let tools = ["elicitation", "multi_round", "multiple_inputs"].map(|name| format!("test_input_required_result_{name}"));
+    let tools = json!(tools).to_string();
+    let arguments: Vec<&str> = std::iter::once(server.url.as_str()).chain(mode).chain([tools.as_str()]).collect();
+    let ran = lab.client(script, &arguments).await;
+    assert!(ran.success, "{}", ran.all);
+    let report: Value = ran.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("{}", ran.all));
+    let texts = ["Hello, Ann!", "Ann likes blue", "Welcome Ann, who works in 1 folders"];
+    assert_eq!(report, json!({ "negotiated": negotiated, "texts": texts }));
+}
+
+#[tokio::test]
+async fn the_python_sdk_is_asked_without_a_session() {
+    asked("mcp_asking.py", Some("auto"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn the_python_sdk_is_asked_on_its_session() {
+    asked("mcp_asking.py", Some("legacy"), "2025-11-25").await;
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_1_is_asked_on_its_session() {
+    asked("sdk1_asking.mjs", None, "2025-11-25").await;
+}
+
+#[tokio::test]
+async fn the_typescript_client_2_is_asked_without_a_session() {
+    asked("client2_asking.mjs", Some("auto"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn the_typescript_client_2_is_asked_on_its_session() {
+    asked("client2_asking.mjs", Some("legacy"), "2025-11-25").await;
+}

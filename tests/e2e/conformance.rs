@@ -1,146 +1,87 @@
-//! The official conformance suite, in both eras: every scenario that does not ask the client something in return, which is not served yet.
+//! The official conformance suite: everything that each revision requires, with no failure that is expected.
 
 use toolbay_tests::{Setup, lab::Lab};
 
-/// Scenarios of 2025-11-25.
-const LEGACY: &[&str] = &[
-    "server-initialize",
-    "server-session-lifecycle",
-    "ping",
-    "logging-set-level",
-    "tools-list",
-    "tools-call-simple-text",
-    "tools-call-image",
-    "tools-call-audio",
-    "tools-call-embedded-resource",
-    "tools-call-mixed-content",
-    "tools-call-with-logging",
-    "tools-call-with-progress",
-    "tools-call-error",
-    "json-schema-2020-12",
-    "server-sse-multiple-streams",
-    "completion-complete",
-    "resources-list",
-    "resources-read-text",
-    "resources-read-binary",
-    "resources-templates-read",
-    "resources-subscribe",
-    "resources-unsubscribe",
-    "prompts-list",
-    "prompts-get-simple",
-    "prompts-get-with-args",
-    "prompts-get-embedded-resource",
-    "prompts-get-with-image",
-    "dns-rebinding-protection",
-];
+/// What a run says of one scenario: `✓ tools-list: 4 passed, 0 failed`.
+struct Verdict<'a> {
+    scenario: &'a str,
+    good: bool,
+}
 
-/// Scenarios of 2026-07-28.
-const MODERN: &[&str] = &[
-    "tools-list",
-    "tools-call-simple-text",
-    "tools-call-image",
-    "tools-call-audio",
-    "tools-call-embedded-resource",
-    "tools-call-mixed-content",
-    "tools-call-with-progress",
-    "tools-call-error",
-    "json-schema-2020-12",
-    "server-sse-multiple-streams",
-    "sep-2164-resource-not-found",
-    "completion-complete",
-    "resources-list",
-    "resources-read-text",
-    "resources-read-binary",
-    "resources-templates-read",
-    "prompts-list",
-    "prompts-get-simple",
-    "prompts-get-with-args",
-    "prompts-get-embedded-resource",
-    "prompts-get-with-image",
-    "caching",
-    "dns-rebinding-protection",
-    "http-header-validation",
-    "http-custom-header-server-validation",
-    "input-required-result-missing-input-response",
-    "input-required-result-unsupported-methods",
-    "input-required-result-ignore-extra-params",
-    "input-required-result-validate-input",
-];
+fn verdicts(lines: &str) -> Vec<Verdict<'_>> {
+    lines
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            let (mark, rest) = line.split_once(' ')?;
+            let good = match mark {
+                "✓" => true,
+                "✗" => false,
+                _ => return None,
+            };
+            Some(Verdict { scenario: rest.split([':', ' ']).next()?, good })
+        })
+        .collect()
+}
 
-/// Scenarios that pass with a warning, since they ask for what is not served yet.
-const WITH_WARNINGS: &[&str] =
-    &["sep-2164-resource-not-found", "input-required-result-missing-input-response", "input-required-result-ignore-extra-params"];
-
-/// Scenarios of 2026-07-28 of which some checks ask for what is not served yet: those, and no others, may fail.
-const MODERN_IN_PART: &[(&str, &[&str])] = &[
-    // These call tools that ask the client.
-    (
-        "server-stateless",
-        &[
-            "sep-2575-server-rejects-undeclared-capability",
-            "sep-2575-missing-capability-http-400",
-            "sep-2575-http-server-no-independent-requests-on-stream",
-        ],
-    ),
-];
-
-async fn assert_passes(revision: &str, scenarios: &[&str]) {
+/// Runs what a revision requires. `extensions`: what is not scored and may fail, since it is of extensions that are not served.
+async fn assert_conforms(revision: &str, required: usize, extensions: &str) {
     let lab = Lab::find();
     let server = Setup::new().test_plugin("everything").start().await;
     let url = server.url.replace("127.0.0.1", "localhost");
-    let mut failed = Vec::new();
-    for scenario in scenarios {
-        let ran = lab.conformance(&url, revision, scenario).await;
-        // The verdict is its own last word: `Passed: 2/2, 0 failed, 0 warnings`.
-        let passed = ran.all.lines().any(|line| {
-            line.starts_with("Passed: ")
-                && !line.starts_with("Passed: 0/")
-                && line.contains(", 0 failed, ")
-                && (line.ends_with(", 0 warnings") || WITH_WARNINGS.contains(scenario))
-        });
-        if !ran.success || !passed {
-            failed.push(format!("=== {scenario}\n{}", ran.all));
-        }
+    let ran = lab.requirements(&url, revision).await;
+    let (_, summary) = ran.stdout.split_once("=== SUMMARY ===").unwrap_or_else(|| panic!("no summary: {}", ran.all));
+    let (all, unscored) = summary.split_once("Not scored for").unwrap_or((summary, ""));
+    let unscored = verdicts(unscored);
+    let scored: Vec<_> = verdicts(all).into_iter().filter(|all| !unscored.iter().any(|other| other.scenario == all.scenario)).collect();
+    for verdict in &unscored {
+        println!("not scored: {} {}", verdict.scenario, if verdict.good { "passes" } else { "fails" });
     }
-    assert!(failed.is_empty(), "{} of {} scenarios of {revision} fail:\n{}", failed.len(), scenarios.len(), failed.join("\n"));
+    let failed: Vec<_> = scored.iter().filter(|verdict| !verdict.good).map(|verdict| verdict.scenario).collect();
+    assert!(ran.success && failed.is_empty(), "{failed:?} of {revision} fail:\n{}", ran.all);
+    assert_eq!(scored.len(), required, "scenarios that {revision} requires:\n{}", ran.all);
+    let worse: Vec<_> = unscored.iter().filter(|verdict| !verdict.good && !verdict.scenario.starts_with(extensions)).collect();
+    assert!(
+        worse.is_empty(),
+        "{:?} are not scored, and fail:\n{}",
+        worse.iter().map(|verdict| verdict.scenario).collect::<Vec<_>>(),
+        ran.all
+    );
 }
 
 #[tokio::test]
-async fn the_scenarios_of_2025_11_25_pass() {
-    assert_passes("2025-11-25", LEGACY).await;
+async fn everything_that_2025_11_25_requires_passes() {
+    assert_conforms("2025-11-25", 30, "-").await;
 }
 
 #[tokio::test]
-async fn the_scenarios_of_2026_07_28_pass() {
-    assert_passes("2026-07-28", MODERN).await;
+async fn everything_that_2026_07_28_requires_passes() {
+    assert_conforms("2026-07-28", 37, "tasks-").await;
 }
 
+/// A summary does not tell of warnings, so the scenarios that can end with one are run by themselves.
 #[tokio::test]
-async fn scenarios_in_part_about_what_is_served_fail_only_where_they_are_about_more() {
+async fn what_is_only_recommended_is_done_too() {
     let lab = Lab::find();
     let server = Setup::new().test_plugin("everything").start().await;
     let url = server.url.replace("127.0.0.1", "localhost");
-    for (scenario, excused) in MODERN_IN_PART {
+    for scenario in [
+        "sep-2164-resource-not-found",
+        "input-required-result-missing-input-response",
+        "input-required-result-ignore-extra-params",
+        "input-required-result-validate-input",
+    ] {
         let ran = lab.conformance(&url, "2026-07-28", scenario).await;
-        // `TIME [check] SUCCESS What it is about`
-        let checks: Vec<(&str, &str)> = ran
-            .all
-            .lines()
-            .filter_map(|line| {
-                let (check, rest) = line.split_once('[')?.1.split_once(']')?;
-                Some((check.trim(), rest.split_whitespace().next()?))
-            })
-            .collect();
-        assert!(checks.iter().filter(|(_, verdict)| *verdict == "SUCCESS").count() > 3, "{}", ran.all);
-        let failed: Vec<_> = checks.iter().filter(|(check, verdict)| *verdict == "FAILURE" && !excused.contains(check)).collect();
-        assert!(failed.is_empty(), "{scenario}: {failed:?}\n{}", ran.all);
+        // The verdict is its own last word: `Passed: 2/2, 0 failed, 0 warnings`.
+        let passed = ran.all.lines().any(|line| line.starts_with("Passed: ") && line.ends_with(", 0 failed, 0 warnings"));
+        assert!(ran.success && passed, "{scenario}: {}", ran.all);
     }
 }
 
 #[tokio::test]
-async fn a_scenario_that_asks_for_more_than_is_served_fails_so_the_verdicts_mean_something() {
+async fn a_server_without_the_fixtures_fails_so_the_verdicts_mean_something() {
     let lab = Lab::find();
-    let server = Setup::new().test_plugin("everything").start().await;
+    let server = Setup::new().start().await;
     let url = server.url.replace("127.0.0.1", "localhost");
     let ran = lab.conformance(&url, "2025-11-25", "tools-call-elicitation").await;
     assert!(!ran.success, "{}", ran.all);

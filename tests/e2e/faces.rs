@@ -191,14 +191,14 @@ async fn the_openapi_document_fits_what_is_served() {
 
 #[tokio::test]
 async fn check_and_status_tell_of_resources_and_prompts_too() {
-    let setup = Setup::new().test_plugin("conformance");
+    let setup = Setup::new().test_plugin("everything");
     let said = setup.run(["check", "plugins"]).await;
     for line in ["resources: ", "templates: ", "prompts: "] {
         assert!(said.stdout.contains(line), "{line}: {}", said.stdout);
     }
     let json = serde_json_of(&setup.run(["check", "plugins", "--json"]).await.stdout);
     let server = setup.start().await;
-    let status = server.plugin_status("conformance").await.expect("it is there");
+    let status = server.plugin_status("everything").await.expect("it is there");
     let client = Client::modern(&server);
     for (member, list, key) in
         [("resources", "resources", "uri"), ("templates", "resourceTemplates", "uriTemplate"), ("prompts", "prompts", "name")]

@@ -1,6 +1,8 @@
 //! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
 
+mod asking;
 mod cancellation;
+mod changes;
 mod classify;
 mod cli;
 mod clients;
@@ -16,6 +18,7 @@ mod permissions;
 mod protocol;
 mod reload;
 mod scale;
+mod servers;
 mod shutdown;
 mod translate;
 mod types;

@@ -48,6 +48,10 @@ pub struct Client {
     session: Option<String>,
     token: Option<String>,
     next: AtomicU64,
+    /// What it says that it can: MCP's `ClientCapabilities`.
+    capabilities: Value,
+    /// Whether each request has a connection of its own.
+    alone: bool,
     /// More members of the request's `_meta`.
     pub meta: Value,
     /// What `initialize` answered.
@@ -71,6 +75,8 @@ impl Client {
             session: None,
             token: None,
             next: AtomicU64::new(1),
+            capabilities: json!({}),
+            alone: false,
             meta: json!({}),
             greeting: Value::Null,
         }
@@ -83,13 +89,27 @@ impl Client {
         self
     }
 
+    /// Says that it can this.
+    #[must_use]
+    pub fn able(mut self, capabilities: Value) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Takes a connection of its own for each request, as a balancer that goes by connections needs it.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// A client of 2025-11-25 that has said `initialize` and `initialized`.
     ///
     /// # Panics
     ///
     /// Where the server does not take it.
     pub async fn legacy(server: &Server) -> Self {
-        Self::legacy_at(&server.url).await
+        Self::legacy_able(server, json!({})).await
     }
 
     /// The same, at a URL.
@@ -98,14 +118,27 @@ impl Client {
     ///
     /// Where the server does not take it.
     pub async fn legacy_at(url: &str) -> Self {
-        let mut client = Self::at(url);
+        Self::greeted(Self::at(url)).await
+    }
+
+    /// The same as [`Self::legacy`], that can this.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not take it.
+    pub async fn legacy_able(server: &Server, capabilities: Value) -> Self {
+        Self::greeted(Self::at(&server.url).able(capabilities)).await
+    }
+
+    async fn greeted(mut client: Self) -> Self {
         client.revision = LEGACY;
         client.greet().await;
         client
     }
 
     async fn greet(&mut self) {
-        let hello = json!({ "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": { "name": "e2e", "version": "1" } });
+        let hello =
+            json!({ "protocolVersion": LEGACY, "capabilities": self.capabilities, "clientInfo": { "name": "e2e", "version": "1" } });
         let reply = self.rpc("initialize", hello).await;
         self.session = reply.headers.get("mcp-session-id").map(|id| id.to_str().expect("a session id is ASCII").to_owned());
         self.greeting = reply.result().clone();
@@ -136,7 +169,7 @@ impl Client {
         let mut meta = self.meta.clone();
         if self.is_modern() {
             meta["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
-            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
             meta["io.modelcontextprotocol/clientInfo"] = json!({ "name": "e2e", "version": "1" });
         }
         if let (Some(own), Some(more)) = (params.get("_meta").and_then(Value::as_object).cloned(), meta.as_object_mut()) {
@@ -181,6 +214,9 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
+        if self.alone {
+            request = request.header("connection", "close");
+        }
         request
     }
 
@@ -204,6 +240,17 @@ impl Client {
     pub async fn notify(&self, method: &str, params: Value) -> Reply {
         let body = json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string();
         Reply::read(self.post(method, None, body).send().await.expect("the server answers"), None).await
+    }
+
+    /// Answers a request of the server's.
+    pub async fn answer(&self, id: &Value, result: Value) -> Reply {
+        let body = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
+        Reply::read(self.post("", None, body).send().await.expect("the server answers"), None).await
+    }
+
+    /// Ends the session.
+    pub async fn end(&self) -> Reply {
+        Reply::read(self.with_headers(self.http.delete(&self.url), false).send().await.expect("the server answers"), None).await
     }
 
     /// Calls a tool.

@@ -41,6 +41,19 @@ impl Lab {
         [bin("x64"), bin("arm64")].into_iter().find(|node| node.exists()).expect("the lab has a Node for this machine")
     }
 
+    /// The command of an MCP server from npm, `@modelcontextprotocol/server-NAME`.
+    #[must_use]
+    pub fn node_server(&self, name: &str, arguments: &[&str]) -> Vec<String> {
+        let script = self.modules().join(format!("@modelcontextprotocol/server-{name}/dist/index.js"));
+        words(&[&self.node().display().to_string(), &script.display().to_string()], arguments)
+    }
+
+    /// The command of an MCP server from PyPI, by its module.
+    #[must_use]
+    pub fn python_server(&self, module: &str, arguments: &[&str]) -> Vec<String> {
+        words(&[&self.folder.join("python/bin/python").display().to_string(), "-m", module], arguments)
+    }
+
     /// A client script of `tests/clients`: Node for `.mjs`, Python for `.py`.
     ///
     /// Node looks for packages from the script's own folder, so the script is copied beside a link to them.
@@ -67,13 +80,23 @@ impl Lab {
         run(command, folder).await
     }
 
+    /// Every scenario of the conformance suite that a revision requires, and those that it does not score.
+    pub async fn requirements(&self, url: &str, revision: &str) -> Ran {
+        self.suite(&["--url", url, "--requirements", revision]).await
+    }
+
     /// One scenario of the conformance suite, at a revision. The second value is what it says of each check.
     pub async fn conformance(&self, url: &str, revision: &str, scenario: &str) -> Ran {
+        self.suite(&["--url", url, "--scenario", scenario, "--spec-version", revision]).await
+    }
+
+    async fn suite(&self, arguments: &[&str]) -> Ran {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(self.node());
         command
             .arg(self.modules().join("@modelcontextprotocol/conformance/dist/index.js"))
-            .args(["server", "--url", url, "--scenario", scenario, "--spec-version", revision, "--timeout", "30000"])
+            .args(["server", "--timeout", "30000"])
+            .args(arguments)
             .current_dir(folder.path());
         run(command, folder).await
     }
@@ -104,8 +127,12 @@ async fn run(mut command: Command, _folder: TempDir) -> Ran {
     // With CI set they would write colours, terminal or not.
     command.env("NO_COLOR", "1").env_remove("CI");
     let output: Output =
-        tokio::time::timeout(secs(90), command.output()).await.expect("the client ends within 90 s").expect("it can be started");
+        tokio::time::timeout(secs(240), command.output()).await.expect("the client ends within 240 s").expect("it can be started");
     let stdout = plain(&output.stdout);
     let all = format!("{stdout}\n{}", plain(&output.stderr));
     Ran { success: output.status.success(), stdout, all }
+}
+
+fn words(first: &[&str], rest: &[&str]) -> Vec<String> {
+    first.iter().chain(rest).map(|word| (*word).to_owned()).collect()
 }

@@ -8,6 +8,7 @@ pub mod files;
 pub mod lab;
 pub mod models;
 pub mod outside;
+pub mod proxy;
 pub mod raw;
 pub mod server;
 pub mod sse;
@@ -17,6 +18,7 @@ pub mod weather;
 use std::{future::Future, time::Duration};
 
 pub use client::{Client, Reply};
+pub use proxy::Proxy;
 pub use serde_json::{Value, json};
 pub use server::{Server, Setup};
 

@@ -7,6 +7,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Starts one more of a kind.
 pub trait Launch: Send + Sync {
+    /// What has to be done once before the first start and may take long: pulling an image. Its time is not counted to a start.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(async { Ok(()) })
+    }
     /// Starts one. Dropping the future leaves nothing behind.
     fn launch(&self) -> BoxFuture<'_, Result<Launched, LaunchError>>;
     /// What is started, in words for a log: `npx -y some-server`, `image acme/server:1`. Never a secret.

@@ -25,12 +25,12 @@ mod template;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub use entry::{Entry, ParamHeader};
 pub use naming::{Collision, Kind};
@@ -41,12 +41,19 @@ pub use snapshot::{Generations, Snapshot};
 use crate::provider::{Provider, ProviderChange, ProviderId};
 use snapshot::Held;
 
+/// Updates of resources that wait for a listener that is slow, a batch at a time. One that falls behind learns that it did, and not of what.
+const UPDATES: usize = 64;
+
+/// URIs of published resources that hold something else now.
+pub type Updates = Arc<BTreeSet<String>>;
+
 /// Everything on offer. Reading is a pointer load; changes are applied one after the other.
 pub struct Catalog {
     current: ArcSwap<Snapshot>,
     state: Mutex<State>,
     /// The generations of the published lists. Receivers are the listening clients.
     generations: watch::Sender<Generations>,
+    updates: broadcast::Sender<Updates>,
 }
 
 #[derive(Default)]
@@ -68,6 +75,7 @@ impl Catalog {
             current: ArcSwap::from_pointee(Snapshot::default()),
             state: Mutex::new(State::default()),
             generations: watch::Sender::new(Generations::default()),
+            updates: broadcast::Sender::new(UPDATES),
         })
     }
 
@@ -79,19 +87,43 @@ impl Catalog {
             return;
         }
         let mut state = self.lock();
+        let mut updated = Vec::new();
+        let mut other = false;
         for change in changes {
-            state.tell_view(&change);
             match change {
                 ProviderChange::Put(provider) => {
+                    if let Some(view) = state.open_view(provider.id()) {
+                        view.apply(vec![ProviderChange::Put(Arc::clone(&provider))]);
+                    }
                     let held = Held::new(provider);
                     state.providers.insert(held.id().clone(), held);
+                    other = true;
                 }
                 ProviderChange::Remove(id) => {
                     state.providers.remove(&id);
+                    if let Some(view) = state.open_view(&id) {
+                        view.apply(vec![ProviderChange::Remove(id)]);
+                    }
+                    other = true;
                 }
-                ProviderChange::Updated(..) => {}
+                ProviderChange::Updated(id, uri) => updated.push((id, uri)),
             }
         }
+        if other {
+            self.rebuild(&mut state);
+        }
+        // Each view has the updates of its provider together.
+        let of: BTreeSet<ProviderId> = updated.iter().map(|(id, _)| id.clone()).collect();
+        for id in of {
+            if let Some(view) = state.open_view(&id) {
+                let own = updated.iter().filter(|(whose, _)| *whose == id);
+                view.apply(own.map(|(id, uri)| ProviderChange::Updated(id.clone(), uri.clone())).collect());
+            }
+        }
+        self.tell_updates(updated);
+    }
+
+    fn rebuild(&self, state: &mut State) {
         let before = self.current.load();
         let mut next = Snapshot::build(&state.providers);
         let generations = next.follow(&before);
@@ -103,6 +135,27 @@ impl Catalog {
         if changed {
             self.generations.send_replace(generations);
         }
+    }
+
+    /// A provider speaks for the resources only that are published as its own.
+    fn tell_updates(&self, updated: Vec<(ProviderId, String)>) {
+        // With nobody listening there is nothing to look up.
+        if updated.is_empty() || self.updates.receiver_count() == 0 {
+            return;
+        }
+        let snapshot = self.current.load();
+        let own = |(id, uri): &(ProviderId, String)| snapshot.resource(uri).is_some_and(|entry| entry.provider().id() == id);
+        let updates: BTreeSet<String> = updated.into_iter().filter(own).map(|(_, uri)| uri).collect();
+        if !updates.is_empty() {
+            // Nobody listens any more: nobody is told.
+            let _ = self.updates.send(Arc::new(updates));
+        }
+    }
+
+    /// Tells of every update of what a published resource holds, from now on. Who falls too far behind is told so in place of what was missed.
+    #[must_use]
+    pub fn updates(&self) -> broadcast::Receiver<Updates> {
+        self.updates.subscribe()
     }
 
     /// The catalog of one provider alone, under its own names, or None where there is no such provider. It follows this one: a new version of the provider
@@ -152,22 +205,13 @@ impl Catalog {
 }
 
 impl State {
-    /// Hands a change on to the provider's own catalog, if somebody holds that.
-    fn tell_view(&mut self, change: &ProviderChange) {
-        let id = match change {
-            ProviderChange::Put(provider) => provider.id(),
-            ProviderChange::Remove(id) | ProviderChange::Updated(id, _) => id,
-        };
-        let Some(view) = self.views.get(id) else { return };
-        let Some(view) = view.upgrade() else {
+    /// The view of one provider, while somebody holds it.
+    fn open_view(&mut self, id: &ProviderId) -> Option<Arc<Catalog>> {
+        let view = self.views.get(id)?.upgrade();
+        if view.is_none() {
             self.views.remove(id);
-            return;
-        };
-        view.apply(vec![match change {
-            ProviderChange::Put(provider) => ProviderChange::Put(Arc::clone(provider)),
-            ProviderChange::Remove(id) => ProviderChange::Remove(id.clone()),
-            ProviderChange::Updated(id, uri) => ProviderChange::Updated(id.clone(), uri.clone()),
-        }]);
+        }
+        view
     }
 
     fn log_new(&mut self, collisions: &[Collision]) {

@@ -299,3 +299,31 @@ fn changes_of_tools_prompts_and_resources_are_told_apart() {
     assert_eq!(now(&catalog, ProviderChange::Remove(ProviderId::new("o").unwrap())), (1, 3, 3));
     assert_eq!(now(&catalog, put("t", &["y"])), (2, 3, 3));
 }
+
+#[test]
+fn an_update_is_told_of_resources_that_are_published_as_the_providers_own() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![put_offers("a", &["x://1", "x://both"], &["x://t/{id}"], &[]), put_offers("b", &["x://2", "x://both"], &[], &[])]);
+    let generations = catalog.snapshot().generations();
+    let updated = |id: &str, uris: &[&str]| -> Vec<ProviderChange> {
+        uris.iter().map(|uri| ProviderChange::Updated(ProviderId::new(id).unwrap(), (*uri).to_owned())).collect()
+    };
+    catalog.apply(updated("a", &["x://1"]));
+    let mut updates = catalog.updates();
+    catalog.apply(updated("b", &["x://1", "x://both", "x://t/7", "x://3"]));
+    assert!(updates.try_recv().is_err(), "what was told before, and what is not its own");
+    catalog.apply(updated("a", &["x://t/7", "x://1", "x://both", "x://1"]));
+    let told: Vec<String> = updates.try_recv().unwrap().iter().cloned().collect();
+    assert_eq!(told, ["x://1", "x://both", "x://t/7"]);
+    assert!(updates.try_recv().is_err());
+    assert_eq!(catalog.snapshot().generations(), generations, "the lists are the same");
+    let view = catalog.view("b").unwrap();
+    let mut seen = view.updates();
+    catalog.apply([updated("b", &["x://2", "x://both"]), updated("a", &["x://1"])].into_iter().flatten().collect());
+    let told: Vec<String> = seen.try_recv().unwrap().iter().cloned().collect();
+    assert_eq!(told, ["x://2", "x://both"], "alone, the provider has all its resources");
+    assert_eq!(updates.try_recv().unwrap().len(), 2);
+    // A resource that comes together with its first update is known by then.
+    catalog.apply([vec![put_offers("c", &["x://c"], &[], &[])], updated("c", &["x://c"])].into_iter().flatten().collect());
+    assert_eq!(updates.try_recv().unwrap().len(), 1);
+}

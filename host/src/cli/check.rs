@@ -7,12 +7,13 @@ use serde_json::json;
 use super::{ConfigArgs, FAILED, Outcome, counted, print, print_json, quiet, runtime, source::open_folder};
 use crate::{
     inference::ModelStatus,
-    provider::{ProviderState, ProviderStatus},
+    provider::{OfferNames, ProviderState, ProviderStatus},
     telemetry,
 };
 
 /// What `--help` says after the options.
-pub(super) const HELP: &str = r#"Compiles and links every plugin, lists its tools and what it imports, and says what is wrong. Nothing is served.
+pub(super) const HELP: &str = r#"Compiles and links every plugin, lists what it offers and what it imports, and says what is wrong. Nothing is served.
+Each server of [server.NAME] and --mcp-json is started once, asked what it offers, and ended.
 Run it before you deploy a folder or a configuration.
 
   toolbay check dist/plugins
@@ -46,6 +47,7 @@ impl Check {
             } else {
                 print(&(models(&folder.models) + &report(&folder.statuses, &collisions, &folder.unused)))?;
             }
+            folder.close().await;
             Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
@@ -75,20 +77,36 @@ fn models(models: &[ModelStatus]) -> String {
     text
 }
 
+/// Imports of ours that reach beyond the answer of a call, and what a plugin that has them may do.
+const MEANINGS: [(&str, &str); 2] = [
+    ("toolbay:plugin/client@", "ask the person or the client's model in the middle of a call"),
+    ("toolbay:plugin/notify@", "have its lists made again, and tell clients of changed resources"),
+];
+
 fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String]) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for status in statuses {
         match &status.error {
             None => {
-                let _ = writeln!(text, "ok      {}: {}", status.name, status.tools.join(", "));
+                let tools = if status.tools.is_empty() { "no tools".to_owned() } else { status.tools.join(", ") };
+                let _ = writeln!(text, "ok      {}: {tools}", status.name);
             }
             Some(error) => {
                 let _ = writeln!(text, "BROKEN  {} ({}): {error}", status.name, status.source);
             }
         }
+        let OfferNames { resources, templates, prompts } = &status.offers;
+        for (what, names) in [("resources", resources), ("templates", templates), ("prompts", prompts)] {
+            if !names.is_empty() {
+                let _ = writeln!(text, "        {what}: {}", names.join(", "));
+            }
+        }
         if !status.imports.is_empty() {
             let _ = writeln!(text, "        imports: {}", status.imports.join(", "));
+        }
+        for (_, meaning) in MEANINGS.iter().filter(|(name, _)| status.imports.iter().any(|import| import.starts_with(name))) {
+            let _ = writeln!(text, "        may {meaning}");
         }
         for warning in &status.warnings {
             let _ = writeln!(text, "        warning: {warning}");
@@ -101,7 +119,23 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
         let _ = writeln!(text, "note    {collision}");
     }
     let broken = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
-    let tools: usize = statuses.iter().map(|status| status.tools.len()).sum();
-    let _ = writeln!(text, "{}, {}, {broken} broken", counted(statuses.len(), "plugin"), counted(tools, "tool"));
+    let sum = |count: fn(&ProviderStatus) -> usize| statuses.iter().map(count).sum::<usize>();
+    let servers = sum(|status| usize::from(status.kind != "wasm"));
+    let mut counts = vec![counted(statuses.len() - servers, "plugin")];
+    if servers > 0 {
+        counts.push(counted(servers, "server"));
+    }
+    counts.push(counted(sum(|status| status.tools.len()), "tool"));
+    text.push_str(&counts.join(", "));
+    for (count, what) in [
+        (sum(|status| status.offers.resources.len()), "resource"),
+        (sum(|status| status.offers.templates.len()), "resource template"),
+        (sum(|status| status.offers.prompts.len()), "prompt"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {}", counted(count, what));
+        }
+    }
+    let _ = writeln!(text, ", {broken} broken");
     text
 }

@@ -4,10 +4,12 @@ mod call;
 mod check;
 mod compile;
 mod embed_docs;
+mod running;
 mod schema;
 mod serve;
 mod setup;
 mod source;
+mod supervise;
 mod tools;
 
 use std::{
@@ -49,7 +51,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a folder of plugins at /mcp
+    /// Serve a folder of plugins, and servers, at /mcp
     #[command(after_long_help = serve::HELP)]
     Serve(serve::Serve),
     /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
@@ -71,6 +73,8 @@ enum Command {
     Schema,
     #[command(hide = true)]
     Compile(compile::Compile),
+    #[command(hide = true)]
+    Supervise(crate::bridge::process::supervise::Task),
 }
 
 /// Runs the program.
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),
         Command::Compile(compile) => return compile.run(),
+        Command::Supervise(task) => return supervise::supervise(&task),
     };
     match result {
         Ok(code) => code,
@@ -156,7 +161,7 @@ impl ConfigArgs {
 
 /// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
 fn quiet() -> TelemetryConfig {
-    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
+    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
 }
 
 /// The runtime that everything runs on.

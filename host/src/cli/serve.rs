@@ -2,25 +2,16 @@
 
 use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc};
 
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch},
-};
+use tokio::net::TcpListener;
 
-use super::{ConfigArgs, Failure, Outcome, counted, print, runtime};
+use super::{ConfigArgs, Failure, Outcome, counted, print, running::Running, runtime};
 use crate::{
     catalog::Catalog,
     config::{Config, HttpConfig, LogFormat},
     http::{self, AppState, Authenticator, shutdown},
-    inference::Registry,
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
     telemetry,
-    wasm::{
-        compile::{self, Worker},
-        folder::{Folder, FolderOptions},
-        plugin::PluginHost,
-    },
 };
 
 /// What `--help` says after the options.
@@ -28,11 +19,16 @@ pub(super) const HELP: &str = r#"The folder is watched: copy NAME.wasm into it a
 call runs it, delete it and they are gone. What a plugin may use and reach stands in [plugin.NAME] of toolbay.toml
 or in NAME.toml beside it.
 
+Servers that exist already are served too: programs on stdio in [server.NAME], or the mcpServers file of a desktop
+client by --mcp-json FILE. They are started with Toolbay and end with it. A changed toolbay.toml counts from the next
+start on.
+
 SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
 GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
 
   toolbay serve                                      ./toolbay.toml, or else the folder ./plugins at 127.0.0.1:8000
   toolbay serve --plugins dist/plugins --listen 127.0.0.1:9000
+  toolbay serve --mcp-json claude_desktop_config.json
   toolbay serve --config prod.toml --log-format json --log toolbay=debug,warn"#;
 
 /// The options.
@@ -54,9 +50,6 @@ pub(super) struct Serve {
     log_format: Option<String>,
 }
 
-/// Changes of the folder on their way to the catalog. More than a few never wait: each holds all that was ready at once.
-const CHANGES: usize = 16;
-
 impl Serve {
     pub(super) fn run(self) -> Outcome {
         let mut config = self.config.load()?;
@@ -75,11 +68,11 @@ impl Serve {
         .map_err(Failure::usage)?;
         let authenticator = Authenticator::from_config(&config.auth).map_err(Failure::usage)?;
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
-        runtime()?.block_on(serve(config, authenticator))
+        runtime()?.block_on(serve(config, self.config.plugins.is_some(), authenticator))
     }
 }
 
-async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
+async fn serve(config: Config, folder_named: bool, authenticator: Authenticator) -> Outcome {
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         let advice = match error.kind() {
@@ -94,25 +87,8 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let config = Arc::new(config);
-    let host = PluginHost::new(config.clone(), Worker::own()).map_err(Failure::failed)?;
-    let models = host.models().clone();
     let catalog = Catalog::new();
-    let (changes, mut changed) = mpsc::channel(CHANGES);
-    let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
-    let folder = Folder::start(options, Arc::new(host), changes.clone()).await.map_err(Failure::usage)?;
-    let (whole, mut is_whole) = watch::channel(false);
-    let plugins = Arc::new(Plugins { folder: folder.clone(), models, whole: is_whole.clone() });
-    let apply = tokio::spawn({
-        let catalog = catalog.clone();
-        async move {
-            while let Some(changes) = changed.recv().await {
-                if changes.is_empty() {
-                    whole.send_replace(true);
-                }
-                catalog.apply(changes);
-            }
-        }
-    });
+    let running = Running::start(&config, folder_named, catalog.clone()).await?;
     let http = http_config(&config, address, &authenticator);
     if let Some(warning) = config.state.warning() {
         tracing::warn!("{warning}");
@@ -120,54 +96,27 @@ async fn serve(config: Config, authenticator: Authenticator) -> Outcome {
     let options = FrontOptions { authenticated: !authenticator.is_open(), state: config.state.clone(), ..FrontOptions::from(&http) };
     let front = Front::new(catalog.clone(), options);
     let banner = tokio::spawn({
-        let (folder, catalog, plugins) = (folder.clone(), catalog.clone(), config.plugins.display().to_string());
+        let (running, catalog, plugins) = (running.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
-            folder.settled().await;
-            // All that the folder found is in the channel by now: nothing at all behind it tells when the catalog has it.
-            let _ = changes.send(Vec::new()).await;
-            drop(changes);
-            if is_whole.wait_for(|whole| *whole).await.is_err() {
-                return;
+            if running.settled().await {
+                let names = catalog.snapshot().tools().count();
+                let folder = (!running.has_no_folder()).then_some(plugins.as_str());
+                let _ = print(&banner(address, names, folder, &running.statuses()));
             }
-            let names = catalog.snapshot().tools().count();
-            let _ = print(&banner(address, names, &plugins, &folder.statuses()));
         }
     });
     let state = AppState {
         endpoint: front,
         auth: Arc::new(authenticator),
-        statuses: vec![plugins as Arc<dyn StatusSource>],
+        statuses: vec![running.clone() as Arc<dyn StatusSource>],
         config: http,
         version: env!("CARGO_PKG_VERSION"),
     };
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
-    folder.stop().await;
-    apply.abort();
+    running.stop().await;
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The folder's plugins, ready when the catalog has them too.
-struct Plugins {
-    folder: Arc<Folder>,
-    models: Arc<Registry>,
-    whole: watch::Receiver<bool>,
-}
-
-impl StatusSource for Plugins {
-    fn statuses(&self) -> Vec<ProviderStatus> {
-        self.folder.statuses()
-    }
-
-    fn ready(&self) -> bool {
-        *self.whole.borrow() && self.folder.ready()
-    }
-
-    fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
-        let models = self.models.statuses();
-        if models.is_empty() { Vec::new() } else { vec![("models", serde_json::to_value(models).unwrap_or_default())] }
-    }
 }
 
 /// The names under which this host may be called, made whole.
@@ -185,21 +134,26 @@ fn http_config(config: &Config, address: SocketAddr, authenticator: &Authenticat
 }
 
 /// What a person wants to know once it runs.
-fn banner(address: SocketAddr, tools: usize, plugins: &str, statuses: &[ProviderStatus]) -> String {
+///
+/// `plugins`: the folder; None: there is none.
+fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[ProviderStatus]) -> String {
     /// Names of tools that are shown for one plugin, and plugins that are shown.
     const TOOLS: usize = 6;
     const PLUGINS: usize = 20;
     let url = format!("http://{address}/mcp");
-    let serving = statuses.iter().filter(|status| status.state != ProviderState::Broken).count();
+    let serving = |is_plugin: bool| {
+        statuses.iter().filter(|status| status.state != ProviderState::Broken && (status.kind == "wasm") == is_plugin).count()
+    };
+    let (of_plugins, of_servers) = (serving(true), serving(false));
+    let any_server = statuses.iter().any(|status| status.kind != "wasm");
+    let of = match (plugins, any_server) {
+        (Some(_), true) => format!("{} and {}", counted(of_plugins, "plugin"), counted(of_servers, "server")),
+        (None, _) => counted(of_servers, "server"),
+        (Some(_), false) => counted(of_plugins, "plugin"),
+    };
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "\nToolbay {} serves {} of {} at\n\n  {url}\n",
-        env!("CARGO_PKG_VERSION"),
-        counted(tools, "tool"),
-        counted(serving, "plugin")
-    );
+    let _ = writeln!(text, "\nToolbay {} serves {} of {of} at\n\n  {url}\n", env!("CARGO_PKG_VERSION"), counted(tools, "tool"),);
     let width = statuses.iter().take(PLUGINS).map(|status| status.name.len()).max().unwrap_or(0);
     for status in statuses.iter().take(PLUGINS) {
         let more = status.tools.len().saturating_sub(TOOLS);
@@ -209,13 +163,15 @@ fn banner(address: SocketAddr, tools: usize, plugins: &str, statuses: &[Provider
         }
         if let Some(error) = &status.error {
             names = format!("{names}{}BROKEN: {error}", if names.is_empty() { "" } else { "; " });
+        } else if status.state == ProviderState::Loading {
+            names.push_str("still being started; its tools are listed when it is up");
         }
         let _ = writeln!(text, "  {:width$}  {names}", status.name);
     }
     if statuses.len() > PLUGINS {
-        let _ = writeln!(text, "  and {} more plugins: GET /status shows them all", statuses.len() - PLUGINS);
+        let _ = writeln!(text, "  and {} more: GET /status shows them all", statuses.len() - PLUGINS);
     }
-    if statuses.is_empty() {
+    if let (true, Some(plugins)) = (statuses.is_empty(), plugins) {
         let _ = writeln!(text, "  The folder {plugins} is empty: copy a .wasm component into it and its tools are live.");
     }
     let _ = writeln!(

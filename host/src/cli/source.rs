@@ -1,6 +1,6 @@
 //! Where `tools` and `call` find tools: a running server, by MCP, or a folder, directly.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use rmcp::{
@@ -9,18 +9,23 @@ use rmcp::{
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
 use serde_json::{Map, Value, json};
+use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{ConfigArgs, Failure};
+use super::{ConfigArgs, Failure, running::clash};
 use crate::{
     catalog::Catalog,
     inference::ModelStatus,
-    provider::{Call, CallContext, CallOutput, Content, ProviderChange, ProviderStatus},
+    provider::{Call, CallContext, CallOutput, Content, ProviderChange, ProviderState, ProviderStatus, StatusSource as _},
+    servers::{Run, Servers},
     wasm::{
         compile::{self, Worker},
-        folder::{self, FolderOptions},
+        folder::{self, FolderError, FolderOptions},
         plugin::PluginHost,
     },
 };
+
+/// How long a first start is waited for. A server has its own deadline, `start_timeout`, which says more; this is for one that has a very long one.
+const FIRST_ATTEMPTS: Duration = Duration::from_secs(300);
 
 /// Which one is asked.
 #[derive(Args, Clone, Debug)]
@@ -65,6 +70,9 @@ pub(super) struct Folder {
     pub(super) unused: Vec<String>,
     /// The models of the configuration.
     pub(super) models: Vec<ModelStatus>,
+    servers: Arc<Servers>,
+    /// Puts what the servers offer into the catalog.
+    apply: JoinHandle<()>,
 }
 
 impl SourceArgs {
@@ -131,19 +139,54 @@ fn lifecycle() -> ClientLifecycleMode {
 /// Loads a folder, or one file of it.
 pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Result<Folder, Failure> {
     let mut config = args.load()?;
+    let named = path.is_some() || args.plugins.is_some();
     if let Some(path) = path {
         config.plugins = path;
     }
     let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
     // One file is looked at by itself: the configuration may be about others too.
     let configured: Vec<String> = if config.plugins.is_dir() { config.plugin.keys().cloned().collect() } else { Vec::new() };
-    let host = PluginHost::new(Arc::new(config), Worker::own()).map_err(Failure::failed)?;
+    // One file is looked at by itself here too.
+    if config.plugins.is_file() {
+        config.server.clear();
+    }
+    let config = Arc::new(config);
+    let host = PluginHost::new(config.clone(), Worker::own()).map_err(Failure::failed)?;
     let models = host.models().statuses();
-    let folder::Once { loaded, statuses } = folder::load_once(options, Arc::new(host)).await.map_err(Failure::usage)?;
+    let loaded = folder::load_once(options, Arc::new(host));
+    let (changes, mut changed) = mpsc::channel(64);
+    let servers = Servers::start(&config, Run::Once, &changes);
+    let (loaded, ()) = tokio::join!(loaded, servers.settled(FIRST_ATTEMPTS));
+    let folder::Once { loaded, mut statuses } = match loaded {
+        Ok(once) => once,
+        // Only servers.
+        Err(FolderError::Missing { .. }) if !servers.is_empty() && !named => folder::Once::default(),
+        Err(error) => {
+            servers.stop().await;
+            return Err(Failure::usage(error));
+        }
+    };
     let catalog = Catalog::new();
-    catalog.apply(loaded.into_iter().map(|(_, loaded)| ProviderChange::Put(loaded.provider)).collect());
+    let loaded = loaded.into_iter().filter(|(id, _)| !servers.has(id.as_str()));
+    catalog.apply(loaded.map(|(_, loaded)| ProviderChange::Put(loaded.provider)).collect());
+    while let Ok(changes) = changed.try_recv() {
+        catalog.apply(changes);
+    }
+    let apply = tokio::spawn({
+        let catalog = catalog.clone();
+        async move {
+            while let Some(changes) = changed.recv().await {
+                catalog.apply(changes);
+            }
+        }
+    });
     let unused = unused(&configured, &statuses);
-    Ok(Folder { catalog, statuses, unused, models })
+    for status in statuses.iter_mut().filter(|status| servers.has(&status.name)) {
+        status.state = ProviderState::Broken;
+        status.error = Some(clash(&status.name));
+    }
+    statuses.extend(servers.statuses());
+    Ok(Folder { catalog, statuses, unused, servers, apply, models })
 }
 
 fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {
@@ -206,15 +249,22 @@ impl Source {
         }
     }
 
-    /// Says good-bye to a server.
+    /// Says good-bye to a server, and ends what was started.
     pub(super) async fn close(self) {
-        if let Self::Server(service) = self {
-            let _ = service.cancel().await;
+        match self {
+            Self::Server(service) => drop(service.cancel().await),
+            Self::Folder(folder) => folder.close().await,
         }
     }
 }
 
 impl Folder {
+    /// Ends the servers that were started.
+    pub(super) async fn close(self) {
+        self.servers.stop().await;
+        self.apply.abort();
+    }
+
     /// Names that several plugins offer, in sentences.
     pub(super) fn collisions(&self) -> Vec<String> {
         self.catalog.snapshot().collisions().iter().map(ToString::to_string).collect()
@@ -224,7 +274,13 @@ impl Folder {
         let snapshot = self.catalog.snapshot();
         let Some(entry) = snapshot.resolve(name) else {
             let names: Vec<&str> = snapshot.tools().map(|entry| entry.name()).collect();
-            return Err(Failure::failed(format!("there is no tool {name:?}; there are: {}", names.join(", "))));
+            let broken =
+                self.statuses.iter().filter_map(|status| Some(format!("\nnot served: {}: {}", status.name, status.error.as_ref()?)));
+            return Err(Failure::failed(format!(
+                "there is no tool {name:?}; there are: {}{}",
+                names.join(", "),
+                broken.collect::<String>()
+            )));
         };
         let call = Call {
             tool: entry.own_name(),
@@ -275,7 +331,6 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::ProviderState;
     use std::time::SystemTime;
 
     #[test]
@@ -287,11 +342,13 @@ mod tests {
             source: "weather.wasm".to_owned(),
             digest: None,
             tools: Vec::new(),
+            offers: crate::provider::OfferNames::default(),
             error: None,
             warnings: Vec::new(),
             imports: Vec::new(),
             in_flight: 0,
             queued: 0,
+            replicas: None,
             since: SystemTime::UNIX_EPOCH,
         };
         let configured = ["default", "weather", "wether", "x"].map(str::to_owned);

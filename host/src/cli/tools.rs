@@ -26,8 +26,9 @@ impl Tools {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
         runtime()?.block_on(async {
             let source = self.source.open().await?;
-            let tools = source.tools().await?;
+            let tools = source.tools().await;
             source.close().await;
+            let tools = tools?;
             if self.json {
                 print_json(&tools.iter().map(|tool| &tool.json).collect::<Vec<_>>())?;
             } else {

@@ -8,6 +8,7 @@ use super::*;
 
 const FILE: &str = "toolbay.toml";
 const SECRET: &str = "s3cr3t-that-nobody-may-see";
+const KEY: &str = "s3cr3t-that-is-long-enough-for-a-key";
 
 /// Variables as the tests have them.
 fn environment(name: &str) -> Option<OsString> {
@@ -18,6 +19,7 @@ fn environment(name: &str) -> Option<OsString> {
         "SPACED" => Some("s3cr3t that has white space".into()),
         "UMLAUT" => Some("s3cr3t-with-an-ümlaut-in-it".into()),
         "EMPTY" => Some(OsString::new()),
+        "KEY" => Some(KEY.into()),
         _ => None,
     }
 }
@@ -60,10 +62,18 @@ fn an_empty_file_is_the_default() {
 }
 
 #[test]
+fn copies_without_keys_are_warned_of() {
+    let copies = |text: &str| good(text).state.warning();
+    assert!(copies("[state]\ncopies = 2").unwrap().contains("[state] keys"));
+    assert_eq!((copies(""), copies("[state]\ncopies = 2\nkeys = [{ from_env = \"KEY\" }]")), (None, None));
+}
+
+#[test]
 fn every_key_is_understood() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("data")).unwrap();
     fs::write(folder.path().join("token"), format!("{SECRET}\n")).unwrap();
+    fs::write(folder.path().join("key"), format!("{KEY}2\n")).unwrap();
     let text = r#"
         listen = "localhost:9000"
         plugins = "tools"
@@ -75,10 +85,15 @@ fn every_key_is_understood() {
         header_timeout = "5s"
         max_sessions = 20
         session_idle = "1m"
+        ask_timeout = "90s"
         drain = "0s"
         [auth.tokens]
         ci = { from_env = "OTHER" }
         me = { from_file = "token" }
+        [state]
+        keys = [{ from_env = "KEY" }, { from_file = "key" }]
+        ttl = "10m"
+        copies = 3
         [host]
         instances = 50
         max_memory = "256MiB"
@@ -143,12 +158,14 @@ fn every_key_is_understood() {
         header_timeout: Duration::from_secs(5),
         max_sessions: 20,
         session_idle: Duration::from_secs(60),
+        ask_timeout: Duration::from_secs(90),
         drain: Duration::ZERO,
-        ask_timeout: HttpConfig::default().ask_timeout,
     };
     assert_eq!(config.http, http);
     let tokens = [("ci", "another-long-secret-value"), ("me", SECRET)].map(|(name, value)| (name.to_owned(), Secret(value.to_owned())));
     assert_eq!(config.auth.tokens, BTreeMap::from(tokens));
+    let keys = vec![Secret(KEY.to_owned()), Secret(format!("{KEY}2"))];
+    assert_eq!(config.state, StateConfig { keys, ttl: Duration::from_secs(600), copies: 3 });
     let host = HostConfig {
         instances: 50,
         max_memory: 256 << 20,
@@ -348,6 +365,14 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "[auth.tokens]\n\"a b\" = { from_env = \"GOOD\" }",
             "2:1: \"a b\" in [auth.tokens]: the name of a token must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\", \".\" and \"@\"",
         ),
+        // Keys.
+        (
+            "[state]\nkeys = [{ from_env = \"GOOD\" }]",
+            "2:9: \"keys\" in [state]: the key is too short: 26 bytes; it needs at least 32 (make one by: openssl rand -hex 32)",
+        ),
+        ("[state]\nkeys = [{ from_env = \"KEY\" }, { from_env = \"KEY\" }]", "2:31: \"keys\" in [state]: the same key stands here twice"),
+        ("[state]\nkeys = [\"s3cr3t\"]", "2:9: \"keys\" in [state]: a secret does not stand in the configuration; write {sources}"),
+        ("[state]\nkeys = { from_env = \"KEY\" }", "2:8: \"keys\" in [state]: must be an array ([…]), not a table"),
         // Folders.
         (
             "[plugin.w]\ndirs = [\"/data\"]",
@@ -929,10 +954,11 @@ fn schema_keys(schema: &Value, pointer: &str) -> Vec<String> {
     keys
 }
 
-const SECTIONS: [(&str, &str); 12] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("", "/properties"),
     ("[http]", "/$defs/HttpSection/properties"),
     ("[auth]", "/$defs/AuthSection/properties"),
+    ("[state]", "/$defs/StateSection/properties"),
     ("[host]", "/$defs/HostSection/properties"),
     ("[telemetry]", "/$defs/TelemetrySection/properties"),
     ("[inference]", "/$defs/InferenceSection/properties"),

@@ -181,6 +181,11 @@ impl Graph {
             }
             views.push(fit(graph, slot, tensor)?);
         }
+        // The graph gives that dimension one name in all of them. Rows that differ would be stretched by some operators, and mean nothing.
+        if self.0.layout.batches && views.iter().any(|view| view.dim(0) != views.first().map_or(0, |first| first.dim(0))) {
+            let rows: Vec<String> = inputs.iter().zip(&views).map(|(slot, view)| format!("{} {}", slot.name, view.dim(0))).collect();
+            return Err(Fault::invalid(format!("{graph} takes as many rows in each input, and was given: {}", rows.join(", "))));
+        }
         Ok(views)
     }
 }

@@ -1,7 +1,7 @@
 //! All models of a host: opened at the start, found by name, granted by plugin.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -83,8 +83,8 @@ impl Registry {
         }
         let mut lanes: BTreeMap<Device, Lane> = BTreeMap::new();
         for device in config.model.values().map(|model| model.device) {
-            if !lanes.contains_key(&device) {
-                lanes.insert(device, Lane::start(device, &config.model)?);
+            if let Entry::Vacant(entry) = lanes.entry(device) {
+                entry.insert(Lane::start(device, &config.model)?);
             }
         }
         let mut errors = Vec::new();

@@ -2,7 +2,7 @@
 
 #![allow(deprecated, reason = "logging is served for the clients that use it")]
 
-use std::{borrow::Cow, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use http::request::Parts;
 use rmcp::{
@@ -32,6 +32,7 @@ use super::{
     resolve,
     sessions::{LEVELS, MAX_SUBSCRIPTIONS, Session, Sessions},
     typed,
+    updates::{gathered, wanted},
 };
 use crate::{
     catalog::{Catalog, Snapshot},
@@ -336,8 +337,6 @@ impl ServerHandler for Handler {
         typed::parsed(Self::era(&context), self.0.private, &output)
     }
 
-    // Updates of single resources: who wants them is kept; nothing sends them yet.
-
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
         let session = self.needed_session("a subscription", &context)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
@@ -384,12 +383,15 @@ impl ServerHandler for Handler {
         let accepted = context.accepted();
         let [tools, prompts, resources] = [accepted.tools_list_changed, accepted.prompts_list_changed, accepted.resources_list_changed]
             .map(|wanted| wanted == Some(true));
+        let mut updates = self.0.catalog.updates();
+        let watched: BTreeSet<String> = accepted.resource_subscriptions.iter().flatten().cloned().collect();
         loop {
-            tokio::select! {
+            let updated = tokio::select! {
                 () = context.cancelled() => return Ok(()),
                 () = self.0.closing.cancelled() => return Ok(()),
-                changed = changes.changed() => if changed.is_err() { return Ok(()) },
-            }
+                changed = changes.changed() => if changed.is_err() { return Ok(()) } else { None },
+                updated = updates.recv(), if !watched.is_empty() => Some(updated),
+            };
             tokio::time::sleep(COALESCE).await;
             let now = *changes.borrow_and_update();
             let before = std::mem::replace(&mut told, now);
@@ -399,6 +401,13 @@ impl ServerHandler for Handler {
                 || (resources && before.resources != now.resources && sink.notify_resource_list_changed().await.is_err())
             {
                 return Ok(());
+            }
+            let Some(updated) = updated else { continue };
+            let Some(updated) = gathered(updated, &mut updates) else { return Ok(()) };
+            for uri in wanted(&updated, &watched) {
+                if sink.notify_resource_updated(uri).await.is_err() {
+                    return Ok(());
+                }
             }
         }
     }

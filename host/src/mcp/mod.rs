@@ -23,6 +23,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod updates;
 mod views;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -37,7 +38,7 @@ use crate::{
     config::{HttpConfig, StateConfig},
     provider::{CallError, CallOutput},
 };
-use asking::Asking;
+use asking::{Asking, PlainCaller};
 use calls::{Checked, Output, Work};
 use intake::Accepts;
 use origin::Origins;
@@ -198,7 +199,8 @@ impl Front {
     pub(crate) async fn call(&self, tool: PlainCall<'_>) -> Result<CallOutput, CallError> {
         let PlainCall { entry, arguments, principal, trace_parent } = tool;
         let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
-        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking: Asking::Never };
+        let asking = Asking::Waiting(Arc::new(PlainCaller));
+        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking };
         match self.views.calls().run(checked).await? {
             Output::Call(output) => Ok(output),
             _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),

@@ -297,6 +297,40 @@ mod tests {
     }
 
     #[test]
+    fn a_question_is_never_dropped_and_withdrawn_only_where_it_was_read() {
+        let outbox = Outbox::new(Some("7"), Some(LogLevel::Info));
+        outbox.request("ask-1", "roots/list", "{}");
+        for n in 0..1000 {
+            outbox.log(LogLevel::Info, None, JsonText::from_value(&n).unwrap());
+            outbox.progress(f64::from(n), None, None);
+        }
+        outbox.request("ask-2", "elicitation/create", r#"{"message":"?"}"#);
+        outbox.withdraw("ask-2");
+        let seen = all(&outbox);
+        assert_eq!(seen[0], json!({"jsonrpc": "2.0", "id": "ask-1", "method": "roots/list", "params": {}}));
+        assert!(!seen.iter().any(|message| message["id"] == "ask-2" || message["method"] == "notifications/cancelled"));
+        outbox.withdraw("ask-1");
+        let last = all(&outbox);
+        assert_eq!(
+            (last.len(), &last[0]["method"], &last[0]["params"]["requestId"]),
+            (1, &json!("notifications/cancelled"), &json!("ask-1"))
+        );
+    }
+
+    #[tokio::test]
+    async fn who_waits_learns_that_nobody_reads_any_more() {
+        let outbox = std::sync::Arc::new(Outbox::new(None, None));
+        let waiting = tokio::spawn({
+            let outbox = std::sync::Arc::clone(&outbox);
+            async move { outbox.closed().await }
+        });
+        tokio::task::yield_now().await;
+        outbox.close();
+        waiting.await.unwrap();
+        outbox.closed().await;
+    }
+
+    #[test]
     fn long_messages_are_bounded_in_bytes() {
         let outbox = Outbox::new(Some("7"), Some(LogLevel::Info));
         let long = "x".repeat(BYTES / 4);

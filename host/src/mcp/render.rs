@@ -98,6 +98,10 @@ fn call(to: &mut Vec<u8>, era: Era, output: &CallOutput) {
     }
     to.extend_from_slice(if output.is_error { b",\"isError\":true" } else { b",\"isError\":false" });
     meta(to, output.meta.as_ref());
+    if let Some(members) = output.extra.as_ref().and_then(|extra| extra.as_str().trim().strip_prefix('{')?.strip_suffix('}')) {
+        to.push(b',');
+        to.extend_from_slice(members.as_bytes());
+    }
 }
 
 /// The structured content for this era: before 2026-07-28 it could only be an object, and clients of that time fail on anything else. A text copy stands

@@ -1,7 +1,7 @@
 //! Sessions of clients before 2026-07-28: rmcp's, with limits on their number and idle time, an owner each, and the calls that run in them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
@@ -14,7 +14,7 @@ use std::{
 use futures::{Stream, StreamExt, future::AbortHandle};
 use rmcp::{
     Peer, RoleServer, ServiceError,
-    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
+    model::{ClientJsonRpcMessage, ResourceUpdatedNotificationParam, ServerJsonRpcMessage},
     transport::streamable_http_server::session::{
         ServerSseMessage, SessionId, SessionManager,
         local::{LocalSessionManager, LocalSessionManagerError, SessionTransport},
@@ -22,7 +22,11 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{asking::Questions, handler::COALESCE};
+use super::{
+    asking::Questions,
+    handler::COALESCE,
+    updates::{Subscriptions, gathered},
+};
 use crate::{
     catalog::{Catalog, Generations},
     provider::LogLevel,
@@ -100,7 +104,7 @@ pub(super) struct Session {
     told: Mutex<Generations>,
     telling: AtomicBool,
     /// Resources whose updates the client wants to hear of.
-    subscriptions: Mutex<HashSet<String>>,
+    subscriptions: Mutex<Subscriptions>,
 }
 
 /// The levels in order, least serious first.
@@ -140,11 +144,21 @@ impl Sessions {
     /// Ends idle sessions and tells listening ones of changes, until the front is closed.
     pub(super) async fn watch(self: Arc<Self>) {
         let mut changes = self.catalog.changes();
+        let mut updates = self.catalog.updates();
         let mut sweep = tokio::time::interval((self.idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(60)));
         loop {
             tokio::select! {
                 () = self.closing.cancelled() => return,
                 _ = sweep.tick() => self.sweep().await,
+                updated = updates.recv() => {
+                    tokio::time::sleep(COALESCE).await;
+                    let Some(updated) = gathered(updated, &mut updates) else { return };
+                    let sessions: Vec<_> = self.read().values().cloned().collect();
+                    for session in &sessions {
+                        session.lock_subscriptions().note(&updated);
+                        self.tell(session);
+                    }
+                }
                 changed = changes.changed() => {
                     if changed.is_err() {
                         return;
@@ -232,10 +246,8 @@ impl Sessions {
     /// Tells the session's client once of all changes so far, if it listens.
     fn tell(&self, session: &Arc<Session>) {
         let Some(peer) = session.peer.get().cloned() else { return };
-        if session.streams.load(Ordering::Acquire) == 0
-            || *session.lock_told() == self.catalog.snapshot().generations()
-            || session.telling.swap(true, Ordering::AcqRel)
-        {
+        let news = || *session.lock_told() != self.catalog.snapshot().generations() || session.lock_subscriptions().waits();
+        if session.streams.load(Ordering::Acquire) == 0 || !news() || session.telling.swap(true, Ordering::AcqRel) {
             return;
         }
         let (session, catalog) = (Arc::clone(session), Arc::clone(&self.catalog));
@@ -244,8 +256,9 @@ impl Sessions {
             loop {
                 let now = catalog.snapshot().generations();
                 let before = std::mem::replace(&mut *session.lock_told(), now);
-                if before != now {
-                    match tokio::time::timeout(TELLING, notify(&peer, before, now)).await {
+                let updated = session.lock_subscriptions().take();
+                if before != now || !updated.is_empty() {
+                    match tokio::time::timeout(TELLING, notify(&peer, before, now, updated)).await {
                         Ok(Ok(())) => continue,
                         Ok(Err(error)) => tracing::debug!("a session could not be told of a change: {error}"),
                         Err(_) => tracing::debug!("a session does not read its stream and was not told of a change"),
@@ -253,7 +266,8 @@ impl Sessions {
                 }
                 session.telling.store(false, Ordering::Release);
                 // A change between the last look and the store above.
-                if catalog.snapshot().generations() == now || session.telling.swap(true, Ordering::AcqRel) {
+                let news = catalog.snapshot().generations() != now || session.lock_subscriptions().waits();
+                if !news || session.telling.swap(true, Ordering::AcqRel) {
                     return;
                 }
             }
@@ -277,8 +291,8 @@ impl Sessions {
     }
 }
 
-/// Says which lists have changed.
-async fn notify(peer: &Peer<RoleServer>, before: Generations, now: Generations) -> Result<(), ServiceError> {
+/// Says which lists have changed, and which resources.
+async fn notify(peer: &Peer<RoleServer>, before: Generations, now: Generations, updated: BTreeSet<String>) -> Result<(), ServiceError> {
     if before.tools != now.tools {
         peer.notify_tool_list_changed().await?;
     }
@@ -287,6 +301,9 @@ async fn notify(peer: &Peer<RoleServer>, before: Generations, now: Generations) 
     }
     if before.resources != now.resources {
         peer.notify_resource_list_changed().await?;
+    }
+    for uri in updated {
+        peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri)).await?;
     }
     Ok(())
 }
@@ -345,17 +362,16 @@ impl Session {
 
     /// `resources/subscribe`. False: the client has subscribed to as many as may.
     pub(super) fn subscribe(&self, uri: String) -> bool {
-        let mut subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        if subscriptions.len() >= MAX_SUBSCRIPTIONS && !subscriptions.contains(&uri) {
-            return false;
-        }
-        subscriptions.insert(uri);
-        true
+        self.lock_subscriptions().add(uri, MAX_SUBSCRIPTIONS)
     }
 
     /// `resources/unsubscribe`.
     pub(super) fn unsubscribe(&self, uri: &str) {
-        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
+        self.lock_subscriptions().remove(uri);
+    }
+
+    fn lock_subscriptions(&self) -> std::sync::MutexGuard<'_, Subscriptions> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_told(&self) -> std::sync::MutexGuard<'_, Generations> {

@@ -1,6 +1,16 @@
 //! Other MCP servers, seen from the client's side: what a connection to one is, and how what it offers becomes a provider. How the connection is made
 //! (`bridge`: a program or a container; `remote`: HTTP) is not known here.
 
+pub mod convert;
+mod era;
+pub mod handshake;
+pub mod listing;
+pub mod message;
+pub mod meta;
+mod provider;
+pub mod raw;
+pub mod rounds;
+
 use std::{any::Any, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
@@ -8,6 +18,9 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::provider::{AskError, CallContext, CallError, JsonText};
+
+pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
+pub use provider::UpstreamProvider;
 
 /// One connection to an MCP server, past its handshake. Any number of requests may be under way at once.
 pub trait Channel: Send + Sync {

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Attached, Connect, Connected, Listener, Shared, seconds, tracked::Tracked};
+use super::{Attached, Connect, Connected, Listener, START_SLACK, Shared, seconds, tracked::Tracked};
 use crate::upstream::{Change, Channel};
 
 /// What a process may take beyond its own deadlines before it is dropped, which kills it.
@@ -53,7 +53,7 @@ impl Keeper {
     pub(super) async fn run(mut self) -> Ended {
         let limits = self.shared.limits;
         let connected = tokio::select! {
-            connected = timeout(limits.start, self.connect.connect()) => connected,
+            connected = timeout(limits.start + START_SLACK, self.connect.connect()) => connected,
             () = ordered(&mut self.order, |order| order != Order::Serve) => return Ended::Stopped,
         };
         let Connected { channel, process } = match connected {

@@ -20,7 +20,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     config::{Replicas, ServerLimits},
-    provider::{CallError, ProviderId},
+    provider::{BreakerState, CallError, ProviderId, ReplicasStatus},
     upstream::{Change, Channel, Lease, Pick},
 };
 use state::{State, Turn};
@@ -103,6 +103,9 @@ impl Default for Policy {
     }
 }
 
+/// A handshake has the deadline of the start itself, and says more when that is over than that it is over: what waits for both waits so much longer.
+const START_SLACK: Duration = Duration::from_secs(2);
+
 /// What a set is made of.
 pub struct Setup {
     /// The server's name.
@@ -155,52 +158,17 @@ struct Summary {
     breaker: BreakerState,
 }
 
-/// Whether starts are tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BreakerState {
-    /// They are.
-    #[default]
-    Closed,
-    /// Too many failed: none is tried before that time.
-    Open(SystemTime),
-    /// One is being tried.
-    HalfOpen,
-}
-
 /// How a set is.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The replicas that are up.
-    pub replicas: Vec<ReplicaReport>,
-    /// How many are being started.
-    pub starting: usize,
-    /// How many there should be.
-    pub wanted: u32,
-    /// Replicas that died or did not start, so far.
-    pub restarts: u64,
-    /// Whether starts are tried.
-    pub breaker: BreakerState,
+    /// The replicas.
+    pub replicas: ReplicasStatus,
     /// Why there are fewer than wanted.
     pub trouble: Option<String>,
     /// Calls that run.
     pub ongoing: usize,
     /// Calls that wait.
     pub queued: usize,
-}
-
-/// How a replica is.
-#[derive(Clone, Debug)]
-pub struct ReplicaReport {
-    /// Counted from 1, never given twice.
-    pub number: u64,
-    /// `pid 4711`.
-    pub name: String,
-    /// `serving`, `suspect`, `draining`.
-    pub state: &'static str,
-    /// Calls that run on it.
-    pub ongoing: usize,
-    /// Since when it serves.
-    pub since: SystemTime,
 }
 
 impl ReplicaSet {
@@ -233,21 +201,14 @@ impl ReplicaSet {
     /// How things are.
     #[must_use]
     pub fn report(&self) -> Report {
-        let (replicas, ongoing, queued) = {
+        let (up, ongoing, queued) = {
             let state = self.shared.lock();
             (state.replicas(), state.ongoing(), state.queued())
         };
         let summary = self.shared.summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Report {
-            replicas,
-            starting: summary.starting,
-            wanted: summary.wanted,
-            restarts: self.shared.restarts.load(Relaxed),
-            breaker: summary.breaker,
-            trouble: summary.trouble,
-            ongoing,
-            queued,
-        }
+        let restarts = self.shared.restarts.load(Relaxed);
+        let Summary { starting, wanted, trouble, breaker } = summary;
+        Report { replicas: ReplicasStatus { wanted, starting, up, restarts, breaker }, trouble, ongoing, queued }
     }
 
     /// Ends all replicas and returns when nothing of them is left. Calls that wait are answered by an error.
@@ -296,7 +257,7 @@ impl Shared {
         // Gives the place in the queue back when the caller goes.
         let place = Place { shared: self, ticket: waiting.ticket };
         // Who waits for a start waits as long as that may take; who waits for others' calls, as long as one of those.
-        let patience = if waiting.for_start { self.limits.start } else { self.limits.call };
+        let patience = if waiting.for_start { self.limits.start + START_SLACK } else { self.limits.call };
         let answer = tokio::time::timeout(patience, waiting.answer).await;
         drop(place);
         match answer {
@@ -305,7 +266,7 @@ impl Shared {
             Err(_) if waiting.for_start => Err(CallError::Internal(format!(
                 "server {} did not start within {}; `start_timeout` in [server.{}] sets how long it may take",
                 self.id,
-                seconds(patience),
+                seconds(self.limits.start),
                 self.id
             ))),
             Err(_) => Err(state::busy(&self.id, "no turn came in time", self.lock().counts())),

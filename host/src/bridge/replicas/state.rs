@@ -11,9 +11,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{ReplicaReport, seconds, tracked::Tracked};
+use super::{seconds, tracked::Tracked};
 use crate::{
-    provider::{CallError, ProviderId},
+    provider::{CallError, ProviderId, ReplicaStatus},
     upstream::{Channel, Lease},
 };
 
@@ -292,8 +292,8 @@ impl State {
         (self.ongoing(), self.queued())
     }
 
-    pub(super) fn replicas(&self) -> Vec<ReplicaReport> {
-        let report = |replica: &Replica| ReplicaReport {
+    pub(super) fn replicas(&self) -> Vec<ReplicaStatus> {
+        let report = |replica: &Replica| ReplicaStatus {
             number: replica.number,
             name: replica.name.clone(),
             state: match replica.takes {

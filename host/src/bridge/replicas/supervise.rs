@@ -13,12 +13,13 @@ use tokio::{
 };
 
 use super::{
-    BreakerState, Connect, Listener, Shared, Summary,
+    Connect, Listener, Shared, Summary,
     breaker::Breaker,
     keeper::{Ended, Keeper, Order},
     scale::Scaler,
     state::Outlook,
 };
+use crate::provider::BreakerState;
 
 struct Supervisor {
     shared: Arc<Shared>,
@@ -32,6 +33,8 @@ struct Supervisor {
     scaler: Scaler,
     /// Whether one was ever up.
     known: bool,
+    /// Whether a start has ended, well or badly.
+    tried: bool,
     /// When to look at the load again. None: when a call comes.
     tick: Option<Instant>,
 }
@@ -63,6 +66,7 @@ pub(super) async fn run(shared: Arc<Shared>, connect: Arc<dyn Connect>, listener
         next_number: 1,
         up,
         known: false,
+        tried: false,
         tick: None,
     };
     loop {
@@ -169,7 +173,7 @@ impl Supervisor {
         }
         self.known = true;
         self.breaker.came_up();
-        self.shared.tried.send_replace(true);
+        self.tried = true;
     }
 
     fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
@@ -188,7 +192,7 @@ impl Supervisor {
             Ended::NotStarted(why) => {
                 self.breaker.failed(&why, now);
                 self.shared.restarts.fetch_add(1, Relaxed);
-                self.shared.tried.send_replace(true);
+                self.tried = true;
                 let next_ms = self.breaker.next(now).map_or(0, |next| (next - now).as_millis() as u64);
                 tracing::warn!(%server, replica = number, failures = self.breaker.failures(), next_ms, "server did not start: {why}");
             }
@@ -221,6 +225,10 @@ impl Supervisor {
         let told = self.shared.lock().set_outlook(outlook, &self.shared.id, now);
         for (answer, error) in told {
             let _ = answer.send(Err(error));
+        }
+        // Last, so that whoever has waited for it sees all of the above.
+        if self.tried {
+            self.shared.tried.send_if_modified(|tried| !std::mem::replace(tried, true));
         }
     }
 

@@ -222,10 +222,10 @@ fn spawn(set: &Arc<ReplicaSet>, params: &'static str) -> JoinHandle<Result<(), S
 #[tokio::test]
 async fn calls_are_spread_and_counted_and_the_queue_has_an_end() {
     let (world, set) = start(fixed(2), ServerLimits { concurrency: 2, queue: 1, ..limits() }, quick());
-    until("both", || set.report().replicas.len() == 2).await;
+    until("both", || set.report().replicas.up.len() == 2).await;
     let running: Vec<_> = (0..4).map(|_| spawn(&set, "hold")).collect();
     until("four calls", || set.report().ongoing == 4).await;
-    assert_eq!(set.report().replicas.iter().map(|replica| replica.ongoing).collect::<Vec<_>>(), [2, 2], "never more than `concurrency`");
+    assert_eq!(set.report().replicas.up.iter().map(|replica| replica.ongoing).collect::<Vec<_>>(), [2, 2], "never more than `concurrency`");
     let waiting = spawn(&set, "hold");
     until("one that waits", || set.report().queued == 1).await;
     let error = call(&set, "").await.unwrap_err();
@@ -246,7 +246,7 @@ async fn calls_are_spread_and_counted_and_the_queue_has_an_end() {
         call.await.unwrap().unwrap();
     }
     let report = set.report();
-    assert_eq!((report.ongoing, report.queued, report.restarts), (0, 0, 0));
+    assert_eq!((report.ongoing, report.queued, report.replicas.restarts), (0, 0, 0));
     set.stop().await;
     assert_eq!(world.living(), 0);
 }
@@ -254,13 +254,13 @@ async fn calls_are_spread_and_counted_and_the_queue_has_an_end() {
 #[tokio::test]
 async fn only_calls_on_a_dead_replica_fail_and_say_so() {
     let (world, set) = start(fixed(2), limits(), quick());
-    until("both", || set.report().replicas.len() == 2).await;
+    until("both", || set.report().replicas.up.len() == 2).await;
     let (one, two) = (spawn(&set, "hold"), spawn(&set, "hold"));
     until("two calls", || set.report().ongoing == 2).await;
     // Two choices of two: one call on each.
     let dead = world.alive()[0].clone();
     dead.die("killed by signal 9; last line on stderr: \"oops\"");
-    until("another", || set.report().replicas.len() == 2 && world.starts() == 3).await;
+    until("another", || set.report().replicas.up.len() == 2 && world.starts() == 3).await;
     for toy in world.alive() {
         toy.released.send_replace(true);
     }
@@ -272,7 +272,7 @@ async fn only_calls_on_a_dead_replica_fail_and_say_so() {
             && errors[0].ends_with(") ended while this call ran on it: killed by signal 9; last line on stderr: \"oops\""),
         "{errors:?}"
     );
-    assert_eq!((set.report().restarts, set.report().breaker), (1, BreakerState::Closed));
+    assert_eq!((set.report().replicas.restarts, set.report().replicas.breaker), (1, BreakerState::Closed));
     // The only one dies: whoever calls then waits for the next one.
     let set = start_in(&world, fixed(1), limits(), quick());
     for _ in 0..20 {
@@ -293,7 +293,7 @@ async fn what_does_not_start_is_told_at_once_and_tried_again() {
         Policy { backoff: Duration::from_secs(3600), longest_backoff: Duration::from_secs(3600), ..quick() },
     );
     set.tried().await;
-    until("nothing starts", || set.report().starting == 0).await;
+    until("nothing starts", || set.report().replicas.starting == 0).await;
     let error = call(&set, "").await.unwrap_err();
     assert!(error.starts_with("server git is not running: exit status 1; last line on stderr: \"no token\" ("), "{error}");
     assert!(error.contains(" failures in a row); it is started again in "), "{error}");
@@ -301,15 +301,15 @@ async fn what_does_not_start_is_told_at_once_and_tried_again() {
     set.stop().await;
 
     let set = start_in(&world, fixed(2), limits(), quick());
-    until("the breaker is open", || matches!(set.report().breaker, BreakerState::Open(_))).await;
+    until("the breaker is open", || matches!(set.report().replicas.breaker, BreakerState::Open(_))).await;
     let error = call(&set, "").await.unwrap_err();
     assert!(error.contains("failures in a row") && error.contains("it is "), "{error}");
     assert!(set.report().trouble.is_some());
     *world.refusal.lock().unwrap() = None;
-    until("it is back", || set.report().replicas.len() == 2).await;
+    until("it is back", || set.report().replicas.up.len() == 2).await;
     call(&set, "").await.unwrap();
     let report = set.report();
-    assert_eq!((report.breaker, report.trouble), (BreakerState::Closed, None));
+    assert_eq!((report.replicas.breaker, report.trouble), (BreakerState::Closed, None));
     set.stop().await;
     assert_eq!(world.living(), 0);
 }
@@ -328,9 +328,9 @@ async fn a_replica_that_dies_as_soon_as_it_is_up_opens_the_breaker() {
             }
         }
     });
-    until("the breaker is open", || matches!(set.report().breaker, BreakerState::Open(_))).await;
+    until("the breaker is open", || matches!(set.report().replicas.breaker, BreakerState::Open(_))).await;
     killer.abort();
-    until("it is back", || set.report().replicas.len() == 1).await;
+    until("it is back", || set.report().replicas.up.len() == 1).await;
     call(&set, "").await.unwrap();
     assert_eq!(world.living(), 1);
 }
@@ -378,7 +378,7 @@ async fn load_makes_more_and_rest_makes_fewer_and_no_call_is_lost() {
         })
         .collect();
     while calls.iter().any(|call| !call.is_finished()) {
-        most = most.max(set.report().replicas.len());
+        most = most.max(set.report().replicas.up.len());
         sleep(Duration::from_millis(5)).await;
     }
     let mut count = 0;
@@ -388,8 +388,8 @@ async fn load_makes_more_and_rest_makes_fewer_and_no_call_is_lost() {
     assert_eq!(most, 3);
     assert!(count > 100, "{count} calls");
     assert!(world.toys.lock().unwrap().iter().all(|toy| toy.calls.load(SeqCst) > 0), "each that was started took its part");
-    until("rest", || set.report().replicas.len() == 1 && world.living() == 1).await;
-    assert_eq!(set.report().restarts, 0);
+    until("rest", || set.report().replicas.up.len() == 1 && world.living() == 1).await;
+    assert_eq!(set.report().replicas.restarts, 0);
 }
 
 #[tokio::test]
@@ -404,7 +404,7 @@ async fn with_a_minimum_of_zero_it_runs_while_it_is_called() {
     let (world, set) = start(replicas, ServerLimits { queue: 0, ..limits() }, quick());
     set.tried().await;
     for round in 1..=3 {
-        until("idle", || world.living() == 0 && set.report().starting == 0).await;
+        until("idle", || world.living() == 0 && set.report().replicas.starting == 0).await;
         assert_eq!(world.starts(), round);
         let calls: Vec<_> = (0..5).map(|_| spawn(&set, "")).collect();
         for call in calls {
@@ -429,7 +429,7 @@ async fn one_that_does_not_answer_is_asked_and_replaced() {
     let error = call(&set, "").await.unwrap_err();
     assert_eq!(error, "no answer within 200ms");
     call(&set, "").await.unwrap();
-    assert_eq!((world.starts(), set.report().restarts), (2, 1));
+    assert_eq!((world.starts(), set.report().replicas.restarts), (2, 1));
     // At rest: it is asked after a while of silence, before a call comes to it.
     world.alive()[0].frozen.store(true, SeqCst);
     until("a new one", || world.starts() == 3).await;
@@ -467,7 +467,7 @@ async fn changes_are_handed_on() {
 #[tokio::test]
 async fn the_end_answers_who_waits_and_leaves_nothing() {
     let (world, set) = start(fixed(2), ServerLimits { concurrency: 1, ..limits() }, quick());
-    until("both", || set.report().replicas.len() == 2).await;
+    until("both", || set.report().replicas.up.len() == 2).await;
     let calls: Vec<_> = (0..4).map(|_| spawn(&set, "hold")).collect();
     until("all", || set.report().ongoing == 2 && set.report().queued == 2).await;
     set.stop().await;
@@ -492,6 +492,6 @@ async fn a_thousand_deaths_leave_one() {
     }
     call(&set, "").await.unwrap();
     until("one", || world.living() == 1).await;
-    assert_eq!(set.report().restarts, 1000);
+    assert_eq!(set.report().replicas.restarts, 1000);
     assert_eq!(Arc::strong_count(&world.toys.lock().unwrap()[0]), 1, "nothing holds a dead replica");
 }

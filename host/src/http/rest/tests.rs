@@ -34,7 +34,7 @@ impl Provider for Local {
         let block = |text: &str| Content::Block(JsonText::parse(text.to_owned()).unwrap());
         let content = |content| Ok(CallOutput { content, ..CallOutput::default() });
         async move {
-            assert!(call.context.notifier.is_none() && call.context.asker.is_none());
+            assert!(call.context.notifier.is_none());
             match call.tool {
                 "echo" => content(vec![Content::text(call.arguments)]),
                 "who" => content(vec![Content::text(format!("{:?} {:?}", call.context.principal, call.context.trace_parent))]),
@@ -49,6 +49,10 @@ impl Provider for Local {
                 "fails" => Ok(CallOutput::error("it said no")),
                 "busy" => Err(CallError::Busy { what: "all full".to_owned(), retry_after: std::time::Duration::from_millis(2500) }),
                 "asks" => Err(CallError::InputRequired),
+                "asks_and_goes_on" => match call.context.asker.expect("somebody to ask").ask(Vec::new()).await {
+                    Ok(_) => panic!("nobody answers"),
+                    Err(error) => Ok(CallOutput::error(error.to_string())),
+                },
                 "broken" => Err(CallError::Internal("the host's fault".to_owned())),
                 "hangs" => {
                     struct Watch(mpsc::UnboundedSender<&'static str>);
@@ -89,7 +93,8 @@ struct Lab {
     events: mpsc::UnboundedReceiver<&'static str>,
 }
 
-const ALL: [&str; 11] = ["echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
+const ALL: [&str; 12] =
+    ["asks_and_goes_on", "echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
 
 fn lab() -> Lab {
     let (sender, events) = mpsc::unbounded_channel();
@@ -221,6 +226,7 @@ async fn failures_have_their_status_their_words_and_a_reason() {
         ("/all/call", "fails", 500, "Tool execution error", "it said no"),
         ("/all/call", "broken", 500, "Tool execution error", "the host's fault"),
         ("/all/call", "asks", 500, "Tool execution error", "asks its caller"),
+        ("/all/call", "asks_and_goes_on", 500, "Tool execution error", "call this tool by MCP"),
         ("/all/call", "busy", 503, "Too many calls", "all full"),
     ] {
         let body = json!({"tool_name": tool, "tool_args": {}}).to_string();

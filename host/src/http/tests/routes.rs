@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::{
     config::{AuthConfig, Secret},
-    provider::{ProviderState, ProviderStatus, StatusSource},
+    provider::{OfferNames, ProviderState, ProviderStatus, StatusSource},
 };
 
 struct Source(Mutex<bool>, &'static str);
@@ -19,11 +19,13 @@ impl StatusSource for Source {
             source: "plugins/x.wasm".to_owned(),
             digest: None,
             tools: vec!["add".to_owned()],
+            offers: OfferNames { prompts: vec!["greet".to_owned()], ..OfferNames::default() },
             error: None,
             warnings: Vec::new(),
             imports: Vec::new(),
             in_flight: 1,
             queued: 0,
+            replicas: None,
             since: SystemTime::UNIX_EPOCH,
         }]
     }
@@ -54,6 +56,7 @@ async fn readiness_follows_the_sources_and_health_does_not() {
     let json = status.json();
     assert_eq!((&json["version"], &json["ready"]), (&"1.2.3".into(), &true.into()));
     assert_eq!((&json["plugins"][0]["name"], &json["plugins"][1]["name"]), (&"alpha".into(), &"zeta".into()));
+    assert_eq!(json["plugins"][0]["prompts"], serde_json::json!(["greet"]));
     assert_eq!(status.header("x-content-type-options"), "nosniff");
 }
 

@@ -32,7 +32,9 @@ async fn every_wrong_input_is_named_with_what_the_graph_takes() {
         assert!(fault.message.contains(&wanted), "{fault} should say {wanted}");
     }
     let ids = |_| ("input_ids".to_owned(), i64s(&account, &[1, 1], &[1]));
+    let two = ("attention_mask".to_owned(), i64s(&account, &[2, 1], &[1, 1]));
     for (inputs, wanted) in [
+        ((0..1).map(ids).chain([two]).collect(), "as many rows in each input, and was given: input_ids 1, attention_mask 2"),
         (Vec::new(), "needs an input \"input_ids\"; it has input_ids, attention_mask"),
         ((0..1).map(ids).collect(), "needs an input \"attention_mask\""),
         ((0..2).map(ids).collect(), "is given twice"),

@@ -32,6 +32,20 @@ pub(super) enum Asking {
     Returning(Input),
 }
 
+/// Asks nobody: the caller speaks no MCP.
+pub(super) struct PlainCaller;
+
+impl Asker for PlainCaller {
+    fn capabilities(&self) -> &str {
+        "{}"
+    }
+
+    fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+        let why = "a caller by plain HTTP cannot be asked: call this tool by MCP, at /mcp";
+        Box::pin(async move { Err(AskError::Unanswered(why.to_owned())) })
+    }
+}
+
 /// Asks nobody: the client has no way to be asked.
 pub(super) struct Unasked;
 

@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     mcp::calls::Work,
-    provider::{AskError, Asker, CallError, JsonText, Question},
+    provider::{AskError, Asker, CallError, JsonText, ProviderId, Question},
 };
 
 /// The asker of one call.
 pub(in crate::mcp) struct Replay {
     /// The plugin that asks, for messages.
-    provider: String,
+    provider: ProviderId,
     /// The request's `_meta`.
     meta: Option<Arc<str>>,
     /// What of it the client can.
@@ -73,7 +73,7 @@ impl Replay {
     ) -> Result<Self, CallError> {
         let (rounds, responses) = states.open(input, principal, work)?;
         let progress = Mutex::new(Progress { rounds, passed: 0, responses, end: None });
-        Ok(Self { provider: work.provider().id().as_str().to_owned(), meta, capabilities: OnceLock::new(), progress })
+        Ok(Self { provider: work.provider().id().clone(), meta, capabilities: OnceLock::new(), progress })
     }
 
     /// What the caller is asked, after the call has ended for it.

@@ -1,5 +1,6 @@
 //! The front as a client sees it: real requests, a real provider in this process.
 
+mod asking;
 mod cost;
 mod eras;
 mod errors;

@@ -4,7 +4,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::provider::{Offers, Principal};
+use crate::provider::{Offers, Principal, ProviderChange};
 
 fn keys(result: &Value, member: &str, key: &str) -> Vec<String> {
     result[member].as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
@@ -297,4 +297,50 @@ async fn each_listener_hears_of_the_lists_that_it_asked_for() {
     for mut events in [prompts, resources, all] {
         assert!(events.next().await.unwrap()["result"].is_object(), "and nothing else");
     }
+}
+
+#[tokio::test]
+async fn updates_of_resources_reach_those_who_subscribed_once_for_many() {
+    let lab = Lab::new();
+    let session = lab.session().await;
+    let subscribe = async |method: &str, uri: &str| {
+        assert_eq!(lab.send(legacy(Some(&session), method, json!({"uri": uri}))).await.result(), json!({}), "{method} {uri}");
+    };
+    subscribe("resources/subscribe", "local://text").await;
+    subscribe("resources/subscribe", "local://item/1").await;
+    subscribe("resources/unsubscribe", "local://item/1").await;
+    let wanted = json!({"notifications": {"resourceSubscriptions": ["local://item/1", "local://text"]}});
+    let mut subscription = Events::of(lab.front.handle(modern("subscriptions/listen", wanted)).await);
+    assert_eq!(subscription.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
+
+    let updated = |uris: &[&str]| {
+        let id = lab.catalog.snapshot().resource("local://text").unwrap().provider().id().clone();
+        lab.catalog.apply(uris.iter().map(|uri| ProviderChange::Updated(id.clone(), (*uri).to_owned())).collect());
+    };
+    for _ in 0..20 {
+        updated(&["local://text", "local://item/1", "local://item/2"]);
+    }
+    let heard = async |events: &mut Events| {
+        let message = events.next().await.unwrap();
+        assert_eq!(message["method"], "notifications/resources/updated", "{message}");
+        (
+            message["params"]["uri"].as_str().unwrap().to_owned(),
+            message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"].clone(),
+        )
+    };
+    assert_eq!(heard(&mut subscription).await, ("local://item/1".to_owned(), json!(7)));
+    assert_eq!(heard(&mut subscription).await, ("local://text".to_owned(), json!(7)));
+    // A session that opens its stream only now hears what it missed.
+    let get = Request::get("/mcp").header("host", "localhost").header("accept", "text/event-stream").header("mcp-session-id", &session);
+    let mut stream = Events::of(lab.front.handle(get.body(axum::body::Body::empty()).unwrap()).await);
+    assert_eq!(heard(&mut stream).await, ("local://text".to_owned(), Value::Null));
+
+    // The next thing that each hears is of the next update, so the twenty were one.
+    subscribe("resources/subscribe", "local://blob").await;
+    updated(&["local://blob", "local://item/1"]);
+    assert_eq!(heard(&mut subscription).await.0, "local://item/1");
+    assert_eq!(heard(&mut stream).await.0, "local://blob");
+    lab.front.close();
+    assert!(subscription.next().await.unwrap()["result"].is_object(), "and nothing else");
+    assert!(stream.next().await.is_none());
 }

@@ -32,6 +32,9 @@ async fn open(lab: &Lab, provider: &str) -> Result<String, Seen> {
     Ok(id)
 }
 
+/// Writes a request of a method with parameters, as one era has it.
+type Writer<'a> = &'a dyn Fn(&str, Value) -> Request<axum::body::Body>;
+
 #[tokio::test]
 async fn one_provider_is_offered_under_its_own_names_in_both_eras_on_both_ways() {
     for lab in [Lab::new(), Lab::without_lean_path()] {
@@ -39,7 +42,7 @@ async fn one_provider_is_offered_under_its_own_names_in_both_eras_on_both_ways()
         lab.put("other", &["echo", "own"], Offers { prompts: prompts(), ..Offers::default() });
         assert!(names(&lab.modern("tools/list", json!({})).await, "tools").contains(&"other__echo".to_owned()));
         let session = open(&lab, "other").await.unwrap();
-        let requests: [&dyn Fn(&str, Value) -> Request<axum::body::Body>; 3] =
+        let requests: [Writer<'_>; 3] =
             [&|method, params| modern(method, params), &|method, params| legacy(None, method, params), &|method, params| {
                 legacy(Some(&session), method, params)
             }];

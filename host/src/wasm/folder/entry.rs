@@ -42,6 +42,8 @@ pub(super) struct Entry {
     /// Held by whatever loads a version of it.
     pub(super) lane: Arc<Mutex<()>>,
     pub(super) serving: Option<Serving>,
+    /// What waits for news of what serves, and its number.
+    pub(super) hearing: Option<(u64, AbortHandle)>,
     error: Option<String>,
     shown: ProviderState,
     since: SystemTime,
@@ -117,6 +119,7 @@ impl Entry {
             task: None,
             lane: Arc::default(),
             serving: None,
+            hearing: None,
             error,
             shown: ProviderState::Loading,
             since: moment.system,
@@ -221,6 +224,13 @@ impl Entry {
         }
     }
 
+    /// Ends the waiting for news.
+    pub(super) fn stop_hearing(&mut self) {
+        if let Some((_, abort)) = self.hearing.take() {
+            abort.abort();
+        }
+    }
+
     /// Whether the start need not wait for it any longer.
     pub(super) fn started(&self, patient: bool) -> bool {
         match self.stage {
@@ -266,11 +276,13 @@ impl Entry {
             source: self.seen.file.path.display().to_string(),
             digest: serving.map(|serving| short(serving.version.digest)),
             tools: loaded.map(|loaded| loaded.provider.tools().iter().map(|tool| tool.name.to_string()).collect()).unwrap_or_default(),
+            offers: loaded.map(|loaded| loaded.provider.offers().into()).unwrap_or_default(),
             error: self.error.clone(),
             warnings: loaded.map(|loaded| loaded.warnings.clone()).unwrap_or_default(),
             imports: loaded.map(|loaded| loaded.imports.clone()).unwrap_or_default(),
             in_flight: loaded.map_or(0, |loaded| loaded.load.in_flight()),
             queued: loaded.map_or(0, |loaded| loaded.load.queued()),
+            replicas: None,
             since: self.since,
         }
     }

@@ -87,3 +87,13 @@ pub(super) fn tell(id: &ProviderId, serving: &Serving, took: Duration, again: bo
         tracing::warn!(plugin = %id, "{warning}");
     }
 }
+
+/// What a log line says of a version that lists something else now. Debug: how often it happens is the plugin's business.
+pub(super) fn tell_lists(id: &ProviderId, loaded: &Loaded) {
+    let (tools, offers) = (loaded.provider.tools().len(), loaded.provider.offers());
+    let (resources, templates, prompts) = (offers.resources.len(), offers.templates.len(), offers.prompts.len());
+    tracing::debug!(plugin = %id, tools, resources, templates, prompts, "plugin listed again");
+    for warning in &loaded.warnings {
+        tracing::debug!(plugin = %id, "{warning}");
+    }
+}

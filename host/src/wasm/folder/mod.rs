@@ -80,6 +80,22 @@ pub struct Loaded {
     pub imports: Vec<String>,
     /// What it is doing now.
     pub load: Arc<dyn Load>,
+    /// What it says while it serves. None: it never says anything.
+    pub news: Option<Arc<dyn News>>,
+}
+
+/// What a plugin says by itself while it serves. Called by the watching task, which waits for one thing after the other.
+pub trait News: Send + Sync {
+    /// Waits for the next thing. Dropped when the plugin is gone, or another version serves.
+    fn next(&self) -> BoxFuture<'static, Told>;
+}
+
+/// What a plugin said.
+pub struct Told {
+    /// It lists something else now: the same version with its new lists, to serve in place of the one that said so.
+    pub relisted: Option<Loaded>,
+    /// URIs of resources that hold something else now.
+    pub updated: Vec<String>,
 }
 
 /// How busy a plugin is.

@@ -17,10 +17,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FolderOptions, Loader, Shared, blocking,
+    FolderOptions, Loader, Shared, Told, blocking,
     entry::{Due, Entry, Moment, Stage, Task},
     events::{Events, Hints},
-    load::{Job, Outcome, load, tell},
+    load::{Job, Outcome, load, tell, tell_lists},
     mounts::silent_file_system,
     scan::{self, Scan},
 };
@@ -44,6 +44,9 @@ const ORPHAN_AGE: Duration = Duration::from_secs(3);
 /// What a load sends back: which plugin, which load, how it ended.
 type Finished = (String, u64, Outcome);
 
+/// What a plugin that serves said: which plugin, which of its versions, what.
+type Heard = (String, u64, Told);
+
 /// The watching task's state.
 pub(super) struct Watch {
     options: FolderOptions,
@@ -56,6 +59,7 @@ pub(super) struct Watch {
     events: Option<Arc<Events>>,
     turns: Arc<Semaphore>,
     loads: JoinSet<Finished>,
+    news: JoinSet<Heard>,
     tickets: u64,
     outbox: Vec<ProviderChange>,
     outbox_since: Instant,
@@ -108,6 +112,7 @@ impl Watch {
             hints,
             events,
             loads: JoinSet::new(),
+            news: JoinSet::new(),
             tickets: 0,
             outbox: Vec::new(),
             outbox_since: now,
@@ -136,6 +141,7 @@ impl Watch {
             entry.abandon();
         }
         self.loads.shutdown().await;
+        self.news.shutdown().await;
     }
 
     async fn turn_around(&mut self) {
@@ -157,6 +163,7 @@ impl Watch {
                         self.finish(ended);
                     }
                 }
+                Some(heard) = self.news.join_next() => self.hear(heard),
                 () = at(look) => {
                     let polling = self.events.is_none();
                     self.look().await;
@@ -252,6 +259,7 @@ impl Watch {
             }
             Due::Gone => {
                 entry.abandon();
+                entry.stop_hearing();
                 self.remove(entry);
                 false
             }
@@ -320,6 +328,7 @@ impl Watch {
                 }
                 self.post(ProviderChange::Put(Arc::clone(&serving.loaded.provider)));
                 entry.serves(Some(serving));
+                self.listen(entry);
             }
             // A newer version is waited for already.
             _ if !newest => {}
@@ -336,6 +345,37 @@ impl Watch {
         if let Some(at) = entry.due_at(self.options.settle) {
             self.due = Some(self.due.map_or(at, |due| due.min(at)));
         }
+    }
+
+    /// Waits for the next thing that what serves says.
+    fn listen(&mut self, entry: &mut Entry) {
+        entry.stop_hearing();
+        let Some(news) = entry.serving.as_ref().and_then(|serving| serving.loaded.news.clone()) else { return };
+        self.tickets += 1;
+        let (ticket, stem) = (self.tickets, entry.name().to_owned());
+        let abort = self.news.spawn(async move { (stem, ticket, news.next().await) });
+        entry.hearing = Some((ticket, abort));
+    }
+
+    /// Takes in what a plugin said.
+    fn hear(&mut self, heard: Result<Heard, JoinError>) {
+        // The only way to an error is that another version serves.
+        let Ok((stem, ticket, Told { relisted, updated })) = heard else { return };
+        let shared = Arc::clone(&self.shared);
+        let mut entries = shared.entries();
+        let Some(entry) = entries.get_mut(&stem).filter(|entry| entry.hearing.as_ref().is_some_and(|(now, _)| *now == ticket)) else {
+            return;
+        };
+        let (Some(id), Some(serving)) = (entry.id.clone(), &mut entry.serving) else { return };
+        if let Some(loaded) = relisted {
+            tell_lists(&id, &loaded);
+            self.post(ProviderChange::Put(Arc::clone(&loaded.provider)));
+            serving.loaded = loaded;
+        }
+        for uri in updated {
+            self.post(ProviderChange::Updated(id.clone(), uri));
+        }
+        self.listen(entry);
     }
 
     fn remove(&mut self, entry: &Entry) {

@@ -38,6 +38,8 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
+    pub(crate) const ALL: Self = Self { tools: true, prompts: true, resources: true };
+
     pub(crate) fn any(self) -> bool {
         self != Self::default()
     }

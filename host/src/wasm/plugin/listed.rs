@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::cost;
 use crate::{
     config::ToolOverride,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
+    schema::Checker,
     wasm::{
         content::{self, icon, object, put},
         host::bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
@@ -16,21 +15,10 @@ use crate::{
     },
 };
 
-/// Problems of one set of arguments that are told.
-const PROBLEMS: usize = 5;
-
-/// Bytes of arguments whose problems are told: the validator collects all of them, some 300 bytes for each, before the first is seen.
-const TOLD: usize = 64 << 10;
-
-/// Levels of objects and arrays in a schema or in arguments: a validator recurses once for each.
-const DEPTH: usize = 64;
-
 /// One tool of the interface.
 pub(super) struct Listed {
     tool: Arc<Tool>,
-    schema: Validator,
-    /// Levels of arguments that the schema can be held against in good time.
-    levels: usize,
+    schema: Checker,
 }
 
 impl Listed {
@@ -57,7 +45,7 @@ impl Listed {
                 schema.insert("description".to_owned(), text.as_str().into());
             }
         }
-        let (schema, levels) = validator(&input_schema).map_err(|why| says("its input-schema", &why))?;
+        let schema = Checker::new(&input_schema).map_err(|why| says("its input-schema", &why))?;
         let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
         let meta = optional(&tool.meta, "its meta")?;
         let extra = optional(&tool.extra, "its extra")?.unwrap_or_default();
@@ -75,7 +63,6 @@ impl Listed {
                 notifies,
             }),
             schema,
-            levels,
         })
     }
 
@@ -89,32 +76,7 @@ impl Listed {
 
     /// Whether arguments fit the schema; if not, says where and why.
     pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
-        let value: Value = serde_json::from_str(arguments).map_err(|error| format!("the arguments are not JSON: {error}"))?;
-        if deeper_than(&value, self.levels) {
-            return Err(format!("the arguments are nested more than {} levels deep", self.levels));
-        }
-        if self.schema.is_valid(&value) {
-            return Ok(());
-        }
-        if arguments.len() > TOLD {
-            let name = self.name();
-            return Err(format!(
-                "the arguments do not fit the input schema of tool {name}; they are too long ({} bytes) to say where",
-                arguments.len()
-            ));
-        }
-        let problems: Vec<String> = self
-            .schema
-            .iter_errors(&value)
-            .take(PROBLEMS)
-            .map(|error| {
-                let path = error.instance_path().to_string();
-                let path = path.trim_start_matches('/').replace('/', ".");
-                let text: String = said(&error).chars().take(500).collect();
-                if path.is_empty() { text } else { format!("argument `{path}`: {text}") }
-            })
-            .collect();
-        Err(format!("the arguments do not fit tool {}: {}", self.name(), problems.join("; ")))
+        self.schema.check(self.name(), arguments)
     }
 
     /// What the guest answered, for the way up.
@@ -136,6 +98,7 @@ impl Listed {
                     None
                 }
             }),
+            extra: None,
         };
         let text = |json: &Option<JsonText>| json.as_ref().map_or(0, |json| json.as_str().len());
         let blocks: usize = output
@@ -150,42 +113,9 @@ impl Listed {
     }
 }
 
-/// What is wrong, with all that is allowed where that is a list.
-fn said(error: &ValidationError<'_>) -> String {
-    if let ValidationErrorKind::Enum { options } = error.kind()
-        && let Value::Array(options) = &**options
-    {
-        let allowed: Vec<String> = options.iter().map(ToString::to_string).collect();
-        return format!("{} is not one of {}", error.instance(), allowed.join(", "));
-    }
-    error.to_string()
-}
-
 /// An error that a plugin answers in place of a result.
 pub(super) fn protocol_error(error: Error) -> CallError {
     CallError::Protocol { code: error.code, message: error.message, data: error.data.and_then(|text| serde_json::from_str(&text).ok()) }
-}
-
-fn validator(schema: &Map<String, Value>) -> Result<(Validator, usize), String> {
-    let schema = Value::Object(schema.clone());
-    if deeper_than(&schema, DEPTH) {
-        return Err(format!("is nested more than {DEPTH} levels deep"));
-    }
-    let levels = cost::levels(&schema, DEPTH)?;
-    let validator = jsonschema::options()
-        // Linear in the length of the text: a pattern of a plugin's must not be able to hold a worker.
-        .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
-        .build(&schema)
-        .map_err(|error| format!("is no JSON Schema: {error}"))?;
-    Ok((validator, levels))
-}
-
-fn deeper_than(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => depth == 0 || items.iter().any(|item| deeper_than(item, depth - 1)),
-        Value::Object(members) => depth == 0 || members.values().any(|member| deeper_than(member, depth - 1)),
-        _ => false,
-    }
 }
 
 fn hints(annotations: wit::ToolAnnotations) -> Value {

@@ -1,9 +1,6 @@
 //! From a file's bytes to a plugin that can be called: compile, link, look at the exports, ask for the list of tools.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -12,33 +9,40 @@ use wasmtime::{
     component::{Component, Instance, Linker},
 };
 
-use super::{Plugin, Route, interfaces::Interfaces, listed::Listed, offers::publish, prompts, resources, run::Failure};
+use super::{
+    Plugin,
+    interfaces::Interfaces,
+    lists::{Origin, Warnings},
+    run::Failure,
+};
 use crate::{
     config::{Config, PluginConfig},
     inference::{InferenceError, Registry},
-    provider::{CallContext, Offers, Tool},
-    shape::shape,
+    provider::{CallContext, Offers},
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
-        folder::{Load, LoadError, Loaded, Loader, Source},
+        folder::{LoadError, Loaded, Loader, Source},
         gate::Gate,
         host::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
             link,
-            notify::Bell,
+            notify::{Bell, Lists},
             outgoing::OutgoingClients,
             output::Output,
         },
         instance::{Shared, State},
         limits,
         permissions::HttpPolicy,
-        typed::{self, docs::Docs},
+        typed::docs::Docs,
     },
 };
 
-/// Imports through which a call can send something to the client before its answer.
-const NOTIFYING: [&str; 3] = ["toolbay:plugin/client", "toolbay:plugin/log", "toolbay:plugin/progress"];
+/// Imports through which a call can send something to the client before its answer, or ask what the client can and wants.
+const NOTIFYING: [&str; 4] = ["toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress"];
+
+/// The import through which a plugin says that something has changed.
+const TELLING: &str = "toolbay:plugin/notify";
 
 /// Everything that plugins share: engines, compiler, clients, the pool's permits.
 pub struct PluginHost {
@@ -151,30 +155,30 @@ impl PluginHost {
             config,
         });
         let interfaces = Interfaces::of(&component, engine, &pre)?;
-        let mut plugin = Plugin {
+        let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
+        let (notifies, tells) = (imports_any(&NOTIFYING), imports_any(&[TELLING]));
+        let asks_for_models = imports_any(&["wasi:nn/"]) && grants_no_model(&shared);
+        let plugin = Plugin {
             engine: engine.clone(),
             pre,
             shared,
-            gate: gate.clone(),
+            gate,
+            interfaces: Arc::new(interfaces),
+            origin: Arc::new(Origin { component, docs, imports, notifies, tells }),
             tools: Vec::new(),
-            routes: HashMap::new(),
+            routes: Arc::default(),
             offers: Offers::default(),
-            interfaces,
+            warnings: Warnings::default(),
         };
-        let asks_for_models = imports.iter().any(|import| import.starts_with("wasi:nn/"));
-        let notifies = imports.iter().any(|import| NOTIFYING.iter().any(|name| import.starts_with(name)));
-        let mut warnings = plugin.find_tools(&component, &docs, notifies).await?;
-        if asks_for_models && grants_no_model(&plugin.shared) {
-            let id = &plugin.shared.id;
-            warnings
-                .push(format!("it computes with models, and may use none; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml"));
+        let plugin = plugin.listed(Lists::ALL).await?;
+        plugin.check_offers()?;
+        let mut loaded = Arc::new(plugin).loaded();
+        if asks_for_models {
+            let id = loaded.provider.id();
+            let told = format!("it computes with models, and may use none; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml");
+            loaded.warnings.push(told);
         }
-        plugin.find_offers(&mut warnings).await?;
-        plugin.check_offers(&warnings)?;
-        let (shared, section) = (plugin.shared.clone(), format!("plugin.{}", plugin.shared.id));
-        let (provider, unfit) = shape(Arc::new(plugin), &shared.config.names, &section);
-        warnings.extend(unfit);
-        Ok(Loaded { provider, warnings, imports, load: Arc::new(Counters(gate)) })
+        Ok(loaded)
     }
 }
 
@@ -186,74 +190,7 @@ impl Loader for Arc<PluginHost> {
 }
 
 impl Plugin {
-    /// Fills in what is on offer. Answers what is worth a warning.
-    async fn find_tools(&mut self, component: &Component, docs: &Docs, notifies: bool) -> Result<Vec<String>, LoadError> {
-        let overrides = self.shared.config.tools.clone();
-        let described = typed::describe(&self.engine, component, docs, &overrides);
-        let mut warnings = described.warnings;
-        for function in described.functions {
-            let function = function.with_notifies(notifies);
-            self.offer(function.tool().clone(), Route::Typed(function), &mut warnings);
-        }
-        if self.interfaces.tools.is_some() {
-            for tool in self.list_tools().await? {
-                match Listed::new(tool, notifies, &overrides) {
-                    Ok(listed) => self.offer(listed.tool().clone(), Route::Listed(listed), &mut warnings),
-                    Err(message) => warnings.push(format!("{message}; it is not offered")),
-                }
-            }
-        }
-        for name in overrides.keys().filter(|name| !self.routes.contains_key(name.as_str())) {
-            warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
-        }
-        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !self.routes.contains_key(*name)) {
-            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
-        }
-        Ok(warnings)
-    }
-
-    /// Fills in what is on offer beside tools.
-    async fn find_offers(&mut self, warnings: &mut Vec<String>) -> Result<(), LoadError> {
-        if self.interfaces.resources.is_some() {
-            let (listed, templates) = self.list_resources().await?;
-            self.offers.resources = publish("resource", listed, resources::resource, warnings);
-            self.offers.templates = publish("resource template", templates, resources::template, warnings);
-        }
-        if self.interfaces.prompts.is_some() {
-            self.offers.prompts = publish("prompt", self.list_prompts().await?, prompts::prompt, warnings);
-        }
-        self.offers.completes = self.interfaces.completion.is_some();
-        Ok(())
-    }
-
-    /// A plugin that has nothing to offer is no plugin.
-    fn check_offers(&self, warnings: &[String]) -> Result<(), LoadError> {
-        let Offers { resources, templates, prompts, completes: _ } = &self.offers;
-        if !(self.tools.is_empty() && resources.is_empty() && templates.is_empty() && prompts.is_empty()) {
-            return Ok(());
-        }
-        let interfaces = &self.interfaces;
-        let why = if !warnings.is_empty() {
-            warnings.join("; ")
-        } else if interfaces.tools.is_some() || interfaces.resources.is_some() || interfaces.prompts.is_some() {
-            "its lists are empty".to_owned()
-        } else {
-            "it exports no function and no interface `toolbay:plugin/tools`, `resources` or `prompts`; export a function, or target the world `toolbay:plugin/plugin` or `full`".to_owned()
-        };
-        Err(LoadError(format!("it has no tools, no resources and no prompts: {why}")))
-    }
-
-    fn offer(&mut self, tool: Arc<Tool>, route: Route, warnings: &mut Vec<String>) {
-        let name = tool.name.as_str().to_owned();
-        if self.routes.contains_key(&name) {
-            warnings.push(format!("there are two tools of the name {name}; the second is not offered"));
-            return;
-        }
-        self.tools.push(tool);
-        self.routes.insert(name, route);
-    }
-
-    async fn list_tools(&self) -> Result<Vec<wit::Tool>, LoadError> {
+    pub(super) async fn list_tools(&self) -> Result<Vec<wit::Tool>, LoadError> {
         let interface = self.interfaces.tools.as_ref();
         let tools = self.list("tools", |mut store, instance| async move {
             let guest = self.bound("tools", interface.map(|interface| interface.load(&mut store, &instance)))?;
@@ -282,19 +219,6 @@ impl Plugin {
             }
             Err(Failure::Call(error)) => Err(LoadError(format!("it cannot list its {what}: {error}"))),
         }
-    }
-}
-
-/// The counters of a plugin, for its status.
-struct Counters(Arc<Gate>);
-
-impl Load for Counters {
-    fn in_flight(&self) -> usize {
-        self.0.in_flight()
-    }
-
-    fn queued(&self) -> usize {
-        self.0.queued()
     }
 }
 

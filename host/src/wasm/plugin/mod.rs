@@ -1,9 +1,9 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod completion;
-mod cost;
 mod interfaces;
 mod listed;
+mod lists;
 mod load;
 mod offers;
 mod prompts;
@@ -34,19 +34,23 @@ use crate::provider::{
 };
 use interfaces::Interfaces;
 use listed::Listed;
+use lists::{Origin, Warnings};
 use run::Failure;
 
-/// A plugin that is ready to be called.
+/// A plugin that is ready to be called. What it has listed is its own; the rest is shared by all that list of the same version again.
+#[derive(Clone)]
 pub(crate) struct Plugin {
     engine: Engine,
     pre: InstancePre<State>,
     shared: Arc<Shared>,
     gate: Arc<Gate>,
+    interfaces: Arc<Interfaces>,
+    origin: Arc<Origin>,
     tools: Vec<Arc<Tool>>,
-    routes: HashMap<String, Route>,
+    routes: Arc<HashMap<String, Route>>,
     /// What it offers beside tools.
     offers: Offers,
-    interfaces: Interfaces,
+    warnings: Warnings,
 }
 
 /// How a tool is run.

@@ -1,7 +1,7 @@
 //! The folder on real files, with a loader that needs no Wasm.
 //!
 //! A toy plugin is text: `TOOL.` is complete and offers TOOL, `bad…` does not load, what has no full stop is truncated, `slow…` waits to be let through,
-//! `panic…` panics. A sidecar's text is appended to the tool's name.
+//! `panic…` panics, `tells…` says what the loader is told. A sidecar's text is appended to the tool's name.
 
 mod refused;
 mod watching;
@@ -58,8 +58,26 @@ impl Load for Idle {
     }
 }
 
+/// What toys say by themselves.
+type Said = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Told>>>;
+
+struct Telling(Said);
+
+impl News for Telling {
+    fn next(&self) -> BoxFuture<'static, Told> {
+        let said = Arc::clone(&self.0);
+        async move {
+            let said = said.lock().await.recv().await;
+            said.unwrap_or_else(|| unreachable!("the loader keeps the other end"))
+        }
+        .boxed()
+    }
+}
+
 /// Loads toys and remembers what it was given.
 struct ToyLoader {
+    tell: mpsc::UnboundedSender<Told>,
+    said: Said,
     calls: Mutex<Vec<String>>,
     /// Lets `slow` toys through.
     gate: Arc<Semaphore>,
@@ -67,7 +85,8 @@ struct ToyLoader {
 
 impl ToyLoader {
     fn new() -> Arc<Self> {
-        Arc::new(Self { calls: Mutex::default(), gate: Arc::new(Semaphore::new(0)) })
+        let (tell, said) = mpsc::unbounded_channel();
+        Arc::new(Self { tell, said: Arc::new(tokio::sync::Mutex::new(said)), calls: Mutex::default(), gate: Arc::new(Semaphore::new(0)) })
     }
 
     fn calls(&self) -> Vec<String> {
@@ -82,7 +101,7 @@ impl Loader for ToyLoader {
         let text = String::from_utf8_lossy(&source.bytes).into_owned();
         let sidecar = source.sidecar.map(|sidecar| sidecar.text).unwrap_or_default();
         self.calls.lock().unwrap().push(text.clone() + &sidecar);
-        let gate = Arc::clone(&self.gate);
+        let (gate, said) = (Arc::clone(&self.gate), Arc::clone(&self.said));
         async move {
             assert!(!text.starts_with("panic"), "told to");
             if text.starts_with("slow") {
@@ -92,23 +111,30 @@ impl Loader for ToyLoader {
                 return Err(LoadError(format!("this one is {text}")));
             }
             let Some(tool) = text.strip_suffix('.') else { return Err(LoadError("truncated".to_owned())) };
-            let tool = Tool {
-                name: ToolName::new(format!("{tool}{sidecar}")).unwrap(),
-                title: None,
-                description: None,
-                input_schema: Arc::new(Map::new()),
-                output_schema: None,
-                annotations: None,
-                icons: None,
-                meta: None,
-                extra: Map::new(),
-                notifies: false,
-            };
-            let provider = Arc::new(Toy { id: source.id, tools: vec![Arc::new(tool)] });
-            Ok(Loaded { provider, warnings: vec!["a warning".to_owned()], imports: vec!["an:import".to_owned()], load: Arc::new(Idle) })
+            let mut loaded = toy(source.id, &format!("{tool}{sidecar}"));
+            loaded.news = tool.starts_with("tells").then(|| Arc::new(Telling(said)) as _);
+            Ok(loaded)
         }
         .boxed()
     }
+}
+
+/// A toy that offers one tool.
+fn toy(id: ProviderId, tool: &str) -> Loaded {
+    let tool = Tool {
+        name: ToolName::new(tool).unwrap(),
+        title: None,
+        description: None,
+        input_schema: Arc::new(Map::new()),
+        output_schema: None,
+        annotations: None,
+        icons: None,
+        meta: None,
+        extra: Map::new(),
+        notifies: false,
+    };
+    let provider = Arc::new(Toy { id, tools: vec![Arc::new(tool)] });
+    Loaded { provider, warnings: vec!["a warning".to_owned()], imports: vec!["an:import".to_owned()], load: Arc::new(Idle), news: None }
 }
 
 fn options(path: &Path) -> FolderOptions {
@@ -124,6 +150,8 @@ struct Bench {
     changes: mpsc::Receiver<Vec<ProviderChange>>,
     /// By plugin, the tool that is served.
     served: BTreeMap<String, String>,
+    /// Plugin and URI of resources that hold something else.
+    updated: Vec<(String, String)>,
     batches: usize,
 }
 
@@ -143,7 +171,7 @@ impl Bench {
         let loader = ToyLoader::new();
         let (sender, changes) = mpsc::channel(16);
         let folder = Folder::start(options, Arc::clone(&loader) as Arc<dyn Loader>, sender).await.unwrap();
-        Self { _temporary: temporary, dir, folder, loader, changes, served: BTreeMap::new(), batches: 0 }
+        Self { _temporary: temporary, dir, folder, loader, changes, served: BTreeMap::new(), updated: Vec::new(), batches: 0 }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -175,7 +203,7 @@ impl Bench {
                     self.served.insert(provider.id().to_string(), tool);
                 }
                 ProviderChange::Remove(id) => assert!(self.served.remove(id.as_str()).is_some(), "{id} was removed and never served"),
-                ProviderChange::Updated(..) => {}
+                ProviderChange::Updated(id, uri) => self.updated.push((id.to_string(), uri)),
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Plugins of a few lines of WebAssembly text through the whole way: load, call, be ended.
 
+mod asking;
 mod offers;
+mod telling;
 
 use std::{sync::Arc, time::Duration};
 
@@ -288,4 +290,22 @@ async fn a_request_with_a_method_of_any_length_is_not_kept() {
         let provider = host.load(&component(length)).await.unwrap();
         assert_eq!(text(&call(&provider, "run", "{}").await.unwrap()), refused, "{length} bytes");
     }
+}
+
+#[tokio::test]
+async fn a_plugin_built_when_an_interface_had_fewer_functions_runs() {
+    let host = Host::new(limits());
+    let provider = host
+        .load(
+            r#"(component
+                (import "toolbay:plugin/context@0.1.0" (instance $context (export "remaining-ms" (func (result u64)))))
+                (core func $left (canon lower (func $context "remaining-ms")))
+                (core module $m (import "" "left" (func $left (result i64)))
+                    (func (export "run") (result i32) (i64.gt_u (call $left) (i64.const 0))))
+                (core instance $i (instantiate $m (with "" (instance (export "left" (func $left))))))
+                (func (export "run") (result u32) (canon lift (core func $i "run"))))"#,
+        )
+        .await
+        .unwrap();
+    assert_eq!(text(&call(&provider, "run", "{}").await.unwrap()), "1");
 }

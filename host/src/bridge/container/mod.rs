@@ -1,0 +1,298 @@
+//! Servers in containers: an image with its arguments, started again and again by a container engine, with nothing that was not granted.
+//!
+//! Every container carries labels that say which server it is and which process owns it; see `owner`.
+
+mod api;
+mod cli;
+mod engine;
+mod owner;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Mutex,
+};
+
+pub use engine::{EngineChoice, EngineError};
+
+use super::launch::{Launch, LaunchError, Launched, Running};
+use crate::config::{ImageSource, Pull};
+
+/// Open files of a container: what servers need, and not what would let one exhaust the host.
+const OPEN_FILES: u64 = 4096;
+
+/// Processes of the container's user, all containers and the host's own together: the kernel counts by user. Each container by itself is limited by `pids`;
+/// this one is said because engines raise it where nothing is said, which a host that may not raise limits refuses.
+const PROCESSES: u64 = 4096;
+
+/// How long a container that was killed may take to be gone. The engine reaps it and unmounts its file system; measured: 0.2 to 0.4 s.
+const GONE: Duration = Duration::from_secs(30);
+
+/// What an engine is asked for. Each method is one request to it.
+trait Backend: Send + Sync {
+    /// Whether the image is there.
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<bool, String>>;
+    /// Brings the image. Progress goes to the log.
+    fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<(), String>>;
+    /// Makes a container and starts it, its pipes attached from the first byte on.
+    fn start<'a>(&'a self, spec: &'a Spec) -> BoxFuture<'a, Result<Pipes, String>>;
+    /// Waits for its end.
+    fn wait<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
+    /// How it ended.
+    fn ended<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Option<Ended>>;
+    /// Sends it a signal: `SIGTERM`.
+    fn signal<'a>(&'a self, name: &'a str, signal: &'a str) -> BoxFuture<'a, ()>;
+    /// Kills it, if it runs, and leaves nothing of it.
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
+    /// All containers that carry [`owner::LABEL`]: name and that label.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, String>>;
+}
+
+/// A container as it is asked for.
+struct Spec {
+    name: String,
+    labels: BTreeMap<String, String>,
+    source: Arc<ImageSource>,
+}
+
+/// What a started container is reached by.
+struct Pipes {
+    stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    stdout: Box<dyn AsyncRead + Send + Unpin>,
+    stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// What has to live as long as the container: the engine's client program.
+    client: Option<tokio::process::Child>,
+}
+
+/// How a container ended.
+struct Ended {
+    code: i64,
+    out_of_memory: bool,
+}
+
+/// The pull of one image, for all who wait for it.
+type Pulling = Shared<BoxFuture<'static, Result<(), String>>>;
+
+/// A container engine that was found, and the containers that this process owns there.
+pub struct Containers {
+    backend: Arc<dyn Backend>,
+    /// Which engine, in words.
+    engine: String,
+    owner: String,
+    last: AtomicU64,
+    pulls: Mutex<BTreeMap<String, Pulling>>,
+}
+
+impl Containers {
+    /// Finds the engine and removes what a process that was killed left there.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] with everything that was tried.
+    pub async fn open(choice: &EngineChoice) -> Result<Arc<Self>, EngineError> {
+        let (backend, engine) = engine::find(choice).await?;
+        let containers =
+            Arc::new(Self { backend, engine, owner: owner::own(), last: AtomicU64::new(0), pulls: Mutex::new(BTreeMap::new()) });
+        containers.reap().await;
+        Ok(containers)
+    }
+
+    /// Which engine it is, in words: `podman 4.3.1 at /run/podman/podman.sock`.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// Containers of one server.
+    #[must_use]
+    pub fn image(self: &Arc<Self>, server: &str, source: ImageSource) -> Image {
+        Image { containers: Arc::clone(self), server: server.to_owned(), source: Arc::new(source) }
+    }
+
+    /// Removes containers whose process was killed before it could do so itself.
+    async fn reap(&self) {
+        let found = match self.backend.list().await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(engine = self.engine, "containers that an earlier run left could not be looked for: {error}");
+                return;
+            }
+        };
+        for (name, label) in found {
+            if owner::is_orphan(&label) {
+                tracing::info!(container = name, "removing a container whose host process is gone");
+                self.backend.remove(&name).await;
+            }
+        }
+    }
+
+    /// Sees to it that the image is there. All who need the same one wait for one pull; it goes on when nobody waits any more.
+    async fn fetch(&self, image: &str, pull: Pull) -> Result<(), LaunchError> {
+        let fail = |error: String| LaunchError(format!("image {image} ({}): {error}", self.engine));
+        let known = self.pulls.lock().await.get(image).cloned();
+        if known.is_none() && pull != Pull::Always && self.backend.has_image(image).await.map_err(fail)? {
+            return Ok(());
+        }
+        if pull == Pull::Never {
+            return Err(fail("it is not there, and pull = \"never\": load or build it, or set pull = \"missing\"".to_owned()));
+        }
+        let pulling = self.pulls.lock().await.entry(image.to_owned()).or_insert_with(|| self.start_pull(image)).clone();
+        let result = pulling.await;
+        if result.is_err() {
+            // The next start tries again.
+            self.pulls.lock().await.remove(image);
+        }
+        result.map_err(fail)
+    }
+
+    fn start_pull(&self, image: &str) -> Pulling {
+        let (backend, image) = (Arc::clone(&self.backend), image.to_owned());
+        let task = tokio::spawn(async move {
+            tracing::info!(image, "pulling the image");
+            let result = backend.pull(&image).await;
+            if result.is_ok() {
+                tracing::info!(image, "the image is there");
+            }
+            result
+        });
+        task.map(|joined| joined.unwrap_or_else(|error| Err(error.to_string()))).boxed().shared()
+    }
+}
+
+/// The image of one server, of which containers are started.
+pub struct Image {
+    containers: Arc<Containers>,
+    server: String,
+    source: Arc<ImageSource>,
+}
+
+impl Image {
+    async fn start(&self) -> Result<Launched, LaunchError> {
+        self.prepare().await?;
+        let number = self.containers.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = format!("toolbay-{}-{}-{number}", self.server, std::process::id());
+        let labels = BTreeMap::from([
+            (owner::LABEL.to_owned(), self.containers.owner.clone()),
+            ("io.toolbay.server".to_owned(), self.server.clone()),
+        ]);
+        let spec = Spec { name: name.clone(), labels, source: Arc::clone(&self.source) };
+        // From here on something may be there that has to be removed again, whatever happens.
+        let mut running = Container { backend: Some(Arc::clone(&self.containers.backend)), name, memory: self.source.memory, client: None };
+        let pipes = self.containers.backend.start(&spec).await;
+        let Pipes { stdin, stdout, stderr, client } =
+            pipes.map_err(|error| LaunchError(format!("image {} ({}): {error}", self.source.image, self.containers.engine)))?;
+        running.client = client;
+        Ok(Launched { stdin, stdout, stderr, running: Box::new(running) })
+    }
+}
+
+impl Launch for Image {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
+        self.containers.fetch(&self.source.image, self.source.pull).boxed()
+    }
+
+    fn launch(&self) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        self.start().boxed()
+    }
+
+    fn what(&self) -> String {
+        format!("image {}", self.source.image)
+    }
+}
+
+/// A container that runs, or that is being started.
+struct Container {
+    /// None: it is gone, or somebody else sees to it.
+    backend: Option<Arc<dyn Backend>>,
+    name: String,
+    memory: u64,
+    client: Option<tokio::process::Child>,
+}
+
+impl Container {
+    async fn say_end(&mut self) -> String {
+        let Some(backend) = self.backend.clone() else { return "it was removed".to_owned() };
+        backend.wait(&self.name).await;
+        match backend.ended(&self.name).await {
+            Some(Ended { out_of_memory: true, .. }) => format!("over its memory limit ({} MiB): `memory` raises it", self.memory >> 20),
+            // Not every engine notices who killed it.
+            Some(Ended { code: 137, .. }) => {
+                format!(
+                    "killed by signal 9: by somebody, or for going over its memory limit ({} MiB), which `memory` raises",
+                    self.memory >> 20
+                )
+            }
+            // What a shell makes of a signal.
+            Some(Ended { code: code @ 129..=159, .. }) => format!("killed by signal {}", code - 128),
+            Some(Ended { code, .. }) => format!("exit status {code}"),
+            None => "the container is gone".to_owned(),
+        }
+    }
+
+    async fn end(mut self, grace: Duration) {
+        let Some(backend) = self.backend.clone() else { return };
+        for signal in [None, Some("SIGTERM")] {
+            if let Some(signal) = signal {
+                backend.signal(&self.name, signal).await;
+            }
+            if tokio::time::timeout(grace, backend.wait(&self.name)).await.is_ok() {
+                break;
+            }
+        }
+        backend.remove(&self.name).await;
+        if let Some(client) = &mut self.client {
+            // The engine's client ends with the container.
+            let _gone = tokio::time::timeout(GONE, client.wait()).await;
+        }
+        self.backend = None;
+    }
+}
+
+impl Running for Container {
+    fn name(&self) -> String {
+        format!("container {}", self.name)
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, String> {
+        self.say_end().boxed()
+    }
+
+    fn stop(self: Box<Self>, grace: Duration) -> BoxFuture<'static, ()> {
+        self.end(grace).boxed()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let Some(backend) = self.backend.take() else { return };
+        let (name, client) = (std::mem::take(&mut self.name), self.client.take());
+        // Without a runtime the process ends, and the next one reaps.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                backend.remove(&name).await;
+                if let Some(mut client) = client {
+                    let _gone = tokio::time::timeout(GONE, client.wait()).await;
+                }
+            });
+        }
+    }
+}
+
+/// The options of `/tmp`: of a size, and nothing in it is run.
+fn tmpfs(size: u64) -> String {
+    format!("rw,nosuid,nodev,noexec,size={size}")
+}

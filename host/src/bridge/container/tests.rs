@@ -1,0 +1,286 @@
+//! Real containers, by the program and by the API of the engine that `scripts/test-images.sh` found.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+
+use super::{Containers, EngineChoice, owner};
+use crate::{
+    bridge::launch::{Launch, Launched},
+    config::{DirGrant, ImageSource, Pull, Secret},
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The engine's program and the image, or why there are none.
+fn engine() -> Option<(String, String)> {
+    let found = std::env::var("TOOLBAY_TEST_ENGINE").ok().zip(std::env::var("TOOLBAY_TEST_IMAGE").ok());
+    if found.is_none() {
+        let why = std::env::var("TOOLBAY_TEST_NO_ENGINE").unwrap_or_else(|_| "run by scripts/test.sh, which looks for one".to_owned());
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs a container engine: {why}");
+        eprintln!("SKIPPED, no container engine: {why}");
+    }
+    found
+}
+
+/// The engine by each way there is to it.
+async fn ways() -> Vec<(Arc<Containers>, Option<Service>)> {
+    let Some((program, _)) = engine() else { return Vec::new() };
+    let by_program = EngineChoice::Program(program.clone().into());
+    let mut ways = vec![(Containers::open(&by_program).await.unwrap(), None)];
+    if program.contains("podman") {
+        let service = Service::start(&program);
+        let choice = EngineChoice::Api(format!("unix://{}", service.socket().display()));
+        ways.push((Containers::open(&choice).await.unwrap(), Some(service)));
+    } else {
+        ways.push((Containers::open(&EngineChoice::Auto).await.unwrap(), None));
+    }
+    ways
+}
+
+/// Podman's API, for one test.
+struct Service {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Service {
+    fn start(program: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("unix://{}", folder.path().join("engine.sock").display());
+        let child = Command::new(program).args(["system", "service", "--time=0", &address]).stderr(Stdio::null()).spawn().unwrap();
+        let service = Self { child, folder };
+        let end = Instant::now() + PATIENCE;
+        while !service.socket().exists() {
+            assert!(Instant::now() < end, "podman's service does not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        service
+    }
+
+    fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("engine.sock")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _gone = (self.child.kill(), self.child.wait());
+    }
+}
+
+fn source() -> ImageSource {
+    ImageSource {
+        image: engine().unwrap().1,
+        args: Vec::new(),
+        entrypoint: None,
+        env: BTreeMap::new(),
+        memory: 64 << 20,
+        cpus: 0.5,
+        pids: 16,
+        network: "none".to_owned(),
+        tmpfs: 1 << 20,
+        writable: false,
+        user: None,
+        dirs: Vec::new(),
+        pull: Pull::Missing,
+    }
+}
+
+/// A running container, spoken to by lines.
+struct Talk {
+    launched: Launched,
+    lines: Lines<BufReader<Box<dyn tokio::io::AsyncRead + Send + Unpin>>>,
+}
+
+impl Talk {
+    async fn start(containers: &Arc<Containers>, server: &str, source: ImageSource) -> Self {
+        let mut launched = containers.image(server, source).launch().await.unwrap();
+        let stdout = std::mem::replace(&mut launched.stdout, Box::new(tokio::io::empty()));
+        Self { launched, lines: BufReader::new(stdout).lines() }
+    }
+
+    async fn say(&mut self, line: &str) {
+        self.launched.stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        self.launched.stdin.flush().await.unwrap();
+    }
+
+    async fn ask(&mut self, line: &str) -> String {
+        self.say(line).await;
+        let answer = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.unwrap_or_else(|_| panic!("no answer to {line}"));
+        answer.unwrap().unwrap_or_else(|| panic!("it ended at {line}"))
+    }
+
+    /// Closes its input and waits for its end.
+    async fn stop(self) {
+        let Launched { stdin, running, .. } = self.launched;
+        drop(stdin);
+        running.stop(Duration::from_secs(10)).await;
+    }
+}
+
+/// Containers of a server that are there.
+async fn left(server: &str) -> usize {
+    let name = format!("toolbay-{server}-");
+    let program = engine().unwrap().0;
+    let output = tokio::process::Command::new(program).args(["ps", "--all", "--format", "{{.Names}}"]).output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().filter(|line| line.starts_with(&name)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_is_talked_to_and_leaves_nothing() {
+    for (containers, _service) in ways().await {
+        let env = BTreeMap::from([("GIVEN".to_owned(), Secret("two words\nand a line".to_owned()))]);
+        let source = ImageSource { args: vec!["--one".to_owned(), "a b".to_owned()], env, ..source() };
+        let mut talk = Talk::start(&containers, "talk", source).await;
+        assert_eq!(talk.ask("echo hello").await, "hello");
+        assert_eq!(talk.ask("args").await, "--one a b");
+        assert_eq!(talk.ask("env GIVEN").await, "two words");
+        assert_eq!(talk.lines.next_line().await.unwrap().unwrap(), "and a line");
+        assert_eq!(talk.ask("say on stderr").await, "said");
+        let mut heard = [0; 10];
+        talk.launched.stderr.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"on stderr\n");
+        assert_eq!(left("talk").await, 1, "{}", containers.engine());
+        assert!(containers.backend.list().await.unwrap().iter().any(|(_, label)| *label == containers.owner), "{}", containers.engine());
+        talk.stop().await;
+        assert_eq!(left("talk").await, 0, "{}", containers.engine());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_may_do_nothing_that_was_not_granted() {
+    for (containers, _service) in ways().await {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("note"), "readable").unwrap();
+        let dirs = vec![DirGrant { host: folder.path().to_owned(), guest: "/data".to_owned(), write: false }];
+        let mut talk = Talk::start(&containers, "hard", ImageSource { dirs, ..source() }).await;
+        for (command, refused) in [
+            ("write /file", "Read-only file system"),
+            ("write /data/file", "Read-only file system"),
+            ("fill /tmp/large 2", "No space left"),
+            ("connect 127.0.0.1:1", "failed: "),
+            ("connect 10.0.0.1:80", "unreachable"),
+            ("threads 32", "failed: "),
+        ] {
+            let answer = talk.ask(command).await;
+            assert!(answer.contains(refused), "{} {command}: {answer}", containers.engine());
+        }
+        assert_eq!(talk.ask("write /tmp/file").await, "failed: No space left on device (os error 28)", "/tmp is full");
+        assert_eq!(talk.ask("read /data/note").await, "readable");
+        talk.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_told_by_its_reason() {
+    for (containers, _service) in ways().await {
+        for (command, end) in [("exit 3", "exit status 3"), ("eat 200", "over its memory limit (64 MiB)")] {
+            let mut talk = Talk::start(&containers, "end", source()).await;
+            assert_eq!(talk.ask("echo up").await, "up");
+            talk.say(command).await;
+            let ended = tokio::time::timeout(PATIENCE, talk.launched.running.ended()).await.unwrap();
+            assert!(ended.contains(end), "{}: {ended}", containers.engine());
+            talk.stop().await;
+        }
+        assert_eq!(left("end").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_missing_is_told_in_the_engines_words() {
+    for (containers, _service) in ways().await {
+        let missing = |pull| ImageSource { image: "localhost/toolbay-none:1".to_owned(), pull, ..source() };
+        let error = containers.image("none", missing(Pull::Never)).launch().await.unwrap_err().to_string();
+        assert!(error.contains("localhost/toolbay-none:1") && error.contains("pull = \"never\""), "{error}");
+        let error = containers.image("none", missing(Pull::Missing)).launch().await.unwrap_err().to_string();
+        // The engine asks a registry at localhost, which refuses the connection.
+        assert!(error.contains("localhost/toolbay-none:1") && error.contains("refused"), "{error}");
+        // And a program that is not in the image.
+        let entrypoint = Some(vec!["/nothing-here".to_owned()]);
+        let started = containers.image("none", ImageSource { entrypoint, ..source() }).launch().await;
+        let said = match started {
+            Err(error) => error.to_string(),
+            Ok(mut launched) => {
+                let mut text = String::new();
+                launched.stderr.read_to_string(&mut text).await.unwrap();
+                text
+            }
+        };
+        assert!(said.contains("/nothing-here"), "{}: {said}", containers.engine());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_dropped_or_stuck_is_removed() {
+    for (containers, _service) in ways().await {
+        let mut talk = Talk::start(&containers, "stuck", source()).await;
+        // It reads no input while it sleeps, and as PID 1 takes no SIGTERM.
+        talk.say("sleep 600000").await;
+        let Launched { stdin, running, .. } = talk.launched;
+        drop(stdin);
+        running.stop(Duration::from_millis(300)).await;
+        assert_eq!(left("stuck").await, 0, "{}", containers.engine());
+
+        let mut talk = Talk::start(&containers, "stuck", source()).await;
+        assert_eq!(talk.ask("echo up").await, "up");
+        drop(talk);
+        let end = Instant::now() + PATIENCE;
+        while left("stuck").await > 0 {
+            assert!(Instant::now() < end, "{}", containers.engine());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_host_left_is_removed_by_the_next() {
+    let Some((program, image)) = engine() else { return };
+    // The owner of these was killed.
+    let mut dead = Command::new("sleep").arg("600").spawn().unwrap();
+    let own = owner::own();
+    let place = own.rsplitn(3, '/').nth(2).unwrap();
+    let label = format!("{}={place}/{}/1", owner::LABEL, dead.id());
+    dead.kill().unwrap();
+    dead.wait().unwrap();
+    let name = format!("toolbay-orphan-{}", std::process::id());
+    let mut orphan = Command::new(&program)
+        .args(["run", "--interactive", "--name", &name, "--network=none", "--label", &label, &image])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut orphan.stdin.as_ref().unwrap(), b"echo up\n").unwrap();
+    let mut answer = [0; 3];
+    std::io::Read::read_exact(orphan.stdout.as_mut().unwrap(), &mut answer).unwrap();
+    let living = Containers::open(&EngineChoice::Program(program.clone().into())).await.unwrap();
+    let mut talk = Talk::start(&living, "living", source()).await;
+
+    let next = Containers::open(&EngineChoice::Program(program.into())).await.unwrap();
+    assert_eq!(left("orphan").await, 0);
+    assert_eq!(talk.ask("echo there").await, "there", "one whose owner lives stays");
+    talk.stop().await;
+    orphan.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_on_a_command_line() {
+    for (containers, _service) in ways().await {
+        let secret = "s3cr3t-of-the-container";
+        let env = BTreeMap::from([("TOKEN".to_owned(), Secret(secret.to_owned()))]);
+        let mut talk = Talk::start(&containers, "secret", ImageSource { env, ..source() }).await;
+        assert_eq!(talk.ask("env TOKEN").await, secret);
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let line = std::fs::read(Path::new("/proc").join(process.file_name()).join("cmdline")).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&line).contains(secret), "{}: {}", containers.engine(), String::from_utf8_lossy(&line));
+        }
+        talk.stop().await;
+    }
+}

@@ -1,0 +1,293 @@
+//! One server on stdio, as it is configured: its replicas, what they offer, and the provider that is published.
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use futures::future::{BoxFuture, OptionFuture};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{
+    launch::Launch,
+    replicas::{Attached, Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup},
+    stdio::{self, StdioChannel},
+};
+use crate::{
+    config::{ServerConfig, ServerLimits},
+    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderState, ProviderStatus},
+    shape::shape,
+    upstream::{
+        Change, Channel, Known, UpstreamProvider,
+        listing::{self, Listing},
+    },
+};
+
+/// How long a server may take to end that does not say what it offers: it is not worth more.
+const FAILED_STOP: Duration = Duration::from_millis(500);
+
+/// A server that runs here.
+pub struct Server {
+    id: ProviderId,
+    source: String,
+    set: Arc<ReplicaSet>,
+    offered: Arc<Offered>,
+    notes: mpsc::UnboundedSender<Note>,
+    /// Publishes. Ends with this.
+    desk: JoinHandle<()>,
+    started: SystemTime,
+}
+
+/// What the server offers, as it was published last.
+#[derive(Default)]
+struct Offered(Mutex<Option<Published>>);
+
+#[derive(Clone)]
+struct Published {
+    listing: Arc<Listing>,
+    provider: Arc<dyn Provider>,
+    warnings: Vec<String>,
+    since: SystemTime,
+}
+
+impl Offered {
+    fn get(&self) -> Option<Published> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What the desk is told.
+enum Note {
+    /// A replica is up and offers this.
+    Listing(Listing),
+    /// A replica says that something has changed.
+    Changed(Arc<dyn Channel>, Change),
+    /// Answer when all that was told before is done.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Server {
+    /// Starts its replicas. What they offer is sent to `changes`; each later change of it too.
+    #[must_use]
+    pub fn start(
+        id: ProviderId,
+        launch: Box<dyn Launch>,
+        config: &ServerConfig,
+        policy: Policy,
+        changes: mpsc::Sender<Vec<ProviderChange>>,
+    ) -> Self {
+        let (notes, noted) = mpsc::unbounded_channel();
+        let source = launch.what();
+        let connector = Connector { id: id.clone(), launch, limits: config.limits, known: Arc::default(), notes: notes.clone() };
+        let set = ReplicaSet::start(Setup {
+            id: id.clone(),
+            replicas: config.replicas,
+            limits: config.limits,
+            policy,
+            connect: Arc::new(connector),
+            listener: Arc::new(Ear(notes.clone())),
+        });
+        let offered = Arc::new(Offered::default());
+        let desk = Desk {
+            id: id.clone(),
+            section: format!("server.{id}"),
+            config: config.clone(),
+            set: Arc::downgrade(&set),
+            offered: offered.clone(),
+            changes,
+        };
+        let desk = tokio::spawn(desk.run(noted));
+        Self { id, source, set, offered, notes, desk, started: SystemTime::now() }
+    }
+
+    /// Waits until the first start has ended, well or badly, and what came of it was sent.
+    pub async fn settled(&self) {
+        self.set.tried().await;
+        let (done, flushed) = oneshot::channel();
+        let _ = self.notes.send(Note::Flush(done));
+        let _ = flushed.await;
+    }
+
+    /// Ends it. Nothing of it is left when this returns.
+    pub async fn stop(&self) {
+        self.set.stop().await;
+        self.desk.abort();
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn status(&self) -> ProviderStatus {
+        let report = self.set.report();
+        let published = self.offered.get();
+        let serves = !report.replicas.up.is_empty() || report.trouble.is_none();
+        let state = match (&published, serves) {
+            (Some(_), true) => ProviderState::Serving,
+            (None, true) => ProviderState::Loading,
+            (_, false) => ProviderState::Broken,
+        };
+        let provider = published.as_ref().map(|published| &published.provider);
+        ProviderStatus {
+            name: self.id.to_string(),
+            kind: "bridge",
+            state,
+            source: self.source.clone(),
+            digest: None,
+            tools: provider.map(|provider| provider.tools().iter().map(|tool| tool.name.to_string()).collect()).unwrap_or_default(),
+            offers: provider.map(|provider| OfferNames::from(provider.offers())).unwrap_or_default(),
+            error: report.trouble,
+            warnings: published.as_ref().map(|published| published.warnings.clone()).unwrap_or_default(),
+            imports: Vec::new(),
+            in_flight: report.ongoing,
+            queued: report.queued,
+            replicas: Some(report.replicas),
+            since: published.map_or(self.started, |published| published.since),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.desk.abort();
+    }
+}
+
+/// Starts, greets and questions one replica.
+struct Connector {
+    id: ProviderId,
+    launch: Box<dyn Launch>,
+    limits: ServerLimits,
+    /// What one replica has told about all of them.
+    known: Arc<Known>,
+    notes: mpsc::UnboundedSender<Note>,
+}
+
+impl Connector {
+    async fn start(&self) -> Result<Arc<StdioChannel>, ConnectError> {
+        let failed = |error: &dyn Display| ConnectError(error.to_string());
+        let mut again = false;
+        loop {
+            let launched = self.launch.launch().await.map_err(|error| failed(&error))?;
+            match stdio::connect(self.id.as_str(), launched, &self.limits, &self.known).await {
+                Ok(channel) => return Ok(channel),
+                // It ended at a question that older servers do not know, and will not be asked that again.
+                Err(error) if error.again && !again => again = true,
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+    }
+}
+
+impl Connect for Connector {
+    fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
+        Box::pin(async move {
+            let channel = self.start().await?;
+            match listing::fetch(&*channel).await {
+                Ok(listing) => {
+                    let _ = self.notes.send(Note::Listing(listing));
+                    Ok(Connected { process: Box::new(Attachment(channel.clone())), channel })
+                }
+                Err(error) => {
+                    channel.stop(FAILED_STOP).await;
+                    Err(ConnectError(error.to_string()))
+                }
+            }
+        })
+    }
+}
+
+/// The process behind a channel.
+struct Attachment(Arc<StdioChannel>);
+
+impl Attached for Attachment {
+    fn name(&self) -> String {
+        self.0.name().to_owned()
+    }
+
+    fn stop(self: Box<Self>, grace: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.0.stop(grace).await })
+    }
+}
+
+/// Passes on what replicas tell.
+struct Ear(mpsc::UnboundedSender<Note>);
+
+impl Listener for Ear {
+    fn changed(&self, channel: &Arc<dyn Channel>, change: Change) {
+        let _ = self.0.send(Note::Changed(channel.clone(), change));
+    }
+}
+
+/// Makes a provider of what replicas offer, and tells of it.
+struct Desk {
+    id: ProviderId,
+    section: String,
+    config: ServerConfig,
+    set: std::sync::Weak<ReplicaSet>,
+    offered: Arc<Offered>,
+    changes: mpsc::Sender<Vec<ProviderChange>>,
+}
+
+type Fetched = Result<Listing, String>;
+
+impl Desk {
+    async fn run(self, mut notes: mpsc::UnboundedReceiver<Note>) {
+        // One list at a time is fetched anew; whatever changes meanwhile is one more time.
+        let mut fetching: Option<BoxFuture<'static, Fetched>> = None;
+        let mut stale: Option<Arc<dyn Channel>> = None;
+        loop {
+            if fetching.is_none()
+                && let Some(channel) = stale.take()
+            {
+                fetching = Some(Box::pin(fetch(channel, self.config.limits.start)));
+            }
+            tokio::select! {
+                note = notes.recv() => match note {
+                    None => return,
+                    Some(Note::Listing(listing)) => self.publish(listing).await,
+                    Some(Note::Changed(_, Change::Updated(uri))) => {
+                        let _ = self.changes.send(vec![ProviderChange::Updated(self.id.clone(), uri)]).await;
+                    }
+                    Some(Note::Changed(channel, _)) => stale = Some(channel),
+                    Some(Note::Flush(done)) => drop(done.send(())),
+                },
+                Some(fetched) = OptionFuture::from(fetching.as_mut()) => {
+                    fetching = None;
+                    match fetched {
+                        Ok(listing) => self.publish(listing).await,
+                        Err(why) => tracing::warn!(server = %self.id, "the server says that its lists changed, and cannot be asked: {why}"),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, listing: Listing) {
+        if self.offered.get().is_some_and(|published| *published.listing == listing) {
+            return;
+        }
+        let Some(set) = self.set.upgrade() else { return };
+        let listing = Arc::new(listing);
+        let mut warnings = listing.warnings.clone();
+        let upstream: Arc<dyn Provider> = Arc::new(UpstreamProvider::new(self.id.clone(), listing.clone(), set, self.config.limits));
+        let (provider, unfit) = shape(upstream, &self.config.names, self.config.default_tool.as_deref(), &self.section);
+        warnings.extend(unfit);
+        for warning in &warnings {
+            tracing::warn!(server = %self.id, "{warning}");
+        }
+        tracing::info!(server = %self.id, tools = provider.tools().len(), "server is published");
+        let published = Published { listing, provider: provider.clone(), warnings, since: SystemTime::now() };
+        *self.offered.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(published);
+        let _ = self.changes.send(vec![ProviderChange::Put(provider)]).await;
+    }
+}
+
+async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
+    match tokio::time::timeout(within, listing::fetch(&*channel)).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
+    }
+}

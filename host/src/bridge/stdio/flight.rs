@@ -1,0 +1,158 @@
+//! The requests that a server has been sent and has not answered: whose they are, and whose alone a message can be.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::oneshot, task::AbortHandle};
+
+use crate::{
+    provider::{Asker, JsonText, Notifier},
+    upstream::ChannelError,
+};
+
+/// The outcome of a request.
+pub(super) type Reply = Result<JsonText, ChannelError>;
+
+/// A request that was given up so long ago is over, even if the server never said so. Many servers do not answer what was cancelled.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// Those are looked for once in so many requests.
+const SWEEP_EVERY: u64 = 256;
+
+/// All requests in flight on one connection.
+#[derive(Default)]
+pub(super) struct Flight(Mutex<HashMap<u64, Entry>>);
+
+/// One of them.
+pub(super) struct Entry {
+    /// Who waits. None: nobody any more, but the server has not answered, so that what it says may still belong to this one.
+    pub(super) waits: Option<oneshot::Sender<Reply>>,
+    pub(super) notifier: Option<Arc<dyn Notifier>>,
+    pub(super) asker: Option<Arc<dyn Asker>>,
+    /// Held until the server has answered: where calls go one at a time, the next one waits for this.
+    pub(super) turn: Turn,
+    /// Questions of the server that this request's caller is being asked.
+    pub(super) questions: Vec<AbortHandle>,
+    /// It only asks whether the server lives: nothing that the server says can be for it.
+    pub(super) is_ping: bool,
+    /// Since when nobody waits.
+    pub(super) left: Option<Instant>,
+}
+
+/// The right to have a request in flight.
+pub(super) enum Turn {
+    /// Beside others.
+    Shared { _guard: tokio::sync::OwnedRwLockReadGuard<()> },
+    /// Alone.
+    Alone { _guard: tokio::sync::OwnedRwLockWriteGuard<()> },
+    /// Outside of the order: the handshake.
+    Free,
+}
+
+/// Whose a message is that does not say so.
+pub(super) enum Whose {
+    /// This request was the only one in flight.
+    Only(u64, Option<Arc<dyn Notifier>>, Option<Arc<dyn Asker>>),
+    /// Nobody's: none was in flight, or only one that nobody waits for.
+    Nobody,
+    /// There were several.
+    Unclear,
+}
+
+impl Flight {
+    pub(super) fn insert(&self, id: u64, entry: Entry) {
+        let mut flight = self.lock();
+        if id.is_multiple_of(SWEEP_EVERY) {
+            flight.retain(|_, entry| entry.left.is_none_or(|left| left.elapsed() < FORGOTTEN));
+        }
+        flight.insert(id, entry);
+    }
+
+    /// The request is over: the server has answered, or it was never sent.
+    pub(super) fn remove(&self, id: u64) -> Option<Entry> {
+        let entry = self.lock().remove(&id)?;
+        entry.questions.iter().for_each(AbortHandle::abort);
+        Some(entry)
+    }
+
+    /// Nobody waits for the request any more. False: it is over already.
+    pub(super) fn leave(&self, id: u64) -> bool {
+        let mut flight = self.lock();
+        let Some(entry) = flight.get_mut(&id) else { return false };
+        entry.waits = None;
+        entry.notifier = None;
+        entry.asker = None;
+        entry.left = Some(Instant::now());
+        entry.questions.drain(..).for_each(|question| question.abort());
+        true
+    }
+
+    /// Ends a request early for who waits; the server has still to answer.
+    pub(super) fn tell(&self, id: u64, reply: Reply) {
+        let waits = self.lock().get_mut(&id).and_then(|entry| entry.waits.take());
+        if let Some(waits) = waits {
+            let _ = waits.send(reply);
+        }
+    }
+
+    pub(super) fn notifier(&self, id: u64) -> Option<Arc<dyn Notifier>> {
+        self.lock().get(&id)?.notifier.clone()
+    }
+
+    /// Whose a message is that names no request. Requests that were left longer ago than `silent` say nothing any more.
+    pub(super) fn whose(&self, silent: Option<Duration>) -> Whose {
+        let flight = self.lock();
+        let speaks = |entry: &Entry| !entry.is_ping && silent.is_none_or(|silent| entry.left.is_none_or(|left| left.elapsed() < silent));
+        let mut entries = flight.iter().filter(|(_, entry)| speaks(entry));
+        match (entries.next(), entries.next()) {
+            (None, _) => Whose::Nobody,
+            (Some((_, entry)), None) if entry.waits.is_none() => Whose::Nobody,
+            (Some((id, entry)), None) => Whose::Only(*id, entry.notifier.clone(), entry.asker.clone()),
+            (Some(_), Some(_)) => Whose::Unclear,
+        }
+    }
+
+    /// Remembers a question, to be given up with its request. False: the request is over.
+    pub(super) fn question(&self, id: u64, task: AbortHandle) -> bool {
+        match self.lock().get_mut(&id).filter(|entry| entry.waits.is_some()) {
+            Some(entry) => {
+                entry.questions.retain(|task| !task.is_finished());
+                entry.questions.push(task);
+                true
+            }
+            None => {
+                task.abort();
+                false
+            }
+        }
+    }
+
+    /// Whether all that is in flight was left at least so long ago, and there is some.
+    pub(super) fn is_forsaken(&self, since: Duration) -> bool {
+        let flight = self.lock();
+        let mut calls = flight.values().filter(|entry| !entry.is_ping).peekable();
+        calls.peek().is_some() && calls.all(|entry| entry.left.is_some_and(|left| left.elapsed() >= since))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Ends all of it.
+    pub(super) fn fail(&self, why: &str) {
+        let entries = std::mem::take(&mut *self.lock());
+        for entry in entries.into_values() {
+            entry.questions.iter().for_each(AbortHandle::abort);
+            if let Some(waits) = entry.waits {
+                let _ = waits.send(Err(ChannelError::Closed(why.to_owned())));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,145 @@
+//! What a server says in the middle of calls: progress, log messages and questions, each to the one call that it can belong to.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use super::{flight::Whose, link::Link, said::visible};
+use crate::{
+    provider::{AskError, Asker, JsonText, LogLevel, Question, QuestionKind},
+    upstream::{
+        ChannelError, Era,
+        message::{self, INTERNAL_ERROR, METHOD_NOT_FOUND},
+        raw::RawObject,
+        rounds,
+    },
+};
+
+/// Questions that one connection has open at once.
+const MAX_QUESTIONS: usize = 16;
+
+/// After so long a call that was given up writes no log messages any more, for all that is likely.
+const SILENT: Duration = Duration::from_secs(30);
+
+impl Link {
+    /// Progress names its call by the token that it was sent.
+    pub(super) fn progress(&self, params: &RawObject<'_>) {
+        let token = params.get("progressToken").and_then(|token| token.trim_matches('"').parse().ok());
+        let (Some(token), Some(progress)) = (token, params.read("progress")) else { return };
+        if let Some(notifier) = self.flight.notifier(token) {
+            notifier.progress(progress, params.read("total"), params.read("message"));
+        }
+    }
+
+    /// A log message names no call: it goes to the operator, and to the caller if there is only one whose it can be.
+    pub(super) fn logged(&self, params: &RawObject<'_>) {
+        let level = params.read::<String>("level").and_then(|level| self::level(&level)).unwrap_or(LogLevel::Info);
+        let logger: Option<String> = params.read("logger");
+        let Some(data) = params.get("data") else { return };
+        let text = match params.read::<String>("data") {
+            Some(text) => visible(&text),
+            None => visible(data),
+        };
+        self.said.line(level, logger.as_deref().unwrap_or("log"), &text);
+        if let Whose::Only(_, Some(notifier), _) = self.flight.whose(Some(SILENT))
+            && notifier.log_level().is_some_and(|least| level >= least)
+        {
+            notifier.log(level, logger, JsonText::from_writer(data.to_owned()));
+        }
+    }
+
+    /// A request of the server.
+    pub(super) fn requested(self: &Arc<Self>, id: &str, method: &str, params: Option<&str>) {
+        if method == "ping" {
+            return self.send_now(&message::answer(id, "{}"));
+        }
+        let question = rounds::question(method, params).filter(|_| self.era() == Era::Legacy);
+        let Some(question) = question else {
+            return self.send_now(&message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")));
+        };
+        let refuse = |why: &str| self.send_now(&message::refusal(id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}")));
+        if question.kind == QuestionKind::Roots && self.is_new() {
+            return refuse("this session is shared by many clients, and has no roots of its own");
+        }
+        match self.flight.whose(None) {
+            Whose::Only(call, _, Some(asker)) => {
+                self.known.set_asks();
+                self.ask(call, id, question, asker);
+            }
+            Whose::Only(_, _, None) => {
+                self.known.set_asks();
+                refuse("who made this call cannot be asked");
+            }
+            Whose::Nobody => refuse("it belongs to no call, and there is nobody else to ask"),
+            Whose::Unclear => {
+                if self.known.set_asks() {
+                    tracing::warn!(
+                        server = &*self.server,
+                        "the server asks its callers ({method}), and nothing says which call it means: from now on its calls are made one at a time"
+                    );
+                }
+                refuse(
+                    "several calls are being made, and nothing says for which this is; from now on they are made one at a time, so make the call again",
+                );
+            }
+        }
+    }
+
+    fn ask(self: &Arc<Self>, call: u64, id: &str, question: Question, asker: Arc<dyn Asker>) {
+        let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        questions.retain(|_, question| !question.is_finished());
+        if questions.len() >= MAX_QUESTIONS {
+            drop(questions);
+            return self.send_now(&message::refusal(id, INTERNAL_ERROR, &format!("{MAX_QUESTIONS} questions are open already")));
+        }
+        let link = Arc::clone(self);
+        let server_id = id.to_owned();
+        let task = tokio::spawn(async move {
+            let kind = question.kind;
+            let outcome = asker.ask(vec![question]).await;
+            link.answer(call, &server_id, kind, outcome);
+        });
+        questions.insert(id.to_owned(), task.abort_handle());
+        drop(questions);
+        if !self.flight.question(call, task.abort_handle()) {
+            self.send_now(&message::refusal(id, INTERNAL_ERROR, "the call was given up"));
+        }
+    }
+
+    fn answer(&self, call: u64, id: &str, kind: QuestionKind, outcome: Result<Vec<JsonText>, AskError>) {
+        let method = kind.method();
+        let (code, why) = match outcome {
+            Ok(answers) => match answers.first() {
+                Some(answer) => return self.send_now(&message::answer(id, answer.as_str())),
+                None => (INTERNAL_ERROR, format!("{method} was not answered")),
+            },
+            Err(AskError::Refused { code, message }) => (code, message),
+            Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string()),
+            Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string()),
+            // The call ends here. The refusal brings the server to its end too: a cancellation would as well, but then many servers send no answer, and
+            // it would not be known when this one is done with the call.
+            Err(error @ (AskError::Suspended | AskError::Diverged(_))) => {
+                let why = format!("{method} is not answered now: the call is given up");
+                self.flight.tell(call, Err(ChannelError::Ask(error)));
+                (INTERNAL_ERROR, why)
+            }
+        };
+        self.send_now(&message::refusal(id, code, &why));
+    }
+}
+
+/// A level by its name.
+fn level(name: &str) -> Option<LogLevel> {
+    Some(match name {
+        "debug" => LogLevel::Debug,
+        "info" => LogLevel::Info,
+        "notice" => LogLevel::Notice,
+        "warning" => LogLevel::Warning,
+        "error" => LogLevel::Error,
+        "critical" => LogLevel::Critical,
+        "alert" => LogLevel::Alert,
+        "emergency" => LogLevel::Emergency,
+        _ => return None,
+    })
+}

@@ -1,0 +1,204 @@
+//! A server on stdin and stdout, as a channel: newline-delimited JSON-RPC, any number of requests at once.
+
+mod flight;
+mod heard;
+mod life;
+mod lines;
+mod link;
+mod out;
+mod said;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use tokio::{sync::broadcast, time::Instant};
+
+use super::launch::Launched;
+use crate::{
+    config::ServerLimits,
+    provider::{CallContext, JsonText},
+    upstream::{
+        Change, Channel, ChannelError, Era, Known,
+        handshake::{Greeting, Wire, greet},
+        message, rounds,
+    },
+};
+use flight::Turn;
+use life::Life;
+use link::Link;
+use out::{Out, deadline};
+
+/// A server whose handshake failed is not worth a long good-bye.
+const FAILED_STOP: Duration = Duration::from_millis(500);
+
+/// A connection to a running server. Dropping it kills the server.
+pub struct StdioChannel {
+    link: Arc<Link>,
+    server: JsonText,
+    era: Era,
+    name: String,
+    life: Life,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConnectError {
+    /// What happened, with the last that the server said.
+    pub message: String,
+    /// The server ended at a question that older servers do not know. It will not be asked again: start it anew at once.
+    pub again: bool,
+}
+
+/// Greets a server that was just started, within `limits.start`, and owns it from then on. `server` is its name in the configuration; `known` is what all
+/// its connections share.
+///
+/// # Errors
+///
+/// [`ConnectError`]: it ended, said nothing, or speaks nothing that is spoken here. Nothing of it is left then.
+pub async fn connect(
+    server: &str,
+    launched: Launched,
+    limits: &ServerLimits,
+    known: &Arc<Known>,
+) -> Result<Arc<StdioChannel>, ConnectError> {
+    let Launched { stdin, stdout, stderr, running } = launched;
+    let name = running.name();
+    let (link, doomed) = Link::new(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message);
+    let life = Life::begin(&link, running, stdout, stderr, doomed);
+    let until = deadline(limits.start);
+    let wire = Handshake { link: &link, limit: (limits.start, until) };
+    let was_known = known.era().is_some();
+    match tokio::time::timeout_at(until, greet(&wire, known)).await {
+        Ok(Ok(Greeting { era, version, server: said })) => {
+            tracing::debug!(server, version, "{name} is ready");
+            link.set_era(era);
+            let channel = StdioChannel { link, server: said, era, name, life };
+            channel.begin();
+            Ok(Arc::new(channel))
+        }
+        failed => {
+            let why = match failed {
+                Ok(Err(error)) if !matches!(error, ChannelError::Timeout(_)) => error.to_string(),
+                _ => format!("it did not answer within {} s (`start_timeout` of [server.{server}])", limits.start.as_secs_f64()),
+            };
+            let closed = link.closed().is_some();
+            let last =
+                link.said.last().filter(|_| !closed).map(|last| format!("; the last that it wrote to stderr: {last}")).unwrap_or_default();
+            life.stop(FAILED_STOP).await;
+            let again = !was_known && known.era() == Some(Era::Legacy);
+            Err(ConnectError { message: format!("server {server} ({name}) cannot be greeted: {why}{last}"), again })
+        }
+    }
+}
+
+/// The connection before it is one.
+struct Handshake<'a> {
+    link: &'a Link,
+    limit: (Duration, Instant),
+}
+
+impl Wire for Handshake<'_> {
+    fn exchange<'a>(&'a self, era: Era, method: &'static str, params: &'a str) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
+        Box::pin(async move {
+            let context = CallContext::default();
+            self.link.exchange(era, method, params, &context, Turn::Free, self.limit).await
+        })
+    }
+
+    fn notify<'a>(&'a self, method: &'static str, params: &'a str) -> BoxFuture<'a, Result<(), ChannelError>> {
+        Box::pin(async move {
+            self.link.send_now(&message::notification(method, params));
+            Ok(())
+        })
+    }
+}
+
+impl StdioChannel {
+    /// What runs: `pid 4711`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the server is spoken to.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        self.era
+    }
+
+    /// Requests that the server has not answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.link.flight.len()
+    }
+
+    /// Ends the server: its input is closed; after `grace` it is asked to end, after as long again killed. Returns when nothing of it is left. Whatever is
+    /// still in flight then fails.
+    pub async fn stop(&self, grace: Duration) {
+        self.life.stop(grace).await;
+    }
+
+    /// What is asked for at once: log messages, and in the newer era to be told of changes.
+    fn begin(&self) {
+        let has = |name: &str| crate::upstream::handshake::capability(&self.server, name);
+        match self.era {
+            Era::Legacy => {
+                if has("logging").is_some() {
+                    self.link.set_logs();
+                }
+            }
+            Era::Modern => {
+                let mut filter = String::from("{");
+                for (capability, key) in
+                    [("tools", "toolsListChanged"), ("prompts", "promptsListChanged"), ("resources", "resourcesListChanged")]
+                {
+                    if has(capability).is_some_and(|has| has["listChanged"] == true) {
+                        crate::upstream::raw::write_key(&mut filter, key);
+                        filter.push_str("true");
+                    }
+                }
+                filter.push('}');
+                if filter.len() > 2 {
+                    self.link.send_and_forget("subscriptions/listen", &format!("{{\"notifications\":{filter}}}"));
+                }
+            }
+        }
+    }
+}
+
+impl Channel for StdioChannel {
+    fn request<'a>(
+        &'a self,
+        method: &'static str,
+        params: &'a str,
+        context: &'a CallContext,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
+        Box::pin(async move {
+            let until = deadline(timeout);
+            match self.era {
+                Era::Legacy => self.link.request(method, params, context, timeout, until).await,
+                Era::Modern => {
+                    let send = |params: String| async move { self.link.request(method, &params, context, timeout, until).await };
+                    let asked = rounds::answered(params, context.asker.as_deref(), send);
+                    tokio::time::timeout_at(until, asked).await.unwrap_or(Err(ChannelError::Timeout(timeout)))
+                }
+            }
+        })
+    }
+
+    fn server(&self) -> &JsonText {
+        &self.server
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Change> {
+        self.link.changes.subscribe()
+    }
+
+    fn closed(&self) -> BoxFuture<'_, String> {
+        Box::pin(async { self.link.wait_closed().await.to_string() })
+    }
+}

@@ -1,0 +1,125 @@
+//! Updates of resources on their way to a client: only of what it subscribed to, each once however often it was updated meanwhile.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
+
+use crate::catalog::Updates;
+
+/// Updates that came together.
+pub(super) enum Gathered {
+    /// Of these resources.
+    These(BTreeSet<String>),
+    /// More than could be kept: any resource may be among them.
+    Any,
+}
+
+/// Everything up to now that came after the first. None: the catalog is gone.
+pub(super) fn gathered(first: Result<Updates, RecvError>, updates: &mut Receiver<Updates>) -> Option<Gathered> {
+    let mut all = match first {
+        Ok(first) => Gathered::These(first.iter().cloned().collect()),
+        Err(RecvError::Lagged(_)) => Gathered::Any,
+        Err(RecvError::Closed) => return None,
+    };
+    loop {
+        match (updates.try_recv(), &mut all) {
+            (Ok(more), Gathered::These(all)) => all.extend(more.iter().cloned()),
+            (Ok(_), Gathered::Any) => {}
+            (Err(TryRecvError::Lagged(_)), _) => all = Gathered::Any,
+            (Err(TryRecvError::Empty | TryRecvError::Closed), _) => return Some(all),
+        }
+    }
+}
+
+/// Those of the updates that somebody subscribed to.
+pub(super) fn wanted(updates: &Gathered, subscribed: &BTreeSet<String>) -> BTreeSet<String> {
+    match updates {
+        Gathered::These(updates) => updates.intersection(subscribed).cloned().collect(),
+        Gathered::Any => subscribed.clone(),
+    }
+}
+
+/// What one session subscribed to, and what of it was updated and is not told yet.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    subscribed: BTreeSet<String>,
+    waiting: BTreeSet<String>,
+}
+
+impl Subscriptions {
+    /// False: these are as many as may be.
+    pub(super) fn add(&mut self, uri: String, max: usize) -> bool {
+        if self.subscribed.len() >= max && !self.subscribed.contains(&uri) {
+            return false;
+        }
+        self.subscribed.insert(uri);
+        true
+    }
+
+    pub(super) fn remove(&mut self, uri: &str) {
+        self.subscribed.remove(uri);
+        self.waiting.remove(uri);
+    }
+
+    /// Takes in what was updated.
+    pub(super) fn note(&mut self, updates: &Gathered) {
+        self.waiting.extend(wanted(updates, &self.subscribed));
+    }
+
+    /// Whether something waits.
+    pub(super) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// What was updated since the last time.
+    pub(super) fn take(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_hears_of_what_it_subscribed_to_and_no_longer_when_it_left() {
+        let mut subscriptions = Subscriptions::default();
+        let updates = Gathered::These(["a:1", "a:2", "a:3"].map(str::to_owned).into());
+        subscriptions.note(&updates);
+        assert!(!subscriptions.waits());
+        assert!(subscriptions.add("a:1".into(), 2) && subscriptions.add("a:2".into(), 2) && !subscriptions.add("a:3".into(), 2));
+        subscriptions.note(&updates);
+        subscriptions.note(&updates);
+        subscriptions.remove("a:1");
+        assert_eq!(subscriptions.take().into_iter().collect::<Vec<_>>(), ["a:2"]);
+        assert!(!subscriptions.waits());
+        subscriptions.note(&Gathered::Any);
+        assert_eq!(subscriptions.take().len(), 1, "what was missed may have been any of it");
+    }
+    #[test]
+    fn who_falls_behind_is_told_of_all_that_is_watched() {
+        let sender = tokio::sync::broadcast::Sender::new(2);
+        let mut updates = sender.subscribe();
+        let send = |uri: &str| drop(sender.send(Updates::new([uri.to_owned()].into())));
+        let watched: BTreeSet<String> = ["a:1", "a:2"].map(str::to_owned).into();
+        let now = |updates: &mut Receiver<Updates>| {
+            let first = updates.try_recv().map_err(|error| match error {
+                TryRecvError::Lagged(missed) => RecvError::Lagged(missed),
+                _ => RecvError::Closed,
+            });
+            gathered(first, updates).map(|all| wanted(&all, &watched).into_iter().collect::<Vec<_>>())
+        };
+        send("a:1");
+        send("a:9");
+        assert_eq!(now(&mut updates).unwrap(), ["a:1"]);
+        for _ in 0..10 {
+            send("a:9");
+        }
+        assert_eq!(now(&mut updates).unwrap(), ["a:1", "a:2"]);
+        drop(sender);
+        assert!(now(&mut updates).is_none());
+    }
+}

@@ -1,0 +1,3 @@
+//! Providers that are reached over the network.
+
+pub mod openapi;

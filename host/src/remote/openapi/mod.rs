@@ -1,0 +1,148 @@
+//! An HTTP application as a provider: every operation of its OpenAPI document (3.0 or 3.1) is a tool.
+//!
+//! `document` reads the document → `operation` makes a tool and a plan of each operation, with schemas by `schema` → a call checks its arguments,
+//! `request` and `body` write the request, `send` sends it, `answer` makes of the response what the caller sees.
+
+mod answer;
+mod body;
+mod document;
+mod operation;
+mod request;
+mod schema;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use crate::{
+    config::{OpenApiSource, ServerLimits},
+    provider::{Call, CallError, CallOutput, Provider, ProviderId, Tool},
+};
+use operation::Operation;
+use send::Sender;
+
+/// Why an application cannot be a provider.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The document is not there, or does not come.
+    #[error("cannot read the OpenAPI document {document}: {reason}")]
+    Read {
+        /// The file or the URL.
+        document: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The document is none.
+    #[error("{document} is no OpenAPI document that can be used: {reason}")]
+    Document {
+        /// The file or the URL.
+        document: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is not known where the application is.
+    #[error("{document} does not say where the application is ({reason}): set base_url = \"http://…\" in [server.{server}]")]
+    NoAddress {
+        /// The file or the URL.
+        document: String,
+        /// What it says.
+        reason: String,
+        /// Which section.
+        server: ProviderId,
+    },
+    /// No operation can be a tool.
+    #[error("{document} has no operation that can be a tool: {reason}")]
+    Nothing {
+        /// The file or the URL.
+        document: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No client for HTTP.
+    #[error("cannot set up HTTP for [server.{server}]: {reason}")]
+    Client {
+        /// Which section.
+        server: ProviderId,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Reads the document and makes a provider of it. What of the document cannot be used is logged and left out.
+///
+/// # Errors
+///
+/// [`Error`], where nothing of it can be used.
+pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits) -> Result<Arc<dyn Provider>, Error> {
+    let sender = Sender::new(&id, source, limits)?;
+    let document = document::load(&sender, source, limits).await?;
+    let base = document.base(&id, source)?;
+    let (mut tools, mut operations, mut left_out) = (Vec::new(), HashMap::new(), Vec::new());
+    for found in document.operations() {
+        let place = format!("{} {}", found.method, found.path);
+        match Operation::new(&document, &found, &base, &|name| operations.contains_key(name)) {
+            Ok(operation) => {
+                tools.push(Arc::clone(operation.tool()));
+                operations.insert(operation.tool().name.as_str().to_owned(), operation);
+            }
+            Err(reason) => {
+                tracing::warn!(server = %id, "{place} of {} is left out: {reason}", source.document);
+                left_out.push(format!("{place}: {reason}"));
+            }
+        }
+    }
+    if tools.is_empty() {
+        let reason = if left_out.is_empty() { "it has no operations".to_owned() } else { left_out.join("; ") };
+        return Err(Error::Nothing { document: source.document.clone(), reason });
+    }
+    Ok(Arc::new(Application { id, tools, operations, sender }))
+}
+
+/// The provider.
+struct Application {
+    id: ProviderId,
+    tools: Vec<Arc<Tool>>,
+    operations: HashMap<String, Operation>,
+    sender: Sender,
+}
+
+impl Provider for Application {
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn tools(&self) -> &[Arc<Tool>] {
+        &self.tools
+    }
+
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+        Box::pin(self.run(call))
+    }
+}
+
+impl Application {
+    async fn run(&self, call: Call<'_>) -> Result<CallOutput, CallError> {
+        let operation = self.operations.get(call.tool).ok_or_else(|| CallError::UnknownTool(call.tool.to_owned()))?;
+        if let Err(message) = operation.check(call.arguments) {
+            return Ok(CallOutput::error(message));
+        }
+        let arguments: Map<String, Value> = serde_json::from_str(call.arguments)
+            .map_err(|error| CallError::InvalidParams(format!("the arguments are no object: {error}")))?;
+        let request = match operation.request(&arguments) {
+            Ok(request) => request,
+            Err(message) => return Ok(CallOutput::error(message)),
+        };
+        let _turn = self.sender.turn(&self.id).await?;
+        match self.sender.send(&request, call.context.trace_parent.as_deref()).await {
+            Ok(response) => Ok(answer::output(&self.id, operation, response)),
+            Err(message) => {
+                tracing::warn!(server = %self.id, tool = call.tool, call = call.context.call_id, "{message}");
+                Ok(CallOutput::error(message))
+            }
+        }
+    }
+}

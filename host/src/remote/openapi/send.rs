@@ -1,0 +1,231 @@
+//! Sending: one client for an application, with limits on time, on size and on how many calls there are at once.
+
+use std::{
+    error::Error as StdError,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use reqwest::redirect::{Action, Attempt, Policy};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+use super::{Error, request::Request};
+use crate::{
+    config::{OpenApiSource, ServerLimits},
+    provider::{CallError, ProviderId},
+    wasm::host::outgoing::install_tls,
+};
+
+const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
+/// A connection that is not there by then is not going to be.
+const CONNECT: Duration = Duration::from_secs(10);
+/// A connection that was not used for this long is closed: less than the idle time of common servers and balancers (60 s and up).
+const IDLE: Duration = Duration::from_secs(50);
+/// Redirects within the application that are followed.
+const REDIRECTS: usize = 5;
+/// How long a caller who was turned away had better wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Sends requests to one application.
+pub(super) struct Sender {
+    client: reqwest::Client,
+    /// With every request.
+    headers: HeaderMap,
+    limits: ServerLimits,
+    running: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// An answer, read whole.
+pub(super) struct Response {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// One waiting call, counted until dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Sender {
+    pub(super) fn new(id: &ProviderId, source: &OpenApiSource, limits: &ServerLimits) -> Result<Self, Error> {
+        let fault = |reason: String| Error::Client { server: id.clone(), reason };
+        install_tls();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECT)
+                .pool_idle_timeout(IDLE)
+                .no_proxy()
+                .referer(false)
+                .retry(reqwest::retry::never())
+                .redirect(Policy::custom(follow))
+        };
+        let client = builder().build().or_else(|error| {
+            // A machine without certificates can still do plain HTTP.
+            tracing::warn!(server = %id, "no https: {}; install ca-certificates or set SSL_CERT_FILE", cause(&error));
+            builder().tls_certs_only([]).build()
+        });
+        Ok(Self {
+            client: client.map_err(|error| fault(cause(&error)))?,
+            headers: headers(source).map_err(fault)?,
+            limits: *limits,
+            running: Arc::new(Semaphore::new(limits.concurrency.min(Semaphore::MAX_PERMITS))),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Waits for a turn, if the queue has a place.
+    pub(super) async fn turn(&self, id: &ProviderId) -> Result<OwnedSemaphorePermit, CallError> {
+        if let Ok(turn) = Arc::clone(&self.running).try_acquire_owned() {
+            return Ok(turn);
+        }
+        let busy = |why: &str| CallError::Busy {
+            what: format!("server {id} is busy, {why}; `concurrency` and `queue` in [server.{id}] set how many calls may run and wait"),
+            retry_after: RETRY_AFTER,
+        };
+        let place = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if place >= self.limits.queue {
+            return Err(busy("its queue is full"));
+        }
+        match tokio::time::timeout(self.limits.call, Arc::clone(&self.running).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) => Err(CallError::Internal(format!("server {id} is being stopped"))),
+            Err(_) => Err(busy("no turn came in time")),
+        }
+    }
+
+    /// Sends a request and reads the answer. The error is a sentence for the caller.
+    pub(super) async fn send(&self, request: &Request, trace_parent: Option<&str>) -> Result<Response, String> {
+        // Where it was sent in vain it did nothing, and where it did something it does no more the second time.
+        let again = matches!(request.method, Method::GET | Method::PUT | Method::DELETE);
+        let place = format!("{} {}", request.method, place(&request.url));
+        let sending = async {
+            match self.once(request, trace_parent).await {
+                Err(failure) if again && failure.is_connection => self.once(request, trace_parent).await,
+                result => result,
+            }
+        };
+        match tokio::time::timeout(self.limits.call, sending).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(failure)) => Err(format!("{place}: {}", failure.reason)),
+            Err(_) => Err(format!("{place}: no answer within {:?}, which is `timeout`", self.limits.call)),
+        }
+    }
+
+    async fn once(&self, request: &Request, trace_parent: Option<&str>) -> Result<Response, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, */*;q=0.8"));
+        for (name, value) in &request.headers {
+            headers.append(name, value.clone());
+        }
+        if let Some(value) = trace_parent.and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(HeaderName::from_static("traceparent"), value);
+        }
+        // What the operator says wins over what a caller says.
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        let mut sending = self.client.request(request.method.clone(), request.url.clone());
+        if let Some((kind, body)) = &request.body {
+            let kind = HeaderValue::try_from(kind.as_str()).map_err(|_| Failure::new("the body's media type cannot be sent"))?;
+            headers.insert(header::CONTENT_TYPE, kind);
+            sending = sending.body(body.clone());
+        }
+        self.read(sending.headers(headers).send().await.map_err(Failure::of)?).await
+    }
+
+    /// Reads an answer to its end, or to the limit.
+    async fn read(&self, mut response: reqwest::Response) -> Result<Response, Failure> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let most = self.limits.max_message;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| Failure { is_connection: false, ..Failure::of(error) })? {
+            if body.len() + chunk.len() > most {
+                return Err(Failure::new(&format!("the answer is larger than {most} bytes, which is `max_message`")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, headers, body })
+    }
+
+    /// Reads the document itself.
+    pub(super) async fn fetch(&self, url: &Url, source: &OpenApiSource, limits: &ServerLimits) -> Result<Vec<u8>, String> {
+        // What is meant for the application is not shown to whoever else may have the document.
+        let same = source.base_url.as_deref().is_none_or(|base| Url::parse(base).is_ok_and(|base| base.origin() == url.origin()));
+        let headers = if same { self.headers.clone() } else { HeaderMap::new() };
+        let fetching = async {
+            let response = self.client.get(url.clone()).headers(headers).send().await.map_err(Failure::of)?;
+            self.read(response).await
+        };
+        let response = match tokio::time::timeout(limits.start, fetching).await {
+            Ok(response) => response.map_err(|failure| failure.reason)?,
+            Err(_) => return Err(format!("no answer within {:?}, which is `start_timeout`", limits.start)),
+        };
+        if response.status.is_success() { Ok(response.body) } else { Err(format!("the answer is {}", response.status)) }
+    }
+}
+
+/// Why there is no answer.
+struct Failure {
+    reason: String,
+    /// There was no connection, or it ended before an answer began.
+    is_connection: bool,
+}
+
+impl Failure {
+    fn new(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), is_connection: false }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    fn of(error: reqwest::Error) -> Self {
+        let what = if error.is_connect() { "no connection" } else { "the connection failed" };
+        Self { reason: format!("{what}: {}", cause(&error)), is_connection: error.is_connect() || error.is_request() }
+    }
+}
+
+/// The innermost cause of an error. The outer ones repeat the address, which may have arguments in it.
+fn cause(error: &dyn StdError) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
+}
+
+/// An address as it may be shown and logged: without what was asked for.
+fn place(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+/// Follows redirects within the application, and leaves others to be shown: what is sent is meant for nobody else.
+fn follow(attempt: Attempt<'_>) -> Action {
+    let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
+    if same && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
+}
+
+/// What goes with every request.
+fn headers(source: &OpenApiSource) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let secret = |text: &str, what: &str| {
+        let mut value = HeaderValue::try_from(text).map_err(|_| format!("{what} has characters that a header cannot have"))?;
+        value.set_sensitive(true);
+        Ok::<_, String>(value)
+    };
+    for (name, value) in &source.headers {
+        let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} in `headers` is no name of a header"))?;
+        headers.insert(key, secret(&value.0, &format!("the value of {name:?} in `headers`"))?);
+    }
+    if let Some(bearer) = &source.bearer {
+        headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", bearer.0), "`bearer`")?);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,104 @@
+//! The `_meta` of a request on its next hop: what goes through as the caller wrote it, and what is made anew.
+
+use super::{
+    era::{CLIENT_INFO, Era, MODERN_VERSION},
+    raw::{RawObject, write_json, write_key},
+};
+use crate::provider::{Asker, CallContext, LogLevel};
+
+/// Keys of MCP itself. They belong to one hop: version, capabilities, log level, subscription.
+const RESERVED: &str = "io.modelcontextprotocol/";
+
+/// What a client can be asked, of all that it declared.
+const ASKABLE: [&str; 3] = ["elicitation", "sampling", "roots"];
+
+/// The `_meta` as JSON text. None: there is nothing to say. `token` is sent where the caller wants progress.
+#[must_use]
+pub fn outgoing(era: Era, context: &CallContext, token: u64) -> Option<String> {
+    let wants_progress = context.notifier.as_ref().is_some_and(|notifier| notifier.wants_progress());
+    if era == Era::Legacy && !wants_progress && context.meta.is_none() && context.trace_parent.is_none() {
+        return None;
+    }
+    let mut meta = String::with_capacity(256);
+    meta.push('{');
+    if let Some(given) = context.meta.as_deref().and_then(RawObject::parse) {
+        for (key, value) in given.members() {
+            let anew = key.starts_with(RESERVED) || key == "progressToken" || (key == "traceparent" && context.trace_parent.is_some());
+            if !anew {
+                write_key(&mut meta, key);
+                meta.push_str(value);
+            }
+        }
+    }
+    if let Some(trace_parent) = &context.trace_parent {
+        write_key(&mut meta, "traceparent");
+        write_json(&mut meta, &**trace_parent);
+    }
+    if wants_progress {
+        write_key(&mut meta, "progressToken");
+        meta.push_str(itoa::Buffer::new().format(token));
+    }
+    if era == Era::Modern {
+        let level = context.notifier.as_ref().and_then(|notifier| notifier.log_level());
+        modern(&mut meta, context.asker.as_deref(), level);
+    }
+    meta.push('}');
+    (meta.len() > 2).then_some(meta)
+}
+
+/// What 2026-07-28 wants to be told with each request.
+fn modern(meta: &mut String, asker: Option<&dyn Asker>, level: Option<LogLevel>) {
+    write_key(meta, "io.modelcontextprotocol/protocolVersion");
+    write_json(meta, MODERN_VERSION);
+    write_key(meta, "io.modelcontextprotocol/clientInfo");
+    meta.push_str(CLIENT_INFO);
+    write_key(meta, "io.modelcontextprotocol/clientCapabilities");
+    meta.push('{');
+    if let Some(declared) = asker.and_then(|asker| RawObject::parse(asker.capabilities())) {
+        for key in ASKABLE {
+            if let Some(value) = declared.get(key) {
+                write_key(meta, key);
+                meta.push_str(value);
+            }
+        }
+    }
+    meta.push('}');
+    if let Some(level) = level {
+        write_key(meta, "io.modelcontextprotocol/logLevel");
+        write_json(meta, &level);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn meta(era: Era, given: Value, trace_parent: Option<&str>) -> Option<Value> {
+        let context =
+            CallContext { meta: Some(given.to_string().into()), trace_parent: trace_parent.map(Into::into), ..CallContext::default() };
+        outgoing(era, &context, 9).map(|text| serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn vendor_keys_and_the_trace_go_through_and_what_belongs_to_a_hop_does_not() {
+        let given = json!({
+            "progressToken": "theirs", "io.modelcontextprotocol/logLevel": "debug", "traceparent": "00-a", "tracestate": "s", "baggage": "b",
+            "com.acme/k": {"x": [1, null]}
+        });
+        let want = json!({"traceparent": "00-b", "tracestate": "s", "baggage": "b", "com.acme/k": {"x": [1, null]}});
+        assert_eq!(meta(Era::Legacy, given.clone(), Some("00-b")), Some(want));
+        assert_eq!(meta(Era::Legacy, given, None).unwrap()["traceparent"], "00-a");
+        assert_eq!(meta(Era::Legacy, json!({"progressToken": 1}), None), None);
+    }
+
+    #[test]
+    fn the_modern_era_is_told_version_and_capabilities_each_time() {
+        let text = outgoing(Era::Modern, &CallContext::default(), 1).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["io.modelcontextprotocol/protocolVersion"], MODERN_VERSION);
+        assert_eq!(value["io.modelcontextprotocol/clientCapabilities"], json!({}));
+        assert_eq!(value["io.modelcontextprotocol/clientInfo"]["name"], "toolbay");
+    }
+}

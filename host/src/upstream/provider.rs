@@ -1,0 +1,191 @@
+//! A server as a provider: each call by a connection that is chosen for it.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+
+use super::{
+    ChannelError, Lease, Pick, convert,
+    listing::Listing,
+    raw::{write_json, write_key},
+};
+use crate::{
+    config::ServerLimits,
+    provider::{
+        AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offers, PromptOutput, Provider, ProviderId,
+        Reference, Tool,
+    },
+};
+
+/// What one server offers, at one time: a new [`Listing`] is a new provider.
+pub struct UpstreamProvider {
+    id: ProviderId,
+    listing: Arc<Listing>,
+    pick: Arc<dyn Pick>,
+    limits: ServerLimits,
+}
+
+impl UpstreamProvider {
+    /// A provider of what the listing holds; calls go where `pick` sends them.
+    #[must_use]
+    pub fn new(id: ProviderId, listing: Arc<Listing>, pick: Arc<dyn Pick>, limits: ServerLimits) -> Self {
+        Self { id, listing, pick, limits }
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub fn listing(&self) -> &Arc<Listing> {
+        &self.listing
+    }
+
+    async fn request<T>(
+        &self,
+        method: &'static str,
+        params: &str,
+        context: &CallContext,
+        read: impl FnOnce(&JsonText) -> Result<T, ChannelError>,
+    ) -> Result<T, CallError> {
+        let Lease { channel, guard } = self.pick.pick().await?;
+        let result = channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result));
+        drop(guard);
+        result.map_err(|error| self.error(error))
+    }
+
+    fn error(&self, error: ChannelError) -> CallError {
+        let id = &self.id;
+        match error {
+            ChannelError::Rpc { code, message, data } => CallError::Protocol { code, message, data },
+            ChannelError::Ask(AskError::Suspended) => CallError::InputRequired,
+            ChannelError::Ask(AskError::MissingCapability(capability)) => CallError::MissingCapability(capability),
+            ChannelError::Timeout(limit) => CallError::Internal(format!(
+                "server {id} did not answer within {}; raise `timeout` of [server.{id}] if it needs longer",
+                seconds(limit)
+            )),
+            other @ (ChannelError::Closed(_) | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
+                CallError::Internal(format!("server {id}: {other}"))
+            }
+        }
+    }
+}
+
+fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
+}
+
+impl Provider for UpstreamProvider {
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn tools(&self) -> &[Arc<Tool>] {
+        &self.listing.tools
+    }
+
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+        Box::pin(async move {
+            let mut params = String::with_capacity(call.tool.len() + call.arguments.len() + 32);
+            params.push_str("{\"name\":");
+            write_json(&mut params, call.tool);
+            params.push_str(",\"arguments\":");
+            params.push_str(call.arguments);
+            params.push('}');
+            self.request("tools/call", &params, &call.context, convert::call).await
+        })
+    }
+
+    fn offers(&self) -> &Offers {
+        &self.listing.offers
+    }
+
+    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+        Box::pin(async move {
+            let mut params = String::from("{");
+            write_key(&mut params, "uri");
+            write_json(&mut params, uri);
+            params.push('}');
+            self.request("resources/read", &params, &context, convert::contents).await
+        })
+    }
+
+    fn get_prompt<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: Vec<(String, String)>,
+        context: CallContext,
+    ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
+        Box::pin(async move {
+            let mut params = String::from("{");
+            write_key(&mut params, "name");
+            write_json(&mut params, name);
+            write_arguments(&mut params, &arguments);
+            params.push('}');
+            self.request("prompts/get", &params, &context, convert::prompt).await
+        })
+    }
+
+    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+        Box::pin(async move {
+            let params = completion_params(&completion);
+            self.request("completion/complete", &params, &context, convert::completions).await
+        })
+    }
+}
+
+/// `"arguments": {…}`, where there are some.
+fn write_arguments(params: &mut String, arguments: &[(String, String)]) {
+    if arguments.is_empty() {
+        return;
+    }
+    write_key(params, "arguments");
+    params.push('{');
+    for (key, value) in arguments {
+        write_key(params, key);
+        write_json(params, value);
+    }
+    params.push('}');
+}
+
+fn completion_params(completion: &Completion) -> String {
+    let mut params = String::from("{\"ref\":{");
+    let (kind, key, value) = match &completion.reference {
+        Reference::Prompt(name) => ("ref/prompt", "name", name),
+        Reference::Template(template) => ("ref/resource", "uri", template),
+    };
+    write_key(&mut params, "type");
+    write_json(&mut params, kind);
+    write_key(&mut params, key);
+    write_json(&mut params, value);
+    params.push_str("},\"argument\":{");
+    write_key(&mut params, "name");
+    write_json(&mut params, &completion.argument);
+    write_key(&mut params, "value");
+    write_json(&mut params, &completion.value);
+    params.push('}');
+    if !completion.others.is_empty() {
+        params.push_str(",\"context\":{");
+        write_arguments(&mut params, &completion.others);
+        params.push('}');
+    }
+    params.push('}');
+    params
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_is_asked_for_in_mcps_words() {
+        let completion = Completion {
+            reference: Reference::Template("f://{a}".into()),
+            argument: "a".into(),
+            value: "x\"".into(),
+            others: vec![("b".into(), "1".into())],
+        };
+        let want =
+            r#"{"ref":{"type":"ref/resource","uri":"f://{a}"},"argument":{"name":"a","value":"x\""},"context":{"arguments":{"b":"1"}}}"#;
+        assert_eq!(completion_params(&completion), want);
+        let completion = Completion { reference: Reference::Prompt("p".into()), others: vec![], ..completion };
+        assert!(completion_params(&completion).starts_with(r#"{"ref":{"type":"ref/prompt","name":"p"},"#));
+    }
+}

@@ -1,0 +1,184 @@
+//! What a plugin offers, from the lists that it makes: when it is loaded, and again when it says that they have changed.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use wasmtime::component::Component;
+
+use super::{Plugin, Route, listed::Listed, offers::publish, prompts, resources};
+use crate::{
+    provider::{Offers, Tool},
+    shape::shape,
+    wasm::{
+        folder::{Load, LoadError, Loaded, News, Told},
+        gate::Gate,
+        host::notify::{Lists, Said},
+        typed::{self, docs::Docs},
+    },
+};
+
+/// How often lists are asked for before a plugin that says that they have changed is left as it was, and how long is waited in between: it may just be busy.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What all lists of one version are made from.
+pub(super) struct Origin {
+    pub(super) component: Component,
+    pub(super) docs: Docs,
+    /// The interfaces that it imports.
+    pub(super) imports: Vec<String>,
+    /// Whether a call may send something before its answer.
+    pub(super) notifies: bool,
+    /// Whether it may say that something has changed.
+    pub(super) tells: bool,
+}
+
+/// What is not wrong but worth knowing of each list.
+#[derive(Clone, Default)]
+pub(super) struct Warnings {
+    tools: Vec<String>,
+    resources: Vec<String>,
+    prompts: Vec<String>,
+}
+
+impl Warnings {
+    fn all(&self) -> Vec<String> {
+        [&self.tools[..], &self.resources, &self.prompts].concat()
+    }
+}
+
+impl Plugin {
+    /// The same plugin, with these lists made anew.
+    pub(super) async fn listed(&self, which: Lists) -> Result<Self, LoadError> {
+        let mut next = self.clone();
+        if which.tools {
+            (next.tools, next.routes, next.warnings.tools) = self.find_tools().await?;
+        }
+        if which.resources && self.interfaces.resources.is_some() {
+            let (listed, templates) = self.list_resources().await?;
+            let mut warnings = Vec::new();
+            next.offers.resources = publish("resource", listed, resources::resource, &mut warnings);
+            next.offers.templates = publish("resource template", templates, resources::template, &mut warnings);
+            next.warnings.resources = warnings;
+        }
+        if which.prompts && self.interfaces.prompts.is_some() {
+            let mut warnings = Vec::new();
+            next.offers.prompts = publish("prompt", self.list_prompts().await?, prompts::prompt, &mut warnings);
+            next.warnings.prompts = warnings;
+        }
+        next.offers.completes = self.interfaces.completion.is_some();
+        Ok(next)
+    }
+
+    async fn find_tools(&self) -> Result<(Vec<Arc<Tool>>, Arc<HashMap<String, Route>>, Vec<String>), LoadError> {
+        let overrides = &self.shared.config.tools;
+        let notifies = self.origin.notifies;
+        let described = typed::describe(&self.engine, &self.origin.component, &self.origin.docs, overrides);
+        let mut warnings = described.warnings;
+        let (mut tools, mut routes) = (Vec::new(), HashMap::new());
+        let mut offer = |tool: Arc<Tool>, route: Route, warnings: &mut Vec<String>| {
+            let name = tool.name.as_str().to_owned();
+            if routes.contains_key(&name) {
+                warnings.push(format!("there are two tools of the name {name}; the second is not offered"));
+                return;
+            }
+            tools.push(tool);
+            routes.insert(name, route);
+        };
+        for function in described.functions {
+            let function = function.with_notifies(notifies);
+            offer(function.tool().clone(), Route::Typed(function), &mut warnings);
+        }
+        if self.interfaces.tools.is_some() {
+            for tool in self.list_tools().await? {
+                match Listed::new(tool, notifies, overrides) {
+                    Ok(listed) => offer(listed.tool().clone(), Route::Listed(listed), &mut warnings),
+                    Err(message) => warnings.push(format!("{message}; it is not offered")),
+                }
+            }
+        }
+        for name in overrides.keys().filter(|name| !routes.contains_key(name.as_str())) {
+            warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
+        }
+        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !routes.contains_key(*name)) {
+            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
+        }
+        Ok((tools, Arc::new(routes), warnings))
+    }
+
+    /// A plugin that has nothing to offer is no plugin.
+    pub(super) fn check_offers(&self) -> Result<(), LoadError> {
+        let Offers { resources, templates, prompts, completes: _ } = &self.offers;
+        if !(self.tools.is_empty() && resources.is_empty() && templates.is_empty() && prompts.is_empty()) {
+            return Ok(());
+        }
+        let interfaces = &self.interfaces;
+        let warnings = self.warnings.all();
+        let why = if !warnings.is_empty() {
+            warnings.join("; ")
+        } else if interfaces.tools.is_some() || interfaces.resources.is_some() || interfaces.prompts.is_some() {
+            "its lists are empty".to_owned()
+        } else {
+            "it exports no function and no interface `toolbay:plugin/tools`, `resources` or `prompts`; export a function, or target the world `toolbay:plugin/plugin` or `full`".to_owned()
+        };
+        Err(LoadError(format!("it has no tools, no resources and no prompts: {why}")))
+    }
+
+    /// As it goes into the folder's table, under the names that the configuration gives it.
+    pub(super) fn loaded(self: Arc<Self>) -> Loaded {
+        let (provider, unfit) = shape(self.clone(), &self.shared.config.names, None, &format!("plugin.{}", self.shared.id));
+        Loaded {
+            provider,
+            warnings: [self.warnings.all(), unfit].concat(),
+            imports: self.origin.imports.clone(),
+            load: Arc::new(Counters(self.gate.clone())),
+            news: self.origin.tells.then(|| Arc::new(Ear(self.clone())) as _),
+        }
+    }
+
+    /// The plugin with these lists as they are now. None, where they are the same, or cannot be made.
+    async fn look_again(&self, which: Lists) -> Option<Loaded> {
+        for tries in 1..=TRIES {
+            match self.listed(which).await {
+                Ok(next) if next.tools == self.tools && next.offers == self.offers => return None,
+                Ok(next) => return Some(Arc::new(next).loaded()),
+                Err(error) if tries == TRIES => {
+                    tracing::warn!(plugin = %self.shared.id, %error, "the plugin says that its lists have changed; what it listed before stays");
+                }
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        None
+    }
+}
+
+/// Listens to what the calls of a plugin say.
+struct Ear(Arc<Plugin>);
+
+impl News for Ear {
+    fn next(&self) -> BoxFuture<'static, Told> {
+        let plugin = self.0.clone();
+        Box::pin(async move {
+            loop {
+                let Said { lists, updated } = plugin.shared.bell.wait(plugin.shared.id.as_str()).await;
+                let relisted = if lists.any() { plugin.look_again(lists).await } else { None };
+                if relisted.is_some() || !updated.is_empty() {
+                    return Told { relisted, updated: updated.into_iter().collect() };
+                }
+            }
+        })
+    }
+}
+
+/// The counters of a plugin, for its status.
+struct Counters(Arc<Gate>);
+
+impl Load for Counters {
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    fn queued(&self) -> usize {
+        self.0.queued()
+    }
+}
