@@ -1,5 +1,7 @@
 //! All `[server.NAME]`, of whatever kind: started, asked how they are, and ended together.
 
+mod application;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -12,8 +14,10 @@ use std::{
 use futures::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
 
+use application::Application;
+
 use crate::{
-    bridge::{process::Program, replicas::Policy, server::Server},
+    bridge::{container::Engine, process::Program, replicas::Policy, server::Server},
     config::{Config, Replicas, ServerConfig, ServerSource},
     provider::{OfferNames, ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
 };
@@ -47,10 +51,11 @@ impl Servers {
     /// Starts all of them, none waiting for another. What they offer is sent to `changes`.
     #[must_use]
     pub fn start(config: &Config, run: Run, changes: &mpsc::Sender<Vec<ProviderChange>>) -> Arc<Self> {
+        let engine = Engine::new(config.host.container_engine.clone());
         let members = config.server.iter().filter_map(|(name, server)| {
             // Names were checked with the configuration.
             let id = ProviderId::new(name.as_str()).ok()?;
-            Some((name.clone(), start(id, server, run, changes.clone())))
+            Some((name.clone(), start(id, server, &engine, run, changes.clone())))
         });
         Arc::new(Self { members: members.collect(), settled: AtomicBool::new(false) })
     }
@@ -91,7 +96,13 @@ impl StatusSource for Servers {
 }
 
 /// Starts one server of its kind. A new kind has its line here.
-fn start(id: ProviderId, config: &ServerConfig, run: Run, changes: mpsc::Sender<Vec<ProviderChange>>) -> Box<dyn Member> {
+fn start(
+    id: ProviderId,
+    config: &ServerConfig,
+    engine: &Arc<Engine>,
+    run: Run,
+    changes: mpsc::Sender<Vec<ProviderChange>>,
+) -> Box<dyn Member> {
     let mut config = config.clone();
     let mut policy = Policy::default();
     if run == Run::Once {
@@ -101,11 +112,12 @@ fn start(id: ProviderId, config: &ServerConfig, run: Run, changes: mpsc::Sender<
     }
     match &config.source {
         ServerSource::Command(source) => Box::new(Server::start(id, Box::new(Program::new(source.clone())), &config, policy, changes)),
-        ServerSource::Image(source) => Box::new(Unknown { id, kind: "bridge", source: source.image.clone(), what: "container images" }),
-        ServerSource::Url(source) => Box::new(Unknown { id, kind: "remote", source: source.url.clone(), what: "remote MCP servers" }),
-        ServerSource::OpenApi(source) => {
-            Box::new(Unknown { id, kind: "remote", source: source.document.clone(), what: "OpenAPI applications" })
+        ServerSource::Image(source) => {
+            let image = engine.image(id.as_str(), source.clone());
+            Box::new(Server::start(id, Box::new(image), &config, policy, changes))
         }
+        ServerSource::Url(source) => Box::new(Unknown { id, kind: "remote", source: source.url.clone(), what: "remote MCP servers" }),
+        ServerSource::OpenApi(source) => Box::new(Application::start(id, source, &config, run, changes)),
     }
 }
 

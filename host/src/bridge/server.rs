@@ -30,6 +30,9 @@ use crate::{
 /// How long a server may take to end that does not say what it offers: it is not worth more.
 const FAILED_STOP: Duration = Duration::from_millis(500);
 
+/// A server that tells of a change often tells of the next at once: they are looked at together.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// A server that runs here.
 pub struct Server {
     id: ProviderId,
@@ -182,6 +185,10 @@ impl Connector {
 }
 
 impl Connect for Connector {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        Box::pin(async { self.launch.prepare().await.map_err(|error| ConnectError(error.to_string())) })
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async move {
             let channel = self.start().await?;
@@ -286,6 +293,7 @@ impl Desk {
 }
 
 async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
+    tokio::time::sleep(GATHER).await;
     match tokio::time::timeout(within, listing::fetch(&*channel)).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),

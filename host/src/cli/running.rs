@@ -140,7 +140,8 @@ async fn pass_on(mut from: mpsc::Receiver<Vec<ProviderChange>>, to: mpsc::Sender
     }
 }
 
-async fn apply(mut changed: mpsc::Receiver<Vec<ProviderChange>>, catalog: Arc<Catalog>, whole: watch::Sender<bool>) {
+/// Takes changes into the catalog, and tells of the first mark: an empty list.
+pub(super) async fn apply(mut changed: mpsc::Receiver<Vec<ProviderChange>>, catalog: Arc<Catalog>, whole: watch::Sender<bool>) {
     while let Some(changes) = changed.recv().await {
         if changes.is_empty() {
             whole.send_replace(true);

@@ -1,6 +1,7 @@
 //! `toolbay.toml`: typed, and checked whole before any port is bound.
 
 mod address;
+mod engine;
 mod error;
 mod file;
 mod layer;
@@ -27,6 +28,7 @@ use std::{
 };
 
 pub use address::parse_listen;
+pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
 pub use file::json_schema;
 pub use units::{parse_duration, parse_size};
@@ -216,6 +218,8 @@ pub struct HostConfig {
     pub cache: Option<PathBuf>,
     /// Whether a sidecar may grant anything; if not, it sets limits and descriptions only. Key: `sidecar_grants`.
     pub sidecar_grants: bool,
+    /// What runs the images of `[server.NAME]`. Key: `container_engine`.
+    pub container_engine: EngineChoice,
 }
 
 impl Default for HostConfig {
@@ -229,6 +233,7 @@ impl Default for HostConfig {
             compile_jobs: 0,
             cache: None,
             sidecar_grants: true,
+            container_engine: EngineChoice::Auto,
         }
     }
 }

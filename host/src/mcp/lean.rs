@@ -43,6 +43,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) ->
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives on one stack for a moment, and a box would be an allocation for each call")]
 enum Plan<'a> {
     Answer(Answer),
     Call(PlannedCall<'a>),
