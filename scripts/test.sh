@@ -34,6 +34,12 @@ TOOLBAY_LAB=$("$root/scripts/lab.sh" | tail -n 1)
 export TOOLBAY_LAB
 "$root/scripts/onnxruntime.sh" >/dev/null
 
+# An engine for the tests of containers, and images for it. Where there is none, those tests say so.
+images=$("$root/scripts/test-images.sh" "$TOOLBAY_LAB")
+while IFS='=' read -r name value; do
+    [ -z "$name" ] || export "$name=$value"
+done <<<"$images"
+
 say "2 of 5: the host and its tests (from nothing some 10 minutes on two cores)"
 cargo build --release --locked --workspace --all-targets
 say "3 of 5: the plugins that ship, and what of them can be tested without a host"

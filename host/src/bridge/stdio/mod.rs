@@ -155,7 +155,7 @@ impl StdioChannel {
                 for (capability, key) in
                     [("tools", "toolsListChanged"), ("prompts", "promptsListChanged"), ("resources", "resourcesListChanged")]
                 {
-                    if has(capability).is_some_and(|has| has["listChanged"] == true) {
+                    if has(capability).and_then(|has| has.get("listChanged")?.as_bool()) == Some(true) {
                         crate::upstream::raw::write_key(&mut filter, key);
                         filter.push_str("true");
                     }
