@@ -60,7 +60,7 @@ async fn what_a_guest_gets_wrong_is_an_error_of_wasi_nn_and_harms_nobody() {
         ("ranks", "at most 32 dimensions, not 1000"),
         ("huge", "larger than any memory"),
         ("huge-and-zero", "larger than any memory"),
-        ("empty", "RuntimeError: "),
+        ("empty", "InvalidArgument: "),
         ("no-columns", "RuntimeError: "),
         ("unequal-rows", "InvalidArgument: t5-tiny/encoder_model takes as many rows in each input"),
         ("unequal-lengths", "RuntimeError: "),
