@@ -13,9 +13,14 @@ use futures::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
 
 use crate::{
-    bridge::{process::Program, replicas::Policy, server::Server},
+    bridge::{
+        process::Program,
+        replicas::Policy,
+        server::{Server, Started},
+    },
     config::{Config, Replicas, ServerConfig, ServerSource},
     provider::{OfferNames, ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
+    remote::{app::App, mcp::Remote},
 };
 
 /// One server, of any kind.
@@ -99,13 +104,34 @@ fn start(id: ProviderId, config: &ServerConfig, run: Run, changes: mpsc::Sender<
         // Nobody waits for a second try.
         (policy.backoff, policy.longest_backoff) = (Duration::from_secs(3600), Duration::from_secs(3600));
     }
-    match &config.source {
-        ServerSource::Command(source) => Box::new(Server::start(id, Box::new(Program::new(source.clone())), &config, policy, changes)),
-        ServerSource::Image(source) => Box::new(Unknown { id, kind: "bridge", source: source.image.clone(), what: "container images" }),
-        ServerSource::Url(source) => Box::new(Unknown { id, kind: "remote", source: source.url.clone(), what: "remote MCP servers" }),
-        ServerSource::OpenApi(source) => {
-            Box::new(Unknown { id, kind: "remote", source: source.document.clone(), what: "OpenAPI applications" })
+    match config.source.clone() {
+        ServerSource::Command(source) => {
+            let reach = Started::new(id.clone(), Box::new(Program::new(source)), config.limits);
+            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
         }
+        ServerSource::Image(source) => Box::new(Unknown { id, kind: "bridge", source: source.image, what: "container images" }),
+        ServerSource::Url(source) => {
+            // There is one connection, whatever is configured, and it is tried again sooner than a program is started again.
+            config.replicas = Replicas { min: 1, max: 1, ..config.replicas };
+            policy.longest_open = policy.open;
+            let reach = Remote::new(id.clone(), source, config.limits);
+            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
+        }
+        ServerSource::OpenApi(source) => Box::new(App::start(id, source, &config, policy, changes)),
+    }
+}
+
+impl Member for App {
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Self::settled(self))
+    }
+
+    fn status(&self) -> ProviderStatus {
+        Self::status(self)
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Self::stop(self))
     }
 }
 
