@@ -15,6 +15,7 @@ mod http;
 mod permissions;
 mod protocol;
 mod reload;
+mod remote;
 mod scale;
 mod servers;
 mod shutdown;

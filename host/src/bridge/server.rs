@@ -95,6 +95,7 @@ impl Server {
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
         let (kind, source) = (reach.kind(), reach.what());
+        let policy = Policy { elsewhere: kind == REMOTE, ..policy };
         let connector = Connector { reach, notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),

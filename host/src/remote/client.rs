@@ -6,11 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::{
-    config::Secret,
-    provider::ProviderId,
-    wasm::host::outgoing::install_tls,
-};
+use crate::{config::Secret, provider::ProviderId, wasm::host::outgoing::install_tls};
 
 const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
 /// A connection that is not there by then is not going to be.

@@ -25,16 +25,7 @@ pub(super) struct TooLong;
 
 impl Events {
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            line: Vec::new(),
-            after_cr: false,
-            started: false,
-            data: None,
-            ready: VecDeque::new(),
-            limit,
-            last_id: None,
-            retry: None,
-        }
+        Self { line: Vec::new(), after_cr: false, started: false, data: None, ready: VecDeque::new(), limit, last_id: None, retry: None }
     }
 
     /// The data of the next whole event.

@@ -160,8 +160,9 @@ mod tests {
 
     #[test]
     fn text_that_a_header_would_spoil_is_encoded() {
-        assert_eq!([encoded("a b"), encoded(""), encoded("a "), encoded("=?base64?x?=")].map(|text| text.starts_with("=?base64?")), [
-            false, false, true, true
-        ]);
+        assert_eq!(
+            [encoded("a b"), encoded(""), encoded("a "), encoded("=?base64?x?=")].map(|text| text.starts_with("=?base64?")),
+            [false, false, true, true]
+        );
     }
 }

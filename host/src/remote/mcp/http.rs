@@ -68,8 +68,7 @@ impl Refusal {
 
     /// Whether what stands in front of the server says that it is away for a moment.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
-            && self.rpc.is_none()
+        matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) && self.rpc.is_none()
     }
 }
 

@@ -99,7 +99,8 @@ async fn stream(link: &Arc<Link>, session: &Arc<Session>, before: &mut bool) -> 
             return End::Over;
         }
     };
-    let is_stream = response.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let is_stream =
+        response.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     if !is_stream {
         return End::None;
     }

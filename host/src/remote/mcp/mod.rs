@@ -74,18 +74,10 @@ struct HttpChannel {
 
 impl HttpChannel {
     async fn connect(http: Arc<Http>) -> Result<Arc<Self>, String> {
-        let (id, limit) = (http.id.clone(), http.limits.start);
-        let place = http.place();
-        let late = || {
-            let limit = limit.as_secs_f64();
-            format!("server {id} cannot be greeted: {place} does not answer within {limit} s (`start_timeout` of [server.{id}])")
-        };
+        let (id, limit, place) = (http.id.clone(), http.limits.start, http.place());
+        let late = || format!("{place} does not answer within {} s (`start_timeout` of [server.{id}])", limit.as_secs_f64());
         let greeted = tokio::time::timeout(limit, Link::open(http)).await.map_err(|_| late())?;
-        let link = match greeted {
-            Ok(link) => link,
-            Err(ChannelError::Timeout(_)) => return Err(late()),
-            Err(error) => return Err(format!("server {id} cannot be greeted: {error}")),
-        };
+        let link = greeted.map_err(|error| if matches!(error, ChannelError::Timeout(_)) { late() } else { error.to_string() })?;
         let server = link.session().server.clone();
         let listener = tokio::spawn(listen::run(link.clone()));
         Ok(Arc::new(Self { link, server, listener }))

@@ -128,7 +128,8 @@ async fn what_comes_on_a_stream_of_its_own_is_for_the_only_call_there_is() {
                 }
                 match message["method"].as_str() {
                     Some("tools/call") => {
-                        let say = |message: Value| listening.lock().unwrap().as_ref().unwrap().send(format!("data: {message}\n\n")).unwrap();
+                        let say =
+                            |message: Value| listening.lock().unwrap().as_ref().unwrap().send(format!("data: {message}\n\n")).unwrap();
                         say(json!({"jsonrpc": "2.0", "id": "ping-1", "method": "ping"}));
                         say(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "error", "data": "oh"}}));
                         let params = json!({"message": "Who?", "requestedSchema": {}});
@@ -185,7 +186,9 @@ async fn what_stands_in_the_way_is_said_with_what_to_do() {
             async move {
                 match request.uri().path() {
                     "/401" => answer(401, "", "who are\nyou"),
-                    "/307" => Response::builder().status(307).header("location", format!("{target}?key=secret")).body(Body::empty()).unwrap(),
+                    "/307" => {
+                        Response::builder().status(307).header("location", format!("{target}?key=secret")).body(Body::empty()).unwrap()
+                    }
                     "/html" => answer(200, "text/html", "<html>"),
                     "/500" => answer(500, "text/plain", "out of order"),
                     _ => answer(404, "text/plain", "nothing here"),

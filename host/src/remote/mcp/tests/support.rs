@@ -283,7 +283,11 @@ pub(super) struct Down {
 }
 
 pub(super) fn source(url: &str) -> UrlSource {
-    UrlSource { url: url.to_owned(), headers: BTreeMap::from([("x-key".into(), Secret("k".into()))]), bearer: Some(Secret("the-token".into())) }
+    UrlSource {
+        url: url.to_owned(),
+        headers: BTreeMap::from([("x-key".into(), Secret("k".into()))]),
+        bearer: Some(Secret("the-token".into())),
+    }
 }
 
 impl Down {
@@ -295,7 +299,12 @@ impl Down {
         let id = ProviderId::new("up").unwrap();
         let config = ServerConfig { limits, ..ServerConfig::new(ServerSource::Url(source.clone())) };
         let (sender, changes) = mpsc::channel(16);
-        let policy = Policy { backoff: Duration::from_millis(50), longest_backoff: Duration::from_millis(200), breaker_after: 1000, ..Policy::default() };
+        let policy = Policy {
+            backoff: Duration::from_millis(50),
+            longest_backoff: Duration::from_millis(200),
+            breaker_after: 1000,
+            ..Policy::default()
+        };
         let server = Server::start(id.clone(), Box::new(Remote::new(id, source, limits)), &config, policy, sender);
         Self { server, changes, provider: None }
     }
