@@ -25,10 +25,10 @@ pub(crate) struct Contender {
     pub(crate) label: String,
     pub(crate) server: Rc<Server>,
     pub(crate) tool: String,
-    era: Era,
-    session: Option<String>,
+    pub(crate) era: Era,
+    pub(crate) session: Option<String>,
     /// Whether the goal is for it.
-    is_ours: bool,
+    pub(crate) is_ours: bool,
 }
 
 impl Contender {
@@ -54,13 +54,13 @@ impl Contender {
 }
 
 /// What came in several rounds, as one: the lower quartile of CPU times, the median of the others.
-struct Figures {
-    cpu_us: f64,
+pub(crate) struct Figures {
+    pub(crate) cpu_us: f64,
     /// To the floor's.
-    ratio: f64,
-    calls_per_second: f64,
-    p50_us: f64,
-    p99_us: f64,
+    pub(crate) ratio: f64,
+    pub(crate) calls_per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
 }
 
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<Vec<Verdict>> {
@@ -102,7 +102,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Vec<Verdict>> {
 }
 
 /// All take turns, in every round another one first: whatever disturbs the machine disturbs all of them.
-fn rounds(bench: &Bench, contenders: &[Contender], connections: u32) -> anyhow::Result<Vec<Vec<Measured>>> {
+pub(crate) fn rounds(bench: &Bench, contenders: &[Contender], connections: u32) -> anyhow::Result<Vec<Vec<Measured>>> {
     let mut all: Vec<Vec<Measured>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..bench.pace.rounds {
         eprintln!("calls: {connections} connections, round {} of {}", round + 1, bench.pace.rounds);
@@ -127,7 +127,7 @@ pub(crate) fn cpu(measured: &[Measured]) -> f64 {
     lower_quartile(measured.iter().map(|measured| measured.cpu_us).collect())
 }
 
-fn figures(measured: &[Measured], floor: f64) -> Figures {
+pub(crate) fn figures(measured: &[Measured], floor: f64) -> Figures {
     let middle = |part: fn(&Measured) -> f64| median(measured.iter().map(part).collect());
     Figures {
         cpu_us: cpu(measured),

@@ -3,10 +3,12 @@
 //! One program with several jobs, each a process of its own, so that its CPU time can be read by itself: `run` conducts, `serve` is one of the servers that
 //! Toolbay is compared with, `load` is the clients. What the rows mean stands in `docs/benchmarks.md`.
 
+mod bridge;
 mod client;
 mod compare;
 mod folders;
 mod load;
+mod pipe;
 mod process;
 mod requests;
 mod run;
@@ -33,6 +35,10 @@ enum Job {
     Serve(servers::Options),
     /// The clients: calls a server for a while, and prints what came of it as one line of JSON
     Load(load::Options),
+    /// A tool server on stdio, for the bridge
+    Adder,
+    /// The least that a client of such a server can cost
+    Pipe(pipe::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
         Job::Run(options) => run::run(&options),
         Job::Serve(options) => servers::run(&options),
         Job::Load(options) => load::run(&options),
+        Job::Adder => pipe::serve(),
+        Job::Pipe(options) => pipe::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,12 +13,14 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{compare, folders, starts};
+use crate::{bridge, compare, folders, starts};
 
 /// Toolbay's CPU time for a call is to be at most so many times that of the floor.
 pub(crate) const GOAL: f64 = 1.35;
 /// And its first answer after a start with 20 plugins, which were compiled before, is to come within so many milliseconds.
 pub(crate) const START_GOAL_MS: f64 = 150.0;
+/// What the bridge adds to a raw round trip on a pipe is to be at most so many microseconds of CPU time a call, HTTP and all.
+pub(crate) const BRIDGE_GOAL_US: f64 = 60.0;
 /// And a call in a folder of 1,000 plugins is to cost at most so many times what it costs in a folder of one: more than the machine's own noise.
 pub(crate) const FLAT_GOAL: f64 = 1.10;
 
@@ -39,6 +41,9 @@ pub(crate) struct Options {
     /// Where every single figure is written, one JSON object a line; folders and logs of the run are made beside it
     #[arg(long, value_name = "FILE", default_value = "target/bench/results.json")]
     out: PathBuf,
+    /// `mcp-proxy` of PyPI, which the bridge is compared with; without it there is no row for it
+    #[arg(long, value_name = "FILE")]
+    mcp_proxy: Option<PathBuf>,
     /// Rounds, in place of the usual number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -52,6 +57,8 @@ enum Section {
     Starts,
     /// Folders of 1, 100 and 1,000 plugins
     Folders,
+    /// A server on stdio behind Toolbay
+    Bridge,
 }
 
 /// How long it is measured.
@@ -68,6 +75,7 @@ pub(crate) struct Bench {
     pub(crate) own: PathBuf,
     pub(crate) toolbay: PathBuf,
     pub(crate) plugin: PathBuf,
+    pub(crate) mcp_proxy: Option<PathBuf>,
     pub(crate) dir: PathBuf,
     pub(crate) pace: Pace,
     results: RefCell<File>,
@@ -151,6 +159,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         own: std::env::current_exe()?,
         toolbay: fs::canonicalize(&options.toolbay)?,
         plugin: fs::canonicalize(&options.plugin)?,
+        mcp_proxy: options.mcp_proxy.clone(),
         dir: fs::canonicalize(dir)?,
         pace,
         results: RefCell::new(File::create(&options.out).with_context(|| format!("cannot write {}", options.out.display()))?),
@@ -169,6 +178,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Section::Folders) {
         verdicts.push(folders::run(&bench)?);
+    }
+    if wanted(Section::Bridge) {
+        verdicts.push(bridge::run(&bench)?);
     }
     println!();
     for verdict in &verdicts {

@@ -1,26 +1,31 @@
 //! All `[server.NAME]`, of whatever kind: started, asked how they are, and ended together.
 
+mod application;
+
 use std::{
     collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
 
+use application::Application;
+
 use crate::{
     bridge::{
+        container::Engine,
         process::Program,
         replicas::Policy,
         server::{Server, Started},
     },
     config::{Config, Replicas, ServerConfig, ServerSource},
-    provider::{OfferNames, ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
-    remote::{app::App, mcp::Remote},
+    provider::{ProviderChange, ProviderId, ProviderStatus, StatusSource},
+    remote::mcp::Remote,
 };
 
 /// One server, of any kind.
@@ -52,10 +57,11 @@ impl Servers {
     /// Starts all of them, none waiting for another. What they offer is sent to `changes`.
     #[must_use]
     pub fn start(config: &Config, run: Run, changes: &mpsc::Sender<Vec<ProviderChange>>) -> Arc<Self> {
+        let engine = Engine::new(config.host.container_engine.clone());
         let members = config.server.iter().filter_map(|(name, server)| {
             // Names were checked with the configuration.
             let id = ProviderId::new(name.as_str()).ok()?;
-            Some((name.clone(), start(id, server, run, changes.clone())))
+            Some((name.clone(), start(id, server, &engine, run, changes.clone())))
         });
         Arc::new(Self { members: members.collect(), settled: AtomicBool::new(false) })
     }
@@ -96,7 +102,13 @@ impl StatusSource for Servers {
 }
 
 /// Starts one server of its kind. A new kind has its line here.
-fn start(id: ProviderId, config: &ServerConfig, run: Run, changes: mpsc::Sender<Vec<ProviderChange>>) -> Box<dyn Member> {
+fn start(
+    id: ProviderId,
+    config: &ServerConfig,
+    engine: &Arc<Engine>,
+    run: Run,
+    changes: mpsc::Sender<Vec<ProviderChange>>,
+) -> Box<dyn Member> {
     let mut config = config.clone();
     let mut policy = Policy::default();
     if run == Run::Once {
@@ -104,34 +116,24 @@ fn start(id: ProviderId, config: &ServerConfig, run: Run, changes: mpsc::Sender<
         // Nobody waits for a second try.
         (policy.backoff, policy.longest_backoff) = (Duration::from_secs(3600), Duration::from_secs(3600));
     }
-    match config.source.clone() {
+    match &config.source {
         ServerSource::Command(source) => {
-            let reach = Started::new(id.clone(), Box::new(Program::new(source)), config.limits);
+            let reach = Started::new(id.clone(), Box::new(Program::new(source.clone())), config.limits);
             Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
         }
-        ServerSource::Image(source) => Box::new(Unknown { id, kind: "bridge", source: source.image, what: "container images" }),
+        ServerSource::Image(source) => {
+            let image = engine.image(id.as_str(), source.clone());
+            let reach = Started::new(id.clone(), Box::new(image), config.limits);
+            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
+        }
         ServerSource::Url(source) => {
-            // There is one connection, whatever is configured, and it is tried again sooner than a program is started again.
-            config.replicas = Replicas { min: 1, max: 1, ..config.replicas };
+            // There is one connection, and it is tried again sooner than a program is started again.
             policy.longest_open = policy.open;
             let reach = Remote::new(id.clone(), source, config.limits);
+            let config = ServerConfig { replicas: Replicas { min: 1, max: 1, ..config.replicas }, ..config.clone() };
             Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
         }
-        ServerSource::OpenApi(source) => Box::new(App::start(id, source, &config, policy, changes)),
-    }
-}
-
-impl Member for App {
-    fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Self::settled(self))
-    }
-
-    fn status(&self) -> ProviderStatus {
-        Self::status(self)
-    }
-
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Self::stop(self))
+        ServerSource::OpenApi(source) => Box::new(Application::start(id, source, &config, run, changes)),
     }
 }
 
@@ -146,42 +148,5 @@ impl Member for Server {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(Self::stop(self))
-    }
-}
-
-/// One of a kind that cannot be started.
-struct Unknown {
-    id: ProviderId,
-    kind: &'static str,
-    source: String,
-    what: &'static str,
-}
-
-impl Member for Unknown {
-    fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn status(&self) -> ProviderStatus {
-        ProviderStatus {
-            name: self.id.to_string(),
-            kind: self.kind,
-            state: ProviderState::Broken,
-            source: self.source.clone(),
-            digest: None,
-            tools: Vec::new(),
-            offers: OfferNames::default(),
-            error: Some(format!("this version of toolbay cannot serve {}", self.what)),
-            warnings: Vec::new(),
-            imports: Vec::new(),
-            in_flight: 0,
-            queued: 0,
-            replicas: None,
-            since: SystemTime::UNIX_EPOCH,
-        }
-    }
-
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
     }
 }

@@ -215,3 +215,71 @@ async fn check_and_status_tell_of_resources_and_prompts_too() {
         }
     }
 }
+
+/// A classifier and a translator as they are found in the world: HTTP, and a document that says how.
+async fn application() -> (String, tokio::task::JoinHandle<()>) {
+    use axum::{Json, Router, extract::Path, routing};
+    let text = json!({ "type": "object", "required": ["text"], "properties": { "text": { "type": "string", "minLength": 1 } } });
+    let label = json!({ "type": "object", "required": ["label"], "properties": { "label": { "enum": ["short", "long"] } } });
+    let body = |schema: &Value| json!({ "application/json": { "schema": schema } });
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Texts", "version": "1" },
+        "paths": {
+            "/classify": { "post": {
+                "operationId": "classify", "summary": "Short or long?",
+                "requestBody": { "required": true, "content": body(&text) },
+                "responses": { "200": { "description": "ok", "content": body(&label) } }
+            } },
+            "/translate/{lang}": { "get": {
+                "operationId": "translate",
+                "parameters": [
+                    { "name": "lang", "in": "path", "required": true, "schema": { "enum": ["de"] } },
+                    { "name": "q", "in": "query", "required": true, "schema": { "type": "string" } }
+                ],
+                "responses": { "200": { "description": "ok" } }
+            } }
+        }
+    });
+    let classify = async |Json(body): Json<Value>| {
+        let long = body["text"].as_str().is_some_and(|text| text.len() > 10);
+        Json(json!({ "label": if long { "long" } else { "short" } }))
+    };
+    let translate = async |Path(lang): Path<String>, uri: axum::http::Uri| format!("{lang}: {}", uri.query().unwrap_or_default());
+    let app = Router::new()
+        .route("/openapi.json", routing::get(async move || Json(document.clone())))
+        .route("/classify", routing::post(classify))
+        .route("/translate/{lang}", routing::get(translate));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("it listens"));
+    (base, tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") }))
+}
+
+#[tokio::test]
+async fn an_http_application_is_a_set_of_tools_by_its_openapi_document() {
+    let (base, task) = application().await;
+    let config = format!(
+        "[server.texts]\nopenapi = \"{base}/openapi.json\"\nprefix = \"text_\"\ndefault_tool = \"classify\"\n\
+         [server.gone]\nopenapi = \"http://127.0.0.1:9/openapi.json\"\nstart_timeout = \"2s\""
+    );
+    let setup = Setup::new().config(&config);
+    let said = setup.run(["check", "--json"]).await;
+    let checked = serde_json_of(&said.stdout);
+    assert_eq!((said.code, &checked["ok"]), (Some(1), &json!(false)), "{}", said.all());
+    let server = setup.start().await;
+    for client in [Client::modern(&server), Client::legacy_at(&server.url_of("texts")).await] {
+        assert_eq!(client.tool_names().await, ["text_classify", "text_translate"]);
+        let reply = client.call("text_classify", json!({ "text": "a rather long text" })).await;
+        assert_eq!(reply.result()["structuredContent"], json!({ "label": "long" }), "{reply:?}");
+        assert_eq!(client.call("text_translate", json!({ "lang": "de", "q": "a b" })).await.text(), "de: q=a+b");
+        let refused = client.call("text_translate", json!({ "lang": "xx", "q": "a" })).await;
+        assert!(refused.is_error() && refused.text().contains("lang"), "{refused:?}");
+    }
+    let url = format!("{}/texts/call", server.base);
+    assert_eq!(post(&url, &json!({ "tool_args": { "text": "a" } })).await, (200, json!({ "result": { "label": "short" } })));
+    let (status, answer) = post(&url, &json!({})).await;
+    assert_eq!((status, answer["detail"].as_str()), (400, Some("must include 'tool_args'")));
+    let gone = server.plugin_status("gone").await.expect("it is listed");
+    assert!(gone["state"] == "broken" && gone["error"].as_str().is_some_and(|error| error.contains("127.0.0.1:9")), "{gone}");
+    task.abort();
+}

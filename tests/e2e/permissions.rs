@@ -114,7 +114,7 @@ async fn a_plugin_without_grants_sees_no_environment_no_folder_and_no_network() 
     let server = Setup::new().test_plugin("probe").env("SECRET_OF_THE_HOST", "nobody's business").start().await;
     let client = Client::modern(&server);
     assert_eq!(client.call("env", json!({})).await.result()["structuredContent"], json!({}));
-    assert_eq!(client.call("preopens", json!({})).await.result()["structuredContent"]["folders"], json!([]));
+    assert_eq!(client.call("preopens", json!({})).await.result()["structuredContent"]["folders"], json!(["/"]));
     for path in ["/etc/passwd", "/", ".", "../../../../etc/passwd", "toolbay.toml", "/proc/self/environ"] {
         client.call("read_file", json!({ "path": path })).await.failure();
         client.call("write_file", json!({ "path": path, "text": "x" })).await.failure();
@@ -186,6 +186,20 @@ async fn a_folder_is_read_only_unless_it_is_granted_for_writing() {
         assert_eq!(read("/data/a.txt").await.result()["structuredContent"]["text"], "hello");
         for path in ["/data/link.txt", "/data/../outside.txt", "/outside.txt", "/etc/passwd"] {
             read(path).await.failure();
+        }
+        // Outside of the folder there is nothing, and a plugin that looks for something there is told what would grant it.
+        for (path, folder) in
+            [("/outside.txt", "/"), ("/etc/passwd", "/etc"), ("/no/such/place", "/no/such"), ("relative/path", "/relative")]
+        {
+            let said = read(path).await.failure();
+            assert!(said.contains(&format!("guest = {folder:?}")) && said.contains("[plugin.probe]"), "{said}");
+        }
+        for path in ["/", "/.", "/..", "/../", "/proc/self/root"] {
+            let said = client.call("list_dir", json!({ "path": path })).await.failure();
+            assert!(said.contains("dirs = [{ host"), "{path}: {said}");
+        }
+        for path in ["/new.txt", "/../new.txt", "/tmp/new.txt"] {
+            client.call("write_file", json!({ "path": path, "text": "new" })).await.failure();
         }
         let written = client.call("write_file", json!({ "path": "/data/b.txt", "text": "new" })).await;
         assert_eq!(written.is_error(), !write, "{written:?}");

@@ -32,12 +32,19 @@ const FAILED_STOP: Duration = Duration::from_millis(500);
 /// [`Reach::kind`] of servers that run elsewhere.
 pub const REMOTE: &str = "remote";
 
+/// A server that tells of a change often tells of the next at once: they are looked at together.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// How a server is reached.
 pub trait Reach: Send + Sync {
     /// `bridge` or `remote`.
     fn kind(&self) -> &'static str;
     /// Where it is, for people.
     fn what(&self) -> String;
+    /// Makes ready what every start needs, in its own time: pulls an image.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
     /// Starts or calls it, and greets it. Dropping the future leaves nothing behind.
     fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>>;
 }
@@ -209,6 +216,10 @@ impl Reach for Started {
         self.launch.what()
     }
 
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        Box::pin(async { self.launch.prepare().await.map_err(|error| ConnectError(error.to_string())) })
+    }
+
     fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async {
             let channel = self.start().await?;
@@ -224,6 +235,10 @@ struct Connector {
 }
 
 impl Connect for Connector {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        self.reach.prepare()
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async move {
             let connected = self.reach.open().await?;
@@ -328,6 +343,7 @@ impl Desk {
 }
 
 async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
+    tokio::time::sleep(GATHER).await;
     match tokio::time::timeout(within, listing::fetch(&*channel)).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),

@@ -9,11 +9,18 @@ use rmcp::{
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
 use serde_json::{Map, Value, json};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
-use super::{ConfigArgs, Failure, running::clash};
+use super::{
+    ConfigArgs, Failure,
+    running::{apply, clash},
+};
 use crate::{
     catalog::Catalog,
+    inference::ModelStatus,
     provider::{Call, CallContext, CallOutput, Content, ProviderChange, ProviderState, ProviderStatus, StatusSource as _},
     servers::{Run, Servers},
     wasm::{
@@ -67,6 +74,8 @@ pub(super) struct Folder {
     pub(super) statuses: Vec<ProviderStatus>,
     /// Sections of the configuration for plugins that are not there, in sentences.
     pub(super) unused: Vec<String>,
+    /// The models of the configuration.
+    pub(super) models: Vec<ModelStatus>,
     servers: Arc<Servers>,
     /// Puts what the servers offer into the catalog.
     apply: JoinHandle<()>,
@@ -149,8 +158,12 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
     }
     let config = Arc::new(config);
     let host = PluginHost::new(config.clone(), Worker::own()).map_err(Failure::failed)?;
+    let models = host.models().statuses();
     let loaded = folder::load_once(options, Arc::new(host));
-    let (changes, mut changed) = mpsc::channel(64);
+    let catalog = Catalog::new();
+    let (changes, changed) = mpsc::channel(64);
+    let (whole, mut is_whole) = watch::channel(false);
+    let apply = tokio::spawn(apply(changed, catalog.clone(), whole));
     let servers = Servers::start(&config, Run::Once, &changes);
     let (loaded, ()) = tokio::join!(loaded, servers.settled(FIRST_ATTEMPTS));
     let folder::Once { loaded, mut statuses } = match loaded {
@@ -162,27 +175,18 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
             return Err(Failure::usage(error));
         }
     };
-    let catalog = Catalog::new();
     let loaded = loaded.into_iter().filter(|(id, _)| !servers.has(id.as_str()));
     catalog.apply(loaded.map(|(_, loaded)| ProviderChange::Put(loaded.provider)).collect());
-    while let Ok(changes) = changed.try_recv() {
-        catalog.apply(changes);
-    }
-    let apply = tokio::spawn({
-        let catalog = catalog.clone();
-        async move {
-            while let Some(changes) = changed.recv().await {
-                catalog.apply(changes);
-            }
-        }
-    });
+    // Behind all that the servers have sent.
+    let _ = changes.send(Vec::new()).await;
+    let _ = is_whole.wait_for(|whole| *whole).await;
     let unused = unused(&configured, &statuses);
     for status in statuses.iter_mut().filter(|status| servers.has(&status.name)) {
         status.state = ProviderState::Broken;
         status.error = Some(clash(&status.name));
     }
     statuses.extend(servers.statuses());
-    Ok(Folder { catalog, statuses, unused, servers, apply })
+    Ok(Folder { catalog, statuses, unused, servers, apply, models })
 }
 
 fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {

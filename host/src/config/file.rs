@@ -2,6 +2,8 @@
 //!
 //! The reader asks for keys one by one; tests hold the two together. Defaults come from the types that the host uses.
 
+mod servers;
+
 use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema as schema};
@@ -9,9 +11,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    Config, HostConfig, HttpConfig, ImageSource, PluginLimits, Replicas, ServerLimits, StateConfig, TelemetryConfig,
+    Config, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginLimits, StateConfig, TelemetryConfig,
     units::{format_duration, format_size},
 };
+use servers::ServerSection;
 
 /// The JSON Schema (2020-12) of `toolbay.toml`, with descriptions and defaults.
 #[must_use]
@@ -33,6 +36,8 @@ pub(super) fn home_of(key: &str) -> Option<String> {
         ("StateSection", "in [state]"),
         ("HostSection", "in [host]"),
         ("TelemetrySection", "in [telemetry]"),
+        ("InferenceSection", "in [inference]"),
+        ("ModelSection", "in [model.NAME]"),
         ("PluginSection", "in [plugin.NAME], or at the top level of a sidecar"),
         ("ToolSection", "in [plugin.NAME.tools.TOOL]"),
         ("ServerSection", "in [server.NAME]"),
@@ -82,6 +87,10 @@ struct ToolbayFile {
     state: StateSection,
     host: HostSection,
     telemetry: TelemetrySection,
+    inference: InferenceSection,
+    /// Models that plugins may run, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    model: BTreeMap<String, ModelSection>,
     /// Limits and grants by plugin name; `default` is the base of all others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     plugin: BTreeMap<String, PluginSection>,
@@ -167,6 +176,8 @@ struct HostSection {
     cache: Option<String>,
     /// Whether a sidecar `NAME.toml` in the plugin folder may grant hosts, environment and folders. With `false` it can set limits and descriptions only.
     sidecar_grants: bool,
+    /// What runs the images of `[server.NAME]`: `auto`, `podman`, `docker`, the path of such a program, or the address of a Docker-compatible API (`unix:///run/podman/podman.sock`).
+    container_engine: String,
 }
 
 /// What is written about a run.
@@ -187,6 +198,50 @@ enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What holds for all models.
+#[derive(Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct InferenceSection {
+    /// ONNX Runtime's library, `libonnxruntime.so`. Unset: `ORT_DYLIB_PATH`, then Toolbay's cache, then where package managers put it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    library: Option<String>,
+    /// Largest tensor that a plugin makes.
+    max_tensor: Size,
+}
+
+/// A folder of ONNX files, loaded once and shared by all calls.
+#[derive(Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct ModelSection {
+    /// The folder of its ONNX files. Must be set.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    path: String,
+    /// Where it runs: `cpu`, or `cuda:N` with the number of a GPU. Where that GPU cannot be used, the host does not start.
+    device: String,
+    /// Threads that one run uses, on the CPU.
+    #[schemars(range(min = 1, max = 1024))]
+    threads: usize,
+    /// Copies of each graph, which can run at once.
+    #[schemars(range(min = 1, max = 64))]
+    sessions: usize,
+    /// Rows of several calls that run as one; 1: each compute runs alone.
+    #[schemars(range(min = 1, max = 4096))]
+    max_batch: usize,
+    /// How long a compute waits for others that are likely to come.
+    batch_window: Period,
+    /// What it may take of its GPU's memory: bytes, or a share such as 0.5. Unset: as much as it needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "GpuMemorySource")]
+    gpu_memory: Option<String>,
+    /// Its share of the device's time, against the weights of the other models there.
+    #[schemars(range(min = 1, max = 1000))]
+    weight: u32,
+    /// The plugins that may use it. Unset: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plugins: Vec<String>,
 }
 
 /// Limits and grants of one plugin. What is not set comes from `[plugin.default]`, and else has the default that stands here. A sidecar has the same keys.
@@ -218,6 +273,12 @@ struct PluginSection {
     http_body: Size,
     /// From the sending of an HTTP request to the last byte of its answer.
     http_timeout: Period,
+    /// Tensors that the host keeps for a call.
+    nn_memory: Size,
+    /// Time that a call may compute with models, all its computes together.
+    nn_time: Period,
+    /// Largest graph that the plugin itself may bring to wasi-nn's `load`; 0: none.
+    nn_load: Size,
     /// Hosts that outgoing HTTP may reach: `api.example.com`, `*.example.com:8443`, `[2001:db8::1]`. A single `*` is any public host.
     http: Vec<String>,
     /// Hosts that may have loopback, link-local or private addresses: `127.0.0.1:9000`.
@@ -245,139 +306,6 @@ struct PluginSection {
     /// By the plugin's own tool name: what to say of a tool instead of what the plugin says. Not in `[plugin.default]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tools: BTreeMap<String, ToolSection>,
-}
-
-/// A tool server that exists already. It has exactly one of `command`, `image`, `url` and `openapi`.
-#[derive(Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-struct ServerSection {
-    /// A program that speaks MCP on its stdin and stdout: a list with its arguments, or its name, with `args` beside it. No shell reads it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<Words>,
-    /// A container image whose entry point speaks MCP on its stdin and stdout.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    image: Option<String>,
-    /// A remote MCP server, by Streamable HTTP.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    url: Option<String>,
-    /// An HTTP application, by its OpenAPI document: a file, or a URL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    openapi: Option<String>,
-    /// Arguments of the program, or of the image's entry point.
-    args: Vec<String>,
-    /// Programs only: the folder to run in. Unset: where Toolbay runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    cwd: Option<String>,
-    /// Programs and images: environment variables, the value or where it is taken from.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    env: BTreeMap<String, EnvSource>,
-    /// Images only: in place of the image's own entry point.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<String>")]
-    entrypoint: Option<Vec<String>>,
-    /// Images only: memory, swap included.
-    memory: Size,
-    /// Images only: share of CPU cores; 0.5 is half of one.
-    #[schemars(range(min = 0.01, max = 1024.0))]
-    cpus: f64,
-    /// Images only: processes and threads.
-    #[schemars(range(min = 1, max = 4_194_304))]
-    pids: u32,
-    /// Images only: `none`, `bridge`, `host`, or the name of a network of the engine.
-    network: String,
-    /// Images only: the writable `/tmp`, which is in memory.
-    tmpfs: Size,
-    /// Images only: whether the root file system may be written.
-    writable: bool,
-    /// Images only: the user, or `user:group`, in place of the image's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    user: Option<String>,
-    /// Images only: folders of the host that the container sees.
-    dirs: Vec<DirSection>,
-    /// Images only: when to pull the image.
-    pull: PullWhen,
-    /// URLs and OpenAPI: sent with every request, the value or where it is taken from.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<String, EnvSource>,
-    /// URLs and OpenAPI: sent as `Authorization: Bearer`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bearer: Option<SecretSource>,
-    /// OpenAPI only: where the application is, in place of what the document says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    base_url: Option<String>,
-    /// Programs and images: how many run at once.
-    replicas: ReplicaCount,
-    /// From the start of a program or container to the end of its handshake and lists.
-    start_timeout: Period,
-    /// Wall time of a call, waiting for its turn not counted.
-    timeout: Period,
-    /// Programs and images: from the end of the input to SIGTERM, and from that to SIGKILL.
-    stop_timeout: Period,
-    /// A replica that said nothing for so long while it had nothing to do is pinged, and replaced if it does not answer within as long again. `0s`: never.
-    ping: Period,
-    /// Calls that run at once, on one replica.
-    #[schemars(range(min = 1, max = 100_000))]
-    concurrency: usize,
-    /// Calls that wait for their turn; one more is answered 503.
-    #[schemars(range(max = 1_000_000))]
-    queue: usize,
-    /// Largest message from the server.
-    max_message: Size,
-    /// Put before the name of each tool and prompt that `rename` does not name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    prefix: Option<String>,
-    /// Another name for a tool or prompt, by the server's own.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    rename: BTreeMap<String, String>,
-    /// Only these tools and prompts are published, by the server's own name; `*` stands for any characters. Empty: all.
-    include: Vec<String>,
-    /// These tools and prompts are not published, by the server's own name; `*` stands for any characters.
-    exclude: Vec<String>,
-    /// The tool that a call of the REST face means which names none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    default_tool: Option<String>,
-    /// By the server's own tool name: what to say of a tool instead of what the server says.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tools: BTreeMap<String, ToolSection>,
-}
-
-/// How many replicas run, and when more are started.
-#[derive(Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-struct ReplicasSection {
-    /// As few as this. 0: none while nobody calls, and the first call starts one.
-    #[schemars(range(max = 1000))]
-    min: u32,
-    /// As many as this.
-    #[schemars(range(min = 1, max = 1000))]
-    max: u32,
-    /// Calls that run or wait, for each replica, that are aimed at.
-    #[schemars(range(min = 0.01, max = 10_000.0))]
-    target_ongoing_requests: f64,
-    /// How long more replicas must have been needed before they are started.
-    upscale_delay: Period,
-    /// How long fewer replicas must have been enough before the others are stopped.
-    downscale_delay: Period,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "the schema lists what may be written, not only the default")]
-enum PullWhen {
-    /// When it is not there.
-    Missing,
-    /// At every start of the host.
-    Always,
-    /// Never.
-    Never,
 }
 
 /// A folder of the host that a plugin sees.
@@ -481,35 +409,17 @@ impl JsonSchema for SecretSource {
 }
 
 #[derive(Serialize)]
-struct Words;
+struct GpuMemorySource;
 
-impl JsonSchema for Words {
+impl JsonSchema for GpuMemorySource {
     fn schema_name() -> Cow<'static, str> {
-        "Words".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schema!({ "anyOf": [{ "type": "array", "items": { "type": "string" }, "minItems": 1 }, { "type": "string", "minLength": 1 }] })
-    }
-}
-
-struct ReplicaCount(u32);
-
-impl Serialize for ReplicaCount {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(self.0)
-    }
-}
-
-impl JsonSchema for ReplicaCount {
-    fn schema_name() -> Cow<'static, str> {
-        "Replicas".into()
+        "GpuMemory".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         schema!({
-            "description": "A number of replicas, or between which two numbers they are and when they become more.",
-            "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 1000 }, generator.subschema_for::<ReplicasSection>()]
+            "description": "Bytes, or a share of all that the GPU has.",
+            "anyOf": [generator.subschema_for::<Size>(), { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }]
         })
     }
 }
@@ -541,6 +451,8 @@ impl Default for ToolbayFile {
             state: StateSection::default(),
             host: HostSection::default(),
             telemetry: TelemetrySection::default(),
+            inference: InferenceSection::default(),
+            model: BTreeMap::new(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             mcp_json: None,
@@ -584,6 +496,7 @@ impl Default for HostSection {
             compile_jobs: host.compile_jobs,
             cache: host.cache.map(|path| path.display().to_string()),
             sidecar_grants: host.sidecar_grants,
+            container_engine: host.container_engine.to_string(),
         }
     }
 }
@@ -591,6 +504,30 @@ impl Default for HostSection {
 impl Default for TelemetrySection {
     fn default() -> Self {
         Self { format: Format::Text, log: TelemetryConfig::default().log }
+    }
+}
+
+impl Default for InferenceSection {
+    fn default() -> Self {
+        let InferenceConfig { library, max_tensor } = InferenceConfig::default();
+        Self { library: library.map(|path| path.display().to_string()), max_tensor: Size(max_tensor) }
+    }
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        let model = ModelConfig::default();
+        Self {
+            path: String::new(),
+            device: model.device.to_string(),
+            threads: model.threads,
+            sessions: model.sessions,
+            max_batch: model.max_batch,
+            batch_window: Period(model.batch_window),
+            gpu_memory: None,
+            weight: model.weight,
+            plugins: model.plugins,
+        }
     }
 }
 
@@ -608,6 +545,9 @@ impl Default for PluginSection {
             http_connections: limits.http_connections,
             http_body: Size(limits.http_body),
             http_timeout: Period(limits.http_timeout),
+            nn_memory: Size(limits.nn_memory),
+            nn_time: Period(limits.nn_time),
+            nn_load: Size(0),
             http: Vec::new(),
             http_private: Vec::new(),
             env: BTreeMap::new(),
@@ -618,61 +558,6 @@ impl Default for PluginSection {
             include: Vec::new(),
             exclude: Vec::new(),
             tools: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for ServerSection {
-    fn default() -> Self {
-        let (image, limits) = (ImageSource::default(), ServerLimits::default());
-        Self {
-            command: None,
-            image: None,
-            url: None,
-            openapi: None,
-            args: Vec::new(),
-            cwd: None,
-            env: BTreeMap::new(),
-            entrypoint: None,
-            memory: Size(image.memory),
-            cpus: image.cpus,
-            pids: image.pids,
-            network: image.network,
-            tmpfs: Size(image.tmpfs),
-            writable: image.writable,
-            user: None,
-            dirs: Vec::new(),
-            pull: PullWhen::Missing,
-            headers: BTreeMap::new(),
-            bearer: None,
-            base_url: None,
-            replicas: ReplicaCount(Replicas::default().min),
-            start_timeout: Period(limits.start),
-            timeout: Period(limits.call),
-            stop_timeout: Period(limits.stop),
-            ping: Period(limits.ping),
-            concurrency: limits.concurrency,
-            queue: limits.queue,
-            max_message: Size(limits.max_message as u64),
-            prefix: None,
-            rename: BTreeMap::new(),
-            include: Vec::new(),
-            exclude: Vec::new(),
-            default_tool: None,
-            tools: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for ReplicasSection {
-    fn default() -> Self {
-        let replicas = Replicas::default();
-        Self {
-            min: replicas.min,
-            max: replicas.max,
-            target_ongoing_requests: replicas.target_ongoing_requests,
-            upscale_delay: Period(replicas.upscale_delay),
-            downscale_delay: Period(replicas.downscale_delay),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `toolbay.toml`: typed, and checked whole before any port is bound.
 
 mod address;
+mod engine;
 mod error;
 mod file;
 mod layer;
 mod mcp_json;
+pub mod model;
 pub mod plugin;
 mod read;
 mod reader;
@@ -26,10 +28,12 @@ use std::{
 };
 
 pub use address::parse_listen;
+pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
 pub use file::json_schema;
 pub use units::{parse_duration, parse_size};
 
+pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secret, ToolOverride};
 pub use server::{
     CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
@@ -57,6 +61,10 @@ pub struct Config {
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
+    /// `[inference]`.
+    pub inference: InferenceConfig,
+    /// `[model.NAME]`, by NAME.
+    pub model: BTreeMap<String, ModelConfig>,
     /// The file that this was read from.
     origin: Option<PathBuf>,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
@@ -75,6 +83,8 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
+            inference: InferenceConfig::default(),
+            model: BTreeMap::new(),
             origin: None,
             places: Arc::default(),
         }
@@ -208,6 +218,8 @@ pub struct HostConfig {
     pub cache: Option<PathBuf>,
     /// Whether a sidecar may grant anything; if not, it sets limits and descriptions only. Key: `sidecar_grants`.
     pub sidecar_grants: bool,
+    /// What runs the images of `[server.NAME]`. Key: `container_engine`.
+    pub container_engine: EngineChoice,
 }
 
 impl Default for HostConfig {
@@ -221,6 +233,7 @@ impl Default for HostConfig {
             compile_jobs: 0,
             cache: None,
             sidecar_grants: true,
+            container_engine: EngineChoice::Auto,
         }
     }
 }

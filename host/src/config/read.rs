@@ -11,8 +11,9 @@ use std::{
 use super::{
     AuthConfig, Config, ConfigError, HostConfig, HttpConfig, LogFormat, PluginConfig, TelemetryConfig,
     address::{parse_allowed_host, parse_listen, parse_origin},
+    engine::ChoiceError,
     layer::{self, Places, Rules},
-    mcp_json,
+    mcp_json, model,
     reader::{Environment, Item, Source, Table, set},
     secret::{self, Plain},
     servers, state,
@@ -58,6 +59,12 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     if let Some(table) = section("telemetry") {
         telemetry(table, &mut config.telemetry);
+    }
+    if let Some(table) = section("inference") {
+        model::inference(table, &mut config.inference);
+    }
+    if let Some(table) = section("model") {
+        config.model = model::models(&table);
     }
     if let Some(table) = section("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);
@@ -166,6 +173,8 @@ fn host(table: Table<'_>, host: &mut HostConfig) {
     set(&mut host.compile_jobs, jobs.and_then(|jobs| usize::try_from(jobs).ok()));
     set(&mut host.cache, table.get("cache").and_then(|item| item.file_path()).map(Some));
     set(&mut host.sidecar_grants, table.get("sidecar_grants").and_then(|item| item.boolean()));
+    let engine = |text: &str| text.parse().map_err(|error: ChoiceError| error.to_string());
+    set(&mut host.container_engine, table.get("container_engine").and_then(|item| item.parsed(engine)));
     table.finish();
 }
 

@@ -1,5 +1,7 @@
 //! Whole files, right and wrong: what is understood, and the words in which the rest is refused.
 
+mod servers;
+
 use std::{ffi::OsString, fs, path::Path, time::Duration};
 
 use serde_json::Value;
@@ -103,6 +105,7 @@ fn every_key_is_understood() {
         compile_jobs = 2
         cache = "/var/cache/toolbay"
         sidecar_grants = false
+        container_engine = "unix:///run/podman/podman.sock"
         [telemetry]
         format = "json"
         log = "toolbay=debug,warn"
@@ -118,6 +121,9 @@ fn every_key_is_understood() {
         http_connections = 2
         http_body = "1KiB"
         http_timeout = "250ms"
+        nn_memory = "1MiB"
+        nn_time = "5s"
+        nn_load = "2MiB"
         http = ["API.weather.gov", "*.example.com:8443"]
         http_private = ["127.0.0.1:9000"]
         env = { A = "value", B = { from_env = "GOOD" }, C = { from_file = "token" } }
@@ -127,6 +133,19 @@ fn every_key_is_understood() {
         rename = { get_alerts = "alerts" }
         include = ["get_*"]
         exclude = ["get_secret"]
+        [inference]
+        library = "lib/libonnxruntime.so"
+        max_tensor = "1MiB"
+        [model.t5]
+        path = "models/t5"
+        device = "cuda:1"
+        threads = 2
+        sessions = 3
+        max_batch = 4
+        batch_window = "5ms"
+        gpu_memory = 0.5
+        weight = 6
+        plugins = ["translator", "my.weather"]
         [plugin."my.weather".tools.get_alerts]
         title = "Alerts"
         description = "What to fear."
@@ -159,6 +178,7 @@ fn every_key_is_understood() {
         compile_jobs: 2,
         cache: Some(PathBuf::from("/var/cache/toolbay")),
         sidecar_grants: false,
+        container_engine: EngineChoice::Api("unix:///run/podman/podman.sock".to_owned()),
     };
     assert_eq!(config.host, host);
     assert_eq!(config.telemetry, TelemetryConfig { format: LogFormat::Json, log: "toolbay=debug,warn".to_owned() });
@@ -175,6 +195,8 @@ fn every_key_is_understood() {
             http_connections: 2,
             http_body: 1024,
             http_timeout: Duration::from_millis(250),
+            nn_memory: 1 << 20,
+            nn_time: Duration::from_secs(5),
         },
         grants: Grants {
             http: vec![
@@ -187,6 +209,7 @@ fn every_key_is_understood() {
                 DirGrant { host: data.clone(), guest: "/data".to_owned(), write: false },
                 DirGrant { host: data, guest: "/out".to_owned(), write: true },
             ],
+            nn_load: 2 << 20,
         },
         names: NameRules {
             prefix: Some("w_".to_owned()),
@@ -206,6 +229,20 @@ fn every_key_is_understood() {
         default_tool: Some("get_alerts".to_owned()),
     };
     assert_eq!(config.plugin.get("my.weather"), Some(&weather));
+    let library = Some(folder.path().join("lib/libonnxruntime.so"));
+    assert_eq!(config.inference, InferenceConfig { library, max_tensor: 1 << 20 });
+    let model = ModelConfig {
+        path: folder.path().join("models/t5"),
+        device: Device::Cuda(1),
+        threads: 2,
+        sessions: 3,
+        max_batch: 4,
+        batch_window: Duration::from_millis(5),
+        gpu_memory: Some(GpuMemory::Share(0.5)),
+        weight: 6,
+        plugins: vec!["translator".to_owned(), "my.weather".to_owned()],
+    };
+    assert_eq!(config.model, BTreeMap::from([("t5".to_owned(), model)]));
 }
 
 #[test]
@@ -369,6 +406,29 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "[plugin.w]\ndirs = [{ host = \"/\", guest = \"/a\" }, { host = \"/\", guest = \"/a/\" }]",
             "2:39: \"dirs\" in [plugin.w]: two folders cannot both be \"/a\" for the plugin",
         ),
+        // Models.
+        ("[model.m]", "1:1: \"m\" in [model]: has no \"path\"; write the folder of its ONNX files: path = \"models/t5-small\""),
+        (
+            "[model.m]\npath = \"x\"\ndevice = \"gpu\"",
+            "3:10: \"device\" in [model.m]: \"gpu\" is not allowed; it must be \"cpu\", or \"cuda:0\" with the number of the GPU",
+        ),
+        (
+            "[model.m]\npath = \"x\"\ngpu_memory = 0.5",
+            "3:1: \"gpu_memory\" in [model.m]: is for a model on a GPU; set device = \"cuda:0\" beside it, or leave it out",
+        ),
+        (
+            "[model.m]\npath = \"x\"\ndevice = \"cuda:0\"\ngpu_memory = 1.5",
+            "4:14: \"gpu_memory\" in [model.m]: a share must be over 0.0 and at most 1.0",
+        ),
+        (
+            "[model.m]\npath = \"x\"\ndevice = \"cuda:0\"\ngpu_memory = \"0.5\"",
+            "4:14: \"gpu_memory\" in [model.m]: \"0.5\" is no size; a share is written without quotes: 0.5",
+        ),
+        (
+            "[model.\"a/b\"]\npath = \"x\"",
+            "1:8: \"a/b\" in [model]: the name of a model must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\" and \".\", starting with a letter or a digit",
+        ),
+        ("[model.m]\npath = \"x\"\nthreads = 0", "3:11: \"threads\" in [model.m]: 0 is not allowed; it must be 1 to 1024"),
         // Tools.
         ("[plugin.w.tools.t]\ntilte = \"x\"", "2:1: unknown key \"tilte\" in [plugin.w.tools.t]; did you mean \"title\"?"),
         (
@@ -537,276 +597,6 @@ fn what_the_operator_set_no_sidecar_sets_again() {
 }
 
 #[test]
-fn servers_of_each_kind_are_understood() {
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["data", "bin"] {
-        fs::create_dir(folder.path().join(name)).unwrap();
-    }
-    fs::write(folder.path().join("app.json"), "{}").unwrap();
-    fs::write(folder.path().join("mcp.json"), r#"{"mcpServers": {"Desk": {"command": "x"}}}"#).unwrap();
-    let text = r#"
-        mcp_json = "mcp.json"
-        [server.git]
-        command = ["./bin/git-server", "-v"]
-        cwd = "data"
-        env = { A = "value", B = { from_env = "GOOD" } }
-        replicas = 3
-        start_timeout = "10s"
-        timeout = "5s"
-        stop_timeout = "1s"
-        ping = "0s"
-        concurrency = 1
-        queue = 0
-        max_message = "1MiB"
-        prefix = "git_"
-        rename = { log = "history" }
-        include = ["*"]
-        exclude = ["reset"]
-        default_tool = "status"
-        tools.log.description = "What happened."
-        [server.time]
-        command = "uvx"
-        args = ["mcp-server-time"]
-        replicas = { min = 0, max = 4, target_ongoing_requests = 1, upscale_delay = "1s", downscale_delay = "1m" }
-        [server.boxed]
-        image = "ghcr.io/acme/server:1"
-        args = ["--stdio"]
-        entrypoint = ["/bin/server"]
-        env = { A = "value" }
-        memory = "64MiB"
-        cpus = 0.5
-        pids = 20
-        network = "bridge"
-        tmpfs = "1MiB"
-        writable = true
-        user = "1000:1000"
-        dirs = [{ host = "data", guest = "/data" }]
-        pull = "never"
-        [server.far]
-        url = "https://tools.example.com/mcp"
-        headers = { X-Team = "a" }
-        bearer = { from_env = "GOOD" }
-        [server.app]
-        openapi = "app.json"
-        base_url = "http://127.0.0.1:9000"
-        headers = { Authorization = { from_env = "GOOD" } }
-    "#;
-    let config = read::parse(text, &folder.path().join(FILE), &environment).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(config.server.keys().collect::<Vec<_>>(), ["app", "boxed", "desk", "far", "git", "time"]);
-    let secret = |text: &str| Secret(text.to_owned());
-    let git = ServerConfig {
-        source: ServerSource::Command(CommandSource {
-            argv: vec![folder.path().join("bin/git-server").display().to_string().replace("/./", "/"), "-v".to_owned()],
-            cwd: Some(folder.path().join("data")),
-            env: BTreeMap::from([("A".to_owned(), secret("value")), ("B".to_owned(), secret(SECRET))]),
-        }),
-        replicas: Replicas { min: 3, max: 3, ..Replicas::default() },
-        limits: ServerLimits {
-            start: Duration::from_secs(10),
-            call: Duration::from_secs(5),
-            stop: Duration::from_secs(1),
-            concurrency: 1,
-            queue: 0,
-            max_message: 1 << 20,
-            ping: Duration::ZERO,
-        },
-        names: NameRules {
-            prefix: Some("git_".to_owned()),
-            rename: BTreeMap::from([("log".to_owned(), "history".to_owned())]),
-            include: vec!["*".to_owned()],
-            exclude: vec!["reset".to_owned()],
-            tools: BTreeMap::from([(
-                "log".to_owned(),
-                ToolOverride { description: Some("What happened.".to_owned()), ..ToolOverride::default() },
-            )]),
-        },
-        default_tool: Some("status".to_owned()),
-    };
-    assert_eq!(config.server["git"], git);
-    let ServerSource::Command(time) = &config.server["time"].source else { panic!() };
-    assert_eq!(time.argv, ["uvx", "mcp-server-time"]);
-    let replicas = Replicas {
-        min: 0,
-        max: 4,
-        target_ongoing_requests: 1.0,
-        upscale_delay: Duration::from_secs(1),
-        downscale_delay: Duration::from_secs(60),
-    };
-    assert_eq!(config.server["time"].replicas, replicas);
-    let image = ImageSource {
-        image: "ghcr.io/acme/server:1".to_owned(),
-        args: vec!["--stdio".to_owned()],
-        entrypoint: Some(vec!["/bin/server".to_owned()]),
-        env: BTreeMap::from([("A".to_owned(), secret("value"))]),
-        memory: 64 << 20,
-        cpus: 0.5,
-        pids: 20,
-        network: "bridge".to_owned(),
-        tmpfs: 1 << 20,
-        writable: true,
-        user: Some("1000:1000".to_owned()),
-        dirs: vec![DirGrant { host: folder.path().join("data"), guest: "/data".to_owned(), write: false }],
-        pull: Pull::Never,
-    };
-    assert_eq!(config.server["boxed"], ServerConfig::new(ServerSource::Image(image)));
-    let far = UrlSource {
-        url: "https://tools.example.com/mcp".to_owned(),
-        headers: BTreeMap::from([("X-Team".to_owned(), secret("a"))]),
-        bearer: Some(secret(SECRET)),
-    };
-    assert_eq!(config.server["far"], ServerConfig::new(ServerSource::Url(far)));
-    let app = OpenApiSource {
-        document: folder.path().join("app.json").display().to_string(),
-        base_url: Some("http://127.0.0.1:9000".to_owned()),
-        headers: BTreeMap::from([("Authorization".to_owned(), secret(SECRET))]),
-        bearer: None,
-    };
-    assert_eq!(config.server["app"], ServerConfig::new(ServerSource::OpenApi(app)));
-}
-
-#[test]
-fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
-    for (text, message) in [
-        (
-            "[server.s]",
-            "1:9: \"s\" in [server]: has no source; write one of command = [\"program\", \"argument\"], image = \"registry/name:tag\", url = \"https://host/mcp\", openapi = \"file or URL\"",
-        ),
-        (
-            "[server.s]\ncommand = \"x\"\nurl = \"http://x/\"",
-            "3:1: \"url\" in [server.s]: there is \"command\" already; a server has one of them",
-        ),
-        (
-            "[server.Git]\ncommand = \"x\"",
-            "1:9: server name \"Git\" is not allowed: 1 to 64 of a-z, 0-9, '-', '_' and '.', starting with a letter or a digit, without '__'",
-        ),
-        (
-            "[server.my.git]\ncommand = \"x\"",
-            "1:9: \"my\" in [server]: has no source; write one of command = [\"program\", \"argument\"], image = \"registry/name:tag\", url = \"https://host/mcp\", openapi = \"file or URL\"\n1:12: unknown key \"git\" in [server.my]; a server's name with dots in it needs quotes: [server.\"my.git\"]",
-        ),
-        ("[server.s]\ncommand = \"x\"\nimgae = 1", "3:1: unknown key \"imgae\" in [server.s]; did you mean \"image\"?"),
-        ("image = 1", "1:1: unknown key \"image\" at the top level; it belongs in [server.NAME]"),
-        (
-            "[server.s]\ncommand = \"x\"\nmemory = 1",
-            "3:1: \"memory\" in [server.s]: belongs to a server with \"image\", and this one has \"command\"",
-        ),
-        (
-            "[server.s]\nurl = \"http://x/\"\nargs = []\nreplicas = 2",
-            "3:1: \"args\" in [server.s]: belongs to a server with \"command\" or \"image\", and this one has \"url\"\n4:1: \"replicas\" in [server.s]: belongs to a server with \"command\" or \"image\", and this one has \"url\"",
-        ),
-        (
-            "[server.s]\nopenapi = \"http://x/\"\nenv = {}",
-            "3:1: \"env\" in [server.s]: belongs to a server with \"command\" or \"image\", and this one has \"openapi\"",
-        ),
-        ("[server.s]\ncommand = []", "2:11: \"command\" in [server.s]: has no program; write [\"program\", \"argument\"]"),
-        (
-            "[server.s]\ncommand = 1",
-            "2:11: \"command\" in [server.s]: must be a list ([\"program\", \"argument\"]), or text with \"args\" beside it, not a whole number",
-        ),
-        (
-            "[server.s]\ncommand = \"npx -y x\"",
-            "2:11: \"command\" in [server.s]: no shell splits this into words; write command = [\"npx\", \"-y\", \"x\"]",
-        ),
-        (
-            "[server.s]\ncommand = [\"x\"]\nargs = [\"y\"]",
-            "3:1: \"args\" in [server.s]: \"command\" is a list already: write the arguments into it",
-        ),
-        ("[server.s]\ncommand = \"~/x\"", "2:11: \"command\" in [server.s]: \"~/x\": \"~\" is not expanded; write the whole path"),
-        (
-            "[server.s]\ncommand = \"x\"\ncwd = \"/not-there\"",
-            "3:7: \"cwd\" in [server.s]: cannot use the folder /not-there: No such file or directory (os error 2)",
-        ),
-        (
-            "[server.s]\ncommand = \"x\"\nenv = { A = { from_env = \"NOT_THERE\" } }",
-            "3:13: \"A\" in [server.s.env]: the environment variable \"NOT_THERE\" is not set; set it where toolbay is started, or use from_file",
-        ),
-        (
-            "[server.s]\nimage = \"a b\"",
-            "2:9: \"image\" in [server.s]: \"a b\" is no image; write \"registry/name:tag\", and arguments into \"args\"",
-        ),
-        ("[server.s]\nimage = \"x\"\ncpus = 0", "3:8: \"cpus\" in [server.s]: 0 is not allowed; it must be 0.01 to 1024"),
-        ("[server.s]\nimage = \"x\"\ncpus = \"1\"", "3:8: \"cpus\" in [server.s]: must be a number, not text"),
-        ("[server.s]\nimage = \"x\"\nmemory = \"1KiB\"", "3:10: \"memory\" in [server.s]: 1KiB is not allowed; it must be 6MiB to 4TiB"),
-        (
-            "[server.s]\nimage = \"x\"\npull = \"often\"",
-            "3:8: \"pull\" in [server.s]: \"often\" is not allowed; it must be \"missing\", \"always\" or \"never\"",
-        ),
-        (
-            "[server.s]\nimage = \"x\"\nnetwork = \"\"",
-            "3:11: \"network\" in [server.s]: \"\" is no network; write \"none\", \"bridge\", \"host\", or the name of a network of the engine",
-        ),
-        (
-            "[server.s]\nurl = \"example.com/mcp\"",
-            "2:7: \"url\" in [server.s]: \"example.com/mcp\" is no URL (relative URL without a base); write \"https://host/mcp\"",
-        ),
-        ("[server.s]\nurl = \"ws://x/\"", "2:7: \"url\" in [server.s]: \"ws\" is not spoken here; write an http or https URL"),
-        (
-            "[server.s]\nurl = \"http://me:s3cr3t@x/\"",
-            "2:7: \"url\" in [server.s]: a URL holds no password here; write bearer = { from_env = \"VARIABLE\" } or headers",
-        ),
-        (
-            "[server.s]\nurl = \"http://x/\"\nheaders = { Host = \"y\" }",
-            "3:13: \"Host\" in [server.s.headers]: is a header that the host sets itself",
-        ),
-        (
-            "[server.s]\nurl = \"http://x/\"\nbearer = \"s3cr3t\"",
-            "3:10: \"bearer\" in [server.s]: a secret does not stand in the configuration; write { from_env = \"VARIABLE\" } or { from_file = \"path\" }",
-        ),
-        (
-            "[server.s]\nopenapi = \"/not-there.json\"",
-            "2:11: \"openapi\" in [server.s]: there is no file /not-there.json; write the path of an OpenAPI document, or its http(s) URL",
-        ),
-        (
-            "[server.s]\ncommand = \"x\"\nreplicas = 0",
-            "3:12: \"replicas\" in [server.s]: 0 would never run; write { min = 0, max = 1 } to run it only while it is called",
-        ),
-        (
-            "[server.s]\ncommand = \"x\"\nreplicas = \"3\"",
-            "3:12: \"replicas\" in [server.s]: must be a number, or a table ({ min = 1, max = 4 }), not text",
-        ),
-        ("[server.s]\ncommand = \"x\"\nreplicas = { min = 3, max = 2 }", "3:12: \"replicas\" in [server.s]: min (3) is more than max (2)"),
-        (
-            "[server.s]\ncommand = \"x\"\nreplicas = { min = 1, target_ongoing_requests = 0.0 }",
-            "3:49: \"target_ongoing_requests\" in [server.s.replicas]: 0.0 is not allowed; it must be 0.01 to 10000",
-        ),
-        (
-            "[server.s]\ncommand = \"x\"\nprefix = \"a b\"",
-            "3:10: \"prefix\" in [server.s]: tool name \"a b\" is not allowed: 1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'",
-        ),
-        (
-            "[server.s]\ncommand = \"x\"\nrename = { a = \"c\", b = \"c\" }",
-            "3:25: \"b\" in [server.s.rename]: \"a\" is renamed to \"c\" already; two cannot have one name",
-        ),
-        (
-            "[server.s]\ncommand = \"x\"\ntools.t.title = \"\"",
-            "3:17: \"title\" in [server.s.tools.t]: cannot be empty; leave the key out to keep what the server says",
-        ),
-        (
-            "[plugin.s]\n[server.s]\ncommand = \"x\"",
-            "2:9: \"s\" in [server]: there is a [plugin.s] too; tools are called by the name of their plugin or server, so rename one of them",
-        ),
-        ("mcp_json = \"/not-there.json\"", "1:1: cannot read the configuration /not-there.json: No such file or directory (os error 2)"),
-    ] {
-        assert_eq!(wrong(text), message, "{text}");
-    }
-}
-
-#[test]
-fn a_server_of_the_other_file_takes_no_name_that_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("mcp.json");
-    fs::write(&path, r#"{"mcpServers": {"git": {"command": "x"}, "weather": {"command": "x"}}}"#).unwrap();
-    let text = format!("mcp_json = {path:?}\n[server.git]\ncommand = \"x\"\n[plugin.weather]");
-    let path = path.display();
-    assert_eq!(
-        wrong(&text),
-        format!(
-            "1:12: \"mcp_json\" at the top level: the server \"git\" of {path} is also in [server.git]; rename one of them\n\
-             1:12: \"mcp_json\" at the top level: the server \"weather\" of {path} is also in [plugin.weather]; rename one of them"
-        )
-    );
-}
-
-#[test]
 fn a_sidecar_has_the_rules_of_a_section_and_its_own() {
     let config = good("[host]\nmax_memory = \"64MiB\"");
     for (text, message) in [
@@ -834,8 +624,13 @@ fn a_sidecar_has_the_rules_of_a_section_and_its_own() {
 fn a_sidecar_grants_nothing_where_the_operator_says_so() {
     let config = good("[host]\nsidecar_grants = false");
     let refused = "a sidecar may grant nothing, as sidecar_grants is false in [host]; move it to [plugin.w] of toolbay.toml";
-    for (text, key) in [("http = []", "http"), ("http_private = []", "http_private"), ("env.A = \"s3cr3t\"", "env"), ("dirs = []", "dirs")]
-    {
+    for (text, key) in [
+        ("http = []", "http"),
+        ("http_private = []", "http_private"),
+        ("env.A = \"s3cr3t\"", "env"),
+        ("dirs = []", "dirs"),
+        ("nn_load = 1", "nn_load"),
+    ] {
         assert_eq!(wrong_sidecar(&config, "w", text), format!("plugins/w.toml:1:1: {key:?} at the top level: {refused}"));
     }
     assert_eq!(sidecar(&config, "w", "queue = 1\ntools.t.title = \"x\"").unwrap().limits.queue, 1);
@@ -893,13 +688,15 @@ fn schema_keys(schema: &Value, pointer: &str) -> Vec<String> {
     keys
 }
 
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("", "/properties"),
     ("[http]", "/$defs/HttpSection/properties"),
     ("[auth]", "/$defs/AuthSection/properties"),
     ("[state]", "/$defs/StateSection/properties"),
     ("[host]", "/$defs/HostSection/properties"),
     ("[telemetry]", "/$defs/TelemetrySection/properties"),
+    ("[inference]", "/$defs/InferenceSection/properties"),
+    ("[model.m]\npath = \"models/m\"", "/$defs/ModelSection/properties"),
     ("[plugin.w]", "/$defs/PluginSection/properties"),
     ("[[plugin.w.dirs]]\nhost = \"/\"\nguest = \"/\"", "/$defs/DirSection/properties"),
     ("[plugin.w.tools.t]", "/$defs/ToolSection/properties"),
@@ -957,6 +754,7 @@ fn the_defaults_of_the_schema_are_the_defaults() {
     let replicas =
         good(&format!("[server.s]\ncommand = \"x\"\n[server.s.replicas]\n{}", defaults("/$defs/ReplicasSection/properties", &|_| true)));
     assert_eq!(replicas.server["s"].replicas, Replicas::default());
+    assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 }
 

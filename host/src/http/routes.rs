@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -44,6 +45,8 @@ struct Status {
     version: &'static str,
     ready: bool,
     plugins: Vec<ProviderStatus>,
+    #[serde(flatten)]
+    sections: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl<E: Endpoint> App<E> {
@@ -79,6 +82,7 @@ impl<E: Endpoint> App<E> {
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
         let (mut head, incoming) = request.into_parts();
+        let incoming = Received::new(incoming, self.limits.body, head.version, &head.headers);
         let path = head.uri.path();
         if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
             return full(connection, head.version);
@@ -93,7 +97,7 @@ impl<E: Endpoint> App<E> {
             {
                 return refusal;
             }
-            let request = Request::from_parts(head, Body::new(Received::new(incoming, self.limits.body)));
+            let request = Request::from_parts(head, Body::new(incoming));
             return match provider {
                 None => self.endpoint.handle(request).await,
                 Some(provider) => self.endpoint.handle_provider(&provider, request).await,
@@ -127,15 +131,14 @@ impl<E: Endpoint> App<E> {
     }
 
     /// The REST face: for the same callers as `/mcp`.
-    async fn rest(&self, route: rest::Route, mut head: Parts, incoming: Incoming, connection: &Connection<E>) -> Response<Body> {
+    async fn rest(&self, route: rest::Route, mut head: Parts, incoming: Received, connection: &Connection<E>) -> Response<Body> {
         if let Err(refusal) = self.endpoint.check_origin(&head.uri, &head.headers) {
             return *refusal;
         }
         if let Err(refusal) = self.admit(&mut head, connection).await {
             return refusal;
         }
-        let body = Body::new(Received::new(incoming, self.limits.body));
-        self.endpoint.rest(route, Request::from_parts(head, body)).await
+        self.endpoint.rest(route, Request::from_parts(head, Body::new(incoming))).await
     }
 
     /// Finds out who calls and notes it for those further down.
@@ -170,7 +173,8 @@ impl<E: Endpoint> App<E> {
     fn status(&self) -> Response<Body> {
         let mut plugins: Vec<_> = self.statuses.iter().flat_map(|source| source.statuses()).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins })
+        let sections = self.statuses.iter().flat_map(|source| source.sections()).collect();
+        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins, sections })
     }
 
     fn welcome(&self) -> Response<Body> {

@@ -6,12 +6,17 @@ use futures::{Stream, StreamExt as _, stream};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
+    time::Instant,
 };
 
 use crate::telemetry;
 
 /// How long the last log lines may take to get out when a second signal ends everything.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How soon a further signal is still the first one: `timeout`, process supervisors and terminals send a signal to a process and to its group, and both
+/// arrive.
+const ECHO: Duration = Duration::from_millis(300);
 
 /// How far the end has come. It only ever goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +86,7 @@ impl Default for Shutdown {
     }
 }
 
-/// An end that SIGTERM or SIGINT asks for. The first begins it; the second ends the process, with exit code 130 (SIGINT) or 143 (SIGTERM).
+/// An end that SIGTERM or SIGINT asks for. The first begins it; a second, [`ECHO`] later or more, ends the process, with exit code 130 (SIGINT) or 143 (SIGTERM).
 /// The task that waits for them lives as long as the runtime in which this is called.
 ///
 /// # Errors
@@ -95,7 +100,7 @@ pub fn on_signals() -> io::Result<Shutdown> {
             .map(move |()| kind)
     };
     let signals = stream::select(each(terminate, SignalKind::terminate()), each(interrupt, SignalKind::interrupt()));
-    tokio::spawn(obey(shutdown.clone(), signals, |code| {
+    tokio::spawn(obey(shutdown.clone(), signals, ECHO, |code| {
         telemetry::flush(LAST_WORDS);
         std::process::exit(code)
     }));
@@ -103,12 +108,19 @@ pub fn on_signals() -> io::Result<Shutdown> {
 }
 
 /// Turns the first signal into a drain and the second into the end.
-async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, exit: impl FnOnce(i32)) {
+async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, echo: Duration, exit: impl FnOnce(i32)) {
     let mut signals = std::pin::pin!(signals);
     let Some(first) = signals.next().await else { return };
     tracing::info!(signal = name(first), "asked to end: no new connections, calls in flight may end; a second signal ends at once");
     shutdown.drain();
-    let Some(second) = signals.next().await else { return };
+    let begun = Instant::now();
+    let second = loop {
+        let Some(signal) = signals.next().await else { return };
+        if begun.elapsed() >= echo {
+            break signal;
+        }
+        tracing::debug!(signal = name(signal), "the same signal came twice");
+    };
     tracing::warn!(signal = name(second), "asked a second time: ending now");
     shutdown.now();
     // The shell's way to say "ended by this signal".
@@ -144,15 +156,26 @@ mod tests {
             let shutdown = Shutdown::new();
             let (send, receive) = futures::channel::mpsc::unbounded();
             let (exited, exit) = tokio::sync::oneshot::channel();
-            let task = tokio::spawn(obey(shutdown.clone(), receive, |code| exited.send(code).unwrap()));
+            let task = tokio::spawn(obey(shutdown.clone(), receive, Duration::ZERO, |code| exited.send(code).unwrap()));
             send.unbounded_send(SignalKind::terminate()).unwrap();
             shutdown.draining().await;
-            assert_eq!(shutdown.stage(), Stage::Draining);
             send.unbounded_send(second).unwrap();
             shutdown.forced().await;
             assert_eq!(exit.await, Ok(code));
             task.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn the_echo_of_the_first_signal_is_no_second_one() {
+        let shutdown = Shutdown::new();
+        let (send, receive) = futures::channel::mpsc::unbounded();
+        for _ in 0..3 {
+            send.unbounded_send(SignalKind::terminate()).unwrap();
+        }
+        drop(send);
+        obey(shutdown.clone(), receive, Duration::MAX, |code| panic!("ended with {code}")).await;
+        assert_eq!(shutdown.stage(), Stage::Draining);
     }
 
     /// Not a test of its own: the process that the next test sends signals to.
@@ -178,12 +201,19 @@ mod tests {
                 .spawn()
                 .unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-            let kill = || assert!(Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().unwrap().success());
+            let id = child.id();
+            let kill = || assert!(Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().unwrap().success());
             assert!(lines.any(|line| line == "listening"));
             kill();
             assert!(lines.any(|line| line == "draining"));
-            kill();
-            let status = child.wait().unwrap();
+            // The ones that come at once are the first one's echo.
+            let status = loop {
+                kill();
+                if let Some(status) = child.try_wait().unwrap() {
+                    break status;
+                }
+                std::thread::yield_now();
+            };
             assert_eq!((status.code(), status.signal()), (Some(code), None));
         }
     }

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use tracing::{Instrument, Span, field::Empty};
+use tracing::Instrument;
 
 use super::{
     asking::{Asking, InputRequired, Replay, States},
@@ -138,8 +138,6 @@ impl Calls {
                     plugin = $provider.id().as_str(),
                     principal = principal.as_deref(),
                     era = era.map_or("rest", Era::as_str),
-                    outcome = Empty,
-                    micros = Empty,
                 )
             };
         }
@@ -151,12 +149,16 @@ impl Calls {
                 span!(completion, completion.as_ref().map(|completion| completion.argument.as_str()), provider)
             }
         };
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut running = Running { calls: self, span: span.clone(), start: Instant::now(), outcome: None };
         let context = CallContext { call_id, principal, trace_parent, meta, notifier, asker: None };
-        let result = self.ask_and_run(&work, context, asking).instrument(span).await;
-        running.outcome = Some(Outcome::of(&result));
-        result
+        // What counts and logs the call lives inside of its span, so that the line on its end stands there however it ends.
+        async move {
+            let mut running = Running::new(self);
+            let result = self.ask_and_run(&work, context, asking).await;
+            running.outcome = Some(Outcome::of(&result));
+            result
+        }
+        .instrument(span)
+        .await
     }
 }
 
@@ -212,9 +214,15 @@ impl Outcome {
 /// Counts a call as running until it is dropped, which is when it is logged: a call that is dropped before its end was cancelled.
 struct Running<'a> {
     calls: &'a Calls,
-    span: Span,
     start: Instant,
     outcome: Option<Outcome>,
+}
+
+impl<'a> Running<'a> {
+    fn new(calls: &'a Calls) -> Self {
+        calls.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { calls, start: Instant::now(), outcome: None }
+    }
 }
 
 impl Drop for Running<'_> {
@@ -228,8 +236,7 @@ impl Drop for Running<'_> {
             Some(Outcome::Refused(outcome, _) | Outcome::Failed(outcome, _)) => outcome,
             None => "cancelled",
         };
-        self.span.record("outcome", outcome).record("micros", micros);
-        self.span.in_scope(|| match &self.outcome {
+        match &self.outcome {
             Some(Outcome::Ok) => tracing::debug!(outcome, micros, "call answered"),
             Some(Outcome::Asks) => {
                 tracing::debug!(outcome, micros, "the call asks its caller something, and is made again with the answer")
@@ -238,6 +245,6 @@ impl Drop for Running<'_> {
             Some(Outcome::Refused(_, message)) => tracing::info!(outcome, micros, "{message}"),
             Some(Outcome::Failed(_, message)) => tracing::warn!(outcome, micros, "{message}"),
             None => tracing::info!(outcome, micros, "call cancelled"),
-        });
+        }
     }
 }

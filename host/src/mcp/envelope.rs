@@ -2,9 +2,12 @@
 //!
 //! Each of these takes the members it knows and no others, so that a request with anything unusual in it goes the general way.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 /// A JSON-RPC request.
@@ -17,52 +20,226 @@ pub(super) struct Envelope<'a> {
     pub(super) id: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) method: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) params: Option<Params<'a>>,
+}
+
+/// The parameters of every method here in one, so that a message is read once: which of them it may have is known when it has been read.
+///
+/// None is a member that is not there. One that is null is there.
+#[derive(Default)]
+pub(super) struct Params<'a> {
+    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) arguments: Option<&'a RawValue>,
+    pub(super) meta: Option<RawMeta<'a>>,
+    state: Option<&'a RawValue>,
+    responses: Option<&'a RawValue>,
+    rare: Rare<'a>,
+}
+
+/// What calls and prompts do not have.
+#[derive(Default)]
+struct Rare<'a> {
+    uri: Option<&'a RawValue>,
+    reference: Option<&'a RawValue>,
+    argument: Option<&'a RawValue>,
+    context: Option<&'a RawValue>,
+    cursor: Option<&'a RawValue>,
+}
+
+/// A `_meta`, and its JSON text.
+pub(super) struct RawMeta<'a> {
+    pub(super) text: &'a str,
+    pub(super) known: Meta<'a>,
 }
 
 /// The parameters of `tools/call` and `prompts/get`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct CallParams<'a> {
-    #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
-    #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
-    #[serde(rename = "requestState")]
     pub(super) state: Option<String>,
-    #[serde(borrow, rename = "inputResponses")]
     pub(super) responses: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    pub(super) meta: Option<&'a RawValue>,
+    pub(super) meta: Option<RawMeta<'a>>,
 }
 
 /// The parameters of `resources/read`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct ReadParams<'a> {
-    #[serde(borrow)]
     pub(super) uri: Cow<'a, str>,
-    #[serde(rename = "requestState")]
     pub(super) state: Option<String>,
-    #[serde(borrow, rename = "inputResponses")]
     pub(super) responses: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    pub(super) meta: Option<&'a RawValue>,
+    pub(super) meta: Option<RawMeta<'a>>,
 }
 
 /// The parameters of `completion/complete`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct CompleteParams<'a> {
-    #[serde(borrow, rename = "ref")]
     pub(super) reference: &'a RawValue,
-    #[serde(borrow)]
     pub(super) argument: &'a RawValue,
-    #[serde(borrow)]
     pub(super) context: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    pub(super) meta: Option<&'a RawValue>,
+    pub(super) meta: Option<RawMeta<'a>>,
+}
+
+/// The parameters of a list; a cursor is unusual, since there is one page.
+pub(super) struct ListParams<'a> {
+    pub(super) meta: Option<RawMeta<'a>>,
+}
+
+impl<'a> Params<'a> {
+    pub(super) fn call(self) -> Option<CallParams<'a>> {
+        match self {
+            Self { name: Some(name), arguments, meta, state, responses, rare } if rare.is_empty() => {
+                let (state, responses) = (text(state)?, present(responses));
+                Some(CallParams { name, arguments: present(arguments), state, responses, meta })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn read(self) -> Option<ReadParams<'a>> {
+        match self {
+            Self {
+                name: None,
+                arguments: None,
+                meta,
+                state,
+                responses,
+                rare: Rare { uri: Some(uri), reference: None, argument: None, context: None, cursor: None },
+            } => {
+                let Text(uri) = serde_json::from_str(uri.get()).ok()?;
+                Some(ReadParams { uri, state: text(state)?, responses: present(responses), meta })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn complete(self) -> Option<CompleteParams<'a>> {
+        match self {
+            Self {
+                name: None,
+                arguments: None,
+                meta,
+                state: None,
+                responses: None,
+                rare: Rare { uri: None, reference: Some(reference), argument: Some(argument), context, cursor: None },
+            } => Some(CompleteParams { reference, argument, context: present(context), meta }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn list(self) -> Option<ListParams<'a>> {
+        match self {
+            Self {
+                name: None,
+                arguments: None,
+                meta,
+                state: None,
+                responses: None,
+                rare: Rare { uri: None, reference: None, argument: None, context: None, cursor },
+            } if present(cursor).is_none() => Some(ListParams { meta }),
+            _ => None,
+        }
+    }
+}
+
+impl Rare<'_> {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self { uri: None, reference: None, argument: None, context: None, cursor: None })
+    }
+}
+
+/// What is there and not null.
+fn present(member: Option<&RawValue>) -> Option<&RawValue> {
+    member.filter(|member| member.get() != "null")
+}
+
+/// The text that is there, if one is. The outer None: it is no text.
+#[allow(clippy::option_option, reason = "the outer None leaves the request to the general way")]
+fn text(member: Option<&RawValue>) -> Option<Option<String>> {
+    present(member).map(|member| serde_json::from_str(member.get())).transpose().ok()
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+enum Member {
+    #[serde(rename = "name")]
+    Name,
+    #[serde(rename = "arguments")]
+    Arguments,
+    #[serde(rename = "_meta")]
+    Meta,
+    #[serde(rename = "requestState")]
+    State,
+    #[serde(rename = "inputResponses")]
+    Responses,
+    #[serde(rename = "uri")]
+    Uri,
+    #[serde(rename = "ref")]
+    Reference,
+    #[serde(rename = "argument")]
+    Argument,
+    #[serde(rename = "context")]
+    Context,
+    #[serde(rename = "cursor")]
+    Cursor,
+}
+
+// By hand, since what serde derives would take an array too, member by member, and could not keep the text of `_meta`.
+impl<'a, 'de: 'a> Deserialize<'de> for Params<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Params<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params<'de>, A::Error> {
+                let mut params = Params::default();
+                let mut has_meta = false;
+                while let Some(member) = map.next_key()? {
+                    let place = match member {
+                        Member::Name => {
+                            let Text(name) = map.next_value()?;
+                            once(params.name.replace(name).is_none())?;
+                            continue;
+                        }
+                        Member::Meta => {
+                            let meta: Option<&'de RawValue> = map.next_value()?;
+                            let meta = meta.map(|meta| RawMeta::read(meta.get())).transpose().map_err(A::Error::custom)?;
+                            once(!std::mem::replace(&mut has_meta, true))?;
+                            params.meta = meta;
+                            continue;
+                        }
+                        Member::Arguments => &mut params.arguments,
+                        Member::State => &mut params.state,
+                        Member::Responses => &mut params.responses,
+                        Member::Uri => &mut params.rare.uri,
+                        Member::Reference => &mut params.rare.reference,
+                        Member::Argument => &mut params.rare.argument,
+                        Member::Context => &mut params.rare.context,
+                        Member::Cursor => &mut params.rare.cursor,
+                    };
+                    once(place.replace(map.next_value()?).is_none())?;
+                }
+                Ok(params)
+            }
+        }
+        fn once<E: Error>(first: bool) -> Result<(), E> {
+            if first { Ok(()) } else { Err(E::custom("a member is there twice")) }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl<'a> RawMeta<'a> {
+    fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+        if !is_object(text) {
+            return Err(serde_json::Error::custom("_meta is no object"));
+        }
+        Ok(Self { text, known: serde_json::from_str(text)? })
+    }
 }
 
 /// What is completed: the prompt or the template.
@@ -87,16 +264,6 @@ pub(super) struct ArgumentParams {
 pub(super) struct ContextParams {
     /// Sorted, so that a plugin gets the same for the same question.
     pub(super) arguments: Option<BTreeMap<String, String>>,
-}
-
-/// The parameters of a list; a cursor is unusual, since there is one page.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListParams<'a> {
-    #[serde(borrow)]
-    pub(super) cursor: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "_meta")]
-    pub(super) meta: Option<&'a RawValue>,
 }
 
 /// What the protocol reads of a `_meta`. Everything else in it is passed on as it is.

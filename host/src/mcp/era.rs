@@ -1,5 +1,7 @@
 //! The two eras of MCP that share one endpoint.
 
+use http::HeaderName;
+
 /// Which rules a request goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Era {
@@ -16,8 +18,11 @@ pub(super) const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", 
 
 pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
 pub(super) const SESSION_HEADER: &str = "mcp-session-id";
-pub(super) const METHOD_HEADER: &str = "mcp-method";
-pub(super) const NAME_HEADER: &str = "mcp-name";
+/// Headers that every call is asked for, as names that need not be read first.
+pub(super) static VERSION_NAME: HeaderName = HeaderName::from_static(VERSION_HEADER);
+pub(super) static SESSION_NAME: HeaderName = HeaderName::from_static(SESSION_HEADER);
+pub(super) static METHOD_NAME: HeaderName = HeaderName::from_static("mcp-method");
+pub(super) static NAME_NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 impl Era {
     /// Revisions are dates, so text order is time order.

@@ -1,14 +1,12 @@
 //! What has to hold before a request is looked at as MCP: its media types, its size, that it is JSON and one message.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use bytes::Bytes;
 use http::{
     HeaderMap, Response, StatusCode,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
 };
-use http_body_util::{BodyExt, LengthLimitError};
+use http_body_util::LengthLimitError;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -52,11 +50,14 @@ impl Accepts {
         for value in values {
             let Ok(value) = value.to_str() else { continue };
             for range in value.split(',') {
-                match range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-                    "*/*" => return Self { json: true, events: true },
-                    "application/json" | "application/*" => accepts.json = true,
-                    "text/event-stream" | "text/*" => accepts.events = true,
-                    _ => {}
+                let range = range.split(';').next().unwrap_or_default().trim();
+                let is = |name: &str| range.eq_ignore_ascii_case(name);
+                if is("application/json") || is("application/*") {
+                    accepts.json = true;
+                } else if is("text/event-stream") || is("text/*") {
+                    accepts.events = true;
+                } else if is("*/*") {
+                    return Self { json: true, events: true };
                 }
             }
         }
@@ -81,7 +82,6 @@ pub(super) async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Re
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > max)) {
-        discard(body).await;
         return too_large();
     }
     match axum::body::to_bytes(body, max).await {
@@ -91,27 +91,10 @@ pub(super) async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Re
     }
 }
 
-/// Reads what nobody wants, for a while. A client that is still sending when the connection closes sees a reset, and never the answer that says why.
-async fn discard(body: Body) {
-    /// Bytes, and time: past either, the client has to do without the answer.
-    const MOST: usize = 16 << 20;
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let reading = async {
-        let (mut body, mut left) = (body, MOST);
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(PATIENCE, reading).await;
-}
-
 /// Whether the message has more levels than parsers take.
 pub(super) fn is_too_deep(body: &[u8]) -> bool {
-    // Every level has two brackets, so short bodies need no look.
-    if body.len() <= 2 * MAX_DEPTH {
+    // Most messages have fewer opening brackets, strings included. Counting them takes many bytes at a time.
+    if body.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= MAX_DEPTH {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

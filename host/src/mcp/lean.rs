@@ -9,7 +9,7 @@ use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::future::abortable;
-use http::{HeaderMap, Response, request::Parts};
+use http::{HeaderMap, Response, header::AsHeaderName, request::Parts};
 use rmcp::model::ClientCapabilities;
 use serde_json::{Value, value::RawValue};
 
@@ -19,10 +19,10 @@ use super::{
     calls::{Checked, Work},
     detach::Detached,
     envelope::{
-        ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, ReadParams, RefParams, id_key, is_object,
-        is_plain_id, object,
+        ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, Params, RawMeta, ReadParams, RefParams,
+        id_key, is_object, is_plain_id, object,
     },
-    era::{Era, LEGACY, METHOD_HEADER, MODERN, NAME_HEADER, SESSION_HEADER, VERSION_HEADER},
+    era::{Era, LEGACY, METHOD_NAME, MODERN, NAME_NAME, SESSION_NAME, VERSION_NAME},
     handler::{Shared, parse_level},
     intake,
     outbox::Outbox,
@@ -43,6 +43,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) ->
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives on one stack for a moment, and a box would be an allocation for each call")]
 enum Plan<'a> {
     Answer(Answer),
     Call(PlannedCall<'a>),
@@ -83,18 +84,18 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
     }
     let method = &*envelope.method;
     match method {
-        "tools/call" => plan_call(shared, parts, id, object(envelope.params?)?),
+        "tools/call" => plan_call(shared, parts, id, envelope.params?.call()?),
         "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list" => {
             plan_list(shared, parts, id, method, envelope.params)
         }
         "resources/read" => {
-            let ReadParams { uri, state, responses, meta } = object(envelope.params?)?;
+            let ReadParams { uri, state, responses, meta } = envelope.params?.read()?;
             let caller = caller(shared, parts, method, Some(&uri), meta)?;
             let input = input(&caller, state, responses)?;
             Some(plan_work(shared, id, caller, Some(input), |snapshot| resolve::read(uri, snapshot)))
         }
         "prompts/get" => {
-            let CallParams { name, arguments, state, responses, meta } = object(envelope.params?)?;
+            let CallParams { name, arguments, state, responses, meta } = envelope.params?.call()?;
             let arguments = match arguments {
                 None => None,
                 Some(arguments) => Some(object(arguments)?),
@@ -104,7 +105,7 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
             Some(plan_work(shared, id, caller, Some(input), |snapshot| resolve::prompt(&name, arguments, snapshot)))
         }
         "completion/complete" => {
-            let params: CompleteParams<'a> = object(envelope.params?)?;
+            let params: CompleteParams<'a> = envelope.params?.complete()?;
             let ArgumentParams { name: argument, value } = object(params.argument)?;
             let reference = match object(params.reference)? {
                 RefParams::Prompt { name } => Reference::Prompt(name),
@@ -123,15 +124,9 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
     }
 }
 
-fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: Option<&'a RawValue>) -> Option<Plan<'a>> {
-    let params: ListParams<'a> = match params {
-        None => ListParams::default(),
-        Some(params) => object(params)?,
-    };
-    if params.cursor.is_some() {
-        return None;
-    }
-    let (era, _) = era(&parts.headers, params.meta.map(RawValue::get))?;
+fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: Option<Params<'a>>) -> Option<Plan<'a>> {
+    let ListParams { meta } = params.unwrap_or_default().list()?;
+    let era = era(&parts.headers, meta.as_ref().map(|meta| &meta.known))?;
     match era {
         Era::Modern => has_standard_headers(&parts.headers, method, None).then_some(())?,
         Era::Legacy => drop(session(shared, parts)?),
@@ -147,20 +142,21 @@ fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, para
 }
 
 fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Option<Plan<'a>> {
-    let arguments = params.arguments.map_or("{}", |arguments| arguments.get());
+    let CallParams { name, arguments, state, responses, meta } = params;
+    let arguments = arguments.map_or("{}", |arguments| arguments.get());
     if !is_object(arguments) {
         return None;
     }
-    let caller = caller(shared, parts, "tools/call", Some(&params.name), params.meta)?;
-    let input = input(&caller, params.state, params.responses)?;
+    let caller = caller(shared, parts, "tools/call", Some(&name), meta)?;
+    let input = input(&caller, state, responses)?;
     let snapshot = shared.catalog.snapshot();
-    let entry = snapshot.resolve(&params.name);
+    let entry = snapshot.resolve(&name);
     if caller.era == Era::Modern && entry.is_some_and(|entry| !has_param_headers(&parts.headers, entry, arguments)) {
         return None;
     }
     Some(plan_work(shared, id, caller, Some(input), |_| match entry {
         Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
-        None => Err(CallError::UnknownTool(params.name.clone().into_owned())),
+        None => Err(CallError::UnknownTool(name.clone().into_owned())),
     }))
 }
 
@@ -204,8 +200,9 @@ fn plan_work<'a>(
 }
 
 /// Who makes this request. `name` is what `Mcp-Name` has to say, for methods that have one.
-fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, raw: Option<&'a RawValue>) -> Option<Caller<'a>> {
-    let (era, meta) = era(&parts.headers, raw.map(RawValue::get))?;
+fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, meta: Option<RawMeta<'a>>) -> Option<Caller<'a>> {
+    let era = era(&parts.headers, meta.as_ref().map(|meta| &meta.known))?;
+    let (text, meta) = meta.map_or_else(|| (None, Meta::default()), |meta| (Some(meta.text), meta.known));
     let (session, level) = match era {
         Era::Modern => {
             if !has_standard_headers(&parts.headers, method, name) {
@@ -226,7 +223,7 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
     Some(Caller {
         era,
         trace_parent: meta.traceparent.as_deref().or_else(|| parts.headers.get("traceparent")?.to_str().ok()).map(Arc::from),
-        meta: raw.map(|meta| Arc::from(meta.get())),
+        meta: text.map(Arc::from),
         principal: parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
         session,
         token,
@@ -267,17 +264,12 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
 }
 
 /// The era, when headers and `_meta` agree on it and nothing that it requires is missing.
-fn era<'a>(headers: &HeaderMap, meta: Option<&'a str>) -> Option<(Era, Meta<'a>)> {
-    let meta: Meta<'a> = match meta {
-        None => Meta::default(),
-        Some(meta) if is_object(meta) => serde_json::from_str(meta).ok()?,
-        Some(_) => return None,
-    };
-    let header = single(headers, VERSION_HEADER).ok()?;
-    match (meta.version.as_deref(), header) {
-        (None, None) => Some((Era::Legacy, meta)),
-        (None, Some(version)) if LEGACY.contains(&version) => Some((Era::Legacy, meta)),
-        (Some(MODERN), Some(MODERN)) if has_capabilities(&meta) => Some((Era::Modern, meta)),
+fn era(headers: &HeaderMap, meta: Option<&Meta<'_>>) -> Option<Era> {
+    let header = single(headers, &VERSION_NAME).ok()?;
+    match (meta.and_then(|meta| meta.version.as_deref()), header) {
+        (None, None) => Some(Era::Legacy),
+        (None, Some(version)) if LEGACY.contains(&version) => Some(Era::Legacy),
+        (Some(MODERN), Some(MODERN)) if meta.is_some_and(has_capabilities) => Some(Era::Modern),
         _ => None,
     }
 }
@@ -290,7 +282,7 @@ fn has_capabilities(meta: &Meta<'_>) -> bool {
 /// The request's session; the inner None is a request without one.
 #[allow(clippy::option_option, reason = "the outer None leaves the request to the general way, as everywhere here")]
 fn session(shared: &Shared, parts: &Parts) -> Option<Option<Arc<Session>>> {
-    match single(&parts.headers, SESSION_HEADER).ok()? {
+    match single(&parts.headers, &SESSION_NAME).ok()? {
         None => Some(None),
         Some(id) => {
             let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
@@ -301,8 +293,8 @@ fn session(shared: &Shared, parts: &Parts) -> Option<Option<Arc<Session>>> {
 
 /// `Mcp-Method` and `Mcp-Name` say what the body says.
 fn has_standard_headers(headers: &HeaderMap, method: &str, name: Option<&str>) -> bool {
-    single(headers, METHOD_HEADER).is_ok_and(|value| value == Some(method))
-        && name.is_none_or(|name| single(headers, NAME_HEADER).is_ok_and(|value| value.is_some_and(|value| is_encoded(value, name))))
+    single(headers, &METHOD_NAME).is_ok_and(|value| value == Some(method))
+        && name.is_none_or(|name| single(headers, &NAME_NAME).is_ok_and(|value| value.is_some_and(|value| is_encoded(value, name))))
 }
 
 /// `Mcp-Param-*` say what the arguments say. Nearly no tool has any.
@@ -319,7 +311,7 @@ fn has_param_headers(headers: &HeaderMap, entry: &Entry, arguments: &str) -> boo
             Some(Value::Number(number)) => Some(number.to_string()),
             _ => None,
         };
-        match (single(headers, &param.header), expected) {
+        match (single(headers, param.header.as_str()), expected) {
             (Ok(None), None) => true,
             (Ok(Some(value)), Some(expected)) => is_encoded(value, &expected),
             _ => false,
@@ -336,7 +328,7 @@ fn is_encoded(value: &str, text: &str) -> bool {
 }
 
 /// The header's only value. Err: several, or one that is no text.
-fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, ()> {
+fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, ()> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

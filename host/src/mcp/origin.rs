@@ -47,7 +47,7 @@ impl Origins {
         };
         for host in hosts.iter().filter(|host| *host != "*") {
             match parse_host(host) {
-                Some(parsed) => rules.hosts.push(parsed),
+                Some((name, port)) => rules.hosts.push((name.to_owned(), port)),
                 None => tracing::warn!("allowed host {host:?} is neither a name nor name:port, it allows nothing"),
             }
         }
@@ -79,7 +79,8 @@ impl Origins {
             match parse_host(host) {
                 None => return refuse(StatusCode::BAD_REQUEST, "the Host header is not a host"),
                 Some((name, port))
-                    if !is_loopback(&name) && !self.hosts.iter().any(|(n, p)| *n == name && p.is_none_or(|p| Some(p) == port)) =>
+                    if !is_loopback(name)
+                        && !self.hosts.iter().any(|(n, p)| n.eq_ignore_ascii_case(name) && p.is_none_or(|p| Some(p) == port)) =>
                 {
                     tracing::warn!(host, "refused: Host is not allowed; [http] allowed_hosts adds names");
                     return refuse(StatusCode::FORBIDDEN, "this Host is not allowed; the server's setting [http] allowed_hosts adds names");
@@ -109,51 +110,61 @@ impl Origins {
             return self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Null));
         }
         let Some((scheme, host, port)) = parse_origin(origin) else { return false };
-        if is_loopback(&host) && matches!(scheme.as_str(), "http" | "https") {
+        if is_loopback(host) && ["http", "https"].iter().any(|usual| scheme.eq_ignore_ascii_case(usual)) {
             return true;
         }
         self.origins.iter().any(|allowed| match allowed {
             AllowedOrigin::Null => false,
             AllowedOrigin::Site { scheme: s, host: h, port: p } => {
-                *s == scheme && *h == host && matches!(p, AllowedPort::Any) | matches!(p, AllowedPort::Only(p) if Some(*p) == port)
+                s.eq_ignore_ascii_case(scheme)
+                    && h.eq_ignore_ascii_case(host)
+                    && matches!(p, AllowedPort::Any) | matches!(p, AllowedPort::Only(p) if Some(*p) == port)
             }
         })
     }
 }
 
 fn is_loopback(host: &str) -> bool {
-    matches!(host, "localhost" | "127.0.0.1" | "::1")
+    host == "127.0.0.1" || host == "::1" || host.eq_ignore_ascii_case("localhost")
 }
 
-/// `name`, `name:port`, `[v6]`, `[v6]:port` → name in lower case without brackets, port.
-fn parse_host(text: &str) -> Option<(String, Option<u16>)> {
-    let authority = Authority::try_from(text.trim()).ok()?;
-    if authority.as_str().contains('@') {
+/// `name`, `name:port`, `[v6]`, `[v6]:port` → name as it is written but for brackets, port. Names are the same in upper and in lower case.
+fn parse_host(text: &str) -> Option<(&str, Option<u16>)> {
+    let text = text.trim();
+    if !is_plain_host(text) {
+        // Only to see that it is one. The parser copies, which the usual names do not need.
+        Authority::try_from(text).ok()?;
+    }
+    if text.contains('@') {
         return None;
     }
-    let host = authority.host();
-    let port = match authority.as_str().strip_prefix(host)? {
+    let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+    let (host, port) = text.split_at_checked(end)?;
+    let port = match port {
         "" => None,
         rest => Some(rest.strip_prefix(':')?.parse().ok()?),
     };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_ascii_lowercase();
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     (!host.is_empty()).then_some((host, port))
 }
 
+/// Letters, digits, dots, hyphens, and a port: nothing that could be taken for something else.
+fn is_plain_host(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, ""));
+    !host.is_empty()
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Scheme, host, port; the scheme's own port where none is written (RFC 6454, 6.2).
-fn parse_origin(text: &str) -> Option<(String, String, Option<u16>)> {
+fn parse_origin(text: &str) -> Option<(&str, &str, Option<u16>)> {
     let (scheme, rest) = text.trim().split_once("://")?;
-    let scheme = scheme.to_ascii_lowercase();
     if rest.contains('/') {
         return None;
     }
     let (host, port) = parse_host(rest)?;
-    let usual = match scheme.as_str() {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    };
-    Some((scheme, host, port.or(usual)))
+    let usual = || [("http", 80), ("https", 443)].iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name)).map(|(_, port)| *port);
+    Some((scheme, host, port.or_else(usual)))
 }
 
 fn parse_allowed_origin(text: &str) -> Option<AllowedOrigin> {
@@ -167,7 +178,7 @@ fn parse_allowed_origin(text: &str) -> Option<AllowedOrigin> {
         Some(port) if !any => AllowedPort::Only(port),
         _ => AllowedPort::Any,
     };
-    Some(AllowedOrigin::Site { scheme, host, port })
+    Some(AllowedOrigin::Site { scheme: scheme.to_owned(), host: host.to_owned(), port })
 }
 
 #[cfg(test)]

@@ -21,7 +21,11 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior},
 };
 
-use super::{answer::Answer, outbox::Outbox};
+use super::{
+    answer::Answer,
+    detach::{Abandonable, Caller},
+    outbox::Outbox,
+};
 
 /// How often a stream that has nothing to say says so: half of the shortest idle timeout (30 s) among the usual proxies.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -31,8 +35,9 @@ pub(super) struct CallTask {
     task: JoinHandle<Option<Answer>>,
     id: String,
     outbox: Arc<Outbox>,
-    /// In 2026-07-28 closing the stream cancels the call; before, it does not.
+    /// In 2026-07-28 closing the stream cancels the call; before, it does not, once the call has begun.
     ends_with_stream: bool,
+    caller: Arc<Caller>,
 }
 
 impl CallTask {
@@ -43,7 +48,8 @@ impl CallTask {
         ends_with_stream: bool,
         call: impl Future<Output = Option<Answer>> + Send + 'static,
     ) -> Self {
-        Self { task: tokio::spawn(call), id, outbox, ends_with_stream }
+        let caller = Arc::<Caller>::default();
+        Self { task: tokio::spawn(Abandonable::new(call, Arc::clone(&caller))), id, outbox, ends_with_stream, caller }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
@@ -62,6 +68,8 @@ impl Drop for CallTask {
     fn drop(&mut self) {
         if self.ends_with_stream {
             self.task.abort();
+        } else {
+            self.caller.leave();
         }
         // A call that goes on is told that nobody hears it.
         self.outbox.close();

@@ -1,32 +1,43 @@
-//! Whether arguments fit the schema of their tool: checked before anything is started or sent for them, whoever runs the tool.
+//! A JSON Schema that a tool gives, and whether JSON fits it. Arguments are checked before anything is started or sent for them, whoever runs the tool.
 
 mod cost;
 
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value};
 
-/// Problems of one set of arguments that are told.
+/// Problems of one value that are told.
 const PROBLEMS: usize = 5;
 
-/// Bytes of arguments whose problems are told: the validator collects all of them, some 300 bytes for each, before the first is seen.
+/// Bytes of JSON whose problems are told: the validator collects all of them, some 300 bytes for each, before the first is seen.
 const TOLD: usize = 64 << 10;
 
-/// Levels of objects and arrays in a schema or in arguments: a validator recurses once for each.
+/// Levels of objects and arrays in a schema or in a value: a validator recurses once for each, as do those who read it.
 const DEPTH: usize = 64;
 
-/// A JSON Schema (2020-12) that can be held against arguments. Whatever the schema says, that ends in good time and asks nobody for anything.
-pub(crate) struct Checker {
+/// A schema, compiled.
+pub(crate) struct Schema {
     validator: Validator,
-    /// Levels of arguments that the schema can be held against in good time.
+    /// Levels of a value that the schema can be held against in good time.
     levels: usize,
 }
 
-impl Checker {
-    /// Takes a schema.
+/// Why a value does not fit.
+pub(crate) enum Unfit {
+    NotJson(String),
+    /// It has more than so many levels.
+    Deep(usize),
+    /// It has so many bytes, which are too many to say where it does not.
+    Long(usize),
+    /// Where (members and positions with dots between them) and why.
+    Problems(Vec<(String, String)>),
+}
+
+impl Schema {
+    /// Compiles a schema.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words that go on with "its input-schema".
+    /// What is wrong with it, as the end of a sentence.
     pub(crate) fn new(schema: &Map<String, Value>) -> Result<Self, String> {
         let schema = Value::Object(schema.clone());
         if deeper_than(&schema, DEPTH) {
@@ -41,39 +52,89 @@ impl Checker {
         Ok(Self { validator, levels })
     }
 
-    /// Whether arguments fit; if not, says where and why. `tool` is the tool's name.
-    pub(crate) fn check(&self, tool: &str, arguments: &str) -> Result<(), String> {
-        let value: Value = serde_json::from_str(arguments).map_err(|error| format!("the arguments are not JSON: {error}"))?;
-        if self.fits(&value)? {
+    /// Whether this JSON text fits.
+    ///
+    /// # Errors
+    ///
+    /// Where and why it does not.
+    pub(crate) fn check(&self, json: &str) -> Result<(), Unfit> {
+        let value: Value = serde_json::from_str(json).map_err(|error| Unfit::NotJson(error.to_string()))?;
+        self.check_value(&value, || json.len())
+    }
+
+    /// Whether this value fits. `bytes` says how long it is as JSON, and is asked only where it does not.
+    ///
+    /// # Errors
+    ///
+    /// Where and why it does not.
+    pub(crate) fn check_value(&self, value: &Value, bytes: impl FnOnce() -> usize) -> Result<(), Unfit> {
+        if deeper_than(value, self.levels) {
+            return Err(Unfit::Deep(self.levels));
+        }
+        if self.validator.is_valid(value) {
             return Ok(());
         }
-        if arguments.len() > TOLD {
-            return Err(format!(
-                "the arguments do not fit the input schema of tool {tool}; they are too long ({} bytes) to say where",
-                arguments.len()
-            ));
+        let bytes = bytes();
+        if bytes > TOLD {
+            return Err(Unfit::Long(bytes));
         }
-        Err(format!("the arguments do not fit tool {tool}: {}", self.problems(&value, "argument ")))
-    }
-
-    /// Whether a value fits. The error says that it is too deep to be held against the schema.
-    pub(crate) fn fits(&self, value: &Value) -> Result<bool, String> {
-        if deeper_than(value, self.levels) {
-            return Err(format!("the arguments are nested more than {} levels deep", self.levels));
-        }
-        Ok(self.validator.is_valid(value))
-    }
-
-    /// Where a value does not fit and why, the first few places. `what` stands before each path.
-    pub(crate) fn problems(&self, value: &Value, what: &str) -> String {
         let problem = |error: ValidationError<'_>| {
             let path = error.instance_path().to_string();
-            let path = path.trim_start_matches('/').replace('/', ".");
-            let text: String = said(&error).chars().take(500).collect();
-            if path.is_empty() { text } else { format!("{what}`{path}`: {text}") }
+            (path.trim_start_matches('/').replace('/', "."), said(&error).chars().take(500).collect())
         };
-        self.validator.iter_errors(value).take(PROBLEMS).map(problem).collect::<Vec<_>>().join("; ")
+        Err(Unfit::Problems(self.validator.iter_errors(value).take(PROBLEMS).map(problem).collect()))
     }
+
+    /// Whether arguments of a tool fit its input schema; if not, says where and why.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for whoever called the tool.
+    pub(crate) fn check_arguments(&self, tool: &str, arguments: &str) -> Result<(), String> {
+        self.check(arguments).map_err(|unfit| match unfit {
+            Unfit::NotJson(error) => format!("the arguments are not JSON: {error}"),
+            Unfit::Deep(levels) => format!("the arguments are nested more than {levels} levels deep"),
+            Unfit::Long(bytes) => {
+                format!("the arguments do not fit the input schema of tool {tool}; they are too long ({bytes} bytes) to say where")
+            }
+            Unfit::Problems(problems) => format!("the arguments do not fit tool {tool}: {}", places("argument ", problems)),
+        })
+    }
+}
+
+/// Problems in one line; `what` stands before each path.
+pub(crate) fn places(what: &str, problems: Vec<(String, String)>) -> String {
+    let place = |(path, text): (String, String)| if path.is_empty() { text } else { format!("{what}`{path}`: {text}") };
+    problems.into_iter().map(place).collect::<Vec<_>>().join("; ")
+}
+
+/// Whether this JSON text has no more levels than those who read it take, where no schema says more.
+///
+/// # Errors
+///
+/// [`Unfit::Deep`].
+pub(crate) fn check_depth(json: &str) -> Result<(), Unfit> {
+    // Most texts have fewer opening brackets, those in strings included.
+    if json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= DEPTH {
+        return Ok(());
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > DEPTH {
+                    return Err(Unfit::Deep(DEPTH));
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong, with all that is allowed where that is a list.

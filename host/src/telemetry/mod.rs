@@ -2,6 +2,7 @@
 //!
 //! A line costs the call that writes it its formatting and a place in a queue, never a wait: see `writer`.
 
+mod fields;
 mod filter;
 mod writer;
 
@@ -9,12 +10,13 @@ use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Durat
 
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, fmt,
+    EnvFilter, Layer, Registry, fmt,
     layer::SubscriberExt as _,
     util::{SubscriberInitExt as _, TryInitError},
 };
 
 use crate::config::{LogFormat, TelemetryConfig};
+use fields::SpanFields;
 pub use filter::FilterError;
 use writer::{Lines, Writer};
 
@@ -89,11 +91,24 @@ pub fn flush(limit: Duration) {
 }
 
 fn subscriber(format: LogFormat, filter: EnvFilter, colour: bool, writer: Writer) -> Box<dyn Subscriber + Send + Sync> {
+    match filter::simple(&filter) {
+        Some(simple) => filtered(format, simple, colour, writer),
+        None => filtered(format, filter, colour, writer),
+    }
+}
+
+fn filtered(
+    format: LogFormat,
+    filter: impl Layer<Registry> + Send + Sync,
+    colour: bool,
+    writer: Writer,
+) -> Box<dyn Subscriber + Send + Sync> {
     let layer = fmt::layer().with_writer(writer).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
+    let fields = SpanFields::new(format);
     match format {
-        LogFormat::Text => Box::new(registry.with(layer.with_ansi(colour).boxed())),
-        LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true).with_span_list(false).boxed())),
+        LogFormat::Text => Box::new(registry.with(layer.with_ansi(colour).fmt_fields(fields))),
+        LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true).with_span_list(false).fmt_fields(fields))),
     }
 }
 
@@ -160,6 +175,61 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(text.trim_end_matches('\n')).unwrap();
         assert_eq!((&line["level"], &line["message"], &line["text"]), (&"WARN".into(), &"done".into(), &"two\nlines".into()));
         assert_eq!(line["span"], serde_json::json!({"name": "call", "tool": "add"}));
+    }
+
+    #[test]
+    fn fields_are_the_same_as_those_that_tracing_formats() {
+        let what = || {
+            let span = tracing::info_span!(
+                "call",
+                id = 7_u64,
+                plain = "add-2 (x)",
+                quoted = "a \"b\" \\ ü\n\u{1b}[31m",
+                below = -3,
+                yes = true,
+                none = tracing::field::Empty,
+                later = tracing::field::Empty,
+                half = 0.5,
+                debug = ?Some("x"),
+                shown = %"y z",
+                r#type = "t",
+            );
+            let simple = tracing::info_span!("simple", id = 1_u64, later = tracing::field::Empty, name = "n");
+            span.record("later", "now");
+            simple.record("later", 5);
+            for span in [span, simple] {
+                let _in = span.enter();
+                tracing::warn!(id = 5, name = "n", "message {}", 1);
+                tracing::warn!(id = 5, name = "n");
+            }
+        };
+        let theirs = |format| {
+            let sink = Sink::default();
+            let lines = Lines::start(sink.clone(), format).unwrap();
+            let layer = fmt::layer().with_writer(lines.writer()).log_internal_errors(false);
+            let registry = tracing_subscriber::registry();
+            let subscriber: Box<dyn Subscriber + Send + Sync> = match format {
+                LogFormat::Text => Box::new(registry.with(layer.with_ansi(false))),
+                LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true).with_span_list(false))),
+            };
+            tracing::subscriber::with_default(subscriber, what);
+            lines.flush(Duration::from_secs(10));
+            let bytes = sink.0.lock().unwrap().clone();
+            String::from_utf8(bytes).unwrap()
+        };
+        let text = |all: &str| all.lines().map(|line| line.split_once("Z ").unwrap().1.to_owned()).collect::<Vec<_>>();
+        let ours = logged(LogFormat::Text, "info", what);
+        assert_eq!(text(&ours), text(&theirs(LogFormat::Text)), "{ours}");
+        let json = |all: &str| {
+            let object = |line| {
+                let mut line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+                line.remove("timestamp");
+                line
+            };
+            all.lines().map(object).collect::<Vec<_>>()
+        };
+        let ours = logged(LogFormat::Json, "info", what);
+        assert_eq!(json(&ours), json(&theirs(LogFormat::Json)), "{ours}");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub fn capability(server: &JsonText, name: &str) -> Option<Value> {
 pub fn subscription(server: &JsonText) -> Option<String> {
     let mut filter = String::from("{");
     for (name, key) in [("tools", "toolsListChanged"), ("prompts", "promptsListChanged"), ("resources", "resourcesListChanged")] {
-        if capability(server, name).is_some_and(|has| has["listChanged"] == true) {
+        if capability(server, name).and_then(|has| has.get("listChanged")?.as_bool()) == Some(true) {
             write_key(&mut filter, key);
             filter.push_str("true");
         }

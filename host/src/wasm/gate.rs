@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::PluginLimits,
-    provider::{CallError, ProviderId},
+    provider::{CallError, ProviderId, turn},
 };
 
 /// How long a caller who was turned away had better wait. Most calls take milliseconds: a second is enough for the queue to move.
@@ -64,6 +64,7 @@ impl Gate {
         if let (Ok(of_plugin), Ok(of_pool)) =
             (self.running.clone().try_acquire_owned(), self.pool.clone().try_acquire_many_owned(self.weight))
         {
+            turn::begin();
             return Ok(Permit { _plugin: of_plugin, _pool: of_pool });
         }
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
@@ -76,10 +77,13 @@ impl Gate {
             let of_pool = self.pool.clone().acquire_many_owned(self.weight).await.ok()?;
             Some(Permit { _plugin: of_plugin, _pool: of_pool })
         };
-        let turn = tokio::time::timeout(self.patience, turn).await;
+        let turn = turn::wait(tokio::time::timeout(self.patience, turn)).await;
         drop(waiting);
         match turn {
-            Ok(Some(permit)) => Ok(permit),
+            Ok(Some(permit)) => {
+                turn::begin();
+                Ok(permit)
+            }
             Ok(None) => Err(CallError::Internal("the host is stopping".to_owned())),
             Err(_) => Err(self.busy(plugin, "no turn came in time")),
         }
@@ -148,6 +152,25 @@ mod tests {
         let waiting = tokio::time::timeout(Duration::from_millis(20), gate.enter(&id)).await;
         assert!(waiting.is_err());
         assert_eq!(gate.queued(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_in_the_queue_has_not_begun() {
+        use futures::FutureExt as _;
+        let (gate, id) = gate(1, 1, 10);
+        let call = || {
+            let (gate, id) = (gate.clone(), id.clone());
+            turn::Watched::new(async move {
+                let _permit = gate.enter(&id).await.unwrap();
+                std::future::pending::<()>().await;
+            })
+        };
+        let (mut first, mut second) = (call(), call());
+        assert!((&mut first).now_or_never().is_none() && first.has_begun());
+        assert!((&mut second).now_or_never().is_none() && !second.has_begun());
+        assert_eq!((gate.in_flight(), gate.queued()), (1, 1));
+        drop(first);
+        assert!((&mut second).now_or_never().is_none() && second.has_begun());
     }
 
     #[tokio::test]

@@ -264,7 +264,6 @@ fn is_missing(error: &Error) -> bool {
 }
 
 /// The engine's own words, where it said some.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn words(error: Error) -> String {
     match error {
         Error::DockerResponseServerError { message, .. } => message,

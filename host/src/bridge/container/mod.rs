@@ -24,13 +24,13 @@ use futures::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Mutex,
+    sync::{Mutex, OnceCell},
 };
 
-pub use engine::{EngineChoice, EngineError};
+pub use engine::EngineError;
 
 use super::launch::{Launch, LaunchError, Launched, Running};
-use crate::config::{ImageSource, Pull};
+use crate::config::{EngineChoice, ImageSource, Pull};
 
 /// Open files of a container: what servers need, and not what would let one exhaust the host.
 const OPEN_FILES: u64 = 4096;
@@ -117,12 +117,6 @@ impl Containers {
         &self.engine
     }
 
-    /// Containers of one server.
-    #[must_use]
-    pub fn image(self: &Arc<Self>, server: &str, source: ImageSource) -> Image {
-        Image { containers: Arc::clone(self), server: server.to_owned(), source: Arc::new(source) }
-    }
-
     /// Removes containers whose process was killed before it could do so itself.
     async fn reap(&self) {
         let found = match self.backend.list().await {
@@ -173,28 +167,57 @@ impl Containers {
     }
 }
 
+/// The engine of this process, found when the first image needs it.
+pub struct Engine {
+    choice: EngineChoice,
+    found: OnceCell<Arc<Containers>>,
+}
+
+impl Engine {
+    /// Nothing is looked for yet.
+    #[must_use]
+    pub fn new(choice: EngineChoice) -> Arc<Self> {
+        Arc::new(Self { choice, found: OnceCell::new() })
+    }
+
+    /// Containers of one server.
+    #[must_use]
+    pub fn image(self: &Arc<Self>, server: &str, source: ImageSource) -> Image {
+        Image { engine: Arc::clone(self), server: server.to_owned(), source: Arc::new(source) }
+    }
+
+    /// One that was not found may be there at the next try.
+    async fn containers(&self) -> Result<&Arc<Containers>, LaunchError> {
+        self.found.get_or_try_init(|| Containers::open(&self.choice)).await.map_err(|error| LaunchError(error.to_string()))
+    }
+}
+
 /// The image of one server, of which containers are started.
 pub struct Image {
-    containers: Arc<Containers>,
+    engine: Arc<Engine>,
     server: String,
     source: Arc<ImageSource>,
 }
 
 impl Image {
+    async fn fetch(&self) -> Result<&Arc<Containers>, LaunchError> {
+        let containers = self.engine.containers().await?;
+        containers.fetch(&self.source.image, self.source.pull).await?;
+        Ok(containers)
+    }
+
     async fn start(&self) -> Result<Launched, LaunchError> {
-        self.prepare().await?;
-        let number = self.containers.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let containers = self.fetch().await?;
+        let number = containers.last.fetch_add(1, Ordering::Relaxed) + 1;
         let name = format!("toolbay-{}-{}-{number}", self.server, std::process::id());
-        let labels = BTreeMap::from([
-            (owner::LABEL.to_owned(), self.containers.owner.clone()),
-            ("io.toolbay.server".to_owned(), self.server.clone()),
-        ]);
+        let labels =
+            BTreeMap::from([(owner::LABEL.to_owned(), containers.owner.clone()), ("io.toolbay.server".to_owned(), self.server.clone())]);
         let spec = Spec { name: name.clone(), labels, source: Arc::clone(&self.source) };
         // From here on something may be there that has to be removed again, whatever happens.
-        let mut running = Container { backend: Some(Arc::clone(&self.containers.backend)), name, memory: self.source.memory, client: None };
-        let pipes = self.containers.backend.start(&spec).await;
+        let mut running = Container { backend: Some(Arc::clone(&containers.backend)), name, memory: self.source.memory, client: None };
+        let pipes = containers.backend.start(&spec).await;
         let Pipes { stdin, stdout, stderr, client } =
-            pipes.map_err(|error| LaunchError(format!("image {} ({}): {error}", self.source.image, self.containers.engine)))?;
+            pipes.map_err(|error| LaunchError(format!("image {} ({}): {error}", self.source.image, containers.engine)))?;
         running.client = client;
         Ok(Launched { stdin, stdout, stderr, running: Box::new(running) })
     }
@@ -202,7 +225,7 @@ impl Image {
 
 impl Launch for Image {
     fn prepare(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
-        self.containers.fetch(&self.source.image, self.source.pull).boxed()
+        async { self.fetch().await.map(drop) }.boxed()
     }
 
     fn launch(&self) -> BoxFuture<'_, Result<Launched, LaunchError>> {

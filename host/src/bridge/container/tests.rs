@@ -10,16 +10,16 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 
-use super::{Containers, EngineChoice, owner};
+use super::{Containers, Engine, owner};
 use crate::{
     bridge::launch::{Launch, Launched},
-    config::{DirGrant, ImageSource, Pull, Secret},
+    config::{DirGrant, EngineChoice, ImageSource, Pull, Secret},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The engine's program and the image, or why there are none.
-fn engine() -> Option<(String, String)> {
+/// The engine's program and the image, or that there are none and why there are none.
+fn prepared() -> Option<(String, String)> {
     let found = std::env::var("TOOLBAY_TEST_ENGINE").ok().zip(std::env::var("TOOLBAY_TEST_IMAGE").ok());
     if found.is_none() {
         let why = std::env::var("TOOLBAY_TEST_NO_ENGINE").unwrap_or_else(|_| "run by scripts/test.sh, which looks for one".to_owned());
@@ -30,18 +30,24 @@ fn engine() -> Option<(String, String)> {
 }
 
 /// The engine by each way there is to it.
-async fn ways() -> Vec<(Arc<Containers>, Option<Service>)> {
-    let Some((program, _)) = engine() else { return Vec::new() };
+async fn ways() -> Vec<(Arc<Engine>, Arc<Containers>, Option<Service>)> {
+    let Some((program, _)) = prepared() else { return Vec::new() };
     let by_program = EngineChoice::Program(program.clone().into());
-    let mut ways = vec![(Containers::open(&by_program).await.unwrap(), None)];
+    let mut ways = vec![way(by_program, None).await];
     if program.contains("podman") {
         let service = Service::start(&program);
         let choice = EngineChoice::Api(format!("unix://{}", service.socket().display()));
-        ways.push((Containers::open(&choice).await.unwrap(), Some(service)));
+        ways.push(way(choice, Some(service)).await);
     } else {
-        ways.push((Containers::open(&EngineChoice::Auto).await.unwrap(), None));
+        ways.push(way(EngineChoice::Auto, None).await);
     }
     ways
+}
+
+async fn way(choice: EngineChoice, service: Option<Service>) -> (Arc<Engine>, Arc<Containers>, Option<Service>) {
+    let engine = Engine::new(choice);
+    let containers = engine.containers().await.unwrap().clone();
+    (engine, containers, service)
 }
 
 /// Podman's API, for one test.
@@ -77,7 +83,7 @@ impl Drop for Service {
 
 fn source() -> ImageSource {
     ImageSource {
-        image: engine().unwrap().1,
+        image: prepared().unwrap().1,
         args: Vec::new(),
         entrypoint: None,
         env: BTreeMap::new(),
@@ -100,8 +106,8 @@ struct Talk {
 }
 
 impl Talk {
-    async fn start(containers: &Arc<Containers>, server: &str, source: ImageSource) -> Self {
-        let mut launched = containers.image(server, source).launch().await.unwrap();
+    async fn start(engine: &Arc<Engine>, server: &str, source: ImageSource) -> Self {
+        let mut launched = engine.image(server, source).launch().await.unwrap();
         let stdout = std::mem::replace(&mut launched.stdout, Box::new(tokio::io::empty()));
         Self { launched, lines: BufReader::new(stdout).lines() }
     }
@@ -128,17 +134,17 @@ impl Talk {
 /// Containers of a server that are there.
 async fn left(server: &str) -> usize {
     let name = format!("toolbay-{server}-");
-    let program = engine().unwrap().0;
+    let program = prepared().unwrap().0;
     let output = tokio::process::Command::new(program).args(["ps", "--all", "--format", "{{.Names}}"]).output().await.unwrap();
     String::from_utf8(output.stdout).unwrap().lines().filter(|line| line.starts_with(&name)).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_is_talked_to_and_leaves_nothing() {
-    for (containers, _service) in ways().await {
+    for (engine, containers, _service) in ways().await {
         let env = BTreeMap::from([("GIVEN".to_owned(), Secret("two words\nand a line".to_owned()))]);
         let source = ImageSource { args: vec!["--one".to_owned(), "a b".to_owned()], env, ..source() };
-        let mut talk = Talk::start(&containers, "talk", source).await;
+        let mut talk = Talk::start(&engine, "talk", source).await;
         assert_eq!(talk.ask("echo hello").await, "hello");
         assert_eq!(talk.ask("args").await, "--one a b");
         assert_eq!(talk.ask("env GIVEN").await, "two words");
@@ -156,11 +162,11 @@ async fn a_container_is_talked_to_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_may_do_nothing_that_was_not_granted() {
-    for (containers, _service) in ways().await {
+    for (engine, containers, _service) in ways().await {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("note"), "readable").unwrap();
         let dirs = vec![DirGrant { host: folder.path().to_owned(), guest: "/data".to_owned(), write: false }];
-        let mut talk = Talk::start(&containers, "hard", ImageSource { dirs, ..source() }).await;
+        let mut talk = Talk::start(&engine, "hard", ImageSource { dirs, ..source() }).await;
         for (command, refused) in [
             ("write /file", "Read-only file system"),
             ("write /data/file", "Read-only file system"),
@@ -180,9 +186,9 @@ async fn a_container_may_do_nothing_that_was_not_granted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_told_by_its_reason() {
-    for (containers, _service) in ways().await {
+    for (engine, containers, _service) in ways().await {
         for (command, end) in [("exit 3", "exit status 3"), ("eat 200", "over its memory limit (64 MiB)")] {
-            let mut talk = Talk::start(&containers, "end", source()).await;
+            let mut talk = Talk::start(&engine, "end", source()).await;
             assert_eq!(talk.ask("echo up").await, "up");
             talk.say(command).await;
             let ended = tokio::time::timeout(PATIENCE, talk.launched.running.ended()).await.unwrap();
@@ -195,16 +201,16 @@ async fn an_end_is_told_by_its_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_missing_is_told_in_the_engines_words() {
-    for (containers, _service) in ways().await {
+    for (engine, containers, _service) in ways().await {
         let missing = |pull| ImageSource { image: "localhost/toolbay-none:1".to_owned(), pull, ..source() };
-        let error = containers.image("none", missing(Pull::Never)).launch().await.unwrap_err().to_string();
+        let error = engine.image("none", missing(Pull::Never)).launch().await.unwrap_err().to_string();
         assert!(error.contains("localhost/toolbay-none:1") && error.contains("pull = \"never\""), "{error}");
-        let error = containers.image("none", missing(Pull::Missing)).launch().await.unwrap_err().to_string();
+        let error = engine.image("none", missing(Pull::Missing)).launch().await.unwrap_err().to_string();
         // The engine asks a registry at localhost, which refuses the connection.
         assert!(error.contains("localhost/toolbay-none:1") && error.contains("refused"), "{error}");
         // And a program that is not in the image.
         let entrypoint = Some(vec!["/nothing-here".to_owned()]);
-        let started = containers.image("none", ImageSource { entrypoint, ..source() }).launch().await;
+        let started = engine.image("none", ImageSource { entrypoint, ..source() }).launch().await;
         let said = match started {
             Err(error) => error.to_string(),
             Ok(mut launched) => {
@@ -219,8 +225,8 @@ async fn an_image_that_is_missing_is_told_in_the_engines_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_is_dropped_or_stuck_is_removed() {
-    for (containers, _service) in ways().await {
-        let mut talk = Talk::start(&containers, "stuck", source()).await;
+    for (engine, containers, _service) in ways().await {
+        let mut talk = Talk::start(&engine, "stuck", source()).await;
         // It reads no input while it sleeps, and as PID 1 takes no SIGTERM.
         talk.say("sleep 600000").await;
         let Launched { stdin, running, .. } = talk.launched;
@@ -228,7 +234,7 @@ async fn a_container_that_is_dropped_or_stuck_is_removed() {
         running.stop(Duration::from_millis(300)).await;
         assert_eq!(left("stuck").await, 0, "{}", containers.engine());
 
-        let mut talk = Talk::start(&containers, "stuck", source()).await;
+        let mut talk = Talk::start(&engine, "stuck", source()).await;
         assert_eq!(talk.ask("echo up").await, "up");
         drop(talk);
         let end = Instant::now() + PATIENCE;
@@ -241,7 +247,7 @@ async fn a_container_that_is_dropped_or_stuck_is_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_host_left_is_removed_by_the_next() {
-    let Some((program, image)) = engine() else { return };
+    let Some((program, image)) = prepared() else { return };
     // The owner of these was killed.
     let mut dead = Command::new("sleep").arg("600").spawn().unwrap();
     let own = owner::own();
@@ -260,10 +266,10 @@ async fn what_a_killed_host_left_is_removed_by_the_next() {
     std::io::Write::write_all(&mut orphan.stdin.as_ref().unwrap(), b"echo up\n").unwrap();
     let mut answer = [0; 3];
     std::io::Read::read_exact(orphan.stdout.as_mut().unwrap(), &mut answer).unwrap();
-    let living = Containers::open(&EngineChoice::Program(program.clone().into())).await.unwrap();
+    let living = Engine::new(EngineChoice::Program(program.clone().into()));
     let mut talk = Talk::start(&living, "living", source()).await;
 
-    let next = Containers::open(&EngineChoice::Program(program.into())).await.unwrap();
+    Engine::new(EngineChoice::Program(program.into())).containers().await.unwrap();
     assert_eq!(left("orphan").await, 0);
     assert_eq!(talk.ask("echo there").await, "there", "one whose owner lives stays");
     talk.stop().await;
@@ -272,10 +278,10 @@ async fn what_a_killed_host_left_is_removed_by_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_on_a_command_line() {
-    for (containers, _service) in ways().await {
+    for (engine, containers, _service) in ways().await {
         let secret = "s3cr3t-of-the-container";
         let env = BTreeMap::from([("TOKEN".to_owned(), Secret(secret.to_owned()))]);
-        let mut talk = Talk::start(&containers, "secret", ImageSource { env, ..source() }).await;
+        let mut talk = Talk::start(&engine, "secret", ImageSource { env, ..source() }).await;
         assert_eq!(talk.ask("env TOKEN").await, secret);
         for process in std::fs::read_dir("/proc").unwrap().flatten() {
             let line = std::fs::read(Path::new("/proc").join(process.file_name()).join("cmdline")).unwrap_or_default();

@@ -52,6 +52,13 @@ pub(super) enum Order {
 impl Keeper {
     pub(super) async fn run(mut self) -> Ended {
         let limits = self.shared.limits;
+        let prepared = tokio::select! {
+            prepared = self.connect.prepare() => prepared,
+            () = ordered(&mut self.order, |order| order != Order::Serve) => return Ended::Stopped,
+        };
+        if let Err(error) = prepared {
+            return Ended::NotStarted(error.to_string());
+        }
         let connected = tokio::select! {
             connected = timeout(limits.start + START_SLACK, self.connect.connect()) => connected,
             () = ordered(&mut self.order, |order| order != Order::Serve) => return Ended::Stopped,

@@ -39,6 +39,10 @@ use state::{State, Turn};
 
 /// Starts one more replica.
 pub trait Connect: Send + Sync {
+    /// What comes before a start and may take long, such as the pull of an image. Its time is not counted to the start.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        Box::pin(async { Ok(()) })
+    }
     /// Starts one, greets it and learns what it offers. Dropping the future leaves nothing behind.
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>>;
 }

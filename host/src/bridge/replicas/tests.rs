@@ -1,10 +1,7 @@
 //! Replicas that die, hang, come and go. The channels here are made up, so that each can be told what to do; real programs are in `bridge::server` and in
 //! the end-to-end tests.
 
-use std::{
-    future::Future,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use tokio::{sync::broadcast, time::sleep};
 
@@ -202,16 +199,13 @@ async fn call(set: &ReplicaSet, params: &str) -> Result<(), String> {
 }
 
 /// Waits for what must come.
-#[track_caller]
-fn until<'a>(what: &'a str, is: impl Fn() -> bool + 'a) -> impl Future<Output = ()> + 'a {
-    async move {
-        let wait = async {
-            while !is() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("{what} does not come"));
-    }
+async fn until(what: &str, is: impl Fn() -> bool) {
+    let wait = async {
+        while !is() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("{what} does not come"));
 }
 
 fn spawn(set: &Arc<ReplicaSet>, params: &'static str) -> JoinHandle<Result<(), String>> {

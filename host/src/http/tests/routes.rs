@@ -170,6 +170,33 @@ async fn a_foreign_page_sees_nothing_and_learns_how_it_could() {
 }
 
 #[tokio::test]
+async fn a_caller_who_is_refused_early_can_send_everything_and_sees_the_answer() {
+    let server = with_tokens().await;
+    let body = "x".repeat(3 << 20);
+    for (head, status) in [
+        ("POST /mcp", 401),
+        ("POST /mcp\nauthorization: Bearer aaaaaaaaaaaaaaaa\nauthorization: Bearer aaaaaaaaaaaaaaaa", 400),
+        ("POST /status", 405),
+        ("POST /nothing", 404),
+    ] {
+        let mut client = server.connect().await;
+        // The connection lives on, too.
+        for _ in 0..2 {
+            assert_eq!(client.ask(head, &body).await.status, status, "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_asks_before_it_sends_is_refused_without_being_asked_to() {
+    let server = with_tokens().await;
+    let mut client = server.connect().await;
+    client.send("POST /mcp HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 3145728\r\n\r\n").await;
+    assert_eq!(client.answer(false).await.status, 401);
+    assert!(!client.rest().await.contains("100 Continue"));
+}
+
+#[tokio::test]
 async fn a_page_sees_refusals_too_and_may_ask_first_without_a_token() {
     let server = with_tokens().await;
     let refused = server.ask("POST /mcp\norigin: http://localhost:1").await;

@@ -84,6 +84,33 @@ async fn hanging_up_does_not_end_an_older_clients_call() {
 }
 
 #[tokio::test]
+async fn hanging_up_ends_an_older_clients_call_that_has_not_begun() {
+    let lab = Lab::new();
+    for name in ["hang", "hang_notify"] {
+        let params = json!({"name": name, "arguments": {"queue": true}, "_meta": {"progressToken": 1}});
+        let (mut connection, server) = connect(&lab).await;
+        connection.write_all(&bytes(legacy(None, "tools/call", params.clone())).await).await.unwrap();
+        assert_eq!(lab.event().await, "queued");
+        drop(connection);
+        assert_eq!(lab.event().await, "left the queue");
+        // One whose turn has come goes on.
+        let (mut connection, server) = {
+            server.abort();
+            connect(&lab).await
+        };
+        connection.write_all(&bytes(legacy(None, "tools/call", params)).await).await.unwrap();
+        assert_eq!(lab.event().await, "queued");
+        lab.release.notify_one();
+        assert_eq!((lab.event().await, lab.event().await), ("begun", "started"));
+        drop(connection);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        lab.release.notify_one();
+        assert_eq!(lab.event().await, "finished");
+        server.abort();
+    }
+}
+
+#[tokio::test]
 async fn an_older_client_cancels_by_a_notification() {
     for lab in [Lab::new(), Lab::without_lean_path()] {
         let (session, other) = (lab.session().await, lab.session().await);

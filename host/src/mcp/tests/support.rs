@@ -18,7 +18,7 @@ use crate::{
     mcp::{Front, FrontOptions},
     provider::{
         Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, PromptOutput,
-        Provider, ProviderChange, ProviderId, Tool, ToolName,
+        Provider, ProviderChange, ProviderId, Tool, ToolName, turn,
     },
 };
 
@@ -114,6 +114,17 @@ fn parse(text: &str) -> JsonText {
 }
 
 impl Local {
+    /// Waits for its turn, if the arguments say so.
+    async fn queue(&self, arguments: &str) {
+        if arguments.contains("queue") {
+            let mut watch = Watch(self.events.clone(), "left the queue");
+            let _ = self.events.send("queued");
+            turn::wait(self.release.notified()).await;
+            turn::begin();
+            watch.1 = "begun";
+        }
+    }
+
     async fn hang(&self) {
         let mut watch = Watch(self.events.clone(), "dropped");
         let _ = self.events.send("started");
@@ -265,6 +276,7 @@ impl Provider for Local {
                     Ok(text("notified"))
                 }
                 "hang" | "hang_notify" => {
+                    self.queue(call.arguments).await;
                     let mut watch = Watch(self.events.clone(), "dropped");
                     let _ = self.events.send("started");
                     if let Some(notifier) = &call.context.notifier {

@@ -41,8 +41,8 @@ pub struct Remote {
 impl Remote {
     /// The server at an address. Nothing is sent yet.
     #[must_use]
-    pub fn new(id: ProviderId, source: UrlSource, limits: ServerLimits) -> Self {
-        let http = Http::new(id, &source, limits).map(Arc::new);
+    pub fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Self {
+        let http = Http::new(id, source, limits).map(Arc::new);
         Self { place: http.as_ref().map_or_else(|_| "an address that cannot be used".to_owned(), |http| http.place()), http }
     }
 }

@@ -77,7 +77,7 @@ pub enum Error {
 /// # Errors
 ///
 /// [`Error`], where nothing of it can be used.
-pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits) -> Result<Arc<Application>, Error> {
+pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits) -> Result<Arc<dyn Provider>, Error> {
     let sender = Sender::new(&id, source, limits)?;
     let document = document::load(&sender, source, limits).await?;
     let base = document.base(&id, source)?;
@@ -103,7 +103,7 @@ pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits)
 }
 
 /// The provider.
-pub struct Application {
+struct Application {
     id: ProviderId,
     tools: Vec<Arc<Tool>>,
     operations: HashMap<String, Operation>,
@@ -125,12 +125,6 @@ impl Provider for Application {
 }
 
 impl Application {
-    /// Calls that run, and calls that wait for their turn.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        self.sender.counts()
-    }
-
     async fn run(&self, call: Call<'_>) -> Result<CallOutput, CallError> {
         let operation = self.operations.get(call.tool).ok_or_else(|| CallError::UnknownTool(call.tool.to_owned()))?;
         if let Err(message) = operation.check(call.arguments) {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     provider::{MAX_TOOL_NAME, Tool, ToolName},
-    schema::Checker,
+    schema::{self, Schema, Unfit},
 };
 
 /// Characters of a summary that still make a title.
@@ -28,9 +28,9 @@ const NOT_PARAMETERS: [&str; 9] =
 /// An operation that can be called.
 pub(super) struct Operation {
     tool: Arc<Tool>,
-    arguments: Checker,
+    arguments: Schema,
     /// What the answer has to fit, where the tool says that it will.
-    answer: Option<Checker>,
+    answer: Option<Schema>,
     pub(super) method: Method,
     pub(super) base: Url,
     pub(super) path: String,
@@ -92,15 +92,18 @@ impl Operation {
 
     /// Whether arguments fit the schema; if not, says where and why.
     pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
-        self.arguments.check(self.tool.name.as_str(), arguments)
+        self.arguments.check_arguments(self.tool.name.as_str(), arguments)
     }
 
     /// Whether an answer is what the tool promises; if not, says where and why.
     pub(super) fn check_answer(&self, answer: &Value) -> Result<(), String> {
-        match &self.answer {
-            Some(schema) if !schema.fits(answer)? => Err(schema.problems(answer, "")),
-            _ => Ok(()),
-        }
+        let Some(schema) = &self.answer else { return Ok(()) };
+        schema.check_value(answer, || answer.to_string().len()).map_err(|unfit| match unfit {
+            Unfit::Deep(levels) => format!("it is nested more than {levels} levels deep"),
+            Unfit::Problems(problems) => schema::places("", problems),
+            Unfit::NotJson(why) => why,
+            Unfit::Long(bytes) => format!("it is too long ({bytes} bytes) to say where"),
+        })
     }
 
     /// The request that a call with these arguments is.
@@ -218,12 +221,12 @@ pub(super) fn placeholders(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A validator. A pattern that only other machines than ours understand is published and not checked: the application checks it.
-fn checker(schema: &Map<String, Value>) -> Result<Checker, String> {
-    Checker::new(schema).or_else(|why| {
+fn checker(schema: &Map<String, Value>) -> Result<Schema, String> {
+    Schema::new(schema).or_else(|why| {
         let mut plain = Value::Object(schema.clone());
         without_patterns(&mut plain);
         match plain {
-            Value::Object(plain) => Checker::new(&plain).map_err(|_| why),
+            Value::Object(plain) => Schema::new(&plain).map_err(|_| why),
             _ => Err(why),
         }
     })
@@ -241,7 +244,7 @@ fn without_patterns(schema: &mut Value) {
 }
 
 /// What the answer looks like, where that is known to be an object and can be checked.
-fn output(document: &Document, found: &Found<'_>) -> (Option<Map<String, Value>>, Option<Checker>) {
+fn output(document: &Document, found: &Found<'_>) -> (Option<Map<String, Value>>, Option<Schema>) {
     let mut schemas = Translation::new(document, Way::Response);
     let Some(Ok(schema)) = document.answer(found).map(|schema| schemas.schema(schema)) else { return (None, None) };
     let root = match schemas.resolved(&schema) {

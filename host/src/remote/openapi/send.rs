@@ -84,12 +84,6 @@ impl Sender {
         }
     }
 
-    /// Calls that run, and calls that wait.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let most = self.limits.concurrency.min(Semaphore::MAX_PERMITS);
-        (most.saturating_sub(self.running.available_permits()), self.waiting.load(Ordering::Relaxed))
-    }
-
     /// Sends a request and reads the answer. The error is a sentence for the caller.
     pub(super) async fn send(&self, request: &Request, trace_parent: Option<&str>) -> Result<Response, String> {
         // Where it was sent in vain it did nothing, and where it did something it does no more the second time.

@@ -47,8 +47,7 @@ fn source(document: &str) -> OpenApiSource {
 }
 
 async fn load_with(source: OpenApiSource) -> Result<Arc<dyn Provider>, Error> {
-    let limits = ServerLimits { call: Duration::from_secs(20), ..ServerLimits::default() };
-    load(ProviderId::new("app").unwrap(), &source, &limits).await.map(|application| application as Arc<dyn Provider>)
+    load(ProviderId::new("app").unwrap(), &source, &ServerLimits { call: Duration::from_secs(20), ..ServerLimits::default() }).await
 }
 
 /// A document of this text in a file, with the application at `base`.
@@ -394,7 +393,7 @@ async fn answers_of_every_kind_are_what_a_caller_can_use() {
         ..source(file.path().to_str().unwrap())
     };
     let limits = ServerLimits { call: Duration::from_secs(20), max_message: 15_000, ..ServerLimits::default() };
-    let provider: Arc<dyn Provider> = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
+    let provider = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
 
     let block = async |name: &str| match call(&provider, name, json!({})).await.content.pop().unwrap() {
         Content::Block(block) => serde_json::from_str::<Value>(block.as_str()).unwrap(),
@@ -424,7 +423,7 @@ async fn answers_of_every_kind_are_what_a_caller_can_use() {
         assert!(text(&failed).len() < 5000 && !text(&failed).contains("own-token"));
     }
     let limits = ServerLimits { call: Duration::from_millis(50), ..limits };
-    let hasty: Arc<dyn Provider> = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
+    let hasty = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
     let late = call(&hasty, "hangs", json!({})).await;
     assert!(late.is_error && text(&late).contains("no answer within 50ms"), "{late:?}");
 }
@@ -481,7 +480,7 @@ async fn one_more_call_than_may_run_and_wait_is_turned_away() {
     std::fs::write(file.path(), document(json!({"/x": {"get": {"operationId": "x"}}}), json!({}))).unwrap();
     let source = OpenApiSource { base_url: Some(app.base.clone()), ..source(file.path().to_str().unwrap()) };
     let limits = ServerLimits { concurrency: 1, queue: 0, ..ServerLimits::default() };
-    let provider: Arc<dyn Provider> = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
+    let provider = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
     let first = tokio::spawn({
         let provider = Arc::clone(&provider);
         async move { call(&provider, "x", json!({})).await }

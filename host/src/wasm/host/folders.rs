@@ -1,32 +1,103 @@
 //! Files: what a plugin may not open is told with the line that would let it.
 //!
-//! Only what reaches the host can be told. A program that looks for a path outside of all folders that it was given is refused by its own standard library.
+//! A program looks for the granted folder that holds a path by itself, and gives up before the host hears of it where there is none. So that the host does,
+//! a plugin that asks for its folders is given one more, `/`, which is empty and stays so: nothing of the host is below it.
+
+use std::{
+    fs::{DirBuilder, File},
+    os::unix::fs::DirBuilderExt as _,
+    sync::{Arc, LazyLock},
+};
 
 use wasmtime::{
     StoreContextMut,
     component::{Linker, Resource},
 };
 use wasmtime_wasi::{
-    filesystem::WasiFilesystemView,
-    p2::bindings::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, HostDescriptor as _, OpenFlags, PathFlags},
+    FsPerms,
+    filesystem::{Descriptor, Dir, OpenMode, WasiFilesystemView},
+    p2::bindings::filesystem::{
+        preopens::Host,
+        types::{DescriptorFlags, DescriptorStat, ErrorCode, HostDescriptor as _, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags},
+    },
 };
 
-use crate::wasm::{instance::State, permissions::Refusal};
+use crate::{
+    config::DirGrant,
+    wasm::{instance::State, permissions::Refusal},
+};
 
-/// The interface as wasmtime-wasi links it. Plugins that import an older 0.2 get it too.
+/// The interfaces as wasmtime-wasi links them. Plugins that import an older 0.2 get them too.
 const TYPES: &str = "wasi:filesystem/types@0.2.12";
+const PREOPENS: &str = "wasi:filesystem/preopens@0.2.12";
 
 /// Characters of a path that are told.
 const PATH: usize = 200;
 
-/// Passes a function on, and notes where it was not permitted.
+/// A folder that is empty for ever: it was deleted while it was open, so nothing can be made in it. Made when a plugin first asks for
+/// its folders; None where the host has no place for temporary folders.
+static NOWHERE: LazyLock<Option<Dir>> = LazyLock::new(|| match nowhere() {
+    Ok(folder) => Some(Dir::new(folder, FsPerms::ReadOnly, OpenMode::READ, false)),
+    Err(error) => {
+        tracing::warn!(%error, "no empty folder can be made in {}: what plugins look for outside of their folders is not told", std::env::temp_dir().display());
+        None
+    }
+});
+
+fn nowhere() -> std::io::Result<File> {
+    let path = std::env::temp_dir().join(format!("toolbay-{}-{:016x}", std::process::id(), rand()));
+    DirBuilder::new().mode(0o700).create(&path)?;
+    let folder = File::open(&path);
+    std::fs::remove_dir(&path)?;
+    folder
+}
+
+/// A number that nobody else has.
+fn rand() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0_u8)
+}
+
+/// Whether a plugin with these folders has none that holds every path.
+fn has_outside(dirs: &[DirGrant]) -> bool {
+    !dirs.iter().any(|dir| matches!(dir.guest.trim_matches(['/', '.']), ""))
+}
+
+/// Whether this is the empty folder, and not just a look at itself.
+fn is_outside(store: &mut StoreContextMut<'_, State>, folder: &Resource<Descriptor>, path: &str) -> bool {
+    let Some(nowhere) = &*NOWHERE else { return false };
+    path != "."
+        && matches!(store.data_mut().filesystem().table.get(folder), Ok(Descriptor::Dir(dir)) if Arc::ptr_eq(&dir.dir, &nowhere.dir))
+}
+
+fn short(path: &str) -> String {
+    path.chars().take(PATH).collect()
+}
+
+fn note_outside(store: &StoreContextMut<'_, State>, path: &str) {
+    let state = store.data();
+    let mut path = path;
+    while let Some(rest) = ["../", "./", "/"].iter().find_map(|up| path.strip_prefix(up)) {
+        path = rest;
+    }
+    let path = if path == ".." { "" } else { path };
+    state.refusals.push(Refusal::outside(&state.shared.id, format!("/{}", short(path))));
+}
+
+/// Passes a function on, and notes where it was not permitted. Nothing below the empty folder is passed on.
 macro_rules! told {
-    ($types:ident, $name:literal, $method:ident, $answer:ty, $path:ident, ($($argument:ident: $type:ty),*)) => {
+    ($types:ident, $name:literal, $method:ident, $answer:ty, [$($folder:ident $path:ident),+], ($($argument:ident: $type:ty),*)) => {
         $types.func_wrap_async(
             $name,
             |mut store: StoreContextMut<'_, State>, ($($argument,)*): ($($type,)*)| {
                 Box::new(async move {
-                    let told: String = $path.chars().take(PATH).collect();
+                    $(
+                        if is_outside(&mut store, &$folder, &$path) {
+                            note_outside(&store, &$path);
+                            return Ok((Err(ErrorCode::NoEntry),));
+                        }
+                    )+
+                    let told = [$(short(&$path)),+].into_iter().next().unwrap_or_default();
                     match store.data_mut().filesystem().$method($($argument),*).await {
                         Ok(answer) => Ok((Ok(answer),)),
                         Err(error) => {
@@ -44,7 +115,7 @@ macro_rules! told {
     };
 }
 
-/// Notes refusals of the functions that open, make and remove files and folders.
+/// Gives the empty folder to those who ask for theirs, and notes refusals of all functions that take a path.
 ///
 /// # Errors
 ///
@@ -52,14 +123,62 @@ macro_rules! told {
 pub(crate) fn tell_refusals(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     type Folder = Resource<Descriptor>;
     linker.allow_shadowing(true);
+    linker.instance(PREOPENS)?.func_wrap("get-directories", |mut store: StoreContextMut<'_, State>, ()| {
+        let has_outside = has_outside(&store.data().shared.config.grants.dirs);
+        let mut files = store.data_mut().filesystem();
+        let mut folders = Host::get_directories(&mut files)?;
+        if has_outside && let Some(nowhere) = &*NOWHERE {
+            folders.push((files.table.push(Descriptor::Dir(nowhere.clone()))?, "/".to_owned()));
+        }
+        Ok((folders,))
+    })?;
     let mut types = linker.instance(TYPES)?;
     told!(
-        types, "[method]descriptor.open-at", open_at, Folder, path,
+        types, "[method]descriptor.open-at", open_at, Folder, [folder path],
         (folder: Folder, follow: PathFlags, path: String, how: OpenFlags, flags: DescriptorFlags)
     );
-    told!(types, "[method]descriptor.create-directory-at", create_directory_at, (), path, (folder: Folder, path: String));
-    told!(types, "[method]descriptor.unlink-file-at", unlink_file_at, (), path, (folder: Folder, path: String));
-    told!(types, "[method]descriptor.remove-directory-at", remove_directory_at, (), path, (folder: Folder, path: String));
+    told!(types, "[method]descriptor.stat-at", stat_at, DescriptorStat, [folder path], (folder: Folder, follow: PathFlags, path: String));
+    told!(
+        types, "[method]descriptor.metadata-hash-at", metadata_hash_at, MetadataHashValue, [folder path],
+        (folder: Folder, follow: PathFlags, path: String)
+    );
+    told!(types, "[method]descriptor.readlink-at", readlink_at, String, [folder path], (folder: Folder, path: String));
+    told!(
+        types, "[method]descriptor.set-times-at", set_times_at, (), [folder path],
+        (folder: Folder, follow: PathFlags, path: String, read: NewTimestamp, written: NewTimestamp)
+    );
+    told!(types, "[method]descriptor.create-directory-at", create_directory_at, (), [folder path], (folder: Folder, path: String));
+    told!(types, "[method]descriptor.unlink-file-at", unlink_file_at, (), [folder path], (folder: Folder, path: String));
+    told!(types, "[method]descriptor.remove-directory-at", remove_directory_at, (), [folder path], (folder: Folder, path: String));
+    told!(types, "[method]descriptor.symlink-at", symlink_at, (), [folder path], (folder: Folder, target: String, path: String));
+    told!(
+        types, "[method]descriptor.rename-at", rename_at, (), [folder path, to to_path],
+        (folder: Folder, path: String, to: Folder, to_path: String)
+    );
+    told!(
+        types, "[method]descriptor.link-at", link_at, (), [folder path, to to_path],
+        (folder: Folder, follow: PathFlags, path: String, to: Folder, to_path: String)
+    );
     linker.allow_shadowing(false);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nowhere_is_empty_and_nothing_can_be_made_in_it() {
+        use rustix::fs::{Mode, OFlags, openat};
+        let nowhere = nowhere().unwrap();
+        assert!(openat(&nowhere, "x", OFlags::CREATE | OFlags::WRONLY, Mode::RWXU).is_err());
+        assert!(openat(&nowhere, "etc", OFlags::RDONLY, Mode::empty()).is_err());
+    }
+
+    #[test]
+    fn a_plugin_that_has_the_root_has_nothing_outside() {
+        let dir = |guest: &str| DirGrant { host: "/x".into(), guest: guest.to_owned(), write: false };
+        assert!(has_outside(&[]) && has_outside(&[dir("/data"), dir("/a.b/.c")]));
+        assert!(!has_outside(&[dir("/data"), dir("/")]) && !has_outside(&[dir("/.")]));
+    }
 }

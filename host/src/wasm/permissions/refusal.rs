@@ -11,6 +11,9 @@ use crate::{config::DirGrant, provider::ProviderId};
 /// Refusals that are kept for one call: more would only make an answer unreadable.
 const KEPT: usize = 8;
 
+/// Of these, what was looked for outside of all folders. Interpreters look in many places before they find what they need, so the last ones count.
+const KEPT_OUTSIDE: usize = 3;
+
 /// One thing that a plugin was not let do. Its text names the missing grant, or the limit, and where that is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -26,6 +29,8 @@ enum What {
     Body { authority: String, limit: u64 },
     Time { authority: String, limit: Duration },
     File { path: String, granted: String },
+    Model { told: String },
+    Outside { path: String },
 }
 
 impl Refusal {
@@ -49,11 +54,21 @@ impl Refusal {
         Self { plugin: plugin.clone(), what: What::Body { authority, limit } }
     }
 
+    /// A model that is not granted. `told` says so, and which line grants it.
+    pub(crate) fn model(plugin: &ProviderId, told: String) -> Self {
+        Self { plugin: plugin.as_str().into(), what: What::Model { told } }
+    }
+
     /// A file that may not be used like that: written to in a folder that is read-only, or outside of the folder.
     pub(crate) fn file(plugin: &ProviderId, path: String, dirs: &[DirGrant]) -> Self {
         let granted: Vec<String> =
             dirs.iter().map(|dir| format!("{} ({})", dir.guest, if dir.write { "writable" } else { "read-only" })).collect();
         Self { plugin: plugin.as_str().into(), what: What::File { path, granted: granted.join(", ") } }
+    }
+
+    /// A path, from `/` on, that no granted folder holds.
+    pub(crate) fn outside(plugin: &ProviderId, path: String) -> Self {
+        Self { plugin: plugin.as_str().into(), what: What::Outside { path } }
     }
 
     /// An answer that was not there in time.
@@ -93,11 +108,20 @@ impl fmt::Display for Refusal {
             What::Body { authority, limit } => {
                 write!(f, "plugin {plugin} was sent more than {limit} bytes by {authority}; to allow more, raise http_body in {limits}")
             }
+            What::Model { told } => f.write_str(told),
             What::File { path, granted } => write!(
                 f,
                 "plugin {plugin} may not do that to {path:?}, it was granted {granted}; to let it write there, put  write = true  beside the \
                  folder in dirs of {limits}"
             ),
+            What::Outside { path } => {
+                let folder = path.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder });
+                write!(
+                    f,
+                    "plugin {plugin} found nothing at {path:?}, since no folder that holds it was granted; to grant one, put  dirs = [{{ host = \"...\", guest = {folder:?} }}]  \
+                     into {place}"
+                )
+            }
             What::Time { authority, limit } => {
                 write!(
                     f,
@@ -116,6 +140,18 @@ impl Refusals {
     /// Notes a refusal, and logs it. One that was noted before, and any past the eighth, is neither: a plugin that asks in a loop does not fill the log.
     pub fn push(&self, refusal: Refusal) {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(refusal.what, What::Outside { .. }) {
+            // Looking is no offence, and what was not found mostly is no loss: only a call that fails tells of it.
+            list.retain(|known| *known != refusal);
+            let mut outside = list.iter().enumerate().filter(|(_, known)| matches!(known.what, What::Outside { .. }));
+            if let (Some((oldest, _)), true) = (outside.next(), outside.count() + 1 >= KEPT_OUTSIDE) {
+                list.remove(oldest);
+            }
+            if list.len() < KEPT {
+                list.push(refusal);
+            }
+            return;
+        }
         if list.len() < KEPT && !list.contains(&refusal) {
             tracing::warn!(plugin = &*refusal.plugin, "{refusal}");
             list.push(refusal);
@@ -142,6 +178,27 @@ mod tests {
         );
         let dotted = Refusal::connections(&"a.b".into(), "x:1".to_owned(), 2);
         assert!(dotted.to_string().ends_with("raise http_connections in [plugin.\"a.b\"] of toolbay.toml or in a.b.toml"), "{dotted}");
+    }
+
+    #[test]
+    fn what_is_looked_for_outside_of_all_folders_names_the_folder_and_only_the_last_count() {
+        let plugin = ProviderId::new("p").unwrap();
+        let refusals = Refusals::default();
+        refusals.push(Refusal::body(&"p".into(), "first:80".to_owned(), 1));
+        for i in 0..1000 {
+            refusals.push(Refusal::outside(&plugin, format!("/lib/{i}.py")));
+        }
+        for path in ["/etc/passwd", "/x", "/etc/passwd"] {
+            refusals.push(Refusal::outside(&plugin, path.to_owned()));
+        }
+        let messages = refusals.messages();
+        assert_eq!(messages.len(), 1 + KEPT_OUTSIDE, "{messages:?}");
+        assert!(messages[0].contains("first:80") && messages[1].contains("/lib/999.py"), "{messages:?}");
+        assert!(messages[2].contains("\"/x\"") && messages[2].contains("guest = \"/\""), "{messages:?}");
+        assert_eq!(
+            messages[3],
+            "plugin p found nothing at \"/etc/passwd\", since no folder that holds it was granted; to grant one, put  dirs = [{ host = \"...\", guest = \"/etc\" }]  into [plugin.p] of toolbay.toml or into p.toml"
+        );
     }
 
     #[test]

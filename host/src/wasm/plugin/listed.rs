@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     config::ToolOverride,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
-    schema::Checker,
+    schema::{self, Schema, Unfit},
     wasm::{
         content::{self, icon, object, put},
         host::bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
@@ -18,7 +18,9 @@ use crate::{
 /// One tool of the interface.
 pub(super) struct Listed {
     tool: Arc<Tool>,
-    schema: Checker,
+    input: Schema,
+    /// What structured content has to be, where the plugin says so.
+    output: Option<Schema>,
 }
 
 impl Listed {
@@ -35,17 +37,20 @@ impl Listed {
         if input_schema.get("type").and_then(Value::as_str) != Some("object") {
             return Err(says("its input-schema", &"must have \"type\": \"object\""));
         }
-        let output_schema = match &tool.output_schema {
-            Some(schema) => Some(Arc::new(object(schema).map_err(|why| says("its output-schema", &why))?)),
-            None => None,
-        };
+        let mut output = None;
+        let mut output_schema = None;
+        if let Some(schema) = &tool.output_schema {
+            let schema = object(schema).map_err(|why| says("its output-schema", &why))?;
+            output = Some(Schema::new(&schema).map_err(|why| says("its output-schema", &why))?);
+            output_schema = Some(Arc::new(schema));
+        }
         let instead = overrides.get(name.as_str()).cloned().unwrap_or_default();
         for (parameter, text) in &instead.params {
             if let Some(Value::Object(schema)) = input_schema.get_mut("properties").and_then(|properties| properties.get_mut(parameter)) {
                 schema.insert("description".to_owned(), text.as_str().into());
             }
         }
-        let schema = Checker::new(&input_schema).map_err(|why| says("its input-schema", &why))?;
+        let input = Schema::new(&input_schema).map_err(|why| says("its input-schema", &why))?;
         let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
         let meta = optional(&tool.meta, "its meta")?;
         let extra = optional(&tool.extra, "its extra")?.unwrap_or_default();
@@ -62,7 +67,8 @@ impl Listed {
                 extra,
                 notifies,
             }),
-            schema,
+            input,
+            output,
         })
     }
 
@@ -76,7 +82,28 @@ impl Listed {
 
     /// Whether arguments fit the schema; if not, says where and why.
     pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
-        self.schema.check(self.name(), arguments)
+        self.input.check_arguments(self.name(), arguments)
+    }
+
+    /// Whether structured content is what the tool says that it is; if not, says where and why. The text of an error says more than its structure, so that is
+    /// held against nothing but the depth that everybody can read.
+    pub(super) fn check_output(&self, output: &CallOutput) -> Result<(), String> {
+        let Some(structured) = &output.structured else { return Ok(()) };
+        let checked = match &self.output {
+            Some(schema) if !output.is_error => schema.check(structured.as_str()),
+            _ => schema::check_depth(structured.as_str()),
+        };
+        let name = self.name();
+        checked.map_err(|unfit| match unfit {
+            Unfit::NotJson(error) => format!("the structured content of tool {name} cannot be read: {error}"),
+            Unfit::Deep(levels) => format!("the structured content of tool {name} is nested more than {levels} levels deep"),
+            Unfit::Long(bytes) => {
+                format!("the structured content of tool {name} does not fit its output schema; it is too long ({bytes} bytes) to say where")
+            }
+            Unfit::Problems(problems) => {
+                format!("the structured content of tool {name} does not fit its output schema: {}", schema::places("", problems))
+            }
+        })
     }
 
     /// What the guest answered, for the way up.
@@ -162,6 +189,44 @@ mod tests {
         let tool = listed(r#"{"properties":{"style":{"enum":["a","b","c","d","e","f","g"]}}}"#).unwrap();
         let message = tool.check(r#"{"style":"SHOUT"}"#).unwrap_err();
         assert!(message.contains(r#"argument `style`: "SHOUT" is not one of "a", "b", "c", "d", "e", "f", "g""#), "{message}");
+    }
+
+    #[test]
+    fn structured_content_has_to_fit_what_the_tool_says() {
+        let with = |output_schema: Option<&str>| {
+            let tool = wit::Tool {
+                name: "t".to_owned(),
+                title: None,
+                description: None,
+                input_schema: "{}".to_owned(),
+                output_schema: output_schema.map(str::to_owned),
+                annotations: None,
+                icons: Vec::new(),
+                meta: None,
+                extra: None,
+            };
+            Listed::new(tool, false, &BTreeMap::new())
+        };
+        let answer =
+            |json: &str, is_error| CallOutput { structured: JsonText::parse(json.to_owned()).ok(), is_error, ..CallOutput::default() };
+        let tool = with(Some(r#"{"type":"object","properties":{"a":{"items":{"type":"integer"}}},"required":["a"]}"#)).unwrap();
+        assert_eq!(tool.check_output(&answer(r#"{"a":[1,2]}"#, false)), Ok(()));
+        assert_eq!(tool.check_output(&CallOutput::default()), Ok(()));
+        let said = tool.check_output(&answer(r#"{"a":[1,"x"]}"#, false)).unwrap_err();
+        assert!(said.contains("tool t does not fit its output schema: `a.1`:") && said.contains("integer"), "{said}");
+        assert!(tool.check_output(&answer("{}", false)).unwrap_err().contains("\"a\""));
+        assert_eq!(tool.check_output(&answer(r#"{"why":1}"#, true)), Ok(()));
+        let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        for tool in [tool, with(None).unwrap()] {
+            for is_error in [false, true] {
+                for levels in [100, 1_000_000] {
+                    let said = tool.check_output(&answer(&deep(levels), is_error)).unwrap_err();
+                    assert!(said.contains("levels deep") || said.contains("recursion"), "{said}");
+                }
+            }
+        }
+        assert_eq!(with(None).unwrap().check_output(&answer(&deep(50), false)), Ok(()));
+        assert!(with(Some(r#"{"type":5}"#)).err().unwrap().contains("its output-schema is no JSON Schema"));
     }
 
     #[test]

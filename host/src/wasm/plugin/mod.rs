@@ -167,7 +167,11 @@ impl Plugin {
         let guest = self.bound("tools", interface.map(|interface| interface.load(&mut *store, &instance)))?;
         let result = guest.call_call_tool(&mut *store, listed.name(), &arguments.to_owned()).await;
         let result = result.map_err(|error| self.explain(store, &error))?.map_err(|error| Failure::Call(listed::protocol_error(error)))?;
-        listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::plugin(self.over(limit)))
+        let output = listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::plugin(self.over(limit)))?;
+        listed
+            .check_output(&output)
+            .map_err(|why| Failure::plugin(format!("plugin {} answered what it said it would not: {why}", self.shared.id)))?;
+        Ok(output)
     }
 }
 

@@ -147,7 +147,8 @@ fn sample(key: &str, prompt: &str, max_tokens: u32) -> Result<String, AskError> 
 fn roots() -> Result<String, AskError> {
     match ask(&[question("client_roots", Question::Roots)])?.pop() {
         Some(Answer::Roots(roots)) => {
-            let roots: Vec<_> = roots.into_iter().map(|root| root.name.map_or(root.uri.clone(), |name| format!("{name} ({})", root.uri))).collect();
+            let roots: Vec<_> =
+                roots.into_iter().map(|root| root.name.map_or(root.uri.clone(), |name| format!("{name} ({})", root.uri))).collect();
             Ok(format!("The client works in {}", roots.join(", ")))
         }
         _ => Err(AskError::Unanswered("there are no roots".into())),

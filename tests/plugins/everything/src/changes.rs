@@ -7,10 +7,11 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::{exports::toolbay::plugin::tools::Content, content::text, toolbay::plugin::notify};
+use crate::{content::text, exports::toolbay::plugin::tools::Content, toolbay::plugin::notify};
 
 const NO_ARGUMENTS: &str = r#"{"type":"object"}"#;
-const URI: &str = r#"{"type":"object","properties":{"uri":{"type":"string","description":"Which resource. Without it: test://watched-resource"}}}"#;
+const URI: &str =
+    r#"{"type":"object","properties":{"uri":{"type":"string","description":"Which resource. Without it: test://watched-resource"}}}"#;
 
 /// Name, description, schema of the arguments.
 pub const TOOLS: [(&str, &str, &str); 4] = [

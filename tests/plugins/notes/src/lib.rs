@@ -27,7 +27,11 @@ impl Guest for Notes {
         let is_new = !path.exists();
         fs::write(path, text).map_err(|error| format!("The note cannot be written: {error}"))?;
         // A new note makes the list another one. One that is there already holds something else.
-        if is_new { notify::resources_changed() } else { notify::resource_updated(&uri(&name)) }
+        if is_new {
+            notify::resources_changed()
+        } else {
+            notify::resource_updated(&uri(&name))
+        }
         Ok(())
     }
 
@@ -54,7 +58,8 @@ impl Resources for Notes {
     fn list_resources() -> Result<Vec<Resource>, Error> {
         // No folder, no notes: the plugin is loaded all the same.
         let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| path(name).is_ok()).collect();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| path(name).is_ok()).collect();
         // The same list each time, whatever order the folder has.
         names.sort();
         let resource = |name: String| Resource {
