@@ -17,6 +17,7 @@ mod neural;
 mod permissions;
 mod protocol;
 mod reload;
+mod remote;
 mod scale;
 mod servers;
 mod shutdown;

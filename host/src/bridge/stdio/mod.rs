@@ -151,18 +151,8 @@ impl StdioChannel {
                 }
             }
             Era::Modern => {
-                let mut filter = String::from("{");
-                for (capability, key) in
-                    [("tools", "toolsListChanged"), ("prompts", "promptsListChanged"), ("resources", "resourcesListChanged")]
-                {
-                    if has(capability).and_then(|has| has.get("listChanged")?.as_bool()) == Some(true) {
-                        crate::upstream::raw::write_key(&mut filter, key);
-                        filter.push_str("true");
-                    }
-                }
-                filter.push('}');
-                if filter.len() > 2 {
-                    self.link.send_and_forget("subscriptions/listen", &format!("{{\"notifications\":{filter}}}"));
+                if let Some(params) = crate::upstream::handshake::subscription(&self.server) {
+                    self.link.send_and_forget("subscriptions/listen", &params);
                 }
             }
         }
