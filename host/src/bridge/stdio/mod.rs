@@ -188,6 +188,10 @@ impl Channel for StdioChannel {
         self.link.changes.subscribe()
     }
 
+    fn is_ending(&self) -> bool {
+        self.link.is_ending()
+    }
+
     fn closed(&self) -> BoxFuture<'_, String> {
         Box::pin(async { self.link.wait_closed().await.to_string() })
     }
