@@ -4,8 +4,10 @@
 //! outside, such as the weather service.
 
 pub mod client;
+pub mod engine;
 pub mod files;
 pub mod lab;
+pub mod models;
 pub mod outside;
 pub mod proxy;
 pub mod raw;

@@ -1,7 +1,6 @@
-//! One server on stdio, as it is configured: its replicas, what they offer, and the provider that is published.
+//! One server that speaks MCP, as it is configured: its replicas (of a remote one: the one connection), what they offer, and the provider that is published.
 
 use std::{
-    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -30,6 +29,9 @@ use crate::{
 /// How long a server may take to end that does not say what it offers: it is not worth more.
 const FAILED_STOP: Duration = Duration::from_millis(500);
 
+/// [`Reach::kind`] of servers that run elsewhere.
+pub const REMOTE: &str = "remote";
+
 /// A server that tells of a change often tells of the next at once: they are looked at together.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -37,9 +39,24 @@ const GATHER: Duration = Duration::from_millis(50);
 /// looked at after all of these anyway, and an update more or less says nothing.
 const UNREAD: usize = 256;
 
-/// A server that runs here.
+/// How a server is reached.
+pub trait Reach: Send + Sync {
+    /// `bridge` or `remote`.
+    fn kind(&self) -> &'static str;
+    /// Where it is, for people.
+    fn what(&self) -> String;
+    /// Makes ready what every start needs, in its own time: pulls an image.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Starts or calls it, and greets it. Dropping the future leaves nothing behind.
+    fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>>;
+}
+
+/// A server, with what runs here for it.
 pub struct Server {
     id: ProviderId,
+    kind: &'static str,
     source: String,
     set: Arc<ReplicaSet>,
     offered: Arc<Offered>,
@@ -82,14 +99,15 @@ impl Server {
     #[must_use]
     pub fn start(
         id: ProviderId,
-        launch: Box<dyn Launch>,
+        reach: Box<dyn Reach>,
         config: &ServerConfig,
         policy: Policy,
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
-        let source = launch.what();
-        let connector = Connector { id: id.clone(), launch, limits: config.limits, known: Arc::default(), notes: notes.clone() };
+        let (kind, source) = (reach.kind(), reach.what());
+        let policy = Policy { elsewhere: kind == REMOTE, ..policy };
+        let connector = Connector { reach, notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),
             replicas: config.replicas,
@@ -108,7 +126,7 @@ impl Server {
             changes,
         };
         let desk = tokio::spawn(desk.run(noted));
-        Self { id, source, set, offered, notes, desk, started: SystemTime::now() }
+        Self { id, kind, source, set, offered, notes, desk, started: SystemTime::now() }
     }
 
     /// Waits until the first start has ended, well or badly, and what came of it was sent.
@@ -139,7 +157,7 @@ impl Server {
         let provider = published.as_ref().map(|published| &published.provider);
         ProviderStatus {
             name: self.id.to_string(),
-            kind: "bridge",
+            kind: self.kind,
             state,
             source: self.source.clone(),
             digest: None,
@@ -150,7 +168,8 @@ impl Server {
             imports: Vec::new(),
             in_flight: report.ongoing,
             queued: report.queued,
-            replicas: Some(report.replicas),
+            // Of a remote server nothing is started here.
+            replicas: (self.kind != REMOTE).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
         }
     }
@@ -162,47 +181,78 @@ impl Drop for Server {
     }
 }
 
-/// Starts, greets and questions one replica.
-struct Connector {
+/// A server on stdin and stdout, started here.
+pub struct Started {
     id: ProviderId,
     launch: Box<dyn Launch>,
     limits: ServerLimits,
     /// What one replica has told about all of them.
     known: Arc<Known>,
-    notes: mpsc::UnboundedSender<Note>,
 }
 
-impl Connector {
+impl Started {
+    /// What is started by `launch`.
+    #[must_use]
+    pub fn new(id: ProviderId, launch: Box<dyn Launch>, limits: ServerLimits) -> Self {
+        Self { id, launch, limits, known: Arc::default() }
+    }
+
     async fn start(&self) -> Result<Arc<StdioChannel>, ConnectError> {
-        let failed = |error: &dyn Display| ConnectError(error.to_string());
         let mut again = false;
         loop {
-            let launched = self.launch.launch().await.map_err(|error| failed(&error))?;
+            let launched = self.launch.launch().await.map_err(|error| ConnectError(error.to_string()))?;
             match stdio::connect(self.id.as_str(), launched, &self.limits, &self.known).await {
                 Ok(channel) => return Ok(channel),
                 // It ended at a question that older servers do not know, and will not be asked that again.
                 Err(error) if error.again && !again => again = true,
-                Err(error) => return Err(failed(&error)),
+                Err(error) => return Err(ConnectError(error.to_string())),
             }
         }
     }
 }
 
-impl Connect for Connector {
+impl Reach for Started {
+    fn kind(&self) -> &'static str {
+        "bridge"
+    }
+
+    fn what(&self) -> String {
+        self.launch.what()
+    }
+
     fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
         Box::pin(async { self.launch.prepare().await.map_err(|error| ConnectError(error.to_string())) })
     }
 
+    fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
+        Box::pin(async {
+            let channel = self.start().await?;
+            Ok(Connected { process: Box::new(Attachment(channel.clone())), channel })
+        })
+    }
+}
+
+/// Reaches a server and asks what it offers.
+struct Connector {
+    reach: Box<dyn Reach>,
+    notes: mpsc::UnboundedSender<Note>,
+}
+
+impl Connect for Connector {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        self.reach.prepare()
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async move {
-            let channel = self.start().await?;
-            match listing::fetch(&*channel).await {
+            let connected = self.reach.open().await?;
+            match listing::fetch(&*connected.channel).await {
                 Ok(listing) => {
                     let _ = self.notes.send(Note::Listing(listing));
-                    Ok(Connected { process: Box::new(Attachment(channel.clone())), channel })
+                    Ok(connected)
                 }
                 Err(error) => {
-                    channel.stop(FAILED_STOP).await;
+                    connected.process.stop(FAILED_STOP).await;
                     Err(ConnectError(error.to_string()))
                 }
             }

@@ -43,6 +43,11 @@ pub trait Channel: Send + Sync {
     /// What the server tells of changes, from now on.
     fn changes(&self) -> broadcast::Receiver<Change>;
 
+    /// Whether it is known that what is sent now is lost, though not yet why: [`Self::closed`] will say that soon.
+    fn is_ending(&self) -> bool {
+        false
+    }
+
     /// Waits until the connection is of no more use, and says why.
     fn closed(&self) -> BoxFuture<'_, String>;
 }
@@ -76,6 +81,9 @@ pub enum ChannelError {
     /// The connection ended before the answer; the text says why.
     #[error("{0}")]
     Closed(String),
+    /// The server is elsewhere and was not reached, or turned the request away before MCP came into it; the text says who, and why.
+    #[error("{0}")]
+    Unreachable(String),
     /// No answer in time. The server was told that nobody waits any more.
     #[error("no answer within {0:?}")]
     Timeout(Duration),

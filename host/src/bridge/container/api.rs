@@ -178,13 +178,15 @@ impl Backend for Api {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), String>> {
         async move {
+            // Podman asks one that runs to end first, and waits ten seconds for that.
+            self.signal(name, "SIGKILL").await;
             let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
             match self.docker.remove_container(name, Some(options)).await {
-                Ok(()) => {}
-                Err(error) if is_missing(&error) => {}
-                Err(error) => tracing::warn!(container = name, "the container could not be removed: {}", words(error)),
+                Ok(()) => Ok(()),
+                Err(error) if is_missing(&error) => Ok(()),
+                Err(error) => Err(words(error)),
             }
         }
         .boxed()

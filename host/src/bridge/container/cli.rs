@@ -139,12 +139,17 @@ impl Backend for Cli {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), String>> {
         async move {
+            let Err(error) = self.ask(&["rm", "--volumes", "--", name]).await else { return Ok(()) };
+            if is_missing(&error) {
+                return Ok(());
+            }
+            // It runs. With `--force` alone podman asks it to end first, and waits ten seconds for that.
+            self.signal(name, "KILL").await;
             match self.ask(&["rm", "--force", "--volumes", "--", name]).await {
-                Ok(_) => {}
-                Err(error) if error.to_lowercase().contains("no such container") || error.contains("no container with name") => {}
-                Err(error) => tracing::warn!(container = name, "the container could not be removed: {error}"),
+                Err(error) if !is_missing(&error) => Err(error),
+                _ => Ok(()),
             }
         }
         .boxed()
@@ -167,6 +172,11 @@ impl Backend for Cli {
         }
         .boxed()
     }
+}
+
+/// Whether the program says that there is no such container.
+fn is_missing(error: &str) -> bool {
+    error.to_lowercase().contains("no such container") || error.contains("no container with name")
 }
 
 /// The command line of `run`: nothing that was not granted, and no secret.

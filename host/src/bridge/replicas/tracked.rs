@@ -59,7 +59,7 @@ impl Tracked {
 
     /// Whether nothing can be sent any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.inner.closed().now_or_never().is_some()
+        self.inner.is_ending() || self.inner.closed().now_or_never().is_some()
     }
 
     pub(super) fn is_suspect(&self) -> bool {
@@ -87,7 +87,7 @@ impl Tracked {
     pub(super) async fn answers_ping(self: Arc<Self>, within: Duration) -> bool {
         let context = CallContext::default();
         let result = self.inner.request("ping", "{}", &context, within).await;
-        let alive = !matches!(result, Err(ChannelError::Timeout(_) | ChannelError::Closed(_)));
+        let alive = !matches!(result, Err(ChannelError::Timeout(_) | ChannelError::Closed(_) | ChannelError::Unreachable(_)));
         if alive {
             self.suspect.store(false, Relaxed);
             self.hear();
@@ -122,6 +122,8 @@ impl Channel for Tracked {
                     let why = self.verdict.get().unwrap_or(why);
                     return Err(ChannelError::Closed(format!("{} ended while this call ran on it: {why}", self.who)));
                 }
+                // Nothing was heard of the server itself.
+                Err(ChannelError::Unreachable(_)) => {}
                 Ok(_) | Err(ChannelError::Rpc { .. } | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
                     self.timeouts.store(0, Relaxed);
                     self.answered.store(true, Relaxed);
@@ -138,6 +140,10 @@ impl Channel for Tracked {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes()
+    }
+
+    fn is_ending(&self) -> bool {
+        self.inner.is_ending()
     }
 
     fn closed(&self) -> BoxFuture<'_, String> {

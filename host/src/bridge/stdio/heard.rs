@@ -34,7 +34,7 @@ impl Link {
 
     /// A log message names no call: it goes to the operator, and to the caller if there is only one whose it can be.
     pub(super) fn logged(&self, params: &RawObject<'_>) {
-        let level = params.read::<String>("level").and_then(|level| self::level(&level)).unwrap_or(LogLevel::Info);
+        let level = params.read::<String>("level").and_then(|level| message::log_level(&level)).unwrap_or(LogLevel::Info);
         let logger: Option<String> = params.read("logger");
         let Some(data) = params.get("data") else { return };
         let text = match params.read::<String>("data") {
@@ -148,19 +148,4 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.link.flight.asked(self.call);
     }
-}
-
-/// A level by its name.
-fn level(name: &str) -> Option<LogLevel> {
-    Some(match name {
-        "debug" => LogLevel::Debug,
-        "info" => LogLevel::Info,
-        "notice" => LogLevel::Notice,
-        "warning" => LogLevel::Warning,
-        "error" => LogLevel::Error,
-        "critical" => LogLevel::Critical,
-        "alert" => LogLevel::Alert,
-        "emergency" => LogLevel::Emergency,
-        _ => return None,
-    })
 }

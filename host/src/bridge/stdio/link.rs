@@ -68,6 +68,8 @@ pub(super) struct Link {
     logs: AtomicBool,
     level: AtomicU8,
     closed: watch::Sender<Option<Arc<str>>>,
+    /// It is ending, and why is being found out: what is sent now is lost.
+    ending: AtomicBool,
     doom: mpsc::Sender<String>,
 }
 
@@ -122,6 +124,7 @@ impl Link {
             logs: AtomicBool::new(false),
             level: AtomicU8::new(LogLevel::Emergency as u8),
             closed: watch::channel(None).0,
+            ending: AtomicBool::new(false),
             doom,
         };
         (Arc::new(link), doomed)
@@ -225,7 +228,10 @@ impl Link {
             // MCP: `initialize` must not be cancelled.
             Ok(()) => sent.state = if handshake { SentState::Over } else { SentState::Out },
             Err(SendError::Full) => return Err(ChannelError::Closed("the server does not read its input".to_owned())),
-            Err(SendError::Closed(why)) => return Err(ChannelError::Closed(self.closed().map_or(why, |why| why.to_string()))),
+            Err(SendError::Closed(why)) => {
+                self.end();
+                return Err(ChannelError::Closed(self.closed().map_or(why, |why| why.to_string())));
+            }
         }
         let mut until = deadline;
         loop {
@@ -283,6 +289,16 @@ impl Link {
     /// Has the connection ended, for this reason.
     pub(super) fn doom(&self, why: String) {
         let _ = self.doom.try_send(why);
+    }
+
+    /// From now on it is ending. What is in flight waits for the reason.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is ending, or closed.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed) || self.closed.borrow().is_some()
     }
 
     /// Ends all that is in flight. The first reason stays.

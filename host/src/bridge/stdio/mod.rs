@@ -154,18 +154,8 @@ impl StdioChannel {
                 }
             }
             Era::Modern => {
-                let mut filter = String::from("{");
-                for (capability, key) in
-                    [("tools", "toolsListChanged"), ("prompts", "promptsListChanged"), ("resources", "resourcesListChanged")]
-                {
-                    if has(capability).and_then(|has| has.get("listChanged")?.as_bool()) == Some(true) {
-                        crate::upstream::raw::write_key(&mut filter, key);
-                        filter.push_str("true");
-                    }
-                }
-                filter.push('}');
-                if filter.len() > 2 {
-                    self.link.send_and_forget("subscriptions/listen", &format!("{{\"notifications\":{filter}}}"));
+                if let Some(params) = crate::upstream::handshake::subscription(&self.server) {
+                    self.link.send_and_forget("subscriptions/listen", &params);
                 }
             }
         }
@@ -224,6 +214,10 @@ impl Channel for StdioChannel {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.link.changes.subscribe()
+    }
+
+    fn is_ending(&self) -> bool {
+        self.link.is_ending()
     }
 
     fn closed(&self) -> BoxFuture<'_, String> {

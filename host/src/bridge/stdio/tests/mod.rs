@@ -498,6 +498,23 @@ async fn a_server_that_closes_its_output_and_lives_on_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_server_that_closed_its_output_takes_no_calls_while_its_end_is_waited_for() {
+    let server = server(&[]).await;
+    assert!(!server.channel.is_ending());
+    let closing = server.call("close_stdout", json!({}));
+    tokio::pin!(closing);
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        tokio::select! {
+            error = &mut closing => panic!("nobody knew before this: {error:?}"),
+            _ = looks.tick() => if server.channel.is_ending() { break },
+        }
+    }
+    assert!(server.channel.link.closed().is_none(), "why is not known yet");
+    server.channel.stop(Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_read_holds_up_its_own_callers_only_until_their_time_is_up() {
     let limits = ServerLimits { call: Duration::from_millis(700), ..ServerLimits::default() };
     let server = server_with(&[], limits).await;
