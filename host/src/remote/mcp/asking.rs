@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{headers::Speech, link::Link};
 use crate::{
-    provider::{AskError, Asker, JsonText, LogLevel, Notifier, Question},
+    provider::{AskError, Asker, JsonText, LogLevel, Notifier, Question, QuestionKind},
     upstream::{
         Change, Era,
         message::{self, INTERNAL_ERROR, METHOD_NOT_FOUND},
@@ -21,6 +21,9 @@ use crate::{
 
 /// Questions that one request has open at once.
 const MAX_QUESTIONS: usize = 16;
+
+/// Requests of a server on one stream that are not answered yet. One that sends more is not answered.
+pub(super) const MAX_REQUESTS: usize = 64;
 
 /// A request that waits for its answer.
 pub(super) struct Flying {
@@ -146,11 +149,16 @@ impl Link {
     }
 
     /// A request of the server on a stream that belongs to no call: some servers send all of theirs there.
-    pub(super) async fn requested_aside(self: &Arc<Self>, speech: Speech, id: String, method: String, params: Option<String>) {
-        let asks = speech.era == Era::Legacy && rounds::question(&method, params.as_deref()).is_some();
-        if !asks {
-            self.clone().requested(speech, &id, &method, params.as_deref(), None, 0).await;
+    pub(super) async fn requested_aside(self: &Arc<Self>, speech: Speech, id: String, method: String, params: Option<String>, open: usize) {
+        let question = rounds::question(&method, params.as_deref()).filter(|_| speech.era == Era::Legacy);
+        let Some(question) = question else {
+            self.clone().requested(speech, &id, &method, params.as_deref(), None, open).await;
             return;
+        };
+        // Servers ask for roots when they are greeted, and keep the answer for the session. Those of one caller are not those of all.
+        if question.kind == QuestionKind::Roots {
+            let why = "this session is shared by many clients, and has no roots of its own";
+            return self.tell_aside(&speech, message::refusal(&id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}"))).await;
         }
         let call = match self.only() {
             Ok(call) => call,
@@ -160,7 +168,7 @@ impl Link {
             }
         };
         let asker = self.flight().get(&call).and_then(|flying| flying.asker.clone());
-        if let Some(error) = self.clone().requested(speech, &id, &method, params.as_deref(), asker, 0).await {
+        if let Some(error) = self.clone().requested(speech, &id, &method, params.as_deref(), asker, open).await {
             let end = self.flight().get_mut(&call).and_then(|flying| flying.end.take());
             if let Some(end) = end {
                 let _ = end.send(error);

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tokio::{sync::oneshot, time::Duration};
 
 use super::{
-    asking::{Flying, Listed},
+    asking::{Flying, Listed, MAX_REQUESTS},
     events::Events,
     headers::{SESSION, Speech},
     http::Failure,
@@ -134,6 +134,9 @@ impl Link {
                             Some(Incoming::Answer { id: of, result }) if of.is_none_or(|of| of == id) => return finish(result),
                             Some(Incoming::Answer { .. }) => {}
                             Some(Incoming::Notification { method, params }) => self.notified(&method, params, context.notifier.as_ref()),
+                            Some(Incoming::Request { method, .. }) if asked.len() >= MAX_REQUESTS => {
+                                tracing::debug!(server = %self.http.id, %method, "too many requests at once");
+                            }
                             Some(Incoming::Request { id: of, method, params }) => {
                                 let open = asked.len();
                                 asked.push(self.clone().requested(speech.clone(), of, &method, params, context.asker.clone(), open));

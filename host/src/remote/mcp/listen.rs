@@ -7,6 +7,7 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::{
+    asking::MAX_REQUESTS,
     events::Events,
     http::Failure,
     link::{Link, Session},
@@ -121,10 +122,12 @@ async fn stream(link: &Arc<Link>, session: &Arc<Session>, before: &mut bool) -> 
         while let Some(data) = events.next() {
             match Incoming::parse(&data) {
                 Some(Incoming::Notification { method, params }) => link.notified(&method, params, None),
-                Some(Incoming::Request { id, method, params }) => {
+                Some(Incoming::Request { id, method, params }) if asked.len() < MAX_REQUESTS => {
                     let params = params.map(str::to_owned);
-                    asked.push(link.requested_aside(speech.clone(), id.to_owned(), method.into_owned(), params));
+                    let open = asked.len();
+                    asked.push(link.requested_aside(speech.clone(), id.to_owned(), method.into_owned(), params, open));
                 }
+                Some(Incoming::Request { method, .. }) => tracing::debug!(server = %link.http.id, %method, "too many requests at once"),
                 Some(Incoming::Answer { .. }) | None => {}
             }
         }

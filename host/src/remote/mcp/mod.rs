@@ -26,7 +26,7 @@ use crate::{
     },
     config::{ServerLimits, UrlSource},
     provider::{CallContext, JsonText, ProviderId},
-    upstream::{Change, Channel, ChannelError, Era, rounds},
+    upstream::{Change, Channel, ChannelError, Era, Thinking, rounds},
 };
 use http::Http;
 use link::Link;
@@ -101,6 +101,8 @@ impl Channel for HttpChannel {
         Box::pin(async move {
             let now = Instant::now();
             let until = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400));
+            let (context, thinking) = Thinking::of(context);
+            let context = &context;
             let asked = async {
                 match self.link.session().speech.era {
                     Era::Legacy => self.link.request(method, params, context).await,
@@ -110,7 +112,7 @@ impl Channel for HttpChannel {
                     }
                 }
             };
-            tokio::time::timeout_at(until, asked).await.unwrap_or(Err(ChannelError::Timeout(timeout)))
+            thinking.timeout_at(until, asked).await.unwrap_or(Err(ChannelError::Timeout(timeout)))
         })
     }
 

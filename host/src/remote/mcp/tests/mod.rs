@@ -3,12 +3,13 @@
 mod odd;
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use support::{Down, Person, Up, soon};
+use support::{Down, Person, Up, soon, source};
 
 use crate::{
+    config::ServerLimits,
     provider::{AskError, CallContext, CallError, Completion, Content, ProviderState, Reference},
     upstream::Era,
 };
@@ -97,6 +98,37 @@ async fn who_calls_hears_of_progress_and_logs_and_is_asked() {
         assert_eq!(down.call("ask", json!({}), person.context()).await, Err(CallError::InputRequired), "{era:?}");
         // The call beside it is not disturbed.
         assert_eq!(down.echo().await["arguments"]["n"], 1);
+    }
+}
+
+/// Answers late.
+struct Slow(Duration, Arc<Person>);
+
+impl crate::provider::Asker for Slow {
+    fn capabilities(&self) -> &str {
+        self.1.capabilities()
+    }
+    fn ask(
+        &self,
+        questions: Vec<crate::provider::Question>,
+    ) -> futures::future::BoxFuture<'_, Result<Vec<crate::provider::JsonText>, AskError>> {
+        Box::pin(async move {
+            tokio::time::sleep(self.0).await;
+            self.1.ask(questions).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
+    for era in ERAS {
+        let up = Up::start(era).await;
+        let limits = ServerLimits { call: Duration::from_secs(1), ..ServerLimits::default() };
+        let mut down = Down::with(source(&up.url()), limits);
+        let person = Person::answering(Ok(json!({"action": "accept", "content": {"name": "Ann"}})));
+        let context = CallContext { asker: Some(Arc::new(Slow(Duration::from_millis(2500), person))), ..CallContext::default() };
+        let output = down.call("ask", json!({}), context).await.unwrap();
+        assert!(format!("{:?}", output.content).contains("Ann"), "{era:?} {output:?}");
     }
 }
 

@@ -133,6 +133,8 @@ async fn what_comes_on_a_stream_of_its_own_is_for_the_only_call_there_is() {
                         say(json!({"jsonrpc": "2.0", "id": "ping-1", "method": "ping"}));
                         say(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "error", "data": "oh"}}));
                         let params = json!({"message": "Who?", "requestedSchema": {}});
+                        // What it keeps for its session, which is everybody's.
+                        say(json!({"jsonrpc": "2.0", "id": "roots", "method": "roots/list"}));
                         say(json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": params}));
                         go_on.notified().await;
                         let answer = answered.lock().unwrap().clone().unwrap_or_default();
@@ -158,6 +160,7 @@ async fn what_comes_on_a_stream_of_its_own_is_for_the_only_call_there_is() {
     assert!(format!("{output:?}").contains("Ann"), "{output:?}");
     let heard = person.heard.lock().unwrap();
     assert!(heard.iter().any(|line| line.starts_with("log Error")) && heard.iter().any(|line| line.contains("Who?")), "{heard:?}");
+    assert!(!heard.iter().any(|line| line.contains("Roots")), "{heard:?}");
 }
 
 /// The error of a server that cannot be reached, as `/status` and `toolbay check` show it.
