@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod config;
 mod conformance;
+mod containers;
 mod content;
 mod faces;
 mod fuzz;

@@ -4,7 +4,7 @@
 //!
 //! It speaks as much of MCP 2025-11-25 as a client needs for tools, by looking for members in the text of a line. Its tool `run` takes a `command`:
 //! `echo TEXT`, `env NAME`, `args`, `read PATH`, `write PATH`, `fill PATH MEGABYTES`, `eat MEGABYTES`, `threads N`, `connect ADDRESS`, `uid`, `exit CODE`,
-//! `sleep MILLISECONDS`, `say TEXT` (on stderr). A line that is no JSON is such a command by itself, and its answer is a line.
+//! `sleep MILLISECONDS`, `say TEXT` (on stderr). What fails is the tool's error. A line that is no JSON is such a command by itself, and its answer is a line.
 
 use std::{
     fs,
@@ -16,6 +16,9 @@ use std::{
 };
 
 const TOOL: &str = r#"{"name":"run","description":"Does what it is told.","inputSchema":{"type":"object","properties":{"command":{"type":"string"}},"required":["command"]}}"#;
+
+/// What the text of a command that failed begins with.
+const FAILED: &str = "failed: ";
 
 fn main() {
     for line in io::stdin().lock().lines() {
@@ -40,7 +43,8 @@ fn message(line: &str) -> Option<String> {
         "tools/list" => format!(r#"{{"tools":[{TOOL}]}}"#),
         "tools/call" => {
             let text = run(&string(line, "\"command\":").unwrap_or_default());
-            format!(r#"{{"content":[{{"type":"text","text":"{}"}}]}}"#, escaped(&text))
+            let failed = text.starts_with(FAILED);
+            format!(r#"{{"content":[{{"type":"text","text":"{}"}}],"isError":{failed}}}"#, escaped(&text))
         }
         "ping" => "{}".to_owned(),
         _ => return Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no such method"}}}}"#)),
@@ -72,7 +76,7 @@ fn run(command: &str) -> String {
         }
         _ => Ok(format!("not understood: {word}")),
     };
-    said.unwrap_or_else(|error| format!("failed: {error}"))
+    said.unwrap_or_else(|error| format!("{FAILED}{error}"))
 }
 
 fn fill(rest: &str) -> io::Result<String> {

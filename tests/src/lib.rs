@@ -4,6 +4,7 @@
 //! outside, such as the weather service.
 
 pub mod client;
+pub mod engine;
 pub mod files;
 pub mod lab;
 pub mod models;

@@ -7,7 +7,7 @@ use std::{
 
 use futures::future::{BoxFuture, OptionFuture};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -34,6 +34,10 @@ pub const REMOTE: &str = "remote";
 
 /// A server that tells of a change often tells of the next at once: they are looked at together.
 const GATHER: Duration = Duration::from_millis(50);
+
+/// Changes of one kind that a server told of and nobody has looked at yet. One that tells of more than that is heard no further: a change of its lists is
+/// looked at after all of these anyway, and an update more or less says nothing.
+const UNREAD: usize = 256;
 
 /// How a server is reached.
 pub trait Reach: Send + Sync {
@@ -85,7 +89,7 @@ enum Note {
     /// A replica is up and offers this.
     Listing(Listing),
     /// A replica says that something has changed.
-    Changed(Arc<dyn Channel>, Change),
+    Changed(Arc<dyn Channel>, Change, OwnedSemaphorePermit),
     /// Answer when all that was told before is done.
     Flush(oneshot::Sender<()>),
 }
@@ -110,7 +114,7 @@ impl Server {
             limits: config.limits,
             policy,
             connect: Arc::new(connector),
-            listener: Arc::new(Ear(notes.clone())),
+            listener: Arc::new(Ear::new(notes.clone())),
         });
         let offered = Arc::new(Offered::default());
         let desk = Desk {
@@ -269,12 +273,26 @@ impl Attached for Attachment {
     }
 }
 
-/// Passes on what replicas tell.
-struct Ear(mpsc::UnboundedSender<Note>);
+/// Passes on what replicas tell, as long as it is not too much.
+struct Ear {
+    notes: mpsc::UnboundedSender<Note>,
+    lists: Arc<Semaphore>,
+    updates: Arc<Semaphore>,
+}
+
+impl Ear {
+    fn new(notes: mpsc::UnboundedSender<Note>) -> Self {
+        let room = || Arc::new(Semaphore::new(UNREAD));
+        Self { notes, lists: room(), updates: room() }
+    }
+}
 
 impl Listener for Ear {
     fn changed(&self, channel: &Arc<dyn Channel>, change: Change) {
-        let _ = self.0.send(Note::Changed(channel.clone(), change));
+        let room = if matches!(change, Change::Updated(_)) { &self.updates } else { &self.lists };
+        if let Ok(place) = Arc::clone(room).try_acquire_owned() {
+            let _ = self.notes.send(Note::Changed(channel.clone(), change, place));
+        }
     }
 }
 
@@ -305,10 +323,14 @@ impl Desk {
                 note = notes.recv() => match note {
                     None => return,
                     Some(Note::Listing(listing)) => self.publish(listing).await,
-                    Some(Note::Changed(_, Change::Updated(uri))) => {
+                    Some(Note::Changed(_, Change::Updated(uri), place)) => {
                         let _ = self.changes.send(vec![ProviderChange::Updated(self.id.clone(), uri)]).await;
+                        drop(place);
                     }
-                    Some(Note::Changed(channel, _)) => stale = Some(channel),
+                    Some(Note::Changed(channel, _, place)) => {
+                        stale = Some(channel);
+                        drop(place);
+                    }
                     Some(Note::Flush(done)) => drop(done.send(())),
                 },
                 Some(fetched) = OptionFuture::from(fetching.as_mut()) => {
@@ -347,5 +369,55 @@ async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
     match tokio::time::timeout(within, listing::fetch(&*channel)).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast;
+
+    use super::*;
+    use crate::{
+        provider::{CallContext, JsonText},
+        upstream::ChannelError,
+    };
+
+    struct Silent(JsonText);
+
+    impl Channel for Silent {
+        fn request<'a>(
+            &'a self,
+            _: &'static str,
+            _: &'a str,
+            _: &'a CallContext,
+            timeout: Duration,
+        ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
+            Box::pin(async move { Err(ChannelError::Timeout(timeout)) })
+        }
+        fn server(&self) -> &JsonText {
+            &self.0
+        }
+        fn changes(&self) -> broadcast::Receiver<Change> {
+            broadcast::channel(1).1
+        }
+        fn closed(&self) -> BoxFuture<'_, String> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn a_flood_of_changes_is_kept_in_bounds_and_hides_no_change_of_lists() {
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let ear = Ear::new(notes);
+        let channel: Arc<dyn Channel> = Arc::new(Silent(JsonText::from_value("").unwrap()));
+        for n in 0..10 * UNREAD {
+            ear.changed(&channel, Change::Updated(format!("x://{n}")));
+        }
+        ear.changed(&channel, Change::Tools);
+        assert_eq!(noted.len(), UNREAD + 1);
+        // What was looked at makes room.
+        assert!(noted.try_recv().is_ok());
+        ear.changed(&channel, Change::Updated("x://".to_owned()));
+        assert_eq!(noted.len(), UNREAD + 1);
     }
 }

@@ -43,6 +43,11 @@ pub trait Channel: Send + Sync {
     /// What the server tells of changes, from now on.
     fn changes(&self) -> broadcast::Receiver<Change>;
 
+    /// Whether it is known that what is sent now is lost, though not yet why: [`Self::closed`] will say that soon.
+    fn is_ending(&self) -> bool {
+        false
+    }
+
     /// Waits until the connection is of no more use, and says why.
     fn closed(&self) -> BoxFuture<'_, String>;
 }

@@ -149,9 +149,10 @@ impl Backend for Api {
         async move {
             while self.is_running(name).await {
                 let mut waiting = self.docker.wait_container(name, None::<WaitContainerOptions>);
-                // An exit status other than 0 is an error here; so is a request that took too long. The next look tells them apart.
-                if waiting.next().await.is_none() {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                // An exit status other than 0 is an error here; so is a request that took too long. The next look tells them apart, and an engine that
+                // refuses both looks is not asked without a pause.
+                if !matches!(waiting.next().await, Some(Ok(_) | Err(Error::DockerContainerWaitError { .. }))) {
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
@@ -177,13 +178,15 @@ impl Backend for Api {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), String>> {
         async move {
+            // Podman asks one that runs to end first, and waits ten seconds for that.
+            self.signal(name, "SIGKILL").await;
             let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
             match self.docker.remove_container(name, Some(options)).await {
-                Ok(()) => {}
-                Err(error) if is_missing(&error) => {}
-                Err(error) => tracing::warn!(container = name, "the container could not be removed: {}", words(error)),
+                Ok(()) => Ok(()),
+                Err(error) if is_missing(&error) => Ok(()),
+                Err(error) => Err(words(error)),
             }
         }
         .boxed()

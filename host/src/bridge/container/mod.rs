@@ -10,7 +10,7 @@ mod owner;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -56,8 +56,8 @@ trait Backend: Send + Sync {
     fn ended<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Option<Ended>>;
     /// Sends it a signal: `SIGTERM`.
     fn signal<'a>(&'a self, name: &'a str, signal: &'a str) -> BoxFuture<'a, ()>;
-    /// Kills it, if it runs, and leaves nothing of it.
-    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
+    /// Kills it, if it runs, and leaves nothing of it. One that is not there is no error.
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), String>>;
     /// All containers that carry [`owner::LABEL`]: name and that label.
     fn list(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, String>>;
 }
@@ -95,6 +95,8 @@ pub struct Containers {
     owner: String,
     last: AtomicU64,
     pulls: Mutex<BTreeMap<String, Pulling>>,
+    /// Containers that could not be removed, as the engine did not answer: they are removed when it does again.
+    left: Mutex<BTreeSet<String>>,
 }
 
 impl Containers {
@@ -105,8 +107,14 @@ impl Containers {
     /// [`EngineError`] with everything that was tried.
     pub async fn open(choice: &EngineChoice) -> Result<Arc<Self>, EngineError> {
         let (backend, engine) = engine::find(choice).await?;
-        let containers =
-            Arc::new(Self { backend, engine, owner: owner::own(), last: AtomicU64::new(0), pulls: Mutex::new(BTreeMap::new()) });
+        let containers = Arc::new(Self {
+            backend,
+            engine,
+            owner: owner::own(),
+            last: AtomicU64::new(0),
+            pulls: Mutex::default(),
+            left: Mutex::default(),
+        });
         containers.reap().await;
         Ok(containers)
     }
@@ -129,8 +137,28 @@ impl Containers {
         for (name, label) in found {
             if owner::is_orphan(&label) {
                 tracing::info!(container = name, "removing a container whose host process is gone");
-                self.backend.remove(&name).await;
+                self.remove(&name).await;
             }
+        }
+    }
+
+    /// Leaves nothing of a container; where that fails now, later.
+    async fn remove(&self, name: &str) {
+        if let Err(error) = self.backend.remove(name).await {
+            tracing::warn!(
+                container = name,
+                engine = self.engine,
+                "the container could not be removed, which is tried again later: {error}"
+            );
+            self.left.lock().await.insert(name.to_owned());
+        }
+    }
+
+    /// Removes what could not be removed before.
+    async fn sweep(&self) {
+        let left = std::mem::take(&mut *self.left.lock().await);
+        for name in left {
+            self.remove(&name).await;
         }
     }
 
@@ -209,16 +237,20 @@ impl Image {
     async fn start(&self) -> Result<Launched, LaunchError> {
         let containers = self.fetch().await?;
         let number = containers.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = format!("toolbay-{}-{}-{number}", self.server, std::process::id());
+        // The number of a process says little: in containers that share one engine every Toolbay is number 1. A name that is taken would fail the start, and
+        // the clean-up of that would end somebody else's container.
+        let name = format!("toolbay-{}-{}-{number}-{:08x}", self.server, std::process::id(), fastrand::u32(..));
         let labels =
             BTreeMap::from([(owner::LABEL.to_owned(), containers.owner.clone()), ("io.toolbay.server".to_owned(), self.server.clone())]);
         let spec = Spec { name: name.clone(), labels, source: Arc::clone(&self.source) };
         // From here on something may be there that has to be removed again, whatever happens.
-        let mut running = Container { backend: Some(Arc::clone(&containers.backend)), name, memory: self.source.memory, client: None };
+        let mut running = Container { containers: Some(Arc::clone(containers)), name, memory: self.source.memory, client: None };
         let pipes = containers.backend.start(&spec).await;
         let Pipes { stdin, stdout, stderr, client } =
             pipes.map_err(|error| LaunchError(format!("image {} ({}): {error}", self.source.image, containers.engine)))?;
         running.client = client;
+        // The engine answers.
+        containers.sweep().await;
         Ok(Launched { stdin, stdout, stderr, running: Box::new(running) })
     }
 }
@@ -240,7 +272,7 @@ impl Launch for Image {
 /// A container that runs, or that is being started.
 struct Container {
     /// None: it is gone, or somebody else sees to it.
-    backend: Option<Arc<dyn Backend>>,
+    containers: Option<Arc<Containers>>,
     name: String,
     memory: u64,
     client: Option<tokio::process::Child>,
@@ -248,9 +280,9 @@ struct Container {
 
 impl Container {
     async fn say_end(&mut self) -> String {
-        let Some(backend) = self.backend.clone() else { return "it was removed".to_owned() };
-        backend.wait(&self.name).await;
-        match backend.ended(&self.name).await {
+        let Some(containers) = self.containers.clone() else { return "it was removed".to_owned() };
+        containers.backend.wait(&self.name).await;
+        match containers.backend.ended(&self.name).await {
             Some(Ended { out_of_memory: true, .. }) => format!("over its memory limit ({} MiB): `memory` raises it", self.memory >> 20),
             // Not every engine notices who killed it.
             Some(Ended { code: 137, .. }) => {
@@ -262,26 +294,22 @@ impl Container {
             // What a shell makes of a signal.
             Some(Ended { code: code @ 129..=159, .. }) => format!("killed by signal {}", code - 128),
             Some(Ended { code, .. }) => format!("exit status {code}"),
-            None => "the container is gone".to_owned(),
+            None => format!("the container was removed, or its engine does not answer: {}", containers.engine),
         }
     }
 
     async fn end(mut self, grace: Duration) {
-        let Some(backend) = self.backend.clone() else { return };
+        let Some(containers) = self.containers.clone() else { return };
         for signal in [None, Some("SIGTERM")] {
             if let Some(signal) = signal {
-                backend.signal(&self.name, signal).await;
+                containers.backend.signal(&self.name, signal).await;
             }
-            if tokio::time::timeout(grace, backend.wait(&self.name)).await.is_ok() {
+            if tokio::time::timeout(grace, containers.backend.wait(&self.name)).await.is_ok() {
                 break;
             }
         }
-        backend.remove(&self.name).await;
-        if let Some(client) = &mut self.client {
-            // The engine's client ends with the container.
-            let _gone = tokio::time::timeout(GONE, client.wait()).await;
-        }
-        self.backend = None;
+        leave_nothing(&containers, &self.name, self.client.as_mut()).await;
+        self.containers = None;
     }
 }
 
@@ -301,18 +329,22 @@ impl Running for Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let Some(backend) = self.backend.take() else { return };
-        let (name, client) = (std::mem::take(&mut self.name), self.client.take());
+        let Some(containers) = self.containers.take() else { return };
+        let (name, mut client) = (std::mem::take(&mut self.name), self.client.take());
         // Without a runtime the process ends, and the next one reaps.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                backend.remove(&name).await;
-                if let Some(mut client) = client {
-                    let _gone = tokio::time::timeout(GONE, client.wait()).await;
-                }
-            });
+            runtime.spawn(async move { leave_nothing(&containers, &name, client.as_mut()).await });
         }
     }
+}
+
+/// Removes a container, after the engine's client: one that is just making it would make it afterwards, and nobody would remove that.
+async fn leave_nothing(containers: &Containers, name: &str, client: Option<&mut tokio::process::Child>) {
+    if let Some(client) = client {
+        let _ended_already = client.start_kill();
+        let _gone = tokio::time::timeout(GONE, client.wait()).await;
+    }
+    containers.remove(name).await;
 }
 
 /// The options of `/tmp`: of a size, and nothing in it is run.

@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     config::{Replicas, ServerLimits},
-    provider::{BreakerState, CallError, ProviderId, ReplicasStatus},
+    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, turn},
     upstream::{Change, Channel, Lease, Pick},
 };
 use state::{State, Turn};
@@ -265,7 +265,8 @@ impl Shared {
         let place = Place { shared: self, ticket: waiting.ticket };
         // Who waits for a start waits as long as that may take; who waits for others' calls, as long as one of those.
         let patience = if waiting.for_start { self.limits.start + START_SLACK } else { self.limits.call };
-        let answer = tokio::time::timeout(patience, waiting.answer).await;
+        let answer = turn::wait(tokio::time::timeout(patience, waiting.answer)).await;
+        turn::begin();
         drop(place);
         match answer {
             Ok(Ok(answer)) => answer,

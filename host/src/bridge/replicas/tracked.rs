@@ -59,7 +59,7 @@ impl Tracked {
 
     /// Whether nothing can be sent any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.inner.closed().now_or_never().is_some()
+        self.inner.is_ending() || self.inner.closed().now_or_never().is_some()
     }
 
     pub(super) fn is_suspect(&self) -> bool {
@@ -140,6 +140,10 @@ impl Channel for Tracked {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes()
+    }
+
+    fn is_ending(&self) -> bool {
+        self.inner.is_ending()
     }
 
     fn closed(&self) -> BoxFuture<'_, String> {

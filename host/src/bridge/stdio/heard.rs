@@ -95,9 +95,11 @@ impl Link {
         }
         let link = Arc::clone(self);
         let server_id = id.to_owned();
+        let open = Open::new(Arc::clone(self), call);
         let task = tokio::spawn(async move {
             let kind = question.kind;
             let outcome = asker.ask(vec![question]).await;
+            drop(open);
             link.answer(call, &server_id, kind, outcome);
         });
         questions.insert(id.to_owned(), task.abort_handle());
@@ -126,5 +128,24 @@ impl Link {
             }
         };
         self.send_now(&message::refusal(id, code, &why));
+    }
+}
+
+/// A question that a call's caller has to answer, until dropped.
+struct Open {
+    link: Arc<Link>,
+    call: u64,
+}
+
+impl Open {
+    fn new(link: Arc<Link>, call: u64) -> Self {
+        link.flight.asks(call);
+        Self { link, call }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.link.flight.asked(self.call);
     }
 }

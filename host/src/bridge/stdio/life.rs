@@ -16,8 +16,9 @@ use super::{super::launch::Running, link::Link};
 /// What a server that has ended wrote before is read for so long: something else may hold its output open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// A server that closed its output has so long to end by itself, so that how it ended can be told.
-const LAST_BREATH: Duration = Duration::from_secs(1);
+/// A server that closed its output has so long to end by itself, so that how it ended can be told. A container engine tells it 0.2 to 0.4 s later, and on a
+/// busy machine more than a second.
+const LAST_BREATH: Duration = Duration::from_secs(3);
 
 /// A server that is of no more use gets so long, twice.
 const USELESS: Duration = Duration::from_millis(500);
@@ -96,6 +97,8 @@ async fn live(
         Some(why) = doomed.recv() => End::Doomed(why),
         Ok(grace) = stopped => End::Stopped(grace),
     };
+    // How it ended may take a while to be told. A replica that fails every call at once would be the least busy one meanwhile.
+    link.end();
     let (why, grace) = match end {
         End::Exited(status) => {
             let how = tokio::time::timeout(LAST_WORDS, &mut reader).await.ok().and_then(odd);

@@ -16,7 +16,7 @@ use url::Url;
 use super::{Error, request::Request};
 use crate::{
     config::{OpenApiSource, ServerLimits},
-    provider::{CallError, ProviderId},
+    provider::{CallError, ProviderId, turn},
     remote::client::{self, cause, place},
 };
 
@@ -77,7 +77,9 @@ impl Sender {
         if place >= self.limits.queue {
             return Err(busy("its queue is full"));
         }
-        match tokio::time::timeout(self.limits.call, Arc::clone(&self.running).acquire_owned()).await {
+        let got = turn::wait(tokio::time::timeout(self.limits.call, Arc::clone(&self.running).acquire_owned())).await;
+        turn::begin();
+        match got {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(CallError::Internal(format!("server {id} is being stopped"))),
             Err(_) => Err(busy("no turn came in time")),
