@@ -3,12 +3,16 @@
 mod odd;
 mod support;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use support::{Down, Person, Up, soon};
+use support::{Down, Person, Up, soon, source};
 
 use crate::{
+    config::ServerLimits,
     provider::{AskError, CallContext, CallError, Completion, Content, ProviderState, Reference},
     upstream::Era,
 };
@@ -101,6 +105,21 @@ async fn who_calls_hears_of_progress_and_logs_and_is_asked() {
 }
 
 #[tokio::test]
+async fn the_time_that_a_person_thinks_is_not_the_servers() {
+    for era in ERAS {
+        let up = Up::start(era).await;
+        let limits = ServerLimits { ping: Duration::ZERO, call: Duration::from_secs(2), ..ServerLimits::default() };
+        let mut down = Down::with(source(&up.url()), limits);
+        let answers = Mutex::new(vec![Ok(json!({"action": "accept", "content": {"name": "Ann"}}))]);
+        let person = Arc::new(Person { answers, slow: Duration::from_millis(2_500), ..Person::default() });
+        let output = down.call("ask", json!({}), person.context()).await.unwrap();
+        assert!(format!("{:?}", output.content).contains("Ann"), "{era:?} {output:?}");
+        let error = down.call("hang", json!({}), person.context()).await.unwrap_err().to_string();
+        assert!(error.contains("within 2 s"), "{era:?}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_given_up_ends_at_the_server() {
     for era in ERAS {
         let (mut up, mut down) = both(era).await;
@@ -122,7 +141,7 @@ async fn a_changed_list_is_published() {
         // The stream may not be there yet: whoever changes something before that is heard by the next look.
         for n in 0.. {
             up.offer(&[&format!("more_{n}")]);
-            let next = tokio::time::timeout(std::time::Duration::from_secs(1), down.next());
+            let next = tokio::time::timeout(Duration::from_secs(1), down.next());
             if let Ok(provider) = next.await {
                 assert!(provider.tools().iter().any(|tool| tool.name.as_str().starts_with("more_")), "{era:?}");
                 break;
@@ -142,7 +161,7 @@ async fn a_server_that_is_away_is_said_to_be_and_comes_back_by_itself() {
         assert!(error.contains(&address.to_string()) && error.contains("refused"), "{era:?}: {error}");
         let broken = async {
             while down.server.status().state != ProviderState::Broken {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         soon("it is seen", broken).await;
@@ -155,7 +174,7 @@ async fn a_server_that_is_away_is_said_to_be_and_comes_back_by_itself() {
         up.again(Some(address)).await;
         let back = async {
             while down.call("echo", json!({}), CallContext::default()).await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         soon("it comes back", back).await;
