@@ -33,6 +33,14 @@ lint:
 bench *options:
     scripts/bench.sh {{ options }}
 
+# What a token of a T5 costs, beside transformers and CTranslate2 (fetches some 4 GB the first time).
+bench-inference *options:
+    scripts/bench-inference.sh {{ options }}
+
+# Models on an NVIDIA GPU: the tests that need one.
+test-gpu:
+    scripts/test-gpu.sh
+
 # Known vulnerabilities; needs the network that has their database.
 advisories:
     cargo deny check advisories

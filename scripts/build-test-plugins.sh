@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the components that the tests call (tests/plugins) into target/test-plugins: everything, kinds, moody, notes, probe.
+# Builds the components that the tests call (tests/plugins) into target/test-plugins: everything, kinds, moody, neural, notes, probe.
 #
 # usage: build-test-plugins.sh [OUT_DIR]        ($TOOLBAY or target/release/toolbay writes the descriptions into them)
 set -euo pipefail
@@ -14,7 +14,7 @@ out=${1:-$root/target/test-plugins}
 find_toolbay
 use_wasm_toolchain
 mkdir -p "$out"
-for name in everything kinds moody notes probe; do
+for name in everything kinds moody neural notes probe; do
     build_component "$root/tests/plugins/$name" "$name"
     embed_docs "$built" "$root/tests/plugins/$name"
     install_component "$built" "$out/$name.wasm"

@@ -29,9 +29,10 @@ for tool in node npm python3; do
     command -v "$tool" >/dev/null || die "$tool is missing: the real MCP clients need Node 20 and Python 3.11 (Debian: apt-get install nodejs npm python3-venv)"
 done
 
-say "1 of 5: the MCP clients, servers and the conformance suite"
+say "1 of 5: the MCP clients and servers, the conformance suite, ONNX Runtime"
 TOOLBAY_LAB=$("$root/scripts/lab.sh" | tail -n 1)
 export TOOLBAY_LAB
+"$root/scripts/onnxruntime.sh" >/dev/null
 
 # An engine for the tests of containers, and images for it. Where there is none, those tests say so.
 images=$("$root/scripts/test-images.sh" "$TOOLBAY_LAB")
@@ -41,8 +42,12 @@ done <<<"$images"
 
 say "2 of 5: the host and its tests (from nothing some 10 minutes on two cores)"
 cargo build --release --locked --workspace --all-targets
-say "3 of 5: the plugins that ship"
+say "3 of 5: the plugins that ship, and what of them can be tested without a host"
 "$root/scripts/build-plugins.sh" --toolbay "$root/target/release/toolbay"
+host=$(rustc -vV | sed -n 's/^host: //p')
+for plugin in translator classifier; do
+    (cd "plugins/$plugin" && cargo test --quiet --locked --target "$host" --target-dir "$root/target/plugin-tests")
+done
 say "4 of 5: the plugins that only tests use"
 "$root/scripts/build-test-plugins.sh"
 

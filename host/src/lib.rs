@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod inference;
 pub mod mcp;
 pub mod provider;
 pub mod remote;

@@ -571,6 +571,10 @@ pub trait StatusSource: Send + Sync {
     fn statuses(&self) -> Vec<ProviderStatus>;
     /// Whether the first look at everything is done, so that calls find what they should.
     fn ready(&self) -> bool;
+    /// What else is worth showing, by the name of its part of `/status`.
+    fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
+        Vec::new()
+    }
 }
 
 fn unix_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures::future::{BoxFuture, join_all};
@@ -17,9 +17,15 @@ use tokio::sync::mpsc;
 use application::Application;
 
 use crate::{
-    bridge::{container::Engine, process::Program, replicas::Policy, server::Server},
+    bridge::{
+        container::Engine,
+        process::Program,
+        replicas::Policy,
+        server::{Server, Started},
+    },
     config::{Config, Replicas, ServerConfig, ServerSource},
-    provider::{OfferNames, ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
+    provider::{ProviderChange, ProviderId, ProviderStatus, StatusSource},
+    remote::mcp::Remote,
 };
 
 /// One server, of any kind.
@@ -111,12 +117,22 @@ fn start(
         (policy.backoff, policy.longest_backoff) = (Duration::from_secs(3600), Duration::from_secs(3600));
     }
     match &config.source {
-        ServerSource::Command(source) => Box::new(Server::start(id, Box::new(Program::new(source.clone())), &config, policy, changes)),
+        ServerSource::Command(source) => {
+            let reach = Started::new(id.clone(), Box::new(Program::new(source.clone())), config.limits);
+            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
+        }
         ServerSource::Image(source) => {
             let image = engine.image(id.as_str(), source.clone());
-            Box::new(Server::start(id, Box::new(image), &config, policy, changes))
+            let reach = Started::new(id.clone(), Box::new(image), config.limits);
+            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
         }
-        ServerSource::Url(source) => Box::new(Unknown { id, kind: "remote", source: source.url.clone(), what: "remote MCP servers" }),
+        ServerSource::Url(source) => {
+            // There is one connection, and it is tried again sooner than a program is started again.
+            policy.longest_open = policy.open;
+            let reach = Remote::new(id.clone(), source, config.limits);
+            let config = ServerConfig { replicas: Replicas { min: 1, max: 1, ..config.replicas }, ..config.clone() };
+            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
+        }
         ServerSource::OpenApi(source) => Box::new(Application::start(id, source, &config, run, changes)),
     }
 }
@@ -132,42 +148,5 @@ impl Member for Server {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(Self::stop(self))
-    }
-}
-
-/// One of a kind that cannot be started.
-struct Unknown {
-    id: ProviderId,
-    kind: &'static str,
-    source: String,
-    what: &'static str,
-}
-
-impl Member for Unknown {
-    fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn status(&self) -> ProviderStatus {
-        ProviderStatus {
-            name: self.id.to_string(),
-            kind: self.kind,
-            state: ProviderState::Broken,
-            source: self.source.clone(),
-            digest: None,
-            tools: Vec::new(),
-            offers: OfferNames::default(),
-            error: Some(format!("this version of toolbay cannot serve {}", self.what)),
-            warnings: Vec::new(),
-            imports: Vec::new(),
-            in_flight: 0,
-            queued: 0,
-            replicas: None,
-            since: SystemTime::UNIX_EPOCH,
-        }
-    }
-
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
     }
 }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod engine;
 pub mod files;
 pub mod lab;
+pub mod models;
 pub mod outside;
 pub mod proxy;
 pub mod raw;

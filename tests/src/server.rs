@@ -337,6 +337,17 @@ impl Server {
         serde_json::from_str(&text).expect("/status is JSON")
     }
 
+    /// `/status`, as who has this token sees it.
+    ///
+    /// # Panics
+    ///
+    /// Where it answers anything but JSON.
+    pub async fn status_as(&self, token: &str) -> serde_json::Value {
+        let request = crate::client::http().get(format!("{}/status", self.base)).bearer_auth(token);
+        let text = request.send().await.expect("/status answers").text().await.expect("a body");
+        serde_json::from_str(&text).expect("/status is JSON")
+    }
+
     /// One plugin's part of `/status`.
     pub async fn plugin_status(&self, name: &str) -> Option<serde_json::Value> {
         let status = self.status().await;

@@ -1,14 +1,13 @@
-//! One server on stdio, as it is configured: its replicas, what they offer, and the provider that is published.
+//! One server that speaks MCP, as it is configured: its replicas (of a remote one: the one connection), what they offer, and the provider that is published.
 
 use std::{
-    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use futures::future::{BoxFuture, OptionFuture};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -30,12 +29,34 @@ use crate::{
 /// How long a server may take to end that does not say what it offers: it is not worth more.
 const FAILED_STOP: Duration = Duration::from_millis(500);
 
+/// [`Reach::kind`] of servers that run elsewhere.
+pub const REMOTE: &str = "remote";
+
 /// A server that tells of a change often tells of the next at once: they are looked at together.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// A server that runs here.
+/// Changes of one kind that a server told of and nobody has looked at yet. One that tells of more than that is heard no further: a change of its lists is
+/// looked at after all of these anyway, and an update more or less says nothing.
+const UNREAD: usize = 256;
+
+/// How a server is reached.
+pub trait Reach: Send + Sync {
+    /// `bridge` or `remote`.
+    fn kind(&self) -> &'static str;
+    /// Where it is, for people.
+    fn what(&self) -> String;
+    /// Makes ready what every start needs, in its own time: pulls an image.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Starts or calls it, and greets it. Dropping the future leaves nothing behind.
+    fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>>;
+}
+
+/// A server, with what runs here for it.
 pub struct Server {
     id: ProviderId,
+    kind: &'static str,
     source: String,
     set: Arc<ReplicaSet>,
     offered: Arc<Offered>,
@@ -68,7 +89,7 @@ enum Note {
     /// A replica is up and offers this.
     Listing(Listing),
     /// A replica says that something has changed.
-    Changed(Arc<dyn Channel>, Change),
+    Changed(Arc<dyn Channel>, Change, OwnedSemaphorePermit),
     /// Answer when all that was told before is done.
     Flush(oneshot::Sender<()>),
 }
@@ -78,21 +99,22 @@ impl Server {
     #[must_use]
     pub fn start(
         id: ProviderId,
-        launch: Box<dyn Launch>,
+        reach: Box<dyn Reach>,
         config: &ServerConfig,
         policy: Policy,
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
-        let source = launch.what();
-        let connector = Connector { id: id.clone(), launch, limits: config.limits, known: Arc::default(), notes: notes.clone() };
+        let (kind, source) = (reach.kind(), reach.what());
+        let policy = Policy { elsewhere: kind == REMOTE, ..policy };
+        let connector = Connector { reach, notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),
             replicas: config.replicas,
             limits: config.limits,
             policy,
             connect: Arc::new(connector),
-            listener: Arc::new(Ear(notes.clone())),
+            listener: Arc::new(Ear::new(notes.clone())),
         });
         let offered = Arc::new(Offered::default());
         let desk = Desk {
@@ -104,7 +126,7 @@ impl Server {
             changes,
         };
         let desk = tokio::spawn(desk.run(noted));
-        Self { id, source, set, offered, notes, desk, started: SystemTime::now() }
+        Self { id, kind, source, set, offered, notes, desk, started: SystemTime::now() }
     }
 
     /// Waits until the first start has ended, well or badly, and what came of it was sent.
@@ -135,7 +157,7 @@ impl Server {
         let provider = published.as_ref().map(|published| &published.provider);
         ProviderStatus {
             name: self.id.to_string(),
-            kind: "bridge",
+            kind: self.kind,
             state,
             source: self.source.clone(),
             digest: None,
@@ -146,7 +168,8 @@ impl Server {
             imports: Vec::new(),
             in_flight: report.ongoing,
             queued: report.queued,
-            replicas: Some(report.replicas),
+            // Of a remote server nothing is started here.
+            replicas: (self.kind != REMOTE).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
         }
     }
@@ -158,47 +181,78 @@ impl Drop for Server {
     }
 }
 
-/// Starts, greets and questions one replica.
-struct Connector {
+/// A server on stdin and stdout, started here.
+pub struct Started {
     id: ProviderId,
     launch: Box<dyn Launch>,
     limits: ServerLimits,
     /// What one replica has told about all of them.
     known: Arc<Known>,
-    notes: mpsc::UnboundedSender<Note>,
 }
 
-impl Connector {
+impl Started {
+    /// What is started by `launch`.
+    #[must_use]
+    pub fn new(id: ProviderId, launch: Box<dyn Launch>, limits: ServerLimits) -> Self {
+        Self { id, launch, limits, known: Arc::default() }
+    }
+
     async fn start(&self) -> Result<Arc<StdioChannel>, ConnectError> {
-        let failed = |error: &dyn Display| ConnectError(error.to_string());
         let mut again = false;
         loop {
-            let launched = self.launch.launch().await.map_err(|error| failed(&error))?;
+            let launched = self.launch.launch().await.map_err(|error| ConnectError(error.to_string()))?;
             match stdio::connect(self.id.as_str(), launched, &self.limits, &self.known).await {
                 Ok(channel) => return Ok(channel),
                 // It ended at a question that older servers do not know, and will not be asked that again.
                 Err(error) if error.again && !again => again = true,
-                Err(error) => return Err(failed(&error)),
+                Err(error) => return Err(ConnectError(error.to_string())),
             }
         }
     }
 }
 
-impl Connect for Connector {
+impl Reach for Started {
+    fn kind(&self) -> &'static str {
+        "bridge"
+    }
+
+    fn what(&self) -> String {
+        self.launch.what()
+    }
+
     fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
         Box::pin(async { self.launch.prepare().await.map_err(|error| ConnectError(error.to_string())) })
     }
 
+    fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
+        Box::pin(async {
+            let channel = self.start().await?;
+            Ok(Connected { process: Box::new(Attachment(channel.clone())), channel })
+        })
+    }
+}
+
+/// Reaches a server and asks what it offers.
+struct Connector {
+    reach: Box<dyn Reach>,
+    notes: mpsc::UnboundedSender<Note>,
+}
+
+impl Connect for Connector {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
+        self.reach.prepare()
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async move {
-            let channel = self.start().await?;
-            match listing::fetch(&*channel).await {
+            let connected = self.reach.open().await?;
+            match listing::fetch(&*connected.channel).await {
                 Ok(listing) => {
                     let _ = self.notes.send(Note::Listing(listing));
-                    Ok(Connected { process: Box::new(Attachment(channel.clone())), channel })
+                    Ok(connected)
                 }
                 Err(error) => {
-                    channel.stop(FAILED_STOP).await;
+                    connected.process.stop(FAILED_STOP).await;
                     Err(ConnectError(error.to_string()))
                 }
             }
@@ -219,12 +273,26 @@ impl Attached for Attachment {
     }
 }
 
-/// Passes on what replicas tell.
-struct Ear(mpsc::UnboundedSender<Note>);
+/// Passes on what replicas tell, as long as it is not too much.
+struct Ear {
+    notes: mpsc::UnboundedSender<Note>,
+    lists: Arc<Semaphore>,
+    updates: Arc<Semaphore>,
+}
+
+impl Ear {
+    fn new(notes: mpsc::UnboundedSender<Note>) -> Self {
+        let room = || Arc::new(Semaphore::new(UNREAD));
+        Self { notes, lists: room(), updates: room() }
+    }
+}
 
 impl Listener for Ear {
     fn changed(&self, channel: &Arc<dyn Channel>, change: Change) {
-        let _ = self.0.send(Note::Changed(channel.clone(), change));
+        let room = if matches!(change, Change::Updated(_)) { &self.updates } else { &self.lists };
+        if let Ok(place) = Arc::clone(room).try_acquire_owned() {
+            let _ = self.notes.send(Note::Changed(channel.clone(), change, place));
+        }
     }
 }
 
@@ -255,10 +323,14 @@ impl Desk {
                 note = notes.recv() => match note {
                     None => return,
                     Some(Note::Listing(listing)) => self.publish(listing).await,
-                    Some(Note::Changed(_, Change::Updated(uri))) => {
+                    Some(Note::Changed(_, Change::Updated(uri), place)) => {
                         let _ = self.changes.send(vec![ProviderChange::Updated(self.id.clone(), uri)]).await;
+                        drop(place);
                     }
-                    Some(Note::Changed(channel, _)) => stale = Some(channel),
+                    Some(Note::Changed(channel, _, place)) => {
+                        stale = Some(channel);
+                        drop(place);
+                    }
                     Some(Note::Flush(done)) => drop(done.send(())),
                 },
                 Some(fetched) = OptionFuture::from(fetching.as_mut()) => {
@@ -297,5 +369,55 @@ async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
     match tokio::time::timeout(within, listing::fetch(&*channel)).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast;
+
+    use super::*;
+    use crate::{
+        provider::{CallContext, JsonText},
+        upstream::ChannelError,
+    };
+
+    struct Silent(JsonText);
+
+    impl Channel for Silent {
+        fn request<'a>(
+            &'a self,
+            _: &'static str,
+            _: &'a str,
+            _: &'a CallContext,
+            timeout: Duration,
+        ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
+            Box::pin(async move { Err(ChannelError::Timeout(timeout)) })
+        }
+        fn server(&self) -> &JsonText {
+            &self.0
+        }
+        fn changes(&self) -> broadcast::Receiver<Change> {
+            broadcast::channel(1).1
+        }
+        fn closed(&self) -> BoxFuture<'_, String> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn a_flood_of_changes_is_kept_in_bounds_and_hides_no_change_of_lists() {
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let ear = Ear::new(notes);
+        let channel: Arc<dyn Channel> = Arc::new(Silent(JsonText::from_value("").unwrap()));
+        for n in 0..10 * UNREAD {
+            ear.changed(&channel, Change::Updated(format!("x://{n}")));
+        }
+        ear.changed(&channel, Change::Tools);
+        assert_eq!(noted.len(), UNREAD + 1);
+        // What was looked at makes room.
+        assert!(noted.try_recv().is_ok());
+        ear.changed(&channel, Change::Updated("x://".to_owned()));
+        assert_eq!(noted.len(), UNREAD + 1);
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{ConfigArgs, FAILED, Outcome, counted, print, print_json, quiet, runtime, source::open_folder};
 use crate::{
+    inference::ModelStatus,
     provider::{OfferNames, ProviderState, ProviderStatus},
     telemetry,
 };
@@ -39,16 +40,41 @@ impl Check {
         runtime()?.block_on(async {
             let folder = open_folder(&self.config, self.path).await?;
             let collisions = folder.collisions();
-            let broken = folder.statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
+            let plugins = folder.statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
+            let broken = plugins + folder.models.iter().filter(|model| model.error.is_some()).count();
             if self.json {
-                print_json(&json!({ "ok": broken == 0, "plugins": folder.statuses, "collisions": collisions, "unused": folder.unused }))?;
+                print_json(&json!({ "ok": broken == 0, "plugins": folder.statuses, "collisions": collisions, "unused": folder.unused, "models": folder.models }))?;
             } else {
-                print(&report(&folder.statuses, &collisions, &folder.unused))?;
+                print(&(models(&folder.models) + &report(&folder.statuses, &collisions, &folder.unused)))?;
             }
             folder.close().await;
             Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
+}
+
+fn models(models: &[ModelStatus]) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for ModelStatus { name, path, device, plugins, bytes, gpu_memory, graphs, error, .. } in models {
+        let users = if plugins.is_empty() { "no plugin".to_owned() } else { plugins.join(", ") };
+        let limit = gpu_memory.map(|bytes| format!(", at most {} MiB of it", bytes >> 20)).unwrap_or_default();
+        let _ = match error {
+            None => writeln!(text, "ok      model {name}: {device}{limit}, {:.1} MiB, used by {users}", *bytes as f64 / f64::from(1 << 20)),
+            Some(error) => writeln!(text, "BROKEN  model {name} ({path}): {error}"),
+        };
+        for graph in graphs {
+            let how = match (graph.ragged, graph.batches) {
+                (true, _) => "; callers at different steps run as one",
+                (false, true) => "; callers run as one",
+                (false, false) => "; callers run one by one",
+            };
+            let _ = writeln!(text, "        {}{how}", graph.name);
+            let _ = writeln!(text, "          takes {}", graph.inputs.join(", "));
+            let _ = writeln!(text, "          gives {}", graph.outputs.join(", "));
+        }
+    }
+    text
 }
 
 /// Imports of ours that reach beyond the answer of a call, and what a plugin that has them may do.

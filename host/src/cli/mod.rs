@@ -7,6 +7,7 @@ mod embed_docs;
 mod running;
 mod schema;
 mod serve;
+mod setup;
 mod source;
 mod supervise;
 mod tools;
@@ -65,6 +66,9 @@ enum Command {
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
+    /// Install what is fetched once: the library that runs models
+    #[command(after_long_help = setup::HELP)]
+    Setup(setup::Setup),
     /// Print the JSON Schema of toolbay.toml, for editors
     Schema,
     #[command(hide = true)]
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
         Command::EmbedDocs(embed) => embed.run(),
+        Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),
         Command::Compile(compile) => return compile.run(),
         Command::Supervise(task) => return supervise::supervise(&task),

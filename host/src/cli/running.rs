@@ -11,6 +11,7 @@ use super::Failure;
 use crate::{
     catalog::Catalog,
     config::Config,
+    inference::Registry,
     provider::{ProviderChange, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
     wasm::{
@@ -31,6 +32,7 @@ pub(super) struct Running {
     /// None: there is no folder, only servers.
     folder: Option<Arc<Folder>>,
     servers: Arc<Servers>,
+    models: Arc<Registry>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Receiver<bool>,
     /// Marks the end of what was sent before it.
@@ -42,6 +44,7 @@ impl Running {
     /// Starts everything. `folder_named`: the folder was named on the command line, so that it has to be there.
     pub(super) async fn start(config: &Arc<Config>, folder_named: bool, catalog: Arc<Catalog>) -> Result<Arc<Self>, Failure> {
         let host = PluginHost::new(config.clone(), Worker::own()).map_err(Failure::failed)?;
+        let models = host.models().clone();
         let (mark, of_folder) = mpsc::channel(CHANGES);
         let options = FolderOptions::new(config.plugins.clone(), config.host.max_file, compile::jobs(&config.host));
         let folder = match Folder::start(options, Arc::new(host), mark.clone()).await {
@@ -57,7 +60,7 @@ impl Running {
         let (whole, is_whole) = watch::channel(false);
         tokio::spawn(pass_on(of_folder, changes, servers.clone()));
         let apply = tokio::spawn(apply(changed, catalog, whole));
-        Ok(Arc::new(Self { folder, servers, whole: is_whole, mark, apply }))
+        Ok(Arc::new(Self { folder, servers, models, whole: is_whole, mark, apply }))
     }
 
     /// Waits until the first look at everything is in the catalog. False: it never will be.
@@ -103,6 +106,11 @@ impl StatusSource for Running {
 
     fn ready(&self) -> bool {
         *self.whole.borrow() && self.folder.as_ref().is_none_or(|folder| folder.ready())
+    }
+
+    fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let models = self.models.statuses();
+        if models.is_empty() { Vec::new() } else { vec![("models", serde_json::to_value(models).unwrap_or_default())] }
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
+    inference::ModelStatus,
     provider::{Call, CallContext, CallOutput, Content, ProviderChange, ProviderState, ProviderStatus, StatusSource as _},
     servers::{Run, Servers},
     wasm::{
@@ -73,6 +74,8 @@ pub(super) struct Folder {
     pub(super) statuses: Vec<ProviderStatus>,
     /// Sections of the configuration for plugins that are not there, in sentences.
     pub(super) unused: Vec<String>,
+    /// The models of the configuration.
+    pub(super) models: Vec<ModelStatus>,
     servers: Arc<Servers>,
     /// Puts what the servers offer into the catalog.
     apply: JoinHandle<()>,
@@ -155,6 +158,7 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
     }
     let config = Arc::new(config);
     let host = PluginHost::new(config.clone(), Worker::own()).map_err(Failure::failed)?;
+    let models = host.models().statuses();
     let loaded = folder::load_once(options, Arc::new(host));
     let catalog = Catalog::new();
     let (changes, changed) = mpsc::channel(64);
@@ -182,7 +186,7 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
         status.error = Some(clash(&status.name));
     }
     statuses.extend(servers.statuses());
-    Ok(Folder { catalog, statuses, unused, servers, apply })
+    Ok(Folder { catalog, statuses, unused, servers, apply, models })
 }
 
 fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    Config, HostConfig, HttpConfig, PluginLimits, StateConfig, TelemetryConfig,
+    Config, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginLimits, StateConfig, TelemetryConfig,
     units::{format_duration, format_size},
 };
 use servers::ServerSection;
@@ -36,6 +36,8 @@ pub(super) fn home_of(key: &str) -> Option<String> {
         ("StateSection", "in [state]"),
         ("HostSection", "in [host]"),
         ("TelemetrySection", "in [telemetry]"),
+        ("InferenceSection", "in [inference]"),
+        ("ModelSection", "in [model.NAME]"),
         ("PluginSection", "in [plugin.NAME], or at the top level of a sidecar"),
         ("ToolSection", "in [plugin.NAME.tools.TOOL]"),
         ("ServerSection", "in [server.NAME]"),
@@ -85,6 +87,10 @@ struct ToolbayFile {
     state: StateSection,
     host: HostSection,
     telemetry: TelemetrySection,
+    inference: InferenceSection,
+    /// Models that plugins may run, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    model: BTreeMap<String, ModelSection>,
     /// Limits and grants by plugin name; `default` is the base of all others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     plugin: BTreeMap<String, PluginSection>,
@@ -194,6 +200,50 @@ enum Format {
     Json,
 }
 
+/// What holds for all models.
+#[derive(Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct InferenceSection {
+    /// ONNX Runtime's library, `libonnxruntime.so`. Unset: `ORT_DYLIB_PATH`, then Toolbay's cache, then where package managers put it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    library: Option<String>,
+    /// Largest tensor that a plugin makes.
+    max_tensor: Size,
+}
+
+/// A folder of ONNX files, loaded once and shared by all calls.
+#[derive(Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct ModelSection {
+    /// The folder of its ONNX files. Must be set.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    path: String,
+    /// Where it runs: `cpu`, or `cuda:N` with the number of a GPU. Where that GPU cannot be used, the host does not start.
+    device: String,
+    /// Threads that one run uses, on the CPU.
+    #[schemars(range(min = 1, max = 1024))]
+    threads: usize,
+    /// Copies of each graph, which can run at once.
+    #[schemars(range(min = 1, max = 64))]
+    sessions: usize,
+    /// Rows of several calls that run as one; 1: each compute runs alone.
+    #[schemars(range(min = 1, max = 4096))]
+    max_batch: usize,
+    /// How long a compute waits for others that are likely to come.
+    batch_window: Period,
+    /// What it may take of its GPU's memory: bytes, or a share such as 0.5. Unset: as much as it needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "GpuMemorySource")]
+    gpu_memory: Option<String>,
+    /// Its share of the device's time, against the weights of the other models there.
+    #[schemars(range(min = 1, max = 1000))]
+    weight: u32,
+    /// The plugins that may use it. Unset: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plugins: Vec<String>,
+}
+
 /// Limits and grants of one plugin. What is not set comes from `[plugin.default]`, and else has the default that stands here. A sidecar has the same keys.
 #[derive(Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -223,6 +273,12 @@ struct PluginSection {
     http_body: Size,
     /// From the sending of an HTTP request to the last byte of its answer.
     http_timeout: Period,
+    /// Tensors that the host keeps for a call.
+    nn_memory: Size,
+    /// Time that a call may compute with models, all its computes together.
+    nn_time: Period,
+    /// Largest graph that the plugin itself may bring to wasi-nn's `load`; 0: none.
+    nn_load: Size,
     /// Hosts that outgoing HTTP may reach: `api.example.com`, `*.example.com:8443`, `[2001:db8::1]`. A single `*` is any public host.
     http: Vec<String>,
     /// Hosts that may have loopback, link-local or private addresses: `127.0.0.1:9000`.
@@ -353,6 +409,22 @@ impl JsonSchema for SecretSource {
 }
 
 #[derive(Serialize)]
+struct GpuMemorySource;
+
+impl JsonSchema for GpuMemorySource {
+    fn schema_name() -> Cow<'static, str> {
+        "GpuMemory".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schema!({
+            "description": "Bytes, or a share of all that the GPU has.",
+            "anyOf": [generator.subschema_for::<Size>(), { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }]
+        })
+    }
+}
+
+#[derive(Serialize)]
 struct EnvSource;
 
 impl JsonSchema for EnvSource {
@@ -379,6 +451,8 @@ impl Default for ToolbayFile {
             state: StateSection::default(),
             host: HostSection::default(),
             telemetry: TelemetrySection::default(),
+            inference: InferenceSection::default(),
+            model: BTreeMap::new(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             mcp_json: None,
@@ -433,6 +507,30 @@ impl Default for TelemetrySection {
     }
 }
 
+impl Default for InferenceSection {
+    fn default() -> Self {
+        let InferenceConfig { library, max_tensor } = InferenceConfig::default();
+        Self { library: library.map(|path| path.display().to_string()), max_tensor: Size(max_tensor) }
+    }
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        let model = ModelConfig::default();
+        Self {
+            path: String::new(),
+            device: model.device.to_string(),
+            threads: model.threads,
+            sessions: model.sessions,
+            max_batch: model.max_batch,
+            batch_window: Period(model.batch_window),
+            gpu_memory: None,
+            weight: model.weight,
+            plugins: model.plugins,
+        }
+    }
+}
+
 impl Default for PluginSection {
     fn default() -> Self {
         let limits = PluginLimits::default();
@@ -447,6 +545,9 @@ impl Default for PluginSection {
             http_connections: limits.http_connections,
             http_body: Size(limits.http_body),
             http_timeout: Period(limits.http_timeout),
+            nn_memory: Size(limits.nn_memory),
+            nn_time: Period(limits.nn_time),
+            nn_load: Size(0),
             http: Vec::new(),
             http_private: Vec::new(),
             env: BTreeMap::new(),

@@ -61,6 +61,7 @@ pub(super) fn read(table: Table<'_>, rules: &Rules<'_>, mut config: PluginConfig
         Some(item)
     };
     let (http, http_private, env, dirs_item) = (grant("http"), grant("http_private"), grant("env"), grant("dirs"));
+    set(&mut config.grants.nn_load, grant("nn_load").and_then(|item| item.size(0..=1 << 40, "")));
     set(&mut config.grants.http, http.and_then(|item| item.parsed_list(|text| parse_host_pattern(text, true))));
     set(&mut config.grants.http_private, http_private.and_then(|item| item.parsed_list(|text| parse_host_pattern(text, false))));
     set(&mut config.grants.dirs, dirs_item.and_then(|item| dirs(&item)));
@@ -115,6 +116,8 @@ fn limits(table: &Table<'_>, rules: &Rules<'_>, limits: &mut PluginLimits, place
     set(&mut limits.http_connections, get("http_connections").and_then(|item| item.number(1..=10_000)).map(count));
     set(&mut limits.http_body, get("http_body").and_then(|item| item.size(1..=1 << 40, "")));
     set(&mut limits.http_timeout, get("http_timeout").and_then(|item| item.duration(TIMEOUT)));
+    set(&mut limits.nn_memory, get("nn_memory").and_then(|item| item.size(1 << 10..=1 << 40, "")));
+    set(&mut limits.nn_time, get("nn_time").and_then(|item| item.duration(TIMEOUT)));
 }
 
 pub(super) fn dirs(list: &Item<'_>) -> Option<Vec<DirGrant>> {

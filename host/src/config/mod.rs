@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod layer;
 mod mcp_json;
+pub mod model;
 pub mod plugin;
 mod read;
 mod reader;
@@ -32,6 +33,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use file::json_schema;
 pub use units::{parse_duration, parse_size};
 
+pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secret, ToolOverride};
 pub use server::{
     CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
@@ -59,6 +61,10 @@ pub struct Config {
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
+    /// `[inference]`.
+    pub inference: InferenceConfig,
+    /// `[model.NAME]`, by NAME.
+    pub model: BTreeMap<String, ModelConfig>,
     /// The file that this was read from.
     origin: Option<PathBuf>,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
@@ -77,6 +83,8 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
+            inference: InferenceConfig::default(),
+            model: BTreeMap::new(),
             origin: None,
             places: Arc::default(),
         }

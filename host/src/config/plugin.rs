@@ -42,6 +42,10 @@ pub struct PluginLimits {
     pub http_body: u64,
     /// From the sending of an HTTP request to the last byte of its answer. Key: `http_timeout`.
     pub http_timeout: Duration,
+    /// Bytes of tensors that the host keeps for one call. Key: `nn_memory`.
+    pub nn_memory: u64,
+    /// Time that one call may compute with models, all its computes together. Key: `nn_time`.
+    pub nn_time: Duration,
 }
 
 impl Default for PluginLimits {
@@ -57,6 +61,8 @@ impl Default for PluginLimits {
             http_connections: 16,
             http_body: 32 << 20,
             http_timeout: Duration::from_secs(30),
+            nn_memory: 256 << 20,
+            nn_time: Duration::from_secs(60),
         }
     }
 }
@@ -72,6 +78,8 @@ pub struct Grants {
     pub env: BTreeMap<String, Secret>,
     /// Folders. Key: `dirs`.
     pub dirs: Vec<DirGrant>,
+    /// Bytes of a graph that the plugin itself brings to wasi-nn's `load`; 0: it may bring none. Key: `nn_load`.
+    pub nn_load: u64,
 }
 
 /// A host, or all names under one, and a port.

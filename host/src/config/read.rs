@@ -13,7 +13,7 @@ use super::{
     address::{parse_allowed_host, parse_listen, parse_origin},
     engine::ChoiceError,
     layer::{self, Places, Rules},
-    mcp_json,
+    mcp_json, model,
     reader::{Environment, Item, Source, Table, set},
     secret::{self, Plain},
     servers, state,
@@ -59,6 +59,12 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     if let Some(table) = section("telemetry") {
         telemetry(table, &mut config.telemetry);
+    }
+    if let Some(table) = section("inference") {
+        model::inference(table, &mut config.inference);
+    }
+    if let Some(table) = section("model") {
+        config.model = model::models(&table);
     }
     if let Some(table) = section("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);

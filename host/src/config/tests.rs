@@ -121,6 +121,9 @@ fn every_key_is_understood() {
         http_connections = 2
         http_body = "1KiB"
         http_timeout = "250ms"
+        nn_memory = "1MiB"
+        nn_time = "5s"
+        nn_load = "2MiB"
         http = ["API.weather.gov", "*.example.com:8443"]
         http_private = ["127.0.0.1:9000"]
         env = { A = "value", B = { from_env = "GOOD" }, C = { from_file = "token" } }
@@ -130,6 +133,19 @@ fn every_key_is_understood() {
         rename = { get_alerts = "alerts" }
         include = ["get_*"]
         exclude = ["get_secret"]
+        [inference]
+        library = "lib/libonnxruntime.so"
+        max_tensor = "1MiB"
+        [model.t5]
+        path = "models/t5"
+        device = "cuda:1"
+        threads = 2
+        sessions = 3
+        max_batch = 4
+        batch_window = "5ms"
+        gpu_memory = 0.5
+        weight = 6
+        plugins = ["translator", "my.weather"]
         [plugin."my.weather".tools.get_alerts]
         title = "Alerts"
         description = "What to fear."
@@ -179,6 +195,8 @@ fn every_key_is_understood() {
             http_connections: 2,
             http_body: 1024,
             http_timeout: Duration::from_millis(250),
+            nn_memory: 1 << 20,
+            nn_time: Duration::from_secs(5),
         },
         grants: Grants {
             http: vec![
@@ -191,6 +209,7 @@ fn every_key_is_understood() {
                 DirGrant { host: data.clone(), guest: "/data".to_owned(), write: false },
                 DirGrant { host: data, guest: "/out".to_owned(), write: true },
             ],
+            nn_load: 2 << 20,
         },
         names: NameRules {
             prefix: Some("w_".to_owned()),
@@ -210,6 +229,20 @@ fn every_key_is_understood() {
         default_tool: Some("get_alerts".to_owned()),
     };
     assert_eq!(config.plugin.get("my.weather"), Some(&weather));
+    let library = Some(folder.path().join("lib/libonnxruntime.so"));
+    assert_eq!(config.inference, InferenceConfig { library, max_tensor: 1 << 20 });
+    let model = ModelConfig {
+        path: folder.path().join("models/t5"),
+        device: Device::Cuda(1),
+        threads: 2,
+        sessions: 3,
+        max_batch: 4,
+        batch_window: Duration::from_millis(5),
+        gpu_memory: Some(GpuMemory::Share(0.5)),
+        weight: 6,
+        plugins: vec!["translator".to_owned(), "my.weather".to_owned()],
+    };
+    assert_eq!(config.model, BTreeMap::from([("t5".to_owned(), model)]));
 }
 
 #[test]
@@ -373,6 +406,29 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "[plugin.w]\ndirs = [{ host = \"/\", guest = \"/a\" }, { host = \"/\", guest = \"/a/\" }]",
             "2:39: \"dirs\" in [plugin.w]: two folders cannot both be \"/a\" for the plugin",
         ),
+        // Models.
+        ("[model.m]", "1:1: \"m\" in [model]: has no \"path\"; write the folder of its ONNX files: path = \"models/t5-small\""),
+        (
+            "[model.m]\npath = \"x\"\ndevice = \"gpu\"",
+            "3:10: \"device\" in [model.m]: \"gpu\" is not allowed; it must be \"cpu\", or \"cuda:0\" with the number of the GPU",
+        ),
+        (
+            "[model.m]\npath = \"x\"\ngpu_memory = 0.5",
+            "3:1: \"gpu_memory\" in [model.m]: is for a model on a GPU; set device = \"cuda:0\" beside it, or leave it out",
+        ),
+        (
+            "[model.m]\npath = \"x\"\ndevice = \"cuda:0\"\ngpu_memory = 1.5",
+            "4:14: \"gpu_memory\" in [model.m]: a share must be over 0.0 and at most 1.0",
+        ),
+        (
+            "[model.m]\npath = \"x\"\ndevice = \"cuda:0\"\ngpu_memory = \"0.5\"",
+            "4:14: \"gpu_memory\" in [model.m]: \"0.5\" is no size; a share is written without quotes: 0.5",
+        ),
+        (
+            "[model.\"a/b\"]\npath = \"x\"",
+            "1:8: \"a/b\" in [model]: the name of a model must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\" and \".\", starting with a letter or a digit",
+        ),
+        ("[model.m]\npath = \"x\"\nthreads = 0", "3:11: \"threads\" in [model.m]: 0 is not allowed; it must be 1 to 1024"),
         // Tools.
         ("[plugin.w.tools.t]\ntilte = \"x\"", "2:1: unknown key \"tilte\" in [plugin.w.tools.t]; did you mean \"title\"?"),
         (
@@ -568,8 +624,13 @@ fn a_sidecar_has_the_rules_of_a_section_and_its_own() {
 fn a_sidecar_grants_nothing_where_the_operator_says_so() {
     let config = good("[host]\nsidecar_grants = false");
     let refused = "a sidecar may grant nothing, as sidecar_grants is false in [host]; move it to [plugin.w] of toolbay.toml";
-    for (text, key) in [("http = []", "http"), ("http_private = []", "http_private"), ("env.A = \"s3cr3t\"", "env"), ("dirs = []", "dirs")]
-    {
+    for (text, key) in [
+        ("http = []", "http"),
+        ("http_private = []", "http_private"),
+        ("env.A = \"s3cr3t\"", "env"),
+        ("dirs = []", "dirs"),
+        ("nn_load = 1", "nn_load"),
+    ] {
         assert_eq!(wrong_sidecar(&config, "w", text), format!("plugins/w.toml:1:1: {key:?} at the top level: {refused}"));
     }
     assert_eq!(sidecar(&config, "w", "queue = 1\ntools.t.title = \"x\"").unwrap().limits.queue, 1);
@@ -627,13 +688,15 @@ fn schema_keys(schema: &Value, pointer: &str) -> Vec<String> {
     keys
 }
 
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("", "/properties"),
     ("[http]", "/$defs/HttpSection/properties"),
     ("[auth]", "/$defs/AuthSection/properties"),
     ("[state]", "/$defs/StateSection/properties"),
     ("[host]", "/$defs/HostSection/properties"),
     ("[telemetry]", "/$defs/TelemetrySection/properties"),
+    ("[inference]", "/$defs/InferenceSection/properties"),
+    ("[model.m]\npath = \"models/m\"", "/$defs/ModelSection/properties"),
     ("[plugin.w]", "/$defs/PluginSection/properties"),
     ("[[plugin.w.dirs]]\nhost = \"/\"\nguest = \"/\"", "/$defs/DirSection/properties"),
     ("[plugin.w.tools.t]", "/$defs/ToolSection/properties"),
@@ -691,6 +754,7 @@ fn the_defaults_of_the_schema_are_the_defaults() {
     let replicas =
         good(&format!("[server.s]\ncommand = \"x\"\n[server.s.replicas]\n{}", defaults("/$defs/ReplicasSection/properties", &|_| true)));
     assert_eq!(replicas.server["s"].replicas, Replicas::default());
+    assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 }
 

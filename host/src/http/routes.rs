@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -44,6 +45,8 @@ struct Status {
     version: &'static str,
     ready: bool,
     plugins: Vec<ProviderStatus>,
+    #[serde(flatten)]
+    sections: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl<E: Endpoint> App<E> {
@@ -170,7 +173,8 @@ impl<E: Endpoint> App<E> {
     fn status(&self) -> Response<Body> {
         let mut plugins: Vec<_> = self.statuses.iter().flat_map(|source| source.statuses()).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins })
+        let sections = self.statuses.iter().flat_map(|source| source.sections()).collect();
+        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins, sections })
     }
 
     fn welcome(&self) -> Response<Body> {

@@ -86,7 +86,7 @@ impl Default for Shutdown {
     }
 }
 
-/// An end that SIGTERM or SIGINT asks for. The first begins it; a second, [`ECHO`] later or more, ends the process, with exit code 130 (SIGINT) or 143 (SIGTERM).
+/// An end that SIGTERM or SIGINT asks for. The first begins it; a second, 300 ms later or more, ends the process, with exit code 130 (SIGINT) or 143 (SIGTERM).
 /// The task that waits for them lives as long as the runtime in which this is called.
 ///
 /// # Errors

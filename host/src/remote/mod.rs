@@ -1,3 +1,5 @@
 //! Providers that are reached over the network.
 
+mod client;
+pub mod mcp;
 pub mod openapi;

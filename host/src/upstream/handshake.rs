@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     ChannelError, Known,
     era::{CLIENT_INFO, Era, LEGACY_VERSION, MODERN_VERSION},
-    raw::RawObject,
+    raw::{RawObject, write_key},
 };
 use crate::provider::JsonText;
 
@@ -59,6 +59,20 @@ impl Greeting {
 pub fn capability(server: &JsonText, name: &str) -> Option<Value> {
     let server = RawObject::parse(server.as_str())?;
     RawObject::parse(server.get("capabilities")?)?.read::<Value>(name).filter(|value| !value.is_null())
+}
+
+/// Which of its lists a server tells changes of: the `params` of `subscriptions/listen`. None: of no list.
+#[must_use]
+pub fn subscription(server: &JsonText) -> Option<String> {
+    let mut filter = String::from("{");
+    for (name, key) in [("tools", "toolsListChanged"), ("prompts", "promptsListChanged"), ("resources", "resourcesListChanged")] {
+        if capability(server, name).and_then(|has| has.get("listChanged")?.as_bool()) == Some(true) {
+            write_key(&mut filter, key);
+            filter.push_str("true");
+        }
+    }
+    filter.push('}');
+    (filter.len() > 2).then(|| format!("{{\"notifications\":{filter}}}"))
 }
 
 /// Greets a server. How long it may take is the caller's to limit.

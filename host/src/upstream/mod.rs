@@ -81,6 +81,9 @@ pub enum ChannelError {
     /// The connection ended before the answer; the text says why.
     #[error("{0}")]
     Closed(String),
+    /// The server is elsewhere and was not reached, or turned the request away before MCP came into it; the text says who, and why.
+    #[error("{0}")]
+    Unreachable(String),
     /// No answer in time. The server was told that nobody waits any more.
     #[error("no answer within {0:?}")]
     Timeout(Duration),

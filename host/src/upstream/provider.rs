@@ -61,7 +61,7 @@ impl UpstreamProvider {
                 "server {id} did not answer within {}; raise `timeout` of [server.{id}] if it needs longer",
                 seconds(limit)
             )),
-            other @ (ChannelError::Closed(_) | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
+            other @ (ChannelError::Closed(_) | ChannelError::Unreachable(_) | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
                 CallError::Internal(format!("server {id}: {other}"))
             }
         }

@@ -11,6 +11,7 @@ use super::{
     deadline::Deadline,
     engine::Engines,
     host::{
+        nn::Nn,
         notify::Bell,
         outgoing::{Outgoing, OutgoingClients},
         output::{Output, Stream},
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{DirGrant, PluginConfig},
+    inference::Registry,
     provider::{CallContext, CallError, ProviderId},
 };
 
@@ -31,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) config: PluginConfig,
     pub(crate) policy: Arc<HttpPolicy>,
     pub(crate) clients: Arc<OutgoingClients>,
+    pub(crate) models: Arc<Registry>,
     /// Log lines of all calls together.
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
@@ -56,7 +59,9 @@ pub(crate) struct State {
     pub(crate) refusals: Refusals,
     /// The highest progress told so far: it may only rise.
     pub(crate) progress: f64,
-    table: ResourceTable,
+    pub(crate) table: ResourceTable,
+    /// What it does with models. Made when the guest first asks for it.
+    pub(crate) nn: Option<Box<Nn>>,
     /// Made when the guest first asks for something of WASI: most calls never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
@@ -84,6 +89,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         refusals,
         progress: f64::NEG_INFINITY,
         table,
+        nn: None,
         wasi: None,
         http,
         outgoing,
@@ -139,6 +145,16 @@ fn wasi(shared: &Arc<Shared>, call_id: u64) -> WasiCtx {
         if let Err(error) = builder.preopened_dir(host, guest, permissions) {
             // It was there when the configuration was read.
             tracing::warn!(plugin = %shared.id, folder = %host.display(), %error, "a granted folder cannot be opened; the plugin does not see it");
+        }
+    }
+    // Tokenizers, labels and settings lie beside the graphs that they belong to.
+    for (name, folder) in shared.models.granted(shared.id.as_str()) {
+        let guest = format!("/models/{name}");
+        if grants.dirs.iter().any(|dir| dir.guest == guest) {
+            continue;
+        }
+        if let Err(error) = builder.preopened_dir(folder, &guest, FsPerms::ReadOnly) {
+            tracing::warn!(plugin = %shared.id, folder = %folder.display(), %error, "the folder of a model cannot be opened; the plugin does not see it");
         }
     }
     builder.build()

@@ -51,12 +51,12 @@ def main() -> None:
 
     cases = []
     for case in json.load(open(f"{folder}/cases.json", encoding="utf-8")):
-        cases.append({"ids": case["ids"], "beams": 4, "early_stopping": True, "length_penalty": 1.0, "out": generate(case["ids"], 4, True, 1.0)})
+        cases.append({"text": case["text"], "ids": case["ids"], "beams": 4, "early_stopping": True, "length_penalty": 1.0, "out": generate(case["ids"], 4, True, 1.0)})
     for text in STRANGE:
         ids = tokenizer.encode(PREFIX + text).ids
         for beams, stopping, penalty in WAYS:
             out = generate(ids, beams, stopping, penalty)
-            cases.append({"ids": ids, "beams": beams, "early_stopping": stopping, "length_penalty": penalty, "out": out})
+            cases.append({"text": text, "ids": ids, "beams": beams, "early_stopping": stopping, "length_penalty": penalty, "out": out})
         print(text, "|", tokenizer.decode(out), file=sys.stderr)
     print("[" + ",\n".join(json.dumps(case) for case in cases) + "]")
 

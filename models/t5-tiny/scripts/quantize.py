@@ -12,7 +12,9 @@ from onnxruntime.quantization import quantize_dynamic, QuantType
 
 src, dst = sys.argv[1:3]
 os.makedirs(dst, exist_ok=True)
-for n in ("encoder_model", "decoder_model", "decoder_with_past_model"):
+for n in ("encoder_model", "decoder_model", "decoder_with_past_model", "decoder_with_past_model_ragged"):
+    if not os.path.exists(f"{src}/{n}.onnx"):
+        continue
     m = onnx.load(f"{src}/{n}.onnx")
     g = m.graph
     init = {i.name: i for i in g.initializer}

@@ -39,13 +39,16 @@ const MODEL_VARIABLE: &str = "MODEL";
 /// The variable that has the tokens told too, in `_meta`: for comparing models, and for tests.
 const TOKENS_VARIABLE: &str = "SHOW_TOKENS";
 
+/// Some twenty pages: more takes longer than anybody waits for one answer.
+const MAX_CHARACTERS: usize = 50_000;
+
 /// More take the memory and the time, and make no better sentences.
 const MAX_BEAMS: usize = 8;
 
 const INPUT: &str = r#"{
     "type": "object",
     "properties": {
-        "text": { "type": "string", "maxLength": 50000, "description": "English. Long texts are translated sentence by sentence." },
+        "text": { "type": "string", "description": "English, up to 50,000 characters. Long texts are translated sentence by sentence." },
         "beams": {
             "type": "integer", "minimum": 1, "maximum": 8,
             "description": "How many translations are followed at once, of which the likeliest is taken. 1 is quickest. Not said: what the model was made for."
@@ -107,6 +110,10 @@ impl Guest for Translator {
 
 fn call(arguments: &str) -> Result<CallResult, String> {
     let Arguments { text, beams } = serde_json::from_str(arguments).map_err(|error| format!("The arguments do not fit: {error}."))?;
+    let characters = text.chars().count();
+    if characters > MAX_CHARACTERS {
+        return Err(format!("The text has {characters} characters, over the limit of {MAX_CHARACTERS}: translate it in parts."));
+    }
     let model = std::env::var(MODEL_VARIABLE).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_MODEL.to_owned());
     // A single piece is done before anybody could read that it has begun.
     let wanted = progress::wanted();

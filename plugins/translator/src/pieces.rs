@@ -109,7 +109,7 @@ fn longest(text: &str, fits: &impl Fn(&str) -> bool) -> usize {
     let end = ends.get(fitting - 1).copied().unwrap_or(text.len());
     let most = &text[..end];
     let behind = |found: Option<usize>| found.map(|at| at + 1).filter(|at| *at > end / 2);
-    let clause = most.match_indices([',', ';', ':']).filter(|(at, _)| text[at + 1..].starts_with(' ')).last().map(|(at, _)| at);
+    let clause = most.match_indices([',', ';', ':']).rfind(|(at, _)| text[at + 1..].starts_with(' ')).map(|(at, _)| at);
     behind(clause).or_else(|| most.rfind(char::is_whitespace).filter(|at| *at > 0)).unwrap_or(end)
 }
 

@@ -10,6 +10,9 @@ const MODELS: &str = "/models";
 /// Tokens up to which a text is translated in one piece. T5 has learnt from sentences: what is longer, it tells in brief.
 const WHOLE: usize = 128;
 
+/// Pieces that are translated at once, where one way is followed for each: a model answers eight in little more time than one.
+const TOGETHER: usize = 8;
+
 /// What came out.
 pub struct Translation {
     pub text: String,
@@ -46,12 +49,14 @@ fn run(text: &str, beams: Option<usize>, model: &Model, folder: &Path, done: imp
     let fits = |text: &str, limit: usize| text.len() <= limit * 64 && source(text).len() <= limit;
     let pieces = pieces::cut(text, &|text| fits(text, settings.positions.min(WHOLE)), &|text| fits(text, settings.positions));
     let mut out = Translation { text: String::new(), tokens: Vec::with_capacity(pieces.len()) };
-    for (index, piece) in pieces.iter().enumerate() {
-        done(index, pieces.len());
-        let tokens = model.generate(&source(piece.text), beams, &settings)?;
-        out.text.push_str(&tokenizer.decode(&tokens));
-        out.text.push_str(piece.between);
-        out.tokens.push(tokens);
+    for group in pieces.chunks(if beams > 1 { 1 } else { TOGETHER }) {
+        done(out.tokens.len(), pieces.len());
+        let sources: Vec<Vec<u32>> = group.iter().map(|piece| source(piece.text)).collect();
+        for (piece, tokens) in group.iter().zip(model.generate(&sources, beams, &settings)?) {
+            out.text.push_str(&tokenizer.decode(&tokens));
+            out.text.push_str(piece.between);
+            out.tokens.push(tokens);
+        }
     }
     done(pieces.len(), pieces.len());
     Ok(out)

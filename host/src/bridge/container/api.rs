@@ -149,9 +149,10 @@ impl Backend for Api {
         async move {
             while self.is_running(name).await {
                 let mut waiting = self.docker.wait_container(name, None::<WaitContainerOptions>);
-                // An exit status other than 0 is an error here; so is a request that took too long. The next look tells them apart.
-                if waiting.next().await.is_none() {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                // An exit status other than 0 is an error here; so is a request that took too long. The next look tells them apart, and an engine that
+                // refuses both looks is not asked without a pause.
+                if !matches!(waiting.next().await, Some(Ok(_) | Err(Error::DockerContainerWaitError { .. }))) {
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }

@@ -18,6 +18,9 @@ const QUESTION: Duration = Duration::from_secs(60);
 /// What the program reads from its own environment. A container's variable of such a name cannot be handed to it in silence.
 const OWN: [&str; 12] = ["PATH", "HOME", "USER", "TMPDIR", "LANG", "SHELL", "LD_", "XDG_", "DOCKER_", "CONTAINER", "REGISTRY_", "STORAGE_"];
 
+/// Variables of proxies, which are written in capitals too.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
+
 /// One engine.
 pub(super) struct Cli {
     program: PathBuf,
@@ -52,13 +55,22 @@ impl Cli {
         }
     }
 
-    async fn run(&self, spec: &Spec) -> Result<Pipes, String> {
+    fn run_command(&self, spec: &Spec) -> Result<Command, String> {
         let mut command = self.command();
         command.stdin(Stdio::piped()).args(arguments(spec)?);
+        // Podman gives a container the proxies of its own environment, whose addresses may hold passwords. Nothing is fetched here that would need them.
+        for name in PROXIES {
+            command.env_remove(name).env_remove(name.to_ascii_uppercase());
+        }
         // By name only: the value is on nobody's command line.
         command.envs(spec.source.env.iter().map(|(name, value)| (name, &value.0)));
         // Ctrl-C in a terminal is for the host, which ends its containers itself.
         command.process_group(0);
+        Ok(command)
+    }
+
+    async fn run(&self, spec: &Spec) -> Result<Pipes, String> {
+        let mut command = self.run_command(spec)?;
         let mut client = command.spawn().map_err(|error| format!("{}: {error}", self.program.display()))?;
         match (client.stdin.take(), client.stdout.take(), client.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => {
@@ -218,4 +230,24 @@ fn complaint(stderr: &[u8], status: std::process::ExitStatus) -> String {
     let text = String::from_utf8_lossy(stderr);
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
     last.map_or_else(|| status.to_string(), |line| line.trim().trim_start_matches("Error: ").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use super::*;
+    use crate::config::{ImageSource, Secret};
+
+    #[test]
+    fn a_proxy_of_the_host_is_not_handed_on() {
+        let cli = Cli { program: "podman".into() };
+        let env = BTreeMap::from([("HTTPS_PROXY".to_owned(), Secret("http://granted".to_owned()))]);
+        let source = Arc::new(ImageSource { image: "i".to_owned(), env, ..ImageSource::default() });
+        let command = cli.run_command(&Spec { name: "n".to_owned(), labels: BTreeMap::new(), source }).unwrap();
+        let variable = |name: &str| command.as_std().get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
+        let is_removed = |name: &str| command.as_std().get_envs().any(|(key, value)| key == name && value.is_none());
+        assert!(is_removed("http_proxy") && is_removed("HTTP_PROXY") && is_removed("https_proxy") && is_removed("no_proxy"));
+        assert_eq!(variable("HTTPS_PROXY").unwrap(), "http://granted");
+    }
 }

@@ -237,7 +237,9 @@ impl Image {
     async fn start(&self) -> Result<Launched, LaunchError> {
         let containers = self.fetch().await?;
         let number = containers.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = format!("toolbay-{}-{}-{number}", self.server, std::process::id());
+        // The number of a process says little: in containers that share one engine every Toolbay is number 1. A name that is taken would fail the start, and
+        // the clean-up of that would end somebody else's container.
+        let name = format!("toolbay-{}-{}-{number}-{:08x}", self.server, std::process::id(), fastrand::u32(..));
         let labels =
             BTreeMap::from([(owner::LABEL.to_owned(), containers.owner.clone()), ("io.toolbay.server".to_owned(), self.server.clone())]);
         let spec = Spec { name: name.clone(), labels, source: Arc::clone(&self.source) };
@@ -306,11 +308,7 @@ impl Container {
                 break;
             }
         }
-        containers.remove(&self.name).await;
-        if let Some(client) = &mut self.client {
-            // The engine's client ends with the container.
-            let _gone = tokio::time::timeout(GONE, client.wait()).await;
-        }
+        leave_nothing(&containers, &self.name, self.client.as_mut()).await;
         self.containers = None;
     }
 }
@@ -332,17 +330,21 @@ impl Running for Container {
 impl Drop for Container {
     fn drop(&mut self) {
         let Some(containers) = self.containers.take() else { return };
-        let (name, client) = (std::mem::take(&mut self.name), self.client.take());
+        let (name, mut client) = (std::mem::take(&mut self.name), self.client.take());
         // Without a runtime the process ends, and the next one reaps.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                containers.remove(&name).await;
-                if let Some(mut client) = client {
-                    let _gone = tokio::time::timeout(GONE, client.wait()).await;
-                }
-            });
+            runtime.spawn(async move { leave_nothing(&containers, &name, client.as_mut()).await });
         }
     }
+}
+
+/// Removes a container, after the engine's client: one that is just making it would make it afterwards, and nobody would remove that.
+async fn leave_nothing(containers: &Containers, name: &str, client: Option<&mut tokio::process::Child>) {
+    if let Some(client) = client {
+        let _ended_already = client.start_kill();
+        let _gone = tokio::time::timeout(GONE, client.wait()).await;
+    }
+    containers.remove(name).await;
 }
 
 /// The options of `/tmp`: of a size, and nothing in it is run.

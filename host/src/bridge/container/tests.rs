@@ -161,6 +161,22 @@ async fn a_container_is_talked_to_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_with_the_same_process_number_do_not_get_into_each_others_way() {
+    for (engine, containers, _service) in ways().await {
+        // As one in another container sees it: its own process number, and its own count of containers.
+        let other = Engine::new(engine.choice.clone());
+        let mut first = Talk::start(&engine, "twin", source()).await;
+        assert_eq!(first.ask("echo one").await, "one");
+        let mut second = Talk::start(&other, "twin", source()).await;
+        assert_eq!(second.ask("echo two").await, "two");
+        assert_eq!(first.ask("echo still").await, "still", "{}", containers.engine());
+        first.stop().await;
+        second.stop().await;
+        assert_eq!(left("twin").await, 0, "{}", containers.engine());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_may_do_nothing_that_was_not_granted() {
     for (engine, containers, _service) in ways().await {
         let folder = tempfile::tempdir().unwrap();

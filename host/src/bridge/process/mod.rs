@@ -77,14 +77,32 @@ impl Launch for Program {
 
     /// The program and its first arguments. Arguments may hold what is nobody's business, so that no more of them is told than says which server it is.
     fn what(&self) -> String {
-        const ARGUMENTS: usize = 2;
         let argv = &self.source.argv;
         let program = argv.first().map(|program| Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned());
-        let mut words = vec![program.unwrap_or_default()];
-        words.extend(argv.iter().skip(1).take(ARGUMENTS).cloned());
-        let more = if argv.len() > ARGUMENTS + 1 { " …" } else { "" };
+        let told = told(argv.get(1..).unwrap_or_default());
+        let more = if argv.len() > told.len() + 1 { " …" } else { "" };
+        let words: Vec<String> = program.into_iter().chain(told).collect();
         format!("`{}{more}`", words.join(" "))
     }
+}
+
+/// The arguments that may be shown. A value of an option (`--token x`, `--token=x`) may be a secret, and so may what stands in an address.
+fn told(arguments: &[String]) -> Vec<String> {
+    const MOST: usize = 2;
+    /// Of common launchers; what stands behind is what they launch.
+    const PLAIN: [&str; 4] = ["-y", "--yes", "-m", "-u"];
+    let mut told = Vec::new();
+    for argument in arguments.iter().take(MOST) {
+        let is_option = argument.starts_with('-');
+        if argument.contains("://") || (argument.contains('=') && !is_option) {
+            break;
+        }
+        told.push(argument.split_once('=').map_or_else(|| argument.clone(), |(option, _)| format!("{option}=…")));
+        if is_option && !PLAIN.contains(&argument.as_str()) {
+            break;
+        }
+    }
+    told
 }
 
 /// Reads the line by which the program's process says that it is there, from a stream that nobody else writes to before.

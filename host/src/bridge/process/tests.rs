@@ -110,6 +110,22 @@ async fn gone(pid: Pid) {
     timeout(Duration::from_secs(20), waits).await.unwrap_or_else(|_| panic!("{pid:?} lives on"));
 }
 
+#[test]
+fn what_is_told_of_a_command_line_is_no_secret() {
+    for (line, told) in [
+        ("/usr/bin/npx -y some-server /srv", "`npx -y some-server …`"),
+        ("server", "`server`"),
+        ("server --token s3cr3t", "`server --token …`"),
+        ("uvx server --api-key=s3cr3t", "`uvx server --api-key=…`"),
+        ("server -k s3cr3t", "`server -k …`"),
+        ("uvx postgres-mcp postgresql://me:s3cr3t@host/db", "`uvx postgres-mcp …`"),
+        ("server KEY=s3cr3t", "`server …`"),
+    ] {
+        let argv = line.split(' ').map(str::to_owned).collect();
+        assert_eq!(Program::new(CommandSource { argv, ..CommandSource::default() }).what(), told, "{line}");
+    }
+}
+
 #[tokio::test]
 async fn a_program_is_named_by_its_own_number_and_its_end_is_told() {
     for (script, how) in [("exit 3", "exit status 3"), ("kill -9 $$", "killed by signal 9"), ("exit 0", "exit status 0")] {

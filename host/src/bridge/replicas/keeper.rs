@@ -148,6 +148,10 @@ impl Keeper {
                 }
                 alive = probed => {
                     probe = None;
+                    // Its connection says more about why.
+                    if !alive && tracked.is_closed() {
+                        continue;
+                    }
                     if !alive {
                         return End::GivenUp(format!("it did not answer a ping within {}", seconds(ping)));
                     }

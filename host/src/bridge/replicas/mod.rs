@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     config::{Replicas, ServerLimits},
-    provider::{BreakerState, CallError, ProviderId, ReplicasStatus},
+    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, turn},
     upstream::{Change, Channel, Lease, Pick},
 };
 use state::{State, Turn};
@@ -74,9 +74,11 @@ pub trait Listener: Send + Sync {
     fn changed(&self, channel: &Arc<dyn Channel>, change: Change);
 }
 
-/// Times that nobody configures.
+/// What nobody configures, times above all.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
+    /// The server runs elsewhere: it is not started here, but called.
+    pub elsewhere: bool,
     /// The first restart after a failure waits a random part of this; each further one of twice as much.
     pub backoff: Duration,
     /// And no longer than this.
@@ -96,6 +98,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            elsewhere: false,
             backoff: Duration::from_millis(500),
             longest_backoff: Duration::from_secs(30),
             stable: Duration::from_secs(10),
@@ -185,7 +188,7 @@ impl ReplicaSet {
             replicas,
             limits,
             policy,
-            state: Mutex::new(State::new(limits.concurrency, limits.queue)),
+            state: Mutex::new(State::new(limits.concurrency, limits.queue).elsewhere(policy.elsewhere)),
             wake: Notify::new(),
             epoch: Instant::now(),
             restarts: AtomicU64::new(0),
@@ -262,7 +265,8 @@ impl Shared {
         let place = Place { shared: self, ticket: waiting.ticket };
         // Who waits for a start waits as long as that may take; who waits for others' calls, as long as one of those.
         let patience = if waiting.for_start { self.limits.start + START_SLACK } else { self.limits.call };
-        let answer = tokio::time::timeout(patience, waiting.answer).await;
+        let answer = turn::wait(tokio::time::timeout(patience, waiting.answer)).await;
+        turn::begin();
         drop(place);
         match answer {
             Ok(Ok(answer)) => answer,

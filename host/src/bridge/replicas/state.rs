@@ -31,6 +31,8 @@ pub(super) struct State {
     queue: usize,
     /// The supervisor sleeps until a call comes.
     sleeping: bool,
+    /// Words for callers: it is not started here, but called.
+    elsewhere: bool,
 }
 
 struct Replica {
@@ -136,7 +138,13 @@ impl State {
             concurrency,
             queue,
             sleeping: false,
+            elsewhere: false,
         }
+    }
+
+    /// Says so to callers where the server is not started here, but called.
+    pub(super) fn elsewhere(self, elsewhere: bool) -> Self {
+        Self { elsewhere, ..self }
     }
 
     /// A call wants in.
@@ -153,7 +161,7 @@ impl State {
         }
         let for_start = !self.any_serves();
         if let (true, Outlook::Down { why, until }) = (for_start, &self.outlook) {
-            return Turn::Refused(down(id, why, *until, now));
+            return Turn::Refused(down(id, why, *until, now, self.elsewhere));
         }
         // Those that wait for a start are not too many for the replica that comes.
         let places = self.queue + if for_start { self.concurrency } else { 0 };
@@ -265,7 +273,7 @@ impl State {
     pub(super) fn set_outlook(&mut self, outlook: Outlook, id: &ProviderId, now: Instant) -> Vec<(Answer, CallError)> {
         self.outlook = outlook;
         let error = match &self.outlook {
-            Outlook::Down { why, until } if !self.any_serves() => down(id, why, *until, now),
+            Outlook::Down { why, until } if !self.any_serves() => down(id, why, *until, now, self.elsewhere),
             Outlook::Stopping => stopping(id),
             Outlook::Coming | Outlook::Down { .. } => return Vec::new(),
         };
@@ -333,10 +341,11 @@ pub(super) fn busy(id: &ProviderId, why: &str, (running, waiting): (usize, usize
     }
 }
 
-fn down(id: &ProviderId, why: &str, until: Option<Instant>, now: Instant) -> CallError {
+fn down(id: &ProviderId, why: &str, until: Option<Instant>, now: Instant, elsewhere: bool) -> CallError {
+    let (is_not, again) = if elsewhere { ("cannot be reached", "tried") } else { ("is not running", "started") };
     let next = match until.map(|until| until.saturating_duration_since(now)) {
-        Some(wait) if !wait.is_zero() => format!("it is started again in {}", seconds(wait)),
-        _ => "it is being started again".to_owned(),
+        Some(wait) if !wait.is_zero() => format!("it is {again} again in {}", seconds(wait)),
+        _ => format!("it is being {again} again"),
     };
-    CallError::Internal(format!("server {id} is not running: {why}; {next}"))
+    CallError::Internal(format!("server {id} {is_not}: {why}; {next}"))
 }

@@ -246,6 +246,26 @@ async fn calls_are_spread_and_counted_and_the_queue_has_an_end() {
 }
 
 #[tokio::test]
+async fn a_call_in_the_queue_has_not_begun() {
+    use futures::FutureExt as _;
+    let (world, set) = start(fixed(1), ServerLimits { concurrency: 1, ..limits() }, quick());
+    until("one", || set.report().replicas.up.len() == 1).await;
+    let running = spawn(&set, "hold");
+    until("a call", || set.report().ongoing == 1).await;
+    let mut waiting = crate::provider::turn::Watched::new({
+        let set = set.clone();
+        async move { call(&set, "hold").await }
+    });
+    assert!((&mut waiting).now_or_never().is_none() && !waiting.has_begun());
+    running.abort();
+    until("its turn", || set.report().ongoing == 1 && set.report().queued == 0).await;
+    assert!((&mut waiting).now_or_never().is_none() && waiting.has_begun());
+    drop(waiting);
+    set.stop().await;
+    assert_eq!(world.living(), 0);
+}
+
+#[tokio::test]
 async fn only_calls_on_a_dead_replica_fail_and_say_so() {
     let (world, set) = start(fixed(2), limits(), quick());
     until("both", || set.report().replicas.up.len() == 2).await;

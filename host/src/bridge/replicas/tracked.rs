@@ -87,7 +87,7 @@ impl Tracked {
     pub(super) async fn answers_ping(self: Arc<Self>, within: Duration) -> bool {
         let context = CallContext::default();
         let result = self.inner.request("ping", "{}", &context, within).await;
-        let alive = !matches!(result, Err(ChannelError::Timeout(_) | ChannelError::Closed(_)));
+        let alive = !matches!(result, Err(ChannelError::Timeout(_) | ChannelError::Closed(_) | ChannelError::Unreachable(_)));
         if alive {
             self.suspect.store(false, Relaxed);
             self.hear();
@@ -122,6 +122,8 @@ impl Channel for Tracked {
                     let why = self.verdict.get().unwrap_or(why);
                     return Err(ChannelError::Closed(format!("{} ended while this call ran on it: {why}", self.who)));
                 }
+                // Nothing was heard of the server itself.
+                Err(ChannelError::Unreachable(_)) => {}
                 Ok(_) | Err(ChannelError::Rpc { .. } | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
                     self.timeouts.store(0, Relaxed);
                     self.answered.store(true, Relaxed);

@@ -34,7 +34,7 @@ impl Link {
 
     /// A log message names no call: it goes to the operator, and to the caller if there is only one whose it can be.
     pub(super) fn logged(&self, params: &RawObject<'_>) {
-        let level = params.read::<String>("level").and_then(|level| self::level(&level)).unwrap_or(LogLevel::Info);
+        let level = params.read::<String>("level").and_then(|level| message::log_level(&level)).unwrap_or(LogLevel::Info);
         let logger: Option<String> = params.read("logger");
         let Some(data) = params.get("data") else { return };
         let text = match params.read::<String>("data") {
@@ -95,9 +95,11 @@ impl Link {
         }
         let link = Arc::clone(self);
         let server_id = id.to_owned();
+        let open = Open::new(Arc::clone(self), call);
         let task = tokio::spawn(async move {
             let kind = question.kind;
             let outcome = asker.ask(vec![question]).await;
+            drop(open);
             link.answer(call, &server_id, kind, outcome);
         });
         questions.insert(id.to_owned(), task.abort_handle());
@@ -129,17 +131,21 @@ impl Link {
     }
 }
 
-/// A level by its name.
-fn level(name: &str) -> Option<LogLevel> {
-    Some(match name {
-        "debug" => LogLevel::Debug,
-        "info" => LogLevel::Info,
-        "notice" => LogLevel::Notice,
-        "warning" => LogLevel::Warning,
-        "error" => LogLevel::Error,
-        "critical" => LogLevel::Critical,
-        "alert" => LogLevel::Alert,
-        "emergency" => LogLevel::Emergency,
-        _ => return None,
-    })
+/// A question that a call's caller has to answer, until dropped.
+struct Open {
+    link: Arc<Link>,
+    call: u64,
+}
+
+impl Open {
+    fn new(link: Arc<Link>, call: u64) -> Self {
+        link.flight.asks(call);
+        Self { link, call }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.link.flight.asked(self.call);
+    }
 }

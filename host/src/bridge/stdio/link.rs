@@ -17,13 +17,13 @@ use tokio::{
 };
 
 use super::{
-    flight::{Entry, Flight, Turn},
+    flight::{Entry, Flight, Thinking, Turn},
     lines::{Line, Lines, TooLong},
     out::{Out, SendError},
     said::{Said, visible},
 };
 use crate::{
-    provider::{CallContext, JsonText, LogLevel},
+    provider::{AskError, CallContext, JsonText, LogLevel},
     upstream::{
         Change, ChannelError, Era, Known,
         message::{self, Incoming},
@@ -207,13 +207,14 @@ impl Link {
         let handshake = self.era.get().is_none();
         let meta = meta::outgoing(era, context, id);
         let text = message::request(id, method, params, meta.as_deref());
-        let (waits, answer) = oneshot::channel();
+        let (waits, mut answer) = oneshot::channel();
         let entry = Entry {
             waits: Some(waits),
             notifier: context.notifier.clone(),
             asker: context.asker.clone(),
             turn,
             questions: Vec::new(),
+            thinking: Thinking::default(),
             is_ping: method == "ping",
             left: None,
         };
@@ -232,13 +233,24 @@ impl Link {
                 return Err(ChannelError::Closed(self.closed().map_or(why, |why| why.to_string())));
             }
         }
-        match tokio::time::timeout_at(deadline, answer).await {
-            Ok(Ok(reply)) => {
-                sent.state = SentState::Over;
-                reply
+        let mut until = deadline;
+        loop {
+            match tokio::time::timeout_at(until, &mut answer).await {
+                Ok(Ok(reply)) => {
+                    sent.state = SentState::Over;
+                    return reply;
+                }
+                Ok(Err(_)) => return Err(ChannelError::Closed("the connection was given up".to_owned())),
+                Err(_) => {
+                    // The server does nothing while its question waits for an answer. How long that may take is the asker's to limit.
+                    let (thinking, is_asked) = self.flight.thinking(id);
+                    let now = Instant::now();
+                    until = if is_asked { (deadline + thinking).max(now + LOOK) } else { deadline + thinking };
+                    if until <= now {
+                        return Err(ChannelError::Timeout(timeout));
+                    }
+                }
             }
-            Ok(Err(_)) => Err(ChannelError::Closed("the connection was given up".to_owned())),
-            Err(_) => Err(ChannelError::Timeout(timeout)),
         }
     }
 
@@ -249,9 +261,7 @@ impl Link {
         if !self.known.asks() {
             let shared = match Arc::clone(&self.turns).try_read_owned() {
                 Ok(guard) => guard,
-                Err(_) => tokio::time::timeout_at(deadline, Arc::clone(&self.turns).read_owned())
-                    .await
-                    .map_err(|_| ChannelError::Timeout(timeout))?,
+                Err(_) => tokio::time::timeout_at(deadline, Arc::clone(&self.turns).read_owned()).await.map_err(|_| no_turn(timeout))?,
             };
             // It may have asked for the first time while this one waited.
             if !self.known.asks() {
@@ -271,7 +281,7 @@ impl Link {
                 return Err(ChannelError::Closed("the server is started again: it did not end a call that was given up".to_owned()));
             }
             if Instant::now() >= deadline {
-                return Err(ChannelError::Timeout(timeout));
+                return Err(no_turn(timeout));
             }
         }
     }
@@ -429,6 +439,15 @@ impl Link {
         // Nobody may listen.
         let _ = self.changes.send(change);
     }
+}
+
+/// No turn came. That says nothing of the server, which was not asked: it may wait for an answer of another call's caller.
+fn no_turn(timeout: Duration) -> ChannelError {
+    ChannelError::Ask(AskError::Unanswered(format!(
+        "no turn came within {} s: the server asks its callers questions, so that its calls are made one at a time, and those before this one take long; try \
+         again, or run more `replicas`",
+        timeout.as_secs_f64()
+    )))
 }
 
 /// The id in a message of which only the ends are known. It stands at the one or the other: in front of the result, or at the very end.

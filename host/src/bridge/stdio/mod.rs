@@ -10,7 +10,10 @@ mod said;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use tokio::{sync::broadcast, time::Instant};
@@ -18,7 +21,7 @@ use tokio::{sync::broadcast, time::Instant};
 use super::launch::Launched;
 use crate::{
     config::ServerLimits,
-    provider::{CallContext, JsonText},
+    provider::{AskError, Asker, CallContext, JsonText, Question},
     upstream::{
         Change, Channel, ChannelError, Era, Known,
         handshake::{Greeting, Wire, greet},
@@ -151,21 +154,32 @@ impl StdioChannel {
                 }
             }
             Era::Modern => {
-                let mut filter = String::from("{");
-                for (capability, key) in
-                    [("tools", "toolsListChanged"), ("prompts", "promptsListChanged"), ("resources", "resourcesListChanged")]
-                {
-                    if has(capability).and_then(|has| has.get("listChanged")?.as_bool()) == Some(true) {
-                        crate::upstream::raw::write_key(&mut filter, key);
-                        filter.push_str("true");
-                    }
-                }
-                filter.push('}');
-                if filter.len() > 2 {
-                    self.link.send_and_forget("subscriptions/listen", &format!("{{\"notifications\":{filter}}}"));
+                if let Some(params) = crate::upstream::handshake::subscription(&self.server) {
+                    self.link.send_and_forget("subscriptions/listen", &params);
                 }
             }
         }
+    }
+}
+
+/// Counts the time in which the caller has a question to answer, which is not the server's.
+struct Timed<'a> {
+    asker: &'a dyn Asker,
+    thinking: &'a Mutex<Duration>,
+}
+
+impl Asker for Timed<'_> {
+    fn capabilities(&self) -> &str {
+        self.asker.capabilities()
+    }
+
+    fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+        Box::pin(async move {
+            let since = Instant::now();
+            let answers = self.asker.ask(questions).await;
+            *self.thinking.lock().unwrap_or_else(PoisonError::into_inner) += since.elapsed();
+            answers
+        })
     }
 }
 
@@ -182,9 +196,13 @@ impl Channel for StdioChannel {
             match self.era {
                 Era::Legacy => self.link.request(method, params, context, timeout, until).await,
                 Era::Modern => {
-                    let send = |params: String| async move { self.link.request(method, &params, context, timeout, until).await };
-                    let asked = rounds::answered(params, context.asker.as_deref(), send);
-                    tokio::time::timeout_at(until, asked).await.unwrap_or(Err(ChannelError::Timeout(timeout)))
+                    let thinking = Mutex::default();
+                    let asker = context.asker.as_deref().map(|asker| Timed { asker, thinking: &thinking });
+                    let send = |params: String| {
+                        let until = until + *thinking.lock().unwrap_or_else(PoisonError::into_inner);
+                        async move { self.link.request(method, &params, context, timeout, until).await }
+                    };
+                    rounds::answered(params, asker.as_ref().map(|asker| asker as &dyn Asker), send).await
                 }
             }
         })

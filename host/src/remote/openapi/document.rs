@@ -119,6 +119,13 @@ impl Document {
         Ok(Base { url, is_configured: false })
     }
 
+    /// Whom `headers` and `bearer` are for, where that is not for the document to say: it came from elsewhere, and would have them sent to whomever it names.
+    /// A file is the operator's own, and so is `base_url`.
+    pub(super) fn credentials_are_for(&self, source: &OpenApiSource) -> Option<url::Origin> {
+        let has_some = source.bearer.is_some() || !source.headers.is_empty();
+        self.url.as_ref().filter(|_| has_some && source.base_url.is_none()).map(Url::origin)
+    }
+
     /// Where an operation is, which may be elsewhere than the rest.
     pub(super) fn base_of(&self, found: &Found<'_>, base: &Base) -> Result<Url, String> {
         match found.operation.servers.first().or(found.item.servers.first()).filter(|_| !base.is_configured) {

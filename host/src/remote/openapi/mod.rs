@@ -17,6 +17,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
+use url::Origin;
 
 use crate::{
     config::{OpenApiSource, ServerLimits},
@@ -81,10 +82,12 @@ pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits)
     let sender = Sender::new(&id, source, limits)?;
     let document = document::load(&sender, source, limits).await?;
     let base = document.base(&id, source)?;
+    let credentials = document.credentials_are_for(source);
     let (mut tools, mut operations, mut left_out) = (Vec::new(), HashMap::new(), Vec::new());
     for found in document.operations() {
         let place = format!("{} {}", found.method, found.path);
-        match Operation::new(&document, &found, &base, &|name| operations.contains_key(name)) {
+        let operation = Operation::new(&document, &found, &base, &|name| operations.contains_key(name));
+        match operation.and_then(|operation| is_for(operation, credentials.as_ref())) {
             Ok(operation) => {
                 tools.push(Arc::clone(operation.tool()));
                 operations.insert(operation.tool().name.as_str().to_owned(), operation);
@@ -96,10 +99,28 @@ pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits)
         }
     }
     if tools.is_empty() {
-        let reason = if left_out.is_empty() { "it has no operations".to_owned() } else { left_out.join("; ") };
+        /// Operations of which it is told why not.
+        const TOLD: usize = 5;
+        let more = left_out.len().saturating_sub(TOLD);
+        left_out.truncate(TOLD);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let reason = if left_out.is_empty() { "it has no operations".to_owned() } else { left_out.join("; ") + &more };
         return Err(Error::Nothing { document: source.document.clone(), reason });
     }
     Ok(Arc::new(Application { id, tools, operations, sender }))
+}
+
+/// Whether what the operator has for the application may be sent to where the document says that an operation is.
+fn is_for(operation: Operation, credentials: Option<&Origin>) -> Result<Operation, String> {
+    let origin = operation.base.origin();
+    match credentials.filter(|credentials| **credentials != origin) {
+        None => Ok(operation),
+        Some(credentials) => Err(format!(
+            "it is at {}, and `headers` and `bearer` are for {}, where the document is; set base_url to where they may go",
+            origin.ascii_serialization(),
+            credentials.ascii_serialization()
+        )),
+    }
 }
 
 /// The provider.

@@ -1,7 +1,6 @@
 //! Sending: one client for an application, with limits on time, on size and on how many calls there are at once.
 
 use std::{
-    error::Error as StdError,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,15 +16,10 @@ use url::Url;
 use super::{Error, request::Request};
 use crate::{
     config::{OpenApiSource, ServerLimits},
-    provider::{CallError, ProviderId},
-    wasm::host::outgoing::install_tls,
+    provider::{CallError, ProviderId, turn},
+    remote::client::{self, cause, place},
 };
 
-const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
-/// A connection that is not there by then is not going to be.
-const CONNECT: Duration = Duration::from_secs(10);
-/// A connection that was not used for this long is closed: less than the idle time of common servers and balancers (60 s and up).
-const IDLE: Duration = Duration::from_secs(50);
 /// Redirects within the application that are followed.
 const REDIRECTS: usize = 5;
 /// How long a caller who was turned away had better wait.
@@ -60,25 +54,9 @@ impl Drop for Waiting<'_> {
 impl Sender {
     pub(super) fn new(id: &ProviderId, source: &OpenApiSource, limits: &ServerLimits) -> Result<Self, Error> {
         let fault = |reason: String| Error::Client { server: id.clone(), reason };
-        install_tls();
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(USER_AGENT)
-                .connect_timeout(CONNECT)
-                .pool_idle_timeout(IDLE)
-                .no_proxy()
-                .referer(false)
-                .retry(reqwest::retry::never())
-                .redirect(Policy::custom(follow))
-        };
-        let client = builder().build().or_else(|error| {
-            // A machine without certificates can still do plain HTTP.
-            tracing::warn!(server = %id, "no https: {}; install ca-certificates or set SSL_CERT_FILE", cause(&error));
-            builder().tls_certs_only([]).build()
-        });
         Ok(Self {
-            client: client.map_err(|error| fault(cause(&error)))?,
-            headers: headers(source).map_err(fault)?,
+            client: client::client(id, || Policy::custom(follow)).map_err(fault)?,
+            headers: client::headers(&source.headers, source.bearer.as_ref()).map_err(fault)?,
             limits: *limits,
             running: Arc::new(Semaphore::new(limits.concurrency.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
@@ -99,7 +77,9 @@ impl Sender {
         if place >= self.limits.queue {
             return Err(busy("its queue is full"));
         }
-        match tokio::time::timeout(self.limits.call, Arc::clone(&self.running).acquire_owned()).await {
+        let got = turn::wait(tokio::time::timeout(self.limits.call, Arc::clone(&self.running).acquire_owned())).await;
+        turn::begin();
+        match got {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(CallError::Internal(format!("server {id} is being stopped"))),
             Err(_) => Err(busy("no turn came in time")),
@@ -196,36 +176,8 @@ impl Failure {
     }
 }
 
-/// The innermost cause of an error. The outer ones repeat the address, which may have arguments in it.
-fn cause(error: &dyn StdError) -> String {
-    error.source().map_or_else(|| error.to_string(), cause)
-}
-
-/// An address as it may be shown and logged: without what was asked for.
-fn place(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
 /// Follows redirects within the application, and leaves others to be shown: what is sent is meant for nobody else.
 fn follow(attempt: Attempt<'_>) -> Action {
     let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
     if same && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
-}
-
-/// What goes with every request.
-fn headers(source: &OpenApiSource) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    let secret = |text: &str, what: &str| {
-        let mut value = HeaderValue::try_from(text).map_err(|_| format!("{what} has characters that a header cannot have"))?;
-        value.set_sensitive(true);
-        Ok::<_, String>(value)
-    };
-    for (name, value) in &source.headers {
-        let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} in `headers` is no name of a header"))?;
-        headers.insert(key, secret(&value.0, &format!("the value of {name:?} in `headers`"))?);
-    }
-    if let Some(bearer) = &source.bearer {
-        headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", bearer.0), "`bearer`")?);
-    }
-    Ok(headers)
 }

@@ -571,3 +571,37 @@ async fn an_address_of_the_document_is_relative_to_the_document_and_an_operation
     assert_eq!(structured(&call(&provider, "here", json!({})).await)["uri"], "/docs/api/v1/x");
     assert_eq!(structured(&call(&provider, "there", json!({})).await)["uri"], "/other/y");
 }
+
+#[tokio::test]
+async fn a_document_from_elsewhere_does_not_say_who_gets_the_token() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let other = start(Router::new().fallback(any({
+        let seen = Arc::clone(&seen);
+        async move |headers: HeaderMap| {
+            seen.lock().unwrap().push(headers.contains_key("authorization"));
+            Json(json!({}))
+        }
+    })))
+    .await;
+    let elsewhere = json!([{"url": other.base}]);
+    let paths = |servers: Value| json!({"/x": {"get": {"operationId": "x"}}, "/y": {"servers": servers, "get": {"operationId": "y"}}});
+    let head = json!({"title": "t", "version": "1"});
+    let whole = json!({"openapi": "3.1.0", "info": head, "servers": elsewhere, "paths": paths(json!([{"url": "/"}]))}).to_string();
+    let part = json!({"openapi": "3.1.0", "info": head, "paths": paths(elsewhere)}).to_string();
+    let app = Router::new().route("/whole.json", get(async move || whole.clone())).route("/part.json", get(async move || part.clone()));
+    let app = start(app.fallback(any(echo))).await;
+    let with_token =
+        |name: &str| OpenApiSource { bearer: Some(Secret("own-token".to_owned())), ..source(&format!("{}/{name}.json", app.base)) };
+    for (document, left) in [("whole", "y"), ("part", "x")] {
+        let provider = load_with(with_token(document)).await.unwrap();
+        let names: Vec<&str> = provider.tools().iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(names, [left], "{document}");
+        assert_eq!(structured(&call(&provider, left, json!({})).await)["headers"]["authorization"], "Bearer own-token");
+    }
+    // The operator says where it may go, or there is nothing that could go astray.
+    let provider = load_with(OpenApiSource { base_url: Some(other.base.clone()), ..with_token("whole") }).await.unwrap();
+    call(&provider, "x", json!({})).await;
+    let provider = load_with(OpenApiSource { bearer: None, ..with_token("whole") }).await.unwrap();
+    call(&provider, "x", json!({})).await;
+    assert_eq!(*seen.lock().unwrap(), [true, false]);
+}

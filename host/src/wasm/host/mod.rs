@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod folders;
 pub(crate) mod log;
+pub(crate) mod nn;
 pub(crate) mod notify;
 pub mod outgoing;
 pub(crate) mod output;
@@ -42,6 +43,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     outgoing::bound_requests(linker)?;
     folders::tell_refusals(linker)?;
+    nn::add_to_linker(linker)?;
     bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;

@@ -29,6 +29,7 @@ enum What {
     Body { authority: String, limit: u64 },
     Time { authority: String, limit: Duration },
     File { path: String, granted: String },
+    Model { told: String },
     Outside { path: String },
 }
 
@@ -51,6 +52,11 @@ impl Refusal {
     /// An answer with more bytes than may be.
     pub(crate) fn body(plugin: &Arc<str>, authority: String, limit: u64) -> Self {
         Self { plugin: plugin.clone(), what: What::Body { authority, limit } }
+    }
+
+    /// A model that is not granted. `told` says so, and which line grants it.
+    pub(crate) fn model(plugin: &ProviderId, told: String) -> Self {
+        Self { plugin: plugin.as_str().into(), what: What::Model { told } }
     }
 
     /// A file that may not be used like that: written to in a folder that is read-only, or outside of the folder.
@@ -102,6 +108,7 @@ impl fmt::Display for Refusal {
             What::Body { authority, limit } => {
                 write!(f, "plugin {plugin} was sent more than {limit} bytes by {authority}; to allow more, raise http_body in {limits}")
             }
+            What::Model { told } => f.write_str(told),
             What::File { path, granted } => write!(
                 f,
                 "plugin {plugin} may not do that to {path:?}, it was granted {granted}; to let it write there, put  write = true  beside the \

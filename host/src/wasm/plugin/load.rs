@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::{Config, PluginConfig},
+    inference::{InferenceError, Registry},
     provider::{CallContext, Offers},
     wasm::{
         compile::{Compiled, Compiler, Worker},
@@ -49,6 +50,7 @@ pub struct PluginHost {
     compiler: Compiler,
     linkers: [OnceLock<Linker<State>>; EngineKind::ALL.len()],
     clients: Arc<OutgoingClients>,
+    models: Arc<Registry>,
     pool: Arc<Semaphore>,
     config: Arc<Config>,
     /// For tests: what every plugin is given, in place of what is configured.
@@ -68,10 +70,13 @@ pub enum HostError {
     /// No client for outgoing HTTP.
     #[error("cannot set up outgoing HTTP: {0}")]
     Clients(String),
+    /// A model that cannot serve.
+    #[error(transparent)]
+    Models(#[from] InferenceError),
 }
 
 impl PluginHost {
-    /// Makes the pool, opens the cache.
+    /// Makes the pool, opens the cache and the models.
     ///
     /// # Errors
     ///
@@ -80,17 +85,25 @@ impl PluginHost {
         let engines = Engines::new(&config.host)?;
         let compiler = Compiler::new(engines.clone(), &config.host, worker)?;
         let clients = OutgoingClients::new().map_err(|error| HostError::Clients(error.to_string()))?;
+        let models = Registry::open(&config)?;
         let pool = Arc::new(Semaphore::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX)));
         Ok(Arc::new(Self {
             engines,
             compiler,
             linkers: [OnceLock::new(), OnceLock::new()],
             clients: Arc::new(clients),
+            models,
             pool,
             config,
             #[cfg(test)]
             given: None,
         }))
+    }
+
+    /// The models that plugins may be given.
+    #[must_use]
+    pub fn models(&self) -> &Arc<Registry> {
+        &self.models
     }
 
     #[cfg(test)]
@@ -134,6 +147,7 @@ impl PluginHost {
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
+            models: self.models.clone(),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             bell: Bell::default(),
@@ -143,6 +157,7 @@ impl PluginHost {
         let interfaces = Interfaces::of(&component, engine, &pre)?;
         let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
         let (notifies, tells) = (imports_any(&NOTIFYING), imports_any(&[TELLING]));
+        let asks_for_models = imports_any(&["wasi:nn/"]) && grants_no_model(&shared);
         let plugin = Plugin {
             engine: engine.clone(),
             pre,
@@ -157,7 +172,13 @@ impl PluginHost {
         };
         let plugin = plugin.listed(Lists::ALL).await?;
         plugin.check_offers()?;
-        Ok(Arc::new(plugin).loaded())
+        let mut loaded = Arc::new(plugin).loaded();
+        if asks_for_models {
+            let id = loaded.provider.id();
+            let told = format!("it computes with models, and may use none; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml");
+            loaded.warnings.push(told);
+        }
+        Ok(loaded)
     }
 }
 
@@ -231,9 +252,13 @@ fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), L
     Ok(())
 }
 
+fn grants_no_model(shared: &Shared) -> bool {
+    shared.config.grants.nn_load == 0 && shared.models.granted(shared.id.as_str()).next().is_none()
+}
+
 fn cannot_link(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     format!(
-        "it imports what this host does not offer: {text}; plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http) and toolbay:plugin 0.1"
+        "it imports what this host does not offer: {text}; plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28 and toolbay:plugin 0.1"
     )
 }

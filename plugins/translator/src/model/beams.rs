@@ -117,7 +117,7 @@ impl<'a> Search<'a> {
 
 pub fn generate(model: &Model, source: &[u32], beams: usize, settings: &Settings) -> Result<Vec<u32>, String> {
     let mut search = Search::new(beams, settings);
-    let (mut decoding, mut logits) = model.start(source, settings.start)?;
+    let (mut decoding, mut logits) = model.start(&[source.to_vec()], settings.start)?;
     while let Some((rows, tokens)) = search.advance(&logits.best_of(&search.scores(), search.candidates())) {
         logits = decoding.step(&tokens, &rows)?;
     }

@@ -41,15 +41,19 @@ impl Logits {
         })
     }
 
-    /// The token that the first row is most for; of equals the first.
-    pub fn best(&self) -> u32 {
-        let mut best = (f32::NEG_INFINITY, 0);
-        for (token, logit) in self.rows().next().into_iter().flatten().enumerate() {
-            if logit > best.0 {
-                best = (logit, token);
-            }
-        }
-        best.1 as u32
+    /// By row, the token that it is most for; of equals the first.
+    pub fn best(&self) -> Vec<u32> {
+        self.rows()
+            .map(|row| {
+                let mut best = (f32::NEG_INFINITY, 0);
+                for (token, logit) in row.enumerate() {
+                    if logit > best.0 {
+                        best = (logit, token);
+                    }
+                }
+                best.1 as u32
+            })
+            .collect()
     }
 
     /// The `count` best ways on from rows with these scores, the best first.
@@ -83,8 +87,8 @@ mod tests {
 
     #[test]
     fn the_first_of_equals_is_the_best() {
-        assert_eq!(logits(&[&[0.0, 3.0, -1.0, 3.0]]).best(), 1);
-        assert_eq!(logits(&[&[f32::NAN, f32::NEG_INFINITY]]).best(), 0);
+        assert_eq!(logits(&[&[0.0, 3.0, -1.0, 3.0], &[9.0, 3.0, -1.0, 3.0]]).best(), [1, 0]);
+        assert_eq!(logits(&[&[f32::NAN, f32::NEG_INFINITY]]).best(), [0]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Memory {
 struct Part {
     /// Without [`OUTPUT`] or [`INPUT`]: `0.decoder.key`.
     name: String,
-    /// Of the source: the same in every step, and for all rows.
+    /// Of the source: the same in every step.
     source: bool,
     held: Held,
 }
@@ -87,14 +87,14 @@ impl Memory {
         self.lost_source
     }
 
-    /// Keeps the source's part of another memory, as bytes, for so many rows.
-    pub fn keep_source_of(&mut self, other: Self, rows: usize) -> Result<(), String> {
+    /// Keeps the source's part of another memory, as bytes: of its rows these.
+    pub fn keep_source_of(&mut self, other: Self, rows: &[usize]) -> Result<(), String> {
         for part in other.parts.into_iter().filter(|part| part.source) {
             let bytes = match part.held {
                 Held::There(tensor) => Bytes::of(&tensor),
                 Held::Here(bytes) => bytes,
             };
-            self.parts.push(Part { held: Held::Here(bytes.rows(&vec![0; rows])?), ..part });
+            self.parts.push(Part { held: Held::Here(bytes.rows(rows)?), ..part });
         }
         self.lost_source = false;
         if self.parts.iter().any(|part| part.source) {
@@ -104,14 +104,13 @@ impl Memory {
         }
     }
 
-    /// Puts rows into another order. Rows that stay where they are cost nothing.
-    pub fn reorder(&mut self, rows: usize, order: &[usize]) -> Result<(), String> {
+    /// Puts rows into another order. Rows that stay where they are cost nothing, nor do sources where each row still has the same.
+    pub fn reorder(&mut self, rows: usize, order: &[usize], same_sources: bool) -> Result<(), String> {
         if order.iter().copied().eq(0..rows) {
             return Ok(());
         }
         for part in &mut self.parts {
-            // All rows have the same source.
-            if part.source && order.len() == rows {
+            if part.source && same_sources {
                 continue;
             }
             part.held = match &part.held {

@@ -70,46 +70,52 @@ impl Model {
         Ok(Self { encoder: Step::open(name, ENCODER)?, first: Step::open(name, FIRST_STEP)?, next, ragged })
     }
 
-    /// The tokens that the model answers to those of a text, the end included.
-    pub fn generate(&self, source: &[u32], beams: usize, settings: &Settings) -> Result<Vec<u32>, String> {
-        if beams > 1 { beams::generate(self, source, beams, settings) } else { greedy::generate(self, source, settings) }
+    /// The tokens that the model answers to those of each text, the end included. One beam answers all texts together.
+    pub fn generate(&self, sources: &[Vec<u32>], beams: usize, settings: &Settings) -> Result<Vec<Vec<u32>>, String> {
+        if beams > 1 {
+            sources.iter().map(|source| beams::generate(self, source, beams, settings)).collect()
+        } else {
+            greedy::generate(self, sources, settings)
+        }
     }
 
-    /// Reads the text and takes the first step: the logits of the first token.
-    fn start(&self, source: &[u32], start: u32) -> Result<(Decoding<'_>, Logits), String> {
-        let source: Vec<i64> = source.iter().copied().map(i64::from).collect();
-        let mut decoding = Decoding { model: self, source, start: i64::from(start), memory: Memory::default(), seen: 1, rows: 1 };
+    /// Reads the texts, each into a row, and takes the first step: the logits of the first tokens.
+    fn start(&self, sources: &[Vec<u32>], start: u32) -> Result<(Decoding<'_>, Logits), String> {
+        let sources: Vec<Vec<i64>> = sources.iter().map(|source| source.iter().copied().map(i64::from).collect()).collect();
+        let rows = (0..sources.len()).collect();
+        let mut decoding = Decoding { model: self, sources, start: i64::from(start), memory: Memory::default(), seen: 1, rows };
         let logits = decoding.read()?;
         Ok((decoding, logits))
     }
 }
 
-/// A text that is being answered, in one row for each way that is followed.
+/// Texts that are being answered, in one row for each way that is followed.
 struct Decoding<'a> {
     model: &'a Model,
-    source: Vec<i64>,
+    sources: Vec<Vec<i64>>,
     start: i64,
     memory: Memory,
     /// How many tokens the decoder has seen.
     seen: usize,
-    rows: usize,
+    /// By row: the text that it answers.
+    rows: Vec<usize>,
 }
 
 impl Decoding<'_> {
-    /// Encoder and first step; fills the memory.
+    /// Encoder and first step, with one row for each text; fills the memory.
     fn read(&mut self) -> Result<Logits, String> {
-        let length = self.source.len();
+        let all: Vec<usize> = (0..self.sources.len()).collect();
         let encoded = self.model.encoder.run(vec![
-            ("input_ids".to_owned(), integers(&[1, length], self.source.iter().copied())),
-            ("attention_mask".to_owned(), ones(1, length)),
+            ("input_ids".to_owned(), self.padded(&all, |token| token)),
+            ("attention_mask".to_owned(), self.padded(&all, |_| 1)),
         ])?;
         let (_, hidden) = encoded
             .into_iter()
             .find(|(name, _)| name == "last_hidden_state")
             .ok_or("its encoder_model gives no last_hidden_state; export it with Optimum")?;
         let outputs = self.model.first.run(vec![
-            ("input_ids".to_owned(), integers(&[1, 1], [self.start])),
-            ("encoder_attention_mask".to_owned(), ones(1, length)),
+            ("input_ids".to_owned(), integers(&[all.len(), 1], all.iter().map(|_| self.start))),
+            ("encoder_attention_mask".to_owned(), self.padded(&all, |_| 1)),
             ("encoder_hidden_states".to_owned(), hidden),
         ])?;
         self.memory.keep(outputs)
@@ -121,14 +127,16 @@ impl Decoding<'_> {
         if self.memory.has_lost_the_source() {
             self.read_again()?;
         }
-        self.memory.reorder(self.rows, order)?;
-        self.rows = order.len();
+        let rows: Vec<usize> = order.iter().filter_map(|row| self.rows.get(*row).copied()).collect();
+        self.memory.reorder(self.rows.len(), order, rows == self.rows)?;
+        self.rows = rows;
         self.seen += 1;
         let mut inputs = self.memory.give();
-        inputs.push(("input_ids".to_owned(), integers(&[self.rows, 1], tokens.iter().copied().map(i64::from))));
-        inputs.push(("encoder_attention_mask".to_owned(), ones(self.rows, self.source.len())));
+        inputs.push(("input_ids".to_owned(), integers(&[self.rows.len(), 1], tokens.iter().copied().map(i64::from))));
+        inputs.push(("encoder_attention_mask".to_owned(), self.padded(&self.rows, |_| 1)));
         if self.model.ragged {
-            inputs.push(("decoder_attention_mask".to_owned(), ones(self.rows, self.seen)));
+            let ones = std::iter::repeat_n(1, self.rows.len() * self.seen);
+            inputs.push(("decoder_attention_mask".to_owned(), integers(&[self.rows.len(), self.seen], ones)));
         }
         let outputs = self.model.next.run(inputs)?;
         self.memory.keep(outputs)
@@ -139,7 +147,15 @@ impl Decoding<'_> {
         let past = std::mem::take(&mut self.memory);
         self.read()?;
         let again = std::mem::replace(&mut self.memory, past);
-        self.memory.keep_source_of(again, self.rows)
+        self.memory.keep_source_of(again, &self.rows)
+    }
+
+    /// Something of every token of these texts, and zeros up to the length of the longest of all.
+    fn padded(&self, texts: &[usize], of: impl Fn(i64) -> i64) -> Tensor {
+        let longest = self.sources.iter().map(Vec::len).max().unwrap_or(0);
+        let rows = texts.iter().filter_map(|text| self.sources.get(*text));
+        let values = rows.flat_map(|source| source.iter().map(|token| of(*token)).chain(std::iter::repeat_n(0, longest - source.len())));
+        integers(&[texts.len(), longest], values)
     }
 }
 
@@ -147,8 +163,4 @@ fn integers(dims: &[usize], values: impl IntoIterator<Item = i64>) -> Tensor {
     let dims: Vec<u32> = dims.iter().map(|dim| *dim as u32).collect();
     let bytes: Vec<u8> = values.into_iter().flat_map(i64::to_le_bytes).collect();
     Tensor::new(&dims, TensorType::I64, &bytes)
-}
-
-fn ones(rows: usize, length: usize) -> Tensor {
-    integers(&[rows, length], std::iter::repeat_n(1, rows * length))
 }

@@ -43,7 +43,7 @@ impl<'a> Tokenizer<'a> {
                     }
                     // The table inside of it is large: what is around it is read as JSON later on, with the table left out.
                     b"normalizer" => {
-                        charsmap = pipeline::charsmap(file, cursor.clone());
+                        charsmap = pipeline::charsmap(cursor.clone());
                         cursor.skip()?;
                         steps = (start, cursor.position());
                     }

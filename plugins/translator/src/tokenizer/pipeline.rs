@@ -160,7 +160,7 @@ fn alone(text: &str, at: usize, length: usize) -> bool {
 }
 
 /// Finds the table in the normalizer that the cursor stands before.
-pub fn charsmap<'a>(file: &'a [u8], mut cursor: Cursor<'a>) -> Option<Text> {
+pub fn charsmap(mut cursor: Cursor<'_>) -> Option<Text> {
     if cursor.peek() != Some(b'{') {
         return None;
     }
@@ -171,7 +171,7 @@ pub fn charsmap<'a>(file: &'a [u8], mut cursor: Cursor<'a>) -> Option<Text> {
             found.map(|_| ())
         }
         b"normalizers" => cursor.array(|cursor| {
-            let inner = charsmap(file, cursor.clone());
+            let inner = charsmap(cursor.clone());
             found = found.or(inner);
             cursor.skip()
         }),

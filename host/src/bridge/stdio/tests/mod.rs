@@ -311,6 +311,58 @@ async fn a_question_goes_to_the_caller_whose_call_it_is_and_to_no_other() {
     assert!(output.is_error && said(&output).contains("cannot be asked"));
 }
 
+/// Answers late.
+struct Slow(Duration, Mouth);
+
+impl Asker for Slow {
+    fn capabilities(&self) -> &str {
+        self.1.capabilities()
+    }
+    fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+        async move {
+            tokio::time::sleep(self.0).await;
+            self.1.ask(questions).await
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
+    for habits in [&[][..], &["modern"]] {
+        let server = server(habits).await;
+        let limits = ServerLimits { call: Duration::from_secs(1), ..ServerLimits::default() };
+        let pick = Arc::new(One(Arc::clone(&server.channel)));
+        let hasty = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::clone(server.provider.listing()), pick, limits);
+        let slow = Slow(Duration::from_millis(2500), Mouth { name: "me", error: None });
+        let slow = CallContext { asker: Some(Arc::new(slow)), ..CallContext::default() };
+        let ask = |context| hasty.call(Call { tool: "ask", arguments: r#"{"question":"q?"}"#, context });
+        if habits.is_empty() {
+            // From here on its calls are made one at a time.
+            ask(asked_by("me")).await.unwrap();
+        }
+        let (answered, waited) = futures::join!(ask(slow), ask(asked_by("you")));
+        assert!(said(&answered.unwrap()).contains("\"me\""), "{habits:?}");
+        if habits.is_empty() {
+            let error = waited.unwrap_err().to_string();
+            assert!(error.contains("no turn came within 1 s"), "{error}");
+            // A server that does not answer is told apart from one that was not asked.
+            let context = asked_by("you");
+            let turn = async {
+                let slow = Slow(Duration::from_millis(500), Mouth { name: "me", error: None });
+                let slow = CallContext { asker: Some(Arc::new(slow)), ..CallContext::default() };
+                ask(slow).await
+            };
+            let params = r#"{"name":"ask","arguments":{"question":"q?"}}"#;
+            let late = server.channel.request("tools/call", params, &context, Duration::from_millis(50));
+            let (_, late) = futures::join!(turn, late);
+            assert!(matches!(late, Err(ChannelError::Ask(AskError::Unanswered(_)))), "{late:?}");
+        } else {
+            assert!(said(&waited.unwrap()).contains("\"you\""));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_caller_who_comes_back_later_ends_the_call_and_the_next_one_finds_the_server_free() {
     let server = server(&[]).await;

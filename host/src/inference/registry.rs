@@ -1,0 +1,269 @@
+//! All models of a host: opened at the start, found by name, granted by plugin.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use super::{
+    account::Account,
+    backend::{Backend, Options, Source},
+    fault::{Code, Fault},
+    graph::{Graph, Settings},
+    library::{self, LibraryError},
+    metrics::{Metrics, ModelStatus},
+    model::{Model, ModelError, Version},
+    onnx::Onnx,
+    queue::Queue,
+    reload::Reloads,
+    tensor::Tensor,
+    worker::Workers,
+};
+use crate::config::{Config, Device, GpuMemory, ModelConfig};
+
+/// Why a host cannot start with its models.
+#[derive(Debug, thiserror::Error)]
+pub enum InferenceError {
+    /// What is wrong with each model that cannot serve.
+    #[error("{}", lines(.0))]
+    Models(Vec<ModelError>),
+    /// No threads.
+    #[error("cannot start the threads that run models: {0}")]
+    Threads(std::io::Error),
+}
+
+fn lines(errors: &[ModelError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The models of a host.
+pub struct Registry {
+    models: BTreeMap<String, Arc<Model>>,
+    /// Models that cannot run, since there is no runtime, with the reason.
+    idle: BTreeMap<String, (ModelConfig, LibraryError)>,
+    /// For graphs that plugins bring; on the CPU.
+    brought: Mutex<Option<Arc<Lane>>>,
+    library: Option<PathBuf>,
+    max_tensor: u64,
+    _lanes: Vec<Lane>,
+    _reloads: Option<Reloads>,
+}
+
+/// A device's queue and its threads.
+struct Lane {
+    queue: Arc<Queue>,
+    _workers: Workers,
+}
+
+/// What one call has loaded: it sees one version of each model from its first look to its end.
+#[derive(Default)]
+pub struct Loading(BTreeMap<String, Arc<Version>>);
+
+impl Registry {
+    /// Opens all models of the configuration; blocks. Without any, nothing is loaded and no thread is started.
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError`] with all that is wrong.
+    pub fn open(config: &Config) -> Result<Arc<Self>, InferenceError> {
+        let mut registry = Self {
+            models: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            brought: Mutex::new(None),
+            library: config.inference.library.clone(),
+            max_tensor: config.inference.max_tensor,
+            _lanes: Vec::new(),
+            _reloads: None,
+        };
+        if config.model.is_empty() {
+            return Ok(Arc::new(registry));
+        }
+        let mut lanes: BTreeMap<Device, Lane> = BTreeMap::new();
+        for device in config.model.values().map(|model| model.device) {
+            if let Entry::Vacant(entry) = lanes.entry(device) {
+                entry.insert(Lane::start(device, &config.model)?);
+            }
+        }
+        let mut errors = Vec::new();
+        let mut backend: Option<Arc<dyn Backend>> = None;
+        for (name, model) in &config.model {
+            let Some(lane) = lanes.get(&model.device) else { continue };
+            match open(name, model, &registry, &mut backend, &lane.queue) {
+                Ok(model) => drop(registry.models.insert(name.clone(), Arc::new(model))),
+                // The rest of the host can do without. What was to run on a GPU is never left out in silence, nor is a library that somebody named.
+                Err(ModelError::Library { error: error @ LibraryError::Missing { .. }, .. }) if model.device == Device::Cpu => {
+                    tracing::error!(model = name, "the model does not serve, all else does: {error}");
+                    registry.idle.insert(name.clone(), (model.clone(), error));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(InferenceError::Models(errors));
+        }
+        registry._lanes = lanes.into_values().collect();
+        if let Some(backend) = backend {
+            let models = registry.models.values().cloned().collect();
+            registry._reloads = Some(Reloads::start(models, backend).map_err(InferenceError::Threads)?);
+        }
+        Ok(Arc::new(registry))
+    }
+
+    /// Bytes of one tensor that a plugin may make.
+    #[must_use]
+    pub fn max_tensor(&self) -> u64 {
+        self.max_tensor
+    }
+
+    /// The graph that a plugin names: `MODEL/FILE`, `MODEL:FILE` (the file's name without `.onnx`), or `MODEL` alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]: not there, or not granted, with the line that would grant it.
+    pub fn graph(&self, plugin: &str, name: &str, loading: &mut Loading) -> Result<Graph, Fault> {
+        let shown: String = name.chars().take(150).collect();
+        let (model, stem) = name.split_once(['/', ':']).map_or((name, None), |(model, stem)| (model, Some(stem)));
+        let config = self.models.get(model).map(|model| &model.config).or_else(|| self.idle.get(model).map(|(config, _)| config));
+        let Some(config) = config else {
+            let (model, rest) = (shown.split(['/', ':']).next().unwrap_or_default(), "of toolbay.toml");
+            return Err(Fault::new(
+                Code::NotFound,
+                format!("there is no model {model:?}; [model.{model}] {rest} with its `path` makes it"),
+            ));
+        };
+        if !config.plugins.iter().any(|granted| granted == plugin) {
+            let mut plugins = config.plugins.clone();
+            plugins.push(plugin.to_owned());
+            return Err(Fault::new(
+                Code::Security,
+                format!(
+                    "plugin {plugin} may not use the model {model}; to allow it, put  plugins = {plugins:?}  into [model.{model}] of toolbay.toml"
+                ),
+            ));
+        }
+        let Some(found) = self.models.get(model) else {
+            let why = self.idle.get(model).map(|(_, error)| error.to_string()).unwrap_or_default();
+            return Err(Fault::new(Code::Unsupported, format!("the model {model} does not serve: {why}")));
+        };
+        let version = loading.0.entry(model.to_owned()).or_insert_with(|| found.version());
+        version.graph(stem.map(|stem| stem.strip_suffix(".onnx").unwrap_or(stem))).map_err(|graphs| {
+            let graphs: Vec<String> = graphs.iter().map(|stem| format!("{model}/{stem}")).collect();
+            Fault::new(Code::NotFound, format!("the model {model} has no graph {shown:?}; it has {}", graphs.join(", ")))
+        })
+    }
+
+    /// Opens a graph that a plugin brings, on the CPU; blocks. Its bytes are on the account, as a tensor, for as long as the graph is used.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`], where there is no runtime, or it refuses the graph.
+    pub fn bring(&self, account: &Arc<Account>, bytes: Vec<u8>) -> Result<(Graph, Tensor), Fault> {
+        let begin = Instant::now();
+        let len = u32::try_from(bytes.len()).map_err(|_| Fault::new(Code::TooLarge, "the graph is larger than 4 GiB"))?;
+        let held = Tensor::held(account, bytes, len)?;
+        let bytes = held.brought();
+        let library = library::load(self.library.as_deref()).map_err(|error| Fault::new(Code::Unsupported, error.to_string()))?;
+        let lane = {
+            let mut brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*brought {
+                Some(lane) => lane.clone(),
+                None => {
+                    let lane = Lane::start(Device::Cpu, &BTreeMap::new()).map_err(|error| Fault::new(Code::Runtime, error.to_string()))?;
+                    brought.insert(Arc::new(lane)).clone()
+                }
+            }
+        };
+        let options = Options { device: Device::Cpu, threads: 1, memory: None };
+        let session =
+            Onnx::new(library).open(Source::Bytes(bytes), &options).map_err(|error| Fault::new(Code::InvalidEncoding, error.0))?;
+        let settings = Settings {
+            model: format!("{}'s own", account.plugin()).into(),
+            name: "the graph".to_owned(),
+            max_batch: 1,
+            window: std::time::Duration::ZERO,
+            weight: 1.0,
+        };
+        let graph = Graph::new(settings, vec![session], Arc::new(Metrics::default()), lane.queue.clone());
+        account.spend(begin.elapsed());
+        graph.map(|graph| (graph, held)).ok_or_else(|| Fault::new(Code::Runtime, "the graph has no session"))
+    }
+
+    /// The folders of the models that a plugin may use, by the models' names.
+    pub fn granted<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = (&'a str, &'a Path)> {
+        let serving = self.models.iter().map(|(name, model)| (name, &model.config));
+        let all = serving.chain(self.idle.iter().map(|(name, (config, _))| (name, config)));
+        let granted = all.filter(move |(_, config)| config.plugins.iter().any(|granted| granted == plugin));
+        granted.map(|(name, config)| (name.as_str(), config.path.as_path()))
+    }
+
+    /// How all models stand, by name.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<ModelStatus> {
+        let mut statuses: Vec<_> = self.models.values().map(|model| model.status()).collect();
+        statuses.extend(self.idle.iter().map(|(name, (config, error))| ModelStatus::idle(name, config, error.to_string())));
+        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+        statuses
+    }
+}
+
+impl Lane {
+    fn start(device: Device, models: &BTreeMap<String, ModelConfig>) -> Result<Self, InferenceError> {
+        // More runs at once than a GPU has use for only take memory.
+        const GPU: usize = 4;
+        let count = match device {
+            Device::Cpu => thread::available_parallelism().map_or(1, usize::from),
+            Device::Cuda(_) => {
+                models.values().filter(|model| model.device == device).map(|model| model.sessions).sum::<usize>().clamp(1, GPU)
+            }
+        };
+        let queue = Queue::new();
+        let workers = Workers::start(&device.to_string(), count, &queue).map_err(InferenceError::Threads)?;
+        Ok(Self { queue, _workers: workers })
+    }
+}
+
+fn open(
+    name: &str,
+    config: &ModelConfig,
+    registry: &Registry,
+    backend: &mut Option<Arc<dyn Backend>>,
+    queue: &Arc<Queue>,
+) -> Result<Model, ModelError> {
+    // What can be said without the runtime is said first.
+    super::model::look(name, config)?;
+    let backend = match backend {
+        Some(backend) => backend,
+        None => {
+            let library =
+                library::load(registry.library.as_deref()).map_err(|error| ModelError::Library { name: name.to_owned(), error })?;
+            backend.insert(Arc::new(Onnx::new(library)))
+        }
+    };
+    let memory = memory(name, config)?;
+    Model::open(name, config, memory, &**backend, queue.clone())
+}
+
+/// Bytes of a GPU that a model may take.
+fn memory(name: &str, config: &ModelConfig) -> Result<Option<u64>, ModelError> {
+    let (GpuMemory::Share(share), Device::Cuda(number)) = (
+        match config.gpu_memory {
+            None => return Ok(None),
+            Some(GpuMemory::Bytes(bytes)) => return Ok(Some(bytes)),
+            Some(share) => share,
+        },
+        config.device,
+    ) else {
+        return Ok(None);
+    };
+    let failed = |reason: String| ModelError::Memory { name: name.to_owned(), device: config.device.to_string(), reason };
+    let output = std::process::Command::new("nvidia-smi")
+        .args(["--query-gpu=memory.total", "--format=csv,noheader,nounits", &format!("--id={number}")])
+        .output()
+        .map_err(|error| failed(format!("cannot run nvidia-smi: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mebibytes: u64 = text.trim().parse().map_err(|_| failed(format!("nvidia-smi said {:?}", text.trim())))?;
+    Ok(Some(((mebibytes << 20) as f64 * share) as u64))
+}

@@ -1,0 +1,255 @@
+//! Tensors as callers hold them: bytes that a caller brought, or rows of what a run gave, which stay where they are.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use super::{
+    account::{Account, Held},
+    backend::{BackendError, Value},
+    fault::{Code, Fault},
+};
+
+/// The types of elements that a graph can take and give here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ElementType {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    Bool,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+}
+
+impl ElementType {
+    /// Bytes of one element.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::U8 | Self::I8 => 1,
+            Self::F16 | Self::Bf16 | Self::U16 | Self::I16 => 2,
+            Self::F32 | Self::U32 | Self::I32 => 4,
+            Self::F64 | Self::U64 | Self::I64 => 8,
+        }
+    }
+
+    /// The type under which callers name it: wasi-nn has seven, and others travel as the one of the same width.
+    #[must_use]
+    pub fn carrier(self) -> Option<Self> {
+        match self {
+            Self::Bool | Self::U8 | Self::I8 => Some(Self::U8),
+            Self::U32 | Self::I32 => Some(Self::I32),
+            Self::U64 | Self::I64 => Some(Self::I64),
+            Self::F16 | Self::Bf16 | Self::F32 | Self::F64 => Some(self),
+            Self::U16 | Self::I16 => None,
+        }
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "fp16",
+            Self::Bf16 => "bf16",
+            Self::F32 => "fp32",
+            Self::F64 => "fp64",
+            Self::Bool => "bool",
+            Self::U8 => "u8",
+            Self::I8 => "i8",
+            Self::U16 => "u16",
+            Self::I16 => "i16",
+            Self::U32 => "u32",
+            Self::I32 => "i32",
+            Self::U64 => "u64",
+            Self::I64 => "i64",
+        })
+    }
+}
+
+/// A tensor that a call holds. Its memory is on the call's account until it is dropped.
+pub struct Tensor {
+    /// A carrier type.
+    pub(super) ty: ElementType,
+    pub(super) dims: Vec<u32>,
+    pub(super) data: Data,
+    _held: Option<Held>,
+}
+
+/// Where the bytes are.
+#[derive(Clone)]
+pub(super) enum Data {
+    /// As the caller brought them; as many as the shape says.
+    Bytes(Arc<Vec<u8>>),
+    /// In the result of a run.
+    Rows(Rows),
+    /// Nowhere: the tensor cannot be used, for this reason.
+    Bad(Fault),
+}
+
+/// Some rows of a value, of which a part along one other axis.
+#[derive(Clone)]
+pub(super) struct Rows {
+    pub(super) of: Arc<dyn Value>,
+    /// The first row.
+    pub(super) at: usize,
+    /// Where the part begins, and along which axis; its length stands in the tensor's own shape. None: whole rows.
+    pub(super) part: Option<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) axis: usize,
+    pub(super) start: usize,
+}
+
+/// Bytes of a shape. None: more than can be.
+pub(super) fn size_of(ty: ElementType, dims: impl IntoIterator<Item = usize>) -> Option<usize> {
+    // From the type on, so that a zero among the dimensions hides no overflow before it.
+    dims.into_iter().try_fold(ty.size(), usize::checked_mul).filter(|size| isize::try_from(*size).is_ok())
+}
+
+pub(super) fn usizes(dims: &[u32]) -> impl Iterator<Item = usize> + '_ {
+    dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(usize::MAX))
+}
+
+impl Tensor {
+    /// A tensor that a caller brings. One that cannot be (a wrong length, over a limit) is kept without its bytes, and says why when it is used.
+    #[must_use]
+    pub fn new(account: &Arc<Account>, ty: ElementType, dims: Vec<u32>, bytes: Vec<u8>) -> Self {
+        /// ONNX Runtime's own limit is far above what any model has.
+        const RANK: usize = 32;
+        let bad = |code, message: String| Self { ty, dims: dims.clone(), data: Data::Bad(Fault::new(code, message)), _held: None };
+        if dims.len() > RANK {
+            let rank = dims.len();
+            let data = Data::Bad(Fault::invalid(format!("a tensor has at most {RANK} dimensions, not {rank}")));
+            return Self { ty, dims: Vec::new(), data, _held: None };
+        }
+        let len = bytes.len();
+        match size_of(ty, usizes(&dims)) {
+            Some(size) if size == len => {}
+            Some(size) => return bad(Code::InvalidArgument, format!("a tensor {ty}{dims:?} has {size} bytes of data, not {len}")),
+            None => return bad(Code::InvalidArgument, format!("a tensor {ty}{dims:?} is larger than any memory")),
+        }
+        if let Err(message) = account.admit(len as u64) {
+            return bad(Code::TooLarge, message);
+        }
+        match account.hold(len as u64) {
+            Ok(held) => Self { ty, dims, data: Data::Bytes(Arc::new(bytes)), _held: Some(held) },
+            Err(message) => bad(Code::TooLarge, message),
+        }
+    }
+
+    /// Bytes that are no tensor, and have their place on the account all the same.
+    pub(super) fn held(account: &Arc<Account>, bytes: Vec<u8>, len: u32) -> Result<Self, Fault> {
+        let held = account.hold(u64::from(len)).map_err(|message| Fault::new(Code::TooLarge, message))?;
+        Ok(Self { ty: ElementType::U8, dims: vec![len], data: Data::Bytes(Arc::new(bytes)), _held: Some(held) })
+    }
+
+    /// What a caller brought.
+    pub(super) fn brought(&self) -> &[u8] {
+        if let Data::Bytes(bytes) = &self.data { bytes } else { &[] }
+    }
+
+    /// A part of what a run gave.
+    pub(super) fn rows(account: &Arc<Account>, view: View) -> Result<Self, Fault> {
+        let View { ty, dims, data } = view;
+        let size = size_of(ty, usizes(&dims)).unwrap_or(usize::MAX);
+        let held = account.hold(size as u64).map_err(|message| Fault::new(Code::TooLarge, message))?;
+        Ok(Self { ty, dims, data, _held: Some(held) })
+    }
+
+    /// What it is without the account.
+    pub(super) fn view(&self) -> View {
+        View { ty: self.ty, dims: self.dims.clone(), data: self.data.clone() }
+    }
+
+    /// The type of its elements, as callers name it.
+    #[must_use]
+    pub fn ty(&self) -> ElementType {
+        self.ty
+    }
+
+    /// Its shape.
+    #[must_use]
+    pub fn dims(&self) -> &[u32] {
+        &self.dims
+    }
+
+    /// Its bytes, row-major and little-endian; empty where the tensor is none.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be had from the device.
+    pub fn bytes(&self) -> Result<Vec<u8>, Fault> {
+        match &self.data {
+            Data::Bytes(bytes) => Ok(bytes.to_vec()),
+            Data::Bad(_) => Ok(Vec::new()),
+            Data::Rows(_) => self.view().read(|bytes| bytes.into_owned()).map_err(|error| Fault::new(Code::Runtime, error.0)),
+        }
+    }
+}
+
+/// A tensor without an account: what jobs are made of.
+#[derive(Clone)]
+pub(super) struct View {
+    pub(super) ty: ElementType,
+    pub(super) dims: Vec<u32>,
+    pub(super) data: Data,
+}
+
+impl View {
+    pub(super) fn dim(&self, axis: usize) -> usize {
+        self.dims.get(axis).map_or(0, |dim| usize::try_from(*dim).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn size(&self) -> usize {
+        size_of(self.ty, usizes(&self.dims)).unwrap_or(usize::MAX)
+    }
+
+    /// Reads the bytes in one piece.
+    pub(super) fn read<T>(&self, read: impl FnOnce(Cow<'_, [u8]>) -> T) -> Result<T, BackendError> {
+        let lost = || BackendError("a tensor lies outside of the result that it is a part of".to_owned());
+        match &self.data {
+            Data::Bytes(bytes) => Ok(read(Cow::Borrowed(bytes))),
+            Data::Bad(fault) => Err(BackendError(fault.message.clone())),
+            Data::Rows(rows) => {
+                let all = rows.of.bytes()?;
+                match rows.part {
+                    None => {
+                        let (start, size) = (self.row_size() * rows.at, self.size());
+                        Ok(read(Cow::Borrowed(all.get(start..start + size).ok_or_else(lost)?)))
+                    }
+                    Some(_) => {
+                        let mut bytes = Vec::with_capacity(self.size());
+                        self.pieces(&all, |piece| bytes.extend_from_slice(piece)).ok_or_else(lost)?;
+                        Ok(read(Cow::Owned(bytes)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Bytes of a row, of whole rows.
+    fn row_size(&self) -> usize {
+        self.size().checked_div(self.dim(0)).unwrap_or(0)
+    }
+
+    /// Hands out the pieces of a part, which are as many as the product of the dimensions before its axis. None: it lies outside.
+    pub(super) fn pieces(&self, all: &[u8], mut take: impl FnMut(&[u8])) -> Option<()> {
+        let Data::Rows(Rows { of, at, part: Some(Part { axis, start }) }) = &self.data else { return None };
+        let inner: usize = usizes(&self.dims).skip(axis + 1).product::<usize>() * self.ty.size();
+        let (own, full) = (self.dim(*axis) * inner, *of.dims().get(*axis)? * inner);
+        let before: usize = usizes(&self.dims).take(*axis).skip(1).product();
+        for index in at * before..(at + self.dim(0)) * before {
+            let from = index * full + start * inner;
+            take(all.get(from..from + own)?);
+        }
+        Some(())
+    }
+}

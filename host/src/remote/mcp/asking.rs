@@ -1,0 +1,191 @@
+//! What a server says and asks in the middle of calls, each to the one call that it can belong to.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, MutexGuard, PoisonError},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::sync::oneshot;
+
+use super::{headers::Speech, link::Link};
+use crate::{
+    provider::{AskError, Asker, JsonText, LogLevel, Notifier, Question},
+    upstream::{
+        Change, Era,
+        message::{self, INTERNAL_ERROR, METHOD_NOT_FOUND},
+        raw::RawObject,
+        rounds,
+    },
+};
+
+/// Questions that one request has open at once.
+const MAX_QUESTIONS: usize = 16;
+
+/// A request that waits for its answer.
+pub(super) struct Flying {
+    pub(super) notifier: Option<Arc<dyn Notifier>>,
+    pub(super) asker: Option<Arc<dyn Asker>>,
+    /// Ends it.
+    pub(super) end: Option<oneshot::Sender<AskError>>,
+    /// Whether what the server says can be for it.
+    pub(super) is_call: bool,
+}
+
+/// Among those in flight, until dropped.
+pub(super) struct Listed<'a> {
+    link: &'a Link,
+    id: u64,
+}
+
+impl<'a> Listed<'a> {
+    pub(super) fn new(link: &'a Link, id: u64, flying: Flying) -> Self {
+        link.flight().insert(id, flying);
+        Self { link, id }
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.link.flight().remove(&self.id);
+    }
+}
+
+impl Link {
+    pub(super) fn flight(&self) -> MutexGuard<'_, HashMap<u64, Flying>> {
+        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The only call in flight, where it is the only one.
+    fn only(&self) -> Result<u64, &'static str> {
+        let flight = self.flight();
+        let mut calls = flight.iter().filter(|(_, flying)| flying.is_call).map(|(id, _)| *id);
+        match (calls.next(), calls.next()) {
+            (Some(id), None) => Ok(id),
+            (None, _) => Err("it belongs to no call, and there is nobody else to ask"),
+            (Some(_), Some(_)) => Err(
+                "several calls are being made, and it came on a stream of its own, so that nothing says for which it is; make the call again when no other is made",
+            ),
+        }
+    }
+
+    /// A notification. `notifier`: of the call on whose stream it came, if it was one.
+    pub(super) fn notified(&self, method: &str, params: Option<&str>, notifier: Option<&Arc<dyn Notifier>>) {
+        let params = params.and_then(RawObject::parse).unwrap_or_default();
+        let change = match method {
+            "notifications/progress" => return self.progress(&params),
+            "notifications/message" => return self.logged(&params, notifier),
+            "notifications/tools/list_changed" => Change::Tools,
+            "notifications/prompts/list_changed" => Change::Prompts,
+            "notifications/resources/list_changed" => Change::Resources,
+            "notifications/resources/updated" => match params.read("uri") {
+                Some(uri) => Change::Updated(uri),
+                None => return,
+            },
+            _ => return tracing::trace!(server = %self.http.id, method, "a notification that is not known"),
+        };
+        // Nobody may listen.
+        let _ = self.changes.send(change);
+    }
+
+    /// Progress names its call by the token that it was sent, on whatever stream it comes.
+    fn progress(&self, params: &RawObject<'_>) {
+        let token: Option<u64> = params.get("progressToken").and_then(|token| token.trim_matches('"').parse().ok());
+        let (Some(token), Some(progress)) = (token, params.read("progress")) else { return };
+        let notifier = self.flight().get(&token).and_then(|flying| flying.notifier.clone());
+        if let Some(notifier) = notifier {
+            notifier.progress(progress, params.read("total"), params.read("message"));
+        }
+    }
+
+    fn logged(&self, params: &RawObject<'_>, notifier: Option<&Arc<dyn Notifier>>) {
+        let level = params.read::<String>("level").and_then(|level| message::log_level(&level)).unwrap_or(LogLevel::Info);
+        let logger: Option<String> = params.read("logger");
+        let Some(data) = params.get("data") else { return };
+        let start: String = data.chars().take(500).collect();
+        tracing::debug!(server = %self.http.id, ?level, ?logger, "the server logs {start:?}");
+        let notifier = match notifier {
+            Some(notifier) => Some(notifier.clone()),
+            None => self.only().ok().and_then(|id| self.flight().get(&id)?.notifier.clone()),
+        };
+        if let Some(notifier) = notifier
+            && notifier.log_level().is_some_and(|least| level >= least)
+        {
+            notifier.log(level, logger, JsonText::from_writer(data.to_owned()));
+        }
+    }
+
+    /// A request of the server on the stream of a call. What comes of the future is why that call ends, if it does.
+    pub(super) fn requested(
+        self: Arc<Self>,
+        speech: Speech,
+        id: &str,
+        method: &str,
+        params: Option<&str>,
+        asker: Option<Arc<dyn Asker>>,
+        open: usize,
+    ) -> BoxFuture<'static, Option<AskError>> {
+        let question = rounds::question(method, params).filter(|_| speech.era == Era::Legacy);
+        let reply = match (question, asker) {
+            _ if method == "ping" => message::answer(id, "{}"),
+            (None, _) => message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")),
+            (Some(_), None) => message::refusal(id, INTERNAL_ERROR, "who made this call cannot be asked"),
+            (Some(_), Some(_)) if open >= MAX_QUESTIONS => {
+                message::refusal(id, INTERNAL_ERROR, &format!("{MAX_QUESTIONS} questions are open already"))
+            }
+            (Some(question), Some(asker)) => {
+                let id = id.to_owned();
+                return async move { self.ask(&speech, &id, question, &*asker).await }.boxed();
+            }
+        };
+        async move {
+            self.tell_aside(&speech, reply).await;
+            None
+        }
+        .boxed()
+    }
+
+    /// A request of the server on a stream that belongs to no call: some servers send all of theirs there.
+    pub(super) async fn requested_aside(self: &Arc<Self>, speech: Speech, id: String, method: String, params: Option<String>) {
+        let asks = speech.era == Era::Legacy && rounds::question(&method, params.as_deref()).is_some();
+        if !asks {
+            self.clone().requested(speech, &id, &method, params.as_deref(), None, 0).await;
+            return;
+        }
+        let call = match self.only() {
+            Ok(call) => call,
+            Err(why) => {
+                let text = message::refusal(&id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}"));
+                return self.tell_aside(&speech, text).await;
+            }
+        };
+        let asker = self.flight().get(&call).and_then(|flying| flying.asker.clone());
+        if let Some(error) = self.clone().requested(speech, &id, &method, params.as_deref(), asker, 0).await {
+            let end = self.flight().get_mut(&call).and_then(|flying| flying.end.take());
+            if let Some(end) = end {
+                let _ = end.send(error);
+            }
+        }
+    }
+
+    async fn ask(&self, speech: &Speech, id: &str, question: Question, asker: &dyn Asker) -> Option<AskError> {
+        let method = question.kind.method();
+        let (code, why, end) = match asker.ask(vec![question]).await {
+            Ok(answers) => match answers.first() {
+                Some(answer) => {
+                    self.tell_aside(speech, message::answer(id, answer.as_str())).await;
+                    return None;
+                }
+                None => (INTERNAL_ERROR, format!("{method} was not answered"), None),
+            },
+            Err(AskError::Refused { code, message }) => (code, message, None),
+            Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string(), None),
+            Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string(), None),
+            Err(error @ (AskError::Suspended | AskError::Diverged(_))) => {
+                (INTERNAL_ERROR, format!("{method} is not answered now: the call is given up"), Some(error))
+            }
+        };
+        self.tell_aside(speech, message::refusal(id, code, &why)).await;
+        end
+    }
+}

@@ -1,0 +1,206 @@
+//! One request on the wire and its answer, or in words why there is none.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use reqwest::redirect::{Action, Attempt, Policy};
+use url::Url;
+
+use super::events::{Events, TooLong};
+use crate::{
+    config::{ServerLimits, UrlSource},
+    provider::ProviderId,
+    remote::client::{cause, client, headers, place},
+    upstream::{ChannelError, message::Incoming},
+};
+
+/// Bytes of an answer that says no. More is some page for people.
+const MAX_REFUSAL: usize = 64 << 10;
+/// Characters of it that are shown.
+const SHOWN: usize = 300;
+/// Redirects that are followed.
+const REDIRECTS: usize = 5;
+
+/// Where one server is.
+pub(super) struct Http {
+    pub(super) id: ProviderId,
+    pub(super) limits: ServerLimits,
+    client: reqwest::Client,
+    url: Url,
+    /// Of the configuration; they go with everything.
+    headers: HeaderMap,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no connection: nothing was sent.
+    Connect(String),
+    /// The connection ended before the answer did: what was asked for may have been done.
+    Broken(String),
+    /// The answer has another status than one of success.
+    Refused(Refusal),
+    /// Something that is not of HTTP.
+    Channel(ChannelError),
+}
+
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// The error of JSON-RPC that was in it.
+    rpc: Option<ChannelError>,
+    /// What was in it.
+    body: String,
+    /// A sentence.
+    text: String,
+}
+
+impl Refusal {
+    /// Whether it says that there is no such session (any more): then nothing was done.
+    pub(super) fn is_of_session(&self) -> bool {
+        const METHOD_NOT_FOUND: i32 = crate::upstream::message::METHOD_NOT_FOUND;
+        match self.status {
+            StatusCode::NOT_FOUND => !matches!(self.rpc, Some(ChannelError::Rpc { code: METHOD_NOT_FOUND, .. })),
+            // What MCP's own example servers say in place of 404.
+            StatusCode::BAD_REQUEST => self.body.to_ascii_lowercase().contains("session"),
+            _ => false,
+        }
+    }
+
+    /// Whether what stands in front of the server says that it is away for a moment.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) && self.rpc.is_none()
+    }
+}
+
+impl From<Failure> for ChannelError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connect(text) | Failure::Broken(text) => Self::Unreachable(text),
+            Failure::Channel(error) => error,
+            Failure::Refused(Refusal { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, text, .. }) => Self::Unreachable(text),
+            Failure::Refused(Refusal { rpc: Some(error), .. }) => error,
+            // The answer of an older server to what it does not know, or that of no MCP server at all.
+            Failure::Refused(Refusal { status, text, .. }) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+                Self::Malformed(text)
+            }
+            Failure::Refused(Refusal { text, .. }) => Self::Unreachable(text),
+        }
+    }
+}
+
+impl Http {
+    pub(super) fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Result<Self, String> {
+        let url = Url::parse(&source.url).map_err(|error| format!("`url` of [server.{id}] is no URL: {error}"))?;
+        let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
+        let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
+        let headers = headers(&source.headers, source.bearer.as_ref()).map_err(fault)?;
+        Ok(Self { id, limits, client, url, headers })
+    }
+
+    /// Its address without what may be secret of it.
+    pub(super) fn place(&self) -> String {
+        place(&self.url)
+    }
+
+    /// Sends one request. What comes back has a status of success, and its body was not read.
+    pub(super) async fn send(&self, method: Method, mut headers: HeaderMap, body: Option<String>) -> Result<reqwest::Response, Failure> {
+        let accept = match method {
+            Method::GET => "text/event-stream",
+            _ => "application/json, text/event-stream",
+        };
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        let mut request = self.client.request(method, self.url.clone());
+        if let Some(body) = body {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request = request.body(body);
+        }
+        // What the operator says wins.
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        let response = request.headers(headers).send().await.map_err(|error| {
+            if error.is_connect() {
+                Failure::Connect(format!("cannot connect to {}: {}", self.place(), cause(&error)))
+            } else {
+                self.broken(&error)
+            }
+        })?;
+        if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) }
+    }
+
+    pub(super) fn broken(&self, error: &reqwest::Error) -> Failure {
+        Failure::Broken(format!("the connection to {} ended before the answer: {}", self.place(), cause(error)))
+    }
+
+    /// Reads a body to its end.
+    pub(super) async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error))? {
+            if body.len() + chunk.len() > self.limits.max_message {
+                return Err(self.too_long());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    pub(super) fn push(&self, events: &mut Events, bytes: &Bytes) -> Result<(), Failure> {
+        events.push(bytes).map_err(|TooLong| self.too_long())
+    }
+
+    fn too_long(&self) -> Failure {
+        Failure::Channel(ChannelError::Malformed(format!(
+            "the server sent a message of more than {} bytes (`max_message` of [server.{}])",
+            self.limits.max_message, self.id
+        )))
+    }
+
+    pub(super) fn malformed(&self, what: &str) -> Failure {
+        Failure::Channel(ChannelError::Malformed(format!("{} answers with {what}", self.place())))
+    }
+
+    async fn refused(&self, mut response: reqwest::Response) -> Failure {
+        let status = response.status();
+        let location = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| self.url.join(to).ok());
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_REFUSAL {
+                break;
+            }
+        }
+        let rpc = match Incoming::parse(&body) {
+            Some(Incoming::Answer { result: Err(error), .. }) => Some(error),
+            _ => None,
+        };
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let said = match &rpc {
+            Some(ChannelError::Rpc { message, .. }) => message.clone(),
+            _ => body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect(),
+        };
+        let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
+        let id = &self.id;
+        let place = self.place();
+        let text = match (status, location) {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if self.headers.contains_key(header::AUTHORIZATION) => {
+                format!("{place} answers {status}{said}; the token that `bearer` (or `headers`) of [server.{id}] gives is not accepted")
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+                format!("{place} answers {status}{said}; give it a token: [server.{id}] bearer = {{ from_env = \"VARIABLE\" }}")
+            }
+            (_, Some(to)) if status.is_redirection() => format!(
+                "{place} sends elsewhere ({status}), to {}, which is not followed, as tokens and headers are meant for this server alone; set url of [server.{id}] to where it is",
+                super::super::client::place(&to)
+            ),
+            _ => format!("{place} answers {status}{said}"),
+        };
+        Failure::Refused(Refusal { status, rpc, body, text })
+    }
+}
+
+/// Follows what stays at the server and sends the same again. What is sent is meant for nobody else.
+fn follow(attempt: Attempt<'_>) -> Action {
+    let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
+    let again = matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+    if same && again && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
+}

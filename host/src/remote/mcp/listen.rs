@@ -1,0 +1,132 @@
+//! The stream on which a server tells of changes: GET in the older era, `subscriptions/listen` in the newer. A server need not have one.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use http::Method;
+use tokio::time::Instant;
+
+use super::{
+    events::Events,
+    http::Failure,
+    link::{Link, Session},
+};
+use crate::{
+    provider::CallContext,
+    upstream::{
+        ChannelError, Era,
+        handshake::subscription,
+        message::{self, Incoming},
+        meta,
+    },
+};
+
+/// Between two attempts: from the first to the longest, doubled each time, with a random part.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A stream that held so long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// How a stream ended.
+enum End {
+    /// There is none.
+    None,
+    /// It broke or ended, or could not be had.
+    Over,
+    /// The server does not know the session.
+    Forgotten,
+}
+
+/// Listens until dropped.
+pub(super) async fn run(link: Arc<Link>) {
+    let mut sessions = link.sessions();
+    let mut pause = PAUSE;
+    // Whether there was a stream, so that something may have been missed since.
+    let mut before = false;
+    loop {
+        sessions.borrow_and_update();
+        let session = link.session();
+        let began = Instant::now();
+        let end = tokio::select! {
+            end = stream(&link, &session, &mut before) => end,
+            changed = sessions.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        };
+        match end {
+            End::None => {
+                if sessions.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            End::Forgotten => {
+                // What comes of it is seen in the sessions, or in the link being closed.
+                let _ = link.reopen(&session).await;
+            }
+            End::Over => {}
+        }
+        if began.elapsed() >= GOOD {
+            pause = PAUSE;
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+async fn stream(link: &Arc<Link>, session: &Arc<Session>, before: &mut bool) -> End {
+    let speech = &session.speech;
+    let mut headers = speech.headers();
+    let sent = match speech.era {
+        Era::Legacy => link.http.send(Method::GET, headers, None).await,
+        Era::Modern => {
+            let Some(params) = subscription(&session.server) else { return End::None };
+            let id = link.next_id();
+            let meta = meta::outgoing(Era::Modern, &CallContext::default(), id);
+            link.params.write(&mut headers, "subscriptions/listen", &params);
+            let body = message::request(id, "subscriptions/listen", &params, meta.as_deref());
+            link.http.send(Method::POST, headers, Some(body)).await
+        }
+    };
+    let mut response = match sent {
+        Ok(response) => response,
+        Err(Failure::Refused(refusal)) if speech.session.is_some() && refusal.is_of_session() => return End::Forgotten,
+        Err(Failure::Refused(refusal)) if refusal.status.is_client_error() => return End::None,
+        Err(failure) => {
+            tracing::debug!(server = %link.http.id, "no stream of changes: {}", ChannelError::from(failure));
+            return End::Over;
+        }
+    };
+    let is_stream =
+        response.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if !is_stream {
+        return End::None;
+    }
+    if std::mem::replace(before, true) {
+        link.all_changed(&session.server);
+    }
+    let mut events = Events::new(link.http.limits.max_message);
+    let mut asked = FuturesUnordered::new();
+    loop {
+        let chunk = tokio::select! {
+            Some(()) = asked.next(), if !asked.is_empty() => continue,
+            chunk = response.chunk() => chunk,
+        };
+        let Ok(Some(bytes)) = chunk else { return End::Over };
+        if events.push(&bytes).is_err() {
+            return End::Over;
+        }
+        while let Some(data) = events.next() {
+            match Incoming::parse(&data) {
+                Some(Incoming::Notification { method, params }) => link.notified(&method, params, None),
+                Some(Incoming::Request { id, method, params }) => {
+                    let params = params.map(str::to_owned);
+                    asked.push(link.requested_aside(speech.clone(), id.to_owned(), method.into_owned(), params));
+                }
+                Some(Incoming::Answer { .. }) | None => {}
+            }
+        }
+    }
+}

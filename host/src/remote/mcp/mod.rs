@@ -1,0 +1,151 @@
+//! A remote MCP server by Streamable HTTP, in both eras, as a channel.
+//!
+//! `http` sends one request and says why there is no answer → `exchange` makes a request of MCP of it, and takes what comes before the answer → `link` knows
+//! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes.
+
+mod asking;
+mod events;
+mod exchange;
+mod headers;
+mod http;
+mod link;
+mod listen;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use ::http::{HeaderMap, Method};
+use futures::future::BoxFuture;
+use tokio::{sync::broadcast, task::JoinHandle, time::Instant};
+
+use crate::{
+    bridge::{
+        replicas::{Attached, ConnectError, Connected},
+        server::{REMOTE, Reach},
+    },
+    config::{ServerLimits, UrlSource},
+    provider::{CallContext, JsonText, ProviderId},
+    upstream::{Change, Channel, ChannelError, Era, rounds},
+};
+use http::Http;
+use link::Link;
+
+/// A server of `[server.NAME]` with `url`.
+pub struct Remote {
+    place: String,
+    /// One pool of connections, however often the server is greeted. The error is a sentence.
+    http: Result<Arc<Http>, String>,
+}
+
+impl Remote {
+    /// The server at an address. Nothing is sent yet.
+    #[must_use]
+    pub fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Self {
+        let http = Http::new(id, source, limits).map(Arc::new);
+        Self { place: http.as_ref().map_or_else(|_| "an address that cannot be used".to_owned(), |http| http.place()), http }
+    }
+}
+
+impl Reach for Remote {
+    fn kind(&self) -> &'static str {
+        REMOTE
+    }
+
+    fn what(&self) -> String {
+        self.place.clone()
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
+        Box::pin(async {
+            let http = self.http.clone().map_err(ConnectError)?;
+            let channel = HttpChannel::connect(http).await.map_err(ConnectError)?;
+            Ok(Connected { process: Box::new(Attachment(channel.clone())), channel })
+        })
+    }
+}
+
+/// A server that was greeted.
+struct HttpChannel {
+    link: Arc<Link>,
+    server: JsonText,
+    listener: JoinHandle<()>,
+}
+
+impl HttpChannel {
+    async fn connect(http: Arc<Http>) -> Result<Arc<Self>, String> {
+        let (id, limit, place) = (http.id.clone(), http.limits.start, http.place());
+        let late = || format!("{place} does not answer within {} s (`start_timeout` of [server.{id}])", limit.as_secs_f64());
+        let greeted = tokio::time::timeout(limit, Link::open(http)).await.map_err(|_| late())?;
+        let link = greeted.map_err(|error| if matches!(error, ChannelError::Timeout(_)) { late() } else { error.to_string() })?;
+        let server = link.session().server.clone();
+        let listener = tokio::spawn(listen::run(link.clone()));
+        Ok(Arc::new(Self { link, server, listener }))
+    }
+}
+
+impl Drop for HttpChannel {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+impl Channel for HttpChannel {
+    fn request<'a>(
+        &'a self,
+        method: &'static str,
+        params: &'a str,
+        context: &'a CallContext,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
+        Box::pin(async move {
+            let now = Instant::now();
+            let until = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400));
+            let asked = async {
+                match self.link.session().speech.era {
+                    Era::Legacy => self.link.request(method, params, context).await,
+                    Era::Modern => {
+                        let send = |params: String| async move { self.link.request(method, &params, context).await };
+                        rounds::answered(params, context.asker.as_deref(), send).await
+                    }
+                }
+            };
+            tokio::time::timeout_at(until, asked).await.unwrap_or(Err(ChannelError::Timeout(timeout)))
+        })
+    }
+
+    fn server(&self) -> &JsonText {
+        &self.server
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Change> {
+        self.link.changes.subscribe()
+    }
+
+    fn closed(&self) -> BoxFuture<'_, String> {
+        Box::pin(async { self.link.wait_closed().await.to_string() })
+    }
+}
+
+/// What is at the server for this host: a session, where it gives one.
+struct Attachment(Arc<HttpChannel>);
+
+impl Attached for Attachment {
+    fn name(&self) -> String {
+        self.0.link.http.place()
+    }
+
+    fn stop(self: Box<Self>, grace: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.0.listener.abort();
+            let link = &self.0.link;
+            let session = link.session();
+            // There is nobody to say good-bye to where the server is gone.
+            if session.speech.session.is_some() && link.closed().is_none() {
+                let headers: HeaderMap = session.speech.headers();
+                let _ = tokio::time::timeout(grace, link.http.send(Method::DELETE, headers, None)).await;
+            }
+            link.close("the connection was given up");
+        })
+    }
+}
