@@ -32,7 +32,7 @@ use super::{
     resolve,
     sessions::{LEVELS, MAX_SUBSCRIPTIONS, Session, Sessions},
     typed,
-    updates::{gathered, wanted},
+    updates::{MAX_BYTES, gathered, wanted},
 };
 use crate::{
     catalog::{Catalog, Snapshot},
@@ -346,7 +346,13 @@ impl ServerHandler for Handler {
         if session.subscribe(request.uri) {
             Ok(())
         } else {
-            Err(ErrorData::invalid_request(format!("a session subscribes to {MAX_SUBSCRIPTIONS} resources at most"), None))
+            let (most, kib) = (MAX_SUBSCRIPTIONS, MAX_BYTES >> 10);
+            Err(ErrorData::invalid_request(
+                format!(
+                    "a session subscribes to {most} resources at most, with {kib} KiB of addresses together; unsubscribe from others first"
+                ),
+                None,
+            ))
         }
     }
 

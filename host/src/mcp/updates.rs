@@ -42,25 +42,36 @@ pub(super) fn wanted(updates: &Gathered, subscribed: &BTreeSet<String>) -> BTree
     }
 }
 
+/// Bytes of all the addresses that one session subscribes to. A template takes addresses of any length.
+pub(super) const MAX_BYTES: usize = 128 << 10;
+
 /// What one session subscribed to, and what of it was updated and is not told yet.
 #[derive(Default)]
 pub(super) struct Subscriptions {
     subscribed: BTreeSet<String>,
+    /// Of these together.
+    bytes: usize,
     waiting: BTreeSet<String>,
 }
 
 impl Subscriptions {
     /// False: these are as many as may be.
     pub(super) fn add(&mut self, uri: String, max: usize) -> bool {
-        if self.subscribed.len() >= max && !self.subscribed.contains(&uri) {
+        if self.subscribed.contains(&uri) {
+            return true;
+        }
+        if self.subscribed.len() >= max || self.bytes + uri.len() > MAX_BYTES {
             return false;
         }
+        self.bytes += uri.len();
         self.subscribed.insert(uri);
         true
     }
 
     pub(super) fn remove(&mut self, uri: &str) {
-        self.subscribed.remove(uri);
+        if self.subscribed.remove(uri) {
+            self.bytes -= uri.len();
+        }
         self.waiting.remove(uri);
     }
 
@@ -99,6 +110,19 @@ mod tests {
         subscriptions.note(&Gathered::Any);
         assert_eq!(subscriptions.take().len(), 1, "what was missed may have been any of it");
     }
+
+    #[test]
+    fn a_session_keeps_so_many_bytes_of_addresses_and_no_more() {
+        let mut subscriptions = Subscriptions::default();
+        let long = |n: usize| format!("{n}{}", "x".repeat(MAX_BYTES / 2 - 1));
+        assert!(subscriptions.add(long(1), 9) && subscriptions.add(long(2), 9) && !subscriptions.add("a:1".into(), 9));
+        assert!(subscriptions.add(long(1), 9), "what is there already is no new one");
+        subscriptions.remove("a:1");
+        assert!(!subscriptions.add("a:1".into(), 9));
+        subscriptions.remove(&long(1));
+        assert!(subscriptions.add("a:1".into(), 9));
+    }
+
     #[test]
     fn who_falls_behind_is_told_of_all_that_is_watched() {
         let sender = tokio::sync::broadcast::Sender::new(2);

@@ -37,13 +37,25 @@ fn in_folders(name: &str, folders: &OsStr, here: &Path) -> Result<PathBuf, Strin
         match look(&path) {
             Ok(()) => return Ok(path),
             Err(why) if path.exists() => unfit = Some(format!("{} {why}", path.display())),
-            Err(_) => looked.push(folder.display().to_string()),
+            Err(_) => {
+                let folder = folder.display().to_string();
+                if !looked.contains(&folder) {
+                    looked.push(folder);
+                }
+            }
         }
     }
     Err(match unfit {
         Some(unfit) => unfit,
         None if looked.is_empty() => format!("there is no PATH to look for {name:?} in; write its full path"),
-        None => format!("there is no program {name:?} in {}; install it, or write its full path", looked.join(", ")),
+        None => {
+            /// Folders of a long PATH that are told.
+            const TOLD: usize = 6;
+            let more = looked.len().saturating_sub(TOLD);
+            looked.truncate(TOLD);
+            let more = if more > 0 { format!(" and {more} more of PATH") } else { String::new() };
+            format!("there is no program {name:?} in {}{more}; install it, or write its full path", looked.join(", "))
+        }
     })
 }
 
@@ -89,5 +101,8 @@ mod tests {
         let error = in_folders("nix", OsStr::new("/nowhere/a:/nowhere/b"), Path::new("/")).unwrap_err();
         assert_eq!(error, "there is no program \"nix\" in /nowhere/a, /nowhere/b; install it, or write its full path");
         assert!(in_folders("nix", OsStr::new(""), Path::new("/")).unwrap_err().contains("no PATH"));
+        let long = (0..9).map(|n| format!("/nowhere/{}", n % 8)).collect::<Vec<_>>().join(":");
+        let error = in_folders("nix", OsStr::new(&long), Path::new("/")).unwrap_err();
+        assert!(error.contains("/nowhere/5 and 2 more of PATH;") && !error.contains("/nowhere/6"), "{error}");
     }
 }
