@@ -10,7 +10,6 @@ pub mod meta;
 mod provider;
 pub mod raw;
 pub mod rounds;
-mod thinking;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -22,7 +21,6 @@ use crate::provider::{AskError, CallContext, CallError, JsonText};
 
 pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
 pub use provider::UpstreamProvider;
-pub use thinking::Thinking;
 
 /// One connection to an MCP server, past its handshake. Any number of requests may be under way at once.
 pub trait Channel: Send + Sync {

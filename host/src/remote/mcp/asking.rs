@@ -138,7 +138,7 @@ impl Link {
             }
             (Some(question), Some(asker)) => {
                 let id = id.to_owned();
-                return async move { self.ask(&speech, &id, question, &*asker).await }.boxed();
+                return self.ask(speech, id, question, asker).boxed();
             }
         };
         async move {
@@ -176,24 +176,27 @@ impl Link {
         }
     }
 
-    async fn ask(&self, speech: &Speech, id: &str, question: Question, asker: &dyn Asker) -> Option<AskError> {
+    async fn ask(self: Arc<Self>, speech: Speech, id: String, question: Question, asker: Arc<dyn Asker>) -> Option<AskError> {
         let method = question.kind.method();
-        let (code, why, end) = match asker.ask(vec![question]).await {
+        let (code, why) = match asker.ask(vec![question]).await {
             Ok(answers) => match answers.first() {
                 Some(answer) => {
-                    self.tell_aside(speech, message::answer(id, answer.as_str())).await;
+                    self.tell_aside(&speech, message::answer(&id, answer.as_str())).await;
                     return None;
                 }
-                None => (INTERNAL_ERROR, format!("{method} was not answered"), None),
+                None => (INTERNAL_ERROR, format!("{method} was not answered")),
             },
-            Err(AskError::Refused { code, message }) => (code, message, None),
-            Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string(), None),
-            Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string(), None),
+            Err(AskError::Refused { code, message }) => (code, message),
+            Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string()),
+            Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string()),
             Err(error @ (AskError::Suspended | AskError::Diverged(_))) => {
-                (INTERNAL_ERROR, format!("{method} is not answered now: the call is given up"), Some(error))
+                // The call ends now. Waiting until the server has this would let its own end of the call come first.
+                let text = message::refusal(&id, INTERNAL_ERROR, &format!("{method} is not answered now: the call is given up"));
+                tokio::spawn(async move { self.tell_aside(&speech, text).await });
+                return Some(error);
             }
         };
-        self.tell_aside(speech, message::refusal(id, code, &why)).await;
-        end
+        self.tell_aside(&speech, message::refusal(&id, code, &why)).await;
+        None
     }
 }

@@ -4,6 +4,7 @@
 //! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes.
 
 mod asking;
+mod clock;
 mod events;
 mod exchange;
 mod headers;
@@ -26,8 +27,9 @@ use crate::{
     },
     config::{ServerLimits, UrlSource},
     provider::{CallContext, JsonText, ProviderId},
-    upstream::{Change, Channel, ChannelError, Era, Thinking, rounds},
+    upstream::{Change, Channel, ChannelError, Era, rounds},
 };
+use clock::Clock;
 use http::Http;
 use link::Link;
 
@@ -84,6 +86,18 @@ impl HttpChannel {
     }
 }
 
+impl HttpChannel {
+    async fn ask(&self, method: &'static str, params: &str, context: &CallContext) -> Result<JsonText, ChannelError> {
+        match self.link.session().speech.era {
+            Era::Legacy => self.link.request(method, params, context).await,
+            Era::Modern => {
+                let send = |params: String| async move { self.link.request(method, &params, context).await };
+                rounds::answered(params, context.asker.as_deref(), send).await
+            }
+        }
+    }
+}
+
 impl Drop for HttpChannel {
     fn drop(&mut self) {
         self.listener.abort();
@@ -101,18 +115,18 @@ impl Channel for HttpChannel {
         Box::pin(async move {
             let now = Instant::now();
             let until = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400));
-            let (context, thinking) = Thinking::of(context);
-            let context = &context;
-            let asked = async {
-                match self.link.session().speech.era {
-                    Era::Legacy => self.link.request(method, params, context).await,
-                    Era::Modern => {
-                        let send = |params: String| async move { self.link.request(method, &params, context).await };
-                        rounds::answered(params, context.asker.as_deref(), send).await
-                    }
-                }
+            let Some(asker) = &context.asker else {
+                return tokio::time::timeout_at(until, self.ask(method, params, context))
+                    .await
+                    .unwrap_or(Err(ChannelError::Timeout(timeout)));
             };
-            thinking.timeout_at(until, asked).await.unwrap_or(Err(ChannelError::Timeout(timeout)))
+            let clock = Clock::new(asker.clone());
+            let context = CallContext { asker: Some(clock.clone()), ..context.clone() };
+            tokio::select! {
+                biased;
+                result = self.ask(method, params, &context) => result,
+                () = clock.over(until) => Err(ChannelError::Timeout(timeout)),
+            }
         })
     }
 

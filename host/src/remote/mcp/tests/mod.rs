@@ -3,7 +3,10 @@
 mod odd;
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use support::{Down, Person, Up, soon, source};
@@ -101,34 +104,18 @@ async fn who_calls_hears_of_progress_and_logs_and_is_asked() {
     }
 }
 
-/// Answers late.
-struct Slow(Duration, Arc<Person>);
-
-impl crate::provider::Asker for Slow {
-    fn capabilities(&self) -> &str {
-        self.1.capabilities()
-    }
-    fn ask(
-        &self,
-        questions: Vec<crate::provider::Question>,
-    ) -> futures::future::BoxFuture<'_, Result<Vec<crate::provider::JsonText>, AskError>> {
-        Box::pin(async move {
-            tokio::time::sleep(self.0).await;
-            self.1.ask(questions).await
-        })
-    }
-}
-
 #[tokio::test]
-async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
+async fn the_time_that_a_person_thinks_is_not_the_servers() {
     for era in ERAS {
         let up = Up::start(era).await;
-        let limits = ServerLimits { call: Duration::from_secs(1), ..ServerLimits::default() };
+        let limits = ServerLimits { ping: Duration::ZERO, call: Duration::from_secs(2), ..ServerLimits::default() };
         let mut down = Down::with(source(&up.url()), limits);
-        let person = Person::answering(Ok(json!({"action": "accept", "content": {"name": "Ann"}})));
-        let context = CallContext { asker: Some(Arc::new(Slow(Duration::from_millis(2500), person))), ..CallContext::default() };
-        let output = down.call("ask", json!({}), context).await.unwrap();
+        let answers = Mutex::new(vec![Ok(json!({"action": "accept", "content": {"name": "Ann"}}))]);
+        let person = Arc::new(Person { answers, slow: Duration::from_millis(2_500), ..Person::default() });
+        let output = down.call("ask", json!({}), person.context()).await.unwrap();
         assert!(format!("{:?}", output.content).contains("Ann"), "{era:?} {output:?}");
+        let error = down.call("hang", json!({}), person.context()).await.unwrap_err().to_string();
+        assert!(error.contains("within 2 s"), "{era:?}: {error}");
     }
 }
 
@@ -154,7 +141,7 @@ async fn a_changed_list_is_published() {
         // The stream may not be there yet: whoever changes something before that is heard by the next look.
         for n in 0.. {
             up.offer(&[&format!("more_{n}")]);
-            let next = tokio::time::timeout(std::time::Duration::from_secs(1), down.next());
+            let next = tokio::time::timeout(Duration::from_secs(1), down.next());
             if let Ok(provider) = next.await {
                 assert!(provider.tools().iter().any(|tool| tool.name.as_str().starts_with("more_")), "{era:?}");
                 break;
@@ -174,7 +161,7 @@ async fn a_server_that_is_away_is_said_to_be_and_comes_back_by_itself() {
         assert!(error.contains(&address.to_string()) && error.contains("refused"), "{era:?}: {error}");
         let broken = async {
             while down.server.status().state != ProviderState::Broken {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         soon("it is seen", broken).await;
@@ -187,7 +174,7 @@ async fn a_server_that_is_away_is_said_to_be_and_comes_back_by_itself() {
         up.again(Some(address)).await;
         let back = async {
             while down.call("echo", json!({}), CallContext::default()).await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         soon("it comes back", back).await;

@@ -256,3 +256,35 @@ async fn an_answer_has_a_limit_and_a_call_is_sent_once() {
     }
     assert_eq!(calls.load(SeqCst), 4, "each call was made once");
 }
+
+#[tokio::test]
+async fn a_redirect_within_the_server_is_followed_with_all_that_was_sent() {
+    let port = Port::open(
+        None,
+        Arc::new(|request: Request<Body>| {
+            async move {
+                // As web frameworks do with an address that lacks its last slash.
+                if request.uri().path() == "/mcp" {
+                    return Response::builder().status(307).header("location", "/mcp/").body(Body::empty()).unwrap();
+                }
+                assert_eq!(
+                    (&request.headers()["authorization"], &request.headers()["x-key"]),
+                    (&"Bearer the-token".parse().unwrap(), &"k".parse().unwrap())
+                );
+                let message: Value = serde_json::from_slice(&request.into_body().collect().await.unwrap().to_bytes()).unwrap();
+                let id = &message["id"];
+                match message["method"].as_str() {
+                    Some("server/discover") => result(id, json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})),
+                    Some("tools/list") => result(id, json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}]})),
+                    Some("tools/call") => result(id, text("here")),
+                    other => answer(404, "text/plain", format!("{other:?}")),
+                }
+            }
+            .boxed()
+        }),
+    )
+    .await;
+    let mut down = Down::start(&port.url());
+    let output = down.call("t", json!({}), CallContext::default()).await.unwrap();
+    assert!(format!("{output:?}").contains("here"), "{output:?}");
+}

@@ -348,6 +348,8 @@ impl Down {
 pub(super) struct Person {
     pub(super) heard: Mutex<Vec<String>>,
     pub(super) answers: Mutex<Vec<Result<Value, AskError>>>,
+    /// How long it thinks about each.
+    pub(super) slow: Duration,
 }
 
 impl Person {
@@ -384,6 +386,10 @@ impl Asker for Person {
             self.heard.lock().unwrap().push(format!("asked {:?} {}", question.kind, question.params.as_str()));
         }
         let answer = self.answers.lock().unwrap().pop().unwrap_or_else(|| Err(AskError::Unanswered("nobody is there".into())));
-        async move { answer.map(|answer| vec![json_text(&answer)]) }.boxed()
+        async move {
+            tokio::time::sleep(self.slow).await;
+            answer.map(|answer| vec![json_text(&answer)])
+        }
+        .boxed()
     }
 }
