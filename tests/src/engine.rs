@@ -113,7 +113,12 @@ impl Service {
     fn spawn(program: &str, folder: &TempDir) -> Child {
         let address = format!("unix://{}", folder.path().join("engine.sock").display());
         let mut command = Command::new(program);
-        command.args(["system", "service", "--time=0", &address]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["system", "service", "--time=0", &address])
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.spawn().expect("podman can be started")
     }
 

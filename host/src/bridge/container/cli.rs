@@ -39,6 +39,8 @@ impl Cli {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        // Podman's monitor leaves an empty file `oom` in the folder where it runs when a container goes over its memory.
+        command.current_dir(std::env::temp_dir());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }

@@ -60,7 +60,12 @@ impl Service {
     fn start(program: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("unix://{}", folder.path().join("engine.sock").display());
-        let child = Command::new(program).args(["system", "service", "--time=0", &address]).stderr(Stdio::null()).spawn().unwrap();
+        let child = Command::new(program)
+            .args(["system", "service", "--time=0", &address])
+            .current_dir(folder.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let service = Self { child, folder };
         let end = Instant::now() + PATIENCE;
         while !service.socket().exists() {
