@@ -229,11 +229,11 @@ async fn a_server_that_ends_at_a_question_it_does_not_know_is_greeted_the_older_
 async fn a_server_that_cannot_be_greeted_says_why() {
     let known = Arc::new(Known::default());
     known.set_era(Era::Legacy);
-    let limits = ServerLimits { start: Duration::from_millis(500), ..ServerLimits::default() };
-    for (habit, why) in [
-        ("mute", "did not answer within 0.5 s"),
-        ("die", "it ended (exit status 4); the last that it wrote to stderr: I have no licence"),
-        ("deaf", "did not answer"),
+    let soon = ServerLimits { start: Duration::from_millis(500), ..ServerLimits::default() };
+    for (habit, limits, why) in [
+        ("mute", soon, "did not answer within 0.5 s"),
+        ("die", ServerLimits::default(), "it ended (exit status 4); the last that it wrote to stderr: I have no licence"),
+        ("deaf", soon, "did not answer"),
     ] {
         let error = try_connect(&[habit], &limits, &known).await.err().unwrap();
         assert!(error.message.starts_with("server test (pid ") && error.message.contains(why) && !error.again, "{habit}: {error}");
