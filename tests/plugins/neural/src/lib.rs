@@ -10,7 +10,7 @@ use wasi::nn::{
     tensor::{Tensor, TensorType},
 };
 
-wit_bindgen::generate!({ path: ["../../../wit/deps/wasi-nn", "wit"], world: "test:neural/neural", generate_all });
+wit_bindgen::generate!({ path: "wit", world: "test:neural/neural", generate_all });
 
 struct Neural;
 
