@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod inference;
+mod json;
 pub mod mcp;
 pub mod provider;
 pub mod remote;

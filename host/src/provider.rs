@@ -4,6 +4,7 @@
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod asking;
+mod notifier;
 pub mod turn;
 
 use std::{
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, Question, QuestionKind};
+pub use notifier::{LogLevel, Notifier};
 
 /// Longest name that a tool may have: MCP 2025-11-25, "Tool Names".
 pub const MAX_TOOL_NAME: usize = 128;
@@ -203,33 +205,6 @@ pub struct CallContext {
     pub notifier: Option<Arc<dyn Notifier>>,
     /// The way to ask the caller something. None: the caller cannot be asked.
     pub asker: Option<Arc<dyn Asker>>,
-}
-
-/// Tells the caller of one call something before its answer. Called by the provider while the call runs; must not block.
-pub trait Notifier: Send + Sync {
-    /// Whether progress was asked for.
-    fn wants_progress(&self) -> bool;
-    /// How far the call has come.
-    fn progress(&self, progress: f64, total: Option<f64>, text: Option<String>);
-    /// The least level of log messages that was asked for. None: no messages.
-    fn log_level(&self) -> Option<LogLevel>;
-    /// One log message; the provider has compared the level.
-    fn log(&self, level: LogLevel, logger: Option<String>, data: JsonText);
-}
-
-/// The eight levels of syslog, least serious first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "RFC 5424 says what they mean")]
-pub enum LogLevel {
-    Debug,
-    Info,
-    Notice,
-    Warning,
-    Error,
-    Critical,
-    Alert,
-    Emergency,
 }
 
 /// What a call answered, well or badly.

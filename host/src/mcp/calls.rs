@@ -160,9 +160,7 @@ impl Calls {
         .instrument(span)
         .await
     }
-}
 
-impl Calls {
     /// Runs it with a way to ask the caller, and makes a result of what it asks where the caller has to come back for that.
     async fn ask_and_run(&self, work: &Work<'_>, mut context: CallContext, asking: Asking) -> Result<Output, CallError> {
         let input = match asking {

@@ -30,7 +30,7 @@ use super::{
     outbox::Outbox,
     render::LIST_TTL_MS,
     resolve,
-    sessions::{LEVELS, MAX_SUBSCRIPTIONS, Session, Sessions},
+    sessions::{MAX_SUBSCRIPTIONS, Session, Sessions},
     typed,
     updates::{MAX_BYTES, gathered, wanted},
 };
@@ -117,7 +117,7 @@ impl Handler {
             Era::Legacy => Ok(self.session(context).map(|session| session.level())),
             Era::Modern => match context.meta.get("io.modelcontextprotocol/logLevel") {
                 None | Some(Value::Null) => Ok(None),
-                Some(level) => Ok(Some(level.as_str().and_then(parse_level).ok_or_else(|| bad_level(level))?)),
+                Some(level) => Ok(Some(level.as_str().and_then(LogLevel::of_name).ok_or_else(|| bad_level(level))?)),
             },
         }
     }
@@ -443,12 +443,6 @@ fn one_page(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
 /// What a request brought of its call's earlier rounds.
 fn input(state: Option<String>, responses: Option<InputResponses>) -> Input {
     Input { state, responses: responses.and_then(|responses| serde_json::to_string(&responses).ok()) }
-}
-
-/// The log level of that name.
-pub(super) fn parse_level(name: &str) -> Option<LogLevel> {
-    const NAMES: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
-    NAMES.iter().position(|known| *known == name).and_then(|index| LEVELS.get(index)).copied()
 }
 
 fn bad_level(level: &Value) -> ErrorData {

@@ -11,6 +11,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::answer::{INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, plain_error};
+use crate::json;
 
 /// Levels of arrays and objects that a message may have. serde_json stops at 128, which has to hold for what is wrapped around arguments too.
 const MAX_DEPTH: usize = 100;
@@ -93,27 +94,7 @@ pub(super) async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Re
 
 /// Whether the message has more levels than parsers take.
 pub(super) fn is_too_deep(body: &[u8]) -> bool {
-    // Most messages have fewer opening brackets, strings included. Counting them takes many bytes at a time.
-    if body.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= MAX_DEPTH {
-        return false;
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return true;
-                }
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
+    json::is_deeper_than(body, MAX_DEPTH)
 }
 
 /// What a message is, as far as it decides its way.

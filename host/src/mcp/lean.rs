@@ -23,7 +23,7 @@ use super::{
         id_key, is_object, is_plain_id, object,
     },
     era::{Era, LEGACY, METHOD_NAME, MODERN, NAME_NAME, SESSION_NAME, VERSION_NAME},
-    handler::{Shared, parse_level},
+    handler::Shared,
     intake,
     outbox::Outbox,
     resolve,
@@ -208,7 +208,7 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
             if !has_standard_headers(&parts.headers, method, name) {
                 return None;
             }
-            (None, meta.log_level.as_deref().map(parse_level).map_or(Some(None), |level| level.map(Some))?)
+            (None, meta.log_level.as_deref().map(LogLevel::of_name).map_or(Some(None), |level| level.map(Some))?)
         }
         Era::Legacy => {
             let session = session(shared, parts)?;

@@ -92,7 +92,7 @@ pub(super) struct Session {
     questions: Questions,
     /// When it was used last, in milliseconds since the table began.
     used: AtomicU64,
-    /// The least level of log messages, as its place in [`LEVELS`].
+    /// The least level of log messages, as its place in [`LogLevel::ALL`].
     level: AtomicU8,
     /// Open GET streams.
     streams: AtomicUsize,
@@ -106,18 +106,6 @@ pub(super) struct Session {
     /// Resources whose updates the client wants to hear of.
     subscriptions: Mutex<Subscriptions>,
 }
-
-/// The levels in order, least serious first.
-pub(super) const LEVELS: [LogLevel; 8] = [
-    LogLevel::Debug,
-    LogLevel::Info,
-    LogLevel::Notice,
-    LogLevel::Warning,
-    LogLevel::Error,
-    LogLevel::Critical,
-    LogLevel::Alert,
-    LogLevel::Emergency,
-];
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -328,7 +316,7 @@ impl Session {
 
     /// The least level of log messages that the client wants.
     pub(super) fn level(&self) -> LogLevel {
-        LEVELS.get(usize::from(self.level.load(Ordering::Relaxed))).copied().unwrap_or(LogLevel::Info)
+        LogLevel::ALL.get(usize::from(self.level.load(Ordering::Relaxed))).copied().unwrap_or(LogLevel::Info)
     }
 
     /// What its client can: JSON text of an object.

@@ -5,6 +5,8 @@ mod cost;
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// Problems of one value that are told.
 const PROBLEMS: usize = 5;
 
@@ -114,27 +116,7 @@ pub(crate) fn places(what: &str, problems: Vec<(String, String)>) -> String {
 ///
 /// [`Unfit::Deep`].
 pub(crate) fn check_depth(json: &str) -> Result<(), Unfit> {
-    // Most texts have fewer opening brackets, those in strings included.
-    if json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= DEPTH {
-        return Ok(());
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > DEPTH {
-                    return Err(Unfit::Deep(DEPTH));
-                }
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
+    if json::is_deeper_than(json.as_bytes(), DEPTH) { Err(Unfit::Deep(DEPTH)) } else { Ok(()) }
 }
 
 /// What is wrong, with all that is allowed where that is a list.

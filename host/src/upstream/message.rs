@@ -9,7 +9,6 @@ use super::{
     ChannelError,
     raw::{inside, write_json},
 };
-use crate::provider::LogLevel;
 
 /// JSON-RPC: what is asked for is not known.
 pub const METHOD_NOT_FOUND: i32 = -32601;
@@ -157,22 +156,6 @@ pub fn write_params(to: &mut String, params: &str, meta: Option<&str>) {
         to.push_str(members);
     }
     to.push('}');
-}
-
-/// The level of a log message by its name.
-#[must_use]
-pub fn log_level(name: &str) -> Option<LogLevel> {
-    Some(match name {
-        "debug" => LogLevel::Debug,
-        "info" => LogLevel::Info,
-        "notice" => LogLevel::Notice,
-        "warning" => LogLevel::Warning,
-        "error" => LogLevel::Error,
-        "critical" => LogLevel::Critical,
-        "alert" => LogLevel::Alert,
-        "emergency" => LogLevel::Emergency,
-        _ => return None,
-    })
 }
 
 /// A newline ends a message on stdio. In JSON one stands only between tokens, where a space is as good: inside of strings it is escaped.

@@ -1,6 +1,8 @@
 //! Other MCP servers, seen from the client's side: what a connection to one is, and how what it offers becomes a provider. How the connection is made
 //! (`bridge`: a program or a container; `remote`: HTTP) is not known here.
 
+mod clock;
+mod closing;
 pub mod convert;
 mod era;
 pub mod handshake;
@@ -19,6 +21,8 @@ use tokio::sync::broadcast;
 
 use crate::provider::{AskError, CallContext, CallError, JsonText};
 
+pub use clock::{Clock, deadline};
+pub use closing::Closing;
 pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
 pub use provider::UpstreamProvider;
 
@@ -63,6 +67,19 @@ pub enum Change {
     Resources,
     /// `notifications/resources/updated`, with the URI.
     Updated(String),
+}
+
+impl Change {
+    /// The change that a notification of a server tells of. None: it tells of none.
+    pub(crate) fn told(method: &str, params: &raw::RawObject<'_>) -> Option<Self> {
+        match method {
+            "notifications/tools/list_changed" => Some(Self::Tools),
+            "notifications/prompts/list_changed" => Some(Self::Prompts),
+            "notifications/resources/list_changed" => Some(Self::Resources),
+            "notifications/resources/updated" => params.read("uri").map(Self::Updated),
+            _ => None,
+        }
+    }
 }
 
 /// Why a request has no result.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     ChannelError,
+    message::{self, INTERNAL_ERROR, METHOD_NOT_FOUND},
     raw::{RawObject, inside, write_key},
 };
 use crate::provider::{AskError, Asker, JsonText, Question, QuestionKind};
@@ -20,6 +21,24 @@ pub fn question(method: &str, params: Option<&str>) -> Option<Question> {
     let kind = [QuestionKind::Elicitation, QuestionKind::Sampling, QuestionKind::Roots].into_iter().find(|kind| kind.method() == method)?;
     let params = params.filter(|params| params.starts_with('{')).unwrap_or("{}");
     Some(Question { key: None, kind, params: JsonText::parse(params.to_owned()).ok()? })
+}
+
+/// The message that answers a server's question, of this id (JSON text), by what came of asking its caller; and what the call ends with, where it ends here.
+pub(crate) fn reply(id: &str, kind: QuestionKind, outcome: Result<Vec<JsonText>, AskError>) -> (String, Option<AskError>) {
+    let method = kind.method();
+    let (code, why, end) = match outcome {
+        Ok(answers) => match answers.first() {
+            Some(answer) => return (message::answer(id, answer.as_str()), None),
+            None => (INTERNAL_ERROR, format!("{method} was not answered"), None),
+        },
+        Err(AskError::Refused { code, message }) => (code, message, None),
+        Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string(), None),
+        Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string(), None),
+        Err(error @ (AskError::Suspended | AskError::Diverged(_))) => {
+            (INTERNAL_ERROR, format!("{method} is not answered now: the call is given up"), Some(error))
+        }
+    };
+    (message::refusal(id, code, &why), end)
 }
 
 /// What a server needs before it can answer.

@@ -36,26 +36,10 @@ pub(super) struct Entry {
     pub(super) turn: Turn,
     /// Questions of the server that this request's caller is being asked.
     pub(super) questions: Vec<AbortHandle>,
-    /// How long that took.
-    pub(super) thinking: Thinking,
     /// It only asks whether the server lives: nothing that the server says can be for it.
     pub(super) is_ping: bool,
     /// Since when nobody waits.
     pub(super) left: Option<Instant>,
-}
-
-/// The time in which a request's caller had a question to answer, which is not the server's.
-#[derive(Default)]
-pub(super) struct Thinking {
-    open: usize,
-    since: Option<Instant>,
-    before: Duration,
-}
-
-impl Thinking {
-    fn so_far(&self) -> Duration {
-        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
-    }
 }
 
 /// The right to have a request in flight.
@@ -144,30 +128,6 @@ impl Flight {
                 false
             }
         }
-    }
-
-    /// The request's caller is asked something.
-    pub(super) fn asks(&self, id: u64) {
-        if let Some(Entry { thinking, .. }) = self.lock().get_mut(&id) {
-            thinking.open += 1;
-            thinking.since.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// The request's caller has answered, or is not asked any more.
-    pub(super) fn asked(&self, id: u64) {
-        if let Some(Entry { thinking, .. }) = self.lock().get_mut(&id) {
-            thinking.open = thinking.open.saturating_sub(1);
-            if thinking.open == 0 {
-                thinking.before = thinking.so_far();
-                thinking.since = None;
-            }
-        }
-    }
-
-    /// For how long the request's caller had a question to answer, and whether there is one now.
-    pub(super) fn thinking(&self, id: u64) -> (Duration, bool) {
-        self.lock().get(&id).map_or((Duration::ZERO, false), |entry| (entry.thinking.so_far(), entry.thinking.open > 0))
     }
 
     /// Whether all that is in flight was left at least so long ago, and there is some.

@@ -34,7 +34,7 @@ impl Link {
 
     /// A log message names no call: it goes to the operator, and to the caller if there is only one whose it can be.
     pub(super) fn logged(&self, params: &RawObject<'_>) {
-        let level = params.read::<String>("level").and_then(|level| message::log_level(&level)).unwrap_or(LogLevel::Info);
+        let level = params.read::<String>("level").and_then(|level| LogLevel::of_name(&level)).unwrap_or(LogLevel::Info);
         let logger: Option<String> = params.read("logger");
         let Some(data) = params.get("data") else { return };
         let text = match params.read::<String>("data") {
@@ -95,11 +95,9 @@ impl Link {
         }
         let link = Arc::clone(self);
         let server_id = id.to_owned();
-        let open = Open::new(Arc::clone(self), call);
         let task = tokio::spawn(async move {
             let kind = question.kind;
             let outcome = asker.ask(vec![question]).await;
-            drop(open);
             link.answer(call, &server_id, kind, outcome);
         });
         questions.insert(id.to_owned(), task.abort_handle());
@@ -110,42 +108,12 @@ impl Link {
     }
 
     fn answer(&self, call: u64, id: &str, kind: QuestionKind, outcome: Result<Vec<JsonText>, AskError>) {
-        let method = kind.method();
-        let (code, why) = match outcome {
-            Ok(answers) => match answers.first() {
-                Some(answer) => return self.send_now(&message::answer(id, answer.as_str())),
-                None => (INTERNAL_ERROR, format!("{method} was not answered")),
-            },
-            Err(AskError::Refused { code, message }) => (code, message),
-            Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string()),
-            Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string()),
-            // The call ends here. The refusal brings the server to its end too: a cancellation would as well, but then many servers send no answer, and
-            // it would not be known when this one is done with the call.
-            Err(error @ (AskError::Suspended | AskError::Diverged(_))) => {
-                let why = format!("{method} is not answered now: the call is given up");
-                self.flight.tell(call, Err(ChannelError::Ask(error)));
-                (INTERNAL_ERROR, why)
-            }
-        };
-        self.send_now(&message::refusal(id, code, &why));
-    }
-}
-
-/// A question that a call's caller has to answer, until dropped.
-struct Open {
-    link: Arc<Link>,
-    call: u64,
-}
-
-impl Open {
-    fn new(link: Arc<Link>, call: u64) -> Self {
-        link.flight.asks(call);
-        Self { link, call }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.link.flight.asked(self.call);
+        let (reply, end) = rounds::reply(id, kind, outcome);
+        if let Some(error) = end {
+            // The refusal brings the server to its end of the call too: a cancellation would as well, but then many servers send no answer, and it would
+            // not be known when this one is done with the call.
+            self.flight.tell(call, Err(ChannelError::Ask(error)));
+        }
+        self.send_now(&reply);
     }
 }

@@ -11,13 +11,13 @@ use std::{
 
 use tokio::{
     io::AsyncRead,
-    sync::{RwLock, broadcast, mpsc, oneshot, watch},
+    sync::{RwLock, broadcast, mpsc, oneshot},
     task::AbortHandle,
     time::Instant,
 };
 
 use super::{
-    flight::{Entry, Flight, Thinking, Turn},
+    flight::{Entry, Flight, Turn},
     lines::{Line, Lines, TooLong},
     out::{Out, SendError},
     said::{Said, visible},
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     provider::{AskError, CallContext, JsonText, LogLevel},
     upstream::{
-        Change, ChannelError, Era, Known,
+        Change, ChannelError, Closing, Era, Known,
         message::{self, Incoming},
         meta,
         raw::RawObject,
@@ -67,7 +67,7 @@ pub(super) struct Link {
     /// Whether the server sends log messages, and from which level on.
     logs: AtomicBool,
     level: AtomicU8,
-    closed: watch::Sender<Option<Arc<str>>>,
+    pub(super) closing: Closing,
     /// It is ending, and why is being found out: what is sent now is lost.
     ending: AtomicBool,
     doom: mpsc::Sender<String>,
@@ -123,7 +123,7 @@ impl Link {
             turns: Arc::default(),
             logs: AtomicBool::new(false),
             level: AtomicU8::new(LogLevel::Emergency as u8),
-            closed: watch::channel(None).0,
+            closing: Closing::default(),
             ending: AtomicBool::new(false),
             doom,
         };
@@ -190,7 +190,7 @@ impl Link {
         if let Some(level) = context.notifier.as_ref().and_then(|notifier| notifier.log_level()) {
             self.lower_level(level);
         }
-        self.exchange(self.era(), method, params, context, turn, (timeout, deadline)).await
+        self.exchange(self.era(), method, params, context, turn, deadline).await
     }
 
     /// Sends a request and awaits its answer, whoever's turn it is.
@@ -201,27 +201,26 @@ impl Link {
         params: &str,
         context: &CallContext,
         turn: Turn,
-        (timeout, deadline): (Duration, Instant),
+        deadline: Instant,
     ) -> Result<JsonText, ChannelError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let handshake = self.era.get().is_none();
         let meta = meta::outgoing(era, context, id);
         let text = message::request(id, method, params, meta.as_deref());
-        let (waits, mut answer) = oneshot::channel();
+        let (waits, answer) = oneshot::channel();
         let entry = Entry {
             waits: Some(waits),
             notifier: context.notifier.clone(),
             asker: context.asker.clone(),
             turn,
             questions: Vec::new(),
-            thinking: Thinking::default(),
             is_ping: method == "ping",
             left: None,
         };
         self.flight.insert(id, entry);
         let mut sent = Sent { link: self, id, state: SentState::Queued };
         // Looked at after the request is among those that are failed when the connection closes: one of both sees the other.
-        if let Some(why) = self.closed() {
+        if let Some(why) = self.closing.why() {
             return Err(ChannelError::Closed(why.to_string()));
         }
         match self.out.send(&text, deadline).await {
@@ -230,27 +229,16 @@ impl Link {
             Err(SendError::Full) => return Err(ChannelError::Closed("the server does not read its input".to_owned())),
             Err(SendError::Closed(why)) => {
                 self.end();
-                return Err(ChannelError::Closed(self.closed().map_or(why, |why| why.to_string())));
+                return Err(ChannelError::Closed(self.closing.why().map_or(why, |why| why.to_string())));
             }
         }
-        let mut until = deadline;
-        loop {
-            match tokio::time::timeout_at(until, &mut answer).await {
-                Ok(Ok(reply)) => {
-                    sent.state = SentState::Over;
-                    return reply;
-                }
-                Ok(Err(_)) => return Err(ChannelError::Closed("the connection was given up".to_owned())),
-                Err(_) => {
-                    // The server does nothing while its question waits for an answer. How long that may take is the asker's to limit.
-                    let (thinking, is_asked) = self.flight.thinking(id);
-                    let now = Instant::now();
-                    until = if is_asked { (deadline + thinking).max(now + LOOK) } else { deadline + thinking };
-                    if until <= now {
-                        return Err(ChannelError::Timeout(timeout));
-                    }
-                }
+        // How long that may take is the caller's to limit.
+        match answer.await {
+            Ok(reply) => {
+                sent.state = SentState::Over;
+                reply
             }
+            Err(_) => Err(ChannelError::Closed("the connection was given up".to_owned())),
         }
     }
 
@@ -298,32 +286,14 @@ impl Link {
 
     /// Whether it is ending, or closed.
     pub(super) fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed) || self.closed.borrow().is_some()
+        self.ending.load(Ordering::Relaxed) || self.closing.why().is_some()
     }
 
     /// Ends all that is in flight. The first reason stays.
     pub(super) fn close(&self, why: &str) {
-        self.closed.send_if_modified(|closed| {
-            let first = closed.is_none();
-            closed.get_or_insert_with(|| why.into());
-            first
-        });
+        self.closing.close(why);
         self.out.close();
-        self.flight.fail(&self.closed().unwrap_or_else(|| why.into()));
-    }
-
-    /// Why it is closed. None: it is open.
-    pub(super) fn closed(&self) -> Option<Arc<str>> {
-        self.closed.borrow().clone()
-    }
-
-    /// Waits until it is closed.
-    pub(super) async fn wait_closed(&self) -> Arc<str> {
-        let mut closed = self.closed.subscribe();
-        match closed.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "the connection was given up".into(),
-        }
+        self.flight.fail(&self.closing.why().unwrap_or_else(|| why.into()));
     }
 
     /// Takes what the server says until its output ends.
@@ -418,26 +388,20 @@ impl Link {
 
     fn notified(&self, method: &str, params: Option<&str>) {
         let params = params.and_then(RawObject::parse).unwrap_or_default();
-        let change = match method {
-            "notifications/progress" => return self.progress(&params),
-            "notifications/message" => return self.logged(&params),
+        match method {
+            "notifications/progress" => self.progress(&params),
+            "notifications/message" => self.logged(&params),
             "notifications/cancelled" => {
                 if let Some(question) = params.get("requestId").and_then(|id| self.forget_question(id)) {
                     question.abort();
                 }
-                return;
             }
-            "notifications/tools/list_changed" => Change::Tools,
-            "notifications/prompts/list_changed" => Change::Prompts,
-            "notifications/resources/list_changed" => Change::Resources,
-            "notifications/resources/updated" => match params.read("uri") {
-                Some(uri) => Change::Updated(uri),
-                None => return,
+            _ => match Change::told(method, &params) {
+                // Nobody may listen.
+                Some(change) => drop(self.changes.send(change)),
+                None => tracing::trace!(server = &*self.server, method, "a notification that is not known"),
             },
-            _ => return tracing::trace!(server = &*self.server, method, "a notification that is not known"),
-        };
-        // Nobody may listen.
-        let _ = self.changes.send(change);
+        }
     }
 }
 

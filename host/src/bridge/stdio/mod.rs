@@ -10,10 +10,7 @@ mod said;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::{sync::broadcast, time::Instant};
@@ -21,9 +18,9 @@ use tokio::{sync::broadcast, time::Instant};
 use super::launch::Launched;
 use crate::{
     config::ServerLimits,
-    provider::{AskError, Asker, CallContext, JsonText, Question},
+    provider::{CallContext, JsonText},
     upstream::{
-        Change, Channel, ChannelError, Era, Known,
+        Change, Channel, ChannelError, Clock, Era, Known, deadline,
         handshake::{Greeting, Wire, greet},
         message, rounds,
     },
@@ -31,7 +28,7 @@ use crate::{
 use flight::Turn;
 use life::Life;
 use link::Link;
-use out::{Out, deadline};
+use out::Out;
 
 /// A server whose handshake failed is not worth a long good-bye.
 const FAILED_STOP: Duration = Duration::from_millis(500);
@@ -72,7 +69,7 @@ pub async fn connect(
     let (link, doomed) = Link::new(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message);
     let life = Life::begin(&link, running, stdout, stderr, doomed);
     let until = deadline(limits.start);
-    let wire = Handshake { link: &link, limit: (limits.start, until) };
+    let wire = Handshake { link: &link, until };
     let was_known = known.era().is_some();
     match tokio::time::timeout_at(until, greet(&wire, known)).await {
         Ok(Ok(Greeting { era, version, server: said })) => {
@@ -87,7 +84,7 @@ pub async fn connect(
                 Ok(Err(error)) if !matches!(error, ChannelError::Timeout(_)) => error.to_string(),
                 _ => format!("it did not answer within {} s (`start_timeout` of [server.{server}])", limits.start.as_secs_f64()),
             };
-            let closed = link.closed().is_some();
+            let closed = link.closing.why().is_some();
             let last =
                 link.said.last().filter(|_| !closed).map(|last| format!("; the last that it wrote to stderr: {last}")).unwrap_or_default();
             life.stop(FAILED_STOP).await;
@@ -100,14 +97,14 @@ pub async fn connect(
 /// The connection before it is one.
 struct Handshake<'a> {
     link: &'a Link,
-    limit: (Duration, Instant),
+    until: Instant,
 }
 
 impl Wire for Handshake<'_> {
     fn exchange<'a>(&'a self, era: Era, method: &'static str, params: &'a str) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
             let context = CallContext::default();
-            self.link.exchange(era, method, params, &context, Turn::Free, self.limit).await
+            self.link.exchange(era, method, params, &context, Turn::Free, self.until).await
         })
     }
 
@@ -162,27 +159,6 @@ impl StdioChannel {
     }
 }
 
-/// Counts the time in which the caller has a question to answer, which is not the server's.
-struct Timed<'a> {
-    asker: &'a dyn Asker,
-    thinking: &'a Mutex<Duration>,
-}
-
-impl Asker for Timed<'_> {
-    fn capabilities(&self) -> &str {
-        self.asker.capabilities()
-    }
-
-    fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
-        Box::pin(async move {
-            let since = Instant::now();
-            let answers = self.asker.ask(questions).await;
-            *self.thinking.lock().unwrap_or_else(PoisonError::into_inner) += since.elapsed();
-            answers
-        })
-    }
-}
-
 impl Channel for StdioChannel {
     fn request<'a>(
         &'a self,
@@ -192,19 +168,21 @@ impl Channel for StdioChannel {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
-            let until = deadline(timeout);
-            match self.era {
-                Era::Legacy => self.link.request(method, params, context, timeout, until).await,
-                Era::Modern => {
-                    let thinking = Mutex::default();
-                    let asker = context.asker.as_deref().map(|asker| Timed { asker, thinking: &thinking });
-                    let send = |params: String| {
-                        let until = until + *thinking.lock().unwrap_or_else(PoisonError::into_inner);
-                        async move { self.link.request(method, &params, context, timeout, until).await }
-                    };
-                    rounds::answered(params, asker.as_ref().map(|asker| asker as &dyn Asker), send).await
+            let clock = Clock::start(timeout, context);
+            let context = clock.context();
+            let answered = async {
+                match self.era {
+                    Era::Legacy => self.link.request(method, params, context, timeout, clock.until()).await,
+                    Era::Modern => {
+                        let send = |params: String| {
+                            let until = clock.until();
+                            async move { self.link.request(method, &params, context, timeout, until).await }
+                        };
+                        rounds::answered(params, context.asker.as_deref(), send).await
+                    }
                 }
-            }
+            };
+            clock.limit(answered).await
         })
     }
 
@@ -221,6 +199,6 @@ impl Channel for StdioChannel {
     }
 
     fn closed(&self) -> BoxFuture<'_, String> {
-        Box::pin(async { self.link.wait_closed().await.to_string() })
+        Box::pin(async { self.link.closing.wait().await.to_string() })
     }
 }

@@ -5,7 +5,6 @@ use std::{
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
@@ -146,19 +145,14 @@ impl State {
     }
 }
 
-/// A deadline so far away that it is none, but for arithmetic on clocks.
-pub(super) fn deadline(timeout: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(86_400 * 365);
-    Instant::now() + timeout.min(FAR)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::upstream::deadline;
 
     #[tokio::test]
     async fn messages_go_out_in_order_however_little_the_pipe_takes() {

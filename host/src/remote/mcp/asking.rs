@@ -75,20 +75,15 @@ impl Link {
     /// A notification. `notifier`: of the call on whose stream it came, if it was one.
     pub(super) fn notified(&self, method: &str, params: Option<&str>, notifier: Option<&Arc<dyn Notifier>>) {
         let params = params.and_then(RawObject::parse).unwrap_or_default();
-        let change = match method {
-            "notifications/progress" => return self.progress(&params),
-            "notifications/message" => return self.logged(&params, notifier),
-            "notifications/tools/list_changed" => Change::Tools,
-            "notifications/prompts/list_changed" => Change::Prompts,
-            "notifications/resources/list_changed" => Change::Resources,
-            "notifications/resources/updated" => match params.read("uri") {
-                Some(uri) => Change::Updated(uri),
-                None => return,
+        match method {
+            "notifications/progress" => self.progress(&params),
+            "notifications/message" => self.logged(&params, notifier),
+            _ => match Change::told(method, &params) {
+                // Nobody may listen.
+                Some(change) => drop(self.changes.send(change)),
+                None => tracing::trace!(server = %self.http.id, method, "a notification that is not known"),
             },
-            _ => return tracing::trace!(server = %self.http.id, method, "a notification that is not known"),
-        };
-        // Nobody may listen.
-        let _ = self.changes.send(change);
+        }
     }
 
     /// Progress names its call by the token that it was sent, on whatever stream it comes.
@@ -102,7 +97,7 @@ impl Link {
     }
 
     fn logged(&self, params: &RawObject<'_>, notifier: Option<&Arc<dyn Notifier>>) {
-        let level = params.read::<String>("level").and_then(|level| message::log_level(&level)).unwrap_or(LogLevel::Info);
+        let level = params.read::<String>("level").and_then(|level| LogLevel::of_name(&level)).unwrap_or(LogLevel::Info);
         let logger: Option<String> = params.read("logger");
         let Some(data) = params.get("data") else { return };
         let start: String = data.chars().take(500).collect();
@@ -177,26 +172,14 @@ impl Link {
     }
 
     async fn ask(self: Arc<Self>, speech: Speech, id: String, question: Question, asker: Arc<dyn Asker>) -> Option<AskError> {
-        let method = question.kind.method();
-        let (code, why) = match asker.ask(vec![question]).await {
-            Ok(answers) => match answers.first() {
-                Some(answer) => {
-                    self.tell_aside(&speech, message::answer(&id, answer.as_str())).await;
-                    return None;
-                }
-                None => (INTERNAL_ERROR, format!("{method} was not answered")),
-            },
-            Err(AskError::Refused { code, message }) => (code, message),
-            Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string()),
-            Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string()),
-            Err(error @ (AskError::Suspended | AskError::Diverged(_))) => {
-                // The call ends now. Waiting until the server has this would let its own end of the call come first.
-                let text = message::refusal(&id, INTERNAL_ERROR, &format!("{method} is not answered now: the call is given up"));
-                tokio::spawn(async move { self.tell_aside(&speech, text).await });
-                return Some(error);
-            }
-        };
-        self.tell_aside(&speech, message::refusal(&id, code, &why)).await;
-        None
+        let kind = question.kind;
+        let (reply, end) = rounds::reply(&id, kind, asker.ask(vec![question]).await);
+        if end.is_some() {
+            // The call ends now. Waiting until the server has this would let its own end of the call come first.
+            tokio::spawn(async move { self.tell_aside(&speech, reply).await });
+        } else {
+            self.tell_aside(&speech, reply).await;
+        }
+        end
     }
 }

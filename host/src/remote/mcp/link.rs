@@ -22,7 +22,7 @@ use super::{
 use crate::{
     provider::{CallContext, JsonText, LogLevel},
     upstream::{
-        Change, ChannelError, Era, Known,
+        Change, ChannelError, Closing, Era, Known,
         handshake::{Greeting, Wire, capability, greet},
         message,
         raw::{RawObject, write_json},
@@ -58,7 +58,8 @@ pub(super) struct Link {
     /// Held by whoever opens it again.
     opening: tokio::sync::Mutex<()>,
     next_id: AtomicU64,
-    closed: watch::Sender<Option<Arc<str>>>,
+    /// Of more use, or not.
+    pub(super) closing: Closing,
 }
 
 impl Link {
@@ -72,7 +73,7 @@ impl Link {
             session: watch::Sender::new(None),
             opening: tokio::sync::Mutex::default(),
             next_id: AtomicU64::new(1),
-            closed: watch::Sender::new(None),
+            closing: Closing::default(),
         });
         // What it spoke the last time may not be what it speaks now: who runs it may have changed it.
         link.greet(&Known::default()).await?;
@@ -135,7 +136,7 @@ impl Link {
                 Failure::Connect(why) => match pauses.next() {
                     Some(pause) => tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await,
                     None => {
-                        self.close(why);
+                        self.closing.close(why);
                         return Err(failure.into());
                     }
                 },
@@ -167,11 +168,11 @@ impl Link {
                 Ok(())
             }
             Ok(_) => {
-                self.close("the server says something else of itself than before");
+                self.closing.close("the server says something else of itself than before");
                 Ok(())
             }
             Err(error) => {
-                self.close(&format!("the session was forgotten, and no new one could be opened: {error}"));
+                self.closing.close(&format!("the session was forgotten, and no new one could be opened: {error}"));
                 Err(error)
             }
         }
@@ -216,26 +217,6 @@ impl Link {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => tracing::debug!(server = %self.http.id, "a message did not get there: {}", ChannelError::from(failure)),
             Err(_) => tracing::debug!(server = %self.http.id, "a message did not get there in time"),
-        }
-    }
-
-    /// Of no more use: the first reason stays.
-    pub(super) fn close(&self, why: &str) {
-        self.closed.send_if_modified(|closed| {
-            let first = closed.is_none();
-            closed.get_or_insert_with(|| why.into());
-            first
-        });
-    }
-
-    pub(super) fn closed(&self) -> Option<Arc<str>> {
-        self.closed.borrow().clone()
-    }
-
-    pub(super) async fn wait_closed(&self) -> Arc<str> {
-        match self.closed.subscribe().wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "the connection was given up".into(),
         }
     }
 }

@@ -4,7 +4,6 @@
 //! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes.
 
 mod asking;
-mod clock;
 mod events;
 mod exchange;
 mod headers;
@@ -18,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, Method};
 use futures::future::BoxFuture;
-use tokio::{sync::broadcast, task::JoinHandle, time::Instant};
+use tokio::{sync::broadcast, task::JoinHandle};
 
 use crate::{
     bridge::{
@@ -27,9 +26,8 @@ use crate::{
     },
     config::{ServerLimits, UrlSource},
     provider::{CallContext, JsonText, ProviderId},
-    upstream::{Change, Channel, ChannelError, Era, rounds},
+    upstream::{Change, Channel, ChannelError, Clock, Era, rounds},
 };
-use clock::Clock;
 use http::Http;
 use link::Link;
 
@@ -113,20 +111,8 @@ impl Channel for HttpChannel {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
-            let now = Instant::now();
-            let until = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400));
-            let Some(asker) = &context.asker else {
-                return tokio::time::timeout_at(until, self.ask(method, params, context))
-                    .await
-                    .unwrap_or(Err(ChannelError::Timeout(timeout)));
-            };
-            let clock = Clock::new(asker.clone());
-            let context = CallContext { asker: Some(clock.clone()), ..context.clone() };
-            tokio::select! {
-                biased;
-                result = self.ask(method, params, &context) => result,
-                () = clock.over(until) => Err(ChannelError::Timeout(timeout)),
-            }
+            let clock = Clock::start(timeout, context);
+            clock.limit(self.ask(method, params, clock.context())).await
         })
     }
 
@@ -139,7 +125,7 @@ impl Channel for HttpChannel {
     }
 
     fn closed(&self) -> BoxFuture<'_, String> {
-        Box::pin(async { self.link.wait_closed().await.to_string() })
+        Box::pin(async { self.link.closing.wait().await.to_string() })
     }
 }
 
@@ -157,11 +143,11 @@ impl Attached for Attachment {
             let link = &self.0.link;
             let session = link.session();
             // There is nobody to say good-bye to where the server is gone.
-            if session.speech.session.is_some() && link.closed().is_none() {
+            if session.speech.session.is_some() && link.closing.why().is_none() {
                 let headers: HeaderMap = session.speech.headers();
                 let _ = tokio::time::timeout(grace, link.http.send(Method::DELETE, headers, None)).await;
             }
-            link.close("the connection was given up");
+            link.closing.close("the connection was given up");
         })
     }
 }

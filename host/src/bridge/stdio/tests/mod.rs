@@ -511,7 +511,7 @@ async fn a_server_that_closed_its_output_takes_no_calls_while_its_end_is_waited_
             _ = looks.tick() => if server.channel.is_ending() { break },
         }
     }
-    assert!(server.channel.link.closed().is_none(), "why is not known yet");
+    assert!(server.channel.link.closing.why().is_none(), "why is not known yet");
     server.channel.stop(Duration::ZERO).await;
 }
 
