@@ -113,6 +113,8 @@ struct HttpSection {
     allowed_origins: Vec<String>,
     /// Largest body of a request.
     max_body: Size,
+    /// Bytes of the bodies of all requests that are held at once, from reading one to the end of its call; those up to 4KiB are not counted.
+    max_bodies: Size,
     /// Connections at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     max_connections: usize,
@@ -467,6 +469,7 @@ impl Default for HttpSection {
             allowed_hosts: http.allowed_hosts,
             allowed_origins: http.allowed_origins,
             max_body: Size(http.max_body as u64),
+            max_bodies: Size(http.max_bodies as u64),
             max_connections: http.max_connections,
             header_timeout: Period(http.header_timeout),
             max_sessions: http.max_sessions,

@@ -16,6 +16,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     answer::{self, Answer},
     asking::{Asking, Input, SessionAsker, Unasked},
+    bodies::Share,
     calls::{Checked, Work},
     detach::Detached,
     envelope::{
@@ -39,7 +40,7 @@ use crate::{
 pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Some(answer.into_response()),
-        Plan::Call(call) => Some(run(shared, call).await),
+        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Share>()).await),
     }
 }
 
@@ -231,8 +232,8 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
     })
 }
 
-/// Runs the call in the way of its era.
-async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
+/// Runs the call in the way of its era. `share` is what its request takes of the room for bodies.
+async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<&Share>) -> Response<Body> {
     let PlannedCall { id, work, caller, outbox, asking } = call;
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
     if era == Era::Modern && outbox.is_none() {
@@ -244,8 +245,9 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
     let (id, work) = (id.to_owned(), work.into_owned());
     let key = session.as_ref().and_then(|_| id_key(&id));
     let running = {
-        let (shared, id, notifier) = (Arc::clone(shared), id.clone(), outbox.clone());
+        let (shared, id, notifier, share) = (Arc::clone(shared), id.clone(), outbox.clone(), share.cloned());
         async move {
+            let _share = share;
             let notifier = notifier.map(|outbox| outbox as _);
             let result = shared.calls.run(Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking }).await;
             answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())

@@ -5,6 +5,7 @@
 
 mod answer;
 mod asking;
+mod bodies;
 mod calls;
 mod detach;
 mod envelope;
@@ -30,7 +31,6 @@ mod views;
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -40,6 +40,7 @@ use crate::{
     provider::{CallError, CallOutput},
 };
 use asking::{Asking, PlainCaller};
+use bodies::{Bodies, Received, Refused};
 use calls::{Checked, Output, Work};
 use intake::Accepts;
 use origin::Origins;
@@ -54,6 +55,8 @@ pub struct FrontOptions {
     pub allowed_origins: Vec<String>,
     /// Bytes of a request's body.
     pub max_body: usize,
+    /// Bytes of all bodies that are held at once.
+    pub max_bodies: usize,
     /// Sessions of clients before 2026-07-28 at once.
     pub max_sessions: usize,
     /// After how long without use a session ends.
@@ -84,6 +87,7 @@ impl From<&HttpConfig> for FrontOptions {
             allowed_hosts: http.allowed_hosts.clone(),
             allowed_origins: http.allowed_origins.clone(),
             max_body: http.max_body,
+            max_bodies: http.max_bodies,
             max_sessions: http.max_sessions,
             session_idle: http.session_idle,
             ask_timeout: http.ask_timeout,
@@ -108,7 +112,7 @@ pub(crate) struct PlainCall<'a> {
 /// The endpoints: that of everything, and one for each provider.
 pub struct Front {
     origins: Origins,
-    max_body: usize,
+    bodies: Bodies,
     lean: bool,
     views: Arc<Views>,
     /// Ends the watching tasks with the front.
@@ -120,11 +124,11 @@ impl Front {
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, options: FrontOptions) -> Arc<Self> {
         let closing = CancellationToken::new();
-        let (max_body, lean) = (options.max_body, options.lean);
+        let (bodies, lean) = (Bodies::new(options.max_body, options.max_bodies), options.lean);
         let origins = Origins::new(&options.allowed_hosts, &options.allowed_origins);
         let views = Arc::new(Views::new(catalog, options, closing.clone()));
         tokio::spawn(Arc::clone(&views).watch());
-        Arc::new(Self { origins, max_body, lean, views, _closing: closing.drop_guard() })
+        Arc::new(Self { origins, bodies, lean, views, _closing: closing.drop_guard() })
     }
 
     /// Answers one request of HTTP about everything there is. Who calls is in its extensions, as a [`Principal`](crate::provider::Principal).
@@ -149,7 +153,7 @@ impl Front {
     }
 
     async fn answer(&self, view: &View, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         match parts.method {
             Method::POST => {}
             Method::GET | Method::DELETE => return view.general.session_request(parts).await,
@@ -159,10 +163,14 @@ impl Front {
             return *refusal;
         }
         let accepts = Accepts::of(&parts.headers);
-        let body = match intake::read(&parts.headers, body, self.max_body).await {
-            Ok(body) => body,
+        let Received { bytes: body, share } = match intake::read(&self.bodies, &parts.headers, body).await {
+            Ok(received) => received,
             Err(refusal) => return *refusal,
         };
+        // It goes wherever the request goes, and some requests outlive their connection.
+        if let Some(share) = share {
+            parts.extensions.insert(share);
+        }
         if self.lean
             && accepts.both()
             && let Some(response) = lean::answer(&view.shared, &parts, &body).await
@@ -176,8 +184,8 @@ impl Front {
     async fn no_provider(&self, provider: &str, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // The answer is to the request's id, where it has one that can be read.
-        let body = intake::read(&parts.headers, body, self.max_body).await.unwrap_or_default();
-        let id = intake::inspect(&body).ok().and_then(|head| head.id);
+        let body = intake::read(&self.bodies, &parts.headers, body).await.map(|received| received.bytes);
+        let id = intake::inspect(&body.unwrap_or_default()).ok().and_then(|head| head.id);
         let message = views::no_provider(provider, self.catalog());
         answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), answer::INVALID_REQUEST, &message, None)
     }
@@ -186,13 +194,14 @@ impl Front {
     ///
     /// # Errors
     ///
-    /// The status and a sentence.
-    pub(crate) async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, (StatusCode, String)> {
-        let body = intake::read_body(headers, body, self.max_body).await?;
-        if intake::is_too_deep(&body) {
-            return Err((StatusCode::BAD_REQUEST, "the request's body is nested too deep".to_owned()));
+    /// What is wrong.
+    pub(crate) async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refused> {
+        let received = self.bodies.read(headers, body).await?;
+        if intake::is_too_deep(&received.bytes) {
+            let message = "the request's body is nested too deep".to_owned();
+            return Err(Refused { status: StatusCode::BAD_REQUEST, message, retry_after: None });
         }
-        Ok(body)
+        Ok(received)
     }
 
     /// Runs a tool for a caller that speaks no MCP: counted, limited and logged as every call is, with nobody to notify and nobody to ask. Dropping the

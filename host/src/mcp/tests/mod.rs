@@ -1,6 +1,7 @@
 //! The front as a client sees it: real requests, a real provider in this process.
 
 mod asking;
+mod bodies;
 mod cost;
 mod eras;
 mod errors;
