@@ -1,6 +1,6 @@
 //! The one seam: what anything that offers tools looks like to everything above it.
 //!
-//! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, later `bridge` and `remote`) know nothing of
+//! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, and `bridge` and `remote` beside it) know nothing of
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod asking;

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::{config::Secret, provider::ProviderId, wasm::host::outgoing::install_tls};
+use crate::{config::Secret, provider::ProviderId, tls};
 
 const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
 /// A connection that is not there by then is not going to be.
@@ -22,7 +22,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 ///
 /// Why there can be none.
 pub(super) fn client(id: &ProviderId, redirects: fn() -> Policy) -> Result<reqwest::Client, String> {
-    install_tls();
+    tls::install();
     let builder = || {
         reqwest::Client::builder()
             .user_agent(USER_AGENT)

@@ -20,12 +20,12 @@ use futures::future::BoxFuture;
 use tokio::{sync::broadcast, task::JoinHandle};
 
 use crate::{
-    bridge::{
+    config::{ServerLimits, UrlSource},
+    provider::{CallContext, JsonText, ProviderId},
+    supervised::{
         replicas::{Attached, ConnectError, Connected},
         server::{REMOTE, Reach},
     },
-    config::{ServerLimits, UrlSource},
-    provider::{CallContext, JsonText, ProviderId},
     upstream::{Change, Channel, ChannelError, Clock, Era, rounds},
 };
 use http::Http;

@@ -23,7 +23,6 @@ use tokio::{
 };
 
 use crate::{
-    bridge::{replicas::Policy, server::Server},
     catalog::Catalog,
     config::{Secret, ServerConfig, ServerLimits, ServerSource, UrlSource},
     mcp::{Front, FrontOptions},
@@ -32,6 +31,7 @@ use crate::{
         Offers, PromptOutput, Provider, ProviderChange, ProviderId, Question, QuestionKind, Tool, ToolName,
     },
     remote::mcp::Remote,
+    supervised::{replicas::Policy, server::Server},
     upstream::Era,
 };
 
