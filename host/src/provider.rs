@@ -459,6 +459,40 @@ pub struct ProviderStatus {
     /// Since when it is in this state, in seconds since 1970.
     #[serde(serialize_with = "unix_seconds")]
     pub since: SystemTime,
+    /// When it is tried again, in seconds since 1970. None: it serves, it is being tried now, or nothing is tried without a change.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "unix_seconds_of")]
+    pub next_try: Option<SystemTime>,
+}
+
+/// Why nothing is offered under a name that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// A sentence.
+    pub why: String,
+    /// After how long to ask again, where that is known.
+    pub retry_after: Option<Duration>,
+}
+
+impl ProviderStatus {
+    /// Why it offers nothing. Only for one that is not in the catalog.
+    #[must_use]
+    pub fn absence(&self) -> Absence {
+        /// One that is being started is up within seconds, or is known not to be.
+        const SOON: Duration = Duration::from_secs(1);
+        let (what, is_not) = if self.kind == "wasm" { ("plugin", "is broken") } else { ("server", "is configured and not running") };
+        let name = &self.name;
+        let Some(error) = self.error.as_ref().filter(|_| self.state == ProviderState::Broken) else {
+            return Absence { why: format!("{what} {name} is being started for the first time"), retry_after: Some(SOON) };
+        };
+        let wait = self.next_try.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default().max(SOON));
+        let is_tried = self.replicas.as_ref().is_some_and(|replicas| replicas.starting > 0);
+        let next = match wait {
+            Some(wait) => format!("; it is tried again in {} s", wait.as_secs_f64().ceil()),
+            None if is_tried => "; it is being tried again".to_owned(),
+            None => String::new(),
+        };
+        Absence { why: format!("{what} {name} {is_not}: {error}{next}"), retry_after: wait.or(is_tried.then_some(SOON)) }
+    }
 }
 
 /// What a provider offers beside tools, by name, in its own order.
@@ -550,6 +584,11 @@ pub trait StatusSource: Send + Sync {
     fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
         Vec::new()
     }
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a reference to the member")]
+fn unix_seconds_of<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    unix_seconds(&time.unwrap_or(SystemTime::UNIX_EPOCH), serializer)
 }
 
 fn unix_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

@@ -364,6 +364,24 @@ async fn one_that_does_not_start_hides_nobody_and_is_back_by_itself() {
     let error = status["error"].as_str().expect("why");
     assert!(error.contains("exit status 3") && error.contains("the worker refuses to work"), "{error}");
     assert!(server.stdout().contains("refusing  BROKEN: "), "{}", server.stdout());
+    // Whoever asks for it by name is told that it is not unknown, and why it is not there.
+    for (path, body) in [("tools", None), ("call", Some(json!({ "tool_name": "echo", "tool_args": {} })))] {
+        let url = format!("{}/refusing/{path}", server.base);
+        let http = toolbay_tests::client::http();
+        let request = body.map_or_else(|| http.get(&url), |body| http.post(&url).json_body(&body));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 503, "{url}");
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+        let said: Value = answer.text().await.expect("a body").parse().expect("JSON");
+        assert_eq!(said["detail"], "MCP refusing not running");
+        let why = said["reason"].as_str().expect("why");
+        assert!(why.contains("configured and not running") && why.contains("the worker refuses to work"), "{why}");
+    }
+    let absent = Client::at(&server.url_of("refusing")).rpc("tools/list", json!({})).await;
+    assert_eq!((absent.status, absent.headers.contains_key("retry-after")), (503, true), "{absent:?}");
+    assert!(absent.failure().contains("the worker refuses to work"), "{absent:?}");
+    let unknown = toolbay_tests::client::http().get(format!("{}/nobody/tools", server.base)).send().await.expect("an answer");
+    assert_eq!(unknown.status(), 404);
     // Often enough for the breaker.
     let status = server.wait_plugin("refusing", "has an open breaker", |status| status["replicas"]["breaker"]["state"] == "open").await;
     assert!(status["replicas"]["breaker"]["until"].as_u64().is_some(), "{status}");

@@ -94,7 +94,8 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
         tracing::warn!("{warning}");
     }
     let options = FrontOptions { authenticated: !authenticator.is_open(), state: config.state.clone(), ..FrontOptions::from(&http) };
-    let front = Front::new(catalog.clone(), options);
+    let statuses = vec![running.clone() as Arc<dyn StatusSource>];
+    let front = Front::with_statuses(catalog.clone(), options, statuses.clone());
     let banner = tokio::spawn({
         let (running, catalog, plugins) = (running.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
@@ -105,13 +106,7 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
             }
         }
     });
-    let state = AppState {
-        endpoint: front,
-        auth: Arc::new(authenticator),
-        statuses: vec![running.clone() as Arc<dyn StatusSource>],
-        config: http,
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let state = AppState { endpoint: front, auth: Arc::new(authenticator), statuses, config: http, version: env!("CARGO_PKG_VERSION") };
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     running.stop().await;

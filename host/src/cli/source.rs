@@ -350,6 +350,7 @@ mod tests {
             queued: 0,
             replicas: None,
             since: SystemTime::UNIX_EPOCH,
+            next_try: None,
         };
         let configured = ["default", "weather", "wether", "x"].map(str::to_owned);
         assert_eq!(

@@ -167,6 +167,7 @@ impl Server {
             // Of a remote server nothing is started here.
             replicas: (self.kind != REMOTE).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
+            next_try: report.next_try,
         }
     }
 }

@@ -20,7 +20,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures::future::BoxFuture;
@@ -163,6 +163,8 @@ struct Summary {
     /// Why there are fewer than wanted.
     trouble: Option<String>,
     breaker: BreakerState,
+    /// When the next start is tried. None: none is put off.
+    next_try: Option<SystemTime>,
 }
 
 /// How a set is.
@@ -172,6 +174,8 @@ pub struct Report {
     pub replicas: ReplicasStatus,
     /// Why there are fewer than wanted.
     pub trouble: Option<String>,
+    /// When the next start is tried. None: none is put off.
+    pub next_try: Option<SystemTime>,
     /// Calls that run.
     pub ongoing: usize,
     /// Calls that wait.
@@ -214,8 +218,8 @@ impl ReplicaSet {
         };
         let summary = self.shared.summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let restarts = self.shared.restarts.load(Relaxed);
-        let Summary { starting, wanted, trouble, breaker } = summary;
-        Report { replicas: ReplicasStatus { wanted, starting, up, restarts, breaker }, trouble, ongoing, queued }
+        let Summary { starting, wanted, trouble, breaker, next_try } = summary;
+        Report { replicas: ReplicasStatus { wanted, starting, up, restarts, breaker }, trouble, next_try, ongoing, queued }
     }
 
     /// Ends all replicas and returns when nothing of them is left. Calls that wait are answered by an error.
