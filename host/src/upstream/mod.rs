@@ -101,6 +101,14 @@ pub enum ChannelError {
     /// The server is elsewhere and was not reached, or turned the request away before MCP came into it; the text says who, and why.
     #[error("{0}")]
     Unreachable(String),
+    /// The server has too much to do, and said when to come again.
+    #[error("{what}")]
+    Busy {
+        /// Who says so, in whose words.
+        what: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// No answer in time. The server was told that nobody waits any more.
     #[error("no answer within {0:?}")]
     Timeout(Duration),

@@ -55,6 +55,7 @@ impl UpstreamProvider {
         let id = &self.id;
         match error {
             ChannelError::Rpc { code, message, data } => CallError::Protocol { code, message, data },
+            ChannelError::Busy { what, retry_after } => CallError::Busy { what: format!("server {id} is busy: {what}"), retry_after },
             ChannelError::Ask(AskError::Suspended) => CallError::InputRequired,
             ChannelError::Ask(AskError::MissingCapability(capability)) => CallError::MissingCapability(capability),
             ChannelError::Timeout(limit) => CallError::Internal(format!(

@@ -124,7 +124,7 @@ impl Channel for Tracked {
                 }
                 // Nothing was heard of the server itself.
                 Err(ChannelError::Unreachable(_)) => {}
-                Ok(_) | Err(ChannelError::Rpc { .. } | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
+                Ok(_) | Err(ChannelError::Rpc { .. } | ChannelError::Busy { .. } | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
                     self.timeouts.store(0, Relaxed);
                     self.answered.store(true, Relaxed);
                     self.hear();

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use super::support::{Down, Person, Port, soon, source};
 use crate::{
     config::{ServerLimits, UrlSource},
-    provider::CallContext,
+    provider::{CallContext, CallError},
 };
 
 fn answer(status: u16, kind: &str, body: impl Into<Body>) -> Response<Body> {
@@ -255,6 +255,45 @@ async fn an_answer_has_a_limit_and_a_call_is_sent_once() {
         assert!(error.contains(want), "{error}");
     }
     assert_eq!(calls.load(SeqCst), 4, "each call was made once");
+}
+
+#[tokio::test]
+async fn a_server_that_says_when_to_come_again_is_not_asked_before_and_its_callers_are_told() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let port = legacy({
+        let asked = asked.clone();
+        move |method, _, message| {
+            let asked = asked.clone();
+            async move {
+                if method == Method::GET || message["method"] == "notifications/cancelled" {
+                    return answer(405, "", "");
+                }
+                let refuse = |status: u16, after: &str, body: String| {
+                    Response::builder().status(status).header("retry-after", after).body(body.into()).unwrap()
+                };
+                let error = json!({"code": -32000, "message": "all full; try again in 7 s"});
+                match asked.fetch_add(1, SeqCst) {
+                    0 => refuse(503, "7", json!({"jsonrpc": "2.0", "id": message["id"], "error": error}).to_string()),
+                    _ => refuse(429, "8", "slow down".to_owned()),
+                }
+            }
+            .boxed()
+        }
+    })
+    .await;
+    let mut down = Down::start(&port.url());
+    let provider = down.provider().await;
+    let busy = |error: CallError| match error {
+        CallError::Busy { what, retry_after } => (what, retry_after.as_secs()),
+        other => panic!("{other}"),
+    };
+    let (what, after) = busy(down.call("t", json!({}), CallContext::default()).await.unwrap_err());
+    assert!(what.starts_with("server up is busy: ") && what.ends_with("503 Service Unavailable: all full") && after == 7, "{what} {after}");
+    // Reading would be tried again at once where nothing is said of when.
+    let (what, after) = busy(provider.read_resource("up://a", CallContext::default()).await.unwrap_err());
+    assert!(what.ends_with("429 Too Many Requests: slow down") && after == 8, "{what} {after}");
+    assert_eq!(asked.load(SeqCst), 2, "each was sent once");
+    assert_eq!(down.server.status().error, None, "the server is not away");
 }
 
 #[tokio::test]
