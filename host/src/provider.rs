@@ -8,6 +8,7 @@ mod notifier;
 pub mod turn;
 
 use std::{
+    any::Any,
     borrow::Borrow,
     fmt,
     sync::Arc,
@@ -327,6 +328,13 @@ pub trait Provider: Send + Sync {
         Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) })
     }
 
+    /// Somebody wants to hear of updates of a resource, by the provider's own URI, until what is returned is dropped. Called once for each who does; must not
+    /// block. None: it tells of updates in any case, or never.
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        let _ = uri;
+        None
+    }
+
     /// Fills in a prompt, by its own name.
     fn get_prompt<'a>(
         &'a self,
@@ -344,6 +352,9 @@ pub trait Provider: Send + Sync {
         Box::pin(async { Ok(Completions::default()) })
     }
 }
+
+/// That one client wants to hear of updates of one resource. Dropping it ends that.
+pub type Subscription = Box<dyn Any + Send + Sync>;
 
 /// A resource, a resource template or a prompt as it is published: MCP's object, so that nothing of it is lost.
 #[derive(Clone, Debug, PartialEq)]

@@ -239,6 +239,43 @@ async fn servers_that_people_use_are_called_by_the_clients_that_people_use() {
 }
 
 #[tokio::test]
+async fn who_subscribes_to_a_resource_of_a_server_hears_of_its_updates_after_a_restart_too() {
+    let lab = Lab::find();
+    let command = lab.node_server("everything", &["stdio"]);
+    let config = format!("[server.everything]\ncommand = {command:?}\nstop_timeout = \"2s\"\n");
+    let server = Setup::new().config(&config).start().await;
+    let up = wait_up(&server, "everything", 1).await;
+    let (modern, legacy) = (Client::modern(&server), Client::legacy(&server).await);
+    let uri = |n: u8| format!("demo://resource/dynamic/text/{n}");
+    let filter = json!({ "notifications": { "resourceSubscriptions": [uri(1)] } });
+    let mut streams = [modern.stream("subscriptions/listen", filter).await, legacy.listen_legacy().await];
+    legacy.rpc("resources/subscribe", json!({ "uri": uri(2) })).await.result();
+    // It tells those, and only those, of updates that have subscribed: at once, and every five seconds.
+    for round in 0..2 {
+        modern.call("toggle-subscriber-updates", json!({})).await.ok();
+        for (n, stream) in streams.iter_mut().enumerate() {
+            let told = stream.wait_method("notifications/resources/updated").await;
+            assert_eq!(told["params"]["uri"], uri(if n == 0 { 1 } else { 2 }), "{told}");
+        }
+        if round == 0 {
+            signal(*up.first().expect("one"), Signal::KILL);
+            eventually("another process", secs(60), || async {
+                let now = pids(&server, "everything").await;
+                (now.len() == 1 && now.is_disjoint(&up)).then_some(())
+            })
+            .await;
+        }
+    }
+    let [listening, _] = streams;
+    drop(listening);
+    legacy.rpc("resources/unsubscribe", json!({ "uri": uri(2) })).await.result();
+    for n in [1, 2] {
+        let gone = format!("Received Unsubscribe Resource request: {}", uri(n));
+        server.wait_log("that it is not wanted any more", |line| line.contains(&gone)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_desktop_clients_file_is_served() {
     let setup = Setup::new().env("E2E_VALUE", "expanded");
     let script = files::root().join("tests/servers/worker.py");

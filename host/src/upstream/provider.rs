@@ -13,7 +13,7 @@ use crate::{
     config::ServerLimits,
     provider::{
         AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offers, PromptOutput, Provider, ProviderId,
-        Reference, Tool,
+        Reference, Subscription, Tool,
     },
 };
 
@@ -106,6 +106,10 @@ impl Provider for UpstreamProvider {
             params.push('}');
             self.request("resources/read", &params, &context, convert::contents).await
         })
+    }
+
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        self.pick.subscribe(uri)
     }
 
     fn get_prompt<'a>(

@@ -163,10 +163,11 @@ impl Link {
     }
 
     /// Sends a request whose answer tells nothing.
-    pub(super) fn send_and_forget(&self, method: &str, params: &str) {
+    pub(super) fn send_and_forget(&self, method: &str, params: &str) -> u64 {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let meta = meta::outgoing(self.era(), &CallContext::default(), id);
         self.send_now(&message::request(id, method, params, meta.as_deref()));
+        id
     }
 
     /// Sends something that cannot wait for room.

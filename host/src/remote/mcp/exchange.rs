@@ -65,7 +65,10 @@ impl Link {
             notifier: context.notifier.clone(),
             asker: context.asker.clone(),
             end: Some(end),
-            is_call: !matches!(method, "ping" | "initialize" | "server/discover" | "logging/setLevel"),
+            is_call: !matches!(
+                method,
+                "ping" | "initialize" | "server/discover" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+            ),
         };
         let _listed = Listed::new(self, id, flying);
         // MCP: `initialize` must not be cancelled. In the newer era the end of the connection says it.

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     provider::{CallContext, JsonText, LogLevel},
     upstream::{
-        Change, ChannelError, Closing, Era, Known,
+        Change, ChannelError, Closing, Era, Known, Uris,
         handshake::{Greeting, Wire, capability, greet},
         message,
         raw::{RawObject, write_json},
@@ -60,6 +60,8 @@ pub(super) struct Link {
     next_id: AtomicU64,
     /// Of more use, or not.
     pub(super) closing: Closing,
+    /// Resources whose updates are wanted.
+    pub(super) wanted: watch::Sender<Uris>,
 }
 
 impl Link {
@@ -74,6 +76,7 @@ impl Link {
             opening: tokio::sync::Mutex::default(),
             next_id: AtomicU64::new(1),
             closing: Closing::default(),
+            wanted: watch::Sender::default(),
         });
         // What it spoke the last time may not be what it speaks now: who runs it may have changed it.
         link.greet(&Known::default()).await?;

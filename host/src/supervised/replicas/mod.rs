@@ -7,6 +7,7 @@
 //! keeper ends its process. What the set owns ends with it: dropping the set ends the tasks, and with them every process.
 
 mod breaker;
+mod interests;
 mod keeper;
 mod scale;
 mod state;
@@ -32,9 +33,10 @@ use tokio::{
 
 use crate::{
     config::{Replicas, ServerLimits},
-    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, turn},
+    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, Subscription, turn},
     upstream::{Change, Channel, Lease, Pick},
 };
+use interests::Interests;
 use state::{State, Turn};
 
 /// Starts one more replica.
@@ -153,6 +155,8 @@ struct Shared {
     /// Whether the first start has ended, well or badly.
     tried: watch::Sender<bool>,
     summary: Mutex<Summary>,
+    /// What every replica is to tell updates of.
+    interests: Arc<Interests>,
 }
 
 /// What the supervisor knows, for whoever asks.
@@ -198,6 +202,7 @@ impl ReplicaSet {
             restarts: AtomicU64::new(0),
             tried: watch::Sender::new(false),
             summary: Mutex::default(),
+            interests: Arc::default(),
         });
         let (stop, stopped) = watch::channel(false);
         let supervisor = tokio::spawn(supervise::run(shared.clone(), connect, listener, stopped));
@@ -243,6 +248,10 @@ impl Drop for ReplicaSet {
 impl Pick for ReplicaSet {
     fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>> {
         Box::pin(self.shared.pick())
+    }
+
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        Some(self.shared.interests.add(uri))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     provider::{CallContext, JsonText},
-    upstream::{Change, Channel, ChannelError},
+    upstream::{Change, Channel, ChannelError, Uris},
 };
 
 pub(super) struct Tracked {
@@ -140,6 +140,10 @@ impl Channel for Tracked {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes()
+    }
+
+    fn subscribe(&self, uris: Uris) {
+        self.inner.subscribe(uris);
     }
 
     fn is_ending(&self) -> bool {
