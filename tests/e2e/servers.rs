@@ -249,7 +249,7 @@ async fn who_subscribes_to_a_resource_of_a_server_hears_of_its_updates_after_a_r
     let uri = |n: u8| format!("demo://resource/dynamic/text/{n}");
     let filter = json!({ "notifications": { "resourceSubscriptions": [uri(1)] } });
     let mut streams = [modern.stream("subscriptions/listen", filter).await, legacy.listen_legacy().await];
-    legacy.rpc("resources/subscribe", json!({ "uri": uri(2) })).await.result();
+    assert_eq!(*legacy.rpc("resources/subscribe", json!({ "uri": uri(2) })).await.result(), json!({}));
     // It tells those, and only those, of updates that have subscribed: at once, and every five seconds.
     for round in 0..2 {
         modern.call("toggle-subscriber-updates", json!({})).await.ok();
@@ -268,7 +268,7 @@ async fn who_subscribes_to_a_resource_of_a_server_hears_of_its_updates_after_a_r
     }
     let [listening, _] = streams;
     drop(listening);
-    legacy.rpc("resources/unsubscribe", json!({ "uri": uri(2) })).await.result();
+    assert_eq!(*legacy.rpc("resources/unsubscribe", json!({ "uri": uri(2) })).await.result(), json!({}));
     for n in [1, 2] {
         let gone = format!("Received Unsubscribe Resource request: {}", uri(n));
         server.wait_log("that it is not wanted any more", |line| line.contains(&gone)).await;

@@ -18,8 +18,9 @@ use crate::provider::JsonText;
 /// How long a server may think about `server/discover` before it gets `initialize` too: longer than servers were seen to need for their start (2.5 s).
 const PROBE: Duration = Duration::from_secs(5);
 
-/// What can be carried to whoever makes a call. A caller that cannot do it has its questions answered by an error.
-const CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{"context":{},"tools":{}},"roots":{}}"#;
+/// What can be carried to whoever makes a call. A caller that cannot do it has its questions answered by an error. No roots: a server asks for them once and
+/// keeps them for the session, which all callers share.
+const CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{"context":{},"tools":{}}}"#;
 
 /// Revisions with `initialize` that can be spoken: their differences are in what is not read here.
 const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];

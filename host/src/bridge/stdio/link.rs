@@ -41,10 +41,6 @@ const CHANGES: usize = 64;
 /// A request that its caller has left may be answered so much later, before a server whose calls go one at a time is started anew.
 const FORSAKEN: Duration = Duration::from_secs(2);
 
-/// Servers ask for the roots of the session when they are greeted: server-filesystem at once, server-everything after 350 ms. Those of one caller are not
-/// those of the session.
-const SETTLED: Duration = Duration::from_secs(2);
-
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -58,8 +54,7 @@ pub(super) struct Link {
     pub(super) changes: broadcast::Sender<Change>,
     /// By the server's ids, as JSON text.
     pub(super) questions: Mutex<HashMap<String, AbortHandle>>,
-    /// With when that was found out.
-    era: OnceLock<(Era, Instant)>,
+    era: OnceLock<Era>,
     max_message: usize,
     next_id: AtomicU64,
     /// Shared by requests that may run beside each other; taken alone by each where the server asks questions.
@@ -132,16 +127,11 @@ impl Link {
 
     /// How the server is spoken to, once that is known.
     pub(super) fn era(&self) -> Era {
-        self.era.get().map_or(Era::Legacy, |(era, _)| *era)
+        self.era.get().copied().unwrap_or(Era::Legacy)
     }
 
     pub(super) fn set_era(&self, era: Era) {
-        let _ = self.era.set((era, Instant::now()));
-    }
-
-    /// Whether the handshake was so short a time ago that questions may still belong to it and to no call.
-    pub(super) fn is_new(&self) -> bool {
-        self.era.get().is_none_or(|(_, since)| since.elapsed() < SETTLED)
+        let _ = self.era.set(era);
     }
 
     /// The server offers log messages: those of the usual levels are asked for, others when a caller wants them.

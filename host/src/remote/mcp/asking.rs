@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{headers::Speech, link::Link};
 use crate::{
-    provider::{AskError, Asker, JsonText, LogLevel, Notifier, Question, QuestionKind},
+    provider::{AskError, Asker, JsonText, LogLevel, Notifier, Question},
     upstream::{
         Change, Era,
         message::{self, INTERNAL_ERROR, METHOD_NOT_FOUND},
@@ -123,7 +123,7 @@ impl Link {
         asker: Option<Arc<dyn Asker>>,
         open: usize,
     ) -> BoxFuture<'static, Option<AskError>> {
-        let question = rounds::question(method, params).filter(|_| speech.era == Era::Legacy);
+        let question = rounds::question_of_session(method, params).filter(|_| speech.era == Era::Legacy);
         let reply = match (question, asker) {
             _ if method == "ping" => message::answer(id, "{}"),
             (None, _) => message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")),
@@ -145,15 +145,10 @@ impl Link {
 
     /// A request of the server on a stream that belongs to no call: some servers send all of theirs there.
     pub(super) async fn requested_aside(self: &Arc<Self>, speech: Speech, id: String, method: String, params: Option<String>, open: usize) {
-        let question = rounds::question(&method, params.as_deref()).filter(|_| speech.era == Era::Legacy);
-        let Some(question) = question else {
+        let question = rounds::question_of_session(&method, params.as_deref()).filter(|_| speech.era == Era::Legacy);
+        if question.is_none() {
             self.clone().requested(speech, &id, &method, params.as_deref(), None, open).await;
             return;
-        };
-        // Servers ask for roots when they are greeted, and keep the answer for the session. Those of one caller are not those of all.
-        if question.kind == QuestionKind::Roots {
-            let why = "this session is shared by many clients, and has no roots of its own";
-            return self.tell_aside(&speech, message::refusal(&id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}"))).await;
         }
         let call = match self.only() {
             Ok(call) => call,
