@@ -30,7 +30,6 @@ use crate::{
         rounds,
     },
 };
-use flight::Turn;
 use life::Life;
 use link::Link;
 use out::Out;
@@ -118,7 +117,7 @@ impl Wire for Handshake<'_> {
     fn exchange<'a>(&'a self, era: Era, method: &'static str, params: &'a str) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
             let context = CallContext::default();
-            self.link.exchange(era, method, params, &context, Turn::Free, self.until).await
+            self.link.exchange(era, method, params, &context, None, self.until).await
         })
     }
 

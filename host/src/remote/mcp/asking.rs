@@ -25,6 +25,9 @@ const MAX_QUESTIONS: usize = 16;
 /// Requests of a server on one stream that are not answered yet. One that sends more is not answered.
 pub(super) const MAX_REQUESTS: usize = 64;
 
+/// Why a question that could be for several calls is refused.
+const UNCLEAR: &str = "several calls are being made, and it came on a stream of its own, so that nothing says for which it is; from now on they are made one at a time, so make the call again";
+
 /// A request that waits for its answer.
 pub(super) struct Flying {
     pub(super) notifier: Option<Arc<dyn Notifier>>,
@@ -66,9 +69,7 @@ impl Link {
         match (calls.next(), calls.next()) {
             (Some(id), None) => Ok(id),
             (None, _) => Err("it belongs to no call, and there is nobody else to ask"),
-            (Some(_), Some(_)) => Err(
-                "several calls are being made, and it came on a stream of its own, so that nothing says for which it is; make the call again when no other is made",
-            ),
+            (Some(_), Some(_)) => Err(UNCLEAR),
         }
     }
 
@@ -150,9 +151,20 @@ impl Link {
             self.clone().requested(speech, &id, &method, params.as_deref(), None, open).await;
             return;
         }
+        let known = &self.http.known;
         let call = match self.only() {
-            Ok(call) => call,
+            Ok(call) => {
+                known.set_asks();
+                call
+            }
             Err(why) => {
+                // Where no call is made, it does not ask in the middle of one.
+                if why == UNCLEAR && known.set_asks() {
+                    tracing::warn!(
+                        server = %self.http.id,
+                        "the server asks its callers ({method}) on a stream of its own, and nothing says which call it means: from now on its calls are made one at a time"
+                    );
+                }
                 let text = message::refusal(&id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}"));
                 return self.tell_aside(&speech, text).await;
             }

@@ -12,7 +12,7 @@ use crate::{
     config::{ServerLimits, UrlSource},
     provider::ProviderId,
     remote::client::{cause, client, headers, place, retry_after},
-    upstream::{ChannelError, message::Incoming},
+    upstream::{ChannelError, Known, message::Incoming},
 };
 
 /// Bytes of an answer that says no. More is some page for people.
@@ -28,6 +28,8 @@ pub(super) struct Http {
     pub(super) limits: ServerLimits,
     client: reqwest::Client,
     url: Url,
+    /// Whether the server asks its callers on a stream that belongs to no call, which holds for its next connection too.
+    pub(super) known: Known,
     /// Of the configuration; they go with everything.
     headers: HeaderMap,
 }
@@ -101,7 +103,7 @@ impl Http {
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
         let headers = headers(&source.headers, source.bearer.as_ref()).map_err(fault)?;
-        Ok(Self { id, limits, client, url, headers })
+        Ok(Self { id, limits, client, url, known: Known::default(), headers })
     }
 
     /// Its address without what may be secret of it.

@@ -29,7 +29,7 @@ use crate::{
         replicas::{Attached, ConnectError, Connected},
         server::{REMOTE, Reach},
     },
-    upstream::{Change, Channel, ChannelError, Clock, Era, Uris, rounds},
+    upstream::{Change, Channel, ChannelError, Clock, Era, Uris, no_turn, rounds},
 };
 use http::Http;
 use link::Link;
@@ -90,11 +90,21 @@ impl HttpChannel {
 }
 
 impl HttpChannel {
-    async fn ask(&self, method: &'static str, params: &str, context: &CallContext) -> Result<JsonText, ChannelError> {
+    async fn ask(&self, method: &'static str, params: &str, timeout: Duration, clock: &Clock<'_>) -> Result<JsonText, ChannelError> {
+        let context = clock.context();
         match self.link.session().speech.era {
-            Era::Legacy => self.link.request(method, params, context).await,
+            // Whether a server lives is asked beside all that it does.
+            Era::Legacy if method == "ping" => self.link.request(method, params, context, None).await,
+            Era::Legacy => {
+                let (link, known) = (&self.link, &self.link.http.known);
+                let turn = match link.turns.at_once(known) {
+                    Some(turn) => turn,
+                    None => tokio::time::timeout_at(clock.until(), link.turns.take(known)).await.map_err(|_| no_turn(timeout))?,
+                };
+                link.request(method, params, context, Some(Arc::new(turn))).await
+            }
             Era::Modern => {
-                let send = |params: String| async move { self.link.request(method, &params, context).await };
+                let send = |params: String| async move { self.link.request(method, &params, context, None).await };
                 rounds::answered(params, context.asker.as_deref(), send).await
             }
         }
@@ -111,7 +121,7 @@ impl Channel for HttpChannel {
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
             let clock = Clock::start(timeout, context);
-            clock.limit(self.ask(method, params, clock.context())).await
+            clock.limit(self.ask(method, params, timeout, &clock)).await
         })
     }
 

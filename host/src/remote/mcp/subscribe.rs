@@ -71,7 +71,7 @@ async fn requests(link: &Arc<Link>, method: &'static str, uris: impl Iterator<It
         params.push('}');
         async move {
             let context = CallContext::default();
-            let failed = match tokio::time::timeout(PATIENCE, link.request(method, &params, &context)).await {
+            let failed = match tokio::time::timeout(PATIENCE, link.request(method, &params, &context, None)).await {
                 Ok(Ok(_)) => return,
                 Ok(Err(error)) => error,
                 Err(_) => ChannelError::Timeout(PATIENCE),
