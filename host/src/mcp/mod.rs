@@ -39,7 +39,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     catalog::{Catalog, Entry},
     config::{HttpConfig, StateConfig, TasksConfig},
-    provider::{CallError, CallOutput},
+    provider::{Absence, CallError, CallOutput, StatusSource},
 };
 use asking::{Asking, PlainCaller};
 use calls::{Checked, Output, Work};
@@ -116,6 +116,8 @@ pub struct Front {
     max_body: usize,
     lean: bool,
     views: Arc<Views>,
+    /// Who knows of providers that are not in the catalog, and why.
+    statuses: Vec<Arc<dyn StatusSource>>,
     /// Ends the watching tasks with the front.
     _closing: DropGuard,
 }
@@ -124,12 +126,18 @@ impl Front {
     /// Starts to serve a catalog. Has to be called inside a Tokio runtime: tasks watch over sessions and providers until [`Self::close`] or the front's end.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, options: FrontOptions) -> Arc<Self> {
+        Self::with_statuses(catalog, options, Vec::new())
+    }
+
+    /// The same; who asks for a provider that is known to these and offers nothing is told why.
+    #[must_use]
+    pub fn with_statuses(catalog: Arc<Catalog>, options: FrontOptions, statuses: Vec<Arc<dyn StatusSource>>) -> Arc<Self> {
         let closing = CancellationToken::new();
         let (max_body, lean) = (options.max_body, options.lean);
         let origins = Origins::new(&options.allowed_hosts, &options.allowed_origins);
         let views = Arc::new(Views::new(catalog, options, closing.clone()));
         tokio::spawn(Arc::clone(&views).watch());
-        Arc::new(Self { origins, max_body, lean, views, _closing: closing.drop_guard() })
+        Arc::new(Self { origins, max_body, lean, views, statuses, _closing: closing.drop_guard() })
     }
 
     /// Answers one request of HTTP about everything there is. Who calls is in its extensions, as a [`Principal`](crate::provider::Principal).
@@ -181,12 +189,15 @@ impl Front {
         view.general.post(parts, body, accepts).await
     }
 
-    /// Says that there is no such provider, and which there are.
+    /// Says that there is no such provider, and which there are; or why one that is known is not there.
     async fn no_provider(&self, provider: &str, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // The answer is to the request's id, where it has one that can be read.
         let body = intake::read(&parts.headers, body, self.max_body).await.unwrap_or_default();
         let id = intake::inspect(&body).ok().and_then(|head| head.id);
+        if let Some(Absence { why, retry_after }) = self.absence(provider) {
+            return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), answer::BUSY, &why, retry_after);
+        }
         let message = views::no_provider(provider, self.catalog());
         answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), answer::INVALID_REQUEST, &message, None)
     }
@@ -221,6 +232,12 @@ impl Front {
     /// What one provider offers, under its own names, where there is such a provider.
     pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
         self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// Why a provider that is known is not in the catalog. None: nobody knows one of that name.
+    pub(crate) fn absence(&self, provider: &str) -> Option<Absence> {
+        let mut statuses = self.statuses.iter().flat_map(|source| source.statuses());
+        statuses.find(|status| status.name == provider).map(|status| status.absence())
     }
 
     /// The sentence for a provider that is not there: it says which there are.

@@ -12,7 +12,7 @@ use crate::{
         answer::{BUSY, plain_error},
         signing::{OpenError, SignError, Signer, random},
     },
-    wasm::host::outgoing::install_tls,
+    tls,
 };
 
 /// What the signature is for, so that it is good for nothing else.
@@ -66,7 +66,7 @@ impl Copies {
 
     fn client(&self) -> &reqwest::Client {
         self.client.get_or_init(|| {
-            install_tls();
+            tls::install();
             let builder = || {
                 let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).no_proxy().referer(false);
                 builder.redirect(reqwest::redirect::Policy::none())
