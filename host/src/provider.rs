@@ -4,6 +4,7 @@
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod asking;
+mod deferral;
 mod notifier;
 pub mod turn;
 
@@ -19,6 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, Question, QuestionKind};
+pub use deferral::{Deferral, NotDeferred};
 pub use notifier::{LogLevel, Notifier};
 
 /// Longest name that a tool may have: MCP 2025-11-25, "Tool Names".
@@ -205,6 +207,8 @@ pub struct CallContext {
     pub notifier: Option<Arc<dyn Notifier>>,
     /// The way to ask the caller something. None: the caller cannot be asked.
     pub asker: Option<Arc<dyn Asker>>,
+    /// The way to let the caller go while the call runs on. None: it waits for the answer.
+    pub deferral: Option<Arc<dyn Deferral>>,
 }
 
 /// What a call answered, well or badly.

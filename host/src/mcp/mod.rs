@@ -19,7 +19,9 @@ mod outbox;
 mod render;
 mod resolve;
 mod sessions;
+mod signing;
 mod sse;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -35,7 +37,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     catalog::{Catalog, Entry},
-    config::{HttpConfig, StateConfig},
+    config::{HttpConfig, StateConfig, TasksConfig},
     provider::{CallError, CallOutput},
 };
 use asking::{Asking, PlainCaller};
@@ -61,6 +63,8 @@ pub struct FrontOptions {
     pub ask_timeout: Duration,
     /// What signs the state that a client of 2026-07-28 carries from a question to its answer.
     pub state: StateConfig,
+    /// Calls that go on when their request is answered.
+    pub tasks: TasksConfig,
     /// Whether callers are told apart, so that what they get must not be shared by a cache.
     pub authenticated: bool,
     /// What the server says of itself.
@@ -87,6 +91,7 @@ impl From<&HttpConfig> for FrontOptions {
             session_idle: http.session_idle,
             ask_timeout: http.ask_timeout,
             state: StateConfig::default(),
+            tasks: TasksConfig::default(),
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
@@ -162,6 +167,10 @@ impl Front {
             Ok(body) => body,
             Err(refusal) => return *refusal,
         };
+        if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
+            let id = intake::inspect(&body).ok().and_then(|head| head.id);
+            return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
+        }
         if self.lean
             && accepts.both()
             && let Some(response) = lean::answer(&view.shared, &parts, &body).await
@@ -200,7 +209,8 @@ impl Front {
         let PlainCall { entry, arguments, principal, trace_parent } = tool;
         let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
         let asking = Asking::Waiting(Arc::new(PlainCaller));
-        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking };
+        let deferral = work.notifies().then(|| self.views.whole().shared.tasks.refusing());
+        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking, deferral, deferred: None };
         match self.views.calls().run(checked).await? {
             Output::Call(output) => Ok(output),
             _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),

@@ -8,4 +8,5 @@ mod live;
 mod offers;
 mod parity;
 mod support;
+mod tasks;
 mod views;
