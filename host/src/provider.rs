@@ -1,13 +1,15 @@
 //! The one seam: what anything that offers tools looks like to everything above it.
 //!
-//! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, later `bridge` and `remote`) know nothing of
+//! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, and `bridge` and `remote` beside it) know nothing of
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod asking;
+mod deferral;
 mod notifier;
 pub mod turn;
 
 use std::{
+    any::Any,
     borrow::Borrow,
     fmt,
     sync::Arc,
@@ -19,6 +21,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, Question, QuestionKind};
+pub use deferral::{Deferral, NotDeferred};
 pub use notifier::{LogLevel, Notifier};
 
 /// Longest name that a tool may have: MCP 2025-11-25, "Tool Names".
@@ -205,6 +208,8 @@ pub struct CallContext {
     pub notifier: Option<Arc<dyn Notifier>>,
     /// The way to ask the caller something. None: the caller cannot be asked.
     pub asker: Option<Arc<dyn Asker>>,
+    /// The way to let the caller go while the call runs on. None: it waits for the answer.
+    pub deferral: Option<Arc<dyn Deferral>>,
 }
 
 /// What a call answered, well or badly.
@@ -327,6 +332,13 @@ pub trait Provider: Send + Sync {
         Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) })
     }
 
+    /// Somebody wants to hear of updates of a resource, by the provider's own URI, until what is returned is dropped. Called once for each who does; must not
+    /// block. None: it tells of updates in any case, or never.
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        let _ = uri;
+        None
+    }
+
     /// Fills in a prompt, by its own name.
     fn get_prompt<'a>(
         &'a self,
@@ -344,6 +356,9 @@ pub trait Provider: Send + Sync {
         Box::pin(async { Ok(Completions::default()) })
     }
 }
+
+/// That one client wants to hear of updates of one resource. Dropping it ends that.
+pub type Subscription = Box<dyn Any + Send + Sync>;
 
 /// A resource, a resource template or a prompt as it is published: MCP's object, so that nothing of it is lost.
 #[derive(Clone, Debug, PartialEq)]
@@ -459,6 +474,40 @@ pub struct ProviderStatus {
     /// Since when it is in this state, in seconds since 1970.
     #[serde(serialize_with = "unix_seconds")]
     pub since: SystemTime,
+    /// When it is tried again, in seconds since 1970. None: it serves, it is being tried now, or nothing is tried without a change.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "unix_seconds_of")]
+    pub next_try: Option<SystemTime>,
+}
+
+/// Why nothing is offered under a name that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// A sentence.
+    pub why: String,
+    /// After how long to ask again, where that is known.
+    pub retry_after: Option<Duration>,
+}
+
+impl ProviderStatus {
+    /// Why it offers nothing. Only for one that is not in the catalog.
+    #[must_use]
+    pub fn absence(&self) -> Absence {
+        /// One that is being started is up within seconds, or is known not to be.
+        const SOON: Duration = Duration::from_secs(1);
+        let (what, is_not) = if self.kind == "wasm" { ("plugin", "is broken") } else { ("server", "is configured and not running") };
+        let name = &self.name;
+        let Some(error) = self.error.as_ref().filter(|_| self.state == ProviderState::Broken) else {
+            return Absence { why: format!("{what} {name} is being started for the first time"), retry_after: Some(SOON) };
+        };
+        let wait = self.next_try.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default().max(SOON));
+        let is_tried = self.replicas.as_ref().is_some_and(|replicas| replicas.starting > 0);
+        let next = match wait {
+            Some(wait) => format!("; it is tried again in {} s", wait.as_secs_f64().ceil()),
+            None if is_tried => "; it is being tried again".to_owned(),
+            None => String::new(),
+        };
+        Absence { why: format!("{what} {name} {is_not}: {error}{next}"), retry_after: wait.or(is_tried.then_some(SOON)) }
+    }
 }
 
 /// What a provider offers beside tools, by name, in its own order.
@@ -550,6 +599,11 @@ pub trait StatusSource: Send + Sync {
     fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
         Vec::new()
     }
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a reference to the member")]
+fn unix_seconds_of<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    unix_seconds(&time.unwrap_or(SystemTime::UNIX_EPOCH), serializer)
 }
 
 fn unix_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

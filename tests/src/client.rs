@@ -185,7 +185,7 @@ impl Client {
     pub fn request(&self, method: &str, params: Value) -> (u64, RequestBuilder) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let params = self.params(params);
-        let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str).map(str::to_owned);
+        let name = ["name", "uri", "taskId"].iter().find_map(|member| params.get(member)).and_then(Value::as_str).map(str::to_owned);
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         (id, self.post(method, name.as_deref(), body.to_string()))
     }
@@ -196,7 +196,9 @@ impl Client {
             self.with_headers(self.http.post(&self.url), method == "initialize").header(CONTENT_TYPE, "application/json").body(body);
         if self.is_modern() {
             request = request.header("mcp-method", method);
-            if let Some(name) = name.filter(|_| matches!(method, "tools/call" | "prompts/get" | "resources/read")) {
+            if let Some(name) =
+                name.filter(|_| matches!(method, "tools/call" | "prompts/get" | "resources/read") || method.starts_with("tasks/"))
+            {
                 request = request.header("mcp-name", name);
             }
         }

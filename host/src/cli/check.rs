@@ -78,8 +78,9 @@ fn models(models: &[ModelStatus]) -> String {
 }
 
 /// Imports of ours that reach beyond the answer of a call, and what a plugin that has them may do.
-const MEANINGS: [(&str, &str); 2] = [
+const MEANINGS: [(&str, &str); 3] = [
     ("toolbay:plugin/client@", "ask the person or the client's model in the middle of a call"),
+    ("toolbay:plugin/task@", "go on with a call when the client has been let go"),
     ("toolbay:plugin/notify@", "have its lists made again, and tell clients of changed resources"),
 ];
 

@@ -90,11 +90,17 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
     let catalog = Catalog::new();
     let running = Running::start(&config, folder_named, catalog.clone()).await?;
     let http = http_config(&config, address, &authenticator);
-    if let Some(warning) = config.state.warning() {
+    for warning in config.state.warning().into_iter().chain(config.tasks.warning(config.state.copies)) {
         tracing::warn!("{warning}");
     }
-    let options = FrontOptions { authenticated: !authenticator.is_open(), state: config.state.clone(), ..FrontOptions::from(&http) };
-    let front = Front::new(catalog.clone(), options);
+    let options = FrontOptions {
+        authenticated: !authenticator.is_open(),
+        state: config.state.clone(),
+        tasks: config.tasks.clone().listening(address.port()),
+        ..FrontOptions::from(&http)
+    };
+    let statuses = vec![running.clone() as Arc<dyn StatusSource>];
+    let front = Front::with_statuses(catalog.clone(), options, statuses.clone());
     let banner = tokio::spawn({
         let (running, catalog, plugins) = (running.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
@@ -105,13 +111,7 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
             }
         }
     });
-    let state = AppState {
-        endpoint: front,
-        auth: Arc::new(authenticator),
-        statuses: vec![running.clone() as Arc<dyn StatusSource>],
-        config: http,
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let state = AppState { endpoint: front, auth: Arc::new(authenticator), statuses, config: http, version: env!("CARGO_PKG_VERSION") };
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     running.stop().await;

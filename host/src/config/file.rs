@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    Config, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginLimits, StateConfig, TelemetryConfig,
+    Config, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginLimits, StateConfig, TasksConfig, TelemetryConfig,
     units::{format_duration, format_size},
 };
 use servers::ServerSection;
@@ -34,6 +34,7 @@ pub(super) fn home_of(key: &str) -> Option<String> {
         ("HttpSection", "in [http]"),
         ("AuthSection", "in [auth]"),
         ("StateSection", "in [state]"),
+        ("TasksSection", "in [tasks]"),
         ("HostSection", "in [host]"),
         ("TelemetrySection", "in [telemetry]"),
         ("InferenceSection", "in [inference]"),
@@ -85,6 +86,7 @@ struct ToolbayFile {
     http: HttpSection,
     auth: AuthSection,
     state: StateSection,
+    tasks: TasksSection,
     host: HostSection,
     telemetry: TelemetrySection,
     inference: InferenceSection,
@@ -125,7 +127,7 @@ struct HttpSection {
     max_sessions: usize,
     /// A session that was not used for this long ends.
     session_idle: Period,
-    /// How long a client with a session may take to answer what a plugin asks it.
+    /// How long a client with a session, or with a task, may take to answer what a plugin asks it.
     ask_timeout: Period,
     /// How long calls in flight may take to end after SIGTERM.
     drain: Period,
@@ -152,6 +154,28 @@ struct StateSection {
     /// How many copies of this host clients reach under one address. More than one without keys is warned of.
     #[schemars(range(min = 1, max = 100_000))]
     copies: u32,
+}
+
+/// Calls that go on when their request has been answered with a handle (MCP's extension `io.modelcontextprotocol/tasks`), for clients that declare it.
+#[derive(Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct TasksSection {
+    /// Whether there are any.
+    enabled: bool,
+    /// A call that takes longer becomes a task. A plugin can make it one sooner.
+    after: Period,
+    /// How long a task lives, from its beginning: its call ends by then, and its result can be fetched until then.
+    ttl: Period,
+    /// Tasks at once, ended ones among them. Past that, clients wait for their calls.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    max: usize,
+    /// Bytes of the results that wait to be fetched, of all tasks together.
+    max_results: Size,
+    /// Where the other copies behind the same address reach this one: `http://10.0.0.7:8000`, or without a scheme and a port those of this host. Needed
+    /// for tasks where `[state] copies` is more than 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "EnvSource")]
+    advertise: Option<String>,
 }
 
 /// What the host itself may use.
@@ -451,6 +475,7 @@ impl Default for ToolbayFile {
             http: HttpSection::default(),
             auth: AuthSection::default(),
             state: StateSection::default(),
+            tasks: TasksSection::default(),
             host: HostSection::default(),
             telemetry: TelemetrySection::default(),
             inference: InferenceSection::default(),
@@ -484,6 +509,13 @@ impl Default for StateSection {
     fn default() -> Self {
         let state = StateConfig::default();
         Self { keys: Vec::new(), ttl: Period(state.ttl), copies: state.copies }
+    }
+}
+
+impl Default for TasksSection {
+    fn default() -> Self {
+        let TasksConfig { enabled, after, ttl, max, max_results, advertise } = TasksConfig::default();
+        Self { enabled, after: Period(after), ttl: Period(ttl), max, max_results: Size(max_results as u64), advertise }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod server;
 mod servers;
 mod state;
 mod syntax;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -39,6 +40,7 @@ pub use server::{
     CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
 };
 pub use state::StateConfig;
+pub use tasks::TasksConfig;
 
 /// Everything that a running host is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +55,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[state]`.
     pub state: StateConfig,
+    /// `[tasks]`.
+    pub tasks: TasksConfig,
     /// `[host]`.
     pub host: HostConfig,
     /// `[telemetry]`.
@@ -79,6 +83,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             state: StateConfig::default(),
+            tasks: TasksConfig::default(),
             host: HostConfig::default(),
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),

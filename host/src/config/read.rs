@@ -16,7 +16,7 @@ use super::{
     mcp_json, model,
     reader::{Environment, Item, Source, Table, set},
     secret::{self, Plain},
-    servers, state,
+    servers, state, tasks,
 };
 use crate::provider::ProviderId;
 
@@ -55,6 +55,9 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     if let Some(table) = section("state") {
         state::read(table, &mut config.state);
+    }
+    if let Some(table) = section("tasks") {
+        tasks::read(table, &mut config.tasks);
     }
     if let Some(table) = section("host") {
         host(table, &mut config.host);

@@ -754,9 +754,12 @@ fn the_defaults_of_the_schema_are_the_defaults() {
     ));
     let ServerSource::Url(_) = &of_url.server["s"].source else { panic!() };
     assert_eq!(of_url.server["s"], ServerConfig::new(of_url.server["s"].source.clone()));
-    let of_image = good(&format!("[server.s]\nimage = \"x\"\n{}", defaults(server, &|_| true)));
+    let of_image = good(&format!("[server.s]\nimage = \"x\"\n{}", defaults(server, &|key| key != "refresh")));
     let image = ServerSource::Image(ImageSource { image: "x".to_owned(), ..ImageSource::default() });
     assert_eq!(of_image.server["s"], ServerConfig::new(image));
+    let of_openapi = good(&format!("[server.s]\nopenapi = \"http://x/\"\n{}", defaults(server, &|key| key == "refresh")));
+    let openapi = ServerSource::OpenApi(OpenApiSource { document: "http://x/".to_owned(), ..OpenApiSource::default() });
+    assert_eq!(of_openapi.server["s"], ServerConfig::new(openapi));
     let replicas =
         good(&format!("[server.s]\ncommand = \"x\"\n[server.s.replicas]\n{}", defaults("/$defs/ReplicasSection/properties", &|_| true)));
     assert_eq!(replicas.server["s"].replicas, Replicas::default());

@@ -43,6 +43,11 @@ pub(super) struct RpcError {
     pub(super) data: Option<Value>,
 }
 
+/// The error when something broke that no caller can mend.
+pub(super) fn internal(message: &str) -> RpcError {
+    RpcError { code: INTERNAL, message: message.to_owned(), data: None }
+}
+
 /// One JSON-RPC answer with its HTTP status.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -53,8 +58,7 @@ pub(super) struct Answer {
 impl Answer {
     /// The answer when something broke that no caller can mend.
     pub(super) fn internal_error(id: &str, message: &str) -> Self {
-        let error = RpcError { code: INTERNAL, message: message.to_owned(), data: None };
-        Self { status: StatusCode::OK, retry_after: None, body: error_body(Some(id), &error) }
+        Self { status: StatusCode::OK, retry_after: None, body: error_body(Some(id), &internal(message)) }
     }
 
     /// As a plain JSON response.
@@ -83,12 +87,27 @@ pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Output, 
             body.push(b'}');
             Answer { status: StatusCode::OK, retry_after: None, body }
         }
-        Err(error) => {
-            let retry_after = if let CallError::Busy { retry_after, .. } = &error { Some(*retry_after) } else { None };
-            let error = rpc_error(error, era, snapshot);
-            let status = if retry_after.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status(era, error.code) };
-            Answer { status, retry_after, body: error_body(Some(id), &error) }
+        Err(error) => failure(id, era, error, snapshot),
+    }
+}
+
+fn failure(id: &str, era: Era, error: CallError, snapshot: &Snapshot) -> Answer {
+    let retry_after = if let CallError::Busy { retry_after, .. } = &error { Some(*retry_after) } else { None };
+    let error = rpc_error(error, era, snapshot);
+    let status = if retry_after.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status(era, error.code) };
+    Answer { status, retry_after, body: error_body(Some(id), &error) }
+}
+
+/// The answer with a result that is JSON already, or with the error.
+pub(super) fn raw(id: &str, era: Era, result: Result<Vec<u8>, CallError>, snapshot: &Snapshot) -> Answer {
+    match result {
+        Ok(result) => {
+            let mut body = begin(id, result.len());
+            body.extend_from_slice(&result);
+            body.push(b'}');
+            Answer { status: StatusCode::OK, retry_after: None, body }
         }
+        Err(error) => failure(id, era, error, snapshot),
     }
 }
 
@@ -177,16 +196,23 @@ pub(super) fn error_body(id: Option<&str>, error: &RpcError) -> Vec<u8> {
     let mut body = Vec::with_capacity(96 + error.message.len());
     body.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     body.extend_from_slice(id.unwrap_or("null").as_bytes());
-    body.extend_from_slice(b",\"error\":{\"code\":");
-    body.extend_from_slice(itoa::Buffer::new().format(error.code).as_bytes());
-    body.extend_from_slice(b",\"message\":");
-    write_json(&mut body, &error.message);
-    if let Some(data) = &error.data {
-        body.extend_from_slice(b",\"data\":");
-        write_json(&mut body, data);
-    }
-    body.extend_from_slice(b"}}");
+    body.extend_from_slice(b",\"error\":");
+    error_object(&mut body, error);
+    body.push(b'}');
     body
+}
+
+/// Appends JSON-RPC's error object.
+pub(super) fn error_object(to: &mut Vec<u8>, error: &RpcError) {
+    to.extend_from_slice(b"{\"code\":");
+    to.extend_from_slice(itoa::Buffer::new().format(error.code).as_bytes());
+    to.extend_from_slice(b",\"message\":");
+    write_json(to, &error.message);
+    if let Some(data) = &error.data {
+        to.extend_from_slice(b",\"data\":");
+        write_json(to, data);
+    }
+    to.push(b'}');
 }
 
 /// A whole response that says what is wrong with a request.

@@ -14,11 +14,13 @@ use tracing::Instrument;
 
 use super::{
     asking::{Asking, InputRequired, Replay, States},
+    bodies::Share,
     era::Era,
+    tasks::{Deferred, DeferredAsker, Task},
 };
 use crate::{
     catalog::{Entry, PromptEntry, ResourceEntry},
-    provider::{Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Notifier, PromptOutput, Provider},
+    provider::{Call, CallContext, CallError, CallOutput, Completion, Completions, Deferral, JsonText, Notifier, PromptOutput, Provider},
 };
 
 /// What all calls share.
@@ -39,6 +41,20 @@ pub(super) struct Checked<'a> {
     pub(super) meta: Option<Arc<str>>,
     pub(super) notifier: Option<Arc<dyn Notifier>>,
     pub(super) asking: Asking,
+    /// The way to let the caller go. None: the work has no use for one.
+    pub(super) deferral: Option<Arc<dyn Deferral>>,
+    /// The same, where the caller can be let go.
+    pub(super) deferred: Option<Arc<Deferred>>,
+    /// What the request takes of the room for bodies, until the call ends.
+    pub(super) share: Option<Share>,
+}
+
+impl Checked<'_> {
+    /// The same, free of the request.
+    pub(super) fn into_owned(self) -> Checked<'static> {
+        let Self { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share } = self;
+        Checked { work: work.into_owned(), era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share }
+    }
 }
 
 /// What is to be done, with every name looked up.
@@ -65,6 +81,8 @@ pub(super) enum Output {
     Completions(Completions),
     /// The caller is asked something first.
     InputRequired(InputRequired),
+    /// The caller was let go, and asks later.
+    Task(Arc<Task>),
 }
 
 impl Work<'_> {
@@ -127,7 +145,7 @@ impl Calls {
 
     /// Runs it. Dropping the future ends the call.
     pub(super) async fn run(&self, checked: Checked<'_>) -> Result<Output, CallError> {
-        let Checked { work, era, principal, trace_parent, meta, notifier, asking } = checked;
+        let Checked { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share: _share } = checked;
         let call_id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         macro_rules! span {
             ($what:ident, $name:expr, $provider:expr) => {
@@ -149,11 +167,11 @@ impl Calls {
                 span!(completion, completion.as_ref().map(|completion| completion.argument.as_str()), provider)
             }
         };
-        let context = CallContext { call_id, principal, trace_parent, meta, notifier, asker: None };
+        let context = CallContext { call_id, principal, trace_parent, meta, notifier, asker: None, deferral };
         // What counts and logs the call lives inside of its span, so that the line on its end stands there however it ends.
         async move {
             let mut running = Running::new(self);
-            let result = self.ask_and_run(&work, context, asking).await;
+            let result = self.ask_and_run(&work, context, asking, deferred).await;
             running.outcome = Some(Outcome::of(&result));
             result
         }
@@ -162,7 +180,13 @@ impl Calls {
     }
 
     /// Runs it with a way to ask the caller, and makes a result of what it asks where the caller has to come back for that.
-    async fn ask_and_run(&self, work: &Work<'_>, mut context: CallContext, asking: Asking) -> Result<Output, CallError> {
+    async fn ask_and_run(
+        &self,
+        work: &Work<'_>,
+        mut context: CallContext,
+        asking: Asking,
+        deferred: Option<Arc<Deferred>>,
+    ) -> Result<Output, CallError> {
         let input = match asking {
             Asking::Never => return work.run(context).await,
             Asking::Waiting(asker) => {
@@ -173,7 +197,10 @@ impl Calls {
         };
         let principal = context.principal.clone();
         let replay = Arc::new(Replay::new(&self.states, &input, principal.as_deref(), context.meta.clone(), work)?);
-        context.asker = Some(Arc::clone(&replay) as _);
+        context.asker = Some(match deferred {
+            Some(deferred) => Arc::new(DeferredAsker { replay: Arc::clone(&replay), deferred }),
+            None => Arc::clone(&replay) as _,
+        });
         match work.run(context).await {
             Err(CallError::InputRequired) => replay.suspended(&self.states, principal.as_deref(), work).map(Output::InputRequired),
             result => result,

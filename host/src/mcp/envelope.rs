@@ -45,6 +45,7 @@ struct Rare<'a> {
     argument: Option<&'a RawValue>,
     context: Option<&'a RawValue>,
     cursor: Option<&'a RawValue>,
+    task: Option<&'a RawValue>,
 }
 
 /// A `_meta`, and its JSON text.
@@ -78,6 +79,13 @@ pub(super) struct CompleteParams<'a> {
     pub(super) meta: Option<RawMeta<'a>>,
 }
 
+/// The parameters of `tasks/get`, `tasks/update` and `tasks/cancel`.
+pub(super) struct TaskParams<'a> {
+    pub(super) id: Cow<'a, str>,
+    pub(super) responses: Option<&'a RawValue>,
+    pub(super) meta: Option<RawMeta<'a>>,
+}
+
 /// The parameters of a list; a cursor is unusual, since there is one page.
 pub(super) struct ListParams<'a> {
     pub(super) meta: Option<RawMeta<'a>>,
@@ -102,7 +110,7 @@ impl<'a> Params<'a> {
                 meta,
                 state,
                 responses,
-                rare: Rare { uri: Some(uri), reference: None, argument: None, context: None, cursor: None },
+                rare: Rare { uri: Some(uri), reference: None, argument: None, context: None, cursor: None, task: None },
             } => {
                 let Text(uri) = serde_json::from_str(uri.get()).ok()?;
                 Some(ReadParams { uri, state: text(state)?, responses: present(responses), meta })
@@ -119,7 +127,7 @@ impl<'a> Params<'a> {
                 meta,
                 state: None,
                 responses: None,
-                rare: Rare { uri: None, reference: Some(reference), argument: Some(argument), context, cursor: None },
+                rare: Rare { uri: None, reference: Some(reference), argument: Some(argument), context, cursor: None, task: None },
             } => Some(CompleteParams { reference, argument, context: present(context), meta }),
             _ => None,
         }
@@ -133,8 +141,25 @@ impl<'a> Params<'a> {
                 meta,
                 state: None,
                 responses: None,
-                rare: Rare { uri: None, reference: None, argument: None, context: None, cursor },
+                rare: Rare { uri: None, reference: None, argument: None, context: None, cursor, task: None },
             } if present(cursor).is_none() => Some(ListParams { meta }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn task(self) -> Option<TaskParams<'a>> {
+        match self {
+            Self {
+                name: None,
+                arguments: None,
+                meta,
+                state: None,
+                responses,
+                rare: Rare { uri: None, reference: None, argument: None, context: None, cursor: None, task: Some(task) },
+            } => {
+                let Text(id) = serde_json::from_str(task.get()).ok()?;
+                Some(TaskParams { id, responses: present(responses), meta })
+            }
             _ => None,
         }
     }
@@ -142,7 +167,7 @@ impl<'a> Params<'a> {
 
 impl Rare<'_> {
     fn is_empty(&self) -> bool {
-        matches!(self, Self { uri: None, reference: None, argument: None, context: None, cursor: None })
+        matches!(self, Self { uri: None, reference: None, argument: None, context: None, cursor: None, task: None })
     }
 }
 
@@ -182,6 +207,8 @@ enum Member {
     Context,
     #[serde(rename = "cursor")]
     Cursor,
+    #[serde(rename = "taskId")]
+    Task,
 }
 
 // By hand, since what serde derives would take an array too, member by member, and could not keep the text of `_meta`.
@@ -220,6 +247,7 @@ impl<'a, 'de: 'a> Deserialize<'de> for Params<'a> {
                         Member::Argument => &mut params.rare.argument,
                         Member::Context => &mut params.rare.context,
                         Member::Cursor => &mut params.rare.cursor,
+                        Member::Task => &mut params.rare.task,
                     };
                     once(place.replace(map.next_value()?).is_none())?;
                 }

@@ -4,7 +4,7 @@ use rmcp::{ErrorData, model::ErrorCode};
 use serde_json::Value;
 
 /// The methods whose parameters rmcp parses; where they do not fit, it takes the request for one of an unknown method.
-const KNOWN_METHODS: [&str; 15] = [
+const KNOWN_METHODS: [&str; 18] = [
     "tools/call",
     "tools/list",
     "resources/list",
@@ -17,6 +17,9 @@ const KNOWN_METHODS: [&str; 15] = [
     "completion/complete",
     "logging/setLevel",
     "subscriptions/listen",
+    "tasks/get",
+    "tasks/update",
+    "tasks/cancel",
     "ping",
     "server/discover",
     "initialize",
@@ -40,6 +43,7 @@ fn params_fault(method: &str, params: Option<&Value>) -> String {
         "tools/call" => Some(("name", "the tool's")),
         "prompts/get" => Some(("name", "the prompt's")),
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Some(("uri", "the resource's")),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => Some(("taskId", "the task's")),
         _ => None,
     };
     if let Some((member, whose)) = needed {

@@ -18,14 +18,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    answer::{BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND, plain_error},
+    answer::{self, BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND, plain_error},
     envelope::id_key,
-    era::{MODERN, SESSION_HEADER, VERSION_HEADER},
+    era::{Era, MODERN, SESSION_HEADER, VERSION_HEADER},
     handler::{Handler, Shared},
     intake::{self, Accepts, Head},
     sessions::Sessions,
+    tasks,
 };
-use crate::provider::Principal;
+use crate::provider::{CallError, Principal};
 
 /// How long a client should wait for a free session. Idle ones end within minutes, closed ones at once.
 const RETRY_SESSION: Duration = Duration::from_secs(5);
@@ -121,6 +122,10 @@ impl General {
             *response.status_mut() = StatusCode::ACCEPTED;
             return response;
         }
+        if modern && self.lacks_tasks(&head) {
+            let error = CallError::MissingCapability(tasks::required());
+            return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.catalog.snapshot()).into_response();
+        }
         let mut taken = None;
         if let (Some(session), Some(_), Some(id)) = (&session, &head.method, id)
             && let Some(key) = id_key(id)
@@ -174,6 +179,32 @@ impl General {
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
         as_json(response.map(Body::new), None).await
+    }
+
+    /// Whether this wants to be told of tasks, and does not declare that it knows them: MCP wants that refused, though nobody is told of tasks here.
+    fn lacks_tasks(&self, head: &Head) -> bool {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow)]
+            notifications: Filter<'a>,
+            #[serde(borrow, rename = "_meta")]
+            meta: RawMeta<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Filter<'a> {
+            #[serde(borrow, rename = "taskIds")]
+            _task_ids: &'a RawValue,
+        }
+        #[derive(Deserialize)]
+        struct RawMeta<'a> {
+            #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+            capabilities: &'a RawValue,
+        }
+        if head.method.as_deref() != Some("subscriptions/listen") || !self.shared.tasks.are_on() {
+            return false;
+        }
+        let params = head.params.as_deref().and_then(|params| serde_json::from_str::<Params<'_>>(params).ok());
+        params.is_some_and(|Params { notifications: Filter { .. }, meta }| !self.shared.tasks.may_be(meta.capabilities.get()))
     }
 
     fn no_room(&self, id: Option<&str>) -> Response<Body> {

@@ -8,11 +8,13 @@ use http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult,
-        DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, InputRequiredResult,
-        InputResponses, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskMethod, CancelTaskParams, CompleteRequestParams, CompleteResult,
+        ConstString, CreateTaskResult, CustomRequest, CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse,
+        GetPromptResult, GetTaskMethod, GetTaskParams, GetTaskResult, Implementation, InputRequiredResult, InputResponses, JsonObject,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
         ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestMethod,
-        SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+        SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskMethod,
+        UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -24,6 +26,7 @@ use super::{
     FrontOptions,
     answer::{self, RpcError},
     asking::{Asking, Input, PeerAsker, Unasked},
+    bodies::Share,
     calls::{Calls, Checked, Output, Work},
     era::{Era, SESSION_HEADER},
     faults,
@@ -31,12 +34,13 @@ use super::{
     render::LIST_TTL_MS,
     resolve,
     sessions::{MAX_SUBSCRIPTIONS, Session, Sessions},
+    tasks::{self, Tasks},
     typed,
     updates::{MAX_BYTES, gathered, wanted},
 };
 use crate::{
     catalog::{Catalog, Snapshot},
-    provider::{CallError, Completion, LogLevel, Principal, Reference},
+    provider::{CallError, Completion, LogLevel, Principal, Reference, Subscription},
 };
 
 /// How long changes of the list are gathered before clients are told of them: plugins that are copied together are one change, and a person does not
@@ -50,6 +54,7 @@ const DISCOVER_TTL_MS: u64 = 60_000;
 pub(super) struct Shared {
     pub(super) catalog: Arc<Catalog>,
     pub(super) calls: Arc<Calls>,
+    pub(super) tasks: Arc<Tasks>,
     pub(super) sessions: Arc<Sessions>,
     /// Whether answers are for one caller only.
     pub(super) private: bool,
@@ -63,14 +68,15 @@ impl Shared {
     pub(super) fn new(
         catalog: Arc<Catalog>,
         calls: Arc<Calls>,
+        tasks: Arc<Tasks>,
         sessions: Arc<Sessions>,
         options: &FrontOptions,
         closing: CancellationToken,
     ) -> Self {
-        let mut info = ServerConfig::new(capabilities());
+        let mut info = ServerConfig::new(capabilities(tasks.are_on()));
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
         info.instructions.clone_from(&options.instructions);
-        Self { catalog, calls, sessions, private: options.authenticated, ask_timeout: options.ask_timeout, closing, info }
+        Self { catalog, calls, tasks, sessions, private: options.authenticated, ask_timeout: options.ask_timeout, closing, info }
     }
 
     fn scope(&self) -> CacheScope {
@@ -81,8 +87,8 @@ impl Shared {
 /// All of it, always: a client asks once, and plugins come and go while it stays connected.
 ///
 /// The specification deprecates logging in favour of other means, and asks a server that still sends log messages to say so.
-fn capabilities() -> ServerCapabilities {
-    ServerCapabilities::builder()
+fn capabilities(tasks: bool) -> ServerCapabilities {
+    let mut capabilities = ServerCapabilities::builder()
         .enable_tools()
         .enable_tool_list_changed()
         .enable_prompts()
@@ -92,7 +98,11 @@ fn capabilities() -> ServerCapabilities {
         .enable_resources_subscribe()
         .enable_completions()
         .enable_logging()
-        .build()
+        .build();
+    if tasks {
+        capabilities.extensions.get_or_insert_default().insert(tasks::EXTENSION.to_owned(), JsonObject::new());
+    }
+    capabilities
 }
 
 /// rmcp makes one for each session and each request without a session, so it has nothing of its own.
@@ -137,6 +147,7 @@ impl Handler {
         let parts = context.extensions.get::<Parts>();
         let token =
             context.meta.get("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64()).map(Value::to_string);
+        let deferrable = matches!(work, Work::Call { .. }) && self.knows_tasks(context);
         let listens = work.notifies() && (token.is_some() || level.is_some());
         let outbox = Arc::new(Outbox::new(token.as_deref(), level));
         let text = |value: &Value| value.as_str().map(Arc::from);
@@ -151,8 +162,17 @@ impl Handler {
                 meta: if context.meta.is_empty() { None } else { serde_json::to_string(&context.meta).ok().map(Arc::from) },
                 notifier: listens.then(|| Arc::clone(&outbox) as _),
                 asking: input.map_or(Asking::Never, |input| self.asking(input, context)),
+                deferral: Some(self.0.tasks.refusing()),
+                deferred: None,
+                share: parts.and_then(|parts| parts.extensions.get::<Share>()).cloned(),
             };
-        let mut call = std::pin::pin!(self.0.calls.run(checked));
+        let mut call = std::pin::pin!(async {
+            if deferrable {
+                tasks::run(&self.0.tasks, &self.0.calls, &self.0.catalog, checked).await
+            } else {
+                self.0.calls.run(checked).await
+            }
+        });
         let result = loop {
             let noted = poll_fn(|cx| if outbox.is_empty(cx.waker()) { Poll::Pending } else { Poll::Ready(()) });
             tokio::select! {
@@ -165,6 +185,27 @@ impl Handler {
         };
         self.send_notes(&outbox, context).await;
         result.map_err(failed)
+    }
+
+    /// Whether the client declared, with this request, that it can be let go.
+    fn knows_tasks(&self, context: &RequestContext<RoleServer>) -> bool {
+        Self::era(context) == Era::Modern
+            && self.0.tasks.are_on()
+            && context.client_capabilities().is_some_and(|declared| declared.supports_tasks())
+    }
+
+    /// What a method of tasks answers. Before 2026-07-28 there are none.
+    fn task<M: ConstString>(
+        &self,
+        context: &RequestContext<RoleServer>,
+        what: impl FnOnce(&Tasks, Option<&Arc<str>>) -> Result<Vec<u8>, CallError>,
+    ) -> Result<Vec<u8>, ErrorData> {
+        if Self::era(context) == Era::Legacy {
+            return Err(ErrorData::method_not_found::<M>());
+        }
+        let principal = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Principal>());
+        let result = what(&self.0.tasks, principal.map(|principal| &principal.0));
+        result.map_err(|error| error_data(answer::rpc_error(error, Era::Modern, &self.0.catalog.snapshot())))
     }
 
     /// How the caller is asked.
@@ -300,6 +341,7 @@ impl ServerHandler for Handler {
         };
         match self.run(resolve, Some(input(request.request_state, request.input_responses)), &context).await? {
             Output::Call(output) => typed::result(Self::era(&context), &output).map(Into::into),
+            task @ Output::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.private, &task).map(Into::into),
             other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.private, &other).map(Into::into),
         }
     }
@@ -340,10 +382,10 @@ impl ServerHandler for Handler {
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
         let session = self.needed_session("a subscription", &context)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
-        if snapshot.resource(&request.uri).is_none() {
+        let Some(entry) = snapshot.resource(&request.uri) else {
             return Err(error_data(answer::rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
-        }
-        if session.subscribe(request.uri) {
+        };
+        if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
             Ok(())
         } else {
             let (most, kib) = (MAX_SUBSCRIPTIONS, MAX_BYTES >> 10);
@@ -391,6 +433,11 @@ impl ServerHandler for Handler {
             .map(|wanted| wanted == Some(true));
         let mut updates = self.0.catalog.updates();
         let watched: BTreeSet<String> = accepted.resource_subscriptions.iter().flatten().cloned().collect();
+        // Until the stream ends.
+        let _held: Vec<Subscription> = {
+            let snapshot = self.0.catalog.snapshot();
+            watched.iter().filter_map(|uri| snapshot.resource(uri)?.provider().subscribe(uri)).collect()
+        };
         loop {
             let updated = tokio::select! {
                 () = context.cancelled() => return Ok(()),
@@ -416,6 +463,20 @@ impl ServerHandler for Handler {
                 }
             }
         }
+    }
+
+    async fn get_task(&self, request: GetTaskParams, context: RequestContext<RoleServer>) -> Result<GetTaskResult, ErrorData> {
+        let json = self.task::<GetTaskMethod>(&context, |tasks, principal| tasks.get(&request.task_id, principal))?;
+        serde_json::from_slice(&json).map_err(|error| ErrorData::internal_error(format!("the task cannot be sent: {error}"), None))
+    }
+
+    async fn update_task(&self, request: UpdateTaskParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        let answers = serde_json::to_string(&request.input_responses).ok();
+        self.task::<UpdateTaskMethod>(&context, |tasks, principal| tasks.update(&request.task_id, principal, answers.as_deref())).map(drop)
+    }
+
+    async fn cancel_task(&self, request: CancelTaskParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        self.task::<CancelTaskMethod>(&context, |tasks, principal| tasks.cancel(&request.task_id, principal)).map(drop)
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {

@@ -21,7 +21,7 @@ use super::{
     detach::Detached,
     envelope::{
         ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, Params, RawMeta, ReadParams, RefParams,
-        id_key, is_object, is_plain_id, object,
+        TaskParams, id_key, is_object, is_plain_id, object,
     },
     era::{Era, LEGACY, METHOD_NAME, MODERN, NAME_NAME, SESSION_NAME, VERSION_NAME},
     handler::Shared,
@@ -30,6 +30,7 @@ use super::{
     resolve,
     sessions::Session,
     sse::{self, CallTask},
+    tasks,
 };
 use crate::{
     catalog::{Entry, Snapshot},
@@ -40,7 +41,7 @@ use crate::{
 pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Some(answer.into_response()),
-        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Share>()).await),
+        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Share>().cloned()).await),
     }
 }
 
@@ -58,6 +59,8 @@ struct PlannedCall<'a> {
     /// Where the call's notifications go, when it may send some and somebody wants them.
     outbox: Option<Arc<Outbox>>,
     asking: Asking,
+    /// It may become a task.
+    deferrable: bool,
 }
 
 /// Who calls, by what rules, and what they want to be told.
@@ -70,6 +73,8 @@ struct Caller<'a> {
     /// The progress token, as JSON text.
     token: Option<&'a str>,
     level: Option<LogLevel>,
+    /// Declared that it can be let go.
+    tasks: bool,
 }
 
 /// Every check.
@@ -121,8 +126,25 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
             let completion = Completion { reference, argument, value, others };
             Some(plan_work(shared, id, caller, None, |snapshot| resolve::completion(completion, snapshot)))
         }
+        "tasks/get" | "tasks/update" | "tasks/cancel" => plan_task(shared, parts, id, method, envelope.params?.task()?),
         _ => None,
     }
+}
+
+/// What a client wants of a task. It has to say again that it knows tasks.
+fn plan_task<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: TaskParams<'a>) -> Option<Plan<'a>> {
+    let TaskParams { id: task, responses, meta } = params;
+    let caller = caller(shared, parts, method, Some(&task), meta)?;
+    if !caller.tasks || (responses.is_some() != (method == "tasks/update")) {
+        return None;
+    }
+    let principal = caller.principal.as_ref();
+    let result = match method {
+        "tasks/get" => shared.tasks.get(&task, principal),
+        "tasks/update" => shared.tasks.update(&task, principal, responses.map(RawValue::get)),
+        _ => shared.tasks.cancel(&task, principal),
+    };
+    Some(Plan::Answer(answer::raw(id, caller.era, result, &shared.catalog.snapshot())))
 }
 
 fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: Option<Params<'a>>) -> Option<Plan<'a>> {
@@ -194,7 +216,8 @@ fn plan_work<'a>(
                 },
                 _ => Asking::Never,
             };
-            Plan::Call(PlannedCall { id, work, caller, outbox, asking })
+            let deferrable = caller.tasks && matches!(work, Work::Call { .. });
+            Plan::Call(PlannedCall { id, work, caller, outbox, asking, deferrable })
         }
         Err(error) => Plan::Answer(answer::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
     }
@@ -221,6 +244,7 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
     if token.is_some_and(|token| !is_plain_id(token)) {
         return None;
     }
+    let tasks = era == Era::Modern && meta.capabilities.is_some_and(|declared| shared.tasks.may_be(declared.get()));
     Some(Caller {
         era,
         trace_parent: meta.traceparent.as_deref().or_else(|| parts.headers.get("traceparent")?.to_str().ok()).map(Arc::from),
@@ -229,27 +253,37 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
         session,
         token,
         level,
+        tasks,
     })
 }
 
 /// Runs the call in the way of its era. `share` is what its request takes of the room for bodies.
-async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<&Share>) -> Response<Body> {
-    let PlannedCall { id, work, caller, outbox, asking } = call;
+async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) -> Response<Body> {
+    let PlannedCall { id, work, caller, outbox, asking, deferrable } = call;
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
+    let deferral = work.notifies().then(|| shared.tasks.refusing());
+    let notifier = outbox.clone().map(|outbox| outbox as _);
+    let checked = Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking, deferral, deferred: None, share };
     if era == Era::Modern && outbox.is_none() {
-        // The connection's end drops this future, and with it the call.
-        let result = shared.calls.run(Checked { work, era: Some(era), principal, trace_parent, meta, notifier: None, asking }).await;
+        // The connection's end drops this future, and with it the call, unless that is a task by then.
+        let result = if deferrable {
+            tasks::run(&shared.tasks, &shared.calls, &shared.catalog, checked.into_owned()).await
+        } else {
+            shared.calls.run(checked).await
+        };
         return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
-    let (id, work) = (id.to_owned(), work.into_owned());
+    let (id, checked) = (id.to_owned(), checked.into_owned());
     let key = session.as_ref().and_then(|_| id_key(&id));
     let running = {
-        let (shared, id, notifier, share) = (Arc::clone(shared), id.clone(), outbox.clone(), share.cloned());
+        let (shared, id) = (Arc::clone(shared), id.clone());
         async move {
-            let _share = share;
-            let notifier = notifier.map(|outbox| outbox as _);
-            let result = shared.calls.run(Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking }).await;
+            let result = if deferrable {
+                tasks::run(&shared.tasks, &shared.calls, &shared.catalog, checked).await
+            } else {
+                shared.calls.run(checked).await
+            };
             answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };

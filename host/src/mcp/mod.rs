@@ -21,7 +21,9 @@ mod outbox;
 mod render;
 mod resolve;
 mod sessions;
+mod signing;
 mod sse;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -36,8 +38,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     catalog::{Catalog, Entry},
-    config::{HttpConfig, StateConfig},
-    provider::{CallError, CallOutput},
+    config::{HttpConfig, StateConfig, TasksConfig},
+    provider::{Absence, CallError, CallOutput, StatusSource},
 };
 use asking::{Asking, PlainCaller};
 use bodies::{Bodies, Received, Refused};
@@ -65,6 +67,8 @@ pub struct FrontOptions {
     pub ask_timeout: Duration,
     /// What signs the state that a client of 2026-07-28 carries from a question to its answer.
     pub state: StateConfig,
+    /// Calls that go on when their request is answered.
+    pub tasks: TasksConfig,
     /// Whether callers are told apart, so that what they get must not be shared by a cache.
     pub authenticated: bool,
     /// What the server says of itself.
@@ -92,6 +96,7 @@ impl From<&HttpConfig> for FrontOptions {
             session_idle: http.session_idle,
             ask_timeout: http.ask_timeout,
             state: StateConfig::default(),
+            tasks: TasksConfig::default(),
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
@@ -115,6 +120,8 @@ pub struct Front {
     bodies: Bodies,
     lean: bool,
     views: Arc<Views>,
+    /// Who knows of providers that are not in the catalog, and why.
+    statuses: Vec<Arc<dyn StatusSource>>,
     /// Ends the watching tasks with the front.
     _closing: DropGuard,
 }
@@ -123,12 +130,18 @@ impl Front {
     /// Starts to serve a catalog. Has to be called inside a Tokio runtime: tasks watch over sessions and providers until [`Self::close`] or the front's end.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, options: FrontOptions) -> Arc<Self> {
+        Self::with_statuses(catalog, options, Vec::new())
+    }
+
+    /// The same; who asks for a provider that is known to these and offers nothing is told why.
+    #[must_use]
+    pub fn with_statuses(catalog: Arc<Catalog>, options: FrontOptions, statuses: Vec<Arc<dyn StatusSource>>) -> Arc<Self> {
         let closing = CancellationToken::new();
         let (bodies, lean) = (Bodies::new(options.max_body, options.max_bodies), options.lean);
         let origins = Origins::new(&options.allowed_hosts, &options.allowed_origins);
         let views = Arc::new(Views::new(catalog, options, closing.clone()));
         tokio::spawn(Arc::clone(&views).watch());
-        Arc::new(Self { origins, bodies, lean, views, _closing: closing.drop_guard() })
+        Arc::new(Self { origins, bodies, lean, views, statuses, _closing: closing.drop_guard() })
     }
 
     /// Answers one request of HTTP about everything there is. Who calls is in its extensions, as a [`Principal`](crate::provider::Principal).
@@ -171,6 +184,10 @@ impl Front {
         if let Some(share) = share {
             parts.extensions.insert(share);
         }
+        if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
+            let id = intake::inspect(&body).ok().and_then(|head| head.id);
+            return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
+        }
         if self.lean
             && accepts.both()
             && let Some(response) = lean::answer(&view.shared, &parts, &body).await
@@ -180,12 +197,15 @@ impl Front {
         view.general.post(parts, body, accepts).await
     }
 
-    /// Says that there is no such provider, and which there are.
+    /// Says that there is no such provider, and which there are; or why one that is known is not there.
     async fn no_provider(&self, provider: &str, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // The answer is to the request's id, where it has one that can be read.
         let body = intake::read(&self.bodies, &parts.headers, body).await.map(|received| received.bytes);
         let id = intake::inspect(&body.unwrap_or_default()).ok().and_then(|head| head.id);
+        if let Some(Absence { why, retry_after }) = self.absence(provider) {
+            return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), answer::BUSY, &why, retry_after);
+        }
         let message = views::no_provider(provider, self.catalog());
         answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), answer::INVALID_REQUEST, &message, None)
     }
@@ -210,7 +230,9 @@ impl Front {
         let PlainCall { entry, arguments, principal, trace_parent } = tool;
         let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
         let asking = Asking::Waiting(Arc::new(PlainCaller));
-        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking };
+        let deferral = work.notifies().then(|| self.views.whole().shared.tasks.refusing());
+        let checked =
+            Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking, deferral, deferred: None, share: None };
         match self.views.calls().run(checked).await? {
             Output::Call(output) => Ok(output),
             _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),
@@ -220,6 +242,12 @@ impl Front {
     /// What one provider offers, under its own names, where there is such a provider.
     pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
         self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// Why a provider that is known is not in the catalog. None: nobody knows one of that name.
+    pub(crate) fn absence(&self, provider: &str) -> Option<Absence> {
+        let mut statuses = self.statuses.iter().flat_map(|source| source.statuses());
+        statuses.find(|status| status.name == provider).map(|status| status.absence())
     }
 
     /// The sentence for a provider that is not there: it says which there are.

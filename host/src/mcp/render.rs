@@ -1,7 +1,7 @@
 //! Results as JSON, written by hand: parts that are JSON already are copied as they are, so nothing of them is lost.
 
 use super::{answer::write_json, asking::InputRequired, calls::Output, era::Era};
-use crate::provider::{CallOutput, Completions, Content, JsonText, PromptOutput};
+use crate::provider::{CallOutput, Completions, Content, JsonText, PromptOutput, Question};
 
 /// How long a client of 2026-07-28 may take a list for fresh. Plugins come and go by a copy into a folder, and who waits for one looks again within
 /// seconds; clients that listen for changes are told at once.
@@ -16,10 +16,18 @@ const MAX_COMPLETIONS: usize = 100;
 /// Appends the result of a request: an object.
 pub(super) fn result(to: &mut Vec<u8>, era: Era, private: bool, output: &Output) {
     to.push(b'{');
-    if let Output::InputRequired(asked) = output {
-        input_required(to, asked);
-        to.push(b'}');
-        return;
+    match output {
+        Output::InputRequired(asked) => {
+            input_required(to, asked);
+            to.push(b'}');
+            return;
+        }
+        Output::Task(task) => {
+            task.write_created(to);
+            to.push(b'}');
+            return;
+        }
+        _ => {}
     }
     if era == Era::Modern {
         to.extend_from_slice(b"\"resultType\":\"complete\",");
@@ -29,7 +37,7 @@ pub(super) fn result(to: &mut Vec<u8>, era: Era, private: bool, output: &Output)
         Output::Contents(contents) => read(to, era, private, contents),
         Output::Prompt(prompt) => filled(to, prompt),
         Output::Completions(completions) => completion(to, completions),
-        Output::InputRequired(_) => {}
+        Output::InputRequired(_) | Output::Task(_) => {}
     }
     to.push(b'}');
 }
@@ -48,6 +56,7 @@ pub(super) fn size(output: &Output) -> usize {
         Output::Contents(contents) => contents.iter().map(|content| content.as_str().len() + 1).sum(),
         Output::Prompt(prompt) => prompt.messages.as_str().len(),
         Output::Completions(_) => 0,
+        Output::Task(_) => 512,
         Output::InputRequired(asked) => {
             asked.state.len() + asked.questions.iter().map(|(key, question)| key.len() + question.params.as_str().len() + 64).sum::<usize>()
         }
@@ -113,8 +122,16 @@ pub(super) fn structured(era: Era, output: &CallOutput) -> Option<&str> {
 
 /// MCP's `InputRequiredResult`.
 fn input_required(to: &mut Vec<u8>, asked: &InputRequired) {
-    to.extend_from_slice(b"\"resultType\":\"input_required\",\"inputRequests\":{");
-    for (index, (key, question)) in asked.questions.iter().enumerate() {
+    to.extend_from_slice(b"\"resultType\":\"input_required\",\"inputRequests\":");
+    questions(to, asked.questions.iter().map(|(key, question)| (key.as_str(), question)));
+    to.extend_from_slice(b",\"requestState\":");
+    write_json(to, &asked.state);
+}
+
+/// Appends questions by their keys: an object.
+pub(super) fn questions<'q>(to: &mut Vec<u8>, questions: impl Iterator<Item = (&'q str, &'q Question)>) {
+    to.push(b'{');
+    for (index, (key, question)) in questions.enumerate() {
         if index > 0 {
             to.push(b',');
         }
@@ -125,8 +142,7 @@ fn input_required(to: &mut Vec<u8>, asked: &InputRequired) {
         to.extend_from_slice(question.params.as_str().as_bytes());
         to.push(b'}');
     }
-    to.extend_from_slice(b"},\"requestState\":");
-    write_json(to, &asked.state);
+    to.push(b'}');
 }
 
 fn read(to: &mut Vec<u8>, era: Era, private: bool, contents: &[JsonText]) {

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Generations},
-    provider::LogLevel,
+    provider::{LogLevel, Subscription},
 };
 
 /// How long telling one session of a change may take. A client that does not read its stream for that long misses it.
@@ -357,9 +357,9 @@ impl Session {
         self.open.take(key)
     }
 
-    /// `resources/subscribe`. False: the client has subscribed to as many as may.
-    pub(super) fn subscribe(&self, uri: String) -> bool {
-        self.lock_subscriptions().add(uri, MAX_SUBSCRIPTIONS)
+    /// `resources/subscribe`; `subscribe` asks the provider. False: the client has subscribed to as many as may.
+    pub(super) fn subscribe(&self, uri: &str, subscribe: impl FnOnce() -> Option<Subscription>) -> bool {
+        self.lock_subscriptions().add(uri, MAX_SUBSCRIPTIONS, subscribe)
     }
 
     /// `resources/unsubscribe`.
@@ -519,11 +519,12 @@ mod tests {
     #[test]
     fn a_session_subscribes_to_so_many_resources_and_no_more() {
         let session = Session::new(Generations::default(), 0);
-        assert!((0..MAX_SUBSCRIPTIONS).all(|n| session.subscribe(format!("x://{n}"))));
-        assert!(!session.subscribe("x://new".into()));
-        assert!(session.subscribe("x://5".into()), "what is there already is no new one");
+        let subscribe = |uri: &str| session.subscribe(uri, || None);
+        assert!((0..MAX_SUBSCRIPTIONS).all(|n| subscribe(&format!("x://{n}"))));
+        assert!(!subscribe("x://new"));
+        assert!(subscribe("x://5"), "what is there already is no new one");
         session.unsubscribe("x://5");
-        assert!(session.subscribe("x://new".into()));
-        assert!(!session.subscribe("x://5".into()));
+        assert!(subscribe("x://new"));
+        assert!(!subscribe("x://5"));
     }
 }

@@ -17,6 +17,8 @@ use super::{
     general::General,
     handler::Shared,
     sessions::{Room, Sessions},
+    signing::Signer,
+    tasks::Tasks,
 };
 use crate::catalog::Catalog;
 
@@ -29,12 +31,21 @@ pub(super) struct View {
 }
 
 impl View {
-    fn new(catalog: Arc<Catalog>, calls: Arc<Calls>, room: Arc<Room>, options: &FrontOptions, closing: CancellationToken) -> Self {
+    fn new(catalog: Arc<Catalog>, common: &Common, options: &FrontOptions, closing: CancellationToken) -> Self {
+        let room = Arc::clone(&common.room);
         let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options.session_idle, closing.clone()));
         tokio::spawn(Arc::clone(&sessions).watch());
-        let shared = Arc::new(Shared::new(catalog, calls, sessions, options, closing.clone()));
+        let (calls, tasks) = (Arc::clone(&common.calls), Arc::clone(&common.tasks));
+        let shared = Arc::new(Shared::new(catalog, calls, tasks, sessions, options, closing.clone()));
         Self { general: General::new(Arc::clone(&shared), options.max_body), shared, _closing: closing.drop_guard() }
     }
+}
+
+/// What all endpoints share.
+struct Common {
+    calls: Arc<Calls>,
+    tasks: Arc<Tasks>,
+    room: Arc<Room>,
 }
 
 /// All endpoints.
@@ -42,8 +53,7 @@ pub(super) struct Views {
     whole: View,
     /// By provider. Made when it is asked for, gone with the provider.
     of_one: RwLock<BTreeMap<String, Arc<View>>>,
-    calls: Arc<Calls>,
-    room: Arc<Room>,
+    common: Common,
     options: FrontOptions,
     closing: CancellationToken,
 }
@@ -51,9 +61,14 @@ pub(super) struct Views {
 impl Views {
     /// The endpoint of everything. [`Self::watch`] has to run beside it.
     pub(super) fn new(catalog: Arc<Catalog>, options: FrontOptions, closing: CancellationToken) -> Self {
-        let (calls, room) = (Arc::new(Calls::new(States::new(&options.state))), Arc::new(Room::new(options.max_sessions)));
-        let whole = View::new(catalog, Arc::clone(&calls), Arc::clone(&room), &options, closing.child_token());
-        Self { whole, of_one: RwLock::default(), calls, room, options, closing }
+        let signer = Arc::new(Signer::new(&options.state));
+        let common = Common {
+            calls: Arc::new(Calls::new(States::new(Arc::clone(&signer), options.state.ttl))),
+            tasks: Arc::new(Tasks::new(&options, signer)),
+            room: Arc::new(Room::new(options.max_sessions)),
+        };
+        let whole = View::new(catalog, &common, &options, closing.child_token());
+        Self { whole, of_one: RwLock::default(), common, options, closing }
     }
 
     pub(super) fn whole(&self) -> &View {
@@ -61,7 +76,7 @@ impl Views {
     }
 
     pub(super) fn calls(&self) -> &Calls {
-        &self.calls
+        &self.common.calls
     }
 
     /// The endpoint of one provider, where there is such a provider.
@@ -76,8 +91,7 @@ impl Views {
         if let Some(view) = views.get(provider).filter(|view| Arc::ptr_eq(&view.shared.catalog, &catalog)) {
             return Some(Arc::clone(view));
         }
-        let (calls, room) = (Arc::clone(&self.calls), Arc::clone(&self.room));
-        let view = Arc::new(View::new(catalog, calls, room, &self.options, self.closing.child_token()));
+        let view = Arc::new(View::new(catalog, &self.common, &self.options, self.closing.child_token()));
         views.insert(provider.to_owned(), Arc::clone(&view));
         Some(view)
     }

@@ -37,7 +37,7 @@ impl Reply<'_> {
 /// # Errors
 ///
 /// What is wrong with it, to follow "the client's answer to METHOD".
-pub(super) fn check(kind: QuestionKind, answer: &str) -> Result<(), String> {
+pub(in crate::mcp) fn check(kind: QuestionKind, answer: &str) -> Result<(), String> {
     let answer: Value = serde_json::from_str(answer).map_err(|error| format!("is not JSON: {error}"))?;
     let Some(answer) = answer.as_object() else { return Err("must be an object".to_owned()) };
     match kind {

@@ -4,8 +4,14 @@ use serde_json::{Map, Value, json};
 
 use crate::provider::{Question, QuestionKind};
 
+/// Whether a client with these capabilities, a JSON text, declared this part of one.
+pub(in crate::mcp) fn is_declared(declared: &str, capability: &str, part: &str) -> bool {
+    let declared: Value = serde_json::from_str(declared).unwrap_or_default();
+    declared.get(capability).and_then(|declared| declared.get(part)).is_some_and(Value::is_object)
+}
+
 /// What these questions need and the client did not declare, as a `ClientCapabilities` object. None: nothing is missing.
-pub(super) fn missing(declared: &str, questions: &[Question]) -> Option<Map<String, Value>> {
+pub(in crate::mcp) fn missing(declared: &str, questions: &[Question]) -> Option<Map<String, Value>> {
     let declared: Value = serde_json::from_str(declared).unwrap_or_default();
     let mut missing = Map::new();
     for question in questions {

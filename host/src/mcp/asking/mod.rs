@@ -13,10 +13,12 @@ mod waiting;
 
 use std::sync::Arc;
 
+pub(super) use answers::check;
+pub(super) use capabilities::{is_declared, missing};
 pub(super) use peer::PeerAsker;
 pub(super) use replay::{InputRequired, Replay};
-pub(super) use state::{Input, States};
-pub(super) use waiting::{Questions, SessionAsker};
+pub(super) use state::{Input, Responses, States, responses};
+pub(super) use waiting::{Questions, SessionAsker, late};
 
 use futures::future::BoxFuture;
 

@@ -3,17 +3,25 @@
 //! It holds the answers of earlier rounds and a digest of each round's questions. Any process with the key can go on where another one stopped.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::{AtomicBool, Ordering},
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::canonical::Digest;
-use crate::{config::StateConfig, mcp::calls::Work, provider::CallError};
+use crate::{
+    mcp::{
+        calls::Work,
+        signing::{OpenError, SignError, Signer},
+    },
+    provider::CallError,
+};
 
 /// Bytes of answers that a state takes along: a long text of a model many times over, and still a request of the usual size.
 const MAX_ANSWERS: usize = 256 << 10;
@@ -23,8 +31,7 @@ const PURPOSE: &[u8] = b"toolbay/requestState/1";
 
 /// Signs states and opens them.
 pub(in crate::mcp) struct States {
-    /// None: this machine gives out no random numbers to make a key of.
-    codec: Option<RequestStateCodec>,
+    signer: Arc<Signer>,
     ttl: Duration,
     /// Whether the log has been told of a key that another copy must have.
     told: AtomicBool,
@@ -58,7 +65,25 @@ pub(super) struct Round {
 }
 
 /// Answers by the key of their question.
-pub(super) type Responses = HashMap<String, Box<RawValue>>;
+pub(in crate::mcp) type Responses = HashMap<String, Box<RawValue>>;
+
+/// Reads `inputResponses`.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub(in crate::mcp) fn responses(text: Option<&str>) -> Result<Responses, CallError> {
+    let invalid = |message: String| CallError::InvalidParams(message);
+    let responses: Responses = match text {
+        None | Some("null") => Responses::new(),
+        Some(text) => serde_json::from_str(text).map_err(|_| invalid("\"inputResponses\" must be an object".to_owned()))?,
+    };
+    if let Some((key, _)) = responses.iter().find(|(_, answer)| !answer.get().starts_with('{')) {
+        let key: String = key.chars().take(100).collect();
+        return Err(invalid(format!("the answer {key:?} in \"inputResponses\" must be an object: the result of the question of that key")));
+    }
+    Ok(responses)
+}
 
 /// Whose call it is, and which.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,20 +108,9 @@ struct Payload {
 }
 
 impl States {
-    /// With the configured keys, of which the first signs, or with a random one.
-    pub(in crate::mcp) fn new(config: &StateConfig) -> Self {
-        // Keys of a configuration that was read are long enough; others would be taken for a mistake and not be used.
-        let configured = codec(config.keys.iter().map(|key| key.0.as_bytes().to_vec()).collect());
-        let codec = configured.or_else(|| {
-            if !config.keys.is_empty() {
-                tracing::error!(
-                    "the keys of [state] cannot be used: each needs {} bytes; a random key signs instead",
-                    StateConfig::LEAST_KEY
-                );
-            }
-            codec(vec![random_key()?])
-        });
-        Self { codec, ttl: config.ttl, told: AtomicBool::new(false) }
+    /// Good for so long after they were given out.
+    pub(in crate::mcp) fn new(signer: Arc<Signer>, ttl: Duration) -> Self {
+        Self { signer, ttl, told: AtomicBool::new(false) }
     }
 
     /// The rounds of a call so far, out of what its caller brought.
@@ -106,19 +120,9 @@ impl States {
     /// What is wrong with it.
     pub(super) fn open(&self, input: &Input, principal: Option<&str>, work: &Work<'_>) -> Result<(Vec<Round>, Responses), CallError> {
         let invalid = |message: String| CallError::InvalidParams(message);
-        let responses = match input.responses.as_deref() {
-            None | Some("null") => Responses::new(),
-            Some(text) => serde_json::from_str(text).map_err(|_| invalid("\"inputResponses\" must be an object".to_owned()))?,
-        };
-        if let Some((key, _)) = responses.iter().find(|(_, answer)| !answer.get().starts_with('{')) {
-            let key: String = key.chars().take(100).collect();
-            return Err(invalid(format!(
-                "the answer {key:?} in \"inputResponses\" must be an object: the result of the question of that key"
-            )));
-        }
+        let responses = responses(input.responses.as_deref())?;
         let Some(state) = &input.state else { return Ok((Vec::new(), responses)) };
-        let codec = self.codec.as_ref().ok_or_else(no_key)?;
-        let payload: Payload = codec.open_json_with(state, PURPOSE).map_err(|error| invalid(self.explain(&error)))?;
+        let payload: Payload = self.signer.open(PURPOSE, state).map_err(|error| invalid(self.explain(&error)))?;
         let bound = Bound::new(principal, work);
         let wrong = if payload.bound.principal != bound.principal {
             Some("it was given to another caller")
@@ -147,18 +151,15 @@ impl States {
                 "the answers that this call was given so far have {bytes} bytes together, and at most {MAX_ANSWERS} can be carried to its next question"
             )));
         }
-        let codec = self.codec.as_ref().ok_or_else(no_key)?;
         let payload = Payload { bound: Bound::new(principal, work), rounds };
-        let options = SealOptions::new().associated_data(PURPOSE).ttl(self.ttl);
-        codec
-            .seal_json_with(&payload, &options)
-            .map_err(|error| CallError::Internal(format!("the call's state cannot be written: {error}")))
+        let unsigned = |error: SignError| CallError::Internal(format!("the call's state cannot be given to its caller: {error}"));
+        self.signer.seal(PURPOSE, &payload, self.ttl).map_err(unsigned)
     }
 
-    fn explain(&self, error: &RequestStateError) -> String {
+    fn explain(&self, error: &OpenError) -> String {
         let why = match error {
-            RequestStateError::Expired => format!("has expired: it was good for {} s", self.ttl.as_secs()),
-            RequestStateError::UnknownKeyId => {
+            OpenError::Expired => format!("has expired: it was good for {} s", self.ttl.as_secs()),
+            OpenError::UnknownKey => {
                 if !self.told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         "a client came back with a requestState that was signed with a key which is not here: copies behind one address need the same \
@@ -168,34 +169,13 @@ impl States {
                 "was signed with a key that this server does not have; its operator has to give all copies of it the same [state] keys"
                     .to_owned()
             }
-            _ => "is not as this server gave it out: it was changed, or made by somebody else".to_owned(),
+            OpenError::Forged => "is not as this server gave it out: it was changed, or made by somebody else".to_owned(),
         };
         format!("the \"requestState\" {why}; {AGAIN}")
     }
 }
 
 const AGAIN: &str = "make the call again from its beginning, without \"requestState\" and \"inputResponses\"";
-
-fn no_key() -> CallError {
-    CallError::Internal("the host has no key to sign a requestState with: set [state] keys".to_owned())
-}
-
-/// A key's id is a digest of it, so that copies agree on it without being told.
-fn codec(keys: Vec<Vec<u8>>) -> Option<RequestStateCodec> {
-    let id = |key: &[u8]| {
-        blake3::derive_key("toolbay 2026 requestState key id", key).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    let first = id(keys.first()?);
-    let mut seen = HashSet::new();
-    let keys: Vec<_> = keys.into_iter().map(|key| (id(&key), key)).filter(|(id, _)| seen.insert(id.clone())).collect();
-    RequestStateCodec::new_with_keyring(first, keys).ok()
-}
-
-fn random_key() -> Option<Vec<u8>> {
-    let mut key = vec![0; StateConfig::LEAST_KEY];
-    rustls::crypto::ring::default_provider().secure_random.fill(&mut key).ok()?;
-    Some(key)
-}
 
 impl Bound {
     fn new(principal: Option<&str>, work: &Work<'_>) -> Self {

@@ -10,4 +10,5 @@ mod live;
 mod offers;
 mod parity;
 mod support;
+mod tasks;
 mod views;

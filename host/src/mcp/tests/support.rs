@@ -450,7 +450,12 @@ pub(super) fn modern_with(headers: &[(&str, &str)], method: &str, params: Value)
     let meta = params.as_object_mut().unwrap().entry("_meta").or_insert(json!({})).as_object_mut().unwrap();
     meta.entry("io.modelcontextprotocol/protocolVersion").or_insert(json!("2026-07-28"));
     meta.entry("io.modelcontextprotocol/clientCapabilities").or_insert(json!({}));
-    let name = params[if method == "resources/read" { "uri" } else { "name" }].as_str().unwrap_or_default().to_owned();
+    let member = match method {
+        "resources/read" => "uri",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+        _ => "name",
+    };
+    let name = params[member].as_str().unwrap_or_default().to_owned();
     let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
     let mut all = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method), ("mcp-name", name.as_str())];
     all.extend_from_slice(headers);

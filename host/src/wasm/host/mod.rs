@@ -9,6 +9,7 @@ pub(crate) mod notify;
 pub mod outgoing;
 pub(crate) mod output;
 pub(crate) mod progress;
+pub(crate) mod task;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -49,5 +50,6 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::client::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    bindings::toolbay::plugin::notify::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    bindings::toolbay::plugin::notify::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::task::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

@@ -39,7 +39,8 @@ use crate::{
 };
 
 /// Imports through which a call can send something to the client before its answer, or ask what the client can and wants.
-const NOTIFYING: [&str; 4] = ["toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress"];
+const NOTIFYING: [&str; 5] =
+    ["toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress", "toolbay:plugin/task"];
 
 /// The import through which a plugin says that something has changed.
 const TELLING: &str = "toolbay:plugin/notify";

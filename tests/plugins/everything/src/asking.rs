@@ -155,11 +155,11 @@ fn roots() -> Result<String, AskError> {
     }
 }
 
-fn question(key: &str, question: Question) -> Request {
+pub fn question(key: &str, question: Question) -> Request {
     Request { key: Some(key.into()), question }
 }
 
-fn to_person(message: &str, schema: &str) -> Question {
+pub fn to_person(message: &str, schema: &str) -> Question {
     Question::Form(Form { message: message.into(), schema: schema.into(), extra: None })
 }
 

@@ -8,6 +8,7 @@ mod completion;
 mod content;
 mod prompts;
 mod resources;
+mod tasks;
 mod tools;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "full" });

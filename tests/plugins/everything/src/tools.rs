@@ -1,5 +1,5 @@
-//! The interface `tools`: every kind of content, an error, progress, log messages, and schemas with all their keywords. Tools that ask, and tools that tell of
-//! changes, have files of their own.
+//! The interface `tools`: every kind of content, an error, progress, log messages, and schemas with all their keywords. Tools that ask, tools that tell of
+//! changes and tools that take long have files of their own.
 
 use std::{thread::sleep, time::Duration};
 
@@ -7,6 +7,7 @@ use crate::{
     Everything, asking, changes,
     content::{audio, image, invalid, resource, text},
     exports::toolbay::plugin::tools::{CallResult, Error, Guest, Tool},
+    tasks,
     toolbay::plugin::{log, progress, types::LogLevel},
 };
 
@@ -53,7 +54,7 @@ impl Guest for Everything {
             meta: None,
             extra: None,
         };
-        Ok(TOOLS.into_iter().chain(asking::TOOLS).chain(changes::TOOLS).map(tool).collect())
+        Ok(TOOLS.into_iter().chain(asking::TOOLS).chain(changes::TOOLS).chain(tasks::TOOLS).map(tool).collect())
     }
 
     fn call_tool(name: String, arguments: String) -> Result<CallResult, Error> {
@@ -97,6 +98,9 @@ impl Guest for Everything {
             "test_reconnection" => vec![text("Reconnection test completed")],
             name => {
                 let arguments = serde_json::from_str(&arguments).unwrap_or_default();
+                if let Some(result) = tasks::call(name, &arguments) {
+                    return result;
+                }
                 match asking::call(name, &arguments) {
                     Some(Ok(content)) => content,
                     Some(Err(error)) => {

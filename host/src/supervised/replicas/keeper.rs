@@ -113,6 +113,9 @@ impl Keeper {
         let ping = self.shared.limits.ping;
         let channel: Arc<dyn Channel> = tracked.clone();
         let mut changes = channel.changes();
+        let interests = Arc::clone(&self.shared.interests);
+        let mut wanted = interests.changes();
+        channel.subscribe(interests.wanted());
         let mut closed = channel.closed();
         let mut look_at = Instant::now() + ping;
         let mut probe: Option<BoxFuture<'static, bool>> = None;
@@ -137,6 +140,8 @@ impl Keeper {
                     }
                     Err(RecvError::Closed) => return End::Dead(closed.await),
                 },
+                // The sender lives as long as `interests` does.
+                Ok(()) = wanted.changed() => channel.subscribe(interests.wanted()),
                 () = tracked.late.notified() => {
                     let late = tracked.timeouts();
                     if late >= self.shared.policy.timeouts {

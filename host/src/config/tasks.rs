@@ -1,0 +1,156 @@
+//! `[tasks]`: calls that go on when their request has been answered with a handle.
+
+use std::{net::IpAddr, time::Duration};
+
+use url::Url;
+
+use super::reader::{Table, set};
+use super::secret::{self, Plain};
+
+/// `[tasks]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TasksConfig {
+    /// Whether there are any. Key: `enabled`.
+    pub enabled: bool,
+    /// A call that takes longer becomes a task, where its client knows tasks. Key: `after`.
+    pub after: Duration,
+    /// How long a task lives, from its beginning. Key: `ttl`.
+    pub ttl: Duration,
+    /// Tasks at once, ended ones among them. Key: `max`.
+    pub max: usize,
+    /// Bytes of the results that wait to be fetched, of all tasks together. Key: `max_results`.
+    pub max_results: usize,
+    /// Where other copies of this host reach this one: `http://10.0.0.7:8000`, without a path. In a configuration that was read, a port of 0 stands for the
+    /// port that is listened on: [`Self::listening`]. Key: `advertise`.
+    pub advertise: Option<String>,
+}
+
+impl TasksConfig {
+    /// Why there are no tasks, if there are none. `copies`: how many copies of this host clients reach under one address.
+    #[must_use]
+    pub fn off(&self, copies: u32) -> Option<&'static str> {
+        if !self.enabled {
+            Some("[tasks] enabled is false")
+        } else if copies > 1 && self.advertise.is_none() {
+            Some("[state] copies is more than 1, and [tasks] advertise does not say where the other copies reach this one")
+        } else {
+            None
+        }
+    }
+
+    /// What is wrong though nothing is forbidden.
+    #[must_use]
+    pub fn warning(&self, copies: u32) -> Option<String> {
+        let why = self.off(copies).filter(|_| self.enabled)?;
+        Some(format!(
+            "no call becomes a task: {why}; set advertise to this copy's own address ({{ from_env = \"POD_IP\" }} in Kubernetes), or enabled = false"
+        ))
+    }
+
+    /// The same for a host that listens on this port.
+    #[must_use]
+    pub fn listening(mut self, port: u16) -> Self {
+        if let Some(mut url) = self.advertise.as_deref().and_then(|advertise| Url::parse(advertise).ok())
+            && url.port() == Some(0)
+        {
+            // Only an address without a host refuses a port.
+            let _ = url.set_port(Some(port));
+            self.advertise = Some(url.origin().ascii_serialization());
+        }
+        self
+    }
+}
+
+impl Default for TasksConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            after: Duration::from_secs(20),
+            ttl: Duration::from_secs(3600),
+            max: 10_000,
+            max_results: 256 << 20,
+            advertise: None,
+        }
+    }
+}
+
+pub(super) fn read(table: Table<'_>, tasks: &mut TasksConfig) {
+    let (second, month) = (Duration::from_secs(1), Duration::from_secs(30 * 24 * 3600));
+    set(&mut tasks.enabled, table.get("enabled").and_then(|item| item.boolean()));
+    set(&mut tasks.after, table.get("after").and_then(|item| item.duration(Duration::ZERO..=month)));
+    set(&mut tasks.ttl, table.get("ttl").and_then(|item| item.duration(second..=month)));
+    set(&mut tasks.max, table.get("max").and_then(|item| item.number(1..=1_000_000)).map(|max| max as usize));
+    let results = table.get("max_results").and_then(|item| item.size(1 << 10..=1 << 40, ""));
+    set(&mut tasks.max_results, results.and_then(|size| usize::try_from(size).ok()));
+    if let Some(item) = table.get("advertise")
+        && let Some(address) = secret::read(&item, Plain::Allowed)
+    {
+        match parse_advertise(&address.0) {
+            Ok(advertise) => tasks.advertise = Some(advertise),
+            Err(message) => item.fail(message),
+        }
+    }
+    table.finish();
+}
+
+/// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a port that of the host itself, which is not known yet and written as 0.
+fn parse_advertise(text: &str) -> Result<String, String> {
+    let wrong = || format!("{text:?} is no address of this copy; write \"http://10.0.0.7:8000\", \"10.0.0.7\" or \"copy-1.internal\"");
+    if text.contains("://") {
+        let url = Url::parse(text).map_err(|_| wrong())?;
+        let plain =
+            url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !plain {
+            return Err(format!("{}: a scheme (http or https), a host and a port, and nothing else", wrong()));
+        }
+        return Ok(url.origin().ascii_serialization());
+    }
+    let host = match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
+        _ => text.to_owned(),
+    };
+    let url = Url::parse(&format!("http://{host}")).map_err(|_| wrong())?;
+    let has_port = url.port().is_some() || text.ends_with(":80");
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(wrong());
+    }
+    Ok(if has_port { url.origin().ascii_serialization() } else { format!("http://{}:0", url.host_str().ok_or_else(wrong)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_copy_is_whole_or_gets_the_port_that_is_listened_on() {
+        let made = |text: &str| {
+            TasksConfig { advertise: Some(parse_advertise(text).unwrap()), ..TasksConfig::default() }.listening(8000).advertise.unwrap()
+        };
+        for (text, expected) in [
+            ("10.0.0.7", "http://10.0.0.7:8000"),
+            ("10.0.0.7:9000", "http://10.0.0.7:9000"),
+            ("10.0.0.7:80", "http://10.0.0.7"),
+            ("fd00::7", "http://[fd00::7]:8000"),
+            ("[fd00::7]:9000", "http://[fd00::7]:9000"),
+            ("copy-1.internal", "http://copy-1.internal:8000"),
+            ("http://10.0.0.7", "http://10.0.0.7"),
+            ("https://copy-1.internal:8443/", "https://copy-1.internal:8443"),
+        ] {
+            assert_eq!(made(text), expected, "{text}");
+        }
+        for text in ["", "http://", "ftp://a", "http://a/b", "http://u:p@a", "a/b", "a b", "http://a?b"] {
+            assert!(parse_advertise(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn several_copies_that_do_not_find_each_other_have_no_tasks() {
+        let alone = TasksConfig::default();
+        assert_eq!((alone.off(1), alone.warning(1)), (None, None));
+        assert!(alone.off(2).is_some() && alone.warning(2).unwrap().contains("POD_IP"));
+        let found = TasksConfig { advertise: Some("http://10.0.0.7".to_owned()), ..alone.clone() };
+        assert_eq!(found.off(2), None);
+        let off = TasksConfig { enabled: false, ..alone };
+        assert!(off.off(1).is_some() && off.warning(2).is_none());
+    }
+}

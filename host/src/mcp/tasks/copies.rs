@@ -1,0 +1,137 @@
+//! Tasks of other copies of this host: a task lives in the copy that runs its call, its id says which that is, and a request for it is handed on.
+
+use std::{error::Error, sync::OnceLock, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    mcp::{
+        answer::{BUSY, plain_error},
+        signing::{OpenError, SignError, Signer, random},
+    },
+    tls,
+};
+
+/// What the signature is for, so that it is good for nothing else.
+const PURPOSE: &[u8] = b"toolbay/taskId/1";
+
+/// Says that a copy has handed the request on, so that none goes in circles.
+const HANDED_ON: HeaderName = HeaderName::from_static("toolbay-handed-on");
+
+/// Copies are near to each other: one that is not reached by then is gone.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// A look at a task waits for nothing.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What an id says. Signed, since a request with the caller's token goes to the address in it.
+#[derive(Serialize, Deserialize)]
+struct Id {
+    /// The address of the copy. None: there is one copy only.
+    #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+    copy: Option<String>,
+    /// Nobody guesses it.
+    #[serde(rename = "n")]
+    number: String,
+}
+
+/// Headers of a connection, which end with it, and those that are made anew.
+const OWN: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+    header::ACCEPT_ENCODING,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// This copy among others.
+pub(super) struct Copies {
+    /// The address at which the others reach this one: `http://10.0.0.7:8000`.
+    own: Option<String>,
+    /// Made when a request is handed on for the first time.
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Copies {
+    pub(super) fn new(own: Option<String>) -> Self {
+        Self { own, client: OnceLock::new() }
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        self.client.get_or_init(|| {
+            tls::install();
+            let builder = || {
+                let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).no_proxy().referer(false);
+                builder.redirect(reqwest::redirect::Policy::none())
+            };
+            // A machine without certificates can still do plain HTTP.
+            builder().build().or_else(|_| builder().tls_certs_only([]).build()).unwrap_or_default()
+        })
+    }
+
+    /// A new id of a task of this copy.
+    pub(super) fn id(&self, signer: &Signer, ttl: Duration) -> Result<String, SignError> {
+        let number = random::<16>().ok_or(SignError::NoKey)?.iter().map(|byte| format!("{byte:02x}")).collect();
+        signer.seal(PURPOSE, &Id { copy: self.own.clone(), number }, ttl)
+    }
+
+    /// The other copy that has the task of this request, by its headers.
+    pub(super) fn elsewhere(&self, signer: &Signer, headers: &HeaderMap, id: &str) -> Option<String> {
+        if headers.contains_key(HANDED_ON) {
+            return None;
+        }
+        let Id { copy, .. } = signer.open(PURPOSE, id).ok()?;
+        copy.filter(|copy| self.own.as_ref() != Some(copy))
+    }
+
+    /// Why there is no task of this id here.
+    pub(super) fn explain(signer: &Signer, id: &str) -> &'static str {
+        match signer.open::<Id>(PURPOSE, id) {
+            Ok(_) => "there is no such task any more: a task ends with the process that runs it",
+            Err(OpenError::Expired) => "the task has expired",
+            Err(OpenError::UnknownKey) => {
+                "the task is of another copy of this server, or of a time before it was started again; its operator has to give all copies the same [state] keys"
+            }
+            Err(OpenError::Forged) => "there is no such task",
+        }
+    }
+
+    /// Has that copy answer the request.
+    pub(super) async fn hand_on(&self, copy: &str, parts: Parts, body: Bytes, id: Option<&str>) -> Response<Body> {
+        let unreachable = |why: &dyn std::fmt::Display| {
+            tracing::warn!(copy, "the copy that runs a task does not answer: {why}");
+            let message =
+                format!("the copy of this server that runs the task does not answer: {why}; if it has ended, the task has ended with it");
+            plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(CONNECT))
+        };
+        let mut headers = parts.headers;
+        for name in &OWN {
+            headers.remove(name);
+        }
+        headers.insert(HANDED_ON, HeaderValue::from_static("1"));
+        let request = self.client().post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return unreachable(&innermost(&error)),
+        };
+        let mut response = Response::builder().status(answer.status());
+        for name in [header::CONTENT_TYPE, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+            if let Some(value) = answer.headers().get(&name) {
+                response = response.header(name, value);
+            }
+        }
+        response.body(Body::from_stream(answer.bytes_stream())).unwrap_or_else(|error| unreachable(&error))
+    }
+}
+
+/// What is wrong; the errors around it say where.
+fn innermost(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
+}

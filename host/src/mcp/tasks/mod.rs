@@ -1,0 +1,216 @@
+//! Tasks (`io.modelcontextprotocol/tasks`): calls that go on when their request has been answered with a handle, by which their client asks later.
+//!
+//! A task lives in the memory of the copy of the host that runs its call: what runs cannot be anywhere else. Its id names that copy, so that any other can
+//! hand a request for it on (`copies`). `deferred` is a call on its way to become a task, `task` is what clients see of one.
+
+mod copies;
+mod deferred;
+mod task;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Response, request::Parts};
+use serde_json::{Map, Value, json};
+
+pub(super) use deferred::{Deferred, DeferredAsker, run};
+pub(super) use task::Task;
+
+use super::{
+    FrontOptions,
+    asking::{is_declared, responses},
+    era::{METHOD_NAME, NAME_NAME},
+    signing::Signer,
+};
+use crate::{
+    config::TasksConfig,
+    provider::{CallError, Deferral, NotDeferred},
+};
+use copies::Copies;
+use task::End;
+
+/// The extension's name.
+pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// Its methods.
+pub(super) const METHODS: [&str; 3] = ["tasks/get", "tasks/update", "tasks/cancel"];
+
+/// The result of a method that only takes note.
+const NOTED: &[u8] = b"{\"resultType\":\"complete\"}";
+
+/// All tasks of this copy.
+pub(super) struct Tasks {
+    config: TasksConfig,
+    /// Why there are none.
+    off: Option<&'static str>,
+    /// How long a client may take to answer.
+    patience: Duration,
+    signer: Arc<Signer>,
+    copies: Copies,
+    /// By id.
+    table: Mutex<HashMap<String, Arc<Task>>>,
+    /// Bytes of their results.
+    bytes: AtomicUsize,
+    refusing: Arc<Refusing>,
+}
+
+/// For callers that cannot be let go.
+struct Refusing(NotDeferred);
+
+impl Deferral for Refusing {
+    fn defer(&self) -> Result<(), NotDeferred> {
+        Err(self.0.clone())
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(options: &FrontOptions, signer: Arc<Signer>) -> Self {
+        let config = options.tasks.clone();
+        let off = config.off(options.state.copies);
+        let refusal = match off {
+            Some(why) => NotDeferred::Unavailable(format!("there are no tasks here: {why}")),
+            None => NotDeferred::Undeclared(required()),
+        };
+        Self {
+            off,
+            patience: options.ask_timeout,
+            signer,
+            copies: Copies::new(config.advertise.clone()),
+            config,
+            table: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            refusing: Arc::new(Refusing(refusal)),
+        }
+    }
+
+    /// Whether there are tasks at all.
+    pub(super) fn are_on(&self) -> bool {
+        self.off.is_none()
+    }
+
+    /// Whether calls of a client with these capabilities, a JSON text, may become tasks.
+    pub(super) fn may_be(&self, capabilities: &str) -> bool {
+        self.are_on() && capabilities.contains(EXTENSION) && is_declared(capabilities, "extensions", EXTENSION)
+    }
+
+    /// For calls whose caller cannot be let go: says why.
+    pub(super) fn refusing(&self) -> Arc<dyn Deferral> {
+        Arc::clone(&self.refusing) as _
+    }
+
+    fn after(&self) -> Duration {
+        self.config.after
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// A new task.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: why there can be none now.
+    fn create(&self, principal: Option<Arc<str>>) -> Result<Arc<Task>, String> {
+        let full = |what: String| format!("{what}; [tasks] sets the limit");
+        // A result that has no place is worse than a caller who waits.
+        if self.bytes.load(Ordering::Relaxed) >= self.config.max_results {
+            return Err(full(format!("the results of tasks take {} bytes, which is as much as may be kept", self.config.max_results)));
+        }
+        let id = self.copies.id(&self.signer, self.config.ttl).map_err(|error| format!("a task cannot be named: {error}"))?;
+        let mut table = self.lock();
+        if table.len() >= self.config.max {
+            return Err(full(format!("there are {} tasks, which is as many as may be", table.len())));
+        }
+        let task = Arc::new(Task::new(id, principal, self.config.ttl));
+        table.insert(task.id().to_owned(), Arc::clone(&task));
+        Ok(task)
+    }
+
+    /// Keeps what came of a task's call.
+    fn end(&self, task: &Task, mut end: End) {
+        let mut size = end.size();
+        if self.bytes.fetch_add(size, Ordering::Relaxed) + size > self.config.max_results {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+            end = deferred::no_room(format!(
+                "the result of {size} bytes cannot be kept: all tasks may keep {} bytes; [tasks] max_results sets the limit",
+                self.config.max_results
+            ));
+            size = 0;
+        }
+        if !task.end(end) {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, task: &Task) {
+        if self.lock().remove(task.id()).is_some() {
+            self.bytes.fetch_sub(task.size(), Ordering::Relaxed);
+        }
+    }
+
+    /// `tasks/get`: the result as JSON.
+    ///
+    /// # Errors
+    ///
+    /// There is no such task of this caller.
+    pub(super) fn get(&self, id: &str, principal: Option<&Arc<str>>) -> Result<Vec<u8>, CallError> {
+        Ok(self.find(id, principal)?.detailed())
+    }
+
+    /// `tasks/update`: takes answers, the JSON text of an object by key.
+    ///
+    /// # Errors
+    ///
+    /// There is no such task of this caller, or an answer cannot be one.
+    pub(super) fn update(&self, id: &str, principal: Option<&Arc<str>>, answers: Option<&str>) -> Result<Vec<u8>, CallError> {
+        self.find(id, principal)?.answer(responses(answers)?)?;
+        Ok(NOTED.to_vec())
+    }
+
+    /// `tasks/cancel`: ends the call, where it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// There is no such task of this caller.
+    pub(super) fn cancel(&self, id: &str, principal: Option<&Arc<str>>) -> Result<Vec<u8>, CallError> {
+        let task = self.find(id, principal)?;
+        task.end(End::Cancelled);
+        task.cancelled.cancel();
+        Ok(NOTED.to_vec())
+    }
+
+    fn find(&self, id: &str, principal: Option<&Arc<str>>) -> Result<Arc<Task>, CallError> {
+        let task = self.lock().get(id).filter(|task| task.is_of(principal)).cloned();
+        task.ok_or_else(|| CallError::InvalidParams(Copies::explain(&self.signer, id).to_owned()))
+    }
+
+    /// Which other copy has to answer a request with these headers.
+    pub(super) fn elsewhere(&self, headers: &HeaderMap) -> Option<String> {
+        let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
+        let id = text(&METHOD_NAME).filter(|method| METHODS.contains(method)).and_then(|_| text(&NAME_NAME))?;
+        if self.lock().contains_key(id) { None } else { self.copies.elsewhere(&self.signer, headers, id) }
+    }
+
+    /// Has that copy answer. `id`: of the request, as JSON text.
+    pub(super) async fn hand_on(&self, copy: &str, parts: Parts, body: Bytes, id: Option<&str>) -> Response<Body> {
+        self.copies.hand_on(copy, parts, body, id).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a client declares to get tasks: a `ClientCapabilities` object.
+pub(super) fn required() -> Map<String, Value> {
+    Map::from_iter([("extensions".to_owned(), json!({ EXTENSION: {} }))])
+}

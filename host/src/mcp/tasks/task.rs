@@ -1,0 +1,266 @@
+//! One task: how far the call that runs for it has come, what it asks, and what came of it. As MCP's extension `io.modelcontextprotocol/tasks` writes it.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures::future::try_join_all;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    mcp::{
+        answer::{RpcError, error_object, write_json},
+        asking::{Responses, check, late},
+        render,
+    },
+    provider::{AskError, CallError, JsonText, Question},
+};
+
+/// How often a client should ask. A call that becomes a task takes many seconds, mostly, and a look costs some 20 µs.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Characters of a message that clients show beside a spinner.
+const MESSAGE: usize = 1_000;
+
+/// The longest name of a question that is used as it is.
+const KEY: usize = 128;
+
+/// One task.
+pub(in crate::mcp) struct Task {
+    id: String,
+    /// Whose it is: nobody else is told that there is such a task.
+    principal: Option<Arc<str>>,
+    created: DateTime<Utc>,
+    ttl: Duration,
+    /// When it is forgotten.
+    pub(super) expires: Instant,
+    /// Its client wants no more of it.
+    pub(super) cancelled: CancellationToken,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    updated: DateTime<Utc>,
+    message: Option<String>,
+    end: Option<End>,
+    /// Questions without an answer, in the order in which they were asked.
+    open: Vec<Open>,
+    /// The key of every question that was ever asked: none is used twice.
+    keys: HashSet<String>,
+}
+
+struct Open {
+    key: String,
+    question: Question,
+    answer: oneshot::Sender<JsonText>,
+}
+
+/// What came of the call.
+pub(super) enum End {
+    /// Its result, as JSON.
+    Completed(Vec<u8>),
+    Failed(RpcError),
+    Cancelled,
+}
+
+impl End {
+    /// Bytes that it keeps.
+    pub(super) fn size(&self) -> usize {
+        if let Self::Completed(result) = self { result.capacity() } else { 0 }
+    }
+}
+
+impl Task {
+    pub(super) fn new(id: String, principal: Option<Arc<str>>, ttl: Duration) -> Self {
+        let created = Utc::now();
+        let inner = Inner { updated: created, message: None, end: None, open: Vec::new(), keys: HashSet::new() };
+        Self { id, principal, created, ttl, expires: Instant::now() + ttl, cancelled: CancellationToken::new(), inner: Mutex::new(inner) }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn is_of(&self, principal: Option<&Arc<str>>) -> bool {
+        self.principal.as_ref() == principal
+    }
+
+    /// Says how far the call has come.
+    pub(super) fn say(&self, message: &str) {
+        let mut inner = self.lock();
+        if inner.end.is_none() {
+            inner.message = Some(message.chars().take(MESSAGE).collect());
+            inner.updated = Utc::now();
+        }
+    }
+
+    /// The first end is the end. False: there was one.
+    pub(super) fn end(&self, end: End) -> bool {
+        let mut inner = self.lock();
+        if inner.end.is_some() {
+            return false;
+        }
+        inner.message = if let End::Failed(error) = &end { Some(error.message.chars().take(MESSAGE).collect()) } else { None };
+        inner.end = Some(end);
+        inner.open.clear();
+        inner.updated = Utc::now();
+        true
+    }
+
+    /// Bytes that it keeps.
+    pub(super) fn size(&self) -> usize {
+        self.lock().end.as_ref().map_or(0, End::size)
+    }
+
+    /// Asks the client, and waits so long for the answers. Dropping the future gives the questions up.
+    pub(super) async fn ask(&self, questions: Vec<Question>, patience: Duration) -> Result<Vec<JsonText>, AskError> {
+        let ended = || AskError::Unanswered("the task has ended".to_owned());
+        let mut asked = Asked { task: self, keys: Vec::with_capacity(questions.len()) };
+        let mut answers = Vec::with_capacity(questions.len());
+        {
+            let mut inner = self.lock();
+            if inner.end.is_some() {
+                return Err(ended());
+            }
+            for question in questions {
+                let key = inner.key(question.key.as_deref());
+                asked.keys.push(key.clone());
+                let (answer, receiver) = oneshot::channel();
+                inner.open.push(Open { key, question, answer });
+                answers.push(async { receiver.await.map_err(|_| ended()) });
+            }
+            inner.updated = Utc::now();
+        }
+        // While it waits it keeps its place among its plugin's calls, so that does not go on for as long as the task may live.
+        timeout(patience, try_join_all(answers)).await.unwrap_or_else(|_| Err(late(patience)))
+    }
+
+    /// Takes answers of the client. Those to questions that are not open are left.
+    ///
+    /// # Errors
+    ///
+    /// An answer that cannot be one. None is taken then.
+    pub(super) fn answer(&self, mut responses: Responses) -> Result<(), CallError> {
+        let mut inner = self.lock();
+        for Open { key, question, .. } in &inner.open {
+            if let Some(response) = responses.get(key) {
+                check(question.kind, response.get()).map_err(|wrong| {
+                    CallError::InvalidParams(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method()))
+                })?;
+            }
+        }
+        let (answered, open) = std::mem::take(&mut inner.open).into_iter().partition(|open: &Open| responses.contains_key(&open.key));
+        inner.open = open;
+        for Open { key, answer, .. } in answered {
+            if let Some(response) = responses.remove(&key) {
+                // Nobody waits any more: the call has ended in between.
+                let _ = answer.send(JsonText::from_writer(String::from(Box::<str>::from(response))));
+            }
+        }
+        inner.updated = Utc::now();
+        Ok(())
+    }
+
+    /// Appends MCP's `CreateTaskResult`, without its braces.
+    pub(in crate::mcp) fn write_created(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(b"\"resultType\":\"task\"");
+        // What it asks and what came of it is not said here, so neither is that it asks or has ended.
+        self.write(to, "working", &self.lock());
+    }
+
+    /// MCP's `GetTaskResult`: an object.
+    pub(super) fn detailed(&self) -> Vec<u8> {
+        let inner = self.lock();
+        let mut to = Vec::with_capacity(512 + self.id.len() + inner.end.as_ref().map_or(0, End::size));
+        to.extend_from_slice(b"{\"resultType\":\"complete\"");
+        let status = match &inner.end {
+            Some(End::Completed(_)) => "completed",
+            Some(End::Failed(_)) => "failed",
+            Some(End::Cancelled) => "cancelled",
+            None if inner.open.is_empty() => "working",
+            None => "input_required",
+        };
+        self.write(&mut to, status, &inner);
+        match &inner.end {
+            Some(End::Completed(result)) => {
+                to.extend_from_slice(b",\"result\":");
+                to.extend_from_slice(result);
+            }
+            Some(End::Failed(error)) => {
+                to.extend_from_slice(b",\"error\":");
+                error_object(&mut to, error);
+            }
+            None if !inner.open.is_empty() => {
+                to.extend_from_slice(b",\"inputRequests\":");
+                render::questions(&mut to, inner.open.iter().map(|open| (open.key.as_str(), &open.question)));
+            }
+            Some(End::Cancelled) | None => {}
+        }
+        to.push(b'}');
+        to
+    }
+
+    /// Appends the members that every form of it has.
+    fn write(&self, to: &mut Vec<u8>, status: &str, inner: &Inner) {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        to.extend_from_slice(b",\"taskId\":");
+        write_json(to, &self.id);
+        to.extend_from_slice(b",\"status\":");
+        write_json(to, status);
+        if let Some(message) = &inner.message {
+            to.extend_from_slice(b",\"statusMessage\":");
+            write_json(to, message);
+        }
+        for (name, time) in [("createdAt", self.created), ("lastUpdatedAt", inner.updated)] {
+            to.extend_from_slice(format!(",\"{name}\":\"{}\"", time.to_rfc3339_opts(SecondsFormat::Millis, true)).as_bytes());
+        }
+        to.extend_from_slice(format!(",\"ttlMs\":{},\"pollIntervalMs\":{}", millis(self.ttl), millis(POLL_INTERVAL)).as_bytes());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The key of a question: the provider's own name for it, where that was not used before.
+    fn key(&mut self, own: Option<&str>) -> String {
+        if let Some(own) = own.filter(|own| !own.is_empty() && own.len() <= KEY)
+            && self.keys.insert(own.to_owned())
+        {
+            return own.to_owned();
+        }
+        let mut number = self.keys.len();
+        loop {
+            number += 1;
+            let key = format!("q{number}");
+            if self.keys.insert(key.clone()) {
+                return key;
+            }
+        }
+    }
+}
+
+/// Questions that are out. What has no answer when this is dropped is withdrawn.
+struct Asked<'a> {
+    task: &'a Task,
+    keys: Vec<String>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.task.lock();
+        let before = inner.open.len();
+        inner.open.retain(|open| !self.keys.contains(&open.key));
+        if inner.open.len() != before {
+            inner.updated = Utc::now();
+        }
+    }
+}
