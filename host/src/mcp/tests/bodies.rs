@@ -1,15 +1,31 @@
 //! How much of requests' bodies is held at once.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::Request;
 use serde_json::json;
 
 use super::support::*;
-use crate::mcp::FrontOptions;
+use crate::{config::TasksConfig, mcp::FrontOptions};
 
 /// Room for one of the large requests below, and not for two.
 fn labs() -> [Lab; 2] {
-    [true, false].map(|lean| Lab::with(FrontOptions { max_body: 64 << 10, max_bodies: 100 << 10, lean, ..FrontOptions::default() }))
+    // Whose client knows tasks becomes one at once.
+    let tasks = TasksConfig { after: Duration::from_millis(1), ..TasksConfig::default() };
+    [true, false].map(|lean| {
+        Lab::with(FrontOptions { max_body: 64 << 10, max_bodies: 100 << 10, lean, tasks: tasks.clone(), ..FrontOptions::default() })
+    })
+}
+
+/// Waits until what a call held is given back: its task ends after it has said so.
+async fn free(lab: &Lab) {
+    let free = async {
+        while lab.send(large(None, "echo")).await.status == 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free).await.expect("the room is free again");
 }
 
 fn large(session: Option<&str>, name: &str) -> Request<Body> {
@@ -56,13 +72,22 @@ async fn a_call_that_outlives_its_connection_holds_its_bytes_until_it_ends() {
         assert_eq!(lab.send(large(None, "echo")).await.status, 503);
         lab.release.notify_one();
         assert_eq!(lab.event().await, "finished");
-        // Its task ends after it has said so.
-        let free = async {
-            while lab.send(large(None, "echo")).await.status == 503 {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, free).await.expect("the room is free again");
+        free(&lab).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_as_a_task_holds_its_bytes_until_it_ends() {
+    for lab in labs() {
+        let capabilities = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+        let meta = json!({"pad": "x".repeat(60 << 10), "io.modelcontextprotocol/clientCapabilities": capabilities});
+        let created = lab.modern("tools/call", json!({"name": "hang", "_meta": meta})).await;
+        assert_eq!(created.result()["resultType"], "task", "{created:?}");
+        assert_eq!(lab.event().await, "started");
+        assert_eq!(lab.send(large(None, "echo")).await.status, 503);
+        lab.release.notify_one();
+        assert_eq!(lab.event().await, "finished");
+        free(&lab).await;
     }
 }
 
