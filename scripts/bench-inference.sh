@@ -3,7 +3,9 @@
 #
 #     scripts/bench-inference.sh
 #
-# usage: bench-inference.sh [--callers 1,8,32] [--seconds 8] [--threads 1]
+# usage: bench-inference.sh [--quick] [--callers 1,8,32] [--seconds 4] [--rounds 3] [--threads 1] [--device cuda:0]
+#
+# Ends with 1 where a goal is not met. --quick is one short round: under four minutes, once all is built and fetched.
 #
 # Builds the host and the plugins. PyTorch, transformers and CTranslate2 (some 4 GB from PyPI) and the model (1 GB) go into ${XDG_CACHE_HOME:-~/.cache}/toolbay/bench-inference
 # the first time. Needs Python 3.10 or later with venv.
@@ -27,7 +29,7 @@ venv=$work/venv
 mkdir -p "$work"
 
 say "1 of 4: the host, the plugins, ONNX Runtime"
-toolbay=${TOOLBAY:-$root/target/release/toolbay}
+toolbay=${TOOLBAY:-${CARGO_TARGET_DIR:-$root/target}/release/toolbay}
 [ -n "${TOOLBAY:-}" ] || (cd "$root" && cargo build --release --locked --package toolbay)
 plugins=${TOOLBAY_PLUGINS:-$root/dist/plugins}
 [ -n "${TOOLBAY_PLUGINS:-}" ] || "$root/scripts/build-plugins.sh" --toolbay "$toolbay" "$plugins"

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Runs the tests that need an NVIDIA GPU: the same tokens as on the CPU, shares of its memory, no silent CPU.
+# Runs what needs an NVIDIA GPU: the same tokens as on the CPU, shares of its memory, no silent CPU; then tokens a second against the CPU's.
 #
-# usage: test-gpu.sh        (needs a driver, CUDA 13 and cuDNN 9; ORT_DYLIB_PATH names the library where it is not to be fetched)
+# usage: test-gpu.sh [--no-bench]
+#
+# Needs a driver, CUDA 13 and cuDNN 9. ORT_DYLIB_PATH names the library where it is not to be fetched. The second part is scripts/bench-inference.sh, which fetches
+# some 4 GB the first time.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,4 +15,5 @@ if [ -z "${ORT_DYLIB_PATH:-}" ]; then
     ORT_DYLIB_PATH=$(XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/gpu" scripts/onnxruntime.sh --gpu | tail -n 1)
     export ORT_DYLIB_PATH
 fi
-exec cargo test --release --locked --package toolbay --lib -- --ignored --nocapture --test-threads=1 inference::tests::gpu
+cargo test --release --locked --package toolbay --lib -- --include-ignored --nocapture --test-threads=1 inference::tests::gpu inference::tests::faults::a_gpu_that
+[ "${1:-}" = --no-bench ] || exec scripts/bench-inference.sh --quick --device cuda:0

@@ -150,6 +150,37 @@ async fn files_as_t5_small_has_them_drop_in_unchanged() {
 }
 
 #[tokio::test]
+async fn a_search_where_the_host_puts_no_rows_in_place_has_the_same_tokens() {
+    let setup = models::with_library(Setup::new().plugin("translator"));
+    models::copy(&setup, "t5-tiny", "model", |file, mut json| {
+        json["n_positions"] = json!(512);
+        (file == "config.json").then_some(json)
+    });
+    let folder = setup.home().join("model");
+    std::fs::remove_file(folder.join("decoder_with_past_model_ragged.onnx")).expect("it is there");
+    // One of its tensors has another name for its rows: the host cannot know that they are the same.
+    let path = folder.join("decoder_with_past_model.onnx");
+    let mut graph = std::fs::read(&path).expect("it is there");
+    let name = b"batch_size";
+    let at = graph.windows(name.len()).rposition(|bytes| bytes == name).expect("its rows have a name");
+    graph[at + name.len() - 1] = b'f';
+    std::fs::write(&path, graph).expect("it can be written");
+    let config = models::section("t5-tiny", &folder, "translator");
+    let server = setup.config(&config).config("[plugin.translator]\nenv = { SHOW_TOKENS = \"1\" }").start().await;
+    let graphs = server.status().await["models"][0]["graphs"].clone();
+    let next = graphs.as_array().expect("graphs").iter().find(|graph| graph["name"] == "t5-tiny/decoder_with_past_model");
+    assert_eq!(next.map(|graph| &graph["batches"]), Some(&json!(false)), "{graphs}");
+    let client = Client::modern(&server);
+    let beams = models::json(&models::folder("t5-tiny").join("beams.json"));
+    let rows = beams.as_array().expect("rows").iter();
+    let rows = rows.filter(|row| row["early_stopping"] == true && row["beams"] == 4 && row["length_penalty"] == 1.0);
+    for row in rows.step_by(7) {
+        let (_, tokens) = translate(&client, json!({ "text": row["text"] , "beams": 4 })).await;
+        assert_eq!(tokens, json!([row["out"]]), "{row}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_translated_to_nothing() {
     let (_server, client) = start("").await;
     for text in ["", "   ", "\n\t\r\n", "\u{3000}"] {
@@ -239,6 +270,19 @@ async fn without_onnx_runtime_the_tool_is_there_and_says_how_to_get_it() {
         let why = reply.failure();
         assert!(why.contains("ONNX Runtime") && why.contains("scripts/onnxruntime.sh"), "{why}");
     }
+}
+
+#[tokio::test]
+async fn the_library_is_loaded_from_where_it_really_is() {
+    // What runs a GPU lies beside the library, and is looked for there: not beside a link to it.
+    let section = models::section("t5-tiny", &models::folder("t5-tiny"), "translator");
+    let setup = Setup::new().plugin("translator");
+    let real = models::onnxruntime().canonicalize().expect("it is there");
+    let link = setup.home().join("libonnxruntime.so");
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    let server = setup.env("ORT_DYLIB_PATH", link.to_str().expect("a path in UTF-8")).config(&section).start().await;
+    let log = server.log();
+    assert!(log.contains(&format!("library={}", real.display())), "{log}");
 }
 
 #[tokio::test]

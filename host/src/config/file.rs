@@ -125,7 +125,7 @@ struct HttpSection {
     max_sessions: usize,
     /// A session that was not used for this long ends.
     session_idle: Period,
-    /// How long a client with a session may take to answer what a plugin asks it.
+    /// How long a client with a session, or with a task, may take to answer what a plugin asks it.
     ask_timeout: Period,
     /// How long calls in flight may take to end after SIGTERM.
     drain: Period,

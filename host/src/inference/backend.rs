@@ -49,7 +49,7 @@ pub trait Session: Send + 'static {
     /// What it gives, in its own order.
     fn outputs(&self) -> &[Slot];
 
-    /// Makes a tensor, which `fill` writes: row-major, little-endian, and zero where it does not write.
+    /// Makes a tensor, of which `fill` writes every byte: row-major and little-endian. It may find anything there.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Several computes of one graph as one: their tensors put together, run, and taken apart.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     backend::{BackendError, Cancel, Session, Value},
@@ -103,7 +103,7 @@ fn as_it_is(ty: ElementType, dims: &[usize], views: &[&View]) -> Option<Arc<dyn 
     let mut next = 0;
     for view in views {
         let Data::Rows(Rows { of, at, .. }) = &view.data else { return None };
-        if *at != next || found.is_some_and(|found| !Arc::ptr_eq(found, of)) {
+        if view.order.is_some() || *at != next || found.is_some_and(|found| !Arc::ptr_eq(found, of)) {
             return None;
         }
         found = Some(of);
@@ -115,34 +115,77 @@ fn as_it_is(ty: ElementType, dims: &[usize], views: &[&View]) -> Option<Arc<dyn 
 
 /// Writes rows one after the other, each with its padding.
 fn copy(bytes: &mut [u8], dims: &[usize], ty: ElementType, pad: Pad, views: &[&View]) -> Result<(), BackendError> {
-    let lost = || BackendError("a tensor is not as long as its shape says".to_owned());
-    let mut rest = bytes;
+    let mut into = Writer { rest: bytes };
+    // What lies far away is fetched once, for all that are parts of it: those come one after the other.
+    let mut near: Option<(*const (), Cow<'_, [u8]>)> = None;
     for view in views {
+        let origin = match &view.data {
+            Data::Rows(rows) => Arc::as_ptr(&rows.of).cast::<()>(),
+            Data::Bytes(bytes) => Arc::as_ptr(bytes).cast(),
+            Data::Bad(_) => std::ptr::null(),
+        };
+        let source = match near.take() {
+            Some((of, source)) if of == origin => source,
+            _ => view.source()?,
+        };
         let axis = pad.axis().filter(|axis| dims.get(*axis).is_some_and(|full| *full != view.dim(*axis)));
-        let written = match axis {
-            None => view.read(|bytes| {
-                rest.get_mut(..bytes.len())?.copy_from_slice(&bytes);
-                Some(bytes.len())
-            })?,
-            Some(axis) => {
+        match (axis, view.whole(&source)) {
+            (None, Some(whole)) => into.put(whole).ok_or_else(lost)?,
+            (None, None) => view.pieces(&source, 1, |piece| into.put(piece))?,
+            // There are no pieces between which padding could stand.
+            (Some(axis), _) if view.size() == 0 => {
+                let one = dims.iter().skip(axis).product::<usize>() * ty.size();
+                into.zeros(one * usizes(&view.dims).take(axis).product::<usize>()).ok_or_else(lost)?;
+            }
+            (Some(axis), _) => {
                 let inner = dims.iter().skip(axis + 1).product::<usize>() * ty.size();
                 let own = view.dim(axis) * inner;
-                let full = dims.get(axis).map_or(0, |full| full * inner);
-                let start = if matches!(pad, Pad::Front(_)) { full.saturating_sub(own) } else { 0 };
-                let count = usizes(&view.dims).take(axis).product::<usize>();
-                view.read(|bytes| {
-                    for index in 0..count {
-                        let into = rest.get_mut(index * full + start..index * full + start + own)?;
-                        into.copy_from_slice(bytes.get(index * own..(index + 1) * own)?);
+                let padding = dims.get(axis).map_or(0, |full| full * inner).saturating_sub(own);
+                let (front, end) = if matches!(pad, Pad::Front(_)) { (padding, 0) } else { (0, padding) };
+                let mut written = 0;
+                view.pieces(&source, axis, |piece| {
+                    into.zeros(if written == 0 { front } else { 0 })?;
+                    into.put(piece)?;
+                    written += piece.len();
+                    if written >= own {
+                        written = 0;
+                        into.zeros(end)?;
                     }
-                    Some(count * full)
-                })?
+                    Some(())
+                })?;
             }
-        };
-        let (_, after) = rest.split_at_mut_checked(written.ok_or_else(lost)?).ok_or_else(lost)?;
-        rest = after;
+        }
+        near = Some((origin, source));
     }
-    Ok(())
+    if into.rest.is_empty() { Ok(()) } else { Err(lost()) }
+}
+
+fn lost() -> BackendError {
+    BackendError("a tensor is not as long as its shape says".to_owned())
+}
+
+/// A tensor that is being written, from front to end.
+struct Writer<'a> {
+    rest: &'a mut [u8],
+}
+
+impl Writer<'_> {
+    /// None: there is no more place.
+    fn next(&mut self, len: usize) -> Option<&mut [u8]> {
+        let (next, rest) = std::mem::take(&mut self.rest).split_at_mut_checked(len)?;
+        self.rest = rest;
+        Some(next)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        self.next(bytes.len())?.copy_from_slice(bytes);
+        Some(())
+    }
+
+    fn zeros(&mut self, len: usize) -> Option<()> {
+        self.next(len)?.fill(0);
+        Some(())
+    }
 }
 
 /// To each compute what is its own.
@@ -208,5 +251,5 @@ fn view(value: &Arc<dyn Value>, dims: &[usize], at: usize, part: Option<Part>) -
         dims.push(1);
     }
     let ty = value.ty().carrier().unwrap_or(value.ty());
-    View { ty, dims, data: Data::Rows(Rows { of: value.clone(), at, part }) }
+    View { ty, dims, data: Data::Rows(Rows { of: value.clone(), at, part }), order: None }
 }

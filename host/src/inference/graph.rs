@@ -18,6 +18,7 @@ use super::{
     layout::Layout,
     metrics::{GraphStatus, Metrics},
     queue::{Job, Queue, Ticket},
+    reorder::{self, Orders},
     tensor::{Data, Tensor, View},
 };
 
@@ -43,10 +44,18 @@ pub(super) struct Inner {
     outputs: Vec<Slot>,
     /// Those that do not run now.
     idle: Mutex<Vec<Box<dyn Session>>>,
-    /// Computes that waited when the last run was begun: as many are likely to come again.
+    /// Computes that are likely to come: those that waited when a run was begun, and those that it had when it was done.
     pub(super) expected: AtomicUsize,
+    last: Mutex<Option<LastRun>>,
     pub(super) metrics: Arc<Metrics>,
     queue: Arc<Queue>,
+}
+
+/// The last run of a graph: who was in it comes again soon, if ever.
+#[derive(Clone, Copy)]
+pub(super) struct LastRun {
+    pub(super) done: Instant,
+    pub(super) took: Duration,
 }
 
 impl Inner {
@@ -87,8 +96,8 @@ impl Graph {
         let first = sessions.first()?;
         let (inputs, outputs) = (first.inputs().to_vec(), first.outputs().to_vec());
         let layout = Layout::of(&inputs, &outputs);
-        let (idle, expected) = (Mutex::new(sessions), AtomicUsize::new(1));
-        Some(Self(Arc::new(Inner { settings, layout, inputs, outputs, idle, expected, metrics, queue })))
+        let (idle, expected, last) = (Mutex::new(sessions), AtomicUsize::new(1), Mutex::new(None));
+        Some(Self(Arc::new(Inner { settings, layout, inputs, outputs, idle, expected, last, metrics, queue })))
     }
 
     /// What it is.
@@ -118,7 +127,8 @@ impl Graph {
     }
 
     async fn compute_views(&self, account: &Arc<Account>, inputs: Vec<(String, Tensor)>) -> Result<Outputs, Fault> {
-        let views = self.check(&inputs)?;
+        let (views, more) = self.check(&inputs)?;
+        let _booked = reorder::book(account, more)?;
         let left = account.time_left();
         if left.is_zero() {
             return Err(Fault::new(Code::Timeout, account.out_of_time()));
@@ -161,14 +171,18 @@ impl Graph {
         }
     }
 
-    /// The tensors in the order of the graph's inputs, when each is what the graph takes.
-    fn check(&self, given: &[(String, Tensor)]) -> Result<Inputs, Fault> {
-        let Inner { inputs, settings, .. } = &*self.0;
+    /// The tensors in the order of the graph's inputs, when each is what the graph takes; and the bytes of what is given in another order of its rows.
+    fn check(&self, given: &[(String, Tensor)]) -> Result<(Inputs, u64), Fault> {
+        let Inner { inputs, layout, settings, .. } = &*self.0;
         let graph = &settings.name;
         let known = || inputs.iter().map(|slot| slot.name.as_str()).collect::<Vec<_>>().join(", ");
-        if let Some((name, _)) = given.iter().find(|(name, _)| inputs.iter().all(|slot| slot.name != *name)) {
-            let name: String = name.chars().take(100).collect();
-            return Err(Fault::invalid(format!("{graph} has no input {name:?}; it has {}", known())));
+        let mut orders = Orders::default();
+        for (name, tensor) in given.iter().filter(|(name, _)| inputs.iter().all(|slot| slot.name != *name)) {
+            if !Orders::takes(name, layout, inputs) {
+                let name: String = name.chars().take(100).collect();
+                return Err(Fault::invalid(format!("{graph} has no input {name:?}; it has {}", known())));
+            }
+            orders.read(graph, name, tensor)?;
         }
         let mut views = Vec::with_capacity(inputs.len());
         for slot in inputs {
@@ -181,12 +195,13 @@ impl Graph {
             }
             views.push(fit(graph, slot, tensor)?);
         }
+        let more = orders.apply(graph, layout, inputs, &mut views)?;
         // The graph gives that dimension one name in all of them. Rows that differ would be stretched by some operators, and mean nothing.
-        if self.0.layout.batches && views.iter().any(|view| view.dim(0) != views.first().map_or(0, |first| first.dim(0))) {
+        if layout.batches && views.iter().any(|view| view.dim(0) != views.first().map_or(0, |first| first.dim(0))) {
             let rows: Vec<String> = inputs.iter().zip(&views).map(|(slot, view)| format!("{} {}", slot.name, view.dim(0))).collect();
             return Err(Fault::invalid(format!("{graph} takes as many rows in each input, and was given: {}", rows.join(", "))));
         }
-        Ok(views)
+        Ok((views, more))
     }
 }
 
@@ -212,6 +227,14 @@ fn fit(graph: &str, slot: &Slot, tensor: &Tensor) -> Result<View, Fault> {
 impl Inner {
     pub(super) fn expect(&self, waiting: usize) {
         self.expected.store(waiting.max(1), Relaxed);
+    }
+
+    pub(super) fn last_run(&self) -> Option<LastRun> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has_run(&self, took: Duration) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastRun { done: Instant::now(), took });
     }
 
     /// For messages.

@@ -17,6 +17,17 @@ pub(super) struct Layout {
     /// By input: the name under which it is given back. A compute takes its inputs for good; what the next one needs again, and the graph does not give,
     /// comes back as it would if it did.
     pub(super) returned: Vec<Option<String>>,
+    /// By input: of whose past it is a part.
+    pub(super) past: Vec<Option<Past>>,
+}
+
+/// What a decoder remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Past {
+    /// Of what it has answered.
+    Own,
+    /// Of the source.
+    Source,
 }
 
 /// Where padding is.
@@ -48,6 +59,7 @@ impl Layout {
             inputs: inputs.iter().map(|slot| rules.input(slot)).collect(),
             outputs: outputs.iter().map(|slot| rules.output(slot, inputs)).collect(),
             returned: inputs.iter().map(|slot| returned(slot, outputs)).collect(),
+            past: inputs.iter().map(past).collect(),
         }
     }
 
@@ -71,6 +83,11 @@ fn batches(inputs: &[Slot], outputs: &[Slot]) -> bool {
 fn returned(slot: &Slot, outputs: &[Slot]) -> Option<String> {
     let name = format!("present.{}", slot.name.strip_prefix("past_key_values.")?);
     outputs.iter().all(|output| output.name != name).then_some(name)
+}
+
+fn past(slot: &Slot) -> Option<Past> {
+    let name = slot.name.strip_prefix("past_key_values.")?;
+    Some(if name.contains(".encoder.") { Past::Source } else { Past::Own })
 }
 
 /// Which masks a graph has, and so what may be padded.

@@ -65,7 +65,9 @@ pub(super) fn load(configured: Option<&Path>) -> Result<Environment, LibraryErro
         source_of: place.named.unwrap_or("the search for it").to_owned(),
         reason,
     };
-    let builder = ort::init_from(&place.path).map_err(|error| unusable(error.to_string()))?;
+    // By the path of the file itself: what runs a GPU lies beside it, and is looked for beside the path by which the library was loaded.
+    let path = fs::canonicalize(&place.path).map_err(|error| unusable(error.to_string()))?;
+    let builder = ort::init_from(&path).map_err(|error| unusable(error.to_string()))?;
     let environment = builder
         .with_name("toolbay")
         .with_telemetry(false)
@@ -73,7 +75,7 @@ pub(super) fn load(configured: Option<&Path>) -> Result<Environment, LibraryErro
         .build()
         .map_err(|error| unusable(error.to_string()))?;
     environment.set_log_level(ort::logging::LogLevel::Warning);
-    tracing::info!(library = %place.path.display(), "ONNX Runtime loaded");
+    tracing::info!(library = %path.display(), "ONNX Runtime loaded");
     *loaded = Some(environment.clone());
     Ok(environment)
 }

@@ -17,6 +17,7 @@ mod onnx;
 mod queue;
 mod registry;
 mod reload;
+mod reorder;
 mod tensor;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,11 @@
 //! The queue of one device: whose turn it is, and who runs together.
 //!
 //! It is fair in time: each plugin has, for each model, a clock that runs while its computes run, slower the more weight the model has; who has the lowest
-//! clock is next. Nobody saves up while idle. A compute waits at most the window of its model for others of the same graph, and only while fewer are there
-//! than were there the last time; meanwhile the device does other work.
+//! clock is next. Nobody saves up while idle.
+//!
+//! A compute waits for others of the same graph, while fewer are there than were there the last time: those who were in the run before come back as soon as
+//! their callers have looked at what it gave, and without them there would be two groups for ever, each of which runs while the other one waits. It waits
+//! until nobody has come for the window of its model, and no longer than the last run took; meanwhile the device does other work.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +23,7 @@ use super::{
     backend::{Cancel, Session},
     batch::{self, Inputs, Key, Outputs},
     fault::Fault,
-    graph::Inner as Graph,
+    graph::{Inner as Graph, Settings},
 };
 
 /// The least advanced goes first, so that those behind catch up and run together; but nobody is overtaken for longer than this.
@@ -213,12 +216,20 @@ impl Queue {
         }
     }
 
+    /// What there is to do now, without waiting for it.
+    #[cfg(test)]
+    pub(super) fn next(&self) -> Next {
+        self.state().next(Instant::now())
+    }
+
     /// Takes a session back, and sets the clocks to what a run really took. `took` is for all `rows` of it.
     pub(super) fn done(&self, graph: &Graph, session: Box<dyn Session>, plugins: &[(Arc<str>, usize)], charged: f64, took: Duration) {
-        graph.give_back(session);
         let rows: usize = plugins.iter().map(|(_, rows)| rows).sum();
         let each = took.as_secs_f64() / rows.max(1) as f64 / graph.settings.weight;
         let mut state = self.state();
+        graph.has_run(took);
+        graph.expect(state.waiting(graph) + plugins.len());
+        graph.give_back(session);
         for (plugin, rows) in plugins {
             if let Some(flow) = state.flows.get_mut(&(plugin.clone(), graph.settings.model.clone())) {
                 flow.clock += (each - charged) * *rows as f64;
@@ -277,25 +288,32 @@ impl State {
 
     /// Until when a compute waits for others. None: it waits for nobody.
     fn ready_at(&self, job: &Job, now: Instant) -> Option<Instant> {
-        let settings = &job.graph.settings;
+        let Settings { window, max_batch, .. } = job.graph.settings;
         job.key.as_ref()?;
-        let at = self.oldest(&job.graph)? + settings.window;
-        if at <= now || self.waiting(&job.graph) >= job.graph.expected.load(Relaxed).min(settings.max_batch) {
+        let (mut waiting, mut oldest, mut newest) = (0, job.arrived, job.arrived);
+        for other in self.of(&job.graph) {
+            waiting += 1;
+            oldest = oldest.min(other.arrived);
+            newest = newest.max(other.arrived);
+        }
+        if window.is_zero() || waiting >= job.graph.expected.load(Relaxed).min(max_batch) {
             return None;
         }
-        Some(at)
+        let mut longest = window;
+        if let Some(last) = job.graph.last_run() {
+            longest = longest.max(last.took);
+            (oldest, newest) = (oldest.max(last.done), newest.max(last.done));
+        }
+        let at = (newest + window).min(oldest + longest);
+        (at > now).then_some(at)
     }
 
-    fn of<'a>(&'a self, graph: &'a Arc<Graph>) -> impl Iterator<Item = &'a Job> {
-        self.flows.values().flat_map(|flow| &flow.jobs).filter(move |job| Arc::ptr_eq(&job.graph, graph))
+    fn of<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = &'a Job> {
+        self.flows.values().flat_map(|flow| &flow.jobs).filter(move |job| std::ptr::eq(&raw const *job.graph, graph))
     }
 
-    fn waiting(&self, graph: &Arc<Graph>) -> usize {
+    fn waiting(&self, graph: &Graph) -> usize {
         self.of(graph).count()
-    }
-
-    fn oldest(&self, graph: &Arc<Graph>) -> Option<Instant> {
-        self.of(graph).map(|job| job.arrived).min()
     }
 
     /// All that can run with a compute, those of the lowest clocks first.

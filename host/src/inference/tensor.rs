@@ -158,7 +158,7 @@ impl Tensor {
 
     /// A part of what a run gave.
     pub(super) fn rows(account: &Arc<Account>, view: View) -> Result<Self, Fault> {
-        let View { ty, dims, data } = view;
+        let View { ty, dims, data, .. } = view;
         let size = size_of(ty, usizes(&dims)).unwrap_or(usize::MAX);
         let held = account.hold(size as u64).map_err(|message| Fault::new(Code::TooLarge, message))?;
         Ok(Self { ty, dims, data, _held: Some(held) })
@@ -166,7 +166,7 @@ impl Tensor {
 
     /// What it is without the account.
     pub(super) fn view(&self) -> View {
-        View { ty: self.ty, dims: self.dims.clone(), data: self.data.clone() }
+        View { ty: self.ty, dims: self.dims.clone(), data: self.data.clone(), order: None }
     }
 
     /// The type of its elements, as callers name it.
@@ -201,6 +201,8 @@ pub(super) struct View {
     pub(super) ty: ElementType,
     pub(super) dims: Vec<u32>,
     pub(super) data: Data,
+    /// By row, the row of `data` that it is. None: the rows as they are.
+    pub(super) order: Option<Arc<[usize]>>,
 }
 
 impl View {
@@ -212,44 +214,74 @@ impl View {
         size_of(self.ty, usizes(&self.dims)).unwrap_or(usize::MAX)
     }
 
+    /// The bytes of all that it is a part of.
+    pub(super) fn source(&self) -> Result<Cow<'_, [u8]>, BackendError> {
+        match &self.data {
+            Data::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Data::Bad(fault) => Err(BackendError(fault.message.clone())),
+            Data::Rows(rows) => rows.of.bytes(),
+        }
+    }
+
     /// Reads the bytes in one piece.
     pub(super) fn read<T>(&self, read: impl FnOnce(Cow<'_, [u8]>) -> T) -> Result<T, BackendError> {
-        let lost = || BackendError("a tensor lies outside of the result that it is a part of".to_owned());
-        match &self.data {
-            Data::Bytes(bytes) => Ok(read(Cow::Borrowed(bytes))),
-            Data::Bad(fault) => Err(BackendError(fault.message.clone())),
-            Data::Rows(rows) => {
-                let all = rows.of.bytes()?;
-                match rows.part {
-                    None => {
-                        let (start, size) = (self.row_size() * rows.at, self.size());
-                        Ok(read(Cow::Borrowed(all.get(start..start + size).ok_or_else(lost)?)))
-                    }
-                    Some(_) => {
-                        let mut bytes = Vec::with_capacity(self.size());
-                        self.pieces(&all, |piece| bytes.extend_from_slice(piece)).ok_or_else(lost)?;
-                        Ok(read(Cow::Owned(bytes)))
+        let all = self.source()?;
+        if let Some(bytes) = self.whole(&all) {
+            return Ok(read(Cow::Borrowed(bytes)));
+        }
+        let mut bytes = Vec::with_capacity(self.size());
+        self.pieces(&all, 1, |piece| {
+            bytes.extend_from_slice(piece);
+            Some(())
+        })?;
+        Ok(read(Cow::Owned(bytes)))
+    }
+
+    /// Its bytes among those of its source, where they lie in one piece and in order.
+    pub(super) fn whole<'a>(&self, all: &'a [u8]) -> Option<&'a [u8]> {
+        let start = match &self.data {
+            Data::Bytes(_) => 0,
+            Data::Rows(Rows { at, part: None, .. }) => self.row_size().checked_mul(*at)?,
+            Data::Rows(_) | Data::Bad(_) => return None,
+        };
+        if self.order.is_some() { None } else { all.get(start..start.checked_add(self.size())?) }
+    }
+
+    /// Hands out its bytes, row by row, in pieces that lie within one index of each axis before `axis`, and are of one length.
+    pub(super) fn pieces(&self, all: &[u8], axis: usize, mut take: impl FnMut(&[u8]) -> Option<()>) -> Result<(), BackendError> {
+        let mut hand_out = || {
+            let (first, part, full) = match &self.data {
+                Data::Rows(Rows { of, at, part }) => (*at, *part, part.and_then(|part| of.dims().get(part.axis).copied())),
+                Data::Bytes(_) | Data::Bad(_) => (0, None, None),
+            };
+            let grain = part.map_or(axis, |part| part.axis.max(axis)).max(1);
+            let product = |from: usize, to: usize| usizes(&self.dims).take(to).skip(from).product::<usize>();
+            let piece = product(grain, usize::MAX) * self.ty.size();
+            // Pieces that lie one behind the other; from where one such run begins to where the next one does; and where the first begins.
+            let (run, stride, start) = match part {
+                None => (product(1, grain), product(1, usize::MAX) * self.ty.size(), 0),
+                Some(part) => {
+                    let inner = product(part.axis + 1, usize::MAX) * self.ty.size();
+                    (product(part.axis, grain), full? * inner, part.start * inner)
+                }
+            };
+            let runs = part.map_or(1, |part| product(1, part.axis));
+            for row in 0..self.dim(0) {
+                let row = first + self.order.as_ref().map_or(Some(row), |order| order.get(row).copied())?;
+                for index in 0..runs {
+                    let from = (row * runs + index) * stride + start;
+                    for number in 0..run {
+                        take(all.get(from + number * piece..from + (number + 1) * piece)?)?;
                     }
                 }
             }
-        }
+            Some(())
+        };
+        hand_out().ok_or_else(|| BackendError("a tensor lies outside of the result that it is a part of".to_owned()))
     }
 
     /// Bytes of a row, of whole rows.
     fn row_size(&self) -> usize {
         self.size().checked_div(self.dim(0)).unwrap_or(0)
-    }
-
-    /// Hands out the pieces of a part, which are as many as the product of the dimensions before its axis. None: it lies outside.
-    pub(super) fn pieces(&self, all: &[u8], mut take: impl FnMut(&[u8])) -> Option<()> {
-        let Data::Rows(Rows { of, at, part: Some(Part { axis, start }) }) = &self.data else { return None };
-        let inner: usize = usizes(&self.dims).skip(axis + 1).product::<usize>() * self.ty.size();
-        let (own, full) = (self.dim(*axis) * inner, *of.dims().get(*axis)? * inner);
-        let before: usize = usizes(&self.dims).take(*axis).skip(1).product();
-        for index in at * before..(at + self.dim(0)) * before {
-            let from = index * full + start * inner;
-            take(all.get(from..from + own)?);
-        }
-        Some(())
     }
 }

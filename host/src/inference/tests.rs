@@ -6,6 +6,7 @@ mod decode;
 mod fairness;
 mod faults;
 mod gpu;
+mod reorder;
 mod swap;
 
 use std::{

@@ -14,6 +14,7 @@ mod general;
 mod handler;
 mod intake;
 mod lean;
+mod open;
 mod origin;
 mod outbox;
 mod render;

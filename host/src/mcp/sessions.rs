@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     asking::Questions,
     handler::COALESCE,
+    open::{OpenIds, Taken},
     updates::{Subscriptions, gathered},
 };
 use crate::{
@@ -98,6 +99,8 @@ pub(super) struct Session {
     streams: AtomicUsize,
     /// Calls that run, by the key of their id, so that they can be cancelled. The number tells two calls of one id apart.
     calls: Mutex<HashMap<String, (u64, AbortHandle)>>,
+    /// Requests that went the general way and are not answered.
+    open: Arc<OpenIds>,
     /// The way to the client, from `notifications/initialized` on.
     peer: OnceLock<Peer<RoleServer>>,
     /// The lists that the client knows of.
@@ -307,6 +310,7 @@ impl Session {
             level: AtomicU8::new(1),
             streams: AtomicUsize::new(0),
             calls: Mutex::default(),
+            open: Arc::default(),
             peer: OnceLock::new(),
             told: Mutex::new(known),
             telling: AtomicBool::new(false),
@@ -346,6 +350,11 @@ impl Session {
     pub(super) fn cancel(&self, key: &str) -> bool {
         let call = self.lock_calls().remove(key);
         call.map(|(_, abort)| abort.abort()).is_some()
+    }
+
+    /// Takes the id of a request that goes the general way, until it is answered. None: a request that went there before has it.
+    pub(super) fn take_id(&self, key: String) -> Option<Taken> {
+        self.open.take(key)
     }
 
     /// `resources/subscribe`; `subscribe` asks the provider. False: the client has subscribed to as many as may.

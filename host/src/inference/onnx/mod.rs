@@ -52,7 +52,7 @@ impl Onnx {
 
 impl Backend for Onnx {
     fn open(&self, source: Source<'_>, options: &Options) -> Result<Box<dyn Session>, BackendError> {
-        let mut builder = self.builder(options).map_err(|error| cannot_set_up(&error, options.device))?;
+        let mut builder = self.builder(options).map_err(|error| cannot_set_up(error.message(), options.device))?;
         let session = match source {
             Source::File(path) => builder.commit_from_file(path),
             Source::Bytes(bytes) => builder.commit_from_memory(bytes),
@@ -62,18 +62,21 @@ impl Backend for Onnx {
     }
 }
 
-fn cannot_set_up(error: &ort::Error, device: Device) -> BackendError {
+fn cannot_set_up(reason: &str, device: Device) -> BackendError {
     match device {
-        Device::Cpu => BackendError(format!("ONNX Runtime takes none of these settings: {}", error.message())),
+        Device::Cpu => BackendError(format!("ONNX Runtime takes none of these settings: {reason}")),
         Device::Cuda(_) => BackendError(format!(
             "{device} cannot be used: {}; it needs an NVIDIA driver and the build of ONNX Runtime with CUDA (toolbay setup inference --gpu) with the CUDA and cuDNN that it was built for, see docs/inference.md; or set device = \"cpu\"",
-            error.message()
+            reason.trim_end()
         )),
     }
 }
 
 fn cannot_open(reason: &str, device: Device) -> BackendError {
     let lower = reason.to_ascii_lowercase();
+    if matches!(device, Device::Cuda(_)) && lower.contains("cuda failure") && !lower.contains("memory") {
+        return cannot_set_up(reason, device);
+    }
     let advice = if lower.contains("opset") || lower.contains("ir version") || lower.contains("ir_version") {
         "; export it for an older opset (optimum-cli export onnx --opset 18), or install a newer ONNX Runtime (toolbay setup inference)"
     } else if matches!(device, Device::Cuda(_)) && (lower.contains("memory") || lower.contains("arena")) {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use ort::{
-    memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType},
+    memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
     session::{RunOptions, Session as OrtSession, SessionInputValue},
     value::{Outlet, ValueType},
 };
@@ -21,6 +21,9 @@ pub(super) struct OnnxSession {
     session: OrtSession,
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
+    /// The session's own memory on this machine, which it uses again and again: fresh memory from the system for every run would cost more than what is
+    /// written there.
+    near: Allocator,
     /// Where results stay. None: in this machine's memory.
     far: Option<MemoryInfo<'static>>,
 }
@@ -36,7 +39,9 @@ impl OnnxSession {
                 Some(memory.map_err(said)?)
             }
         };
-        Ok(Self { session, inputs, outputs, far })
+        let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default).map_err(said)?;
+        let near = Allocator::new(&session, memory).map_err(said)?;
+        Ok(Self { session, inputs, outputs, near, far })
     }
 
     /// On a GPU: results stay there until somebody asks for their bytes, and a later run takes them from there.
@@ -87,7 +92,7 @@ impl Session for OnnxSession {
     }
 
     fn tensor(&self, ty: ElementType, dims: &[usize], fill: &mut dyn FnMut(&mut [u8])) -> Result<Box<dyn Value>, BackendError> {
-        Ok(Box::new(OnnxValue::made(ty, dims, fill)?))
+        Ok(Box::new(OnnxValue::made(&self.near, ty, dims, fill)?))
     }
 
     fn run(&mut self, inputs: &[(usize, &dyn Value)], cancel: &Cancel) -> Result<Vec<Box<dyn Value>>, BackendError> {

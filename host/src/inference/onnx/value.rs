@@ -29,10 +29,9 @@ impl OnnxValue {
         Ok(Self { tensor, ty, dims })
     }
 
-    /// A tensor in this machine's memory, zero where `fill` does not write.
-    pub(super) fn made(ty: ElementType, dims: &[usize], fill: &mut dyn FnMut(&mut [u8])) -> Result<Self, BackendError> {
-        let mut tensor =
-            DynTensor::new(&Allocator::default(), ort_type(ty), dims).map_err(|error| BackendError(error.message().to_owned()))?;
+    /// A tensor in this machine's memory, of which `fill` writes every byte.
+    pub(super) fn made(memory: &Allocator, ty: ElementType, dims: &[usize], fill: &mut dyn FnMut(&mut [u8])) -> Result<Self, BackendError> {
+        let mut tensor = DynTensor::new(memory, ort_type(ty), dims).map_err(|error| BackendError(error.message().to_owned()))?;
         write(&mut tensor, ty, fill).map_err(|error| BackendError(error.message().to_owned()))?;
         Ok(Self { tensor, ty, dims: dims.to_vec() })
     }
@@ -88,11 +87,9 @@ fn read(tensor: &DynTensor, ty: ElementType) -> Result<&[u8], ort::Error> {
 
 fn write(tensor: &mut DynTensor, ty: ElementType, fill: &mut dyn FnMut(&mut [u8])) -> Result<(), ort::Error> {
     macro_rules! fill_in {
-        ($type:ty) => {{
-            let bytes = tensor.try_extract_tensor_mut::<$type>()?.1.as_mut_bytes();
-            bytes.fill(0);
-            fill(bytes);
-        }};
+        ($type:ty) => {
+            fill(tensor.try_extract_tensor_mut::<$type>()?.1.as_mut_bytes())
+        };
     }
     match ty {
         ElementType::F16 => fill_in!(f16),

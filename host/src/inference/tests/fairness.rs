@@ -83,6 +83,77 @@ async fn a_plugin_with_many_calls_does_not_crowd_out_one_with_few() {
     assert!(before <= 30, "{before} computes of the crowd came before ten of the visitor");
 }
 
+/// A graph on a queue that nobody works off.
+fn idle(queue: &Arc<queue::Queue>, model: &str, weight: f64, max_batch: usize) -> Graph {
+    let backend = onnx::Onnx::new(library::load(None).unwrap());
+    let options = backend::Options { device: crate::config::Device::Cpu, threads: 1, memory: None };
+    let session = backend::Backend::open(&backend, backend::Source::File(&t5().join("encoder_model.onnx")), &options).unwrap();
+    let window = Duration::from_secs(3600);
+    let settings = graph::Settings { model: model.into(), name: model.to_owned(), max_batch, window, weight };
+    Graph::new(settings, vec![session], Arc::default(), queue.clone()).unwrap()
+}
+
+/// Ends a run that has taken so long.
+fn end(queue: &queue::Queue, batch: queue::Batch, took: Duration) {
+    let charged = batch.charged();
+    let queue::Batch { graph, session, jobs, .. } = batch;
+    let plugins: Vec<_> = jobs.iter().map(|job| (job.plugin.clone(), job.rows)).collect();
+    queue.done(&graph, session, &plugins, charged, took);
+}
+
+#[tokio::test]
+async fn a_model_of_more_weight_gets_more_of_the_time() {
+    if !has_library() {
+        return;
+    }
+    let queue = queue::Queue::new();
+    let (heavy, light, account) = (idle(&queue, "heavy", 3.0, 1), idle(&queue, "light", 1.0, 1), account("p"));
+    let mut computes: Vec<_> = (0..100)
+        .map(|number| {
+            let graph = if number % 2 == 0 { &heavy } else { &light };
+            Box::pin(graph.compute(&account, text(&account, &[5, 1])))
+        })
+        .collect();
+    for compute in &mut computes {
+        assert!(futures::poll!(compute).is_pending());
+    }
+    // One run after the other, which all take the same time.
+    let mut runs = 0;
+    for _ in 0..40 {
+        let batch = *queue.wait().unwrap();
+        runs += usize::from(*batch.graph.settings.model == *"heavy");
+        end(&queue, batch, Duration::from_millis(10));
+    }
+    assert!((29..=31).contains(&runs), "{runs} of 40");
+}
+
+#[tokio::test]
+async fn who_was_in_a_run_is_waited_for_so_that_two_groups_become_one() {
+    if !has_library() {
+        return;
+    }
+    let queue = queue::Queue::new();
+    let (encoder, account) = (idle(&queue, "m", 1.0, 32), account("p"));
+    let ask = || {
+        let mut computes: Vec<_> = (0..4).map(|_| Box::pin(encoder.compute(&account, text(&account, &[5, 1])))).collect();
+        for compute in &mut computes {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(compute.as_mut().poll(&mut context).is_pending());
+        }
+        computes
+    };
+    let _first = ask();
+    let queue::Next::Run(run) = queue.next() else { panic!("nobody else is expected") };
+    assert_eq!(run.jobs.len(), 4);
+    let _others = ask();
+    assert!(matches!(queue.next(), queue::Next::Nothing), "the graph runs");
+    end(&queue, *run, Duration::from_millis(10));
+    assert!(matches!(queue.next(), queue::Next::At(_)), "the first four are expected");
+    let _again = ask();
+    let queue::Next::Run(run) = queue.next() else { panic!("all are there") };
+    assert_eq!(run.jobs.len(), 8);
+}
+
 #[tokio::test]
 async fn the_last_caller_of_a_run_ends_it() {
     if !has_library() {

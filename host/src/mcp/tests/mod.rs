@@ -4,6 +4,7 @@ mod asking;
 mod cost;
 mod eras;
 mod errors;
+mod ids;
 mod live;
 mod offers;
 mod parity;

@@ -1,5 +1,5 @@
 //! What a decoder remembers: keys and values of its own past and of the source, for each layer and row. They are the host's tensors; their bytes come
-//! here only where rows change places.
+//! here only where rows change places, and the host does not do that.
 
 use super::logits::Logits;
 use crate::wasi::nn::{

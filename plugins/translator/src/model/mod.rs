@@ -1,6 +1,7 @@
 //! A T5 that the host runs: an encoder, a decoder for the first step, and one for every step after it.
 //!
-//! The decoder's memory of what it has seen stays on the host: from step to step only handles of it go round, one token in and its logits out.
+//! The decoder's memory of what it has seen stays on the host: from step to step only handles of it go round, one token in and its logits out. Where ways
+//! of a beam search change places, the host is told which row goes on from which (`beam_idx`); one that does not know that input gets the rows from here.
 
 mod beams;
 mod greedy;
@@ -8,6 +9,8 @@ mod logits;
 mod memory;
 
 pub use beams::Stopping;
+
+use std::cell::Cell;
 
 use crate::{
     settings::Settings,
@@ -35,6 +38,8 @@ pub struct Model {
     next: Step,
     /// Whether `next` takes a mask over the past.
     ragged: bool,
+    /// Whether the host puts the rows of the memory into another order. It is believed to, until it has refused.
+    reorders: Cell<bool>,
 }
 
 struct Step {
@@ -67,7 +72,7 @@ impl Model {
             Ok(step) => (step, true),
             Err(_) => (Step::open(name, NEXT_STEP)?, false),
         };
-        Ok(Self { encoder: Step::open(name, ENCODER)?, first: Step::open(name, FIRST_STEP)?, next, ragged })
+        Ok(Self { encoder: Step::open(name, ENCODER)?, first: Step::open(name, FIRST_STEP)?, next, ragged, reorders: Cell::new(true) })
     }
 
     /// The tokens that the model answers to those of each text, the end included. One beam answers all texts together.
@@ -124,22 +129,53 @@ impl Decoding<'_> {
     /// Gives each row its next token and answers the logits of the one after it. `order` says which row each row goes on from; there may be more or fewer
     /// than before.
     fn step(&mut self, tokens: &[u32], order: &[usize]) -> Result<Logits, String> {
+        let stay = order.iter().copied().eq(0..self.rows.len());
+        let by_host = !stay && self.model.reorders.get();
+        let outputs = match self.advance(tokens, order, by_host) {
+            // The host may not know how to. The first step of a search is one in which rows change, and what was remembered before it is soon made again.
+            Err(_) if by_host && self.seen == 1 => {
+                self.model.reorders.set(false);
+                self.memory = Memory::default();
+                self.read()?;
+                self.advance(tokens, order, false)?
+            }
+            outputs => outputs?,
+        };
+        self.rows = self.texts(order);
+        self.seen += 1;
+        self.memory.keep(outputs)
+    }
+
+    /// By row of the next step: the text that it answers.
+    fn texts(&self, order: &[usize]) -> Vec<usize> {
+        order.iter().filter_map(|row| self.rows.get(*row).copied()).collect()
+    }
+
+    /// Runs the next step, and gives the memory away for it.
+    fn advance(&mut self, tokens: &[u32], order: &[usize], by_host: bool) -> Result<Vec<NamedTensor>, String> {
         if self.memory.has_lost_the_source() {
             self.read_again()?;
         }
-        let rows: Vec<usize> = order.iter().filter_map(|row| self.rows.get(*row).copied()).collect();
-        self.memory.reorder(self.rows.len(), order, rows == self.rows)?;
-        self.rows = rows;
-        self.seen += 1;
-        let mut inputs = self.memory.give();
-        inputs.push(("input_ids".to_owned(), integers(&[self.rows.len(), 1], tokens.iter().copied().map(i64::from))));
-        inputs.push(("encoder_attention_mask".to_owned(), self.padded(&self.rows, |_| 1)));
-        if self.model.ragged {
-            let ones = std::iter::repeat_n(1, self.rows.len() * self.seen);
-            inputs.push(("decoder_attention_mask".to_owned(), integers(&[self.rows.len(), self.seen], ones)));
+        let rows = self.texts(order);
+        let same_texts = rows == self.rows;
+        if !by_host {
+            self.memory.reorder(self.rows.len(), order, same_texts)?;
         }
-        let outputs = self.model.next.run(inputs)?;
-        self.memory.keep(outputs)
+        let mut inputs = self.memory.give();
+        if by_host {
+            let indices = || integers(&[order.len()], order.iter().map(|row| *row as i64));
+            inputs.push(("beam_idx".to_owned(), indices()));
+            if !same_texts {
+                inputs.push(("encoder_beam_idx".to_owned(), indices()));
+            }
+        }
+        inputs.push(("input_ids".to_owned(), integers(&[rows.len(), 1], tokens.iter().copied().map(i64::from))));
+        inputs.push(("encoder_attention_mask".to_owned(), self.padded(&rows, |_| 1)));
+        if self.model.ragged {
+            let seen = self.seen + 1;
+            inputs.push(("decoder_attention_mask".to_owned(), integers(&[rows.len(), seen], std::iter::repeat_n(1, rows.len() * seen))));
+        }
+        self.model.next.run(inputs)
     }
 
     /// For a host that takes the source's part of the memory for good, as wasi-nn has it: it is made once more, and kept here.
