@@ -223,6 +223,13 @@ async fn an_end_is_told_by_its_reason() {
             assert!(ended.contains(end), "{}: {ended}", containers.engine());
             talk.stop().await;
         }
+        // The end of its input is the end of a server, and no signal has to say it.
+        let mut talk = Talk::start(&engine, "end", source()).await;
+        assert_eq!(talk.ask("echo up").await, "up");
+        talk.launched.stdin = Box::new(tokio::io::sink());
+        let ended = tokio::time::timeout(PATIENCE, talk.launched.running.ended()).await;
+        assert_eq!(ended.as_deref(), Ok("exit status 0"), "{}", containers.engine());
+        talk.stop().await;
         assert_eq!(left("end").await, 0);
     }
 }

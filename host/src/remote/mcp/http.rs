@@ -42,7 +42,7 @@ pub(super) enum Failure {
     /// The connection ended before the answer did: what was asked for may have been done.
     Broken(String),
     /// The answer has another status than one of success.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// Something that is not of HTTP.
     Channel(ChannelError),
 }
@@ -85,14 +85,20 @@ impl From<Failure> for ChannelError {
         match failure {
             Failure::Connect(text) | Failure::Broken(text) => Self::Unreachable(text),
             Failure::Channel(error) => error,
-            Failure::Refused(Refusal { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, text, .. }) => Self::Unreachable(text),
-            Failure::Refused(Refusal { retry_after: Some(retry_after), text, .. }) => Self::Busy { what: text, retry_after },
-            Failure::Refused(Refusal { rpc: Some(error), .. }) => error,
+            Failure::Refused(refusal) => (*refusal).into(),
+        }
+    }
+}
+
+impl From<Refusal> for ChannelError {
+    fn from(Refusal { status, rpc, text, retry_after, .. }: Refusal) -> Self {
+        match (retry_after, rpc) {
+            _ if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Self::Unreachable(text),
+            (Some(retry_after), _) => Self::Busy { what: text, retry_after },
+            (None, Some(error)) => error,
             // The answer of an older server to what it does not know, or that of no MCP server at all.
-            Failure::Refused(Refusal { status, text, .. }) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-                Self::Malformed(text)
-            }
-            Failure::Refused(Refusal { text, .. }) => Self::Unreachable(text),
+            (None, None) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Self::Malformed(text),
+            (None, None) => Self::Unreachable(text),
         }
     }
 }
@@ -205,7 +211,7 @@ impl Http {
             ),
             _ => format!("{place} answers {status}{said}"),
         };
-        Failure::Refused(Refusal { status, rpc, body, text, retry_after })
+        Failure::Refused(Box::new(Refusal { status, rpc, body, text, retry_after }))
     }
 }
 

@@ -11,8 +11,9 @@ use tokio::{
 use super::{Attached, Connect, Connected, Listener, START_SLACK, Shared, seconds, tracked::Tracked};
 use crate::upstream::{Change, Channel};
 
-/// What a process may take beyond its own deadlines before it is dropped, which kills it.
-const SLACK: Duration = Duration::from_secs(5);
+/// What a replica may take beyond its own deadlines before it is dropped, which kills it and waits for nothing. A process is gone at once; an engine has the file
+/// system of a container to remove, which took docker with its storage driver `vfs` ten seconds for an image of 265 MB.
+const SLACK: Duration = Duration::from_secs(30);
 
 /// How a replica ended.
 pub(super) enum Ended {

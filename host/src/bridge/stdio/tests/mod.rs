@@ -565,11 +565,11 @@ async fn a_server_is_told_in_its_own_way_whose_updates_are_wanted() {
         let server = server(habits).await;
         for wanted in [&["test://a"][..], &["test://a", "test://b"], &["test://b"], &[], &["test://c"]] {
             server.channel.subscribe(Arc::new(wanted.iter().map(|uri| (*uri).to_owned()).collect()));
-            let want = json!(wanted).to_string();
+            let want = json!(wanted);
             let told = async {
                 loop {
                     let seen = said(&server.call("watched", json!({})).await.unwrap());
-                    if serde_json::from_str::<Value>(&seen).unwrap().to_string() == want {
+                    if serde_json::from_str::<Value>(&seen).unwrap() == want {
                         return;
                     }
                 }
