@@ -38,7 +38,8 @@ async fn a_stateless_client_can_discover_the_server() {
     assert!(versions.contains(&json!(MODERN)), "{result}");
     assert!(result["capabilities"]["tools"].is_object(), "{result}");
     assert!(result["capabilities"]["prompts"].is_object() && result["capabilities"]["resources"].is_object(), "{result}");
-    assert!(result["capabilities"]["tasks"].is_null() && result["capabilities"]["extensions"].is_null(), "{result}");
+    assert_eq!(result["capabilities"]["extensions"], json!({ "io.modelcontextprotocol/tasks": {} }), "{result}");
+    assert!(result["capabilities"]["tasks"].is_null(), "{result}");
 }
 
 #[tokio::test]
@@ -118,7 +119,7 @@ async fn an_unknown_method_is_404_and_an_unknown_tool_is_invalid_params() {
     let client = Client::modern(&server);
     let reply = client.rpc("tools/fly", json!({})).await;
     assert_eq!((reply.status, reply.code()), (404, -32601), "{reply:?}");
-    for method in ["tasks/get", "tasks/list"] {
+    for method in ["tasks/result", "tasks/list"] {
         let reply = client.rpc(method, json!({})).await;
         assert_eq!((reply.status, reply.code()), (404, -32601), "what is not declared is not there: {method}: {reply:?}");
     }
