@@ -15,11 +15,31 @@ say "building (the first time some minutes)"
 cargo build --release --locked --package toolbay --package toolbay-bench
 target=${CARGO_TARGET_DIR:-$root/target}
 "$root/scripts/build-plugins.sh" --toolbay "$target/release/toolbay" "$root/dist/plugins"
-# A bridge that people use, to compare with: installed once, from PyPI.
-proxy=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/bench/$(sha256sum <benches/requirements.txt | cut -c1-16)
-if [ ! -e "$proxy/ready" ]; then
-    say "installing mcp-proxy into $proxy (once)"
-    python3 -m venv "$proxy" && "$proxy/bin/pip" install --quiet --disable-pip-version-check --no-deps -r benches/requirements.txt && touch "$proxy/ready"
+# Bridges that people use, to compare with: installed once, from PyPI and npm, at the versions of the lists in benches/. The folder's name is a list's digest.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/bench
+others=()
+for bridge in mcp-proxy:benches/requirements.txt mcpo:benches/requirements-mcpo.txt; do
+    name=${bridge%%:*} list=${bridge#*:}
+    folder=$cache/$(sha256sum <"$list" | cut -c1-16)
+    if [ ! -e "$folder/ready" ]; then
+        say "installing $name into $folder (once)"
+        python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$list" && touch "$folder/ready"
+    fi
+    others+=("--$name" "$folder/bin/$name")
+done
+if command -v node >/dev/null && command -v npm >/dev/null; then
+    folder=$cache/$(cat benches/supergateway/*.json | sha256sum | cut -c1-16)
+    if [ ! -e "$folder/ready" ]; then
+        say "installing supergateway into $folder (once)"
+        mkdir -p "$folder"
+        cp benches/supergateway/*.json "$folder"
+        # Nothing in the tree needs its install scripts, so none runs.
+        (cd "$folder" && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error) >&2
+        touch "$folder/ready"
+    fi
+    others+=(--supergateway "$folder/node_modules/.bin/supergateway")
+else
+    say "node and npm are not both there: no row for supergateway"
 fi
 say "measuring: keep the machine quiet"
-exec "$target/release/toolbay-bench" run --toolbay "$target/release/toolbay" --mcp-proxy "$proxy/bin/mcp-proxy" "$@"
+exec "$target/release/toolbay-bench" run --toolbay "$target/release/toolbay" "${others[@]}" "$@"

@@ -6,7 +6,8 @@
 #
 # The choice, in this order:
 #   1. the active toolchain, where it has the targets;
-#   2. Debian's packages, where TOOLBAY_WASM_TOOLCHAIN=debian is set, or where rustup is missing or fails;
+#   2. Debian's packages, where TOOLBAY_WASM_TOOLCHAIN=debian is set, or where rustup is missing, fails, or cannot reach its server: that is found out
+#      within half a minute;
 #   3. else `rustup target add`.
 #
 # Debian ships the standard library as source only: it is compiled once per target, about a minute each, into
@@ -21,6 +22,12 @@ targets=("$@")
 
 packages=(rustc-web cargo-web rust-web-src wasi-libc)
 rustup_line="rustup target add ${targets[*]}"
+# Where rustup downloads from, as it decides that itself.
+rustup_server=${RUSTUP_DIST_SERVER:-https://static.rust-lang.org}
+# Seconds for that server to answer. rustup itself tries for minutes where there is no way to it.
+patience=30
+# Seconds for the download: some 60 MB, on a slow line too.
+download=300
 
 say() { printf 'wasm-toolchain: %s\n' "$*" >&2; }
 die() {
@@ -35,6 +42,35 @@ has_targets() {
         libdir=$("$rustc" --print target-libdir --target "$target" 2>/dev/null) || return 1
         compgen -G "$libdir/libstd-*.rlib" >/dev/null || return 1
     done
+}
+
+# Whether there is a way to where rustup downloads from: by a file that its server always has. A proxy on the way may answer in its place, and refuse.
+# Without a program to ask with, rustup has to find out by itself.
+rustup_server_answers() {
+    local file=$rustup_server/dist/channel-rust-stable.toml.sha256 status
+    case $rustup_server in
+    http://* | https://*) ;;
+    *) return 0 ;; # a folder
+    esac
+    if command -v curl >/dev/null; then
+        status=$(curl --silent --head --location --output /dev/null --write-out '%{http_code}' --max-time "$patience" "$file") || return 1
+        # 404: a mirror that has something else.
+        case $status in
+        2?? | 404) ;;
+        *) return 1 ;;
+        esac
+    elif command -v wget >/dev/null; then
+        wget --quiet --spider --tries=1 --timeout="$((patience / 2))" "$file"
+    fi
+}
+
+# rustup, ended if it takes too long: `timeout` is not on every machine.
+add_targets() {
+    local limit=()
+    if command -v timeout >/dev/null; then
+        limit=(timeout --kill-after=5 "$download")
+    fi
+    RUSTUP_MAX_RETRIES=${RUSTUP_MAX_RETRIES:-1} "${limit[@]}" rustup target add "${targets[@]}" >&2
 }
 
 as_root() {
@@ -139,11 +175,15 @@ if has_targets rustc; then
     exit 0 # the toolchain in use will do: there is nothing to switch
 fi
 if [ "${TOOLBAY_WASM_TOOLCHAIN:-}" != debian ] && command -v rustup >/dev/null; then
-    say "$rustup_line"
-    if rustup target add "${targets[@]}" >&2 && has_targets rustc; then
-        exit 0
+    if ! rustup_server_answers; then
+        say "rustup cannot add the targets, since $rustup_server does not let us in within $patience s; trying Debian's packages"
+    else
+        say "$rustup_line"
+        if add_targets && has_targets rustc; then
+            exit 0
+        fi
+        say "rustup could not do it; trying Debian's packages"
     fi
-    say "rustup could not do it; trying Debian's packages"
 fi
 dir=$(debian_toolchain)
 has_targets "$dir/bin/rustc" || die "the toolchain in $dir is not whole: delete that folder and start again"

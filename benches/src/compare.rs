@@ -27,24 +27,37 @@ pub(crate) struct Contender {
     pub(crate) tool: String,
     pub(crate) era: Era,
     pub(crate) session: Option<String>,
+    /// Whether the processes that it starts are counted with it.
+    pub(crate) with_family: bool,
     /// Whether the goal is for it.
     pub(crate) is_ours: bool,
 }
 
 impl Contender {
     pub(crate) fn modern(label: &str, server: &Rc<Server>, tool: &str) -> Self {
-        Self { label: label.to_owned(), server: server.clone(), tool: tool.to_owned(), era: Era::Modern, session: None, is_ours: false }
+        Self {
+            label: label.to_owned(),
+            server: server.clone(),
+            tool: tool.to_owned(),
+            era: Era::Modern,
+            session: None,
+            with_family: false,
+            is_ours: false,
+        }
     }
 
     /// Calls it for a while.
     pub(crate) fn measure(&self, bench: &Bench, connections: u32, pace: Pace) -> anyhow::Result<Measured> {
         let mut load = Command::new(&bench.own);
         load.args(["load", "--address", &self.server.address, "--tool", &self.tool])
-            .args(["--era", if self.era == Era::Modern { "modern" } else { "legacy" }])
+            .args(["--era", self.era.name()])
             .args(["--pid", &self.server.pid().to_string(), "--connections", &connections.to_string()])
             .args(["--warmup", &pace.warmup.as_millis().to_string(), "--millis", &pace.measure.as_millis().to_string()]);
         if let Some(session) = &self.session {
             load.args(["--session", session]);
+        }
+        if self.with_family {
+            load.arg("--family");
         }
         let output = load.output().context("cannot start the clients")?;
         let said = String::from_utf8_lossy(&output.stderr);

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     client::Extent,
-    process::cpu_time,
+    process::{cpu_time, family_cpu_time},
     requests::{Dialect, Era, Expected},
     stats::percentile,
 };
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Process of the server, whose CPU time is read
     #[arg(long)]
     pid: u32,
+    /// Count the processes that it starts too
+    #[arg(long)]
+    family: bool,
     /// Revision of MCP to speak
     #[arg(long, value_enum, default_value = "modern")]
     era: Era,
@@ -112,15 +115,16 @@ async fn measure(options: &Options) -> anyhow::Result<Measured> {
         connections.spawn_local(one_after_the_other(stream, shared.clone(), number));
     }
 
+    let server_time = || if options.family { family_cpu_time(options.pid) } else { cpu_time(options.pid) };
     let window = async {
         tokio::time::sleep(Duration::from_millis(options.warmup)).await;
-        let (server, clients) = (cpu_time(options.pid)?, cpu_time(std::process::id())?);
+        let (server, clients) = (server_time()?, cpu_time(std::process::id())?);
         let started = Instant::now();
         shared.measuring.set(true);
         tokio::time::sleep(Duration::from_millis(options.millis)).await;
         shared.measuring.set(false);
         let seconds = started.elapsed().as_secs_f64();
-        Ok::<_, anyhow::Error>((seconds, cpu_time(options.pid)? - server, cpu_time(std::process::id())? - clients))
+        Ok::<_, anyhow::Error>((seconds, server_time()?.saturating_sub(server), cpu_time(std::process::id())? - clients))
     };
     let (seconds, server, clients) = tokio::select! {
         window = window => window?,

@@ -102,6 +102,25 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// The same of a process, of all that it has started and that still run, and of those that have ended: of the last to the hundredth of a second only.
+pub(crate) fn family_cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    /// `USER_HZ`: what `/proc` counts in, on every architecture.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
+    // The second field is the program's name, in parentheses and with whatever characters it likes.
+    let fields = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default().split_whitespace();
+    // cutime and cstime are the fields 16 and 17 of proc(5).
+    let ticks = fields.skip(13).take(2).map(str::parse::<u32>).sum::<Result<u32, _>>().context("no times of children in /proc/PID/stat")?;
+    let mut time = cpu_time(pid)? + TICK * ticks;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let Ok(children) = fs::read_to_string(thread?.path().join("children")) else { continue };
+        // One that ends in this moment is in neither sum.
+        let children = children.split_whitespace().filter_map(|child| family_cpu_time(child.parse().ok()?).ok());
+        time += children.sum::<Duration>();
+    }
+    Ok(time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +134,23 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         assert!(cpu_time(std::process::id()).unwrap() > before);
+    }
+
+    #[test]
+    fn what_a_process_has_started_counts_with_it_running_or_ended() {
+        // A shell whose child counts to a number, says that it is done, and stays.
+        let count = |after: &str| {
+            let script = format!("sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; {after}'; echo over; read line");
+            let mut shell = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
+            let last = if after.is_empty() { "over" } else { "done" };
+            assert!(lines.any(|line| line.unwrap() == last));
+            let (own, family) = (cpu_time(shell.id()).unwrap(), family_cpu_time(shell.id()).unwrap());
+            drop(shell.stdin.take());
+            shell.wait().unwrap();
+            assert!(family >= own + Duration::from_millis(20), "{after:?}: {own:?}, {family:?}");
+        };
+        count("");
+        count("read line");
     }
 }

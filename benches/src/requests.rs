@@ -7,20 +7,32 @@ use serde_json::Value;
 /// The name of the function of the calculator that everything calls.
 pub(crate) const TOOL: &str = "add";
 
-/// Which revision of MCP the clients speak.
+/// Which revision of MCP the clients speak, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Era {
     /// 2026-07-28
     Modern,
     /// 2025-11-25
     Legacy,
+    /// No MCP: arguments by POST to `/TOOL`, the sum as the answer's body, as mcpo has it
+    Plain,
 }
 
 impl Era {
+    /// As the command line has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Modern => "modern",
+            Self::Legacy => "legacy",
+            Self::Plain => "plain",
+        }
+    }
+
     fn version(self) -> &'static str {
         match self {
             Self::Modern => "2026-07-28",
             Self::Legacy => "2025-11-25",
+            Self::Plain => "none",
         }
     }
 }
@@ -44,8 +56,15 @@ impl Dialect {
     pub(crate) fn call(&self, tool: &str, id: u32) -> (Vec<u8>, Expected) {
         // Eighths are exact in binary, so that every server prints the same sum.
         let (a, b) = (f64::from(id) + 0.125, f64::from(id) * 2.0 + 0.5);
-        let params = format!("\"name\":\"{tool}\",\"arguments\":{{\"a\":{a},\"b\":{b}}}");
-        (self.request("tools/call", Some(tool), id, &params), Expected { id, sum: a + b })
+        let arguments = format!("{{\"a\":{a},\"b\":{b}}}");
+        let (request, id) = match self.era {
+            Era::Plain => (self.post(tool, "", &arguments), None),
+            Era::Modern | Era::Legacy => {
+                let params = format!("\"name\":\"{tool}\",\"arguments\":{arguments}");
+                (self.request("tools/call", Some(tool), id, &params), Some(id))
+            }
+        };
+        (request, Expected { id, sum: a + b })
     }
 
     pub(crate) fn list(&self, id: u32, cursor: Option<&str>) -> Vec<u8> {
@@ -59,16 +78,16 @@ impl Dialect {
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{client}}}}}"#
         );
-        self.post("", &body)
+        self.post("mcp", "", &body)
     }
 
     pub(crate) fn initialized(&self) -> Vec<u8> {
-        self.post(&self.headers("notifications/initialized", None), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+        self.post("mcp", &self.headers("notifications/initialized", None), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
     }
 
     fn request(&self, method: &str, name: Option<&str>, id: u32, params: &str) -> Vec<u8> {
         let meta = match self.era {
-            Era::Legacy => "",
+            Era::Legacy | Era::Plain => "",
             Era::Modern => concat!(
                 r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
                 r#""io.modelcontextprotocol/clientInfo":{"name":"toolbay-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#,
@@ -76,7 +95,7 @@ impl Dialect {
         };
         let comma = if meta.is_empty() || params.is_empty() { "" } else { "," };
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}{comma}{params}}}}}"#);
-        self.post(&self.headers(method, name), &body)
+        self.post("mcp", &self.headers(method, name), &body)
     }
 
     fn headers(&self, method: &str, name: Option<&str>) -> String {
@@ -93,10 +112,10 @@ impl Dialect {
         headers
     }
 
-    fn post(&self, headers: &str, body: &str) -> Vec<u8> {
+    fn post(&self, path: &str, headers: &str, body: &str) -> Vec<u8> {
         let (host, length) = (&self.host, body.len());
         format!(
-            "POST /mcp HTTP/1.1\r\nHost: {host}\r\nUser-Agent: toolbay-bench/1\r\nContent-Type: application/json\r\n\
+            "POST /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: toolbay-bench/1\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         )
         .into_bytes()
@@ -106,7 +125,8 @@ impl Dialect {
 /// What the answer to a call has to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
-    id: u32,
+    /// None: the answer is the sum alone.
+    id: Option<u32>,
     sum: f64,
 }
 
@@ -115,14 +135,26 @@ impl Expected {
     pub(crate) fn check(&self, status: u16, body: &[u8]) -> anyhow::Result<()> {
         let text = String::from_utf8_lossy(body);
         ensure!(status == 200, "the server answered {status}: {text}");
-        let answer: Value = serde_json::from_slice(body).with_context(|| format!("the answer is not JSON: {text:?}"))?;
+        let answer: Value = serde_json::from_str(message(&text)).with_context(|| format!("the answer is not JSON: {text:?}"))?;
+        let Some(id) = self.id else {
+            ensure!(answer.as_f64() == Some(self.sum), "wrong answer: the sum {} was expected, this came: {text}", self.sum);
+            return Ok(());
+        };
         let at = |pointer: &str| answer.pointer(pointer);
-        let right = at("/id").and_then(Value::as_u64) == Some(u64::from(self.id))
+        let right = at("/id").and_then(Value::as_u64) == Some(u64::from(id))
             && at("/result/isError").and_then(Value::as_bool) != Some(true)
             && at("/result/structuredContent/result").and_then(Value::as_f64) == Some(self.sum)
             && at("/result/content/0/text").and_then(Value::as_str).and_then(|text| text.parse().ok()) == Some(self.sum);
-        ensure!(right, "wrong answer: id {} and the sum {} were expected, this came: {text}", self.id, self.sum);
+        ensure!(right, "wrong answer: id {id} and the sum {} were expected, this came: {text}", self.sum);
         Ok(())
+    }
+}
+
+/// The message in a body: all of it, or where it came as a stream of events, in chunks, the first event's data.
+fn message(body: &str) -> &str {
+    match body.split_once("data: ") {
+        Some((_, data)) if !body.starts_with('{') => data.lines().next().unwrap_or_default(),
+        _ => body,
     }
 }
 
@@ -144,6 +176,19 @@ mod tests {
         assert!(!right(&body.replace("\"6.625\"", "\"6\"")));
         assert!(!right(&body.replace("\"content\"", "\"isError\":true,\"content\"")));
         assert!(!right("{}"));
+        let event = format!("94\r\nevent: message\ndata: {body}\n\n\r\n0\r\n\r\n");
+        assert!(right(&event));
+        assert!(!right(&event.replace("6.625", "6.5")));
+    }
+
+    #[test]
+    fn without_mcp_the_answer_is_the_sum() {
+        let dialect = Dialect { host: "127.0.0.1:1".to_owned(), era: Era::Plain, session: None };
+        let (request, expected) = dialect.call(TOOL, 2);
+        assert!(String::from_utf8(request).unwrap().starts_with("POST /add HTTP/1.1\r\n"));
+        assert!(expected.check(200, b"6.625").is_ok());
+        assert!(expected.check(200, b"6.5").is_err());
+        assert!(expected.check(422, b"6.625").is_err());
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub(crate) struct Options {
     /// `mcp-proxy` of PyPI, which the bridge is compared with; without it there is no row for it
     #[arg(long, value_name = "FILE")]
     mcp_proxy: Option<PathBuf>,
+    /// `mcpo` of PyPI, likewise
+    #[arg(long, value_name = "FILE")]
+    mcpo: Option<PathBuf>,
+    /// `supergateway` of npm, likewise
+    #[arg(long, value_name = "FILE")]
+    supergateway: Option<PathBuf>,
     /// Rounds, in place of the usual number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -75,10 +81,17 @@ pub(crate) struct Bench {
     pub(crate) own: PathBuf,
     pub(crate) toolbay: PathBuf,
     pub(crate) plugin: PathBuf,
-    pub(crate) mcp_proxy: Option<PathBuf>,
+    pub(crate) others: Others,
     pub(crate) dir: PathBuf,
     pub(crate) pace: Pace,
     results: RefCell<File>,
+}
+
+/// Bridges that people use, where they are installed.
+pub(crate) struct Others {
+    pub(crate) mcp_proxy: Option<PathBuf>,
+    pub(crate) mcpo: Option<PathBuf>,
+    pub(crate) supergateway: Option<PathBuf>,
 }
 
 impl Bench {
@@ -159,7 +172,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         own: std::env::current_exe()?,
         toolbay: fs::canonicalize(&options.toolbay)?,
         plugin: fs::canonicalize(&options.plugin)?,
-        mcp_proxy: options.mcp_proxy.clone(),
+        others: Others { mcp_proxy: options.mcp_proxy.clone(), mcpo: options.mcpo.clone(), supergateway: options.supergateway.clone() },
         dir: fs::canonicalize(dir)?,
         pace,
         results: RefCell::new(File::create(&options.out).with_context(|| format!("cannot write {}", options.out.display()))?),

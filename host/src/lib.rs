@@ -1,6 +1,9 @@
 //! Toolbay: a WebAssembly plugin host for the Model Context Protocol.
 //!
 //! The way of a call: [`http`] → [`mcp`] → [`catalog`] → [`provider`] → [`wasm`], and straight back. Imports point downwards only.
+//!
+//! Servers that exist already are providers too: [`bridge`] (programs, containers) and [`remote`] (HTTP) stand beside each other above [`supervised`], which
+//! keeps them up, and [`upstream`], which speaks MCP as a client.
 
 pub mod bridge;
 pub mod catalog;
@@ -9,12 +12,16 @@ pub mod config;
 pub mod http;
 pub mod inference;
 mod json;
+#[cfg(test)]
+mod layers;
 pub mod mcp;
 pub mod provider;
 pub mod remote;
 mod schema;
 pub mod servers;
 pub mod shape;
+pub mod supervised;
 pub mod telemetry;
+mod tls;
 pub mod upstream;
 pub mod wasm;

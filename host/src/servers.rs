@@ -17,15 +17,11 @@ use tokio::sync::mpsc;
 use application::Application;
 
 use crate::{
-    bridge::{
-        container::Engine,
-        process::Program,
-        replicas::Policy,
-        server::{Server, Started},
-    },
+    bridge::{container::Engine, process::Program, started::Started},
     config::{Config, Replicas, ServerConfig, ServerSource},
     provider::{ProviderChange, ProviderId, ProviderStatus, StatusSource},
     remote::mcp::Remote,
+    supervised::{replicas::Policy, server::Server},
 };
 
 /// One server, of any kind.

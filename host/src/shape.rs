@@ -9,7 +9,7 @@ use crate::{
     config::NameRules,
     provider::{
         Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offer, Offers, PromptOutput, Provider, ProviderId,
-        Reference, Tool, ToolName,
+        Reference, Subscription, Tool, ToolName,
     },
 };
 
@@ -198,6 +198,10 @@ impl Provider for Shaped {
 
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         self.inner.read_resource(uri, context)
+    }
+
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        self.inner.subscribe(uri)
     }
 
     fn get_prompt<'a>(

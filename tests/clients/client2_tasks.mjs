@@ -30,7 +30,7 @@ const session = createTaskSessionFromClient(client, {
 });
 
 const calls = [];
-for (const [tool, args] of [['greet', { name: 'Ann' }], ['slow_compute', { seconds: 1 }], ['confirm_delete', { filename: 'a' }], ['multi_input', {}], ['test_tool_with_task', {}], ['failing_job', {}]]) {
+for (const [tool, args] of [['greet', { name: 'Ann' }], ['slow_compute', { seconds: 3 }], ['confirm_delete', { filename: 'a' }], ['multi_input', {}], ['test_tool_with_task', {}], ['failing_job', {}]]) {
   const execution = await session.callTool(tool, args);
   const messages = new Set();
   const onEvent = (event) => { if (event.task?.statusMessage) messages.add(event.task.statusMessage); };

@@ -1,6 +1,6 @@
 //! The command line: help that teaches, answers that scripts can read, exit codes that mean something.
 
-use toolbay_tests::{Setup, Value, json, wat};
+use toolbay_tests::{Setup, Value, files, json, wat};
 
 const SUBCOMMANDS: &[&str] = &["serve", "check", "tools", "call"];
 
@@ -180,4 +180,17 @@ async fn the_banner_says_the_url_the_tools_and_what_to_paste_into_a_client() {
     let snippet = &banner[banner.find('{').expect("JSON to paste")..=banner.rfind('}').expect("its end")];
     let snippet = json_of(snippet);
     assert_eq!(snippet["mcpServers"]["toolbay"]["url"], json!(server.url), "{banner}");
+}
+
+#[tokio::test]
+async fn docs_of_another_plugin_are_refused_and_the_component_stays_as_it_is() {
+    let setup = Setup::new().plugin("calculator");
+    let file = setup.plugins().join("calculator.wasm");
+    let before = std::fs::read(&file).expect("the plugin");
+    let wit = |plugin: &str| files::root().join("plugins").join(plugin).join("wit").into_os_string();
+    let refused = setup.run(["embed-docs".into(), file.clone().into_os_string(), "--wit".into(), wit("weather")]).await;
+    refused.expect_code(1);
+    assert!(refused.stderr.contains("get-alerts") && refused.stderr.contains("plugins/weather/wit"), "{}", refused.stderr);
+    assert_eq!(std::fs::read(&file).expect("the plugin"), before);
+    setup.run(["embed-docs".into(), file.into_os_string(), "--wit".into(), wit("calculator")]).await.expect_code(0);
 }

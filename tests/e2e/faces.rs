@@ -283,3 +283,32 @@ async fn an_http_application_is_a_set_of_tools_by_its_openapi_document() {
     assert!(gone["state"] == "broken" && gone["error"].as_str().is_some_and(|error| error.contains("127.0.0.1:9")), "{gone}");
     task.abort();
 }
+
+/// A document with one operation of this name.
+fn one(operation: &str) -> String {
+    let paths = json!({ "/x": { "get": { "operationId": operation, "responses": { "200": { "description": "ok" } } } } });
+    json!({ "openapi": "3.1.0", "info": { "title": "x", "version": "1" }, "servers": [{ "url": "http://127.0.0.1:9" }], "paths": paths })
+        .to_string()
+}
+
+#[tokio::test]
+async fn a_changed_openapi_document_changes_the_tools_and_a_broken_one_does_not() {
+    let setup = Setup::new().config("[server.app]\nopenapi = \"app.json\"");
+    let file = setup.home().join("app.json");
+    std::fs::write(&file, one("before")).expect("the folder can be written");
+    let server = setup.start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.tool_names().await, ["before"]);
+    let mut listening = client.listen_modern().await;
+    std::fs::write(&file, one("after")).expect("the folder can be written");
+    listening.wait_method("notifications/tools/list_changed").await;
+    assert_eq!(client.tool_names().await, ["after"]);
+    std::fs::write(&file, "{ \"openapi\": ").expect("the folder can be written");
+    let status = server.wait_plugin("app", "is broken", |status| status["state"] == "serving-previous").await;
+    assert!(status["error"].as_str().is_some_and(|error| error.contains("not JSON")), "{status}");
+    assert_eq!(client.tool_names().await, ["after"]);
+    std::fs::write(&file, one("at_last")).expect("the folder can be written");
+    listening.wait_method("notifications/tools/list_changed").await;
+    assert_eq!(client.tool_names().await, ["at_last"]);
+    server.wait_plugin("app", "is well", |status| status["state"] == "serving").await;
+}

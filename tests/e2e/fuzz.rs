@@ -146,7 +146,6 @@ fn calls() -> Vec<(&'static str, Option<&'static str>, Value)> {
         ("server/discover", None, json!({})),
         ("initialize", None, json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "f", "version": "1" } })),
         ("logging/setLevel", None, json!({ "level": "info" })),
-        ("tasks/get", None, json!({ "taskId": "7" })),
         ("ping", None, json!({})),
     ]
 }
@@ -179,6 +178,21 @@ async fn record(server: &Server) -> Vec<Recorded> {
         let params = json!({ "name": tool, "arguments": {}, "inputResponses": answers, "requestState": state });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": client.params(params) });
         all.push(Recorded { client: Some(client), path: "", method: "tools/call", name: Some(tool), body });
+    }
+    let client = || Client::modern(server).able(json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } }));
+    let id = client().call("multi_input", json!({})).await.result()["taskId"].clone();
+    // The text of a recorded name is as good as static: there are a few of each run.
+    let name: &'static str = id.as_str().expect("a task").to_owned().leak();
+    let answers = json!({ "name": { "action": "accept", "content": { "name": "Ann" } } });
+    for (method, name, params) in [
+        ("tools/call", "slow_compute", json!({ "name": "slow_compute", "arguments": { "seconds": 0.01 } })),
+        ("tasks/get", name, json!({ "taskId": id })),
+        ("tasks/update", name, json!({ "taskId": id, "inputResponses": answers })),
+        ("tasks/cancel", name, json!({ "taskId": id })),
+    ] {
+        let client = client();
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": client.params(params) });
+        all.push(Recorded { client: Some(client), path: "", method, name: Some(name), body });
     }
     let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
     all.push(Recorded {
@@ -295,8 +309,8 @@ async fn assert_alive(server: &mut Server) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mutated_request_is_never_the_servers_fault() {
     let seed = seed();
-    // The table of sessions is full early: what more of them would take is no leak. The log is for what is wrong.
-    let config = "[http]\nmax_sessions = 400\n[telemetry]\nlog = \"warn,rmcp=off\"";
+    // The tables of sessions and tasks are full early: what more of them would take is no leak. The log is for what is wrong.
+    let config = "[http]\nmax_sessions = 400\n[tasks]\nmax = 100\n[telemetry]\nlog = \"warn,rmcp=off\"";
     let mut server = Setup::new().plugin("calculator").test_plugin("everything").config(config).start().await;
     // Sessions are each caller's own: two requests of one id at once, in one session, are a mistake that costs who makes it an answer.
     let mut recorded = Vec::new();

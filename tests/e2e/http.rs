@@ -269,3 +269,34 @@ async fn connections_over_the_limit_wait_and_are_served_later() {
     assert_eq!(served.status, 200);
     call.abort();
 }
+
+#[tokio::test]
+async fn large_requests_have_a_common_limit_for_all_that_run_and_wait() {
+    let config = "[http]\nmax_body = \"64KiB\"\nmax_bodies = \"100KiB\"\n[plugin.spin]\nconcurrency = 1\nqueue = 10\ntimeout = \"1m\"";
+    let server = Setup::new().plugin("calculator").bytes("spin.wasm", &binary(&wat::spin())).config(config).start().await;
+    let rest = |plugin: &str, pad: usize| {
+        let body = json!({ "tool_name": if plugin == "spin" { "spin" } else { "add" }, "tool_args": if plugin == "spin" { json!({}) } else { json!({ "a": 1, "b": 2 }) }, "pad": "x".repeat(pad) });
+        http().post(format!("{}/{plugin}/call", server.base)).body(body.to_string())
+    };
+    // One runs, and one waits: the second holds what is left of the room.
+    let running = tokio::spawn(rest("spin", 0).send());
+    server.wait_plugin("spin", "runs a call", |status| status["in_flight"] == 1).await;
+    let waiting = tokio::spawn(rest("spin", 60 << 10).send());
+    server.wait_plugin("spin", "has a call that waits", |status| status["queued"] == 1).await;
+
+    let full = rest("calculator", 60 << 10).send().await.expect("the server answers");
+    assert_eq!(full.status(), 503);
+    assert!(full.headers()["retry-after"].to_str().expect("text").parse::<u64>().expect("seconds") >= 1);
+    let text = full.text().await.expect("a body");
+    assert!(text.contains("Too many calls") && text.contains("max_bodies"), "{text}");
+    let client = Client::modern(&server);
+    let full = client.call("add", json!({ "a": 1, "b": 2, "pad": "x".repeat(60 << 10) })).await;
+    assert_eq!((full.status, full.code()), (503, -32000), "{full:?}");
+    assert!(full.headers.contains_key("retry-after"), "{full:?}");
+    assert_eq!(client.call("add", json!({ "a": 1, "b": 2 })).await.result()["structuredContent"]["result"], 3.0, "small ones come in");
+
+    waiting.abort();
+    server.wait_plugin("spin", "has none that waits", |status| status["queued"] == 0).await;
+    assert_eq!(rest("calculator", 60 << 10).send().await.expect("the server answers").status(), 200, "the room is free again");
+    running.abort();
+}

@@ -239,6 +239,43 @@ async fn servers_that_people_use_are_called_by_the_clients_that_people_use() {
 }
 
 #[tokio::test]
+async fn who_subscribes_to_a_resource_of_a_server_hears_of_its_updates_after_a_restart_too() {
+    let lab = Lab::find();
+    let command = lab.node_server("everything", &["stdio"]);
+    let config = format!("[server.everything]\ncommand = {command:?}\nstop_timeout = \"2s\"\n");
+    let server = Setup::new().config(&config).start().await;
+    let up = wait_up(&server, "everything", 1).await;
+    let (modern, legacy) = (Client::modern(&server), Client::legacy(&server).await);
+    let uri = |n: u8| format!("demo://resource/dynamic/text/{n}");
+    let filter = json!({ "notifications": { "resourceSubscriptions": [uri(1)] } });
+    let mut streams = [modern.stream("subscriptions/listen", filter).await, legacy.listen_legacy().await];
+    assert_eq!(*legacy.rpc("resources/subscribe", json!({ "uri": uri(2) })).await.result(), json!({}));
+    // It tells those, and only those, of updates that have subscribed: at once, and every five seconds.
+    for round in 0..2 {
+        modern.call("toggle-subscriber-updates", json!({})).await.ok();
+        for (n, stream) in streams.iter_mut().enumerate() {
+            let told = stream.wait_method("notifications/resources/updated").await;
+            assert_eq!(told["params"]["uri"], uri(if n == 0 { 1 } else { 2 }), "{told}");
+        }
+        if round == 0 {
+            signal(*up.first().expect("one"), Signal::KILL);
+            eventually("another process", secs(60), || async {
+                let now = pids(&server, "everything").await;
+                (now.len() == 1 && now.is_disjoint(&up)).then_some(())
+            })
+            .await;
+        }
+    }
+    let [listening, _] = streams;
+    drop(listening);
+    assert_eq!(*legacy.rpc("resources/unsubscribe", json!({ "uri": uri(2) })).await.result(), json!({}));
+    for n in [1, 2] {
+        let gone = format!("Received Unsubscribe Resource request: {}", uri(n));
+        server.wait_log("that it is not wanted any more", |line| line.contains(&gone)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_desktop_clients_file_is_served() {
     let setup = Setup::new().env("E2E_VALUE", "expanded");
     let script = files::root().join("tests/servers/worker.py");
@@ -364,6 +401,24 @@ async fn one_that_does_not_start_hides_nobody_and_is_back_by_itself() {
     let error = status["error"].as_str().expect("why");
     assert!(error.contains("exit status 3") && error.contains("the worker refuses to work"), "{error}");
     assert!(server.stdout().contains("refusing  BROKEN: "), "{}", server.stdout());
+    // Whoever asks for it by name is told that it is not unknown, and why it is not there.
+    for (path, body) in [("tools", None), ("call", Some(json!({ "tool_name": "echo", "tool_args": {} })))] {
+        let url = format!("{}/refusing/{path}", server.base);
+        let http = toolbay_tests::client::http();
+        let request = body.map_or_else(|| http.get(&url), |body| http.post(&url).json_body(&body));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 503, "{url}");
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+        let said: Value = answer.text().await.expect("a body").parse().expect("JSON");
+        assert_eq!(said["detail"], "MCP refusing not running");
+        let why = said["reason"].as_str().expect("why");
+        assert!(why.contains("configured and not running") && why.contains("the worker refuses to work"), "{why}");
+    }
+    let absent = Client::at(&server.url_of("refusing")).rpc("tools/list", json!({})).await;
+    assert_eq!((absent.status, absent.headers.contains_key("retry-after")), (503, true), "{absent:?}");
+    assert!(absent.failure().contains("the worker refuses to work"), "{absent:?}");
+    let unknown = toolbay_tests::client::http().get(format!("{}/nobody/tools", server.base)).send().await.expect("an answer");
+    assert_eq!(unknown.status(), 404);
     // Often enough for the breaker.
     let status = server.wait_plugin("refusing", "has an open breaker", |status| status["replicas"]["breaker"]["state"] == "open").await;
     assert!(status["replicas"]["breaker"]["until"].as_u64().is_some(), "{status}");

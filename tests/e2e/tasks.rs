@@ -55,7 +55,7 @@ async fn the_typescript_client_of_the_extension_runs_tasks() {
     let (task, no, yes) = (json!("task"), json!(false), json!(true));
     let expected = [
         (json!("immediate"), json!("Hello, Ann!"), &no),
-        (task.clone(), json!("Computed \"\" for 1.0 s"), &no),
+        (task.clone(), json!("Computed \"\" for 3.0 s"), &no),
         (task.clone(), json!("Deleted a"), &no),
         (task.clone(), json!("Ann said {\"confirm\":true,\"name\":\"Ann\"}"), &no),
         (task.clone(), json!("Hello, Ann, this took a while"), &no),

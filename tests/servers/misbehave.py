@@ -141,11 +141,24 @@ def tool_change(arguments, params, cancelled):
     return text("changed")
 
 
+def tool_roots(arguments, params, cancelled):
+    """What the greeting offered, and what comes of asking for roots in spite of it."""
+    result, error = ask("roots/list", {})
+    return text(json.dumps({"offered": sorted(OFFERED), "result": result, "error": error}))
+
+
+def tool_watched(arguments, params, cancelled):
+    """The resources that somebody subscribes to."""
+    return text(json.dumps(sorted(uri for uris in list(WATCHED.values()) for uri in uris)))
+
+
 def tool_error(arguments, params, cancelled):
     raise ValueError("no good")
 
 
 STOPPED = threading.Event()
+OFFERED = []
+WATCHED = {}
 TOOLS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("tool_")}
 
 
@@ -172,6 +185,7 @@ CAPABILITIES = {"tools": {"listChanged": True}, "logging": {}, "prompts": {}, "r
 
 def result_of(method, params, cancelled):
     if method == "initialize" and "modern" not in HABITS:
+        OFFERED.extend(params["capabilities"])
         return {"protocolVersion": "2025-06-18", "capabilities": CAPABILITIES, "serverInfo": {"name": "misbehave", "version": "1"}, "instructions": "Use with care."}
     if method == "server/discover" and "modern" in HABITS:
         return {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": CAPABILITIES, "ttlMs": 0, "cacheScope": "private"}
@@ -195,6 +209,17 @@ def result_of(method, params, cancelled):
         return {}
     if method == "ping":
         return {}
+    if method == "resources/subscribe" and "modern" not in HABITS:
+        WATCHED[params["uri"]] = [params["uri"]]
+        return {}
+    if method == "resources/unsubscribe" and "modern" not in HABITS:
+        WATCHED.pop(params["uri"])
+        return {}
+    if method == "subscriptions/listen" and "resourceSubscriptions" in params["notifications"]:
+        WATCHED[cancelled] = params["notifications"]["resourceSubscriptions"]
+        cancelled.wait(60)
+        WATCHED.pop(cancelled)
+        return None
     if method == "tools/call":
         return TOOLS[params["name"]](params.get("arguments", {}), params, cancelled)
     raise KeyError(method)

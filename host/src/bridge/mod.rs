@@ -1,8 +1,7 @@
-//! Servers on stdio, run here: programs and containers, in replicas.
+//! Servers on stdio, run here: programs and containers.
 
 pub mod container;
 pub mod launch;
 pub mod process;
-pub mod replicas;
-pub mod server;
+pub mod started;
 pub mod stdio;

@@ -161,7 +161,10 @@ impl ConfigArgs {
 
 /// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
 fn quiet() -> TelemetryConfig {
-    TelemetryConfig { log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,rmcp=off".to_owned(), ..TelemetryConfig::default() }
+    TelemetryConfig {
+        log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,toolbay::supervised=error,rmcp=off".to_owned(),
+        ..TelemetryConfig::default()
+    }
 }
 
 /// The runtime that everything runs on.

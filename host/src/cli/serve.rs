@@ -99,7 +99,8 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
         tasks: config.tasks.clone().listening(address.port()),
         ..FrontOptions::from(&http)
     };
-    let front = Front::new(catalog.clone(), options);
+    let statuses = vec![running.clone() as Arc<dyn StatusSource>];
+    let front = Front::with_statuses(catalog.clone(), options, statuses.clone());
     let banner = tokio::spawn({
         let (running, catalog, plugins) = (running.clone(), catalog.clone(), config.plugins.display().to_string());
         async move {
@@ -110,13 +111,7 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
             }
         }
     });
-    let state = AppState {
-        endpoint: front,
-        auth: Arc::new(authenticator),
-        statuses: vec![running.clone() as Arc<dyn StatusSource>],
-        config: http,
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let state = AppState { endpoint: front, auth: Arc::new(authenticator), statuses, config: http, version: env!("CARGO_PKG_VERSION") };
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     running.stop().await;

@@ -108,7 +108,7 @@ impl SourceArgs {
             })?;
             config = config.auth_header(token);
         }
-        crate::wasm::host::outgoing::install_tls();
+        crate::tls::install();
         let client =
             reqwest::Client::builder().no_proxy().build().map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
         let transport = StreamableHttpClientTransport::with_client(client, config);
@@ -350,6 +350,7 @@ mod tests {
             queued: 0,
             replicas: None,
             since: SystemTime::UNIX_EPOCH,
+            next_try: None,
         };
         let configured = ["default", "weather", "wether", "x"].map(str::to_owned);
         assert_eq!(

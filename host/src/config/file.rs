@@ -115,6 +115,8 @@ struct HttpSection {
     allowed_origins: Vec<String>,
     /// Largest body of a request.
     max_body: Size,
+    /// Bytes of the bodies of all requests that are held at once, from reading one to the end of its call; those up to 4KiB are not counted.
+    max_bodies: Size,
     /// Connections at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     max_connections: usize,
@@ -125,7 +127,7 @@ struct HttpSection {
     max_sessions: usize,
     /// A session that was not used for this long ends.
     session_idle: Period,
-    /// How long a client with a session may take to answer what a plugin asks it.
+    /// How long a client with a session, or with a task, may take to answer what a plugin asks it.
     ask_timeout: Period,
     /// How long calls in flight may take to end after SIGTERM.
     drain: Period,
@@ -492,6 +494,7 @@ impl Default for HttpSection {
             allowed_hosts: http.allowed_hosts,
             allowed_origins: http.allowed_origins,
             max_body: Size(http.max_body as u64),
+            max_bodies: Size(http.max_bodies as u64),
             max_connections: http.max_connections,
             header_timeout: Period(http.header_timeout),
             max_sessions: http.max_sessions,

@@ -26,6 +26,8 @@ pub(super) const MOST_INSTANCES: u32 = 20_000;
 const MAX_MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// From the length of an empty request to what fits into memory.
 const MAX_BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
+/// More than machines have.
+const MAX_BODIES: u64 = 1 << 40;
 const MAX_FILE: RangeInclusive<u64> = 1 << 10..=4 << 30;
 /// The compiler itself does not start with less.
 const COMPILE_MEMORY: RangeInclusive<u64> = 128 << 20..=1 << 40;
@@ -113,6 +115,11 @@ fn http(table: Table<'_>, http: &mut HttpConfig) {
     set(&mut http.allowed_origins, table.get("allowed_origins").and_then(|item| item.parsed_list(parse_origin)));
     let max_body = table.get("max_body").and_then(|item| item.size(MAX_BODY, ""));
     set(&mut http.max_body, max_body.and_then(|size| usize::try_from(size).ok()));
+    // A single body always fits.
+    http.max_bodies = http.max_bodies.max(http.max_body);
+    let least = http.max_body as u64;
+    let max_bodies = table.get("max_bodies").and_then(|item| item.size(least..=MAX_BODIES, "; one body of max_body has to fit"));
+    set(&mut http.max_bodies, max_bodies.and_then(|size| usize::try_from(size).ok()));
     set(&mut http.max_connections, number("max_connections", 1_000_000));
     set(&mut http.header_timeout, duration("header_timeout", Duration::from_millis(1)..=hour));
     set(&mut http.max_sessions, number("max_sessions", 10_000_000));

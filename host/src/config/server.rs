@@ -132,10 +132,19 @@ pub struct OpenApiSource {
     pub document: String,
     /// Where the application is, in place of the document's `servers`. Key: `base_url`.
     pub base_url: Option<String>,
+    /// How often a document at a URL is asked for again. Zero: never. A file is watched. Key: `refresh`.
+    pub refresh: Duration,
     /// Sent with every request. Key: `headers`.
     pub headers: BTreeMap<String, Secret>,
     /// Sent as `Authorization: Bearer`. Key: `bearer`.
     pub bearer: Option<Secret>,
+}
+
+impl Default for OpenApiSource {
+    fn default() -> Self {
+        let refresh = Duration::from_secs(60);
+        Self { document: String::new(), base_url: None, refresh, headers: BTreeMap::new(), bearer: None }
+    }
 }
 
 /// How many replicas there are. `replicas = 3` is `{ min = 3, max = 3 }`.

@@ -22,7 +22,7 @@ const MESSAGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
 const MEMORY: RangeInclusive<u64> = 6 << 20..=1 << 42;
 
 /// Keys that only some sources have, and which.
-const ONLY: [(&str, &[Kind]); 18] = [
+const ONLY: [(&str, &[Kind]); 19] = [
     ("args", &[Kind::Command, Kind::Image]),
     ("cwd", &[Kind::Command]),
     ("env", &[Kind::Command, Kind::Image]),
@@ -39,6 +39,7 @@ const ONLY: [(&str, &[Kind]); 18] = [
     ("headers", &[Kind::Url, Kind::OpenApi]),
     ("bearer", &[Kind::Url, Kind::OpenApi]),
     ("base_url", &[Kind::OpenApi]),
+    ("refresh", &[Kind::OpenApi]),
     ("replicas", &[Kind::Command, Kind::Image]),
     ("stop_timeout", &[Kind::Command, Kind::Image]),
 ];
@@ -228,8 +229,10 @@ fn openapi(table: &Table<'_>) -> Option<OpenApiSource> {
         Some(path.to_string_lossy().into_owned())
     });
     let base_url = table.get("base_url").and_then(|item| item.parsed(http_url));
+    let refresh = table.get("refresh").and_then(|item| item.duration(Duration::ZERO..=Duration::from_secs(24 * 3600)));
     let (headers, bearer) = credentials(table);
-    Some(OpenApiSource { document: document?, base_url, headers, bearer })
+    let refresh = refresh.unwrap_or(OpenApiSource::default().refresh);
+    Some(OpenApiSource { document: document?, base_url, refresh, headers, bearer })
 }
 
 fn credentials(table: &Table<'_>) -> (BTreeMap<String, Secret>, Option<Secret>) {

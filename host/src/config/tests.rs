@@ -83,6 +83,7 @@ fn every_key_is_understood() {
         allowed_hosts = ["Tools.example.com"]
         allowed_origins = ["https://app.example.com"]
         max_body = "1MiB"
+        max_bodies = "8MiB"
         max_connections = 10
         header_timeout = "5s"
         max_sessions = 20
@@ -157,6 +158,7 @@ fn every_key_is_understood() {
         allowed_hosts: vec!["tools.example.com".to_owned()],
         allowed_origins: vec!["https://app.example.com".to_owned()],
         max_body: 1 << 20,
+        max_bodies: 8 << 20,
         max_connections: 10,
         header_timeout: Duration::from_secs(5),
         max_sessions: 20,
@@ -253,6 +255,10 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ("[plugin.weather]\nconcurency = 4", "2:1: unknown key \"concurency\" in [plugin.weather]; did you mean \"concurrency\"?"),
         ("listne = \"x\"", "1:1: unknown key \"listne\" at the top level; did you mean \"listen\"?"),
         ("[plugin.w]\ntime-out = \"1s\"", "2:1: unknown key \"time-out\" in [plugin.w]; did you mean \"timeout\"?"),
+        (
+            "[http]\nmax_body = \"8MiB\"\nmax_bodies = \"4MiB\"",
+            "3:14: \"max_bodies\" in [http]: 4MiB is not allowed; it must be 8MiB to 1TiB; one body of max_body has to fit",
+        ),
         ("max_body = 4096", "1:1: unknown key \"max_body\" at the top level; it belongs in [http]"),
         (
             "concurrency = 1",
@@ -748,9 +754,12 @@ fn the_defaults_of_the_schema_are_the_defaults() {
     ));
     let ServerSource::Url(_) = &of_url.server["s"].source else { panic!() };
     assert_eq!(of_url.server["s"], ServerConfig::new(of_url.server["s"].source.clone()));
-    let of_image = good(&format!("[server.s]\nimage = \"x\"\n{}", defaults(server, &|_| true)));
+    let of_image = good(&format!("[server.s]\nimage = \"x\"\n{}", defaults(server, &|key| key != "refresh")));
     let image = ServerSource::Image(ImageSource { image: "x".to_owned(), ..ImageSource::default() });
     assert_eq!(of_image.server["s"], ServerConfig::new(image));
+    let of_openapi = good(&format!("[server.s]\nopenapi = \"http://x/\"\n{}", defaults(server, &|key| key == "refresh")));
+    let openapi = ServerSource::OpenApi(OpenApiSource { document: "http://x/".to_owned(), ..OpenApiSource::default() });
+    assert_eq!(of_openapi.server["s"], ServerConfig::new(openapi));
     let replicas =
         good(&format!("[server.s]\ncommand = \"x\"\n[server.s.replicas]\n{}", defaults("/$defs/ReplicasSection/properties", &|_| true)));
     assert_eq!(replicas.server["s"].replicas, Replicas::default());

@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::{
     asking::{Asking, InputRequired, Replay, States},
+    bodies::Share,
     era::Era,
     tasks::{Deferred, DeferredAsker, Task},
 };
@@ -44,13 +45,15 @@ pub(super) struct Checked<'a> {
     pub(super) deferral: Option<Arc<dyn Deferral>>,
     /// The same, where the caller can be let go.
     pub(super) deferred: Option<Arc<Deferred>>,
+    /// What the request takes of the room for bodies, until the call ends.
+    pub(super) share: Option<Share>,
 }
 
 impl Checked<'_> {
     /// The same, free of the request.
     pub(super) fn into_owned(self) -> Checked<'static> {
-        let Self { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred } = self;
-        Checked { work: work.into_owned(), era, principal, trace_parent, meta, notifier, asking, deferral, deferred }
+        let Self { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share } = self;
+        Checked { work: work.into_owned(), era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share }
     }
 }
 
@@ -142,7 +145,7 @@ impl Calls {
 
     /// Runs it. Dropping the future ends the call.
     pub(super) async fn run(&self, checked: Checked<'_>) -> Result<Output, CallError> {
-        let Checked { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred } = checked;
+        let Checked { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share: _share } = checked;
         let call_id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         macro_rules! span {
             ($what:ident, $name:expr, $provider:expr) => {

@@ -126,6 +126,14 @@ impl General {
             let error = CallError::MissingCapability(tasks::required());
             return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.catalog.snapshot()).into_response();
         }
+        let mut taken = None;
+        if let (Some(session), Some(_), Some(id)) = (&session, &head.method, id)
+            && let Some(key) = id_key(id)
+        {
+            let Some(id) = session.take_id(key) else { return id_in_use(id) };
+            parts.extensions.insert(id.clone());
+            taken = Some(id);
+        }
         let with_sessions = opens || parts.headers.contains_key(SESSION_HEADER);
         let request = Request::from_parts(parts, Full::new(body));
         let response = if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await };
@@ -136,7 +144,11 @@ impl General {
         if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room().await {
             return self.no_room(id);
         }
-        as_json(response, id).await
+        let response = as_json(response, id).await;
+        match taken {
+            Some(taken) => response.map(|body| taken.until_told(body)),
+            None => response,
+        }
     }
 
     /// Answers a GET or a DELETE, which only sessions have.
@@ -217,6 +229,11 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
 fn session_not_found(id: Option<&str>) -> Response<Body> {
     let message = "there is no such session (any more): call initialize to open one";
     plain_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, message, None)
+}
+
+fn id_in_use(id: &str) -> Response<Body> {
+    let message = format!("id {id} is in use by a request of this session that has not been answered: give each request an id of its own");
+    plain_error(StatusCode::BAD_REQUEST, Some(id), INVALID_REQUEST, &message, None)
 }
 
 /// Of these headers one value counts. With two, a proxy could read another one than we do.

@@ -26,6 +26,7 @@ use super::{
     FrontOptions,
     answer::{self, RpcError},
     asking::{Asking, Input, PeerAsker, Unasked},
+    bodies::Share,
     calls::{Calls, Checked, Output, Work},
     era::{Era, SESSION_HEADER},
     faults,
@@ -39,7 +40,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Snapshot},
-    provider::{CallError, Completion, LogLevel, Principal, Reference},
+    provider::{CallError, Completion, LogLevel, Principal, Reference, Subscription},
 };
 
 /// How long changes of the list are gathered before clients are told of them: plugins that are copied together are one change, and a person does not
@@ -163,6 +164,7 @@ impl Handler {
                 asking: input.map_or(Asking::Never, |input| self.asking(input, context)),
                 deferral: Some(self.0.tasks.refusing()),
                 deferred: None,
+                share: parts.and_then(|parts| parts.extensions.get::<Share>()).cloned(),
             };
         let mut call = std::pin::pin!(async {
             if deferrable {
@@ -380,10 +382,10 @@ impl ServerHandler for Handler {
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
         let session = self.needed_session("a subscription", &context)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
-        if snapshot.resource(&request.uri).is_none() {
+        let Some(entry) = snapshot.resource(&request.uri) else {
             return Err(error_data(answer::rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
-        }
-        if session.subscribe(request.uri) {
+        };
+        if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
             Ok(())
         } else {
             let (most, kib) = (MAX_SUBSCRIPTIONS, MAX_BYTES >> 10);
@@ -431,6 +433,11 @@ impl ServerHandler for Handler {
             .map(|wanted| wanted == Some(true));
         let mut updates = self.0.catalog.updates();
         let watched: BTreeSet<String> = accepted.resource_subscriptions.iter().flatten().cloned().collect();
+        // Until the stream ends.
+        let _held: Vec<Subscription> = {
+            let snapshot = self.0.catalog.snapshot();
+            watched.iter().filter_map(|uri| snapshot.resource(uri)?.provider().subscribe(uri)).collect()
+        };
         loop {
             let updated = tokio::select! {
                 () = context.cancelled() => return Ok(()),

@@ -1,16 +1,17 @@
 //! What has to hold before a request is looked at as MCP: its media types, its size, that it is JSON and one message.
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::{
     HeaderMap, Response, StatusCode,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT, CONTENT_TYPE},
 };
-use http_body_util::LengthLimitError;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::answer::{INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, plain_error};
+use super::{
+    answer::{BUSY, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, plain_error},
+    bodies::{Bodies, Received},
+};
 use crate::json;
 
 /// Levels of arrays and objects that a message may have. serde_json stops at 128, which has to hold for what is wrapped around arguments too.
@@ -70,26 +71,12 @@ impl Accepts {
     }
 }
 
-/// Reads the body, up to a limit.
-pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Refusal> {
-    read_body(headers, body, max).await.map_err(|(status, message)| refuse(status, None, INVALID_REQUEST, &message))
-}
-
-/// The same; the refusal as a status and a sentence.
-pub(super) async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, (StatusCode, String)> {
-    let too_large = || {
-        let message = format!("the request's body is larger than {max} bytes; the server's setting [http] max_body sets the limit");
-        Err((StatusCode::PAYLOAD_TOO_LARGE, message))
-    };
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > max)) {
-        return too_large();
-    }
-    match axum::body::to_bytes(body, max).await {
-        Ok(body) => Ok(body),
-        Err(error) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => too_large(),
-        Err(error) => Err((StatusCode::BAD_REQUEST, format!("the request's body could not be read: {error}"))),
-    }
+/// Reads the body, within its limits.
+pub(super) async fn read(bodies: &Bodies, headers: &HeaderMap, body: Body) -> Result<Received, Refusal> {
+    bodies.read(headers, body).await.map_err(|refused| {
+        let code = if refused.retry_after.is_some() { BUSY } else { INVALID_REQUEST };
+        Box::new(plain_error(refused.status, None, code, &refused.message, refused.retry_after))
+    })
 }
 
 /// Whether the message has more levels than parsers take.

@@ -16,6 +16,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     answer::{self, Answer},
     asking::{Asking, Input, SessionAsker, Unasked},
+    bodies::Share,
     calls::{Checked, Work},
     detach::Detached,
     envelope::{
@@ -40,7 +41,7 @@ use crate::{
 pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Some(answer.into_response()),
-        Plan::Call(call) => Some(run(shared, call).await),
+        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Share>().cloned()).await),
     }
 }
 
@@ -256,13 +257,13 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
     })
 }
 
-/// Runs the call in the way of its era.
-async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>) -> Response<Body> {
+/// Runs the call in the way of its era. `share` is what its request takes of the room for bodies.
+async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) -> Response<Body> {
     let PlannedCall { id, work, caller, outbox, asking, deferrable } = call;
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
     let deferral = work.notifies().then(|| shared.tasks.refusing());
     let notifier = outbox.clone().map(|outbox| outbox as _);
-    let checked = Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking, deferral, deferred: None };
+    let checked = Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking, deferral, deferred: None, share };
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
         let result = if deferrable {

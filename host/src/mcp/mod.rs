@@ -5,6 +5,7 @@
 
 mod answer;
 mod asking;
+mod bodies;
 mod calls;
 mod detach;
 mod envelope;
@@ -14,6 +15,7 @@ mod general;
 mod handler;
 mod intake;
 mod lean;
+mod open;
 mod origin;
 mod outbox;
 mod render;
@@ -31,16 +33,16 @@ mod views;
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     catalog::{Catalog, Entry},
     config::{HttpConfig, StateConfig, TasksConfig},
-    provider::{CallError, CallOutput},
+    provider::{Absence, CallError, CallOutput, StatusSource},
 };
 use asking::{Asking, PlainCaller};
+use bodies::{Bodies, Received, Refused};
 use calls::{Checked, Output, Work};
 use intake::Accepts;
 use origin::Origins;
@@ -55,6 +57,8 @@ pub struct FrontOptions {
     pub allowed_origins: Vec<String>,
     /// Bytes of a request's body.
     pub max_body: usize,
+    /// Bytes of all bodies that are held at once.
+    pub max_bodies: usize,
     /// Sessions of clients before 2026-07-28 at once.
     pub max_sessions: usize,
     /// After how long without use a session ends.
@@ -87,6 +91,7 @@ impl From<&HttpConfig> for FrontOptions {
             allowed_hosts: http.allowed_hosts.clone(),
             allowed_origins: http.allowed_origins.clone(),
             max_body: http.max_body,
+            max_bodies: http.max_bodies,
             max_sessions: http.max_sessions,
             session_idle: http.session_idle,
             ask_timeout: http.ask_timeout,
@@ -112,9 +117,11 @@ pub(crate) struct PlainCall<'a> {
 /// The endpoints: that of everything, and one for each provider.
 pub struct Front {
     origins: Origins,
-    max_body: usize,
+    bodies: Bodies,
     lean: bool,
     views: Arc<Views>,
+    /// Who knows of providers that are not in the catalog, and why.
+    statuses: Vec<Arc<dyn StatusSource>>,
     /// Ends the watching tasks with the front.
     _closing: DropGuard,
 }
@@ -123,12 +130,18 @@ impl Front {
     /// Starts to serve a catalog. Has to be called inside a Tokio runtime: tasks watch over sessions and providers until [`Self::close`] or the front's end.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, options: FrontOptions) -> Arc<Self> {
+        Self::with_statuses(catalog, options, Vec::new())
+    }
+
+    /// The same; who asks for a provider that is known to these and offers nothing is told why.
+    #[must_use]
+    pub fn with_statuses(catalog: Arc<Catalog>, options: FrontOptions, statuses: Vec<Arc<dyn StatusSource>>) -> Arc<Self> {
         let closing = CancellationToken::new();
-        let (max_body, lean) = (options.max_body, options.lean);
+        let (bodies, lean) = (Bodies::new(options.max_body, options.max_bodies), options.lean);
         let origins = Origins::new(&options.allowed_hosts, &options.allowed_origins);
         let views = Arc::new(Views::new(catalog, options, closing.clone()));
         tokio::spawn(Arc::clone(&views).watch());
-        Arc::new(Self { origins, max_body, lean, views, _closing: closing.drop_guard() })
+        Arc::new(Self { origins, bodies, lean, views, statuses, _closing: closing.drop_guard() })
     }
 
     /// Answers one request of HTTP about everything there is. Who calls is in its extensions, as a [`Principal`](crate::provider::Principal).
@@ -153,7 +166,7 @@ impl Front {
     }
 
     async fn answer(&self, view: &View, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         match parts.method {
             Method::POST => {}
             Method::GET | Method::DELETE => return view.general.session_request(parts).await,
@@ -163,10 +176,14 @@ impl Front {
             return *refusal;
         }
         let accepts = Accepts::of(&parts.headers);
-        let body = match intake::read(&parts.headers, body, self.max_body).await {
-            Ok(body) => body,
+        let Received { bytes: body, share } = match intake::read(&self.bodies, &parts.headers, body).await {
+            Ok(received) => received,
             Err(refusal) => return *refusal,
         };
+        // It goes wherever the request goes, and some requests outlive their connection.
+        if let Some(share) = share {
+            parts.extensions.insert(share);
+        }
         if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
             let id = intake::inspect(&body).ok().and_then(|head| head.id);
             return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
@@ -180,12 +197,15 @@ impl Front {
         view.general.post(parts, body, accepts).await
     }
 
-    /// Says that there is no such provider, and which there are.
+    /// Says that there is no such provider, and which there are; or why one that is known is not there.
     async fn no_provider(&self, provider: &str, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         // The answer is to the request's id, where it has one that can be read.
-        let body = intake::read(&parts.headers, body, self.max_body).await.unwrap_or_default();
-        let id = intake::inspect(&body).ok().and_then(|head| head.id);
+        let body = intake::read(&self.bodies, &parts.headers, body).await.map(|received| received.bytes);
+        let id = intake::inspect(&body.unwrap_or_default()).ok().and_then(|head| head.id);
+        if let Some(Absence { why, retry_after }) = self.absence(provider) {
+            return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), answer::BUSY, &why, retry_after);
+        }
         let message = views::no_provider(provider, self.catalog());
         answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), answer::INVALID_REQUEST, &message, None)
     }
@@ -194,13 +214,14 @@ impl Front {
     ///
     /// # Errors
     ///
-    /// The status and a sentence.
-    pub(crate) async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, (StatusCode, String)> {
-        let body = intake::read_body(headers, body, self.max_body).await?;
-        if intake::is_too_deep(&body) {
-            return Err((StatusCode::BAD_REQUEST, "the request's body is nested too deep".to_owned()));
+    /// What is wrong.
+    pub(crate) async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refused> {
+        let received = self.bodies.read(headers, body).await?;
+        if intake::is_too_deep(&received.bytes) {
+            let message = "the request's body is nested too deep".to_owned();
+            return Err(Refused { status: StatusCode::BAD_REQUEST, message, retry_after: None });
         }
-        Ok(body)
+        Ok(received)
     }
 
     /// Runs a tool for a caller that speaks no MCP: counted, limited and logged as every call is, with nobody to notify and nobody to ask. Dropping the
@@ -210,7 +231,8 @@ impl Front {
         let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
         let asking = Asking::Waiting(Arc::new(PlainCaller));
         let deferral = work.notifies().then(|| self.views.whole().shared.tasks.refusing());
-        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking, deferral, deferred: None };
+        let checked =
+            Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking, deferral, deferred: None, share: None };
         match self.views.calls().run(checked).await? {
             Output::Call(output) => Ok(output),
             _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),
@@ -220,6 +242,12 @@ impl Front {
     /// What one provider offers, under its own names, where there is such a provider.
     pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
         self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// Why a provider that is known is not in the catalog. None: nobody knows one of that name.
+    pub(crate) fn absence(&self, provider: &str) -> Option<Absence> {
+        let mut statuses = self.statuses.iter().flat_map(|source| source.statuses());
+        statuses.find(|status| status.name == provider).map(|status| status.absence())
     }
 
     /// The sentence for a provider that is not there: it says which there are.

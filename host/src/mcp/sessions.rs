@@ -25,11 +25,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     asking::Questions,
     handler::COALESCE,
+    open::{OpenIds, Taken},
     updates::{Subscriptions, gathered},
 };
 use crate::{
     catalog::{Catalog, Generations},
-    provider::LogLevel,
+    provider::{LogLevel, Subscription},
 };
 
 /// How long telling one session of a change may take. A client that does not read its stream for that long misses it.
@@ -98,6 +99,8 @@ pub(super) struct Session {
     streams: AtomicUsize,
     /// Calls that run, by the key of their id, so that they can be cancelled. The number tells two calls of one id apart.
     calls: Mutex<HashMap<String, (u64, AbortHandle)>>,
+    /// Requests that went the general way and are not answered.
+    open: Arc<OpenIds>,
     /// The way to the client, from `notifications/initialized` on.
     peer: OnceLock<Peer<RoleServer>>,
     /// The lists that the client knows of.
@@ -307,6 +310,7 @@ impl Session {
             level: AtomicU8::new(1),
             streams: AtomicUsize::new(0),
             calls: Mutex::default(),
+            open: Arc::default(),
             peer: OnceLock::new(),
             told: Mutex::new(known),
             telling: AtomicBool::new(false),
@@ -348,9 +352,14 @@ impl Session {
         call.map(|(_, abort)| abort.abort()).is_some()
     }
 
-    /// `resources/subscribe`. False: the client has subscribed to as many as may.
-    pub(super) fn subscribe(&self, uri: String) -> bool {
-        self.lock_subscriptions().add(uri, MAX_SUBSCRIPTIONS)
+    /// Takes the id of a request that goes the general way, until it is answered. None: a request that went there before has it.
+    pub(super) fn take_id(&self, key: String) -> Option<Taken> {
+        self.open.take(key)
+    }
+
+    /// `resources/subscribe`; `subscribe` asks the provider. False: the client has subscribed to as many as may.
+    pub(super) fn subscribe(&self, uri: &str, subscribe: impl FnOnce() -> Option<Subscription>) -> bool {
+        self.lock_subscriptions().add(uri, MAX_SUBSCRIPTIONS, subscribe)
     }
 
     /// `resources/unsubscribe`.
@@ -510,11 +519,12 @@ mod tests {
     #[test]
     fn a_session_subscribes_to_so_many_resources_and_no_more() {
         let session = Session::new(Generations::default(), 0);
-        assert!((0..MAX_SUBSCRIPTIONS).all(|n| session.subscribe(format!("x://{n}"))));
-        assert!(!session.subscribe("x://new".into()));
-        assert!(session.subscribe("x://5".into()), "what is there already is no new one");
+        let subscribe = |uri: &str| session.subscribe(uri, || None);
+        assert!((0..MAX_SUBSCRIPTIONS).all(|n| subscribe(&format!("x://{n}"))));
+        assert!(!subscribe("x://new"));
+        assert!(subscribe("x://5"), "what is there already is no new one");
         session.unsubscribe("x://5");
-        assert!(session.subscribe("x://new".into()));
-        assert!(!session.subscribe("x://5".into()));
+        assert!(subscribe("x://new"));
+        assert!(!subscribe("x://5"));
     }
 }

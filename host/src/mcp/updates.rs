@@ -1,13 +1,13 @@
 //! Updates of resources on their way to a client: only of what it subscribed to, each once however often it was updated meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::broadcast::{
     Receiver,
     error::{RecvError, TryRecvError},
 };
 
-use crate::catalog::Updates;
+use crate::{catalog::Updates, provider::Subscription};
 
 /// Updates that came together.
 pub(super) enum Gathered {
@@ -49,22 +49,25 @@ pub(super) const MAX_BYTES: usize = 128 << 10;
 #[derive(Default)]
 pub(super) struct Subscriptions {
     subscribed: BTreeSet<String>,
+    /// What keeps providers telling, where they have to be asked.
+    held: BTreeMap<String, Subscription>,
     /// Of these together.
     bytes: usize,
     waiting: BTreeSet<String>,
 }
 
 impl Subscriptions {
-    /// False: these are as many as may be.
-    pub(super) fn add(&mut self, uri: String, max: usize) -> bool {
-        if self.subscribed.contains(&uri) {
+    /// One more, for which `subscribe` asks its provider. False: these are as many as may be.
+    pub(super) fn add(&mut self, uri: &str, max: usize, subscribe: impl FnOnce() -> Option<Subscription>) -> bool {
+        if self.subscribed.contains(uri) {
             return true;
         }
         if self.subscribed.len() >= max || self.bytes + uri.len() > MAX_BYTES {
             return false;
         }
         self.bytes += uri.len();
-        self.subscribed.insert(uri);
+        self.subscribed.insert(uri.to_owned());
+        self.held.extend(subscribe().map(|held| (uri.to_owned(), held)));
         true
     }
 
@@ -73,6 +76,7 @@ impl Subscriptions {
             self.bytes -= uri.len();
         }
         self.waiting.remove(uri);
+        self.held.remove(uri);
     }
 
     /// Takes in what was updated.
@@ -95,13 +99,30 @@ impl Subscriptions {
 mod tests {
     use super::*;
 
+    fn add(subscriptions: &mut Subscriptions, uri: &str, max: usize) -> bool {
+        subscriptions.add(uri, max, || None)
+    }
+
+    #[test]
+    fn a_provider_is_asked_once_for_each_and_left_when_the_client_leaves() {
+        let held = std::sync::Arc::new(());
+        let mut subscriptions = Subscriptions::default();
+        let mut add = |uri: &str| subscriptions.add(uri, 2, || Some(Box::new(held.clone())));
+        assert!(add("a:1") && add("a:1") && add("a:2") && !add("a:3"));
+        assert_eq!(std::sync::Arc::strong_count(&held), 3);
+        subscriptions.remove("a:1");
+        assert_eq!(std::sync::Arc::strong_count(&held), 2);
+        drop(subscriptions);
+        assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    }
+
     #[test]
     fn a_session_hears_of_what_it_subscribed_to_and_no_longer_when_it_left() {
         let mut subscriptions = Subscriptions::default();
         let updates = Gathered::These(["a:1", "a:2", "a:3"].map(str::to_owned).into());
         subscriptions.note(&updates);
         assert!(!subscriptions.waits());
-        assert!(subscriptions.add("a:1".into(), 2) && subscriptions.add("a:2".into(), 2) && !subscriptions.add("a:3".into(), 2));
+        assert!(add(&mut subscriptions, "a:1", 2) && add(&mut subscriptions, "a:2", 2) && !add(&mut subscriptions, "a:3", 2));
         subscriptions.note(&updates);
         subscriptions.note(&updates);
         subscriptions.remove("a:1");
@@ -115,12 +136,12 @@ mod tests {
     fn a_session_keeps_so_many_bytes_of_addresses_and_no_more() {
         let mut subscriptions = Subscriptions::default();
         let long = |n: usize| format!("{n}{}", "x".repeat(MAX_BYTES / 2 - 1));
-        assert!(subscriptions.add(long(1), 9) && subscriptions.add(long(2), 9) && !subscriptions.add("a:1".into(), 9));
-        assert!(subscriptions.add(long(1), 9), "what is there already is no new one");
+        assert!(add(&mut subscriptions, &long(1), 9) && add(&mut subscriptions, &long(2), 9) && !add(&mut subscriptions, "a:1", 9));
+        assert!(add(&mut subscriptions, &long(1), 9), "what is there already is no new one");
         subscriptions.remove("a:1");
-        assert!(!subscriptions.add("a:1".into(), 9));
+        assert!(!add(&mut subscriptions, "a:1", 9));
         subscriptions.remove(&long(1));
-        assert!(subscriptions.add("a:1".into(), 9));
+        assert!(add(&mut subscriptions, "a:1", 9));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Views {
         let signer = Arc::new(Signer::new(&options.state));
         let common = Common {
             calls: Arc::new(Calls::new(States::new(Arc::clone(&signer), options.state.ttl))),
-            tasks: Arc::new(Tasks::new(options.tasks.clone(), options.state.copies, signer)),
+            tasks: Arc::new(Tasks::new(&options, signer)),
             room: Arc::new(Room::new(options.max_sessions)),
         };
         let whole = View::new(catalog, &common, &options, closing.child_token());

@@ -1,12 +1,16 @@
 //! The HTTP client of one remote server, and what it sends with every request.
 
-use std::{collections::BTreeMap, error::Error as StdError, time::Duration};
+use std::{
+    collections::BTreeMap,
+    error::Error as StdError,
+    time::{Duration, SystemTime},
+};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::{config::Secret, provider::ProviderId, wasm::host::outgoing::install_tls};
+use crate::{config::Secret, provider::ProviderId, tls};
 
 const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
 /// A connection that is not there by then is not going to be.
@@ -15,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(50);
 /// A connection whose other end is gone without a word is found out by this.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The longest wait that is passed on: who says more has most likely a wrong clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// A pool of connections, in TLS by rustls where the address is https. `redirects` says which are followed.
 ///
@@ -22,7 +28,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 ///
 /// Why there can be none.
 pub(super) fn client(id: &ProviderId, redirects: fn() -> Policy) -> Result<reqwest::Client, String> {
-    install_tls();
+    tls::install();
     let builder = || {
         reqwest::Client::builder()
             .user_agent(USER_AGENT)
@@ -65,6 +71,20 @@ pub(super) fn headers(headers: &BTreeMap<String, Secret>, bearer: Option<&Secret
     Ok(map)
 }
 
+/// How long the other end wants its callers to wait, where it has too much to do and says so: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
+pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        // A moment that is over is now.
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).unwrap_or_default(),
+    };
+    Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
+}
+
 /// The innermost cause of an error. The outer ones repeat the address, which may have arguments in it.
 pub(super) fn cause(error: &dyn StdError) -> String {
     error.source().map_or_else(|| error.to_string(), cause)
@@ -73,4 +93,26 @@ pub(super) fn cause(error: &dyn StdError) -> String {
 /// An address as it may be shown and logged: without what was asked for.
 pub(super) fn place(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_too_much_to_do_says_when_to_come_again_in_seconds_or_by_a_date() {
+        let wait = |status: u16, text: &str| {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+            retry_after(StatusCode::from_u16(status).unwrap(), &headers)
+        };
+        assert_eq!((wait(503, "7"), wait(429, " 7 "), wait(500, "7")), (Some(Duration::from_secs(7)), Some(Duration::from_secs(7)), None));
+        assert_eq!((wait(503, "0"), wait(503, "soon"), wait(503, "-1")), (Some(Duration::from_secs(1)), None, None));
+        assert_eq!(
+            (wait(503, "999999999"), wait(429, "Thu, 01 Jan 1970 00:00:00 GMT")),
+            (Some(LONGEST_WAIT), Some(Duration::from_secs(1)))
+        );
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        assert!(wait(503, &date).is_some_and(|wait| wait > Duration::from_secs(60) && wait <= Duration::from_secs(100)), "{date}");
+        assert_eq!(retry_after(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new()), None);
+    }
 }

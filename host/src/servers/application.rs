@@ -1,4 +1,4 @@
-//! An HTTP application by its OpenAPI document, as a server: read when the host starts, and again until that succeeds.
+//! An HTTP application by its OpenAPI document, as a server: read when the host starts, again until that succeeds, and again when it may have changed.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,7 +15,7 @@ use super::{Member, Run};
 use crate::{
     config::{OpenApiSource, ServerConfig},
     provider::{OfferNames, ProviderChange, ProviderId, ProviderState, ProviderStatus},
-    remote::openapi,
+    remote::openapi::{Look, Reader},
     shape::shape,
 };
 
@@ -53,6 +53,7 @@ impl Application {
             queued: 0,
             replicas: None,
             since: SystemTime::now(),
+            next_try: None,
         }));
         let (settle, settled) = watch::channel(false);
         let loading = Loading { id, source: source.clone(), config: config.clone(), run, changes, state: Arc::clone(&state), settle };
@@ -73,35 +74,66 @@ struct Loading {
 
 impl Loading {
     async fn run(self) {
+        let mut reader = Reader::new(self.id.clone(), &self.source, self.config.limits);
         let mut pause = RETRY;
         loop {
-            let loaded = openapi::load(self.id.clone(), &self.source, &self.config.limits).await;
-            let failed = loaded.is_err();
-            match loaded {
-                Ok(provider) => {
-                    let section = format!("server.{}", self.id);
-                    let (provider, warnings) = shape(provider, &self.config.names, self.config.default_tool.as_deref(), &section);
-                    let tools = provider.tools().iter().map(|tool| tool.name.to_string()).collect();
-                    self.turn(ProviderState::Serving, |status| {
-                        status.tools = tools;
-                        status.warnings = warnings;
-                        status.error = None;
-                    });
-                    // Nobody takes changes any more when the host ends.
-                    let _ = self.changes.send(vec![ProviderChange::Put(provider)]).await;
-                }
-                Err(error) => {
-                    tracing::warn!(server = %self.id, "{error}");
-                    self.turn(ProviderState::Broken, |status| status.error = Some(error.to_string()));
-                }
+            let looked = reader.look().await;
+            let failed = looked.is_err();
+            match looked {
+                Ok(look) => self.take(look).await,
+                Err(error) => self.fail(&error.to_string(), pause),
             }
             self.settle.send_replace(true);
-            if !failed || self.run == Run::Once {
+            if self.run == Run::Once {
                 return;
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_RETRY);
+            if failed {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_RETRY),
+                    () = reader.changed() => {}
+                }
+            } else {
+                pause = RETRY;
+                reader.changed().await;
+            }
         }
+    }
+
+    async fn take(&self, look: Look) {
+        let Look::New(provider) = look else {
+            return self.turn(ProviderState::Serving, |status| (status.error, status.next_try) = (None, None));
+        };
+        let section = format!("server.{}", self.id);
+        let (provider, warnings) = shape(provider, &self.config.names, self.config.default_tool.as_deref(), &section);
+        let tools = provider.tools().iter().map(|tool| tool.name.to_string()).collect();
+        tracing::info!(server = %self.id, tools = provider.tools().len(), "server is published");
+        self.turn(ProviderState::Serving, |status| {
+            status.tools = tools;
+            status.warnings = warnings;
+            (status.error, status.next_try) = (None, None);
+        });
+        // Nobody takes changes any more when the host ends.
+        let _ = self.changes.send(vec![ProviderChange::Put(provider)]).await;
+    }
+
+    fn fail(&self, error: &str, pause: Duration) {
+        let serves = !matches!(self.status().state, ProviderState::Loading | ProviderState::Broken);
+        let (state, more) = match serves {
+            true => (ProviderState::ServingPrevious, "; the tools of the version before are served on"),
+            false => (ProviderState::Broken, ""),
+        };
+        // The same at each look is told once.
+        if self.status().error.as_deref() != Some(error) {
+            tracing::warn!(server = %self.id, "{error}{more}");
+        }
+        self.turn(state, |status| {
+            status.error = Some(error.to_owned());
+            status.next_try = Some(SystemTime::now() + pause);
+        });
+    }
+
+    fn status(&self) -> ProviderStatus {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn turn(&self, state: ProviderState, change: impl FnOnce(&mut ProviderStatus)) {

@@ -3,7 +3,7 @@
 //! A server that is not known is asked `server/discover` first. Servers of the older era answer that by an error, or not at all, and are then greeted by
 //! `initialize`. What was found out is remembered in [`Known`], so that the next connection loses no time.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::{BoxFuture, Either, select};
 use serde_json::Value;
@@ -11,15 +11,16 @@ use serde_json::Value;
 use super::{
     ChannelError, Known,
     era::{CLIENT_INFO, Era, LEGACY_VERSION, MODERN_VERSION},
-    raw::{RawObject, write_key},
+    raw::{RawObject, write_json, write_key},
 };
 use crate::provider::JsonText;
 
 /// How long a server may think about `server/discover` before it gets `initialize` too: longer than servers were seen to need for their start (2.5 s).
 const PROBE: Duration = Duration::from_secs(5);
 
-/// What can be carried to whoever makes a call. A caller that cannot do it has its questions answered by an error.
-const CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{"context":{},"tools":{}},"roots":{}}"#;
+/// What can be carried to whoever makes a call. A caller that cannot do it has its questions answered by an error. No roots: a server asks for them once and
+/// keeps them for the session, which all callers share.
+const CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{"context":{},"tools":{}}}"#;
 
 /// Revisions with `initialize` that can be spoken: their differences are in what is not read here.
 const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -73,6 +74,24 @@ pub fn subscription(server: &JsonText) -> Option<String> {
     }
     filter.push('}');
     (filter.len() > 2).then(|| format!("{{\"notifications\":{filter}}}"))
+}
+
+/// Whether a server tells of updates of those resources that it is asked to.
+#[must_use]
+pub fn subscribes(server: &JsonText) -> bool {
+    capability(server, "resources").and_then(|has| has.get("subscribe")?.as_bool()) == Some(true)
+}
+
+/// That updates of these resources are wanted: the `params` of `subscriptions/listen`. None: of none, or the server tells of none.
+#[must_use]
+pub fn resource_subscription(server: &JsonText, uris: &BTreeSet<String>) -> Option<String> {
+    if uris.is_empty() || !subscribes(server) {
+        return None;
+    }
+    let mut params = String::from("{\"notifications\":{\"resourceSubscriptions\":");
+    write_json(&mut params, uris);
+    params.push_str("}}");
+    Some(params)
 }
 
 /// Greets a server. How long it may take is the caller's to limit.

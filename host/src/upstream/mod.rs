@@ -12,19 +12,21 @@ pub mod meta;
 mod provider;
 pub mod raw;
 pub mod rounds;
+mod turns;
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::provider::{AskError, CallContext, CallError, JsonText};
+use crate::provider::{AskError, CallContext, CallError, JsonText, Subscription};
 
 pub use clock::{Clock, deadline};
 pub use closing::Closing;
 pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
 pub use provider::UpstreamProvider;
+pub use turns::{Turn, Turns, no_turn};
 
 /// One connection to an MCP server, past its handshake. Any number of requests may be under way at once.
 pub trait Channel: Send + Sync {
@@ -47,6 +49,11 @@ pub trait Channel: Send + Sync {
     /// What the server tells of changes, from now on.
     fn changes(&self) -> broadcast::Receiver<Change>;
 
+    /// Updates of these resources are wanted from now on, and of no others. A server that does not offer that is not told. Must not block.
+    fn subscribe(&self, uris: Uris) {
+        let _ = uris;
+    }
+
     /// Whether it is known that what is sent now is lost, though not yet why: [`Self::closed`] will say that soon.
     fn is_ending(&self) -> bool {
         false
@@ -55,6 +62,9 @@ pub trait Channel: Send + Sync {
     /// Waits until the connection is of no more use, and says why.
     fn closed(&self) -> BoxFuture<'_, String>;
 }
+
+/// Addresses of resources.
+pub type Uris = Arc<BTreeSet<String>>;
 
 /// What a server tells without being asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +111,14 @@ pub enum ChannelError {
     /// The server is elsewhere and was not reached, or turned the request away before MCP came into it; the text says who, and why.
     #[error("{0}")]
     Unreachable(String),
+    /// The server has too much to do, and said when to come again.
+    #[error("{what}")]
+    Busy {
+        /// Who says so, in whose words.
+        what: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// No answer in time. The server was told that nobody waits any more.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -121,6 +139,12 @@ pub trait Pick: Send + Sync {
     /// [`CallError::Busy`] when the queue is full; [`CallError::Internal`] or [`CallError::Protocol`] when there is no server just now, with the reason
     /// and what is being done about it.
     fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>>;
+
+    /// [`Provider::subscribe`](crate::provider::Provider::subscribe), for all connections that there are and will be.
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        let _ = uri;
+        None
+    }
 }
 
 /// The right to make one call.

@@ -13,7 +13,7 @@ use crate::{
     config::ServerLimits,
     provider::{
         AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offers, PromptOutput, Provider, ProviderId,
-        Reference, Tool,
+        Reference, Subscription, Tool,
     },
 };
 
@@ -55,6 +55,7 @@ impl UpstreamProvider {
         let id = &self.id;
         match error {
             ChannelError::Rpc { code, message, data } => CallError::Protocol { code, message, data },
+            ChannelError::Busy { what, retry_after } => CallError::Busy { what: format!("server {id} is busy: {what}"), retry_after },
             ChannelError::Ask(AskError::Suspended) => CallError::InputRequired,
             ChannelError::Ask(AskError::MissingCapability(capability)) => CallError::MissingCapability(capability),
             ChannelError::Timeout(limit) => CallError::Internal(format!(
@@ -105,6 +106,10 @@ impl Provider for UpstreamProvider {
             params.push('}');
             self.request("resources/read", &params, &context, convert::contents).await
         })
+    }
+
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        self.pick.subscribe(uri)
     }
 
     fn get_prompt<'a>(

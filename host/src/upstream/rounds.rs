@@ -17,10 +17,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// The question that a request of a server is. None: it is none.
 #[must_use]
-pub fn question(method: &str, params: Option<&str>) -> Option<Question> {
+fn question(method: &str, params: Option<&str>) -> Option<Question> {
     let kind = [QuestionKind::Elicitation, QuestionKind::Sampling, QuestionKind::Roots].into_iter().find(|kind| kind.method() == method)?;
     let params = params.filter(|params| params.starts_with('{')).unwrap_or("{}");
     Some(Question { key: None, kind, params: JsonText::parse(params.to_owned()).ok()? })
+}
+
+/// The question that a request of a server of the older era is. Roots were not offered to it: they would be those of one caller, kept for all.
+#[must_use]
+pub fn question_of_session(method: &str, params: Option<&str>) -> Option<Question> {
+    question(method, params).filter(|question| question.kind != QuestionKind::Roots)
 }
 
 /// The message that answers a server's question, of this id (JSON text), by what came of asking its caller; and what the call ends with, where it ends here.

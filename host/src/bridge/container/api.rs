@@ -1,6 +1,12 @@
 //! A container engine by its Docker-compatible API: docker's own, or podman's.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
@@ -14,6 +20,7 @@ use bollard::{
 };
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt, TryStreamExt, channel::mpsc, future::BoxFuture};
+use tokio::io::AsyncWrite;
 use tokio_util::io::StreamReader;
 
 use super::{Backend, Ended, OPEN_FILES, PROCESSES, Pipes, Spec, owner};
@@ -47,7 +54,9 @@ impl Api {
         let docker = docker.map_err(words)?.negotiate_version().await.map_err(words)?;
         let version = docker.version().await.map_err(words)?;
         let name = version.components.unwrap_or_default().into_iter().next().map_or_else(|| "engine".to_owned(), |part| part.name);
-        let text = format!("{} {}", name.trim_end_matches(" Engine").to_lowercase(), version.version.unwrap_or_default());
+        // Podman's is called so; docker calls its own by no name.
+        let name = name.strip_suffix(" Engine").unwrap_or("docker").to_lowercase();
+        let text = format!("{name} {}", version.version.unwrap_or_default());
         Ok((Self { docker }, text))
     }
 
@@ -75,7 +84,7 @@ impl Api {
         });
         self.docker.start_container(&spec.name, None).await.map_err(words)?;
         Ok(Pipes {
-            stdin: Box::new(input),
+            stdin: Box::new(Input(input)),
             stdout: Box::new(StreamReader::new(stdout)),
             stderr: Box::new(StreamReader::new(stderr)),
             client: None,
@@ -100,6 +109,30 @@ impl Api {
             // An engine that is being started again knows its containers afterwards.
             Err(error) => !is_missing(&error) && !matches!(error, Error::HyperLegacyError { .. } | Error::IOError { .. }),
         }
+    }
+}
+
+/// The way to a container's stdin. It shares its connection with the output, which stays open: its end has to be said.
+struct Input(Pin<Box<dyn AsyncWrite + Send>>);
+
+impl AsyncWrite for Input {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(context)
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        // A socket's writing half is shut at once. Where it is not, the container is asked to end by a signal.
+        let _ = self.0.as_mut().poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
 }
 

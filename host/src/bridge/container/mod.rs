@@ -166,17 +166,32 @@ impl Containers {
     async fn fetch(&self, image: &str, pull: Pull) -> Result<(), LaunchError> {
         let fail = |error: String| LaunchError(format!("image {image} ({}): {error}", self.engine));
         let known = self.pulls.lock().await.get(image).cloned();
-        if known.is_none() && pull != Pull::Always && self.backend.has_image(image).await.map_err(fail)? {
+        let is_coming = known.as_ref().is_some_and(|pull| pull.peek().is_none());
+        let is_due = known.is_none() && pull == Pull::Always;
+        // One that was pulled may have been removed since.
+        if !is_coming && !is_due && self.backend.has_image(image).await.map_err(fail)? {
             return Ok(());
         }
         if pull == Pull::Never {
             return Err(fail("it is not there, and pull = \"never\": load or build it, or set pull = \"missing\"".to_owned()));
         }
-        let pulling = self.pulls.lock().await.entry(image.to_owned()).or_insert_with(|| self.start_pull(image)).clone();
-        let result = pulling.await;
+        let pulling = {
+            let mut pulls = self.pulls.lock().await;
+            // What has ended by now, and did not bring what is needed, is of no use.
+            let coming = pulls.get(image).filter(|pull| pull.peek().is_none()).cloned();
+            coming.unwrap_or_else(|| {
+                let pull = self.start_pull(image);
+                pulls.insert(image.to_owned(), pull.clone());
+                pull
+            })
+        };
+        let result = pulling.clone().await;
         if result.is_err() {
-            // The next start tries again.
-            self.pulls.lock().await.remove(image);
+            // The next start tries again. What somebody else has begun meanwhile goes on.
+            let mut pulls = self.pulls.lock().await;
+            if pulls.get(image).is_some_and(|pull| pull.ptr_eq(&pulling)) {
+                pulls.remove(image);
+            }
         }
         result.map_err(fail)
     }

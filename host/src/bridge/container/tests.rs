@@ -4,13 +4,20 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    sync::Mutex,
+};
 
-use super::{Containers, Engine, owner};
+use super::{Backend, Containers, Engine, Pipes, Spec, owner};
 use crate::{
     bridge::launch::{Launch, Launched},
     config::{DirGrant, EngineChoice, ImageSource, Pull, Secret},
@@ -216,7 +223,87 @@ async fn an_end_is_told_by_its_reason() {
             assert!(ended.contains(end), "{}: {ended}", containers.engine());
             talk.stop().await;
         }
+        // The end of its input is the end of a server, and no signal has to say it.
+        let mut talk = Talk::start(&engine, "end", source()).await;
+        assert_eq!(talk.ask("echo up").await, "up");
+        talk.launched.stdin = Box::new(tokio::io::sink());
+        let ended = tokio::time::timeout(PATIENCE, talk.launched.running.ended()).await;
+        assert_eq!(ended.as_deref(), Ok("exit status 0"), "{}", containers.engine());
+        talk.stop().await;
         assert_eq!(left("end").await, 0);
+    }
+}
+
+/// An engine that has images or has them not, and counts pulls: what a registry would be needed for.
+#[derive(Default)]
+struct Shelf {
+    there: AtomicBool,
+    pulls: AtomicUsize,
+    away: AtomicBool,
+}
+
+impl Backend for Shelf {
+    fn has_image<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+        async { Ok(self.there.load(SeqCst)) }.boxed()
+    }
+    fn pull<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        async {
+            self.pulls.fetch_add(1, SeqCst);
+            // Those who want the same have come by then.
+            tokio::task::yield_now().await;
+            let away = self.away.load(SeqCst);
+            self.there.fetch_or(!away, SeqCst);
+            if away { Err("the registry is away".to_owned()) } else { Ok(()) }
+        }
+        .boxed()
+    }
+    fn start<'a>(&'a self, _: &'a Spec) -> BoxFuture<'a, Result<Pipes, String>> {
+        unreachable!()
+    }
+    fn wait<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
+        unreachable!()
+    }
+    fn ended<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<super::Ended>> {
+        unreachable!()
+    }
+    fn signal<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, ()> {
+        unreachable!()
+    }
+    fn remove<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        unreachable!()
+    }
+    fn list(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, String>> {
+        unreachable!()
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_was_removed_after_its_pull_is_pulled_again_for_the_next_start() {
+    for (policy, first) in [(Pull::Missing, 0), (Pull::Always, 1)] {
+        let shelf = Arc::new(Shelf { there: AtomicBool::new(true), ..Shelf::default() });
+        let (engine, owner) = ("a shelf".to_owned(), owner::own());
+        let (last, pulls, left) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        let containers = Containers { backend: shelf.clone(), engine, owner, last, pulls, left };
+        let pulled = async || {
+            let starts = (0..3).map(|_| containers.fetch("i", policy));
+            let results = futures::future::join_all(starts).await;
+            (shelf.pulls.load(SeqCst), results.iter().all(Result::is_ok))
+        };
+        assert_eq!(pulled().await, (first, true), "{policy:?}");
+        assert_eq!(pulled().await, (first, true), "{policy:?}: it is there");
+        for again in 1..=2 {
+            shelf.there.store(false, SeqCst);
+            assert_eq!(pulled().await, (first + again, true), "{policy:?}: it was removed");
+        }
+        // A pull that failed is no pull.
+        shelf.there.store(false, SeqCst);
+        shelf.away.store(true, SeqCst);
+        assert_eq!(pulled().await, (first + 3, false), "{policy:?}");
+        shelf.away.store(false, SeqCst);
+        assert_eq!(pulled().await, (first + 4, true), "{policy:?}");
+        assert!(containers.fetch("i", Pull::Never).await.is_ok());
+        shelf.there.store(false, SeqCst);
+        assert!(containers.fetch("i", Pull::Never).await.is_err());
     }
 }
 

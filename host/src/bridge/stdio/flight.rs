@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 
 use crate::{
     provider::{Asker, JsonText, Notifier},
-    upstream::ChannelError,
+    upstream::{ChannelError, Turn},
 };
 
 /// The outcome of a request.
@@ -32,24 +32,14 @@ pub(super) struct Entry {
     pub(super) waits: Option<oneshot::Sender<Reply>>,
     pub(super) notifier: Option<Arc<dyn Notifier>>,
     pub(super) asker: Option<Arc<dyn Asker>>,
-    /// Held until the server has answered: where calls go one at a time, the next one waits for this.
-    pub(super) turn: Turn,
+    /// Held until the server has answered: where calls go one at a time, the next one waits for this. None: outside of the order, as the handshake is.
+    pub(super) turn: Option<Turn>,
     /// Questions of the server that this request's caller is being asked.
     pub(super) questions: Vec<AbortHandle>,
     /// It only asks whether the server lives: nothing that the server says can be for it.
     pub(super) is_ping: bool,
     /// Since when nobody waits.
     pub(super) left: Option<Instant>,
-}
-
-/// The right to have a request in flight.
-pub(super) enum Turn {
-    /// Beside others.
-    Shared { _guard: tokio::sync::OwnedRwLockReadGuard<()> },
-    /// Alone.
-    Alone { _guard: tokio::sync::OwnedRwLockWriteGuard<()> },
-    /// Outside of the order: the handshake.
-    Free,
 }
 
 /// Whose a message is that does not say so.

@@ -54,14 +54,11 @@ impl Link {
         if method == "ping" {
             return self.send_now(&message::answer(id, "{}"));
         }
-        let question = rounds::question(method, params).filter(|_| self.era() == Era::Legacy);
+        let question = rounds::question_of_session(method, params).filter(|_| self.era() == Era::Legacy);
         let Some(question) = question else {
             return self.send_now(&message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")));
         };
         let refuse = |why: &str| self.send_now(&message::refusal(id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}")));
-        if question.kind == QuestionKind::Roots && self.is_new() {
-            return refuse("this session is shared by many clients, and has no roots of its own");
-        }
         match self.flight.whose(None) {
             Whose::Only(call, _, Some(asker)) => {
                 self.known.set_asks();

@@ -11,23 +11,23 @@ use std::{
 
 use tokio::{
     io::AsyncRead,
-    sync::{RwLock, broadcast, mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot},
     task::AbortHandle,
     time::Instant,
 };
 
 use super::{
-    flight::{Entry, Flight, Turn},
+    flight::{Entry, Flight},
     lines::{Line, Lines, TooLong},
     out::{Out, SendError},
     said::{Said, visible},
 };
 use crate::{
-    provider::{AskError, CallContext, JsonText, LogLevel},
+    provider::{CallContext, JsonText, LogLevel},
     upstream::{
-        Change, ChannelError, Closing, Era, Known,
+        Change, ChannelError, Closing, Era, Known, Turn, Turns,
         message::{self, Incoming},
-        meta,
+        meta, no_turn,
         raw::RawObject,
     },
 };
@@ -40,10 +40,6 @@ const CHANGES: usize = 64;
 
 /// A request that its caller has left may be answered so much later, before a server whose calls go one at a time is started anew.
 const FORSAKEN: Duration = Duration::from_secs(2);
-
-/// Servers ask for the roots of the session when they are greeted: server-filesystem at once, server-everything after 350 ms. Those of one caller are not
-/// those of the session.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -58,12 +54,10 @@ pub(super) struct Link {
     pub(super) changes: broadcast::Sender<Change>,
     /// By the server's ids, as JSON text.
     pub(super) questions: Mutex<HashMap<String, AbortHandle>>,
-    /// With when that was found out.
-    era: OnceLock<(Era, Instant)>,
+    era: OnceLock<Era>,
     max_message: usize,
     next_id: AtomicU64,
-    /// Shared by requests that may run beside each other; taken alone by each where the server asks questions.
-    turns: Arc<RwLock<()>>,
+    turns: Turns,
     /// Whether the server sends log messages, and from which level on.
     logs: AtomicBool,
     level: AtomicU8,
@@ -120,7 +114,7 @@ impl Link {
             era: OnceLock::new(),
             max_message,
             next_id: AtomicU64::new(1),
-            turns: Arc::default(),
+            turns: Turns::default(),
             logs: AtomicBool::new(false),
             level: AtomicU8::new(LogLevel::Emergency as u8),
             closing: Closing::default(),
@@ -132,16 +126,11 @@ impl Link {
 
     /// How the server is spoken to, once that is known.
     pub(super) fn era(&self) -> Era {
-        self.era.get().map_or(Era::Legacy, |(era, _)| *era)
+        self.era.get().copied().unwrap_or(Era::Legacy)
     }
 
     pub(super) fn set_era(&self, era: Era) {
-        let _ = self.era.set((era, Instant::now()));
-    }
-
-    /// Whether the handshake was so short a time ago that questions may still belong to it and to no call.
-    pub(super) fn is_new(&self) -> bool {
-        self.era.get().is_none_or(|(_, since)| since.elapsed() < SETTLED)
+        let _ = self.era.set(era);
     }
 
     /// The server offers log messages: those of the usual levels are asked for, others when a caller wants them.
@@ -163,10 +152,11 @@ impl Link {
     }
 
     /// Sends a request whose answer tells nothing.
-    pub(super) fn send_and_forget(&self, method: &str, params: &str) {
+    pub(super) fn send_and_forget(&self, method: &str, params: &str) -> u64 {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let meta = meta::outgoing(self.era(), &CallContext::default(), id);
         self.send_now(&message::request(id, method, params, meta.as_deref()));
+        id
     }
 
     /// Sends something that cannot wait for room.
@@ -186,7 +176,7 @@ impl Link {
         deadline: Instant,
     ) -> Result<JsonText, ChannelError> {
         // Whether a server lives is asked beside all that it does, and nothing it says is for who asks that.
-        let turn = if method == "ping" { Turn::Free } else { self.turn(timeout, deadline).await? };
+        let turn = if method == "ping" { None } else { self.turn(timeout, deadline).await? };
         if let Some(level) = context.notifier.as_ref().and_then(|notifier| notifier.log_level()) {
             self.lower_level(level);
         }
@@ -200,7 +190,7 @@ impl Link {
         method: &str,
         params: &str,
         context: &CallContext,
-        turn: Turn,
+        turn: Option<Turn>,
         deadline: Instant,
     ) -> Result<JsonText, ChannelError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -242,25 +232,18 @@ impl Link {
         }
     }
 
-    async fn turn(&self, timeout: Duration, deadline: Instant) -> Result<Turn, ChannelError> {
+    async fn turn(&self, timeout: Duration, deadline: Instant) -> Result<Option<Turn>, ChannelError> {
         if self.era() == Era::Modern {
-            return Ok(Turn::Free);
+            return Ok(None);
         }
-        if !self.known.asks() {
-            let shared = match Arc::clone(&self.turns).try_read_owned() {
-                Ok(guard) => guard,
-                Err(_) => tokio::time::timeout_at(deadline, Arc::clone(&self.turns).read_owned()).await.map_err(|_| no_turn(timeout))?,
-            };
-            // It may have asked for the first time while this one waited.
-            if !self.known.asks() {
-                return Ok(Turn::Shared { _guard: shared });
-            }
+        if let Some(turn) = self.turns.at_once(&self.known) {
+            return Ok(Some(turn));
         }
-        let alone = Arc::clone(&self.turns).write_owned();
-        tokio::pin!(alone);
+        let turn = self.turns.take(&self.known);
+        tokio::pin!(turn);
         loop {
-            if let Ok(guard) = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), &mut alone).await {
-                return Ok(Turn::Alone { _guard: guard });
+            if let Ok(turn) = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), &mut turn).await {
+                return Ok(Some(turn));
             }
             if self.flight.is_forsaken(FORSAKEN) {
                 self.doom(
@@ -403,15 +386,6 @@ impl Link {
             },
         }
     }
-}
-
-/// No turn came. That says nothing of the server, which was not asked: it may wait for an answer of another call's caller.
-fn no_turn(timeout: Duration) -> ChannelError {
-    ChannelError::Ask(AskError::Unanswered(format!(
-        "no turn came within {} s: the server asks its callers questions, so that its calls are made one at a time, and those before this one take long; try \
-         again, or run more `replicas`",
-        timeout.as_secs_f64()
-    )))
 }
 
 /// The id in a message of which only the ends are known. It stands at the one or the other: in front of the result, or at the very end.

@@ -10,7 +10,10 @@ mod said;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use tokio::{sync::broadcast, time::Instant};
@@ -20,12 +23,13 @@ use crate::{
     config::ServerLimits,
     provider::{CallContext, JsonText},
     upstream::{
-        Change, Channel, ChannelError, Clock, Era, Known, deadline,
-        handshake::{Greeting, Wire, greet},
-        message, rounds,
+        Change, Channel, ChannelError, Clock, Era, Known, Uris, deadline,
+        handshake::{Greeting, Wire, greet, resource_subscription, subscribes},
+        message,
+        raw::{write_json, write_key},
+        rounds,
     },
 };
-use flight::Turn;
 use life::Life;
 use link::Link;
 use out::Out;
@@ -40,6 +44,15 @@ pub struct StdioChannel {
     era: Era,
     name: String,
     life: Life,
+    subscribed: Mutex<Subscribed>,
+}
+
+/// Whose updates the server was asked to tell.
+#[derive(Default)]
+struct Subscribed {
+    uris: Uris,
+    /// The request that did, in the newer era.
+    listening: Option<u64>,
 }
 
 /// Why there is no connection.
@@ -75,7 +88,7 @@ pub async fn connect(
         Ok(Ok(Greeting { era, version, server: said })) => {
             tracing::debug!(server, version, "{name} is ready");
             link.set_era(era);
-            let channel = StdioChannel { link, server: said, era, name, life };
+            let channel = StdioChannel { link, server: said, era, name, life, subscribed: Mutex::default() };
             channel.begin();
             Ok(Arc::new(channel))
         }
@@ -104,7 +117,7 @@ impl Wire for Handshake<'_> {
     fn exchange<'a>(&'a self, era: Era, method: &'static str, params: &'a str) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
             let context = CallContext::default();
-            self.link.exchange(era, method, params, &context, Turn::Free, self.until).await
+            self.link.exchange(era, method, params, &context, None, self.until).await
         })
     }
 
@@ -192,6 +205,36 @@ impl Channel for StdioChannel {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.link.changes.subscribe()
+    }
+
+    fn subscribe(&self, uris: Uris) {
+        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !subscribes(&self.server) || subscribed.uris == uris {
+            return;
+        }
+        match self.era {
+            Era::Legacy => {
+                let ask = |method: &str, uri: &str| {
+                    let mut params = String::from("{");
+                    write_key(&mut params, "uri");
+                    write_json(&mut params, uri);
+                    params.push('}');
+                    self.link.send_and_forget(method, &params);
+                };
+                uris.difference(&subscribed.uris).for_each(|uri| ask("resources/subscribe", uri));
+                subscribed.uris.difference(&uris).for_each(|uri| ask("resources/unsubscribe", uri));
+            }
+            Era::Modern => {
+                // The new one first, so that nothing is missed in between.
+                let params = resource_subscription(&self.server, &uris);
+                let listening = params.map(|params| self.link.send_and_forget("subscriptions/listen", &params));
+                if let Some(before) = std::mem::replace(&mut subscribed.listening, listening) {
+                    let params = format!("{{\"requestId\":{before},\"reason\":\"other resources are watched now\"}}");
+                    self.link.send_now(&message::notification("notifications/cancelled", &params));
+                }
+            }
+        }
+        subscribed.uris = uris;
     }
 
     fn is_ending(&self) -> bool {

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema};
 use serde::{Serialize, Serializer};
 
 use super::{
-    super::{ImageSource, Replicas, ServerLimits},
+    super::{ImageSource, OpenApiSource, Replicas, ServerLimits},
     DirSection, EnvSource, Period, SecretSource, Size, ToolSection,
 };
 
@@ -74,6 +74,8 @@ pub(super) struct ServerSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     base_url: Option<String>,
+    /// OpenAPI only: how often a document at a URL is asked for again. `0s`: never. A file is read again when it changes.
+    refresh: Period,
     /// Programs and images: how many run at once.
     replicas: ReplicaCount,
     /// From the start of a program or container to the end of its handshake and lists.
@@ -201,6 +203,7 @@ impl Default for ServerSection {
             headers: BTreeMap::new(),
             bearer: None,
             base_url: None,
+            refresh: Period(OpenApiSource::default().refresh),
             replicas: ReplicaCount(Replicas::default().min),
             start_timeout: Period(limits.start),
             timeout: Period(limits.call),

@@ -55,6 +55,7 @@ fn servers_of_each_kind_are_understood() {
         [server.app]
         openapi = "app.json"
         base_url = "http://127.0.0.1:9000"
+        refresh = "5m"
         headers = { Authorization = { from_env = "GOOD" } }
     "#;
     let config = read::parse(text, &folder.path().join(FILE), &environment).unwrap_or_else(|error| panic!("{error}"));
@@ -124,6 +125,7 @@ fn servers_of_each_kind_are_understood() {
     let app = OpenApiSource {
         document: folder.path().join("app.json").display().to_string(),
         base_url: Some("http://127.0.0.1:9000".to_owned()),
+        refresh: Duration::from_secs(300),
         headers: BTreeMap::from([("Authorization".to_owned(), secret(SECRET))]),
         bearer: None,
     };

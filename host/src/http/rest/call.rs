@@ -18,6 +18,7 @@ use crate::{
 const NO_ARGS: &str = "must include 'tool_args'";
 const NO_NAME: &str = "Missing 'tool_name' or 'tool_args'";
 const FAILED: &str = "Tool execution error";
+const FULL: &str = "Too many calls";
 
 /// The body. `null` is the same as nothing; other members are nobody's business.
 #[derive(Deserialize, Default)]
@@ -36,11 +37,16 @@ pub(super) async fn call(front: &Front, provider: Option<&str>, request: Request
     let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
     let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
 
-    let body = front.read_body(&head.headers, body).await.map_err(|(status, reason)| {
-        let detail = if status == StatusCode::PAYLOAD_TOO_LARGE { "Request body too large" } else { missing };
-        Refusal::new(status, detail, reason)
+    // Held to the end of the call, and its share of the room for bodies with it.
+    let received = front.read_body(&head.headers, body).await.map_err(|refused| {
+        let detail = match refused.status {
+            StatusCode::PAYLOAD_TOO_LARGE => "Request body too large",
+            StatusCode::SERVICE_UNAVAILABLE => FULL,
+            _ => missing,
+        };
+        Refusal { retry_after: refused.retry_after, ..Refusal::new(refused.status, detail, refused.message) }
     })?;
-    let text = std::str::from_utf8(&body).map_err(|_| refuse("the body is not UTF-8"))?;
+    let text = std::str::from_utf8(&received.bytes).map_err(|_| refuse("the body is not UTF-8"))?;
     // A list would be taken for the members in order.
     if !text.trim_ascii_start().starts_with('{') {
         return Err(refuse("send a JSON object: {\"tool_name\": \"…\", \"tool_args\": {…}}"));
@@ -162,7 +168,7 @@ fn failed(reason: impl Into<String>) -> Refusal {
 fn refusal(error: CallError) -> Refusal {
     match error {
         CallError::Busy { retry_after, .. } => {
-            Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many calls", error.to_string()) }
+            Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, FULL, error.to_string()) }
         }
         CallError::UnknownTool(ref name) => {
             Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), error.to_string())

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::answer;
-use crate::{catalog::Catalog, mcp::Front};
+use crate::{catalog::Catalog, mcp::Front, provider::Absence};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,10 @@ fn catalog(front: &Front, provider: Option<&str>) -> Result<Arc<Catalog>, Refusa
     match provider {
         None => Ok(Arc::clone(front.catalog())),
         Some(name) => front.catalog_of(name).ok_or_else(|| {
+            if let Some(Absence { why, retry_after }) = front.absence(name) {
+                let detail = format!("MCP {} not running", answer::echo(name));
+                return Refusal { retry_after, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, why) };
+            }
             let detail = format!("MCP {} not found", answer::echo(name));
             Refusal::new(StatusCode::NOT_FOUND, detail, front.no_provider_text(name))
         }),

@@ -103,6 +103,8 @@ fn paths(servers: &[String]) -> Value {
         let with_404 = |mut operation: Value| {
             if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
                 responses.insert("404".to_owned(), answer("There is no such plugin, server or tool.", "Error"));
+                let away = "It is configured and not running, which `reason` explains, or has as many calls as may be: come back after `Retry-After` seconds.";
+                responses.insert("503".to_owned(), answer(away, "Error"));
             }
             operation
         };

@@ -27,6 +27,7 @@ impl StatusSource for Source {
             queued: 0,
             replicas: None,
             since: SystemTime::UNIX_EPOCH,
+            next_try: None,
         }]
     }
     fn ready(&self) -> bool {

@@ -18,7 +18,7 @@ pub(super) use capabilities::{is_declared, missing};
 pub(super) use peer::PeerAsker;
 pub(super) use replay::{InputRequired, Replay};
 pub(super) use state::{Input, Responses, States, responses};
-pub(super) use waiting::{Questions, SessionAsker};
+pub(super) use waiting::{Questions, SessionAsker, late};
 
 use futures::future::BoxFuture;
 

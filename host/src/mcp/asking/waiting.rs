@@ -87,7 +87,7 @@ impl SessionAsker {
 }
 
 /// The error for a client that took too long.
-pub(super) fn late(patience: Duration) -> AskError {
+pub(in crate::mcp) fn late(patience: Duration) -> AskError {
     AskError::Unanswered(format!("the client did not answer within {} s; [http] ask_timeout sets the limit", patience.as_secs_f64()))
 }
 

@@ -1,6 +1,6 @@
 //! Tasks of other copies of this host: a task lives in the copy that runs its call, its id says which that is, and a request for it is handed on.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::OnceLock, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::{
         answer::{BUSY, plain_error},
         signing::{OpenError, SignError, Signer, random},
     },
-    wasm::host::outgoing::install_tls,
+    tls,
 };
 
 /// What the signature is for, so that it is good for nothing else.
@@ -55,22 +55,25 @@ const OWN: [HeaderName; 9] = [
 pub(super) struct Copies {
     /// The address at which the others reach this one: `http://10.0.0.7:8000`.
     own: Option<String>,
-    client: reqwest::Client,
+    /// Made when a request is handed on for the first time.
+    client: OnceLock<reqwest::Client>,
 }
 
 impl Copies {
     pub(super) fn new(own: Option<String>) -> Self {
-        install_tls();
-        let builder = || {
-            reqwest::Client::builder()
-                .connect_timeout(CONNECT)
-                .timeout(ANSWER)
-                .no_proxy()
-                .referer(false)
-                .redirect(reqwest::redirect::Policy::none())
-        };
-        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build()).unwrap_or_default();
-        Self { own, client }
+        Self { own, client: OnceLock::new() }
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        self.client.get_or_init(|| {
+            tls::install();
+            let builder = || {
+                let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).no_proxy().referer(false);
+                builder.redirect(reqwest::redirect::Policy::none())
+            };
+            // A machine without certificates can still do plain HTTP.
+            builder().build().or_else(|_| builder().tls_certs_only([]).build()).unwrap_or_default()
+        })
     }
 
     /// A new id of a task of this copy.
@@ -113,7 +116,7 @@ impl Copies {
             headers.remove(name);
         }
         headers.insert(HANDED_ON, HeaderValue::from_static("1"));
-        let request = self.client.post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
+        let request = self.client().post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => return unreachable(&innermost(&error)),

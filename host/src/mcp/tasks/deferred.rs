@@ -180,7 +180,8 @@ impl Asker for DeferredAsker {
         if let Some(missing) = missing(self.capabilities(), &questions) {
             return Box::pin(async move { Err(AskError::MissingCapability(missing)) });
         }
-        Box::pin(async move { task.ask(questions).await })
+        let patience = self.deferred.tasks.patience();
+        Box::pin(async move { task.ask(questions, patience).await })
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) use deferred::{Deferred, DeferredAsker, run};
 pub(super) use task::Task;
 
 use super::{
+    FrontOptions,
     asking::{is_declared, responses},
     era::{METHOD_NAME, NAME_NAME},
     signing::Signer,
@@ -50,6 +51,8 @@ pub(super) struct Tasks {
     config: TasksConfig,
     /// Why there are none.
     off: Option<&'static str>,
+    /// How long a client may take to answer.
+    patience: Duration,
     signer: Arc<Signer>,
     copies: Copies,
     /// By id.
@@ -69,15 +72,16 @@ impl Deferral for Refusing {
 }
 
 impl Tasks {
-    /// `copies`: how many copies of this host clients reach under one address.
-    pub(super) fn new(config: TasksConfig, copies: u32, signer: Arc<Signer>) -> Self {
-        let off = config.off(copies);
+    pub(super) fn new(options: &FrontOptions, signer: Arc<Signer>) -> Self {
+        let config = options.tasks.clone();
+        let off = config.off(options.state.copies);
         let refusal = match off {
             Some(why) => NotDeferred::Unavailable(format!("there are no tasks here: {why}")),
             None => NotDeferred::Undeclared(required()),
         };
         Self {
             off,
+            patience: options.ask_timeout,
             signer,
             copies: Copies::new(config.advertise.clone()),
             config,
@@ -104,6 +108,10 @@ impl Tasks {
 
     fn after(&self) -> Duration {
         self.config.after
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// A new task.

@@ -8,13 +8,16 @@ use std::{
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::future::try_join_all;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     mcp::{
         answer::{RpcError, error_object, write_json},
-        asking::{Responses, check},
+        asking::{Responses, check, late},
         render,
     },
     provider::{AskError, CallError, JsonText, Question},
@@ -116,8 +119,8 @@ impl Task {
         self.lock().end.as_ref().map_or(0, End::size)
     }
 
-    /// Asks the client, and waits for the answers. Dropping the future gives the questions up.
-    pub(super) async fn ask(&self, questions: Vec<Question>) -> Result<Vec<JsonText>, AskError> {
+    /// Asks the client, and waits so long for the answers. Dropping the future gives the questions up.
+    pub(super) async fn ask(&self, questions: Vec<Question>, patience: Duration) -> Result<Vec<JsonText>, AskError> {
         let ended = || AskError::Unanswered("the task has ended".to_owned());
         let mut asked = Asked { task: self, keys: Vec::with_capacity(questions.len()) };
         let mut answers = Vec::with_capacity(questions.len());
@@ -135,7 +138,8 @@ impl Task {
             }
             inner.updated = Utc::now();
         }
-        try_join_all(answers).await
+        // While it waits it keeps its place among its plugin's calls, so that does not go on for as long as the task may live.
+        timeout(patience, try_join_all(answers)).await.unwrap_or_else(|_| Err(late(patience)))
     }
 
     /// Takes answers of the client. Those to questions that are not open are left.

@@ -1,9 +1,11 @@
 //! The front as a client sees it: real requests, a real provider in this process.
 
 mod asking;
+mod bodies;
 mod cost;
 mod eras;
 mod errors;
+mod ids;
 mod live;
 mod offers;
 mod parity;

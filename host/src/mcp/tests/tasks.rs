@@ -361,6 +361,19 @@ async fn questions_of_a_task_are_answered_by_it_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_question_that_nobody_answers_is_given_up() {
+    let mut lab = lab(TasksConfig::default(), true);
+    lab.lab = Lab::with(FrontOptions { ask_timeout: Duration::from_millis(50), ..FrontOptions::default() });
+    let (events, _) = mpsc::unbounded_channel();
+    let tools = vec![Arc::new(Tool { notifies: true, ..tool("asks") })];
+    let provider = Slow { id: ProviderId::new("slow").unwrap(), tools, release: Arc::default(), events };
+    lab.lab.catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
+    let id = lab.begun("asks").await;
+    let failed = lab.until(&id, "failed").await;
+    assert!(failed["error"]["message"].as_str().unwrap().contains("ask_timeout"), "{failed}");
+}
+
+#[tokio::test]
 async fn what_is_asked_before_the_task_is_asked_in_the_request() {
     for lab in labs() {
         let asked = lab.modern("tools/call", json!({"name": "asks_first"})).await.result();

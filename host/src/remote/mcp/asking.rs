@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{headers::Speech, link::Link};
 use crate::{
-    provider::{AskError, Asker, JsonText, LogLevel, Notifier, Question, QuestionKind},
+    provider::{AskError, Asker, JsonText, LogLevel, Notifier, Question},
     upstream::{
         Change, Era,
         message::{self, INTERNAL_ERROR, METHOD_NOT_FOUND},
@@ -24,6 +24,9 @@ const MAX_QUESTIONS: usize = 16;
 
 /// Requests of a server on one stream that are not answered yet. One that sends more is not answered.
 pub(super) const MAX_REQUESTS: usize = 64;
+
+/// Why a question that could be for several calls is refused.
+const UNCLEAR: &str = "several calls are being made, and it came on a stream of its own, so that nothing says for which it is; from now on they are made one at a time, so make the call again";
 
 /// A request that waits for its answer.
 pub(super) struct Flying {
@@ -66,9 +69,7 @@ impl Link {
         match (calls.next(), calls.next()) {
             (Some(id), None) => Ok(id),
             (None, _) => Err("it belongs to no call, and there is nobody else to ask"),
-            (Some(_), Some(_)) => Err(
-                "several calls are being made, and it came on a stream of its own, so that nothing says for which it is; make the call again when no other is made",
-            ),
+            (Some(_), Some(_)) => Err(UNCLEAR),
         }
     }
 
@@ -123,7 +124,7 @@ impl Link {
         asker: Option<Arc<dyn Asker>>,
         open: usize,
     ) -> BoxFuture<'static, Option<AskError>> {
-        let question = rounds::question(method, params).filter(|_| speech.era == Era::Legacy);
+        let question = rounds::question_of_session(method, params).filter(|_| speech.era == Era::Legacy);
         let reply = match (question, asker) {
             _ if method == "ping" => message::answer(id, "{}"),
             (None, _) => message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")),
@@ -145,19 +146,25 @@ impl Link {
 
     /// A request of the server on a stream that belongs to no call: some servers send all of theirs there.
     pub(super) async fn requested_aside(self: &Arc<Self>, speech: Speech, id: String, method: String, params: Option<String>, open: usize) {
-        let question = rounds::question(&method, params.as_deref()).filter(|_| speech.era == Era::Legacy);
-        let Some(question) = question else {
+        let question = rounds::question_of_session(&method, params.as_deref()).filter(|_| speech.era == Era::Legacy);
+        if question.is_none() {
             self.clone().requested(speech, &id, &method, params.as_deref(), None, open).await;
             return;
-        };
-        // Servers ask for roots when they are greeted, and keep the answer for the session. Those of one caller are not those of all.
-        if question.kind == QuestionKind::Roots {
-            let why = "this session is shared by many clients, and has no roots of its own";
-            return self.tell_aside(&speech, message::refusal(&id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}"))).await;
         }
+        let known = &self.http.known;
         let call = match self.only() {
-            Ok(call) => call,
+            Ok(call) => {
+                known.set_asks();
+                call
+            }
             Err(why) => {
+                // Where no call is made, it does not ask in the middle of one.
+                if why == UNCLEAR && known.set_asks() {
+                    tracing::warn!(
+                        server = %self.http.id,
+                        "the server asks its callers ({method}) on a stream of its own, and nothing says which call it means: from now on its calls are made one at a time"
+                    );
+                }
                 let text = message::refusal(&id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}"));
                 return self.tell_aside(&speech, text).await;
             }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     provider::{AskError, CallContext, JsonText},
     upstream::{
-        ChannelError, Era,
+        ChannelError, Era, Turn,
         message::{self, Incoming},
         meta,
     },
@@ -49,6 +49,7 @@ impl Link {
         method: &'static str,
         params: &str,
         context: &CallContext,
+        turn: Option<Arc<Turn>>,
     ) -> Result<Answer, Failure> {
         let id = self.next_id();
         let meta = meta::outgoing(speech.era, context, id);
@@ -65,11 +66,14 @@ impl Link {
             notifier: context.notifier.clone(),
             asker: context.asker.clone(),
             end: Some(end),
-            is_call: !matches!(method, "ping" | "initialize" | "server/discover" | "logging/setLevel"),
+            is_call: !matches!(
+                method,
+                "ping" | "initialize" | "server/discover" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+            ),
         };
         let _listed = Listed::new(self, id, flying);
         // MCP: `initialize` must not be cancelled. In the newer era the end of the connection says it.
-        let mut cancel = Cancel { link: self, speech, id, armed: speech.era == Era::Legacy && method != "initialize" };
+        let mut cancel = Cancel { link: self, speech, id, armed: speech.era == Era::Legacy && method != "initialize", turn };
         let answered = async {
             let response = self.http.send(Method::POST, headers, Some(body)).await?;
             let session = response.headers().get(SESSION).cloned();
@@ -175,6 +179,8 @@ struct Cancel<'a> {
     speech: &'a Speech,
     id: u64,
     armed: bool,
+    /// Given back when the server was told: what it asks until then may be for this call.
+    turn: Option<Arc<Turn>>,
 }
 
 impl Drop for Cancel<'_> {
@@ -183,8 +189,11 @@ impl Drop for Cancel<'_> {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (link, speech) = (Arc::clone(self.link), self.speech.clone());
+        let (link, speech, turn) = (Arc::clone(self.link), self.speech.clone(), self.turn.take());
         let params = format!("{{\"requestId\":{},\"reason\":\"nobody waits for the answer any more\"}}", self.id);
-        runtime.spawn(async move { link.tell_aside(&speech, message::notification("notifications/cancelled", &params)).await });
+        runtime.spawn(async move {
+            link.tell_aside(&speech, message::notification("notifications/cancelled", &params)).await;
+            drop(turn);
+        });
     }
 }

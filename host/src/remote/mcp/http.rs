@@ -1,5 +1,7 @@
 //! One request on the wire and its answer, or in words why there is none.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::redirect::{Action, Attempt, Policy};
@@ -9,8 +11,8 @@ use super::events::{Events, TooLong};
 use crate::{
     config::{ServerLimits, UrlSource},
     provider::ProviderId,
-    remote::client::{cause, client, headers, place},
-    upstream::{ChannelError, message::Incoming},
+    remote::client::{cause, client, headers, place, retry_after},
+    upstream::{ChannelError, Known, message::Incoming},
 };
 
 /// Bytes of an answer that says no. More is some page for people.
@@ -26,6 +28,8 @@ pub(super) struct Http {
     pub(super) limits: ServerLimits,
     client: reqwest::Client,
     url: Url,
+    /// Whether the server asks its callers on a stream that belongs to no call, which holds for its next connection too.
+    pub(super) known: Known,
     /// Of the configuration; they go with everything.
     headers: HeaderMap,
 }
@@ -38,7 +42,7 @@ pub(super) enum Failure {
     /// The connection ended before the answer did: what was asked for may have been done.
     Broken(String),
     /// The answer has another status than one of success.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// Something that is not of HTTP.
     Channel(ChannelError),
 }
@@ -52,6 +56,8 @@ pub(super) struct Refusal {
     body: String,
     /// A sentence.
     text: String,
+    /// When to come again, if it said so.
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
@@ -66,9 +72,11 @@ impl Refusal {
         }
     }
 
-    /// Whether what stands in front of the server says that it is away for a moment.
+    /// Whether what stands in front of the server says that it is away for a moment, and not for how long.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) && self.rpc.is_none()
+        matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+            && self.rpc.is_none()
+            && self.retry_after.is_none()
     }
 }
 
@@ -77,13 +85,20 @@ impl From<Failure> for ChannelError {
         match failure {
             Failure::Connect(text) | Failure::Broken(text) => Self::Unreachable(text),
             Failure::Channel(error) => error,
-            Failure::Refused(Refusal { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, text, .. }) => Self::Unreachable(text),
-            Failure::Refused(Refusal { rpc: Some(error), .. }) => error,
+            Failure::Refused(refusal) => (*refusal).into(),
+        }
+    }
+}
+
+impl From<Refusal> for ChannelError {
+    fn from(Refusal { status, rpc, text, retry_after, .. }: Refusal) -> Self {
+        match (retry_after, rpc) {
+            _ if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Self::Unreachable(text),
+            (Some(retry_after), _) => Self::Busy { what: text, retry_after },
+            (None, Some(error)) => error,
             // The answer of an older server to what it does not know, or that of no MCP server at all.
-            Failure::Refused(Refusal { status, text, .. }) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-                Self::Malformed(text)
-            }
-            Failure::Refused(Refusal { text, .. }) => Self::Unreachable(text),
+            (None, None) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Self::Malformed(text),
+            (None, None) => Self::Unreachable(text),
         }
     }
 }
@@ -94,7 +109,7 @@ impl Http {
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
         let headers = headers(&source.headers, source.bearer.as_ref()).map_err(fault)?;
-        Ok(Self { id, limits, client, url, headers })
+        Ok(Self { id, limits, client, url, known: Known::default(), headers })
     }
 
     /// Its address without what may be secret of it.
@@ -161,6 +176,7 @@ impl Http {
 
     async fn refused(&self, mut response: reqwest::Response) -> Failure {
         let status = response.status();
+        let retry_after = retry_after(status, response.headers());
         let location = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| self.url.join(to).ok());
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -175,7 +191,8 @@ impl Http {
         };
         let body = String::from_utf8_lossy(&body).into_owned();
         let said = match &rpc {
-            Some(ChannelError::Rpc { message, .. }) => message.clone(),
+            // Another Toolbay says when to come again in its words too.
+            Some(ChannelError::Rpc { message, .. }) => message.split("; try again in ").next().unwrap_or_default().to_owned(),
             _ => body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect(),
         };
         let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
@@ -194,7 +211,7 @@ impl Http {
             ),
             _ => format!("{place} answers {status}{said}"),
         };
-        Failure::Refused(Refusal { status, rpc, body, text })
+        Failure::Refused(Box::new(Refusal { status, rpc, body, text, retry_after }))
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     provider::{CallContext, JsonText, LogLevel},
     upstream::{
-        Change, ChannelError, Closing, Era, Known,
+        Change, ChannelError, Closing, Era, Known, Turn, Turns, Uris,
         handshake::{Greeting, Wire, capability, greet},
         message,
         raw::{RawObject, write_json},
@@ -55,11 +55,15 @@ pub(super) struct Link {
     pub(super) flight: Mutex<HashMap<u64, Flying>>,
     /// None: it was not greeted yet.
     session: watch::Sender<Option<Arc<Session>>>,
+    /// Of calls, in the older era.
+    pub(super) turns: Turns,
     /// Held by whoever opens it again.
     opening: tokio::sync::Mutex<()>,
     next_id: AtomicU64,
     /// Of more use, or not.
     pub(super) closing: Closing,
+    /// Resources whose updates are wanted.
+    pub(super) wanted: watch::Sender<Uris>,
 }
 
 impl Link {
@@ -71,9 +75,11 @@ impl Link {
             params: ParamHeaders::default(),
             flight: Mutex::default(),
             session: watch::Sender::new(None),
+            turns: Turns::default(),
             opening: tokio::sync::Mutex::default(),
             next_id: AtomicU64::new(1),
             closing: Closing::default(),
+            wanted: watch::Sender::default(),
         });
         // What it spoke the last time may not be what it speaks now: who runs it may have changed it.
         link.greet(&Known::default()).await?;
@@ -112,12 +118,13 @@ impl Link {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a request and awaits its answer, and sends it again where that does no harm.
+    /// Sends a request and awaits its answer, and sends it again where that does no harm. Its turn is over when the server knows that it is.
     pub(super) async fn request(
         self: &Arc<Self>,
         method: &'static str,
         params: &str,
         context: &CallContext,
+        turn: Option<Arc<Turn>>,
     ) -> Result<JsonText, ChannelError> {
         // All others only read.
         let idempotent = method != "tools/call";
@@ -128,7 +135,7 @@ impl Link {
             if let Some(level) = context.notifier.as_ref().and_then(|notifier| notifier.log_level()) {
                 self.lower_level(&session, level).await;
             }
-            let failure = match self.exchange(&session.speech, method, params, context).await {
+            let failure = match self.exchange(&session.speech, method, params, context, turn.clone()).await {
                 Ok(Answer { result, .. }) => return Ok(result),
                 Err(failure) => failure,
             };
@@ -199,7 +206,7 @@ impl Link {
             write_json(&mut params, &level);
             params.push('}');
             let context = CallContext::default();
-            let setting = self.exchange(&session.speech, "logging/setLevel", &params, &context);
+            let setting = self.exchange(&session.speech, "logging/setLevel", &params, &context, None);
             if !matches!(tokio::time::timeout(ASIDE, setting).await, Ok(Ok(_))) {
                 tracing::debug!(server = %self.http.id, "the server does not take the level of log messages");
             }
@@ -241,7 +248,7 @@ impl Wire for Handshake<'_> {
                 Era::Modern => Speech::modern(),
                 Era::Legacy => Speech::legacy(),
             };
-            let Answer { result, session } = self.link.exchange(&speech, method, params, &CallContext::default()).await?;
+            let Answer { result, session } = self.link.exchange(&speech, method, params, &CallContext::default(), None).await?;
             if era == Era::Legacy {
                 let version: Option<String> = RawObject::parse(result.as_str()).and_then(|result| result.read("protocolVersion"));
                 let version = version.and_then(|version| HeaderValue::try_from(version).ok());

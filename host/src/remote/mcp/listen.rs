@@ -39,18 +39,29 @@ enum End {
     Forgotten,
 }
 
-/// Listens until dropped.
+/// Listens for changes of lists until dropped.
 pub(super) async fn run(link: Arc<Link>) {
+    let changed = |session: &Session, again: bool| {
+        if again {
+            link.all_changed(&session.server);
+        }
+    };
+    follow(&link, &|session| subscription(&session.server), &changed).await;
+}
+
+/// Keeps a stream open until dropped. `params`: of `subscriptions/listen`, in the newer era. `opened` is told of each stream, and whether there was one
+/// before, so that something may have been missed since.
+pub(super) async fn follow(link: &Arc<Link>, params: &Params<'_>, opened: &Opened<'_>) {
     let mut sessions = link.sessions();
     let mut pause = PAUSE;
-    // Whether there was a stream, so that something may have been missed since.
     let mut before = false;
     loop {
         sessions.borrow_and_update();
         let session = link.session();
         let began = Instant::now();
+        let open = || opened(&session, std::mem::replace(&mut before, true));
         let end = tokio::select! {
-            end = stream(&link, &session, &mut before) => end,
+            end = stream(link, &session, params(&session), open) => end,
             changed = sessions.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
@@ -77,13 +88,19 @@ pub(super) async fn run(link: Arc<Link>) {
     }
 }
 
-async fn stream(link: &Arc<Link>, session: &Arc<Session>, before: &mut bool) -> End {
+/// Makes the params of a stream. None: there is nothing to listen for.
+type Params<'a> = dyn Fn(&Session) -> Option<String> + Send + Sync + 'a;
+
+/// Is told of a stream.
+type Opened<'a> = dyn Fn(&Session, bool) + Send + Sync + 'a;
+
+async fn stream(link: &Arc<Link>, session: &Arc<Session>, params: Option<String>, opened: impl FnOnce()) -> End {
     let speech = &session.speech;
     let mut headers = speech.headers();
     let sent = match speech.era {
         Era::Legacy => link.http.send(Method::GET, headers, None).await,
         Era::Modern => {
-            let Some(params) = subscription(&session.server) else { return End::None };
+            let Some(params) = params else { return End::None };
             let id = link.next_id();
             let meta = meta::outgoing(Era::Modern, &CallContext::default(), id);
             link.params.write(&mut headers, "subscriptions/listen", &params);
@@ -105,9 +122,7 @@ async fn stream(link: &Arc<Link>, session: &Arc<Session>, before: &mut bool) -> 
     if !is_stream {
         return End::None;
     }
-    if std::mem::replace(before, true) {
-        link.all_changed(&session.server);
-    }
+    opened();
     let mut events = Events::new(link.http.limits.max_message);
     let mut asked = FuturesUnordered::new();
     loop {

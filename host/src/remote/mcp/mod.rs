@@ -1,7 +1,8 @@
 //! A remote MCP server by Streamable HTTP, in both eras, as a channel.
 //!
 //! `http` sends one request and says why there is no answer → `exchange` makes a request of MCP of it, and takes what comes before the answer → `link` knows
-//! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes.
+//! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes, `subscribe` has the server tell updates of
+//! resources.
 
 mod asking;
 mod events;
@@ -10,6 +11,7 @@ mod headers;
 mod http;
 mod link;
 mod listen;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 
@@ -17,16 +19,17 @@ use std::{sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, Method};
 use futures::future::BoxFuture;
-use tokio::{sync::broadcast, task::JoinHandle};
+use tokio::sync::broadcast;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    bridge::{
+    config::{ServerLimits, UrlSource},
+    provider::{CallContext, JsonText, ProviderId},
+    supervised::{
         replicas::{Attached, ConnectError, Connected},
         server::{REMOTE, Reach},
     },
-    config::{ServerLimits, UrlSource},
-    provider::{CallContext, JsonText, ProviderId},
-    upstream::{Change, Channel, ChannelError, Clock, Era, rounds},
+    upstream::{Change, Channel, ChannelError, Clock, Era, Uris, no_turn, rounds},
 };
 use http::Http;
 use link::Link;
@@ -69,7 +72,8 @@ impl Reach for Remote {
 struct HttpChannel {
     link: Arc<Link>,
     server: JsonText,
-    listener: JoinHandle<()>,
+    listener: AbortOnDropHandle<()>,
+    subscriber: AbortOnDropHandle<()>,
 }
 
 impl HttpChannel {
@@ -79,26 +83,31 @@ impl HttpChannel {
         let greeted = tokio::time::timeout(limit, Link::open(http)).await.map_err(|_| late())?;
         let link = greeted.map_err(|error| if matches!(error, ChannelError::Timeout(_)) { late() } else { error.to_string() })?;
         let server = link.session().server.clone();
-        let listener = tokio::spawn(listen::run(link.clone()));
-        Ok(Arc::new(Self { link, server, listener }))
+        let listener = AbortOnDropHandle::new(tokio::spawn(listen::run(link.clone())));
+        let subscriber = AbortOnDropHandle::new(tokio::spawn(subscribe::run(link.clone())));
+        Ok(Arc::new(Self { link, server, listener, subscriber }))
     }
 }
 
 impl HttpChannel {
-    async fn ask(&self, method: &'static str, params: &str, context: &CallContext) -> Result<JsonText, ChannelError> {
+    async fn ask(&self, method: &'static str, params: &str, timeout: Duration, clock: &Clock<'_>) -> Result<JsonText, ChannelError> {
+        let context = clock.context();
         match self.link.session().speech.era {
-            Era::Legacy => self.link.request(method, params, context).await,
+            // Whether a server lives is asked beside all that it does.
+            Era::Legacy if method == "ping" => self.link.request(method, params, context, None).await,
+            Era::Legacy => {
+                let (link, known) = (&self.link, &self.link.http.known);
+                let turn = match link.turns.at_once(known) {
+                    Some(turn) => turn,
+                    None => tokio::time::timeout_at(clock.until(), link.turns.take(known)).await.map_err(|_| no_turn(timeout))?,
+                };
+                link.request(method, params, context, Some(Arc::new(turn))).await
+            }
             Era::Modern => {
-                let send = |params: String| async move { self.link.request(method, &params, context).await };
+                let send = |params: String| async move { self.link.request(method, &params, context, None).await };
                 rounds::answered(params, context.asker.as_deref(), send).await
             }
         }
-    }
-}
-
-impl Drop for HttpChannel {
-    fn drop(&mut self) {
-        self.listener.abort();
     }
 }
 
@@ -112,7 +121,7 @@ impl Channel for HttpChannel {
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
             let clock = Clock::start(timeout, context);
-            clock.limit(self.ask(method, params, clock.context())).await
+            clock.limit(self.ask(method, params, timeout, &clock)).await
         })
     }
 
@@ -122,6 +131,14 @@ impl Channel for HttpChannel {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.link.changes.subscribe()
+    }
+
+    fn subscribe(&self, uris: Uris) {
+        self.link.wanted.send_if_modified(|wanted| {
+            let is_new = *wanted != uris;
+            *wanted = uris;
+            is_new
+        });
     }
 
     fn closed(&self) -> BoxFuture<'_, String> {
@@ -140,6 +157,7 @@ impl Attached for Attachment {
     fn stop(self: Box<Self>, grace: Duration) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             self.0.listener.abort();
+            self.0.subscriber.abort();
             let link = &self.0.link;
             let session = link.session();
             // There is nobody to say good-bye to where the server is gone.

@@ -5,10 +5,19 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{document::is_json, operation::Operation, send::Response};
-use crate::provider::{CallOutput, Content, JsonText, ProviderId};
+use crate::{
+    provider::{CallError, CallOutput, Content, JsonText, ProviderId},
+    remote::client::retry_after,
+};
 
 /// Characters of a body that says what went wrong.
 const SHOWN: usize = 4000;
+
+/// The error where the application has too much to do and says when to come again: that is for who calls the tool, and no answer of the tool.
+pub(super) fn busy(server: &ProviderId, response: &Response) -> Option<CallError> {
+    let retry_after = retry_after(response.status, &response.headers)?;
+    Some(CallError::Busy { what: format!("server {server} is busy: the application answers {}", failure(response)), retry_after })
+}
 
 /// The result of a call.
 pub(super) fn output(server: &ProviderId, operation: &Operation, response: Response) -> CallOutput {

@@ -1,17 +1,12 @@
-//! The document: read from a file or a URL, JSON or YAML, 3.0 or 3.1, and taken apart into what is parsed by type and the schemas, which stay as they are.
-
-use std::path::Path;
+//! The document: JSON or YAML, 3.0 or 3.1, taken apart into what is parsed by type and the schemas, which stay as they are.
 
 use http::Method;
 use oas3::spec::{MediaType, ObjectOrReference, Parameter, RequestBody, Response, Schema, Server, Spec};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::{Error, send::Sender};
-use crate::{
-    config::{OpenApiSource, ServerLimits},
-    provider::ProviderId,
-};
+use super::Error;
+use crate::{config::OpenApiSource, provider::ProviderId};
 
 /// Methods that can be tools. OPTIONS and TRACE are about HTTP itself, and the answer to HEAD is nothing that a caller could use.
 const METHODS: [Method; 5] = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];
@@ -38,26 +33,6 @@ pub(super) struct Found<'a> {
     pub(super) method: Method,
     pub(super) operation: &'a oas3::spec::Operation,
     item: &'a oas3::spec::PathItem,
-}
-
-/// Reads it.
-pub(super) async fn load(sender: &Sender, source: &OpenApiSource, limits: &ServerLimits) -> Result<Document, Error> {
-    let name = source.document.as_str();
-    let read = |reason: String| Error::Read { document: name.to_owned(), reason };
-    let url = Url::parse(name).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let bytes = match &url {
-        Some(url) => sender.fetch(url, source, limits).await.map_err(read)?,
-        None => {
-            let path = Path::new(name);
-            let size = tokio::fs::metadata(path).await.map_err(|error| read(error.to_string()))?.len();
-            if size > limits.max_message as u64 {
-                return Err(read(format!("it has {size} bytes, more than max_message = {} allows", limits.max_message)));
-            }
-            tokio::fs::read(path).await.map_err(|error| read(error.to_string()))?
-        }
-    };
-    let text = String::from_utf8(bytes).map_err(|_| read("it is not UTF-8 text".to_owned()))?;
-    Document::parse(&text, name, url).map_err(|reason| Error::Document { document: name.to_owned(), reason })
 }
 
 impl Document {

@@ -1,12 +1,13 @@
 //! An HTTP application as a provider: every operation of its OpenAPI document (3.0 or 3.1) is a tool.
 //!
-//! `document` reads the document → `operation` makes a tool and a plan of each operation, with schemas by `schema` → a call checks its arguments,
+//! `reader` reads the document, again and again → `document` takes it apart → `operation` makes a tool and a plan of each operation, with schemas by `schema` → a call checks its arguments,
 //! `request` and `body` write the request, `send` sends it, `answer` makes of the response what the caller sees.
 
 mod answer;
 mod body;
 mod document;
 mod operation;
+mod reader;
 mod request;
 mod schema;
 mod send;
@@ -20,10 +21,12 @@ use serde_json::{Map, Value};
 use url::Origin;
 
 use crate::{
-    config::{OpenApiSource, ServerLimits},
+    config::OpenApiSource,
     provider::{Call, CallError, CallOutput, Provider, ProviderId, Tool},
 };
+use document::Document;
 use operation::Operation;
+pub use reader::{Look, Reader};
 use send::Sender;
 
 /// Why an application cannot be a provider.
@@ -73,20 +76,14 @@ pub enum Error {
     },
 }
 
-/// Reads the document and makes a provider of it. What of the document cannot be used is logged and left out.
-///
-/// # Errors
-///
-/// [`Error`], where nothing of it can be used.
-pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits) -> Result<Arc<dyn Provider>, Error> {
-    let sender = Sender::new(&id, source, limits)?;
-    let document = document::load(&sender, source, limits).await?;
-    let base = document.base(&id, source)?;
+/// Makes a provider of a document. What of it cannot be used is logged and left out.
+fn provider(id: &ProviderId, source: &OpenApiSource, document: &Document, sender: Arc<Sender>) -> Result<Arc<dyn Provider>, Error> {
+    let base = document.base(id, source)?;
     let credentials = document.credentials_are_for(source);
     let (mut tools, mut operations, mut left_out) = (Vec::new(), HashMap::new(), Vec::new());
     for found in document.operations() {
         let place = format!("{} {}", found.method, found.path);
-        let operation = Operation::new(&document, &found, &base, &|name| operations.contains_key(name));
+        let operation = Operation::new(document, &found, &base, &|name| operations.contains_key(name));
         match operation.and_then(|operation| is_for(operation, credentials.as_ref())) {
             Ok(operation) => {
                 tools.push(Arc::clone(operation.tool()));
@@ -107,7 +104,7 @@ pub async fn load(id: ProviderId, source: &OpenApiSource, limits: &ServerLimits)
         let reason = if left_out.is_empty() { "it has no operations".to_owned() } else { left_out.join("; ") + &more };
         return Err(Error::Nothing { document: source.document.clone(), reason });
     }
-    Ok(Arc::new(Application { id, tools, operations, sender }))
+    Ok(Arc::new(Application { id: id.clone(), tools, operations, sender }))
 }
 
 /// Whether what the operator has for the application may be sent to where the document says that an operation is.
@@ -128,7 +125,8 @@ struct Application {
     id: ProviderId,
     tools: Vec<Arc<Tool>>,
     operations: HashMap<String, Operation>,
-    sender: Sender,
+    /// Of all versions of the document together: what it limits is the application's.
+    sender: Arc<Sender>,
 }
 
 impl Provider for Application {
@@ -159,7 +157,10 @@ impl Application {
         };
         let _turn = self.sender.turn(&self.id).await?;
         match self.sender.send(&request, call.context.trace_parent.as_deref()).await {
-            Ok(response) => Ok(answer::output(&self.id, operation, response)),
+            Ok(response) => match answer::busy(&self.id, &response) {
+                Some(busy) => Err(busy),
+                None => Ok(answer::output(&self.id, operation, response)),
+            },
             Err(message) => {
                 tracing::warn!(server = %self.id, tool = call.tool, call = call.context.call_id, "{message}");
                 Ok(CallOutput::error(message))

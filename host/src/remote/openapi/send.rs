@@ -140,11 +140,18 @@ impl Sender {
         Ok(Response { status, headers, body })
     }
 
-    /// Reads the document itself.
-    pub(super) async fn fetch(&self, url: &Url, source: &OpenApiSource, limits: &ServerLimits) -> Result<Vec<u8>, String> {
+    /// Reads the document itself: its headers and its bytes. None: it has not changed, as far as the conditions say.
+    pub(super) async fn fetch(
+        &self,
+        url: &Url,
+        source: &OpenApiSource,
+        limits: &ServerLimits,
+        conditions: &HeaderMap,
+    ) -> Result<Option<(HeaderMap, Vec<u8>)>, String> {
         // What is meant for the application is not shown to whoever else may have the document.
         let same = source.base_url.as_deref().is_none_or(|base| Url::parse(base).is_ok_and(|base| base.origin() == url.origin()));
-        let headers = if same { self.headers.clone() } else { HeaderMap::new() };
+        let mut headers = if same { self.headers.clone() } else { HeaderMap::new() };
+        headers.extend(conditions.clone());
         let fetching = async {
             let response = self.client.get(url.clone()).headers(headers).send().await.map_err(Failure::of)?;
             self.read(response).await
@@ -153,7 +160,11 @@ impl Sender {
             Ok(response) => response.map_err(|failure| failure.reason)?,
             Err(_) => return Err(format!("no answer within {:?}, which is `start_timeout`", limits.start)),
         };
-        if response.status.is_success() { Ok(response.body) } else { Err(format!("the answer is {}", response.status)) }
+        match response.status {
+            StatusCode::NOT_MODIFIED if !conditions.is_empty() => Ok(None),
+            status if status.is_success() => Ok(Some((response.headers, response.body))),
+            status => Err(format!("the answer is {status}")),
+        }
     }
 }
 

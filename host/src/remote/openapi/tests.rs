@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    config::Secret,
+    config::{Secret, ServerLimits},
     provider::{CallContext, Content},
 };
 
@@ -43,11 +43,22 @@ async fn start(app: Router) -> Running {
 }
 
 fn source(document: &str) -> OpenApiSource {
-    OpenApiSource { document: document.to_owned(), base_url: None, headers: BTreeMap::new(), bearer: None }
+    OpenApiSource { document: document.to_owned(), ..OpenApiSource::default() }
+}
+
+fn reader(source: &OpenApiSource, limits: ServerLimits) -> Reader {
+    Reader::new(ProviderId::new("app").unwrap(), source, limits)
+}
+
+async fn load_within(source: &OpenApiSource, limits: ServerLimits) -> Result<Arc<dyn Provider>, Error> {
+    match reader(source, limits).look().await? {
+        Look::New(provider) => Ok(provider),
+        Look::Same => panic!("nothing was read before"),
+    }
 }
 
 async fn load_with(source: OpenApiSource) -> Result<Arc<dyn Provider>, Error> {
-    load(ProviderId::new("app").unwrap(), &source, &ServerLimits { call: Duration::from_secs(20), ..ServerLimits::default() }).await
+    load_within(&source, ServerLimits { call: Duration::from_secs(20), ..ServerLimits::default() }).await
 }
 
 /// A document of this text in a file, with the application at `base`.
@@ -393,7 +404,7 @@ async fn answers_of_every_kind_are_what_a_caller_can_use() {
         ..source(file.path().to_str().unwrap())
     };
     let limits = ServerLimits { call: Duration::from_secs(20), max_message: 15_000, ..ServerLimits::default() };
-    let provider = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
+    let provider = load_within(&source, limits).await.unwrap();
 
     let block = async |name: &str| match call(&provider, name, json!({})).await.content.pop().unwrap() {
         Content::Block(block) => serde_json::from_str::<Value>(block.as_str()).unwrap(),
@@ -423,7 +434,7 @@ async fn answers_of_every_kind_are_what_a_caller_can_use() {
         assert!(text(&failed).len() < 5000 && !text(&failed).contains("own-token"));
     }
     let limits = ServerLimits { call: Duration::from_millis(50), ..limits };
-    let hasty = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
+    let hasty = load_within(&source, limits).await.unwrap();
     let late = call(&hasty, "hangs", json!({})).await;
     assert!(late.is_error && text(&late).contains("no answer within 50ms"), "{late:?}");
 }
@@ -480,7 +491,7 @@ async fn one_more_call_than_may_run_and_wait_is_turned_away() {
     std::fs::write(file.path(), document(json!({"/x": {"get": {"operationId": "x"}}}), json!({}))).unwrap();
     let source = OpenApiSource { base_url: Some(app.base.clone()), ..source(file.path().to_str().unwrap()) };
     let limits = ServerLimits { concurrency: 1, queue: 0, ..ServerLimits::default() };
-    let provider = load(ProviderId::new("app").unwrap(), &source, &limits).await.unwrap();
+    let provider = load_within(&source, limits).await.unwrap();
     let first = tokio::spawn({
         let provider = Arc::clone(&provider);
         async move { call(&provider, "x", json!({})).await }
@@ -604,4 +615,94 @@ async fn a_document_from_elsewhere_does_not_say_who_gets_the_token() {
     let provider = load_with(OpenApiSource { bearer: None, ..with_token("whole") }).await.unwrap();
     call(&provider, "x", json!({})).await;
     assert_eq!(*seen.lock().unwrap(), [true, false]);
+}
+
+/// A document with one operation of this name.
+fn one(operation: &str) -> String {
+    let paths = json!({"/x": {"get": {"operationId": operation, "responses": {"200": {"description": "ok"}}}}});
+    let mut whole: Value = serde_json::from_str(&document(paths, json!({}))).unwrap();
+    whole["servers"] = json!([{"url": "http://127.0.0.1:9"}]);
+    whole.to_string()
+}
+
+/// The names of the tools of a version that is new; None: there is none.
+async fn news(reader: &mut Reader) -> Result<Option<Vec<String>>, String> {
+    match reader.look().await {
+        Ok(Look::New(provider)) => Ok(Some(provider.tools().iter().map(|tool| tool.name.to_string()).collect())),
+        Ok(Look::Same) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_read_again_when_it_has_changed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut reader = reader(&source(file.path().to_str().unwrap()), ServerLimits::default());
+    std::fs::write(file.path(), one("first")).unwrap();
+    assert_eq!(news(&mut reader).await, Ok(Some(vec!["first".to_owned()])));
+    assert_eq!(news(&mut reader).await, Ok(None));
+    std::fs::write(file.path(), one("second")).unwrap();
+    reader.changed().await;
+    assert_eq!(news(&mut reader).await, Ok(Some(vec!["second".to_owned()])));
+    std::fs::write(file.path(), "openapi: 3.1.0\nservers: [{url: 'http://127.0.0.1:9'}]\npaths: {}").unwrap();
+    reader.changed().await;
+    for _ in 0..2 {
+        let error = news(&mut reader).await.unwrap_err();
+        assert!(error.contains("no operations"), "{error}");
+    }
+    std::fs::remove_file(file.path()).unwrap();
+    reader.changed().await;
+    let error = news(&mut reader).await.unwrap_err();
+    assert!(error.contains("cannot read the OpenAPI document"), "{error}");
+    std::fs::write(file.path(), one("second")).unwrap();
+    reader.changed().await;
+    assert_eq!(news(&mut reader).await, Ok(Some(vec!["second".to_owned()])), "a version that is back is new again");
+}
+
+#[tokio::test]
+async fn a_document_at_a_url_is_sent_again_only_where_it_is_another() {
+    let state = Arc::new(Mutex::new((Vec::<String>::new(), "first")));
+    let app = {
+        let state = Arc::clone(&state);
+        Router::new().route(
+            "/openapi.json",
+            get(async move |headers: HeaderMap| {
+                let mut state = state.lock().unwrap();
+                let tag = format!("\"{}\"", state.1);
+                let asked = headers.get(header::IF_NONE_MATCH).map(|tag| tag.to_str().unwrap().to_owned()).unwrap_or_default();
+                let same = asked == tag;
+                state.0.push(asked);
+                match state.1 {
+                    "away" => StatusCode::BAD_GATEWAY.into_response(),
+                    _ if same => StatusCode::NOT_MODIFIED.into_response(),
+                    name => ([(header::ETAG, tag)], one(name)).into_response(),
+                }
+            }),
+        )
+    };
+    let app = start(app).await;
+    let mut reader = reader(
+        &OpenApiSource { refresh: Duration::from_millis(1), ..source(&format!("{}/openapi.json", app.base)) },
+        ServerLimits::default(),
+    );
+    let become_ = |name| state.lock().unwrap().1 = name;
+    assert_eq!(news(&mut reader).await, Ok(Some(vec!["first".to_owned()])));
+    reader.changed().await;
+    assert_eq!(news(&mut reader).await, Ok(None));
+    become_("away");
+    assert!(news(&mut reader).await.unwrap_err().contains("502"));
+    become_("second");
+    assert_eq!(news(&mut reader).await, Ok(Some(vec!["second".to_owned()])));
+    assert_eq!(news(&mut reader).await, Ok(None));
+    assert_eq!(state.lock().unwrap().0, ["", "\"first\"", "\"first\"", "\"first\"", "\"second\""]);
+}
+
+#[tokio::test]
+async fn an_application_that_says_when_to_come_again_has_that_passed_on() {
+    let app = start(Router::new().route("/x", get(async || (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "9")], "full")))).await;
+    let provider = loaded(&one("x"), &app.base).await;
+    let error = provider.call(Call { tool: "x", arguments: "{}", context: CallContext::default() }).await.unwrap_err();
+    let CallError::Busy { what, retry_after } = &error else { panic!("{error}") };
+    assert!(what.contains("503 Service Unavailable: full"), "{what}");
+    assert_eq!(*retry_after, Duration::from_secs(9));
 }

@@ -284,6 +284,7 @@ impl Entry {
             queued: loaded.map_or(0, |loaded| loaded.load.queued()),
             replicas: None,
             since: self.since,
+            next_try: None,
         }
     }
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use wasmparser::BinaryReader;
-use wit_parser::{PackageId, PackageMetadata, Resolve, TypeDef, TypeDefKind, WorldItem};
+use wit_parser::{PackageId, PackageMetadata, Resolve, TypeDef, TypeDefKind, WorldId, WorldItem};
 
-use super::{docs::OWN_SECTION, types::Kind};
+use super::{docs::OWN_SECTION, fit, types::Kind};
 
 /// Why docs could not be put into a component.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,14 @@ pub enum EmbedError {
         /// What is wrong.
         reason: String,
     },
+    /// The WIT files of something else.
+    #[error("the WIT files in {path} are not those that this component was built from: {difference}", path = path.display())]
+    Misfit {
+        /// Folder or file.
+        path: PathBuf,
+        /// The first difference.
+        difference: String,
+    },
     /// No docs.
     #[error("the WIT files in {path} have no doc comments: write them as `/// text` above functions, types and fields", path = path.display())]
     NoDocs {
@@ -41,13 +49,15 @@ pub enum EmbedError {
 }
 
 /// Puts the doc comments of WIT files into a component: `wit` is a folder as `wit-bindgen` takes it (with packages of others in `deps`), or one file.
-/// Docs that are there already are replaced. Without `world`, those of all worlds are put in, and the host sees from the exports which it is.
+/// Docs that are there already are replaced. Without `world`, those of all worlds are put in, and the host sees from the exports which it is: one of them has to
+/// export the functions that the component does.
 ///
 /// # Errors
 ///
 /// [`EmbedError`], with the file and what is wrong with it.
 pub fn embed(component: &[u8], wit: &Path, world: Option<&str>) -> Result<Vec<u8>, EmbedError> {
-    let metadata = metadata(wit, world)?;
+    let files = Files::read(wit, world)?;
+    let metadata = files.metadata()?;
     let mut out = component.get(..HEADER.len()).unwrap_or_default().to_vec();
     for section in sections(component) {
         let section = section?;
@@ -55,6 +65,7 @@ pub fn embed(component: &[u8], wit: &Path, world: Option<&str>) -> Result<Vec<u8
             out.extend_from_slice(section.whole);
         }
     }
+    files.check(component)?;
     let mut body = Vec::new();
     leb128(OWN_SECTION.len(), &mut body);
     body.extend_from_slice(OWN_SECTION.as_bytes());
@@ -65,60 +76,93 @@ pub fn embed(component: &[u8], wit: &Path, world: Option<&str>) -> Result<Vec<u8
     Ok(out)
 }
 
-/// What goes into the section.
-fn metadata(path: &Path, world: Option<&str>) -> Result<Vec<u8>, EmbedError> {
-    let wit_error = |reason: String| EmbedError::Wit { path: path.to_owned(), reason };
-    let mut resolve = Resolve { all_features: true, ..Resolve::default() };
-    let pushed = resolve.push_path(path);
-    let (mut main, _) = pushed.map_err(|error| wit_error(resolve.render_error(&error).trim_end().to_owned()))?;
-    let mut keep = None;
-    if let Some(name) = world {
-        let world_error = |reason: String| EmbedError::World { world: name.to_owned(), path: path.to_owned(), reason };
-        let id = resolve.select_world(&[main], Some(name)).map_err(|error| world_error(format!("{error:#}")))?;
-        let world = resolve.worlds.get(id).ok_or_else(|| world_error("it is in no package".into()))?;
-        main = world.package.unwrap_or(main);
-        keep = Some(world.name.clone());
+/// WIT files that were read.
+struct Files<'p> {
+    path: &'p Path,
+    resolve: Resolve,
+    /// The package that they are about.
+    main: PackageId,
+    /// The world that was asked for.
+    world: Option<WorldId>,
+}
+
+impl<'p> Files<'p> {
+    fn read(path: &'p Path, world: Option<&str>) -> Result<Self, EmbedError> {
+        let mut resolve = Resolve { all_features: true, ..Resolve::default() };
+        let pushed = resolve.push_path(path);
+        let (mut main, _) = pushed
+            .map_err(|error| EmbedError::Wit { path: path.to_owned(), reason: resolve.render_error(&error).trim_end().to_owned() })?;
+        let mut asked = None;
+        if let Some(name) = world {
+            let world_error = |reason: String| EmbedError::World { world: name.to_owned(), path: path.to_owned(), reason };
+            let id = resolve.select_world(&[main], Some(name)).map_err(|error| world_error(format!("{error:#}")))?;
+            let world = resolve.worlds.get(id).ok_or_else(|| world_error("it is in no package".into()))?;
+            main = world.package.unwrap_or(main);
+            asked = Some(id);
+        }
+        Ok(Self { path, resolve, main, world: asked })
     }
-    let read = |package: PackageId| -> Result<Map<String, Value>, EmbedError> {
-        let bytes = PackageMetadata::extract(&resolve, package).encode().map_err(|error| wit_error(format!("{error:#}")))?;
-        serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(|error| wit_error(error.to_string()))
-    };
-    let mut docs = read(main)?;
-    for (name, world) in resolve.packages.get(main).into_iter().flat_map(|package| &package.worlds) {
-        let types = resolve.worlds.get(*world).map(|world| world.imports.values()).into_iter().flatten();
-        for ty in types.filter_map(|item| if let WorldItem::Type { id, .. } = item { resolve.types.get(*id) } else { None }) {
-            say_what_is_in(ty, docs.get_mut("worlds").and_then(|worlds| worlds.get_mut(name)?.get_mut("types")));
+
+    /// Refuses a component that was built from other files: its tools would be described as something else.
+    fn check(&self, component: &[u8]) -> Result<(), EmbedError> {
+        let all = self.resolve.packages.get(self.main).into_iter().flat_map(|package| package.worlds.values().copied());
+        let worlds: Vec<_> = match self.world {
+            Some(world) => vec![world],
+            None => all.collect(),
+        };
+        let worlds: Vec<_> = worlds.into_iter().filter_map(|world| self.resolve.worlds.get(world)).collect();
+        match fit::difference(component, &self.resolve, &worlds)? {
+            Some(difference) => Err(EmbedError::Misfit { path: self.path.to_owned(), difference }),
+            None => Ok(()),
         }
     }
-    if let (Some(keep), Some(Value::Object(worlds))) = (keep, docs.get_mut("worlds")) {
-        worlds.retain(|name, _| *name == keep);
-    }
-    let mut interfaces = match docs.remove("interfaces") {
-        Some(Value::Object(interfaces)) => interfaces,
-        _ => Map::new(),
-    };
-    for (id, package) in resolve.packages.iter() {
-        // What the host offers is described elsewhere, and never a tool.
-        let offered = package.name.namespace == "wasi" || (package.name.namespace == "toolbay" && package.name.name == "plugin");
-        if id == main || offered {
-            continue;
-        }
-        if let Some(Value::Object(others)) = read(id)?.remove("interfaces") {
-            for (name, interface) in others {
-                interfaces.entry(name).or_insert(interface);
+
+    /// What goes into the section.
+    fn metadata(&self) -> Result<Vec<u8>, EmbedError> {
+        let (resolve, path, main) = (&self.resolve, self.path, self.main);
+        let wit_error = |reason: String| EmbedError::Wit { path: path.to_owned(), reason };
+        let read = |package: PackageId| -> Result<Map<String, Value>, EmbedError> {
+            let bytes = PackageMetadata::extract(resolve, package).encode().map_err(|error| wit_error(format!("{error:#}")))?;
+            serde_json::from_slice(bytes.get(1..).unwrap_or_default()).map_err(|error| wit_error(error.to_string()))
+        };
+        let mut docs = read(main)?;
+        for (name, world) in resolve.packages.get(main).into_iter().flat_map(|package| &package.worlds) {
+            let types = resolve.worlds.get(*world).map(|world| world.imports.values()).into_iter().flatten();
+            for ty in types.filter_map(|item| if let WorldItem::Type { id, .. } = item { resolve.types.get(*id) } else { None }) {
+                say_what_is_in(ty, docs.get_mut("worlds").and_then(|worlds| worlds.get_mut(name)?.get_mut("types")));
             }
         }
+        let keep = self.world.and_then(|world| resolve.worlds.get(world));
+        if let (Some(keep), Some(Value::Object(worlds))) = (keep, docs.get_mut("worlds")) {
+            worlds.retain(|name, _| *name == keep.name);
+        }
+        let mut interfaces = match docs.remove("interfaces") {
+            Some(Value::Object(interfaces)) => interfaces,
+            _ => Map::new(),
+        };
+        for (id, package) in resolve.packages.iter() {
+            // What the host offers is described elsewhere, and never a tool.
+            let offered = package.name.namespace == "wasi" || (package.name.namespace == "toolbay" && package.name.name == "plugin");
+            if id == main || offered {
+                continue;
+            }
+            if let Some(Value::Object(others)) = read(id)?.remove("interfaces") {
+                for (name, interface) in others {
+                    interfaces.entry(name).or_insert(interface);
+                }
+            }
+        }
+        if !interfaces.is_empty() {
+            docs.insert("interfaces".into(), interfaces.into());
+        }
+        let empty = |key: &str| docs.get(key).and_then(Value::as_object).is_none_or(Map::is_empty);
+        if empty("interfaces") && empty("worlds") {
+            return Err(EmbedError::NoDocs { path: path.to_owned() });
+        }
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(Value::Object(docs).to_string().as_bytes());
+        Ok(bytes)
     }
-    if !interfaces.is_empty() {
-        docs.insert("interfaces".into(), interfaces.into());
-    }
-    let empty = |key: &str| docs.get(key).and_then(Value::as_object).is_none_or(Map::is_empty);
-    if empty("interfaces") && empty("worlds") {
-        return Err(EmbedError::NoDocs { path: path.to_owned() });
-    }
-    let mut bytes = vec![1];
-    bytes.extend_from_slice(Value::Object(docs).to_string().as_bytes());
-    Ok(bytes)
 }
 
 /// Adds to the docs of a world's type what kind it is and which names are in it: how the host knows it again. What has no docs stays without.
@@ -140,9 +184,9 @@ const HEADER: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
 /// One section of a component's outermost level.
 pub(super) struct Section<'b> {
-    id: u8,
+    pub(super) id: u8,
     whole: &'b [u8],
-    body: &'b [u8],
+    pub(super) body: &'b [u8],
 }
 
 impl<'b> Section<'b> {

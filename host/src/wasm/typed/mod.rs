@@ -8,6 +8,7 @@ pub mod docs;
 mod decode;
 mod embed;
 mod encode;
+mod fit;
 mod function;
 mod names;
 mod problem;
@@ -152,7 +153,7 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
     for (name, item) in ty.exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(ty) => add(None, name, ty, warnings),
-            ComponentItem::ComponentInstance(_) if name.starts_with("wasi:") || name.starts_with("toolbay:plugin/") => {}
+            ComponentItem::ComponentInstance(_) if is_for_the_host(name) => {}
             ComponentItem::ComponentInstance(instance) => {
                 let Some(index) = component.get_export_index(None, name) else { continue };
                 for (function, item) in instance.exports(engine) {
@@ -170,6 +171,11 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
         warnings.add(|| format!("{more} functions are no tools: a plugin can have {MAX_FUNCTIONS}"));
     }
     found
+}
+
+/// Whether an exported interface is one that the host itself calls, and no set of tools.
+fn is_for_the_host(interface: &str) -> bool {
+    interface.starts_with("wasi:") || interface.starts_with("toolbay:plugin/")
 }
 
 /// componentize-py leaves the function by which it took its snapshot among the exports. It is nobody's tool.

@@ -548,3 +548,33 @@ async fn a_channel_that_is_dropped_leaves_nothing() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test]
+async fn a_session_of_all_callers_has_no_roots() {
+    let server = server(&[]).await;
+    let output = server.call_with("roots", json!({}), asked_by("me")).await.unwrap();
+    let seen: Value = serde_json::from_str(&said(&output)).unwrap();
+    assert_eq!(seen["offered"], json!(["elicitation", "sampling"]));
+    assert_eq!((&seen["result"], &seen["error"]["code"]), (&Value::Null, &json!(-32601)), "{seen}");
+    assert!(!server.known.asks(), "what is refused to all does not make calls wait for each other");
+}
+
+#[tokio::test]
+async fn a_server_is_told_in_its_own_way_whose_updates_are_wanted() {
+    for habits in [&[][..], &["modern"]] {
+        let server = server(habits).await;
+        for wanted in [&["test://a"][..], &["test://a", "test://b"], &["test://b"], &[], &["test://c"]] {
+            server.channel.subscribe(Arc::new(wanted.iter().map(|uri| (*uri).to_owned()).collect()));
+            let want = json!(wanted);
+            let told = async {
+                loop {
+                    let seen = said(&server.call("watched", json!({})).await.unwrap());
+                    if serde_json::from_str::<Value>(&seen).unwrap() == want {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), told).await.unwrap_or_else(|_| panic!("{habits:?} is not told of {wanted:?}"));
+        }
+    }
+}

@@ -208,3 +208,39 @@ async fn a_session_is_ended_with_its_server() {
     let last = seen.last().unwrap();
     assert!(last.contains_key("mcp-session-id") && !last.contains_key("content-type"), "{last:?}");
 }
+
+#[tokio::test]
+async fn updates_of_a_resource_are_asked_for_while_somebody_wants_them_and_again_after_a_restart() {
+    for era in ERAS {
+        let (mut up, mut down) = both(era).await;
+        let provider = down.provider().await;
+        let hears = async |up: &Up, down: &mut Down, uri: &str| {
+            // The stream may not be there yet.
+            for n in 0.. {
+                up.update(uri);
+                if tokio::time::timeout(Duration::from_secs(1), down.updated()).await.is_ok_and(|updated| updated == uri) {
+                    return;
+                }
+                assert!(n < 30, "{era:?}: no update was heard of");
+            }
+        };
+        let (first, second) = (provider.subscribe("up://a"), provider.subscribe("up://a"));
+        assert_eq!(soon("a subscription", up.events.recv()).await, Some("subscribed"), "{era:?}");
+        hears(&up, &mut down, "up://a").await;
+        drop(first);
+        let other = provider.subscribe("up://b");
+        up.wait("subscribed").await;
+        hears(&up, &mut down, "up://b").await;
+        hears(&up, &mut down, "up://a").await;
+        drop(other);
+        up.wait("unsubscribed").await;
+        hears(&up, &mut down, "up://a").await;
+
+        let address = up.stop().await;
+        up.again(Some(address)).await;
+        up.wait("subscribed").await;
+        hears(&up, &mut down, "up://a").await;
+        drop(second);
+        up.wait("unsubscribed").await;
+    }
+}

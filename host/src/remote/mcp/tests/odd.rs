@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use super::support::{Down, Person, Port, soon, source};
 use crate::{
     config::{ServerLimits, UrlSource},
-    provider::CallContext,
+    provider::{Call, CallContext, CallError},
 };
 
 fn answer(status: u16, kind: &str, body: impl Into<Body>) -> Response<Body> {
@@ -163,6 +163,69 @@ async fn what_comes_on_a_stream_of_its_own_is_for_the_only_call_there_is() {
     assert!(!heard.iter().any(|line| line.contains("Roots")), "{heard:?}");
 }
 
+#[tokio::test]
+async fn a_server_that_asks_on_a_stream_of_its_own_has_its_calls_made_one_at_a_time() {
+    let (listening, heard) = (Arc::new(Mutex::new(None)), Arc::new(Notify::new()));
+    let answers = Arc::new(Mutex::new(BTreeMap::<String, tokio::sync::oneshot::Sender<Value>>::new()));
+    let (calls, both, running) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
+    let most = Arc::new(AtomicUsize::new(0));
+    let port = legacy({
+        let (heard, most) = (heard.clone(), most.clone());
+        move |method, _, message| {
+            let (listening, heard, answers) = (listening.clone(), heard.clone(), answers.clone());
+            let (calls, both, running, most) = (calls.clone(), both.clone(), running.clone(), most.clone());
+            async move {
+                if method == Method::GET {
+                    let (sender, response) = stream();
+                    *listening.lock().unwrap() = Some(sender);
+                    heard.notify_one();
+                    return response;
+                }
+                if message["method"] != "tools/call" {
+                    if let Some(answered) = message["id"].as_str().and_then(|id| answers.lock().unwrap().remove(id)) {
+                        answered.send(message).unwrap();
+                    }
+                    return answer(202, "", "");
+                }
+                let number = calls.fetch_add(1, SeqCst);
+                let now = running.fetch_add(1, SeqCst) + 1;
+                if number < 2 {
+                    // Nobody knows yet that it asks: both are made at the same time.
+                    both.wait().await;
+                } else {
+                    most.fetch_max(now, SeqCst);
+                }
+                let (answered, is_answered) = tokio::sync::oneshot::channel();
+                answers.lock().unwrap().insert(format!("q-{number}"), answered);
+                let params = json!({"message": "Who?", "requestedSchema": {}});
+                let question = json!({"jsonrpc": "2.0", "id": format!("q-{number}"), "method": "elicitation/create", "params": params});
+                listening.lock().unwrap().as_ref().unwrap().send(format!("data: {question}\n\n")).unwrap();
+                let said = is_answered.await.unwrap();
+                running.fetch_sub(1, SeqCst);
+                result(&message["id"], text(&said.to_string()))
+            }
+            .boxed()
+        }
+    })
+    .await;
+    let mut down = Down::start(&port.url());
+    let provider = down.provider().await;
+    soon("the stream", heard.notified()).await;
+    let call = async |name: &str| {
+        let person = Person::answering(Ok(json!({"action": "accept", "content": {"who": name}})));
+        let output = provider.call(Call { tool: "t", arguments: "{}", context: person.context() }).await.unwrap();
+        format!("{output:?}")
+    };
+    for said in soon("both", futures::future::join_all([call("Ann"), call("Bob")])).await {
+        assert!(said.contains("from now on they are made one at a time"), "{said}");
+    }
+    let names = ["Ann", "Bob", "Cid", "Dan"];
+    for (name, said) in names.iter().zip(soon("all", futures::future::join_all(names.map(call))).await) {
+        assert!(said.contains(name), "{name} answers for itself: {said}");
+    }
+    assert_eq!(most.load(SeqCst), 1, "one at a time");
+}
+
 /// The error of a server that cannot be reached, as `/status` and `toolbay check` show it.
 async fn trouble(source: UrlSource) -> String {
     let down = Down::with(source, ServerLimits { ping: Duration::ZERO, ..ServerLimits::default() });
@@ -255,6 +318,45 @@ async fn an_answer_has_a_limit_and_a_call_is_sent_once() {
         assert!(error.contains(want), "{error}");
     }
     assert_eq!(calls.load(SeqCst), 4, "each call was made once");
+}
+
+#[tokio::test]
+async fn a_server_that_says_when_to_come_again_is_not_asked_before_and_its_callers_are_told() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let port = legacy({
+        let asked = asked.clone();
+        move |method, _, message| {
+            let asked = asked.clone();
+            async move {
+                if method == Method::GET || message["method"] == "notifications/cancelled" {
+                    return answer(405, "", "");
+                }
+                let refuse = |status: u16, after: &str, body: String| {
+                    Response::builder().status(status).header("retry-after", after).body(body.into()).unwrap()
+                };
+                let error = json!({"code": -32000, "message": "all full; try again in 7 s"});
+                match asked.fetch_add(1, SeqCst) {
+                    0 => refuse(503, "7", json!({"jsonrpc": "2.0", "id": message["id"], "error": error}).to_string()),
+                    _ => refuse(429, "8", "slow down".to_owned()),
+                }
+            }
+            .boxed()
+        }
+    })
+    .await;
+    let mut down = Down::start(&port.url());
+    let provider = down.provider().await;
+    let busy = |error: CallError| match error {
+        CallError::Busy { what, retry_after } => (what, retry_after.as_secs()),
+        other => panic!("{other}"),
+    };
+    let (what, after) = busy(down.call("t", json!({}), CallContext::default()).await.unwrap_err());
+    assert!(what.starts_with("server up is busy: ") && what.ends_with("503 Service Unavailable: all full") && after == 7, "{what} {after}");
+    // Reading would be tried again at once where nothing is said of when.
+    let (what, after) = busy(provider.read_resource("up://a", CallContext::default()).await.unwrap_err());
+    assert!(what.ends_with("429 Too Many Requests: slow down") && after == 8, "{what} {after}");
+    assert_eq!(asked.load(SeqCst), 2, "each was sent once");
+    assert_eq!(down.server.status().error, None, "the server is not away");
 }
 
 #[tokio::test]

@@ -23,15 +23,15 @@ use tokio::{
 };
 
 use crate::{
-    bridge::{replicas::Policy, server::Server},
     catalog::Catalog,
     config::{Secret, ServerConfig, ServerLimits, ServerSource, UrlSource},
     mcp::{Front, FrontOptions},
     provider::{
         AskError, Asker, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Notifier, Offer,
-        Offers, PromptOutput, Provider, ProviderChange, ProviderId, Question, QuestionKind, Tool, ToolName,
+        Offers, PromptOutput, Provider, ProviderChange, ProviderId, Question, QuestionKind, Subscription, Tool, ToolName,
     },
     remote::mcp::Remote,
+    supervised::{replicas::Policy, server::Server},
     upstream::Era,
 };
 
@@ -145,6 +145,16 @@ impl Up {
         self.catalog.apply(vec![ProviderChange::Put(Arc::new(Native::new(self.sender.clone(), more)))]);
     }
 
+    /// Says that a resource holds something else.
+    pub(super) fn update(&self, uri: &str) {
+        self.catalog.apply(vec![ProviderChange::Updated(ProviderId::new("native").unwrap(), uri.to_owned())]);
+    }
+
+    /// Waits for one of its events.
+    pub(super) async fn wait(&mut self, event: &str) {
+        while soon(event, self.events.recv()).await.unwrap() != event {}
+    }
+
     pub(super) fn url(&self) -> String {
         self.port.as_ref().unwrap().url()
     }
@@ -210,6 +220,17 @@ impl Provider for Native {
 
     fn offers(&self) -> &Offers {
         &self.offers
+    }
+
+    fn subscribe(&self, _: &str) -> Option<Subscription> {
+        struct Held(mpsc::UnboundedSender<&'static str>);
+        impl Drop for Held {
+            fn drop(&mut self) {
+                let _ = self.0.send("unsubscribed");
+            }
+        }
+        let _ = self.events.send("subscribed");
+        Some(Box::new(Held(self.events.clone())))
     }
 
     fn read_resource<'a>(&'a self, uri: &'a str, _: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
@@ -325,6 +346,17 @@ impl Down {
                 if let ProviderChange::Put(provider) = change {
                     self.provider = Some(provider.clone());
                     return provider;
+                }
+            }
+        }
+    }
+
+    /// Waits for an update of a resource.
+    pub(super) async fn updated(&mut self) -> String {
+        loop {
+            for change in self.changes.recv().await.unwrap() {
+                if let ProviderChange::Updated(_, uri) = change {
+                    return uri;
                 }
             }
         }

@@ -18,7 +18,10 @@ use tokio::{
 use tower::{Layer, Service};
 use wasmtime_wasi_http::Error;
 
-use crate::wasm::permissions::{Reach, address::is_public};
+use crate::{
+    tls,
+    wasm::permissions::{Reach, address::is_public},
+};
 
 /// Sent where a plugin names no other.
 const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
@@ -30,12 +33,6 @@ const IDLE_PER_HOST: usize = 32;
 const LOOKUPS: usize = 64;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// Chooses the program's TLS implementation, for every client that is made after it. More than once does no harm.
-pub fn install_tls() {
-    // Two are compiled into some builds, and then rustls picks none by itself. If one is installed by now, it is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
 
 /// The HTTP clients of a host: one for all plugins.
 ///
@@ -66,7 +63,7 @@ impl OutgoingClients {
 
     /// The same with another way to find the addresses of a name.
     pub(super) fn with_lookup(lookup: Lookup) -> Result<Self, ClientError> {
-        install_tls();
+        tls::install();
         if let Some(provider) = rustls::crypto::CryptoProvider::get_default() {
             rustls::ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(rustls::ALL_VERSIONS)?;
         }

@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub(crate) use self::bounds::bound_requests;
-pub use self::client::{ClientError, OutgoingClients, install_tls};
+pub use self::client::{ClientError, OutgoingClients};
 use self::{send::Admitted, target::Target};
 use crate::{
     config::PluginLimits,

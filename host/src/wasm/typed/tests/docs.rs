@@ -203,6 +203,49 @@ fn what_cannot_be_embedded_says_why() {
 }
 
 #[test]
+fn the_files_of_something_else_are_refused_with_the_first_difference() {
+    let (folder, component) = folder();
+    let refused = |world: Option<&str>| match embed(&component, folder.path(), world) {
+        Err(error @ EmbedError::Misfit { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let said = refused(Some("other"));
+    assert!(said.contains(r#"the world "other" exports the function "elsewhere", and the component does not"#), "{said}");
+    for (from, to, difference) in [
+        (
+            "restart: func(force: bool)",
+            "restart: func(level: bool)",
+            r#"the function "restart" takes (level) in the world "station", and (force) in the component"#,
+        ),
+        (
+            "export known: func() -> facts",
+            "export known: func()",
+            r#"the function "known" has none in the world "station", and a result in the component"#,
+        ),
+        ("    export known: func() -> facts;", "", r#"the component exports the function "known", and the world "station" does not"#),
+        ("check: func();", "look: func();", r#"the world "station" exports the function "look" of inner, and the component does not"#),
+        (
+            "plain: func();",
+            "",
+            r#"the component exports the function "plain" of test:docs/weather@1.0.0, and the world "station" does not"#,
+        ),
+        ("world station {", "world station {\n    export more: func();", r#"exports the function "more", and the component does not"#),
+    ] {
+        wit(folder.path(), &WIT.replace(from, to));
+        let said = refused(None);
+        assert!(said.contains(difference), "{said}");
+    }
+    // What a build may leave out may be missing, and interfaces of the host's are no matter.
+    let more = "world station {\n    @unstable(feature = later)\n    export more: func();";
+    wit(folder.path(), &WIT.replace("world station {", more));
+    embed(&component, folder.path(), None).unwrap();
+    // Another plugin's.
+    wit(folder.path(), "package a:b;\nworld w { /// F.\nexport f: func(); }");
+    let said = refused(None);
+    assert!(said.contains(r#"the world "w" exports the function "f", and the component does not"#), "{said}");
+}
+
+#[test]
 fn a_hostile_section_is_as_if_it_were_not_there() {
     let (_folder, component) = folder();
     let deep = format!("\x01{}", "{\"worlds\":".repeat(10_000));

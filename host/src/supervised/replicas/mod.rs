@@ -7,6 +7,7 @@
 //! keeper ends its process. What the set owns ends with it: dropping the set ends the tasks, and with them every process.
 
 mod breaker;
+mod interests;
 mod keeper;
 mod scale;
 mod state;
@@ -20,7 +21,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures::future::BoxFuture;
@@ -32,9 +33,10 @@ use tokio::{
 
 use crate::{
     config::{Replicas, ServerLimits},
-    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, turn},
+    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, Subscription, turn},
     upstream::{Change, Channel, Lease, Pick},
 };
+use interests::Interests;
 use state::{State, Turn};
 
 /// Starts one more replica.
@@ -153,6 +155,8 @@ struct Shared {
     /// Whether the first start has ended, well or badly.
     tried: watch::Sender<bool>,
     summary: Mutex<Summary>,
+    /// What every replica is to tell updates of.
+    interests: Arc<Interests>,
 }
 
 /// What the supervisor knows, for whoever asks.
@@ -163,6 +167,8 @@ struct Summary {
     /// Why there are fewer than wanted.
     trouble: Option<String>,
     breaker: BreakerState,
+    /// When the next start is tried. None: none is put off.
+    next_try: Option<SystemTime>,
 }
 
 /// How a set is.
@@ -172,6 +178,8 @@ pub struct Report {
     pub replicas: ReplicasStatus,
     /// Why there are fewer than wanted.
     pub trouble: Option<String>,
+    /// When the next start is tried. None: none is put off.
+    pub next_try: Option<SystemTime>,
     /// Calls that run.
     pub ongoing: usize,
     /// Calls that wait.
@@ -194,6 +202,7 @@ impl ReplicaSet {
             restarts: AtomicU64::new(0),
             tried: watch::Sender::new(false),
             summary: Mutex::default(),
+            interests: Arc::default(),
         });
         let (stop, stopped) = watch::channel(false);
         let supervisor = tokio::spawn(supervise::run(shared.clone(), connect, listener, stopped));
@@ -214,8 +223,8 @@ impl ReplicaSet {
         };
         let summary = self.shared.summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let restarts = self.shared.restarts.load(Relaxed);
-        let Summary { starting, wanted, trouble, breaker } = summary;
-        Report { replicas: ReplicasStatus { wanted, starting, up, restarts, breaker }, trouble, ongoing, queued }
+        let Summary { starting, wanted, trouble, breaker, next_try } = summary;
+        Report { replicas: ReplicasStatus { wanted, starting, up, restarts, breaker }, trouble, next_try, ongoing, queued }
     }
 
     /// Ends all replicas and returns when nothing of them is left. Calls that wait are answered by an error.
@@ -239,6 +248,10 @@ impl Drop for ReplicaSet {
 impl Pick for ReplicaSet {
     fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>> {
         Box::pin(self.shared.pick())
+    }
+
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        Some(self.shared.interests.add(uri))
     }
 }
 

@@ -11,17 +11,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    launch::Launch,
-    replicas::{Attached, Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup},
-    stdio::{self, StdioChannel},
-};
+use super::replicas::{Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup};
 use crate::{
-    config::{ServerConfig, ServerLimits},
+    config::ServerConfig,
     provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderState, ProviderStatus},
     shape::shape,
     upstream::{
-        Change, Channel, Known, UpstreamProvider,
+        Change, Channel, UpstreamProvider,
         listing::{self, Listing},
     },
 };
@@ -171,6 +167,7 @@ impl Server {
             // Of a remote server nothing is started here.
             replicas: (self.kind != REMOTE).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
+            next_try: report.next_try,
         }
     }
 }
@@ -178,57 +175,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.desk.abort();
-    }
-}
-
-/// A server on stdin and stdout, started here.
-pub struct Started {
-    id: ProviderId,
-    launch: Box<dyn Launch>,
-    limits: ServerLimits,
-    /// What one replica has told about all of them.
-    known: Arc<Known>,
-}
-
-impl Started {
-    /// What is started by `launch`.
-    #[must_use]
-    pub fn new(id: ProviderId, launch: Box<dyn Launch>, limits: ServerLimits) -> Self {
-        Self { id, launch, limits, known: Arc::default() }
-    }
-
-    async fn start(&self) -> Result<Arc<StdioChannel>, ConnectError> {
-        let mut again = false;
-        loop {
-            let launched = self.launch.launch().await.map_err(|error| ConnectError(error.to_string()))?;
-            match stdio::connect(self.id.as_str(), launched, &self.limits, &self.known).await {
-                Ok(channel) => return Ok(channel),
-                // It ended at a question that older servers do not know, and will not be asked that again.
-                Err(error) if error.again && !again => again = true,
-                Err(error) => return Err(ConnectError(error.to_string())),
-            }
-        }
-    }
-}
-
-impl Reach for Started {
-    fn kind(&self) -> &'static str {
-        "bridge"
-    }
-
-    fn what(&self) -> String {
-        self.launch.what()
-    }
-
-    fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
-        Box::pin(async { self.launch.prepare().await.map_err(|error| ConnectError(error.to_string())) })
-    }
-
-    fn open(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
-        Box::pin(async {
-            let channel = self.start().await?;
-            Ok(Connected { process: Box::new(Attachment(channel.clone())), channel })
-        })
     }
 }
 
@@ -257,19 +203,6 @@ impl Connect for Connector {
                 }
             }
         })
-    }
-}
-
-/// The process behind a channel.
-struct Attachment(Arc<StdioChannel>);
-
-impl Attached for Attachment {
-    fn name(&self) -> String {
-        self.0.name().to_owned()
-    }
-
-    fn stop(self: Box<Self>, grace: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.0.stop(grace).await })
     }
 }
 

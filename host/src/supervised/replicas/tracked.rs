@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     provider::{CallContext, JsonText},
-    upstream::{Change, Channel, ChannelError},
+    upstream::{Change, Channel, ChannelError, Uris},
 };
 
 pub(super) struct Tracked {
@@ -124,7 +124,7 @@ impl Channel for Tracked {
                 }
                 // Nothing was heard of the server itself.
                 Err(ChannelError::Unreachable(_)) => {}
-                Ok(_) | Err(ChannelError::Rpc { .. } | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
+                Ok(_) | Err(ChannelError::Rpc { .. } | ChannelError::Busy { .. } | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
                     self.timeouts.store(0, Relaxed);
                     self.answered.store(true, Relaxed);
                     self.hear();
@@ -140,6 +140,10 @@ impl Channel for Tracked {
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes()
+    }
+
+    fn subscribe(&self, uris: Uris) {
+        self.inner.subscribe(uris);
     }
 
     fn is_ending(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Replicas that die, hang, come and go. The channels here are made up, so that each can be told what to do; real programs are in `bridge::server` and in
+//! Replicas that die, hang, come and go. The channels here are made up, so that each can be told what to do; real programs are in `bridge` and in
 //! the end-to-end tests.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

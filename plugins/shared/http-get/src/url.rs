@@ -1,8 +1,9 @@
 //! As much of a URL as a request needs.
 
-use super::Failure;
+use crate::Failure;
 
 /// An `http` or `https` URL, in its parts.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Url {
     pub https: bool,
     pub authority: String,
@@ -22,7 +23,7 @@ impl Url {
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        // A name and a password in a URL are not sent: a weather service has none.
+        // A name and a password in a URL are not sent on: they would end in somebody's log.
         if authority.is_empty() || authority.contains('@') || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(bad());
         }
@@ -44,5 +45,56 @@ impl Url {
             let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
             Self::parse(&format!("{scheme}://{}{folder}{location}", self.authority))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(url: &Url) -> String {
+        format!("{}://{}{}", if url.https { "https" } else { "http" }, url.authority, url.path)
+    }
+
+    #[test]
+    fn a_url_has_a_scheme_a_host_and_a_path() {
+        for (given, meant) in [
+            ("https://example.com", "https://example.com/"),
+            ("HTTP://127.0.0.1:8080?q=1", "http://127.0.0.1:8080/?q=1"),
+            ("http://[::1]:80/a/b?c=d#part", "http://[::1]:80/a/b?c=d"),
+        ] {
+            assert_eq!(Url::parse(given).map(|url| text(&url)).as_deref(), Ok(meant));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_told_and_cut_short() {
+        for given in [
+            "",
+            "example.com/a",
+            "ftp://example.com/",
+            "http://",
+            "http:///a",
+            "http://me:secret@example.com/",
+            "http://a b/",
+            "http://a/\n",
+        ] {
+            assert_eq!(Url::parse(given), Err(Failure::BadUrl(given.to_owned())));
+        }
+        assert_eq!(Url::parse(&"a".repeat(1_000)), Err(Failure::BadUrl("a".repeat(200))));
+    }
+
+    #[test]
+    fn a_location_leads_from_where_it_was_said() {
+        let from = Url::parse("https://example.com:8443/a/b?c=/d/e").expect("a URL");
+        for (location, meant) in [
+            ("http://other.example/x", "http://other.example/x"),
+            ("//other.example/x", "https://other.example/x"),
+            ("/x?y", "https://example.com:8443/x?y"),
+            ("x", "https://example.com:8443/a/x"),
+        ] {
+            assert_eq!(from.join(location).map(|url| text(&url)).as_deref(), Ok(meant));
+        }
+        assert!(from.join("file:///etc/passwd").is_err());
     }
 }

@@ -11,8 +11,9 @@ use tokio::{
 use super::{Attached, Connect, Connected, Listener, START_SLACK, Shared, seconds, tracked::Tracked};
 use crate::upstream::{Change, Channel};
 
-/// What a process may take beyond its own deadlines before it is dropped, which kills it.
-const SLACK: Duration = Duration::from_secs(5);
+/// What a replica may take beyond its own deadlines before it is dropped, which kills it and waits for nothing. A process is gone at once; an engine has the file
+/// system of a container to remove, which took docker with its storage driver `vfs` ten seconds for an image of 265 MB.
+const SLACK: Duration = Duration::from_secs(30);
 
 /// How a replica ended.
 pub(super) enum Ended {
@@ -113,6 +114,9 @@ impl Keeper {
         let ping = self.shared.limits.ping;
         let channel: Arc<dyn Channel> = tracked.clone();
         let mut changes = channel.changes();
+        let interests = Arc::clone(&self.shared.interests);
+        let mut wanted = interests.changes();
+        channel.subscribe(interests.wanted());
         let mut closed = channel.closed();
         let mut look_at = Instant::now() + ping;
         let mut probe: Option<BoxFuture<'static, bool>> = None;
@@ -137,6 +141,8 @@ impl Keeper {
                     }
                     Err(RecvError::Closed) => return End::Dead(closed.await),
                 },
+                // The sender lives as long as `interests` does.
+                Ok(()) = wanted.changed() => channel.subscribe(interests.wanted()),
                 () = tracked.late.notified() => {
                     let late = tracked.timeouts();
                     if late >= self.shared.policy.timeouts {

@@ -12,7 +12,7 @@ use wasip2::{
     },
 };
 
-use super::{Failure, url::Url};
+use crate::{Failure, url::Url};
 
 /// As much of a body as is asked for at once.
 const CHUNK: u64 = 64 << 10;
@@ -81,7 +81,7 @@ impl Answer {
         String::from_utf8(values.into_iter().next()?).ok()
     }
 
-    /// Reads the body to its end.
+    /// Reads the body to its end; no further than the limit.
     pub fn body(self, deadline: &Deadline, limit: usize) -> Result<Vec<u8>, Failure> {
         let broken = |()| Failure::Unreachable("the answer has no body".into());
         let body: IncomingBody = self.response.consume().map_err(broken)?;

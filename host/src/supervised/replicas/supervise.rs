@@ -214,14 +214,16 @@ impl Supervisor {
         let until = self.breaker.next(now).filter(|_| starting == 0);
         let missing = up < wanted && self.breaker.failures() > 0;
         let outlook = if missing && self.breaker.turns_away() { Outlook::Down { why: self.breaker.why(), until } } else { Outlook::Coming };
+        let on_the_wall = |at: Instant| SystemTime::now() + at.saturating_duration_since(now);
         let breaker = match (self.breaker.is_open() && missing, until) {
-            (true, Some(until)) => BreakerState::Open(SystemTime::now() + until.saturating_duration_since(now)),
+            (true, Some(until)) => BreakerState::Open(on_the_wall(until)),
             (true, None) => BreakerState::HalfOpen,
             (false, _) => BreakerState::Closed,
         };
+        let next_try = until.filter(|_| missing).map(on_the_wall);
         let trouble = missing.then(|| self.breaker.why().to_string());
         *self.shared.summary.lock().unwrap_or_else(PoisonError::into_inner) =
-            Summary { starting, wanted: u32::try_from(wanted).unwrap_or(u32::MAX), trouble, breaker };
+            Summary { starting, wanted: u32::try_from(wanted).unwrap_or(u32::MAX), trouble, breaker, next_try };
         let told = self.shared.lock().set_outlook(outlook, &self.shared.id, now);
         for (answer, error) in told {
             let _ = answer.send(Err(error));
