@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -18,6 +18,8 @@ pub struct Account {
     time_limit: Duration,
     /// In microseconds.
     time: AtomicU64,
+    /// The place that it has an answer of, and has asked nothing since. 0: none.
+    place: AtomicUsize,
 }
 
 /// Memory that is booked, until dropped.
@@ -38,7 +40,7 @@ impl Account {
     #[must_use]
     pub fn new(plugin: impl Into<Arc<str>>, memory_limit: u64, tensor_limit: u64, time_limit: Duration) -> Arc<Self> {
         let (memory, time) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { plugin: plugin.into(), memory_limit, memory, tensor_limit, time_limit, time })
+        Arc::new(Self { plugin: plugin.into(), memory_limit, memory, tensor_limit, time_limit, time, place: AtomicUsize::new(0) })
     }
 
     /// Whose it is.
@@ -88,6 +90,15 @@ impl Account {
 
     pub(super) fn spend(&self, time: Duration) {
         self.time.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The call has an answer from this place, and looks at it; it is likely to come back. 0: it has asked again, there or elsewhere.
+    pub(super) fn is_now_at(&self, place: usize) {
+        self.place.store(place, Relaxed);
+    }
+
+    pub(super) fn is_at(&self, place: usize) -> bool {
+        self.place.load(Relaxed) == place
     }
 
     /// What is said when there is none left.

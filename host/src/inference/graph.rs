@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -44,18 +44,19 @@ pub(super) struct Inner {
     outputs: Vec<Slot>,
     /// Those that do not run now.
     idle: Mutex<Vec<Box<dyn Session>>>,
-    /// Computes that are likely to come: those that waited when a run was begun, and those that it had when it was done.
+    /// Computes that waited when the last run was begun: as many are likely to come again.
     pub(super) expected: AtomicUsize,
     last: Mutex<Option<LastRun>>,
     pub(super) metrics: Arc<Metrics>,
     queue: Arc<Queue>,
 }
 
-/// The last run of a graph: who was in it comes again soon, if ever.
-#[derive(Clone, Copy)]
-pub(super) struct LastRun {
-    pub(super) done: Instant,
-    pub(super) took: Duration,
+/// The last run of a graph.
+struct LastRun {
+    done: Instant,
+    took: Duration,
+    /// The calls that were in it.
+    callers: Vec<Weak<Account>>,
 }
 
 impl Inner {
@@ -150,6 +151,7 @@ impl Graph {
             reply,
         };
         let mut leaves = Leaves { queue: &inner.queue, ticket: &ticket, metrics: &inner.metrics, answered: false };
+        account.is_now_at(0);
         inner.queue.submit(job);
         let out_of_time = async {
             // Waiting for a turn is no computing. A job that is never begun is answered all the same.
@@ -229,12 +231,27 @@ impl Inner {
         self.expected.store(waiting.max(1), Relaxed);
     }
 
-    pub(super) fn last_run(&self) -> Option<LastRun> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where accounts are that have an answer of it.
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
-    pub(super) fn has_run(&self, took: Duration) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastRun { done: Instant::now(), took });
+    /// When the last run was done, and how long it took, where somebody who was in it is still at what it gave, and will come again soon, if ever.
+    pub(super) fn coming(&self) -> Option<(Instant, Duration)> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = last.as_ref()?;
+        let comes = |caller: &Weak<Account>| caller.upgrade().is_some_and(|account| account.is_at(self.place()));
+        last.callers.iter().any(comes).then_some((last.done, last.took))
+    }
+
+    /// A run is done, with the computes of these.
+    pub(super) fn has_run<'a>(&self, took: Duration, accounts: impl Iterator<Item = &'a Arc<Account>>) {
+        let callers = accounts.map(|account| {
+            account.is_now_at(self.place());
+            Arc::downgrade(account)
+        });
+        let last = LastRun { done: Instant::now(), took, callers: callers.collect() };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
     }
 
     /// For messages.

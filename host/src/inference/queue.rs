@@ -3,9 +3,9 @@
 //! It is fair in time: each plugin has, for each model, a clock that runs while its computes run, slower the more weight the model has; who has the lowest
 //! clock is next. Nobody saves up while idle.
 //!
-//! A compute waits for others of the same graph, while fewer are there than were there the last time: those who were in the run before come back as soon as
-//! their callers have looked at what it gave, and without them there would be two groups for ever, each of which runs while the other one waits. It waits
-//! until nobody has come for the window of its model, and no longer than the last run took; meanwhile the device does other work.
+//! A compute waits at most the window of its model for others of the same graph, and only while fewer are there than were there the last time; meanwhile the
+//! device does other work. Those who were in the last run are waited for a little longer, in proportion to what it took: they come back as soon as they have
+//! looked at what it gave, and without them there would be groups for ever, each of which runs while the others wait.
 
 use std::{
     collections::BTreeMap,
@@ -222,17 +222,16 @@ impl Queue {
         self.state().next(Instant::now())
     }
 
-    /// Takes a session back, and sets the clocks to what a run really took. `took` is for all `rows` of it.
-    pub(super) fn done(&self, graph: &Graph, session: Box<dyn Session>, plugins: &[(Arc<str>, usize)], charged: f64, took: Duration) {
-        let rows: usize = plugins.iter().map(|(_, rows)| rows).sum();
+    /// Takes a session back, and sets the clocks to what a run really took. `took` is for all rows of it.
+    pub(super) fn done(&self, graph: &Graph, session: Box<dyn Session>, jobs: &[Job], charged: f64, took: Duration) {
+        let rows: usize = jobs.iter().map(|job| job.rows).sum();
         let each = took.as_secs_f64() / rows.max(1) as f64 / graph.settings.weight;
         let mut state = self.state();
-        graph.has_run(took);
-        graph.expect(state.waiting(graph) + plugins.len());
+        graph.has_run(took, jobs.iter().filter(|job| !job.ticket.gone.load(Relaxed)).map(|job| &job.account));
         graph.give_back(session);
-        for (plugin, rows) in plugins {
-            if let Some(flow) = state.flows.get_mut(&(plugin.clone(), graph.settings.model.clone())) {
-                flow.clock += (each - charged) * *rows as f64;
+        for job in jobs {
+            if let Some(flow) = state.flows.get_mut(&(job.plugin.clone(), graph.settings.model.clone())) {
+                flow.clock += (each - charged) * job.rows as f64;
             }
         }
         // Clocks of those who have nothing to do, and are behind, say nothing: they begin at `now` anyway.
@@ -270,8 +269,19 @@ impl State {
     fn head(&mut self, key: &FlowKey, now: Instant, later: &mut Option<Instant>) -> Option<(Job, Box<dyn Session>)> {
         let jobs = &self.flows.get(key)?.jobs;
         let mut best: Option<(usize, u64)> = None;
+        // What was found of the graph of the job before: it is mostly the same.
+        let mut known: Option<(&Arc<Graph>, Option<Instant>)> = None;
         for (index, job) in jobs.iter().enumerate().filter(|(_, job)| job.graph.is_idle()) {
-            match self.ready_at(job, now) {
+            let ready = match known {
+                _ if job.key.is_none() => None,
+                Some((graph, ready)) if Arc::ptr_eq(graph, &job.graph) => ready,
+                _ => {
+                    let ready = self.ready_at(&job.graph, now);
+                    known = Some((&job.graph, ready));
+                    ready
+                }
+            };
+            match ready {
                 Some(at) => *later = Some(later.map_or(at, |later| later.min(at))),
                 None if now.saturating_duration_since(job.arrived) > PATIENCE => {
                     best = Some((index, 0));
@@ -286,26 +296,26 @@ impl State {
         Some((self.flows.get_mut(key)?.jobs.remove(index), session))
     }
 
-    /// Until when a compute waits for others. None: it waits for nobody.
-    fn ready_at(&self, job: &Job, now: Instant) -> Option<Instant> {
-        let Settings { window, max_batch, .. } = job.graph.settings;
-        job.key.as_ref()?;
-        let (mut waiting, mut oldest, mut newest) = (0, job.arrived, job.arrived);
-        for other in self.of(&job.graph) {
+    /// Until when the computes of a graph wait for others. None: they wait for nobody.
+    fn ready_at(&self, graph: &Graph, now: Instant) -> Option<Instant> {
+        /// Of the time of a run: so long callers that were in it may be away before the others go on.
+        const AWAY: u32 = 4;
+        let Settings { window, max_batch, .. } = graph.settings;
+        let (mut waiting, mut oldest, mut newest) = (0, now, None);
+        for job in self.of(graph) {
             waiting += 1;
-            oldest = oldest.min(other.arrived);
-            newest = newest.max(other.arrived);
+            oldest = oldest.min(job.arrived);
+            newest = newest.max(Some(job.arrived));
         }
-        if window.is_zero() || waiting >= job.graph.expected.load(Relaxed).min(max_batch) {
+        if window.is_zero() || waiting >= max_batch {
             return None;
         }
-        let mut longest = window;
-        if let Some(last) = job.graph.last_run() {
-            longest = longest.max(last.took);
-            (oldest, newest) = (oldest.max(last.done), newest.max(last.done));
-        }
-        let at = (newest + window).min(oldest + longest);
-        (at > now).then_some(at)
+        let others = (waiting < graph.expected.load(Relaxed)).then(|| oldest + window);
+        let same = graph.coming().map(|(done, took)| {
+            let from = newest.map_or(done, |newest| newest.max(done));
+            (from + window.max(took / AWAY)).min(oldest.max(done) + window.max(took))
+        });
+        others.max(same).filter(|at| *at > now)
     }
 
     fn of<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = &'a Job> {

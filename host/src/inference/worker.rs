@@ -61,10 +61,9 @@ fn work(queue: &Queue, batch: Batch) {
     };
     let took = begin.elapsed();
     graph.metrics.ran(jobs.len(), took, waited);
-    let plugins: Vec<_> = jobs.iter().map(|job| (job.plugin.clone(), job.rows)).collect();
     let rows: usize = jobs.iter().map(|job| job.rows).sum();
     // Before the answers: who computes again at once finds a session, and whoever ran with it.
-    queue.done(&graph, session, &plugins, charged, took);
+    queue.done(&graph, session, &jobs, charged, took);
     for (job, answer) in jobs.into_iter().zip(answers) {
         let Job { account, reply, rows: own, .. } = job;
         account.spend(took.mul_f64(own as f64 / rows.max(1) as f64));

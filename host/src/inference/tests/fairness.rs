@@ -52,7 +52,7 @@ async fn a_plugin_with_many_calls_does_not_crowd_out_one_with_few() {
     let encoder = graph(&registry, "t5/encoder_model");
     let (many, few) = (large("p"), large("q"));
     let done = AtomicUsize::new(0);
-    let mut crowd: Vec<_> = (0..60)
+    let crowd: Vec<_> = (0..60)
         .map(|_| {
             Box::pin(async {
                 encoder.compute(&many, text(&many, &[5; 200])).await.unwrap();
@@ -60,11 +60,16 @@ async fn a_plugin_with_many_calls_does_not_crowd_out_one_with_few() {
             })
         })
         .collect();
-    for compute in &mut crowd {
-        assert!(futures::poll!(compute).is_pending());
+    // On a busy machine the first of them may be done before they are all asked.
+    let mut waiting = Vec::new();
+    for mut compute in crowd {
+        if futures::poll!(&mut compute).is_pending() {
+            waiting.push(compute);
+        }
     }
+    let early = 60 - waiting.len();
     // Behind sixty of the other, one by one: each has its turn after at most one or two of them.
-    let crowd = futures::future::join_all(crowd);
+    let crowd = futures::future::join_all(waiting);
     let visitor = async {
         for _ in 0..10 {
             encoder.compute(&few, text(&few, &[5; 200])).await.unwrap();
@@ -80,6 +85,7 @@ async fn a_plugin_with_many_calls_does_not_crowd_out_one_with_few() {
         }
     });
     let before = before.await;
+    let before = before - early;
     assert!(before <= 30, "{before} computes of the crowd came before ten of the visitor");
 }
 
@@ -97,8 +103,7 @@ fn idle(queue: &Arc<queue::Queue>, model: &str, weight: f64, max_batch: usize) -
 fn end(queue: &queue::Queue, batch: queue::Batch, took: Duration) {
     let charged = batch.charged();
     let queue::Batch { graph, session, jobs, .. } = batch;
-    let plugins: Vec<_> = jobs.iter().map(|job| (job.plugin.clone(), job.rows)).collect();
-    queue.done(&graph, session, &plugins, charged, took);
+    queue.done(&graph, session, &jobs, charged, took);
 }
 
 #[tokio::test]
@@ -133,25 +138,33 @@ async fn who_was_in_a_run_is_waited_for_so_that_two_groups_become_one() {
         return;
     }
     let queue = queue::Queue::new();
-    let (encoder, account) = (idle(&queue, "m", 1.0, 32), account("p"));
-    let ask = || {
-        let mut computes: Vec<_> = (0..4).map(|_| Box::pin(encoder.compute(&account, text(&account, &[5, 1])))).collect();
+    let encoder = idle(&queue, "m", 1.0, 32);
+    let mut callers: Vec<Vec<Arc<Account>>> = (0..2).map(|_| (0..4).map(|_| account("p")).collect()).collect();
+    let ask = |callers: &[Arc<Account>]| {
+        let compute = |account: &Arc<Account>| {
+            let (encoder, account) = (encoder.clone(), account.clone());
+            Box::pin(async move { encoder.compute(&account, text(&account, &[5, 1])).await.map(drop) })
+        };
+        let mut computes: Vec<_> = callers.iter().map(compute).collect();
         for compute in &mut computes {
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             assert!(compute.as_mut().poll(&mut context).is_pending());
         }
         computes
     };
-    let _first = ask();
+    let mut asked = vec![ask(&callers[0])];
     let queue::Next::Run(run) = queue.next() else { panic!("nobody else is expected") };
     assert_eq!(run.jobs.len(), 4);
-    let _others = ask();
+    asked.push(ask(&callers[1]));
     assert!(matches!(queue.next(), queue::Next::Nothing), "the graph runs");
     end(&queue, *run, Duration::from_millis(10));
     assert!(matches!(queue.next(), queue::Next::At(_)), "the first four are expected");
-    let _again = ask();
-    let queue::Next::Run(run) = queue.next() else { panic!("all are there") };
-    assert_eq!(run.jobs.len(), 8);
+    asked.push(ask(&callers[0][..3]));
+    assert!(matches!(queue.next(), queue::Next::At(_)), "one of them is away");
+    asked[0].pop();
+    callers[0].pop();
+    let queue::Next::Run(run) = queue.next() else { panic!("its call is over") };
+    assert_eq!(run.jobs.len(), 7);
 }
 
 #[tokio::test]
