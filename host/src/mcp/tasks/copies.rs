@@ -94,7 +94,11 @@ impl Copies {
     /// Why there is no task of this id here.
     pub(super) fn explain(signer: &Signer, id: &str) -> &'static str {
         match signer.open::<Id>(PURPOSE, id) {
-            Ok(_) => "there is no such task any more: a task ends with the process that runs it",
+            Ok(Id { copy: Some(_), .. }) => "there is no such task any more: a task ends with the process that runs it",
+            Ok(Id { copy: None, .. }) => {
+                "there is no such task here: a task ends with the process that runs it, and where several copies of this server stand behind one address, its operator \
+                 has to set [tasks] advertise for each"
+            }
             Err(OpenError::Expired) => "the task has expired",
             Err(OpenError::UnknownKey) => {
                 "the task is of another copy of this server, or of a time before it was started again; its operator has to give all copies the same [state] keys"

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::support::*;
 use crate::{
-    config::{StateConfig, TasksConfig},
+    config::{Secret, StateConfig, TasksConfig},
     mcp::FrontOptions,
     provider::{
         AskError, Call, CallError, CallOutput, Content, JsonText, NotDeferred, Principal, Provider, ProviderChange, ProviderId, Question,
@@ -440,6 +440,23 @@ async fn an_id_that_is_none_says_why() {
         let mismatch = lab.lab.send(modern_with(&[("mcp-name", "y")], "tasks/get", declared(json!({"taskId": "x"})))).await;
         assert_eq!((mismatch.code(), mismatch.status.as_u16()), (-32020, 400));
     }
+}
+
+#[tokio::test]
+async fn copies_of_one_key_that_do_not_find_each_other_say_what_is_missing() {
+    let [mut one, mut other] = labs();
+    for lab in [&mut one, &mut other] {
+        let state = StateConfig { keys: vec![Secret("a-key-that-is-long-enough-to-sign-ids".to_owned())], ..StateConfig::default() };
+        lab.lab = Lab::with(FrontOptions { state, ..FrontOptions::default() });
+        let (events, _) = mpsc::unbounded_channel();
+        let tools = vec![Arc::new(Tool { notifies: true, ..tool("work") })];
+        let provider = Slow { id: ProviderId::new("slow").unwrap(), tools, release: Arc::default(), events };
+        lab.lab.catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
+    }
+    let id = one.begun("work").await;
+    let seen = other.modern("tasks/get", json!({"taskId": id})).await;
+    assert_eq!(seen.code(), -32602, "{seen:?}");
+    assert!(seen.message()["error"]["message"].as_str().unwrap().contains("[tasks] advertise"), "{seen:?}");
 }
 
 #[tokio::test]
