@@ -1,16 +1,10 @@
 //! Images of `[server.NAME]`: called like everything else, whatever happens to a container, to its engine or to Toolbay itself; and nothing is left of them.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    },
-};
+use std::collections::BTreeSet;
 
 use rustix::process::Signal;
 use toolbay_tests::{
-    Client, Reply, Server, Setup, Value,
+    Client, Load, Reply, Server, Setup, Value,
     engine::{Engine, Service},
     eventually, files, json,
     lab::Lab,
@@ -120,48 +114,16 @@ async fn an_image_of_a_server_that_people_use_is_called_by_the_clients_that_peop
     }
 }
 
-/// Callers that call without a pause until they are told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    callers: Vec<tokio::task::JoinHandle<Vec<String>>>,
-}
-
-impl Load {
-    fn start(server: &Server, callers: usize) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let caller = |_| {
-            let (client, stop, answered) = (Client::modern(server), stop.clone(), answered.clone());
-            tokio::spawn(async move {
-                let mut errors = Vec::new();
-                while !stop.load(SeqCst) {
-                    let reply = run(&client, "sleep 20").await;
-                    match reply.answer().get("error") {
-                        Some(error) => errors.push(error["message"].as_str().unwrap_or_default().to_owned()),
-                        None => assert_eq!(reply.ok(), "slept"),
-                    }
-                    answered.fetch_add(1, SeqCst);
-                }
-                errors
-            })
-        };
-        Self { callers: (0..callers).map(caller).collect(), stop, answered }
-    }
-
-    async fn more(&self, count: u64) {
-        let goal = self.answered.load(SeqCst) + count;
-        eventually("more answers", secs(60), || async { (self.answered.load(SeqCst) >= goal).then_some(()) }).await;
-    }
-
-    /// All errors.
-    async fn end(self) -> Vec<String> {
-        self.stop.store(true, SeqCst);
-        let mut errors = Vec::new();
-        for caller in self.callers {
-            errors.extend(caller.await.expect("no caller panics"));
+/// Callers of a command that takes a moment.
+fn load(server: &Server, callers: usize) -> Load {
+    Load::start(server, callers, |client| async move {
+        let reply = run(&client, "sleep 20").await;
+        let error = reply.answer().get("error").map(|error| error["message"].as_str().unwrap_or_default().to_owned());
+        if error.is_none() {
+            assert_eq!(reply.ok(), "slept");
         }
-        errors
-    }
+        error
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,7 +132,7 @@ async fn of_a_container_that_is_killed_only_the_calls_in_flight_fail() {
     for (way, _service) in engine.ways().await {
         let server = boxed(&engine, &way, "replicas = 3").start().await;
         let before = wait_up(&server, 3).await;
-        let load = Load::start(&server, 9);
+        let load = load(&server, 9);
         load.more(60).await;
         let victim = before.first().expect("three").clone();
         engine.run(&["kill", &victim]).await;

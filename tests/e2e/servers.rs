@@ -3,14 +3,10 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    },
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use toolbay_tests::{Client, Reply, Server, Setup, Value, eventually, files, json, lab::Lab, secs};
+use toolbay_tests::{Client, Load, Reply, Server, Setup, Value, eventually, files, json, lab::Lab, secs};
 
 /// `[server.worker]` with these further lines. Its stop is short, as the tests end many.
 fn worker(more: &str) -> String {
@@ -66,47 +62,9 @@ fn failure(reply: &Reply) -> Option<String> {
     answer.get("error").map(|error| error["message"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Callers that call without a pause until they are told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    callers: Vec<tokio::task::JoinHandle<Vec<String>>>,
-}
-
-impl Load {
-    fn start(server: &Server, callers: usize, ms: u64) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let caller = |_| {
-            let (client, stop, answered) = (Client::modern(server), stop.clone(), answered.clone());
-            tokio::spawn(async move {
-                let mut errors = Vec::new();
-                while !stop.load(SeqCst) {
-                    let reply = client.call("sleep", json!({ "ms": ms })).await;
-                    errors.extend(failure(&reply));
-                    answered.fetch_add(1, SeqCst);
-                }
-                errors
-            })
-        };
-        let callers = (0..callers).map(caller).collect();
-        Self { stop, answered, callers }
-    }
-
-    /// Waits until so many more calls were answered.
-    async fn more(&self, count: u64) {
-        let goal = self.answered.load(SeqCst) + count;
-        eventually("more answers", secs(60), || async { (self.answered.load(SeqCst) >= goal).then_some(()) }).await;
-    }
-
-    /// All errors.
-    async fn end(self) -> Vec<String> {
-        self.stop.store(true, SeqCst);
-        let mut errors = Vec::new();
-        for caller in self.callers {
-            errors.extend(caller.await.expect("no caller panics"));
-        }
-        errors
-    }
+/// Callers of `sleep`.
+fn load(server: &Server, callers: usize, ms: u64) -> Load {
+    Load::start(server, callers, move |client| async move { failure(&client.call("sleep", json!({ "ms": ms })).await) })
 }
 
 #[tokio::test]
@@ -345,7 +303,7 @@ impl JsonBody for toolbay_tests::client::Request {
 async fn of_a_killed_replica_only_the_calls_in_flight_fail() {
     let server = Setup::new().config(&worker("replicas = 3")).start().await;
     wait_up(&server, "worker", 3).await;
-    let load = Load::start(&server, 12, 20);
+    let load = load(&server, 12, 20);
     let mut killed = BTreeSet::new();
     for _ in 0..4 {
         load.more(60).await;
@@ -370,7 +328,7 @@ async fn of_a_killed_replica_only_the_calls_in_flight_fail() {
 async fn a_frozen_replica_is_found_out_and_replaced() {
     let server = Setup::new().config(&worker("replicas = 2\ntimeout = \"2s\"\nping = \"1s\"")).start().await;
     let frozen = *wait_up(&server, "worker", 2).await.first().expect("two");
-    let load = Load::start(&server, 8, 20);
+    let load = load(&server, 8, 20);
     load.more(50).await;
     signal(frozen, Signal::STOP);
     wait_gone(&BTreeSet::from([frozen])).await;
@@ -476,7 +434,7 @@ async fn load_makes_replicas_and_rest_ends_them_and_no_call_is_lost() {
     let scaling = "replicas = { min = 1, max = 3, target_ongoing_requests = 2, upscale_delay = \"300ms\", downscale_delay = \"600ms\" }\nconcurrency = 4";
     let server = Setup::new().config(&worker(scaling)).start().await;
     let first = wait_up(&server, "worker", 1).await;
-    let load = Load::start(&server, 10, 20);
+    let load = load(&server, 10, 20);
     let most = wait_up(&server, "worker", 3).await;
     load.more(200).await;
     assert!(most.is_superset(&first));

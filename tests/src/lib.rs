@@ -7,6 +7,7 @@ pub mod client;
 pub mod engine;
 pub mod files;
 pub mod lab;
+mod load;
 pub mod models;
 pub mod outside;
 pub mod proxy;
@@ -19,6 +20,7 @@ pub mod weather;
 use std::{future::Future, time::Duration};
 
 pub use client::{Client, Reply};
+pub use load::Load;
 pub use proxy::Proxy;
 pub use serde_json::{Value, json};
 pub use server::{Server, Setup};

@@ -16,7 +16,7 @@ use super::{
     asking::{Asking, InputRequired, Replay, States},
     bodies::Share,
     era::Era,
-    tasks::{Deferred, DeferredAsker, Task},
+    tasks::{DeferredAsker, Task},
 };
 use crate::{
     catalog::{Entry, PromptEntry, ResourceEntry},
@@ -43,8 +43,6 @@ pub(super) struct Checked<'a> {
     pub(super) asking: Asking,
     /// The way to let the caller go. None: the work has no use for one.
     pub(super) deferral: Option<Arc<dyn Deferral>>,
-    /// The same, where the caller can be let go.
-    pub(super) deferred: Option<Arc<Deferred>>,
     /// What the request takes of the room for bodies, until the call ends.
     pub(super) share: Option<Share>,
 }
@@ -52,8 +50,8 @@ pub(super) struct Checked<'a> {
 impl Checked<'_> {
     /// The same, free of the request.
     pub(super) fn into_owned(self) -> Checked<'static> {
-        let Self { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share } = self;
-        Checked { work: work.into_owned(), era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share }
+        let Self { work, era, principal, trace_parent, meta, notifier, asking, deferral, share } = self;
+        Checked { work: work.into_owned(), era, principal, trace_parent, meta, notifier, asking, deferral, share }
     }
 }
 
@@ -145,7 +143,7 @@ impl Calls {
 
     /// Runs it. Dropping the future ends the call.
     pub(super) async fn run(&self, checked: Checked<'_>) -> Result<Output, CallError> {
-        let Checked { work, era, principal, trace_parent, meta, notifier, asking, deferral, deferred, share: _share } = checked;
+        let Checked { work, era, principal, trace_parent, meta, notifier, asking, deferral, share: _share } = checked;
         let call_id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         macro_rules! span {
             ($what:ident, $name:expr, $provider:expr) => {
@@ -171,7 +169,7 @@ impl Calls {
         // What counts and logs the call lives inside of its span, so that the line on its end stands there however it ends.
         async move {
             let mut running = Running::new(self);
-            let result = self.ask_and_run(&work, context, asking, deferred).await;
+            let result = self.ask_and_run(&work, context, asking).await;
             running.outcome = Some(Outcome::of(&result));
             result
         }
@@ -180,20 +178,15 @@ impl Calls {
     }
 
     /// Runs it with a way to ask the caller, and makes a result of what it asks where the caller has to come back for that.
-    async fn ask_and_run(
-        &self,
-        work: &Work<'_>,
-        mut context: CallContext,
-        asking: Asking,
-        deferred: Option<Arc<Deferred>>,
-    ) -> Result<Output, CallError> {
-        let input = match asking {
+    async fn ask_and_run(&self, work: &Work<'_>, mut context: CallContext, asking: Asking) -> Result<Output, CallError> {
+        let (input, deferred) = match asking {
             Asking::Never => return work.run(context).await,
             Asking::Waiting(asker) => {
                 context.asker = Some(asker);
                 return work.run(context).await;
             }
-            Asking::Returning(input) => input,
+            Asking::Returning(input) => (input, None),
+            Asking::Deferrable(input, deferred) => (input, Some(deferred)),
         };
         let principal = context.principal.clone();
         let replay = Arc::new(Replay::new(&self.states, &input, principal.as_deref(), context.meta.clone(), work)?);

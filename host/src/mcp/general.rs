@@ -15,7 +15,7 @@ use rmcp::{
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager},
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::{self, BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND, plain_error},
@@ -183,28 +183,13 @@ impl General {
 
     /// Whether this wants to be told of tasks, and does not declare that it knows them: MCP wants that refused, though nobody is told of tasks here.
     fn lacks_tasks(&self, head: &Head) -> bool {
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(borrow)]
-            notifications: Filter<'a>,
-            #[serde(borrow, rename = "_meta")]
-            meta: RawMeta<'a>,
-        }
-        #[derive(Deserialize)]
-        struct Filter<'a> {
-            #[serde(borrow, rename = "taskIds")]
-            _task_ids: &'a RawValue,
-        }
-        #[derive(Deserialize)]
-        struct RawMeta<'a> {
-            #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
-            capabilities: &'a RawValue,
-        }
         if head.method.as_deref() != Some("subscriptions/listen") || !self.shared.tasks.are_on() {
             return false;
         }
-        let params = head.params.as_deref().and_then(|params| serde_json::from_str::<Params<'_>>(params).ok());
-        params.is_some_and(|Params { notifications: Filter { .. }, meta }| !self.shared.tasks.may_be(meta.capabilities.get()))
+        let params: Value = head.params.as_deref().and_then(|params| serde_json::from_str(params).ok()).unwrap_or_default();
+        let member = |object: &str, name: &str| params.get(object).and_then(|object| object.get(name));
+        let declared = member("_meta", "io.modelcontextprotocol/clientCapabilities");
+        member("notifications", "taskIds").is_some() && declared.is_some_and(|declared| !self.shared.tasks.may_be(&declared.to_string()))
     }
 
     fn no_room(&self, id: Option<&str>) -> Response<Body> {

@@ -79,6 +79,15 @@ impl Shared {
         Self { catalog, calls, tasks, sessions, private: options.authenticated, ask_timeout: options.ask_timeout, closing, info }
     }
 
+    /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
+    pub(super) async fn run(&self, checked: Checked<'_>, deferrable: bool) -> Result<Output, CallError> {
+        if deferrable {
+            tasks::run(&self.tasks, &self.calls, &self.catalog, checked.into_owned()).await
+        } else {
+            self.calls.run(checked).await
+        }
+    }
+
     fn scope(&self) -> CacheScope {
         if self.private { CacheScope::Private } else { CacheScope::Public }
     }
@@ -163,16 +172,9 @@ impl Handler {
                 notifier: listens.then(|| Arc::clone(&outbox) as _),
                 asking: input.map_or(Asking::Never, |input| self.asking(input, context)),
                 deferral: Some(self.0.tasks.refusing()),
-                deferred: None,
                 share: parts.and_then(|parts| parts.extensions.get::<Share>()).cloned(),
             };
-        let mut call = std::pin::pin!(async {
-            if deferrable {
-                tasks::run(&self.0.tasks, &self.0.calls, &self.0.catalog, checked).await
-            } else {
-                self.0.calls.run(checked).await
-            }
-        });
+        let mut call = std::pin::pin!(self.0.run(checked, deferrable));
         let result = loop {
             let noted = poll_fn(|cx| if outbox.is_empty(cx.waker()) { Poll::Pending } else { Poll::Ready(()) });
             tokio::select! {

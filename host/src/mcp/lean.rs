@@ -30,7 +30,6 @@ use super::{
     resolve,
     sessions::Session,
     sse::{self, CallTask},
-    tasks,
 };
 use crate::{
     catalog::{Entry, Snapshot},
@@ -263,14 +262,10 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) 
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
     let deferral = work.notifies().then(|| shared.tasks.refusing());
     let notifier = outbox.clone().map(|outbox| outbox as _);
-    let checked = Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking, deferral, deferred: None, share };
+    let checked = Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking, deferral, share };
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
-        let result = if deferrable {
-            tasks::run(&shared.tasks, &shared.calls, &shared.catalog, checked.into_owned()).await
-        } else {
-            shared.calls.run(checked).await
-        };
+        let result = shared.run(checked, deferrable).await;
         return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
@@ -279,11 +274,7 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) 
     let running = {
         let (shared, id) = (Arc::clone(shared), id.clone());
         async move {
-            let result = if deferrable {
-                tasks::run(&shared.tasks, &shared.calls, &shared.catalog, checked).await
-            } else {
-                shared.calls.run(checked).await
-            };
+            let result = shared.run(checked, deferrable).await;
             answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };

@@ -231,8 +231,7 @@ impl Front {
         let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
         let asking = Asking::Waiting(Arc::new(PlainCaller));
         let deferral = work.notifies().then(|| self.views.whole().shared.tasks.refusing());
-        let checked =
-            Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking, deferral, deferred: None, share: None };
+        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking, deferral, share: None };
         match self.views.calls().run(checked).await? {
             Output::Call(output) => Ok(output),
             _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    error::Error as StdError,
     time::{Duration, SystemTime},
 };
 
@@ -10,7 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::{config::Secret, provider::ProviderId, tls};
+use crate::{
+    config::Secret,
+    provider::ProviderId,
+    tls::{self, cause},
+};
 
 const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
 /// A connection that is not there by then is not going to be.
@@ -28,7 +31,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 ///
 /// Why there can be none.
 pub(super) fn client(id: &ProviderId, redirects: fn() -> Policy) -> Result<reqwest::Client, String> {
-    tls::install();
     let builder = || {
         reqwest::Client::builder()
             .user_agent(USER_AGENT)
@@ -41,12 +43,8 @@ pub(super) fn client(id: &ProviderId, redirects: fn() -> Policy) -> Result<reqwe
             .retry(reqwest::retry::never())
             .redirect(redirects())
     };
-    let client = builder().build().or_else(|error| {
-        // A machine without certificates can still do plain HTTP.
-        tracing::warn!(server = %id, "no https: {}; install ca-certificates or set SSL_CERT_FILE", cause(&error));
-        builder().tls_certs_only([]).build()
-    });
-    client.map_err(|error| cause(&error))
+    let no_https = |why: &str| tracing::warn!(server = %id, "no https: {why}; install ca-certificates or set SSL_CERT_FILE");
+    tls::client(builder, no_https).map_err(|error| cause(&error))
 }
 
 /// `headers` and `bearer` of the configuration, marked as secrets.
@@ -83,11 +81,6 @@ pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Dur
         Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).unwrap_or_default(),
     };
     Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
-}
-
-/// The innermost cause of an error. The outer ones repeat the address, which may have arguments in it.
-pub(super) fn cause(error: &dyn StdError) -> String {
-    error.source().map_or_else(|| error.to_string(), cause)
 }
 
 /// An address as it may be shown and logged: without what was asked for.

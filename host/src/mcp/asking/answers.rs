@@ -37,7 +37,7 @@ impl Reply<'_> {
 /// # Errors
 ///
 /// What is wrong with it, to follow "the client's answer to METHOD".
-pub(in crate::mcp) fn check(kind: QuestionKind, answer: &str) -> Result<(), String> {
+pub(super) fn check(kind: QuestionKind, answer: &str) -> Result<(), String> {
     let answer: Value = serde_json::from_str(answer).map_err(|error| format!("is not JSON: {error}"))?;
     let Some(answer) = answer.as_object() else { return Err("must be an object".to_owned()) };
     match kind {
@@ -57,6 +57,15 @@ pub(in crate::mcp) fn check(kind: QuestionKind, answer: &str) -> Result<(), Stri
             _ => Err("needs \"roots\": an array".to_owned()),
         },
     }
+}
+
+/// The same of an answer in `inputResponses`.
+///
+/// # Errors
+///
+/// What is wrong with it: a sentence.
+pub(in crate::mcp) fn check_response(key: &str, kind: QuestionKind, response: &str) -> Result<(), String> {
+    check(kind, response).map_err(|wrong| format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", kind.method()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod answers;
 mod canonical;
 mod capabilities;
+mod keys;
 mod peer;
 mod replay;
 mod state;
@@ -13,8 +14,9 @@ mod waiting;
 
 use std::sync::Arc;
 
-pub(super) use answers::check;
+pub(super) use answers::check_response;
 pub(super) use capabilities::{is_declared, missing};
+pub(super) use keys::keys;
 pub(super) use peer::PeerAsker;
 pub(super) use replay::{InputRequired, Replay};
 pub(super) use state::{Input, Responses, States, responses};
@@ -22,6 +24,7 @@ pub(super) use waiting::{Questions, SessionAsker, late};
 
 use futures::future::BoxFuture;
 
+use super::tasks::Deferred;
 use crate::provider::{AskError, Asker, JsonText, Question};
 
 /// How the caller of one call is asked.
@@ -32,6 +35,8 @@ pub(super) enum Asking {
     Waiting(Arc<dyn Asker>),
     /// The call ends, and the caller comes back. With what the caller brought this time.
     Returning(Input),
+    /// The same until the caller is let go, and by the task from there on.
+    Deferrable(Input, Arc<Deferred>),
 }
 
 /// Asks nobody: the caller speaks no MCP.

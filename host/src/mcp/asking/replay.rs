@@ -13,6 +13,7 @@ use super::{
     answers,
     canonical::Digest,
     capabilities,
+    keys::keys,
     state::{Input, Responses, Round, States},
 };
 use crate::{
@@ -100,7 +101,7 @@ impl Replay {
         if let Some(missing) = capabilities::missing(self.capabilities(), &questions) {
             return Err(AskError::MissingCapability(missing));
         }
-        let keys = keys(&questions);
+        let keys = keys(&questions, &mut HashSet::new());
         let asked = digest(&keys, &questions);
         let mut progress = self.lock();
         let progress = &mut *progress;
@@ -124,9 +125,8 @@ impl Replay {
             let responses = std::mem::take(&mut progress.responses);
             for ((key, question), answer) in keys.iter().zip(&questions).zip(&mut round.answers) {
                 let Some(response) = responses.get(key).filter(|_| answer.is_none()) else { continue };
-                if let Err(wrong) = answers::check(question.kind, response.get()) {
-                    progress.end =
-                        Some(End::Fault(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method())));
+                if let Err(wrong) = answers::check_response(key, question.kind, response.get()) {
+                    progress.end = Some(End::Fault(wrong));
                     return Err(AskError::Suspended);
                 }
                 *answer = Some(response.clone());
@@ -163,27 +163,6 @@ impl Asker for Replay {
     fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
         Box::pin(async move { self.now(questions) })
     }
-}
-
-/// A key for each question: the provider's own where it is one, else by its place.
-fn keys(questions: &[Question]) -> Vec<String> {
-    /// Longer ones are no names.
-    const LONGEST: usize = 128;
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut keys: Vec<Option<String>> = Vec::new();
-    for question in questions {
-        let own = question.key.clone().filter(|key| !key.is_empty() && key.len() <= LONGEST);
-        keys.push(own.filter(|key| taken.insert(key.clone())));
-    }
-    let mut number = 0;
-    let mut next = || loop {
-        number += 1;
-        let key = format!("q{number}");
-        if taken.insert(key.clone()) {
-            return key;
-        }
-    };
-    keys.into_iter().map(|key| key.unwrap_or_else(&mut next)).collect()
 }
 
 fn digest(keys: &[String], questions: &[Question]) -> String {

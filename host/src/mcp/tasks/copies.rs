@@ -1,6 +1,6 @@
 //! Tasks of other copies of this host: a task lives in the copy that runs its call, its id says which that is, and a request for it is handed on.
 
-use std::{error::Error, sync::OnceLock, time::Duration};
+use std::{sync::OnceLock, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::{
         answer::{BUSY, plain_error},
         signing::{OpenError, SignError, Signer, random},
     },
-    tls,
+    tls::{self, cause},
 };
 
 /// What the signature is for, so that it is good for nothing else.
@@ -66,13 +66,11 @@ impl Copies {
 
     fn client(&self) -> &reqwest::Client {
         self.client.get_or_init(|| {
-            tls::install();
             let builder = || {
                 let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).no_proxy().referer(false);
                 builder.redirect(reqwest::redirect::Policy::none())
             };
-            // A machine without certificates can still do plain HTTP.
-            builder().build().or_else(|_| builder().tls_certs_only([]).build()).unwrap_or_default()
+            tls::client(builder, |_| ()).unwrap_or_default()
         })
     }
 
@@ -123,7 +121,7 @@ impl Copies {
         let request = self.client().post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return unreachable(&innermost(&error)),
+            Err(error) => return unreachable(&cause(&error)),
         };
         let mut response = Response::builder().status(answer.status());
         for name in [header::CONTENT_TYPE, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
@@ -133,9 +131,4 @@ impl Copies {
         }
         response.body(Body::from_stream(answer.bytes_stream())).unwrap_or_else(|error| unreachable(&error))
     }
-}
-
-/// What is wrong; the errors around it say where.
-fn innermost(error: &dyn Error) -> String {
-    error.source().map_or_else(|| error.to_string(), innermost)
 }

@@ -22,7 +22,7 @@ use crate::{
     catalog::Catalog,
     mcp::{
         answer::{RpcError, internal, rpc_error},
-        asking::{Replay, missing},
+        asking::{Asking, Replay, missing},
         calls::{Calls, Checked, Output},
         era::Era,
         render,
@@ -48,10 +48,13 @@ pub(in crate::mcp) async fn run(
     });
     checked.notifier = Some(Arc::clone(&deferred) as _);
     checked.deferral = Some(Arc::clone(&deferred) as _);
-    checked.deferred = Some(Arc::clone(&deferred));
+    checked.asking = match checked.asking {
+        Asking::Returning(input) => Asking::Deferrable(input, Arc::clone(&deferred)),
+        asking => asking,
+    };
     let calls = Arc::clone(calls);
     let mut call: BoxFuture<'static, _> = Box::pin(async move { calls.run(checked).await });
-    let mut patience = Some(Box::pin(sleep(tasks.after())));
+    let mut patience = Some(Box::pin(sleep(tasks.config.after)));
     loop {
         tokio::select! {
             biased;
@@ -180,7 +183,7 @@ impl Asker for DeferredAsker {
         if let Some(missing) = missing(self.capabilities(), &questions) {
             return Box::pin(async move { Err(AskError::MissingCapability(missing)) });
         }
-        let patience = self.deferred.tasks.patience();
+        let patience = self.deferred.tasks.patience;
         Box::pin(async move { task.ask(questions, patience).await })
     }
 }

@@ -106,14 +106,6 @@ impl Tasks {
         Arc::clone(&self.refusing) as _
     }
 
-    fn after(&self) -> Duration {
-        self.config.after
-    }
-
-    fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// A new task.
     ///
     /// # Errors

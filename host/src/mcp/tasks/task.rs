@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     mcp::{
         answer::{RpcError, error_object, write_json},
-        asking::{Responses, check, late},
+        asking::{Responses, check_response, keys, late},
         render,
     },
     provider::{AskError, CallError, JsonText, Question},
@@ -28,9 +28,6 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Characters of a message that clients show beside a spinner.
 const MESSAGE: usize = 1_000;
-
-/// The longest name of a question that is used as it is.
-const KEY: usize = 128;
 
 /// One task.
 pub(in crate::mcp) struct Task {
@@ -122,22 +119,21 @@ impl Task {
     /// Asks the client, and waits so long for the answers. Dropping the future gives the questions up.
     pub(super) async fn ask(&self, questions: Vec<Question>, patience: Duration) -> Result<Vec<JsonText>, AskError> {
         let ended = || AskError::Unanswered("the task has ended".to_owned());
-        let mut asked = Asked { task: self, keys: Vec::with_capacity(questions.len()) };
         let mut answers = Vec::with_capacity(questions.len());
-        {
+        let _asked = {
             let mut inner = self.lock();
             if inner.end.is_some() {
                 return Err(ended());
             }
-            for question in questions {
-                let key = inner.key(question.key.as_deref());
-                asked.keys.push(key.clone());
+            let keys = keys(&questions, &mut inner.keys);
+            for (key, question) in keys.iter().cloned().zip(questions) {
                 let (answer, receiver) = oneshot::channel();
                 inner.open.push(Open { key, question, answer });
                 answers.push(async { receiver.await.map_err(|_| ended()) });
             }
             inner.updated = Utc::now();
-        }
+            Asked { task: self, keys }
+        };
         // While it waits it keeps its place among its plugin's calls, so that does not go on for as long as the task may live.
         timeout(patience, try_join_all(answers)).await.unwrap_or_else(|_| Err(late(patience)))
     }
@@ -151,9 +147,7 @@ impl Task {
         let mut inner = self.lock();
         for Open { key, question, .. } in &inner.open {
             if let Some(response) = responses.get(key) {
-                check(question.kind, response.get()).map_err(|wrong| {
-                    CallError::InvalidParams(format!("the answer {key:?} in \"inputResponses\" {wrong} ({})", question.kind.method()))
-                })?;
+                check_response(key, question.kind, response.get()).map_err(CallError::InvalidParams)?;
             }
         }
         let (answered, open) = std::mem::take(&mut inner.open).into_iter().partition(|open: &Open| responses.contains_key(&open.key));
@@ -226,25 +220,6 @@ impl Task {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// The key of a question: the provider's own name for it, where that was not used before.
-    fn key(&mut self, own: Option<&str>) -> String {
-        if let Some(own) = own.filter(|own| !own.is_empty() && own.len() <= KEY)
-            && self.keys.insert(own.to_owned())
-        {
-            return own.to_owned();
-        }
-        let mut number = self.keys.len();
-        loop {
-            number += 1;
-            let key = format!("q{number}");
-            if self.keys.insert(key.clone()) {
-                return key;
-            }
-        }
     }
 }
 

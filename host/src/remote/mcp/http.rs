@@ -11,7 +11,8 @@ use super::events::{Events, TooLong};
 use crate::{
     config::{ServerLimits, UrlSource},
     provider::ProviderId,
-    remote::client::{cause, client, headers, place, retry_after},
+    remote::client::{client, headers, place, retry_after},
+    tls::cause,
     upstream::{ChannelError, Known, message::Incoming},
 };
 

@@ -17,7 +17,8 @@ use super::{Error, request::Request};
 use crate::{
     config::{OpenApiSource, ServerLimits},
     provider::{CallError, ProviderId, turn},
-    remote::client::{self, cause, place},
+    remote::client::{self, place},
+    tls::cause,
 };
 
 /// Redirects within the application that are followed.

@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 use wasmtime_wasi_http::Error;
 
 use crate::{
-    tls,
+    tls::{self, cause},
     wasm::permissions::{Reach, address::is_public},
 };
 
@@ -80,7 +80,7 @@ impl OutgoingClients {
         cell.get_or_try_init(|| async {
             let resolver = resolver();
             let client = tokio::task::spawn_blocking(move || client(&resolver)).await;
-            client.map_err(|err| err.to_string()).and_then(|client| client.map_err(|err| text_of(&err))).map_err(|err| {
+            client.map_err(|err| err.to_string()).and_then(|client| client.map_err(|err| cause(&err))).map_err(|err| {
                 tracing::error!("cannot set up the client for the plugins' outgoing HTTP: {err}");
                 Error::InternalError(Some(err))
             })
@@ -104,16 +104,7 @@ fn client(resolver: &Resolver) -> reqwest::Result<reqwest::Client> {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
     };
-    builder().build().or_else(|err| {
-        // A machine without certificates can still do plain HTTP; https fails there by "certificate error".
-        tracing::warn!("no https for plugins: {}; install ca-certificates or set SSL_CERT_FILE", text_of(&err));
-        builder().tls_certs_only([]).build()
-    })
-}
-
-/// The innermost cause of an error.
-fn text_of(err: &dyn StdError) -> String {
-    err.source().map_or_else(|| err.to_string(), text_of)
+    tls::client(builder, |why| tracing::warn!("no https for plugins: {why}; install ca-certificates or set SSL_CERT_FILE"))
 }
 
 /// A name has addresses, but no public one.
