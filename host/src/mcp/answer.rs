@@ -11,7 +11,7 @@ use http::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{calls::Output, era::Era, render};
+use super::{era::Era, render, tasks::Reply};
 use crate::{catalog::Snapshot, provider::CallError};
 
 /// JSON-RPC: not JSON.
@@ -79,15 +79,35 @@ fn seconds(duration: Duration) -> u64 {
 }
 
 /// The answer to a request that was run. `id` is the request's id as JSON text.
-pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Output, CallError>, snapshot: &Snapshot) -> Answer {
+pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Reply, CallError>, snapshot: &Snapshot) -> Answer {
     match result {
-        Ok(output) => {
-            let mut body = begin(id, render::size(&output));
-            render::result(&mut body, era, private, &output);
+        Ok(reply) => {
+            let mut body = begin(id, size(&reply));
+            write(&mut body, era, private, &reply);
             body.push(b'}');
             Answer { status: StatusCode::OK, retry_after: None, body }
         }
         Err(error) => failure(id, era, error, snapshot),
+    }
+}
+
+/// About how long the result is going to be.
+pub(super) fn size(reply: &Reply) -> usize {
+    match reply {
+        Reply::Result(result) => render::size(result),
+        Reply::Task(_) => 512,
+    }
+}
+
+/// Appends the result of a request: an object.
+pub(super) fn write(to: &mut Vec<u8>, era: Era, private: bool, reply: &Reply) {
+    match reply {
+        Reply::Result(result) => render::result(to, era, private, result),
+        Reply::Task(task) => {
+            to.push(b'{');
+            task.write_created(to);
+            to.push(b'}');
+        }
     }
 }
 

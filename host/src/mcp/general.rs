@@ -85,7 +85,7 @@ impl General {
         parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
-        let caller = parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0));
+        let caller = parts.extensions.get::<Principal>().cloned();
         let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
         if modern && let Some(method) = head.method.as_deref().filter(|method| REMOVED.contains(method)) {
             let message = format!("there is no method {method:?} in MCP {MODERN}");
@@ -161,7 +161,7 @@ impl General {
         let Some(session) = session.filter(|_| !modern) else {
             return method_not_allowed("POST, OPTIONS");
         };
-        let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
+        let caller = parts.extensions.get::<Principal>();
         if self.shared.sessions.find(session, caller).is_none() {
             return session_not_found(None);
         }

@@ -15,9 +15,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::{self, Answer},
-    asking::{Asking, Input, SessionAsker, Unasked},
-    bodies::Share,
-    calls::{Checked, Work},
+    asking::{Asking, Input, NO_SESSION, SessionAsker},
     detach::Detached,
     envelope::{
         ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, Params, RawMeta, ReadParams, RefParams,
@@ -33,14 +31,15 @@ use super::{
 };
 use crate::{
     catalog::{Entry, Snapshot},
-    provider::{CallError, Completion, LogLevel, Principal, Reference},
+    dispatch::{CallRequest, Hold, Operation},
+    provider::{CallError, Completion, LogLevel, Principal, Reference, StartSignal},
 };
 
 /// Answers the request, or leaves it.
 pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Some(answer.into_response()),
-        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Share>().cloned()).await),
+        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Hold>().cloned()).await),
     }
 }
 
@@ -53,7 +52,7 @@ enum Plan<'a> {
 /// A call that may run.
 struct PlannedCall<'a> {
     id: &'a str,
-    work: Work<'a>,
+    operation: Operation<'a>,
     caller: Caller<'a>,
     /// Where the call's notifications go, when it may send some and somebody wants them.
     outbox: Option<Arc<Outbox>>,
@@ -67,7 +66,7 @@ struct Caller<'a> {
     era: Era,
     meta: Option<Arc<str>>,
     trace_parent: Option<Arc<str>>,
-    principal: Option<Arc<str>>,
+    principal: Option<Principal>,
     session: Option<Arc<Session>>,
     /// The progress token, as JSON text.
     token: Option<&'a str>,
@@ -177,7 +176,7 @@ fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: CallParams
         return None;
     }
     Some(plan_work(shared, id, caller, Some(input), |_| match entry {
-        Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
+        Some(entry) => Ok(Operation::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
         None => Err(CallError::UnknownTool(name.clone().into_owned())),
     }))
 }
@@ -196,27 +195,27 @@ fn plan_work<'a>(
     id: &'a str,
     caller: Caller<'a>,
     input: Option<Input>,
-    resolve: impl FnOnce(&Snapshot) -> Result<Work<'a>, CallError>,
+    resolve: impl FnOnce(&Snapshot) -> Result<Operation<'a>, CallError>,
 ) -> Plan<'a> {
     let snapshot = shared.catalog.snapshot();
     match resolve(&snapshot) {
-        Ok(work) => {
-            let listens = work.notifies() && (caller.token.is_some() || caller.level.is_some());
+        Ok(operation) => {
+            let listens = operation.notifies() && (caller.token.is_some() || caller.level.is_some());
             let outbox = listens.then(|| Arc::new(Outbox::new(caller.token, caller.level)));
             let asking = match (input, caller.era) {
-                (Some(input), Era::Modern) if work.notifies() || !input.is_empty() => Asking::Returning(input),
-                (Some(_), Era::Legacy) if work.notifies() => match (&caller.session, &outbox) {
+                (Some(input), Era::Modern) if operation.notifies() || !input.is_empty() => Asking::Returning(input),
+                (Some(_), Era::Legacy) if operation.notifies() => match (&caller.session, &outbox) {
                     (Some(session), Some(outbox)) => Asking::Waiting(Arc::new(SessionAsker {
                         session: Arc::clone(session),
                         outbox: Arc::clone(outbox),
                         patience: shared.ask_timeout,
                     })),
-                    _ => Asking::Waiting(Arc::new(Unasked)),
+                    _ => Asking::Waiting(Arc::new(NO_SESSION)),
                 },
                 _ => Asking::Never,
             };
-            let deferrable = caller.tasks && matches!(work, Work::Call { .. });
-            Plan::Call(PlannedCall { id, work, caller, outbox, asking, deferrable })
+            let deferrable = caller.tasks && matches!(operation, Operation::Call { .. });
+            Plan::Call(PlannedCall { id, operation, caller, outbox, asking, deferrable })
         }
         Err(error) => Plan::Answer(answer::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
     }
@@ -248,7 +247,7 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
         era,
         trace_parent: meta.traceparent.as_deref().or_else(|| parts.headers.get("traceparent")?.to_str().ok()).map(Arc::from),
         meta: text.map(Arc::from),
-        principal: parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
+        principal: parts.extensions.get().cloned(),
         session,
         token,
         level,
@@ -256,25 +255,32 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
     })
 }
 
-/// Runs the call in the way of its era. `share` is what its request takes of the room for bodies.
-async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) -> Response<Body> {
-    let PlannedCall { id, work, caller, outbox, asking, deferrable } = call;
+/// Runs the call in the way of its era. `hold` is what its request takes of the room for bodies.
+async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, hold: Option<Hold>) -> Response<Body> {
+    let PlannedCall { id, operation, caller, outbox, asking, deferrable } = call;
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
-    let deferral = work.notifies().then(|| shared.tasks.refusing());
-    let notifier = outbox.clone().map(|outbox| outbox as _);
-    let checked = Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking, deferral, share };
+    let deferral = operation.notifies().then(|| shared.tasks.refusing());
+    let request = CallRequest::new(principal, operation)
+        .with_front(era.as_str())
+        .with_trace_parent(trace_parent)
+        .with_meta(meta)
+        .with_notifier(outbox.clone().map(|outbox| outbox as _))
+        .with_deferral(deferral)
+        .with_hold(hold);
+    let request = asking.hand_to(request, &shared.states);
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
-        let result = shared.run(checked, deferrable).await;
+        let result = shared.run(request, deferrable).await;
         return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
-    let (id, checked) = (id.to_owned(), checked.into_owned());
-    let key = session.as_ref().and_then(|_| id_key(&id));
+    let signal = Arc::<StartSignal>::default();
+    let request = request.with_start_signal(Arc::clone(&signal)).into_owned();
+    let key = session.as_ref().and_then(|_| id_key(id));
     let running = {
-        let (shared, id) = (Arc::clone(shared), id.clone());
+        let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
-            let result = shared.run(checked, deferrable).await;
+            let result = shared.run(request, deferrable).await;
             answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };
@@ -285,8 +291,8 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) 
         running.await.ok()
     };
     match outbox {
-        Some(outbox) => sse::respond(CallTask::spawn(id, outbox, era == Era::Modern, running)).await,
-        None => Detached::new(running).await.map_or_else(sse::nothing, Answer::into_response),
+        Some(outbox) => sse::respond(CallTask::spawn(id.to_owned(), outbox, era == Era::Modern, running, signal)).await,
+        None => Detached::new(running, signal).await.map_or_else(sse::nothing, Answer::into_response),
     }
 }
 
@@ -311,10 +317,7 @@ fn has_capabilities(meta: &Meta<'_>) -> bool {
 fn session(shared: &Shared, parts: &Parts) -> Option<Option<Arc<Session>>> {
     match single(&parts.headers, &SESSION_NAME).ok()? {
         None => Some(None),
-        Some(id) => {
-            let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
-            shared.sessions.find(id, caller).map(Some)
-        }
+        Some(id) => shared.sessions.find(id, parts.extensions.get::<Principal>()).map(Some),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The protocol front: MCP over HTTP, both eras on one endpoint.
 //!
 //! The way of a request: `origin` (who may call from where) → `intake` (is it JSON, of a size) → `lean` (plain lists, calls, reads, prompts
-//! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve` and run by `calls`.
+//! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve`, make a
+//! [`CallRequest`](crate::dispatch::CallRequest) of it and hand that to the [`Dispatcher`].
 
 mod answer;
 mod asking;
 mod bodies;
-mod calls;
 mod detach;
 mod envelope;
 mod era;
@@ -30,20 +30,19 @@ mod typed;
 mod updates;
 mod views;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    catalog::{Catalog, Entry},
+    catalog::Catalog,
     config::{HttpConfig, StateConfig, TasksConfig},
-    provider::{Absence, CallError, CallOutput, StatusSource},
+    dispatch::Dispatcher,
+    provider::{Absence, Deferral, StatusSource},
 };
-use asking::{Asking, PlainCaller};
 use bodies::{Bodies, Received, Refused};
-use calls::{Checked, Output, Work};
 use intake::Accepts;
 use origin::Origins;
 use views::{View, Views};
@@ -105,15 +104,6 @@ impl From<&HttpConfig> for FrontOptions {
     }
 }
 
-/// A call of a tool by a caller that speaks no MCP.
-pub(crate) struct PlainCall<'a> {
-    pub(crate) entry: Arc<Entry>,
-    /// An object, as JSON text.
-    pub(crate) arguments: &'a str,
-    pub(crate) principal: Option<Arc<str>>,
-    pub(crate) trace_parent: Option<Arc<str>>,
-}
-
 /// The endpoints: that of everything, and one for each provider.
 pub struct Front {
     origins: Origins,
@@ -136,10 +126,21 @@ impl Front {
     /// The same; who asks for a provider that is known to these and offers nothing is told why.
     #[must_use]
     pub fn with_statuses(catalog: Arc<Catalog>, options: FrontOptions, statuses: Vec<Arc<dyn StatusSource>>) -> Arc<Self> {
+        Self::with_dispatcher(catalog, Dispatcher::new(), options, statuses)
+    }
+
+    /// The same, on a dispatcher that others use too.
+    #[must_use]
+    pub fn with_dispatcher(
+        catalog: Arc<Catalog>,
+        dispatcher: Arc<Dispatcher>,
+        options: FrontOptions,
+        statuses: Vec<Arc<dyn StatusSource>>,
+    ) -> Arc<Self> {
         let closing = CancellationToken::new();
         let (bodies, lean) = (Bodies::new(options.max_body, options.max_bodies), options.lean);
         let origins = Origins::new(&options.allowed_hosts, &options.allowed_origins);
-        let views = Arc::new(Views::new(catalog, options, closing.clone()));
+        let views = Arc::new(Views::new(catalog, dispatcher, options, closing.clone()));
         tokio::spawn(Arc::clone(&views).watch());
         Arc::new(Self { origins, bodies, lean, views, statuses, _closing: closing.drop_guard() })
     }
@@ -224,18 +225,15 @@ impl Front {
         Ok(received)
     }
 
-    /// Runs a tool for a caller that speaks no MCP: counted, limited and logged as every call is, with nobody to notify and nobody to ask. Dropping the
-    /// future ends the call.
-    pub(crate) async fn call(&self, tool: PlainCall<'_>) -> Result<CallOutput, CallError> {
-        let PlainCall { entry, arguments, principal, trace_parent } = tool;
-        let work = Work::Call { entry, arguments: Cow::Borrowed(arguments) };
-        let asking = Asking::Waiting(Arc::new(PlainCaller));
-        let deferral = work.notifies().then(|| self.views.whole().shared.tasks.refusing());
-        let checked = Checked { work, era: None, principal, trace_parent, meta: None, notifier: None, asking, deferral, share: None };
-        match self.views.calls().run(checked).await? {
-            Output::Call(output) => Ok(output),
-            _ => Err(CallError::Internal("a tool answered as something else does".to_owned())),
-        }
+    /// What runs calls, for fronts beside this one.
+    #[must_use]
+    pub fn dispatcher(&self) -> &Arc<Dispatcher> {
+        self.views.dispatcher()
+    }
+
+    /// For calls whose caller cannot be let go: says why.
+    pub(crate) fn no_deferral(&self) -> Arc<dyn Deferral> {
+        self.views.whole().shared.tasks.refusing()
     }
 
     /// What one provider offers, under its own names, where there is such a provider.
@@ -288,7 +286,7 @@ impl Front {
     /// Calls that run now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.views.calls().in_flight()
+        self.views.dispatcher().in_flight()
     }
 
     /// Open sessions of clients before 2026-07-28.

@@ -11,10 +11,11 @@ use rmcp::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    calls::Output,
+    answer,
     era::Era,
     outbox::{Note, NoteKind},
     render,
+    tasks::Reply,
 };
 use crate::{
     catalog::Entry,
@@ -46,9 +47,9 @@ pub(super) fn item<T: DeserializeOwned>(json: &str) -> Option<T> {
 }
 
 /// The result of a read, a prompt or a completion.
-pub(super) fn parsed<T: DeserializeOwned>(era: Era, private: bool, output: &Output) -> Result<T, ErrorData> {
-    let mut json = Vec::with_capacity(render::size(output) + 128);
-    render::result(&mut json, era, private, output);
+pub(super) fn parsed<T: DeserializeOwned>(era: Era, private: bool, reply: &Reply) -> Result<T, ErrorData> {
+    let mut json = Vec::with_capacity(answer::size(reply) + 128);
+    answer::write(&mut json, era, private, reply);
     serde_json::from_slice(&json).map_err(|error| ErrorData::internal_error(format!("the plugin's answer cannot be sent: {error}"), None))
 }
 

@@ -13,14 +13,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     FrontOptions,
     asking::States,
-    calls::Calls,
     general::General,
     handler::Shared,
     sessions::{Room, Sessions},
     signing::Signer,
     tasks::Tasks,
 };
-use crate::catalog::Catalog;
+use crate::{catalog::Catalog, dispatch::Dispatcher};
 
 /// One endpoint.
 pub(super) struct View {
@@ -35,16 +34,16 @@ impl View {
         let room = Arc::clone(&common.room);
         let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options.session_idle, closing.clone()));
         tokio::spawn(Arc::clone(&sessions).watch());
-        let (calls, tasks) = (Arc::clone(&common.calls), Arc::clone(&common.tasks));
-        let shared = Arc::new(Shared::new(catalog, calls, tasks, sessions, options, closing.clone()));
+        let shared = Arc::new(Shared::new(catalog, common, sessions, options, closing.clone()));
         Self { general: General::new(Arc::clone(&shared), options.max_body), shared, _closing: closing.drop_guard() }
     }
 }
 
 /// What all endpoints share.
-struct Common {
-    calls: Arc<Calls>,
-    tasks: Arc<Tasks>,
+pub(super) struct Common {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) states: Arc<States>,
+    pub(super) tasks: Arc<Tasks>,
     room: Arc<Room>,
 }
 
@@ -60,10 +59,11 @@ pub(super) struct Views {
 
 impl Views {
     /// The endpoint of everything. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, options: FrontOptions, closing: CancellationToken) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, dispatcher: Arc<Dispatcher>, options: FrontOptions, closing: CancellationToken) -> Self {
         let signer = Arc::new(Signer::new(&options.state));
         let common = Common {
-            calls: Arc::new(Calls::new(States::new(Arc::clone(&signer), options.state.ttl))),
+            dispatcher,
+            states: Arc::new(States::new(Arc::clone(&signer), options.state.ttl)),
             tasks: Arc::new(Tasks::new(&options, signer)),
             room: Arc::new(Room::new(options.max_sessions)),
         };
@@ -75,8 +75,8 @@ impl Views {
         &self.whole
     }
 
-    pub(super) fn calls(&self) -> &Calls {
-        &self.common.calls
+    pub(super) fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.common.dispatcher
     }
 
     /// The endpoint of one provider, where there is such a provider.

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use super::{Refusal, answer, catalog};
 use crate::{
     catalog::{Catalog, Entry, Snapshot},
-    mcp::{Front, PlainCall},
-    provider::{CallError, CallOutput, Content, Principal},
+    dispatch::{CallRequest, Operation, OperationResult},
+    mcp::Front,
+    provider::{CallError, CallOutput, Content, NoClientRequests},
 };
 
 /// The fixed sentences.
@@ -19,6 +20,9 @@ const NO_ARGS: &str = "must include 'tool_args'";
 const NO_NAME: &str = "Missing 'tool_name' or 'tool_args'";
 const FAILED: &str = "Tool execution error";
 const FULL: &str = "Too many calls";
+
+/// Nobody notifies or asks these callers.
+const NO_CLIENT: NoClientRequests = NoClientRequests { reason: "a caller by plain HTTP cannot be asked: call this tool by MCP, at /mcp" };
 
 /// The body. `null` is the same as nothing; other members are nobody's business.
 #[derive(Deserialize, Default)]
@@ -63,15 +67,17 @@ pub(super) async fn call(front: &Front, provider: Option<&str>, request: Request
         return Err(refuse("'tool_args' must be an object"));
     }
     let entry = find(&catalog.snapshot(), &name)?;
-    let tool = PlainCall {
-        entry,
-        arguments,
-        principal: head.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
-        trace_parent: head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(Arc::from),
-    };
-    match front.call(tool).await {
-        Ok(output) if output.is_error => Err(failed(said(&output))),
-        Ok(output) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", result(&output)))),
+    let operation = Operation::Call { entry, arguments: Cow::Borrowed(arguments) };
+    let deferral = operation.notifies().then(|| front.no_deferral());
+    let request = CallRequest::new(head.extensions.get().cloned(), operation)
+        .with_front("rest")
+        .with_trace_parent(head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(Arc::from))
+        .with_asker(Arc::new(NO_CLIENT))
+        .with_deferral(deferral);
+    match front.dispatcher().run(request).await {
+        Ok(OperationResult::Call(output)) if output.is_error => Err(failed(said(&output))),
+        Ok(OperationResult::Call(output)) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", result(&output)))),
+        Ok(_) => Err(failed("a tool answered as something else does")),
         Err(error) => Err(refusal(error)),
     }
 }

@@ -37,7 +37,11 @@ impl Provider for Local {
             assert!(call.context.notifier.is_none());
             match call.tool {
                 "echo" => content(vec![Content::text(call.arguments)]),
-                "who" => content(vec![Content::text(format!("{:?} {:?}", call.context.principal, call.context.trace_parent))]),
+                "who" => content(vec![Content::text(format!(
+                    "{:?} {:?}",
+                    call.context.principal.as_ref().map(Principal::subject),
+                    call.context.trace_parent
+                ))]),
                 "structured" => Ok(CallOutput {
                     content: vec![Content::text("for people")],
                     structured: Some(JsonText::parse("{\"n\": 1.50}".to_owned()).unwrap()),
@@ -113,7 +117,7 @@ impl Lab {
         let mut request =
             Request::builder().method(method).uri(path).header("host", "localhost").body(Body::from(body.to_owned())).unwrap();
         request.headers_mut().insert("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
-        request.extensions_mut().insert(Principal(Arc::from("ann")));
+        request.extensions_mut().insert(Principal::new("ann"));
         let response = answer(Arc::clone(&self.front), Route::of(path).expect("a route"), request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();

@@ -91,7 +91,7 @@ impl Endpoint for Fixture {
             }
             _ => {
                 let method = request.method().clone();
-                let principal = request.extensions().get::<Principal>().map(|principal| principal.0.clone());
+                let principal = request.extensions().get::<Principal>().map(|principal| principal.subject().to_owned());
                 match request.into_body().collect().await {
                     Ok(body) => Response::new(Body::from(format!("{method} {principal:?} {:?}", body.to_bytes()))),
                     Err(error) => Response::builder().status(408).body(Body::from(error.to_string())).unwrap(),
@@ -107,7 +107,7 @@ impl Endpoint for Fixture {
     }
 
     async fn rest(self: &Arc<Self>, route: rest::Route, request: Request<Body>) -> Response<Body> {
-        let principal = request.extensions().get::<Principal>().map(|principal| principal.0.clone());
+        let principal = request.extensions().get::<Principal>().map(|principal| principal.subject().to_owned());
         Response::new(Body::from(format!("{route:?} {principal:?}")))
     }
 

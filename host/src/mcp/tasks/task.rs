@@ -20,7 +20,7 @@ use crate::{
         asking::{Responses, check_response, keys, late},
         render,
     },
-    provider::{AskError, CallError, JsonText, Question},
+    provider::{AskError, CallError, JsonText, Principal, Question},
 };
 
 /// How often a client should ask. A call that becomes a task takes many seconds, mostly, and a look costs some 20 µs.
@@ -33,7 +33,7 @@ const MESSAGE: usize = 1_000;
 pub(in crate::mcp) struct Task {
     id: String,
     /// Whose it is: nobody else is told that there is such a task.
-    principal: Option<Arc<str>>,
+    principal: Option<Principal>,
     created: DateTime<Utc>,
     ttl: Duration,
     /// When it is forgotten.
@@ -75,7 +75,7 @@ impl End {
 }
 
 impl Task {
-    pub(super) fn new(id: String, principal: Option<Arc<str>>, ttl: Duration) -> Self {
+    pub(super) fn new(id: String, principal: Option<Principal>, ttl: Duration) -> Self {
         let created = Utc::now();
         let inner = Inner { updated: created, message: None, end: None, open: Vec::new(), keys: HashSet::new() };
         Self { id, principal, created, ttl, expires: Instant::now() + ttl, cancelled: CancellationToken::new(), inner: Mutex::new(inner) }
@@ -85,7 +85,7 @@ impl Task {
         &self.id
     }
 
-    pub(super) fn is_of(&self, principal: Option<&Arc<str>>) -> bool {
+    pub(super) fn is_of(&self, principal: Option<&Principal>) -> bool {
         self.principal.as_ref() == principal
     }
 

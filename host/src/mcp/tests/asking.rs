@@ -328,7 +328,7 @@ async fn a_state_is_refused_wherever_it_does_not_belong() {
         let prompt = again(&able(json!({"name": "ask"})), &asked, answers);
         assert!(complaint(&lab.modern("prompts/get", prompt).await).contains("something else"));
         let mut theirs = modern("tools/call", good.clone());
-        theirs.extensions_mut().insert(Principal("mallory".into()));
+        theirs.extensions_mut().insert(Principal::new("mallory"));
         assert!(complaint(&lab.send(theirs).await).contains("another caller"));
 
         // The qualified name is the same tool.

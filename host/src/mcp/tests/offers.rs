@@ -198,7 +198,7 @@ async fn of_two_providers_at_one_address_the_first_by_name_answers() {
 async fn a_read_knows_who_asks_and_may_tell_of_its_progress() {
     for lab in [Lab::new(), Lab::without_lean_path()] {
         let mut request = modern("resources/read", json!({"uri": "local://context", "_meta": {"vendor/x": 1}}));
-        request.extensions_mut().insert(Principal("ci".into()));
+        request.extensions_mut().insert(Principal::new("ci"));
         let seen = lab.send(request).await.result();
         let seen: Value = serde_json::from_str(seen["contents"][0]["text"].as_str().unwrap()).unwrap();
         assert_eq!((&seen["principal"], &seen["meta"]["vendor/x"], &seen["id"]), (&json!("ci"), &json!(1), &json!(true)));

@@ -17,8 +17,8 @@ use crate::{
     catalog::Catalog,
     mcp::{Front, FrontOptions},
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, PromptOutput,
-        Provider, ProviderChange, ProviderId, Tool, ToolName, turn,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, Principal,
+        PromptOutput, Provider, ProviderChange, ProviderId, StartSignal, Tool, ToolName, start_signal,
     },
 };
 
@@ -115,12 +115,12 @@ fn parse(text: &str) -> JsonText {
 
 impl Local {
     /// Waits for its turn, if the arguments say so.
-    async fn queue(&self, arguments: &str) {
+    async fn queue(&self, arguments: &str, signal: Option<&StartSignal>) {
         if arguments.contains("queue") {
             let mut watch = Watch(self.events.clone(), "left the queue");
             let _ = self.events.send("queued");
-            turn::wait(self.release.notified()).await;
-            turn::begin();
+            start_signal::queued(signal, self.release.notified()).await;
+            start_signal::mark_started(signal);
             watch.1 = "begun";
         }
     }
@@ -177,7 +177,10 @@ impl Provider for Local {
                 }
                 "local://context" => {
                     let meta: Option<Value> = context.meta.as_deref().map(|meta| serde_json::from_str(meta).unwrap());
-                    Ok(vec![text(&json!({"principal": context.principal.as_deref(), "meta": meta, "id": context.call_id > 0}).to_string())])
+                    Ok(vec![text(
+                        &json!({"principal": context.principal.as_ref().map(Principal::subject), "meta": meta, "id": context.call_id > 0})
+                            .to_string(),
+                    )])
                 }
                 _ if uri.starts_with("local://item/") => Ok(vec![text("an item")]),
                 "local://busy" => Err(CallError::Busy { what: "too many calls".into(), retry_after: Duration::from_secs(1) }),
@@ -260,7 +263,7 @@ impl Provider for Local {
                 "context" => {
                     let context = &call.context;
                     let meta: Option<Value> = context.meta.as_deref().map(|meta| serde_json::from_str(meta).unwrap());
-                    let seen = json!({"principal": context.principal.as_deref(), "traceParent": context.trace_parent.as_deref(), "meta": meta,
+                    let seen = json!({"principal": context.principal.as_ref().map(Principal::subject), "traceParent": context.trace_parent.as_deref(), "meta": meta,
                         "notifier": context.notifier.is_some(), "id": context.call_id > 0});
                     Ok(CallOutput { structured: structured(seen), ..text("seen") })
                 }
@@ -276,7 +279,7 @@ impl Provider for Local {
                     Ok(text("notified"))
                 }
                 "hang" | "hang_notify" => {
-                    self.queue(call.arguments).await;
+                    self.queue(call.arguments, call.context.started.as_deref()).await;
                     let mut watch = Watch(self.events.clone(), "dropped");
                     let _ = self.events.send("started");
                     if let Some(notifier) = &call.context.notifier {

@@ -403,7 +403,7 @@ async fn tasks_are_their_callers_own() {
     for lab in labs() {
         let as_somebody = |who: &str, method: &str, params: Value| {
             let mut request = modern(method, declared(params));
-            request.extensions_mut().insert(Principal(who.into()));
+            request.extensions_mut().insert(Principal::new(who));
             request
         };
         let created = lab.lab.send(as_somebody("ann", "tools/call", json!({"name": "work"}))).await.result();
