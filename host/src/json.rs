@@ -1,5 +1,14 @@
 //! What can be said of JSON text without parsing it.
 
+/// Levels of arrays and objects that a request may have. serde_json stops at 128, which has to hold for what
+/// is wrapped around arguments too.
+pub(crate) const MAX_DEPTH: usize = 100;
+
+/// Whether a request has more levels than parsers take.
+pub(crate) fn is_too_deep(body: &[u8]) -> bool {
+    is_deeper_than(body, MAX_DEPTH)
+}
+
 /// Whether objects and arrays stand in each other on more levels than these. Says nothing of text that is no JSON.
 pub(crate) fn is_deeper_than(json: &[u8], levels: usize) -> bool {
     // Most texts have fewer opening brackets, those in strings included. Counting them takes many bytes at a time.
@@ -23,4 +32,19 @@ pub(crate) fn is_deeper_than(json: &[u8], levels: usize) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_strings_only() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(!is_too_deep(nested(MAX_DEPTH).as_bytes()));
+        assert!(is_too_deep(nested(MAX_DEPTH + 1).as_bytes()));
+        assert!(!is_too_deep(format!("\"\\\"{}\"", "[".repeat(1000)).as_bytes()));
+        assert!(!is_too_deep("[]".repeat(1000).as_bytes()));
+        assert!(is_too_deep("[".repeat(1000).as_bytes()));
+    }
 }

@@ -241,6 +241,12 @@ pub(super) fn plain_error(status: StatusCode, id: Option<&str>, code: i32, messa
     Answer { status, retry_after, body: error_body(id, &error) }.into_response()
 }
 
+/// The answer to a request that was not looked at: it may not come in, or its body cannot be read.
+pub(crate) fn refusal(status: StatusCode, message: &str, retry_after: Option<Duration>) -> Response<Body> {
+    let code = if retry_after.is_some() { BUSY } else { INVALID_REQUEST };
+    plain_error(status, None, code, message, retry_after)
+}
+
 /// Appends a value as JSON.
 pub(super) fn write_json<T: Serialize + ?Sized>(to: &mut Vec<u8>, value: &T) {
     // Strings and values always are JSON, and a Vec takes every byte.

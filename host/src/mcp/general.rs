@@ -45,16 +45,16 @@ pub(super) struct General {
 }
 
 impl General {
-    pub(super) fn new(shared: Arc<Shared>, max_body: usize) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         let config = |sessions: bool| {
             StreamableHttpServerConfig::default()
-                // Host and Origin were checked by `origin`, for everything.
+                // `http` has checked Host and Origin, and the body's size.
                 .disable_allowed_hosts()
                 .disable_allowed_origins()
                 .with_json_response(true)
                 .with_legacy_session_mode(sessions)
                 .with_sse_retry(None)
-                .with_max_request_body_bytes(max_body)
+                .with_max_request_body_bytes(usize::MAX)
         };
         let handler = || {
             let shared = Arc::clone(&shared);

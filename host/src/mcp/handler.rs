@@ -23,11 +23,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FrontOptions,
     answer::{self, RpcError},
     asking::{Asking, Input, NO_SESSION, PeerAsker, States},
     era::{Era, SESSION_HEADER},
     faults,
+    options::FrontOptions,
     outbox::Outbox,
     render::LIST_TTL_MS,
     resolve,

@@ -23,7 +23,6 @@ use super::{
     },
     era::{Era, LEGACY, METHOD_NAME, MODERN, NAME_NAME, SESSION_NAME, VERSION_NAME},
     handler::Shared,
-    intake,
     outbox::Outbox,
     resolve,
     sessions::Session,
@@ -32,6 +31,7 @@ use super::{
 use crate::{
     catalog::{Entry, Snapshot},
     dispatch::{CallRequest, Hold, Operation},
+    json::is_too_deep,
     provider::{CallError, Completion, LogLevel, Principal, Reference, StartSignal},
 };
 
@@ -78,7 +78,7 @@ struct Caller<'a> {
 /// Every check.
 fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>> {
     let text = std::str::from_utf8(body).ok()?;
-    if !is_object(text) || intake::is_too_deep(body) {
+    if !is_object(text) || is_too_deep(body) {
         return None;
     }
     let envelope: Envelope<'a> = serde_json::from_str(text).ok()?;

@@ -11,10 +11,10 @@ use std::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    FrontOptions,
     asking::States,
     general::General,
     handler::Shared,
+    options::FrontOptions,
     sessions::{Room, Sessions},
     signing::Signer,
     tasks::Tasks,
@@ -35,7 +35,7 @@ impl View {
         let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options.session_idle, closing.clone()));
         tokio::spawn(Arc::clone(&sessions).watch());
         let shared = Arc::new(Shared::new(catalog, common, sessions, options, closing.clone()));
-        Self { general: General::new(Arc::clone(&shared), options.max_body), shared, _closing: closing.drop_guard() }
+        Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
     }
 }
 

@@ -25,9 +25,9 @@ pub(super) use deferred::{Reply, run};
 pub(super) use task::Task;
 
 use super::{
-    FrontOptions,
     asking::{is_declared, responses},
     era::{METHOD_NAME, NAME_NAME},
+    options::FrontOptions,
     signing::Signer,
 };
 use crate::{

@@ -429,7 +429,7 @@ fn reply(session: &str, id: &Value, member: &str, value: &Value) -> Request<Body
 }
 
 async fn call(lab: &Lab, session: &str, tool: &str) -> Events {
-    let answer = lab.front.handle(legacy(Some(session), "tools/call", json!({"name": tool})));
+    let answer = lab.endpoint.handle(None, legacy(Some(session), "tools/call", json!({"name": tool})));
     Events::of(tokio::time::timeout(PATIENCE, answer).await.expect("the stream begins with the question"))
 }
 

@@ -205,12 +205,12 @@ async fn changes_reach_sessions_and_subscriptions_once_for_many() {
         let request = Request::get("/mcp").header("host", "localhost").header("accept", accept).header("mcp-session-id", &session);
         request.body(axum::body::Body::empty()).unwrap()
     };
-    let mut stream = Events::of(lab.front.handle(get("text/event-stream")).await);
+    let mut stream = Events::of(lab.endpoint.handle(None, get("text/event-stream")).await);
     let params = json!({"notifications": {"toolsListChanged": true}});
-    let mut subscription = Events::of(lab.front.handle(modern("subscriptions/listen", params)).await);
+    let mut subscription = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", params)).await);
     assert_eq!(subscription.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
     let params = json!({"notifications": {"promptsListChanged": true}});
-    let mut deaf = Events::of(lab.front.handle(modern("subscriptions/listen", params)).await);
+    let mut deaf = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", params)).await);
     assert_eq!(deaf.next().await.unwrap()["params"]["notifications"], json!({"promptsListChanged": true}));
 
     let start = std::time::Instant::now();

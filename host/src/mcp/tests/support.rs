@@ -15,12 +15,16 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{
     catalog::Catalog,
+    config::HttpConfig,
+    http::McpEndpoint,
     mcp::{Front, FrontOptions},
     provider::{
         Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, Principal,
         PromptOutput, Provider, ProviderChange, ProviderId, StartSignal, Tool, ToolName, start_signal,
     },
 };
+
+pub(super) use crate::http::Endpoint as _;
 
 /// Long enough for anything that is not broken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,6 +43,7 @@ pub(super) struct Local {
 /// What a test holds in its hands.
 pub(super) struct Lab {
     pub(super) front: Arc<Front>,
+    pub(super) endpoint: Arc<McpEndpoint>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) events: tokio::sync::Mutex<mpsc::UnboundedReceiver<&'static str>>,
     pub(super) release: Arc<Notify>,
@@ -302,6 +307,11 @@ impl Lab {
     }
 
     pub(super) fn with(options: FrontOptions) -> Self {
+        Self::within(options, &HttpConfig::default())
+    }
+
+    /// The same, with limits on bodies.
+    pub(super) fn within(options: FrontOptions, http: &HttpConfig) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let release = Arc::new(Notify::new());
         let id = ProviderId::new("local").unwrap();
@@ -309,7 +319,8 @@ impl Lab {
         let catalog = Catalog::new();
         catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
         let front = Front::new(Arc::clone(&catalog), options);
-        Self { front, catalog, events: tokio::sync::Mutex::new(events), release }
+        let endpoint = McpEndpoint::new(Arc::clone(&front), http);
+        Self { front, endpoint, catalog, events: tokio::sync::Mutex::new(events), release }
     }
 
     /// The same tools, everything by rmcp.
@@ -322,13 +333,13 @@ impl Lab {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Seen {
-        let response = tokio::time::timeout(PATIENCE, self.front.handle(request)).await.expect("an answer in time");
+        let response = tokio::time::timeout(PATIENCE, self.endpoint.handle(None, request)).await.expect("an answer in time");
         tokio::time::timeout(PATIENCE, Seen::read(response)).await.expect("a whole answer in time")
     }
 
     /// The same at the endpoint of one provider.
     pub(super) async fn send_to(&self, provider: &str, request: Request<Body>) -> Seen {
-        let response = tokio::time::timeout(PATIENCE, self.front.handle_provider(provider, request)).await.expect("an answer in time");
+        let response = tokio::time::timeout(PATIENCE, self.endpoint.handle(Some(provider), request)).await.expect("an answer in time");
         tokio::time::timeout(PATIENCE, Seen::read(response)).await.expect("a whole answer in time")
     }
 

@@ -28,18 +28,18 @@ pub(super) struct Bodies {
 }
 
 /// A body that was read.
-pub(crate) struct Received {
-    pub(crate) bytes: Bytes,
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
     /// To be kept as long as anything of the body is. None: it is too small to be counted.
-    pub(crate) share: Option<Hold>,
+    pub(super) share: Option<Hold>,
 }
 
 /// Why a body was not read, for the answer.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) status: StatusCode,
-    pub(crate) message: String,
-    pub(crate) retry_after: Option<Duration>,
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Refused {
