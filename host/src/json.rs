@@ -1,4 +1,6 @@
-//! What can be said of JSON text without parsing it.
+//! JSON text: what can be said of it without parsing it, and writing it.
+
+use serde::Serialize;
 
 /// Levels of arrays and objects that a request may have. serde_json stops at 128, which has to hold for what
 /// is wrapped around arguments too.
@@ -32,6 +34,14 @@ pub(crate) fn is_deeper_than(json: &[u8], levels: usize) -> bool {
         }
     }
     false
+}
+
+/// Appends a value as JSON.
+pub(crate) fn write_json<T: Serialize + ?Sized>(to: &mut Vec<u8>, value: &T) {
+    // Strings and values always are JSON, and a Vec takes every byte.
+    if serde_json::to_writer(&mut *to, value).is_err() {
+        to.extend_from_slice(b"null");
+    }
 }
 
 #[cfg(test)]

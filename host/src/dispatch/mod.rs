@@ -30,11 +30,11 @@ use crate::provider::CallError;
 
 use authorize::Authorize;
 use meter::Meter;
-pub use operation::{Operation, OperationResult};
+pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
 use rate_limit::RateLimit;
 pub use request::{CallRequest, Hold};
-pub use rounds::{InputRequired, Rounds};
+pub use rounds::Rounds;
 
 /// Decides and runs calls. One for the whole host: what it counts and limits is counted for all fronts.
 #[derive(Debug, Default)]

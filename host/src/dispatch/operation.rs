@@ -2,10 +2,9 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::InputRequired;
 use crate::{
     catalog::{Entry, PromptEntry, ResourceEntry},
-    provider::{CallOutput, Completion, Completions, JsonText, PromptOutput, Provider},
+    provider::{CallOutput, Completion, Completions, JsonText, PromptOutput, Provider, Question},
 };
 
 /// What is to be done. Arguments are borrowed from the request where they can be.
@@ -53,6 +52,15 @@ pub enum OperationResult {
     Completions(Completions),
     /// The caller is asked something first, and makes the call again with the answers.
     InputRequired(InputRequired),
+}
+
+/// What a call asks in place of a result.
+#[derive(Debug)]
+pub struct InputRequired {
+    /// The questions by their keys.
+    pub questions: Vec<(String, Question)>,
+    /// What the caller has to bring back as it is.
+    pub state: String,
 }
 
 impl Operation<'_> {

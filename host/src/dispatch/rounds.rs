@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Operation;
-use crate::provider::{Asker, CallError, Question};
+use super::{InputRequired, Operation};
+use crate::provider::{Asker, CallError};
 
 /// The rounds of questions and answers of one call. Made by a front whose callers come back.
 ///
@@ -24,13 +24,4 @@ pub trait Rounds: Send + Sync {
     ///
     /// Why it cannot be asked.
     fn suspended(&self, operation: &Operation<'_>) -> Result<InputRequired, CallError>;
-}
-
-/// What a call asks in place of a result.
-#[derive(Debug)]
-pub struct InputRequired {
-    /// The questions by their keys.
-    pub questions: Vec<(String, Question)>,
-    /// What the caller has to bring back as it is.
-    pub state: String,
 }

@@ -28,8 +28,8 @@ impl Admission {
     /// # Errors
     ///
     /// The answer to send.
-    pub(super) fn check_origin(&self, head: &Parts) -> Result<(), Response<Body>> {
-        self.origins.check(&head.uri, &head.headers).map_err(|refusal| *refusal)
+    pub(super) fn check_origin(&self, head: &Parts) -> Result<(), Box<Response<Body>>> {
+        self.origins.check(&head.uri, &head.headers)
     }
 
     /// Checks everything, and notes who calls for those further down.
@@ -37,7 +37,7 @@ impl Admission {
     /// # Errors
     ///
     /// The answer to send.
-    pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr) -> Result<(), Response<Body>> {
+    pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr) -> Result<(), Box<Response<Body>>> {
         self.check_origin(head)?;
         match self.auth.authenticate(head).await {
             Ok(Some(principal)) => {
@@ -47,7 +47,7 @@ impl Admission {
             Ok(None) => Ok(()),
             Err(challenge) => {
                 tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
-                Err(challenge.response())
+                Err(Box::new(challenge.response()))
             }
         }
     }

@@ -76,7 +76,7 @@ impl<E: Endpoint> App<E> {
         let provider = provider.map(str::to_owned);
         match self.admission.admit(&mut head, connection.peer).await {
             Ok(()) => self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await,
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         }
     }
 }
@@ -141,7 +141,7 @@ async fn from_ours(State(admission): State<Arc<Admission>>, request: Request<Bod
     let (head, body) = request.into_parts();
     match admission.check_origin(&head) {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -155,7 +155,7 @@ async fn by_callers(
     let (mut head, body) = request.into_parts();
     match admission.admit(&mut head, peer).await {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 

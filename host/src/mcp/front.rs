@@ -12,6 +12,7 @@ use super::{
     intake::{self, Accepts},
     lean,
     options::FrontOptions,
+    rpc,
     views::{self, View, Views},
 };
 use crate::{
@@ -100,10 +101,10 @@ impl Front {
         // The answer is to the request's id, where it has one that can be read.
         let id = intake::inspect(body).ok().and_then(|head| head.id);
         if let Some(Absence { why, retry_after }) = self.absence(provider) {
-            return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), answer::BUSY, &why, retry_after);
+            return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), rpc::BUSY, &why, retry_after);
         }
         let message = views::no_provider(provider, self.catalog());
-        answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), answer::INVALID_REQUEST, &message, None)
+        answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), rpc::INVALID_REQUEST, &message, None)
     }
 
     /// What runs calls, for fronts beside this one.

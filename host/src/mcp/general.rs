@@ -18,11 +18,13 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    answer::{self, BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND, plain_error},
+    answer::{self, plain_error},
+    endpoint_state::EndpointState,
     envelope::id_key,
     era::{Era, MODERN, SESSION_HEADER, VERSION_HEADER},
-    handler::{Handler, Shared},
+    handler::Handler,
     intake::{self, Accepts, Head},
+    rpc::{BUSY, HEADER_MISMATCH, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND},
     sessions::Sessions,
     tasks,
 };
@@ -39,13 +41,13 @@ const ERROR_TEXT: usize = 16 << 10;
 
 /// rmcp, twice: with sessions for clients that have one or want one, and without.
 pub(super) struct General {
-    shared: Arc<Shared>,
+    shared: Arc<EndpointState>,
     with_sessions: StreamableHttpService<Handler, Sessions>,
     without: StreamableHttpService<Handler, NeverSessionManager>,
 }
 
 impl General {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<EndpointState>) -> Self {
         let config = |sessions: bool| {
             StreamableHttpServerConfig::default()
                 // `http` has checked Host and Origin, and the body's size.
@@ -279,7 +281,7 @@ async fn as_json(response: Response<Body>, id: Option<&str>) -> Response<Body> {
     let (status, code) = match status {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => (StatusCode::BAD_REQUEST, INVALID_REQUEST),
         StatusCode::NOT_FOUND => (status, SESSION_NOT_FOUND),
-        status if status.is_server_error() => (status, -32603),
+        status if status.is_server_error() => (status, INTERNAL),
         status => (status, INVALID_REQUEST),
     };
     let mut wrapped = plain_error(status, id, code, message.trim(), None);

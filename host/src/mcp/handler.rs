@@ -2,7 +2,7 @@
 
 #![allow(deprecated, reason = "logging is served for the clients that use it")]
 
-use std::{borrow::Cow, collections::BTreeSet, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, future::poll_fn, sync::Arc, task::Poll};
 
 use http::request::Parts;
 use rmcp::{
@@ -10,123 +10,42 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskMethod, CancelTaskParams, CompleteRequestParams, CompleteResult,
         ConstString, CreateTaskResult, CustomRequest, CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse,
-        GetPromptResult, GetTaskMethod, GetTaskParams, GetTaskResult, Implementation, InputRequiredResult, InputResponses, JsonObject,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestMethod,
-        SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskMethod,
-        UpdateTaskParams,
+        GetPromptResult, GetTaskMethod, GetTaskParams, GetTaskResult, InputRequiredResult, InputResponses, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+        ReadResourceResponse, ReadResourceResult, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams, SubscribeRequestParams,
+        SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskMethod, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    answer::{self, RpcError},
-    asking::{Asking, Input, NO_SESSION, PeerAsker, States},
+    asking::{Asking, Input, NO_SESSION, RmcpAsker},
+    endpoint_state::EndpointState,
     era::{Era, SESSION_HEADER},
     faults,
-    options::FrontOptions,
     outbox::Outbox,
     render::LIST_TTL_MS,
     resolve,
-    sessions::{MAX_SUBSCRIPTIONS, Session, Sessions},
-    tasks::{self, Reply, Tasks},
+    rpc::{RpcError, rpc_error},
+    sessions::{MAX_SUBSCRIPTIONS, Session},
+    tasks::{Reply, Tasks},
     typed,
-    updates::{MAX_BYTES, gathered, wanted},
-    views::Common,
+    updates::{COALESCE, MAX_BYTES, gathered, wanted},
 };
 use crate::{
-    catalog::{Catalog, Snapshot},
-    dispatch::{CallRequest, Dispatcher, Hold, Operation, OperationResult},
+    catalog::Snapshot,
+    dispatch::{CallRequest, Hold, Operation, OperationResult},
     provider::{CallError, Completion, LogLevel, Principal, Reference, Subscription},
 };
-
-/// How long changes of the list are gathered before clients are told of them: plugins that are copied together are one change, and a person does not
-/// notice it.
-pub(super) const COALESCE: Duration = Duration::from_millis(25);
 
 /// How long a client may take the server's own description for fresh. It changes with a restart only.
 const DISCOVER_TTL_MS: u64 = 60_000;
 
-/// What every request shares.
-pub(super) struct Shared {
-    pub(super) catalog: Arc<Catalog>,
-    pub(super) dispatcher: Arc<Dispatcher>,
-    pub(super) states: Arc<States>,
-    pub(super) tasks: Arc<Tasks>,
-    pub(super) sessions: Arc<Sessions>,
-    /// Whether answers are for one caller only.
-    pub(super) private: bool,
-    /// How long an answer of a client with a session may take.
-    pub(super) ask_timeout: Duration,
-    pub(super) closing: CancellationToken,
-    info: ServerConfig,
-}
-
-impl Shared {
-    pub(super) fn new(
-        catalog: Arc<Catalog>,
-        common: &Common,
-        sessions: Arc<Sessions>,
-        options: &FrontOptions,
-        closing: CancellationToken,
-    ) -> Self {
-        let mut info = ServerConfig::new(capabilities(common.tasks.are_on()));
-        info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        info.instructions.clone_from(&options.instructions);
-        Self {
-            catalog,
-            dispatcher: Arc::clone(&common.dispatcher),
-            states: Arc::clone(&common.states),
-            tasks: Arc::clone(&common.tasks),
-            sessions,
-            private: options.authenticated,
-            ask_timeout: options.ask_timeout,
-            closing,
-            info,
-        }
-    }
-
-    /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
-    pub(super) async fn run(&self, request: CallRequest<'_>, deferrable: bool) -> Result<Reply, CallError> {
-        if deferrable {
-            tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned()).await
-        } else {
-            self.dispatcher.run(request).await.map(Reply::Result)
-        }
-    }
-
-    fn scope(&self) -> CacheScope {
-        if self.private { CacheScope::Private } else { CacheScope::Public }
-    }
-}
-
-/// All of it, always: a client asks once, and plugins come and go while it stays connected.
-///
-/// The specification deprecates logging in favour of other means, and asks a server that still sends log messages to say so.
-fn capabilities(tasks: bool) -> ServerCapabilities {
-    let mut capabilities = ServerCapabilities::builder()
-        .enable_tools()
-        .enable_tool_list_changed()
-        .enable_prompts()
-        .enable_prompts_list_changed()
-        .enable_resources()
-        .enable_resources_list_changed()
-        .enable_resources_subscribe()
-        .enable_completions()
-        .enable_logging()
-        .build();
-    if tasks {
-        capabilities.extensions.get_or_insert_default().insert(tasks::EXTENSION.to_owned(), JsonObject::new());
-    }
-    capabilities
-}
-
 /// rmcp makes one for each session and each request without a session, so it has nothing of its own.
 #[derive(Clone)]
-pub(super) struct Handler(pub(super) Arc<Shared>);
+pub(super) struct Handler(pub(super) Arc<EndpointState>);
 
 impl Handler {
     fn era(context: &RequestContext<RoleServer>) -> Era {
@@ -160,7 +79,7 @@ impl Handler {
     ) -> Result<Reply, ErrorData> {
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let era = Self::era(context);
-        let failed = |error| error_data(answer::rpc_error(error, era, &snapshot));
+        let failed = |error| error_data(rpc_error(error, era, &snapshot));
         let operation = resolve(&snapshot).map_err(failed)?;
         let level = self.level(context)?;
         let parts = context.extensions.get::<Parts>();
@@ -217,14 +136,14 @@ impl Handler {
         }
         let principal = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Principal>());
         let result = what(&self.0.tasks, principal);
-        result.map_err(|error| error_data(answer::rpc_error(error, Era::Modern, &self.0.catalog.snapshot())))
+        result.map_err(|error| error_data(rpc_error(error, Era::Modern, &self.0.catalog.snapshot())))
     }
 
     /// How the caller is asked.
     fn asking(&self, input: Input, context: &RequestContext<RoleServer>) -> Asking {
         match (Self::era(context), self.session(context)) {
             (Era::Modern, _) => Asking::Returning(input),
-            (Era::Legacy, Some(session)) => Asking::Waiting(Arc::new(PeerAsker {
+            (Era::Legacy, Some(session)) => Asking::Waiting(Arc::new(RmcpAsker {
                 peer: context.peer.clone(),
                 capabilities: session.capabilities().to_owned(),
                 patience: self.0.ask_timeout,
@@ -278,7 +197,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.0.info.clone()
+        self.0.info().clone()
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -397,7 +316,7 @@ impl ServerHandler for Handler {
         let session = self.needed_session("a subscription", &context)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let Some(entry) = snapshot.resource(&request.uri) else {
-            return Err(error_data(answer::rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
+            return Err(error_data(rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
         };
         if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
             Ok(())

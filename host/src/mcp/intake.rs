@@ -8,7 +8,10 @@ use http::{
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::answer::{INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, plain_error};
+use super::{
+    answer::plain_error,
+    rpc::{INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR},
+};
 use crate::json::{MAX_DEPTH, is_too_deep};
 
 type Refusal = Box<Response<Body>>;

@@ -17,14 +17,14 @@ use super::{
     answer::{self, Answer},
     asking::{Asking, Input, NO_SESSION, SessionAsker},
     detach::Detached,
+    endpoint_state::EndpointState,
     envelope::{
         ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, Params, RawMeta, ReadParams, RefParams,
         TaskParams, id_key, is_object, is_plain_id, object,
     },
     era::{Era, LEGACY, METHOD_NAME, MODERN, NAME_NAME, SESSION_NAME, VERSION_NAME},
-    handler::Shared,
     outbox::Outbox,
-    resolve,
+    reply, resolve,
     sessions::Session,
     sse::{self, CallTask},
 };
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Answers the request, or leaves it.
-pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
+pub(super) async fn answer(shared: &Arc<EndpointState>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Some(answer.into_response()),
         Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Hold>().cloned()).await),
@@ -76,7 +76,7 @@ struct Caller<'a> {
 }
 
 /// Every check.
-fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>> {
+fn plan<'a>(shared: &EndpointState, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>> {
     let text = std::str::from_utf8(body).ok()?;
     if !is_object(text) || is_too_deep(body) {
         return None;
@@ -130,7 +130,7 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
 }
 
 /// What a client wants of a task. It has to say again that it knows tasks.
-fn plan_task<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: TaskParams<'a>) -> Option<Plan<'a>> {
+fn plan_task<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &str, params: TaskParams<'a>) -> Option<Plan<'a>> {
     let TaskParams { id: task, responses, meta } = params;
     let caller = caller(shared, parts, method, Some(&task), meta)?;
     if !caller.tasks || (responses.is_some() != (method == "tasks/update")) {
@@ -145,7 +145,7 @@ fn plan_task<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, para
     Some(Plan::Answer(answer::raw(id, caller.era, result, &shared.catalog.snapshot())))
 }
 
-fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: Option<Params<'a>>) -> Option<Plan<'a>> {
+fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &str, params: Option<Params<'a>>) -> Option<Plan<'a>> {
     let ListParams { meta } = params.unwrap_or_default().list()?;
     let era = era(&parts.headers, meta.as_ref().map(|meta| &meta.known))?;
     match era {
@@ -162,7 +162,7 @@ fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, para
     Some(Plan::Answer(answer::list(id, era, shared.private, member, items)))
 }
 
-fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Option<Plan<'a>> {
+fn plan_call<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Option<Plan<'a>> {
     let CallParams { name, arguments, state, responses, meta } = params;
     let arguments = arguments.map_or("{}", |arguments| arguments.get());
     if !is_object(arguments) {
@@ -191,7 +191,7 @@ fn input(caller: &Caller<'_>, state: Option<String>, responses: Option<&RawValue
 
 /// What is to be done, or why it cannot be. Without `input` the work has nothing to ask.
 fn plan_work<'a>(
-    shared: &Shared,
+    shared: &EndpointState,
     id: &'a str,
     caller: Caller<'a>,
     input: Option<Input>,
@@ -217,12 +217,12 @@ fn plan_work<'a>(
             let deferrable = caller.tasks && matches!(operation, Operation::Call { .. });
             Plan::Call(PlannedCall { id, operation, caller, outbox, asking, deferrable })
         }
-        Err(error) => Plan::Answer(answer::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
+        Err(error) => Plan::Answer(reply::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
     }
 }
 
 /// Who makes this request. `name` is what `Mcp-Name` has to say, for methods that have one.
-fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, meta: Option<RawMeta<'a>>) -> Option<Caller<'a>> {
+fn caller<'a>(shared: &EndpointState, parts: &Parts, method: &str, name: Option<&str>, meta: Option<RawMeta<'a>>) -> Option<Caller<'a>> {
     let era = era(&parts.headers, meta.as_ref().map(|meta| &meta.known))?;
     let (text, meta) = meta.map_or_else(|| (None, Meta::default()), |meta| (Some(meta.text), meta.known));
     let (session, level) = match era {
@@ -256,7 +256,7 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
 }
 
 /// Runs the call in the way of its era. `hold` is what its request takes of the room for bodies.
-async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, hold: Option<Hold>) -> Response<Body> {
+async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>, hold: Option<Hold>) -> Response<Body> {
     let PlannedCall { id, operation, caller, outbox, asking, deferrable } = call;
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
     let deferral = operation.notifies().then(|| shared.tasks.refusing());
@@ -271,7 +271,7 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, hold: Option<Hold>) ->
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
         let result = shared.run(request, deferrable).await;
-        return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
+        return reply::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
@@ -281,7 +281,7 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, hold: Option<Hold>) ->
         let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
             let result = shared.run(request, deferrable).await;
-            answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
+            reply::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };
     let (running, abort) = abortable(running);
@@ -314,7 +314,7 @@ fn has_capabilities(meta: &Meta<'_>) -> bool {
 
 /// The request's session; the inner None is a request without one.
 #[allow(clippy::option_option, reason = "the outer None leaves the request to the general way, as everywhere here")]
-fn session(shared: &Shared, parts: &Parts) -> Option<Option<Arc<Session>>> {
+fn session(shared: &EndpointState, parts: &Parts) -> Option<Option<Arc<Session>>> {
     match single(&parts.headers, &SESSION_NAME).ok()? {
         None => Some(None),
         Some(id) => shared.sessions.find(id, parts.extensions.get::<Principal>()).map(Some),

@@ -9,6 +9,7 @@
 mod answer;
 mod asking;
 mod detach;
+mod endpoint_state;
 mod envelope;
 mod era;
 mod faults;
@@ -21,7 +22,9 @@ mod open;
 mod options;
 mod outbox;
 mod render;
+mod reply;
 mod resolve;
+mod rpc;
 mod sessions;
 mod signing;
 mod sse;

@@ -1,8 +1,9 @@
 //! Results as JSON, written by hand: parts that are JSON already are copied as they are, so nothing of them is lost.
 
-use super::{answer::write_json, era::Era};
+use super::era::Era;
 use crate::{
     dispatch::{InputRequired, OperationResult},
+    json::write_json,
     provider::{CallOutput, Completions, Content, JsonText, PromptOutput, Question},
 };
 

@@ -24,9 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::Questions,
-    handler::COALESCE,
     open::{OpenIds, Taken},
-    updates::{Subscriptions, gathered},
+    updates::{COALESCE, Subscriptions, gathered},
 };
 use crate::{
     catalog::{Catalog, Generations},

@@ -12,8 +12,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     asking::States,
+    endpoint_state::{Common, EndpointState},
     general::General,
-    handler::Shared,
     options::FrontOptions,
     sessions::{Room, Sessions},
     signing::Signer,
@@ -23,7 +23,7 @@ use crate::{catalog::Catalog, dispatch::Dispatcher};
 
 /// One endpoint.
 pub(super) struct View {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<EndpointState>,
     pub(super) general: General,
     /// Ends the endpoint's streams and its watching task with it.
     _closing: DropGuard,
@@ -34,17 +34,9 @@ impl View {
         let room = Arc::clone(&common.room);
         let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options.session_idle, closing.clone()));
         tokio::spawn(Arc::clone(&sessions).watch());
-        let shared = Arc::new(Shared::new(catalog, common, sessions, options, closing.clone()));
+        let shared = Arc::new(EndpointState::new(catalog, common, sessions, options, closing.clone()));
         Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
     }
-}
-
-/// What all endpoints share.
-pub(super) struct Common {
-    pub(super) dispatcher: Arc<Dispatcher>,
-    pub(super) states: Arc<States>,
-    pub(super) tasks: Arc<Tasks>,
-    room: Arc<Room>,
 }
 
 /// All endpoints.

@@ -1,25 +1,27 @@
 //! Asking the client in the middle of a call: in place on a session of an older client, by ending the call and making it again for one of 2026-07-28.
 //!
-//! `capabilities` says whether a client may be asked at all, `waiting` asks on the stream of a call and awaits the answers, `replay` knows the answers of
+//! `capabilities` says whether a client may be asked at all, `session_asker` asks on the stream of a call and awaits the answers, `replay` knows the answers of
 //! earlier rounds, and `state` is how a client carries those.
 
 mod answers;
 mod canonical;
 mod capabilities;
 mod keys;
-mod peer;
+mod questions;
 mod replay;
+mod rmcp_asker;
+mod session_asker;
 mod state;
-mod waiting;
 
 use std::sync::Arc;
 
 pub(super) use answers::check_response;
 pub(super) use capabilities::{is_declared, missing};
 pub(super) use keys::keys;
-pub(super) use peer::PeerAsker;
+pub(super) use questions::{Questions, late};
+pub(super) use rmcp_asker::RmcpAsker;
+pub(super) use session_asker::SessionAsker;
 pub(super) use state::{Input, Responses, States, responses};
-pub(super) use waiting::{Questions, SessionAsker, late};
 
 use crate::{
     dispatch::CallRequest,

@@ -22,10 +22,10 @@ use crate::{
     catalog::Catalog,
     dispatch::{CallRequest, Dispatcher, InputRequired, Operation, OperationResult, Rounds},
     mcp::{
-        answer::{RpcError, internal, rpc_error},
         asking::missing,
         era::Era,
         render,
+        rpc::{internal, rpc_error},
     },
     provider::{AskError, Asker, CallError, Deferral, JsonText, LogLevel, NotDeferred, Notifier, Principal, Question},
 };
@@ -210,9 +210,4 @@ impl Asker for Deferred {
         let patience = self.tasks.patience;
         Box::pin(async move { task.ask(questions, patience).await })
     }
-}
-
-/// The error of a task whose result cannot be kept.
-pub(super) fn no_room(message: String) -> End {
-    End::Failed(RpcError { code: crate::mcp::answer::BUSY, message, data: None })
 }

@@ -132,7 +132,7 @@ impl Tasks {
         let mut size = end.size();
         if self.bytes.fetch_add(size, Ordering::Relaxed) + size > self.config.max_results {
             self.bytes.fetch_sub(size, Ordering::Relaxed);
-            end = deferred::no_room(format!(
+            end = End::no_room(format!(
                 "the result of {size} bytes cannot be kept: all tasks may keep {} bytes; [tasks] max_results sets the limit",
                 self.config.max_results
             ));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,10 +15,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    json::write_json,
     mcp::{
-        answer::{RpcError, error_object, write_json},
         asking::{Responses, check_response, keys, late},
         render,
+        rpc::{BUSY, RpcError, error_object},
     },
     provider::{AskError, CallError, JsonText, Principal, Question},
 };
@@ -68,6 +69,11 @@ pub(super) enum End {
 }
 
 impl End {
+    /// Of a task whose result cannot be kept.
+    pub(super) fn no_room(message: String) -> Self {
+        Self::Failed(RpcError { code: BUSY, message, data: None })
+    }
+
     /// Bytes that it keeps.
     pub(super) fn size(&self) -> usize {
         if let Self::Completed(result) = self { result.capacity() } else { 0 }
