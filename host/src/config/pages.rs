@@ -70,6 +70,7 @@ fn machine() -> tempfile::TempDir {
     for secret in ["secrets/token", "secrets/key", "plugins/secrets/key", "run/secrets/laptop"] {
         fs::write(machine.path().join(secret), format!("a-long-enough-value-for-{}", secret.replace('/', "-"))).unwrap();
     }
+    fs::write(machine.path().join("translator.yaml"), "openapi: 3.1.0").unwrap();
     machine
 }
 
