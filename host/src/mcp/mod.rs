@@ -8,6 +8,7 @@
 
 mod answer;
 mod asking;
+mod caller;
 mod detach;
 mod endpoint_state;
 mod envelope;
@@ -16,6 +17,7 @@ mod faults;
 mod front;
 mod general;
 mod handler;
+mod headers;
 mod intake;
 mod lean;
 mod open;
