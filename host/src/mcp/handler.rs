@@ -39,7 +39,7 @@ use super::{
 use crate::{
     catalog::Snapshot,
     dispatch::{Operation, OperationResult},
-    provider::{CallError, Completion, LogLevel, Principal, Reference, Subscription},
+    provider::{Asker, CallError, Completion, LogLevel, Principal, Reference, Subscription},
 };
 
 /// How long a client may take the server's own description for fresh. It changes with a restart only.
@@ -97,7 +97,7 @@ impl Handler {
         let outbox = caller.outbox(&operation);
         let asker = |session: &Arc<Session>| {
             let capabilities = session.capabilities().to_owned();
-            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.0.ask_timeout }) as _)
+            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.0.ask_timeout }) as Arc<dyn Asker>)
         };
         let (request, deferrable) = caller.request(&self.0, operation, outbox.as_ref(), input, asker);
         let mut call = std::pin::pin!(self.0.run(request, deferrable));

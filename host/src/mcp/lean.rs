@@ -32,7 +32,7 @@ use crate::{
     catalog::Snapshot,
     dispatch::{CallRequest, Operation},
     json::is_too_deep,
-    provider::{CallError, Completion, LogLevel, Reference, StartSignal},
+    provider::{Asker, CallError, Completion, LogLevel, Reference, StartSignal},
 };
 
 /// Why a request is left to the general way. Most that are left are quite right, and only rare.
@@ -214,7 +214,7 @@ fn plan_work<'a>(
             let (era, session) = (caller.era, caller.session.clone());
             let asker = |session: &Arc<Session>| {
                 let (session, outbox) = (Arc::clone(session), Arc::clone(outbox.as_ref()?));
-                Some(Arc::new(SessionAsker { session, outbox, patience: shared.ask_timeout }) as _)
+                Some(Arc::new(SessionAsker { session, outbox, patience: shared.ask_timeout }) as Arc<dyn Asker>)
             };
             let (request, deferrable) = caller.request(shared, operation, outbox.as_ref(), input, asker);
             Plan::Call(PlannedCall { id, era, session, request, outbox, deferrable })
