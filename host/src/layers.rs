@@ -36,6 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The fronts.
     ("mcp", &["dispatch", "catalog", "provider", "config", "json", "tls"]),
     ("http", &["mcp", "dispatch", "catalog", "provider", "config", "json", "telemetry"]),
+    // Of `remote` it uses how Streamable HTTP is spoken by a client.
+    ("stdio", &["mcp", "remote", "tls"]),
 ];
 
 /// What puts all of it together, and may know everything.
