@@ -245,7 +245,7 @@ async fn a_server_that_cannot_be_greeted_says_why() {
 async fn what_cannot_be_offered_is_left_out_with_a_warning() {
     let server = server(&["bad-list"]).await;
     let warnings = server.listing().warnings.join("\n");
-    for part in ["\"two words\"", "two tools \"echo\"", "is no object, or is nested too deep", "\"bare\" has no inputSchema"] {
+    for part in ["\"two words\"", "two tools \"echo\"", "is not an object, or is nested too deep", "\"bare\" has no inputSchema"] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
@@ -346,7 +346,7 @@ async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
         assert!(said(&answered.unwrap()).contains("\"me\""), "{habits:?}");
         if habits.is_empty() {
             let error = waited.unwrap_err().to_string();
-            assert!(error.contains("no turn came within 1 s"), "{error}");
+            assert!(error.contains("no slot became free within 1 s"), "{error}");
             // A server that does not answer is told apart from one that was not asked.
             let context = asked_by("you");
             let turn = async {
@@ -419,7 +419,7 @@ async fn a_server_that_asks_and_leaves_a_cancelled_call_unanswered_is_started_ag
     let error = server.call_with("ask", json!({"question": "q?"}), asked_by("you")).await.unwrap_err();
     assert!(error.to_string().contains("started again"), "{error}");
     let why = server.channel.closed().await;
-    assert!(why.contains("given up is not answered"), "{why}");
+    assert!(why.contains("has not ended a cancelled call"), "{why}");
 }
 
 #[tokio::test]
@@ -428,7 +428,7 @@ async fn garbage_between_messages_is_passed_over_and_too_much_of_it_is_not() {
     assert_eq!(said(&server.call("garbage", json!({})).await.unwrap()), "garbage was written");
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
     let error = server.call("garbage", json!({"times": 1000})).await.unwrap_err();
-    assert!(error.to_string().contains("lines in a row that are no messages of MCP, such as: "), "{error}");
+    assert!(error.to_string().contains("lines in a row that are not messages of MCP, such as: "), "{error}");
 }
 
 /// Python writes NaN, which is no JSON.
@@ -524,7 +524,7 @@ async fn a_server_that_does_not_read_holds_up_its_own_callers_only_until_their_t
     let calls = (0..8).map(|_| server.call("echo", json!({"long": long})));
     for result in join_all(calls).await {
         let error = result.unwrap_err().to_string();
-        assert!(error.contains("did not answer within") || error.contains("does not read its input"), "{error}");
+        assert!(error.contains("did not answer within") || error.contains("does not read its stdin"), "{error}");
     }
     server.channel.stop(Duration::from_millis(50)).await;
 }
