@@ -100,7 +100,7 @@ async fn piped_requests_are_all_answered_before_the_end() {
 async fn what_is_no_message_is_told_and_costs_only_itself() {
     let setup = Setup::new().plugin("calculator").config("[http]\nmax_body = \"64 KiB\"");
     let mut client = StdioClient::start(setup.stdio());
-    client.write("this is not a JSON").await;
+    client.write("this is no JSON").await;
     let error = client.next(secs(60)).await.expect("an answer");
     assert_eq!((&error["id"], &error["error"]["code"]), (&Value::Null, &json!(-32700)), "{error}");
     client.write(&format!("\"{}\"", "x".repeat(100_000))).await;
