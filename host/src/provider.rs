@@ -159,7 +159,7 @@ pub enum CallError {
         data: Option<Value>,
     },
     /// The call asked its caller something and ended: the [`Asker`] of its context holds the questions. See [`AskError::Suspended`].
-    #[error("the call requests input from its caller")]
+    #[error("the call needs an answer of its caller")]
     InputRequired,
     /// The call needs something that its caller did not declare.
     #[error("the client did not declare the capability that this call needs: {}", Value::Object(.0.clone()))]

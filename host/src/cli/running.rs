@@ -116,7 +116,7 @@ impl StatusSource for Running {
 
 /// What is wrong where a plugin and a server have one name.
 pub(super) fn clash(name: &str) -> String {
-    format!("there is also a [server.{name}], which is served instead; rename {name}.wasm or the server")
+    format!("there is a [server.{name}] too, which is served; rename {name}.wasm or the server")
 }
 
 /// From the folder to the catalog, without the plugins whose names servers have.

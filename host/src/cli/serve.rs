@@ -16,15 +16,15 @@ use crate::{
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"The folder is watched: copy NAME.wasm into it and its tools are listed, copy a new version over it and the next
-call runs it, delete it and they are gone. The limits and grants of a plugin are in [plugin.NAME] of toolbay.toml
-or in NAME.toml next to it.
+call runs it, delete it and they are gone. What a plugin may use and reach stands in [plugin.NAME] of toolbay.toml
+or in NAME.toml beside it.
 
-Existing MCP servers are served too: [server.NAME] of toolbay.toml, or the mcpServers file of a desktop client with
---mcp-json FILE. Programs and containers are started with Toolbay and end with it. Changes to toolbay.toml take effect at the
-next start.
+Servers that exist already are served too: programs on stdio in [server.NAME], or the mcpServers file of a desktop
+client by --mcp-json FILE. They are started with Toolbay and end with it. A changed toolbay.toml counts from the next
+start on.
 
-SIGTERM or Ctrl-C: stop accepting connections, let calls in flight finish, exit 0. A second one: exit immediately.
-GET /healthz and /readyz are health checks, GET /status shows the state of every plugin and server.
+SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
+GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
 
   toolbay serve                                      ./toolbay.toml, or else the folder ./plugins at 127.0.0.1:8000
   toolbay serve --plugins dist/plugins --listen 127.0.0.1:9000
@@ -36,16 +36,16 @@ GET /healthz and /readyz are health checks, GET /status shows the state of every
 pub(super) struct Serve {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The address to listen on, such as 127.0.0.1:8000; port 0 picks a free port; overrides the configuration
+    /// Where to listen, in place of the configured address: 127.0.0.1:8000, or port 0 for any free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Listen beyond loopback without authentication: anybody who reaches the port can call every tool
+    /// Listen beyond loopback without tokens: anybody who reaches the port can call every tool
     #[arg(long)]
     insecure: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as toolbay=debug,warn
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// The format of log lines
+    /// How log lines look
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     log_format: Option<String>,
 }
@@ -76,12 +76,12 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         let advice = match error.kind() {
-            ErrorKind::AddrInUse => "another program uses the port: stop it, or choose another port with --listen",
+            ErrorKind::AddrInUse => "another program has the port: end it, or choose another port by --listen",
             ErrorKind::AddrNotAvailable => {
-                "this machine has no such address: choose one of its own with --listen, or 0.0.0.0 for all of them"
+                "this machine has no such address: choose one of its own by --listen, or 0.0.0.0 for all of them"
             }
-            ErrorKind::PermissionDenied => "ports below 1024 need root: choose a higher one with --listen",
-            _ => "choose another address with --listen",
+            ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one by --listen",
+            _ => "choose another address by --listen",
         };
         Failure::failed(format!("cannot listen at {}: {error}; {advice}", config.listen))
     })?;
@@ -164,7 +164,7 @@ fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[
         if let Some(error) = &status.error {
             names = format!("{names}{}BROKEN: {error}", if names.is_empty() { "" } else { "; " });
         } else if status.state == ProviderState::Loading {
-            names.push_str("starting; its tools are listed when it is up");
+            names.push_str("still being started; its tools are listed when it is up");
         }
         let _ = writeln!(text, "  {:width$}  {names}", status.name);
     }

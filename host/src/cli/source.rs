@@ -93,7 +93,7 @@ impl SourceArgs {
         let address =
             url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
         if !matches!(address.scheme(), "http" | "https") {
-            return Err(Failure::usage(format!("--url {url}: only http and https are supported")));
+            return Err(Failure::usage(format!("--url {url}: only http and https are spoken here")));
         }
         // The client below says of a closed port only that it could not send.
         if let Some(at) = address.host_str().zip(address.port_or_known_default()).map(|(host, port)| format!("{host}:{port}")) {
@@ -122,11 +122,11 @@ impl SourceArgs {
     fn no_server(&self, url: &str, why: &str) -> Failure {
         let refused = ["401", "Unauthorized", "Auth required"].iter().any(|word| why.contains(word));
         match (&self.token_env, refused) {
-            (None, true) => Failure::failed(format!(
-                "{url} requires a bearer token: put it in an environment variable and name that with --token-env VAR"
-            )),
+            (None, true) => {
+                Failure::failed(format!("{url} wants a bearer token: put it into an environment variable and name that by --token-env VAR"))
+            }
             (Some(variable), true) => {
-                Failure::failed(format!("{url} rejected the token in {variable}; the server's [auth.tokens] says which ones it accepts"))
+                Failure::failed(format!("{url} does not take the token in {variable}; the server's [auth.tokens] says which ones it takes"))
             }
             (_, false) => {
                 // What stands before that are names of types.
@@ -239,7 +239,7 @@ impl Source {
                 let request = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
                 let result = service.call_tool(request).await.map_err(|error| match error {
                     ServiceError::McpError(refusal) => {
-                        Failure::failed(format!("the server rejected the call: {} ({})", refusal.message, refusal.code.0))
+                        Failure::failed(format!("the server refuses the call: {} ({})", refusal.message, refusal.code.0))
                     }
                     error => Failure::failed(format!("the call was not answered: {error}")),
                 })?;

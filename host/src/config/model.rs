@@ -171,7 +171,7 @@ fn gpu_memory(item: &Item<'_>) -> Option<GpuMemory> {
     }
     // A text that looks like a share was meant as one.
     if let Some(text) = item.value.as_str().filter(|text| parse_size(text).is_err() && text.trim().parse::<f64>().is_ok()) {
-        item.fail(format_args!("{text:?} is not a size; a share is written without quotes: {}", text.trim()));
+        item.fail(format_args!("{text:?} is no size; a share is written without quotes: {}", text.trim()));
         return None;
     }
     item.size(1 << 20..=1 << 44, "").map(GpuMemory::Bytes)

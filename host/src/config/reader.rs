@@ -249,7 +249,7 @@ impl<'a> Item<'a> {
     /// A size in `range`. `note` says where the upper bound comes from.
     pub(super) fn size(&self, range: RangeInclusive<u64>, note: &str) -> Option<u64> {
         let parsed = match (self.integer(), self.value.as_str()) {
-            (Some(number), _) => u64::try_from(number).map_err(|_| format!("{number} is not a size")),
+            (Some(number), _) => u64::try_from(number).map_err(|_| format!("{number} is no size")),
             (None, Some(text)) => parse_size(text),
             (None, None) => {
                 self.wrong_type("a size (\"64MiB\" or a number of bytes)");

@@ -164,7 +164,7 @@ fn image(table: &Table<'_>) -> Option<ImageSource> {
         item.parsed(|text| match text {
             _ if text.trim().is_empty() => Err("has no image; write \"registry/name:tag\"".to_owned()),
             _ if text.contains(char::is_whitespace) || text.starts_with('-') => {
-                Err(format!("{text:?} is not an image; write \"registry/name:tag\", and arguments into \"args\""))
+                Err(format!("{text:?} is no image; write \"registry/name:tag\", and arguments into \"args\""))
             }
             _ => Ok(text.to_owned()),
         })
@@ -184,9 +184,7 @@ fn image(table: &Table<'_>) -> Option<ImageSource> {
                 _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) => {
                     Ok(text.to_owned())
                 }
-                _ => {
-                    Err(format!("{text:?} is not a network; write \"none\", \"bridge\", \"host\", or the name of a network of the engine"))
-                }
+                _ => Err(format!("{text:?} is no network; write \"none\", \"bridge\", \"host\", or the name of a network of the engine")),
             })
         }),
     );
@@ -197,7 +195,7 @@ fn image(table: &Table<'_>) -> Option<ImageSource> {
             _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')) => {
                 Ok(text.to_owned())
             }
-            _ => Err(format!("{text:?} is not a user; write \"1000\", \"1000:1000\" or a name of the image")),
+            _ => Err(format!("{text:?} is no user; write \"1000\", \"1000:1000\" or a name of the image")),
         })
     });
     set(&mut image.dirs, table.get("dirs").and_then(|item| layer::dirs(&item)));
@@ -266,7 +264,7 @@ fn credentials(table: &Table<'_>) -> (BTreeMap<String, Secret>, Option<Secret>) 
 pub(super) fn header_name(name: &str) -> Result<(), String> {
     let lower = name.to_ascii_lowercase();
     if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err("is not a name of an HTTP header".to_owned());
+        return Err("is no name of an HTTP header".to_owned());
     }
     let own = ["host", "content-type", "content-length", "accept", "connection", "transfer-encoding", "upgrade"];
     if own.contains(&lower.as_str()) || lower.starts_with("mcp-") {
@@ -276,7 +274,7 @@ pub(super) fn header_name(name: &str) -> Result<(), String> {
 }
 
 pub(super) fn http_url(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text).map_err(|error| format!("{text:?} is not a URL ({error}); write \"https://host/mcp\""))?;
+    let url = url::Url::parse(text).map_err(|error| format!("{text:?} is no URL ({error}); write \"https://host/mcp\""))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => {}
         scheme => return Err(format!("{scheme:?} is not spoken here; write an http or https URL")),

@@ -29,7 +29,8 @@ impl StateConfig {
     pub fn warning(&self) -> Option<String> {
         (self.copies > 1 && self.keys.is_empty()).then(|| {
             format!(
-                "[state] copies is {}, and there are no [state] keys: each instance signs with its own random key, so a client cannot answer a request for input through another instance; set keys = [{{ from_env = \"VARIABLE\" }}] to the same secret for all of them (openssl rand -hex 32)",
+                "[state] copies is {}, and there are no [state] keys: each copy signs with a random key of its own, so that a question asked by one cannot be \
+                 answered through another; set keys = [{{ from_env = \"VARIABLE\" }}] to the same secret for all of them (openssl rand -hex 32)",
                 self.copies
             )
         })
@@ -52,7 +53,7 @@ pub(super) fn read(table: Table<'_>, state: &mut StateConfig) {
                 StateConfig::LEAST_KEY
             ));
         } else if state.keys.contains(&key) {
-            item.fail("the same key is listed twice");
+            item.fail("the same key stands here twice");
         }
         state.keys.push(key);
     }

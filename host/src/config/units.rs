@@ -22,16 +22,16 @@ const DURATIONS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 
 ///
 /// A sentence that says what is wrong and what is allowed.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not a size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"");
+    let wrong = || format!("{text:?} is no size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"");
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let factor = match unit {
         "" => 1,
         _ => SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor).ok_or_else(|| {
-            format!("{text:?} is not a size: there is no unit {unit:?}; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)")
+            format!("{text:?} is no size: there is no unit {unit:?}; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)")
         })?,
     };
     if factor == 1 && number.contains('.') {
-        return Err(format!("{text:?} is not a size: a byte is not divided"));
+        return Err(format!("{text:?} is no size: a byte is not divided"));
     }
     scale(number, factor).ok_or_else(wrong)?.ok_or_else(|| format!("{text:?} is too large for a size"))
 }
@@ -42,7 +42,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 ///
 /// A sentence that says what is wrong and what is allowed.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration; write one number and one unit: \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\"");
+    let wrong = || format!("{text:?} is no duration; write one number and one unit: \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\"");
     let (number, unit) = split(text).ok_or_else(wrong)?;
     if unit.is_empty() {
         return Err(format!("{text:?} has no unit; write \"{number}s\" or \"{number}ms\""));
@@ -111,18 +111,18 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
-        let no_size = "is not a size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"";
+        let no_size = "is no size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"";
         for (text, message) in [
             ("", format!("\"\" {no_size}")),
             ("lots", format!("\"lots\" {no_size}")),
             ("-1", format!("\"-1\" {no_size}")),
             ("1.2.3MB", format!("\"1.2.3MB\" {no_size}")),
             (".5MB", format!("\".5MB\" {no_size}")),
-            ("1.", "\"1.\" is not a size: a byte is not divided".to_owned()),
-            ("1.5", "\"1.5\" is not a size: a byte is not divided".to_owned()),
+            ("1.", "\"1.\" is no size: a byte is not divided".to_owned()),
+            ("1.5", "\"1.5\" is no size: a byte is not divided".to_owned()),
             (
                 "64M",
-                "\"64M\" is not a size: there is no unit \"M\"; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)"
+                "\"64M\" is no size: there is no unit \"M\"; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)"
                     .to_owned(),
             ),
             ("18446744073709551616", "\"18446744073709551616\" is too large for a size".to_owned()),
@@ -149,7 +149,7 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        let none = "is not a duration; write one number and one unit: \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\"";
+        let none = "is no duration; write one number and one unit: \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\"";
         for (text, message) in [
             ("", format!("\"\" {none}")),
             ("soon", format!("\"soon\" {none}")),

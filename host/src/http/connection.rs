@@ -240,7 +240,7 @@ pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connecti
             }
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
                 if let Err(error) = result {
-                    tracing::debug!(peer = %connection.peer, error, "a connection failed");
+                    tracing::debug!(peer = %connection.peer, error, "a connection ended badly");
                 }
                 return Poll::Ready(());
             }
@@ -256,7 +256,7 @@ pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connecti
                     timer.as_mut().reset((Instant::now() + limits.head).into());
                 }
                 Err(phase) => {
-                    tracing::debug!(peer = %connection.peer, ?phase, "closing a connection that was too slow");
+                    tracing::debug!(peer = %connection.peer, ?phase, "a connection was too slow and is ended");
                     return Poll::Ready(());
                 }
             }

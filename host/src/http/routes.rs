@@ -63,11 +63,11 @@ impl<E: Endpoint> App<E> {
         let mut response = match preflight {
             Some(response) => response,
             None => AssertUnwindSafe(self.route(request, connection)).catch_unwind().await.unwrap_or_else(|panic| {
-                tracing::error!(panic = said(&*panic), "a request handler panicked");
+                tracing::error!(panic = said(&*panic), "a request made the server panic; it goes on");
                 answer::problem(
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal server error",
-                    "see the server's log, and please report what it says",
+                    "the server made a mistake",
+                    "look into its log, and report what stands there",
                 )
             }),
         };
@@ -150,7 +150,7 @@ impl<E: Endpoint> App<E> {
             }
             Ok(None) => Ok(()),
             Err(challenge) => {
-                tracing::info!(reason = ?challenge, peer = %connection.peer, method = %head.method, path = head.uri.path(), "authentication failed");
+                tracing::info!(reason = ?challenge, peer = %connection.peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
                 Err(challenge.response())
             }
         }
@@ -202,14 +202,14 @@ fn mcp_of(path: &str) -> Option<Option<&str>> {
 }
 
 fn wrong_method(head: &Parts) -> Response<Body> {
-    let error = format!("{} is not allowed at {}", answer::echo(head.method.as_str()), head.uri.path());
+    let error = format!("{} is not possible at {}", answer::echo(head.method.as_str()), head.uri.path());
     answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
 /// The answer on a connection that is one too many, which ends with it.
 fn full<E>(connection: &Connection<E>, version: Version) -> Response<Body> {
-    let error = "the server has reached max_connections in [http] of its toolbay.toml";
-    let response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, error, "retry in a second, or use fewer connections");
+    let error = "the server has as many connections as max_connections in [http] of its toolbay.toml allows";
+    let response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, error, "come back in a second, or use fewer connections at once");
     let response = answer::with(response, header::RETRY_AFTER, HeaderValue::from_static("1"));
     if version == Version::HTTP_2 {
         connection.watch.close();

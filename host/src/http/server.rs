@@ -147,9 +147,7 @@ impl<E: Endpoint> Server<E> {
             return Some((permit, false));
         }
         let max = self.max_connections;
-        self.full.say(|| {
-            tracing::warn!("connection limit reached: {max} connections are open and more are rejected; raise max_connections in [http]")
-        });
+        self.full.say(|| tracing::warn!("{max} connections are open: more are refused; max_connections in [http] allows more"));
         Some((self.surplus.clone().try_acquire_owned().ok()?, true))
     }
 
@@ -158,7 +156,7 @@ impl<E: Endpoint> Server<E> {
             Ok((id, ())) => id,
             Err(error) => {
                 if error.is_panic() {
-                    tracing::error!(%error, "a connection handler panicked; the connection is closed");
+                    tracing::error!(%error, "a connection panicked and is closed; the server goes on");
                 }
                 error.id()
             }
@@ -174,7 +172,7 @@ impl<E: Endpoint> Server<E> {
             connection.watch.close();
         }
         let calls = self.calls();
-        tracing::info!(connections = self.open.len(), calls, "shutting down: calls in flight have {:?} to finish", self.drain);
+        tracing::info!(connections = self.open.len(), calls, "ending: calls in flight have {:?}", self.drain);
         while self.calls() > 0 && Instant::now() < deadline {
             let next = (Instant::now() + COUNT_EVERY).min(deadline);
             tokio::select! {
@@ -184,7 +182,7 @@ impl<E: Endpoint> Server<E> {
         }
         let left = self.calls();
         if left > 0 {
-            tracing::warn!(calls = left, "shutdown timeout: cancelling calls in flight; drain in [http] sets how long they may take");
+            tracing::warn!(calls = left, "the time to end is over; calls in flight are given up: drain in [http] gives them more");
         }
         self.app.endpoint.close();
         let last = deadline.max(Instant::now() + GOODBYE);
@@ -193,7 +191,7 @@ impl<E: Endpoint> Server<E> {
             self.ended(ended);
         }
         if !self.open.is_empty() {
-            tracing::warn!(connections = self.open.len(), "closing connections that did not end");
+            tracing::warn!(connections = self.open.len(), "connections that did not end are cut");
         }
     }
 

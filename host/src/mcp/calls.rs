@@ -257,7 +257,7 @@ impl Drop for Running<'_> {
         match &self.outcome {
             Some(Outcome::Ok) => tracing::debug!(outcome, micros, "call answered"),
             Some(Outcome::Asks) => {
-                tracing::debug!(outcome, micros, "the call ended with a request for input, and is made again with the answer")
+                tracing::debug!(outcome, micros, "the call asks its caller something, and is made again with the answer")
             }
             Some(Outcome::ToolError) => tracing::info!(outcome, micros, "the tool answered with an error"),
             Some(Outcome::Refused(_, message)) => tracing::info!(outcome, micros, "{message}"),

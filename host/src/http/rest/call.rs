@@ -56,9 +56,9 @@ pub(super) async fn call(front: &Front, provider: Option<&str>, request: Request
     let name: Cow<'_, str> = match (tool_name, &default) {
         (Some(name), _) => serde_json::from_str::<String>(name.get()).map_err(|_| refuse("'tool_name' must be a string"))?.into(),
         (None, Some(default)) => default.into(),
-        (None, None) => return Err(refuse("'tool_name' is missing; GET tools next to this address lists them")),
+        (None, None) => return Err(refuse("'tool_name' is missing; GET tools beside this address says which there are")),
     };
-    let arguments = tool_args.ok_or_else(|| refuse("'tool_args' is missing; {} is not arguments"))?.get();
+    let arguments = tool_args.ok_or_else(|| refuse("'tool_args' is missing; {} is no arguments"))?.get();
     if !arguments.starts_with('{') {
         return Err(refuse("'tool_args' must be an object"));
     }
@@ -98,7 +98,7 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<Entry>, Refusal> {
     let near = near.filter(|_| name.len() <= crate::provider::MAX_TOOL_NAME).max_by(|(a, _), (b, _)| a.total_cmp(b));
     let reason = match near {
         Some((score, near)) if score >= 0.8 => format!("did you mean {near:?}?"),
-        _ => "GET tools next to this address lists them".to_owned(),
+        _ => "GET tools beside this address says which there are".to_owned(),
     };
     Err(Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), reason))
 }
@@ -157,7 +157,7 @@ fn said(output: &CallOutput) -> String {
     match (&output.structured, texts.is_empty()) {
         (_, false) => texts.join("\n"),
         (Some(structured), true) => structured.as_str().to_owned(),
-        (None, true) => "the tool failed without a message".to_owned(),
+        (None, true) => "the tool failed and said nothing".to_owned(),
     }
 }
 
@@ -173,9 +173,9 @@ fn refusal(error: CallError) -> Refusal {
         CallError::UnknownTool(ref name) => {
             Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), error.to_string())
         }
-        CallError::InputRequired | CallError::MissingCapability(_) => failed(
-            "this tool requests input from its caller (elicitation, sampling), which plain HTTP cannot answer: call it over MCP, at /mcp",
-        ),
+        CallError::InputRequired | CallError::MissingCapability(_) => {
+            failed("this tool asks its caller something in between, which plain HTTP cannot answer: call it by MCP, at /mcp")
+        }
         error => failed(error.to_string()),
     }
 }

@@ -48,7 +48,7 @@ impl Asker for PlainCaller {
     }
 
     fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
-        let why = "callers over plain HTTP cannot be asked for input: call this tool over MCP, at /mcp";
+        let why = "a caller by plain HTTP cannot be asked: call this tool by MCP, at /mcp";
         Box::pin(async move { Err(AskError::Unanswered(why.to_owned())) })
     }
 }
@@ -62,7 +62,8 @@ impl Asker for Unasked {
     }
 
     fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
-        let why = "this client cannot be asked for input: before MCP 2026-07-28 that needs a session (initialize, then Mcp-Session-Id in every request)";
+        let why =
+            "this client cannot be asked: before MCP 2026-07-28 that needs a session (initialize, then Mcp-Session-Id in every request)";
         Box::pin(async move { Err(AskError::Unanswered(why.to_owned())) })
     }
 }

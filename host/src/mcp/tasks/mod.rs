@@ -115,12 +115,12 @@ impl Tasks {
         let full = |what: String| format!("{what}; [tasks] sets the limit");
         // A result that has no place is worse than a caller who waits.
         if self.bytes.load(Ordering::Relaxed) >= self.config.max_results {
-            return Err(full(format!("the results of tasks take {} bytes, which is the limit", self.config.max_results)));
+            return Err(full(format!("the results of tasks take {} bytes, which is as much as may be kept", self.config.max_results)));
         }
         let id = self.copies.id(&self.signer, self.config.ttl).map_err(|error| format!("a task cannot be named: {error}"))?;
         let mut table = self.lock();
         if table.len() >= self.config.max {
-            return Err(full(format!("there are {} tasks, which is the limit", table.len())));
+            return Err(full(format!("there are {} tasks, which is as many as may be", table.len())));
         }
         let task = Arc::new(Task::new(id, principal, self.config.ttl));
         table.insert(task.id().to_owned(), Arc::clone(&task));
