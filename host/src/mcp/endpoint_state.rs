@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     asking::States,
     options::FrontOptions,
+    pending::Pending,
     sessions::{Room, Sessions},
     tasks::{self, Reply, Tasks},
 };
@@ -21,6 +22,7 @@ use crate::{
 
 /// What all endpoints share.
 pub(super) struct Common {
+    pub(super) pending: Arc<Pending>,
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
@@ -31,6 +33,7 @@ pub(super) struct Common {
 pub(super) struct EndpointState {
     pub(super) catalog: Arc<Catalog>,
     pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) pending: Arc<Pending>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
     pub(super) sessions: Arc<Sessions>,
@@ -56,6 +59,7 @@ impl EndpointState {
         Self {
             catalog,
             dispatcher: Arc::clone(&common.dispatcher),
+            pending: Arc::clone(&common.pending),
             states: Arc::clone(&common.states),
             tasks: Arc::clone(&common.tasks),
             sessions,

@@ -12,6 +12,7 @@ use super::{
     intake::{self, Accepts},
     lean,
     options::FrontOptions,
+    pending::Pending,
     rpc,
     views::{self, View, Views},
 };
@@ -21,12 +22,18 @@ use crate::{
     provider::{Absence, StatusSource},
 };
 
+/// The parameters of a call, as far as they say what is called.
+#[derive(serde::Deserialize)]
+struct Named {
+    name: String,
+}
+
 /// The endpoints: that of everything, and one for each provider.
 pub struct Front {
     lean: bool,
     views: Arc<Views>,
     /// Who knows of providers that are not in the catalog, and why.
-    statuses: Vec<Arc<dyn StatusSource>>,
+    pending: Arc<Pending>,
     /// Ends the watching tasks with the front.
     _closing: DropGuard,
 }
@@ -55,9 +62,10 @@ impl Front {
     ) -> Arc<Self> {
         let closing = CancellationToken::new();
         let lean = options.lean;
-        let views = Arc::new(Views::new(catalog, dispatcher, options, closing.clone()));
+        let pending = Arc::new(Pending::new(statuses));
+        let views = Arc::new(Views::new(catalog, dispatcher, options, Arc::clone(&pending), closing.clone()));
         tokio::spawn(Arc::clone(&views).watch());
-        Arc::new(Self { lean, views, statuses, _closing: closing.drop_guard() })
+        Arc::new(Self { lean, views, pending, _closing: closing.drop_guard() })
     }
 
     /// Answers one request of HTTP: about everything there is, or about what one provider offers, under its
@@ -69,7 +77,12 @@ impl Front {
     /// 2026-07-28, while one of an older client runs on.
     pub async fn handle(&self, provider: Option<&str>, request: Request<Bytes>) -> Response<Body> {
         let Some(provider) = provider else { return self.answer(self.views.whole(), request).await };
-        match self.views.of(provider) {
+        let mut view = self.views.of(provider);
+        if view.is_none() && !self.pending.is_ready() {
+            self.pending.wait().await;
+            view = self.views.of(provider);
+        }
+        match view {
             Some(view) => self.answer(&view, request).await,
             None => self.no_provider(provider, request.body()),
         }
@@ -81,6 +94,9 @@ impl Front {
             Method::POST => {}
             Method::GET | Method::DELETE => return view.general.session_request(parts).await,
             _ => return general::method_not_allowed("POST, GET, DELETE, OPTIONS"),
+        }
+        if !self.pending.is_ready() {
+            self.until_known(view, &body).await;
         }
         let accepts = Accepts::of(&parts.headers);
         if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
@@ -94,6 +110,22 @@ impl Front {
             }
         }
         view.general.post(parts, body, accepts).await
+    }
+
+    /// Waits for what a request is about, where that may still be to come. A call of what is there does not wait.
+    async fn until_known(&self, view: &View, body: &[u8]) {
+        let Ok(head) = intake::inspect(body) else { return };
+        let waits = match head.method.as_deref() {
+            Some("tools/call") => {
+                let name = head.params.as_deref().and_then(|params| serde_json::from_str::<Named>(params).ok());
+                name.is_some_and(|Named { name }| view.shared.catalog.snapshot().resolve(&name).is_none())
+            }
+            Some(method) => method.ends_with("/list") || matches!(method, "resources/read" | "prompts/get" | "completion/complete"),
+            None => false,
+        };
+        if waits {
+            self.pending.wait().await;
+        }
     }
 
     /// Says that there is no such provider, and which there are; or why one that is known is not there.
@@ -113,6 +145,11 @@ impl Front {
         self.views.dispatcher()
     }
 
+    /// What is not there yet.
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
     /// What one provider offers, under its own names, where there is such a provider.
     pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
         self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
@@ -120,8 +157,9 @@ impl Front {
 
     /// Why a provider that is known is not in the catalog. None: nobody knows one of that name.
     pub(crate) fn absence(&self, provider: &str) -> Option<Absence> {
-        let mut statuses = self.statuses.iter().flat_map(|source| source.statuses());
-        statuses.find(|status| status.name == provider).map(|status| status.absence())
+        let mut statuses = self.pending.statuses().iter().flat_map(|source| source.statuses());
+        let known = statuses.find(|status| status.name == provider).map(|status| status.absence());
+        known.or_else(|| self.pending.absence())
     }
 
     /// The sentence for a provider that is not there: it says which there are.

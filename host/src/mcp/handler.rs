@@ -92,7 +92,7 @@ impl Handler {
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let era = Self::era(context);
         let failed = |error| error_data(rpc_error(error, era, &snapshot));
-        let operation = resolve(&snapshot).map_err(failed)?;
+        let operation = resolve(&snapshot).map_err(|error| failed(self.0.pending.in_place_of(error)))?;
         let caller = self.caller(context)?;
         let outbox = caller.outbox(&operation);
         let asker = |session: &Arc<Session>| {
@@ -298,7 +298,7 @@ impl ServerHandler for Handler {
         let session = self.needed_session("a subscription", &context)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let Some(entry) = snapshot.resource(&request.uri) else {
-            return Err(error_data(rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
+            return Err(error_data(rpc_error(self.0.pending.in_place_of(CallError::UnknownResource(request.uri)), Era::Legacy, &snapshot)));
         };
         if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
             Ok(())

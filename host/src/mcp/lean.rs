@@ -219,7 +219,10 @@ fn plan_work<'a>(
             let (request, deferrable) = caller.request(shared, operation, outbox.as_ref(), input, asker);
             Plan::Call(PlannedCall { id, era, session, request, outbox, deferrable })
         }
-        Err(error) => Plan::Answer(reply::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
+        Err(error) => {
+            let error = shared.pending.in_place_of(error);
+            Plan::Answer(reply::outcome(id, caller.era, shared.private, Err(error), &snapshot))
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     endpoint_state::{Common, EndpointState},
     general::General,
     options::FrontOptions,
+    pending::Pending,
     sessions::{Room, Sessions},
     signing::Signer,
     tasks::Tasks,
@@ -51,10 +52,17 @@ pub(super) struct Views {
 
 impl Views {
     /// The endpoint of everything. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, dispatcher: Arc<Dispatcher>, options: FrontOptions, closing: CancellationToken) -> Self {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        dispatcher: Arc<Dispatcher>,
+        options: FrontOptions,
+        pending: Arc<Pending>,
+        closing: CancellationToken,
+    ) -> Self {
         let signer = Arc::new(Signer::new(&options.state));
         let common = Common {
             dispatcher,
+            pending,
             states: Arc::new(States::new(Arc::clone(&signer), options.state.ttl)),
             tasks: Arc::new(Tasks::new(&options, signer)),
             room: Arc::new(Room::new(options.max_sessions)),

@@ -12,6 +12,7 @@ use crate::{
     catalog::{Catalog, Entry, Snapshot},
     dispatch::{CallRequest, Operation, OperationResult},
     json::is_too_deep,
+    mcp::Pending,
     provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred},
 };
 
@@ -45,6 +46,9 @@ struct Asked<'a> {
 /// Answers a call. The media type of the body does not matter: pages of other origins were refused before, which is what it could protect from.
 pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
+    if provider.is_some_and(|provider| rest.front.catalog_of(provider).is_none()) && !rest.front.pending().is_ready() {
+        rest.front.pending().wait().await;
+    }
     let catalog = catalog(&rest.front, provider)?;
     let default = provider.and_then(|_| default_tool(&catalog));
     let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
@@ -78,7 +82,10 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
     if !arguments.starts_with('{') {
         return Err(refuse("'tool_args' must be an object"));
     }
-    let entry = find(&catalog.snapshot(), &name)?;
+    if catalog.snapshot().resolve(&name).is_none() && !rest.front.pending().is_ready() {
+        rest.front.pending().wait().await;
+    }
+    let entry = find(&catalog.snapshot(), &name, rest.front.pending())?;
     let operation = Operation::Call { entry, arguments: Cow::Borrowed(arguments) };
     let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
     let request = CallRequest::new(head.extensions.get().cloned(), operation)
@@ -107,9 +114,15 @@ fn default_tool(catalog: &Catalog) -> Option<String> {
     }
 }
 
-fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<Entry>, Refusal> {
+fn find(snapshot: &Snapshot, name: &str, pending: &Pending) -> Result<Arc<Entry>, Refusal> {
     if let Some(entry) = snapshot.resolve(name) {
         return Ok(Arc::clone(entry));
+    }
+    let error = pending.in_place_of(CallError::UnknownTool(name.to_owned()));
+    if let CallError::Busy { retry_after, .. } = error {
+        let detail = format!("Tool {} not available yet", answer::echo(name));
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, error.to_string());
+        return Err(Refusal { retry_after: Some(retry_after), ..refusal });
     }
     let near = snapshot.tools().map(|entry| (strsim::jaro_winkler(name, entry.name()), entry.name()));
     // Comparing costs by the length, and no tool has a longer name.

@@ -87,6 +87,9 @@ async fn answer(rest: &Rest, route: Route, request: Request<Body>) -> Response<B
         let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", reason);
         return answer::with(refusal.into_response(), header::ALLOW, HeaderValue::from_static(allowed));
     }
+    if !matches!(route, Route::Call(_)) && !rest.front.pending().is_ready() {
+        rest.front.pending().wait().await;
+    }
     let answered = match route {
         Route::Tools(provider) => tools(&rest.front, provider.as_deref()),
         Route::Call(provider) => call::call(rest, provider.as_deref(), request).await,
