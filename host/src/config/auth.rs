@@ -41,15 +41,18 @@ fn token_name(name: &str) -> Result<(), String> {
 }
 
 fn token(secret: Secret) -> Result<Secret, String> {
+    const ALLOWED: &str = "a bearer token has letters, digits and -._~+/ only, with = at the end (make one by: openssl rand -hex 32)";
     let text = &secret.0;
     if text.is_empty() {
         return Err("the token is empty".to_owned());
     }
     if text.contains(char::is_whitespace) {
-        return Err("the token has white space in it, which a bearer token cannot".to_owned());
+        return Err(format!("the token has white space in it; {ALLOWED}"));
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("the token has a character in it that is not visible ASCII, which a bearer token cannot".to_owned());
+    // RFC 6750's `b64token`: what the header can carry.
+    let body = text.trim_end_matches('=');
+    if body.is_empty() || !body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)) {
+        return Err(format!("the token has a character in it that is not allowed; {ALLOWED}"));
     }
     if text.len() < LEAST_TOKEN {
         return Err(format!(

@@ -41,7 +41,7 @@ use std::{
     sync::Arc,
 };
 
-pub use address::{HostPattern, parse_listen};
+pub use address::{HostMatch, HostPattern, canonical_host, parse_listen};
 pub use auth::AuthConfig;
 pub use differences::Difference;
 pub use dirs::DirGrant;

@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     DirGrant, HostPattern, NameRules, Secret, ToolOverride,
-    address::parse_host_pattern,
     dirs::Dirs,
     error::Place,
     host::{MOST_INSTANCES, MOST_MEMORY},
@@ -68,10 +67,10 @@ section! {
     pub struct Grants {
         /// Hosts with public addresses that outgoing HTTP may reach: `api.example.com`,
         /// `*.example.com:8443`, `[2001:db8::1]`. `"*"` matches any public host.
-        http: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| parse_host_pattern(text, true)));
+        http: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| HostPattern::parse(text, true)));
         /// Hosts that may have loopback, link-local or private addresses. `"*"` is not allowed:
         /// name each host.
-        http_private: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| parse_host_pattern(text, false)));
+        http_private: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| HostPattern::parse(text, false)));
         /// Environment variables: `NAME = "value"`, `NAME = { from_env = "VARIABLE" }` or
         /// `NAME = { from_file = "path" }`.
         env: BTreeMap<String, Secret> = BTreeMap::new(), secrets(variable_name, text_or_source(Ok));
