@@ -28,7 +28,8 @@ pub enum HostMatch {
 }
 
 impl HostPattern {
-    /// A host that a plugin may reach: `api.example.com`, `*.example.com:8443`, `10.1.2.3`, `[::1]:9000`, and with `any` a bare `*`.
+    /// A host that a plugin may reach: `api.example.com`, `*.example.com:8443`, `10.1.2.3`,
+    /// `[::1]:9000`, and with `any` a bare `*`.
     ///
     /// # Errors
     ///
@@ -76,7 +77,8 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// A host in the one form in which hosts are compared: no dot at the end of a name, an IPv4 address in an IPv6 one as the IPv4 address.
+/// A host in the one form in which hosts are compared: no dot at the end of a name, an IPv4 address
+/// in an IPv6 one as the IPv4 address.
 #[must_use]
 pub fn canonical_host(host: Host) -> Option<Host> {
     match host {
@@ -227,7 +229,8 @@ fn with_port(host: &str, port: Option<u16>) -> String {
     port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
 }
 
-/// `rest` is what of `text`, which messages show, is a host with or without a port. IPv6 has brackets around it.
+/// `rest` is what of `text`, which messages show, is a host with or without a port. IPv6 has
+/// brackets around it.
 fn parse_host_port(text: &str, rest: &str) -> Result<(Host, Option<u16>), String> {
     if rest.parse::<std::net::Ipv6Addr>().is_ok() {
         return Err(format!("{text:?}: put brackets around an IPv6 address: \"[{rest}]\""));
@@ -264,7 +267,8 @@ fn parse_host_port(text: &str, rest: &str) -> Result<(Host, Option<u16>), String
             _ => return Err(format!("{text:?}: {port:?} is no port; it must be 1 to 65535")),
         },
     };
-    // The rules of URLs: international names to ASCII, lower case, addresses in their one form (`127.1` is 127.0.0.1).
+    // The rules of URLs: international names to ASCII, lower case, addresses in their one form
+    // (`127.1` is 127.0.0.1).
     let name = host.strip_suffix('.').unwrap_or(host);
     match Host::parse(name) {
         Ok(Host::Domain(name)) if !fits_dns(&name) => Err(no_host(text)),

@@ -9,7 +9,8 @@ use super::{
     types::{credential, secrets},
 };
 
-/// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as hex digits.
+/// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as
+/// hex digits.
 const LEAST_TOKEN: usize = 16;
 
 section! {
