@@ -23,6 +23,7 @@ mod remote;
 mod scale;
 mod servers;
 mod shutdown;
+mod starting;
 mod stdio;
 mod tasks;
 mod translate;

@@ -203,11 +203,11 @@ async fn a_bridge_outlives_the_server_that_it_leads_to() {
     sum(&mut client).await;
     server.signal(Signal::TERM);
     server.wait_exit(secs(20)).await;
-    // A request in between waits for the next one to be there.
-    let waits = client.request("ping", json!({})).await;
+    // A call in between waits for the next one to be there.
+    let waits = client.request("tools/call", call("add", &json!({ "a": 1, "b": 1 }))).await;
     let _next = setup().listen(&address).start().await;
     let answer = client.answer(waits).await;
-    assert!(answer["result"].is_object(), "{answer}");
+    assert_eq!(answer["result"]["structuredContent"]["result"].as_f64(), Some(2.0), "{answer}");
     client.wait_method("notifications/tools/list_changed").await;
     sum(&mut client).await;
     let modern = client.rpc("tools/call", modern_call("add", &json!({ "a": 2, "b": 40 }))).await;
