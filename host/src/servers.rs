@@ -1,6 +1,7 @@
 //! All `[server.NAME]`, of whatever kind: started, asked how they are, and ended together.
 
 mod application;
+mod imported;
 
 use std::{
     collections::BTreeMap,
@@ -57,9 +58,17 @@ impl Servers {
         let members = config.server.iter().filter_map(|(name, server)| {
             // Names were checked with the configuration.
             let id = ProviderId::new(name.as_str()).ok()?;
-            Some((name.clone(), start(id, server, &engine, run, changes.clone())))
+            let member = start(id, server, &engine, run, changes.clone());
+            let notes = config.imported.get(name).map(|imported| imported.notes.clone()).unwrap_or_default();
+            Some((name.clone(), imported::with_notes(member, name, notes)))
         });
-        Arc::new(Self { members: members.collect(), settled: AtomicBool::new(false) })
+        let mut members: BTreeMap<_, _> = members.collect();
+        for (name, imported) in &config.imported {
+            if let Some(unserved) = imported::Unserved::of(name, imported) {
+                members.entry(name.clone()).or_insert_with(|| Box::new(unserved));
+            }
+        }
+        Arc::new(Self { members, settled: AtomicBool::new(false) })
     }
 
     /// Whether there are none.

@@ -34,6 +34,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use file::json_schema;
 pub use units::{parse_duration, parse_size};
 
+pub use mcp_json::ImportedServer;
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secret, ToolOverride};
 pub use server::{
@@ -65,6 +66,9 @@ pub struct Config {
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
+    /// What stands in the file of another program's servers, by the name that it has here: what is served
+    /// is in `server` too.
+    pub imported: BTreeMap<String, ImportedServer>,
     /// `[inference]`.
     pub inference: InferenceConfig,
     /// `[model.NAME]`, by NAME.
@@ -88,6 +92,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
+            imported: BTreeMap::new(),
             inference: InferenceConfig::default(),
             model: BTreeMap::new(),
             origin: None,
@@ -123,13 +128,11 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with everything that is wrong with it, and with names that are taken.
+    /// [`ConfigError`]: the file as a whole cannot be read. An entry that cannot be served is in
+    /// [`Self::imported`] with its reason.
     pub fn add_mcp_json(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let found = mcp_json::load(path, &|name| std::env::var_os(name))?;
-        let place = Place { file: path.to_owned(), line: 1, column: 1 };
-        let problem = |message| Problem { place: place.clone(), message, excerpt: None };
-        let problems: Vec<_> = mcp_json::merge(self, found, path).into_iter().map(problem).collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
+        mcp_json::merge(self, mcp_json::load(path, &|name| std::env::var_os(name))?);
+        Ok(())
     }
 
     /// The file that this was read from; None for the defaults.

@@ -86,11 +86,7 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     let mcp_json = root.get("mcp_json").and_then(|item| Some((item.file_path()?, item)));
     if let Some((path, item)) = &mcp_json {
         match mcp_json::load(path, environment) {
-            Ok(found) => {
-                for message in mcp_json::merge(&mut config, found, path) {
-                    item.fail(message);
-                }
-            }
+            Ok(found) => mcp_json::merge(&mut config, found),
             Err(error) => source.problems_of(item.place(), error),
         }
     }

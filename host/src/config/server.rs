@@ -70,8 +70,10 @@ pub struct ImageSource {
     pub pids: u32,
     /// `none` (the default), `host`, `bridge`, or a network's name. Key: `network`.
     pub network: String,
-    /// Bytes of the writable `/tmp`. Key: `tmpfs`.
+    /// Bytes of the writable `/tmp`, and of each folder of `scratch`. Key: `tmpfs`.
     pub tmpfs: u64,
+    /// Folders that may be written beside `/tmp`, in memory. Key: `scratch`.
+    pub scratch: Vec<String>,
     /// Whether the root file system may be written. Key: `writable`.
     pub writable: bool,
     /// `uid[:gid]` in place of the image's. Key: `user`.
@@ -94,6 +96,7 @@ impl Default for ImageSource {
             pids: 256,
             network: "none".to_owned(),
             tmpfs: 64 << 20,
+            scratch: Vec::new(),
             writable: false,
             user: None,
             dirs: Vec::new(),

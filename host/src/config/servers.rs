@@ -22,7 +22,7 @@ const MESSAGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
 const MEMORY: RangeInclusive<u64> = 6 << 20..=1 << 42;
 
 /// Keys that only some sources have, and which.
-const ONLY: [(&str, &[Kind]); 19] = [
+const ONLY: [(&str, &[Kind]); 20] = [
     ("args", &[Kind::Command, Kind::Image]),
     ("cwd", &[Kind::Command]),
     ("env", &[Kind::Command, Kind::Image]),
@@ -32,6 +32,7 @@ const ONLY: [(&str, &[Kind]); 19] = [
     ("pids", &[Kind::Image]),
     ("network", &[Kind::Image]),
     ("tmpfs", &[Kind::Image]),
+    ("scratch", &[Kind::Image]),
     ("writable", &[Kind::Image]),
     ("user", &[Kind::Image]),
     ("dirs", &[Kind::Image]),
@@ -189,6 +190,7 @@ fn image(table: &Table<'_>) -> Option<ImageSource> {
         }),
     );
     set(&mut image.tmpfs, size("tmpfs", 0..=1 << 40));
+    set(&mut image.scratch, table.get("scratch").and_then(|item| item.parsed_list(scratch)));
     set(&mut image.writable, table.get("writable").and_then(|item| item.boolean()));
     image.user = table.get("user").and_then(|item| {
         item.parsed(|text| match text {
@@ -208,6 +210,17 @@ fn image(table: &Table<'_>) -> Option<ImageSource> {
     set(&mut image.pull, table.get("pull").and_then(|item| item.parsed(pull)));
     image.image = name?;
     Some(image)
+}
+
+/// A folder of a container that can lie in memory.
+fn scratch(text: &str) -> Result<String, String> {
+    let folder = text.trim_end_matches('/');
+    let is_path = folder.starts_with('/') && !folder.split('/').any(|part| matches!(part, "." | "..")) && !folder.contains("//");
+    match folder {
+        "/tmp" => Err("\"/tmp\" may be written already; its size is `tmpfs`".to_owned()),
+        _ if is_path && !folder.contains([':', ',', '\0']) => Ok(folder.to_owned()),
+        _ => Err(format!("{text:?} is no folder of a container; write an absolute path, such as \"/root\"")),
+    }
 }
 
 fn url(table: &Table<'_>) -> Option<UrlSource> {

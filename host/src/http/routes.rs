@@ -21,11 +21,11 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::{
-    AppState, Authenticator, Endpoint, MCP_PATH, answer,
+    AppState, Authenticator, Challenge, Endpoint, MCP_PATH, answer,
     body::Received,
     connection::{Connection, Limits},
     cors::FromPage,
-    rest,
+    oauth_hint, rest,
 };
 use crate::provider::{ProviderStatus, StatusSource};
 
@@ -93,9 +93,9 @@ impl<E: Endpoint> App<E> {
             }
             let provider = provider.map(str::to_owned);
             if !self.auth.is_open()
-                && let Err(refusal) = self.admit(&mut head, connection).await
+                && let Err(challenge) = self.admit(&mut head, connection).await
             {
-                return refusal;
+                return challenge.response(true);
             }
             let request = Request::from_parts(head, Body::new(incoming));
             return match provider {
@@ -106,8 +106,11 @@ impl<E: Endpoint> App<E> {
         if let Some(route) = rest::Route::of(path) {
             return self.rest(route, head, incoming, connection).await;
         }
+        if oauth_hint::is_asked_for(path) {
+            return oauth_hint::response(self.auth.is_open());
+        }
         if !matches!(path, "/" | "/healthz" | "/readyz" | "/status") {
-            return answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(path)), MCP_PATH);
+            return nothing_there(&head);
         }
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return wrong_method(&head);
@@ -126,7 +129,7 @@ impl<E: Endpoint> App<E> {
         }
         match self.admit(&mut head, connection).await {
             Ok(()) => self.status(),
-            Err(refusal) => refusal,
+            Err(challenge) => challenge.response(false),
         }
     }
 
@@ -135,14 +138,14 @@ impl<E: Endpoint> App<E> {
         if let Err(refusal) = self.endpoint.check_origin(&head.uri, &head.headers) {
             return *refusal;
         }
-        if let Err(refusal) = self.admit(&mut head, connection).await {
-            return refusal;
+        if let Err(challenge) = self.admit(&mut head, connection).await {
+            return challenge.response(false);
         }
         self.endpoint.rest(route, Request::from_parts(head, Body::new(incoming))).await
     }
 
     /// Finds out who calls and notes it for those further down.
-    async fn admit(&self, head: &mut Parts, connection: &Connection<E>) -> Result<(), Response<Body>> {
+    async fn admit(&self, head: &mut Parts, connection: &Connection<E>) -> Result<(), Challenge> {
         match self.auth.authenticate(head).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
@@ -151,7 +154,7 @@ impl<E: Endpoint> App<E> {
             Ok(None) => Ok(()),
             Err(challenge) => {
                 tracing::info!(reason = ?challenge, peer = %connection.peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
-                Err(challenge.response())
+                Err(challenge)
             }
         }
     }
@@ -192,13 +195,24 @@ impl<E: Endpoint> App<E> {
     }
 }
 
-/// Whether a path is an MCP endpoint: that of everything, or of the provider that it names.
+/// Whether a path is an MCP endpoint: that of everything, or of the provider that it names. Clients and
+/// people add a slash at its end.
 fn mcp_of(path: &str) -> Option<Option<&str>> {
+    let path = path.strip_suffix('/').unwrap_or(path);
     if path == MCP_PATH {
         return Some(None);
     }
     let provider = path.strip_suffix(MCP_PATH)?.strip_prefix('/')?;
     (!provider.is_empty() && !provider.contains('/')).then_some(Some(provider))
+}
+
+/// Who sends a message of MCP to another address reads the errors of JSON-RPC.
+fn nothing_there(head: &Parts) -> Response<Body> {
+    let error = format!("there is nothing at {:?}", answer::echo(head.uri.path()));
+    match head.method {
+        Method::POST => answer::rpc_problem(StatusCode::NOT_FOUND, &format!("{error}; the MCP endpoint is {MCP_PATH}"), MCP_PATH),
+        _ => answer::problem(StatusCode::NOT_FOUND, &error, MCP_PATH),
+    }
 }
 
 fn wrong_method(head: &Parts) -> Response<Body> {

@@ -23,6 +23,7 @@ use super::{
     era::{Era, MODERN, SESSION_HEADER, VERSION_HEADER},
     handler::{Handler, Shared},
     intake::{self, Accepts, Head},
+    media,
     sessions::Sessions,
     tasks,
 };
@@ -74,8 +75,12 @@ impl General {
             Err(refusal) => return *refusal,
         };
         let id = head.id.as_deref();
-        if !accepts.both() {
+        if accepts.none() {
             let message = "the answer is JSON or a stream of events: send Accept: application/json, text/event-stream";
+            return plain_error(StatusCode::NOT_ACCEPTABLE, id, INVALID_REQUEST, message, None);
+        }
+        if !accepts.events && head.method.as_deref() == Some("subscriptions/listen") {
+            let message = "the answer is a stream of events: send Accept: application/json, text/event-stream";
             return plain_error(StatusCode::NOT_ACCEPTABLE, id, INVALID_REQUEST, message, None);
         }
         if let Err(refusal) = check_single(&parts.headers, id) {
@@ -144,7 +149,7 @@ impl General {
         if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room().await {
             return self.no_room(id);
         }
-        let response = as_json(response, id).await;
+        let response = media::named(as_json(response, id).await);
         match taken {
             Some(taken) => response.map(|body| taken.until_told(body)),
             None => response,
@@ -178,7 +183,7 @@ impl General {
             // rmcp says 202. The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
-        as_json(response.map(Body::new), None).await
+        media::named(as_json(response.map(Body::new), None).await)
     }
 
     /// Whether this wants to be told of tasks, and does not declare that it knows them: MCP wants that refused, though nobody is told of tasks here.

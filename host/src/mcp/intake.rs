@@ -45,7 +45,7 @@ pub(super) struct Accepts {
 impl Accepts {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut accepts = Self { json: false, events: false };
-        let mut values = headers.get_all(ACCEPT).iter().peekable();
+        let mut values = headers.get_all(ACCEPT).iter().filter(|value| !value.as_bytes().trim_ascii().is_empty()).peekable();
         if values.peek().is_none() {
             return Self { json: true, events: true };
         }
@@ -68,6 +68,10 @@ impl Accepts {
 
     pub(super) fn both(self) -> bool {
         self.json && self.events
+    }
+
+    pub(super) fn none(self) -> bool {
+        !self.json && !self.events
     }
 }
 
@@ -171,6 +175,7 @@ mod tests {
         let both = Accepts { json: true, events: true };
         for values in [
             &[][..],
+            &["", " "],
             &["*/*"],
             &["text/html, */*;q=0.1"],
             &["application/json, text/event-stream"],

@@ -26,6 +26,7 @@ use super::{
     era::{Era, LEGACY, METHOD_NAME, MODERN, NAME_NAME, SESSION_NAME, VERSION_NAME},
     handler::Shared,
     intake,
+    media::AnswerOnly,
     outbox::Outbox,
     resolve,
     sessions::Session,
@@ -243,6 +244,8 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
     if token.is_some_and(|token| !is_plain_id(token)) {
         return None;
     }
+    // Who takes no stream is told nothing before the answer.
+    let (token, level) = if parts.extensions.get::<AnswerOnly>().is_some() { (None, None) } else { (token, level) };
     let tasks = era == Era::Modern && meta.capabilities.is_some_and(|declared| shared.tasks.may_be(declared.get()));
     Some(Caller {
         era,

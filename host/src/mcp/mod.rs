@@ -1,7 +1,7 @@
 //! The protocol front: MCP over HTTP, both eras on one endpoint.
 //!
 //! The way of a request: `origin` (who may call from where) → `intake` (is it JSON, of a size) → `lean` (plain lists, calls, reads, prompts
-//! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve` and run by `calls`.
+//! and completions, from bytes to bytes) or else `general` (rmcp: everything, and every error). Both look names up by `resolve` and run by `calls`; `media` has the answer in a type that the caller takes.
 
 mod answer;
 mod asking;
@@ -15,6 +15,7 @@ mod general;
 mod handler;
 mod intake;
 mod lean;
+mod media;
 mod open;
 mod origin;
 mod outbox;
@@ -188,13 +189,16 @@ impl Front {
             let id = intake::inspect(&body).ok().and_then(|head| head.id);
             return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
         }
+        if !accepts.events {
+            parts.extensions.insert(media::AnswerOnly);
+        }
         if self.lean
-            && accepts.both()
+            && !accepts.none()
             && let Some(response) = lean::answer(&view.shared, &parts, &body).await
         {
-            return response;
+            return media::fit(response, accepts).await;
         }
-        view.general.post(parts, body, accepts).await
+        media::fit(view.general.post(parts, body, accepts).await, accepts).await
     }
 
     /// Says that there is no such provider, and which there are; or why one that is known is not there.

@@ -52,8 +52,10 @@ pub(super) struct ServerSection {
     pids: u32,
     /// Images only: `none`, `bridge`, `host`, or the name of a network of the engine.
     network: String,
-    /// Images only: the writable `/tmp`, which is in memory.
+    /// Images only: the size of the writable `/tmp`, which is in memory, and of each folder of `scratch`.
     tmpfs: Size,
+    /// Images only: folders that may be written too, in memory: the home of a program, its cache.
+    scratch: Vec<String>,
     /// Images only: whether the root file system may be written.
     writable: bool,
     /// Images only: the user, or `user:group`, in place of the image's.
@@ -196,6 +198,7 @@ impl Default for ServerSection {
             pids: image.pids,
             network: image.network,
             tmpfs: Size(image.tmpfs),
+            scratch: image.scratch,
             writable: image.writable,
             user: None,
             dirs: Vec::new(),
