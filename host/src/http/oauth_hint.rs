@@ -36,7 +36,7 @@ pub(super) fn response(open: bool) -> Response<Body> {
         ("This server has no OAuth: it needs no authentication. Connect to it without.", MCP_PATH)
     } else {
         (
-            "This server has no OAuth: it takes the bearer tokens of [auth.tokens] in its toolbay.toml. Ask whoever runs it for one, and set the header Authorization: Bearer TOKEN for this server in your client.",
+            "This server has no OAuth: it takes the bearer tokens of [auth.tokens] in its toolbay.toml. Ask its operator for one, and set the header Authorization: Bearer TOKEN for this server in your client.",
             "send the header `Authorization: Bearer TOKEN`",
         )
     };

@@ -161,7 +161,7 @@ async fn initialize(wire: &dyn Wire, version: &'static str) -> Result<Greeting, 
     let greeted = match exchange_initialize(wire, version).await {
         Err(error @ (ChannelError::Rpc { .. } | ChannelError::Malformed(_))) => match named_version(&error, version) {
             Some(other) => {
-                tracing::debug!(version, other, "the server refuses this version of MCP and names another");
+                tracing::debug!(version, other, "the server rejects this version of MCP and names another");
                 exchange_initialize(wire, other).await?
             }
             None => return Err(error),
