@@ -22,6 +22,7 @@ mod remote;
 mod scale;
 mod servers;
 mod shutdown;
+mod stdio;
 mod tasks;
 mod translate;
 mod types;
