@@ -46,7 +46,7 @@ impl File<'_> {
         if let Some((name, behind)) = bare(text)
             && (self.is_gemini || name.starts_with("COPILOT_MCP_"))
             // What is not set stays as it is: a dollar can be a part of a value.
-            && let Ok(value) = self.from_environment(name, None)
+            && let Ok(value) = self.variable_of(name, None)
         {
             return Ok((value, behind));
         }
@@ -62,24 +62,24 @@ impl File<'_> {
         };
         let separator = std::path::MAIN_SEPARATOR.to_string();
         match name.split_once(':') {
-            Some(("env", name)) => self.from_environment(name, default),
+            Some(("env", name)) => self.variable_of(name, default),
             Some(("input", id)) => self.inputs.get(id, self.environment),
             Some(("file", path)) => file(&self.path(path)),
             Some(_) => Err(format!("has ${{{name}}}, which means nothing here; write ${{VARIABLE}}")),
             None => match name {
-                "userHome" | "HOME" => self.from_environment("HOME", default),
+                "userHome" | "HOME" => self.variable_of("HOME", default),
                 "pathSeparator" | "/" => Ok(separator),
                 "cwd" | "workspaceFolder" | "workspaceRoot" => self.workspace(name),
                 "workspaceFolderBasename" => {
                     let workspace = self.workspace(name)?;
                     Ok(Path::new(&workspace).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
                 }
-                _ => self.from_environment(name, default),
+                _ => self.variable_of(name, default),
             },
         }
     }
 
-    fn from_environment(&self, name: &str, default: Option<&str>) -> Result<String, String> {
+    fn variable_of(&self, name: &str, default: Option<&str>) -> Result<String, String> {
         secret::variable_name(name)?;
         match ((self.environment)(name), default) {
             (Some(value), _) => value.into_string().map_err(|_| format!("the environment variable {name:?} is not UTF-8 text")),
