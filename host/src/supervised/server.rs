@@ -319,7 +319,7 @@ impl Desk {
                     match fetched {
                         Ok(listing) => (listing, channel),
                         Err(why) => {
-                            tracing::warn!(server = %self.id, "the server says that its lists changed, and cannot be asked: {why}");
+                            tracing::warn!(server = %self.id, "the server reports changed lists, but they cannot be read: {why}");
                             continue;
                         }
                     }

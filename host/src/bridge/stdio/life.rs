@@ -33,7 +33,7 @@ pub(super) struct Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.link.close("the connection was given up");
+        self.link.close("the connection was closed by the host");
     }
 }
 
@@ -106,7 +106,7 @@ async fn live(
         }
         End::Output(how) => match tokio::time::timeout(LAST_BREATH, running.ended()).await {
             Ok(status) => (ended(&status, how), Duration::ZERO),
-            Err(_) => (format!("{} and lived on; it was stopped", how.unwrap_or_else(|| "it closed its output".to_owned())), USELESS),
+            Err(_) => (format!("{} and kept running; it was stopped", how.unwrap_or_else(|| "it closed its output".to_owned())), USELESS),
         },
         End::Input(how) => match tokio::time::timeout(LAST_BREATH, running.ended()).await {
             Ok(status) => (ended(&status, None), Duration::ZERO),

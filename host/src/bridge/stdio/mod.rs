@@ -108,7 +108,7 @@ pub async fn connect(
             let last = if closed { String::new() } else { link.said.last_words() };
             life.stop(FAILED_STOP).await;
             let again = !was_known && known.era() == Some(Era::Legacy);
-            Err(ConnectError { message: format!("server {server} ({name}) cannot be greeted: {why}{last}"), again })
+            Err(ConnectError { message: format!("server {server} ({name}) failed its MCP handshake: {why}{last}"), again })
         }
     }
 }
@@ -244,7 +244,7 @@ impl Channel for StdioChannel {
                 let params = resource_subscription(&self.server, &uris);
                 let listening = params.map(|params| self.link.send_and_forget("subscriptions/listen", &params));
                 if let Some(before) = std::mem::replace(&mut subscribed.listening, listening) {
-                    let params = format!("{{\"requestId\":{before},\"reason\":\"other resources are watched now\"}}");
+                    let params = format!("{{\"requestId\":{before},\"reason\":\"the subscriptions have changed\"}}");
                     self.link.send_now(&message::notification("notifications/cancelled", &params));
                 }
             }

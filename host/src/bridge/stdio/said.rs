@@ -78,7 +78,7 @@ impl Said {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut words = String::new();
         if !state.last.is_empty() {
-            words.push_str("; the last that it wrote to stderr: ");
+            words.push_str("; its last line on stderr: ");
             words.push_str(&state.last);
         }
         if let Some(advice) = &state.advice {
@@ -143,7 +143,7 @@ mod tests {
         let said = Said::new("s".into(), Some(Arc::new(|line: &str| line.contains("word").then(|| "say no more".to_owned()))));
         let text = format!("{}last\u{1b}[2J word\n\n", "line\n".repeat(1000));
         said.follow(Box::new(std::io::Cursor::new(text.into_bytes()))).await;
-        assert_eq!(said.last_words(), "; the last that it wrote to stderr: last\\u{1b}[2J word; say no more");
+        assert_eq!(said.last_words(), "; its last line on stderr: last\\u{1b}[2J word; say no more");
         assert!(said.state.lock().unwrap().dropped >= 800);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         CommandSource, NameRules, Secret, ServerConfig, ServerSource, UrlSource, secret,
-        servers::{header_name, http_url},
+        server::{header_name, http_url},
     },
     File, Member, Members, env_file, expand,
 };

@@ -7,7 +7,7 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use super::{super::reader::Environment, document::Members, expand::input_variable};
+use super::{super::source::Environment, document::Members, expand::input_variable};
 
 /// What the variable is called that answers an input: this, and the input's id in capitals.
 pub(super) const PREFIX: &str = "TOOLBAY_INPUT_";

@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, ConfigError, Place, Problem, ServerConfig, reader::Environment};
+use super::{Config, ConfigError, Place, Problem, ServerConfig, source::Environment};
 use document::{Document, Member, Members};
 use entry::Verdict;
 use inputs::Inputs;
