@@ -347,7 +347,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
         let mut take = |name: &str, value: &str| {
             let path = format!("{key}.{name}");
             match pairs {
-                Pairs::Variables => drop(secret::variable_name(name).map_err(|message| format!("{path:?} {message}"))?),
+                Pairs::Variables => secret::variable_name(name).map_err(|message| format!("{path:?} {message}"))?,
                 Pairs::Headers => match header_name(name) {
                     Ok(()) => {}
                     // Many files repeat what a client sends by itself.

@@ -32,8 +32,9 @@ fn parse(text: &str) -> Result<BTreeMap<String, Secret>, String> {
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
         let (name, value) = line.split_once('=').ok_or_else(|| format!("line {} has no \"=\"", number + 1))?;
-        let name = secret::variable_name(name.trim()).map_err(|error| format!("line {}: {error}", number + 1))?;
-        variables.insert(name, Secret(value_of(value.trim())));
+        let name = name.trim();
+        secret::variable_name(name).map_err(|error| format!("line {}: {error}", number + 1))?;
+        variables.insert(name.to_owned(), Secret(value_of(value.trim())));
     }
     Ok(variables)
 }
