@@ -14,10 +14,6 @@ use super::{intake::Accepts, sse};
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// A request's extension: its caller takes no stream, so that nothing is said to it before the answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AnswerOnly;
-
 /// Brings an answer into a type that the caller takes. Errors of HTTP stay as they are.
 pub(super) async fn fit(response: Response<Body>, accepts: Accepts) -> Response<Body> {
     if accepts.both() || !response.status().is_success() {

@@ -7,7 +7,7 @@ use http::{
     uri::Authority,
 };
 
-use super::answer;
+use crate::mcp;
 
 /// The rules, parsed once. Loopback hosts and origins are always allowed, on any port.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Origins {
     ///
     /// The answer to send.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
-        let refuse = |status, message: &str| Err(Box::new(answer::plain_error(status, None, answer::INVALID_REQUEST, message, None)));
+        let refuse = |status, message: &str| Err(Box::new(mcp::refusal(status, message, None)));
         if headers.get_all(HOST).iter().nth(1).is_some() {
             // RFC 9112, 3.2. A proxy could go by the one and we by the other.
             return refuse(StatusCode::BAD_REQUEST, "the Host header was sent more than once");
