@@ -117,6 +117,8 @@ struct HttpSection {
     max_body: Size,
     /// Bytes of the bodies of all requests that are held at once, from reading one to the end of its call; those up to 4KiB are not counted.
     max_bodies: Size,
+    /// Bytes of all answers that wait to be read by their clients; those up to 64KiB are not counted.
+    max_answers: Size,
     /// Connections at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     max_connections: usize,
@@ -495,6 +497,7 @@ impl Default for HttpSection {
             allowed_origins: http.allowed_origins,
             max_body: Size(http.max_body as u64),
             max_bodies: Size(http.max_bodies as u64),
+            max_answers: Size(http.max_answers as u64),
             max_connections: http.max_connections,
             header_timeout: Period(http.header_timeout),
             max_sessions: http.max_sessions,

@@ -169,6 +169,8 @@ pub struct HttpConfig {
     pub max_body: usize,
     /// Bytes of all bodies that are held at once, small ones not counted. Key: `max_bodies`.
     pub max_bodies: usize,
+    /// Bytes of all answers that wait to be read, small ones not counted. Key: `max_answers`.
+    pub max_answers: usize,
     /// Connections at once. Key: `max_connections`.
     pub max_connections: usize,
     /// From a connection's first byte to the end of a request's head. Key: `header_timeout`.
@@ -190,6 +192,7 @@ impl Default for HttpConfig {
             allowed_origins: Vec::new(),
             max_body: 4 << 20,
             max_bodies: 256 << 20,
+            max_answers: 256 << 20,
             max_connections: 4096,
             header_timeout: Duration::from_secs(10),
             max_sessions: 10_000,

@@ -28,6 +28,7 @@ const MAX_MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 const MAX_BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
 /// More than machines have.
 const MAX_BODIES: u64 = 1 << 40;
+const MAX_ANSWERS: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
 const MAX_FILE: RangeInclusive<u64> = 1 << 10..=4 << 30;
 /// The compiler itself does not start with less.
 const COMPILE_MEMORY: RangeInclusive<u64> = 128 << 20..=1 << 40;
@@ -120,6 +121,8 @@ fn http(table: Table<'_>, http: &mut HttpConfig) {
     let least = http.max_body as u64;
     let max_bodies = table.get("max_bodies").and_then(|item| item.size(least..=MAX_BODIES, "; one body of max_body has to fit"));
     set(&mut http.max_bodies, max_bodies.and_then(|size| usize::try_from(size).ok()));
+    let max_answers = table.get("max_answers").and_then(|item| item.size(MAX_ANSWERS, ""));
+    set(&mut http.max_answers, max_answers.and_then(|size| usize::try_from(size).ok()));
     set(&mut http.max_connections, number("max_connections", 1_000_000));
     set(&mut http.header_timeout, duration("header_timeout", Duration::from_millis(1)..=hour));
     set(&mut http.max_sessions, number("max_sessions", 10_000_000));

@@ -21,6 +21,7 @@ use super::{
     file, syntax,
     units::{format_duration, format_size, parse_duration, parse_size},
 };
+use crate::similar;
 
 /// How environment variables are looked up.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -364,8 +365,10 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
 
 /// The known key that was probably meant.
 fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain = |key: &str| key.to_lowercase().replace('-', "_");
-    let key = plain(key);
+    if !similar::comparable(key) {
+        return None;
+    }
+    let key = key.to_lowercase().replace('-', "_");
     let distance = |candidate: &str| {
         let within = key.len() >= 3 && (candidate.contains(key.as_str()) || (candidate.len() >= 4 && key.contains(candidate)));
         if within { 1 } else { strsim::damerau_levenshtein(&key, candidate) }

@@ -11,6 +11,7 @@ mod connection;
 mod cors;
 mod exposure;
 mod front;
+mod held;
 pub mod rest;
 mod routes;
 mod server;

@@ -25,6 +25,7 @@ use super::{
     body::Received,
     connection::{Connection, Limits},
     cors::FromPage,
+    held::Room,
     rest,
 };
 use crate::provider::{ProviderStatus, StatusSource};
@@ -35,6 +36,8 @@ pub(super) struct App<E> {
     pub(super) limits: Limits,
     /// No new work: set once, when the end begins.
     pub(super) draining: AtomicBool,
+    /// What long answers may take until they are read.
+    pub(super) answers: Arc<Room>,
     auth: Arc<Authenticator>,
     statuses: Vec<Arc<dyn StatusSource>>,
     version: &'static str,
@@ -51,8 +54,9 @@ struct Status {
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, auth, statuses, version, .. } = state;
-        Self { endpoint, limits, draining: AtomicBool::new(false), auth, statuses, version }
+        let AppState { endpoint, auth, statuses, version, config } = state;
+        let answers = Room::new(config.max_answers);
+        Self { endpoint, limits, draining: AtomicBool::new(false), answers, auth, statuses, version }
     }
 
     /// Answers a request, whatever happens on the way.

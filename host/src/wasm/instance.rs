@@ -11,6 +11,7 @@ use super::{
     deadline::Deadline,
     engine::Engines,
     host::{
+        files::{CallFiles, OpenFiles},
         nn::Nn,
         notify::Bell,
         outgoing::{Outgoing, OutgoingClients},
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     config::{DirGrant, PluginConfig},
     inference::Registry,
+    offload::Offload,
     provider::{CallContext, CallError, ProviderId},
 };
 
@@ -38,6 +40,10 @@ pub(crate) struct Shared {
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
     pub(crate) bell: Bell,
+    /// Files that all calls together have open.
+    pub(crate) open_files: OpenFiles,
+    /// Where long arguments and answers are read.
+    pub(crate) offload: Offload,
 }
 
 /// The end of a call that is no fault of the guest: it passes through Wasmtime as an error, and no code of the guest runs after it.
@@ -57,6 +63,8 @@ pub(crate) struct State {
     /// How often the caller was asked.
     pub(crate) rounds: u32,
     pub(crate) refusals: Refusals,
+    /// Files that this call has open.
+    pub(crate) files: CallFiles,
     /// The highest progress told so far: it may only rise.
     pub(crate) progress: f64,
     pub(crate) table: ResourceTable,
@@ -87,6 +95,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         listing: false,
         rounds: 0,
         refusals,
+        files: CallFiles::default(),
         progress: f64::NEG_INFINITY,
         table,
         nn: None,

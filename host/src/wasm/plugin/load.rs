@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::{Config, PluginConfig},
     inference::{InferenceError, Registry},
+    offload::Offload,
     provider::{CallContext, Offers},
     wasm::{
         compile::{Compiled, Compiler, Worker},
@@ -26,6 +27,7 @@ use crate::{
         gate::Gate,
         host::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
+            files::OpenFiles,
             link,
             notify::{Bell, Lists},
             outgoing::OutgoingClients,
@@ -152,6 +154,8 @@ impl PluginHost {
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             bell: Bell::default(),
+            open_files: OpenFiles::default(),
+            offload: Offload::default(),
             id,
             config,
         });
