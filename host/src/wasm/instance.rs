@@ -17,6 +17,7 @@ use super::{
         outgoing::{Outgoing, OutgoingClients},
         output::{Output, Stream},
     },
+    lanes::Pace,
     limits::{self, Exceeded, Limiter, Overrun},
     permissions::{HttpPolicy, Refusals},
 };
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
     pub(crate) bell: Bell,
+    /// How long its calls keep a worker.
+    pub(crate) pace: Pace,
     /// Files that all calls together have open.
     pub(crate) open_files: OpenFiles,
     /// Where long arguments and answers are read.

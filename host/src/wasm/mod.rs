@@ -9,6 +9,7 @@ pub mod folder;
 pub(crate) mod gate;
 pub mod host;
 pub(crate) mod instance;
+pub(crate) mod lanes;
 pub(crate) mod limits;
 pub mod permissions;
 pub mod plugin;
