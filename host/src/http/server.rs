@@ -18,9 +18,9 @@ use tokio::{
 use crate::descriptors;
 
 use super::{
-    AppState, Endpoint, Shutdown,
-    connection::{self, Builder, Connection, LONGEST, Limits, Watch},
-    routes::App,
+    connection::{self, Builder, Connection, LONGEST, Limits, Service, Watch},
+    held::Room,
+    shutdown::Shutdown,
 };
 
 /// Connections beyond `max_connections` that are told so, and on which health may be asked. Of more, the oldest goes: who asks for health asks at once.
@@ -42,30 +42,30 @@ pub enum ServeError {
     Address(#[source] io::Error),
 }
 
-/// Serves until `shutdown` asks for the end.
-///
-/// Then it stops accepting, closes what is idle, and lets calls in flight end within `http.drain`; when they have, or when the time is over, it closes the
-/// streams that are still open, and returns. A forced end returns at once. Past `http.max_connections` an idle connection makes room for a new one; where
-/// none is idle, the new one is answered 503 with `Retry-After` and closed (`/healthz` and `/readyz` are answered as ever, so that nobody takes a busy
-/// server for a dead one).
+/// How a server is to behave.
+pub(super) struct Options {
+    pub(super) limits: Limits,
+    pub(super) max_connections: usize,
+    /// Bytes of long answers that may wait to be read.
+    pub(super) max_answers: usize,
+    /// How long calls in flight may take to end.
+    pub(super) drain: Duration,
+}
+
+/// Serves a service until `shutdown` asks for the end.
 ///
 /// # Errors
 ///
 /// [`ServeError`], before the first connection is taken.
-pub async fn serve<E: Endpoint>(listener: TcpListener, state: AppState<E>, shutdown: Shutdown) -> Result<(), ServeError> {
-    let limits = Limits::new(state.config.header_timeout);
-    serve_within(listener, state, shutdown, limits).await
-}
-
-pub(super) async fn serve_within<E: Endpoint>(
+pub(super) async fn serve<S: Service>(
     listener: TcpListener,
-    state: AppState<E>,
+    service: Arc<S>,
+    options: Options,
     shutdown: Shutdown,
-    limits: Limits,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     tracing::info!(%address, "serving");
-    let mut server = Server::new(state, limits);
+    let mut server = Server::new(service, &options);
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
@@ -84,40 +84,45 @@ pub(super) async fn serve_within<E: Endpoint>(
     Ok(())
 }
 
-struct Server<E> {
-    app: Arc<App<E>>,
+struct Server<S> {
+    service: Arc<S>,
+    limits: Limits,
     builder: Arc<Builder>,
     max_connections: usize,
     drain: Duration,
     connections: JoinSet<()>,
-    open: HashMap<Id, Arc<Connection<E>>>,
+    open: HashMap<Id, Arc<Connection>>,
     /// How many of them count: not those beyond the limit, and not those that were told to go.
     counted: usize,
     /// Those beyond the limit, the oldest first.
     surplus: VecDeque<(Id, AbortHandle)>,
+    /// What long answers may take until they are read.
+    answers: Arc<Room>,
     full: Grumble,
     refused: Grumble,
 }
 
-impl<E: Endpoint> Server<E> {
-    fn new(state: AppState<E>, limits: Limits) -> Self {
+impl<S: Service> Server<S> {
+    fn new(service: Arc<S>, options: &Options) -> Self {
         // Half of what this process may have open: the rest is for those who answer them.
-        let max_connections = state.config.max_connections.min(descriptors::limit() / 2).max(1);
-        if max_connections < state.config.max_connections {
+        let max_connections = options.max_connections.min(descriptors::limit() / 2).max(1);
+        if max_connections < options.max_connections {
             tracing::warn!(
                 "the system allows {} open files: {max_connections} connections are taken, and not {} as max_connections in [http] says; raise `ulimit -n`",
                 descriptors::limit(),
-                state.config.max_connections
+                options.max_connections
             );
         }
         Self {
             builder: Arc::new(connection::builder()),
             max_connections,
-            drain: state.config.drain.min(LONGEST),
-            app: Arc::new(App::new(state, limits)),
+            drain: options.drain.min(LONGEST),
+            service,
+            limits: options.limits,
             connections: JoinSet::new(),
             open: HashMap::new(),
             counted: 0,
+            answers: Room::new(options.max_answers),
             surplus: VecDeque::new(),
             full: Grumble::default(),
             refused: Grumble::default(),
@@ -159,14 +164,15 @@ impl<E: Endpoint> Server<E> {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
         let connection = Arc::new(Connection {
-            app: self.app.clone(),
             peer,
             since: std::time::Instant::now(),
             surplus,
             counts: AtomicBool::new(!surplus),
+            answers: self.answers.clone(),
             watch: Watch::default(),
         });
-        let task = self.connections.spawn(connection::run(stream, connection.clone(), self.builder.clone()));
+        let run = connection::run(stream, connection.clone(), self.service.clone(), self.limits, self.builder.clone());
+        let task = self.connections.spawn(run);
         if surplus {
             self.surplus.push_back((task.id(), task.clone()));
         } else {
@@ -179,7 +185,7 @@ impl<E: Endpoint> Server<E> {
     /// busy, or so new that their request may be on its way.
     fn end_an_idle_one(&mut self) -> bool {
         let idle = self.open.values().filter(|connection| connection.counts.load(Relaxed) && connection.watch.open() == 0);
-        let silent = idle.filter(|connection| connection.since.elapsed() >= self.app.limits.silent);
+        let silent = idle.filter(|connection| connection.since.elapsed() >= self.limits.silent);
         let Some(goes) = silent.min_by_key(|connection| (connection.watch.was_used(), connection.since)) else { return false };
         tracing::debug!(peer = %goes.peer, "an idle connection makes room for another");
         goes.counts.store(false, Relaxed);
@@ -216,7 +222,7 @@ impl<E: Endpoint> Server<E> {
     /// Lets everything end, in its time.
     async fn drain(&mut self) {
         let deadline = Instant::now() + self.drain;
-        self.app.draining.store(true, Relaxed);
+        self.service.drain();
         for connection in self.open.values() {
             connection.watch.close();
         }
@@ -233,7 +239,7 @@ impl<E: Endpoint> Server<E> {
         if left > 0 {
             tracing::warn!(calls = left, "the time to end is over; calls in flight are given up: drain in [http] gives them more");
         }
-        self.app.endpoint.close();
+        self.service.close();
         let last = deadline.max(Instant::now() + GOODBYE);
         let last = if left > 0 { Instant::now() + GOODBYE } else { last };
         while let Ok(Some(ended)) = timeout_at(last, self.connections.join_next_with_id()).await {
@@ -247,7 +253,7 @@ impl<E: Endpoint> Server<E> {
     /// Calls in flight: those that the endpoint counts, and those that are still on their way to or from it.
     fn calls(&self) -> usize {
         let here: usize = self.open.values().map(|connection| connection.watch.answering() as usize).sum();
-        here.max(self.app.endpoint.in_flight())
+        here.max(self.service.in_flight())
     }
 }
 

@@ -177,7 +177,15 @@ pub static ALL: [Entry; 36] = [
         description: "Answers so many letters, which have to match a pattern of thousands of states, and do not.",
         arguments: &[("letters", "integer")],
         output: Some(r#"{"type":"object","properties":{"text":{"type":"string","pattern":"a[ab]{12000}[^ab]"}}}"#),
-        run: |a| Outcome::Done(json!({ "text": "ab".repeat(a.size("letters") / 2) })),
+        run: |a| {
+            // In no order that a matcher could learn.
+            let mut state = 1u64;
+            let letter = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                if state >> 63 == 0 { 'a' } else { 'b' }
+            };
+            Outcome::Done(json!({ "text": (0..a.size("letters")).map(letter).collect::<String>() }))
+        },
     },
     entry("structured", "Answers so many letters as structured content.", &[("letters", "integer")], |a| {
         Outcome::Done(json!({ "text": "x".repeat(a.size("letters")) }))
