@@ -1,16 +1,14 @@
-//! The two bodies of a request: what comes in has to come in time, and is read even where nobody wants it; what goes out is counted until it is out.
+//! The body of a request: it has to come in time, and is read even where nobody wants it.
 
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{BoxError, body::Body};
 use bytes::Bytes;
-use futures::FutureExt as _;
 use http::{HeaderMap, Version, header::EXPECT};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -19,8 +17,6 @@ use tokio::{
     runtime::Handle,
     time::{Sleep, sleep, timeout},
 };
-
-use super::held::{Held, PIECE, Room};
 
 /// Bytes of a body that are read although nobody wants them, and for how long: past either, the client has to do without the answer.
 const UNWANTED: usize = 16 << 20;
@@ -93,73 +89,5 @@ async fn discard(mut body: Incoming) {
         && let Some(Ok(frame)) = body.frame().await
     {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-    }
-}
-
-/// An answer's body, which keeps something until it is sent or given up.
-///
-/// What is long goes out in pieces, each when the one before has found a place in the connection's buffers. All that waits is counted.
-pub(super) struct Outgoing<T> {
-    body: Body,
-    /// What has come of the body and was not handed on.
-    waits: Option<Held>,
-    room: Arc<Room>,
-    _kept: T,
-}
-
-impl<T> Outgoing<T> {
-    pub(super) fn new(mut body: Body, room: &Arc<Room>, kept: T) -> Self {
-        let mut waits = None;
-        // A body that is whole is there at once. One that comes by and by is counted as it comes.
-        if body.size_hint().exact().is_some_and(|length| length > PIECE as u64)
-            && let Some(Some(Ok(frame))) = body.frame().now_or_never()
-            && let Ok(whole) = frame.into_data()
-        {
-            waits = Some(room.hold(whole));
-        }
-        Self { body, waits, room: Arc::clone(room), _kept: kept }
-    }
-}
-
-impl<T: Unpin> HttpBody for Outgoing<T> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        loop {
-            if let Some(held) = &mut self.waits {
-                match held.piece() {
-                    Ok(Some(piece)) => {
-                        if held.left() == Some(0) {
-                            self.waits = None;
-                        }
-                        return Poll::Ready(Some(Ok(Frame::data(piece))));
-                    }
-                    Ok(None) => self.waits = None,
-                    Err(given_up) => return Poll::Ready(Some(Err(axum::Error::new(given_up)))),
-                }
-            }
-            let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(|data| data.len() > PIECE) => frame,
-                other => return other,
-            };
-            match frame.into_data() {
-                Ok(data) => self.waits = Some(self.room.hold(data)),
-                Err(frame) => return Poll::Ready(Some(Ok(frame))),
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.waits.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let rest = self.body.size_hint();
-        match (&self.waits, rest.exact()) {
-            (None, _) => rest,
-            (Some(held), Some(rest)) => SizeHint::with_exact(rest + held.left().unwrap_or(0) as u64),
-            (Some(_), None) => SizeHint::default(),
-        }
     }
 }

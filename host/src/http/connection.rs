@@ -32,7 +32,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{body::Outgoing, held::Room};
+use super::{held::Room, outgoing::Outgoing};
 
 /// Bytes of a request's head. Browsers and proxies stop at 8 to 32 KiB; `traceparent`, a token and `Mcp-Param-*` headers take a few.
 const MAX_HEAD: usize = 64 << 10;
@@ -265,13 +265,14 @@ pub(super) async fn run<S: Service>(
 ) {
     let io = TokioIo::new(Watched { stream, connection: connection.clone() });
     let service = service_fn(|request: Request<Incoming>| {
-        let (open, service) = (Open::new(&connection, request.version()), Arc::clone(&service));
+        let version = request.version();
+        let (open, service) = (Open::new(&connection, version), Arc::clone(&service));
         async move {
             let answering = Answering::new(&open.0.watch);
             let response = service.respond(request, &open.0).await;
             drop(answering);
             let room = Arc::clone(&open.0.answers);
-            Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, &room, open)))
+            Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, &room, version, limits.write, open)))
         }
     });
     let mut http = pin!(builder.serve_connection(io, service));

@@ -18,6 +18,7 @@ mod endpoint;
 mod exposure;
 mod held;
 mod origin;
+mod outgoing;
 pub mod rest;
 mod routes;
 mod serve;
