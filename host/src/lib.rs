@@ -25,6 +25,7 @@ mod schema;
 pub mod servers;
 pub mod shape;
 mod similar;
+pub mod stdio;
 pub mod supervised;
 pub mod telemetry;
 mod tls;
