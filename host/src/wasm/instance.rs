@@ -19,6 +19,7 @@ use super::{
     },
     lanes::Pace,
     limits::{self, Exceeded, Limiter, Overrun},
+    memory::PluginMemory,
     permissions::{HttpPolicy, Refusals},
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
     pub(crate) bell: Bell,
+    /// The memory of all its instances.
+    pub(crate) memory: Arc<PluginMemory>,
     /// How long its calls keep a worker.
     pub(crate) pace: Pace,
     /// Files that all calls together have open.
@@ -92,7 +95,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     http.set_field_size_limit(limits::FIELDS);
     let state = State {
         shared: shared.clone(),
-        limiter: Limiter::new(plugin),
+        limiter: Limiter::new(plugin, shared.memory.instance()),
         call,
         deadline: Arc::new(Deadline::new(plugin.timeout)),
         listing: false,

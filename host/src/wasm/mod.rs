@@ -11,6 +11,7 @@ pub mod host;
 pub(crate) mod instance;
 pub(crate) mod lanes;
 pub(crate) mod limits;
+pub(crate) mod memory;
 pub mod permissions;
 pub mod plugin;
 pub mod typed;

@@ -154,6 +154,7 @@ impl PluginHost {
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             bell: Bell::default(),
+            memory: self.engines.memory().plugin(),
             pace: Pace::default(),
             open_files: OpenFiles::default(),
             offload: Offload::default(),
