@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{BoxError, body::Body};
+use axum::BoxError;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header::EXPECT};
 use http_body::{Body as HttpBody, Frame, SizeHint};

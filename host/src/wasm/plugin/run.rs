@@ -50,7 +50,8 @@ impl Plugin {
             work(store, instance).await
         };
         let engines = &self.shared.engines;
-        let answer = Paced::new(pin!(answer), &self.shared.pace, engines.clock(), engines.lanes());
+        let answer = pin!(answer);
+        let answer = Paced::new(answer, &self.shared.pace, engines.clock(), engines.lanes());
         let answer = tokio::select! {
             biased;
             answer = answer => answer,
