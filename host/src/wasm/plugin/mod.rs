@@ -205,6 +205,11 @@ impl Plugin {
         })
     }
 
+    /// Does work on an answer of so many bytes: where it is, or, if that would take long, beside the async workers.
+    async fn sized<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        if bytes <= offload::SMALL { Ok(work()) } else { self.beside(work).await }
+    }
+
     /// Does work on an answer that is long, beside the async workers and under the deadline of the call.
     async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         let lost = |lost| Failure::Call(CallError::Internal(format!("the answer of plugin {} could not be read: {lost}", self.shared.id)));
