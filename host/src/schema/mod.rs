@@ -82,7 +82,7 @@ impl Schema {
             // Of `patternProperties`. Linear in the length of the text too.
             .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(64 << 10))
             .build(&schema)
-            .map_err(|error| patterns.refused().unwrap_or_else(|| format!("is no JSON Schema: {error}")))?;
+            .map_err(|error| patterns.refused().unwrap_or_else(|| format!("is not a JSON Schema: {error}")))?;
         let dear = visits.saturating_mul(VISIT) / 2 + patterns.states().saturating_mul(STEP) + choices.saturating_mul(COMPARISON) / 2;
         Ok(Self { validator, levels, dear })
     }

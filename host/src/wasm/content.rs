@@ -67,7 +67,7 @@ pub(crate) fn bytes(block: &types::Content) -> usize {
 pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("is no JSON object".to_owned()),
+        Ok(_) => Err("is not a JSON object".to_owned()),
         Err(error) => Err(format!("is not JSON: {error}")),
     }
 }

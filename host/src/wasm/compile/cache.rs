@@ -119,9 +119,10 @@ impl Cache {
     /// The code for a content, if it is there. Code that is not what was put there, or cannot be loaded, is deleted.
     pub(crate) fn load(&self, engine: &Engine, kind: EngineKind, digest: blake3::Hash) -> wasmtime::Result<Option<Component>> {
         let Some(path) = self.entry(engine, kind, digest) else { return Ok(None) };
-        let Ok(file) = open_ours(&path) else { return Ok(None) };
+        // Without its digest it was put there by an earlier version, or not wholly.
+        let (Ok(file), Ok(told)) = (open_ours(&path), open_ours(&digest_file(&path))) else { return Ok(None) };
         let (_, key) = self.ready()?;
-        let loaded = self.load_file(engine, &key, &path, file);
+        let loaded = self.load_file(engine, &key, &path, file, told);
         if loaded.is_err() {
             let _ = fs::remove_file(&path);
             let _ = fs::remove_file(digest_file(&path));
@@ -130,9 +131,16 @@ impl Cache {
     }
 
     #[expect(unsafe_code, reason = "loading compiled code runs it; it was written by us and is unchanged, see the head of this file")]
-    fn load_file(&self, engine: &Engine, key: &[u8; 32], path: &Path, mut file: fs::File) -> wasmtime::Result<Component> {
+    fn load_file(
+        &self,
+        engine: &Engine,
+        key: &[u8; 32],
+        path: &Path,
+        mut file: fs::File,
+        mut digest: fs::File,
+    ) -> wasmtime::Result<Component> {
         let mut told = [0; blake3::OUT_LEN];
-        open_ours(&digest_file(path))?.read_exact(&mut told)?;
+        digest.read_exact(&mut told)?;
         let mut hasher = keyed(key, path);
         hasher.update_reader(&mut file)?;
         if hasher.finalize() != blake3::Hash::from_bytes(told) {
