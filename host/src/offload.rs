@@ -23,7 +23,7 @@ const OWN: usize = 2;
 const ALL: usize = 16;
 
 /// How much more patient these threads are than those that serve calls.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// A validator recurses once for each level and reference, and is not written for small stacks.
 const STACK: usize = 8 << 20;

@@ -17,7 +17,8 @@ use toolbay_tests::{Client, Server, Setup, Value, client::http, eventually, file
 
 /// The neighbour's call, which has to work whatever goes on.
 async fn assert_serves(server: &Server) {
-    let add = Client::modern(server).call("add", json!({ "a": 1, "b": 2 }));
+    let client = Client::modern(server);
+    let add = client.call("add", json!({ "a": 1, "b": 2 }));
     let reply = tokio::time::timeout(secs(10), add).await.expect("the neighbour is answered");
     assert_eq!(reply.result()["structuredContent"]["result"], 3.0);
 }
