@@ -17,6 +17,7 @@ mod model;
 #[cfg(test)]
 mod pages;
 mod plugin;
+mod plugin_view;
 mod publish;
 mod read;
 mod reader;
@@ -48,6 +49,7 @@ pub use http::HttpConfig;
 pub use load::{Loaded, Overrides, load};
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{Grants, PluginConfig, PluginLimits};
+pub use plugin_view::PluginView;
 pub use publish::{NameRules, ToolOverride};
 pub use schema::json_schema;
 pub use secret::Secret;
