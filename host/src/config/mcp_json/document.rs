@@ -10,10 +10,10 @@ use jsonc_parser::{
     parse_to_ast,
 };
 
-use super::{
-    super::{ConfigError, Place, Problem, error::place},
-    HINT,
-};
+use super::super::error::{ConfigError, Place, Problem, place};
+
+/// What is written into an error for a file that has no servers.
+pub(super) const HINT: &str = "write {\"mcpServers\": {\"name\": {\"command\": \"…\"}}}";
 
 /// Text of a file: UTF-8, or UTF-16 as some shells write it, which begins with a mark.
 pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {

@@ -7,8 +7,11 @@ use super::{
         CommandSource, NameRules, Secret, ServerConfig, ServerSource, UrlSource, secret,
         server::{header_name, http_url},
     },
-    File, Member, Members, env_file, expand,
+    document::{Member, Members},
+    env_file, expand,
+    file::File,
 };
+use crate::similar;
 
 /// What becomes of an entry.
 pub(super) enum Verdict {
@@ -300,8 +303,8 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             } else if SANDBOX.contains(&key.as_str()) {
                 self.notes.push(format!("{key:?} is passed over: a program runs with the rights of toolbay; an image is confined"));
             } else {
-                let near = KNOWN.iter().map(|known| (strsim::jaro_winkler(&key, known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
-                let hint = near.filter(|(score, _)| *score > 0.88).map(|(_, near)| format!("; did you mean {near:?}?")).unwrap_or_default();
+                let near = similar::nearest(&key, KNOWN);
+                let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
                 self.notes.push(format!("{key:?} is not known, and is passed over{hint}"));
             }
         }

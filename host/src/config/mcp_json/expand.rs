@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{super::secret, File, inputs};
+use super::{super::secret, file::File};
 
 /// Names the project's folder, where a file is of no project.
 pub(super) const WORKSPACE_VARIABLE: &str = "TOOLBAY_WORKSPACE";
@@ -125,10 +125,4 @@ fn file(path: &Path) -> Result<String, String> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-/// What a variable is called that answers an input.
-pub(super) fn input_variable(id: &str) -> String {
-    let name: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-    format!("{}{name}", inputs::PREFIX)
 }

@@ -7,10 +7,13 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use super::{super::source::Environment, document::Members, expand::input_variable};
+use super::{
+    super::source::Environment,
+    document::{Member, Members},
+};
 
 /// What the variable is called that answers an input: this, and the input's id in capitals.
-pub(super) const PREFIX: &str = "TOOLBAY_INPUT_";
+const PREFIX: &str = "TOOLBAY_INPUT_";
 
 /// A question as the file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +48,7 @@ impl<'a> Inputs<'a> {
             let text = |key| members.get(key).and_then(|value| value.text()).map(str::to_owned);
             // `options` are texts, or objects with a `value`.
             let options = members.get("options").and_then(|list| list.items()).into_iter().flatten();
-            let option = |option: super::Member<'_, '_>| {
+            let option = |option: Member<'_, '_>| {
                 option
                     .scalar()
                     .map(|text| text.into_owned())
@@ -98,6 +101,12 @@ impl<'a> Inputs<'a> {
             },
         }
     }
+}
+
+/// What a variable is called that answers an input.
+fn input_variable(id: &str) -> String {
+    let name: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    format!("{PREFIX}{name}")
 }
 
 /// Asks on the terminal that Toolbay was started on. An answer holds as long as the process: a file that

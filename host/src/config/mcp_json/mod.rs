@@ -9,42 +9,25 @@ mod document;
 mod entry;
 mod env_file;
 mod expand;
+mod file;
 mod inputs;
 mod names;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
-use super::{Config, ConfigError, Place, Problem, ServerConfig, source::Environment};
-use document::{Document, Member, Members};
+use super::{Config, ConfigError, Problem, ServerConfig, imported::ImportedServer, source::Environment};
+use document::{Document, HINT, Member, Members};
 use entry::Verdict;
+use file::{File, base};
 use inputs::Inputs;
 
 /// A file of servers is written by hand.
 const MAX_FILE: u64 = 4 << 20;
 
-/// What is written into an error for a file that has no servers.
-const HINT: &str = "write {\"mcpServers\": {\"name\": {\"command\": \"…\"}}}";
-
 /// Members of the root that hold servers, by name.
 const SECTIONS: [&str; 5] = ["mcpServers", "servers", "context_servers", "amp.mcpServers", "mcp.servers"];
-
-/// One entry of such a file, under the name that it has here.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImportedServer {
-    /// The name that it has in its file.
-    pub name: String,
-    /// Where it stands.
-    pub place: Place,
-    /// Why it is not served. None: it is, as `[server.NAME]` are.
-    pub error: Option<String>,
-    /// What of it was passed over or taken in another way than its client does.
-    pub notes: Vec<String>,
-}
 
 /// All entries of a file that are not switched off, in its order.
 pub(super) type Found = Vec<Entry>;
@@ -133,44 +116,6 @@ fn parse(text: &str, path: &Path, environment: Environment<'_>, ask: inputs::Ask
         found.push(Entry { id, told, server });
     }
     Ok(found)
-}
-
-/// What entries need to know of their file.
-struct File<'a> {
-    base: Base,
-    /// Written for the Gemini CLI, which expands `$NAME` too.
-    is_gemini: bool,
-    environment: Environment<'a>,
-    inputs: Inputs<'a>,
-}
-
-/// Where relative paths go from.
-struct Base {
-    /// The folder of the file, or the project that it belongs to.
-    folder: PathBuf,
-    /// The project's folder, where the file is one of a project.
-    workspace: Option<PathBuf>,
-}
-
-/// Folders of a project in which editors keep such a file.
-const PROJECT_FOLDERS: [&str; 8] = [".vscode", ".cursor", ".gemini", ".roo", ".kiro", ".zed", ".github", ".vs"];
-
-fn base(path: &Path) -> Base {
-    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    let folder = std::path::absolute(&folder).unwrap_or(folder);
-    let name = |folder: &Path| folder.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    // `.kiro/settings/mcp.json` is one deeper.
-    let inner = if name(&folder).as_deref() == Some("settings") { folder.parent() } else { Some(&*folder) };
-    let is_home = |folder: &Path| std::env::var_os("HOME").is_some_and(|home| Path::new(&home) == folder);
-    let project = inner
-        .filter(|inner| name(inner).is_some_and(|name| PROJECT_FOLDERS.contains(&name.as_str())))
-        .and_then(Path::parent)
-        // `~/.cursor/mcp.json` is the user's, and of no project.
-        .filter(|project| !is_home(project))
-        .map(Path::to_owned);
-    // Claude Code's and Visual Studio's file stands in the project's folder itself.
-    let project = project.or_else(|| (path.file_name()? == ".mcp.json" && !is_home(&folder)).then(|| folder.clone()));
-    Base { folder: project.clone().unwrap_or(folder), workspace: project }
 }
 
 /// The objects (or lists) that hold servers.
