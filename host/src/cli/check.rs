@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, Outcome, counted, print, print_json, quiet, runtime, source::open_folder};
+use super::{ConfigArgs, FAILED, Outcome, counted, local::LocalHost, print, print_json, quiet, runtime};
 use crate::{
     inference::ModelStatus,
     provider::{OfferNames, ProviderState, ProviderStatus},
@@ -38,22 +38,41 @@ impl Check {
     pub(super) fn run(self) -> Outcome {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
         runtime()?.block_on(async {
-            let folder = open_folder(&self.config, self.path).await?;
-            let collisions = folder.collisions();
-            let plugins = folder.statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
-            let broken = plugins + folder.models.iter().filter(|model| model.error.is_some()).count();
-            if self.json {
-                print_json(&json!({ "ok": broken == 0, "plugins": folder.statuses, "collisions": collisions, "unused": folder.unused, "models": folder.models }))?;
+            let host = LocalHost::open(&self.config, self.path).await?;
+            let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
+            let unused = unused(host.configured(), &statuses);
+            let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
+            let broken = plugins + models.iter().filter(|model| model.error.is_some()).count();
+            let printed = if self.json {
+                print_json(&json!({ "ok": broken == 0, "plugins": statuses, "collisions": collisions, "unused": unused, "models": models }))
             } else {
-                print(&(models(&folder.models) + &report(&folder.statuses, &collisions, &folder.unused)))?;
-            }
-            folder.close().await;
+                print(&(of_models(&models) + &report(&statuses, &collisions, &unused)))
+            };
+            host.close().await;
+            printed?;
             Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
 }
 
-fn models(models: &[ModelStatus]) -> String {
+/// Sections of the configuration for plugins that are not there, in sentences.
+fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {
+    let missing = configured.iter().filter(|name| *name != "default" && !statuses.iter().any(|status| status.name == **name));
+    missing
+        .map(|name| {
+            let nearest =
+                statuses.iter().map(|status| (strsim::jaro_winkler(name, &status.name), &status.name)).max_by(|a, b| a.0.total_cmp(&b.0));
+            match nearest {
+                Some((score, near)) if score > 0.8 => {
+                    format!("[plugin.{name}] is configured, but there is no {name}.wasm; did you mean {near:?}?")
+                }
+                _ => format!("[plugin.{name}] is configured, but there is no {name}.wasm"),
+            }
+        })
+        .collect()
+}
+
+fn of_models(models: &[ModelStatus]) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for ModelStatus { name, path, device, plugins, bytes, gpu_memory, graphs, error, .. } in models {
@@ -121,7 +140,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     }
     let broken = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
     let sum = |count: fn(&ProviderStatus) -> usize| statuses.iter().map(count).sum::<usize>();
-    let servers = sum(|status| usize::from(status.kind != "wasm"));
+    let servers = sum(|status| usize::from(!status.kind.is_plugin()));
     let mut counts = vec![counted(statuses.len() - servers, "plugin")];
     if servers > 0 {
         counts.push(counted(servers, "server"));
@@ -139,4 +158,40 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     }
     let _ = writeln!(text, ", {broken} broken");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ProviderKind;
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_section_for_a_plugin_that_is_not_there_is_told_with_the_nearest_name() {
+        let status = ProviderStatus {
+            name: "weather".to_owned(),
+            kind: ProviderKind::Wasm,
+            state: ProviderState::Serving,
+            source: "weather.wasm".to_owned(),
+            digest: None,
+            tools: Vec::new(),
+            offers: OfferNames::default(),
+            error: None,
+            warnings: Vec::new(),
+            imports: Vec::new(),
+            in_flight: 0,
+            queued: 0,
+            replicas: None,
+            since: SystemTime::UNIX_EPOCH,
+            next_try: None,
+        };
+        let configured = ["default", "weather", "wether", "x"].map(str::to_owned);
+        assert_eq!(
+            unused(&configured, &[status]),
+            [
+                "[plugin.wether] is configured, but there is no wether.wasm; did you mean \"weather\"?",
+                "[plugin.x] is configured, but there is no x.wasm"
+            ]
+        );
+    }
 }

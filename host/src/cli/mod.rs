@@ -4,7 +4,8 @@ mod call;
 mod check;
 mod compile;
 mod embed_docs;
-mod running;
+mod local;
+mod remote;
 mod schema;
 mod serve;
 mod setup;
@@ -20,7 +21,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, TelemetryConfig};
+use crate::{
+    app::AppError,
+    config::{Config, ConfigError, TelemetryConfig},
+};
 
 /// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
 const FAILED: u8 = 1;
@@ -115,6 +119,12 @@ impl Failure {
 
     fn usage(message: impl std::fmt::Display) -> Self {
         Self { code: USAGE, message: message.to_string() }
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
     }
 }
 

@@ -4,13 +4,14 @@ use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sy
 
 use tokio::net::TcpListener;
 
-use super::{ConfigArgs, Failure, Outcome, counted, print, running::Running, runtime};
+use super::{ConfigArgs, Failure, Outcome, counted, print, runtime};
 use crate::{
-    catalog::Catalog,
+    app::{App, AppOptions},
     config::{Config, HttpConfig, LogFormat},
     http::{self, AppState, Authenticator, shutdown},
-    mcp::{Front, FrontOptions},
+    mcp::FrontOptions,
     provider::{ProviderState, ProviderStatus, StatusSource},
+    servers::Run,
     telemetry,
 };
 
@@ -87,34 +88,32 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let config = Arc::new(config);
-    let catalog = Catalog::new();
-    let running = Running::start(&config, folder_named, catalog.clone()).await?;
+    let app = App::start(config.clone(), AppOptions { run: Run::Serve, folder_required: folder_named }).await?;
     let http = http_config(&config, address, &authenticator);
     for warning in config.state.warning().into_iter().chain(config.tasks.warning(config.state.copies)) {
         tracing::warn!("{warning}");
     }
     let options = FrontOptions {
         authenticated: !authenticator.is_open(),
-        state: config.state.clone(),
         tasks: config.tasks.clone().listening(address.port()),
         ..FrontOptions::from(&http)
     };
-    let statuses = vec![running.clone() as Arc<dyn StatusSource>];
-    let front = Front::with_statuses(catalog.clone(), options, statuses.clone());
+    let front = app.front(options);
+    let statuses = vec![app.clone() as Arc<dyn StatusSource>];
     let banner = tokio::spawn({
-        let (running, catalog, plugins) = (running.clone(), catalog.clone(), config.plugins.display().to_string());
+        let (app, plugins) = (app.clone(), config.plugins.display().to_string());
         async move {
-            if running.settled().await {
-                let names = catalog.snapshot().tools().count();
-                let folder = (!running.has_no_folder()).then_some(plugins.as_str());
-                let _ = print(&banner(address, names, folder, &running.statuses()));
+            if app.first_attempt_done().await {
+                let names = app.catalog().snapshot().tools().count();
+                let folder = app.has_plugins().then_some(plugins.as_str());
+                let _ = print(&banner(address, names, folder, &app.statuses()));
             }
         }
     });
     let state = AppState { endpoint: front, auth: Arc::new(authenticator), statuses, config: http, version: env!("CARGO_PKG_VERSION") };
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
-    running.stop().await;
+    app.stop().await;
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -142,10 +141,10 @@ fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[
     const PLUGINS: usize = 20;
     let url = format!("http://{address}/mcp");
     let serving = |is_plugin: bool| {
-        statuses.iter().filter(|status| status.state != ProviderState::Broken && (status.kind == "wasm") == is_plugin).count()
+        statuses.iter().filter(|status| status.state != ProviderState::Broken && status.kind.is_plugin() == is_plugin).count()
     };
     let (of_plugins, of_servers) = (serving(true), serving(false));
-    let any_server = statuses.iter().any(|status| status.kind != "wasm");
+    let any_server = statuses.iter().any(|status| !status.kind.is_plugin());
     let of = match (plugins, any_server) {
         (Some(_), true) => format!("{} and {}", counted(of_plugins, "plugin"), counted(of_servers, "server")),
         (None, _) => counted(of_servers, "server"),

@@ -14,7 +14,7 @@ use tokio::{
 use super::replicas::{Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup};
 use crate::{
     config::ServerConfig,
-    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderState, ProviderStatus},
+    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     shape::shape,
     upstream::{
         Change, Channel, UpstreamProvider,
@@ -25,9 +25,6 @@ use crate::{
 /// How long a server may take to end that does not say what it offers: it is not worth more.
 const FAILED_STOP: Duration = Duration::from_millis(500);
 
-/// [`Reach::kind`] of servers that run elsewhere.
-pub const REMOTE: &str = "remote";
-
 /// A server that tells of a change often tells of the next at once: they are looked at together.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -37,8 +34,8 @@ const UNREAD: usize = 256;
 
 /// How a server is reached.
 pub trait Reach: Send + Sync {
-    /// `bridge` or `remote`.
-    fn kind(&self) -> &'static str;
+    /// Whether it runs here or elsewhere.
+    fn kind(&self) -> ProviderKind;
     /// Where it is, for people.
     fn what(&self) -> String;
     /// Makes ready what every start needs, in its own time: pulls an image.
@@ -52,7 +49,7 @@ pub trait Reach: Send + Sync {
 /// A server, with what runs here for it.
 pub struct Server {
     id: ProviderId,
-    kind: &'static str,
+    kind: ProviderKind,
     source: String,
     set: Arc<ReplicaSet>,
     offered: Arc<Offered>,
@@ -102,7 +99,7 @@ impl Server {
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
         let (kind, source) = (reach.kind(), reach.what());
-        let policy = Policy { elsewhere: kind == REMOTE, ..policy };
+        let policy = Policy { elsewhere: kind == ProviderKind::Remote, ..policy };
         let connector = Connector { reach, notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),
@@ -165,7 +162,7 @@ impl Server {
             in_flight: report.ongoing,
             queued: report.queued,
             // Of a remote server nothing is started here.
-            replicas: (self.kind != REMOTE).then_some(report.replicas),
+            replicas: (self.kind != ProviderKind::Remote).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
             next_try: report.next_try,
         }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::{
     config::{AuthConfig, Secret},
-    provider::{OfferNames, ProviderState, ProviderStatus, StatusSource},
+    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus, StatusSource},
 };
 
 struct Source(Mutex<bool>, &'static str);
@@ -14,7 +14,7 @@ impl StatusSource for Source {
     fn statuses(&self) -> Vec<ProviderStatus> {
         vec![ProviderStatus {
             name: self.1.to_owned(),
-            kind: "wasm",
+            kind: ProviderKind::Wasm,
             state: ProviderState::Serving,
             source: "plugins/x.wasm".to_owned(),
             digest: None,

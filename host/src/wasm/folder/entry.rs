@@ -16,7 +16,7 @@ use super::{
     names::provider_id,
     scan::{Seen, Version},
 };
-use crate::provider::{ProviderId, ProviderState, ProviderStatus};
+use crate::provider::{ProviderId, ProviderKind, ProviderState, ProviderStatus};
 
 /// How much longer a file that was changed a moment ago may stay one that does not load before it is called broken: a copy that pauses for longer than
 /// the settling time is no news for the log.
@@ -271,7 +271,7 @@ impl Entry {
         let loaded = serving.map(|serving| &serving.loaded);
         ProviderStatus {
             name: if self.id.is_some() { self.stem.clone() } else { format!("{}.wasm", self.stem) },
-            kind: "wasm",
+            kind: ProviderKind::Wasm,
             state: self.state(),
             source: self.seen.file.path.display().to_string(),
             digest: serving.map(|serving| short(serving.version.digest)),
