@@ -13,17 +13,13 @@ mod source;
 mod supervise;
 mod tools;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     app::AppError,
-    config::{Config, ConfigError, TelemetryConfig},
+    config::{self, Config, ConfigError, Overrides, TelemetryConfig},
 };
 
 /// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
@@ -153,19 +149,8 @@ struct ConfigArgs {
 impl ConfigArgs {
     /// The configuration with the command line over it.
     fn load(&self) -> Result<Config, Failure> {
-        const DEFAULT: &str = "toolbay.toml";
-        let mut config = match &self.config {
-            Some(path) => Config::load(path)?,
-            None if Path::new(DEFAULT).exists() => Config::load(Path::new(DEFAULT))?,
-            None => Config::default(),
-        };
-        if let Some(plugins) = &self.plugins {
-            config.plugins.clone_from(plugins);
-        }
-        if let Some(path) = &self.mcp_json {
-            config.add_mcp_json(path)?;
-        }
-        Ok(config)
+        let overrides = Overrides { plugins: self.plugins.clone(), mcp_json: self.mcp_json.clone(), ..Overrides::default() };
+        Ok(config::load(self.config.as_deref(), &overrides).config?)
     }
 }
 

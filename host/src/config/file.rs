@@ -103,6 +103,8 @@ struct ToolbayFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     mcp_json: Option<String>,
+    /// Files that are read as if they stood here: paths, and patterns such as `conf.d/*.toml`. What is set twice is an error.
+    include: Vec<String>,
 }
 
 /// How the endpoint is reached.
@@ -483,6 +485,7 @@ impl Default for ToolbayFile {
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             mcp_json: None,
+            include: Vec::new(),
         }
     }
 }

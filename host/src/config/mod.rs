@@ -4,7 +4,9 @@ mod address;
 mod engine;
 mod error;
 mod file;
+mod include;
 mod layer;
+mod load;
 mod mcp_json;
 pub mod model;
 pub mod plugin;
@@ -32,6 +34,7 @@ pub use address::parse_listen;
 pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
 pub use file::json_schema;
+pub use load::{Files, Loaded, Overrides, load};
 pub use units::{parse_duration, parse_size};
 
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
@@ -97,17 +100,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a `toolbay.toml`. Relative paths in it go from its folder; secrets are read now.
+    /// Reads a `toolbay.toml` and what it includes. Relative paths go from the folder of the file that they stand in; secrets are read now.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] with everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let read = |reason: String| ConfigError::Read { path: path.to_owned(), reason };
-        let bytes = std::fs::read(path).map_err(|error| read(error.to_string()))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| read(format!("it is not UTF-8 text (byte {} is wrong)", error.utf8_error().valid_up_to() + 1)))?;
-        Self::parse(&text, path)
+        load(Some(path), &Overrides::default()).config
     }
 
     /// Reads the text of a `toolbay.toml` that is, or could be, at `origin`.
@@ -116,7 +115,7 @@ impl Config {
     ///
     /// [`ConfigError`] with everything that is wrong with it.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
-        read::parse(text, origin, &|name| std::env::var_os(name))
+        load::parse(text, origin, &|name| std::env::var_os(name), &mut Files::default())
     }
 
     /// Adds the servers of a `mcpServers` JSON, as desktop clients have it. Relative paths in it go from its folder.

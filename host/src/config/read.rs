@@ -12,6 +12,7 @@ use super::{
     AuthConfig, Config, ConfigError, HostConfig, HttpConfig, LogFormat, PluginConfig, TelemetryConfig,
     address::{parse_allowed_host, parse_listen, parse_origin},
     engine::ChoiceError,
+    include,
     layer::{self, Places, Rules},
     mcp_json, model,
     reader::{Environment, Item, Source, Table, set},
@@ -37,12 +38,12 @@ const LEAST_TOKEN: usize = 16;
 /// The section that is the base of all plugins.
 pub(super) const BASE: &str = "default";
 
-pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> Result<Config, ConfigError> {
-    let source = Source::new(text, origin, environment);
+/// Reads `toolbay.toml` and what it includes.
+pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, ConfigError> {
     let document = source.parse()?;
-    let root = Table::new(&source, document.get_ref(), "");
+    let root = Table::new(source, &document, "");
     let mut config = Config::default();
-    config.plugins = source.folder.join(&config.plugins);
+    config.plugins = source.folder(0).join(&config.plugins);
     config.origin = Some(origin.to_owned());
     set(&mut config.listen, root.get("listen").and_then(|item| listen(&item)));
     set(&mut config.plugins, root.get("plugins").and_then(|item| item.file_path()));
@@ -85,7 +86,8 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
     }
     let mcp_json = root.get("mcp_json").and_then(|item| Some((item.file_path()?, item)));
     if let Some((path, item)) = &mcp_json {
-        match mcp_json::load(path, environment) {
+        source.reads(path);
+        match mcp_json::load(path, source.environment) {
             Ok(found) => {
                 for message in mcp_json::merge(&mut config, found, path) {
                     item.fail(message);
@@ -94,6 +96,7 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>) -> 
             Err(error) => source.problems_of(item.place(), error),
         }
     }
+    include::refuse_nested(&root);
     root.finish();
     source.finish(config)
 }
@@ -258,7 +261,7 @@ pub(super) fn sidecar(
 ) -> Result<PluginConfig, ConfigError> {
     let source = Source::new(text, origin, environment);
     let document = source.parse()?;
-    let root = Table::new(&source, document.get_ref(), "");
+    let root = Table::new(&source, &document, "");
     let quoted = if name.contains('.') { format!("{name:?}") } else { name.to_owned() };
     let refusal =
         format!("a sidecar may grant nothing, as sidecar_grants is false in [host]; move it to [plugin.{quoted}] of toolbay.toml");

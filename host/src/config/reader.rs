@@ -4,6 +4,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     ffi::OsString,
     fmt::Display,
     ops::RangeInclusive,
@@ -25,35 +26,101 @@ use super::{
 /// How environment variables are looked up.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// A file that is being read.
+/// The files of one configuration while they are being read: `toolbay.toml` with what it includes, or a sidecar.
+///
+/// A value knows its place by one number, the offset in all texts laid end to end, so that a table may be made of several files.
 pub(super) struct Source<'a> {
-    /// Its path as people see it in messages.
-    pub(super) file: &'a Path,
-    /// The folder against which relative paths in it go.
-    pub(super) folder: PathBuf,
     /// Where `from_env` looks.
     pub(super) environment: Environment<'a>,
-    text: &'a str,
+    texts: Vec<Text>,
+    /// The other files that were read: those that hold secrets, and the servers of desktop clients.
+    named: RefCell<BTreeSet<PathBuf>>,
     problems: RefCell<Vec<Problem>>,
 }
 
+/// One of the files.
+struct Text {
+    /// Its path as people see it in messages.
+    path: PathBuf,
+    text: String,
+    /// The offset of its first byte.
+    start: usize,
+}
+
 impl<'a> Source<'a> {
-    pub(super) fn new(text: &'a str, file: &'a Path, environment: Environment<'a>) -> Self {
-        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-        Self { file, folder, environment, text, problems: RefCell::default() }
+    pub(super) fn new(text: &str, file: &Path, environment: Environment<'a>) -> Self {
+        let texts = vec![Text { path: file.to_owned(), text: text.to_owned(), start: 0 }];
+        Self { environment, texts, named: RefCell::default(), problems: RefCell::default() }
     }
 
-    /// The whole file as a table.
-    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
-        let (table, errors) = DeTable::parse_recoverable(self.text);
-        if errors.is_empty() {
-            return Ok(table);
+    /// Adds a file whose tables are read as if they stood in the first.
+    pub(super) fn add(&mut self, text: String, file: PathBuf) {
+        // One apart, so that the end of a text is not the start of the next.
+        let start = self.texts.last().map_or(0, |last| last.start + last.text.len() + 1);
+        self.texts.push(Text { path: file, text, start });
+    }
+
+    /// All files as one table. What two files both set is a problem.
+    pub(super) fn parse(&self) -> Result<DeTable<'static>, ConfigError> {
+        let mut problems = Vec::new();
+        let mut whole = DeTable::new();
+        for text in &self.texts {
+            let (table, errors) = DeTable::parse_recoverable(&text.text);
+            if errors.is_empty() {
+                let mut table = table.into_inner();
+                table.make_owned();
+                self.merge(&mut whole, moved(table, text.start), "");
+            } else {
+                problems.extend(syntax::problems(&text.path, &text.text, &errors));
+            }
         }
-        Err(ConfigError::Invalid { problems: syntax::problems(self.file, self.text, &errors) })
+        if problems.is_empty() { Ok(whole) } else { Err(ConfigError::Invalid { problems }) }
+    }
+
+    /// Puts the keys of `from` beside those of `into`, which is the table called `path`.
+    fn merge(&self, into: &mut DeTable<'static>, from: DeTable<'static>, path: &str) {
+        for (key, value) in from {
+            let name = key.get_ref();
+            let below = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+            let Some((first, there)) = into.iter_mut().find(|(key, _)| key.get_ref() == name) else {
+                into.insert(key, value);
+                continue;
+            };
+            match (there.get_mut(), value.into_inner()) {
+                (DeValue::Table(there), DeValue::Table(value)) if is_merged(&below) => self.merge(there, value, &below),
+                _ => {
+                    let other = self.place(first.span().start);
+                    self.problem(key.span().start, format!("{name:?} {} is set here and in {other}; keep one of them", location(path)));
+                }
+            }
+        }
     }
 
     pub(super) fn place(&self, offset: usize) -> Place {
-        place(self.file, self.text, offset)
+        match self.text(offset) {
+            Some(text) => place(&text.path, &text.text, offset - text.start),
+            None => Place { file: PathBuf::new(), line: 1, column: 1 },
+        }
+    }
+
+    /// The folder against which a relative path at this place goes.
+    pub(super) fn folder(&self, offset: usize) -> PathBuf {
+        self.text(offset).and_then(|text| text.path.parent()).map(Path::to_owned).unwrap_or_default()
+    }
+
+    fn text(&self, offset: usize) -> Option<&Text> {
+        self.texts.iter().rfind(|text| text.start <= offset)
+    }
+
+    /// Notes that another file was read, or looked for.
+    pub(super) fn reads(&self, path: &Path) {
+        self.named.borrow_mut().insert(path.to_owned());
+    }
+
+    /// Every file that was read, or looked for.
+    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
+        let own = self.texts.iter().map(|text| text.path.clone());
+        self.named.borrow().iter().cloned().chain(own).collect()
     }
 
     pub(super) fn problem(&self, offset: usize, message: String) {
@@ -73,22 +140,51 @@ impl<'a> Source<'a> {
     }
 
     /// `value`, if nothing was wrong.
-    pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
-        let mut problems = self.problems.into_inner();
+    pub(super) fn finish<T>(&self, value: T) -> Result<T, ConfigError> {
+        let mut problems = self.problems.take();
         if problems.is_empty() {
             return Ok(value);
         }
-        // The file itself first, then those that it names.
-        let own = self.file;
-        problems.sort_by_key(|problem| (problem.place.file != own, problem.place.line, problem.place.column));
+        // The file itself first, then those that it includes, then those that it names.
+        let rank = |file: &Path| self.texts.iter().position(|text| text.path == file).unwrap_or(usize::MAX);
+        problems.sort_by_cached_key(|problem| (rank(&problem.place.file), problem.place.line, problem.place.column));
         Err(ConfigError::Invalid { problems })
     }
+}
+
+/// Whether a table of two files is one table: sections are, and the tokens; what has a name (a plugin, a server, a model) stands in one file whole.
+fn is_merged(path: &str) -> bool {
+    !path.contains('.') || path == "auth.tokens"
+}
+
+/// The same table with every place moved on by so much.
+fn moved(table: DeTable<'static>, by: usize) -> DeTable<'static> {
+    fn key<T>(spanned: Spanned<T>, by: usize) -> Spanned<T> {
+        let span = spanned.span();
+        Spanned::new(span.start + by..span.end + by, spanned.into_inner())
+    }
+    fn value(spanned: Spanned<DeValue<'static>>, by: usize) -> Spanned<DeValue<'static>> {
+        let span = spanned.span();
+        let value = match spanned.into_inner() {
+            DeValue::Table(table) => DeValue::Table(moved(table, by)),
+            DeValue::Array(mut array) => {
+                for element in array.iter_mut() {
+                    let taken = std::mem::replace(element, Spanned::new(0..0, DeValue::Boolean(false)));
+                    *element = value(taken, by);
+                }
+                DeValue::Array(array)
+            }
+            plain => plain,
+        };
+        Spanned::new(span.start + by..span.end + by, value)
+    }
+    table.into_iter().map(|(name, found)| (key(name, by), value(found, by))).collect()
 }
 
 /// A table whose keys are known. Keys that nobody asked for are unknown.
 pub(super) struct Table<'a> {
     source: &'a Source<'a>,
-    table: &'a DeTable<'a>,
+    table: &'a DeTable<'static>,
     /// How its own header names it; empty for the top level.
     pub(super) path: String,
     asked: RefCell<Vec<&'static str>>,
@@ -96,7 +192,7 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top level.
-    pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'a>, path: impl Into<String>) -> Self {
+    pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'static>, path: impl Into<String>) -> Self {
         Self { source, table, path: path.into(), asked: RefCell::default() }
     }
 
@@ -163,7 +259,7 @@ pub(super) struct Item<'a> {
     pub(super) key: String,
     pub(super) key_offset: usize,
     pub(super) offset: usize,
-    pub(super) value: &'a DeValue<'a>,
+    pub(super) value: &'a DeValue<'static>,
 }
 
 impl<'a> Item<'a> {
@@ -175,6 +271,16 @@ impl<'a> Item<'a> {
     /// Notes that the key is wrong.
     pub(super) fn fail_key(&self, message: impl Display) {
         self.source.problem(self.key_offset, format!("{:?} {}: {message}", self.key, location(&self.table)));
+    }
+
+    /// The folder against which relative paths go: that of the file in which the value stands.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.source.folder(self.offset)
+    }
+
+    /// Whether it stands in `toolbay.toml` itself, not in a file that is included.
+    pub(super) fn is_in_first_file(&self) -> bool {
+        self.source.texts.get(1).is_none_or(|next| self.offset < next.start)
     }
 
     /// Where the key stands.
@@ -305,7 +411,7 @@ impl<'a> Item<'a> {
             "" => Err("a path cannot be empty".to_owned()),
             _ if text.contains('\0') => Err("a path cannot hold a NUL character".to_owned()),
             _ if text.starts_with("~/") || text == "~" => Err(format!("{text:?}: \"~\" is not expanded; write the whole path")),
-            _ => Ok(self.source.folder.join(text)),
+            _ => Ok(self.folder().join(text)),
         })
     }
 
@@ -315,7 +421,7 @@ impl<'a> Item<'a> {
             self.wrong_type("an array ([…])");
             return None;
         };
-        let element = |value: &'a Spanned<DeValue<'a>>| Item { offset: value.span().start, value: value.get_ref(), ..self.clone() };
+        let element = |value: &'a Spanned<DeValue<'static>>| Item { offset: value.span().start, value: value.get_ref(), ..self.clone() };
         Some(array.iter().map(element).collect())
     }
 

@@ -50,6 +50,7 @@ pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
         }
         (None, Some(path)) => {
             let path = path.file_path()?;
+            item.source.reads(&path);
             match file(&path) {
                 Ok(text) => checked(item, text, &format!("the file {}", path.display())),
                 Err(reason) => {

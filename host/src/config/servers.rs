@@ -147,12 +147,12 @@ fn command(table: &Table<'_>) -> Option<CommandSource> {
     };
     if program.starts_with("~/") {
         item.fail(format_args!("{program:?}: \"~\" is not expanded; write the whole path"));
-    } else if program.contains(char::is_whitespace) && item.value.as_str().is_some() && !item.source.folder.join(&*program).exists() {
+    } else if program.contains(char::is_whitespace) && item.value.as_str().is_some() && !item.folder().join(&*program).exists() {
         let words = program.split_whitespace().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
         item.fail(format_args!("no shell splits this into words; write command = [{words}]"));
     } else if program.contains('/') {
         // As every path of the file. A bare name is looked up in PATH.
-        let path = item.source.folder.join(&*program);
+        let path = item.folder().join(&*program);
         *program = std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned();
     }
     Some(CommandSource { argv, cwd, env })

@@ -1,5 +1,6 @@
 //! Whole files, right and wrong: what is understood, and the words in which the rest is refused.
 
+mod files;
 mod servers;
 
 use std::{ffi::OsString, fs, path::Path, time::Duration};
@@ -27,7 +28,7 @@ fn environment(name: &str) -> Option<OsString> {
 }
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    read::parse(text, Path::new(FILE), &environment)
+    load::parse(text, Path::new(FILE), &environment, &mut Files::default())
 }
 
 #[track_caller]
@@ -152,7 +153,7 @@ fn every_key_is_understood() {
         description = "What to fear."
         params = { state = "Two letters." }
     "#;
-    let config = read::parse(text, &folder.path().join(FILE), &environment).unwrap();
+    let config = load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap();
     assert_eq!((config.listen.to_string(), config.plugins), ("127.0.0.1:9000".to_owned(), folder.path().join("tools")));
     let http = HttpConfig {
         allowed_hosts: vec!["tools.example.com".to_owned()],
@@ -823,7 +824,7 @@ fn every_example_of_the_reference_loads_and_fits_the_schema() {
             (result.map(drop), serde_json::json!({ "plugin": { "weather": value } }))
         } else {
             counts.0 += 1;
-            (read::parse(&text, &folder.path().join(FILE), &environment).map(drop), value)
+            (load::parse(&text, &folder.path().join(FILE), &environment, &mut Files::default()).map(drop), value)
         };
         result.unwrap_or_else(|error| panic!("{place}: {error}"));
         let errors: Vec<_> = validator.iter_errors(&instance).map(|error| format!("{}: {error}", error.instance_path())).collect();

@@ -58,7 +58,8 @@ fn servers_of_each_kind_are_understood() {
         refresh = "5m"
         headers = { Authorization = { from_env = "GOOD" } }
     "#;
-    let config = read::parse(text, &folder.path().join(FILE), &environment).unwrap_or_else(|error| panic!("{error}"));
+    let config =
+        load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.server.keys().collect::<Vec<_>>(), ["app", "boxed", "desk", "far", "git", "time"]);
     let secret = |text: &str| Secret(text.to_owned());
     let git = ServerConfig {
