@@ -23,7 +23,9 @@ pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
-pub use status::{Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource};
+pub use status::{
+    Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,
+};
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,29 +1,46 @@
 //! The composition root: a host, assembled from its configuration, for `serve`, `check`, `call`, `tools`, other fronts and tests.
 //!
 //! An [`App`] owns everything that offers something (the folder of plugins, the servers, the models) and the catalog that it is offered in. Fronts are put
-//! on top of it: see [`App::front`].
+//! on top of it: see [`App::front`]. What it was assembled from can change while it runs: see [`App::watch`].
 
+mod difference;
 mod error;
+mod files;
+mod live;
 mod plugins;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
 
+pub use difference::{Change, Digests, How};
 pub use error::AppError;
+pub use live::{ApplyError, ConfigSource};
 
 use crate::{
     catalog::{
         Catalog,
         feed::{Feed, Inlet, Origin, clash},
     },
-    config::Config,
+    config::{Config, Files, Overrides},
+    http::{Authenticator, may_listen},
     inference::{ModelStatus, Registry},
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
+    telemetry,
     wasm::{compile::Worker, plugin::PluginHost},
 };
+use difference::{changed, needs_restart, without_restart};
+use live::{ConfigStatus, Live};
 use plugins::Plugins;
 
 /// How long readiness waits for servers.
@@ -41,18 +58,32 @@ pub struct AppOptions {
     pub run: Run,
     /// Whether the folder of plugins has to be there even where there are servers: somebody has named it.
     pub folder_required: bool,
+    /// Whether anybody may call where others than this machine can and there are no tokens.
+    pub insecure: bool,
 }
 
 /// Everything that offers something, while it runs.
 pub struct App {
-    config: Arc<Config>,
+    /// What runs. Keys that wait for a restart are as they were at the start.
+    config: watch::Sender<Arc<Config>>,
+    /// What the files said last that was right.
+    wanted: Mutex<Arc<Config>>,
+    status: Mutex<ConfigStatus>,
+    options: AppOptions,
+    authenticator: Arc<ArcSwap<Authenticator>>,
+    fronts: Mutex<Vec<(Weak<Front>, Option<SocketAddr>)>>,
+    host: Arc<PluginHost>,
+    live: Mutex<Option<JoinHandle<()>>>,
+    /// Asks for the configuration to be read again.
+    asked: Arc<Notify>,
+    /// One configuration is applied after the other.
+    applying: tokio::sync::Mutex<()>,
     catalog: Arc<Catalog>,
     plugins: Plugins,
     /// The plugins' way into the catalog.
     inlet: Inlet,
     servers: Arc<Servers>,
     models: Arc<Registry>,
-    run: Run,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
     _feed: Feed,
@@ -66,6 +97,7 @@ impl App {
     ///
     /// [`AppError`]: where there can be no host at all. What is wrong with one plugin or server stands in its status.
     pub async fn start(config: Arc<Config>, options: AppOptions) -> Result<Arc<Self>, AppError> {
+        let authenticator = Authenticator::from_config(&config.auth)?;
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
         let catalog = Catalog::new();
@@ -79,7 +111,7 @@ impl App {
             }
             servers
         };
-        let plugins = Plugins::start(&config, options.run, optional, host, changes);
+        let plugins = Plugins::start(&config, options.run, optional, host.clone(), changes);
         let (plugins, servers) = tokio::join!(plugins, servers);
         let plugins = match plugins {
             Ok(plugins) => plugins,
@@ -89,7 +121,25 @@ impl App {
             }
         };
         let whole = watch::Sender::new(false);
-        let app = Self { config, catalog, plugins, inlet, servers, models, run: options.run, whole, _feed: feed };
+        let app = Self {
+            status: Mutex::new(ConfigStatus::new(&config, &Overrides::default())),
+            wanted: Mutex::new(config.clone()),
+            config: watch::Sender::new(config),
+            options,
+            authenticator: Arc::new(ArcSwap::from_pointee(authenticator)),
+            fronts: Mutex::default(),
+            host,
+            live: Mutex::default(),
+            asked: Arc::default(),
+            applying: tokio::sync::Mutex::default(),
+            catalog,
+            plugins,
+            inlet,
+            servers,
+            models,
+            whole,
+            _feed: feed,
+        };
         if options.run == Run::Once {
             app.first_attempt_done().await;
         }
@@ -99,7 +149,7 @@ impl App {
     /// Waits until every plugin was looked at once, and every server was tried once or had its time, and all that came of it is in the catalog. False: that
     /// never will be so.
     pub async fn first_attempt_done(&self) -> bool {
-        let wait = if self.run == Run::Serve { SERVE_WAITS } else { ONCE_WAITS };
+        let wait = if self.options.run == Run::Serve { SERVE_WAITS } else { ONCE_WAITS };
         tokio::join!(self.plugins.settled(), self.servers.settled(wait));
         let done = self.inlet.barrier().await;
         if done {
@@ -108,10 +158,104 @@ impl App {
         done
     }
 
-    /// What it was assembled from.
+    /// What runs now. Keys that wait for a restart are as they were at the start.
     #[must_use]
-    pub fn config(&self) -> &Arc<Config> {
-        &self.config
+    pub fn config(&self) -> watch::Receiver<Arc<Config>> {
+        self.config.subscribe()
+    }
+
+    /// Who may come in. It follows the configuration.
+    #[must_use]
+    pub fn authenticator(&self) -> &Arc<ArcSwap<Authenticator>> {
+        &self.authenticator
+    }
+
+    /// Reads the configuration again from now on, whenever one of its files changes or SIGHUP comes, and applies it. `files`: what it was made from.
+    pub fn watch(self: &Arc<Self>, source: ConfigSource, files: Files) {
+        lock(&self.status).set_overrides(&source.overrides);
+        let live = Live::new(self, source, files, self.asked.clone());
+        // Ended by `stop`, or when this is gone.
+        *lock(&self.live) = Some(tokio::spawn(live.run()));
+    }
+
+    /// Asks for the configuration to be read again, as SIGHUP does.
+    pub fn reread(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Applies a configuration: what is the same goes on untouched, calls in flight end on what they began with.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`]: nothing has changed.
+    pub async fn apply(&self, wanted: Arc<Config>) -> Result<(), ApplyError> {
+        let _one = self.applying.lock().await;
+        let running = self.config.borrow().clone();
+        let next = Arc::new(without_restart(&running, &wanted));
+        fn refused(error: impl std::fmt::Display) -> ApplyError {
+            ApplyError::Refused(error.to_string())
+        }
+        // All that can be wrong comes first.
+        let authenticator = Authenticator::from_config(&next.auth).map_err(refused)?;
+        if running.auth != next.auth {
+            may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
+        }
+        telemetry::check_filter(&next.telemetry.log).map_err(refused)?;
+        let models = if running.model == next.model && running.inference == next.inference {
+            None
+        } else {
+            let (registry, config) = (self.models.clone(), next.clone());
+            let opening = tokio::task::spawn_blocking(move || registry.prepare(&config)).await;
+            Some(opening.map_err(refused)?.map_err(refused)?)
+        };
+        // From here on nothing fails.
+        let (changes, waiting) = (changed(&running, &next), needs_restart(&running, &wanted));
+        if let Some(models) = models {
+            self.models.put(models);
+        }
+        if running.auth != next.auth {
+            self.authenticator.store(Arc::new(authenticator));
+        }
+        if running.telemetry != next.telemetry {
+            // It was checked above.
+            let _ = telemetry::refilter(&next.telemetry.log);
+        }
+        self.config.send_replace(next.clone());
+        self.host.reconfigure(next.clone());
+        self.plugins.reconfigured();
+        self.reconfigure_fronts(&next);
+        self.servers.apply(&next.server).await;
+        let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
+        let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
+        if !changes.is_empty() {
+            tracing::info!(changed = changes.join(", "), "a changed configuration is applied");
+        } else if was_rejected {
+            tracing::info!("the configuration is right again, and says what is running");
+        }
+        if !waiting.is_empty() && !needs_restart(&before, &wanted).is_empty() {
+            tracing::warn!(keys = waiting.join(", "), "these keys of the configuration have changed and count from the next start on");
+        }
+        for warning in next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).filter(|_| !changes.is_empty()) {
+            tracing::warn!("{warning}");
+        }
+        Ok(())
+    }
+
+    /// Says that a configuration is wrong. What was running goes on.
+    fn reject(&self, error: &ApplyError) {
+        if lock(&self.status).rejected(error) {
+            tracing::error!("the configuration is wrong, and what was running goes on: {error}");
+        }
+    }
+
+    fn reconfigure_fronts(&self, config: &Config) {
+        let mut fronts = lock(&self.fronts);
+        fronts.retain(|(front, _)| front.strong_count() > 0);
+        for (front, address) in fronts.iter() {
+            if let Some(front) = front.upgrade() {
+                front.reconfigure(self.front_options(config, *address));
+            }
+        }
     }
 
     /// Everything on offer.
@@ -132,15 +276,37 @@ impl App {
         self.models.statuses()
     }
 
-    /// The MCP front of everything on offer.
+    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere.
     #[must_use]
-    pub fn front(self: &Arc<Self>, options: FrontOptions) -> Arc<Front> {
-        let options = FrontOptions { state: self.config.state.clone(), ..options };
-        Front::with_statuses(self.catalog.clone(), options, vec![self.clone() as Arc<dyn StatusSource>])
+    pub fn front(self: &Arc<Self>, address: Option<SocketAddr>) -> Arc<Front> {
+        let options = self.front_options(&self.config.borrow(), address);
+        let front = Front::with_statuses(self.catalog.clone(), options, vec![self.clone() as Arc<dyn StatusSource>]);
+        lock(&self.fronts).push((Arc::downgrade(&front), address));
+        front
+    }
+
+    fn front_options(&self, config: &Config, address: Option<SocketAddr>) -> FrontOptions {
+        let authenticated = !self.authenticator.load().is_open();
+        let mut options =
+            FrontOptions { authenticated, state: config.state.clone(), tasks: config.tasks.clone(), ..FrontOptions::from(&config.http) };
+        if let Some(address) = address {
+            options.tasks = options.tasks.listening(address.port());
+            // A page that had its own name point to this host (DNS rebinding) is a danger for a host that trusts whoever reaches it on loopback. One that
+            // listens beyond it has tokens, or was told that anybody may call: there every name is as good as another, unless the operator lists them.
+            if options.allowed_hosts.is_empty() && !address.ip().is_loopback() {
+                options.allowed_hosts.push("*".to_owned());
+            }
+        }
+        options
     }
 
     /// Ends everything. Nothing that was started is left when this returns.
     pub async fn stop(&self) {
+        if let Some(live) = lock(&self.live).take() {
+            live.abort();
+        }
+        // What is being applied is applied whole, and ended below.
+        let _one = self.applying.lock().await;
         tokio::join!(self.plugins.stop(), self.servers.stop());
     }
 }
@@ -161,7 +327,23 @@ impl StatusSource for App {
     }
 
     fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let mut sections = vec![("configuration", serde_json::to_value(&*lock(&self.status)).unwrap_or_default())];
         let models = self.models.statuses();
-        if models.is_empty() { Vec::new() } else { vec![("models", serde_json::to_value(models).unwrap_or_default())] }
+        if !models.is_empty() {
+            sections.push(("models", serde_json::to_value(models).unwrap_or_default()));
+        }
+        sections
     }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Some(live) = lock(&self.live).take() {
+            live.abort();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -63,6 +63,13 @@ impl Plugins {
         }
     }
 
+    /// The configuration is another one.
+    pub(super) fn reconfigured(&self) {
+        if let Self::Watched(folder) = self {
+            folder.reconfigured();
+        }
+    }
+
     pub(super) async fn stop(&self) {
         if let Self::Watched(folder) = self {
             folder.stop().await;

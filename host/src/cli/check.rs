@@ -4,8 +4,9 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, Outcome, counted, local::LocalHost, print, print_json, quiet, runtime};
+use super::{ConfigArgs, FAILED, Outcome, against::Against, counted, local::LocalHost, print, print_json, quiet, runtime};
 use crate::{
+    app::Digests,
     inference::ModelStatus,
     provider::{OfferNames, ProviderState, ProviderStatus},
     telemetry,
@@ -19,6 +20,7 @@ Run it before you deploy a folder or a configuration.
   toolbay check dist/plugins
   toolbay check target/wasm32-wasip2/release/greeter.wasm
   toolbay check --config prod.toml --json
+  toolbay check --config new.toml --against http://127.0.0.1:8000    what it would change at a running host
 
 Exit status: 0 all is well, 1 something is broken, 2 the configuration is wrong."#;
 
@@ -29,6 +31,12 @@ pub(super) struct Check {
     path: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Say too what the configuration would change at a running host, such as http://127.0.0.1:8000
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
+    /// The environment variable that holds the bearer token for --against
+    #[arg(long, value_name = "VAR", requires = "against")]
+    token_env: Option<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -38,15 +46,25 @@ impl Check {
     pub(super) fn run(self) -> Outcome {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
         runtime()?.block_on(async {
+            let against = match &self.against {
+                Some(url) => Some(Against::ask(url, self.token_env.as_deref(), &Digests::of(&self.config.load()?)).await?),
+                None => None,
+            };
             let host = LocalHost::open(&self.config, self.path).await?;
             let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
             let unused = unused(host.configured(), &statuses);
             let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
             let broken = plugins + models.iter().filter(|model| model.error.is_some()).count();
             let printed = if self.json {
-                print_json(&json!({ "ok": broken == 0, "plugins": statuses, "collisions": collisions, "unused": unused, "models": models }))
+                let mut report =
+                    json!({ "ok": broken == 0, "plugins": statuses, "collisions": collisions, "unused": unused, "models": models });
+                if let (Some(report), Some(against)) = (report.as_object_mut(), &against) {
+                    report.insert("against".to_owned(), json!(against));
+                }
+                print_json(&report)
             } else {
-                print(&(of_models(&models) + &report(&statuses, &collisions, &unused)))
+                let against = against.map(|against| format!("\n{}", against.text())).unwrap_or_default();
+                print(&(of_models(&models) + &report(&statuses, &collisions, &unused) + &against))
             };
             host.close().await;
             printed?;

@@ -11,14 +11,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ConfigArgs, Failure,
-    remote::refused,
     source::{Answer, Shown},
 };
 use crate::{
     app::{App, AppOptions},
     catalog::{Entry, ParamHeader},
     inference::ModelStatus,
-    mcp::{Front, FrontOptions},
+    mcp::Front,
     provider::{ProviderStatus, StatusSource as _},
     servers::Run,
 };
@@ -47,9 +46,8 @@ impl LocalHost {
         if config.plugins.is_file() {
             config.server.clear();
         }
-        let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required }).await?;
-        // A call from the command line may bring as much as fits into its arguments.
-        let front = app.front(FrontOptions { max_body: usize::MAX, max_bodies: usize::MAX, ..FrontOptions::default() });
+        let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true }).await?;
+        let front = app.front(None);
         Ok(Self { app, front, configured })
     }
 
@@ -86,12 +84,11 @@ impl LocalHost {
         let request = request(name, entry.param_headers(), arguments).map_err(Failure::failed)?;
         let body = to_bytes(self.front.handle(request).await.into_body(), usize::MAX).await;
         let body = body.map_err(|error| Failure::failed(format!("the call was not answered: {error}")))?;
-        let message = response(&body).ok_or_else(|| {
-            Failure::failed(format!("the call was answered by what is no response: {}", String::from_utf8_lossy(&body)))
-        })?;
+        let message = response(&body)
+            .ok_or_else(|| Failure::failed(format!("the call was answered by what is no response: {}", String::from_utf8_lossy(&body))))?;
         if let Some(error) = message.get("error") {
             let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
-            return Err(refused(text, error.get("code").and_then(Value::as_i64).unwrap_or_default()));
+            return Err(Failure::failed(text));
         }
         let json = message.get("result").cloned().unwrap_or_default();
         Ok(Answer { is_error: json.get("isError").and_then(Value::as_bool).unwrap_or(false), json })

@@ -1,5 +1,6 @@
 //! The command line: what there is to say, and what each exit status means.
 
+mod against;
 mod call;
 mod check;
 mod compile;
@@ -18,8 +19,8 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    app::AppError,
-    config::{self, Config, ConfigError, Overrides, TelemetryConfig},
+    app::{AppError, ConfigSource},
+    config::{Config, ConfigError, Overrides, TelemetryConfig},
 };
 
 /// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
@@ -147,10 +148,15 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// The configuration with the command line over it.
-    fn load(&self) -> Result<Config, Failure> {
+    /// Where the configuration comes from, with the command line over it.
+    fn source(&self) -> ConfigSource {
         let overrides = Overrides { plugins: self.plugins.clone(), mcp_json: self.mcp_json.clone(), ..Overrides::default() };
-        Ok(config::load(self.config.as_deref(), &overrides).config?)
+        ConfigSource { path: self.config.clone(), overrides }
+    }
+
+    /// The configuration, read once.
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(self.source().load().config?)
     }
 }
 
@@ -178,6 +184,20 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(format!("cannot write to stdout: {error}"))),
         _ => Ok(()),
     }
+}
+
+/// An error with what caused it: clients wrap the cause that a person needs.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// `1 tool`, `2 tools`.

@@ -8,7 +8,7 @@ use rmcp::{
 use serde_json::{Map, Value};
 
 use super::{
-    Failure,
+    Failure, causes,
     source::{Answer, Shown},
 };
 
@@ -55,7 +55,9 @@ impl RemoteHost {
     pub(super) async fn call(&self, name: &str, arguments: Map<String, Value>) -> Result<Answer, Failure> {
         let request = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
         let result = self.0.call_tool(request).await.map_err(|error| match error {
-            ServiceError::McpError(refusal) => refused(&refusal.message, i64::from(refusal.code.0)),
+            ServiceError::McpError(refusal) => {
+                Failure::failed(format!("the server refuses the call: {} ({})", refusal.message, refusal.code.0))
+            }
             error => Failure::failed(format!("the call was not answered: {error}")),
         })?;
         Ok(Answer { is_error: result.is_error.unwrap_or(false), json: serde_json::to_value(&result).unwrap_or_default() })
@@ -71,11 +73,6 @@ impl RemoteHost {
 pub(super) fn token(variable: &str) -> Result<String, Failure> {
     std::env::var(variable)
         .map_err(|_| Failure::usage(format!("--token-env {variable}: there is no such environment variable, or it is not UTF-8")))
-}
-
-/// A call that was answered by an error of JSON-RPC.
-pub(super) fn refused(message: &str, code: i64) -> Failure {
-    Failure::failed(format!("the server refuses the call: {message} ({code})"))
 }
 
 fn no_server(url: &str, token_env: Option<&str>, why: &str) -> Failure {
@@ -98,18 +95,4 @@ fn no_server(url: &str, token_env: Option<&str>, why: &str) -> Failure {
 /// The newest revision that the server knows, older ones included.
 fn lifecycle() -> ClientLifecycleMode {
     ClientLifecycleMode::Auto { preferred_versions: vec![ProtocolVersion::V_2026_07_28], legacy_version: None }
-}
-
-/// An error with what caused it: clients wrap the cause that a person needs.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -23,7 +23,7 @@ mod tests;
 mod units;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -151,10 +151,37 @@ impl Config {
         }
     }
 
+    /// All that is configured about a plugin outside of its sidecar. While it is the same, the plugin is.
+    #[must_use]
+    pub fn plugin_view(&self, name: &str) -> PluginView {
+        PluginView {
+            base: self.base_of(name),
+            keys: self.places.get(name).map(|places| places.keys().cloned().collect()).unwrap_or_default(),
+            sidecar_grants: self.host.sidecar_grants,
+            models: self
+                .model
+                .iter()
+                .filter(|(_, model)| model.plugins.iter().any(|plugin| plugin == name))
+                .map(|(name, _)| name.clone())
+                .collect(),
+        }
+    }
+
     fn base_of(&self, name: &str) -> PluginConfig {
         let configured = self.plugin.get(name).or_else(|| self.plugin.get(read::BASE));
         configured.cloned().unwrap_or_else(|| layer::default_plugin(self.host.max_memory))
     }
+}
+
+/// All that is configured about one plugin outside of its sidecar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginView {
+    base: PluginConfig,
+    /// What a sidecar may not set again.
+    keys: BTreeSet<String>,
+    sidecar_grants: bool,
+    /// The models that it may use.
+    models: BTreeSet<String>,
 }
 
 /// How the endpoint is reached.

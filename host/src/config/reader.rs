@@ -61,15 +61,13 @@ impl<'a> Source<'a> {
     }
 
     /// All files as one table. What two files both set is a problem.
-    pub(super) fn parse(&self) -> Result<DeTable<'static>, ConfigError> {
+    pub(super) fn parse(&self) -> Result<DeTable<'_>, ConfigError> {
         let mut problems = Vec::new();
         let mut whole = DeTable::new();
         for text in &self.texts {
             let (table, errors) = DeTable::parse_recoverable(&text.text);
             if errors.is_empty() {
-                let mut table = table.into_inner();
-                table.make_owned();
-                self.merge(&mut whole, moved(table, text.start), "");
+                self.merge(&mut whole, moved(table.into_inner(), text.start), "");
             } else {
                 problems.extend(syntax::problems(&text.path, &text.text, &errors));
             }
@@ -78,7 +76,7 @@ impl<'a> Source<'a> {
     }
 
     /// Puts the keys of `from` beside those of `into`, which is the table called `path`.
-    fn merge(&self, into: &mut DeTable<'static>, from: DeTable<'static>, path: &str) {
+    fn merge<'t>(&self, into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) {
         for (key, value) in from {
             let name = key.get_ref();
             let below = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
@@ -158,12 +156,12 @@ fn is_merged(path: &str) -> bool {
 }
 
 /// The same table with every place moved on by so much.
-fn moved(table: DeTable<'static>, by: usize) -> DeTable<'static> {
+fn moved(table: DeTable<'_>, by: usize) -> DeTable<'_> {
     fn key<T>(spanned: Spanned<T>, by: usize) -> Spanned<T> {
         let span = spanned.span();
         Spanned::new(span.start + by..span.end + by, spanned.into_inner())
     }
-    fn value(spanned: Spanned<DeValue<'static>>, by: usize) -> Spanned<DeValue<'static>> {
+    fn value(spanned: Spanned<DeValue<'_>>, by: usize) -> Spanned<DeValue<'_>> {
         let span = spanned.span();
         let value = match spanned.into_inner() {
             DeValue::Table(table) => DeValue::Table(moved(table, by)),
@@ -184,7 +182,7 @@ fn moved(table: DeTable<'static>, by: usize) -> DeTable<'static> {
 /// A table whose keys are known. Keys that nobody asked for are unknown.
 pub(super) struct Table<'a> {
     source: &'a Source<'a>,
-    table: &'a DeTable<'static>,
+    table: &'a DeTable<'a>,
     /// How its own header names it; empty for the top level.
     pub(super) path: String,
     asked: RefCell<Vec<&'static str>>,
@@ -192,7 +190,7 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top level.
-    pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'static>, path: impl Into<String>) -> Self {
+    pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'a>, path: impl Into<String>) -> Self {
         Self { source, table, path: path.into(), asked: RefCell::default() }
     }
 
@@ -259,7 +257,7 @@ pub(super) struct Item<'a> {
     pub(super) key: String,
     pub(super) key_offset: usize,
     pub(super) offset: usize,
-    pub(super) value: &'a DeValue<'static>,
+    pub(super) value: &'a DeValue<'a>,
 }
 
 impl<'a> Item<'a> {
@@ -421,7 +419,7 @@ impl<'a> Item<'a> {
             self.wrong_type("an array ([…])");
             return None;
         };
-        let element = |value: &'a Spanned<DeValue<'static>>| Item { offset: value.span().start, value: value.get_ref(), ..self.clone() };
+        let element = |value: &'a Spanned<DeValue<'a>>| Item { offset: value.span().start, value: value.get_ref(), ..self.clone() };
         Some(array.iter().map(element).collect())
     }
 

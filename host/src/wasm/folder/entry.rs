@@ -32,6 +32,8 @@ pub(super) struct Entry {
     /// None: the name cannot be one.
     pub(super) id: Option<ProviderId>,
     pub(super) seen: Seen,
+    /// The number of what the configuration said of it when it was loaded last.
+    configuration: Option<u64>,
     /// Since when nobody has touched the files.
     quiet_since: Instant,
     /// Since when the file is not there. Tools like `install` remove a file and make it again.
@@ -113,6 +115,7 @@ impl Entry {
             stem: stem.to_owned(),
             id,
             seen,
+            configuration: None,
             quiet_since,
             missing_since: None,
             stage: Stage::Waiting,
@@ -147,6 +150,22 @@ impl Entry {
         if self.id.is_some() {
             self.stage = Stage::Waiting;
         }
+    }
+
+    /// It is loaded with the number of what the configuration says of it.
+    pub(super) fn begins(&mut self, configuration: u64) {
+        self.configuration = Some(configuration);
+        self.stage = Stage::Loading;
+    }
+
+    /// The configuration has this number for it now: whether it has to be loaded again.
+    pub(super) fn reconfigured(&mut self, configuration: u64) -> bool {
+        // What has not been loaded yet will be loaded with the new one.
+        let again = self.configuration.is_some_and(|before| before != configuration);
+        if again {
+            self.stage = Stage::Waiting;
+        }
+        again
     }
 
     /// Its content was another one than the look had seen: look again.
