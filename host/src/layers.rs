@@ -3,10 +3,11 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// A layer, and the modules of this crate that it may import. What is not here may be imported by anybody: `config`, `telemetry` and small helpers.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("provider", &[]),
     ("catalog", &["provider"]),
-    ("mcp", &["catalog", "provider"]),
+    ("dispatch", &["catalog", "provider"]),
+    ("mcp", &["catalog", "dispatch", "provider"]),
     ("shape", &["provider"]),
     ("upstream", &["provider"]),
     ("supervised", &["provider", "shape", "upstream"]),

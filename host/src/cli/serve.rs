@@ -121,7 +121,7 @@ async fn serve(config: Config, options: AppOptions, source: ConfigSource, files:
     });
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
     let auth = app.authenticator().clone();
-    let state = AppState { endpoint: front, auth, statuses, config: config.http.clone(), version: env!("CARGO_PKG_VERSION") };
+    let state = AppState::new(front, auth, statuses, config.http.clone());
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     app.stop().await;

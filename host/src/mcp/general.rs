@@ -18,11 +18,13 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    answer::{self, BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND, plain_error},
+    answer::{self, plain_error},
+    endpoint_state::EndpointState,
     envelope::id_key,
     era::{Era, MODERN, SESSION_HEADER, VERSION_HEADER},
-    handler::{Handler, Shared},
+    handler::Handler,
     intake::{self, Accepts, Head},
+    rpc::{BUSY, HEADER_MISMATCH, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND},
     sessions::Sessions,
     tasks,
 };
@@ -39,22 +41,22 @@ const ERROR_TEXT: usize = 16 << 10;
 
 /// rmcp, twice: with sessions for clients that have one or want one, and without.
 pub(super) struct General {
-    shared: Arc<Shared>,
+    shared: Arc<EndpointState>,
     with_sessions: StreamableHttpService<Handler, Sessions>,
     without: StreamableHttpService<Handler, NeverSessionManager>,
 }
 
 impl General {
-    pub(super) fn new(shared: Arc<Shared>, max_body: usize) -> Self {
+    pub(super) fn new(shared: Arc<EndpointState>) -> Self {
         let config = |sessions: bool| {
             StreamableHttpServerConfig::default()
-                // Host and Origin were checked by `origin`, for everything.
+                // `http` has checked Host and Origin, and the body's size.
                 .disable_allowed_hosts()
                 .disable_allowed_origins()
                 .with_json_response(true)
                 .with_legacy_session_mode(sessions)
                 .with_sse_retry(None)
-                .with_max_request_body_bytes(max_body)
+                .with_max_request_body_bytes(usize::MAX)
         };
         let handler = || {
             let shared = Arc::clone(&shared);
@@ -85,7 +87,7 @@ impl General {
         parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
-        let caller = parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0));
+        let caller = parts.extensions.get::<Principal>().cloned();
         let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
         if modern && let Some(method) = head.method.as_deref().filter(|method| REMOVED.contains(method)) {
             let message = format!("there is no method {method:?} in MCP {MODERN}");
@@ -161,7 +163,7 @@ impl General {
         let Some(session) = session.filter(|_| !modern) else {
             return method_not_allowed("POST, OPTIONS");
         };
-        let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
+        let caller = parts.extensions.get::<Principal>();
         if self.shared.sessions.find(session, caller).is_none() {
             return session_not_found(None);
         }
@@ -279,7 +281,7 @@ async fn as_json(response: Response<Body>, id: Option<&str>) -> Response<Body> {
     let (status, code) = match status {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => (StatusCode::BAD_REQUEST, INVALID_REQUEST),
         StatusCode::NOT_FOUND => (status, SESSION_NOT_FOUND),
-        status if status.is_server_error() => (status, -32603),
+        status if status.is_server_error() => (status, INTERNAL),
         status => (status, INVALID_REQUEST),
     };
     let mut wrapped = plain_error(status, id, code, message.trim(), None);

@@ -15,32 +15,31 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::{self, Answer},
-    asking::{Asking, Input, SessionAsker, Unasked},
-    bodies::Share,
-    calls::{Checked, Work},
+    asking::{Asking, Input, NO_SESSION, SessionAsker},
     detach::Detached,
+    endpoint_state::EndpointState,
     envelope::{
         ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, Params, RawMeta, ReadParams, RefParams,
         TaskParams, id_key, is_object, is_plain_id, object,
     },
     era::{Era, LEGACY, METHOD_NAME, MODERN, NAME_NAME, SESSION_NAME, VERSION_NAME},
-    handler::Shared,
-    intake,
     outbox::Outbox,
-    resolve,
+    reply, resolve,
     sessions::Session,
     sse::{self, CallTask},
 };
 use crate::{
     catalog::{Entry, Snapshot},
-    provider::{CallError, Completion, LogLevel, Principal, Reference},
+    dispatch::{CallRequest, Hold, Operation},
+    json::is_too_deep,
+    provider::{CallError, Completion, LogLevel, Principal, Reference, StartSignal},
 };
 
 /// Answers the request, or leaves it.
-pub(super) async fn answer(shared: &Arc<Shared>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
+pub(super) async fn answer(shared: &Arc<EndpointState>, parts: &Parts, body: &Bytes) -> Option<Response<Body>> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Some(answer.into_response()),
-        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Share>().cloned()).await),
+        Plan::Call(call) => Some(run(shared, call, parts.extensions.get::<Hold>().cloned()).await),
     }
 }
 
@@ -53,7 +52,7 @@ enum Plan<'a> {
 /// A call that may run.
 struct PlannedCall<'a> {
     id: &'a str,
-    work: Work<'a>,
+    operation: Operation<'a>,
     caller: Caller<'a>,
     /// Where the call's notifications go, when it may send some and somebody wants them.
     outbox: Option<Arc<Outbox>>,
@@ -67,7 +66,7 @@ struct Caller<'a> {
     era: Era,
     meta: Option<Arc<str>>,
     trace_parent: Option<Arc<str>>,
-    principal: Option<Arc<str>>,
+    principal: Option<Principal>,
     session: Option<Arc<Session>>,
     /// The progress token, as JSON text.
     token: Option<&'a str>,
@@ -77,9 +76,9 @@ struct Caller<'a> {
 }
 
 /// Every check.
-fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>> {
+fn plan<'a>(shared: &EndpointState, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>> {
     let text = std::str::from_utf8(body).ok()?;
-    if !is_object(text) || intake::is_too_deep(body) {
+    if !is_object(text) || is_too_deep(body) {
         return None;
     }
     let envelope: Envelope<'a> = serde_json::from_str(text).ok()?;
@@ -131,7 +130,7 @@ fn plan<'a>(shared: &Shared, parts: &Parts, body: &'a Bytes) -> Option<Plan<'a>>
 }
 
 /// What a client wants of a task. It has to say again that it knows tasks.
-fn plan_task<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: TaskParams<'a>) -> Option<Plan<'a>> {
+fn plan_task<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &str, params: TaskParams<'a>) -> Option<Plan<'a>> {
     let TaskParams { id: task, responses, meta } = params;
     let caller = caller(shared, parts, method, Some(&task), meta)?;
     if !caller.tasks || (responses.is_some() != (method == "tasks/update")) {
@@ -146,7 +145,7 @@ fn plan_task<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, para
     Some(Plan::Answer(answer::raw(id, caller.era, result, &shared.catalog.snapshot())))
 }
 
-fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, params: Option<Params<'a>>) -> Option<Plan<'a>> {
+fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &str, params: Option<Params<'a>>) -> Option<Plan<'a>> {
     let ListParams { meta } = params.unwrap_or_default().list()?;
     let era = era(&parts.headers, meta.as_ref().map(|meta| &meta.known))?;
     match era {
@@ -163,7 +162,7 @@ fn plan_list<'a>(shared: &Shared, parts: &Parts, id: &'a str, method: &str, para
     Some(Plan::Answer(answer::list(id, era, shared.private, member, items)))
 }
 
-fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Option<Plan<'a>> {
+fn plan_call<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Option<Plan<'a>> {
     let CallParams { name, arguments, state, responses, meta } = params;
     let arguments = arguments.map_or("{}", |arguments| arguments.get());
     if !is_object(arguments) {
@@ -177,7 +176,7 @@ fn plan_call<'a>(shared: &Shared, parts: &Parts, id: &'a str, params: CallParams
         return None;
     }
     Some(plan_work(shared, id, caller, Some(input), |_| match entry {
-        Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
+        Some(entry) => Ok(Operation::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
         None => Err(CallError::UnknownTool(name.clone().into_owned())),
     }))
 }
@@ -192,38 +191,38 @@ fn input(caller: &Caller<'_>, state: Option<String>, responses: Option<&RawValue
 
 /// What is to be done, or why it cannot be. Without `input` the work has nothing to ask.
 fn plan_work<'a>(
-    shared: &Shared,
+    shared: &EndpointState,
     id: &'a str,
     caller: Caller<'a>,
     input: Option<Input>,
-    resolve: impl FnOnce(&Snapshot) -> Result<Work<'a>, CallError>,
+    resolve: impl FnOnce(&Snapshot) -> Result<Operation<'a>, CallError>,
 ) -> Plan<'a> {
     let snapshot = shared.catalog.snapshot();
     match resolve(&snapshot) {
-        Ok(work) => {
-            let listens = work.notifies() && (caller.token.is_some() || caller.level.is_some());
+        Ok(operation) => {
+            let listens = operation.notifies() && (caller.token.is_some() || caller.level.is_some());
             let outbox = listens.then(|| Arc::new(Outbox::new(caller.token, caller.level)));
             let asking = match (input, caller.era) {
-                (Some(input), Era::Modern) if work.notifies() || !input.is_empty() => Asking::Returning(input),
-                (Some(_), Era::Legacy) if work.notifies() => match (&caller.session, &outbox) {
+                (Some(input), Era::Modern) if operation.notifies() || !input.is_empty() => Asking::Returning(input),
+                (Some(_), Era::Legacy) if operation.notifies() => match (&caller.session, &outbox) {
                     (Some(session), Some(outbox)) => Asking::Waiting(Arc::new(SessionAsker {
                         session: Arc::clone(session),
                         outbox: Arc::clone(outbox),
                         patience: shared.ask_timeout,
                     })),
-                    _ => Asking::Waiting(Arc::new(Unasked)),
+                    _ => Asking::Waiting(Arc::new(NO_SESSION)),
                 },
                 _ => Asking::Never,
             };
-            let deferrable = caller.tasks && matches!(work, Work::Call { .. });
-            Plan::Call(PlannedCall { id, work, caller, outbox, asking, deferrable })
+            let deferrable = caller.tasks && matches!(operation, Operation::Call { .. });
+            Plan::Call(PlannedCall { id, operation, caller, outbox, asking, deferrable })
         }
-        Err(error) => Plan::Answer(answer::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
+        Err(error) => Plan::Answer(reply::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
     }
 }
 
 /// Who makes this request. `name` is what `Mcp-Name` has to say, for methods that have one.
-fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, meta: Option<RawMeta<'a>>) -> Option<Caller<'a>> {
+fn caller<'a>(shared: &EndpointState, parts: &Parts, method: &str, name: Option<&str>, meta: Option<RawMeta<'a>>) -> Option<Caller<'a>> {
     let era = era(&parts.headers, meta.as_ref().map(|meta| &meta.known))?;
     let (text, meta) = meta.map_or_else(|| (None, Meta::default()), |meta| (Some(meta.text), meta.known));
     let (session, level) = match era {
@@ -248,7 +247,7 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
         era,
         trace_parent: meta.traceparent.as_deref().or_else(|| parts.headers.get("traceparent")?.to_str().ok()).map(Arc::from),
         meta: text.map(Arc::from),
-        principal: parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
+        principal: parts.extensions.get().cloned(),
         session,
         token,
         level,
@@ -256,26 +255,33 @@ fn caller<'a>(shared: &Shared, parts: &Parts, method: &str, name: Option<&str>, 
     })
 }
 
-/// Runs the call in the way of its era. `share` is what its request takes of the room for bodies.
-async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) -> Response<Body> {
-    let PlannedCall { id, work, caller, outbox, asking, deferrable } = call;
+/// Runs the call in the way of its era. `hold` is what its request takes of the room for bodies.
+async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>, hold: Option<Hold>) -> Response<Body> {
+    let PlannedCall { id, operation, caller, outbox, asking, deferrable } = call;
     let Caller { era, meta, trace_parent, principal, session, .. } = caller;
-    let deferral = work.notifies().then(|| shared.tasks.refusing());
-    let notifier = outbox.clone().map(|outbox| outbox as _);
-    let checked = Checked { work, era: Some(era), principal, trace_parent, meta, notifier, asking, deferral, share };
+    let deferral = operation.notifies().then(|| shared.tasks.refusing());
+    let request = CallRequest::new(principal, operation)
+        .with_front(era.as_str())
+        .with_trace_parent(trace_parent)
+        .with_meta(meta)
+        .with_notifier(outbox.clone().map(|outbox| outbox as _))
+        .with_deferral(deferral)
+        .with_hold(hold);
+    let request = asking.hand_to(request, &shared.states);
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
-        let result = shared.run(checked, deferrable).await;
-        return answer::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
+        let result = shared.run(request, deferrable).await;
+        return reply::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
-    let (id, checked) = (id.to_owned(), checked.into_owned());
-    let key = session.as_ref().and_then(|_| id_key(&id));
+    let signal = Arc::<StartSignal>::default();
+    let request = request.with_start_signal(Arc::clone(&signal)).into_owned();
+    let key = session.as_ref().and_then(|_| id_key(id));
     let running = {
-        let (shared, id) = (Arc::clone(shared), id.clone());
+        let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
-            let result = shared.run(checked, deferrable).await;
-            answer::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
+            let result = shared.run(request, deferrable).await;
+            reply::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
         }
     };
     let (running, abort) = abortable(running);
@@ -285,8 +291,8 @@ async fn run(shared: &Arc<Shared>, call: PlannedCall<'_>, share: Option<Share>) 
         running.await.ok()
     };
     match outbox {
-        Some(outbox) => sse::respond(CallTask::spawn(id, outbox, era == Era::Modern, running)).await,
-        None => Detached::new(running).await.map_or_else(sse::nothing, Answer::into_response),
+        Some(outbox) => sse::respond(CallTask::spawn(id.to_owned(), outbox, era == Era::Modern, running, signal)).await,
+        None => Detached::new(running, signal).await.map_or_else(sse::nothing, Answer::into_response),
     }
 }
 
@@ -308,13 +314,10 @@ fn has_capabilities(meta: &Meta<'_>) -> bool {
 
 /// The request's session; the inner None is a request without one.
 #[allow(clippy::option_option, reason = "the outer None leaves the request to the general way, as everywhere here")]
-fn session(shared: &Shared, parts: &Parts) -> Option<Option<Arc<Session>>> {
+fn session(shared: &EndpointState, parts: &Parts) -> Option<Option<Arc<Session>>> {
     match single(&parts.headers, &SESSION_NAME).ok()? {
         None => Some(None),
-        Some(id) => {
-            let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
-            shared.sessions.find(id, caller).map(Some)
-        }
+        Some(id) => shared.sessions.find(id, parts.extensions.get::<Principal>()).map(Some),
     }
 }
 

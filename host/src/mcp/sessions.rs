@@ -24,13 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::Questions,
-    handler::COALESCE,
     open::{OpenIds, Taken},
-    updates::{Subscriptions, gathered},
+    updates::{COALESCE, Subscriptions, gathered},
 };
 use crate::{
     catalog::{Catalog, Generations},
-    provider::{LogLevel, Subscription},
+    provider::{LogLevel, Principal, Subscription},
 };
 
 /// How long telling one session of a change may take. A client that does not read its stream for that long misses it.
@@ -86,7 +85,7 @@ pub(super) const MAX_SUBSCRIPTIONS: usize = 1_000;
 /// One session, as far as rmcp does not know it.
 pub(super) struct Session {
     /// Who opened it. Nobody else may use it.
-    owner: OnceLock<Option<Arc<str>>>,
+    owner: OnceLock<Option<Principal>>,
     /// What its client can, as it said in `initialize`: JSON text of an object.
     capabilities: OnceLock<Box<str>>,
     /// What its client was asked and has not answered.
@@ -164,7 +163,7 @@ impl Sessions {
     }
 
     /// The session of that id, if this caller may use it. Counts as use.
-    pub(super) fn find(&self, id: &str, caller: Option<&Arc<str>>) -> Option<Arc<Session>> {
+    pub(super) fn find(&self, id: &str, caller: Option<&Principal>) -> Option<Arc<Session>> {
         let session = self.read().get(id).cloned()?;
         if session.owner.get().is_some_and(|owner| owner.as_ref() != caller) {
             return None;
@@ -174,7 +173,7 @@ impl Sessions {
     }
 
     /// Makes the caller the session's owner, once, and keeps what its client can: JSON text.
-    pub(super) fn bind(&self, id: &str, caller: Option<Arc<str>>, capabilities: &str) {
+    pub(super) fn bind(&self, id: &str, caller: Option<Principal>, capabilities: &str) {
         if let Some(session) = self.read().get(id) {
             // A session that has an owner keeps it.
             let _already = session.owner.set(caller);

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     mcp::{
-        answer::{BUSY, plain_error},
+        answer::plain_error,
+        rpc::BUSY,
         signing::{OpenError, SignError, Signer, random},
     },
     tls::{self, cause},
