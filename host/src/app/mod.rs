@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -30,8 +29,8 @@ use crate::{
         Catalog,
         feed::{Feed, Inlet, Origin, clash},
     },
-    config::{Config, Files, Overrides},
-    http::{Authenticator, may_listen},
+    config::{Config, Files, HttpConfig, Overrides},
+    http::{Authenticator, HttpSettings, may_listen},
     inference::{ModelStatus, Registry},
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
@@ -70,8 +69,9 @@ pub struct App {
     wanted: Mutex<Arc<Config>>,
     status: Mutex<ConfigStatus>,
     options: AppOptions,
-    authenticator: Arc<ArcSwap<Authenticator>>,
+    /// What follows the configuration above this, with the address that it is listened at.
     fronts: Mutex<Vec<(Weak<Front>, Option<SocketAddr>)>>,
+    http: Mutex<Vec<(Weak<HttpSettings>, SocketAddr)>>,
     host: Arc<PluginHost>,
     live: Mutex<Option<JoinHandle<()>>>,
     /// Asks for the configuration to be read again.
@@ -97,7 +97,7 @@ impl App {
     ///
     /// [`AppError`]: where there can be no host at all. What is wrong with one plugin or server stands in its status.
     pub async fn start(config: Arc<Config>, options: AppOptions) -> Result<Arc<Self>, AppError> {
-        let authenticator = Authenticator::from_config(&config.auth)?;
+        Authenticator::from_config(&config.auth)?;
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
         let catalog = Catalog::new();
@@ -126,8 +126,8 @@ impl App {
             wanted: Mutex::new(config.clone()),
             config: watch::Sender::new(config),
             options,
-            authenticator: Arc::new(ArcSwap::from_pointee(authenticator)),
             fronts: Mutex::default(),
+            http: Mutex::default(),
             host,
             live: Mutex::default(),
             asked: Arc::default(),
@@ -162,12 +162,6 @@ impl App {
     #[must_use]
     pub fn config(&self) -> watch::Receiver<Arc<Config>> {
         self.config.subscribe()
-    }
-
-    /// Who may come in. It follows the configuration.
-    #[must_use]
-    pub fn authenticator(&self) -> &Arc<ArcSwap<Authenticator>> {
-        &self.authenticator
     }
 
     /// Reads the configuration again from now on, whenever one of its files changes or SIGHUP comes, and applies it. `files`: what it was made from.
@@ -213,9 +207,6 @@ impl App {
         if let Some(models) = models {
             self.models.put(models);
         }
-        if running.auth != next.auth {
-            self.authenticator.store(Arc::new(authenticator));
-        }
         if running.telemetry != next.telemetry {
             // It was checked above.
             let _ = telemetry::refilter(&next.telemetry.log);
@@ -224,6 +215,7 @@ impl App {
         self.host.reconfigure(next.clone());
         self.plugins.reconfigured();
         self.reconfigure_fronts(&next);
+        self.reconfigure_http(&next);
         self.servers.apply(&next.server).await;
         let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
         let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
@@ -245,6 +237,17 @@ impl App {
     fn reject(&self, error: &ApplyError) {
         if lock(&self.status).rejected(error) {
             tracing::error!("the configuration is wrong, and what was running goes on: {error}");
+        }
+    }
+
+    fn reconfigure_http(&self, config: &Config) {
+        let mut all = lock(&self.http);
+        all.retain(|(settings, _)| settings.strong_count() > 0);
+        for (settings, address) in all.iter() {
+            // That it can be made was checked before.
+            if let (Some(settings), Ok(auth)) = (settings.upgrade(), Authenticator::from_config(&config.auth)) {
+                settings.put(http_config(config, *address), auth);
+            }
         }
     }
 
@@ -285,17 +288,27 @@ impl App {
         front
     }
 
+    /// What holds for requests that are listened for at `address`. It follows the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Where the tokens cannot be used.
+    pub fn http_settings(&self, address: SocketAddr) -> Result<Arc<HttpSettings>, AppError> {
+        let config = self.config.borrow().clone();
+        let settings = HttpSettings::new(http_config(&config, address), Authenticator::from_config(&config.auth)?);
+        lock(&self.http).push((Arc::downgrade(&settings), address));
+        Ok(settings)
+    }
+
     fn front_options(&self, config: &Config, address: Option<SocketAddr>) -> FrontOptions {
-        let authenticated = !self.authenticator.load().is_open();
-        let mut options =
-            FrontOptions { authenticated, state: config.state.clone(), tasks: config.tasks.clone(), ..FrontOptions::from(&config.http) };
+        let mut options = FrontOptions {
+            authenticated: !config.auth.tokens.is_empty(),
+            state: config.state.clone(),
+            tasks: config.tasks.clone(),
+            ..FrontOptions::from(&config.http)
+        };
         if let Some(address) = address {
             options.tasks = options.tasks.listening(address.port());
-            // A page that had its own name point to this host (DNS rebinding) is a danger for a host that trusts whoever reaches it on loopback. One that
-            // listens beyond it has tokens, or was told that anybody may call: there every name is as good as another, unless the operator lists them.
-            if options.allowed_hosts.is_empty() && !address.ip().is_loopback() {
-                options.allowed_hosts.push("*".to_owned());
-            }
         }
         options
     }
@@ -342,6 +355,18 @@ impl Drop for App {
             live.abort();
         }
     }
+}
+
+/// `[http]` with the names made whole under which this host may be called.
+///
+/// A page that had its own name point to this host (DNS rebinding) is a danger for a host that trusts whoever reaches it on loopback. One that listens
+/// beyond it has tokens, or was told that anybody may call: there every name is as good as another, unless the operator lists them.
+fn http_config(config: &Config, address: SocketAddr) -> HttpConfig {
+    let mut http = config.http.clone();
+    if http.allowed_hosts.is_empty() && !address.ip().is_loopback() {
+        http.allowed_hosts.push("*".to_owned());
+    }
+    http
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

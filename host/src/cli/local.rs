@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Bytes, to_bytes};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Method, Request, header};
 use serde_json::{Map, Value, json};
@@ -82,7 +82,7 @@ impl LocalHost {
     pub(super) async fn call(&self, name: &str, arguments: Map<String, Value>) -> Result<Answer, Failure> {
         let entry = self.find(name)?;
         let request = request(name, entry.param_headers(), arguments).map_err(Failure::failed)?;
-        let body = to_bytes(self.front.handle(request).await.into_body(), usize::MAX).await;
+        let body = to_bytes(self.front.handle(None, request).await.into_body(), usize::MAX).await;
         let body = body.map_err(|error| Failure::failed(format!("the call was not answered: {error}")))?;
         let message = response(&body)
             .ok_or_else(|| Failure::failed(format!("the call was answered by what is no response: {}", String::from_utf8_lossy(&body))))?;
@@ -115,7 +115,7 @@ impl LocalHost {
 }
 
 /// The call as a client sends it.
-fn request(name: &str, param_headers: &[ParamHeader], arguments: Map<String, Value>) -> Result<Request<Body>, http::Error> {
+fn request(name: &str, param_headers: &[ParamHeader], arguments: Map<String, Value>) -> Result<Request<Bytes>, http::Error> {
     let arguments = Value::Object(arguments);
     let mut request = Request::builder();
     for ParamHeader { path, header } in param_headers {
@@ -136,13 +136,12 @@ fn request(name: &str, param_headers: &[ParamHeader], arguments: Map<String, Val
     request
         .method(Method::POST)
         .uri("/mcp")
-        .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::ACCEPT, "application/json, text/event-stream")
         .header("mcp-protocol-version", REVISION)
         .header("mcp-method", "tools/call")
         .header("mcp-name", name)
-        .body(Body::from(message.to_string()))
+        .body(Bytes::from(message.to_string()))
 }
 
 /// The response in a body of JSON or of events.

@@ -120,8 +120,7 @@ async fn serve(config: Config, options: AppOptions, source: ConfigSource, files:
         }
     });
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
-    let auth = app.authenticator().clone();
-    let state = AppState::new(front, auth, statuses, config.http.clone());
+    let state = AppState::new(front, app.http_settings(address)?, statuses);
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     app.stop().await;

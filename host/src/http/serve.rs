@@ -23,17 +23,19 @@ use super::{
 ///
 /// [`ServeError`], before the first connection is taken.
 pub async fn serve<E: Endpoint>(listener: TcpListener, state: AppState<E>, shutdown: Shutdown) -> Result<(), ServeError> {
-    let limits = Limits::new(state.config.header_timeout);
-    serve_within(listener, state, shutdown, limits).await
+    let settings = state.settings.clone();
+    serve_within(listener, state, shutdown, move || Limits::new(settings.header_timeout())).await
 }
 
 pub(super) async fn serve_within<E: Endpoint>(
     listener: TcpListener,
     state: AppState<E>,
     shutdown: Shutdown,
-    limits: Limits,
+    limits: impl Fn() -> Limits + Send + Sync + 'static,
 ) -> Result<(), ServeError> {
-    let (max_connections, drain) = (state.config.max_connections, state.config.drain);
-    let app = Arc::new(App::new(state, limits));
-    server::serve(listener, app, server::Options { limits, max_connections, drain }, shutdown).await
+    let settings = state.settings.clone();
+    let max_connections = settings.load().config.max_connections;
+    let drain = Box::new(move || settings.load().config.drain);
+    let app = Arc::new(App::new(state, limits()));
+    server::serve(listener, app, server::Options { limits: Box::new(limits), max_connections, drain }, shutdown).await
 }

@@ -35,10 +35,11 @@ pub enum ServeError {
 
 /// How a server is to behave.
 pub(super) struct Options {
-    pub(super) limits: Limits,
+    /// What a new connection may take its time for.
+    pub(super) limits: Box<dyn Fn() -> Limits + Send + Sync>,
     pub(super) max_connections: usize,
-    /// How long calls in flight may take to end.
-    pub(super) drain: Duration,
+    /// How long calls in flight may take to end. Asked for at the end.
+    pub(super) drain: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
 /// Serves a service until `shutdown` asks for the end.
@@ -54,7 +55,7 @@ pub(super) async fn serve<S: Service>(
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     tracing::info!(%address, "serving");
-    let mut server = Server::new(service, &options);
+    let mut server = Server::new(service, options);
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
@@ -75,12 +76,12 @@ pub(super) async fn serve<S: Service>(
 
 struct Server<S> {
     service: Arc<S>,
-    limits: Limits,
+    limits: Box<dyn Fn() -> Limits + Send + Sync>,
     builder: Arc<Builder>,
     room: Arc<Semaphore>,
     surplus: Arc<Semaphore>,
     max_connections: usize,
-    drain: Duration,
+    drain: Box<dyn Fn() -> Duration + Send + Sync>,
     connections: JoinSet<()>,
     open: HashMap<Id, Arc<Connection>>,
     full: Grumble,
@@ -88,14 +89,14 @@ struct Server<S> {
 }
 
 impl<S: Service> Server<S> {
-    fn new(service: Arc<S>, options: &Options) -> Self {
+    fn new(service: Arc<S>, options: Options) -> Self {
         let max_connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             builder: Arc::new(connection::builder()),
             room: Arc::new(Semaphore::new(max_connections)),
             surplus: Arc::new(Semaphore::new(SURPLUS)),
             max_connections,
-            drain: options.drain.min(LONGEST),
+            drain: options.drain,
             service,
             limits: options.limits,
             connections: JoinSet::new(),
@@ -133,7 +134,7 @@ impl<S: Service> Server<S> {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
         let connection = Arc::new(Connection { peer, surplus, watch: Watch::default() });
-        let run = connection::run(stream, connection.clone(), self.service.clone(), self.limits, self.builder.clone());
+        let run = connection::run(stream, connection.clone(), self.service.clone(), (self.limits)(), self.builder.clone());
         let task = self.connections.spawn(async move {
             run.await;
             drop(permit);
@@ -166,13 +167,14 @@ impl<S: Service> Server<S> {
 
     /// Lets everything end, in its time.
     async fn drain(&mut self) {
-        let deadline = Instant::now() + self.drain;
+        let drain = (self.drain)().min(LONGEST);
+        let deadline = Instant::now() + drain;
         self.service.drain();
         for connection in self.open.values() {
             connection.watch.close();
         }
         let calls = self.calls();
-        tracing::info!(connections = self.open.len(), calls, "ending: calls in flight have {:?}", self.drain);
+        tracing::info!(connections = self.open.len(), calls, "ending: calls in flight have {drain:?}");
         while self.calls() > 0 && Instant::now() < deadline {
             let next = (Instant::now() + COUNT_EVERY).min(deadline);
             tokio::select! {

@@ -146,7 +146,7 @@ impl Handler {
             (Era::Legacy, Some(session)) => Asking::Waiting(Arc::new(RmcpAsker {
                 peer: context.peer.clone(),
                 capabilities: session.capabilities().to_owned(),
-                patience: self.0.ask_timeout,
+                patience: self.0.ask_timeout(),
             })),
             (Era::Legacy, None) => Asking::Waiting(Arc::new(NO_SESSION)),
         }
@@ -162,9 +162,9 @@ impl Handler {
         let output = self.run(resolve, Some(input), context).await?;
         match &output {
             Reply::Result(OperationResult::InputRequired(_)) => {
-                typed::parsed::<InputRequiredResult>(Self::era(context), self.0.private, &output).map(R::from)
+                typed::parsed::<InputRequiredResult>(Self::era(context), self.0.is_private(), &output).map(R::from)
             }
-            _ => typed::parsed::<T>(Self::era(context), self.0.private, &output).map(R::from),
+            _ => typed::parsed::<T>(Self::era(context), self.0.is_private(), &output).map(R::from),
         }
     }
 
@@ -197,7 +197,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.0.info().clone()
+        self.0.info()
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -274,8 +274,8 @@ impl ServerHandler for Handler {
         };
         match self.run(resolve, Some(input(request.request_state, request.input_responses)), &context).await? {
             Reply::Result(OperationResult::Call(output)) => typed::result(Self::era(&context), &output).map(Into::into),
-            task @ Reply::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.private, &task).map(Into::into),
-            other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.private, &other).map(Into::into),
+            task @ Reply::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.is_private(), &task).map(Into::into),
+            other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.is_private(), &other).map(Into::into),
         }
     }
 
@@ -309,7 +309,7 @@ impl ServerHandler for Handler {
         others.sort_unstable();
         let completion = Completion { reference, argument: request.argument.name, value: request.argument.value, others };
         let output = self.run(|snapshot| resolve::completion(completion, snapshot), None, &context).await?;
-        typed::parsed(Self::era(&context), self.0.private, &output)
+        typed::parsed(Self::era(&context), self.0.is_private(), &output)
     }
 
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {

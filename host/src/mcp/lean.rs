@@ -159,7 +159,7 @@ fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &st
         "resources/list" => ("resources", snapshot.resources_json()),
         _ => ("resourceTemplates", snapshot.templates_json()),
     };
-    Some(Plan::Answer(answer::list(id, era, shared.private, member, items)))
+    Some(Plan::Answer(answer::list(id, era, shared.is_private(), member, items)))
 }
 
 fn plan_call<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Option<Plan<'a>> {
@@ -208,7 +208,7 @@ fn plan_work<'a>(
                     (Some(session), Some(outbox)) => Asking::Waiting(Arc::new(SessionAsker {
                         session: Arc::clone(session),
                         outbox: Arc::clone(outbox),
-                        patience: shared.ask_timeout,
+                        patience: shared.ask_timeout(),
                     })),
                     _ => Asking::Waiting(Arc::new(NO_SESSION)),
                 },
@@ -217,7 +217,7 @@ fn plan_work<'a>(
             let deferrable = caller.tasks && matches!(operation, Operation::Call { .. });
             Plan::Call(PlannedCall { id, operation, caller, outbox, asking, deferrable })
         }
-        Err(error) => Plan::Answer(reply::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
+        Err(error) => Plan::Answer(reply::outcome(id, caller.era, shared.is_private(), Err(error), &snapshot)),
     }
 }
 
@@ -271,7 +271,7 @@ async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>, hold: Option<Ho
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
         let result = shared.run(request, deferrable).await;
-        return reply::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
+        return reply::outcome(id, era, shared.is_private(), result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
@@ -281,7 +281,7 @@ async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>, hold: Option<Ho
         let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
             let result = shared.run(request, deferrable).await;
-            reply::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
+            reply::outcome(&id, era, shared.is_private(), result, &shared.catalog.snapshot())
         }
     };
     let (running, abort) = abortable(running);

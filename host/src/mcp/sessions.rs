@@ -20,11 +20,13 @@ use rmcp::{
         local::{LocalSessionManager, LocalSessionManagerError, SessionTransport},
     },
 };
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::Questions,
     open::{OpenIds, Taken},
+    options::LiveOptions,
     updates::{COALESCE, Subscriptions, gathered},
 };
 use crate::{
@@ -41,7 +43,7 @@ pub(super) struct Sessions {
     local: LocalSessionManager,
     table: RwLock<HashMap<SessionId, Arc<Session>>>,
     room: Arc<Room>,
-    idle: Duration,
+    options: LiveOptions,
     started: Instant,
     catalog: Arc<Catalog>,
     closing: CancellationToken,
@@ -51,13 +53,22 @@ pub(super) struct Sessions {
 
 /// How many sessions may be open: one limit for the tables of all endpoints together.
 pub(super) struct Room {
-    max: usize,
+    max: AtomicUsize,
     open: AtomicUsize,
 }
 
 impl Room {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, open: AtomicUsize::new(0) }
+        Self { max: AtomicUsize::new(max), open: AtomicUsize::new(0) }
+    }
+
+    /// Has room for so many from now on. Sessions that are open stay.
+    pub(super) fn resize(&self, max: usize) {
+        self.max.store(max, Ordering::Release);
+    }
+
+    fn max(&self) -> usize {
+        self.max.load(Ordering::Acquire)
     }
 
     /// Open sessions, of all endpoints.
@@ -66,12 +77,13 @@ impl Room {
     }
 
     fn is_full(&self) -> bool {
-        self.open() >= self.max
+        self.open() >= self.max()
     }
 
     /// Takes one place. False: there is none.
     fn enter(&self) -> bool {
-        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < self.max).then_some(open + 1)).is_ok()
+        let max = self.max();
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < max).then_some(open + 1)).is_ok()
     }
 
     fn leave(&self) {
@@ -122,24 +134,27 @@ pub(super) enum SessionError {
 
 impl Sessions {
     /// An empty table. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, room: Arc<Room>, idle: Duration, closing: CancellationToken) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, room: Arc<Room>, options: LiveOptions, closing: CancellationToken) -> Self {
         let mut local = LocalSessionManager::default();
         // The idle time is counted here, where calls that pass rmcp by count too.
         local.session_config.keep_alive = None;
         // No invitation to reconnect to a POST stream: answers are not kept for that.
         local.session_config.sse_retry = None;
-        Self { local, table: RwLock::default(), room, idle, started: Instant::now(), catalog, closing, retired: AtomicBool::new(false) }
+        Self { local, table: RwLock::default(), room, options, started: Instant::now(), catalog, closing, retired: AtomicBool::new(false) }
     }
 
     /// Ends idle sessions and tells listening ones of changes, until the front is closed.
     pub(super) async fn watch(self: Arc<Self>) {
         let mut changes = self.catalog.changes();
         let mut updates = self.catalog.updates();
-        let mut sweep = tokio::time::interval((self.idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(60)));
+        let mut next_sweep = Instant::now();
         loop {
             tokio::select! {
                 () = self.closing.cancelled() => return,
-                _ = sweep.tick() => self.sweep().await,
+                () = sleep_until(next_sweep.into()) => {
+                    self.sweep().await;
+                    next_sweep = Instant::now() + (self.idle() / 4).clamp(Duration::from_millis(10), Duration::from_secs(60));
+                }
                 updated = updates.recv() => {
                     tokio::time::sleep(COALESCE).await;
                     let Some(updated) = gathered(updated, &mut updates) else { return };
@@ -220,13 +235,18 @@ impl Sessions {
         }
     }
 
+    /// How long a session may be unused.
+    fn idle(&self) -> Duration {
+        self.options.load().session_idle
+    }
+
     async fn sweep(&self) {
         let now = self.now();
-        let idle = u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX);
+        let idle = u64::try_from(self.idle().as_millis()).unwrap_or(u64::MAX);
         let unused = |session: &Session| now.saturating_sub(session.used.load(Ordering::Relaxed)) >= idle && !session.is_busy();
         let ended: Vec<SessionId> = self.read().iter().filter(|(_, session)| unused(session)).map(|(id, _)| Arc::clone(id)).collect();
         for id in ended {
-            tracing::debug!(session = &*id, "session ended: it was not used for {:?}", self.idle);
+            tracing::debug!(session = &*id, "session ended: it was not used for {:?}", self.idle());
             if let Err(error) = self.close_session(&id).await {
                 tracing::warn!(session = &*id, "the session did not end: {error}");
             }
@@ -408,7 +428,7 @@ impl SessionManager for Sessions {
         let session = Arc::new(Session::new(self.catalog.snapshot().generations(), self.now()));
         if !self.room.enter() {
             self.local.close_session(&id).await?;
-            return Err(SessionError::Full(self.room.max));
+            return Err(SessionError::Full(self.room.max()));
         }
         let retired = {
             let mut table = self.write();

@@ -72,7 +72,7 @@ async fn a_call_ends_with_its_connection() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_may_ask_for_our_health() {
-    let server = Server::with(|state, _| state.config.max_connections = 2).await;
+    let server = Server::with(|state, _| state.settings.change(|config| config.max_connections = 2)).await;
     let (mut first, mut second) = (server.connect().await, server.connect().await);
     for client in [&mut first, &mut second] {
         assert_eq!(client.ask("POST /mcp", "x").await.status, 200);
@@ -93,7 +93,7 @@ async fn one_connection_too_many_is_told_so_and_may_ask_for_our_health() {
 
 #[tokio::test]
 async fn far_too_many_connections_are_closed_without_a_word() {
-    let server = Server::with(|state, _| state.config.max_connections = 1).await;
+    let server = Server::with(|state, _| state.settings.change(|config| config.max_connections = 1)).await;
     let mut clients = Vec::new();
     for _ in 0..1 + 64 {
         let mut client = server.connect().await;
@@ -161,7 +161,7 @@ async fn http2_is_spoken_without_being_asked_and_ends_in_good_order() {
 #[tokio::test]
 async fn http2_is_subject_to_the_same_limits() {
     let mut server = Server::with(|state, limits| {
-        state.config.max_connections = 1;
+        state.settings.change(|config| config.max_connections = 1);
         (limits.head, limits.idle) = (SHORT, SHORT);
     })
     .await;

@@ -38,7 +38,11 @@ impl StatusSource for Source {
 async fn with_tokens() -> Server {
     let tokens = [("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb")];
     let tokens = tokens.iter().map(|(name, token)| ((*name).to_owned(), Secret((*token).to_owned()))).collect();
-    Server::with(|state, _| state.auth = Arc::new(Authenticator::from_config(&AuthConfig { tokens }).unwrap())).await
+    Server::with(|state, _| {
+        let config = state.settings.load().config.clone();
+        state.settings.put(config, Authenticator::from_config(&AuthConfig { tokens }).unwrap());
+    })
+    .await
 }
 
 #[tokio::test]

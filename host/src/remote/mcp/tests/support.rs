@@ -120,7 +120,7 @@ impl Up {
         self.catalog = Catalog::new();
         self.offer(&[]);
         let front = Front::new(self.catalog.clone(), FrontOptions::default());
-        let endpoint = McpEndpoint::new(front, &HttpConfig::default());
+        let endpoint = McpEndpoint::new(front, &HttpSettings::new(HttpConfig::default(), Authenticator::Open));
         let (seen, era) = (self.seen.clone(), self.era);
         let handler: Handler = Arc::new(move |request| {
             let (endpoint, seen) = (endpoint.clone(), seen.clone());
