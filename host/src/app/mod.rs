@@ -341,6 +341,9 @@ impl StatusSource for App {
 
     fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
         let mut sections = vec![("configuration", serde_json::to_value(&*lock(&self.status)).unwrap_or_default())];
+        // One that only grows says that something is never given back.
+        let tasks = tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        sections.push(("runtime", serde_json::json!({ "tasks": tasks })));
         let models = self.models.statuses();
         if !models.is_empty() {
             sections.push(("models", serde_json::to_value(models).unwrap_or_default()));

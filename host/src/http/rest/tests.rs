@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    config::HttpConfig,
+    http::{Authenticator, HttpSettings},
     mcp::FrontOptions,
     provider::{Call, CallError, CallOutput, Content, JsonText, Principal, Provider, ProviderChange, ProviderId, Tool, ToolName},
 };

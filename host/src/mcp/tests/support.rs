@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::{
     catalog::Catalog,
     config::HttpConfig,
-    http::McpEndpoint,
+    http::{Authenticator, HttpSettings, McpEndpoint},
     mcp::{Front, FrontOptions},
     provider::{
         Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, Principal,

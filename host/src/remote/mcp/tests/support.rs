@@ -26,7 +26,7 @@ use crate::{
     catalog::Catalog,
     config::HttpConfig,
     config::{Secret, ServerConfig, ServerLimits, ServerSource, UrlSource},
-    http::{Endpoint as _, McpEndpoint},
+    http::{Authenticator, Endpoint as _, HttpSettings, McpEndpoint},
     mcp::{Front, FrontOptions},
     provider::{
         AskError, Asker, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Notifier, Offer,
