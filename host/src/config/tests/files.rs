@@ -77,7 +77,7 @@ fn what_two_files_set_is_an_error_that_names_both_places() {
             "listen = \"127.0.0.1:1\"\n[server.s]\ncommand = \"s\"\n[state]\nkeys = []\n[auth]\ntokens = {}\n[model]\nm = 1\nm.path = 2",
         ),
     ]);
-    assert_eq!(setup.wrong().lines().next(), Some("b.toml:10:1: this is not TOML: duplicate key"));
+    assert_eq!(setup.wrong().lines().next(), Some("b.toml:10:1: this is not TOML: cannot extend value of type integer with a dotted key"));
     fs::write(setup.path("b.toml"), "listen = \"127.0.0.1:1\"\n[server.s]\ncommand = \"s\"").unwrap();
     assert_eq!(
         setup.wrong(),
@@ -92,7 +92,7 @@ fn what_two_files_set_is_an_error_that_names_both_places() {
 fn mistakes_of_included_files_are_told_with_their_own_places() {
     let setup = Setup::new(&[
         ("toolbay.toml", "include = [\"conf.d/*.toml\"]\n[http]\ndrian = \"5s\""),
-        ("conf.d/a.toml", "\n\n[plugin.x]\nqueu = 1\nenv.ÄÖ.from_file = \"none\""),
+        ("conf.d/a.toml", "\n\n[plugin.x]\nqueu = 1"),
         ("conf.d/b.toml", "include = []\n[host]\ninstances = 0"),
     ]);
     assert_eq!(
@@ -119,8 +119,8 @@ fn an_include_that_finds_nothing_says_why_and_is_watched_for() {
          toolbay.toml:1:42: \"include\" at the top level: \"*/x.toml\": only the name of a file can be a pattern, not that of a folder; write \"conf.d/*.toml\"\n\
          toolbay.toml:1:54: \"include\" at the top level: \"x[.toml\" is no pattern of file names: Pattern syntax error near position 1: invalid range pattern\n\
          toolbay.toml:1:65: \"include\" at the top level: cannot list the folder nowhere: No such file or directory (os error 2)\n\
-         toolbay.toml:1:113: \"include\" at the top level: must be text in quotes, not a whole number\n\
-         toolbay.toml:1:116: \"include\" at the top level: \"..\" names no file; write one, or a pattern: \"conf.d/*.toml\""
+         toolbay.toml:1:111: \"include\" at the top level: must be text in quotes, not a whole number\n\
+         toolbay.toml:1:114: \"include\" at the top level: \"..\" names no file; write one, or a pattern: \"conf.d/*.toml\""
     );
     let files = setup.load().files;
     assert!(files.files.contains(&setup.path("none.toml")) && files.folders.contains(&setup.path("nowhere")), "{files:?}");
