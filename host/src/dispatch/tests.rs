@@ -67,7 +67,7 @@ impl Fixture {
     fn new() -> Self {
         let tool = |name: &&str| {
             Arc::new(Tool {
-                name: ToolName::new(name).unwrap(),
+                name: ToolName::new(*name).unwrap(),
                 title: None,
                 description: None,
                 input_schema: Arc::default(),

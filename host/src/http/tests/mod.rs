@@ -63,11 +63,23 @@ impl Drop for Count<'_> {
 
 impl Endpoint for Fixture {
     async fn handle(&self, provider: Option<&str>, request: Request<Body>) -> Response<Body> {
-        if let Some(provider) = provider {
-            let inner = Box::pin(self.handle(None, request)).await;
-            let body = inner.into_body().collect().await.unwrap().to_bytes();
-            return Response::new(Body::from(format!("{provider}: {}", String::from_utf8_lossy(&body))));
-        }
+        let inner = self.answer(request).await;
+        let Some(provider) = provider else { return inner };
+        let body = inner.into_body().collect().await.unwrap().to_bytes();
+        Response::new(Body::from(format!("{provider}: {}", String::from_utf8_lossy(&body))))
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(SeqCst)
+    }
+
+    fn close(&self) {
+        self.closed.send_replace(true);
+    }
+}
+
+impl Fixture {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.in_flight.fetch_add(1, SeqCst);
         let _count = Count(&self.in_flight);
         let action = request.headers().get("do").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
@@ -103,14 +115,6 @@ impl Endpoint for Fixture {
                 }
             }
         }
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight.load(SeqCst)
-    }
-
-    fn close(&self) {
-        self.closed.send_replace(true);
     }
 }
 
@@ -217,7 +221,7 @@ impl Client {
         for header in headers.lines().map(str::trim).filter(|header| !header.is_empty()) {
             text += &format!("{header}\r\n");
         }
-        if !headers.to_ascii_lowercase().contains("host:") {
+        if !headers.lines().any(|header| header.trim_start().to_ascii_lowercase().starts_with("host:")) {
             text += "host: localhost\r\n";
         }
         if !body.is_empty() {
