@@ -68,7 +68,9 @@ impl Bench {
         let setup = Setup::new().plugin("calculator").plugin("weather").test_plugin("probe").config(&Wanted::default().toml());
         let home = setup.home().to_owned();
         std::fs::create_dir(home.join("conf.d")).expect("a folder");
-        for (file, text) in [("kept.token", KEPT), ("rotated.token", "rotated-0-0123456789abcdef"), ("servers.json", "{\"mcpServers\": {}}")] {
+        for (file, text) in
+            [("kept.token", KEPT), ("rotated.token", "rotated-0-0123456789abcdef"), ("servers.json", "{\"mcpServers\": {}}")]
+        {
             std::fs::write(home.join(file), text).expect("the folder can be written");
         }
         let bench = Self { server: setup.start().await, wanted: Wanted::default(), writes: 0 };
@@ -235,11 +237,7 @@ impl Bench {
         let proc = PathBuf::from(format!("/proc/{}", self.server.pid));
         let count = |name: &str| std::fs::read_dir(proc.join(name)).map_or(0, Iterator::count);
         let status = self.status().await;
-        Held {
-            descriptors: count("fd"),
-            children: children(self.server.pid),
-            tasks: status["runtime"]["tasks"].as_u64().expect("a count"),
-        }
+        Held { descriptors: count("fd"), children: children(self.server.pid), tasks: status["runtime"]["tasks"].as_u64().expect("a count") }
     }
 }
 
@@ -326,7 +324,8 @@ async fn changes_of_every_kind_under_64_callers_cost_no_call_and_leave_nothing_b
     }
     let after = eventually("nothing is left", secs(30), || async {
         let now = bench.holds().await;
-        let same = now.children.len() <= before.children.len() && now.descriptors <= before.descriptors + 4 && now.tasks <= before.tasks + 4;
+        let same =
+            now.children.len() <= before.children.len() && now.descriptors <= before.descriptors + 4 && now.tasks <= before.tasks + 4;
         Some(now).filter(|_| same)
     });
     let after = after.await;

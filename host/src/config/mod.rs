@@ -9,6 +9,8 @@ mod layer;
 mod load;
 mod mcp_json;
 pub mod model;
+#[cfg(test)]
+mod pages;
 pub mod plugin;
 mod read;
 mod reader;
