@@ -97,7 +97,7 @@ impl Bench {
     /// Writes a file as editors and deployment tools do, in turn.
     fn write(&mut self, name: &str, text: &str) {
         self.writes += 1;
-        if self.writes % 2 == 0 {
+        if self.writes.is_multiple_of(2) {
             files::put(text.as_bytes(), &self.file(name));
         } else {
             std::fs::write(self.file(name), text).expect("it can be written");
@@ -330,4 +330,85 @@ async fn changes_of_every_kind_under_64_callers_cost_no_call_and_leave_nothing_b
     });
     let after = after.await;
     println!("before {before:?}, after {after:?}");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_restart_is_named_and_check_says_what_would_change() {
+    let config = "[plugin.weather]\ntimeout = \"30s\"\n";
+    let mut server = Setup::new().plugin("weather").config(config).start().await;
+    let next = format!("{config}concurrency = 3\n[host]\ninstances = 77\n[server.new]\nurl = \"http://127.0.0.1:9/mcp\"\n");
+    std::fs::write(server.home().join("next.toml"), &next).expect("it can be written");
+    let check = async |file: &str| server.setup().run(["check", "plugins/weather.wasm", "--config", file, "--against", &server.url]).await;
+    let said = check("next.toml").await;
+    for line in ["changed  [plugin.weather]", "added    [server.new]", "restart  host.instances"] {
+        assert!(said.stdout.contains(line), "{line}: {}", said.all());
+    }
+    assert!(!said.stdout.contains("listen") && !said.stdout.contains("[http]"), "the command line sets it: {}", said.stdout);
+    files::put(next.as_bytes(), &server.home().join("toolbay.toml"));
+    eventually("it is applied", secs(20), || async {
+        let status = server.status().await;
+        (status["configuration"]["needs_restart"] == json!(["host.instances"])).then_some(())
+    })
+    .await;
+    server.wait_log("the warning", |line| line.contains("WARN") && line.contains("host.instances")).await;
+    assert!(!check("next.toml").await.stdout.contains("changed"), "all that can be has been applied");
+    // The signal that ends other programs reads again.
+    server.signal(Signal::HUP);
+    server.wait_log("the signal", |line| line.contains("reading the configuration again")).await;
+    assert!(server.runs());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_start_leaves_the_one_before_serving() {
+    let worker = |more: &str| {
+        format!(
+            "[server.worker]\ncommand = [\"python3\", {:?}]\nstop_timeout = \"1s\"\n{more}",
+            files::root().join("tests/servers/worker.py")
+        )
+    };
+    let server = Setup::new().config(&worker("")).start().await;
+    let client = Client::modern(&server);
+    let pid = client.call("pid", json!({})).await.result().clone();
+    let put = |text: &str| files::put(text.as_bytes(), &server.home().join("toolbay.toml"));
+    put("[server.worker]\ncommand = [\"false\"]\n");
+    let status =
+        server.wait_plugin("worker", "serves the one before", |status| status["state"] == "serving-previous" && !status["error"].is_null());
+    let status = status.await;
+    assert!(status["tools"].as_array().is_some_and(|tools| tools.len() == 6), "{status}");
+    assert_eq!(*client.call("pid", json!({})).await.result(), pid, "the process before answers");
+    put(&worker("env = { A = \"1\" }\n"));
+    eventually("another process answers", secs(20), || async { (*client.call("pid", json!({})).await.result() != pid).then_some(()) })
+        .await;
+    server.wait_plugin("worker", "serves", |status| status["state"] == "serving").await;
+    let (server, pid) = (&server, server.pid);
+    eventually("the process before is gone", secs(20), || async { (children(pid).len() == 1).then_some(()) }).await;
+    // One that is removed is gone, with its process.
+    files::put(b"", &server.home().join("toolbay.toml"));
+    eventually("no process is left", secs(20), || async { children(pid).is_empty().then_some(()) }).await;
+    assert!(client.tool_names().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_in_flight_ends_on_the_server_that_it_began_with() {
+    let worker = |more: &str| {
+        format!(
+            "[server.worker]\ncommand = [\"python3\", {:?}]\nstop_timeout = \"1s\"\n{more}",
+            files::root().join("tests/servers/worker.py")
+        )
+    };
+    let server = Setup::new().config(&worker("")).start().await;
+    let client = Arc::new(Client::modern(&server));
+    let pid = client.call("pid", json!({})).await.result()["content"][0]["text"].clone();
+    let slow = tokio::spawn({
+        let client = client.clone();
+        async move { client.call("sleep", json!({ "ms": 4000 })).await }
+    });
+    server.wait_plugin("worker", "has the call", |status| status["in_flight"] == 1).await;
+    files::put(worker("env = { A = \"1\" }\n").as_bytes(), &server.home().join("toolbay.toml"));
+    eventually("another process answers", secs(20), || async {
+        (client.call("pid", json!({})).await.result()["content"][0]["text"] != pid).then_some(())
+    })
+    .await;
+    assert!(!slow.is_finished(), "the call was still running when the new process answered");
+    assert_eq!(slow.await.expect("no panic").result()["content"][0]["text"], pid);
 }

@@ -214,8 +214,11 @@ impl App {
         self.config.send_replace(next.clone());
         self.host.reconfigure(next.clone());
         self.plugins.reconfigured();
-        self.reconfigure_fronts(&next);
-        self.reconfigure_http(&next);
+        let is_same = running.http == next.http && running.auth == next.auth && running.state == next.state && running.tasks == next.tasks;
+        if !is_same {
+            self.reconfigure_fronts(&next);
+            self.reconfigure_http(&next);
+        }
         self.servers.apply(&next.server).await;
         let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
         let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());

@@ -33,14 +33,14 @@ enum Current {
     /// Looks at nothing but targets and levels.
     Simple(Targets),
     /// Looks at spans and fields too.
-    Spans(EnvFilter),
+    Spans(Box<EnvFilter>),
 }
 
 impl Current {
     fn of(filter: EnvFilter) -> Self {
         match filter::simple(&filter) {
             Some(simple) => Self::Simple(simple),
-            None => Self::Spans(filter),
+            None => Self::Spans(Box::new(filter)),
         }
     }
 }
@@ -76,21 +76,21 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LiveFilter {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         match &**self.0.current.load() {
             Current::Simple(filter) => Layer::<S>::register_callsite(filter, metadata),
-            Current::Spans(filter) => Layer::<S>::register_callsite(filter, metadata),
+            Current::Spans(filter) => Layer::<S>::register_callsite(&**filter, metadata),
         }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
         match &**self.0.current.load() {
             Current::Simple(filter) => Layer::<S>::enabled(filter, metadata, context),
-            Current::Spans(filter) => Layer::<S>::enabled(filter, metadata, context),
+            Current::Spans(filter) => Layer::<S>::enabled(&**filter, metadata, context),
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         match &**self.0.current.load() {
             Current::Simple(filter) => Layer::<S>::max_level_hint(filter),
-            Current::Spans(filter) => Layer::<S>::max_level_hint(filter),
+            Current::Spans(filter) => Layer::<S>::max_level_hint(&**filter),
         }
     }
 

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     config::{Secret, ServerLimits},
-    provider::{CallContext, Content, Principal},
+    provider::{CallContext, Content},
 };
 
 /// An application on a free port of loopback; it ends with the test.

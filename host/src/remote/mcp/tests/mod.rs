@@ -13,7 +13,7 @@ use support::{Down, Person, Up, soon, source};
 
 use crate::{
     config::ServerLimits,
-    provider::{AskError, CallContext, CallError, Completion, Content, Principal, ProviderKind, ProviderState, Reference},
+    provider::{AskError, CallContext, CallError, Completion, Content, ProviderKind, ProviderState, Reference},
     upstream::Era,
 };
 
