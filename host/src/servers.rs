@@ -29,7 +29,10 @@ use crate::{
     config::{Config, Replicas, ServerConfig, ServerSource},
     provider::{ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
     remote::mcp::Remote,
-    supervised::{replicas::Policy, server::Server},
+    supervised::{
+        replicas::{Interests, Policy},
+        server::Server,
+    },
 };
 
 /// How long a server that was replaced or removed is kept at least.
@@ -68,6 +71,8 @@ struct Running {
     config: ServerConfig,
     member: Box<dyn Member>,
     inlet: Inlet,
+    /// The resources that clients subscribed to. They go from one configuration to the next.
+    interests: Arc<Interests>,
     /// What serves in its place until it has published something.
     before: Mutex<Option<Arc<Self>>>,
     /// It was replaced or removed.
@@ -123,7 +128,8 @@ impl Servers {
             }
             // Names were checked with the configuration.
             let Ok(id) = ProviderId::new(name.as_str()) else { continue };
-            let next = self.start_one(id, config);
+            let interests = current.map(|current| current.interests.clone()).unwrap_or_default();
+            let next = self.start_one(id, config, interests);
             if let Some(current) = running.insert(name.clone(), Arc::clone(&next)) {
                 tracing::info!(server = name, "the configuration of the server has changed: it is started anew");
                 self.replace(current, next);
@@ -131,11 +137,11 @@ impl Servers {
         }
     }
 
-    fn start_one(&self, id: ProviderId, config: &ServerConfig) -> Arc<Running> {
+    fn start_one(&self, id: ProviderId, config: &ServerConfig, interests: Arc<Interests>) -> Arc<Running> {
         let generation = self.generations.fetch_add(1, Relaxed) + 1;
         let (changes, inlet) = Inlet::open(Origin::Server(generation), self.queue.clone());
-        let member = start(id, config, &self.engine, self.run, changes);
-        Arc::new(Running { config: config.clone(), member, inlet, before: Mutex::default(), retired: CancellationToken::new() })
+        let member = start(id, config, &self.engine, self.run, interests.clone(), changes);
+        Arc::new(Running { config: config.clone(), member, inlet, interests, before: Mutex::default(), retired: CancellationToken::new() })
     }
 
     /// Puts a server in the place of another one, as soon as it has something to offer.
@@ -273,6 +279,7 @@ fn start(
     config: &ServerConfig,
     engine: &Arc<Engine>,
     run: Run,
+    interests: Arc<Interests>,
     changes: mpsc::Sender<Vec<ProviderChange>>,
 ) -> Box<dyn Member> {
     let mut config = config.clone();
@@ -285,19 +292,19 @@ fn start(
     match &config.source {
         ServerSource::Command(source) => {
             let reach = Started::new(id.clone(), Box::new(Program::new(source.clone())), config.limits);
-            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
+            Box::new(Server::start(id, Box::new(reach), &config, policy, interests, changes))
         }
         ServerSource::Image(source) => {
             let image = engine.image(id.as_str(), source.clone());
             let reach = Started::new(id.clone(), Box::new(image), config.limits);
-            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
+            Box::new(Server::start(id, Box::new(reach), &config, policy, interests, changes))
         }
         ServerSource::Url(source) => {
             // There is one connection, and it is tried again sooner than a program is started again.
             policy.longest_open = policy.open;
             let reach = Remote::new(id.clone(), source, config.limits);
             let config = ServerConfig { replicas: Replicas { min: 1, max: 1, ..config.replicas }, ..config.clone() };
-            Box::new(Server::start(id, Box::new(reach), &config, policy, changes))
+            Box::new(Server::start(id, Box::new(reach), &config, policy, interests, changes))
         }
         ServerSource::OpenApi(source) => Box::new(Application::start(id, source, &config, run, changes)),
     }

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::replicas::{Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup};
+use super::replicas::{Connect, ConnectError, Connected, Interests, Listener, Policy, ReplicaSet, Setup};
 use crate::{
     config::ServerConfig,
     provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
@@ -88,13 +88,14 @@ enum Note {
 }
 
 impl Server {
-    /// Starts its replicas. What they offer is sent to `changes`; each later change of it too.
+    /// Starts its replicas. `interests`: the resources that somebody wants to hear of, also from the time before. What they offer is sent to `changes`; each later change of it too.
     #[must_use]
     pub fn start(
         id: ProviderId,
         reach: Box<dyn Reach>,
         config: &ServerConfig,
         policy: Policy,
+        interests: Arc<Interests>,
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
@@ -108,6 +109,7 @@ impl Server {
             policy,
             connect: Arc::new(connector),
             listener: Arc::new(Ear::new(notes.clone())),
+            interests,
         });
         let offered = Arc::new(Offered::default());
         let desk = Desk {

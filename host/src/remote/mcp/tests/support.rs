@@ -329,7 +329,7 @@ impl Down {
             breaker_after: 1000,
             ..Policy::default()
         };
-        let server = Server::start(id.clone(), Box::new(Remote::new(id, &source, limits)), &config, policy, sender);
+        let server = Server::start(id.clone(), Box::new(Remote::new(id, &source, limits)), &config, policy, Arc::default(), sender);
         Self { server, changes, provider: None }
     }
 
