@@ -23,6 +23,7 @@ mod remote;
 mod scale;
 mod servers;
 mod shutdown;
+mod stdio;
 mod tasks;
 mod translate;
 mod types;

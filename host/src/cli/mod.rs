@@ -11,6 +11,7 @@ mod schema;
 mod serve;
 mod setup;
 mod source;
+mod stdio;
 mod supervise;
 mod tools;
 
@@ -55,6 +56,9 @@ enum Command {
     /// Serve a folder of plugins, and servers, at /mcp
     #[command(after_long_help = serve::HELP)]
     Serve(serve::Serve),
+    /// Serve one client on stdin and stdout, as desktop clients want it
+    #[command(after_long_help = stdio::HELP)]
+    Stdio(stdio::Stdio),
     /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
     #[command(after_long_help = check::HELP)]
     Check(check::Check),
@@ -83,6 +87,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Stdio(stdio) => stdio.run(),
         Command::Check(check) => check.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),

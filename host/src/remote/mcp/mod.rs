@@ -5,9 +5,9 @@
 //! resources.
 
 mod asking;
-mod events;
+pub(crate) mod events;
 mod exchange;
-mod headers;
+pub(crate) mod headers;
 mod http;
 mod link;
 mod listen;
