@@ -166,31 +166,9 @@ fn digest(value: &impl Debug) -> String {
     blake3::hash(format!("{value:?}").as_bytes()).to_hex().chars().take(16).collect()
 }
 
-/// What two configurations differ in, for a log line: sections by their names, secrets counted.
+/// What two configurations differ in, for a log line; secrets are counted.
 pub(super) fn changed(before: &Config, after: &Config) -> Vec<String> {
-    let mut changed = Vec::new();
-    let mut section = |name: &str, differs: bool| {
-        if differs {
-            changed.push(name.to_owned());
-        }
-    };
-    section("http", before.http != after.http);
-    section("auth", before.auth != after.auth);
-    section("state", before.state != after.state);
-    section("tasks", before.tasks != after.tasks);
-    section("host", before.host != after.host);
-    section("telemetry", before.telemetry != after.telemetry);
-    section("inference", before.inference != after.inference);
-    differing("plugin", &before.plugin, &after.plugin, &mut changed);
-    differing("server", &before.server, &after.server, &mut changed);
-    differing("model", &before.model, &after.model, &mut changed);
-    changed
-}
-
-fn differing<T: PartialEq>(kind: &str, before: &BTreeMap<String, T>, after: &BTreeMap<String, T>, changed: &mut Vec<String>) {
-    let gone = before.keys().filter(|name| !after.contains_key(*name));
-    let other = after.iter().filter(|(name, one)| before.get(*name) != Some(*one)).map(|(name, _)| name);
-    changed.extend(gone.chain(other).map(|name| format!("{kind}.{name}")));
+    before.differences(after).iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
@@ -198,6 +176,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::restart_keys;
 
     fn config(text: &str) -> Config {
         Config::parse(text, Path::new("/x/toolbay.toml")).unwrap_or_else(|error| panic!("{error}"))
@@ -212,6 +191,15 @@ mod tests {
         assert_eq!((taken.listen, taken.host.instances), (running.listen, 10));
         assert_eq!((taken.host.sidecar_grants, taken.http.max_body), (false, 2 << 20));
         assert!(needs_restart(&running, &taken).is_empty());
+    }
+
+    #[test]
+    fn the_keys_that_wait_for_a_restart_are_those_that_are_declared_so() {
+        let mut known: Vec<_> = RESTART.iter().map(|key| key.name.to_owned()).chain(["telemetry.format".to_owned()]).collect();
+        let mut declared = restart_keys();
+        known.sort();
+        declared.sort();
+        assert_eq!(known, declared);
     }
 
     #[test]
@@ -234,7 +222,7 @@ mod tests {
     fn a_log_line_names_changed_secrets_too() {
         let text = "[plugin.a]\nenv = { K = \"v1\" }\n[server.s]\ncommand = [\"true\"]\n";
         let next = text.replace("v1", "v2").replace("[server.s]", "[server.t]");
-        assert_eq!(changed(&config(text), &config(&next)), ["plugin.a", "server.s", "server.t"]);
+        assert_eq!(changed(&config(text), &config(&next)), ["[plugin.a]", "[server.s]", "[server.t]"]);
         // Where it stands does not matter.
         assert!(changed(&config(text), &config(&format!("\n\n{text}"))).is_empty());
     }

@@ -9,7 +9,8 @@ use std::{
 use super::{
     error::ConfigError,
     load::{Files, read},
-    reader::{Item, Source, Table},
+    reader::{Item, Table},
+    source::Source,
 };
 
 /// A file that an editor keeps beside the one that is written (`.web.toml.swp`) is none of the team's.

@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     Config, ConfigError, LogFormat, include, read,
-    reader::{Environment, Source},
+    source::{Environment, Source},
+    tables,
 };
 
 /// What is read in the working directory where no file is named.
@@ -68,7 +69,7 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
 /// The configuration of a text that is, or could be, at `origin`. What else is read is added to `files`.
 pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>, files: &mut Files) -> Result<Config, ConfigError> {
     files.files.insert(origin.to_owned());
-    let mut source = Source::new(text, origin, environment);
+    let mut source = Source::new(text, origin, environment, tables::vocabulary());
     let config = include::add(&mut source, files).and_then(|()| read::config(&source, origin));
     files.files.append(&mut source.files());
     config

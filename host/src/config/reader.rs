@@ -2,15 +2,7 @@
 //!
 //! Serde stops at the first problem; this goes on, so that a person mends a file once.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    ffi::OsString,
-    fmt::Display,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{cell::RefCell, fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use toml::{
     Spanned,
@@ -18,166 +10,10 @@ use toml::{
 };
 
 use super::{
-    error::{ConfigError, Place, Problem, place},
-    file, syntax,
+    error::Place,
+    source::{Source, location},
     units::{format_duration, format_size, parse_duration, parse_size},
 };
-
-/// How environment variables are looked up.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
-
-/// The files of one configuration while they are being read: `toolbay.toml` with what it includes, or a sidecar.
-///
-/// A value knows its place by one number, the offset in all texts laid end to end, so that a table may be made of several files.
-pub(super) struct Source<'a> {
-    /// Where `from_env` looks.
-    pub(super) environment: Environment<'a>,
-    texts: Vec<Text>,
-    /// The other files that were read: those that hold secrets, and the servers of desktop clients.
-    named: RefCell<BTreeSet<PathBuf>>,
-    problems: RefCell<Vec<Problem>>,
-}
-
-/// One of the files.
-struct Text {
-    /// Its path as people see it in messages.
-    path: PathBuf,
-    text: String,
-    /// The offset of its first byte.
-    start: usize,
-}
-
-impl<'a> Source<'a> {
-    pub(super) fn new(text: &str, file: &Path, environment: Environment<'a>) -> Self {
-        let texts = vec![Text { path: file.to_owned(), text: text.to_owned(), start: 0 }];
-        Self { environment, texts, named: RefCell::default(), problems: RefCell::default() }
-    }
-
-    /// Adds a file whose tables are read as if they stood in the first.
-    pub(super) fn add(&mut self, text: String, file: PathBuf) {
-        // One apart, so that the end of a text is not the start of the next.
-        let start = self.texts.last().map_or(0, |last| last.start + last.text.len() + 1);
-        self.texts.push(Text { path: file, text, start });
-    }
-
-    /// All files as one table. What two files both set is a problem.
-    pub(super) fn parse(&self) -> Result<DeTable<'_>, ConfigError> {
-        let mut problems = Vec::new();
-        let mut whole = DeTable::new();
-        for text in &self.texts {
-            let (table, errors) = DeTable::parse_recoverable(&text.text);
-            if errors.is_empty() {
-                self.merge(&mut whole, moved(table.into_inner(), text.start), "");
-            } else {
-                problems.extend(syntax::problems(&text.path, &text.text, &errors));
-            }
-        }
-        if problems.is_empty() { Ok(whole) } else { Err(ConfigError::Invalid { problems }) }
-    }
-
-    /// Puts the keys of `from` beside those of `into`, which is the table called `path`.
-    fn merge<'t>(&self, into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) {
-        for (key, value) in from {
-            let name = key.get_ref();
-            let below = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-            let Some((first, there)) = into.iter_mut().find(|(key, _)| key.get_ref() == name) else {
-                into.insert(key, value);
-                continue;
-            };
-            match (there.get_mut(), value.into_inner()) {
-                (DeValue::Table(there), DeValue::Table(value)) if is_merged(&below) => self.merge(there, value, &below),
-                _ => {
-                    let other = self.place(first.span().start);
-                    self.problem(key.span().start, format!("{name:?} {} is set here and in {other}; keep one of them", location(path)));
-                }
-            }
-        }
-    }
-
-    pub(super) fn place(&self, offset: usize) -> Place {
-        match self.text(offset) {
-            Some(text) => place(&text.path, &text.text, offset - text.start),
-            None => Place { file: PathBuf::new(), line: 1, column: 1 },
-        }
-    }
-
-    /// The folder against which a relative path at this place goes.
-    pub(super) fn folder(&self, offset: usize) -> PathBuf {
-        self.text(offset).and_then(|text| text.path.parent()).map(Path::to_owned).unwrap_or_default()
-    }
-
-    fn text(&self, offset: usize) -> Option<&Text> {
-        self.texts.iter().rfind(|text| text.start <= offset)
-    }
-
-    /// Notes that another file was read, or looked for.
-    pub(super) fn reads(&self, path: &Path) {
-        self.named.borrow_mut().insert(path.to_owned());
-    }
-
-    /// Every file that was read, or looked for.
-    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
-        let own = self.texts.iter().map(|text| text.path.clone());
-        self.named.borrow().iter().cloned().chain(own).collect()
-    }
-
-    pub(super) fn problem(&self, offset: usize, message: String) {
-        self.problem_at(self.place(offset), message);
-    }
-
-    pub(super) fn problem_at(&self, place: Place, message: String) {
-        self.problems.borrow_mut().push(Problem { place, message, excerpt: None });
-    }
-
-    /// Notes what is wrong with another file that this one names.
-    pub(super) fn problems_of(&self, place: Place, error: ConfigError) {
-        match error {
-            ConfigError::Read { .. } => self.problem_at(place, error.to_string()),
-            ConfigError::Invalid { problems } => self.problems.borrow_mut().extend(problems),
-        }
-    }
-
-    /// `value`, if nothing was wrong.
-    pub(super) fn finish<T>(&self, value: T) -> Result<T, ConfigError> {
-        let mut problems = self.problems.take();
-        if problems.is_empty() {
-            return Ok(value);
-        }
-        // The file itself first, then those that it includes, then those that it names.
-        let rank = |file: &Path| self.texts.iter().position(|text| text.path == file).unwrap_or(usize::MAX);
-        problems.sort_by_cached_key(|problem| (rank(&problem.place.file), problem.place.line, problem.place.column));
-        Err(ConfigError::Invalid { problems })
-    }
-}
-
-/// Whether a table of two files is one table: sections are, and the tokens; what has a name (a plugin, a server, a model) stands in one file whole.
-fn is_merged(path: &str) -> bool {
-    !path.contains('.') || path == "auth.tokens"
-}
-
-/// The same table with every place moved on by so much.
-fn moved(table: DeTable<'_>, by: usize) -> DeTable<'_> {
-    fn key<T>(spanned: Spanned<T>, by: usize) -> Spanned<T> {
-        let span = spanned.span();
-        Spanned::new(span.start + by..span.end + by, spanned.into_inner())
-    }
-    fn value(spanned: Spanned<DeValue<'_>>, by: usize) -> Spanned<DeValue<'_>> {
-        let span = spanned.span();
-        let value = match spanned.into_inner() {
-            DeValue::Table(table) => DeValue::Table(moved(table, by)),
-            DeValue::Array(mut array) => {
-                for element in array.iter_mut() {
-                    let taken = std::mem::replace(element, Spanned::new(0..0, DeValue::Boolean(false)));
-                    *element = value(taken, by);
-                }
-                DeValue::Array(array)
-            }
-            plain => plain,
-        };
-        Spanned::new(span.start + by..span.end + by, value)
-    }
-    table.into_iter().map(|(name, found)| (key(name, by), value(found, by))).collect()
-}
 
 /// A table whose keys are known. Keys that nobody asked for are unknown.
 pub(super) struct Table<'a> {
@@ -186,12 +22,22 @@ pub(super) struct Table<'a> {
     /// How its own header names it; empty for the top level.
     pub(super) path: String,
     asked: RefCell<Vec<&'static str>>,
+    /// A key whose size may not be larger than what another key says, and which.
+    bound: RefCell<Option<Bound>>,
 }
+
+/// The most that a size may be, and a note that says where that comes from.
+type Bound = (&'static str, u64, &'static str);
 
 impl<'a> Table<'a> {
     /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top level.
     pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'a>, path: impl Into<String>) -> Self {
-        Self { source, table, path: path.into(), asked: RefCell::default() }
+        Self { source, table, path: path.into(), asked: RefCell::default(), bound: RefCell::default() }
+    }
+
+    /// From now on, the size `key` may not be over `most`; `note` says why.
+    pub(super) fn bound(&self, key: &'static str, most: u64, note: &'static str) {
+        *self.bound.borrow_mut() = Some((key, most, note));
     }
 
     /// The value of a key, if the key is there.
@@ -201,7 +47,8 @@ impl<'a> Table<'a> {
             asked.push(key);
         }
         drop(asked);
-        self.items().find(|item| item.key == key)
+        let bound = self.bound.borrow().filter(|(bounded, ..)| *bounded == key);
+        self.items().find(|item| item.key == key).map(|item| Item { bound, ..item })
     }
 
     /// All keys, for tables whose keys are names that the operator chose.
@@ -214,6 +61,7 @@ impl<'a> Table<'a> {
             key_offset: key.span().start,
             offset: value.span().start,
             value: value.get_ref(),
+            bound: None,
         })
     }
 
@@ -241,7 +89,7 @@ impl<'a> Table<'a> {
         if let Some(near) = nearest(key, known) {
             return format!("; did you mean {near:?}?");
         }
-        match file::home_of(key) {
+        match self.source.vocabulary.home_of(key) {
             Some(home) => format!("; it belongs {home}"),
             None => format!("; known keys are {}", known.join(", ")),
         }
@@ -258,6 +106,7 @@ pub(super) struct Item<'a> {
     pub(super) key_offset: usize,
     pub(super) offset: usize,
     pub(super) value: &'a DeValue<'a>,
+    bound: Option<Bound>,
 }
 
 impl<'a> Item<'a> {
@@ -278,7 +127,7 @@ impl<'a> Item<'a> {
 
     /// Whether it stands in `toolbay.toml` itself, not in a file that is included.
     pub(super) fn is_in_first_file(&self) -> bool {
-        self.source.texts.get(1).is_none_or(|next| self.offset < next.start)
+        self.source.is_in_first_file(self.offset)
     }
 
     /// Where the key stands.
@@ -350,8 +199,12 @@ impl<'a> Item<'a> {
         number
     }
 
-    /// A size in `range`. `note` says where the upper bound comes from.
-    pub(super) fn size(&self, range: RangeInclusive<u64>, note: &str) -> Option<u64> {
+    /// A size in `range`.
+    pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let (range, note) = match self.bound {
+            Some((_, most, note)) => (*range.start()..=most.min(*range.end()), note),
+            None => (range, ""),
+        };
         let parsed = match (self.integer(), self.value.as_str()) {
             (Some(number), _) => u64::try_from(number).map_err(|_| format!("{number} is no size")),
             (None, Some(text)) => parse_size(text),
@@ -361,26 +214,26 @@ impl<'a> Item<'a> {
             }
         };
         match parsed {
-            Ok(size) if range.contains(&size) => Some(size),
-            Ok(size) => {
-                let (least, most) = (format_size(*range.start()), format_size(*range.end()));
-                self.fail(format_args!("{} is not allowed; it must be {least} to {most}{note}", format_size(size)));
-                None
-            }
-            Err(message) => {
-                self.fail(message);
-                None
-            }
+            Ok(size) if range.contains(&size) => return Some(size),
+            Ok(size) => self.size_not_in(size, &range, note),
+            Err(message) => self.fail(message),
         }
+        None
+    }
+
+    /// Says that a size is not in a range. `note` says where the range comes from.
+    pub(super) fn size_not_in(&self, size: u64, range: &RangeInclusive<u64>, note: &str) {
+        let (least, most) = (format_size(*range.start()), format_size(*range.end()));
+        self.fail(format_args!("{} is not allowed; it must be {least} to {most}{note}", format_size(size)));
     }
 
     /// A duration in `range`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let parsed = match (self.integer(), self.value.as_str()) {
-            (Some(number), _) => Err(format!("{number} has no unit; write \"{number}s\" or \"{number}ms\"")),
+            (Some(number), _) => u64::try_from(number).map(Duration::from_secs).map_err(|_| format!("{number} is no duration")),
             (None, Some(text)) => parse_duration(text),
             (None, None) => {
-                self.wrong_type("a duration (\"30s\")");
+                self.wrong_type("a duration (\"30s\", \"1h30m\" or a number of seconds)");
                 return None;
             }
         };
@@ -448,10 +301,6 @@ pub(super) fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
-}
-
-fn location(table: &str) -> String {
-    if table.is_empty() { "at the top level".to_owned() } else { format!("in [{table}]") }
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

@@ -247,7 +247,7 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[server.s]\ncommand = \"x\"\ntools.t.title = \"\"",
-            "3:17: \"title\" in [server.s.tools.t]: cannot be empty; leave the key out to keep what the server says",
+            "3:17: \"title\" in [server.s.tools.t]: cannot be empty; leave the key out to keep what the tool itself says",
         ),
         (
             "[plugin.s]\n[server.s]\ncommand = \"x\"",
