@@ -1,18 +1,15 @@
 //! Configuration that is alive: read again when a file of it changes or SIGHUP comes, checked whole, and applied.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Weak},
-    time::SystemTime,
-};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
+use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
 };
 
-use super::{App, difference::Digests, files::FileWatch};
+use super::{difference::Digests, files::FileWatch};
 use crate::config::{self, Config, ConfigError, Files, Loaded, Overrides};
 
 /// Where a configuration comes from, to be read again.
@@ -147,9 +144,12 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// What takes a configuration that was read. None: the host is gone.
+pub(super) type Apply = Box<dyn Fn(Result<Config, ConfigError>) -> BoxFuture<'static, Option<()>> + Send + Sync>;
+
 /// Reads the configuration again and again, until the host is gone.
 pub(super) struct Live {
-    app: Weak<App>,
+    apply: Apply,
     source: ConfigSource,
     watch: Option<FileWatch>,
     /// Somebody asks for it to be read.
@@ -157,8 +157,8 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(app: &Arc<App>, source: ConfigSource, files: Files, asked: Arc<Notify>) -> Self {
-        Self { app: Arc::downgrade(app), source, watch: Some(FileWatch::start(files)), asked }
+    pub(super) fn new(apply: Apply, source: ConfigSource, files: Files, asked: Arc<Notify>) -> Self {
+        Self { apply, source, watch: Some(FileWatch::start(files)), asked }
     }
 
     pub(super) async fn run(mut self) {
@@ -196,18 +196,10 @@ impl Live {
             .inspect_err(|error| tracing::error!(%error, "the configuration cannot be read any more; start the host again"))
             .ok()?;
         self.watch = Some(watch);
-        let app = self.app.upgrade()?;
         if asked {
             tracing::info!("reading the configuration again");
         }
-        let applied = match config {
-            Ok(config) => app.apply(Arc::new(config)).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = applied {
-            app.reject(&error);
-        }
-        Some(())
+        (self.apply)(config).await
     }
 }
 

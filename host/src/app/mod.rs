@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -29,7 +30,7 @@ use crate::{
         Catalog,
         feed::{Feed, Inlet, Origin, clash},
     },
-    config::{Config, Files, HttpConfig, Overrides},
+    config::{Config, ConfigError, Files, HttpConfig, Overrides},
     http::{Authenticator, HttpSettings, may_listen},
     inference::{ModelStatus, Registry},
     mcp::{Front, FrontOptions},
@@ -167,7 +168,22 @@ impl App {
     /// Reads the configuration again from now on, whenever one of its files changes or SIGHUP comes, and applies it. `files`: what it was made from.
     pub fn watch(self: &Arc<Self>, source: ConfigSource, files: Files) {
         lock(&self.status).set_overrides(&source.overrides);
-        let live = Live::new(self, source, files, self.asked.clone());
+        let app = Arc::downgrade(self);
+        let apply = move |config: Result<Config, ConfigError>| -> BoxFuture<'static, Option<()>> {
+            let app = app.clone();
+            Box::pin(async move {
+                let app = app.upgrade()?;
+                let applied = match config {
+                    Ok(config) => app.apply(Arc::new(config)).await,
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(error) = applied {
+                    app.reject(&error);
+                }
+                Some(())
+            })
+        };
+        let live = Live::new(Box::new(apply), source, files, self.asked.clone());
         // Ended by `stop`, or when this is gone.
         *lock(&self.live) = Some(tokio::spawn(live.run()));
     }

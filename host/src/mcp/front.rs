@@ -92,11 +92,11 @@ impl Front {
             let id = intake::inspect(&body).ok().and_then(|head| head.id);
             return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
         }
-        if self.lean
-            && accepts.both()
-            && let Some(response) = lean::answer(&view.shared, &parts, &body).await
-        {
-            return response;
+        if self.lean && accepts.both() {
+            match lean::answer(&view.shared, &parts, &body).await {
+                Ok(response) => return response,
+                Err(reason) => tracing::debug!(?reason, "a request is not a plain one and goes by rmcp"),
+            }
         }
         view.general.post(parts, body, accepts).await
     }

@@ -21,11 +21,12 @@ use super::{
     answer::{self, plain_error},
     endpoint_state::EndpointState,
     envelope::id_key,
-    era::{Era, MODERN, SESSION_HEADER, VERSION_HEADER},
+    era::{Era, MODERN},
     handler::Handler,
+    headers::{SESSION_HEADER, VERSION_HEADER},
     intake::{self, Accepts, Head},
     rpc::{BUSY, HEADER_MISMATCH, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND},
-    sessions::Sessions,
+    sessions::{NoSession, Sessions},
     tasks,
 };
 use crate::provider::{CallError, Principal};
@@ -88,7 +89,7 @@ impl General {
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
         let caller = parts.extensions.get::<Principal>().cloned();
-        let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
+        let modern = Era::of_header(&parts.headers) == Era::Modern;
         if modern && let Some(method) = head.method.as_deref().filter(|method| REMOVED.contains(method)) {
             let message = format!("there is no method {method:?} in MCP {MODERN}");
             return plain_error(StatusCode::NOT_FOUND, id, METHOD_NOT_FOUND, &message, None);
@@ -98,13 +99,8 @@ impl General {
             let message = format!("initialize takes at most {GREETING} bytes: send a shorter clientInfo and fewer capabilities");
             return plain_error(StatusCode::PAYLOAD_TOO_LARGE, id, INVALID_REQUEST, &message, None);
         }
-        let session = match text(&parts.headers, SESSION_HEADER) {
-            Some(session) if !modern => match self.shared.sessions.find(session, caller.as_ref()) {
-                Some(session) => Some(session),
-                None => return session_not_found(id),
-            },
-            _ => None,
-        };
+        let session = if modern { Ok(None) } else { self.shared.sessions.named(&parts) };
+        let Ok(session) = session else { return session_not_found(id) };
         if opens && session.is_none() {
             if let Err(error) = serde_json::from_str::<InitializeRequestParams>(head.params.as_deref().unwrap_or("{}")) {
                 let message = format!("the params of initialize do not fit: {error}");
@@ -158,14 +154,13 @@ impl General {
         if let Err(refusal) = check_single(&parts.headers, None) {
             return *refusal;
         }
-        let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
-        let session = text(&parts.headers, SESSION_HEADER);
-        let Some(session) = session.filter(|_| !modern) else {
+        if Era::of_header(&parts.headers) == Era::Modern {
             return method_not_allowed("POST, OPTIONS");
-        };
-        let caller = parts.extensions.get::<Principal>();
-        if self.shared.sessions.find(session, caller).is_none() {
-            return session_not_found(None);
+        }
+        match self.shared.sessions.named(&parts) {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(NoSession::Ambiguous) => return method_not_allowed("POST, OPTIONS"),
+            Err(NoSession::Unknown) => return session_not_found(None),
         }
         if parts.method == Method::GET {
             if !Accepts::of(&parts.headers).events {
@@ -232,10 +227,6 @@ fn check_single(headers: &HeaderMap, id: Option<&str>) -> Result<(), Box<Respons
         }
     }
     Ok(())
-}
-
-fn version(headers: &HeaderMap) -> Option<&str> {
-    text(headers, VERSION_HEADER)
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

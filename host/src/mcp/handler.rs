@@ -21,10 +21,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    asking::{Asking, Input, NO_SESSION, RmcpAsker},
+    asking::{Input, RmcpAsker},
+    caller::{Caller, Said},
     endpoint_state::EndpointState,
-    era::{Era, SESSION_HEADER},
+    era::Era,
     faults,
+    headers::SESSION_HEADER,
     outbox::Outbox,
     render::LIST_TTL_MS,
     resolve,
@@ -36,8 +38,8 @@ use super::{
 };
 use crate::{
     catalog::Snapshot,
-    dispatch::{CallRequest, Hold, Operation, OperationResult},
-    provider::{CallError, Completion, LogLevel, Principal, Reference, Subscription},
+    dispatch::{Operation, OperationResult},
+    provider::{Asker, CallError, Completion, LogLevel, Principal, Reference, Subscription},
 };
 
 /// How long a client may take the server's own description for fresh. It changes with a restart only.
@@ -54,20 +56,30 @@ impl Handler {
 
     /// The session of a request. Its owner was checked when the request came in.
     fn session(&self, context: &RequestContext<RoleServer>) -> Option<Arc<Session>> {
-        let parts = context.extensions.get::<Parts>()?;
-        let id = parts.headers.get(SESSION_HEADER)?.to_str().ok()?;
-        self.0.sessions.find(id, parts.extensions.get())
+        self.0.sessions.named(context.extensions.get::<Parts>()?).ok().flatten()
     }
 
-    /// The least level of log messages that is wanted.
-    fn level(&self, context: &RequestContext<RoleServer>) -> Result<Option<LogLevel>, ErrorData> {
-        match Self::era(context) {
-            Era::Legacy => Ok(self.session(context).map(|session| session.level())),
-            Era::Modern => match context.meta.get("io.modelcontextprotocol/logLevel") {
-                None | Some(Value::Null) => Ok(None),
-                Some(level) => Ok(Some(level.as_str().and_then(LogLevel::of_name).ok_or_else(|| bad_level(level))?)),
-            },
-        }
+    /// Who makes a request.
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller<'static>, ErrorData> {
+        let era = Self::era(context);
+        let meta = |name: &str| context.meta.get(name);
+        let log_level = match meta("io.modelcontextprotocol/logLevel") {
+            Some(level) if era == Era::Modern && !level.is_null() => {
+                Some(level.as_str().and_then(LogLevel::of_name).ok_or_else(|| bad_level(level))?)
+            }
+            _ => None,
+        };
+        let token = meta("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64());
+        let capabilities = meta("io.modelcontextprotocol/clientCapabilities").map(Value::to_string);
+        let said = Said {
+            text: if context.meta.is_empty() { None } else { serde_json::to_string(&context.meta).ok().map(Arc::from) },
+            trace_parent: meta("traceparent").and_then(Value::as_str).map(Arc::from),
+            token: token.map(|token| Cow::Owned(token.to_string())),
+            log_level,
+            capabilities: capabilities.as_deref(),
+        };
+        // What is kept of it is its own.
+        Ok(Caller::new(&self.0, era, self.session(context), context.extensions.get(), said).into_owned())
     }
 
     /// Looks up what is meant, runs it and sends on what it tells, until it ends or is cancelled.
@@ -81,48 +93,31 @@ impl Handler {
         let era = Self::era(context);
         let failed = |error| error_data(rpc_error(error, era, &snapshot));
         let operation = resolve(&snapshot).map_err(failed)?;
-        let level = self.level(context)?;
-        let parts = context.extensions.get::<Parts>();
-        let token =
-            context.meta.get("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64()).map(Value::to_string);
-        let deferrable = matches!(operation, Operation::Call { .. }) && self.knows_tasks(context);
-        let listens = operation.notifies() && (token.is_some() || level.is_some());
-        let outbox = Arc::new(Outbox::new(token.as_deref(), level));
-        let text = |value: &Value| value.as_str().map(Arc::from);
-        let traced = context
-            .meta
-            .get("traceparent")
-            .and_then(text)
-            .or_else(|| parts.and_then(|parts| parts.headers.get("traceparent")).and_then(|value| value.to_str().ok()).map(Arc::from));
-        let meta = if context.meta.is_empty() { None } else { serde_json::to_string(&context.meta).ok().map(Arc::from) };
-        let request = CallRequest::new(parts.and_then(|parts| parts.extensions.get::<Principal>()).cloned(), operation)
-            .with_front(era.as_str())
-            .with_trace_parent(traced)
-            .with_meta(meta)
-            .with_notifier(listens.then(|| Arc::clone(&outbox) as _))
-            .with_deferral(Some(self.0.tasks.refusing()))
-            .with_hold(parts.and_then(|parts| parts.extensions.get::<Hold>()).cloned());
-        let asking = input.map_or(Asking::Never, |input| self.asking(input, context));
-        let mut call = std::pin::pin!(self.0.run(asking.hand_to(request, &self.0.states), deferrable));
+        let caller = self.caller(context)?;
+        let outbox = caller.outbox(&operation);
+        let asker = |session: &Arc<Session>| {
+            let capabilities = session.capabilities().to_owned();
+            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.0.ask_timeout() }) as Arc<dyn Asker>)
+        };
+        let (request, deferrable) = caller.request(&self.0, operation, outbox.as_ref(), input, asker);
+        let mut call = std::pin::pin!(self.0.run(request, deferrable));
         let result = loop {
-            let noted = poll_fn(|cx| if outbox.is_empty(cx.waker()) { Poll::Pending } else { Poll::Ready(()) });
+            let noted = poll_fn(|cx| match &outbox {
+                Some(outbox) if !outbox.is_empty(cx.waker()) => Poll::Ready(outbox),
+                _ => Poll::Pending,
+            });
             tokio::select! {
                 biased;
                 // rmcp drops the answer to a cancelled request.
                 () = context.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
                 result = &mut call => break result,
-                () = noted => self.send_notes(&outbox, context).await,
+                outbox = noted => self.send_notes(outbox, context).await,
             }
         };
-        self.send_notes(&outbox, context).await;
+        if let Some(outbox) = &outbox {
+            self.send_notes(outbox, context).await;
+        }
         result.map_err(failed)
-    }
-
-    /// Whether the client declared, with this request, that it can be let go.
-    fn knows_tasks(&self, context: &RequestContext<RoleServer>) -> bool {
-        Self::era(context) == Era::Modern
-            && self.0.tasks.are_on()
-            && context.client_capabilities().is_some_and(|declared| declared.supports_tasks())
     }
 
     /// What a method of tasks answers. Before 2026-07-28 there are none.
@@ -137,19 +132,6 @@ impl Handler {
         let principal = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Principal>());
         let result = what(&self.0.tasks, principal);
         result.map_err(|error| error_data(rpc_error(error, Era::Modern, &self.0.catalog.snapshot())))
-    }
-
-    /// How the caller is asked.
-    fn asking(&self, input: Input, context: &RequestContext<RoleServer>) -> Asking {
-        match (Self::era(context), self.session(context)) {
-            (Era::Modern, _) => Asking::Returning(input),
-            (Era::Legacy, Some(session)) => Asking::Waiting(Arc::new(RmcpAsker {
-                peer: context.peer.clone(),
-                capabilities: session.capabilities().to_owned(),
-                patience: self.0.ask_timeout(),
-            })),
-            (Era::Legacy, None) => Asking::Waiting(Arc::new(NO_SESSION)),
-        }
     }
 
     /// The same, with the result as rmcp's model: the usual one, or a question.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, future::AbortHandle};
+use http::request::Parts;
 use rmcp::{
     Peer, RoleServer, ServiceError,
     model::{ClientJsonRpcMessage, ResourceUpdatedNotificationParam, ServerJsonRpcMessage},
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::Questions,
+    headers::SESSION_NAME,
+    headers::{Ambiguous, single},
     open::{OpenIds, Taken},
     options::LiveOptions,
     updates::{COALESCE, Subscriptions, gathered},
@@ -121,7 +124,16 @@ pub(super) struct Session {
     subscriptions: Mutex<Subscriptions>,
 }
 
-/// Why there is no session.
+/// Why a request has none of the sessions, though it names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoSession {
+    /// It names several, or none that can be read.
+    Ambiguous,
+    /// There is none of that id, or it is somebody else's.
+    Unknown,
+}
+
+/// Why no session is opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
     #[error("{0} sessions are open, which is as many as may; [http] max_sessions sets the limit")]
@@ -185,6 +197,14 @@ impl Sessions {
         }
         self.touch(&session);
         Some(session)
+    }
+
+    /// The session that a request names, if its caller may use it. Counts as use.
+    pub(super) fn named(&self, parts: &Parts) -> Result<Option<Arc<Session>>, NoSession> {
+        match single(&parts.headers, &SESSION_NAME).map_err(|Ambiguous| NoSession::Ambiguous)? {
+            None => Ok(None),
+            Some(id) => self.find(id, parts.extensions.get::<Principal>()).map(Some).ok_or(NoSession::Unknown),
+        }
     }
 
     /// Makes the caller the session's owner, once, and keeps what its client can: JSON text.

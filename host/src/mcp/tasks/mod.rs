@@ -27,7 +27,7 @@ pub(super) use task::Task;
 
 use super::{
     asking::{is_declared, responses},
-    era::{METHOD_NAME, NAME_NAME},
+    headers::{METHOD_NAME, NAME_NAME},
     options::{FrontOptions, LiveOptions},
     signing::Signer,
 };
