@@ -55,7 +55,7 @@ impl Config {
 pub fn restart_keys() -> Vec<String> {
     let tables = tables::vocabulary().tables.iter();
     let keys = tables.flat_map(|table| {
-        table.keys.iter().filter(|key| key.restart).map(|key| match table.header {
+        table.keys().filter(|key| key.restart).map(|key| match table.header {
             "" => key.name.to_owned(),
             header => format!("{header}.{}", key.name),
         })
