@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ConfigArgs, Failure,
-    source::{Answer, Shown},
+    shown::{Answer, Shown},
 };
 use crate::{
     app::{App, AppOptions},

@@ -10,6 +10,7 @@ mod remote;
 mod schema;
 mod serve;
 mod setup;
+mod shown;
 mod source;
 mod stdio;
 mod supervise;

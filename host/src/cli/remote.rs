@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Failure, causes,
-    source::{Answer, Shown},
+    shown::{Answer, Shown},
 };
 
 /// A connection to a running server.

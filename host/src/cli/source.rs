@@ -3,7 +3,12 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::{ConfigArgs, Failure, local::LocalHost, remote::RemoteHost};
+use super::{
+    ConfigArgs, Failure,
+    local::LocalHost,
+    remote::RemoteHost,
+    shown::{Answer, Shown},
+};
 
 /// Which one is asked.
 #[derive(Args, Clone, Debug)]
@@ -16,22 +21,6 @@ pub(super) struct SourceArgs {
     token_env: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
-}
-
-/// A tool as it is shown.
-#[derive(Clone, Debug)]
-pub(super) struct Shown {
-    pub(super) name: String,
-    pub(super) description: String,
-    /// The tool as MCP has it.
-    pub(super) json: Value,
-}
-
-/// What a call answered: MCP's result as JSON.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) json: Value,
-    pub(super) is_error: bool,
 }
 
 /// An open source.
