@@ -10,6 +10,7 @@ mod config;
 mod conformance;
 mod containers;
 mod content;
+mod examples;
 mod faces;
 mod fuzz;
 mod hostile;

@@ -115,7 +115,7 @@ impl Registry {
                 // The rest of the host can do without. What was to run on a GPU is never left out in silence, nor is a library that somebody named.
                 Err(ModelError::Library { error: error @ LibraryError::Missing { .. }, .. }) if model.device == Device::Cpu => {
                     if !before.idle.contains_key(name) {
-                        tracing::error!(model = name, "the model does not serve, all else does: {error}");
+                        tracing::error!(model = name, "the model is not served, everything else is: {error}");
                     }
                     next.idle.insert(name.clone(), (model.clone(), error));
                 }

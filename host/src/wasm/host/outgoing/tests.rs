@@ -22,15 +22,16 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::{Outgoing, OutgoingClients};
 use crate::{
-    config::{Grants, HostPattern, PluginLimits},
+    config::{Grants, HostMatch, HostPattern, PluginLimits},
     wasm::permissions::{HttpPolicy, Refusals},
 };
 
 /// `x.test:80`, `*:80`: the port is always given.
 fn pattern(text: &str) -> HostPattern {
-    let (host, port) = text.rsplit_once(':').unwrap();
-    let any_subdomain = host == "*";
-    HostPattern { host: if any_subdomain { "" } else { host }.to_owned(), any_subdomain, port: Some(port.parse().unwrap()) }
+    match text.strip_prefix("*:") {
+        Some(port) => HostPattern { host: HostMatch::Any, port: Some(port.parse().unwrap()) },
+        None => HostPattern::parse(text, false).unwrap(),
+    }
 }
 
 fn clients() -> Arc<OutgoingClients> {
@@ -340,7 +341,7 @@ async fn slow_servers_are_given_up_on() {
     assert_eq!(code(plugin.get_with(&url(silent, "https"), Some(options)).await), "ConnectionTimeout", "a TLS handshake that never ends");
     let options = RequestOptions { first_byte_timeout: Some(Duration::ZERO), ..RequestOptions::default() };
     assert_eq!(code(plugin.get_with(&url(silent, "http"), Some(options)).await), "ConnectionReadTimeout");
-    assert!(plugin.refusals.messages().is_empty(), "what the plugin asked for is no refusal");
+    assert!(plugin.refusals.messages().is_empty(), "what the plugin asked for is not a refusal");
 
     let mut plugin = Plugin::for_server(stalling, PluginLimits::default());
     let options = RequestOptions { between_bytes_timeout: soon, ..RequestOptions::default() };
