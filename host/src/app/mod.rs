@@ -239,12 +239,12 @@ impl App {
         let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
         let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
         if !changes.is_empty() {
-            tracing::info!(changed = changes.join(", "), "a changed configuration is applied");
+            tracing::info!(changed = changes.join(", "), "configuration reloaded");
         } else if was_rejected {
-            tracing::info!("the configuration is right again, and says what is running");
+            tracing::info!("the configuration is valid again and was not changed");
         }
         if !waiting.is_empty() && !needs_restart(&before, &wanted).is_empty() {
-            tracing::warn!(keys = waiting.join(", "), "these keys of the configuration have changed and count from the next start on");
+            tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
         for warning in next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).filter(|_| !changes.is_empty()) {
             tracing::warn!("{warning}");
@@ -255,7 +255,7 @@ impl App {
     /// Says that a configuration is wrong. What was running goes on.
     fn reject(&self, error: &ApplyError) {
         if lock(&self.status).rejected(error) {
-            tracing::error!("the configuration is wrong, and what was running goes on: {error}");
+            tracing::error!("the configuration was rejected; the previous one stays in effect: {error}");
         }
     }
 

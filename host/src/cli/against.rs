@@ -82,7 +82,7 @@ impl Against {
             let _ = writeln!(text, "  {how:8} {what}");
         }
         if self.changes.iter().any(|change| change.how == How::Restart) {
-            text.push_str("What says \"restart\" counts from the next start of that host on; all else within a second.\n");
+            text.push_str("\"restart\" takes effect at the next start of that host, everything else within a second.\n");
         }
         for note in &self.notes {
             let _ = writeln!(text, "note    {note}");

@@ -84,8 +84,9 @@ impl LocalHost {
         let request = request(name, entry.param_headers(), arguments).map_err(Failure::failed)?;
         let body = to_bytes(self.front.handle(None, request).await.into_body(), usize::MAX).await;
         let body = body.map_err(|error| Failure::failed(format!("the call was not answered: {error}")))?;
-        let message = response(&body)
-            .ok_or_else(|| Failure::failed(format!("the call was answered by what is no response: {}", String::from_utf8_lossy(&body))))?;
+        let message = response(&body).ok_or_else(|| {
+            Failure::failed(format!("the call was answered by something that is not a response: {}", String::from_utf8_lossy(&body)))
+        })?;
         if let Some(error) = message.get("error") {
             let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
             return Err(Failure::failed(text));

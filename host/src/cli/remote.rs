@@ -56,7 +56,7 @@ impl RemoteHost {
         let request = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
         let result = self.0.call_tool(request).await.map_err(|error| match error {
             ServiceError::McpError(refusal) => {
-                Failure::failed(format!("the server refuses the call: {} ({})", refusal.message, refusal.code.0))
+                Failure::failed(format!("the server rejected the call: {} ({})", refusal.message, refusal.code.0))
             }
             error => Failure::failed(format!("the call was not answered: {error}")),
         })?;

@@ -25,8 +25,8 @@ or in NAME.toml beside it.
 Servers that exist already are served too: programs on stdio in [server.NAME], or the mcpServers file of a desktop
 client by --mcp-json FILE. They are started with Toolbay and end with it.
 
-A changed toolbay.toml is applied within a second, and so is whatever it takes from other files. SIGHUP reads it again.
-A broken one changes nothing: the log and GET /status say what is wrong, and which keys wait for a restart.
+A changed toolbay.toml, and every file that it names, is applied within a second. SIGHUP reads it again. A broken one
+changes nothing: the log and GET /status say what is wrong, and which keys need a restart.
 
 SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
 GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
