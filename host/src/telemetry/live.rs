@@ -31,7 +31,7 @@ struct Shared {
 
 enum Current {
     /// Looks at nothing but targets and levels.
-    Simple(Targets),
+    Simple(Box<Targets>),
     /// Looks at spans and fields too.
     Spans(Box<EnvFilter>),
 }
@@ -39,7 +39,7 @@ enum Current {
 impl Current {
     fn of(filter: EnvFilter) -> Self {
         match filter::simple(&filter) {
-            Some(simple) => Self::Simple(simple),
+            Some(simple) => Self::Simple(Box::new(simple)),
             None => Self::Spans(Box::new(filter)),
         }
     }
@@ -75,21 +75,21 @@ impl LiveFilter {
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LiveFilter {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         match &**self.0.current.load() {
-            Current::Simple(filter) => Layer::<S>::register_callsite(filter, metadata),
+            Current::Simple(filter) => Layer::<S>::register_callsite(&**filter, metadata),
             Current::Spans(filter) => Layer::<S>::register_callsite(&**filter, metadata),
         }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
         match &**self.0.current.load() {
-            Current::Simple(filter) => Layer::<S>::enabled(filter, metadata, context),
+            Current::Simple(filter) => Layer::<S>::enabled(&**filter, metadata, context),
             Current::Spans(filter) => Layer::<S>::enabled(&**filter, metadata, context),
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         match &**self.0.current.load() {
-            Current::Simple(filter) => Layer::<S>::max_level_hint(filter),
+            Current::Simple(filter) => Layer::<S>::max_level_hint(&**filter),
             Current::Spans(filter) => Layer::<S>::max_level_hint(&**filter),
         }
     }
