@@ -25,11 +25,12 @@ macro_rules! restart_keys {
     };
 }
 
-const RESTART: [RestartKey; 14] = restart_keys! {
+const RESTART: [RestartKey; 15] = restart_keys! {
     "listen" => listen,
     "plugins" => plugins,
     "http.max_connections" => http.max_connections,
     "http.max_bodies" => http.max_bodies,
+    "http.max_answers" => http.max_answers,
     "tasks.advertise" => tasks.advertise,
     "host.instances" => host.instances,
     "host.max_memory" => host.max_memory,

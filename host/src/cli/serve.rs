@@ -1,6 +1,6 @@
 //! `toolbay serve`: the main job.
 
-use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -11,6 +11,7 @@ use super::{ConfigArgs, Failure, Outcome, counted, print, runtime};
 use crate::{
     app::{App, AppOptions, ConfigSource},
     config::{self, Config, Files, Loaded, LogFormat},
+    descriptors,
     http::{self, AppState, Authenticator, shutdown},
     provider::{ProviderState, ProviderStatus, StatusSource},
     servers::Run,
@@ -35,6 +36,9 @@ GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
   toolbay serve --plugins dist/plugins --listen 127.0.0.1:9000
   toolbay serve --mcp-json claude_desktop_config.json
   toolbay serve --config prod.toml --log-format json --log toolbay=debug,warn"#;
+
+/// How long files that are being read or written at the end may take.
+const LAST_FILES: Duration = Duration::from_millis(500);
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -82,7 +86,12 @@ impl Serve {
             tracing::info!(tokens, "listening beyond loopback under any name; [http] allowed_hosts limits the names");
         }
         let options = AppOptions { run: Run::Serve, folder_required: self.config.plugins.is_some(), insecure: self.insecure };
-        runtime()?.block_on(serve(config, options, source, files))
+        descriptors::raise();
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(serve(config, options, source, files));
+        // What a thread of the system still does (a file on a disk that does not answer) keeps nobody from ending.
+        runtime.shutdown_timeout(LAST_FILES);
+        outcome
     }
 }
 

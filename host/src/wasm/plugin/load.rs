@@ -7,7 +7,6 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use wasmtime::{
     Store,
     component::{Component, Instance, Linker},
@@ -22,20 +21,23 @@ use super::{
 use crate::{
     config::{Config, HostConfig, PluginConfig, PluginView},
     inference::{InferenceError, Registry},
+    offload::Offload,
     provider::{CallContext, Offers, ProviderId},
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
         folder::{LoadError, Loaded, Loader, Source},
-        gate::Gate,
+        gate::{Gate, Pool},
         host::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
+            files::OpenFiles,
             link,
             notify::{Bell, Lists},
             outgoing::OutgoingClients,
             output::Output,
         },
         instance::{Shared, State},
+        lanes::Pace,
         limits,
         permissions::HttpPolicy,
         typed::docs::Docs,
@@ -56,7 +58,7 @@ pub struct PluginHost {
     linkers: [OnceLock<Linker<State>>; EngineKind::ALL.len()],
     clients: Arc<OutgoingClients>,
     models: Arc<Registry>,
-    pool: Arc<Semaphore>,
+    pool: Arc<Pool>,
     config: ArcSwap<Config>,
     /// What the configuration said of each plugin when that was asked for last, and the number of it.
     views: Mutex<HashMap<ProviderId, (PluginView, u64)>>,
@@ -95,7 +97,7 @@ impl PluginHost {
         let compiler = Compiler::new(engines.clone(), &config.host, worker)?;
         let clients = OutgoingClients::new().map_err(|error| HostError::Clients(error.to_string()))?;
         let models = Registry::open(&config)?;
-        let pool = Arc::new(Semaphore::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX)));
+        let pool = Pool::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX));
         Ok(Arc::new(Self {
             engines,
             compiler,
@@ -167,6 +169,10 @@ impl PluginHost {
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             bell: Bell::default(),
+            memory: self.engines.memory().plugin(),
+            pace: Pace::default(),
+            open_files: OpenFiles::default(),
+            offload: Offload::default(),
             id,
             config,
         });
