@@ -281,8 +281,8 @@ impl Sessions {
     pub(super) async fn has_room(&self, caller: Option<&Principal>) -> bool {
         if !self.room.is_full() {
             // Nobody is counted as long as half of the room is free.
-            let is_scarce = self.room.open() >= self.room.max / 2;
-            return !is_scarce || caller.is_none_or(|caller| self.room.of(caller) < (self.room.max / 2).max(1));
+            let is_scarce = self.room.open() >= self.room.max() / 2;
+            return !is_scarce || caller.is_none_or(|caller| self.room.of(caller) < (self.room.max() / 2).max(1));
         }
         self.sweep().await;
         if self.room.is_full() {
