@@ -37,7 +37,8 @@ pub use units::{parse_duration, parse_size};
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secret, ToolOverride};
 pub use server::{
-    CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
+    CommandSource, ImageSource, NameRules, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits,
+    ServerSource, UrlSource,
 };
 pub use state::StateConfig;
 pub use tasks::TasksConfig;

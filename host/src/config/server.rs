@@ -13,6 +13,8 @@ pub struct ServerConfig {
     pub replicas: Replicas,
     /// How long things may take, and how many calls there may be.
     pub limits: ServerLimits,
+    /// What of its schemas is published. OpenAPI applications too.
+    pub publish: PublishRules,
     /// Under which names its tools are published.
     pub names: NameRules,
     /// The tool that a REST call means which names none. Key: `default_tool`.
@@ -23,7 +25,14 @@ impl ServerConfig {
     /// A server with nothing set but its source.
     #[must_use]
     pub fn new(source: ServerSource) -> Self {
-        Self { source, replicas: Replicas::default(), limits: ServerLimits::default(), names: NameRules::default(), default_tool: None }
+        Self {
+            source,
+            replicas: Replicas::default(),
+            limits: ServerLimits::default(),
+            publish: PublishRules::default(),
+            names: NameRules::default(),
+            default_tool: None,
+        }
     }
 }
 
@@ -206,6 +215,33 @@ impl Default for ServerLimits {
             ping: Duration::from_secs(15),
         }
     }
+}
+
+/// What of a server's schemas is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishRules {
+    /// What of its output schemas. Key: `output_schema`.
+    pub output: OutputSchema,
+    /// Bytes of one schema. Key: `max_schema`.
+    pub max_schema: usize,
+}
+
+impl Default for PublishRules {
+    fn default() -> Self {
+        Self { output: OutputSchema::Relaxed, max_schema: 64 << 10 }
+    }
+}
+
+/// What is published of an output schema that is somebody else's promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OutputSchema {
+    /// Its types and descriptions: nothing is required, everything may be null.
+    #[default]
+    Relaxed,
+    /// As the server has it. Strict clients refuse an answer that does not fit.
+    AsIs,
+    /// Nothing.
+    Off,
 }
 
 /// Under which names, and which of them, a provider's tools (and prompts) are published.

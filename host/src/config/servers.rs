@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use super::{
-    CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, Secret, ServerConfig, ServerLimits, ServerSource, UrlSource,
-    layer,
+    CommandSource, ImageSource, NameRules, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, Secret, ServerConfig, ServerLimits,
+    ServerSource, UrlSource, layer,
     reader::{Item, Table, set},
     secret::{self, Plain},
 };
@@ -18,6 +18,8 @@ const START: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::fro
 const MOST_REPLICAS: u32 = 1000;
 /// One message is held in memory whole.
 const MESSAGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
+/// One schema: what is smaller has no room for a tool, what is larger no model reads.
+const SCHEMA: RangeInclusive<u64> = 1 << 10..=16 << 20;
 /// Below this no engine starts a container.
 const MEMORY: RangeInclusive<u64> = 6 << 20..=1 << 42;
 
@@ -97,6 +99,7 @@ fn server(item: &Item<'_>, table: Table<'_>) -> Option<ServerConfig> {
         source: source.unwrap_or_else(|| ServerSource::Command(CommandSource::default())),
         replicas: table.get("replicas").and_then(|item| replicas(&item)).unwrap_or_default(),
         limits: limits(&table),
+        publish: publish(&table),
         names: names(&table, "server"),
         default_tool: table.get("default_tool").and_then(|item| item.parsed(tool_name)),
     };
@@ -343,6 +346,23 @@ fn limits(table: &Table<'_>) -> ServerLimits {
     set(&mut limits.queue, table.get("queue").and_then(|item| item.number(0..=1_000_000)).map(layer::count));
     set(&mut limits.max_message, table.get("max_message").and_then(|item| item.size(MESSAGE, "")).map(layer::to_usize));
     limits
+}
+
+/// `output_schema` and `max_schema`.
+fn publish(table: &Table<'_>) -> PublishRules {
+    let mut rules = PublishRules::default();
+    set(&mut rules.output, table.get("output_schema").and_then(|item| item.parsed(output_schema)));
+    set(&mut rules.max_schema, table.get("max_schema").and_then(|item| item.size(SCHEMA, "")).map(layer::to_usize));
+    rules
+}
+
+fn output_schema(text: &str) -> Result<OutputSchema, String> {
+    match text {
+        "relaxed" => Ok(OutputSchema::Relaxed),
+        "as-is" => Ok(OutputSchema::AsIs),
+        "off" => Ok(OutputSchema::Off),
+        _ => Err("write \"relaxed\", \"as-is\" or \"off\"".to_owned()),
+    }
 }
 
 /// `prefix`, `rename`, `include`, `exclude` and `tools`.

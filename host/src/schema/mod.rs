@@ -1,6 +1,7 @@
 //! A JSON Schema that a tool gives, and whether JSON fits it. Arguments are checked before anything is started or sent for them, whoever runs the tool.
 
 mod cost;
+pub(crate) mod portable;
 
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value};

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::replicas::{Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup};
 use crate::{
-    config::ServerConfig,
+    config::{PublishRules, ServerConfig},
     provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderState, ProviderStatus},
     shape::shape,
     upstream::{
@@ -103,7 +103,7 @@ impl Server {
         let (notes, noted) = mpsc::unbounded_channel();
         let (kind, source) = (reach.kind(), reach.what());
         let policy = Policy { elsewhere: kind == REMOTE, ..policy };
-        let connector = Connector { reach, notes: notes.clone() };
+        let connector = Connector { reach, publish: config.publish, notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),
             replicas: config.replicas,
@@ -181,6 +181,7 @@ impl Drop for Server {
 /// Reaches a server and asks what it offers.
 struct Connector {
     reach: Box<dyn Reach>,
+    publish: PublishRules,
     notes: mpsc::UnboundedSender<Note>,
 }
 
@@ -192,7 +193,7 @@ impl Connect for Connector {
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async move {
             let connected = self.reach.open().await?;
-            match listing::fetch(&*connected.channel).await {
+            match listing::fetch(&*connected.channel, self.publish).await {
                 Ok(listing) => {
                     let _ = self.notes.send(Note::Listing(listing));
                     Ok(connected)
@@ -250,7 +251,7 @@ impl Desk {
             if fetching.is_none()
                 && let Some(channel) = stale.take()
             {
-                fetching = Some(Box::pin(fetch(channel, self.config.limits.start)));
+                fetching = Some(Box::pin(fetch(channel, self.config.publish, self.config.limits.start)));
             }
             tokio::select! {
                 note = notes.recv() => match note {
@@ -297,9 +298,9 @@ impl Desk {
     }
 }
 
-async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
+async fn fetch(channel: Arc<dyn Channel>, publish: PublishRules, within: Duration) -> Fetched {
     tokio::time::sleep(GATHER).await;
-    match tokio::time::timeout(within, listing::fetch(&*channel)).await {
+    match tokio::time::timeout(within, listing::fetch(&*channel, publish)).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
     }

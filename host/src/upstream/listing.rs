@@ -5,11 +5,18 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    Channel, ChannelError, convert,
+    Channel, ChannelError, fit,
     handshake::capability,
     raw::{RawObject, write_json},
 };
-use crate::provider::{CallContext, JsonText, Offer, Offers, Tool};
+use crate::{
+    config::PublishRules,
+    json,
+    provider::{CallContext, Offer, Offers, Tool},
+};
+
+/// Levels of one entry: a reader of JSON recurses once for each.
+const DEPTH: usize = 100;
 
 /// One page. The deadline of a start goes before it.
 const PAGE: Duration = Duration::from_secs(60);
@@ -49,22 +56,21 @@ pub struct ListingError {
 /// # Errors
 ///
 /// [`ListingError`], from the first list that fails.
-pub async fn fetch(channel: &dyn Channel) -> Result<Listing, ListingError> {
+pub async fn fetch(channel: &dyn Channel, rules: PublishRules) -> Result<Listing, ListingError> {
     let mut warnings = Warnings::default();
     let mut listing = Listing::default();
     let server = channel.server().clone();
     let has = |name: &str| capability(&server, name).is_some();
     if has("tools") {
         let entries = pages(channel, "tools/list", "tools").await?;
-        listing.tools = warnings.keep("tool", entries, convert::tool, |tool| tool.name.as_str());
+        listing.tools = warnings.keep("tool", entries, |entry| fit::tool(entry, rules), |tool| tool.name.as_str());
     }
     if has("resources") {
         let entries = pages(channel, "resources/list", "resources").await?;
-        listing.offers.resources = warnings.keep("resource", entries, |entry| convert::offer(entry, "uri"), key_of);
+        listing.offers.resources = warnings.keep("resource", entries, |entry| fit::offer(entry, "uri"), key_of);
         match pages(channel, "resources/templates/list", "resourceTemplates").await {
             Ok(entries) => {
-                listing.offers.templates =
-                    warnings.keep("resource template", entries, |entry| convert::offer(entry, "uriTemplate"), key_of);
+                listing.offers.templates = warnings.keep("resource template", entries, |entry| fit::offer(entry, "uriTemplate"), key_of);
             }
             // Servers that have resources and no templates may not know the method.
             Err(ListingError { why: ChannelError::Rpc { .. }, .. }) => {}
@@ -73,7 +79,7 @@ pub async fn fetch(channel: &dyn Channel) -> Result<Listing, ListingError> {
     }
     if has("prompts") {
         let entries = pages(channel, "prompts/list", "prompts").await?;
-        listing.offers.prompts = warnings.keep("prompt", entries, |entry| convert::offer(entry, "name"), key_of);
+        listing.offers.prompts = warnings.keep("prompt", entries, |entry| fit::offer(entry, "name"), key_of);
     }
     listing.offers.completes = has("completions");
     listing.instructions = RawObject::parse(server.as_str()).and_then(|server| server.read("instructions"));
@@ -85,23 +91,26 @@ fn key_of(offer: &Offer) -> &str {
     &offer.key
 }
 
-/// Each entry by itself: one that is nested too deep spoils none of the others.
-async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Result<Vec<Value>, ListingError> {
+/// An entry of a list, or why it cannot be read.
+type Entry = Result<Map<String, Value>, String>;
+
+/// Each entry by itself: one that cannot be read spoils none of the others.
+async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Result<Vec<Entry>, ListingError> {
     let failed = |why| ListingError { method, why };
     let context = CallContext::default();
-    let mut entries: Vec<Value> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut params = "{}".to_owned();
     loop {
-        let page: JsonText = channel.request(method, &params, &context, PAGE).await.map_err(failed)?;
+        let page = channel.request(method, &params, &context, PAGE).await.map_err(failed)?;
+        let page = page.with_whole_characters();
         let malformed = |what: &str| {
             let start: String = page.as_str().chars().take(200).collect();
             failed(ChannelError::Malformed(format!("{what}: {start}")))
         };
         let page_object = RawObject::parse(page.as_str()).ok_or_else(|| malformed("the answer is no object"))?;
         let more: Vec<&RawValue> = page_object.read(member).ok_or_else(|| malformed(&format!("the answer has no list {member:?}")))?;
-        // What cannot be read is null here, which is no object.
-        entries.extend(more.into_iter().map(|entry| serde_json::from_str(entry.get()).unwrap_or_default()));
+        entries.extend(more.into_iter().map(|entry| read(entry.get())));
         if entries.len() > MAX_ENTRIES {
             return Err(malformed(&format!("more than {MAX_ENTRIES} entries")));
         }
@@ -116,6 +125,18 @@ async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Res
     }
 }
 
+fn read(entry: &str) -> Entry {
+    let name = || RawObject::parse(entry).and_then(|entry| entry.read::<String>("name").or_else(|| entry.read("uri")));
+    let named = || name().map(|name| format!("{name:?} ")).unwrap_or_default();
+    if json::is_deeper_than(entry.as_bytes(), DEPTH) {
+        return Err(format!("{}is nested more than {DEPTH} levels deep", named()));
+    }
+    serde_json::from_str(entry).map_err(|error| match entry.starts_with('{') {
+        true => format!("{}cannot be read: {error}", named()),
+        false => "is no object".to_owned(),
+    })
+}
+
 #[derive(Default)]
 struct Warnings(Vec<String>);
 
@@ -124,18 +145,14 @@ impl Warnings {
     fn keep<T>(
         &mut self,
         kind: &str,
-        entries: Vec<Value>,
+        entries: Vec<Entry>,
         convert: impl Fn(Map<String, Value>) -> Result<(T, Vec<String>), String>,
         key: impl Fn(&T) -> &str,
     ) -> Vec<Arc<T>> {
         let mut keys = HashSet::new();
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
-            let Value::Object(entry) = entry else {
-                self.0.push(format!("a {kind} is no object, or is nested too deep; it is not offered"));
-                continue;
-            };
-            match convert(entry) {
+            match entry.and_then(&convert) {
                 Ok((thing, faults)) => {
                     let name = key(&thing).to_owned();
                     self.0.extend(faults.into_iter().map(|fault| format!("{kind} {name:?}: {fault}")));

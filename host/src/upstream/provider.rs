@@ -46,7 +46,8 @@ impl UpstreamProvider {
         read: impl FnOnce(&JsonText) -> Result<T, ChannelError>,
     ) -> Result<T, CallError> {
         let Lease { channel, guard } = self.pick.pick().await?;
-        let result = channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result));
+        let result =
+            channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result.with_whole_characters()));
         drop(guard);
         result.map_err(|error| self.error(error))
     }

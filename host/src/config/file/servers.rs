@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema};
 use serde::{Serialize, Serializer};
 
 use super::{
-    super::{ImageSource, OpenApiSource, Replicas, ServerLimits},
+    super::{ImageSource, OpenApiSource, PublishRules, Replicas, ServerLimits},
     DirSection, EnvSource, Period, SecretSource, Size, ToolSection,
 };
 
@@ -94,6 +94,10 @@ pub(super) struct ServerSection {
     queue: usize,
     /// Largest message from the server.
     max_message: Size,
+    /// What is published of the output schemas that the server or the document has: a strict client refuses an answer that does not fit.
+    output_schema: OutputSchemas,
+    /// Largest schema of a tool that is published. A larger output schema is left out, a larger input schema shortened.
+    max_schema: Size,
     /// Put before the name of each tool and prompt that `rename` does not name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -143,6 +147,18 @@ enum PullWhen {
     Always,
     /// Never.
     Never,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "the schema lists what may be written, not only the default")]
+enum OutputSchemas {
+    /// Its types and descriptions: nothing is required, everything may be null, no patterns, formats and limits.
+    Relaxed,
+    /// As it is.
+    AsIs,
+    /// Nothing.
+    Off,
 }
 
 #[derive(Serialize)]
@@ -212,6 +228,8 @@ impl Default for ServerSection {
             concurrency: limits.concurrency,
             queue: limits.queue,
             max_message: Size(limits.max_message as u64),
+            output_schema: OutputSchemas::Relaxed,
+            max_schema: Size(PublishRules::default().max_schema as u64),
             prefix: None,
             rename: BTreeMap::new(),
             include: Vec::new(),

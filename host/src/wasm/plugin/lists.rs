@@ -92,7 +92,10 @@ impl Plugin {
         if self.interfaces.tools.is_some() {
             for tool in self.list_tools().await? {
                 match Listed::new(tool, notifies, overrides) {
-                    Ok(listed) => offer(listed.tool().clone(), Route::Listed(listed), &mut warnings),
+                    Ok(listed) => {
+                        warnings.extend_from_slice(listed.notes());
+                        offer(listed.tool().clone(), Route::Listed(listed), &mut warnings);
+                    }
                     Err(message) => warnings.push(format!("{message}; it is not offered")),
                 }
             }

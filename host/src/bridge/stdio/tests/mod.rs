@@ -58,7 +58,7 @@ async fn server_with(habits: &[&str], limits: ServerLimits) -> Server {
 async fn start_program(program: &Program, limits: ServerLimits) -> Server {
     let known = Arc::new(Known::default());
     let channel = connect("test", program.launch().await.unwrap(), &limits, &known).await.unwrap();
-    let listing = listing::fetch(&*channel).await.unwrap();
+    let listing = listing::fetch(&*channel, crate::config::PublishRules::default()).await.unwrap();
     let pick = Arc::new(One(Arc::clone(&channel)));
     let provider = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits);
     Server { channel, provider: Arc::new(provider), known }
@@ -153,7 +153,7 @@ async fn all_that_a_server_has_crosses_with_members_that_nobody_knows() {
     assert_eq!((server.channel.era(), listing.instructions.as_deref()), (Era::Legacy, Some("Use with care.")));
     let echo = listing.tools.iter().find(|tool| tool.name.as_str() == "echo").unwrap();
     assert_eq!(json!(echo.extra), json!({"vendorMember": {"k": 1.0}}));
-    assert_eq!(json!(*echo.input_schema), json!({"type": "object", "vendor": true}));
+    assert_eq!(json!(*echo.input_schema), json!({"type": "object", "properties": {}, "vendor": true}));
     let offers = server.provider.offers();
     assert_eq!((offers.resources[0].key.as_str(), &offers.resources[0].json["vendorMember"]), ("test://a", &json!(1)));
     assert_eq!((offers.templates[0].key.as_str(), offers.prompts[0].key.as_str(), offers.completes), ("test://{x}", "greet", true));
@@ -245,7 +245,7 @@ async fn a_server_that_cannot_be_greeted_says_why() {
 async fn what_cannot_be_offered_is_left_out_with_a_warning() {
     let server = server(&["bad-list"]).await;
     let warnings = server.listing().warnings.join("\n");
-    for part in ["\"two words\"", "two tools \"echo\"", "is no object, or is nested too deep", "\"bare\" has no inputSchema"] {
+    for part in ["\"two words\"", "two tools \"echo\"", "\"deep\" is nested more than 100 levels", "is no object", "\"bare\": it has no inputSchema"] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
