@@ -7,6 +7,8 @@ mod file;
 mod layer;
 mod mcp_json;
 pub mod model;
+#[cfg(test)]
+mod pages;
 pub mod plugin;
 mod read;
 mod reader;

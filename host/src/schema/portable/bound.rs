@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::{
     Role,
-    keywords::is_known,
     defs::{map_parts, reachable},
+    keywords::is_known,
     merge::target,
 };
 

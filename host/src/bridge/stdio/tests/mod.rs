@@ -245,7 +245,13 @@ async fn a_server_that_cannot_be_greeted_says_why() {
 async fn what_cannot_be_offered_is_left_out_with_a_warning() {
     let server = server(&["bad-list"]).await;
     let warnings = server.listing().warnings.join("\n");
-    for part in ["\"two words\"", "two tools \"echo\"", "\"deep\" is nested more than 100 levels", "is no object", "\"bare\": it has no inputSchema"] {
+    for part in [
+        "\"two words\"",
+        "two tools \"echo\"",
+        "\"deep\" is nested more than 100 levels",
+        "is no object",
+        "\"bare\": it has no inputSchema",
+    ] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
