@@ -144,6 +144,7 @@ async fn pass_on(mut from: mpsc::Receiver<Vec<ProviderChange>>, to: mpsc::Sender
 pub(super) async fn apply(mut changed: mpsc::Receiver<Vec<ProviderChange>>, catalog: Arc<Catalog>, whole: watch::Sender<bool>) {
     while let Some(changes) = changed.recv().await {
         if changes.is_empty() {
+            catalog.settle();
             whole.send_replace(true);
         }
         catalog.apply(changes);

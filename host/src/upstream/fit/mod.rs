@@ -3,11 +3,13 @@
 //! One member of a wrong type makes an SDK refuse the whole list. The list of this host has the tools of many servers in it, so a
 //! tool is made fit here, or withheld alone.
 
+mod answer;
 mod offer;
 mod tool;
 
 use serde_json::{Map, Value};
 
+pub use answer::Outputs;
 pub use offer::{content, offer};
 pub use tool::tool;
 
