@@ -15,22 +15,27 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # What is not said, and what is said instead. One regular expression each, looked for without regard to case.
 WORDS = {
-    r"\bcop(y|ies) of (the|this) host\b|\bother cop(y|ies)\b|\bthat copy\b|\bthe copy\b": "instance (of Toolbay), replica (of a server)",
-    r"\b(is|are|was|were|be|been|being) told\b": "logged, notified, reported",
+    r"\bcop(y|ies) of (the|this|a) (host|server)\b|\b(other|all|several|another) cop(y|ies)\b|\b(that|the|this) copy('s)?\b": "instance (of Toolbay), replica (of a server)",
+    r"\b(is|are|was|were|be|been|being) told\b(?! apart)": "logged, notified, reported",
     r"\blet in\b": "authenticated, accepted",
     r"\blet go\b": "detached, released",
+    r"\bgiv(e|en) up\b": "cancelled, abandoned",
     r"\bpatience\b": "timeout",
-    r"\b(its|their|his|a|the) turns?\b|\btakes? turns\b": "slot, queue",
+    r"\bno turn\b|\b(its|their|his|a|the) turns?\b|\btakes? turns\b": "slot, queue",
     r"\bgreet(s|ed|ing)?\b": "handshake, initialize",
     r"\bforsaken\b|\bdoom(ed)?\b": "abandoned, failed",
-    r"\bmade a mistake\b": "internal error",
+    r"\bmade? (a )?mistakes?\b|\bfault of the host\b": "internal error",
+    r"\bas (many|much) as may\b": "the limit",
+    r"\bstands? (in|here|there)\b": "is in",
+    r"(?<!there )\b(is|are|was|were) no (?!longer\b|such\b|more\b)\w": "is not a",
+    r"\bgoes on serving\b|\bserved on\b": "keeps serving",
     r"\bfor ever\b": "forever",
     r"\bwhoever\b": "anyone who, the caller",
     r"\bin vain\b": "without success",
-    r"\brefus(e|es|ed|ing|al)\b": "denied (access), rejected (input), refused only of connections and of starting",
+    r"\brefus(e|es|ed|ing|al)\b": "denied (access), rejected (input); refused only of connections, and of starting or listening",
 }
 # Strings in which a word above is right.
-RIGHT = re.compile(r"connection (was )?refused|refus(es|ed) (the connection|connections|to start)|ECONNREFUSED", re.IGNORECASE)
+RIGHT = re.compile(r"connection (was )?refused|refus(es|ed|ing) (the connection|connections|to (start|listen))|ECONNREFUSED", re.IGNORECASE)
 TOKEN = re.compile(
     r"""
     (?P<comment>//[^\n]*|/\*.*?\*/)
@@ -47,6 +52,15 @@ def production(text: str) -> str:
     return re.split(r"\n#\[cfg\(test\)\]\s*\n(?:#\[[^\n]*\]\s*\n)*mod tests \{", text)[0]
 
 
+def is_help(text: str, end: int) -> bool:
+    """Whether the doc comment that ends here is of an option or a subcommand, so that clap shows it."""
+    for line in text[end:].splitlines()[1:]:
+        line = line.strip()
+        if not line.startswith("///"):
+            return bool(re.match(r"#\[(arg|command)|[a-z]\w*: |[A-Z]\w*(,|\(| \{)", line))
+    return False
+
+
 def strings(path: Path) -> list[tuple[int, str]]:
     """The strings of a file that somebody may see, each with its line."""
     text = production(path.read_text(encoding="utf-8"))
@@ -56,9 +70,9 @@ def strings(path: Path) -> list[tuple[int, str]]:
         line = text.count("\n", 0, match.start()) + 1
         token = match[0]
         if match["comment"]:
-            if is_cli and token.startswith("/// "):
+            if is_cli and token.startswith("/// ") and is_help(text, match.end()):
                 found.append((line, token[4:]))
-        elif match["raw"] or match["string"]:
+        elif (match["raw"] or match["string"]) and not re.search(r"reason = $", text[: match.start()]):
             content = token[token.index('"') + 1 : token.rindex('"')]
             # A backslash at the end of a line joins it with the next.
             found.append((line, re.sub(r"\\\n\s*", "", content)))
@@ -78,7 +92,8 @@ def main() -> int:
             seen += 1
             if show and " " in text:
                 print(f"{path.relative_to(ROOT)}:{line}: {text}")
-            rest = RIGHT.sub("", text)
+            # What is put in is not said here.
+            rest = RIGHT.sub("", re.sub(r"\{[^{}\s]*\}", "", text))
             for pattern, instead in WORDS.items():
                 if match := re.search(pattern, rest, re.IGNORECASE):
                     problems += 1

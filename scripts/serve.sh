@@ -26,7 +26,7 @@ if ! command -v cc >/dev/null; then
     exit 1
 fi
 
-say "1 of 4: the host (the first build compiles some 400 crates; later builds only what changed)"
+say "1 of 4: the host (the first build compiles some 350 crates; later builds only what changed)"
 (cd "$root" && cargo build --release --locked --package toolbay)
 say "2 of 4: the plugins, as WebAssembly"
 "$root/scripts/build-plugins.sh" --toolbay "$root/target/release/toolbay" "$root/dist/plugins"

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// A layer, and the modules of this crate that it may import. What is not here may be imported by anybody: `config`, `telemetry` and small helpers.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
+    // A front beside `http`. Of `remote` it uses how Streamable HTTP is spoken by a client.
+    ("stdio", &["mcp", "remote"]),
     ("provider", &[]),
     ("catalog", &["provider"]),
     ("mcp", &["catalog", "provider"]),

@@ -20,6 +20,7 @@ pub mod remote;
 mod schema;
 pub mod servers;
 pub mod shape;
+pub mod stdio;
 pub mod supervised;
 pub mod telemetry;
 mod tls;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, read};
+use super::{Config, Files, load, read};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -89,7 +89,7 @@ fn every_configuration_in_a_page_loads() {
             let result = if info.contains("sidecar") {
                 read::sidecar(&Config::default(), "weather", &text, &machine.path().join("plugins/weather.toml"), &environment).map(drop)
             } else {
-                read::parse(&text, &machine.path().join("toolbay.toml"), &environment).map(drop)
+                load::parse(&text, &machine.path().join("toolbay.toml"), &environment, &mut Files::default()).map(drop)
             };
             result.unwrap_or_else(|error| panic!("{place}: {error}"));
             loaded += 1;
@@ -105,7 +105,8 @@ fn every_example_loads() {
     assert!(examples.len() >= 7, "{examples:?}");
     for path in examples {
         let text = fs::read_to_string(&path).unwrap();
-        let config = read::parse(&text, &path, &environment).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let config =
+            load::parse(&text, &path, &environment, &mut Files::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         // What it names beside itself is there too: a document, the models. Plugins are built first.
         for model in config.model.values() {
             assert!(model.path.join("config.json").exists(), "{}: no model in {}", path.display(), model.path.display());

@@ -164,7 +164,7 @@ impl Graph {
             biased;
             answer = answer => {
                 leaves.answered = true;
-                answer.unwrap_or_else(|_| Err(Fault::new(Code::Runtime, "the host is ending")))
+                answer.unwrap_or_else(|_| Err(Fault::new(Code::Runtime, "the host is shutting down")))
             }
             () = out_of_time => {
                 account.spend(left);

@@ -126,7 +126,7 @@ pub fn completions(result: &JsonText) -> Result<Completions, ChannelError> {
 }
 
 fn members<'a>(result: &'a JsonText, method: &str) -> Result<RawObject<'a>, ChannelError> {
-    RawObject::parse(result.as_str()).ok_or_else(|| malformed(method, "it is no object", result))
+    RawObject::parse(result.as_str()).ok_or_else(|| malformed(method, "it is not an object", result))
 }
 
 fn malformed(method: &str, what: &str, result: &JsonText) -> ChannelError {

@@ -108,7 +108,7 @@ async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Res
             let start: String = page.as_str().chars().take(200).collect();
             failed(ChannelError::Malformed(format!("{what}: {start}")))
         };
-        let page_object = RawObject::parse(page.as_str()).ok_or_else(|| malformed("the answer is no object"))?;
+        let page_object = RawObject::parse(page.as_str()).ok_or_else(|| malformed("the answer is not an object"))?;
         let more: Vec<&RawValue> = page_object.read(member).ok_or_else(|| malformed(&format!("the answer has no list {member:?}")))?;
         entries.extend(more.into_iter().map(|entry| read(entry.get())));
         if entries.len() > MAX_ENTRIES {

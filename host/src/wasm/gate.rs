@@ -84,15 +84,15 @@ impl Gate {
                 turn::begin();
                 Ok(permit)
             }
-            Ok(None) => Err(CallError::Internal("the host is stopping".to_owned())),
-            Err(_) => Err(self.busy(plugin, "no turn came in time")),
+            Ok(None) => Err(CallError::Internal("the host is shutting down".to_owned())),
+            Err(_) => Err(self.busy(plugin, "no slot became free in time")),
         }
     }
 
     /// Out of slots although there was a permit: a plugin of several memories takes more than one of the pool's.
     pub(crate) fn out_of_slots(&self, plugin: &ProviderId) -> CallError {
         CallError::Busy {
-            what: format!("plugin {plugin} got no instance, the host's pool is full; `instances` in [host] makes it larger"),
+            what: format!("plugin {plugin} got no instance: the host's pool is full; raise `instances` in [host]"),
             retry_after: RETRY_AFTER,
         }
     }
@@ -190,6 +190,6 @@ mod tests {
         let (gate, id) = gate(5, 5, 1);
         let _first = gate.enter(&id).await.unwrap();
         let error = gate.enter(&id).await.map(drop).unwrap_err();
-        assert!(error.to_string().contains("no turn came in time"), "{error}");
+        assert!(error.to_string().contains("no slot became free in time"), "{error}");
     }
 }

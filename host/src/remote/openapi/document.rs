@@ -192,7 +192,11 @@ pub(super) fn is_json(kind: &str) -> bool {
 
 fn http_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{text:?}: {error}"))?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(format!("{text:?} is no http or https address")) }
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(url)
+    } else {
+        Err(format!("{text:?} is not an http or https address"))
+    }
 }
 
 /// Stands in the place of a schema, with its number behind it.

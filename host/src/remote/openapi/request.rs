@@ -33,7 +33,7 @@ pub(super) fn build(operation: &Operation, arguments: &Map<String, Value>) -> Re
             ParameterIn::Query => query.extend(pairs(slot, value)),
             ParameterIn::Cookie => cookies.extend(pairs(slot, value)),
             ParameterIn::Header => {
-                let name = HeaderName::try_from(slot.name.as_str()).map_err(|_| format!("{:?} is no name of a header", slot.name))?;
+                let name = HeaderName::try_from(slot.name.as_str()).map_err(|_| format!("{:?} is not a name of a header", slot.name))?;
                 let value = HeaderValue::try_from(joined(slot, value))
                     .map_err(|_| format!("argument `{}` has characters that a header cannot have", slot.argument))?;
                 headers.push((name, value));
@@ -53,7 +53,7 @@ pub(super) fn build(operation: &Operation, arguments: &Map<String, Value>) -> Re
     url.set_query(None);
     url.set_fragment(None);
     let whole = format!("{}{path}", url.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&whole).map_err(|error| format!("{whole:?} is no address: {error}"))?;
+    let mut url = Url::parse(&whole).map_err(|error| format!("{whole:?} is not an address: {error}"))?;
     if !query.is_empty() {
         let mut all = url.query_pairs_mut();
         for (name, value) in &query {

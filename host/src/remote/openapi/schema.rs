@@ -43,7 +43,7 @@ impl<'a> Translation<'a> {
         for (keyword, value) in members {
             match keyword.as_str() {
                 "$ref" => {
-                    let reference = value.as_str().ok_or_else(|| "a $ref is no text".to_owned())?;
+                    let reference = value.as_str().ok_or_else(|| "a $ref is not text".to_owned())?;
                     made.insert(keyword.clone(), self.reference(reference)?.into());
                 }
                 "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
@@ -62,7 +62,7 @@ impl<'a> Translation<'a> {
                     made.insert(keyword.clone(), self.schema(value)?);
                 }
                 "allOf" | "anyOf" | "oneOf" | "prefixItems" => {
-                    let parts = value.as_array().ok_or_else(|| format!("{keyword} is no list"))?;
+                    let parts = value.as_array().ok_or_else(|| format!("{keyword} is not a list"))?;
                     made.insert(keyword.clone(), parts.iter().map(|part| self.schema(part)).collect::<Result<_, _>>()?);
                 }
                 "example" => drop(made.entry("examples").or_insert_with(|| json!([value]))),

@@ -83,7 +83,7 @@ impl Sender {
         match got {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(CallError::Internal(format!("server {id} is being stopped"))),
-            Err(_) => Err(busy("no turn came in time")),
+            Err(_) => Err(busy("no slot became free in time")),
         }
     }
 

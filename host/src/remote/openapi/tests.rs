@@ -556,10 +556,10 @@ async fn what_is_no_usable_document_is_told_with_what_to_do() {
         (r#"{"openapi": "4.0.0"}"#, "only 3.0 and 3.1"),
         (r#"{"openapi": "3.1.0", "paths": {"/x": {"get": {}}}}"#, "base_url"),
         (r#"{"openapi": "3.1.0", "servers": [{"url": "/v1"}], "paths": {"/x": {"get": {}}}}"#, "[server.app]"),
-        (r#"{"openapi": "3.1.0", "servers": [{"url": "ftp://x"}]}"#, "no http or https"),
+        (r#"{"openapi": "3.1.0", "servers": [{"url": "ftp://x"}]}"#, "not an http or https"),
         (r#"{"openapi": "3.1.0", "servers": [{"url": "http://x"}], "paths": {}}"#, "no operations"),
         (r#"{"openapi": "3.1.0", "servers": [{"url": "http://x"}], "paths": {"/{a}": {"get": {}}}}"#, "{a}"),
-        (r#"{"openapi": "3.1.0", "paths": {"/x": {"get": {"parameters": [{"name": "a"}]}}}}"#, "no OpenAPI document"),
+        (r#"{"openapi": "3.1.0", "paths": {"/x": {"get": {"parameters": [{"name": "a"}]}}}}"#, "not an OpenAPI document"),
     ] {
         let error = refused(text).await;
         assert!(error.contains(words) && error.contains("api.json"), "{text}: {error}");

@@ -22,6 +22,7 @@
 mod bound;
 mod defs;
 mod keywords;
+#[cfg(test)]
 pub(crate) mod lint;
 mod merge;
 mod pattern;

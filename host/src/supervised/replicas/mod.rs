@@ -290,7 +290,7 @@ impl Shared {
                 seconds(self.limits.start),
                 self.id
             ))),
-            Err(_) => Err(state::busy(&self.id, "no turn came in time", self.lock().counts())),
+            Err(_) => Err(state::busy(&self.id, "no slot became free in time", self.lock().counts())),
         }
     }
 

@@ -492,8 +492,8 @@ async fn the_end_answers_who_waits_and_leaves_nothing() {
     }
     errors.sort();
     assert!(errors[0].contains("ended while this call ran on it: killed"), "{errors:?}");
-    assert_eq!(errors[2], "server git is being stopped: the host ends");
-    assert_eq!(call(&set, "").await.unwrap_err(), "server git is being stopped: the host ends");
+    assert_eq!(errors[2], "server git is being stopped: the host is shutting down");
+    assert_eq!(call(&set, "").await.unwrap_err(), "server git is being stopped: the host is shutting down");
     set.stop().await;
 }
 
