@@ -78,7 +78,7 @@ def gemini(tool):
     for schema in every(converted.function_declarations[0].parameters):
         if schema.type == types.Type.ARRAY and schema.items is None:
             raise ValueError("an array without items")
-        if schema.any_of and any(not (one.type or one.any_of or one.ref) for one in schema.any_of):
+        if schema.any_of and any(not (one.type or one.any_of or one.ref or one.nullable) for one in schema.any_of):
             raise ValueError("an alternative without a type")
         if schema.enum and not all(isinstance(value, str) and value for value in schema.enum):
             raise ValueError("an enum that is not of texts")

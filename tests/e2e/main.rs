@@ -18,6 +18,7 @@ mod http;
 mod neural;
 mod permissions;
 mod protocol;
+mod readers;
 mod reload;
 mod remote;
 mod scale;

@@ -79,8 +79,7 @@ impl Named for Entry {
 
     fn under(provider: Arc<dyn Provider>, tool: &Arc<Tool>, name: &str) -> Option<Self> {
         let own = tool.name.clone();
-        let tool =
-            if name == own.as_str() { Arc::clone(tool) } else { Arc::new(renamed(tool, ToolName::new(name).ok()?)) };
+        let tool = if name == own.as_str() { Arc::clone(tool) } else { Arc::new(renamed(tool, ToolName::new(name).ok()?)) };
         Some(Self::of(provider, own, tool))
     }
 

@@ -285,7 +285,8 @@ impl Desk {
         let Some(set) = self.set.upgrade() else { return };
         let listing = Arc::new(listing);
         let mut warnings = listing.warnings.clone();
-        let upstream: Arc<dyn Provider> = Arc::new(UpstreamProvider::new(self.id.clone(), listing.clone(), set, self.config.limits, self.config.publish));
+        let upstream: Arc<dyn Provider> =
+            Arc::new(UpstreamProvider::new(self.id.clone(), listing.clone(), set, self.config.limits, self.config.publish));
         let (provider, unfit) = shape(upstream, &self.config.names, self.config.default_tool.as_deref(), &self.section);
         warnings.extend(unfit);
         for warning in &warnings {

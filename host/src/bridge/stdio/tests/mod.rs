@@ -60,7 +60,8 @@ async fn start_program(program: &Program, limits: ServerLimits) -> Server {
     let channel = connect("test", program.launch().await.unwrap(), &limits, &known).await.unwrap();
     let listing = listing::fetch(&*channel, crate::config::PublishRules::default()).await.unwrap();
     let pick = Arc::new(One(Arc::clone(&channel)));
-    let provider = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits, crate::config::PublishRules::default());
+    let provider =
+        UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits, crate::config::PublishRules::default());
     Server { channel, provider: Arc::new(provider), known }
 }
 
@@ -340,7 +341,13 @@ async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
         let server = server(habits).await;
         let limits = ServerLimits { call: Duration::from_secs(1), ..ServerLimits::default() };
         let pick = Arc::new(One(Arc::clone(&server.channel)));
-        let hasty = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::clone(server.provider.listing()), pick, limits, crate::config::PublishRules::default());
+        let hasty = UpstreamProvider::new(
+            ProviderId::new("test").unwrap(),
+            Arc::clone(server.provider.listing()),
+            pick,
+            limits,
+            crate::config::PublishRules::default(),
+        );
         let slow = Slow(Duration::from_millis(2500), Mouth { name: "me", error: None });
         let slow = CallContext { asker: Some(Arc::new(slow)), ..CallContext::default() };
         let ask = |context| hasty.call(Call { tool: "ask", arguments: r#"{"question":"q?"}"#, context });
@@ -390,7 +397,13 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_server() {
     }
     let limits = ServerLimits { call: Duration::from_millis(100), ..ServerLimits::default() };
     let pick = Arc::new(One(Arc::clone(&server.channel)));
-    let hasty = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::clone(server.provider.listing()), pick, limits, crate::config::PublishRules::default());
+    let hasty = UpstreamProvider::new(
+        ProviderId::new("test").unwrap(),
+        Arc::clone(server.provider.listing()),
+        pick,
+        limits,
+        crate::config::PublishRules::default(),
+    );
     let mark = folder.path().join("late");
     let arguments = json!({"mark": mark}).to_string();
     let error = hasty.call(Call { tool: "wait", arguments: &arguments, context: CallContext::default() }).await.unwrap_err();
