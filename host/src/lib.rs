@@ -1,6 +1,7 @@
 //! Toolbay: a WebAssembly plugin host for the Model Context Protocol.
 //!
-//! The way of a call: [`http`] → [`mcp`] → [`catalog`] → [`provider`] → [`wasm`], and straight back. Imports point downwards only.
+//! The way of a call: [`http`] → [`mcp`] → [`dispatch`] → [`provider`] → [`wasm`], and straight back; what is on offer is in the [`catalog`].
+//! Imports point downwards only.
 //!
 //! Servers that exist already are providers too: [`bridge`] (programs, containers) and [`remote`] (HTTP) stand beside each other above [`supervised`], which
 //! keeps them up, and [`upstream`], which speaks MCP as a client.
@@ -9,17 +10,21 @@ pub mod bridge;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+mod descriptors;
+pub mod dispatch;
 pub mod http;
 pub mod inference;
 mod json;
 #[cfg(test)]
 mod layers;
 pub mod mcp;
+mod offload;
 pub mod provider;
 pub mod remote;
 mod schema;
 pub mod servers;
 pub mod shape;
+mod similar;
 pub mod stdio;
 pub mod supervised;
 pub mod telemetry;

@@ -1,6 +1,6 @@
 //! What is on offer now: one immutable snapshot of all tools, prompts, resources and templates, swapped whole.
 //!
-//! Names of tools, and of prompts in the same way among themselves (DESIGN, "Names"):
+//! Names of tools, and of prompts in the same way among themselves:
 //!
 //! 1. A tool is published under its own name while no other provider offers that name. Model APIs take `^[A-Za-z0-9_-]{1,64}$` alone: another own name is
 //!    published with `_` in place of other characters, with a hash where that is too long or taken. The own name works in a call all the same.

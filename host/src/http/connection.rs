@@ -18,8 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::body::Body;
 use futures::task::AtomicWaker;
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -31,7 +32,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Endpoint, body::Holding, routes::App};
+use super::{held::Room, outgoing::Outgoing};
 
 /// Bytes of a request's head. Browsers and proxies stop at 8 to 32 KiB; `traceparent`, a token and `Mcp-Param-*` headers take a few.
 const MAX_HEAD: usize = 64 << 10;
@@ -55,6 +56,8 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// To take what we write.
     pub(super) write: Duration,
+    /// Without asking for anything, before it makes room for another connection where there is none.
+    pub(super) silent: Duration,
 }
 
 impl Limits {
@@ -66,6 +69,7 @@ impl Limits {
             // Longer than the pools of clients keep a connection (Go and reqwest: 90 s), so that it is the client who closes and no request is lost to it.
             idle: Duration::from_secs(120),
             write: Duration::from_secs(60),
+            silent: Duration::from_secs(1),
         }
     }
 }
@@ -87,12 +91,32 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
+/// What connections serve.
+pub(super) trait Service: Send + Sync + 'static {
+    /// Answers a request. Dropping the future means that the connection, or in HTTP/2 the request, is gone.
+    fn respond(&self, request: Request<Incoming>, connection: &Connection) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Calls that run or wait now, also those whose connection is gone.
+    fn in_flight(&self) -> usize;
+
+    /// The end begins: says so to whoever asks whether it is ready.
+    fn drain(&self);
+
+    /// Ends all open streams. Called once, when the calls in flight are done or their time is over.
+    fn close(&self);
+}
+
 /// What is known of a connection while it is open.
-pub(super) struct Connection<E> {
-    pub(super) app: Arc<App<E>>,
+pub(super) struct Connection {
     pub(super) peer: SocketAddr,
+    /// When it was accepted.
+    pub(super) since: Instant,
     /// One connection too many: it may ask for our health and nothing else.
     pub(super) surplus: bool,
+    /// It is one of those that the limit counts.
+    pub(super) counts: AtomicBool,
+    /// What long answers of all connections may take until they are read.
+    pub(super) answers: Arc<Room>,
     pub(super) watch: Watch,
 }
 
@@ -114,6 +138,8 @@ pub(super) struct Watch {
     /// The other side does not take what we write.
     stuck: AtomicBool,
     closing: AtomicBool,
+    /// It is to end at once, since nothing goes on.
+    ended: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -131,6 +157,22 @@ impl Watch {
     pub(super) fn close(&self) {
         self.closing.store(true, std::sync::atomic::Ordering::Release);
         self.waker.wake();
+    }
+
+    /// Ends the connection at once if nothing goes on by then, else as [`Self::close`].
+    pub(super) fn end(&self) {
+        self.ended.store(true, std::sync::atomic::Ordering::Release);
+        self.close();
+    }
+
+    /// Requests whose answer is not yet sent.
+    pub(super) fn open(&self) -> u32 {
+        self.open.load(Relaxed)
+    }
+
+    /// Whether a request has come.
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Relaxed)
     }
 
     /// Requests whose answer is not yet there.
@@ -174,10 +216,10 @@ impl Watch {
 }
 
 /// A request whose answer is not yet sent.
-struct Open<E>(Arc<Connection<E>>);
+struct Open(Arc<Connection>);
 
-impl<E> Open<E> {
-    fn new(connection: &Arc<Connection<E>>, version: Version) -> Self {
+impl Open {
+    fn new(connection: &Arc<Connection>, version: Version) -> Self {
         let watch = &connection.watch;
         watch.open.fetch_add(1, Relaxed);
         watch.used.store(true, Relaxed);
@@ -190,7 +232,7 @@ impl<E> Open<E> {
     }
 }
 
-impl<E> Drop for Open<E> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.watch.open.fetch_sub(1, Relaxed);
         self.0.watch.changed();
@@ -214,16 +256,23 @@ impl Drop for Answering<'_> {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connection<E>>, builder: Arc<Builder>) {
-    let limits = connection.app.limits;
+pub(super) async fn run<S: Service>(
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    service: Arc<S>,
+    limits: Limits,
+    builder: Arc<Builder>,
+) {
     let io = TokioIo::new(Watched { stream, connection: connection.clone() });
     let service = service_fn(|request: Request<Incoming>| {
-        let open = Open::new(&connection, request.version());
+        let version = request.version();
+        let (open, service) = (Open::new(&connection, version), Arc::clone(&service));
         async move {
             let answering = Answering::new(&open.0.watch);
-            let response = open.0.app.respond(request, &open.0).await;
+            let response = service.respond(request, &open.0).await;
             drop(answering);
-            Ok::<_, Infallible>(response.map(|body| Holding::new(body, open)))
+            let room = Arc::clone(&open.0.answers);
+            Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, &room, version, limits.write, open)))
         }
     });
     let mut http = pin!(builder.serve_connection(io, service));
@@ -247,6 +296,9 @@ pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connecti
             if closing || !watch.is_closing() {
                 break;
             }
+        }
+        if watch.ended.load(std::sync::atomic::Ordering::Acquire) && watch.open() == 0 {
+            return Poll::Ready(());
         }
         while timer.as_mut().poll(cx).is_ready() {
             match patience.look(watch, limits) {
@@ -293,12 +345,12 @@ impl Patience {
 }
 
 /// The socket, leaving marks.
-struct Watched<E> {
+struct Watched {
     stream: TcpStream,
-    connection: Arc<Connection<E>>,
+    connection: Arc<Connection>,
 }
 
-impl<E> AsyncRead for Watched<E> {
+impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -309,7 +361,7 @@ impl<E> AsyncRead for Watched<E> {
     }
 }
 
-impl<E> AsyncWrite for Watched<E> {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.connection.watch.written(result.is_pending());

@@ -1,21 +1,29 @@
 //! The server's life: takes connections until it is asked to end, and then ends in good order.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::{Id, JoinError, JoinSet},
+    task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
+use crate::descriptors;
+
 use super::{
-    AppState, Endpoint, Shutdown,
-    connection::{self, Builder, Connection, LONGEST, Limits, Watch},
-    routes::App,
+    connection::{self, Builder, Connection, LONGEST, Limits, Service, Watch},
+    held::Room,
+    shutdown::Shutdown,
 };
 
-/// Connections beyond `max_connections` that are told so, and on which health may be asked. Any more are closed without a word.
+/// Connections beyond `max_connections` that are told so, and on which health may be asked. Of more, the oldest goes: who asks for health asks at once.
 const SURPLUS: usize = 64;
 /// How long to wait when the system has nothing left to accept with; the connections that end meanwhile give something back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,29 +42,30 @@ pub enum ServeError {
     Address(#[source] io::Error),
 }
 
-/// Serves until `shutdown` asks for the end.
-///
-/// Then it stops accepting, closes what is idle, and lets calls in flight end within `http.drain`; when they have, or when the time is over, it closes the
-/// streams that are still open, and returns. A forced end returns at once. Past `http.max_connections` a connection is answered 503 with `Retry-After`
-/// and closed (`/healthz` and `/readyz` are answered as ever, so that nobody takes a busy server for a dead one).
+/// How a server is to behave.
+pub(super) struct Options {
+    pub(super) limits: Limits,
+    pub(super) max_connections: usize,
+    /// Bytes of long answers that may wait to be read.
+    pub(super) max_answers: usize,
+    /// How long calls in flight may take to end.
+    pub(super) drain: Duration,
+}
+
+/// Serves a service until `shutdown` asks for the end.
 ///
 /// # Errors
 ///
 /// [`ServeError`], before the first connection is taken.
-pub async fn serve<E: Endpoint>(listener: TcpListener, state: AppState<E>, shutdown: Shutdown) -> Result<(), ServeError> {
-    let limits = Limits::new(state.config.header_timeout);
-    serve_within(listener, state, shutdown, limits).await
-}
-
-pub(super) async fn serve_within<E: Endpoint>(
+pub(super) async fn serve<S: Service>(
     listener: TcpListener,
-    state: AppState<E>,
+    service: Arc<S>,
+    options: Options,
     shutdown: Shutdown,
-    limits: Limits,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     tracing::info!(%address, "serving");
-    let mut server = Server::new(state, limits);
+    let mut server = Server::new(service, &options);
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
@@ -75,31 +84,46 @@ pub(super) async fn serve_within<E: Endpoint>(
     Ok(())
 }
 
-struct Server<E> {
-    app: Arc<App<E>>,
+struct Server<S> {
+    service: Arc<S>,
+    limits: Limits,
     builder: Arc<Builder>,
-    room: Arc<Semaphore>,
-    surplus: Arc<Semaphore>,
     max_connections: usize,
     drain: Duration,
     connections: JoinSet<()>,
-    open: HashMap<Id, Arc<Connection<E>>>,
+    open: HashMap<Id, Arc<Connection>>,
+    /// How many of them count: not those beyond the limit, and not those that were told to go.
+    counted: usize,
+    /// Those beyond the limit, the oldest first.
+    surplus: VecDeque<(Id, AbortHandle)>,
+    /// What long answers may take until they are read.
+    answers: Arc<Room>,
     full: Grumble,
     refused: Grumble,
 }
 
-impl<E: Endpoint> Server<E> {
-    fn new(state: AppState<E>, limits: Limits) -> Self {
-        let max_connections = state.config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+impl<S: Service> Server<S> {
+    fn new(service: Arc<S>, options: &Options) -> Self {
+        // Half of what this process may have open: the rest is for those who answer them.
+        let max_connections = options.max_connections.min(descriptors::limit() / 2).max(1);
+        if max_connections < options.max_connections {
+            tracing::warn!(
+                "the system allows {} open files: {max_connections} connections are taken, and not {} as max_connections in [http] says; raise `ulimit -n`",
+                descriptors::limit(),
+                options.max_connections
+            );
+        }
         Self {
             builder: Arc::new(connection::builder()),
-            room: Arc::new(Semaphore::new(max_connections)),
-            surplus: Arc::new(Semaphore::new(SURPLUS)),
             max_connections,
-            drain: state.config.drain.min(LONGEST),
-            app: Arc::new(App::new(state, limits)),
+            drain: options.drain.min(LONGEST),
+            service,
+            limits: options.limits,
             connections: JoinSet::new(),
             open: HashMap::new(),
+            counted: 0,
+            answers: Room::new(options.max_answers),
+            surplus: VecDeque::new(),
             full: Grumble::default(),
             refused: Grumble::default(),
         }
@@ -127,28 +151,56 @@ impl<E: Endpoint> Server<E> {
     }
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let Some((permit, surplus)) = self.permit() else { return };
+        let surplus = self.counted >= self.max_connections && !self.end_an_idle_one();
+        if surplus {
+            let max = self.max_connections;
+            self.full.say(|| tracing::warn!("{max} connections are busy: more are refused; max_connections in [http] allows more"));
+            if self.surplus.len() >= SURPLUS && !self.end_the_oldest_surplus() {
+                return;
+            }
+        }
         // An answer in two writes would wait for the client's delayed acknowledgement: 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let connection = Arc::new(Connection { app: self.app.clone(), peer, surplus, watch: Watch::default() });
-        let run = connection::run(stream, connection.clone(), self.builder.clone());
-        let task = self.connections.spawn(async move {
-            run.await;
-            drop(permit);
+        let connection = Arc::new(Connection {
+            peer,
+            since: std::time::Instant::now(),
+            surplus,
+            counts: AtomicBool::new(!surplus),
+            answers: self.answers.clone(),
+            watch: Watch::default(),
         });
+        let run = connection::run(stream, connection.clone(), self.service.clone(), self.limits, self.builder.clone());
+        let task = self.connections.spawn(run);
+        if surplus {
+            self.surplus.push_back((task.id(), task.clone()));
+        } else {
+            self.counted += 1;
+        }
         self.open.insert(task.id(), connection);
     }
 
-    /// Room for one more connection, and whether it is one too many. None: there is not even room to say so.
-    fn permit(&mut self) -> Option<(OwnedSemaphorePermit, bool)> {
-        if let Ok(permit) = self.room.clone().try_acquire_owned() {
-            return Some((permit, false));
+    /// Makes room by ending a connection on which nothing goes on: first one that never asked for anything, else one between two requests. False: all are
+    /// busy, or so new that their request may be on its way.
+    fn end_an_idle_one(&mut self) -> bool {
+        let idle = self.open.values().filter(|connection| connection.counts.load(Relaxed) && connection.watch.open() == 0);
+        let silent = idle.filter(|connection| connection.since.elapsed() >= self.limits.silent);
+        let Some(goes) = silent.min_by_key(|connection| (connection.watch.was_used(), connection.since)) else { return false };
+        tracing::debug!(peer = %goes.peer, "an idle connection makes room for another");
+        goes.counts.store(false, Relaxed);
+        self.counted -= 1;
+        goes.watch.end();
+        true
+    }
+
+    fn end_the_oldest_surplus(&mut self) -> bool {
+        let answers = |id: &Id| self.open.get(id).is_some_and(|connection| connection.watch.answering() > 0);
+        let Some(at) = self.surplus.iter().position(|(id, _)| !answers(id)) else { return false };
+        if let Some((_, task)) = self.surplus.remove(at) {
+            task.abort();
         }
-        let max = self.max_connections;
-        self.full.say(|| tracing::warn!("{max} connections are open: more are refused; max_connections in [http] allows more"));
-        Some((self.surplus.clone().try_acquire_owned().ok()?, true))
+        true
     }
 
     fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
@@ -161,13 +213,16 @@ impl<E: Endpoint> Server<E> {
                 error.id()
             }
         };
-        self.open.remove(&id);
+        if self.open.remove(&id).is_some_and(|connection| connection.counts.load(Relaxed)) {
+            self.counted -= 1;
+        }
+        self.surplus.retain(|(other, _)| *other != id);
     }
 
     /// Lets everything end, in its time.
     async fn drain(&mut self) {
         let deadline = Instant::now() + self.drain;
-        self.app.draining.store(true, Relaxed);
+        self.service.drain();
         for connection in self.open.values() {
             connection.watch.close();
         }
@@ -184,7 +239,7 @@ impl<E: Endpoint> Server<E> {
         if left > 0 {
             tracing::warn!(calls = left, "the time to end is over; calls in flight are given up: drain in [http] gives them more");
         }
-        self.app.endpoint.close();
+        self.service.close();
         let last = deadline.max(Instant::now() + GOODBYE);
         let last = if left > 0 { Instant::now() + GOODBYE } else { last };
         while let Ok(Some(ended)) = timeout_at(last, self.connections.join_next_with_id()).await {
@@ -198,7 +253,7 @@ impl<E: Endpoint> Server<E> {
     /// Calls in flight: those that the endpoint counts, and those that are still on their way to or from it.
     fn calls(&self) -> usize {
         let here: usize = self.open.values().map(|connection| connection.watch.answering() as usize).sum();
-        here.max(self.app.endpoint.in_flight())
+        here.max(self.service.in_flight())
     }
 }
 

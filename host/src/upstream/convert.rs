@@ -14,6 +14,8 @@ use crate::{
 
 /// Levels of JSON that every client reads.
 const DEPTH: usize = 64;
+/// Levels that stand around them in a result.
+const AROUND: usize = 4;
 
 /// Keys of MCP itself in a result's `_meta`: they belong to one hop.
 const RESERVED: &str = "io.modelcontextprotocol/";
@@ -27,15 +29,22 @@ const CALL_MEMBERS: [&str; 5] = ["content", "structuredContent", "isError", "_me
 ///
 /// [`ChannelError::Malformed`].
 pub fn call(result: &JsonText) -> Result<CallOutput, ChannelError> {
-    let object = members(result, "tools/call")?;
+    let object = RawObject::parse(result.as_str()).ok_or_else(|| malformed("tools/call", "it is not an object", result))?;
     // The call was done: whatever its answer looks like, the caller gets it in a form that can be read.
-    let content = match object.get("content") {
+    let mut content = match object.get("content") {
         None | Some("null") => Vec::new(),
         Some(content) => match serde_json::from_str::<Vec<&RawValue>>(content) {
             Ok(blocks) => blocks.into_iter().map(|block| block_of(block.get())).collect(),
             Err(_) => vec![block_of(content)],
         },
     };
+    let structured = object.get("structuredContent").filter(|structured| *structured != "null");
+    let readable = structured.filter(|structured| is_readable(structured));
+    if let (Some(structured), None) = (structured, readable)
+        && content.is_empty()
+    {
+        content.push(Content::text(structured));
+    }
     let mut extra = String::from("{");
     for (key, value) in object.members().filter(|(key, value)| !CALL_MEMBERS.contains(key) && is_readable(value)) {
         write_key(&mut extra, key);
@@ -44,7 +53,7 @@ pub fn call(result: &JsonText) -> Result<CallOutput, ChannelError> {
     extra.push('}');
     Ok(CallOutput {
         content,
-        structured: object.get("structuredContent").filter(|structured| *structured != "null").map(text),
+        structured: readable.map(text),
         is_error: object.read("isError").unwrap_or_default(),
         meta: meta(&object),
         extra: (extra.len() > 2).then(|| JsonText::from_writer(extra)),
@@ -126,6 +135,10 @@ pub fn completions(result: &JsonText) -> Result<Completions, ChannelError> {
 }
 
 fn members<'a>(result: &'a JsonText, method: &str) -> Result<RawObject<'a>, ChannelError> {
+    // Passed on as it is, it would take down those clients that recurse once for each level.
+    if is_deeper_than(result.as_str().as_bytes(), DEPTH + AROUND) {
+        return Err(malformed(method, &format!("it is nested more than {DEPTH} levels deep"), result));
+    }
     RawObject::parse(result.as_str()).ok_or_else(|| malformed(method, "it is not an object", result))
 }
 
@@ -189,6 +202,8 @@ mod tests {
         assert_eq!(content(&format!(r#"{{"content":[{block}]}}"#)), [Content::text(block.as_str())]);
         let output = call(&result(&format!(r#"{{"_meta":{{"a":{deep}}},"later":{deep}}}"#))).unwrap();
         assert_eq!((output.meta, output.extra), (None, None));
+        let output = call(&result(&format!(r#"{{"structuredContent":{{"a":{deep}}}}}"#))).unwrap();
+        assert_eq!((output.structured, output.content), (None, vec![Content::text(format!(r#"{{"a":{deep}}}"#))]));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl UpstreamProvider {
         context: &CallContext,
         read: impl FnOnce(&JsonText) -> Result<T, ChannelError>,
     ) -> Result<T, CallError> {
-        let Lease { channel, guard } = self.pick.pick().await?;
+        let Lease { channel, guard } = self.pick.pick(context.started.as_deref()).await?;
         let result =
             channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result.with_whole_characters()));
         drop(guard);

@@ -149,10 +149,8 @@ impl<'a> Lint<'a> {
                         self.add(&inside, "has values that are no texts, or empty");
                     }
                 }
-                "pattern" => {
-                    if value.as_str().is_none_or(|text| pattern::portable(text).as_deref() != Some(text)) {
-                        self.add(&inside, "is a pattern that not every client compiles");
-                    }
+                "pattern" if value.as_str().is_none_or(|text| pattern::portable(text).as_deref() != Some(text)) => {
+                    self.add(&inside, "is a pattern that not every client compiles");
                 }
                 "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" if !value.is_number() => {
                     self.add(&inside, "is no number");

@@ -120,11 +120,7 @@ impl<'a> Merge<'a> {
             match (&*key, out.get_mut(&key), value) {
                 ("additionalProperties", ..) => {}
                 (_, None, value) => drop(out.insert(key, value)),
-                ("type", Some(have), value) => {
-                    if have == "number" && value == "integer" {
-                        *have = value;
-                    }
-                }
+                ("type", Some(have), value) if have == "number" && value == "integer" => *have = value,
                 ("properties" | "patternProperties", Some(Value::Object(have)), Value::Object(more)) => {
                     for (name, schema) in more {
                         match (have.get_mut(&name), schema) {

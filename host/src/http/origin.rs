@@ -7,7 +7,7 @@ use http::{
     uri::Authority,
 };
 
-use super::answer;
+use crate::mcp;
 
 /// The rules, parsed once. Loopback hosts and origins are always allowed, on any port.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Origins {
     ///
     /// The answer to send.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
-        let refuse = |status, message: &str| Err(Box::new(answer::plain_error(status, None, answer::INVALID_REQUEST, message, None)));
+        let refuse = |status, message: &str| Err(Box::new(mcp::refusal(status, message, None)));
         if !self.any_host {
             let host = match headers.get(HOST) {
                 Some(value) => value.to_str().ok(),
