@@ -83,10 +83,6 @@ impl Named for Entry {
         Some(Self::of(provider, own, tool))
     }
 
-    fn provider(&self) -> &Arc<dyn Provider> {
-        self.provider()
-    }
-
     fn json(&self) -> &str {
         self.json()
     }

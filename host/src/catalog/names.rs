@@ -23,8 +23,6 @@ pub(super) trait Named: Sized {
     fn own_name_of(source: &Self::Source) -> &str;
     /// The same under this name. None: it cannot have that name.
     fn under(provider: Arc<dyn Provider>, source: &Arc<Self::Source>, name: &str) -> Option<Self>;
-    /// Who offers it.
-    fn provider(&self) -> &Arc<dyn Provider>;
     /// Its object in a list.
     fn json(&self) -> &str;
     /// Whether a client would see the same.

@@ -263,7 +263,9 @@ fn qualified_clean(kind: Kind, provider: &ProviderId, name: &str) -> String {
 
 fn hashed(kind: Kind, name: &str, parts: &[&[u8]]) -> String {
     let mut hasher = blake3::Hasher::new();
-    parts.iter().for_each(|part| drop(hasher.update(part)));
+    for part in parts {
+        hasher.update(part);
+    }
     let hash = hasher.finalize().to_hex();
     // A prompt's name may be of any characters: cut between two of them.
     let head = name.get(..name.floor_char_boundary(longest(kind) - DIGITS - 1)).unwrap_or_default();
