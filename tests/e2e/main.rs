@@ -20,6 +20,7 @@ mod neural;
 mod permissions;
 mod protocol;
 mod readers;
+mod reconfigure;
 mod reload;
 mod remote;
 mod scale;

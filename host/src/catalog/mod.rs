@@ -18,6 +18,7 @@
 //! after it, so every copy of the host publishes the same, and a copy that starts later has at most more qualified names.
 
 mod entry;
+pub mod feed;
 mod names;
 mod naming;
 mod prompt;
