@@ -6,10 +6,12 @@
 //! Servers that exist already are providers too: [`bridge`] (programs, containers) and [`remote`] (HTTP) stand beside each other above [`supervised`], which
 //! keeps them up, and [`upstream`], which speaks MCP as a client.
 
+pub mod app;
 pub mod bridge;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+mod descriptors;
 pub mod dispatch;
 pub mod http;
 pub mod inference;
@@ -17,11 +19,13 @@ mod json;
 #[cfg(test)]
 mod layers;
 pub mod mcp;
+mod offload;
 pub mod provider;
 pub mod remote;
 mod schema;
 pub mod servers;
 pub mod shape;
+mod similar;
 pub mod stdio;
 pub mod supervised;
 pub mod telemetry;

@@ -8,12 +8,13 @@ use std::{
 
 use super::{
     error::ConfigError,
-    load::{Files, read},
+    files::{Files, read},
     reader::{Item, Table},
     source::Source,
 };
 
-/// A file that an editor keeps beside the one that is written (`.web.toml.swp`) is none of the team's.
+/// A file that an editor keeps beside the one that is written (`.web.toml.swp`) is none of the
+/// team's.
 const MATCH: glob::MatchOptions =
     glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 

@@ -8,7 +8,14 @@ mod reference;
 mod refused;
 mod servers;
 
-use std::{ffi::OsString, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::*;
 
@@ -24,6 +31,7 @@ fn environment(name: &str) -> Option<OsString> {
         "SHORT" => Some("s3cr3t".into()),
         "SPACED" => Some("s3cr3t that has white space".into()),
         "UMLAUT" => Some("s3cr3t-with-an-ümlaut-in-it".into()),
+        "DOLLAR" => Some("s3cr3t$with-a-dollar-sign".into()),
         "EMPTY" => Some(OsString::new()),
         "KEY" => Some(KEY.into()),
         _ => None,

@@ -22,15 +22,16 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::{Outgoing, OutgoingClients};
 use crate::{
-    config::{Grants, HostPattern, PluginLimits},
+    config::{Grants, HostMatch, HostPattern, PluginLimits},
     wasm::permissions::{HttpPolicy, Refusals},
 };
 
 /// `x.test:80`, `*:80`: the port is always given.
 fn pattern(text: &str) -> HostPattern {
-    let (host, port) = text.rsplit_once(':').unwrap();
-    let any_subdomain = host == "*";
-    HostPattern { host: if any_subdomain { "" } else { host }.to_owned(), any_subdomain, port: Some(port.parse().unwrap()) }
+    match text.strip_prefix("*:") {
+        Some(port) => HostPattern { host: HostMatch::Any, port: Some(port.parse().unwrap()) },
+        None => HostPattern::parse(text, false).unwrap(),
+    }
 }
 
 fn clients() -> Arc<OutgoingClients> {
@@ -226,7 +227,7 @@ async fn a_name_that_leads_to_a_private_address_needs_its_own_grant() {
     ] {
         // All that can be granted by `http`.
         let open: Vec<_> =
-            ["*", "svc.test", "many.test", "localhost", "127.0.0.1", "::1"].iter().map(|host| format!("{host}:{port}")).collect();
+            ["*", "svc.test", "many.test", "localhost", "127.0.0.1", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect();
         let mut plugin = Plugin::new(&clients, &open, &[], PluginLimits::default());
         assert_eq!(code(plugin.get(&format!("http://{host}:{port}/")).await), "HttpRequestDenied", "{host}");
         let messages = plugin.refusals.messages();
