@@ -1,5 +1,6 @@
 //! Against a real program that does what it is told, `tests/servers/misbehave.py`.
 
+mod found;
 mod real;
 
 use std::{
@@ -21,7 +22,7 @@ use crate::{
     },
     upstream::{
         Lease, Pick, UpstreamProvider,
-        listing::{self, Listing},
+        listing::{self, Listing, Terms},
     },
 };
 
@@ -59,7 +60,9 @@ async fn server_with(habits: &[&str], limits: ServerLimits) -> Server {
 async fn start_program(program: &Program, limits: ServerLimits) -> Server {
     let known = Arc::new(Known::default());
     let channel = connect("test", program.launch().await.unwrap(), &limits, &known).await.unwrap();
-    let listing = listing::fetch(&*channel, crate::config::PublishRules::default()).await.unwrap();
+    let listing = listing::fetch(&*channel, Terms { within: limits.start, avoid: &[], publish: crate::config::PublishRules::default() })
+        .await
+        .unwrap();
     let pick = Arc::new(One(Arc::clone(&channel)));
     let provider =
         UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits, crate::config::PublishRules::default());
@@ -251,7 +254,7 @@ async fn what_cannot_be_offered_is_left_out_with_a_warning() {
         "\"two words\"",
         "two tools \"echo\"",
         "\"deep\" is nested more than 100 levels",
-        "is no object",
+        "is not an object",
         "\"bare\": it has no inputSchema",
     ] {
         assert!(warnings.contains(part), "{part}: {warnings}");
