@@ -101,7 +101,7 @@ impl<'a> File<'a> {
             Err(error) => {
                 let start: usize = self.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
                 // serde_json's own words can show a value, which may be a secret.
-                let why = if error.is_data() { "it is no JSON object" } else { "this is not JSON" };
+                let why = if error.is_data() { "it is not a JSON object" } else { "this is not JSON" };
                 self.problem(start + error.column().saturating_sub(1), format!("{why}; write {{\"mcpServers\": {{…}}}}"));
                 return None;
             }
@@ -203,7 +203,7 @@ impl<'a> File<'a> {
                             name,
                             "type",
                             value,
-                            "is \"sse\", the transport of 2024 that MCP has given up; ask the server's maker for its Streamable HTTP address and write \"http\"",
+                            "is \"sse\", the transport of 2024 that MCP has removed; ask the server's vendor for its Streamable HTTP address and write \"http\"",
                         ),
                         _ => self.fail(name, "type", value, &format!("is {kind:?}; a server with \"url\" is \"http\"")),
                     }
@@ -455,7 +455,7 @@ mod tests {
             ),
             (
                 server("{\"type\": \"sse\", \"url\": \"http://x/sse\"}"),
-                "mcp.json:2:15: server \"s\": \"type\" is \"sse\", the transport of 2024 that MCP has given up; ask the server's maker for its Streamable HTTP address and write \"http\"",
+                "mcp.json:2:15: server \"s\": \"type\" is \"sse\", the transport of 2024 that MCP has removed; ask the server's vendor for its Streamable HTTP address and write \"http\"",
             ),
             (
                 server("{\"url\": \"ftp://x/\"}"),
