@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    address::{parse_allowed_host, parse_origin},
+    address::{AllowedHost, AllowedOrigin},
     reader::Table,
     section::{Section, section},
     types::{DAY, GIB, HOUR, KIB, MILLISECOND, MONTH, SECOND, TIB, duration, list, number, size, text},
@@ -14,10 +14,10 @@ section! {
     pub struct HttpConfig {
         /// `Host` names to accept, with or without a port, besides loopback. `"*"` accepts any, and
         /// so does an empty list if Toolbay listens beyond loopback.
-        allowed_hosts: Vec<String> = Vec::new(), list("host names", text("host name", parse_allowed_host));
+        allowed_hosts: Vec<String> = Vec::new(), list("host names", text("host name", |text| AllowedHost::parse(text).map(|host| host.to_string())));
         /// Browser origins to accept (CORS) besides loopback: `"https://app.example.com"`. `"*"`
         /// accepts any.
-        allowed_origins: Vec<String> = Vec::new(), list("origins", text("origin", parse_origin));
+        allowed_origins: Vec<String> = Vec::new(), list("origins", text("origin", |text| AllowedOrigin::parse(text).map(|origin| origin.to_string())));
         /// Largest request body.
         max_body: usize = 4 << 20, size(KIB..=GIB);
         /// Bytes of request bodies held at once, from reading a body to the end of its call. Bodies

@@ -30,7 +30,8 @@ pub(super) struct Table<'a> {
 type Bound = (&'static str, u64, &'static str);
 
 impl<'a> Table<'a> {
-    /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top level.
+    /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top
+    /// level.
     pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'a>, path: impl Into<String>) -> Self {
         Self { source, table, path: path.into(), asked: RefCell::default(), bound: RefCell::default() }
     }
@@ -142,7 +143,8 @@ impl<'a> Item<'a> {
         if self.table.is_empty() { key } else { format!("{}.{key}", self.table) }
     }
 
-    /// The path from inside the table `root` on: the same for the same key of a sidecar and of `toolbay.toml`.
+    /// The path from inside the table `root` on: the same for the same key of a sidecar and of
+    /// `toolbay.toml`.
     pub(super) fn path_below(&self, root: &str) -> String {
         let path = self.path();
         path.strip_prefix(root).unwrap_or(&path).trim_start_matches('.').to_owned()

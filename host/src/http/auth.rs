@@ -1,6 +1,6 @@
 //! Who comes in: static bearer tokens, and the seam that other ways of authentication join.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -78,7 +78,7 @@ impl Authenticator {
             if let Some(other) = seen.insert(*hash.as_bytes(), name) {
                 return Err(AuthError::Same(other.to_owned(), name.clone()));
             }
-            tokens.push((hash, Principal(Arc::from(name.as_str()))));
+            tokens.push((hash, Principal::new(name)));
         }
         Ok(Self::Tokens(Tokens(tokens)))
     }
@@ -123,7 +123,7 @@ impl Tokens {
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(_, principal)| &principal.0)).finish()
+        f.debug_list().entries(self.0.iter().map(|(_, principal)| principal.subject())).finish()
     }
 }
 
@@ -134,16 +134,18 @@ impl Challenge {
         const HINT: &str =
             "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
         let (status, challenge, error) = match self {
-            Self::Missing => (StatusCode::UNAUTHORIZED, "Bearer realm=\"toolbay\"", "this server wants a bearer token, and none came"),
+            Self::Missing => {
+                (StatusCode::UNAUTHORIZED, "Bearer realm=\"toolbay\"", "this server requires a bearer token, and the request has none")
+            }
             Self::Invalid => (
                 StatusCode::UNAUTHORIZED,
                 "Bearer realm=\"toolbay\", error=\"invalid_token\"",
-                "the bearer token that came is not one of this server's",
+                "the bearer token is not one of this server's",
             ),
             Self::Malformed => (
                 StatusCode::BAD_REQUEST,
                 "Bearer realm=\"toolbay\", error=\"invalid_request\"",
-                "the Authorization header came more than once or cannot be read",
+                "the Authorization header is repeated or cannot be read",
             ),
         };
         answer::with(answer::problem(status, error, HINT), header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
@@ -198,7 +200,7 @@ mod tests {
         for (header, name) in
             [("Bearer aaaaaaaaaaaaaaaa", "ann"), ("bearer bbbbbbbbbbbbbbbb", "bob"), ("BEARER   eeeeeeeeeeeeeeee== ", "eve")]
         {
-            assert_eq!(ask(&auth, &[header]), Ok(Some(Principal(Arc::from(name)))), "{header}");
+            assert_eq!(ask(&auth, &[header]), Ok(Some(Principal::new(name))), "{header}");
         }
     }
 

@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 
 use super::{
     backend::{Backend, BackendError, Options, Source},
-    graph::{Graph, Settings},
+    graph::Graph,
+    graph_state::Settings,
     library::LibraryError,
     metrics::{Metrics, ModelStatus},
     queue::Queue,

@@ -11,7 +11,7 @@ use super::{
     backend::{BackendError, Cancel, Session},
     batch::{self, Inputs, Outputs},
     fault::{Code, Fault},
-    graph::Inner as Graph,
+    graph_state::GraphState as Graph,
     queue::{Batch, Job, Queue},
 };
 

@@ -9,8 +9,10 @@ use std::{
 use futures::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use super::answer::write_json;
-use crate::provider::{JsonText, LogLevel, Notifier};
+use crate::{
+    json::write_json,
+    provider::{JsonText, LogLevel, Notifier},
+};
 
 /// Notifications that wait for a client to read them. Past that, progress is replaced by newer progress, and log messages are counted and dropped.
 const CAPACITY: usize = 256;
@@ -146,7 +148,7 @@ impl Outbox {
             }
             let mut params = b"{\"requestId\":".to_vec();
             write_json(&mut params, id);
-            params.extend_from_slice(b",\"reason\":\"the call does not wait for the answer any more\"}");
+            params.extend_from_slice(b",\"reason\":\"the call no longer waits for the answer\"}");
             queue.push(Note { kind: NoteKind::Withdrawal, params });
         }
         self.reader.wake();

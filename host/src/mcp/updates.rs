@@ -1,6 +1,9 @@
 //! Updates of resources on their way to a client: only of what it subscribed to, each once however often it was updated meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::sync::broadcast::{
     Receiver,
@@ -8,6 +11,10 @@ use tokio::sync::broadcast::{
 };
 
 use crate::{catalog::Updates, provider::Subscription};
+
+/// How long changes of the list are gathered before clients are told of them: plugins that are copied together are one change, and a person does not
+/// notice it.
+pub(super) const COALESCE: Duration = Duration::from_millis(25);
 
 /// Updates that came together.
 pub(super) enum Gathered {
@@ -137,7 +144,7 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         let long = |n: usize| format!("{n}{}", "x".repeat(MAX_BYTES / 2 - 1));
         assert!(add(&mut subscriptions, &long(1), 9) && add(&mut subscriptions, &long(2), 9) && !add(&mut subscriptions, "a:1", 9));
-        assert!(add(&mut subscriptions, &long(1), 9), "what is there already is no new one");
+        assert!(add(&mut subscriptions, &long(1), 9), "what is there already is not a new one");
         subscriptions.remove("a:1");
         assert!(!add(&mut subscriptions, "a:1", 9));
         subscriptions.remove(&long(1));

@@ -70,7 +70,7 @@ pub enum AskError {
     #[error("{0}")]
     Diverged(String),
     /// The caller answered with an error of JSON-RPC.
-    #[error("the client refused to answer: {message}")]
+    #[error("the client answered with an error: {message}")]
     Refused {
         /// JSON-RPC code.
         code: i32,
@@ -80,4 +80,21 @@ pub enum AskError {
     /// No answer came: time is up, or the caller is gone.
     #[error("{0}")]
     Unanswered(String),
+}
+
+/// Asks nobody, and says why: the caller has no way to be asked.
+#[derive(Clone, Copy, Debug)]
+pub struct NoClientRequests {
+    /// A sentence for whoever asks.
+    pub reason: &'static str,
+}
+
+impl Asker for NoClientRequests {
+    fn capabilities(&self) -> &str {
+        "{}"
+    }
+
+    fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+        Box::pin(async move { Err(AskError::Unanswered(self.reason.to_owned())) })
+    }
 }

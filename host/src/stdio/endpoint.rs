@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
-use http::{HeaderValue, Request, Response, StatusCode, header::HOST};
+use http::{HeaderValue, Request, Response, StatusCode};
 use reqwest::redirect::Policy;
 use tokio::sync::watch;
 
@@ -52,9 +51,7 @@ impl Host {
 impl Endpoint for Host {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Answer, EndpointError>> {
         Box::pin(async move {
-            let mut request = request.map(Body::from);
-            request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
-            let response = self.front.handle(request).await;
+            let response = self.front.handle(None, request).await;
             Ok(response.map(|body| body.into_data_stream().map(|chunk| chunk.map_err(|error| error.to_string())).boxed()))
         })
     }

@@ -13,7 +13,7 @@ use crate::{
     config::Device,
     inference::{
         backend::{BackendError, Cancel, Dim, Session, Slot, Value},
-        tensor::ElementType,
+        element_type::ElementType,
     },
 };
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     mcp::{
-        answer::{BUSY, plain_error},
+        answer::plain_error,
+        rpc::BUSY,
         signing::{OpenError, SignError, Signer, random},
     },
     tls::{self, cause},
@@ -55,8 +56,8 @@ const OWN: [HeaderName; 9] = [
 pub(super) struct Copies {
     /// The address at which the others reach this one: `http://10.0.0.7:8000`.
     own: Option<String>,
-    /// Made when a request is handed on for the first time.
-    client: OnceLock<reqwest::Client>,
+    /// Made when a request is handed on for the first time. The error: why there is none, which does not change.
+    client: OnceLock<Result<reqwest::Client, String>>,
 }
 
 impl Copies {
@@ -64,14 +65,17 @@ impl Copies {
         Self { own, client: OnceLock::new() }
     }
 
-    fn client(&self) -> &reqwest::Client {
-        self.client.get_or_init(|| {
+    /// Requests carry their caller's token, so they go nowhere but where they are sent: no proxy, no redirect.
+    /// Without a client that is made for this there is none.
+    fn client(&self) -> Result<&reqwest::Client, &String> {
+        let made = self.client.get_or_init(|| {
             let builder = || {
                 let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).no_proxy().referer(false);
                 builder.redirect(reqwest::redirect::Policy::none())
             };
-            tls::client(builder, |_| ()).unwrap_or_default()
-        })
+            tls::client(builder, |_| ()).map_err(|error| cause(&error))
+        });
+        made.as_ref()
     }
 
     /// A new id of a task of this copy.
@@ -92,14 +96,13 @@ impl Copies {
     /// Why there is no task of this id here.
     pub(super) fn explain(signer: &Signer, id: &str) -> &'static str {
         match signer.open::<Id>(PURPOSE, id) {
-            Ok(Id { copy: Some(_), .. }) => "there is no such task any more: a task ends with the process that runs it",
+            Ok(Id { copy: Some(_), .. }) => "the task no longer exists: a task ends with the process that runs it",
             Ok(Id { copy: None, .. }) => {
-                "there is no such task here: a task ends with the process that runs it, and where several copies of this server stand behind one address, its operator \
-                 has to set [tasks] advertise for each"
+                "there is no such task here: a task ends with the process that runs it, and if several instances of this server share one address, each needs [tasks] advertise"
             }
             Err(OpenError::Expired) => "the task has expired",
             Err(OpenError::UnknownKey) => {
-                "the task is of another copy of this server, or of a time before it was started again; its operator has to give all copies the same [state] keys"
+                "the task belongs to another instance of this server, or to one before a restart; all instances need the same [state] keys"
             }
             Err(OpenError::Forged) => "there is no such task",
         }
@@ -108,9 +111,10 @@ impl Copies {
     /// Has that copy answer the request.
     pub(super) async fn hand_on(&self, copy: &str, parts: Parts, body: Bytes, id: Option<&str>) -> Response<Body> {
         let unreachable = |why: &dyn std::fmt::Display| {
-            tracing::warn!(copy, "the copy that runs a task does not answer: {why}");
-            let message =
-                format!("the copy of this server that runs the task does not answer: {why}; if it has ended, the task has ended with it");
+            tracing::warn!(copy, "the instance that runs a task does not answer: {why}");
+            let message = format!(
+                "the instance of this server that runs the task does not answer: {why}; if it has ended, the task has ended with it"
+            );
             plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(CONNECT))
         };
         let mut headers = parts.headers;
@@ -118,7 +122,11 @@ impl Copies {
             headers.remove(name);
         }
         headers.insert(HANDED_ON, HeaderValue::from_static("1"));
-        let request = self.client().post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(why) => return unreachable(&format_args!("no request can be sent from here: {why}")),
+        };
+        let request = client.post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => return unreachable(&cause(&error)),

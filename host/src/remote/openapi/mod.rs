@@ -155,7 +155,7 @@ impl Application {
             Ok(request) => request,
             Err(message) => return Ok(CallOutput::error(message)),
         };
-        let _turn = self.sender.turn(&self.id).await?;
+        let _turn = self.sender.turn(&self.id, call.context.started.as_deref()).await?;
         match self.sender.send(&request, call.context.trace_parent.as_deref()).await {
             Ok(response) => match answer::busy(&self.id, &response) {
                 Some(busy) => Err(busy),

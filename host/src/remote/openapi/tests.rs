@@ -82,7 +82,7 @@ fn tool<'p>(provider: &'p Arc<dyn Provider>, name: &str) -> &'p Tool {
 async fn call(provider: &Arc<dyn Provider>, tool: &str, arguments: Value) -> CallOutput {
     let arguments = arguments.to_string();
     let context = CallContext {
-        principal: Some(Arc::from("ann")),
+        principal: Some(crate::provider::Principal::new("ann")),
         trace_parent: Some(Arc::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
         ..CallContext::default()
     };

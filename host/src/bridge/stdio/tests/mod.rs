@@ -17,6 +17,7 @@ use crate::{
     config::CommandSource,
     provider::{
         AskError, Asker, Call, CallError, CallOutput, Completion, Content, LogLevel, Notifier, Provider, ProviderId, Question, Reference,
+        StartSignal,
     },
     upstream::{
         Lease, Pick, UpstreamProvider,
@@ -27,7 +28,7 @@ use crate::{
 struct One(Arc<StdioChannel>);
 
 impl Pick for One {
-    fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>> {
+    fn pick<'a>(&'a self, _: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>> {
         let channel: Arc<dyn Channel> = Arc::clone(&self.0) as Arc<dyn Channel>;
         async move { Ok(Lease { channel, guard: Box::new(()) }) }.boxed()
     }

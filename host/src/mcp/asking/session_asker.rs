@@ -1,55 +1,14 @@
 //! Asking a client with a session: requests on the stream of its call, whose answers come in requests of their own.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, try_join_all};
-use tokio::sync::oneshot;
 
-use super::{answers, answers::Reply, capabilities};
+use super::{answers, capabilities, questions::late};
 use crate::{
     mcp::{outbox::Outbox, sessions::Session},
     provider::{AskError, Asker, JsonText, Question},
 };
-
-type Answer = Result<JsonText, AskError>;
-
-/// The questions of one session that wait for an answer.
-#[derive(Default)]
-pub(in crate::mcp) struct Questions {
-    last: AtomicU64,
-    /// By the text of their id.
-    open: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
-}
-
-impl Questions {
-    /// Takes what a client sent as the answer to the request with this id, a JSON text. False: nobody here has asked that.
-    pub(in crate::mcp) fn answer(&self, id: &str, body: &[u8]) -> bool {
-        let Ok(id) = serde_json::from_str::<String>(id) else { return false };
-        let Some(asker) = self.lock().remove(&id) else { return false };
-        let unreadable = |error: serde_json::Error| Err(AskError::Unanswered(format!("the client's answer could not be read: {error}")));
-        // Nobody waits any more: the call has ended in between.
-        let _ = asker.send(serde_json::from_slice::<Reply<'_>>(body).map_or_else(unreadable, Reply::take));
-        true
-    }
-
-    fn open(&self) -> (String, oneshot::Receiver<Answer>) {
-        let id = format!("ask-{}", self.last.fetch_add(1, Ordering::Relaxed) + 1);
-        let (sender, receiver) = oneshot::channel();
-        self.lock().insert(id.clone(), sender);
-        (id, receiver)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Answer>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The asker of one call.
 pub(in crate::mcp) struct SessionAsker {
@@ -86,11 +45,6 @@ impl SessionAsker {
     }
 }
 
-/// The error for a client that took too long.
-pub(in crate::mcp) fn late(patience: Duration) -> AskError {
-    AskError::Unanswered(format!("the client did not answer within {} s; [http] ask_timeout sets the limit", patience.as_secs_f64()))
-}
-
 impl Asker for SessionAsker {
     fn capabilities(&self) -> &str {
         self.session.capabilities()
@@ -110,7 +64,7 @@ struct Asked<'a> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         for id in &self.ids {
-            if self.asker.session.questions().lock().remove(id).is_some() {
+            if self.asker.session.questions().withdraw(id) {
                 self.asker.outbox.withdraw(id);
             }
         }

@@ -11,6 +11,8 @@ use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt as _, LengthLimitError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::dispatch::Hold;
+
 /// Bytes of a body that is not counted: nearly all calls are so small, and what runs and waits of them is bounded by its number.
 const SMALL: usize = 4 << 10;
 /// Bytes in one permit: a semaphore gives out no more than 2^32 at once.
@@ -26,22 +28,18 @@ pub(super) struct Bodies {
 }
 
 /// A body that was read.
-pub(crate) struct Received {
-    pub(crate) bytes: Bytes,
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
     /// To be kept as long as anything of the body is. None: it is too small to be counted.
-    pub(crate) share: Option<Share>,
+    pub(super) share: Option<Hold>,
 }
-
-/// A part of the bytes that all bodies may have together. The last clone gives it back.
-#[derive(Clone)]
-pub(crate) struct Share(#[expect(dead_code, reason = "it is held, and not looked at")] Arc<OwnedSemaphorePermit>);
 
 /// Why a body was not read, for the answer.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) status: StatusCode,
-    pub(crate) message: String,
-    pub(crate) retry_after: Option<Duration>,
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Refused {
@@ -106,7 +104,7 @@ impl Bodies {
                 whole.freeze()
             }
         };
-        Ok(Received { bytes, share: held.map(|held| Share(Arc::new(held))) })
+        Ok(Received { bytes, share: held.map(Hold::new) })
     }
 
     fn too_large(&self) -> Refused {
@@ -117,10 +115,10 @@ impl Bodies {
 
     fn full(&self) -> Refused {
         let message = format!(
-            "the requests that are being answered hold as many bytes as may be held at once, {}; the server's setting [http] max_bodies sets the limit",
+            "the requests in flight hold {} bytes, which is the limit; the server's operator can raise max_bodies in [http]",
             self.max_bodies
         );
-        tracing::warn!("a request was turned away: {message}");
+        tracing::warn!("a request was rejected: {message}");
         Refused { retry_after: Some(RETRY_AFTER), ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 }

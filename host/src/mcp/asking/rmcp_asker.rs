@@ -8,17 +8,17 @@ use rmcp::{
     model::{CustomRequest, ServerRequest},
 };
 
-use super::{answers, capabilities, waiting::late};
+use super::{answers, capabilities, questions::late};
 use crate::provider::{AskError, Asker, JsonText, Question};
 
 /// The asker of one call. rmcp sends what is asked while a request is handled on that request's stream.
-pub(in crate::mcp) struct PeerAsker {
+pub(in crate::mcp) struct RmcpAsker {
     pub(in crate::mcp) peer: Peer<RoleServer>,
     pub(in crate::mcp) capabilities: String,
     pub(in crate::mcp) patience: Duration,
 }
 
-impl PeerAsker {
+impl RmcpAsker {
     async fn one(&self, question: Question) -> Result<JsonText, AskError> {
         let method = question.kind.method();
         let unanswered = |error: &dyn std::fmt::Display| AskError::Unanswered(format!("the client could not be asked: {error}"));
@@ -35,7 +35,7 @@ impl PeerAsker {
     }
 }
 
-impl Asker for PeerAsker {
+impl Asker for RmcpAsker {
     fn capabilities(&self) -> &str {
         &self.capabilities
     }
