@@ -45,7 +45,8 @@ section! {
         timeout: Duration = SECOND * 60, duration(MILLISECOND..=DAY);
         /// Largest result, as JSON.
         output: usize = 8 << 20, size(1..=GIB);
-        /// Log lines per second that are kept, with bursts of as many.
+        /// Log lines per second that are kept, with bursts of as many. A line longer than 256 bytes
+        /// counts as several.
         log_rate: u32 = 100, number(0..=1_000_000);
         /// Concurrent calls.
         concurrency: usize = 64, number(1..=MOST_INSTANCES);

@@ -14,6 +14,7 @@ use super::{
     source::{Source, location},
     units::{format_duration, format_size, parse_duration, parse_size},
 };
+use crate::similar;
 
 /// A table whose keys are known. Keys that nobody asked for are unknown.
 pub(super) struct Table<'a> {
@@ -319,8 +320,10 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
 
 /// The known key that was probably meant.
 fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain = |key: &str| key.to_lowercase().replace('-', "_");
-    let key = plain(key);
+    if !similar::comparable(key) {
+        return None;
+    }
+    let key = key.to_lowercase().replace('-', "_");
     let distance = |candidate: &str| {
         let within = key.len() >= 3 && (candidate.contains(key.as_str()) || (candidate.len() >= 4 && key.contains(candidate)));
         if within { 1 } else { strsim::damerau_levenshtein(&key, candidate) }

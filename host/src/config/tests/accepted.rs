@@ -31,6 +31,7 @@ fn every_key_is_understood() {
         allowed_origins = ["https://app.example.com"]
         max_body = "1MiB"
         max_bodies = "8MiB"
+        max_answers = "2MiB"
         max_connections = 10
         header_timeout = "5s"
         max_sessions = 20
@@ -106,6 +107,7 @@ fn every_key_is_understood() {
         allowed_origins: vec!["https://app.example.com".to_owned()],
         max_body: 1 << 20,
         max_bodies: 8 << 20,
+        max_answers: 2 << 20,
         max_connections: 10,
         header_timeout: Duration::from_secs(5),
         max_sessions: 20,
