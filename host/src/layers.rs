@@ -48,7 +48,6 @@ const TOP: &[&str] = &["cli", "main"];
 
 /// Folders whose files may import each other in circles, and why. In all others that is an error.
 const CIRCLES: &[(&str, &str)] = &[
-    ("config", "readers and the schema ask each other where a key belongs, until each key is declared in one place"),
     ("wasm", "the data of a store names the imports that use it"),
     ("remote", "the impl of one connection, and of one document, is in several files"),
     ("supervised", "replicas and their state"),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     Config, ConfigError, PluginConfig, auth, http, include, mcp_json, model,
-    plugin::{LayerRules, Places},
+    plugin::{BASE, LayerRules, Places},
     reader::Table,
     section::Section,
     server,
@@ -12,9 +12,6 @@ use super::{
     tables::{self, RootKeys},
 };
 use crate::provider::ProviderId;
-
-/// The section that is the base of all plugins.
-pub(super) const BASE: &str = "default";
 
 /// Reads `toolbay.toml` and what it includes.
 pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, ConfigError> {
@@ -96,6 +93,24 @@ fn plugins(table: &Table<'_>, max_memory: usize) -> Plugins {
         configs.insert(item.key, config);
     }
     (configs, Arc::new(places))
+}
+
+impl Config {
+    /// What a plugin may use and reach: the defaults, over them `[plugin.default]`,
+    /// `[plugin.NAME]`, and the text of its sidecar with the path of that.
+    ///
+    /// A key that both `[plugin.NAME]` and the sidecar set is an error: the operator's word is not
+    /// undone in silence by whoever may write to the folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with the sidecar.
+    pub fn for_plugin(&self, name: &str, sidecar: Option<(&str, &Path)>) -> Result<PluginConfig, ConfigError> {
+        match sidecar {
+            None => Ok(self.base_of(name)),
+            Some((text, origin)) => self::sidecar(self, name, text, origin, &|name| std::env::var_os(name)),
+        }
+    }
 }
 
 /// A sidecar over what `toolbay.toml` says of its plugin.

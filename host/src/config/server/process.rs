@@ -16,7 +16,7 @@ use super::{
             Boolean, DAY, MIB, SECOND, TIB, Type, choice, duration, fraction, list, number, optional, secrets, size, text, text_or_source,
         },
     },
-    COMMAND, IMAGE, PROCESSES,
+    kind::{COMMAND, IMAGE, PROCESSES},
 };
 
 /// More processes of one kind do not fit a machine.
