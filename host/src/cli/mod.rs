@@ -1,13 +1,16 @@
 //! The command line: what there is to say, and what each exit status means.
 
+mod against;
 mod call;
 mod check;
 mod compile;
 mod embed_docs;
-mod running;
+mod local;
+mod remote;
 mod schema;
 mod serve;
 mod setup;
+mod shown;
 mod source;
 mod stdio;
 mod supervise;
@@ -17,7 +20,10 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigError, Overrides, TelemetryConfig};
+use crate::{
+    app::{AppError, ConfigSource},
+    config::{Config, ConfigError, Overrides, TelemetryConfig},
+};
 
 /// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
 const FAILED: u8 = 1;
@@ -34,7 +40,7 @@ Put .wasm components into a folder and their tools are live on one /mcp endpoint
 that reaches only what it was granted. Copy a new version over a file and the next call runs it.
 
   toolbay serve --plugins plugins     serve the folder at http://127.0.0.1:8000/mcp
-  toolbay check plugins               what is offered, what is asked for, what is wrong
+  toolbay check plugins               what it offers, what it imports, what is wrong
   toolbay call add '{\"a\": 1, \"b\": 2}' --plugins plugins
 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
@@ -54,7 +60,7 @@ enum Command {
     /// Serve one client on stdin and stdout, as desktop clients want it
     #[command(after_long_help = stdio::HELP)]
     Stdio(stdio::Stdio),
-    /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
+    /// Load everything, serve nothing: show what is offered and imported, and what is wrong
     #[command(after_long_help = check::HELP)]
     Check(check::Check),
     /// List the tools of a running server or of a folder
@@ -66,7 +72,7 @@ enum Command {
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
-    /// Install what is fetched once: the library that runs models
+    /// Install what isn't part of the binary: the library that runs models
     #[command(after_long_help = setup::HELP)]
     Setup(setup::Setup),
     /// Print the JSON Schema of toolbay.toml, for editors
@@ -119,6 +125,12 @@ impl Failure {
     }
 }
 
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error)
@@ -130,22 +142,27 @@ type Outcome = Result<ExitCode, Failure>;
 /// Options of every subcommand that reads a configuration.
 #[derive(Args, Clone, Debug, Default)]
 struct ConfigArgs {
-    /// The configuration; ./toolbay.toml is read where it exists
+    /// The configuration file; by default ./toolbay.toml, if it exists
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder of plugins, in place of the configured one
+    /// The folder of plugins; overrides the configuration
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
-    /// A file with the mcpServers of a desktop client: its servers are added
+    /// A desktop client's file with mcpServers; its servers are added
     #[arg(long, value_name = "FILE")]
     mcp_json: Option<PathBuf>,
 }
 
 impl ConfigArgs {
-    /// The configuration with the command line over it.
-    fn load(&self) -> Result<Config, Failure> {
+    /// Where the configuration comes from, with the command line over it.
+    fn source(&self) -> ConfigSource {
         let overrides = Overrides { plugins: self.plugins.clone(), mcp_json: self.mcp_json.clone(), ..Overrides::default() };
-        Ok(config::load(self.config.as_deref(), &overrides).config?)
+        ConfigSource { path: self.config.clone(), overrides }
+    }
+
+    /// The configuration, read once.
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(self.source().load().config?)
     }
 }
 
@@ -173,6 +190,20 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(format!("cannot write to stdout: {error}"))),
         _ => Ok(()),
     }
+}
+
+/// An error with what caused it: clients wrap the cause that a person needs.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// `1 tool`, `2 tools`.
