@@ -273,3 +273,14 @@ async fn methods_that_are_gone_in_2026_07_28_are_not_found_there() {
         assert!(!seen.headers.contains_key("mcp-session-id"), "{method}");
     }
 }
+
+#[tokio::test]
+async fn who_does_not_come_by_http_needs_no_host() {
+    let lab = Lab::new();
+    for method in ["tools/list", "ping"] {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        let (parts, _) = request(&[("host", "")], "").into_parts();
+        let response = lab.front.handle(None, Request::from_parts(parts, message.into())).await;
+        assert_eq!(response.status(), 200, "{method}");
+    }
+}
