@@ -169,7 +169,7 @@ impl fmt::Display for Collision {
             Self::Unsafe { kind, provider, names } => {
                 write!(
                     f,
-                    "{provider:?} has {kind} names that model APIs refuse (they take 1 to {MAX_NAME} of A-Z, a-z, 0-9, _ and -); they are published \
+                    "{provider:?} has {kind} names that model APIs reject (they take 1 to {MAX_NAME} of A-Z, a-z, 0-9, _ and -); they are published \
                      under others, and both work in a call:"
                 )?;
                 names.iter().take(SHOWN).try_for_each(|(own, published)| write!(f, " {own:?} as {published}"))?;
