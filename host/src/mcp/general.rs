@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST},
     request::Parts,
 };
 use http_body_util::{BodyExt, Full};
@@ -25,6 +25,7 @@ use super::{
     handler::Handler,
     headers::{SESSION_HEADER, VERSION_HEADER},
     intake::{self, Accepts, Head},
+    media,
     rpc::{BUSY, HEADER_MISMATCH, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND},
     sessions::{NoSession, Sessions},
     tasks,
@@ -77,7 +78,8 @@ impl General {
             Err(refusal) => return *refusal,
         };
         let id = head.id.as_deref();
-        if !accepts.both() {
+        let is_stream = head.method.as_deref() == Some("subscriptions/listen");
+        if accepts.none() || (is_stream && !accepts.events) {
             let message = "the answer is JSON or a stream of events: send Accept: application/json, text/event-stream";
             return plain_error(StatusCode::NOT_ACCEPTABLE, id, INVALID_REQUEST, message, None);
         }
@@ -133,7 +135,7 @@ impl General {
             taken = Some(id);
         }
         let with_sessions = opens || parts.headers.contains_key(SESSION_HEADER);
-        let request = Request::from_parts(parts, Full::new(body));
+        let request = for_rmcp(parts, body);
         let response = if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await };
         let response = response.map(Body::new);
         if opens && let Some(session) = text(response.headers(), SESSION_HEADER) {
@@ -142,7 +144,7 @@ impl General {
         if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room(caller.as_ref()).await {
             return self.no_room(id);
         }
-        let response = as_json(response, id).await;
+        let response = media::named(as_json(response, id).await);
         match taken {
             Some(taken) => response.map(|body| taken.until_told(body)),
             None => response,
@@ -170,12 +172,12 @@ impl General {
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
         let ends = parts.method == Method::DELETE;
-        let mut response = self.with_sessions.handle(Request::from_parts(parts, Full::new(Bytes::new()))).await;
+        let mut response = self.with_sessions.handle(for_rmcp(parts, Bytes::new())).await;
         if ends && response.status() == StatusCode::ACCEPTED {
             // rmcp says 202. The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
-        as_json(response.map(Body::new), None).await
+        media::named(as_json(response.map(Body::new), None).await)
     }
 
     /// Whether this wants to be told of tasks, and does not declare that it knows them: MCP wants that refused, though nobody is told of tasks here.
@@ -197,6 +199,13 @@ impl General {
         tracing::warn!("{message}");
         plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(RETRY_SESSION))
     }
+}
+
+/// A request as rmcp takes it: it wants a `Host` even where it is told not to check any. Who comes by HTTP has
+/// one, which `http` has checked; who comes by stdio has none.
+fn for_rmcp(mut parts: Parts, body: Bytes) -> Request<Full<Bytes>> {
+    parts.headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+    Request::from_parts(parts, Full::new(body))
 }
 
 /// Methods that 2026-07-28 removed. rmcp would take `initialize` for an older client's, whatever its header says.

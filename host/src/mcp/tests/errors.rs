@@ -60,7 +60,7 @@ async fn media_types_are_checked_with_good_will() {
         ("accept", "*/*", 200),
         ("accept", "", 200),
         ("accept", "text/event-stream, application/json;q=0.5", 200),
-        ("accept", "application/json", 406),
+        ("accept", "application/json", 200),
         ("accept", "text/html", 406),
         ("mcp-protocol-version", "1999-01-01", 400),
         ("mcp-session-id", "no-such-session", 404),
@@ -271,5 +271,16 @@ async fn methods_that_are_gone_in_2026_07_28_are_not_found_there() {
         let seen = lab.modern(method, params).await;
         assert_eq!((seen.status.as_u16(), seen.code()), (404, -32601), "{method}: {seen:?}");
         assert!(!seen.headers.contains_key("mcp-session-id"), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_come_by_http_needs_no_host() {
+    let lab = Lab::new();
+    for method in ["tools/list", "ping"] {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        let (parts, _) = request(&[("host", "")], "").into_parts();
+        let response = lab.front.handle(None, Request::from_parts(parts, message.into())).await;
+        assert_eq!(response.status(), 200, "{method}");
     }
 }
