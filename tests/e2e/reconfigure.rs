@@ -381,7 +381,8 @@ async fn a_server_that_does_not_start_leaves_the_one_before_serving() {
         .await;
     server.wait_plugin("worker", "serves", |status| status["state"] == "serving").await;
     let (server, pid) = (&server, server.pid);
-    eventually("the process before is gone", secs(20), || async { (children(pid).len() == 1).then_some(()) }).await;
+    // The program, and the process that watches over it.
+    eventually("the process before is gone", secs(20), || async { (children(pid).len() == 2).then_some(()) }).await;
     // One that is removed is gone, with its process.
     files::put(b"", &server.home().join("toolbay.toml"));
     eventually("no process is left", secs(20), || async { children(pid).is_empty().then_some(()) }).await;
