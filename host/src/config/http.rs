@@ -14,22 +14,22 @@ section! {
     pub struct HttpConfig {
         /// `Host` names to accept, with or without a port, besides loopback. `"*"` accepts any, and
         /// so does an empty list if Toolbay listens beyond loopback.
-        allowed_hosts: Vec<String> = Vec::new(), list("host names", text("host name", |text| AllowedHost::parse(text).map(|host| host.to_string())));
+        allowed_hosts: Vec<AllowedHost> = Vec::new(), list("host names", text("host name", AllowedHost::parse));
         /// Browser origins to accept (CORS) besides loopback: `"https://app.example.com"`. `"*"`
         /// accepts any.
-        allowed_origins: Vec<String> = Vec::new(), list("origins", text("origin", |text| AllowedOrigin::parse(text).map(|origin| origin.to_string())));
+        allowed_origins: Vec<AllowedOrigin> = Vec::new(), list("origins", text("origin", AllowedOrigin::parse));
         /// Largest request body.
         max_body: usize = 4 << 20, size(KIB..=GIB);
         /// Bytes of request bodies held at once, from reading a body to the end of its call. Bodies
         /// up to 4KiB don't count. Past the limit, requests get 503 with `Retry-After`.
-        max_bodies: usize = 256 << 20, size(KIB..=TIB);
+        max_bodies: usize = 256 << 20, size(KIB..=TIB) => restart;
         /// Bytes of responses that wait for their clients to read them. Responses up to 64KiB don't
         /// count. Past the limit, the response that was read from least recently is dropped, and its
         /// connection or stream ends.
-        max_answers: usize = 256 << 20, size(MIB..=TIB);
+        max_answers: usize = 256 << 20, size(MIB..=TIB) => restart;
         /// Concurrent connections, and at most half of the open files that the system allows. Past
         /// the limit, idle connections make room for new ones.
-        max_connections: usize = 4096, number(1..=1_000_000);
+        max_connections: usize = 4096, number(1..=1_000_000) => restart;
         /// Time from a connection's first byte to the end of the request head.
         header_timeout: Duration = SECOND * 10, duration(MILLISECOND..=HOUR);
         /// Concurrent sessions of clients of 2025-11-25 and earlier. Past the limit, idle sessions

@@ -23,15 +23,17 @@ pub mod rest;
 mod routes;
 mod serve;
 mod server;
+mod settings;
 pub mod shutdown;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use app_state::AppState;
-pub use auth::{AuthError, Authenticator, Challenge};
+pub use auth::{Authenticator, Challenge};
 pub use endpoint::{Endpoint, MCP_PATH, McpEndpoint};
 pub use exposure::{Exposed, may_listen};
 pub use serve::serve;
 pub use server::ServeError;
+pub use settings::HttpSettings;
 pub use shutdown::Shutdown;

@@ -28,9 +28,7 @@ use super::{
     app_state::AppState,
     body::Received,
     connection::{Connection, Limits, Service},
-    cors::FromPage,
     endpoint::{Endpoint, MCP_PATH},
-    origin::Origins,
     status::{self, Health},
 };
 
@@ -50,9 +48,8 @@ struct Peer(SocketAddr);
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, auth, statuses, config, version } = state;
-        let origins = Origins::new(&config.allowed_hosts, &config.allowed_origins);
-        let admission = Arc::new(Admission::new(origins, auth));
+        let AppState { endpoint, rest, settings, statuses, version } = state;
+        let admission = Arc::new(Admission::new(settings));
         let health = Arc::new(Health::new(statuses, version));
         let router = router(&admission, Arc::clone(&health), rest);
         Self { endpoint, limits, admission, health, router }
@@ -85,7 +82,7 @@ impl<E: Endpoint> Service for App<E> {
     /// Answers a request, whatever happens on the way.
     async fn respond(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
         let is_head = *request.method() == Method::HEAD;
-        let page = FromPage::of(request.headers(), self.admission.origins());
+        let page = self.admission.page(request.headers());
         let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
         let mut response = match preflight {
             Some(response) => response,
