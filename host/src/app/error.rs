@@ -17,6 +17,6 @@ impl AppError {
     /// Whether the configuration or the command line is at fault, and not the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Folder(_) | Self::Auth(_))
+        matches!(self, Self::Folder(_))
     }
 }

@@ -1,7 +1,5 @@
 //! Who comes in: static bearer tokens, and the seam that other ways of authentication join.
 
-use std::collections::BTreeMap;
-
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -42,7 +40,7 @@ impl Authenticator {
         if config.tokens.is_empty() {
             return Self::Open;
         }
-        let hashed = |(name, token): (&str, &Token)| (blake3::hash(token.expose().as_bytes()), Principal(Arc::from(name)));
+        let hashed = |(name, token): (&str, &Token)| (blake3::hash(token.expose().as_bytes()), Principal::new(name));
         Self::Tokens(Tokens(config.tokens.iter().map(hashed).collect()))
     }
 
