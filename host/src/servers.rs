@@ -4,6 +4,7 @@
 //! the old one, which ends when its calls have. A new one that does not come up leaves the old one serving.
 
 mod application;
+mod imported;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +27,7 @@ use application::Application;
 use crate::{
     bridge::{container::Engine, process::Program, started::Started},
     catalog::feed::{CatalogUpdate, Inlet, Origin},
-    config::{Config, Replicas, ServerConfig, ServerSource},
+    config::{Config, ImportedServer, Replicas, ServerConfig, ServerSource},
     provider::{ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
     remote::mcp::Remote,
     supervised::{
@@ -55,6 +56,8 @@ pub trait Member: Send + Sync {
 /// All that are configured.
 pub struct Servers {
     running: Mutex<BTreeMap<String, Arc<Running>>>,
+    /// Entries of another program's file.
+    imported: Mutex<Arc<BTreeMap<String, ImportedServer>>>,
     run: Run,
     engine: Arc<Engine>,
     queue: mpsc::Sender<CatalogUpdate>,
@@ -94,6 +97,7 @@ impl Servers {
     pub async fn start(config: &Config, run: Run, queue: mpsc::Sender<CatalogUpdate>) -> Arc<Self> {
         let servers = Arc::new(Self {
             running: Mutex::default(),
+            imported: Mutex::default(),
             run,
             engine: Engine::new(config.host.container_engine.clone()),
             queue,
@@ -102,12 +106,16 @@ impl Servers {
             tasks: TaskTracker::new(),
             ending: CancellationToken::new(),
         });
-        servers.apply(&config.server).await;
+        servers.apply(config).await;
         servers
     }
 
     /// Starts, replaces and ends servers, so that those of the configuration run and no others. A server whose configuration is the same is not touched.
-    pub async fn apply(self: &Arc<Self>, wanted: &BTreeMap<String, ServerConfig>) {
+    /// Entries of another program's file that cannot be served are among the statuses, with the reason.
+    pub async fn apply(self: &Arc<Self>, config: &Config) {
+        let wanted = &config.server;
+        imported::log(&self.imported(), &config.imported);
+        *self.lock_imported() = Arc::new(config.imported.clone());
         // First of all the names: what a server offers is published under them only.
         let names: BTreeSet<String> = wanted.keys().cloned().collect();
         if self.queue.send(CatalogUpdate::Servers(names)).await.is_err() || self.ending.is_cancelled() {
@@ -230,6 +238,14 @@ impl Servers {
         self.tasks.wait().await;
     }
 
+    fn lock_imported(&self) -> MutexGuard<'_, Arc<BTreeMap<String, ImportedServer>>> {
+        self.imported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn imported(&self) -> Arc<BTreeMap<String, ImportedServer>> {
+        Arc::clone(&self.lock_imported())
+    }
+
     fn all(&self) -> Vec<Arc<Running>> {
         self.lock().values().cloned().collect()
     }
@@ -265,7 +281,9 @@ impl Running {
 
 impl StatusSource for Servers {
     fn statuses(&self) -> Vec<ProviderStatus> {
-        self.all().iter().map(|server| server.status()).collect()
+        let mut statuses: Vec<ProviderStatus> = self.all().iter().map(|server| server.status()).collect();
+        imported::add(&mut statuses, &self.imported());
+        statuses
     }
 
     fn ready(&self) -> bool {

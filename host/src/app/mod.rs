@@ -234,7 +234,7 @@ impl App {
             self.reconfigure_fronts(&next);
             self.reconfigure_http(&next);
         }
-        self.servers.apply(&next.server).await;
+        self.servers.apply(&next).await;
         let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
         let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
         if !changes.is_empty() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Config, ConfigError, LogFormat, Place, Problem,
+    Config, ConfigError, LogFormat,
     files::{self, Files},
     include, mcp_json, read,
     source::{Environment, Source},
@@ -66,13 +66,11 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with everything that is wrong with it, and with names that are taken.
+    /// [`ConfigError`]: the file as a whole cannot be read. An entry that cannot be served is in
+    /// [`Self::imported`] with its reason.
     pub fn add_mcp_json(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let found = mcp_json::load(path, &|name| std::env::var_os(name))?;
-        let place = Place { file: path.to_owned(), line: 1, column: 1 };
-        let problem = |message| Problem { place: place.clone(), message, excerpt: None };
-        let problems: Vec<_> = mcp_json::merge(self, found, path).into_iter().map(problem).collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
+        mcp_json::merge(self, mcp_json::load(path, &|name| std::env::var_os(name))?);
+        Ok(())
     }
 }
 

@@ -49,11 +49,7 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     if let (Some(path), Some(item)) = (&keys.mcp_json, root.get("mcp_json")) {
         source.reads(path);
         match mcp_json::load(path, source.environment) {
-            Ok(found) => {
-                for message in mcp_json::merge(&mut config, found, path) {
-                    item.fail(message);
-                }
-            }
+            Ok(found) => mcp_json::merge(&mut config, found),
             Err(error) => source.problems_of(item.place(), error),
         }
     }

@@ -10,6 +10,7 @@ use std::{
 use super::{
     AuthConfig, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginConfig, ServerConfig, StateConfig, TasksConfig,
     TelemetryConfig,
+    imported::ImportedServer,
     plugin::{BASE, Places},
     tables::RootKeys,
 };
@@ -37,6 +38,9 @@ pub struct Config {
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
+    /// What stands in the file of another program's servers, by the name that it has here: what is served
+    /// is in `server` too.
+    pub imported: BTreeMap<String, ImportedServer>,
     /// `[inference]`.
     pub inference: InferenceConfig,
     /// `[model.NAME]`, by NAME.
@@ -61,6 +65,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
+            imported: BTreeMap::new(),
             inference: InferenceConfig::default(),
             model: BTreeMap::new(),
             origin: None,

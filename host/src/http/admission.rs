@@ -31,12 +31,18 @@ impl Admission {
         self.settings.load().origins.check(&head.uri, &head.headers)
     }
 
-    /// Checks everything, and notes who calls for those further down.
+    /// Whether callers need not say who they are.
+    pub(super) fn is_open(&self) -> bool {
+        self.settings.load().auth.is_open()
+    }
+
+    /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
+    /// reads its errors only.
     ///
     /// # Errors
     ///
     /// The answer to send.
-    pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr) -> Result<(), Box<Response<Body>>> {
+    pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr, rpc: bool) -> Result<(), Box<Response<Body>>> {
         let settings = self.settings.load();
         settings.origins.check(&head.uri, &head.headers)?;
         match settings.auth.authenticate(head).await {
@@ -47,7 +53,7 @@ impl Admission {
             Ok(None) => Ok(()),
             Err(challenge) => {
                 tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
-                Err(Box::new(challenge.response()))
+                Err(Box::new(challenge.response(rpc)))
             }
         }
     }

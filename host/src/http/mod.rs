@@ -17,6 +17,7 @@ mod cors;
 mod endpoint;
 mod exposure;
 mod held;
+mod oauth_hint;
 mod origin;
 mod outgoing;
 pub mod rest;

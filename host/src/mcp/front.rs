@@ -9,8 +9,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     answer, general,
-    intake::{self, Accepts},
-    lean,
+    intake::{self, Accepts, AnswerOnly},
+    lean, media,
     options::FrontOptions,
     rpc,
     views::{self, View, Views},
@@ -81,7 +81,7 @@ impl Front {
     }
 
     async fn answer(&self, view: &View, request: Request<Bytes>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         match parts.method {
             Method::POST => {}
             Method::GET | Method::DELETE => return view.general.session_request(parts).await,
@@ -92,13 +92,16 @@ impl Front {
             let id = intake::inspect(&body).ok().and_then(|head| head.id);
             return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
         }
-        if self.lean && accepts.both() {
+        if !accepts.events {
+            parts.extensions.insert(AnswerOnly);
+        }
+        if self.lean && !accepts.none() {
             match lean::answer(&view.shared, &parts, &body).await {
-                Ok(response) => return response,
+                Ok(response) => return media::fit(response, accepts).await,
                 Err(reason) => tracing::debug!(?reason, "a request is not a plain one and goes by rmcp"),
             }
         }
-        view.general.post(parts, body, accepts).await
+        media::fit(view.general.post(parts, body, accepts).await, accepts).await
     }
 
     /// Says that there is no such provider, and which there are; or why one that is known is not there.
