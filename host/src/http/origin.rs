@@ -54,8 +54,11 @@ impl Origins {
             match parse_host(host) {
                 None => return refuse(StatusCode::BAD_REQUEST, "the Host header is not a host"),
                 Some((name, port)) if !is_loopback(name) && !self.hosts.iter().any(|allowed| allowed.allows(name, port)) => {
-                    tracing::warn!(host, "refused: Host is not allowed; [http] allowed_hosts adds names");
-                    return refuse(StatusCode::FORBIDDEN, "this Host is not allowed; the server's setting [http] allowed_hosts adds names");
+                    tracing::warn!(host, "denied: this Host is not allowed; add it to allowed_hosts in [http]");
+                    return refuse(
+                        StatusCode::FORBIDDEN,
+                        "this Host is not allowed; the server's operator can add it to allowed_hosts in [http]",
+                    );
                 }
                 Some(_) => {}
             }
@@ -69,8 +72,8 @@ impl Origins {
         if allowed {
             return Ok(());
         }
-        tracing::warn!(?origin, "refused: Origin is not allowed; [http] allowed_origins adds origins");
-        refuse(StatusCode::FORBIDDEN, "this Origin is not allowed; the server's setting [http] allowed_origins adds origins")
+        tracing::warn!(?origin, "denied: this Origin is not allowed; add it to allowed_origins in [http]");
+        refuse(StatusCode::FORBIDDEN, "this Origin is not allowed; the server's operator can add it to allowed_origins in [http]")
     }
 
     /// Whether pages of this origin may call. For the layer that answers preflight requests.
