@@ -10,7 +10,8 @@ const WRONG: &[(&str, &[&str])] = &[
     ("\n\nplugins = [\"a\"]", &["plugins", "3"]),
     ("[http]\nmax_bdy = \"1MiB\"", &["2", "max_bdy", "max_body"]),
     ("[http]\nmax_body = \"lots\"", &["2", "max_body", "lots", "64KiB"]),
-    ("[http]\ndrain = \"10\"", &["2", "drain", "10", "s"]),
+    ("[http]\ndrain = \"10 parsecs\"", &["2", "drain", "parsecs", "ms, s, m"]),
+    ("[http]\ndrain = \"1h30\"", &["2", "drain", "30 has no unit"]),
     ("[http]\nallowed_origins = [\"app.example.com\"]", &["2", "allowed_origins", "app.example.com", "https://"]),
     ("[plugin.weather]\nmemry = \"1MiB\"", &["2", "memry", "memory"]),
     ("[plugin.weather]\ntimeout = \"-1s\"", &["2", "timeout", "-1s"]),
@@ -46,6 +47,44 @@ async fn a_wrong_key_or_value_is_named_with_its_line_and_what_is_allowed() {
         assert!(!refused.stdout.contains("/mcp"), "it did not serve: {}", refused.stdout);
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), WRONG.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn what_serve_refuses_check_refuses_with_the_same_words() {
+    let token = |value: &str| {
+        let config = "listen = \"0.0.0.0:0\"\n[auth.tokens]\nci = { from_env = \"CI_TOKEN\" }";
+        Setup::new().plugin("calculator").config(config).env("CI_TOKEN", value)
+    };
+    for value in ["0123456789$abcdef", "two words and more", "short", "================"] {
+        let (setup, of) = (token(value), |text: &str| text.lines().find(|line| line.contains(":3:")).map(str::to_owned));
+        let (check, serve) = (setup.run(["check"]).await, setup.refused().await);
+        assert_eq!((check.code, serve.code), (Some(2), Some(2)), "{value}: {}\n{}", check.all(), serve.all());
+        assert!(of(&check.stderr).is_some() && of(&check.stderr) == of(&serve.stderr), "{}\n{}", check.all(), serve.all());
+        assert!(!check.all().contains(value), "{}", check.all());
+    }
+    token("0123456789-._~+/abcdef==").run(["check"]).await.expect_code(0);
+    let open = Setup::new().plugin("calculator").config("listen = \"0.0.0.0:0\"");
+    let check = open.run(["check"]).await;
+    assert!(check.expect_code(2).stderr.contains("--insecure") && check.stderr.contains("auth.tokens"), "{}", check.all());
+    open.run(["check", "--insecure"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn files_of_teams_are_one_configuration_and_units_are_as_people_type_them() {
+    let setup =
+        Setup::new().plugin("calculator").config("include = [\"conf.d/*.toml\"]\n[http]\ndrain = \"1m 30s\"\nmax_body = \"1.5 MiB\"");
+    let (folder, home) = (setup.home().join("conf.d"), setup.home().to_owned());
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("sum.toml"), "[plugin.calculator]\ntimeout = \"500ms\"\ntools.add.title = \"Sum\"").unwrap();
+    let server = setup.start().await;
+    let tools = Client::modern(&server).tools().await;
+    assert!(json!(tools).to_string().contains("\"Sum\""), "{tools:?}");
+    std::fs::write(home.join("conf.d/other.toml"), "[plugin.calculator]\nqueue = 1\n[http]\ndrain = 5").unwrap();
+    let check = server.setup().run(["check"]).await;
+    for words in ["sum.toml:1:9: \"calculator\" in [plugin] is set here and in", "\"drain\" in [http] is set here and in", "other.toml:1:9"]
+    {
+        assert!(check.expect_code(2).stderr.contains(words), "{words}: {}", check.all());
+    }
 }
 
 #[tokio::test]

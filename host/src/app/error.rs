@@ -1,16 +1,10 @@
 //! Why there can be no host at all.
 
-use crate::{
-    http::AuthError,
-    wasm::{folder::FolderError, plugin::HostError},
-};
+use crate::wasm::{folder::FolderError, plugin::HostError};
 
 /// Why a host cannot be assembled.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The tokens cannot be used.
-    #[error(transparent)]
-    Auth(#[from] AuthError),
     /// What all plugins share cannot be made: the engines, the cache, the models.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -23,6 +17,6 @@ impl AppError {
     /// Whether the configuration or the command line is at fault, and not the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Folder(_) | Self::Auth(_))
+        matches!(self, Self::Folder(_))
     }
 }

@@ -98,7 +98,6 @@ impl App {
     ///
     /// [`AppError`]: where there can be no host at all. What is wrong with one plugin or server stands in its status.
     pub async fn start(config: Arc<Config>, options: AppOptions) -> Result<Arc<Self>, AppError> {
-        Authenticator::from_config(&config.auth)?;
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
         let catalog = Catalog::new();
@@ -207,7 +206,7 @@ impl App {
             ApplyError::Refused(error.to_string())
         }
         // All that can be wrong comes first.
-        let authenticator = Authenticator::from_config(&next.auth).map_err(refused)?;
+        let authenticator = Authenticator::from_config(&next.auth);
         if running.auth != next.auth {
             may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
         }
@@ -264,9 +263,8 @@ impl App {
         let mut all = lock(&self.http);
         all.retain(|(settings, _)| settings.strong_count() > 0);
         for (settings, address) in all.iter() {
-            // That it can be made was checked before.
-            if let (Some(settings), Ok(auth)) = (settings.upgrade(), Authenticator::from_config(&config.auth)) {
-                settings.put(http_config(config, *address), auth);
+            if let Some(settings) = settings.upgrade() {
+                settings.put(http_config(config, *address), Authenticator::from_config(&config.auth));
             }
         }
     }
@@ -309,15 +307,12 @@ impl App {
     }
 
     /// What holds for requests that are listened for at `address`. It follows the configuration.
-    ///
-    /// # Errors
-    ///
-    /// Where the tokens cannot be used.
-    pub fn http_settings(&self, address: SocketAddr) -> Result<Arc<HttpSettings>, AppError> {
+    #[must_use]
+    pub fn http_settings(&self, address: SocketAddr) -> Arc<HttpSettings> {
         let config = self.config.borrow().clone();
-        let settings = HttpSettings::new(http_config(&config, address), Authenticator::from_config(&config.auth)?);
+        let settings = HttpSettings::new(http_config(&config, address), Authenticator::from_config(&config.auth));
         lock(&self.http).push((Arc::downgrade(&settings), address));
-        Ok(settings)
+        settings
     }
 
     fn front_options(&self, config: &Config, address: Option<SocketAddr>) -> FrontOptions {
@@ -387,7 +382,7 @@ impl Drop for App {
 fn http_config(config: &Config, address: SocketAddr) -> HttpConfig {
     let mut http = config.http.clone();
     if http.allowed_hosts.is_empty() && !address.ip().is_loopback() {
-        http.allowed_hosts.push("*".to_owned());
+        http.allowed_hosts.push(crate::config::AllowedHost::Any);
     }
     http
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{ConfigArgs, FAILED, Outcome, against::Against, counted, local::LocalHost, print, print_json, quiet, runtime};
 use crate::{
     app::Digests,
+    http::{self, Authenticator},
     inference::ModelStatus,
     provider::{OfferNames, ProviderState, ProviderStatus},
     similar, telemetry,
@@ -37,6 +38,9 @@ pub(super) struct Check {
     /// The environment variable that holds the bearer token for --against
     #[arg(long, value_name = "VAR", requires = "against")]
     token_env: Option<String>,
+    /// Accept an address beyond loopback without tokens, as `serve --insecure` does
+    #[arg(long)]
+    insecure: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -45,6 +49,9 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> Outcome {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
+        // What `serve` would refuse at its start.
+        let config = self.config.load()?;
+        http::may_listen(config.listen, &Authenticator::from_config(&config.auth), self.insecure).map_err(super::Failure::usage)?;
         runtime()?.block_on(async {
             let against = match &self.against {
                 Some(url) => Some(Against::ask(url, self.token_env.as_deref(), &Digests::of(&self.config.load()?)).await?),

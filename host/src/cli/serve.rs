@@ -79,7 +79,7 @@ impl Serve {
             None => telemetry::init(&config.telemetry),
         }
         .map_err(Failure::usage)?;
-        let authenticator = Authenticator::from_config(&config.auth).map_err(Failure::usage)?;
+        let authenticator = Authenticator::from_config(&config.auth);
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
         if !config.listen.ip().is_loopback() && config.http.allowed_hosts.is_empty() {
             let tokens = !authenticator.is_open();
@@ -129,7 +129,7 @@ async fn serve(config: Config, options: AppOptions, source: ConfigSource, files:
         }
     });
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
-    let state = AppState::new(front, app.http_settings(address)?, statuses);
+    let state = AppState::new(front, app.http_settings(address), statuses);
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     app.stop().await;

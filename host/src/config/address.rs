@@ -93,7 +93,7 @@ pub fn canonical_host(host: Host) -> Option<Host> {
 
 /// A value of the `Host` header that is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum AllowedHost {
+pub enum AllowedHost {
     /// `*`.
     Any,
     /// A name or an address, without brackets; without a port, on any.
@@ -106,13 +106,22 @@ impl AllowedHost {
     /// # Errors
     ///
     /// A sentence that says what is wrong and what is allowed.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Any);
         }
         no_wildcard(text)?;
         let (host, port) = parse_host_port(text, text)?;
         Ok(Self::Named(bare(&host), port))
+    }
+
+    /// Whether a header names it. `host` is without brackets.
+    #[must_use]
+    pub fn allows(&self, host: &str, port: Option<u16>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Named(name, wanted) => name.eq_ignore_ascii_case(host) && wanted.is_none_or(|wanted| port == Some(wanted)),
+        }
     }
 }
 
@@ -127,7 +136,7 @@ impl fmt::Display for AllowedHost {
 
 /// A value of the `Origin` header that is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum AllowedOrigin {
+pub enum AllowedOrigin {
     /// `*`.
     Any,
     /// `https://app.example.com`.
@@ -147,7 +156,7 @@ impl AllowedOrigin {
     /// # Errors
     ///
     /// A sentence that says what is wrong and what is allowed.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Any);
         }
@@ -171,6 +180,18 @@ impl AllowedOrigin {
         // Browsers leave out the port that the scheme has anyway.
         let port = port.filter(|port| Some(*port) != default_port(&scheme));
         Ok(Self::Site { scheme, host: bare(&host), port })
+    }
+
+    /// Whether a header names it. `host` is without brackets.
+    #[must_use]
+    pub fn allows(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Site { scheme: wanted, host: name, port: wanted_port } => {
+                let usual = default_port(wanted);
+                wanted.eq_ignore_ascii_case(scheme) && name.eq_ignore_ascii_case(host) && wanted_port.or(usual) == port.or(usual)
+            }
+        }
     }
 }
 

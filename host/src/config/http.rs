@@ -14,10 +14,10 @@ section! {
     pub struct HttpConfig {
         /// `Host` names to accept, with or without a port, besides loopback. `"*"` accepts any, and
         /// so does an empty list if Toolbay listens beyond loopback.
-        allowed_hosts: Vec<String> = Vec::new(), list("host names", text("host name", |text| AllowedHost::parse(text).map(|host| host.to_string())));
+        allowed_hosts: Vec<AllowedHost> = Vec::new(), list("host names", text("host name", AllowedHost::parse));
         /// Browser origins to accept (CORS) besides loopback: `"https://app.example.com"`. `"*"`
         /// accepts any.
-        allowed_origins: Vec<String> = Vec::new(), list("origins", text("origin", |text| AllowedOrigin::parse(text).map(|origin| origin.to_string())));
+        allowed_origins: Vec<AllowedOrigin> = Vec::new(), list("origins", text("origin", AllowedOrigin::parse));
         /// Largest request body.
         max_body: usize = 4 << 20, size(KIB..=GIB);
         /// Bytes of request bodies held at once, from reading a body to the end of its call. Bodies

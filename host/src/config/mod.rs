@@ -38,8 +38,8 @@ mod tests;
 mod types;
 mod units;
 
-pub use address::{HostMatch, HostPattern, canonical_host, parse_listen};
-pub use auth::AuthConfig;
+pub use address::{AllowedHost, AllowedOrigin, HostMatch, HostPattern, canonical_host, parse_listen};
+pub use auth::{AuthConfig, Token, Tokens};
 pub use differences::{Difference, restart_keys};
 pub use dirs::DirGrant;
 pub use engine::EngineChoice;

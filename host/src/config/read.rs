@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, PluginConfig, auth, http, include, mcp_json, model,
+    Config, ConfigError, PluginConfig, http, include, mcp_json, model,
     plugin::{BASE, LayerRules, Places},
     reader::Table,
     section::Section,
@@ -25,9 +25,7 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     if let Some(table) = table("http") {
         http::read(table, &mut config.http);
     }
-    if let Some(table) = table("auth") {
-        auth::read(table, &mut config.auth);
-    }
+    section(table("auth"), &mut config.auth);
     section(table("state"), &mut config.state);
     section(table("tasks"), &mut config.tasks);
     section(table("host"), &mut config.host);

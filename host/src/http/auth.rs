@@ -1,16 +1,14 @@
 //! Who comes in: static bearer tokens, and the seam that other ways of authentication join.
 
-use std::collections::BTreeMap;
-
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::answer;
-use crate::{config::AuthConfig, provider::Principal};
-
-/// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as hex digits.
-const SHORT_TOKEN: usize = 16;
+use crate::{
+    config::{AuthConfig, Token},
+    provider::Principal,
+};
 
 /// The ways to find out who calls. OAuth will be one more.
 #[derive(Debug)]
@@ -23,22 +21,6 @@ pub enum Authenticator {
 
 /// The static tokens of `[auth.tokens]`, as hashes.
 pub struct Tokens(Vec<(blake3::Hash, Principal)>);
-
-/// Tokens that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    /// An empty token would let in everybody who guesses the name of the header.
-    #[error("the token auth.tokens.{0} is empty: give it a value, for example one that `openssl rand -hex 32` prints")]
-    Empty(String),
-    /// The header cannot carry it.
-    #[error(
-        "the token auth.tokens.{0} has a character that a bearer token cannot have (spaces and line ends too): use letters, digits and -._~+/ with = at the end"
-    )]
-    Characters(String),
-    /// It would not be known who calls.
-    #[error("auth.tokens.{0} and auth.tokens.{1} have the same value: each caller needs a token of its own")]
-    Same(String, String),
-}
 
 /// Why somebody was not let in, and how to be. Becomes the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,34 +35,13 @@ pub enum Challenge {
 
 impl Authenticator {
     /// Takes the tokens of a configuration; without any, everybody may come in.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError`], which names the token and never shows its value.
-    pub fn from_config(config: &AuthConfig) -> Result<Self, AuthError> {
+    #[must_use]
+    pub fn from_config(config: &AuthConfig) -> Self {
         if config.tokens.is_empty() {
-            return Ok(Self::Open);
+            return Self::Open;
         }
-        let mut seen: BTreeMap<[u8; 32], &str> = BTreeMap::new();
-        let mut tokens = Vec::with_capacity(config.tokens.len());
-        for (name, secret) in &config.tokens {
-            let token = secret.0.as_str();
-            if token.is_empty() {
-                return Err(AuthError::Empty(name.clone()));
-            }
-            if !is_token68(token) {
-                return Err(AuthError::Characters(name.clone()));
-            }
-            if token.len() < SHORT_TOKEN {
-                tracing::warn!(name, "the token auth.tokens.{name} is shorter than {SHORT_TOKEN} characters and can be guessed");
-            }
-            let hash = blake3::hash(token.as_bytes());
-            if let Some(other) = seen.insert(*hash.as_bytes(), name) {
-                return Err(AuthError::Same(other.to_owned(), name.clone()));
-            }
-            tokens.push((hash, Principal::new(name)));
-        }
-        Ok(Self::Tokens(Tokens(tokens)))
+        let hashed = |(name, token): (&str, &Token)| (blake3::hash(token.expose().as_bytes()), Principal::new(name));
+        Self::Tokens(Tokens(config.tokens.iter().map(hashed).collect()))
     }
 
     /// Whether callers have to say who they are.
@@ -173,20 +134,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
     }
 }
 
-/// RFC 6750's `b64token`.
-fn is_token68(token: &str) -> bool {
-    let body = token.trim_end_matches('=');
-    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::config;
 
-    fn with(tokens: &[(&str, &str)]) -> Result<Authenticator, AuthError> {
-        let tokens = tokens.iter().map(|(name, value)| ((*name).to_owned(), Secret((*value).to_owned()))).collect();
-        Authenticator::from_config(&AuthConfig { tokens })
+    fn with(tokens: &[(&str, &str)]) -> Authenticator {
+        Authenticator::from_config(&AuthConfig { tokens: config::Tokens::parse(tokens.iter().copied()).unwrap() })
     }
 
     fn ask(auth: &Authenticator, headers: &[&str]) -> Result<Option<Principal>, Challenge> {
@@ -199,7 +153,7 @@ mod tests {
 
     #[test]
     fn each_token_has_its_name() {
-        let auth = with(&[("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb"), ("eve", "eeeeeeeeeeeeeeee==")]).unwrap();
+        let auth = with(&[("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb"), ("eve", "eeeeeeeeeeeeeeee==")]);
         for (header, name) in
             [("Bearer aaaaaaaaaaaaaaaa", "ann"), ("bearer bbbbbbbbbbbbbbbb", "bob"), ("BEARER   eeeeeeeeeeeeeeee== ", "eve")]
         {
@@ -209,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_no_token_of_ours_is_refused() {
-        let auth = with(&[("ann", "aaaaaaaaaaaaaaaa")]).unwrap();
+        let auth = with(&[("ann", "aaaaaaaaaaaaaaaa")]);
         for header in
             ["Bearer aaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaaa", "Bearer Aaaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaa x", "Bearer ann"]
         {
@@ -223,21 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_cannot_work_are_errors_that_do_not_show_them() {
-        assert_eq!(with(&[("ann", "")]).unwrap_err(), AuthError::Empty("ann".into()));
-        for bad in ["two words", "line\n", "=", "\u{e4}", "a=b"] {
-            let error = with(&[("ann", bad)]).unwrap_err();
-            assert_eq!(error, AuthError::Characters("ann".into()));
-        }
-        let error = with(&[("ann", "0123456789abcdef-secret"), ("bob", "0123456789abcdef-secret")]).unwrap_err();
-        assert_eq!(error, AuthError::Same("ann".into(), "bob".into()));
-        assert!(!error.to_string().contains("secret"));
-        assert_eq!(format!("{:?}", with(&[("ann", "0123456789abcdef-secret")]).unwrap()), "Tokens([\"ann\"])");
+    fn no_token_is_shown() {
+        assert_eq!(format!("{:?}", with(&[("ann", "0123456789abcdef-secret")])), "Tokens([\"ann\"])");
     }
 
     #[test]
     fn without_tokens_everybody_comes_in_without_a_name() {
-        let auth = with(&[]).unwrap();
+        let auth = with(&[]);
         assert!(auth.is_open());
         assert_eq!(ask(&auth, &[]), Ok(None));
         assert_eq!(ask(&auth, &["Bearer whatever"]), Ok(None));

@@ -34,13 +34,13 @@ pub fn may_listen(addr: SocketAddr, auth: &Authenticator, insecure: bool) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AuthConfig, Secret};
+    use crate::config::{AuthConfig, Tokens};
 
     #[test]
     fn beyond_loopback_needs_tokens_or_a_clear_word() {
         let open = Authenticator::Open;
-        let tokens = AuthConfig { tokens: [("me".to_owned(), Secret("0123456789abcdef".to_owned()))].into() };
-        let closed = Authenticator::from_config(&tokens).unwrap();
+        let tokens = AuthConfig { tokens: Tokens::parse([("me", "0123456789abcdef")]).unwrap() };
+        let closed = Authenticator::from_config(&tokens);
         for addr in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
             let addr = addr.parse().unwrap();
             let error = may_listen(addr, &open, false).unwrap_err().to_string();

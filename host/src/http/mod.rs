@@ -31,7 +31,7 @@ mod status;
 mod tests;
 
 pub use app_state::AppState;
-pub use auth::{AuthError, Authenticator, Challenge};
+pub use auth::{Authenticator, Challenge};
 pub use endpoint::{Endpoint, MCP_PATH, McpEndpoint};
 pub use exposure::{Exposed, may_listen};
 pub use serve::serve;

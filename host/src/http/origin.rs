@@ -7,57 +7,28 @@ use http::{
     uri::Authority,
 };
 
-use crate::mcp;
+use crate::{
+    config::{AllowedHost, AllowedOrigin},
+    mcp,
+};
 
-/// The rules, parsed once. Loopback hosts and origins are always allowed, on any port.
+/// The rules. Loopback hosts and origins are always allowed, on any port.
 #[derive(Debug)]
 pub(super) struct Origins {
-    any_host: bool,
-    hosts: Vec<(String, Option<u16>)>,
-    any_origin: bool,
+    hosts: Vec<AllowedHost>,
     origins: Vec<AllowedOrigin>,
-}
-
-#[derive(Debug)]
-enum AllowedOrigin {
-    /// `null`: sandboxed frames and files.
-    Null,
-    Site {
-        scheme: String,
-        host: String,
-        port: AllowedPort,
-    },
-}
-
-#[derive(Debug)]
-enum AllowedPort {
-    Any,
-    Only(u16),
+    any_host: bool,
+    any_origin: bool,
 }
 
 impl Origins {
-    /// Takes hosts as `name` (any port) or `name:port`, origins as `scheme://name`, `scheme://name:port` or `scheme://name:*`; `*` for any. What is none of
-    /// these matches nothing and is logged.
-    pub(super) fn new(hosts: &[String], origins: &[String]) -> Self {
-        let mut rules = Self {
-            any_host: hosts.iter().any(|host| host == "*"),
-            hosts: Vec::new(),
-            any_origin: origins.iter().any(|o| o == "*"),
-            origins: Vec::new(),
-        };
-        for host in hosts.iter().filter(|host| *host != "*") {
-            match parse_host(host) {
-                Some((name, port)) => rules.hosts.push((name.to_owned(), port)),
-                None => tracing::warn!("allowed host {host:?} is neither a name nor name:port, it allows nothing"),
-            }
+    pub(super) fn new(hosts: &[AllowedHost], origins: &[AllowedOrigin]) -> Self {
+        Self {
+            hosts: hosts.to_vec(),
+            origins: origins.to_vec(),
+            any_host: hosts.contains(&AllowedHost::Any),
+            any_origin: origins.contains(&AllowedOrigin::Any),
         }
-        for origin in origins.iter().filter(|origin| *origin != "*") {
-            match parse_allowed_origin(origin) {
-                Some(parsed) => rules.origins.push(parsed),
-                None => tracing::warn!("allowed origin {origin:?} is not of the form https://name[:port], it allows nothing"),
-            }
-        }
-        rules
     }
 
     /// Refuses a request from a page that may not call, and one that was sent to a name that is not ours.
@@ -82,10 +53,7 @@ impl Origins {
             };
             match parse_host(host) {
                 None => return refuse(StatusCode::BAD_REQUEST, "the Host header is not a host"),
-                Some((name, port))
-                    if !is_loopback(name)
-                        && !self.hosts.iter().any(|(n, p)| n.eq_ignore_ascii_case(name) && p.is_none_or(|p| Some(p) == port)) =>
-                {
+                Some((name, port)) if !is_loopback(name) && !self.hosts.iter().any(|allowed| allowed.allows(name, port)) => {
                     tracing::warn!(host, "denied: this Host is not allowed; add it to allowed_hosts in [http]");
                     return refuse(
                         StatusCode::FORBIDDEN,
@@ -113,21 +81,11 @@ impl Origins {
         if self.any_origin {
             return true;
         }
-        if origin.trim().eq_ignore_ascii_case("null") {
-            return self.origins.iter().any(|allowed| matches!(allowed, AllowedOrigin::Null));
-        }
         let Some((scheme, host, port)) = parse_origin(origin) else { return false };
         if is_loopback(host) && ["http", "https"].iter().any(|usual| scheme.eq_ignore_ascii_case(usual)) {
             return true;
         }
-        self.origins.iter().any(|allowed| match allowed {
-            AllowedOrigin::Null => false,
-            AllowedOrigin::Site { scheme: s, host: h, port: p } => {
-                s.eq_ignore_ascii_case(scheme)
-                    && h.eq_ignore_ascii_case(host)
-                    && matches!(p, AllowedPort::Any) | matches!(p, AllowedPort::Only(p) if Some(*p) == port)
-            }
-        })
+        self.origins.iter().any(|allowed| allowed.allows(scheme, host, port))
     }
 }
 
@@ -163,29 +121,14 @@ fn is_plain_host(text: &str) -> bool {
         && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Scheme, host, port; the scheme's own port where none is written (RFC 6454, 6.2).
+/// Scheme, host, and a port where one is written.
 fn parse_origin(text: &str) -> Option<(&str, &str, Option<u16>)> {
     let (scheme, rest) = text.trim().split_once("://")?;
     if rest.contains('/') {
         return None;
     }
     let (host, port) = parse_host(rest)?;
-    let usual = || [("http", 80), ("https", 443)].iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name)).map(|(_, port)| *port);
-    Some((scheme, host, port.or_else(usual)))
-}
-
-fn parse_allowed_origin(text: &str) -> Option<AllowedOrigin> {
-    let text = text.trim().trim_end_matches('/');
-    if text.eq_ignore_ascii_case("null") {
-        return Some(AllowedOrigin::Null);
-    }
-    let (base, any) = text.strip_suffix(":*").map_or((text, false), |base| (base, true));
-    let (scheme, host, port) = parse_origin(base)?;
-    let port = match port {
-        Some(port) if !any => AllowedPort::Only(port),
-        _ => AllowedPort::Any,
-    };
-    Some(AllowedOrigin::Site { scheme: scheme.to_owned(), host: host.to_owned(), port })
+    Some((scheme, host, port))
 }
 
 #[cfg(test)]
@@ -201,6 +144,12 @@ mod tests {
             headers.insert(ORIGIN, origin.parse().unwrap());
         }
         rules.check(&Uri::from_static("/mcp"), &headers).map_or_else(|response| response.status().as_u16(), |()| 200)
+    }
+
+    fn rules(hosts: &[&str], origins: &[&str]) -> Origins {
+        let hosts: Vec<_> = hosts.iter().map(|text| AllowedHost::parse(text).unwrap()).collect();
+        let origins: Vec<_> = origins.iter().map(|text| AllowedOrigin::parse(text).unwrap()).collect();
+        Origins::new(&hosts, &origins)
     }
 
     #[test]
@@ -225,7 +174,7 @@ mod tests {
 
     #[test]
     fn two_hosts_are_refused_even_where_each_is_allowed() {
-        for rules in [Origins::new(&[], &[]), Origins::new(&["*".into()], &["*".into()])] {
+        for rules in [Origins::new(&[], &[]), self::rules(&["*"], &["*"])] {
             for hosts in [["localhost", "localhost"], ["localhost", "evil.example"], ["evil.example", "localhost"]] {
                 let mut headers = HeaderMap::new();
                 for host in hosts {
@@ -239,21 +188,22 @@ mod tests {
 
     #[test]
     fn what_the_configuration_names_is_let_in() {
-        let rules = Origins::new(
-            &["tools.example.com".into(), "other.example:8443".into()],
-            &["https://app.example.com".into(), "http://dev.example:*".into(), "null".into()],
-        );
+        let rules =
+            rules(&["tools.example.com", "other.example:8443", "[2001:db8::1]"], &["https://app.example.com", "http://dev.example:5173"]);
         assert_eq!(status(&rules, Some("Tools.Example.com:99"), None), 200);
         assert_eq!(status(&rules, Some("other.example:8443"), None), 200);
         assert_eq!(status(&rules, Some("other.example"), None), 403);
+        assert_eq!(status(&rules, Some("[2001:DB8::1]:80"), None), 200);
         let origin = |origin| status(&rules, Some("localhost"), Some(origin));
         assert_eq!(origin("https://app.example.com"), 200);
         assert_eq!(origin("https://app.example.com:443"), 200);
         assert_eq!(origin("https://app.example.com:444"), 403);
         assert_eq!(origin("http://app.example.com"), 403);
         assert_eq!(origin("http://dev.example:5173"), 200);
-        assert_eq!(origin("null"), 200);
-        let any = Origins::new(&["*".into()], &["*".into()]);
+        assert_eq!(origin("HTTP://Dev.Example:5173"), 200);
+        assert_eq!(origin("http://dev.example"), 403);
+        assert_eq!(origin("null"), 403);
+        let any = self::rules(&["*"], &["*"]);
         assert_eq!(status(&any, Some("evil.example"), Some("https://evil.example")), 200);
     }
 }

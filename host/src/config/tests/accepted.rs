@@ -103,8 +103,8 @@ fn every_key_is_understood() {
     let config = load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap();
     assert_eq!((config.listen.to_string(), config.plugins), ("127.0.0.1:9000".to_owned(), folder.path().join("tools")));
     let http = HttpConfig {
-        allowed_hosts: vec!["tools.example.com".to_owned()],
-        allowed_origins: vec!["https://app.example.com".to_owned()],
+        allowed_hosts: vec![AllowedHost::Named("tools.example.com".to_owned(), None)],
+        allowed_origins: vec![crate::config::AllowedOrigin::parse("https://app.example.com").unwrap()],
         max_body: 1 << 20,
         max_bodies: 8 << 20,
         max_answers: 2 << 20,
@@ -116,7 +116,7 @@ fn every_key_is_understood() {
         drain: Duration::ZERO,
     };
     assert_eq!(config.http, http);
-    let tokens: Vec<_> = config.auth.tokens.iter().map(|(name, token)| (name.as_str(), token.0.as_str())).collect();
+    let tokens: Vec<_> = config.auth.tokens.iter().map(|(name, token)| (name, token.expose())).collect();
     assert_eq!(tokens, [("ci", "another-long-secret-value"), ("me", SECRET)]);
     let keys = vec![Secret(KEY.to_owned()), Secret(format!("{KEY}2"))];
     assert_eq!(config.state, StateConfig { keys, ttl: Duration::from_secs(600), copies: 3 });

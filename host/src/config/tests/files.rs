@@ -58,7 +58,7 @@ fn files_of_teams_are_read_as_one_configuration() {
     let Loaded { config, files } = setup.load();
     let config = config.unwrap();
     assert_eq!((config.http.drain, config.http.max_connections), (Duration::from_secs(5), 7));
-    assert_eq!(config.auth.tokens.keys().collect::<Vec<_>>(), ["ops", "web"]);
+    assert_eq!(config.auth.tokens.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["ops", "web"]);
     assert_eq!((config.plugin["web"].limits.queue, &config.plugin["web"].grants.env["KEY"]), (1, &Secret("secret".to_owned())));
     assert_eq!(config.server.keys().collect::<Vec<_>>(), ["db", "desk"]);
     let ServerSource::Command(db) = &config.server["db"].source else { panic!() };

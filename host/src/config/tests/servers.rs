@@ -241,8 +241,8 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
             "3:49: \"target_ongoing_requests\" in [server.s.replicas]: 0.0 is not allowed; it must be 0.01 to 10000",
         ),
         (
-            "[server.s]\ncommand = \"x\"\nprefix = \"a b\"",
-            "3:10: \"prefix\" in [server.s]: tool name \"a b\" is not allowed: 1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'",
+            "[server.s]\ncommand = \"x\"\nprefix = \" a\"",
+            "3:10: \"prefix\" in [server.s]: tool name \" a\" is not allowed: 1 to 256 bytes, no control characters, no white space at its ends",
         ),
         (
             "[server.s]\ncommand = \"x\"\nrename = { a = \"c\", b = \"c\" }",

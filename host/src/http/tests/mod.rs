@@ -143,7 +143,11 @@ impl Server {
         let endpoint =
             Arc::new(Fixture { events: send, gate: Semaphore::new(0), in_flight: AtomicUsize::new(0), closed: watch::Sender::new(false) });
         let mut limits = Limits::new(PATIENCE);
-        let config = HttpConfig { drain: PATIENCE, allowed_origins: vec!["https://app.example.com".to_owned()], ..HttpConfig::default() };
+        let config = HttpConfig {
+            drain: PATIENCE,
+            allowed_origins: vec![crate::config::AllowedOrigin::parse("https://app.example.com").unwrap()],
+            ..HttpConfig::default()
+        };
         let mut state = AppState {
             endpoint: endpoint.clone(),
             rest: rest::routes(rest),

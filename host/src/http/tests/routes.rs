@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::{
-    config::{AuthConfig, Secret},
+    config::{AuthConfig, Tokens},
     provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus, StatusSource},
 };
 
@@ -36,11 +36,10 @@ impl StatusSource for Source {
 }
 
 async fn with_tokens() -> Server {
-    let tokens = [("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb")];
-    let tokens = tokens.iter().map(|(name, token)| ((*name).to_owned(), Secret((*token).to_owned()))).collect();
+    let tokens = Tokens::parse([("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb")]).unwrap();
     Server::with(|state, _| {
         let config = state.settings.load().config.clone();
-        state.settings.put(config, Authenticator::from_config(&AuthConfig { tokens }).unwrap());
+        state.settings.put(config, Authenticator::from_config(&AuthConfig { tokens }));
     })
     .await
 }
