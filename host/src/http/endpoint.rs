@@ -8,7 +8,7 @@ use http::{Method, Request, Response};
 
 use super::bodies::{Bodies, Received};
 use crate::{
-    config::HttpConfig,
+    config::{HttpConfig, RestResult},
     mcp::{self, Front},
 };
 
@@ -34,17 +34,27 @@ pub trait Endpoint: Send + Sync + 'static {
 pub struct McpEndpoint {
     front: Arc<Front>,
     bodies: Arc<Bodies>,
+    rest: (RestResult, Option<String>),
 }
 
 impl McpEndpoint {
     /// Of this front, with the limits on bodies.
     #[must_use]
     pub fn new(front: Arc<Front>, config: &HttpConfig) -> Arc<Self> {
-        Arc::new(Self { front, bodies: Arc::new(Bodies::new(config.max_body, config.max_bodies)) })
+        Arc::new(Self {
+            front,
+            bodies: Arc::new(Bodies::new(config.max_body, config.max_bodies)),
+            rest: (config.rest_result, config.rest_default_tool.clone()),
+        })
     }
 
     pub(super) fn front(&self) -> &Arc<Front> {
         &self.front
+    }
+
+    /// The shape of an answer of the REST API, where the request does not choose, and its default tool.
+    pub(super) fn rest(&self) -> &(RestResult, Option<String>) {
+        &self.rest
     }
 
     pub(super) fn bodies(&self) -> &Arc<Bodies> {

@@ -5,6 +5,7 @@
 
 mod call;
 mod openapi;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -16,17 +17,31 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{answer, bodies::Bodies, endpoint::McpEndpoint};
-use crate::{catalog::Catalog, mcp::Front, provider::Absence};
+use crate::{catalog::Catalog, config::RestResult, mcp::Front, provider::Absence};
 
 /// What answers callers without MCP: the same front and the same limits on bodies as those of MCP clients.
 pub(super) struct Rest {
     front: Arc<Front>,
     bodies: Arc<Bodies>,
+    settings: Settings,
+}
+
+/// What the configuration says of this face.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    /// The shape of an answer, where the request does not choose.
+    result: RestResult,
+    /// The tool that a call at `/call` means which names none.
+    default_tool: Option<String>,
 }
 
 /// The routes of this face. Who may call was checked before.
 pub(super) fn router(endpoint: &McpEndpoint) -> Router {
-    let rest = Arc::new(Rest { front: Arc::clone(endpoint.front()), bodies: Arc::clone(endpoint.bodies()) });
+    let rest = Arc::new(Rest {
+        front: Arc::clone(endpoint.front()),
+        bodies: Arc::clone(endpoint.bodies()),
+        settings: Settings { result: endpoint.rest().0, default_tool: endpoint.rest().1.clone() },
+    });
     routes(respond).with_state(rest)
 }
 
