@@ -40,7 +40,7 @@ mod units;
 
 pub use address::{HostMatch, HostPattern, canonical_host, parse_listen};
 pub use auth::AuthConfig;
-pub use differences::Difference;
+pub use differences::{Difference, restart_keys};
 pub use dirs::DirGrant;
 pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};

@@ -3,24 +3,23 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::body::Body;
-use http::{Response, request::Parts};
+use http::{HeaderMap, Response, request::Parts};
 
-use super::{auth::Authenticator, origin::Origins};
+use super::{cors::FromPage, settings::HttpSettings};
 
 /// Decides about each request before anything is done for it.
 pub(super) struct Admission {
-    origins: Origins,
-    auth: Arc<Authenticator>,
+    settings: Arc<HttpSettings>,
 }
 
 impl Admission {
-    pub(super) fn new(origins: Origins, auth: Arc<Authenticator>) -> Self {
-        Self { origins, auth }
+    pub(super) fn new(settings: Arc<HttpSettings>) -> Self {
+        Self { settings }
     }
 
-    /// From which pages one may call.
-    pub(super) fn origins(&self) -> &Origins {
-        &self.origins
+    /// What is known of the page that a request comes from.
+    pub(super) fn page(&self, headers: &HeaderMap) -> Option<FromPage> {
+        FromPage::of(headers, &self.settings.load().origins)
     }
 
     /// Checks only from where a request comes.
@@ -29,12 +28,12 @@ impl Admission {
     ///
     /// The answer to send.
     pub(super) fn check_origin(&self, head: &Parts) -> Result<(), Box<Response<Body>>> {
-        self.origins.check(&head.uri, &head.headers)
+        self.settings.load().origins.check(&head.uri, &head.headers)
     }
 
     /// Whether callers need not say who they are.
     pub(super) fn is_open(&self) -> bool {
-        self.auth.is_open()
+        self.settings.load().auth.is_open()
     }
 
     /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
@@ -44,8 +43,9 @@ impl Admission {
     ///
     /// The answer to send.
     pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr, rpc: bool) -> Result<(), Box<Response<Body>>> {
-        self.check_origin(head)?;
-        match self.auth.authenticate(head).await {
+        let settings = self.settings.load();
+        settings.origins.check(&head.uri, &head.headers)?;
+        match settings.auth.authenticate(head).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
                 Ok(())

@@ -6,11 +6,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 
-use super::bodies::{Bodies, Received};
-use crate::{
-    config::{HttpConfig, RestResult},
-    mcp::{self, Front},
+use super::{
+    bodies::{Bodies, Received},
+    settings::HttpSettings,
 };
+use crate::mcp::{self, Front};
 
 /// The path of the MCP endpoint. Below a provider's name (`/weather/mcp`) it is the endpoint of that provider
 /// alone.
@@ -34,27 +34,22 @@ pub trait Endpoint: Send + Sync + 'static {
 pub struct McpEndpoint {
     front: Arc<Front>,
     bodies: Arc<Bodies>,
-    rest: (RestResult, Option<String>),
+    settings: Arc<HttpSettings>,
 }
 
 impl McpEndpoint {
     /// Of this front, with the limits on bodies.
     #[must_use]
-    pub fn new(front: Arc<Front>, config: &HttpConfig) -> Arc<Self> {
-        Arc::new(Self {
-            front,
-            bodies: Arc::new(Bodies::new(config.max_body, config.max_bodies)),
-            rest: (config.rest_result, config.rest_default_tool.clone()),
-        })
+    pub fn new(front: Arc<Front>, settings: &Arc<HttpSettings>) -> Arc<Self> {
+        Arc::new(Self { front, bodies: Arc::new(Bodies::new(Arc::clone(settings))), settings: Arc::clone(settings) })
     }
 
     pub(super) fn front(&self) -> &Arc<Front> {
         &self.front
     }
 
-    /// The shape of an answer of the REST API, where the request does not choose, and its default tool.
-    pub(super) fn rest(&self) -> &(RestResult, Option<String>) {
-        &self.rest
+    pub(super) fn settings(&self) -> &Arc<HttpSettings> {
+        &self.settings
     }
 
     pub(super) fn bodies(&self) -> &Arc<Bodies> {

@@ -24,6 +24,7 @@ pub mod rest;
 mod routes;
 mod serve;
 mod server;
+mod settings;
 pub mod shutdown;
 mod status;
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub use endpoint::{Endpoint, MCP_PATH, McpEndpoint};
 pub use exposure::{Exposed, may_listen};
 pub use serve::serve;
 pub use server::ServeError;
+pub use settings::HttpSettings;
 pub use shutdown::Shutdown;

@@ -28,10 +28,8 @@ use super::{
     app_state::AppState,
     body::Received,
     connection::{Connection, Limits, Service},
-    cors::FromPage,
     endpoint::{Endpoint, MCP_PATH},
     oauth_hint,
-    origin::Origins,
     status::{self, Health},
 };
 
@@ -51,9 +49,8 @@ struct Peer(SocketAddr);
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, auth, statuses, config, version } = state;
-        let origins = Origins::new(&config.allowed_hosts, &config.allowed_origins);
-        let admission = Arc::new(Admission::new(origins, auth));
+        let AppState { endpoint, rest, settings, statuses, version } = state;
+        let admission = Arc::new(Admission::new(settings));
         let health = Arc::new(Health::new(statuses, version));
         let router = router(&admission, Arc::clone(&health), rest);
         Self { endpoint, limits, admission, health, router }
@@ -86,7 +83,7 @@ impl<E: Endpoint> Service for App<E> {
     /// Answers a request, whatever happens on the way.
     async fn respond(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
         let is_head = *request.method() == Method::HEAD;
-        let page = FromPage::of(request.headers(), self.admission.origins());
+        let page = self.admission.page(request.headers());
         let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
         let mut response = match preflight {
             Some(response) => response,
@@ -135,7 +132,7 @@ fn router(admission: &Arc<Admission>, health: Arc<Health>, rest: Router) -> Rout
         .with_state(health)
         .merge(rest.route_layer(by_callers))
         .fallback(nothing)
-        .layer(Extension(IsOpen(admission.is_open())))
+        .layer(Extension(Arc::clone(admission)))
 }
 
 /// Lets through what comes by a name of ours, and from no foreign page.
@@ -161,14 +158,10 @@ async fn by_callers(
     }
 }
 
-/// Whether callers need not say who they are.
-#[derive(Clone, Copy)]
-struct IsOpen(bool);
-
 /// Who sends a message of MCP to another address reads the errors of JSON-RPC, and who looks for OAuth why there is none.
-async fn nothing(Extension(IsOpen(open)): Extension<IsOpen>, method: Method, uri: Uri) -> Response<Body> {
+async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method, uri: Uri) -> Response<Body> {
     if oauth_hint::is_asked_for(uri.path()) {
-        return oauth_hint::response(open);
+        return oauth_hint::response(admission.is_open());
     }
     let error = format!("there is nothing at {:?}", answer::echo(uri.path()));
     match method {

@@ -60,6 +60,11 @@ impl Front {
         Arc::new(Self { lean, views, statuses, _closing: closing.drop_guard() })
     }
 
+    /// Goes by other options from now on. What has begun under the old ones ends under them.
+    pub fn reconfigure(&self, options: FrontOptions) {
+        self.views.reconfigure(options);
+    }
+
     /// Answers one request of HTTP: about everything there is, or about what one provider offers, under its
     /// own names. That the request may come in at all was checked before, and its body was read. Its
     /// extensions hold who calls, as a [`Principal`](crate::provider::Principal), and what is to be held
@@ -134,7 +139,7 @@ impl Front {
 
     /// Whether callers have to say who they are.
     pub(crate) fn is_authenticated(&self) -> bool {
-        self.views.whole().shared.private
+        self.views.whole().shared.is_private()
     }
 
     /// Everything that is served.

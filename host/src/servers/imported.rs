@@ -1,93 +1,55 @@
-//! Entries of another program's file: those that cannot be served, as servers that say why, and what
-//! there is to say of the others.
+//! Entries of another program's file in the statuses: those that cannot be served with the reason, and
+//! what there is to say of the others.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
-use futures::future::BoxFuture;
-
-use super::Member;
 use crate::{
     config::ImportedServer,
-    provider::{OfferNames, ProviderState, ProviderStatus},
+    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus},
 };
 
-/// An entry that cannot be served.
-pub(super) struct Unserved {
-    name: String,
-    source: String,
-    error: String,
-    notes: Vec<String>,
-    since: SystemTime,
-}
+/// By the name that they have here.
+type Imported = BTreeMap<String, ImportedServer>;
 
-impl Unserved {
-    /// The entry under this name. None: it is served.
-    pub(super) fn of(name: &str, imported: &ImportedServer) -> Option<Self> {
-        let error = imported.error.clone()?;
-        let source = imported.place.to_string();
-        tracing::warn!(server = name, "the entry {:?} at {source} is not served: {error}", imported.name);
-        Some(Self { name: name.to_owned(), source, error, notes: imported.notes.clone(), since: SystemTime::now() })
-    }
-}
-
-impl Member for Unserved {
-    fn settled(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn status(&self) -> ProviderStatus {
-        ProviderStatus {
-            name: self.name.clone(),
-            kind: "bridge",
-            state: ProviderState::Broken,
-            source: self.source.clone(),
-            digest: None,
-            tools: Vec::new(),
-            offers: OfferNames::default(),
-            error: Some(self.error.clone()),
-            warnings: self.notes.clone(),
-            imports: Vec::new(),
-            in_flight: 0,
-            queued: 0,
-            replicas: None,
-            since: self.since,
-            next_try: None,
+/// Logs what is new of these entries.
+pub(super) fn log(before: &Imported, now: &Imported) {
+    for (name, entry) in now.iter().filter(|(name, entry)| before.get(*name) != Some(*entry)) {
+        if let Some(error) = &entry.error {
+            tracing::warn!(server = name, "the entry {:?} at {} is not served: {error}", entry.name, entry.place);
+        }
+        for note in &entry.notes {
+            tracing::warn!(server = name, "{note}");
         }
     }
-
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
 }
 
-/// A server with what there is to say of its entry among its warnings.
-pub(super) fn with_notes(member: Box<dyn Member>, name: &str, notes: Vec<String>) -> Box<dyn Member> {
-    if notes.is_empty() {
-        return member;
+/// Adds them to the statuses of the servers that run.
+pub(super) fn add(statuses: &mut Vec<ProviderStatus>, imported: &Imported) {
+    for status in statuses.iter_mut() {
+        if let Some(entry) = imported.get(&status.name) {
+            status.warnings.splice(0..0, entry.notes.iter().cloned());
+        }
     }
-    for note in &notes {
-        tracing::warn!(server = name, "{note}");
-    }
-    Box::new(Noted { member, notes })
+    let unserved = imported.iter().filter_map(|(name, entry)| Some(unserved(name, entry, entry.error.clone()?)));
+    statuses.extend(unserved);
 }
 
-struct Noted {
-    member: Box<dyn Member>,
-    notes: Vec<String>,
-}
-
-impl Member for Noted {
-    fn settled(&self) -> BoxFuture<'_, ()> {
-        self.member.settled()
-    }
-
-    fn status(&self) -> ProviderStatus {
-        let mut status = self.member.status();
-        status.warnings.splice(0..0, self.notes.iter().cloned());
-        status
-    }
-
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        self.member.stop()
+fn unserved(name: &str, entry: &ImportedServer, error: String) -> ProviderStatus {
+    ProviderStatus {
+        name: name.to_owned(),
+        kind: ProviderKind::Bridge,
+        state: ProviderState::Broken,
+        source: entry.place.to_string(),
+        digest: None,
+        tools: Vec::new(),
+        offers: OfferNames::default(),
+        error: Some(error),
+        warnings: entry.notes.clone(),
+        imports: Vec::new(),
+        in_flight: 0,
+        queued: 0,
+        replicas: None,
+        since: SystemTime::UNIX_EPOCH,
+        next_try: None,
     }
 }

@@ -13,10 +13,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::replicas::{Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup};
+use super::replicas::{Connect, ConnectError, Connected, Interests, Listener, Policy, ReplicaSet, Setup};
 use crate::{
     config::ServerConfig,
-    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderState, ProviderStatus},
+    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     shape::shape,
     upstream::{
         Change, Channel, ChannelError, UpstreamProvider,
@@ -26,9 +26,6 @@ use crate::{
 
 /// How long a server may take to end that does not say what it offers: it is not worth more.
 const FAILED_STOP: Duration = Duration::from_millis(500);
-
-/// [`Reach::kind`] of servers that run elsewhere.
-pub const REMOTE: &str = "remote";
 
 /// A server that tells of a change often tells of the next at once: they are looked at together.
 const GATHER: Duration = Duration::from_millis(50);
@@ -46,8 +43,8 @@ const ASK_AGAIN_LONGEST: Duration = Duration::from_secs(600);
 
 /// How a server is reached.
 pub trait Reach: Send + Sync {
-    /// `bridge` or `remote`.
-    fn kind(&self) -> &'static str;
+    /// Whether it runs here or elsewhere.
+    fn kind(&self) -> ProviderKind;
     /// Where it is, for people.
     fn what(&self) -> String;
     /// Makes ready what every start needs, in its own time: pulls an image.
@@ -61,7 +58,7 @@ pub trait Reach: Send + Sync {
 /// A server, with what runs here for it.
 pub struct Server {
     id: ProviderId,
-    kind: &'static str,
+    kind: ProviderKind,
     source: String,
     set: Arc<ReplicaSet>,
     offered: Arc<Offered>,
@@ -100,18 +97,19 @@ enum Note {
 }
 
 impl Server {
-    /// Starts its replicas. What they offer is sent to `changes`; each later change of it too.
+    /// Starts its replicas. `interests`: the resources that somebody wants to hear of, also from the time before. What they offer is sent to `changes`; each later change of it too.
     #[must_use]
     pub fn start(
         id: ProviderId,
         reach: Box<dyn Reach>,
         config: &ServerConfig,
         policy: Policy,
+        interests: Arc<Interests>,
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
         let (kind, source) = (reach.kind(), reach.what());
-        let policy = Policy { elsewhere: kind == REMOTE, ..policy };
+        let policy = Policy { elsewhere: kind == ProviderKind::Remote, ..policy };
         let deadly = Arc::<DeadlyLists>::default();
         let connector = Connector { reach, start: config.limits.start, deadly: Arc::clone(&deadly), notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
@@ -121,6 +119,7 @@ impl Server {
             policy,
             connect: Arc::new(connector),
             listener: Arc::new(Ear::new(notes.clone())),
+            interests,
         });
         let offered = Arc::new(Offered::default());
         let desk = Desk {
@@ -176,7 +175,7 @@ impl Server {
             in_flight: report.ongoing,
             queued: report.queued,
             // Of a remote server nothing is started here.
-            replicas: (self.kind != REMOTE).then_some(report.replicas),
+            replicas: (self.kind != ProviderKind::Remote).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
             next_try: report.next_try,
         }

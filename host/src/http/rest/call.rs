@@ -48,9 +48,12 @@ struct Asked<'a> {
 pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
     let catalog = catalog(&rest.front, provider)?;
-    let result = shape::of(&head, rest.settings.result).map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, NO_NAME, reason))?;
-    let configured = rest.settings.default_tool.as_deref().filter(|_| provider.is_none());
-    let default = configured.map(str::to_owned).or_else(|| default_tool(&catalog));
+    let (result, configured) = {
+        let current = rest.settings.load();
+        (shape::of(&head, current.config.rest_result), current.config.rest_default_tool.clone())
+    };
+    let result = result.map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, NO_NAME, reason))?;
+    let default = configured.filter(|_| provider.is_none()).or_else(|| default_tool(&catalog));
     let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
     let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
 

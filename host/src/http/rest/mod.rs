@@ -16,23 +16,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{answer, bodies::Bodies, endpoint::McpEndpoint};
+use super::{answer, bodies::Bodies, endpoint::McpEndpoint, settings::HttpSettings};
 use crate::{catalog::Catalog, config::RestResult, mcp::Front, provider::Absence};
 
 /// What answers callers without MCP: the same front and the same limits on bodies as those of MCP clients.
 pub(super) struct Rest {
     front: Arc<Front>,
     bodies: Arc<Bodies>,
-    settings: Settings,
-}
-
-/// What the configuration says of this face.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Settings {
-    /// The shape of an answer, where the request does not choose.
-    result: RestResult,
-    /// The tool that a call at `/call` means which names none.
-    default_tool: Option<String>,
+    settings: Arc<HttpSettings>,
 }
 
 /// The routes of this face. Who may call was checked before.
@@ -40,7 +31,7 @@ pub(super) fn router(endpoint: &McpEndpoint) -> Router {
     let rest = Arc::new(Rest {
         front: Arc::clone(endpoint.front()),
         bodies: Arc::clone(endpoint.bodies()),
-        settings: Settings { result: endpoint.rest().0, default_tool: endpoint.rest().1.clone() },
+        settings: Arc::clone(endpoint.settings()),
     });
     routes(respond).with_state(rest)
 }

@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    config::{HttpConfig, RestResult},
+    http::{Authenticator, HttpSettings},
     mcp::FrontOptions,
     provider::{Call, CallError, CallOutput, Content, JsonText, Principal, Provider, ProviderChange, ProviderId, Tool, ToolName},
 };
@@ -100,6 +102,11 @@ struct Lab {
 const ALL: [&str; 12] =
     ["asks_and_goes_on", "echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
 
+fn rest(front: Arc<Front>, http: HttpConfig) -> Arc<Rest> {
+    let settings = HttpSettings::new(http, Authenticator::Open);
+    Arc::new(Rest { front, bodies: Arc::new(Bodies::new(Arc::clone(&settings))), settings })
+}
+
 fn lab() -> Lab {
     let (sender, events) = mpsc::unbounded_channel();
     let catalog = Catalog::new();
@@ -110,7 +117,8 @@ fn lab() -> Lab {
     catalog.apply(vec![put("all", &ALL, None), put("one", &["echo"], None), put("chosen", &["fails", "who", "echo"], Some("echo"))]);
     catalog.apply(vec![put("stale", &["fails", "who"], Some("gone"))]);
     let front = Front::new(catalog, FrontOptions::default());
-    Lab { rest: Arc::new(Rest { front, bodies: Arc::new(Bodies::new(4096, 1 << 20)), settings: Settings::default() }), events }
+    let http = HttpConfig { max_body: 4096, max_bodies: 1 << 20, ..HttpConfig::default() };
+    Lab { rest: rest(front, http), events }
 }
 
 impl Lab {
@@ -224,7 +232,7 @@ async fn a_default_tool_is_the_configured_or_the_only_one() {
 
 #[tokio::test]
 async fn the_whole_result_is_given_to_who_asks_for_it() {
-    let mut lab = lab();
+    let lab = lab();
     let body = |tool: &str| json!({"tool_name": tool, "tool_args": {"a": 1}}).to_string();
     for (tool, result) in [
         ("echo", json!({"content": [{"type": "text", "text": "{\"a\":1}"}], "isError": false})),
@@ -239,7 +247,7 @@ async fn the_whole_result_is_given_to_who_asks_for_it() {
     assert!(status == 400 && answer["reason"].as_str().unwrap().contains("\"value\" or \"mcp\""), "{answer}");
     let (status, answer, _) = lab.ask(Method::POST, "/all/call?result=mcp", &body("broken")).await;
     assert_eq!((status, answer["detail"].as_str()), (500, Some("Tool execution error")), "what is no result stays an error");
-    Arc::get_mut(&mut lab.rest).unwrap().settings.result = RestResult::Mcp;
+    lab.rest.settings.change(|http| http.rest_result = RestResult::Mcp);
     assert_eq!(lab.ask(Method::POST, "/all/call", &body("fails")).await.1["result"]["isError"], true);
     assert_eq!(lab.ask(Method::POST, "/all/call?x=1&result=value", &body("fails")).await.0, 500);
 }
@@ -247,7 +255,7 @@ async fn the_whole_result_is_given_to_who_asks_for_it() {
 #[tokio::test]
 async fn a_call_of_everything_has_a_default_tool_where_one_is_configured_or_only_one_is_there() {
     let mut lab = lab();
-    Arc::get_mut(&mut lab.rest).unwrap().settings.default_tool = Some("one__echo".to_owned());
+    lab.rest.settings.change(|http| http.rest_default_tool = Some("one__echo".to_owned()));
     assert_eq!(lab.call("/call", json!({"tool_args": {"x": 1}})).await, (200, json!({"result": "{\"x\":1}"})));
     assert_eq!(lab.call("/call", json!({})).await.1["detail"], "must include 'tool_args'");
     assert_eq!(lab.call("/all/call", json!({"tool_args": {}})).await.0, 400, "it is that of everything");
@@ -258,7 +266,7 @@ async fn a_call_of_everything_has_a_default_tool_where_one_is_configured_or_only
     let only = Local { id: ProviderId::new("only").unwrap(), tools, default: Some("echo"), events: sender };
     catalog.apply(vec![ProviderChange::Put(Arc::new(only))]);
     let front = Front::new(catalog, FrontOptions::default());
-    lab.rest = Arc::new(Rest { front, bodies: Arc::new(Bodies::new(4096, 1 << 20)), settings: Settings::default() });
+    lab.rest = rest(front, HttpConfig::default());
     assert_eq!(lab.call("/call", json!({"tool_args": {"x": 1}})).await, (200, json!({"result": "{\"x\":1}"})));
 }
 

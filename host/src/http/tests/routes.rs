@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::{
     config::{AuthConfig, Secret},
-    provider::{OfferNames, ProviderState, ProviderStatus, StatusSource},
+    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus, StatusSource},
 };
 
 struct Source(Mutex<bool>, &'static str);
@@ -14,7 +14,7 @@ impl StatusSource for Source {
     fn statuses(&self) -> Vec<ProviderStatus> {
         vec![ProviderStatus {
             name: self.1.to_owned(),
-            kind: "wasm",
+            kind: ProviderKind::Wasm,
             state: ProviderState::Serving,
             source: "plugins/x.wasm".to_owned(),
             digest: None,
@@ -38,7 +38,11 @@ impl StatusSource for Source {
 async fn with_tokens() -> Server {
     let tokens = [("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb")];
     let tokens = tokens.iter().map(|(name, token)| ((*name).to_owned(), Secret((*token).to_owned()))).collect();
-    Server::with(|state, _| state.auth = Arc::new(Authenticator::from_config(&AuthConfig { tokens }).unwrap())).await
+    Server::with(|state, _| {
+        let config = state.settings.load().config.clone();
+        state.settings.put(config, Authenticator::from_config(&AuthConfig { tokens }).unwrap());
+    })
+    .await
 }
 
 #[tokio::test]
