@@ -225,7 +225,7 @@ fn scratch(text: &str) -> Result<String, String> {
     match folder {
         "/tmp" => Err("\"/tmp\" is writable already; its size is `tmpfs`".to_owned()),
         _ if is_path && !folder.contains([':', ',', '\0']) => Ok(folder.to_owned()),
-        _ => Err(format!("{text:?} is no folder of a container; write an absolute path, such as \"/root\"")),
+        _ => Err(format!("{text:?} is not a folder of a container; write an absolute path, such as \"/root\"")),
     }
 }
 
