@@ -22,6 +22,7 @@ use crate::{
     config::{CommandSource, ServerLimits, UrlSource},
     provider::{
         AskError, Asker, Call, CallContext, CallError, CallOutput, Content, JsonText, LogLevel, Notifier, Provider, ProviderId, Question,
+        StartSignal,
     },
     remote::mcp::Remote,
     supervised::{replicas::Attached, server::Reach},
@@ -45,7 +46,7 @@ fn ways() -> impl Iterator<Item = Way> {
 struct One(Arc<dyn Channel>);
 
 impl Pick for One {
-    fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>> {
+    fn pick<'a>(&'a self, _: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>> {
         async move { Ok(Lease { channel: Arc::clone(&self.0), guard: Box::new(()) }) }.boxed()
     }
 }

@@ -101,7 +101,7 @@ pub async fn connect(
 
 /// The connection before it is one.
 struct Handshake<'a> {
-    link: &'a Link,
+    link: &'a Arc<Link>,
     until: Instant,
 }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{answer, bodies::Bodies, endpoint::McpEndpoint, settings::HttpSettings};
-use crate::{catalog::Catalog, config::RestResult, mcp::Front, provider::Absence};
+use crate::{catalog::Catalog, mcp::Front, provider::Absence};
 
 /// What answers callers without MCP: the same front and the same limits on bodies as those of MCP clients.
 pub(super) struct Rest {
