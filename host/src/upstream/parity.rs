@@ -80,7 +80,10 @@ impl Server {
         };
         let connected = reach.open().await.unwrap();
         let channel = connected.channel;
-        let listing = listing::fetch(&*channel, Terms { within: limits.start, avoid: &[] }).await.unwrap();
+        let listing =
+            listing::fetch(&*channel, Terms { within: limits.start, avoid: &[], publish: crate::config::PublishRules::default() })
+                .await
+                .unwrap();
         let provider = UpstreamProvider::new(id, Arc::new(listing), Arc::new(One(Arc::clone(&channel))), limits);
         Self { channel, provider, _process: connected.process, _http: http }
     }

@@ -121,7 +121,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             Some("stdio" | "local" | "command") => Some(false),
             Some("http" | "remote" | "url" | "streamable-http" | "streamablehttp" | "streamable_http" | "http-stream") => Some(true),
             Some("sse") => {
-                return Err("is of the type \"sse\", the transport of 2024 that MCP has dropped; ask the server's maker for its Streamable HTTP address and write \"http\"".to_owned());
+                return Err("is of the type \"sse\", the transport of 2024 that MCP has removed; ask the server's vendor for its Streamable HTTP address and write \"http\"".to_owned());
             }
             Some(kind @ ("ws" | "websocket")) => {
                 return Err(format!("is of the type {kind:?}, which is not a transport that is supported"));

@@ -313,7 +313,7 @@ fn an_entry_that_cannot_be_served_says_why_and_the_others_are_served() {
         (r#"{"command": "x", "env": {"A B": "1"}}"#, "\"env.A B\" the name of an environment variable cannot hold white space"),
         (r#"{"command": "x", "args": ["${command:pick}"]}"#, "\"args\" has ${command:pick}, which means nothing here; write ${VARIABLE}"),
         (r#"{"url": "ftp://x/"}"#, "\"url\" \"ftp\" is not spoken here; write an http or https URL"),
-        (r#"{"url": "http://x/", "headers": {"a b": "1"}}"#, "\"headers.a b\" is no name of an HTTP header"),
+        (r#"{"url": "http://x/", "headers": {"a b": "1"}}"#, "\"headers.a b\" is not a name of an HTTP header"),
         (
             r#"{"url": "http://x/", "headers": {"A": "1\n2"}}"#,
             "\"headers.A\" holds a character that the value of a header cannot, such as a newline",
