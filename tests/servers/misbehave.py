@@ -4,10 +4,11 @@
 usage: misbehave.py [HABIT...]
 
 Habits: modern (2026-07-28 only), strict (ends at a first message that is not `initialize`), mute (never answers), deaf (never reads), die (ends at
-once), banner (greets on stdout), slow-start, no-probe (answers nothing that it does not know), bad-list (lists what cannot be offered), pages.
+once), banner (greets on stdout), slow-start, no-probe (answers nothing that it does not know), bad-list (lists what cannot be offered), pages,
+http (speaks Streamable HTTP on a port of loopback, which is the first line on stdout).
 Each tool does one thing; see TOOLS.
 """
-import json, os, sys, threading, time
+import http.server, json, os, sys, threading, time
 
 HABITS = set(sys.argv[1:])
 LOCK = threading.Lock()
@@ -15,10 +16,31 @@ ANSWERS = {}
 CANCELLED = {}
 
 
+STREAM = threading.local()
+
+
 def send(message):
+    if "http" in HABITS:
+        return write_event(json.dumps({"jsonrpc": "2.0", **message}))
     with LOCK:
         sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
         sys.stdout.flush()
+
+
+def write_event(data):
+    """On the stream of the request that this thread answers."""
+    STREAM.file.write(f"event: message\ndata: {data}\n\n".encode())
+    STREAM.file.flush()
+
+
+def beat(cancelled):
+    """Over HTTP a client gives a request up by the end of its connection."""
+    if "http" in HABITS:
+        try:
+            STREAM.file.write(b": still here\n\n")
+            STREAM.file.flush()
+        except OSError:
+            cancelled.set()
 
 
 def raw(text):
@@ -92,6 +114,7 @@ def tool_wait(arguments, params, cancelled):
         if "file" in arguments and os.path.exists(arguments["file"]):
             return text("waited")
         time.sleep(0.005)
+        beat(cancelled)
     if "mark" in arguments:
         open(arguments["mark"], "w").close()
     return None
@@ -152,6 +175,11 @@ def tool_watched(arguments, params, cancelled):
     return text(json.dumps(sorted(uri for uris in list(WATCHED.values()) for uri in uris)))
 
 
+def tool_levels(arguments, params, cancelled):
+    """The levels of log messages that were asked for, in their order."""
+    return text(json.dumps(LEVELS))
+
+
 def tool_error(arguments, params, cancelled):
     raise ValueError("no good")
 
@@ -159,6 +187,7 @@ def tool_error(arguments, params, cancelled):
 STOPPED = threading.Event()
 OFFERED = []
 WATCHED = {}
+LEVELS = []
 TOOLS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("tool_")}
 
 
@@ -204,6 +233,7 @@ def result_of(method, params, cancelled):
     if method == "completion/complete":
         return {"completion": {"values": [params["argument"]["value"] + "1"], "total": 9, "hasMore": True}}
     if method == "logging/setLevel":
+        LEVELS.append(params["level"])
         sys.stderr.write("level " + params["level"] + "\n")
         sys.stderr.flush()
         return {}
@@ -217,7 +247,8 @@ def result_of(method, params, cancelled):
         return {}
     if method == "subscriptions/listen" and "resourceSubscriptions" in params["notifications"]:
         WATCHED[cancelled] = params["notifications"]["resourceSubscriptions"]
-        cancelled.wait(60)
+        while not cancelled.wait(0.02):
+            beat(cancelled)
         WATCHED.pop(cancelled)
         return None
     if method == "tools/call":
@@ -240,7 +271,65 @@ def answer(id, method, params, cancelled):
         CANCELLED.pop(id, None)
 
 
+class Endpoint(http.server.BaseHTTPRequestHandler):
+    """One endpoint of Streamable HTTP: each request is answered by a stream of its own."""
+
+    def do_POST(self):
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        method, id, params = message.get("method"), message.get("id"), message.get("params", {})
+        if "modern" not in HABITS and self.headers.get("MCP-Protocol-Version") == "2026-07-28":
+            return self.whole(400, {"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "Bad Request: Unsupported protocol version"}})
+        if method is None or id is None:
+            take(message)
+            return self.whole(202)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        if method == "initialize":
+            self.send_header("Mcp-Session-Id", "s1")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        STREAM.file = self.wfile
+        cancelled = CANCELLED[id] = threading.Event()
+        try:
+            answer(id, method, params, cancelled)
+        except OSError:
+            pass
+
+    def do_GET(self):
+        self.whole(405)
+
+    def do_DELETE(self):
+        self.whole(204)
+
+    def whole(self, status, message=None):
+        body = json.dumps(message).encode() if message else b""
+        self.send_response(status)
+        if message:
+            self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def take(message):
+    """An answer or a notification."""
+    method, id, params = message.get("method"), message.get("id"), message.get("params", {})
+    if method is None:
+        if id in ANSWERS:
+            ANSWERS[id][1] = message
+            ANSWERS[id][0].set()
+    elif method == "notifications/cancelled" and params.get("requestId") in CANCELLED:
+        CANCELLED[params["requestId"]].set()
+
+
 def main():
+    if "http" in HABITS:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+        print(server.server_address[1], flush=True)
+        return server.serve_forever()
     if "banner" in HABITS:
         raw("Welcome to the server!\n\n")
     if "slow-start" in HABITS:
@@ -260,13 +349,8 @@ def main():
         first = False
         if "mute" in HABITS:
             continue
-        if method is None:
-            if id in ANSWERS:
-                ANSWERS[id][1] = message
-                ANSWERS[id][0].set()
-        elif id is None:
-            if method == "notifications/cancelled" and params.get("requestId") in CANCELLED:
-                CANCELLED[params["requestId"]].set()
+        if method is None or id is None:
+            take(message)
         else:
             cancelled = CANCELLED[id] = threading.Event()
             threading.Thread(target=answer, args=(id, method, params, cancelled), daemon=True).start()

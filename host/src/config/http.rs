@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     address::{AllowedHost, AllowedOrigin},
+    publish::tool_name,
     reader::Table,
     section::{Section, section},
-    types::{DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, duration, list, number, size, text},
+    types::{DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, choice, duration, list, number, optional, size, text},
 };
 
 section! {
@@ -42,8 +43,25 @@ section! {
         ask_timeout: Duration = SECOND * 5 * 60, duration(SECOND..=DAY);
         /// How long calls in flight may take to finish after SIGTERM.
         drain: Duration = SECOND * 30, duration(Duration::ZERO..=HOUR);
+        /// Shape of the REST API's answers unless the request chooses one: `"value"` is what a program
+        /// wants of a result, `"mcp"` the whole `CallToolResult`.
+        rest_result: RestResult = RestResult::Value, choice(REST_RESULTS);
+        /// Tool for `/call` if the request names none.
+        rest_default_tool: Option<String> = None, optional(text("name", tool_name)) => unset("the only tool, where there is one");
     }
 }
+
+/// In which shape the REST API answers a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RestResult {
+    /// What a program wants of it: structured content, or text.
+    #[default]
+    Value,
+    /// `CallToolResult` of MCP.
+    Mcp,
+}
+
+const REST_RESULTS: &[(&str, RestResult)] = &[("value", RestResult::Value), ("mcp", RestResult::Mcp)];
 
 /// Reads `[http]`.
 pub(super) fn read(table: Table<'_>, http: &mut HttpConfig) {

@@ -115,7 +115,7 @@ impl Type<BTreeMap<String, ToolOverride>> for Overrides {
     }
 }
 
-fn tool_name(text: &str) -> Result<String, String> {
+pub(super) fn tool_name(text: &str) -> Result<String, String> {
     ToolName::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
 }
 

@@ -34,17 +34,22 @@ pub trait Endpoint: Send + Sync + 'static {
 pub struct McpEndpoint {
     front: Arc<Front>,
     bodies: Arc<Bodies>,
+    settings: Arc<HttpSettings>,
 }
 
 impl McpEndpoint {
     /// Of this front, with the limits on bodies.
     #[must_use]
     pub fn new(front: Arc<Front>, settings: &Arc<HttpSettings>) -> Arc<Self> {
-        Arc::new(Self { front, bodies: Arc::new(Bodies::new(Arc::clone(settings))) })
+        Arc::new(Self { front, bodies: Arc::new(Bodies::new(Arc::clone(settings))), settings: Arc::clone(settings) })
     }
 
     pub(super) fn front(&self) -> &Arc<Front> {
         &self.front
+    }
+
+    pub(super) fn settings(&self) -> &Arc<HttpSettings> {
+        &self.settings
     }
 
     pub(super) fn bodies(&self) -> &Arc<Bodies> {

@@ -6,14 +6,21 @@ mod closing;
 pub mod convert;
 mod era;
 pub mod fit;
+pub(crate) mod flight;
 pub mod handshake;
+mod inbox;
 pub mod listing;
 pub mod message;
 pub mod meta;
+#[cfg(test)]
+mod parity;
 mod provider;
 pub mod raw;
 pub mod rounds;
+mod server_log;
+pub(crate) mod session;
 mod strays;
+pub(crate) mod subscriber;
 mod turns;
 
 use std::{any::Any, collections::BTreeSet, sync::Arc, time::Duration};
@@ -27,8 +34,12 @@ use crate::provider::{AskError, CallContext, CallError, JsonText, StartSignal, S
 pub use clock::{Clock, deadline};
 pub use closing::Closing;
 pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
+pub(crate) use flight::Entry;
 pub use provider::UpstreamProvider;
+pub(crate) use server_log::{LINE, ServerLog, visible};
+pub(crate) use session::{Request, Session, Transport, cancellation};
 pub use strays::Strays;
+pub(crate) use subscriber::all_updated;
 pub use turns::{Turn, Turns, no_turn};
 
 /// One connection to an MCP server, past its handshake. Any number of requests may be under way at once.

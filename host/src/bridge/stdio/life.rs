@@ -62,7 +62,7 @@ impl Life {
         }));
         let listener = AbortOnDropHandle::new(tokio::spawn({
             let link = Arc::clone(link);
-            async move { link.said.follow(stderr).await }
+            async move { link.transport.stderr.follow(&link.server, &link.log, stderr).await }
         }));
         let task = tokio::spawn({
             let link = Arc::clone(link);
@@ -93,7 +93,7 @@ async fn live(
     let end = tokio::select! {
         status = running.ended() => End::Exited(status),
         how = &mut reader => End::Output(odd(how)),
-        how = link.out.run() => End::Input(how),
+        how = link.transport.out.run() => End::Input(how),
         Some(why) = doomed.recv() => End::Doomed(why),
         Ok(grace) = stopped => End::Stopped(grace),
     };
@@ -114,7 +114,7 @@ async fn live(
         },
         End::Doomed(why) => (format!("{why}; it was stopped"), USELESS),
         End::Stopped(grace) => {
-            link.out.close();
+            link.transport.out.close();
             running.stop(grace).await;
             return link.close("the server was stopped");
         }
@@ -123,7 +123,7 @@ async fn live(
     if grace.is_zero() {
         let _ = tokio::time::timeout(LAST_WORDS, &mut listener).await;
     }
-    let last = link.said.last_words();
+    let last = link.transport.stderr.last_words();
     link.close(&format!("{why}{last}"));
     running.stop(grace).await;
 }

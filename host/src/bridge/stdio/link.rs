@@ -1,113 +1,109 @@
-//! One connection from the inside: sending requests, and taking what comes back to whom it is for.
+//! A session on stdin and stdout: sending requests as lines, and taking what comes back to whom it is for.
 
 use std::{
-    collections::HashMap,
+    future::ready,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{
-    io::AsyncRead,
-    sync::{broadcast, mpsc, oneshot},
-    task::AbortHandle,
-    time::Instant,
-};
+use futures::future::BoxFuture;
+use tokio::{io::AsyncRead, sync::mpsc};
 
 use super::{
-    flight::{Entry, Flight},
     lines::{Line, Lines, TooLong},
     out::{Out, SendError},
-    said::{Said, visible},
+    stderr::Stderr,
 };
 use crate::{
     bridge::launch::Advice,
     provider::{CallContext, JsonText, LogLevel},
     upstream::{
-        Change, ChannelError, Closing, Era, Known, Strays, Turn, Turns,
+        ChannelError, Entry, Era, Known, Request, Session, Transport, Uris, cancellation,
+        handshake::{Greeting, resource_subscription},
         message::{self, Incoming},
-        meta, no_turn,
-        raw::RawObject,
+        meta, visible,
     },
 };
 
 /// Lines in a row that are no messages. Some servers print a banner; one that prints nothing else speaks no MCP.
 const MAX_GARBAGE: u64 = 1_000;
 
-/// Changes that a slow listener may be behind.
-const CHANGES: usize = 64;
-
-/// A request that its caller has left may be answered so much later, before a server whose calls go one at a time is started anew.
-const FORSAKEN: Duration = Duration::from_secs(2);
-
 /// Characters of an id that is not ours, in a message.
 const SHOWN_ID: usize = 40;
 
-/// How often that is looked at.
-const LOOK: Duration = Duration::from_millis(250);
-
-/// One connection.
-pub(super) struct Link {
-    pub(super) server: Arc<str>,
+/// The pipes of one server.
+pub(super) struct Stdio {
     pub(super) out: Out,
-    pub(super) flight: Flight,
-    pub(super) said: Said,
-    pub(super) known: Arc<Known>,
-    pub(super) changes: broadcast::Sender<Change>,
-    /// By the server's ids, as JSON text.
-    pub(super) questions: Mutex<HashMap<String, AbortHandle>>,
-    era: OnceLock<Era>,
+    pub(super) stderr: Stderr,
+    /// None: the handshake is not done.
+    greeting: OnceLock<Greeting>,
     max_message: usize,
-    next_id: AtomicU64,
-    turns: Turns,
-    /// Whether the server sends log messages, and from which level on.
-    logs: AtomicBool,
-    level: AtomicU8,
-    pub(super) closing: Closing,
     /// It is ending, and why is being found out: what is sent now is lost.
     ending: AtomicBool,
     doom: mpsc::Sender<String>,
-    /// Answers that belong to no request.
-    pub(super) strays: Strays,
 }
 
-/// A request that was sent. Dropped before its answer, it is cancelled.
-struct Sent<'a> {
-    link: &'a Link,
-    id: u64,
-    state: SentState,
-}
+/// One connection.
+pub(super) type Link = Session<Stdio>;
 
-enum SentState {
-    /// It may not have got out.
-    Queued,
-    /// The server has it.
-    Out,
-    /// It needs no word: it was answered, or ended in another way.
-    Over,
-}
+impl Transport for Stdio {
+    const ABANDONED: Option<Duration> = Some(Duration::from_secs(2));
 
-impl Drop for Sent<'_> {
-    fn drop(&mut self) {
-        let link = self.link;
-        match self.state {
-            SentState::Queued => drop(link.flight.remove(self.id)),
-            SentState::Over => drop(link.flight.leave(self.id)),
-            SentState::Out => {
-                if link.flight.leave(self.id) {
-                    let params = format!("{{\"requestId\":{},\"reason\":\"the caller no longer waits for the answer\"}}", self.id);
-                    link.send_now(&message::notification("notifications/cancelled", &params));
-                }
-            }
-        }
+    fn era(&self) -> Era {
+        self.greeting.get().map_or(Era::Legacy, |greeting| greeting.era)
+    }
+
+    fn exchange<'a>(session: &'a Arc<Session<Self>>, request: Request<'a>) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
+        Box::pin(session.exchange(session.transport.era(), request))
+    }
+
+    fn send(session: &Arc<Session<Self>>, message: String) {
+        session.send_now(&message);
+    }
+
+    fn ask_aside<'a>(session: &'a Arc<Session<Self>>, method: &'static str, params: String) -> BoxFuture<'a, ()> {
+        session.send_and_forget(method, &params);
+        Box::pin(ready(()))
+    }
+
+    fn abandon(session: &Arc<Session<Self>>, id: u64) {
+        // It stays in flight until the server has answered.
+        session.send_now(&cancellation(id));
+    }
+
+    fn listen<'a>(session: &'a Arc<Session<Self>>, uris: &'a Uris) -> BoxFuture<'a, Option<Box<dyn Send>>> {
+        let params = session.transport.greeting.get().and_then(|greeting| resource_subscription(&greeting.server, uris));
+        let listening = params.map(|params| {
+            let id = session.send_and_forget("subscriptions/listen", &params);
+            Box::new(Listening { link: Arc::clone(session), id }) as Box<dyn Send>
+        });
+        Box::pin(ready(listening))
+    }
+
+    fn doom(session: &Session<Self>, why: &str) {
+        let _ = session.transport.doom.try_send(why.to_owned());
     }
 }
 
-impl Link {
+/// Updates that the server was asked to tell of, until dropped.
+struct Listening {
+    link: Arc<Link>,
+    id: u64,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let params = format!("{{\"requestId\":{},\"reason\":\"the subscriptions have changed\"}}", self.id);
+        self.link.send_now(&message::notification("notifications/cancelled", &params));
+    }
+}
+
+impl Session<Stdio> {
     /// A connection, and what is told when it has to be ended.
-    pub(super) fn new(
+    pub(super) fn open(
         server: Arc<str>,
         out: Out,
         known: Arc<Known>,
@@ -115,120 +111,45 @@ impl Link {
         advice: Option<Advice>,
     ) -> (Arc<Self>, mpsc::Receiver<String>) {
         let (doom, doomed) = mpsc::channel(1);
-        let link = Self {
-            said: Said::new(Arc::clone(&server), advice),
-            server,
-            out,
-            flight: Flight::default(),
-            known,
-            changes: broadcast::channel(CHANGES).0,
-            questions: Mutex::default(),
-            era: OnceLock::new(),
-            max_message,
-            next_id: AtomicU64::new(1),
-            turns: Turns::default(),
-            logs: AtomicBool::new(false),
-            level: AtomicU8::new(LogLevel::Emergency as u8),
-            closing: Closing::default(),
-            ending: AtomicBool::new(false),
-            doom,
-            strays: Strays::default(),
-        };
-        (Arc::new(link), doomed)
+        let stdio =
+            Stdio { out, stderr: Stderr::new(advice), greeting: OnceLock::new(), max_message, ending: AtomicBool::new(false), doom };
+        (Self::new(server, known, stdio), doomed)
     }
 
-    /// How the server is spoken to, once that is known.
-    pub(super) fn era(&self) -> Era {
-        self.era.get().copied().unwrap_or(Era::Legacy)
-    }
-
-    pub(super) fn set_era(&self, era: Era) {
-        let _ = self.era.set(era);
-    }
-
-    /// The server offers log messages: those of the usual levels are asked for, others when a caller wants them.
-    pub(super) fn set_logs(&self) {
-        self.logs.store(true, Ordering::Relaxed);
-        self.lower_level(LogLevel::Info);
-    }
-
-    fn lower_level(&self, level: LogLevel) {
-        if self.era() == Era::Legacy
-            && self.logs.load(Ordering::Relaxed)
-            && self.level.fetch_min(level as u8, Ordering::Relaxed) > level as u8
-        {
-            let mut params = String::from("{\"level\":");
-            crate::upstream::raw::write_json(&mut params, &level);
-            params.push('}');
-            self.send_and_forget("logging/setLevel", &params);
-        }
+    /// How the server is spoken to is known from now on.
+    pub(super) fn set_greeting(&self, greeting: Greeting) {
+        let _ = self.transport.greeting.set(greeting);
     }
 
     /// Sends a request whose answer tells nothing.
     pub(super) fn send_and_forget(&self, method: &str, params: &str) -> u64 {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let meta = meta::outgoing(self.era(), &CallContext::default(), id);
+        let id = self.next_id();
+        let meta = meta::outgoing(self.transport.era(), &CallContext::default(), id);
         self.send_now(&message::request(id, method, params, meta.as_deref()));
         id
     }
 
     /// Sends something that cannot wait for room.
     pub(super) fn send_now(&self, message: &str) {
-        if let Err(SendError::Full) = self.out.send_now(message) {
-            self.said.line(LogLevel::Warning, "toolbay", "the server does not read its stdin: a message to it was dropped");
+        if let Err(SendError::Full) = self.transport.out.send_now(message) {
+            self.log.line(LogLevel::Warning, "toolbay", "the server does not read its stdin: a message to it was dropped");
         }
     }
 
-    /// Sends a request and awaits its answer, in its turn.
-    pub(super) async fn request(
-        &self,
-        method: &str,
-        params: &str,
-        context: &CallContext,
-        timeout: Duration,
-        deadline: Instant,
-    ) -> Result<JsonText, ChannelError> {
-        // Whether a server lives is asked beside all that it does, and nothing it says is for who asks that.
-        let turn = if method == "ping" { None } else { self.turn(timeout, deadline).await? };
-        if let Some(level) = context.notifier.as_ref().and_then(|notifier| notifier.log_level()) {
-            self.lower_level(level);
-        }
-        self.exchange(self.era(), method, params, context, turn, deadline).await
-    }
-
-    /// Sends a request and awaits its answer, whoever's turn it is.
-    pub(super) async fn exchange(
-        &self,
-        era: Era,
-        method: &str,
-        params: &str,
-        context: &CallContext,
-        turn: Option<Turn>,
-        deadline: Instant,
-    ) -> Result<JsonText, ChannelError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let handshake = self.era.get().is_none();
-        let meta = meta::outgoing(era, context, id);
-        let text = message::request(id, method, params, meta.as_deref());
-        let (waits, answer) = oneshot::channel();
-        let entry = Entry {
-            waits: Some(waits),
-            notifier: context.notifier.clone(),
-            asker: context.asker.clone(),
-            turn,
-            questions: Vec::new(),
-            is_ping: method == "ping",
-            left: None,
-        };
-        self.flight.insert(id, entry);
-        let mut sent = Sent { link: self, id, state: SentState::Queued };
+    /// Sends a request and awaits its answer. `era` says by which rules it is made up.
+    pub(super) async fn exchange(self: &Arc<Self>, era: Era, request: Request<'_>) -> Result<JsonText, ChannelError> {
+        let Request { method, params, context, turn, until } = request;
+        let handshake = self.transport.greeting.get().is_none();
+        let (mut in_flight, answer) = self.begin(method, context, turn);
+        let meta = meta::outgoing(era, context, in_flight.id);
+        let text = message::request(in_flight.id, method, params, meta.as_deref());
         // Looked at after the request is among those that are failed when the connection closes: one of both sees the other.
         if let Some(why) = self.closing.why() {
             return Err(ChannelError::Closed(why.to_string()));
         }
-        match self.out.send(&text, deadline).await {
-            // MCP: `initialize` must not be cancelled.
-            Ok(()) => sent.state = if handshake { SentState::Over } else { SentState::Out },
+        match self.transport.out.send(&text, until).await {
+            // MCP: `initialize` must not be cancelled, and an older server knows nothing of cancelling before that.
+            Ok(()) => in_flight.sent(!handshake),
             Err(SendError::Full) => return Err(ChannelError::Closed("the server does not read its stdin".to_owned())),
             Err(SendError::Closed(why)) => {
                 self.end();
@@ -238,57 +159,27 @@ impl Link {
         // How long that may take is the caller's to limit.
         match answer.await {
             Ok(reply) => {
-                sent.state = SentState::Over;
+                in_flight.over();
                 reply
             }
             Err(_) => Err(ChannelError::Closed("the connection was closed by the host".to_owned())),
         }
     }
 
-    async fn turn(&self, timeout: Duration, deadline: Instant) -> Result<Option<Turn>, ChannelError> {
-        if self.era() == Era::Modern {
-            return Ok(None);
-        }
-        if let Some(turn) = self.turns.at_once(&self.known) {
-            return Ok(Some(turn));
-        }
-        let turn = self.turns.take(&self.known);
-        tokio::pin!(turn);
-        loop {
-            if let Ok(turn) = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), &mut turn).await {
-                return Ok(Some(turn));
-            }
-            if self.flight.is_forsaken(FORSAKEN) {
-                self.doom(
-                    "the server has not ended a cancelled call, so its next request could belong to that call or to another".to_owned(),
-                );
-                return Err(ChannelError::Closed("restarting the server: it did not end a cancelled call".to_owned()));
-            }
-            if Instant::now() >= deadline {
-                return Err(no_turn(timeout));
-            }
-        }
-    }
-
-    /// Has the connection ended, for this reason.
-    pub(super) fn doom(&self, why: String) {
-        let _ = self.doom.try_send(why);
-    }
-
     /// From now on it is ending. What is in flight waits for the reason.
     pub(super) fn end(&self) {
-        self.ending.store(true, Ordering::Relaxed);
+        self.transport.ending.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is ending, or closed.
     pub(super) fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed) || self.closing.why().is_some()
+        self.transport.ending.load(Ordering::Relaxed) || self.closing.why().is_some()
     }
 
     /// Ends all that is in flight. The first reason stays.
     pub(super) fn close(&self, why: &str) {
         self.closing.close(why);
-        self.out.close();
+        self.transport.out.close();
         self.flight.fail(&self.closing.why().unwrap_or_else(|| why.into()));
     }
 
@@ -298,7 +189,7 @@ impl Link {
     ///
     /// How it ended, where that was not between two messages.
     pub(super) async fn read(self: &Arc<Self>, stdout: Box<dyn AsyncRead + Send + Unpin>) -> Result<(), String> {
-        let mut lines = Lines::new(stdout, self.max_message);
+        let mut lines = Lines::new(stdout, self.transport.max_message);
         let mut garbage = 0;
         loop {
             match lines.next().await {
@@ -312,7 +203,7 @@ impl Link {
                     None => {
                         garbage += 1;
                         let start = String::from_utf8_lossy(line.get(..line.len().min(300)).unwrap_or_default()).into_owned();
-                        self.said.line(LogLevel::Warning, "stdout", &format!("not an MCP message: {}", visible(&start)));
+                        self.log.line(LogLevel::Warning, "stdout", &format!("not an MCP message: {}", visible(&start)));
                         if garbage >= MAX_GARBAGE {
                             return Err(format!(
                                 "it wrote {garbage} lines in a row that are not MCP messages, such as: {}",
@@ -338,7 +229,7 @@ impl Link {
                 match id.and_then(|id| self.flight.remove(id)) {
                     Some(Entry { waits: Some(waits), turn, .. }) => {
                         if let Ok(result) = &result {
-                            self.said.failure(result);
+                            self.transport.stderr.failure(&self.server, result);
                         }
                         let _ = waits.send(result.map(|result| JsonText::from_writer(result.to_owned())));
                         drop(turn);
@@ -350,25 +241,22 @@ impl Link {
                     None => self.stray(id, written, result.err().as_ref()),
                 }
             }
-            Incoming::Request { id, method, params } => self.requested(id, &method, params),
-            Incoming::Notification { method, params } => self.notified(&method, params),
+            Incoming::Request { id, method, params } => self.requested(id, &method, params, None),
+            Incoming::Notification { method, params } => self.notified(&method, params, None),
         }
     }
 
     /// An answer under an id that no request in flight has.
     fn stray(&self, id: Option<u64>, written: Option<&str>, error: Option<&ChannelError>) {
         if let (None, Some(error)) = (written, error) {
-            // JSON-RPC: what it was sent could not be read. Before the greeting it was sent one thing only.
-            if self.era.get().is_none() && self.end_only_waiting(error.clone()) {
+            // JSON-RPC: what it was sent could not be read. Before the handshake is done it was sent one thing only.
+            if self.transport.greeting.get().is_none() && self.end_only_waiting(error.clone()) {
                 return;
             }
-            return self.said.line(
-                LogLevel::Warning,
-                "stdout",
-                &visible(&format!("the server answers by an error without an id: {error}")),
-            );
+            let text = format!("the server answers by an error without an id: {error}");
+            return self.log.line(LogLevel::Warning, "stdout", &visible(&text));
         }
-        let last = self.next_id.load(Ordering::Relaxed) - 1;
+        let last = self.last_id();
         let shown: String = visible(written.unwrap_or("null")).chars().take(SHOWN_ID).collect();
         let fault = format!(
             "the server answers under the id {shown}, and no request that waits has that id (the last one has {last}): a server has to give each answer the id of its request"
@@ -399,7 +287,7 @@ impl Link {
         let why = serde_json::from_slice::<serde::de::IgnoredAny>(line).err().map_or_else(String::new, |error| format!(": {error}"));
         let start = String::from_utf8_lossy(line.get(..line.len().min(200)).unwrap_or_default()).into_owned();
         let text = format!("the server's answer is not valid JSON{why}: {}", visible(&start));
-        self.said.line(LogLevel::Warning, "stdout", &text);
+        self.log.line(LogLevel::Warning, "stdout", &text);
         let _ = waits.send(Err(ChannelError::Malformed(text)));
         true
     }
@@ -407,33 +295,11 @@ impl Link {
     fn too_long(&self, line: &TooLong) {
         let text = format!(
             "the server sent a message of {} bytes, which is more than {} (`max_message` of [server.{}])",
-            line.length, self.max_message, self.server
+            line.length, self.transport.max_message, self.server
         );
-        self.said.line(LogLevel::Warning, "stdout", &text);
+        self.log.line(LogLevel::Warning, "stdout", &text);
         if let Some(Entry { waits: Some(waits), .. }) = id_of(line).and_then(|id| self.flight.remove(id)) {
             let _ = waits.send(Err(ChannelError::Malformed(text)));
-        }
-    }
-
-    pub(super) fn forget_question(&self, id: &str) -> Option<AbortHandle> {
-        self.questions.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
-    }
-
-    fn notified(&self, method: &str, params: Option<&str>) {
-        let params = params.and_then(RawObject::parse).unwrap_or_default();
-        match method {
-            "notifications/progress" => self.progress(&params),
-            "notifications/message" => self.logged(&params),
-            "notifications/cancelled" => {
-                if let Some(question) = params.get("requestId").and_then(|id| self.forget_question(id)) {
-                    question.abort();
-                }
-            }
-            _ => match Change::told(method, &params) {
-                // Nobody may listen.
-                Some(change) => drop(self.changes.send(change)),
-                None => tracing::trace!(server = &*self.server, method, "an unknown notification"),
-            },
         }
     }
 }

@@ -1,33 +1,27 @@
 //! A server on stdin and stdout, as a channel: newline-delimited JSON-RPC, any number of requests at once.
 
-mod flight;
-mod heard;
 mod life;
 mod lines;
 mod link;
 mod out;
-mod said;
+mod stderr;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::{sync::broadcast, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::launch::Launched;
 use crate::{
     config::ServerLimits,
     provider::{CallContext, JsonText},
     upstream::{
-        Change, Channel, ChannelError, Clock, Era, Known, Uris, deadline,
-        handshake::{Greeting, Wire, greet, resource_subscription, subscribes},
-        message,
-        raw::{write_json, write_key},
-        rounds,
+        Change, Channel, ChannelError, Era, Known, Request, Uris, deadline,
+        handshake::{Greeting, Wire, capability, greet, subscribes, subscription},
+        message, subscriber,
     },
 };
 use life::Life;
@@ -44,15 +38,7 @@ pub struct StdioChannel {
     era: Era,
     name: String,
     life: Life,
-    subscribed: Mutex<Subscribed>,
-}
-
-/// Whose updates the server was asked to tell.
-#[derive(Default)]
-struct Subscribed {
-    uris: Uris,
-    /// The request that did, in the newer era.
-    listening: Option<u64>,
+    _subscriber: AbortOnDropHandle<()>,
 }
 
 /// Why there is no connection.
@@ -79,7 +65,7 @@ pub async fn connect(
 ) -> Result<Arc<StdioChannel>, ConnectError> {
     let Launched { stdin, stdout, stderr, running, advice } = launched;
     let name = running.name();
-    let (link, doomed) = Link::new(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message, advice);
+    let (link, doomed) = Link::open(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message, advice);
     let life = Life::begin(&link, running, stdout, stderr, doomed);
     let (begun, until) = (Instant::now(), deadline(limits.start));
     let wire = Handshake { link: &link, until };
@@ -89,12 +75,12 @@ pub async fn connect(
         fault = link.strays.wait() => Ok(Err(ChannelError::Malformed(fault))),
     };
     match greeted {
-        Ok(Ok(Greeting { era, version, server: said })) => {
-            tracing::debug!(server, version, "{name} is ready");
-            link.set_era(era);
-            let channel = StdioChannel { link, server: said, era, name, life, subscribed: Mutex::default() };
-            channel.begin();
-            Ok(Arc::new(channel))
+        Ok(Ok(greeting)) => {
+            tracing::debug!(server, version = greeting.version, "{name} is ready");
+            let (era, said) = (greeting.era, greeting.server.clone());
+            begin(&link, greeting).await;
+            let subscriber = AbortOnDropHandle::new(tokio::spawn(subscriber::run(Arc::clone(&link))));
+            Ok(Arc::new(StdioChannel { link, server: said, era, name, life, _subscriber: subscriber }))
         }
         failed => {
             let why = match failed {
@@ -105,7 +91,7 @@ pub async fn connect(
                 }
             };
             let closed = link.closing.why().is_some();
-            let last = if closed { String::new() } else { link.said.last_words() };
+            let last = if closed { String::new() } else { link.transport.stderr.last_words() };
             life.stop(FAILED_STOP).await;
             let again = !was_known && known.era() == Some(Era::Legacy);
             Err(ConnectError { message: format!("server {server} ({name}) failed its MCP handshake: {why}{last}"), again })
@@ -115,7 +101,7 @@ pub async fn connect(
 
 /// The connection before it is one.
 struct Handshake<'a> {
-    link: &'a Link,
+    link: &'a Arc<Link>,
     until: Instant,
 }
 
@@ -123,7 +109,7 @@ impl Wire for Handshake<'_> {
     fn exchange<'a>(&'a self, era: Era, method: &'static str, params: &'a str) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
             let context = CallContext::default();
-            self.link.exchange(era, method, params, &context, None, self.until).await
+            self.link.exchange(era, Request { method, params, context: &context, turn: None, until: self.until }).await
         })
     }
 
@@ -159,20 +145,21 @@ impl StdioChannel {
     pub async fn stop(&self, grace: Duration) {
         self.life.stop(grace).await;
     }
+}
 
-    /// What is asked for at once: log messages, and in the newer era to be told of changes.
-    fn begin(&self) {
-        let has = |name: &str| crate::upstream::handshake::capability(&self.server, name);
-        match self.era {
-            Era::Legacy => {
-                if has("logging").is_some() {
-                    self.link.set_logs();
-                }
+/// What is asked for at once: log messages, and in the newer era to be told of changes.
+async fn begin(link: &Arc<Link>, greeting: Greeting) {
+    let Greeting { era, server, .. } = greeting.clone();
+    link.set_greeting(greeting);
+    match era {
+        Era::Legacy => {
+            if capability(&server, "logging").is_some() {
+                link.ask_for_logs().await;
             }
-            Era::Modern => {
-                if let Some(params) = crate::upstream::handshake::subscription(&self.server) {
-                    self.link.send_and_forget("subscriptions/listen", &params);
-                }
+        }
+        Era::Modern => {
+            if let Some(params) = subscription(&server) {
+                link.send_and_forget("subscriptions/listen", &params);
             }
         }
     }
@@ -186,32 +173,7 @@ impl Channel for StdioChannel {
         context: &'a CallContext,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
-        Box::pin(async move {
-            let begun = Instant::now();
-            let clock = Clock::start(timeout, context);
-            let context = clock.context();
-            let answered = async {
-                match self.era {
-                    Era::Legacy => self.link.request(method, params, context, timeout, clock.until()).await,
-                    Era::Modern => {
-                        let send = |params: String| {
-                            let until = clock.until();
-                            async move { self.link.request(method, &params, context, timeout, until).await }
-                        };
-                        rounds::answered(params, context.asker.as_deref(), send).await
-                    }
-                }
-            };
-            let result = clock.limit(answered).await;
-            // Of a call it is the time that counts: it may have been done.
-            if matches!(result, Err(ChannelError::Timeout(_)))
-                && method.ends_with("/list")
-                && let Some(fault) = self.link.strays.since(begun)
-            {
-                return Err(ChannelError::Malformed(fault));
-            }
-            result
-        })
+        Box::pin(self.link.request(method, params, context, timeout))
     }
 
     fn server(&self) -> &JsonText {
@@ -223,33 +185,9 @@ impl Channel for StdioChannel {
     }
 
     fn subscribe(&self, uris: Uris) {
-        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !subscribes(&self.server) || subscribed.uris == uris {
-            return;
+        if subscribes(&self.server) {
+            self.link.want(uris);
         }
-        match self.era {
-            Era::Legacy => {
-                let ask = |method: &str, uri: &str| {
-                    let mut params = String::from("{");
-                    write_key(&mut params, "uri");
-                    write_json(&mut params, uri);
-                    params.push('}');
-                    self.link.send_and_forget(method, &params);
-                };
-                uris.difference(&subscribed.uris).for_each(|uri| ask("resources/subscribe", uri));
-                subscribed.uris.difference(&uris).for_each(|uri| ask("resources/unsubscribe", uri));
-            }
-            Era::Modern => {
-                // The new one first, so that nothing is missed in between.
-                let params = resource_subscription(&self.server, &uris);
-                let listening = params.map(|params| self.link.send_and_forget("subscriptions/listen", &params));
-                if let Some(before) = std::mem::replace(&mut subscribed.listening, listening) {
-                    let params = format!("{{\"requestId\":{before},\"reason\":\"the subscriptions have changed\"}}");
-                    self.link.send_now(&message::notification("notifications/cancelled", &params));
-                }
-            }
-        }
-        subscribed.uris = uris;
     }
 
     fn is_ending(&self) -> bool {

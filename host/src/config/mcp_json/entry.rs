@@ -94,7 +94,7 @@ pub(super) fn looks_like_one(member: Member<'_, '_>) -> bool {
         || (has(&["url"]) && (has(&KIND) || has(&["headers", "enabled", "disabled", "oauth", "auth"])))
 }
 
-/// Reads an entry. What is passed over is noted.
+/// Reads an entry. What is ignored is noted.
 pub(super) fn read(file: &File<'_>, name: &str, member: &Member<'_, '_>, notes: &mut Vec<String>) -> Verdict {
     let Some(members) = member.members() else { return Verdict::Refused("an entry must be an object ({…})".to_owned()) };
     let entry = Entry { file, members, notes };
@@ -124,7 +124,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
                 return Err("is of the type \"sse\", the transport of 2024 that MCP has removed; ask the server's vendor for its Streamable HTTP address and write \"http\"".to_owned());
             }
             Some(kind @ ("ws" | "websocket")) => {
-                return Err(format!("is of the type {kind:?}, which is not a transport of MCP that is spoken here"));
+                return Err(format!("is of the type {kind:?}, which is not a transport that is supported"));
             }
             _ => None,
         };
@@ -134,11 +134,11 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             (Some((_, command)), None) => self.program(command)?,
             (None, Some(url)) => self.remote(url)?,
             (Some(_), Some((key, url))) if is_remote == Some(true) => {
-                self.notes.push("\"command\" is passed over, as its type is one of a server elsewhere".to_owned());
+                self.notes.push("\"command\" is ignored, as its type is one of a server elsewhere".to_owned());
                 self.remote((key, url))?
             }
             (Some((_, command)), Some((key, _))) => {
-                self.notes.push(format!("{key:?} is passed over, as there is a \"command\""));
+                self.notes.push(format!("{key:?} is ignored, as there is a \"command\""));
                 self.program(command)?
             }
             (None, None) if self.members.get("source").and_then(|source| source.text()) == Some("extension") => {
@@ -164,7 +164,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             match member.boolean() {
                 Some(value) => off |= value == when,
                 None if member.is_null() => {}
-                None => self.notes.push(format!("{key:?} is neither true nor false, and is passed over")),
+                None => self.notes.push(format!("{key:?} is neither true nor false, and is ignored")),
             }
         }
         off
@@ -213,7 +213,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             }
         };
         if self.members.get("headers").is_some() {
-            self.notes.push("\"headers\" is passed over: a program has none".to_owned());
+            self.notes.push("\"headers\" is ignored: a program has none".to_owned());
         }
         self.note_dollars(argv.iter().skip(1).map(String::as_str), "args");
         Ok(ServerConfig::new(ServerSource::Command(CommandSource { argv, cwd, env })))
@@ -252,7 +252,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
         };
         for key in ["args", "env", "cwd", "envFile"] {
             if self.members.get(key).is_some_and(|member| !is_empty(member)) {
-                self.notes.push(format!("{key:?} is passed over: a server elsewhere has none"));
+                self.notes.push(format!("{key:?} is ignored: a server elsewhere has none"));
             }
         }
         let path = url.split(['?', '#']).next().unwrap_or_default();
@@ -278,7 +278,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
                     .collect(),
                 None => {
                     if key != "tools" {
-                        self.notes.push(format!("{key:?} is not a list of names, and is passed over"));
+                        self.notes.push(format!("{key:?} is not a list of names, and is ignored"));
                     }
                     Vec::new()
                 }
@@ -299,13 +299,13 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
                 continue;
             }
             if SIGN_IN.contains(&key.as_str()) {
-                self.notes.push(format!("{key:?} is passed over: nobody signs in here; give the server a token by \"headers\""));
+                self.notes.push(format!("{key:?} is ignored: nobody signs in here; give the server a token by \"headers\""));
             } else if SANDBOX.contains(&key.as_str()) {
-                self.notes.push(format!("{key:?} is passed over: a program runs with the rights of toolbay; an image is confined"));
+                self.notes.push(format!("{key:?} is ignored: a program runs with the rights of toolbay; an image is confined"));
             } else {
                 let near = similar::nearest(&key, KNOWN);
                 let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-                self.notes.push(format!("{key:?} is not known, and is passed over{hint}"));
+                self.notes.push(format!("{key:?} is not known, and is ignored{hint}"));
             }
         }
     }
@@ -355,7 +355,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
                     Ok(()) => {}
                     // Many files repeat what a client sends by itself.
                     Err(message) if http::HeaderName::from_bytes(name.as_bytes()).is_ok() => {
-                        own.push(format!("{path:?} {message}, and is passed over"));
+                        own.push(format!("{path:?} {message}, and is ignored"));
                         return Ok(());
                     }
                     Err(message) => return Err(format!("{path:?} {message}")),

@@ -58,7 +58,7 @@ pub(super) fn load(path: &Path, environment: Environment<'_>) -> Result<Found, C
 pub(super) fn merge(config: &mut Config, found: Found) {
     for Entry { id, mut told, server } in found {
         if config.server.contains_key(&id) {
-            let note = format!("the entry {:?} at {} is passed over: there is a server of this name already", told.name, told.place);
+            let note = format!("the entry {:?} at {} is ignored: there is a server of this name already", told.name, told.place);
             config.imported.entry(id).or_insert_with(|| ImportedServer { error: None, notes: Vec::new(), ..told }).notes.push(note);
             continue;
         }

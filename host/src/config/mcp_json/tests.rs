@@ -121,7 +121,7 @@ fn cursor_and_windsurf() {
     let surf = by(&found, "surf");
     assert_eq!(surf.server.as_ref().unwrap().names.exclude, ["a", "b"]);
     assert_eq!(remote(surf).headers.keys().collect::<Vec<_>>(), ["X"]);
-    assert_eq!(surf.told.notes, ["\"headers.Accept\" is a header that the host sets itself, and is passed over"]);
+    assert_eq!(surf.told.notes, ["\"headers.Accept\" is a header that the host sets itself, and is ignored"]);
     assert_eq!(found.len(), 6);
 
     // A file of a user, and of no project.
@@ -318,7 +318,7 @@ fn an_entry_that_cannot_be_served_says_why_and_the_others_are_served() {
             r#"{"url": "http://x/", "headers": {"A": "1\n2"}}"#,
             "\"headers.A\" holds a character that the value of a header cannot, such as a newline",
         ),
-        (r#"{"type": "ws", "url": "ws://x/"}"#, "is of the type \"ws\", which is not a transport of MCP that is spoken here"),
+        (r#"{"type": "ws", "url": "ws://x/"}"#, "is of the type \"ws\", which is not a transport that is supported"),
     ] {
         let found = read(&format!("{{\"mcpServers\": {{\n\"good\": {{\"command\": \"x\"}},\n\"bad\": {entry}}}}}"));
         assert_eq!(refusal(by(&found, "bad")), why, "{entry}");
@@ -330,13 +330,13 @@ fn an_entry_that_cannot_be_served_says_why_and_the_others_are_served() {
 #[test]
 fn what_is_passed_over_is_told_and_what_means_nothing_here_is_not() {
     for (entry, note) in [
-        (r#"{"comand": "x", "url": "http://x/mcp"}"#, "\"comand\" is not known, and is passed over; did you mean \"command\"?"),
-        (r#"{"command": "x", "weird": 1}"#, "\"weird\" is not known, and is passed over"),
-        (r#"{"command": "x", "url": "http://x/"}"#, "\"url\" is passed over, as there is a \"command\""),
-        (r#"{"command": "x", "url": "http://x/", "type": "http"}"#, "\"command\" is passed over, as its type is one of a server elsewhere"),
-        (r#"{"command": "x", "headers": {}}"#, "\"headers\" is passed over: a program has none"),
-        (r#"{"url": "http://x/mcp", "env": {"A": "1"}}"#, "\"env\" is passed over: a server elsewhere has none"),
-        (r#"{"command": "x", "disabled": "maybe"}"#, "\"disabled\" is neither true nor false, and is passed over"),
+        (r#"{"comand": "x", "url": "http://x/mcp"}"#, "\"comand\" is not known, and is ignored; did you mean \"command\"?"),
+        (r#"{"command": "x", "weird": 1}"#, "\"weird\" is not known, and is ignored"),
+        (r#"{"command": "x", "url": "http://x/"}"#, "\"url\" is ignored, as there is a \"command\""),
+        (r#"{"command": "x", "url": "http://x/", "type": "http"}"#, "\"command\" is ignored, as its type is one of a server elsewhere"),
+        (r#"{"command": "x", "headers": {}}"#, "\"headers\" is ignored: a program has none"),
+        (r#"{"url": "http://x/mcp", "env": {"A": "1"}}"#, "\"env\" is ignored: a server elsewhere has none"),
+        (r#"{"command": "x", "disabled": "maybe"}"#, "\"disabled\" is neither true nor false, and is ignored"),
         (r#"{"command": "cmd", "args": ["/c", "npx", "-y", "x"]}"#, "\"cmd /c\", which is for Windows, is left out"),
         (r#"{"command": "npx.cmd"}"#, "\"npx.cmd\", which is for Windows, is started as \"npx\""),
         (r#"{"command": "x", "args": ["$HOME/x"]}"#, "\"args\" has $HOME, which no shell expands; write ${HOME}"),

@@ -38,6 +38,8 @@ fn every_key_is_understood() {
         session_idle = "1m"
         ask_timeout = "90s"
         drain = "0s"
+        rest_result = "mcp"
+        rest_default_tool = "w_get_alerts"
         [auth.tokens]
         ci = { from_env = "OTHER" }
         me = { from_file = "token" }
@@ -114,6 +116,8 @@ fn every_key_is_understood() {
         session_idle: Duration::from_secs(60),
         ask_timeout: Duration::from_secs(90),
         drain: Duration::ZERO,
+        rest_result: RestResult::Mcp,
+        rest_default_tool: Some("w_get_alerts".to_owned()),
     };
     assert_eq!(config.http, http);
     let tokens: Vec<_> = config.auth.tokens.iter().map(|(name, token)| (name, token.expose())).collect();

@@ -7,9 +7,10 @@ use http::{Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Refusal, Rest, answer, catalog};
+use super::{Refusal, Rest, answer, catalog, shape};
 use crate::{
     catalog::{Catalog, Entry, Snapshot},
+    config::RestResult,
     dispatch::{CallRequest, Operation, OperationResult},
     json::is_too_deep,
     mcp::Pending,
@@ -52,7 +53,12 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
         rest.front.pending().wait().await;
     }
     let catalog = catalog(&rest.front, provider)?;
-    let default = provider.and_then(|_| default_tool(&catalog));
+    let (result, configured) = {
+        let current = rest.settings.load();
+        (shape::of(&head, current.config.rest_result), current.config.rest_default_tool.clone())
+    };
+    let result = result.map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, NO_NAME, reason))?;
+    let default = configured.filter(|_| provider.is_none()).or_else(|| default_tool(&catalog));
     let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
     let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
 
@@ -96,16 +102,25 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
         .with_asker(Arc::new(NO_CLIENT))
         .with_deferral(deferral);
     match rest.front.dispatcher().run(request).await {
+        Ok(OperationResult::Call(output)) if result == RestResult::Mcp => Ok(as_mcp(&output)),
+        // MCP's servers answer arguments that do not fit by a result.
+        Err(CallError::InvalidParams(message)) if result == RestResult::Mcp => Ok(as_mcp(&CallOutput::error(message))),
         Ok(OperationResult::Call(output)) if output.is_error => Err(failed(said(&output))),
-        Ok(OperationResult::Call(output)) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", result(&output)))),
+        Ok(OperationResult::Call(output)) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", value(&output)))),
         Ok(_) => Err(failed("a tool answered as something else does")),
         Err(error) => Err(refusal(error)),
     }
 }
 
-/// What is meant where a provider is asked and no tool is named: the configured tool, or the only one.
+fn as_mcp(output: &CallOutput) -> Response<Body> {
+    answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", shape::whole(output)))
+}
+
+/// What is meant where no tool is named: the configured tool of the only provider, or the only tool.
 fn default_tool(catalog: &Catalog) -> Option<String> {
-    if let Some(name) = catalog.providers().first()?.default_tool() {
+    if let [only] = catalog.providers().as_slice()
+        && let Some(name) = only.default_tool()
+    {
         return Some(name.to_owned());
     }
     let snapshot = catalog.snapshot();
@@ -134,32 +149,21 @@ fn find(snapshot: &Snapshot, name: &str, pending: &Pending) -> Result<Arc<Entry>
 }
 
 /// The member `result`: structured content where there is some, else the text of a single block of text, else MCP's content blocks as they are.
-fn result(output: &CallOutput) -> String {
+fn value(output: &CallOutput) -> String {
     if let Some(structured) = &output.structured {
         return structured.as_str().to_owned();
     }
     if let [Content::Text(text)] = output.content.as_slice() {
-        return quoted(text);
+        return shape::quoted(text);
     }
-    let blocks: Vec<String> = output
-        .content
-        .iter()
-        .map(|content| match content {
-            Content::Text(text) => format!("{{\"type\":\"text\",\"text\":{}}}", quoted(text)),
-            Content::Block(block) => block.as_str().to_owned(),
-        })
-        .collect();
+    let blocks = shape::blocks(output);
     // A plugin writes its blocks by itself, even where there is one and it is text.
     if let [block] = blocks.as_slice()
         && let Some(text) = block_text(block)
     {
-        return quoted(&text);
+        return shape::quoted(&text);
     }
     format!("[{}]", blocks.join(","))
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 /// The text of a block of text.

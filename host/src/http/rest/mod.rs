@@ -5,6 +5,7 @@
 
 mod call;
 mod openapi;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -15,18 +16,23 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{answer, bodies::Bodies, endpoint::McpEndpoint};
+use super::{answer, bodies::Bodies, endpoint::McpEndpoint, settings::HttpSettings};
 use crate::{catalog::Catalog, mcp::Front, provider::Absence};
 
 /// What answers callers without MCP: the same front and the same limits on bodies as those of MCP clients.
 pub(super) struct Rest {
     front: Arc<Front>,
     bodies: Arc<Bodies>,
+    settings: Arc<HttpSettings>,
 }
 
 /// The routes of this face. Who may call was checked before.
 pub(super) fn router(endpoint: &McpEndpoint) -> Router {
-    let rest = Arc::new(Rest { front: Arc::clone(endpoint.front()), bodies: Arc::clone(endpoint.bodies()) });
+    let rest = Arc::new(Rest {
+        front: Arc::clone(endpoint.front()),
+        bodies: Arc::clone(endpoint.bodies()),
+        settings: Arc::clone(endpoint.settings()),
+    });
     routes(respond).with_state(rest)
 }
 

@@ -39,6 +39,12 @@ pub(super) fn document(front: &Front) -> Value {
     // A tool's own structure, the text of a single block, or MCP's content blocks.
     results.push(json!({ "type": "string" }));
     results.push(json!({ "type": "array", "items": { "type": "object" } }));
+    // With `result=mcp`.
+    results.push(json!({ "type": "object", "required": ["content", "isError"], "properties": {
+        "content": { "type": "array", "items": { "type": "object" } },
+        "structuredContent": { "type": "object" },
+        "isError": { "type": "boolean" },
+    } }));
     schemas.insert(
         "CallResult".to_owned(),
         json!({ "type": "object", "required": ["result"], "properties": { "result": { "anyOf": results } } }),
@@ -78,6 +84,9 @@ fn paths(servers: &[String]) -> Value {
         json!({
             "operationId": id,
             "summary": summary,
+            "parameters": [{ "name": "result", "in": "query", "required": false,
+                "description": "The shape of the answer: what a program wants of it, or MCP's whole CallToolResult.",
+                "schema": { "type": "string", "enum": ["value", "mcp"] } }],
             "requestBody": { "required": true, "content": { "application/json": { "schema": reference(body) } } },
             "responses": {
                 "200": answer("What the tool answered.", "CallResult"),

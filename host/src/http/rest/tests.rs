@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    config::HttpConfig,
+    config::{HttpConfig, RestResult},
     http::{Authenticator, HttpSettings},
     mcp::FrontOptions,
     provider::{Call, CallError, CallOutput, Content, JsonText, Principal, Provider, ProviderChange, ProviderId, Tool, ToolName},
@@ -102,6 +102,11 @@ struct Lab {
 const ALL: [&str; 12] =
     ["asks_and_goes_on", "echo", "who", "structured", "block", "blocks", "nothing", "fails", "busy", "asks", "broken", "hangs"];
 
+fn rest(front: Arc<Front>, http: HttpConfig) -> Arc<Rest> {
+    let settings = HttpSettings::new(http, Authenticator::Open);
+    Arc::new(Rest { front, bodies: Arc::new(Bodies::new(Arc::clone(&settings))), settings })
+}
+
 fn lab() -> Lab {
     let (sender, events) = mpsc::unbounded_channel();
     let catalog = Catalog::new();
@@ -113,7 +118,7 @@ fn lab() -> Lab {
     catalog.apply(vec![put("stale", &["fails", "who"], Some("gone"))]);
     let front = Front::new(catalog, FrontOptions::default());
     let http = HttpConfig { max_body: 4096, max_bodies: 1 << 20, ..HttpConfig::default() };
-    Lab { rest: Arc::new(Rest { front, bodies: Arc::new(Bodies::new(HttpSettings::new(http, Authenticator::Open))) }), events }
+    Lab { rest: rest(front, http), events }
 }
 
 impl Lab {
@@ -122,7 +127,8 @@ impl Lab {
             Request::builder().method(method).uri(path).header("host", "localhost").body(Body::from(body.to_owned())).unwrap();
         request.headers_mut().insert("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         request.extensions_mut().insert(Principal::new("ann"));
-        let response = answer(&self.rest, Route::of(path).expect("a route"), request).await;
+        let route = Route::of(path.split('?').next().unwrap()).expect("a route");
+        let response = answer(&self.rest, route, request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{body:?}")), parts.headers)
@@ -222,6 +228,46 @@ async fn a_default_tool_is_the_configured_or_the_only_one() {
     }
     let (status, answer) = lab.call("/stale/call", json!({"tool_args": {}})).await;
     assert_eq!((status, &answer["detail"]), (404, &json!("Tool gone not found")));
+}
+
+#[tokio::test]
+async fn the_whole_result_is_given_to_who_asks_for_it() {
+    let lab = lab();
+    let body = |tool: &str| json!({"tool_name": tool, "tool_args": {"a": 1}}).to_string();
+    for (tool, result) in [
+        ("echo", json!({"content": [{"type": "text", "text": "{\"a\":1}"}], "isError": false})),
+        ("structured", json!({"content": [{"type": "text", "text": "for people"}], "structuredContent": {"n": 1.5}, "isError": false})),
+        ("fails", json!({"content": [{"type": "text", "text": "it said no"}], "isError": true})),
+        ("nothing", json!({"content": [], "isError": false})),
+    ] {
+        let (status, answer, _) = lab.ask(Method::POST, "/all/call?result=mcp", &body(tool)).await;
+        assert_eq!((status, answer), (200, json!({"result": result})), "{tool}");
+    }
+    let (status, answer, _) = lab.ask(Method::POST, "/all/call?result=html", &body("echo")).await;
+    assert!(status == 400 && answer["reason"].as_str().unwrap().contains("\"value\" or \"mcp\""), "{answer}");
+    let (status, answer, _) = lab.ask(Method::POST, "/all/call?result=mcp", &body("broken")).await;
+    assert_eq!((status, answer["detail"].as_str()), (500, Some("Tool execution error")), "what is no result stays an error");
+    lab.rest.settings.change(|http| http.rest_result = RestResult::Mcp);
+    assert_eq!(lab.ask(Method::POST, "/all/call", &body("fails")).await.1["result"]["isError"], true);
+    assert_eq!(lab.ask(Method::POST, "/all/call?x=1&result=value", &body("fails")).await.0, 500);
+}
+
+#[tokio::test]
+async fn a_call_of_everything_has_a_default_tool_where_one_is_configured_or_only_one_is_there() {
+    let mut lab = lab();
+    lab.rest.settings.change(|http| http.rest_default_tool = Some("one__echo".to_owned()));
+    assert_eq!(lab.call("/call", json!({"tool_args": {"x": 1}})).await, (200, json!({"result": "{\"x\":1}"})));
+    assert_eq!(lab.call("/call", json!({})).await.1["detail"], "must include 'tool_args'");
+    assert_eq!(lab.call("/all/call", json!({"tool_args": {}})).await.0, 400, "it is that of everything");
+
+    let (sender, _events) = mpsc::unbounded_channel();
+    let catalog = Catalog::new();
+    let tools = vec![tool("who", &json!({"type": "object"}), None), tool("echo", &json!({"type": "object"}), None)];
+    let only = Local { id: ProviderId::new("only").unwrap(), tools, default: Some("echo"), events: sender };
+    catalog.apply(vec![ProviderChange::Put(Arc::new(only))]);
+    let front = Front::new(catalog, FrontOptions::default());
+    lab.rest = rest(front, HttpConfig::default());
+    assert_eq!(lab.call("/call", json!({"tool_args": {"x": 1}})).await, (200, json!({"result": "{\"x\":1}"})));
 }
 
 #[tokio::test]

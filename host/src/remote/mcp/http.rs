@@ -1,6 +1,6 @@
 //! One request on the wire and its answer, or in words why there is none.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -30,7 +30,7 @@ pub(super) struct Http {
     client: reqwest::Client,
     url: Url,
     /// Whether the server asks its callers on a stream that belongs to no call, which holds for its next connection too.
-    pub(super) known: Known,
+    pub(super) known: Arc<Known>,
     /// Of the configuration; they go with everything.
     headers: HeaderMap,
 }
@@ -110,7 +110,7 @@ impl Http {
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
         let headers = headers(&source.headers, source.bearer.as_ref()).map_err(fault)?;
-        Ok(Self { id, limits, client, url, known: Known::default(), headers })
+        Ok(Self { id, limits, client, url, known: Arc::default(), headers })
     }
 
     /// Its address without what may be secret of it.

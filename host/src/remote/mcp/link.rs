@@ -1,36 +1,30 @@
-//! The session with one server: greeting it, greeting it again when it has forgotten, trying again what may be tried again, and when it is gone.
+//! A session over HTTP: the handshake, again when the server has forgotten the session, trying again what may be tried again, and when the server is gone.
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    asking::Flying,
     exchange::Answer,
     headers::{ParamHeaders, Speech},
     http::{Failure, Http},
+    listen,
 };
 use crate::{
-    provider::{CallContext, JsonText, LogLevel},
+    provider::{CallContext, JsonText},
     upstream::{
-        Change, ChannelError, Closing, Era, Known, Turn, Turns, Uris,
-        handshake::{Greeting, Wire, capability, greet},
+        Change, ChannelError, Era, Known, Request, Session, Transport, Turn, Uris, cancellation,
+        handshake::{Greeting, Wire, capability, greet, resource_subscription},
         message,
-        raw::{RawObject, write_json},
+        raw::RawObject,
     },
 };
-
-/// Changes that a slow listener may be behind.
-const CHANGES: usize = 64;
 
 /// A request whose connection was refused is sent again after these: nothing of it was done.
 const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
@@ -38,88 +32,150 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(
 /// A message that nobody waits for.
 const ASIDE: Duration = Duration::from_secs(10);
 
+/// Answers and notifications that are on their way at once. A server that asks for more gets no answer.
+const MAX_ASIDE: usize = 64;
+
 /// What was agreed on with the server.
-pub(super) struct Session {
+pub(super) struct Agreed {
     pub(super) speech: Speech,
     /// The `result` of `initialize` or `server/discover`.
     pub(super) server: JsonText,
-    /// The least level of log messages that it was told to send.
-    level: AtomicU8,
 }
 
-pub(super) struct Link {
+/// Requests of HTTP to one server.
+pub(super) struct HttpTransport {
     pub(super) http: Arc<Http>,
-    pub(super) changes: broadcast::Sender<Change>,
     pub(super) params: ParamHeaders,
-    /// Requests that wait for their answers, by id.
-    pub(super) flight: Mutex<HashMap<u64, Flying>>,
-    /// None: it was not greeted yet.
-    session: watch::Sender<Option<Arc<Session>>>,
-    /// Of calls, in the older era.
-    pub(super) turns: Turns,
-    /// Held by whoever opens it again.
+    /// None: the handshake is not done.
+    agreed: watch::Sender<Option<Arc<Agreed>>>,
+    /// Held by whoever opens the session again.
     opening: tokio::sync::Mutex<()>,
-    next_id: AtomicU64,
-    /// Of more use, or not.
-    pub(super) closing: Closing,
-    /// Resources whose updates are wanted.
-    pub(super) wanted: watch::Sender<Uris>,
+    aside: Arc<Semaphore>,
 }
 
-impl Link {
-    /// Greets a server.
-    pub(super) async fn open(http: Arc<Http>) -> Result<Arc<Self>, ChannelError> {
-        let link = Arc::new(Self {
-            http,
-            changes: broadcast::channel(CHANGES).0,
-            params: ParamHeaders::default(),
-            flight: Mutex::default(),
-            session: watch::Sender::new(None),
-            turns: Turns::default(),
-            opening: tokio::sync::Mutex::default(),
-            next_id: AtomicU64::new(1),
-            closing: Closing::default(),
-            wanted: watch::Sender::default(),
+/// One connection.
+pub(super) type Link = Session<HttpTransport>;
+
+impl Transport for HttpTransport {
+    /// What was given up is in flight no longer than it takes to say so.
+    const ABANDONED: Option<Duration> = None;
+
+    fn era(&self) -> Era {
+        self.agreed.borrow().as_ref().map_or(Era::Legacy, |agreed| agreed.speech.era)
+    }
+
+    fn exchange<'a>(session: &'a Arc<Session<Self>>, request: Request<'a>) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
+        let Request { method, params, context, turn, .. } = request;
+        Box::pin(session.retried(method, params, context, turn))
+    }
+
+    fn send(session: &Arc<Session<Self>>, message: String) {
+        let Ok(place) = Arc::clone(&session.transport.aside).try_acquire_owned() else {
+            return tracing::debug!(server = &*session.server, "too many requests of the server at once");
+        };
+        session.spawn(move |link| async move {
+            link.tell_aside(message).await;
+            drop(place);
         });
+    }
+
+    fn ask_aside<'a>(session: &'a Arc<Session<Self>>, method: &'static str, params: String) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let context = CallContext::default();
+            // The level is set in the middle of opening a session, which is not opened again for it.
+            let asked = async {
+                if method == "logging/setLevel" {
+                    let speech = session.agreed().speech.clone();
+                    session.exchange(&speech, method, &params, &context, None).await.map(drop).map_err(ChannelError::from)
+                } else {
+                    session.retried(method, &params, &context, None).await.map(drop)
+                }
+            };
+            match tokio::time::timeout(ASIDE, asked).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(server = &*session.server, method, params, "{error}"),
+                Err(_) => tracing::debug!(server = &*session.server, method, params, "no answer within {ASIDE:?}"),
+            }
+        })
+    }
+
+    fn abandon(session: &Arc<Session<Self>>, id: u64) {
+        if session.transport.era() == Era::Modern {
+            drop(session.flight.remove(id));
+            return;
+        }
+        // What the server asks until it knows may be for this call.
+        session.spawn(move |link| async move {
+            link.tell_aside(cancellation(id)).await;
+            drop(link.flight.remove(id));
+        });
+    }
+
+    fn listen<'a>(session: &'a Arc<Session<Self>>, uris: &'a Uris) -> BoxFuture<'a, Option<Box<dyn Send>>> {
+        Box::pin(async move {
+            resource_subscription(&session.agreed().server, uris)?;
+            let task = listen::updates(Arc::clone(session), Arc::clone(uris)).await;
+            Some(Box::new(AbortOnDropHandle::new(task)) as Box<dyn Send>)
+        })
+    }
+
+    fn doom(session: &Session<Self>, why: &str) {
+        session.closing.close(why);
+    }
+}
+
+impl Session<HttpTransport> {
+    /// Does the handshake with a server.
+    pub(super) async fn open(http: Arc<Http>) -> Result<Arc<Self>, ChannelError> {
+        let transport = HttpTransport {
+            params: ParamHeaders::default(),
+            agreed: watch::Sender::new(None),
+            opening: tokio::sync::Mutex::default(),
+            aside: Arc::new(Semaphore::new(MAX_ASIDE)),
+            http: http.clone(),
+        };
+        let link = Self::new(http.id.as_str().into(), Arc::clone(&http.known), transport);
         // What it spoke the last time may not be what it speaks now: who runs it may have changed it.
         link.greet(&Known::default()).await?;
         Ok(link)
     }
 
-    async fn greet(self: &Arc<Self>, known: &Known) -> Result<Arc<Session>, ChannelError> {
+    async fn greet(self: &Arc<Self>, known: &Known) -> Result<Arc<Agreed>, ChannelError> {
         let handshake = Handshake { link: self, legacy: Mutex::new(Speech::legacy()) };
         let Greeting { era, version, server } = greet(&handshake, known).await?;
         let speech = match era {
             Era::Modern => Speech::modern(),
             Era::Legacy => handshake.legacy.into_inner().unwrap_or_else(PoisonError::into_inner),
         };
-        tracing::debug!(server = %self.http.id, version, "handshake done");
-        let session = Arc::new(Session { speech, server, level: AtomicU8::new(LogLevel::Emergency as u8) });
-        self.session.send_replace(Some(session.clone()));
-        if era == Era::Legacy {
-            self.lower_level(&session, LogLevel::Info).await;
+        tracing::debug!(server = &*self.server, version, "handshake done");
+        let agreed = Arc::new(Agreed { speech, server });
+        let is_first = self.transport.agreed.send_replace(Some(agreed.clone())).is_none();
+        if era == Era::Legacy && capability(&agreed.server, "logging").is_some() {
+            if is_first {
+                self.ask_for_logs().await;
+            } else {
+                self.renew_level().await;
+            }
         }
-        Ok(session)
+        Ok(agreed)
     }
 
-    pub(super) fn session(&self) -> Arc<Session> {
-        // Nobody but the handshake has a link that was not greeted.
-        self.session.borrow().clone().unwrap_or_else(|| {
-            Arc::new(Session { speech: Speech::legacy(), server: JsonText::from_writer("{}".to_owned()), level: AtomicU8::new(0) })
-        })
+    pub(super) fn agreed(&self) -> Arc<Agreed> {
+        // Nobody but the handshake has a link whose handshake is not done.
+        self.transport
+            .agreed
+            .borrow()
+            .clone()
+            .unwrap_or_else(|| Arc::new(Agreed { speech: Speech::legacy(), server: JsonText::from_writer("{}".to_owned()) }))
     }
 
     /// Sees each session that takes the place of another.
-    pub(super) fn sessions(&self) -> watch::Receiver<Option<Arc<Session>>> {
-        self.session.subscribe()
-    }
-
-    pub(super) fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+    pub(super) fn sessions(&self) -> watch::Receiver<Option<Arc<Agreed>>> {
+        self.transport.agreed.subscribe()
     }
 
     /// Sends a request and awaits its answer, and sends it again where that does no harm. Its turn is over when the server knows that it is.
-    pub(super) async fn request(
+    async fn retried(
         self: &Arc<Self>,
         method: &'static str,
         params: &str,
@@ -131,11 +187,8 @@ impl Link {
         let mut pauses = AGAIN.iter();
         let (mut repeated, mut reopened) = (false, false);
         loop {
-            let session = self.session();
-            if let Some(level) = context.notifier.as_ref().and_then(|notifier| notifier.log_level()) {
-                self.lower_level(&session, level).await;
-            }
-            let failure = match self.exchange(&session.speech, method, params, context, turn.clone()).await {
+            let agreed = self.agreed();
+            let failure = match self.exchange(&agreed.speech, method, params, context, turn.clone()).await {
                 Ok(Answer { result, .. }) => return Ok(result),
                 Err(failure) => failure,
             };
@@ -150,9 +203,9 @@ impl Link {
                 Failure::Broken(_) if idempotent && !repeated => repeated = true,
                 Failure::Refused(refusal) if idempotent && !repeated && refusal.is_passing() => repeated = true,
                 // The server says that it does not know the session, so that it did nothing.
-                Failure::Refused(refusal) if session.speech.session.is_some() && !reopened && refusal.is_of_session() => {
+                Failure::Refused(refusal) if agreed.speech.session.is_some() && !reopened && refusal.is_of_session() => {
                     reopened = true;
-                    self.reopen(&session).await?;
+                    self.reopen(&agreed).await?;
                 }
                 Failure::Broken(_) | Failure::Refused(_) | Failure::Channel(_) => return Err(failure.into()),
             }
@@ -160,18 +213,19 @@ impl Link {
     }
 
     /// Opens the session again that the server has forgotten. One does it for all.
-    pub(super) async fn reopen(self: &Arc<Self>, stale: &Arc<Session>) -> Result<(), ChannelError> {
-        let _one = self.opening.lock().await;
-        if !Arc::ptr_eq(&self.session(), stale) {
+    pub(super) async fn reopen(self: &Arc<Self>, stale: &Arc<Agreed>) -> Result<(), ChannelError> {
+        let _one = self.transport.opening.lock().await;
+        if !Arc::ptr_eq(&self.agreed(), stale) {
             return Ok(());
         }
-        tracing::info!(server = %self.http.id, "the session has expired on the server: opening a new one");
+        tracing::info!(server = &*self.server, "the session has expired on the server: opening a new one");
         let known = Known::default();
         known.set_era(Era::Legacy);
         match self.greet(&known).await {
-            Ok(session) if session.server == stale.server => {
+            Ok(agreed) if agreed.server == stale.server => {
                 // It was started again, most likely.
-                self.all_changed(&session.server);
+                self.all_changed(&agreed.server);
+                self.opened.send_modify(|number| *number += 1);
                 Ok(())
             }
             Ok(_) => {
@@ -195,37 +249,27 @@ impl Link {
         }
     }
 
-    /// In the older era the level is the session's: the least that any caller wants.
-    async fn lower_level(self: &Arc<Self>, session: &Session, level: LogLevel) {
-        if session.speech.era == Era::Legacy
-            && session.level.load(Ordering::Relaxed) > level as u8
-            && capability(&session.server, "logging").is_some()
-            && session.level.fetch_min(level as u8, Ordering::Relaxed) > level as u8
-        {
-            let mut params = String::from("{\"level\":");
-            write_json(&mut params, &level);
-            params.push('}');
-            let context = CallContext::default();
-            let setting = self.exchange(&session.speech, "logging/setLevel", &params, &context, None);
-            if !matches!(tokio::time::timeout(ASIDE, setting).await, Ok(Ok(_))) {
-                tracing::debug!(server = %self.http.id, "the server rejected the log level");
-            }
-        }
-    }
-
     /// Sends a notification or an answer.
-    pub(super) async fn tell(&self, speech: &Speech, message: String) -> Result<(), Failure> {
-        self.http.send(Method::POST, speech.headers(), Some(message)).await.map(drop)
+    async fn tell(&self, speech: &Speech, message: String) -> Result<(), Failure> {
+        self.transport.http.send(Method::POST, speech.headers(), Some(message)).await.map(drop)
     }
 
     /// The same, where nothing can be done about it if it does not get there.
-    pub(super) async fn tell_aside(&self, speech: &Speech, message: String) {
-        match tokio::time::timeout(ASIDE, self.tell(speech, message)).await {
+    async fn tell_aside(&self, message: String) {
+        let agreed = self.agreed();
+        match tokio::time::timeout(ASIDE, self.tell(&agreed.speech, message)).await {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => {
-                tracing::debug!(server = %self.http.id, "a message could not be delivered: {}", ChannelError::from(failure))
+                tracing::debug!(server = &*self.server, "a message could not be delivered: {}", ChannelError::from(failure))
             }
-            Err(_) => tracing::debug!(server = %self.http.id, "a message could not be delivered in time"),
+            Err(_) => tracing::debug!(server = &*self.server, "a message could not be delivered in time"),
+        }
+    }
+
+    /// Does something beside. Without a runtime the process ends, and the server with it.
+    fn spawn<F: Future<Output = ()> + Send + 'static>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(work(Arc::clone(self)));
         }
     }
 }

@@ -2,21 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream::FuturesUnordered};
 use http::Method;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 use super::{
-    asking::MAX_REQUESTS,
     events::Events,
     http::Failure,
-    link::{Link, Session},
+    link::{Agreed, Link},
 };
 use crate::{
     provider::CallContext,
     upstream::{
-        ChannelError, Era,
-        handshake::subscription,
+        ChannelError, Era, Uris, all_updated,
+        handshake::{resource_subscription, subscription},
         message::{self, Incoming},
         meta,
     },
@@ -28,6 +26,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// A stream that held so long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
+
+/// A stream that is not open by then is not waited for.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// How a stream ended.
 enum End {
@@ -41,12 +42,33 @@ enum End {
 
 /// Listens for changes of lists until dropped.
 pub(super) async fn run(link: Arc<Link>) {
-    let changed = |session: &Session, again: bool| {
+    let changed = |session: &Agreed, again: bool| {
         if again {
             link.all_changed(&session.server);
         }
     };
     follow(&link, &|session| subscription(&session.server), &changed).await;
+}
+
+/// Has the server tell updates of these resources, by the rules of the newer era. The stream is open when this
+/// returns, or could not be opened in time: it is tried again and again until the task ends.
+pub(super) async fn updates(link: Arc<Link>, uris: Uris) -> JoinHandle<()> {
+    let (open, is_open) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let open = std::sync::Mutex::new(Some(open));
+        let opened = |_: &Agreed, again: bool| {
+            if let Some(open) = open.lock().ok().and_then(|mut open| open.take()) {
+                // Nobody may wait any more.
+                let _ = open.send(());
+            }
+            if again {
+                all_updated(&link, &uris);
+            }
+        };
+        follow(&link, &|agreed| resource_subscription(&agreed.server, &uris), &opened).await;
+    });
+    let _ = tokio::time::timeout(OPENING, is_open).await;
+    task
 }
 
 /// Keeps a stream open until dropped. `params`: of `subscriptions/listen`, in the newer era. `opened` is told of each stream, and whether there was one
@@ -57,7 +79,7 @@ pub(super) async fn follow(link: &Arc<Link>, params: &Params<'_>, opened: &Opene
     let mut before = false;
     loop {
         sessions.borrow_and_update();
-        let session = link.session();
+        let session = link.agreed();
         let began = Instant::now();
         let open = || opened(&session, std::mem::replace(&mut before, true));
         let end = tokio::select! {
@@ -89,23 +111,23 @@ pub(super) async fn follow(link: &Arc<Link>, params: &Params<'_>, opened: &Opene
 }
 
 /// Makes the params of a stream. None: there is nothing to listen for.
-type Params<'a> = dyn Fn(&Session) -> Option<String> + Send + Sync + 'a;
+type Params<'a> = dyn Fn(&Agreed) -> Option<String> + Send + Sync + 'a;
 
 /// Is told of a stream.
-type Opened<'a> = dyn Fn(&Session, bool) + Send + Sync + 'a;
+type Opened<'a> = dyn Fn(&Agreed, bool) + Send + Sync + 'a;
 
-async fn stream(link: &Arc<Link>, session: &Arc<Session>, params: Option<String>, opened: impl FnOnce()) -> End {
+async fn stream(link: &Arc<Link>, session: &Arc<Agreed>, params: Option<String>, opened: impl FnOnce()) -> End {
     let speech = &session.speech;
     let mut headers = speech.headers();
     let sent = match speech.era {
-        Era::Legacy => link.http.send(Method::GET, headers, None).await,
+        Era::Legacy => link.transport.http.send(Method::GET, headers, None).await,
         Era::Modern => {
             let Some(params) = params else { return End::None };
             let id = link.next_id();
             let meta = meta::outgoing(Era::Modern, &CallContext::default(), id);
-            link.params.write(&mut headers, "subscriptions/listen", &params);
+            link.transport.params.write(&mut headers, "subscriptions/listen", &params);
             let body = message::request(id, "subscriptions/listen", &params, meta.as_deref());
-            link.http.send(Method::POST, headers, Some(body)).await
+            link.transport.http.send(Method::POST, headers, Some(body)).await
         }
     };
     let mut response = match sent {
@@ -113,7 +135,7 @@ async fn stream(link: &Arc<Link>, session: &Arc<Session>, params: Option<String>
         Err(Failure::Refused(refusal)) if speech.session.is_some() && refusal.is_of_session() => return End::Forgotten,
         Err(Failure::Refused(refusal)) if refusal.status.is_client_error() => return End::None,
         Err(failure) => {
-            tracing::debug!(server = %link.http.id, "no stream of changes: {}", ChannelError::from(failure));
+            tracing::debug!(server = %link.transport.http.id, "no stream of changes: {}", ChannelError::from(failure));
             return End::Over;
         }
     };
@@ -123,26 +145,16 @@ async fn stream(link: &Arc<Link>, session: &Arc<Session>, params: Option<String>
         return End::None;
     }
     opened();
-    let mut events = Events::new(link.http.limits.max_message);
-    let mut asked = FuturesUnordered::new();
+    let mut events = Events::new(link.transport.http.limits.max_message);
     loop {
-        let chunk = tokio::select! {
-            Some(()) = asked.next(), if !asked.is_empty() => continue,
-            chunk = response.chunk() => chunk,
-        };
-        let Ok(Some(bytes)) = chunk else { return End::Over };
+        let Ok(Some(bytes)) = response.chunk().await else { return End::Over };
         if events.push(&bytes).is_err() {
             return End::Over;
         }
         while let Some(data) = events.next() {
             match Incoming::parse(&data) {
                 Some(Incoming::Notification { method, params }) => link.notified(&method, params, None),
-                Some(Incoming::Request { id, method, params }) if asked.len() < MAX_REQUESTS => {
-                    let params = params.map(str::to_owned);
-                    let open = asked.len();
-                    asked.push(link.requested_aside(speech.clone(), id.to_owned(), method.into_owned(), params, open));
-                }
-                Some(Incoming::Request { method, .. }) => tracing::debug!(server = %link.http.id, %method, "too many requests at once"),
+                Some(Incoming::Request { id, method, params }) => link.requested(id, &method, params, None),
                 Some(Incoming::Answer { .. }) | None => {}
             }
         }

@@ -1,17 +1,15 @@
 //! A remote MCP server by Streamable HTTP, in both eras, as a channel.
 //!
 //! `http` sends one request and says why there is no answer → `exchange` makes a request of MCP of it, and takes what comes before the answer → `link` knows
-//! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes, `subscribe` has the server tell updates of
-//! resources.
+//! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes and of updates of resources. What a session
+//! is, whatever carries it, is in `upstream`.
 
-mod asking;
 pub(crate) mod events;
 mod exchange;
 pub(crate) mod headers;
 mod http;
 mod link;
 mod listen;
-mod subscribe;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +27,7 @@ use crate::{
         replicas::{Attached, ConnectError, Connected},
         server::Reach,
     },
-    upstream::{Change, Channel, ChannelError, Clock, Era, Uris, no_turn, rounds},
+    upstream::{Change, Channel, ChannelError, Uris, handshake::subscribes, subscriber},
 };
 use http::Http;
 use link::Link;
@@ -82,32 +80,10 @@ impl HttpChannel {
         let late = || format!("{place} does not answer within {} s (`start_timeout` of [server.{id}])", limit.as_secs_f64());
         let greeted = tokio::time::timeout(limit, Link::open(http)).await.map_err(|_| late())?;
         let link = greeted.map_err(|error| if matches!(error, ChannelError::Timeout(_)) { late() } else { error.to_string() })?;
-        let server = link.session().server.clone();
+        let server = link.agreed().server.clone();
         let listener = AbortOnDropHandle::new(tokio::spawn(listen::run(link.clone())));
-        let subscriber = AbortOnDropHandle::new(tokio::spawn(subscribe::run(link.clone())));
+        let subscriber = AbortOnDropHandle::new(tokio::spawn(subscriber::run(link.clone())));
         Ok(Arc::new(Self { link, server, listener, subscriber }))
-    }
-}
-
-impl HttpChannel {
-    async fn ask(&self, method: &'static str, params: &str, timeout: Duration, clock: &Clock<'_>) -> Result<JsonText, ChannelError> {
-        let context = clock.context();
-        match self.link.session().speech.era {
-            // Whether a server lives is asked beside all that it does.
-            Era::Legacy if method == "ping" => self.link.request(method, params, context, None).await,
-            Era::Legacy => {
-                let (link, known) = (&self.link, &self.link.http.known);
-                let turn = match link.turns.at_once(known) {
-                    Some(turn) => turn,
-                    None => tokio::time::timeout_at(clock.until(), link.turns.take(known)).await.map_err(|_| no_turn(timeout))?,
-                };
-                link.request(method, params, context, Some(Arc::new(turn))).await
-            }
-            Era::Modern => {
-                let send = |params: String| async move { self.link.request(method, &params, context, None).await };
-                rounds::answered(params, context.asker.as_deref(), send).await
-            }
-        }
     }
 }
 
@@ -119,10 +95,7 @@ impl Channel for HttpChannel {
         context: &'a CallContext,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
-        Box::pin(async move {
-            let clock = Clock::start(timeout, context);
-            clock.limit(self.ask(method, params, timeout, &clock)).await
-        })
+        Box::pin(self.link.request(method, params, context, timeout))
     }
 
     fn server(&self) -> &JsonText {
@@ -134,11 +107,9 @@ impl Channel for HttpChannel {
     }
 
     fn subscribe(&self, uris: Uris) {
-        self.link.wanted.send_if_modified(|wanted| {
-            let is_new = *wanted != uris;
-            *wanted = uris;
-            is_new
-        });
+        if subscribes(&self.server) {
+            self.link.want(uris);
+        }
     }
 
     fn closed(&self) -> BoxFuture<'_, String> {
@@ -151,7 +122,7 @@ struct Attachment(Arc<HttpChannel>);
 
 impl Attached for Attachment {
     fn name(&self) -> String {
-        self.0.link.http.place()
+        self.0.link.transport.http.place()
     }
 
     fn stop(self: Box<Self>, grace: Duration) -> BoxFuture<'static, ()> {
@@ -159,11 +130,11 @@ impl Attached for Attachment {
             self.0.listener.abort();
             self.0.subscriber.abort();
             let link = &self.0.link;
-            let session = link.session();
+            let agreed = link.agreed();
             // There is nobody to say good-bye to where the server is gone.
-            if session.speech.session.is_some() && link.closing.why().is_none() {
-                let headers: HeaderMap = session.speech.headers();
-                let _ = tokio::time::timeout(grace, link.http.send(Method::DELETE, headers, None)).await;
+            if agreed.speech.session.is_some() && link.closing.why().is_none() {
+                let headers: HeaderMap = agreed.speech.headers();
+                let _ = tokio::time::timeout(grace, link.transport.http.send(Method::DELETE, headers, None)).await;
             }
             link.closing.close("the connection was closed by the host");
         })
