@@ -66,6 +66,8 @@ pub(super) fn is_plain_key(key: &str) -> bool {
         "server",
         "headers",
         "bearer",
+        "query",
+        "credentials",
         "command",
         "args",
         "url",

@@ -138,12 +138,34 @@ pub struct OpenApiSource {
     pub headers: BTreeMap<String, Secret>,
     /// Sent as `Authorization: Bearer`. Key: `bearer`.
     pub bearer: Option<Secret>,
+    /// Sent in the query of every request. Key: `query`.
+    pub query: BTreeMap<String, Secret>,
+    /// By the name of a security scheme of the document: sent with the operations that ask for it, where the scheme says. Key: `credentials`.
+    pub credentials: BTreeMap<String, Secret>,
+    /// Whether other documents of the same origin are read that a document at a URL refers to. Key: `follow_references`.
+    pub follow_references: bool,
+}
+
+impl OpenApiSource {
+    /// Whether there is anything that is meant for the application alone.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.bearer.is_some() || !self.headers.is_empty() || !self.query.is_empty() || !self.credentials.is_empty()
+    }
 }
 
 impl Default for OpenApiSource {
     fn default() -> Self {
-        let refresh = Duration::from_secs(60);
-        Self { document: String::new(), base_url: None, refresh, headers: BTreeMap::new(), bearer: None }
+        Self {
+            document: String::new(),
+            base_url: None,
+            refresh: Duration::from_secs(60),
+            headers: BTreeMap::new(),
+            bearer: None,
+            query: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            follow_references: false,
+        }
     }
 }
 

@@ -38,6 +38,9 @@ const ONLY: [(&str, &[Kind]); 19] = [
     ("pull", &[Kind::Image]),
     ("headers", &[Kind::Url, Kind::OpenApi]),
     ("bearer", &[Kind::Url, Kind::OpenApi]),
+    ("query", &[Kind::OpenApi]),
+    ("credentials", &[Kind::OpenApi]),
+    ("follow_references", &[Kind::OpenApi]),
     ("base_url", &[Kind::OpenApi]),
     ("refresh", &[Kind::OpenApi]),
     ("replicas", &[Kind::Command, Kind::Image]),
@@ -232,7 +235,17 @@ fn openapi(table: &Table<'_>) -> Option<OpenApiSource> {
     let refresh = table.get("refresh").and_then(|item| item.duration(Duration::ZERO..=Duration::from_secs(24 * 3600)));
     let (headers, bearer) = credentials(table);
     let refresh = refresh.unwrap_or(OpenApiSource::default().refresh);
-    Some(OpenApiSource { document: document?, base_url, refresh, headers, bearer })
+    let query = named_secrets(table, "query", Plain::Allowed);
+    let credentials = named_secrets(table, "credentials", Plain::Refused);
+    let follow_references = table.get("follow_references").and_then(|item| item.boolean()).unwrap_or_default();
+    Some(OpenApiSource { document: document?, base_url, refresh, headers, bearer, query, credentials, follow_references })
+}
+
+/// Secrets by names of somebody else's.
+fn named_secrets(table: &Table<'_>, key: &str, plain: Plain) -> BTreeMap<String, Secret> {
+    let items = table.get(key).and_then(|item| item.table());
+    let items = items.iter().flat_map(|secrets| secrets.items().collect::<Vec<_>>());
+    items.filter_map(|item| secret::read(&item, plain).map(|secret| (item.key, secret))).collect()
 }
 
 fn credentials(table: &Table<'_>) -> (BTreeMap<String, Secret>, Option<Secret>) {

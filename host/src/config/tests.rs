@@ -746,6 +746,8 @@ fn the_defaults_of_the_schema_are_the_defaults() {
         let set = properties.iter().filter(|(key, _)| keep(key)).filter_map(|(key, property)| Some((key, property.get("default")?)));
         set.filter(|(_, default)| !default.is_object()).map(|(key, default)| format!("{key} = {default}\n")).collect()
     };
+    /// Keys that only applications have.
+    const OPENAPI: [&str; 2] = ["refresh", "follow_references"];
     let server = "/$defs/ServerSection/properties";
     let of_url = good(&format!(
         "[server.s]\nurl = \"http://x/\"\n{}",
@@ -754,10 +756,10 @@ fn the_defaults_of_the_schema_are_the_defaults() {
     ));
     let ServerSource::Url(_) = &of_url.server["s"].source else { panic!() };
     assert_eq!(of_url.server["s"], ServerConfig::new(of_url.server["s"].source.clone()));
-    let of_image = good(&format!("[server.s]\nimage = \"x\"\n{}", defaults(server, &|key| key != "refresh")));
+    let of_image = good(&format!("[server.s]\nimage = \"x\"\n{}", defaults(server, &|key| !OPENAPI.contains(&key))));
     let image = ServerSource::Image(ImageSource { image: "x".to_owned(), ..ImageSource::default() });
     assert_eq!(of_image.server["s"], ServerConfig::new(image));
-    let of_openapi = good(&format!("[server.s]\nopenapi = \"http://x/\"\n{}", defaults(server, &|key| key == "refresh")));
+    let of_openapi = good(&format!("[server.s]\nopenapi = \"http://x/\"\n{}", defaults(server, &|key| OPENAPI.contains(&key))));
     let openapi = ServerSource::OpenApi(OpenApiSource { document: "http://x/".to_owned(), ..OpenApiSource::default() });
     assert_eq!(of_openapi.server["s"], ServerConfig::new(openapi));
     let replicas =

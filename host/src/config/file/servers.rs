@@ -70,6 +70,14 @@ pub(super) struct ServerSection {
     /// URLs and OpenAPI: sent as `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     bearer: Option<SecretSource>,
+    /// OpenAPI only: sent in the query of every request, the value or where it is taken from.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    query: BTreeMap<String, EnvSource>,
+    /// OpenAPI only: by the name of a security scheme of the document, sent with the operations that ask for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    credentials: BTreeMap<String, SecretSource>,
+    /// OpenAPI only: whether other documents of the same origin are read that a document at a URL refers to.
+    follow_references: bool,
     /// OpenAPI only: where the application is, in place of what the document says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -202,6 +210,9 @@ impl Default for ServerSection {
             pull: PullWhen::Missing,
             headers: BTreeMap::new(),
             bearer: None,
+            query: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            follow_references: false,
             base_url: None,
             refresh: Period(OpenApiSource::default().refresh),
             replicas: ReplicaCount(Replicas::default().min),
