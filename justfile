@@ -44,3 +44,7 @@ test-gpu:
 # Known vulnerabilities; needs the network that has their database.
 advisories:
     cargo deny check advisories
+
+# Reads some 2600 real OpenAPI documents and says what becomes of them (fetches 45 MB the first time).
+openapi-corpus *folder:
+    scripts/openapi-corpus.sh {{ folder }}

@@ -81,7 +81,10 @@ fn text(body: &[u8], kind: &str) -> Option<String> {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
     });
-    let encoding = encoding_rs::Encoding::for_bom(body).map(|(encoding, _)| encoding);
+    let is_text = said.is_some() || is_json(kind) || is_json_lines(kind) || kind.trim_start().to_ascii_lowercase().starts_with("text/");
+    // In other bodies two bytes are no mark.
+    let mark = encoding_rs::Encoding::for_bom(body).map(|(encoding, _)| encoding);
+    let encoding = mark.filter(|mark| is_text || *mark == encoding_rs::UTF_8);
     let encoding = encoding.or_else(|| encoding_rs::Encoding::for_label(said?.as_bytes()));
     match encoding {
         Some(encoding) => {

@@ -298,11 +298,33 @@ fn properties<'a>(library: &'a Library, schema: Node<'a>, schemas: &Translation<
 
 /// Of these an object's keywords say all that there is to say, and none of them is lost when its properties stand by themselves.
 const PLAIN: [&str; 18] = [
-    "type", "properties", "required", "title", "description", "example", "examples", "default", "additionalProperties", "deprecated",
-    "xml", "externalDocs", "readOnly", "writeOnly", "nullable", "allOf", "$schema", "$id",
+    "type",
+    "properties",
+    "required",
+    "title",
+    "description",
+    "example",
+    "examples",
+    "default",
+    "additionalProperties",
+    "deprecated",
+    "xml",
+    "externalDocs",
+    "readOnly",
+    "writeOnly",
+    "nullable",
+    "allOf",
+    "$schema",
+    "$id",
 ];
 
-fn gather<'a>(library: &'a Library, schema: Node<'a>, schemas: &Translation<'a>, found: &mut Vec<Property<'a>>, depth: usize) -> Option<()> {
+fn gather<'a>(
+    library: &'a Library,
+    schema: Node<'a>,
+    schemas: &Translation<'a>,
+    found: &mut Vec<Property<'a>>,
+    depth: usize,
+) -> Option<()> {
     /// Objects that are made of each other before one argument has to do.
     const DEEPEST: usize = 8;
     let object = library.followed(schema).ok().filter(|object| object.is_map() && depth < DEEPEST)?;

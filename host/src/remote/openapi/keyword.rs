@@ -76,7 +76,8 @@ pub(super) fn plain(name: &str, value: Node<'_>, node: Node<'_>) -> Option<Value
         }
         "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties" | "minContains" | "maxContains" => {
             let number = value.number()?;
-            let count = number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0 && *n <= LARGEST).map(count))?;
+            let count =
+                number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0 && *n <= LARGEST).map(count))?;
             (count <= count_of(LARGEST)).then(|| count.into())
         }
         "pattern" => portable(value.text()?).then(|| value.value()),
@@ -87,7 +88,8 @@ pub(super) fn plain(name: &str, value: Node<'_>, node: Node<'_>) -> Option<Value
             (!examples.is_empty() && node.get("example").is_none()).then(|| examples.into())
         }
         "dependentRequired" => {
-            let fits = value.is_map() && value.members().all(|(_, names)| names.is_list() && names.items().all(|name| name.text().is_some()));
+            let fits =
+                value.is_map() && value.members().all(|(_, names)| names.is_list() && names.items().all(|name| name.text().is_some()));
             fits.then(|| value.value())
         }
         "default" | "const" => short(value),
@@ -332,7 +334,9 @@ mod tests {
         for pattern in ["^[a-z]+$", "^[\\w.-]+@x\\.org$", "^(?:a|b){1,3}$", "^\\d{4}-\\d{2}$", "[-a]", "[^-a-z_-]", "a/b\\/c"] {
             assert!(portable(pattern), "{pattern}");
         }
-        for pattern in ["^[a-z0-9-_]+$", "\\-", "\\_x", "a\\Z", "(?i)a", "^(?=a)b", "[\\w-z]", "[[a]]", "a{,3}", "x}", "\\p{L}", "(?<n>a)", "["] {
+        for pattern in
+            ["^[a-z0-9-_]+$", "\\-", "\\_x", "a\\Z", "(?i)a", "^(?=a)b", "[\\w-z]", "[[a]]", "a{,3}", "x}", "\\p{L}", "(?<n>a)", "["]
+        {
             assert!(!portable(pattern), "{pattern}");
         }
     }

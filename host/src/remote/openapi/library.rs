@@ -56,13 +56,7 @@ impl<'a> Flaw<'a> {
 impl Library {
     /// A library of one document. `may_read` says, of its address and another's, whether the other may be read too.
     pub(super) fn new(url: Url, tree: Tree, may_read: fn(&Url, &Url) -> Result<(), String>) -> Self {
-        Self {
-            files: vec![File { url, tree }],
-            failed: BTreeMap::new(),
-            missing: Mutex::default(),
-            may_read,
-            anchors: OnceLock::new(),
-        }
+        Self { files: vec![File { url, tree }], failed: BTreeMap::new(), missing: Mutex::default(), may_read, anchors: OnceLock::new() }
     }
 
     /// Takes in another document, or why it cannot be had.

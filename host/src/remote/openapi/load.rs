@@ -24,7 +24,9 @@ const SHARE: usize = 9;
 /// What they may take however small the document is.
 const LEAST: usize = 1 << 20;
 /// What one tool's arguments and one tool's answers may take: some 60 and 16 KB of JSON.
-const MOST: Room = Room { input: 400 << 10, output: 100 << 10 };
+const MOST: Room = Room { input: 400 << 10, output: 100 << 10, is_trial: false };
+/// How many times what would be its share one tool may take of what others leave.
+const SHARES: usize = 4;
 
 /// Operations of which it is told why they are left out.
 const TOLD: usize = 20;
@@ -134,7 +136,7 @@ impl<'a> Loading<'_, 'a> {
         match self.made(found, named, room) {
             // Without what it refers to it may be simple enough.
             Err(flaw) if flaw.reason.contains("too long") || flaw.reason.contains("nested more than") => {
-                self.made(found, named, Room { input: 0, output: 0 }).map_err(|_| flaw)
+                self.made(found, named, Room { input: 0, output: 0, is_trial: false }).map_err(|_| flaw)
             }
             made => made,
         }
@@ -157,9 +159,11 @@ impl<'a> Loading<'_, 'a> {
     /// How much the schemas of each tool may take, so that all together do not take more than a document of this size may.
     fn room(&self, all: &[(&Found<'a>, Named)]) -> Room {
         let budget = (self.document.library.len() * SHARE).max(LEAST);
+        let most = budget / all.len().max(1) * SHARES;
+        let trial = Room { input: MOST.input.min(most), output: MOST.output.min(most), is_trial: true };
         let (mut inputs, mut outputs) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
         for (found, named) in all {
-            if let Ok((operation, _)) = self.operation(found, named, MOST) {
+            if let Ok((operation, _)) = self.operation(found, named, trial) {
                 let (input, output) = operation.weight();
                 inputs.push(input);
                 outputs.push(output);
@@ -167,9 +171,9 @@ impl<'a> Loading<'_, 'a> {
         }
         let needed: usize = inputs.iter().sum();
         // Arguments go first: a call needs them.
-        let input = level(&mut inputs, budget * 2 / 3).min(MOST.input);
-        let output = level(&mut outputs, budget.saturating_sub(needed).max(budget / 3)).min(MOST.output);
-        Room { input, output }
+        let input = level(&mut inputs, budget * 2 / 3).min(trial.input);
+        let output = level(&mut outputs, budget.saturating_sub(needed).max(budget / 3)).min(trial.output);
+        Room { input, output, is_trial: false }
     }
 }
 

@@ -186,7 +186,9 @@ impl Relaxing {
             let [one] = parts.as_slice() else { return (made.into(), shape) };
             let (value, shape) = self.relax(one);
             if let Value::Object(value) = value {
-                value.into_iter().for_each(|(keyword, value)| drop(made.entry(keyword).or_insert(value)));
+                for (keyword, value) in value {
+                    made.entry(keyword).or_insert(value);
+                }
             }
             return (made.into(), Shape { kinds: shape.kinds | NULL, ..shape });
         }

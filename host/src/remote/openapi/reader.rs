@@ -45,11 +45,19 @@ pub struct Reader {
     wanted: Wanted,
     place: Place,
     /// The documents that it refers to, as they were when they were read.
-    others: BTreeMap<Url, Option<Stamp>>,
+    others: BTreeMap<Url, Seen>,
     /// None: not needed yet, or it could not be made.
     sender: Option<Arc<Sender>>,
     /// The version that was read last, and why it cannot be used.
     seen: Option<(blake3::Hash, Option<Error>)>,
+}
+
+/// Another document, as it was when it was read.
+#[derive(Clone, Copy)]
+struct Seen {
+    stamp: Option<Stamp>,
+    /// None: it could not be read.
+    digest: Option<blake3::Hash>,
 }
 
 enum Place {
@@ -121,12 +129,8 @@ impl Reader {
         let read = self.place.read(&sender, &self.source, &self.limits).await;
         let bytes = read.map_err(|reason| Error::Read { document: name.clone(), reason })?;
         let others = self.read_others(&sender).await;
-        let known = bytes.as_ref().map(|bytes| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(bytes);
-            others.values().for_each(|other| drop(hasher.update(other.as_ref().map_or(&[], String::as_bytes))));
-            hasher.finalize()
-        });
+        let root = bytes.as_ref().map(|bytes| blake3::hash(bytes));
+        let known = root.map(|root| self.digest(root));
         let (digest, bytes) = match (known, bytes, &self.seen) {
             (Some(digest), _, Some((seen, fault))) if digest == *seen => return same(fault.as_ref()),
             (Some(digest), Some(bytes), _) => (digest, bytes),
@@ -135,14 +139,24 @@ impl Reader {
             (_, _, None) => return Ok(Look::Same),
         };
         let made = self.make(bytes, &sender, others).await;
-        let made = made.map(|loaded| {
-            for text in &loaded.log {
-                tracing::warn!(server = %self.id, "{}: {text}", self.source.document);
-            }
-            loaded
-        });
+        for text in made.iter().flat_map(|loaded| &loaded.log) {
+            tracing::warn!(server = %self.id, "{}: {text}", self.source.document);
+        }
+        // Which others there are is known by now.
+        let digest = root.map_or(digest, |root| self.digest(root));
         self.seen = Some((digest, made.as_ref().err().cloned()));
         made.map(|loaded| Look::New(loaded.provider, loaded.warnings))
+    }
+
+    /// What tells this version of all documents from others.
+    fn digest(&self, root: blake3::Hash) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(root.as_bytes());
+        for (url, seen) in &self.others {
+            hasher.update(url.as_str().as_bytes());
+            hasher.update(seen.digest.as_ref().map_or(&[], |digest| digest.as_bytes().as_slice()));
+        }
+        hasher.finalize()
     }
 
     /// The documents that the last version referred to.
@@ -162,8 +176,10 @@ impl Reader {
         };
         let read = place.read(sender, &self.source, &self.limits).await;
         let stamp = if let Place::File { stamp, .. } = place { stamp } else { None };
-        self.others.insert(url.clone(), stamp);
-        read.and_then(|bytes| text(bytes.unwrap_or_default()))
+        let read = read.map(Option::unwrap_or_default);
+        let digest = read.as_ref().ok().map(|bytes| blake3::hash(bytes));
+        self.others.insert(url.clone(), Seen { stamp, digest });
+        read.and_then(text)
     }
 
     async fn make(
@@ -205,7 +221,7 @@ impl Reader {
             for url in missing {
                 let text = match others.remove(&url) {
                     Some(text) => {
-                        self.others.insert(url.clone(), used.get(&url).copied().flatten());
+                        self.others.extend(used.get(&url).map(|seen| (url.clone(), *seen)));
                         text
                     }
                     None if self.others.len() >= MOST_DOCUMENTS => Err(format!("it is one more than {MOST_DOCUMENTS} documents")),
@@ -223,7 +239,7 @@ impl Reader {
             Place::Url { .. } if self.source.refresh.is_zero() => std::future::pending().await,
             Place::Url { .. } => tokio::time::sleep(self.source.refresh).await,
             Place::File { path, stamp } => {
-                let others = self.others.iter().filter_map(|(url, stamp)| Some((url.to_file_path().ok()?, *stamp)));
+                let others = self.others.iter().filter_map(|(url, seen)| Some((url.to_file_path().ok()?, seen.stamp)));
                 let (paths, read): (Vec<PathBuf>, Vec<_>) = others.chain([(path.clone(), *stamp)]).unzip();
                 let mut before = read.clone();
                 loop {

@@ -103,7 +103,14 @@ impl<'a> Translation<'a> {
         Ok(keyword::nullable(node, made))
     }
 
-    fn keyword(&mut self, name: &str, value: Node<'a>, node: Node<'a>, made: &mut Map<String, Value>, depth: usize) -> Result<(), Flaw<'a>> {
+    fn keyword(
+        &mut self,
+        name: &str,
+        value: Node<'a>,
+        node: Node<'a>,
+        made: &mut Map<String, Value>,
+        depth: usize,
+    ) -> Result<(), Flaw<'a>> {
         let translated = match keyword::kind(name, value) {
             Some(Keyword::Schema) => self.part(value, depth + 1)?,
             Some(Keyword::Schemas) => {
@@ -238,8 +245,7 @@ impl<'a> Translation<'a> {
 /// The last part of a reference, as a person would read it.
 pub(super) fn last_token(reference: &str) -> String {
     let last = reference.trim_end_matches('/').rsplit(['/', '#']).next().unwrap_or_default();
-    let last = percent_encoding::percent_decode_str(last).decode_utf8_lossy().replace("~1", "/").replace("~0", "~");
-    last
+    percent_encoding::percent_decode_str(last).decode_utf8_lossy().replace("~1", "/").replace("~0", "~")
 }
 
 /// What is said of a schema that there is no room for.
@@ -285,9 +291,7 @@ pub(super) fn weight(value: &Value) -> usize {
     const OBJECT: usize = 150;
     const MEMBER: usize = 120;
     match value {
-        Value::Object(members) => {
-            OBJECT + members.iter().map(|(name, member)| MEMBER + name.len() + weight(member)).sum::<usize>()
-        }
+        Value::Object(members) => OBJECT + members.iter().map(|(name, member)| MEMBER + name.len() + weight(member)).sum::<usize>(),
         Value::Array(items) => items.iter().map(|item| 80 + weight(item)).sum(),
         Value::String(text) => text.len() + 8,
         _ => 0,

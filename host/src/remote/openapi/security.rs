@@ -99,14 +99,17 @@ impl<'a> Security<'a> {
             ("apiKey", Some(place), Some(key)) => format!("the {place} {key:?}"),
             (kind, ..) => scheme.get_text("scheme").unwrap_or(kind).to_owned(),
         };
-        Some(format!("it asks for the security scheme {name:?} ({kind}), for which nothing is configured: add credentials = {{ {name} = … }}"))
+        Some(format!(
+            "it asks for the security scheme {name:?} ({kind}), for which nothing is configured: add credentials = {{ {name} = … }}"
+        ))
     }
 }
 
 /// Puts a secret where its scheme wants it.
 fn apply(name: &str, scheme: Node<'_>, secret: &Secret, applied: &mut Applied) -> Result<(), String> {
     let value = |text: String| {
-        let mut value = HeaderValue::try_from(text).map_err(|_| format!("the credential {name:?} has characters that a header cannot have"))?;
+        let mut value =
+            HeaderValue::try_from(text).map_err(|_| format!("the credential {name:?} has characters that a header cannot have"))?;
         value.set_sensitive(true);
         Ok::<_, String>(value)
     };
@@ -116,7 +119,8 @@ fn apply(name: &str, scheme: Node<'_>, secret: &Secret, applied: &mut Applied) -
         ("apiKey", Some("query"), Some(key)) => applied.query.push((key.to_owned(), secret.clone())),
         ("apiKey", Some("cookie"), Some(key)) => applied.cookies.push((key.to_owned(), secret.clone())),
         ("apiKey", _, Some(key)) => {
-            let key = HeaderName::try_from(key).map_err(|_| format!("the security scheme {name:?} wants a header {key:?}, which is none"))?;
+            let key =
+                HeaderName::try_from(key).map_err(|_| format!("the security scheme {name:?} wants a header {key:?}, which is none"))?;
             applied.headers.push((key, value(secret.0.clone())?));
         }
         // `user:password`, as curl takes it.

@@ -355,7 +355,11 @@ impl<'a> Node<'a> {
     /// The line of its name, or of the name of what it is part of. None: it is not known, or there is one line only.
     pub(super) fn line(self) -> Option<usize> {
         let tree = self.tree;
-        let mut node = self;
+        // An item of a list begins where its first member does.
+        let mut node = match (self.slot, self.members().next()) {
+            (Slot::Item(_), Some((_, first))) => first,
+            _ => self,
+        };
         let at = loop {
             if let Slot::Member(at) = node.slot
                 && let Some(member) = tree.members.get(at as usize)
