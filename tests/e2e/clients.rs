@@ -7,11 +7,17 @@ use toolbay_tests::{
     weather,
 };
 
-/// A server with the calculator and the weather, and the weather service that it asks.
-async fn shop() -> (Server, Outside) {
+/// What the weather plugin needs, and the weather service that it asks.
+pub(super) async fn weather_config() -> (String, Outside) {
     let service = weather::start().await;
     let config =
         format!("[plugin.weather]\nhttp_private = [\"127.0.0.1:{}\"]\nenv = {{ NWS_API_BASE = \"{}\" }}", service.port(), service.base());
+    (config, service)
+}
+
+/// A server with the calculator and the weather, and the weather service that it asks.
+async fn shop() -> (Server, Outside) {
+    let (config, service) = weather_config().await;
     let server = Setup::new().plugin("calculator").plugin("weather").config(&config).start().await;
     (server, service)
 }
@@ -68,11 +74,15 @@ fn assert_report(ran: &Ran, negotiated: &str) {
 }
 
 async fn script(script: &str, mode: Option<&str>, negotiated: &str) {
-    let lab = Lab::find();
     let (server, _service) = shop().await;
+    script_at(&server.url, script, mode, negotiated).await;
+}
+
+/// The same, of the calculator and the weather at a URL or behind a command.
+pub(super) async fn script_at(target: &str, script: &str, mode: Option<&str>, negotiated: &str) {
     let calls = calls();
-    let arguments: Vec<&str> = std::iter::once(server.url.as_str()).chain(mode).chain([calls.as_str()]).collect();
-    assert_report(&lab.client(script, &arguments).await, negotiated);
+    let arguments: Vec<&str> = std::iter::once(target).chain(mode).chain([calls.as_str()]).collect();
+    assert_report(&Lab::find().client(script, &arguments).await, negotiated);
 }
 
 /// The Inspector makes one request a run, and prints its result.
@@ -152,12 +162,16 @@ async fn the_inspector_works_with_the_stateless_revision() {
 
 /// A client that answers what it is asked: in one round, in two, and everything at once.
 async fn asked(script: &str, mode: Option<&str>, negotiated: &str) {
-    let lab = Lab::find();
     let server = Setup::new().test_plugin("everything").start().await;
+    asked_at(&server.url, script, mode, negotiated).await;
+}
+
+/// The same, of the plugin `everything` at a URL or behind a command.
+pub(super) async fn asked_at(target: &str, script: &str, mode: Option<&str>, negotiated: &str) {
     let tools = ["elicitation", "multi_round", "multiple_inputs"].map(|name| format!("test_input_required_result_{name}"));
     let tools = json!(tools).to_string();
-    let arguments: Vec<&str> = std::iter::once(server.url.as_str()).chain(mode).chain([tools.as_str()]).collect();
-    let ran = lab.client(script, &arguments).await;
+    let arguments: Vec<&str> = std::iter::once(target).chain(mode).chain([tools.as_str()]).collect();
+    let ran = Lab::find().client(script, &arguments).await;
     assert!(ran.success, "{}", ran.all);
     let report: Value = ran.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("{}", ran.all));
     let texts = ["Hello, Ann!", "Ann likes blue", "Welcome Ann, who works in 1 folders"];

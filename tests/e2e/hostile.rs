@@ -241,7 +241,7 @@ async fn files_that_are_no_plugins_are_named_with_the_reason_and_hurt_nobody() {
         .plugin("calculator")
         .bytes("truncated.wasm", &good[..good.len() / 2])
         .bytes("empty.wasm", b"")
-        .bytes("text.wasm", b"this is no wasm at all")
+        .bytes("text.wasm", b"this is not a wasm at all")
         .bytes("module.wasm", &wat::hostile_named("core-module"))
         .bytes("other.wasm", &wat::hostile_named("unknown-import"))
         .bytes("huge.wasm", &[good.as_slice(), &vec![0; 3 << 20]].concat())

@@ -144,7 +144,7 @@ async fn a_plugin_that_was_granted_nothing_sees_neither_graphs_nor_files() {
     assert!(why.contains("put  plugins = [\"somebody-else\", \"neural\"]  into [model.t5-tiny] of toolbay.toml"), "{why}");
     client.call("first_bytes", json!({ "path": "/models/t5-tiny/config.json" })).await.failure();
     let status = server.plugin_status("neural").await.expect("it is listed");
-    assert!(status["warnings"].to_string().contains("may use none"), "{status}");
+    assert!(status["warnings"].to_string().contains("none is granted"), "{status}");
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn a_version_that_is_copied_over_in_place_is_taken() {
 #[tokio::test]
 async fn a_broken_new_version_leaves_the_old_one_serving_and_says_why() {
     let server = Setup::new().bytes("v.wasm", &binary(&wat::version(1))).start().await;
-    files::put(b"this is no component", &server.plugin_file("v"));
+    files::put(b"this is not a component", &server.plugin_file("v"));
     let status = server.wait_plugin("v", "serves the old version", |status| status["state"] == "serving-previous").await;
     assert!(!status["error"].as_str().expect("it says why").is_empty(), "{status}");
     assert_eq!(version(&Client::modern(&server)).await, Some(1));

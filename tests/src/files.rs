@@ -22,10 +22,11 @@ fn must_exist(path: PathBuf, how: &str) -> PathBuf {
     path
 }
 
-/// The binary under test: `TOOLBAY_BIN`, or the release build.
+/// The binary under test: `TOOLBAY_BIN`, or the one of the profile that the tests were built with.
 #[must_use]
 pub fn binary() -> PathBuf {
-    must_exist(from_env("TOOLBAY_BIN", target().join("release/toolbay")), "cargo build --release")
+    let (built, how) = if cfg!(debug_assertions) { ("debug/toolbay", "cargo build") } else { ("release/toolbay", "cargo build --release") };
+    must_exist(from_env("TOOLBAY_BIN", target().join(built)), how)
 }
 
 /// A plugin that ships: `dist/plugins/NAME.wasm`.

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod raw;
 pub mod server;
 pub mod sse;
+pub mod stdio;
 pub mod wat;
 pub mod weather;
 
@@ -24,6 +25,7 @@ pub use load::Load;
 pub use proxy::Proxy;
 pub use serde_json::{Value, json};
 pub use server::{Server, Setup};
+pub use stdio::StdioClient;
 
 /// Waits until `look` finds something, and returns that. For states that nobody reports.
 ///

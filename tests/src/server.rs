@@ -128,12 +128,39 @@ impl Setup {
     }
 
     fn serve(&self) -> Command {
-        if !self.config.is_empty() {
-            std::fs::write(self.home.path().join("toolbay.toml"), &self.config).expect("the configuration can be written");
-        }
+        self.write_config();
         let mut command = self.command();
         command.arg("serve").arg("--plugins").arg(self.plugins()).arg("--listen").arg(&self.listen).args(&self.args);
         command
+    }
+
+    fn write_config(&self) {
+        if !self.config.is_empty() {
+            std::fs::write(self.home.path().join("toolbay.toml"), &self.config).expect("the configuration can be written");
+        }
+    }
+
+    /// `toolbay stdio` with this folder and configuration.
+    #[must_use]
+    pub fn stdio(&self) -> Command {
+        self.write_config();
+        let mut command = self.command();
+        command.arg("stdio").arg("--plugins").arg(self.plugins()).args(&self.args);
+        command
+    }
+
+    /// The same as a list of words, for a client that starts it by itself, wherever that is.
+    #[must_use]
+    pub fn stdio_words(&self) -> String {
+        self.write_config();
+        let path = |path: &Path| path.display().to_string();
+        let mut words = vec!["/usr/bin/env".to_owned(), format!("XDG_CACHE_HOME={}", path(&files::cache()))];
+        words.extend(self.env.iter().map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy())));
+        words.extend([path(&files::binary()), "stdio".to_owned(), "--plugins".to_owned(), path(&self.plugins())]);
+        if !self.config.is_empty() {
+            words.extend(["--config".to_owned(), path(&self.home.path().join("toolbay.toml"))]);
+        }
+        serde_json::Value::from(words).to_string()
     }
 
     /// Runs a subcommand in this folder to its end.
@@ -142,9 +169,7 @@ impl Setup {
         I: IntoIterator<Item = S>,
         S: AsRef<std::ffi::OsStr>,
     {
-        if !self.config.is_empty() {
-            std::fs::write(self.home.path().join("toolbay.toml"), &self.config).expect("the configuration can be written");
-        }
+        self.write_config();
         let mut command = self.command();
         command.args(args);
         finish(command).await

@@ -28,7 +28,7 @@ impl Messages {
                 let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim_start).collect();
                 let data = data.join("\n");
                 if !data.trim().is_empty() {
-                    return Some(serde_json::from_str(&data).unwrap_or_else(|e| panic!("an event that is no JSON ({e}): {data}")));
+                    return Some(serde_json::from_str(&data).unwrap_or_else(|e| panic!("an event that is not a JSON ({e}): {data}")));
                 }
             }
             self.buffer.extend_from_slice(&self.body.next().await?.ok()?);

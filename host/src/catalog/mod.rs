@@ -1,6 +1,6 @@
 //! What is on offer now: one immutable snapshot of all tools, prompts, resources and templates, swapped whole.
 //!
-//! Names of tools, and of prompts in the same way among themselves (DESIGN, "Names"):
+//! Names of tools, and of prompts in the same way among themselves:
 //!
 //! 1. A tool is published under its own name while no other provider offers that name.
 //! 2. When several do, each of them is published as `provider__tool`.

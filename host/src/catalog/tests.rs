@@ -156,7 +156,7 @@ fn only_a_list_that_differs_counts_as_a_change() {
     assert_eq!(*changes.borrow_and_update(), Generations { tools: 1, ..Generations::default() });
     let before = Arc::clone(&catalog.snapshot());
     catalog.apply(vec![put("a", &["x"])]);
-    assert!(!changes.has_changed().unwrap(), "a new version with the same tools is no change of the list");
+    assert!(!changes.has_changed().unwrap(), "a new version with the same tools is not a change of the list");
     let provider = |snapshot: &Snapshot| Arc::clone(snapshot.resolve("x").unwrap().provider());
     assert!(!Arc::ptr_eq(&provider(&before), &provider(&catalog.snapshot())), "but calls go to the new version");
     catalog.apply(vec![ProviderChange::Remove(ProviderId::new("nobody").unwrap())]);
@@ -222,7 +222,7 @@ fn prompts_have_the_naming_rules_of_tools_and_names_of_their_own() {
     ]);
     let snapshot = catalog.snapshot();
     let names: Vec<_> = snapshot.prompts().map(|entry| entry.name().to_owned()).collect();
-    assert_eq!(names, ["a__same", "b__a__greet", "b__same", "greet", "mit Umlaut ü"], "the tool greet is no obstacle");
+    assert_eq!(names, ["a__same", "b__a__greet", "b__same", "greet", "mit Umlaut ü"], "the tool greet is not an obstacle");
     assert_eq!(listed(snapshot.prompts_json(), "name")[0], "a__same of a", "the published name is in the list");
     let reached = |name: &str| snapshot.prompt(name).map(|entry| format!("{}/{}", entry.provider().id(), entry.own_name()));
     assert_eq!(reached("same"), None);
@@ -293,7 +293,7 @@ fn changes_of_tools_prompts_and_resources_are_told_apart() {
     };
     assert_eq!(now(&catalog, put("t", &["x"])), (1, 0, 0));
     assert_eq!(now(&catalog, put_offers("o", &["x://a"], &[], &["p"])), (1, 1, 1));
-    assert_eq!(now(&catalog, put_offers("o", &["x://a"], &[], &["p"])), (1, 1, 1), "the same again is no change");
+    assert_eq!(now(&catalog, put_offers("o", &["x://a"], &[], &["p"])), (1, 1, 1), "the same again is not a change");
     assert_eq!(now(&catalog, put_offers("o", &["x://a"], &[], &["q"])), (1, 2, 1));
     assert_eq!(now(&catalog, put_offers("o", &["x://a"], &["x://{b}"], &["q"])), (1, 2, 2), "templates count as resources");
     assert_eq!(now(&catalog, ProviderChange::Remove(ProviderId::new("o").unwrap())), (1, 3, 3));

@@ -9,18 +9,15 @@ mod schema;
 mod serve;
 mod setup;
 mod source;
+mod stdio;
 mod supervise;
 mod tools;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, TelemetryConfig};
+use crate::config::{self, Config, ConfigError, Overrides, TelemetryConfig};
 
 /// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
 const FAILED: u8 = 1;
@@ -54,6 +51,9 @@ enum Command {
     /// Serve a folder of plugins, and servers, at /mcp
     #[command(after_long_help = serve::HELP)]
     Serve(serve::Serve),
+    /// Serve one client on stdin and stdout, as desktop clients want it
+    #[command(after_long_help = stdio::HELP)]
+    Stdio(stdio::Stdio),
     /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
     #[command(after_long_help = check::HELP)]
     Check(check::Check),
@@ -82,6 +82,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Stdio(stdio) => stdio.run(),
         Command::Check(check) => check.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
@@ -143,19 +144,8 @@ struct ConfigArgs {
 impl ConfigArgs {
     /// The configuration with the command line over it.
     fn load(&self) -> Result<Config, Failure> {
-        const DEFAULT: &str = "toolbay.toml";
-        let mut config = match &self.config {
-            Some(path) => Config::load(path)?,
-            None if Path::new(DEFAULT).exists() => Config::load(Path::new(DEFAULT))?,
-            None => Config::default(),
-        };
-        if let Some(plugins) = &self.plugins {
-            config.plugins.clone_from(plugins);
-        }
-        if let Some(path) = &self.mcp_json {
-            config.add_mcp_json(path)?;
-        }
-        Ok(config)
+        let overrides = Overrides { plugins: self.plugins.clone(), mcp_json: self.mcp_json.clone(), ..Overrides::default() };
+        Ok(config::load(self.config.as_deref(), &overrides).config?)
     }
 }
 

@@ -111,7 +111,7 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
             }
         }
     });
-    let state = AppState { endpoint: front, auth: Arc::new(authenticator), statuses, config: http, version: env!("CARGO_PKG_VERSION") };
+    let state = AppState::new(front, Arc::new(authenticator), statuses, http);
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     running.stop().await;

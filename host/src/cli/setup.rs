@@ -15,7 +15,7 @@ pub(super) const HELP: &str = r"Installs into ${XDG_CACHE_HOME:-~/.cache}/toolba
   toolbay setup inference          ONNX Runtime, which runs models on the CPU: 24 MB from PyPI, checked by its digest
   toolbay setup inference --gpu    the same with CUDA, beside a driver, CUDA 13 and cuDNN 9: 256 MB
 
-It needs bash, and Python 3 with pip.";
+It needs bash and Python 3.";
 
 /// The same script that a checkout has.
 const ONNX_RUNTIME: &str = include_str!("../../../scripts/onnxruntime.sh");

@@ -1,8 +1,30 @@
 //! Addresses, host patterns and origins, as people write them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
-use super::HostPattern;
+/// A host, or all names under one, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPattern {
+    /// `api.example.com`, `10.1.2.3`, `::1`; lower case. With `any_subdomain`, the part after `*.`.
+    pub host: String,
+    /// `*.example.com`: any name below it, and not itself.
+    pub any_subdomain: bool,
+    /// None: the scheme's own (80 for http, 443 for https).
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.host.as_str(), self.any_subdomain) {
+            ("", _) => f.write_str("*"),
+            (host, true) => write!(f, "*.{}", with_port(host, self.port)),
+            (host, false) => f.write_str(&with_port(host, self.port)),
+        }
+    }
+}
 
 /// An address to listen on: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`.
 ///

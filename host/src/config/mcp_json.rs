@@ -13,9 +13,9 @@ use serde_json::{Value, value::RawValue};
 use super::{
     CommandSource, Config, ConfigError, Problem, Secret, ServerConfig, ServerSource, UrlSource,
     error::place,
-    reader::Environment,
     secret,
-    servers::{header_name, http_url},
+    server::{header_name, http_url},
+    source::Environment,
 };
 use crate::provider::ProviderId;
 

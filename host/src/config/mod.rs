@@ -1,46 +1,67 @@
 //! `toolbay.toml`: typed, and checked whole before any port is bound.
 
 mod address;
+mod auth;
+mod differences;
+mod dirs;
 mod engine;
 mod error;
-mod file;
-mod layer;
+mod host;
+mod http;
+mod include;
+mod key;
+mod load;
 mod mcp_json;
-pub mod model;
-pub mod plugin;
+mod model;
+#[cfg(test)]
+mod pages;
+mod plugin;
+mod publish;
 mod read;
 mod reader;
+mod schema;
 mod secret;
-pub mod server;
-mod servers;
+mod section;
+mod server;
+mod source;
 mod state;
 mod syntax;
+mod tables;
 mod tasks;
+mod telemetry;
 #[cfg(test)]
 mod tests;
+mod types;
 mod units;
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-pub use address::parse_listen;
+pub use address::{HostPattern, parse_listen};
+pub use auth::AuthConfig;
+pub use differences::Difference;
+pub use dirs::DirGrant;
 pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
-pub use file::json_schema;
-pub use units::{parse_duration, parse_size};
-
+pub use host::HostConfig;
+pub use http::HttpConfig;
+pub use load::{Files, Loaded, Overrides, load};
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
-pub use plugin::{DirGrant, Grants, HostPattern, PluginConfig, PluginLimits, Secret, ToolOverride};
-pub use server::{
-    CommandSource, ImageSource, NameRules, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource,
-};
+pub use plugin::{Grants, PluginConfig, PluginLimits};
+pub use publish::{NameRules, ToolOverride};
+pub use schema::json_schema;
+pub use secret::Secret;
+pub use server::{CommandSource, ImageSource, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource};
 pub use state::StateConfig;
 pub use tasks::TasksConfig;
+pub use telemetry::{LogFormat, TelemetryConfig, parse_log_filter};
+pub use units::{parse_duration, parse_size};
+
+use tables::RootKeys;
 
 /// Everything that a running host is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,14 +93,15 @@ pub struct Config {
     /// The file that this was read from.
     origin: Option<PathBuf>,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
-    places: Arc<BTreeMap<String, layer::Places>>,
+    places: Arc<BTreeMap<String, plugin::Places>>,
 }
 
 impl Default for Config {
     fn default() -> Self {
+        let RootKeys { listen, plugins, .. } = RootKeys::default();
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
-            plugins: PathBuf::from("plugins"),
+            listen,
+            plugins,
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             state: StateConfig::default(),
@@ -97,17 +119,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a `toolbay.toml`. Relative paths in it go from its folder; secrets are read now.
+    /// Reads a `toolbay.toml` and what it includes. Relative paths go from the folder of the file that they stand in; secrets are read now.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] with everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let read = |reason: String| ConfigError::Read { path: path.to_owned(), reason };
-        let bytes = std::fs::read(path).map_err(|error| read(error.to_string()))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| read(format!("it is not UTF-8 text (byte {} is wrong)", error.utf8_error().valid_up_to() + 1)))?;
-        Self::parse(&text, path)
+        load(Some(path), &Overrides::default()).config
     }
 
     /// Reads the text of a `toolbay.toml` that is, or could be, at `origin`.
@@ -116,7 +134,7 @@ impl Config {
     ///
     /// [`ConfigError`] with everything that is wrong with it.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
-        read::parse(text, origin, &|name| std::env::var_os(name))
+        load::parse(text, origin, &|name| std::env::var_os(name), &mut Files::default())
     }
 
     /// Adds the servers of a `mcpServers` JSON, as desktop clients have it. Relative paths in it go from its folder.
@@ -154,118 +172,6 @@ impl Config {
 
     fn base_of(&self, name: &str) -> PluginConfig {
         let configured = self.plugin.get(name).or_else(|| self.plugin.get(read::BASE));
-        configured.cloned().unwrap_or_else(|| layer::default_plugin(self.host.max_memory))
+        configured.cloned().unwrap_or_else(|| PluginConfig::unconfigured(self.host.max_memory))
     }
-}
-
-/// How the endpoint is reached.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HttpConfig {
-    /// Names (with or without a port) that `Host` may have, beside loopback and the listening address. `*` allows any. Key: `allowed_hosts`.
-    pub allowed_hosts: Vec<String>,
-    /// Browser origins that may call, beside those on loopback: `https://app.example.com`. `*` allows any. Key: `allowed_origins`.
-    pub allowed_origins: Vec<String>,
-    /// Bytes of a request's body. Key: `max_body`.
-    pub max_body: usize,
-    /// Bytes of all bodies that are held at once, small ones not counted. Key: `max_bodies`.
-    pub max_bodies: usize,
-    /// Connections at once. Key: `max_connections`.
-    pub max_connections: usize,
-    /// From a connection's first byte to the end of a request's head. Key: `header_timeout`.
-    pub header_timeout: Duration,
-    /// Sessions of 2025-11-25 clients at once. Key: `max_sessions`.
-    pub max_sessions: usize,
-    /// A session that was not used for this long ends. Key: `session_idle`.
-    pub session_idle: Duration,
-    /// How long a client with a session may take to answer a question. Key: `ask_timeout`.
-    pub ask_timeout: Duration,
-    /// How long calls in flight may take to end after SIGTERM. Key: `drain`.
-    pub drain: Duration,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
-            max_body: 4 << 20,
-            max_bodies: 256 << 20,
-            max_connections: 4096,
-            header_timeout: Duration::from_secs(10),
-            max_sessions: 10_000,
-            session_idle: Duration::from_secs(30 * 60),
-            ask_timeout: Duration::from_secs(5 * 60),
-            drain: Duration::from_secs(30),
-        }
-    }
-}
-
-/// Who may come in.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct AuthConfig {
-    /// Static bearer tokens, `[auth.tokens]`: name → value. The name is the principal in logs and for plugins.
-    pub tokens: BTreeMap<String, Secret>,
-}
-
-/// What the host itself may use.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostConfig {
-    /// Instances that live at once, of all plugins together: the size of the pool. Key: `instances`.
-    pub instances: u32,
-    /// The largest `memory` that a plugin may be given. Key: `max_memory`.
-    pub max_memory: usize,
-    /// Bytes of a `.wasm` file. Key: `max_file`.
-    pub max_file: u64,
-    /// CPU time of compiling one component. Key: `compile_time`.
-    pub compile_time: Duration,
-    /// Memory of compiling one component. Key: `compile_memory`.
-    pub compile_memory: u64,
-    /// Components that compile at once; 0: as many as there are cores. Key: `compile_jobs`.
-    pub compile_jobs: usize,
-    /// Where compiled components are kept. None: `${XDG_CACHE_HOME:-~/.cache}/toolbay/compiled`. Key: `cache`.
-    pub cache: Option<PathBuf>,
-    /// Whether a sidecar may grant anything; if not, it sets limits and descriptions only. Key: `sidecar_grants`.
-    pub sidecar_grants: bool,
-    /// What runs the images of `[server.NAME]`. Key: `container_engine`.
-    pub container_engine: EngineChoice,
-}
-
-impl Default for HostConfig {
-    fn default() -> Self {
-        Self {
-            instances: 1000,
-            max_memory: 1 << 30,
-            max_file: 128 << 20,
-            compile_time: Duration::from_secs(300),
-            compile_memory: 4 << 30,
-            compile_jobs: 0,
-            cache: None,
-            sidecar_grants: true,
-            container_engine: EngineChoice::Auto,
-        }
-    }
-}
-
-/// What is written about a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TelemetryConfig {
-    /// `text` or `json`. Key: `format`.
-    pub format: LogFormat,
-    /// A filter as `tracing` has them: `info`, `toolbay=debug,warn`. Key: `log`.
-    pub log: String,
-}
-
-impl Default for TelemetryConfig {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, log: "info".to_owned() }
-    }
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }

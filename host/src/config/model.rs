@@ -1,71 +1,54 @@
 //! Models that plugins may run: `[model.NAME]` and `[inference]` of `toolbay.toml`.
 
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::{
-    reader::{Item, Table, set},
-    units::parse_size,
+    key::TypeInfo,
+    reader::{Item, Table},
+    section::{Section, section},
+    types::{FilePath, KIB, MIB, MILLISECOND, SECOND, TIB, Type, duration, list, number, optional, size, text},
+    units::{format_size, parse_size},
 };
 use crate::provider::ProviderId;
 
-/// Longer than that, nobody waits for company.
-const WINDOW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
-/// More than one machine has.
-const TENSOR: RangeInclusive<u64> = 1 << 10..=1 << 40;
-
-/// `[inference]`: what holds for all models.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InferenceConfig {
-    /// ONNX Runtime's library. None: it is looked for. Key: `library`.
-    pub library: Option<PathBuf>,
-    /// Bytes of one tensor that a plugin makes. Key: `max_tensor`.
-    pub max_tensor: u64,
-}
-
-impl Default for InferenceConfig {
-    fn default() -> Self {
-        Self { library: None, max_tensor: 256 << 20 }
+section! {
+    /// What holds for all models.
+    #[derive(Eq)]
+    pub struct InferenceConfig {
+        /// ONNX Runtime's library, `libonnxruntime.so`. Default: `ORT_DYLIB_PATH`, then
+        /// `${XDG_CACHE_HOME:-~/.cache}/toolbay/onnxruntime`, then the folders of package managers.
+        library: Option<PathBuf> = None, optional(FilePath) => restart;
+        /// Largest tensor that a plugin may create.
+        max_tensor: u64 = 256 * MIB, size(KIB..=TIB) => restart;
     }
 }
 
-/// `[model.NAME]`: a folder of ONNX files, loaded once and shared by all calls.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelConfig {
-    /// The folder. Key: `path`.
-    pub path: PathBuf,
-    /// Where it runs. Key: `device`.
-    pub device: Device,
-    /// Threads that one run uses, on the CPU. Key: `threads`.
-    pub threads: usize,
-    /// Copies of each graph that run at once. Key: `sessions`.
-    pub sessions: usize,
-    /// Rows that run as one; 1: each compute alone. Key: `max_batch`.
-    pub max_batch: usize,
-    /// How long a compute waits for others that are likely to come. Key: `batch_window`.
-    pub batch_window: Duration,
-    /// What it may take of its GPU's memory. Key: `gpu_memory`.
-    pub gpu_memory: Option<GpuMemory>,
-    /// Its share of a device's time, against the weights of the other models there. Key: `weight`.
-    pub weight: u32,
-    /// The plugins that may use it. Key: `plugins`.
-    pub plugins: Vec<String>,
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::new(),
-            device: Device::Cpu,
-            threads: 1,
-            sessions: 1,
-            max_batch: 32,
-            batch_window: Duration::from_millis(2),
-            gpu_memory: None,
-            weight: 1,
-            plugins: Vec::new(),
-        }
+section! {
+    /// A folder of ONNX files, loaded once and shared by all calls.
+    pub struct ModelConfig {
+        /// The folder. All `*.onnx` files in it are loaded, and reloaded when they change.
+        path: PathBuf = PathBuf::new(), FilePath => required;
+        /// The plugins that may use the model. They also see the folder, read-only, as
+        /// `/models/NAME`.
+        plugins: Vec<String> = Vec::new(), list("plugins", text("plugin", parse_plugin));
+        /// Where the model runs. Toolbay refuses to start if that GPU can't be used.
+        device: Device = Device::Cpu, text("text", parse_device);
+        /// CPU threads per run.
+        threads: usize = 1, number(1..=1024);
+        /// Replicas of each graph, which run concurrently.
+        sessions: usize = 1, number(1..=64);
+        /// Rows of different calls that run as one batch. 1 disables batching.
+        max_batch: usize = 32, number(1..=4096);
+        /// How long a request waits for others that are likely to come.
+        batch_window: Duration = MILLISECOND * 2, duration(Duration::ZERO..=SECOND);
+        /// GPU memory limit of the model: `"8GiB"`, or a fraction of the GPU's memory such as
+        /// `0.5`.
+        gpu_memory: Option<GpuMemory> = None, optional(GpuShare) => unset("as much as it needs");
+        /// Share of the device's time relative to the weights of other models on it.
+        weight: u32 = 1, number(1..=1000);
     }
 }
 
@@ -96,13 +79,6 @@ pub enum GpuMemory {
     Share(f64),
 }
 
-/// Reads `[inference]`.
-pub(super) fn inference(table: Table<'_>, config: &mut InferenceConfig) {
-    set(&mut config.library, table.get("library").and_then(|item| item.file_path()).map(Some));
-    set(&mut config.max_tensor, table.get("max_tensor").and_then(|item| item.size(TENSOR, "")));
-    table.finish();
-}
-
 /// Reads all of `[model.NAME]`.
 pub(super) fn models(table: &Table<'_>) -> BTreeMap<String, ModelConfig> {
     let mut models = BTreeMap::new();
@@ -127,27 +103,19 @@ fn is_name(name: &str) -> bool {
 
 fn model(item: &Item<'_>, table: Table<'_>) -> ModelConfig {
     let mut config = ModelConfig::default();
-    let count = |key, most| table.get(key).and_then(|item: Item<'_>| item.number(1..=most)).and_then(|number| usize::try_from(number).ok());
-    match table.get("path") {
-        Some(path) => set(&mut config.path, path.file_path()),
-        None => item.fail("has no \"path\"; write the folder of its ONNX files: path = \"models/t5-small\""),
+    config.read(&table);
+    if table.get("path").is_none() {
+        item.fail("has no \"path\"; write the folder of its ONNX files: path = \"models/t5-small\"");
     }
-    set(&mut config.device, table.get("device").and_then(|item| item.parsed(parse_device)));
-    set(&mut config.threads, count("threads", 1024));
-    set(&mut config.sessions, count("sessions", 64));
-    set(&mut config.max_batch, count("max_batch", 4096));
-    set(&mut config.batch_window, table.get("batch_window").and_then(|item| item.duration(WINDOW)));
-    set(&mut config.weight, table.get("weight").and_then(|item| item.number(1..=1000)));
-    if let Some(memory) = table.get("gpu_memory") {
-        config.gpu_memory = gpu_memory(&memory);
-        if config.device == Device::Cpu {
-            memory.fail_key("is for a model on a GPU; set device = \"cuda:0\" beside it, or leave it out");
-        }
+    if let Some(memory) = table.get("gpu_memory").filter(|_| config.device == Device::Cpu) {
+        memory.fail_key("is for a model on a GPU; set device = \"cuda:0\" beside it, or leave it out");
     }
-    let plugin = |name: &str| ProviderId::new(name).map(|_| name.to_owned()).map_err(|error| error.to_string());
-    set(&mut config.plugins, table.get("plugins").and_then(|item| item.parsed_list(plugin)));
     table.finish();
     config
+}
+
+fn parse_plugin(name: &str) -> Result<String, String> {
+    ProviderId::new(name).map(|_| name.to_owned()).map_err(|error| error.to_string())
 }
 
 fn parse_device(text: &str) -> Result<Device, String> {
@@ -160,19 +128,35 @@ fn parse_device(text: &str) -> Result<Device, String> {
 }
 
 /// Bytes, or a share such as 0.5.
-fn gpu_memory(item: &Item<'_>) -> Option<GpuMemory> {
-    if let DeValue::Float(share) = item.value {
-        let share: f64 = share.as_str().replace('_', "").parse().unwrap_or(f64::NAN);
-        if share > 0.0 && share <= 1.0 {
-            return Some(GpuMemory::Share(share));
+struct GpuShare;
+
+impl Type<GpuMemory> for GpuShare {
+    fn read(&self, item: &Item<'_>) -> Option<GpuMemory> {
+        if let DeValue::Float(share) = item.value {
+            let share: f64 = share.as_str().replace('_', "").parse().unwrap_or(f64::NAN);
+            if share > 0.0 && share <= 1.0 {
+                return Some(GpuMemory::Share(share));
+            }
+            item.fail("a share must be over 0.0 and at most 1.0");
+            return None;
         }
-        item.fail("a share must be over 0.0 and at most 1.0");
-        return None;
+        // A text that looks like a share was meant as one.
+        if let Some(text) = item.value.as_str().filter(|text| parse_size(text).is_err() && text.trim().parse::<f64>().is_ok()) {
+            item.fail(format_args!("{text:?} is no size; a share is written without quotes: {}", text.trim()));
+            return None;
+        }
+        item.size(MIB..=16 * TIB).map(GpuMemory::Bytes)
     }
-    // A text that looks like a share was meant as one.
-    if let Some(text) = item.value.as_str().filter(|text| parse_size(text).is_err() && text.trim().parse::<f64>().is_ok()) {
-        item.fail(format_args!("{text:?} is no size; a share is written without quotes: {}", text.trim()));
-        return None;
+
+    fn info(&self) -> TypeInfo {
+        TypeInfo::new("size or share", json!({ "$ref": "#/$defs/GpuMemory" })).within(format!(
+            "{} to {}, or more than 0 to 1.0",
+            format_size(MIB),
+            format_size(16 * TIB)
+        ))
     }
-    item.size(1 << 20..=1 << 44, "").map(GpuMemory::Bytes)
+
+    fn write(&self, _: &GpuMemory) -> Option<Value> {
+        None
+    }
 }

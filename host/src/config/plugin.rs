@@ -2,7 +2,20 @@
 //!
 //! A field that is not set has its default. Everything is denied that is not granted.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    DirGrant, HostPattern, NameRules, Secret, ToolOverride,
+    address::parse_host_pattern,
+    dirs::Dirs,
+    error::Place,
+    host::{MOST_INSTANCES, MOST_MEMORY},
+    publish::ToolRules,
+    reader::{Item, Table},
+    secret::variable_name,
+    section::{Section, section},
+    types::{DAY, GIB, KIB, MIB, MILLISECOND, SECOND, TIB, duration, list, number, secrets, size, text, text_or_source},
+};
 
 /// Limits and grants of one plugin.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -12,115 +25,118 @@ pub struct PluginConfig {
     /// What a call may reach.
     pub grants: Grants,
     /// Under which names its tools and prompts are published. The `tools` in it are empty: they stand below.
-    pub names: super::NameRules,
+    pub names: NameRules,
     /// By the plugin's own tool name: what to say of it instead of what the plugin says.
     pub tools: BTreeMap<String, ToolOverride>,
     /// The tool that a REST call means which names none. Key: `default_tool`.
     pub default_tool: Option<String>,
 }
 
-/// What one call, or all calls of a plugin together, may use.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PluginLimits {
-    /// Bytes of linear memory, all memories of an instance together. Key: `memory`.
-    pub memory: usize,
-    /// Elements of tables, all tables of an instance together. Key: `table_elements`.
-    pub table_elements: usize,
-    /// Wall time of one call, waiting for its turn not counted. Key: `timeout`.
-    pub timeout: Duration,
-    /// Bytes of an answer, as JSON. Key: `output`.
-    pub output: usize,
-    /// Log lines a second that are kept; bursts of as many. Key: `log_rate`.
-    pub log_rate: u32,
-    /// Calls that run at once. Key: `concurrency`.
-    pub concurrency: usize,
-    /// Calls that wait for their turn; one more is answered 503. Key: `queue`.
-    pub queue: usize,
-    /// Outgoing HTTP requests that one call has open at once. Key: `http_connections`.
-    pub http_connections: usize,
-    /// Bytes of one HTTP response's body. Key: `http_body`.
-    pub http_body: u64,
-    /// From the sending of an HTTP request to the last byte of its answer. Key: `http_timeout`.
-    pub http_timeout: Duration,
-    /// Bytes of tensors that the host keeps for one call. Key: `nn_memory`.
-    pub nn_memory: u64,
-    /// Time that one call may compute with models, all its computes together. Key: `nn_time`.
-    pub nn_time: Duration,
+section! {
+    /// What one call, or all calls of a plugin together, may use.
+    pub struct PluginLimits {
+        /// Linear memory of a call, all memories together. At most `max_memory` of `[host]`, which is
+        /// also the default if it is smaller.
+        memory: usize = 128 << 20, size(64 * KIB..=MOST_MEMORY);
+        /// Table elements of a call, all tables together.
+        table_elements: usize = 100_000, number(1..=10_000_000);
+        /// Wall-clock limit of a call, queueing excluded.
+        timeout: Duration = SECOND * 60, duration(MILLISECOND..=DAY);
+        /// Largest result, as JSON.
+        output: usize = 8 << 20, size(1..=GIB);
+        /// Log lines per second that are kept, with bursts of as many.
+        log_rate: u32 = 100, number(0..=1_000_000);
+        /// Concurrent calls.
+        concurrency: usize = 64, number(1..=MOST_INSTANCES);
+        /// Calls that may wait for a free slot. The next call gets 503.
+        queue: usize = 256, number(0..=1_000_000);
+        /// Concurrent outgoing HTTP requests of a call.
+        http_connections: usize = 16, number(1..=10_000);
+        /// Largest body of an HTTP response.
+        http_body: u64 = 32 * MIB, size(1..=TIB);
+        /// Time from sending an HTTP request to the last byte of its response.
+        http_timeout: Duration = SECOND * 30, duration(MILLISECOND..=DAY);
+        /// Tensors that the host keeps for a call.
+        nn_memory: u64 = 256 * MIB, size(KIB..=TIB);
+        /// Compute time of a call with models, all its computes together.
+        nn_time: Duration = SECOND * 60, duration(MILLISECOND..=DAY);
+    }
 }
 
-impl Default for PluginLimits {
-    fn default() -> Self {
-        Self {
-            memory: 128 << 20,
-            table_elements: 100_000,
-            timeout: Duration::from_secs(60),
-            output: 8 << 20,
-            log_rate: 100,
-            concurrency: 64,
-            queue: 256,
-            http_connections: 16,
-            http_body: 32 << 20,
-            http_timeout: Duration::from_secs(30),
-            nn_memory: 256 << 20,
-            nn_time: Duration::from_secs(60),
+section! {
+    /// What a plugin may reach.
+    pub struct Grants {
+        /// Hosts with public addresses that outgoing HTTP may reach: `api.example.com`,
+        /// `*.example.com:8443`, `[2001:db8::1]`. `"*"` matches any public host.
+        http: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| parse_host_pattern(text, true)));
+        /// Hosts that may have loopback, link-local or private addresses. `"*"` is not allowed:
+        /// name each host.
+        http_private: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| parse_host_pattern(text, false)));
+        /// Environment variables: `NAME = "value"`, `NAME = { from_env = "VARIABLE" }` or
+        /// `NAME = { from_file = "path" }`.
+        env: BTreeMap<String, Secret> = BTreeMap::new(), secrets(variable_name, text_or_source(Ok));
+        /// Folders to mount.
+        dirs: Vec<DirGrant> = Vec::new(), Dirs;
+        /// Largest graph that the plugin itself may pass to wasi-nn's `load`; 0 denies it.
+        nn_load: u64 = 0, size(0..=TIB);
+    }
+}
+
+/// The keys that one layer has set, and where.
+pub(super) type Places = BTreeMap<String, Place>;
+
+/// What a layer may do.
+pub(super) struct LayerRules<'a> {
+    /// `host.max_memory`.
+    pub(super) max_memory: u64,
+    /// None: grants are allowed. Else the sentence that refuses them.
+    pub(super) no_grants: Option<&'a str>,
+    /// Whether it is `[plugin.default]`, which knows no tools.
+    pub(super) is_base: bool,
+}
+
+impl PluginConfig {
+    /// What a plugin has that nobody configures.
+    pub(super) fn unconfigured(max_memory: usize) -> Self {
+        let limits = PluginLimits::default();
+        Self { limits: PluginLimits { memory: limits.memory.min(max_memory), ..limits }, ..Self::default() }
+    }
+
+    /// The same with the keys of a layer in place of its own, and where these stand.
+    pub(super) fn over(mut self, table: Table<'_>, rules: &LayerRules<'_>) -> (Self, Places) {
+        let mut places = Places::new();
+        for item in table.items() {
+            note_places(&item, &table.path, &mut places);
         }
+        table.bound("memory", rules.max_memory, ", which is max_memory in [host]");
+        self.limits.read(&table);
+        match rules.no_grants {
+            None => self.grants.read(&table),
+            Some(refusal) => Grants::keys().iter().filter_map(|key| table.get(key.name)).for_each(|item| item.fail_key(refusal)),
+        }
+        self.names.read(&table);
+        let mut tools = ToolRules { default_tool: self.default_tool.take(), tools: std::mem::take(&mut self.tools) };
+        if rules.is_base {
+            for (key, home) in [("default_tool", "[plugin.NAME]"), ("tools", "[plugin.NAME.tools.TOOL]")] {
+                if let Some(item) = table.get(key) {
+                    item.fail_key(format_args!("a tool belongs to one plugin; write it in {home}"));
+                }
+            }
+        } else {
+            tools.read(&table);
+        }
+        (self.default_tool, self.tools) = (tools.default_tool, tools.tools);
+        table.finish();
+        (self, places)
     }
 }
 
-/// What a plugin may reach.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Grants {
-    /// Hosts for outgoing HTTP. Key: `http`.
-    pub http: Vec<HostPattern>,
-    /// Hosts for outgoing HTTP that may be loopback, link-local or private addresses. Key: `http_private`.
-    pub http_private: Vec<HostPattern>,
-    /// Environment variables, read when the configuration is: values are secrets, `Debug` does not show them. Key: `env`.
-    pub env: BTreeMap<String, Secret>,
-    /// Folders. Key: `dirs`.
-    pub dirs: Vec<DirGrant>,
-    /// Bytes of a graph that the plugin itself brings to wasi-nn's `load`; 0: it may bring none. Key: `nn_load`.
-    pub nn_load: u64,
-}
-
-/// A host, or all names under one, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPattern {
-    /// `api.example.com`, `10.1.2.3`, `::1`; lower case. With `any_subdomain`, the part after `*.`.
-    pub host: String,
-    /// `*.example.com`: any name below it, and not itself.
-    pub any_subdomain: bool,
-    /// None: the scheme's own (80 for http, 443 for https).
-    pub port: Option<u16>,
-}
-
-/// A folder of the host that a plugin sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirGrant {
-    /// On the host; absolute, or made so from the folder of the file that grants it.
-    pub host: PathBuf,
-    /// As the plugin sees it: `/data`.
-    pub guest: String,
-    /// Whether it may be changed.
-    pub write: bool,
-}
-
-/// Text that is shown to nobody.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[secret]")
+/// Where a key stands. Tables that layers merge name by name are no key that two layers could both set: what is in them is.
+fn note_places(item: &Item<'_>, root: &str, places: &mut Places) {
+    let path = item.path_below(root);
+    let merged = path == "env" || path == "tools" || path.starts_with("tools.") && (item.value.is_table());
+    match item.value.as_table().filter(|_| merged).and_then(|_| item.table()) {
+        Some(table) => table.items().for_each(|item| note_places(&item, root, places)),
+        None => drop(places.insert(path, item.place())),
     }
-}
-
-/// What to publish of a tool in place of what the plugin says.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct ToolOverride {
-    /// A name for people.
-    pub title: Option<String>,
-    /// What the model reads.
-    pub description: Option<String>,
-    /// By the published parameter name: its description in the input schema.
-    pub params: BTreeMap<String, String>,
 }

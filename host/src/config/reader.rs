@@ -2,14 +2,7 @@
 //!
 //! Serde stops at the first problem; this goes on, so that a person mends a file once.
 
-use std::{
-    cell::RefCell,
-    ffi::OsString,
-    fmt::Display,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{cell::RefCell, fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use toml::{
     Spanned,
@@ -17,73 +10,10 @@ use toml::{
 };
 
 use super::{
-    error::{ConfigError, Place, Problem, place},
-    file, syntax,
+    error::Place,
+    source::{Source, location},
     units::{format_duration, format_size, parse_duration, parse_size},
 };
-
-/// How environment variables are looked up.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
-
-/// A file that is being read.
-pub(super) struct Source<'a> {
-    /// Its path as people see it in messages.
-    pub(super) file: &'a Path,
-    /// The folder against which relative paths in it go.
-    pub(super) folder: PathBuf,
-    /// Where `from_env` looks.
-    pub(super) environment: Environment<'a>,
-    text: &'a str,
-    problems: RefCell<Vec<Problem>>,
-}
-
-impl<'a> Source<'a> {
-    pub(super) fn new(text: &'a str, file: &'a Path, environment: Environment<'a>) -> Self {
-        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-        Self { file, folder, environment, text, problems: RefCell::default() }
-    }
-
-    /// The whole file as a table.
-    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
-        let (table, errors) = DeTable::parse_recoverable(self.text);
-        if errors.is_empty() {
-            return Ok(table);
-        }
-        Err(ConfigError::Invalid { problems: syntax::problems(self.file, self.text, &errors) })
-    }
-
-    pub(super) fn place(&self, offset: usize) -> Place {
-        place(self.file, self.text, offset)
-    }
-
-    pub(super) fn problem(&self, offset: usize, message: String) {
-        self.problem_at(self.place(offset), message);
-    }
-
-    pub(super) fn problem_at(&self, place: Place, message: String) {
-        self.problems.borrow_mut().push(Problem { place, message, excerpt: None });
-    }
-
-    /// Notes what is wrong with another file that this one names.
-    pub(super) fn problems_of(&self, place: Place, error: ConfigError) {
-        match error {
-            ConfigError::Read { .. } => self.problem_at(place, error.to_string()),
-            ConfigError::Invalid { problems } => self.problems.borrow_mut().extend(problems),
-        }
-    }
-
-    /// `value`, if nothing was wrong.
-    pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
-        let mut problems = self.problems.into_inner();
-        if problems.is_empty() {
-            return Ok(value);
-        }
-        // The file itself first, then those that it names.
-        let own = self.file;
-        problems.sort_by_key(|problem| (problem.place.file != own, problem.place.line, problem.place.column));
-        Err(ConfigError::Invalid { problems })
-    }
-}
 
 /// A table whose keys are known. Keys that nobody asked for are unknown.
 pub(super) struct Table<'a> {
@@ -92,12 +22,22 @@ pub(super) struct Table<'a> {
     /// How its own header names it; empty for the top level.
     pub(super) path: String,
     asked: RefCell<Vec<&'static str>>,
+    /// A key whose size may not be larger than what another key says, and which.
+    bound: RefCell<Option<Bound>>,
 }
+
+/// The most that a size may be, and a note that says where that comes from.
+type Bound = (&'static str, u64, &'static str);
 
 impl<'a> Table<'a> {
     /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top level.
     pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'a>, path: impl Into<String>) -> Self {
-        Self { source, table, path: path.into(), asked: RefCell::default() }
+        Self { source, table, path: path.into(), asked: RefCell::default(), bound: RefCell::default() }
+    }
+
+    /// From now on, the size `key` may not be over `most`; `note` says why.
+    pub(super) fn bound(&self, key: &'static str, most: u64, note: &'static str) {
+        *self.bound.borrow_mut() = Some((key, most, note));
     }
 
     /// The value of a key, if the key is there.
@@ -107,7 +47,8 @@ impl<'a> Table<'a> {
             asked.push(key);
         }
         drop(asked);
-        self.items().find(|item| item.key == key)
+        let bound = self.bound.borrow().filter(|(bounded, ..)| *bounded == key);
+        self.items().find(|item| item.key == key).map(|item| Item { bound, ..item })
     }
 
     /// All keys, for tables whose keys are names that the operator chose.
@@ -120,6 +61,7 @@ impl<'a> Table<'a> {
             key_offset: key.span().start,
             offset: value.span().start,
             value: value.get_ref(),
+            bound: None,
         })
     }
 
@@ -147,7 +89,7 @@ impl<'a> Table<'a> {
         if let Some(near) = nearest(key, known) {
             return format!("; did you mean {near:?}?");
         }
-        match file::home_of(key) {
+        match self.source.vocabulary.home_of(key) {
             Some(home) => format!("; it belongs {home}"),
             None => format!("; known keys are {}", known.join(", ")),
         }
@@ -164,6 +106,7 @@ pub(super) struct Item<'a> {
     pub(super) key_offset: usize,
     pub(super) offset: usize,
     pub(super) value: &'a DeValue<'a>,
+    bound: Option<Bound>,
 }
 
 impl<'a> Item<'a> {
@@ -175,6 +118,16 @@ impl<'a> Item<'a> {
     /// Notes that the key is wrong.
     pub(super) fn fail_key(&self, message: impl Display) {
         self.source.problem(self.key_offset, format!("{:?} {}: {message}", self.key, location(&self.table)));
+    }
+
+    /// The folder against which relative paths go: that of the file in which the value stands.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.source.folder(self.offset)
+    }
+
+    /// Whether it stands in `toolbay.toml` itself, not in a file that is included.
+    pub(super) fn is_in_first_file(&self) -> bool {
+        self.source.is_in_first_file(self.offset)
     }
 
     /// Where the key stands.
@@ -246,8 +199,12 @@ impl<'a> Item<'a> {
         number
     }
 
-    /// A size in `range`. `note` says where the upper bound comes from.
-    pub(super) fn size(&self, range: RangeInclusive<u64>, note: &str) -> Option<u64> {
+    /// A size in `range`.
+    pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let (range, note) = match self.bound {
+            Some((_, most, note)) => (*range.start()..=most.min(*range.end()), note),
+            None => (range, ""),
+        };
         let parsed = match (self.integer(), self.value.as_str()) {
             (Some(number), _) => u64::try_from(number).map_err(|_| format!("{number} is no size")),
             (None, Some(text)) => parse_size(text),
@@ -257,26 +214,26 @@ impl<'a> Item<'a> {
             }
         };
         match parsed {
-            Ok(size) if range.contains(&size) => Some(size),
-            Ok(size) => {
-                let (least, most) = (format_size(*range.start()), format_size(*range.end()));
-                self.fail(format_args!("{} is not allowed; it must be {least} to {most}{note}", format_size(size)));
-                None
-            }
-            Err(message) => {
-                self.fail(message);
-                None
-            }
+            Ok(size) if range.contains(&size) => return Some(size),
+            Ok(size) => self.size_not_in(size, &range, note),
+            Err(message) => self.fail(message),
         }
+        None
+    }
+
+    /// Says that a size is not in a range. `note` says where the range comes from.
+    pub(super) fn size_not_in(&self, size: u64, range: &RangeInclusive<u64>, note: &str) {
+        let (least, most) = (format_size(*range.start()), format_size(*range.end()));
+        self.fail(format_args!("{} is not allowed; it must be {least} to {most}{note}", format_size(size)));
     }
 
     /// A duration in `range`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let parsed = match (self.integer(), self.value.as_str()) {
-            (Some(number), _) => Err(format!("{number} has no unit; write \"{number}s\" or \"{number}ms\"")),
+            (Some(number), _) => u64::try_from(number).map(Duration::from_secs).map_err(|_| format!("{number} is no duration")),
             (None, Some(text)) => parse_duration(text),
             (None, None) => {
-                self.wrong_type("a duration (\"30s\")");
+                self.wrong_type("a duration (\"30s\", \"1h30m\" or a number of seconds)");
                 return None;
             }
         };
@@ -305,7 +262,7 @@ impl<'a> Item<'a> {
             "" => Err("a path cannot be empty".to_owned()),
             _ if text.contains('\0') => Err("a path cannot hold a NUL character".to_owned()),
             _ if text.starts_with("~/") || text == "~" => Err(format!("{text:?}: \"~\" is not expanded; write the whole path")),
-            _ => Ok(self.source.folder.join(text)),
+            _ => Ok(self.folder().join(text)),
         })
     }
 
@@ -344,10 +301,6 @@ pub(super) fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
-}
-
-fn location(table: &str) -> String {
-    if table.is_empty() { "at the top level".to_owned() } else { format!("in [{table}]") }
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

@@ -2,10 +2,17 @@
 
 use std::{fs::File, io::Read};
 
-use super::{
-    Secret,
-    reader::{Item, Source},
-};
+use super::{reader::Item, source::Source};
+
+/// Text that is shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
 
 /// Longest secret that a file may hold; a key or a certificate chain is far below it.
 const MAX_SECRET: u64 = 64 << 10;
@@ -39,7 +46,7 @@ pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
     table.finish();
     match (from_env, from_file) {
         (Some(name), None) => {
-            let name = name.parsed(variable_name)?;
+            let name = name.parsed(|name| variable_name(name).map(|()| name.to_owned()))?;
             match variable(item.source, &name) {
                 Ok(text) => checked(item, text, &format!("the environment variable {name:?}")),
                 Err(message) => {
@@ -50,6 +57,7 @@ pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
         }
         (None, Some(path)) => {
             let path = path.file_path()?;
+            item.source.reads(&path);
             match file(&path) {
                 Ok(text) => checked(item, text, &format!("the file {}", path.display())),
                 Err(reason) => {
@@ -69,13 +77,13 @@ pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
     }
 }
 
-/// A name that an environment variable can have.
-pub(super) fn variable_name(name: &str) -> Result<String, String> {
+/// Whether an environment variable can have this name.
+pub(super) fn variable_name(name: &str) -> Result<(), String> {
     match name {
         "" => Err("the name of an environment variable cannot be empty".to_owned()),
         _ if name.contains(['=', '\0']) => Err("the name of an environment variable cannot hold \"=\" or a NUL character".to_owned()),
         _ if name.contains(char::is_whitespace) => Err("the name of an environment variable cannot hold white space".to_owned()),
-        _ => Ok(name.to_owned()),
+        _ => Ok(()),
     }
 }
 

@@ -2,22 +2,29 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{
     Secret,
-    reader::{Table, set},
-    secret::{self, Plain},
+    key::TypeInfo,
+    reader::Item,
+    section::section,
+    types::{HOUR, MONTH, SECOND, Type, credential, duration, list, number},
 };
 
-/// `[state]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StateConfig {
-    /// Keys for signatures, each of [`Self::LEAST_KEY`] bytes or more: the first signs, all are accepted. None: a random one signs, which ends with the
-    /// process. Key: `keys`.
-    pub keys: Vec<Secret>,
-    /// How long a client may take for its answer. Key: `ttl`.
-    pub ttl: Duration,
-    /// How many copies of this host clients reach under one address. Key: `copies`.
-    pub copies: u32,
+section! {
+    /// The keys that sign the state which a client of MCP 2026-07-28 carries from a plugin's request for input to its answer.
+    pub struct StateConfig {
+        /// Signing keys: `[{ from_env = "VARIABLE" }, { from_file = "path" }]`, at least 32 bytes
+        /// each (`openssl rand -hex 32`). The first signs, all verify. Without keys, each process
+        /// uses a random one.
+        keys: Vec<Secret> = Vec::new(), Keys;
+        /// How long a client may take to answer.
+        ttl: Duration = HOUR, duration(SECOND..=MONTH);
+        /// Number of Toolbay instances behind one address. Toolbay logs a warning if this is
+        /// greater than 1 and no `keys` are configured.
+        copies: u32 = 1, number(1..=100_000);
+    }
 }
 
 impl StateConfig {
@@ -37,27 +44,35 @@ impl StateConfig {
     }
 }
 
-impl Default for StateConfig {
-    fn default() -> Self {
-        Self { keys: Vec::new(), ttl: Duration::from_secs(3600), copies: 1 }
+/// The keys, each of them once.
+struct Keys;
+
+impl Type<Vec<Secret>> for Keys {
+    fn read(&self, item: &Item<'_>) -> Option<Vec<Secret>> {
+        let mut keys = Vec::new();
+        for item in item.list()? {
+            let Some(key) = credential(key).read(&item) else { continue };
+            if keys.contains(&key) {
+                item.fail("the same key stands here twice");
+            }
+            keys.push(key);
+        }
+        Some(keys)
+    }
+
+    fn info(&self) -> TypeInfo {
+        list("secrets", credential(key)).info()
+    }
+
+    fn write(&self, _: &Vec<Secret>) -> Option<Value> {
+        None
     }
 }
 
-pub(super) fn read(table: Table<'_>, state: &mut StateConfig) {
-    for item in table.get("keys").and_then(|item| item.list()).unwrap_or_default() {
-        let Some(key) = secret::read(&item, Plain::Refused) else { continue };
-        if key.0.len() < StateConfig::LEAST_KEY {
-            item.fail(format_args!(
-                "the key is too short: {} bytes; it needs at least {} (make one by: openssl rand -hex 32)",
-                key.0.len(),
-                StateConfig::LEAST_KEY
-            ));
-        } else if state.keys.contains(&key) {
-            item.fail("the same key stands here twice");
-        }
-        state.keys.push(key);
+fn key(secret: Secret) -> Result<Secret, String> {
+    let (length, least) = (secret.0.len(), StateConfig::LEAST_KEY);
+    if length < least {
+        return Err(format!("the key is too short: {length} bytes; it needs at least {least} (make one by: openssl rand -hex 32)"));
     }
-    set(&mut state.ttl, table.get("ttl").and_then(|item| item.duration(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600))));
-    set(&mut state.copies, table.get("copies").and_then(|item| item.number(1..=100_000)));
-    table.finish();
+    Ok(secret)
 }

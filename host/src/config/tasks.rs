@@ -4,25 +4,32 @@ use std::{net::IpAddr, time::Duration};
 
 use url::Url;
 
-use super::reader::{Table, set};
-use super::secret::{self, Plain};
+use super::{
+    section::section,
+    types::{Boolean, HOUR, KIB, MONTH, SECOND, TIB, duration, number, optional, size, text_or_source},
+};
 
-/// `[tasks]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TasksConfig {
-    /// Whether there are any. Key: `enabled`.
-    pub enabled: bool,
-    /// A call that takes longer becomes a task, where its client knows tasks. Key: `after`.
-    pub after: Duration,
-    /// How long a task lives, from its beginning. Key: `ttl`.
-    pub ttl: Duration,
-    /// Tasks at once, ended ones among them. Key: `max`.
-    pub max: usize,
-    /// Bytes of the results that wait to be fetched, of all tasks together. Key: `max_results`.
-    pub max_results: usize,
-    /// Where other copies of this host reach this one: `http://10.0.0.7:8000`, without a path. In a configuration that was read, a port of 0 stands for the
-    /// port that is listened on: [`Self::listening`]. Key: `advertise`.
-    pub advertise: Option<String>,
+section! {
+    /// Calls that go on after their request was answered with a handle (MCP's extension
+    /// `io.modelcontextprotocol/tasks`), for clients that declare it.
+    #[derive(Eq)]
+    pub struct TasksConfig {
+        /// Whether calls can become tasks.
+        enabled: bool = true, Boolean;
+        /// A call that takes longer becomes a task. A plugin can turn its call into a task earlier.
+        after: Duration = SECOND * 20, duration(Duration::ZERO..=MONTH);
+        /// Lifetime of a task from its creation. Its call is ended by then, and its result can be
+        /// fetched until then.
+        ttl: Duration = HOUR, duration(SECOND..=MONTH);
+        /// Maximum number of tasks, including finished ones. Past the limit, clients wait for their
+        /// calls.
+        max: usize = 10_000, number(1..=1_000_000);
+        /// Bytes of unfetched results of all tasks together.
+        max_results: usize = 256 << 20, size(KIB..=TIB);
+        /// Where other instances reach this one: `"http://10.0.0.7:8000"`, or just a host; scheme
+        /// and port default to its own. Tasks require it if `copies` in `[state]` is above 1.
+        advertise: Option<String> = None, optional(text_or_source(|text| parse_advertise(&text.0)));
+    }
 }
 
 impl TasksConfig {
@@ -59,38 +66,6 @@ impl TasksConfig {
         }
         self
     }
-}
-
-impl Default for TasksConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            after: Duration::from_secs(20),
-            ttl: Duration::from_secs(3600),
-            max: 10_000,
-            max_results: 256 << 20,
-            advertise: None,
-        }
-    }
-}
-
-pub(super) fn read(table: Table<'_>, tasks: &mut TasksConfig) {
-    let (second, month) = (Duration::from_secs(1), Duration::from_secs(30 * 24 * 3600));
-    set(&mut tasks.enabled, table.get("enabled").and_then(|item| item.boolean()));
-    set(&mut tasks.after, table.get("after").and_then(|item| item.duration(Duration::ZERO..=month)));
-    set(&mut tasks.ttl, table.get("ttl").and_then(|item| item.duration(second..=month)));
-    set(&mut tasks.max, table.get("max").and_then(|item| item.number(1..=1_000_000)).map(|max| max as usize));
-    let results = table.get("max_results").and_then(|item| item.size(1 << 10..=1 << 40, ""));
-    set(&mut tasks.max_results, results.and_then(|size| usize::try_from(size).ok()));
-    if let Some(item) = table.get("advertise")
-        && let Some(address) = secret::read(&item, Plain::Allowed)
-    {
-        match parse_advertise(&address.0) {
-            Ok(advertise) => tasks.advertise = Some(advertise),
-            Err(message) => item.fail(message),
-        }
-    }
-    table.finish();
 }
 
 /// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a port that of the host itself, which is not known yet and written as 0.

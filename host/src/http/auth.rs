@@ -1,6 +1,6 @@
 //! Who comes in: static bearer tokens, and the seam that other ways of authentication join.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -78,7 +78,7 @@ impl Authenticator {
             if let Some(other) = seen.insert(*hash.as_bytes(), name) {
                 return Err(AuthError::Same(other.to_owned(), name.clone()));
             }
-            tokens.push((hash, Principal(Arc::from(name.as_str()))));
+            tokens.push((hash, Principal::new(name)));
         }
         Ok(Self::Tokens(Tokens(tokens)))
     }
@@ -123,7 +123,7 @@ impl Tokens {
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(_, principal)| &principal.0)).finish()
+        f.debug_list().entries(self.0.iter().map(|(_, principal)| principal.subject())).finish()
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
         for (header, name) in
             [("Bearer aaaaaaaaaaaaaaaa", "ann"), ("bearer bbbbbbbbbbbbbbbb", "bob"), ("BEARER   eeeeeeeeeeeeeeee== ", "eve")]
         {
-            assert_eq!(ask(&auth, &[header]), Ok(Some(Principal(Arc::from(name)))), "{header}");
+            assert_eq!(ask(&auth, &[header]), Ok(Some(Principal::new(name))), "{header}");
         }
     }
 

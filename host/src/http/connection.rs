@@ -18,8 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::body::Body;
 use futures::task::AtomicWaker;
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -31,7 +32,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Endpoint, body::Holding, routes::App};
+use super::body::Holding;
 
 /// Bytes of a request's head. Browsers and proxies stop at 8 to 32 KiB; `traceparent`, a token and `Mcp-Param-*` headers take a few.
 const MAX_HEAD: usize = 64 << 10;
@@ -87,9 +88,23 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
+/// What connections serve.
+pub(super) trait Service: Send + Sync + 'static {
+    /// Answers a request. Dropping the future means that the connection, or in HTTP/2 the request, is gone.
+    fn respond(&self, request: Request<Incoming>, connection: &Connection) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Calls that run or wait now, also those whose connection is gone.
+    fn in_flight(&self) -> usize;
+
+    /// The end begins: says so to whoever asks whether it is ready.
+    fn drain(&self);
+
+    /// Ends all open streams. Called once, when the calls in flight are done or their time is over.
+    fn close(&self);
+}
+
 /// What is known of a connection while it is open.
-pub(super) struct Connection<E> {
-    pub(super) app: Arc<App<E>>,
+pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     /// One connection too many: it may ask for our health and nothing else.
     pub(super) surplus: bool,
@@ -174,10 +189,10 @@ impl Watch {
 }
 
 /// A request whose answer is not yet sent.
-struct Open<E>(Arc<Connection<E>>);
+struct Open(Arc<Connection>);
 
-impl<E> Open<E> {
-    fn new(connection: &Arc<Connection<E>>, version: Version) -> Self {
+impl Open {
+    fn new(connection: &Arc<Connection>, version: Version) -> Self {
         let watch = &connection.watch;
         watch.open.fetch_add(1, Relaxed);
         watch.used.store(true, Relaxed);
@@ -190,7 +205,7 @@ impl<E> Open<E> {
     }
 }
 
-impl<E> Drop for Open<E> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.watch.open.fetch_sub(1, Relaxed);
         self.0.watch.changed();
@@ -214,14 +229,19 @@ impl Drop for Answering<'_> {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn run<E: Endpoint>(stream: TcpStream, connection: Arc<Connection<E>>, builder: Arc<Builder>) {
-    let limits = connection.app.limits;
+pub(super) async fn run<S: Service>(
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    service: Arc<S>,
+    limits: Limits,
+    builder: Arc<Builder>,
+) {
     let io = TokioIo::new(Watched { stream, connection: connection.clone() });
     let service = service_fn(|request: Request<Incoming>| {
-        let open = Open::new(&connection, request.version());
+        let (open, service) = (Open::new(&connection, request.version()), Arc::clone(&service));
         async move {
             let answering = Answering::new(&open.0.watch);
-            let response = open.0.app.respond(request, &open.0).await;
+            let response = service.respond(request, &open.0).await;
             drop(answering);
             Ok::<_, Infallible>(response.map(|body| Holding::new(body, open)))
         }
@@ -293,12 +313,12 @@ impl Patience {
 }
 
 /// The socket, leaving marks.
-struct Watched<E> {
+struct Watched {
     stream: TcpStream,
-    connection: Arc<Connection<E>>,
+    connection: Arc<Connection>,
 }
 
-impl<E> AsyncRead for Watched<E> {
+impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -309,7 +329,7 @@ impl<E> AsyncRead for Watched<E> {
     }
 }
 
-impl<E> AsyncWrite for Watched<E> {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.connection.watch.written(result.is_pending());

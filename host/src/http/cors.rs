@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use super::{Endpoint, answer};
+use super::{answer, origin::Origins};
 
 /// What a page may send: the methods of MCP's transport.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
@@ -27,9 +27,9 @@ pub(super) struct FromPage {
 
 impl FromPage {
     /// None where no page asks: the only thing that other requests pay for.
-    pub(super) fn of<E: Endpoint>(headers: &HeaderMap, endpoint: &E) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap, origins: &Origins) -> Option<Self> {
         let origin = headers.get(header::ORIGIN)?;
-        let allowed = origin.to_str().is_ok_and(|text| endpoint.allows_origin(text));
+        let allowed = origin.to_str().is_ok_and(|text| origins.allows_origin(text));
         Some(Self { origin: origin.clone(), allowed })
     }
 

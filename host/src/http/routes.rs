@@ -1,64 +1,91 @@
-//! What is where: the endpoints, how the server is, and what it says to those who lost their way.
+//! What is where: the MCP endpoints first and by themselves, then everything else as a router of axum.
 //!
 //! A route of ours has one segment (`/mcp`, `/status`); a route of a provider has two, the provider's name and `mcp`, `tools` or `call`. So no provider can
 //! shadow a route, whatever it is called: `/mcp` is the endpoint of everything, `/mcp/mcp` that of a provider named `mcp`. Whoever adds a route keeps to
 //! one segment, or begins it with a `.`, which no provider's name does.
+//!
+//! The way of a request is the same everywhere: CORS, then `Host` and `Origin`, then authentication, then the
+//! route. Only probes, and what does not exist, are answered to anybody. CORS is not tower-http's layer, since
+//! that lets a foreign page's preflight pass without a word, and knows no list of headers without an end.
 
-use std::{
-    any::Any,
-    collections::BTreeMap,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::State,
+    middleware::{Next, from_fn_with_state},
+    routing::get,
 };
-
-use axum::body::Body;
 use futures::FutureExt as _;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
-use serde::Serialize;
+use tower::Service as _;
 
 use super::{
-    AppState, Authenticator, Endpoint, MCP_PATH, answer,
+    admission::Admission,
+    answer,
+    app_state::AppState,
     body::Received,
-    connection::{Connection, Limits},
+    connection::{Connection, Limits, Service},
     cors::FromPage,
-    rest,
+    endpoint::{Endpoint, MCP_PATH},
+    origin::Origins,
+    status::{self, Health},
 };
-use crate::provider::{ProviderStatus, StatusSource};
 
 /// What every request needs.
 pub(super) struct App<E> {
-    pub(super) endpoint: Arc<E>,
-    pub(super) limits: Limits,
-    /// No new work: set once, when the end begins.
-    pub(super) draining: AtomicBool,
-    auth: Arc<Authenticator>,
-    statuses: Vec<Arc<dyn StatusSource>>,
-    version: &'static str,
+    endpoint: Arc<E>,
+    limits: Limits,
+    admission: Arc<Admission>,
+    health: Arc<Health>,
+    /// Everything but the MCP endpoints.
+    router: Router,
 }
 
-#[derive(Serialize)]
-struct Status {
-    version: &'static str,
-    ready: bool,
-    plugins: Vec<ProviderStatus>,
-    #[serde(flatten)]
-    sections: BTreeMap<&'static str, serde_json::Value>,
-}
+/// Where a request comes from, for the log.
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, auth, statuses, version, .. } = state;
-        Self { endpoint, limits, draining: AtomicBool::new(false), auth, statuses, version }
+        let AppState { endpoint, rest, auth, statuses, config, version } = state;
+        let origins = Origins::new(&config.allowed_hosts, &config.allowed_origins);
+        let admission = Arc::new(Admission::new(origins, auth));
+        let health = Arc::new(Health::new(statuses, version));
+        let router = router(&admission, Arc::clone(&health), rest);
+        Self { endpoint, limits, admission, health, router }
     }
 
+    async fn route(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
+        let (mut head, incoming) = request.into_parts();
+        let incoming = Received::new(incoming, self.limits.body, head.version, &head.headers);
+        let path = head.uri.path();
+        if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
+            return full(connection, head.version);
+        }
+        let Some(provider) = mcp_of(path) else {
+            head.extensions.insert(Peer(connection.peer));
+            let Ok(response) = self.router.clone().call(Request::from_parts(head, Body::new(incoming))).await;
+            return response;
+        };
+        if head.method == Method::OPTIONS {
+            return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+        }
+        let provider = provider.map(str::to_owned);
+        match self.admission.admit(&mut head, connection.peer).await {
+            Ok(()) => self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await,
+            Err(refusal) => *refusal,
+        }
+    }
+}
+
+impl<E: Endpoint> Service for App<E> {
     /// Answers a request, whatever happens on the way.
-    pub(super) async fn respond(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
+    async fn respond(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
         let is_head = *request.method() == Method::HEAD;
-        let page = FromPage::of(request.headers(), &*self.endpoint);
+        let page = FromPage::of(request.headers(), self.admission.origins());
         let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
         let mut response = match preflight {
             Some(response) => response,
@@ -80,116 +107,65 @@ impl<E: Endpoint> App<E> {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>, connection: &Connection<E>) -> Response<Body> {
-        let (mut head, incoming) = request.into_parts();
-        let incoming = Received::new(incoming, self.limits.body, head.version, &head.headers);
-        let path = head.uri.path();
-        if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
-            return full(connection, head.version);
-        }
-        if let Some(provider) = mcp_of(path) {
-            if head.method == Method::OPTIONS {
-                return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
-            }
-            let provider = provider.map(str::to_owned);
-            if !self.auth.is_open()
-                && let Err(refusal) = self.admit(&mut head, connection).await
-            {
-                return refusal;
-            }
-            let request = Request::from_parts(head, Body::new(incoming));
-            return match provider {
-                None => self.endpoint.handle(request).await,
-                Some(provider) => self.endpoint.handle_provider(&provider, request).await,
-            };
-        }
-        if let Some(route) = rest::Route::of(path) {
-            return self.rest(route, head, incoming, connection).await;
-        }
-        if !matches!(path, "/" | "/healthz" | "/readyz" | "/status") {
-            return answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(path)), MCP_PATH);
-        }
-        if !matches!(head.method, Method::GET | Method::HEAD) {
-            return wrong_method(&head);
-        }
-        // Probes ask by whatever name or address they know, and learn one word.
-        match path {
-            "/healthz" => return answer::text(StatusCode::OK, "ok\n"),
-            "/readyz" => return self.readiness(),
-            _ => {}
-        }
-        if let Err(refusal) = self.endpoint.check_origin(&head.uri, &head.headers) {
-            return *refusal;
-        }
-        if path == "/" {
-            return self.welcome();
-        }
-        match self.admit(&mut head, connection).await {
-            Ok(()) => self.status(),
-            Err(refusal) => refusal,
-        }
+    fn in_flight(&self) -> usize {
+        self.endpoint.in_flight()
     }
 
-    /// The REST face: for the same callers as `/mcp`.
-    async fn rest(&self, route: rest::Route, mut head: Parts, incoming: Received, connection: &Connection<E>) -> Response<Body> {
-        if let Err(refusal) = self.endpoint.check_origin(&head.uri, &head.headers) {
-            return *refusal;
-        }
-        if let Err(refusal) = self.admit(&mut head, connection).await {
-            return refusal;
-        }
-        self.endpoint.rest(route, Request::from_parts(head, Body::new(incoming))).await
+    fn drain(&self) {
+        self.health.drain();
     }
 
-    /// Finds out who calls and notes it for those further down.
-    async fn admit(&self, head: &mut Parts, connection: &Connection<E>) -> Result<(), Response<Body>> {
-        match self.auth.authenticate(head).await {
-            Ok(Some(principal)) => {
-                head.extensions.insert(principal);
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(challenge) => {
-                tracing::info!(reason = ?challenge, peer = %connection.peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
-                Err(challenge.response())
-            }
-        }
+    fn close(&self) {
+        self.endpoint.close();
     }
+}
 
-    fn is_ready(&self) -> bool {
-        !self.draining.load(Relaxed) && self.statuses.iter().all(|source| source.ready())
-    }
+/// Everything but the MCP endpoints.
+fn router(admission: &Arc<Admission>, health: Arc<Health>, rest: Router) -> Router {
+    let from_ours = from_fn_with_state(Arc::clone(admission), from_ours);
+    let by_callers = from_fn_with_state(Arc::clone(admission), by_callers);
+    // A method that is not served is none of a route's business, so it is told to anybody.
+    let page = |route: axum::routing::MethodRouter<Arc<Health>>| route.fallback(wrong_method);
+    Router::new()
+        .route("/healthz", page(get(status::alive)))
+        .route("/readyz", page(get(status::ready)))
+        .route("/", page(get(status::welcome).route_layer(from_ours)))
+        .route("/status", page(get(status::status).route_layer(by_callers.clone())))
+        .with_state(health)
+        .merge(rest.route_layer(by_callers))
+        .fallback(nothing)
+}
 
-    fn readiness(&self) -> Response<Body> {
-        if self.is_ready() {
-            answer::text(StatusCode::OK, "ready\n")
-        } else if self.draining.load(Relaxed) {
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        } else {
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, "loading\n")
-        }
+/// Lets through what comes by a name of ours, and from no foreign page.
+async fn from_ours(State(admission): State<Arc<Admission>>, request: Request<Body>, next: Next) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    match admission.check_origin(&head) {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(refusal) => *refusal,
     }
+}
 
-    fn status(&self) -> Response<Body> {
-        let mut plugins: Vec<_> = self.statuses.iter().flat_map(|source| source.statuses()).collect();
-        plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        let sections = self.statuses.iter().flat_map(|source| source.sections()).collect();
-        answer::json(StatusCode::OK, &Status { version: self.version, ready: self.is_ready(), plugins, sections })
+/// Lets through those who may call.
+async fn by_callers(
+    State(admission): State<Arc<Admission>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
+    let (mut head, body) = request.into_parts();
+    match admission.admit(&mut head, peer).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(refusal) => *refusal,
     }
+}
 
-    fn welcome(&self) -> Response<Body> {
-        let version = self.version;
-        answer::text(
-            StatusCode::OK,
-            format!(
-                "Toolbay {version}: WebAssembly tools for MCP clients.\n\n\
-                 The MCP endpoint is {MCP_PATH} (streamable HTTP): give a client this address with {MCP_PATH} at its end.\n\
-                 One plugin alone, under its own names: /NAME{MCP_PATH}.\n\
-                 Without MCP: GET /tools, POST /call, /NAME/tools, /NAME/call; described in /openapi.json.\n\
-                 How the plugins stand: /status. Whether the server lives, and takes calls: /healthz, /readyz.\n"
-            ),
-        )
-    }
+async fn nothing(uri: Uri) -> Response<Body> {
+    answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(uri.path())), MCP_PATH)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response<Body> {
+    let error = format!("{} is not possible at {}", answer::echo(method.as_str()), uri.path());
+    answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
 /// Whether a path is an MCP endpoint: that of everything, or of the provider that it names.
@@ -201,13 +177,8 @@ fn mcp_of(path: &str) -> Option<Option<&str>> {
     (!provider.is_empty() && !provider.contains('/')).then_some(Some(provider))
 }
 
-fn wrong_method(head: &Parts) -> Response<Body> {
-    let error = format!("{} is not possible at {}", answer::echo(head.method.as_str()), head.uri.path());
-    answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
-}
-
 /// The answer on a connection that is one too many, which ends with it.
-fn full<E>(connection: &Connection<E>, version: Version) -> Response<Body> {
+fn full(connection: &Connection, version: Version) -> Response<Body> {
     let error = "the server has as many connections as max_connections in [http] of its toolbay.toml allows";
     let response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, error, "come back in a second, or use fewer connections at once");
     let response = answer::with(response, header::RETRY_AFTER, HeaderValue::from_static("1"));

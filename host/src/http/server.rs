@@ -1,6 +1,6 @@
 //! The server's life: takes connections until it is asked to end, and then ends in good order.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -10,9 +10,8 @@ use tokio::{
 };
 
 use super::{
-    AppState, Endpoint, Shutdown,
-    connection::{self, Builder, Connection, LONGEST, Limits, Watch},
-    routes::App,
+    connection::{self, Builder, Connection, LONGEST, Limits, Service, Watch},
+    shutdown::Shutdown,
 };
 
 /// Connections beyond `max_connections` that are told so, and on which health may be asked. Any more are closed without a word.
@@ -34,29 +33,28 @@ pub enum ServeError {
     Address(#[source] io::Error),
 }
 
-/// Serves until `shutdown` asks for the end.
-///
-/// Then it stops accepting, closes what is idle, and lets calls in flight end within `http.drain`; when they have, or when the time is over, it closes the
-/// streams that are still open, and returns. A forced end returns at once. Past `http.max_connections` a connection is answered 503 with `Retry-After`
-/// and closed (`/healthz` and `/readyz` are answered as ever, so that nobody takes a busy server for a dead one).
+/// How a server is to behave.
+pub(super) struct Options {
+    pub(super) limits: Limits,
+    pub(super) max_connections: usize,
+    /// How long calls in flight may take to end.
+    pub(super) drain: Duration,
+}
+
+/// Serves a service until `shutdown` asks for the end.
 ///
 /// # Errors
 ///
 /// [`ServeError`], before the first connection is taken.
-pub async fn serve<E: Endpoint>(listener: TcpListener, state: AppState<E>, shutdown: Shutdown) -> Result<(), ServeError> {
-    let limits = Limits::new(state.config.header_timeout);
-    serve_within(listener, state, shutdown, limits).await
-}
-
-pub(super) async fn serve_within<E: Endpoint>(
+pub(super) async fn serve<S: Service>(
     listener: TcpListener,
-    state: AppState<E>,
+    service: Arc<S>,
+    options: Options,
     shutdown: Shutdown,
-    limits: Limits,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     tracing::info!(%address, "serving");
-    let mut server = Server::new(state, limits);
+    let mut server = Server::new(service, &options);
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
@@ -75,29 +73,31 @@ pub(super) async fn serve_within<E: Endpoint>(
     Ok(())
 }
 
-struct Server<E> {
-    app: Arc<App<E>>,
+struct Server<S> {
+    service: Arc<S>,
+    limits: Limits,
     builder: Arc<Builder>,
     room: Arc<Semaphore>,
     surplus: Arc<Semaphore>,
     max_connections: usize,
     drain: Duration,
     connections: JoinSet<()>,
-    open: HashMap<Id, Arc<Connection<E>>>,
+    open: HashMap<Id, Arc<Connection>>,
     full: Grumble,
     refused: Grumble,
 }
 
-impl<E: Endpoint> Server<E> {
-    fn new(state: AppState<E>, limits: Limits) -> Self {
-        let max_connections = state.config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+impl<S: Service> Server<S> {
+    fn new(service: Arc<S>, options: &Options) -> Self {
+        let max_connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             builder: Arc::new(connection::builder()),
             room: Arc::new(Semaphore::new(max_connections)),
             surplus: Arc::new(Semaphore::new(SURPLUS)),
             max_connections,
-            drain: state.config.drain.min(LONGEST),
-            app: Arc::new(App::new(state, limits)),
+            drain: options.drain.min(LONGEST),
+            service,
+            limits: options.limits,
             connections: JoinSet::new(),
             open: HashMap::new(),
             full: Grumble::default(),
@@ -132,8 +132,8 @@ impl<E: Endpoint> Server<E> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let connection = Arc::new(Connection { app: self.app.clone(), peer, surplus, watch: Watch::default() });
-        let run = connection::run(stream, connection.clone(), self.builder.clone());
+        let connection = Arc::new(Connection { peer, surplus, watch: Watch::default() });
+        let run = connection::run(stream, connection.clone(), self.service.clone(), self.limits, self.builder.clone());
         let task = self.connections.spawn(async move {
             run.await;
             drop(permit);
@@ -167,7 +167,7 @@ impl<E: Endpoint> Server<E> {
     /// Lets everything end, in its time.
     async fn drain(&mut self) {
         let deadline = Instant::now() + self.drain;
-        self.app.draining.store(true, Relaxed);
+        self.service.drain();
         for connection in self.open.values() {
             connection.watch.close();
         }
@@ -184,7 +184,7 @@ impl<E: Endpoint> Server<E> {
         if left > 0 {
             tracing::warn!(calls = left, "the time to end is over; calls in flight are given up: drain in [http] gives them more");
         }
-        self.app.endpoint.close();
+        self.service.close();
         let last = deadline.max(Instant::now() + GOODBYE);
         let last = if left > 0 { Instant::now() + GOODBYE } else { last };
         while let Ok(Some(ended)) = timeout_at(last, self.connections.join_next_with_id()).await {
@@ -198,7 +198,7 @@ impl<E: Endpoint> Server<E> {
     /// Calls in flight: those that the endpoint counts, and those that are still on their way to or from it.
     fn calls(&self) -> usize {
         let here: usize = self.open.values().map(|connection| connection.watch.answering() as usize).sum();
-        here.max(self.app.endpoint.in_flight())
+        here.max(self.service.in_flight())
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::tensor::ElementType;
+use super::element_type::ElementType;
 use crate::config::Device;
 
 /// A runtime that opens graphs. One serves all models.

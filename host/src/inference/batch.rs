@@ -4,8 +4,9 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     backend::{BackendError, Cancel, Session, Value},
+    element_type::ElementType,
     layout::{Layout, Pad},
-    tensor::{Data, ElementType, Part, Rows, View, usizes},
+    tensor::{Data, Part, Rows, View, usizes},
 };
 
 /// The tensors of one compute, by the graph's inputs.

@@ -1,12 +1,6 @@
 //! A graph that is open: what it takes is checked here, before it gets into the queue.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
@@ -15,7 +9,7 @@ use super::{
     backend::{Dim, Session, Slot},
     batch::{self, Inputs, Outputs},
     fault::{Code, Fault},
-    layout::Layout,
+    graph_state::{GraphState, Settings},
     metrics::{GraphStatus, Metrics},
     queue::{Job, Queue, Ticket},
     reorder::{self, Orders},
@@ -24,55 +18,7 @@ use super::{
 
 /// A graph, for any number of callers at once. Clones are the same graph; the files below may change, this stays what it is.
 #[derive(Clone)]
-pub struct Graph(pub(super) Arc<Inner>);
-
-/// What a graph runs with.
-pub(super) struct Settings {
-    /// Of which model, for the fairness between models. A graph that a plugin brought is its own.
-    pub(super) model: Arc<str>,
-    /// As callers name it.
-    pub(super) name: String,
-    pub(super) max_batch: usize,
-    pub(super) window: Duration,
-    pub(super) weight: f64,
-}
-
-pub(super) struct Inner {
-    pub(super) settings: Settings,
-    pub(super) layout: Layout,
-    inputs: Vec<Slot>,
-    outputs: Vec<Slot>,
-    /// Those that do not run now.
-    idle: Mutex<Vec<Box<dyn Session>>>,
-    /// Computes that waited when the last run was begun: as many are likely to come again.
-    pub(super) expected: AtomicUsize,
-    last: Mutex<Option<LastRun>>,
-    pub(super) metrics: Arc<Metrics>,
-    queue: Arc<Queue>,
-}
-
-/// The last run of a graph.
-struct LastRun {
-    done: Instant,
-    took: Duration,
-    /// The calls that were in it.
-    callers: Vec<Weak<Account>>,
-}
-
-impl Inner {
-    /// A session that is free, if there is one.
-    pub(super) fn take_session(&self) -> Option<Box<dyn Session>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    pub(super) fn give_back(&self, session: Box<dyn Session>) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        !self.idle.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-}
+pub struct Graph(pub(super) Arc<GraphState>, Arc<Queue>);
 
 /// Takes a compute out of the queue, or ends its run, when its caller goes away.
 struct Leaves<'a> {
@@ -94,18 +40,14 @@ impl Drop for Leaves<'_> {
 impl Graph {
     /// Puts sessions of one graph to use. None: there are none.
     pub(super) fn new(settings: Settings, sessions: Vec<Box<dyn Session>>, metrics: Arc<Metrics>, queue: Arc<Queue>) -> Option<Self> {
-        let first = sessions.first()?;
-        let (inputs, outputs) = (first.inputs().to_vec(), first.outputs().to_vec());
-        let layout = Layout::of(&inputs, &outputs);
-        let (idle, expected, last) = (Mutex::new(sessions), AtomicUsize::new(1), Mutex::new(None));
-        Some(Self(Arc::new(Inner { settings, layout, inputs, outputs, idle, expected, last, metrics, queue })))
+        Some(Self(Arc::new(GraphState::new(settings, sessions, metrics)?), queue))
     }
 
     /// What it is.
     #[must_use]
     pub fn status(&self) -> GraphStatus {
         let slots = |slots: &[Slot]| slots.iter().map(ToString::to_string).collect();
-        let Inner { settings, layout, inputs, outputs, .. } = &*self.0;
+        let GraphState { settings, layout, inputs, outputs, .. } = &*self.0;
         GraphStatus {
             name: settings.name.clone(),
             inputs: slots(inputs),
@@ -150,9 +92,9 @@ impl Graph {
             ticket: ticket.clone(),
             reply,
         };
-        let mut leaves = Leaves { queue: &inner.queue, ticket: &ticket, metrics: &inner.metrics, answered: false };
+        let mut leaves = Leaves { queue: &self.1, ticket: &ticket, metrics: &inner.metrics, answered: false };
         account.is_now_at(0);
-        inner.queue.submit(job);
+        self.1.submit(job);
         let out_of_time = async {
             // Waiting for a turn is no computing. A job that is never begun is answered all the same.
             if started.await.is_err() {
@@ -164,7 +106,7 @@ impl Graph {
             biased;
             answer = answer => {
                 leaves.answered = true;
-                answer.unwrap_or_else(|_| Err(Fault::new(Code::Runtime, "the host is ending")))
+                answer.unwrap_or_else(|_| Err(Fault::new(Code::Runtime, "the host is shutting down")))
             }
             () = out_of_time => {
                 account.spend(left);
@@ -175,7 +117,7 @@ impl Graph {
 
     /// The tensors in the order of the graph's inputs, when each is what the graph takes; and the bytes of what is given in another order of its rows.
     fn check(&self, given: &[(String, Tensor)]) -> Result<(Inputs, u64), Fault> {
-        let Inner { inputs, layout, settings, .. } = &*self.0;
+        let GraphState { inputs, layout, settings, .. } = &*self.0;
         let graph = &settings.name;
         let known = || inputs.iter().map(|slot| slot.name.as_str()).collect::<Vec<_>>().join(", ");
         let mut orders = Orders::default();
@@ -224,38 +166,4 @@ fn fit(graph: &str, slot: &Slot, tensor: &Tensor) -> Result<View, Fault> {
     // Without a shape it is a scalar, or the graph does not say: the runtime checks then.
     let shaped = slot.dims.is_empty() || (slot.dims.len() == tensor.dims.len() && slot.dims.iter().zip(&tensor.dims).all(fits));
     if shaped { Ok(tensor.view()) } else { wrong() }
-}
-
-impl Inner {
-    pub(super) fn expect(&self, waiting: usize) {
-        self.expected.store(waiting.max(1), Relaxed);
-    }
-
-    /// Where accounts are that have an answer of it.
-    fn place(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
-    /// When the last run was done, and how long it took, where somebody who was in it is still at what it gave, and will come again soon, if ever.
-    pub(super) fn coming(&self) -> Option<(Instant, Duration)> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = last.as_ref()?;
-        let comes = |caller: &Weak<Account>| caller.upgrade().is_some_and(|account| account.is_at(self.place()));
-        last.callers.iter().any(comes).then_some((last.done, last.took))
-    }
-
-    /// A run is done, with the computes of these.
-    pub(super) fn has_run<'a>(&self, took: Duration, accounts: impl Iterator<Item = &'a Arc<Account>>) {
-        let callers = accounts.map(|account| {
-            account.is_now_at(self.place());
-            Arc::downgrade(account)
-        });
-        let last = LastRun { done: Instant::now(), took, callers: callers.collect() };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
-    }
-
-    /// For messages.
-    pub(super) fn name(&self) -> &str {
-        &self.settings.name
-    }
 }

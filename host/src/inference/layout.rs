@@ -152,7 +152,7 @@ fn free(slot: &Slot, pad: Pad) -> Pad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inference::tensor::ElementType;
+    use crate::inference::element_type::ElementType;
 
     /// `name[batch, 4, length]`.
     pub(super) fn slot(text: &str) -> Slot {

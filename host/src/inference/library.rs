@@ -97,7 +97,7 @@ fn find(places: &[Place]) -> Result<&Place, LibraryError> {
             (Ok(found), _) if found.is_file() => return Ok(place),
             (_, None) => {}
             (found, Some(named)) => {
-                let reason = found.map_or_else(|error| error.to_string(), |_| "it is no file; name the library itself".to_owned());
+                let reason = found.map_or_else(|error| error.to_string(), |_| "it is not a file; name the library itself".to_owned());
                 return Err(LibraryError::Unusable { path: place.path.clone(), source_of: named.to_owned(), reason });
             }
         }

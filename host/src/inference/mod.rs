@@ -7,8 +7,10 @@
 mod account;
 pub mod backend;
 mod batch;
+mod element_type;
 mod fault;
 mod graph;
+mod graph_state;
 mod layout;
 mod library;
 mod metrics;
@@ -24,10 +26,11 @@ mod tests;
 mod worker;
 
 pub use account::Account;
+pub use element_type::ElementType;
 pub use fault::{Code, Fault};
 pub use graph::Graph;
 pub use library::LibraryError;
 pub use metrics::{GraphStatus, ModelStatus};
 pub use model::ModelError;
 pub use registry::{InferenceError, Loading, Registry};
-pub use tensor::{ElementType, Tensor};
+pub use tensor::Tensor;

@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 
 use super::{
     backend::{Backend, BackendError, Options, Source},
-    graph::{Graph, Settings},
+    graph::Graph,
+    graph_state::Settings,
     library::LibraryError,
     metrics::{Metrics, ModelStatus},
     queue::Queue,
@@ -168,7 +169,7 @@ impl Model {
                 tracing::info!(model = %self.name, "model reloaded");
             }
             Err(reason) => {
-                tracing::warn!(model = %self.name, %reason, "the new version of the model is broken; the one before goes on serving");
+                tracing::warn!(model = %self.name, %reason, "the new version of the model is broken; the previous one keeps serving");
                 *error = Some(reason.to_string());
             }
         }
@@ -177,7 +178,7 @@ impl Model {
     /// The files are again what serves.
     pub(super) fn settle(&self) {
         if self.error.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            tracing::info!(model = %self.name, "the files of the model are the version again that serves");
+            tracing::info!(model = %self.name, "the files of the model are the serving version again");
         }
     }
 

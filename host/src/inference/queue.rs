@@ -23,7 +23,7 @@ use super::{
     backend::{Cancel, Session},
     batch::{self, Inputs, Key, Outputs},
     fault::Fault,
-    graph::{Inner as Graph, Settings},
+    graph_state::{GraphState as Graph, Settings},
 };
 
 /// The least advanced goes first, so that those behind catch up and run together; but nobody is overtaken for longer than this.

@@ -12,7 +12,8 @@ use super::{
     account::Account,
     backend::{Backend, Options, Source},
     fault::{Code, Fault},
-    graph::{Graph, Settings},
+    graph::Graph,
+    graph_state::Settings,
     library::{self, LibraryError},
     metrics::{Metrics, ModelStatus},
     model::{Model, ModelError, Version},
@@ -95,7 +96,7 @@ impl Registry {
                 Ok(model) => drop(registry.models.insert(name.clone(), Arc::new(model))),
                 // The rest of the host can do without. What was to run on a GPU is never left out in silence, nor is a library that somebody named.
                 Err(ModelError::Library { error: error @ LibraryError::Missing { .. }, .. }) if model.device == Device::Cpu => {
-                    tracing::error!(model = name, "the model does not serve, all else does: {error}");
+                    tracing::error!(model = name, "the model is not served, everything else is: {error}");
                     registry.idle.insert(name.clone(), (model.clone(), error));
                 }
                 Err(error) => errors.push(error),

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::{
     account::Account,
     backend::Slot,
+    element_type::ElementType,
     fault::{Code, Fault},
     layout::{Layout, Past},
-    tensor::{Data, ElementType, Tensor, View, usizes},
+    tensor::{Data, Tensor, View, usizes},
 };
 
 /// For what the decoder has seen of its own answer.

@@ -11,7 +11,7 @@ use super::{
     backend::{BackendError, Cancel, Session},
     batch::{self, Inputs, Outputs},
     fault::{Code, Fault},
-    graph::Inner as Graph,
+    graph_state::GraphState as Graph,
     queue::{Batch, Job, Queue},
 };
 
@@ -77,7 +77,7 @@ fn work(queue: &Queue, batch: Batch) {
 fn guarded(graph: &Graph, session: &mut dyn Session, inputs: &[&Inputs], cancel: &Cancel) -> Result<Vec<Outputs>, BackendError> {
     let ran = catch_unwind(AssertUnwindSafe(|| batch::run(session, &graph.layout, inputs, cancel)));
     ran.unwrap_or_else(|_| {
-        tracing::error!(graph = graph.name(), "a compute has hit a fault of the host");
-        Err(BackendError("it has hit a fault of the host; please report it".to_owned()))
+        tracing::error!(graph = graph.name(), "internal error in a compute");
+        Err(BackendError("internal error; please report it".to_owned()))
     })
 }

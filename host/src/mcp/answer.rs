@@ -1,4 +1,4 @@
-//! Answers as they go out: JSON-RPC texts and HTTP responses, and what each failure of a call is called there.
+//! Answers as they go out: JSON-RPC texts and HTTP responses.
 
 use std::time::Duration;
 
@@ -8,45 +8,16 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::{calls::Output, era::Era, render};
+use super::{
+    era::Era,
+    render,
+    rpc::{
+        BUSY, HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY, RpcError, UNSUPPORTED_VERSION, error_body, internal,
+        rpc_error,
+    },
+};
 use crate::{catalog::Snapshot, provider::CallError};
-
-/// JSON-RPC: not JSON.
-pub(super) const PARSE_ERROR: i32 = -32700;
-/// JSON-RPC: JSON, but no request.
-pub(super) const INVALID_REQUEST: i32 = -32600;
-/// JSON-RPC: no such method.
-pub(super) const METHOD_NOT_FOUND: i32 = -32601;
-/// JSON-RPC: the method's parameters do not fit; MCP: also an unknown tool.
-pub(super) const INVALID_PARAMS: i32 = -32602;
-/// JSON-RPC: our fault.
-const INTERNAL: i32 = -32603;
-/// JSON-RPC's first code for servers: too much to do.
-pub(super) const BUSY: i32 = -32000;
-/// MCP before 2026-07-28: no such resource. Since then that is [`INVALID_PARAMS`].
-const RESOURCE_NOT_FOUND: i32 = -32002;
-/// The code that the SDKs give to a session that is gone.
-pub(super) const SESSION_NOT_FOUND: i32 = -32001;
-/// MCP 2026-07-28: a header and the body disagree, a capability is missing, the version is not served.
-pub(super) const HEADER_MISMATCH: i32 = -32020;
-const MISSING_CAPABILITY: i32 = -32021;
-const UNSUPPORTED_VERSION: i32 = -32022;
-
-/// An error of JSON-RPC.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct RpcError {
-    pub(super) code: i32,
-    pub(super) message: String,
-    pub(super) data: Option<Value>,
-}
-
-/// The error when something broke that no caller can mend.
-pub(super) fn internal(message: &str) -> RpcError {
-    RpcError { code: INTERNAL, message: message.to_owned(), data: None }
-}
 
 /// One JSON-RPC answer with its HTTP status.
 pub(super) struct Answer {
@@ -78,20 +49,8 @@ fn seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
-/// The answer to a request that was run. `id` is the request's id as JSON text.
-pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Output, CallError>, snapshot: &Snapshot) -> Answer {
-    match result {
-        Ok(output) => {
-            let mut body = begin(id, render::size(&output));
-            render::result(&mut body, era, private, &output);
-            body.push(b'}');
-            Answer { status: StatusCode::OK, retry_after: None, body }
-        }
-        Err(error) => failure(id, era, error, snapshot),
-    }
-}
-
-fn failure(id: &str, era: Era, error: CallError, snapshot: &Snapshot) -> Answer {
+/// The answer to a call that has no result.
+pub(super) fn failure(id: &str, era: Era, error: CallError, snapshot: &Snapshot) -> Answer {
     let retry_after = if let CallError::Busy { retry_after, .. } = &error { Some(*retry_after) } else { None };
     let error = rpc_error(error, era, snapshot);
     let status = if retry_after.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status(era, error.code) };
@@ -120,66 +79,12 @@ pub(super) fn list(id: &str, era: Era, private: bool, member: &str, items: &[u8]
 }
 
 /// The beginning of a message with a result of about this size.
-fn begin(id: &str, size: usize) -> Vec<u8> {
+pub(super) fn begin(id: &str, size: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(192 + id.len() + size);
     body.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     body.extend_from_slice(id.as_bytes());
     body.extend_from_slice(b",\"result\":");
     body
-}
-
-/// What a failure of a call is in JSON-RPC.
-pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcError {
-    match error {
-        CallError::UnknownTool(name) => unknown("tool", &name, snapshot.tools().map(|entry| entry.name())),
-        CallError::UnknownPrompt(name) => unknown("prompt", &name, snapshot.prompts().map(|entry| entry.name())),
-        CallError::UnknownResource(uri) => {
-            let code = if era == Era::Modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
-            let shown: String = uri.chars().take(SHOWN_NAME).collect();
-            let message = format!("there is no resource {shown:?}; resources/list and resources/templates/list say which there are");
-            RpcError { code, message, data: Some(json!({ "uri": uri })) }
-        }
-        CallError::Busy { retry_after, .. } => {
-            let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-            RpcError { code: BUSY, message: error.to_string(), data: Some(json!({ "retryAfterMs": millis })) }
-        }
-        CallError::Protocol { code, message, data } => RpcError { code, message, data },
-        CallError::InvalidParams(message) => RpcError { code: INVALID_PARAMS, message, data: None },
-        CallError::MissingCapability(required) => {
-            let message = format!("this needs a capability that the client did not declare: {}", Value::Object(required.clone()));
-            RpcError { code: MISSING_CAPABILITY, message, data: Some(json!({ "requiredCapabilities": required })) }
-        }
-        // The front has made a result of it where it could.
-        error @ CallError::InputRequired => RpcError { code: INTERNAL, message: error.to_string(), data: None },
-        CallError::Internal(message) => RpcError { code: INTERNAL, message, data: None },
-    }
-}
-
-/// Characters of an unknown name that are repeated in an error. Longer than any tool's name, so nothing is near to longer ones, and comparing costs by
-/// the length.
-const SHOWN_NAME: usize = 256;
-
-/// Says which names are near. The names of everything are no secret: the caller may list them.
-fn unknown<'s>(kind: &str, name: &str, names: impl Iterator<Item = &'s str>) -> RpcError {
-    const SHOWN: usize = 3;
-    let mut near: Vec<(f64, &str)> = Vec::new();
-    if name.len() <= SHOWN_NAME {
-        let similarity = |other: &str| match other.strip_suffix(name) {
-            // The bare name of what is published qualified.
-            Some(prefix) if prefix.ends_with("__") => 1.0,
-            _ => strsim::jaro_winkler(name, other),
-        };
-        near = names.map(|name| (similarity(name), name)).filter(|(score, _)| *score >= 0.8).collect();
-        near.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.cmp(y)));
-        near.truncate(SHOWN);
-    }
-    let shown: String = name.chars().take(SHOWN_NAME).collect();
-    let names: Vec<String> = near.iter().map(|(_, name)| format!("{name:?}")).collect();
-    let message = match names.as_slice() {
-        [] => format!("there is no {kind} {shown:?}; {kind}s/list says which there are"),
-        names => format!("there is no {kind} {shown:?}; did you mean {}?", names.join(" or ")),
-    };
-    RpcError { code: INVALID_PARAMS, message, data: None }
 }
 
 /// The HTTP status of an answer with this error: in 2026-07-28 some errors have one of their own.
@@ -191,40 +96,14 @@ fn status(era: Era, code: i32) -> StatusCode {
     }
 }
 
-/// An error answer as JSON text. `id` is JSON text; without one it is null.
-pub(super) fn error_body(id: Option<&str>, error: &RpcError) -> Vec<u8> {
-    let mut body = Vec::with_capacity(96 + error.message.len());
-    body.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    body.extend_from_slice(id.unwrap_or("null").as_bytes());
-    body.extend_from_slice(b",\"error\":");
-    error_object(&mut body, error);
-    body.push(b'}');
-    body
-}
-
-/// Appends JSON-RPC's error object.
-pub(super) fn error_object(to: &mut Vec<u8>, error: &RpcError) {
-    to.extend_from_slice(b"{\"code\":");
-    to.extend_from_slice(itoa::Buffer::new().format(error.code).as_bytes());
-    to.extend_from_slice(b",\"message\":");
-    write_json(to, &error.message);
-    if let Some(data) = &error.data {
-        to.extend_from_slice(b",\"data\":");
-        write_json(to, data);
-    }
-    to.push(b'}');
-}
-
 /// A whole response that says what is wrong with a request.
 pub(super) fn plain_error(status: StatusCode, id: Option<&str>, code: i32, message: &str, retry_after: Option<Duration>) -> Response<Body> {
     let error = RpcError { code, message: message.to_owned(), data: None };
     Answer { status, retry_after, body: error_body(id, &error) }.into_response()
 }
 
-/// Appends a value as JSON.
-pub(super) fn write_json<T: Serialize + ?Sized>(to: &mut Vec<u8>, value: &T) {
-    // Strings and values always are JSON, and a Vec takes every byte.
-    if serde_json::to_writer(&mut *to, value).is_err() {
-        to.extend_from_slice(b"null");
-    }
+/// The answer to a request that was not looked at: it may not come in, or its body cannot be read.
+pub(crate) fn refusal(status: StatusCode, message: &str, retry_after: Option<Duration>) -> Response<Body> {
+    let code = if retry_after.is_some() { BUSY } else { INVALID_REQUEST };
+    plain_error(status, None, code, message, retry_after)
 }

@@ -1,5 +1,6 @@
-//! A call that goes on when its caller hangs up: before 2026-07-28 a lost connection is no cancellation. One that still waits for its turn is dropped then,
-//! since nothing has happened for it and nobody would see its answer.
+//! A call that goes on when its caller hangs up: before 2026-07-28 a lost connection is no cancellation.
+//! One that still waits in a queue is dropped then, since nothing has happened for it and nobody would
+//! see its answer. The call's [`StartSignal`] tells the two apart.
 
 use std::{
     pin::Pin,
@@ -10,16 +11,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::task::AtomicWaker;
+use futures::{future::BoxFuture, task::AtomicWaker};
 
-use crate::provider::turn::Watched;
+use crate::provider::StartSignal;
 
-/// Runs in place; when it is dropped after its beginning and before its end, the rest runs as a task. What runs is bounded by the provider's own time limit.
-pub(super) struct Detached<T: Send + 'static>(Option<Watched<T>>);
+/// Runs in place; when it is dropped after its start and before its end, the rest runs as a task. What
+/// runs is bounded by the provider's own time limit.
+pub(super) struct Detached<T: Send + 'static>(Option<Call<T>>);
 
 impl<T: Send + 'static> Detached<T> {
-    pub(super) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Some(Watched::new(future)))
+    /// `signal` is the one in the call's context.
+    pub(super) fn new(future: impl Future<Output = T> + Send + 'static, signal: Arc<StartSignal>) -> Self {
+        Self(Some(Call::new(future, signal)))
     }
 }
 
@@ -27,8 +30,8 @@ impl<T: Send + 'static> Future for Detached<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let Some(future) = &mut self.0 else { return Poll::Pending };
-        let ended = Pin::new(future).poll(context);
+        let Some(call) = &mut self.0 else { return Poll::Pending };
+        let ended = call.poll(context);
         if ended.is_ready() {
             self.0 = None;
         }
@@ -38,15 +41,16 @@ impl<T: Send + 'static> Future for Detached<T> {
 
 impl<T: Send + 'static> Drop for Detached<T> {
     fn drop(&mut self) {
-        if let (Some(future), Ok(runtime)) = (self.0.take().filter(Watched::has_begun), tokio::runtime::Handle::try_current()) {
-            drop(runtime.spawn(future));
+        if let (Some(call), Ok(runtime)) = (self.0.take().filter(Call::has_started), tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn(call.future));
         }
     }
 }
 
-/// The same for a call that runs as a task from its beginning: it ends with None when its caller has hung up before its turn came.
+/// The same for a call that runs as a task from its beginning: it ends with None when its caller has hung
+/// up before its turn came.
 pub(super) struct Abandonable<T> {
-    call: Watched<Option<T>>,
+    call: Call<Option<T>>,
     caller: Arc<Caller>,
 }
 
@@ -63,11 +67,19 @@ impl Caller {
         self.gone.store(true, Ordering::Release);
         self.waker.wake();
     }
+
+    /// Whether it has; who is told when it does.
+    fn is_gone(&self, context: &Context<'_>) -> bool {
+        // Register first, then look: who leaves in between wakes.
+        self.waker.register(context.waker());
+        self.gone.load(Ordering::Acquire)
+    }
 }
 
 impl<T> Abandonable<T> {
-    pub(super) fn new(call: impl Future<Output = Option<T>> + Send + 'static, caller: Arc<Caller>) -> Self {
-        Self { call: Watched::new(call), caller }
+    /// `signal` is the one in the call's context.
+    pub(super) fn new(call: impl Future<Output = Option<T>> + Send + 'static, signal: Arc<StartSignal>, caller: Arc<Caller>) -> Self {
+        Self { call: Call::new(call, signal), caller }
     }
 }
 
@@ -75,13 +87,37 @@ impl<T> Future for Abandonable<T> {
     type Output = Option<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        if !self.call.has_begun() {
-            // Register first, then look: who leaves in between wakes.
-            self.caller.waker.register(context.waker());
-            if self.caller.gone.load(Ordering::Acquire) {
-                return Poll::Ready(None);
-            }
+        if !self.call.has_started() && self.caller.is_gone(context) {
+            return Poll::Ready(None);
         }
-        Pin::new(&mut self.call).poll(context)
+        let polled = self.call.poll(context);
+        // It came to a queue only now.
+        if polled.is_pending() && !self.call.has_started() && self.caller.is_gone(context) {
+            return Poll::Ready(None);
+        }
+        polled
+    }
+}
+
+/// A call, and whether anything was done for it.
+struct Call<T> {
+    future: BoxFuture<'static, T>,
+    signal: Arc<StartSignal>,
+    /// Before that nothing can have been done.
+    polled: bool,
+}
+
+impl<T> Call<T> {
+    fn new(future: impl Future<Output = T> + Send + 'static, signal: Arc<StartSignal>) -> Self {
+        Self { future: Box::pin(future), signal, polled: false }
+    }
+
+    fn has_started(&self) -> bool {
+        self.polled && !self.signal.is_queued()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<T> {
+        self.polled = true;
+        self.future.as_mut().poll(context)
     }
 }

@@ -18,12 +18,15 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    answer::{self, BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND, plain_error},
+    answer::{self, plain_error},
+    endpoint_state::EndpointState,
     envelope::id_key,
-    era::{Era, MODERN, SESSION_HEADER, VERSION_HEADER},
-    handler::{Handler, Shared},
+    era::{Era, MODERN},
+    handler::Handler,
+    headers::{SESSION_HEADER, VERSION_HEADER},
     intake::{self, Accepts, Head},
-    sessions::Sessions,
+    rpc::{BUSY, HEADER_MISMATCH, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND},
+    sessions::{NoSession, Sessions},
     tasks,
 };
 use crate::provider::{CallError, Principal};
@@ -39,22 +42,22 @@ const ERROR_TEXT: usize = 16 << 10;
 
 /// rmcp, twice: with sessions for clients that have one or want one, and without.
 pub(super) struct General {
-    shared: Arc<Shared>,
+    shared: Arc<EndpointState>,
     with_sessions: StreamableHttpService<Handler, Sessions>,
     without: StreamableHttpService<Handler, NeverSessionManager>,
 }
 
 impl General {
-    pub(super) fn new(shared: Arc<Shared>, max_body: usize) -> Self {
+    pub(super) fn new(shared: Arc<EndpointState>) -> Self {
         let config = |sessions: bool| {
             StreamableHttpServerConfig::default()
-                // Host and Origin were checked by `origin`, for everything.
+                // `http` has checked Host and Origin, and the body's size.
                 .disable_allowed_hosts()
                 .disable_allowed_origins()
                 .with_json_response(true)
                 .with_legacy_session_mode(sessions)
                 .with_sse_retry(None)
-                .with_max_request_body_bytes(max_body)
+                .with_max_request_body_bytes(usize::MAX)
         };
         let handler = || {
             let shared = Arc::clone(&shared);
@@ -85,8 +88,8 @@ impl General {
         parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
-        let caller = parts.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0));
-        let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
+        let caller = parts.extensions.get::<Principal>().cloned();
+        let modern = Era::of_header(&parts.headers) == Era::Modern;
         if modern && let Some(method) = head.method.as_deref().filter(|method| REMOVED.contains(method)) {
             let message = format!("there is no method {method:?} in MCP {MODERN}");
             return plain_error(StatusCode::NOT_FOUND, id, METHOD_NOT_FOUND, &message, None);
@@ -96,13 +99,8 @@ impl General {
             let message = format!("initialize takes at most {GREETING} bytes: send a shorter clientInfo and fewer capabilities");
             return plain_error(StatusCode::PAYLOAD_TOO_LARGE, id, INVALID_REQUEST, &message, None);
         }
-        let session = match text(&parts.headers, SESSION_HEADER) {
-            Some(session) if !modern => match self.shared.sessions.find(session, caller.as_ref()) {
-                Some(session) => Some(session),
-                None => return session_not_found(id),
-            },
-            _ => None,
-        };
+        let session = if modern { Ok(None) } else { self.shared.sessions.named(&parts) };
+        let Ok(session) = session else { return session_not_found(id) };
         if opens && session.is_none() {
             if let Err(error) = serde_json::from_str::<InitializeRequestParams>(head.params.as_deref().unwrap_or("{}")) {
                 let message = format!("the params of initialize do not fit: {error}");
@@ -156,14 +154,13 @@ impl General {
         if let Err(refusal) = check_single(&parts.headers, None) {
             return *refusal;
         }
-        let modern = version(&parts.headers).is_some_and(|version| version >= MODERN);
-        let session = text(&parts.headers, SESSION_HEADER);
-        let Some(session) = session.filter(|_| !modern) else {
+        if Era::of_header(&parts.headers) == Era::Modern {
             return method_not_allowed("POST, OPTIONS");
-        };
-        let caller = parts.extensions.get::<Principal>().map(|principal| &principal.0);
-        if self.shared.sessions.find(session, caller).is_none() {
-            return session_not_found(None);
+        }
+        match self.shared.sessions.named(&parts) {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(NoSession::Ambiguous) => return method_not_allowed("POST, OPTIONS"),
+            Err(NoSession::Unknown) => return session_not_found(None),
         }
         if parts.method == Method::GET {
             if !Accepts::of(&parts.headers).events {
@@ -232,10 +229,6 @@ fn check_single(headers: &HeaderMap, id: Option<&str>) -> Result<(), Box<Respons
     Ok(())
 }
 
-fn version(headers: &HeaderMap) -> Option<&str> {
-    text(headers, VERSION_HEADER)
-}
-
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -279,7 +272,7 @@ async fn as_json(response: Response<Body>, id: Option<&str>) -> Response<Body> {
     let (status, code) = match status {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => (StatusCode::BAD_REQUEST, INVALID_REQUEST),
         StatusCode::NOT_FOUND => (status, SESSION_NOT_FOUND),
-        status if status.is_server_error() => (status, -32603),
+        status if status.is_server_error() => (status, INTERNAL),
         status => (status, INVALID_REQUEST),
     };
     let mut wrapped = plain_error(status, id, code, message.trim(), None);

@@ -2,7 +2,7 @@
 
 #![allow(deprecated, reason = "logging is served for the clients that use it")]
 
-use std::{borrow::Cow, collections::BTreeSet, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, future::poll_fn, sync::Arc, task::Poll};
 
 use http::request::Parts;
 use rmcp::{
@@ -10,113 +10,44 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskMethod, CancelTaskParams, CompleteRequestParams, CompleteResult,
         ConstString, CreateTaskResult, CustomRequest, CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse,
-        GetPromptResult, GetTaskMethod, GetTaskParams, GetTaskResult, Implementation, InputRequiredResult, InputResponses, JsonObject,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestMethod,
-        SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskMethod,
-        UpdateTaskParams,
+        GetPromptResult, GetTaskMethod, GetTaskParams, GetTaskResult, InputRequiredResult, InputResponses, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+        ReadResourceResponse, ReadResourceResult, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams, SubscribeRequestParams,
+        SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskMethod, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    FrontOptions,
-    answer::{self, RpcError},
-    asking::{Asking, Input, PeerAsker, Unasked},
-    bodies::Share,
-    calls::{Calls, Checked, Output, Work},
-    era::{Era, SESSION_HEADER},
+    asking::{Input, RmcpAsker},
+    caller::{Caller, Said},
+    endpoint_state::EndpointState,
+    era::Era,
     faults,
+    headers::SESSION_HEADER,
     outbox::Outbox,
     render::LIST_TTL_MS,
     resolve,
-    sessions::{MAX_SUBSCRIPTIONS, Session, Sessions},
-    tasks::{self, Tasks},
+    rpc::{RpcError, rpc_error},
+    sessions::{MAX_SUBSCRIPTIONS, Session},
+    tasks::{Reply, Tasks},
     typed,
-    updates::{MAX_BYTES, gathered, wanted},
+    updates::{COALESCE, MAX_BYTES, gathered, wanted},
 };
 use crate::{
-    catalog::{Catalog, Snapshot},
-    provider::{CallError, Completion, LogLevel, Principal, Reference, Subscription},
+    catalog::Snapshot,
+    dispatch::{Operation, OperationResult},
+    provider::{Asker, CallError, Completion, LogLevel, Principal, Reference, Subscription},
 };
-
-/// How long changes of the list are gathered before clients are told of them: plugins that are copied together are one change, and a person does not
-/// notice it.
-pub(super) const COALESCE: Duration = Duration::from_millis(25);
 
 /// How long a client may take the server's own description for fresh. It changes with a restart only.
 const DISCOVER_TTL_MS: u64 = 60_000;
 
-/// What every request shares.
-pub(super) struct Shared {
-    pub(super) catalog: Arc<Catalog>,
-    pub(super) calls: Arc<Calls>,
-    pub(super) tasks: Arc<Tasks>,
-    pub(super) sessions: Arc<Sessions>,
-    /// Whether answers are for one caller only.
-    pub(super) private: bool,
-    /// How long an answer of a client with a session may take.
-    pub(super) ask_timeout: Duration,
-    pub(super) closing: CancellationToken,
-    info: ServerConfig,
-}
-
-impl Shared {
-    pub(super) fn new(
-        catalog: Arc<Catalog>,
-        calls: Arc<Calls>,
-        tasks: Arc<Tasks>,
-        sessions: Arc<Sessions>,
-        options: &FrontOptions,
-        closing: CancellationToken,
-    ) -> Self {
-        let mut info = ServerConfig::new(capabilities(tasks.are_on()));
-        info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        info.instructions.clone_from(&options.instructions);
-        Self { catalog, calls, tasks, sessions, private: options.authenticated, ask_timeout: options.ask_timeout, closing, info }
-    }
-
-    /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
-    pub(super) async fn run(&self, checked: Checked<'_>, deferrable: bool) -> Result<Output, CallError> {
-        if deferrable {
-            tasks::run(&self.tasks, &self.calls, &self.catalog, checked.into_owned()).await
-        } else {
-            self.calls.run(checked).await
-        }
-    }
-
-    fn scope(&self) -> CacheScope {
-        if self.private { CacheScope::Private } else { CacheScope::Public }
-    }
-}
-
-/// All of it, always: a client asks once, and plugins come and go while it stays connected.
-///
-/// The specification deprecates logging in favour of other means, and asks a server that still sends log messages to say so.
-fn capabilities(tasks: bool) -> ServerCapabilities {
-    let mut capabilities = ServerCapabilities::builder()
-        .enable_tools()
-        .enable_tool_list_changed()
-        .enable_prompts()
-        .enable_prompts_list_changed()
-        .enable_resources()
-        .enable_resources_list_changed()
-        .enable_resources_subscribe()
-        .enable_completions()
-        .enable_logging()
-        .build();
-    if tasks {
-        capabilities.extensions.get_or_insert_default().insert(tasks::EXTENSION.to_owned(), JsonObject::new());
-    }
-    capabilities
-}
-
 /// rmcp makes one for each session and each request without a session, so it has nothing of its own.
 #[derive(Clone)]
-pub(super) struct Handler(pub(super) Arc<Shared>);
+pub(super) struct Handler(pub(super) Arc<EndpointState>);
 
 impl Handler {
     fn era(context: &RequestContext<RoleServer>) -> Era {
@@ -125,114 +56,96 @@ impl Handler {
 
     /// The session of a request. Its owner was checked when the request came in.
     fn session(&self, context: &RequestContext<RoleServer>) -> Option<Arc<Session>> {
-        let parts = context.extensions.get::<Parts>()?;
-        let id = parts.headers.get(SESSION_HEADER)?.to_str().ok()?;
-        self.0.sessions.find(id, parts.extensions.get::<Principal>().map(|principal| &principal.0))
+        self.0.sessions.named(context.extensions.get::<Parts>()?).ok().flatten()
     }
 
-    /// The least level of log messages that is wanted.
-    fn level(&self, context: &RequestContext<RoleServer>) -> Result<Option<LogLevel>, ErrorData> {
-        match Self::era(context) {
-            Era::Legacy => Ok(self.session(context).map(|session| session.level())),
-            Era::Modern => match context.meta.get("io.modelcontextprotocol/logLevel") {
-                None | Some(Value::Null) => Ok(None),
-                Some(level) => Ok(Some(level.as_str().and_then(LogLevel::of_name).ok_or_else(|| bad_level(level))?)),
-            },
-        }
+    /// Who makes a request.
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Caller<'static>, ErrorData> {
+        let era = Self::era(context);
+        let meta = |name: &str| context.meta.get(name);
+        let log_level = match meta("io.modelcontextprotocol/logLevel") {
+            Some(level) if era == Era::Modern && !level.is_null() => {
+                Some(level.as_str().and_then(LogLevel::of_name).ok_or_else(|| bad_level(level))?)
+            }
+            _ => None,
+        };
+        let token = meta("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64());
+        let capabilities = meta("io.modelcontextprotocol/clientCapabilities").map(Value::to_string);
+        let said = Said {
+            text: if context.meta.is_empty() { None } else { serde_json::to_string(&context.meta).ok().map(Arc::from) },
+            trace_parent: meta("traceparent").and_then(Value::as_str).map(Arc::from),
+            token: token.map(|token| Cow::Owned(token.to_string())),
+            log_level,
+            capabilities: capabilities.as_deref(),
+        };
+        // What is kept of it is its own.
+        Ok(Caller::new(&self.0, era, self.session(context), context.extensions.get(), said).into_owned())
     }
 
     /// Looks up what is meant, runs it and sends on what it tells, until it ends or is cancelled.
     async fn run(
         &self,
-        resolve: impl FnOnce(&Snapshot) -> Result<Work<'static>, CallError>,
+        resolve: impl FnOnce(&Snapshot) -> Result<Operation<'static>, CallError>,
         input: Option<Input>,
         context: &RequestContext<RoleServer>,
-    ) -> Result<Output, ErrorData> {
+    ) -> Result<Reply, ErrorData> {
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let era = Self::era(context);
-        let failed = |error| error_data(answer::rpc_error(error, era, &snapshot));
-        let work = resolve(&snapshot).map_err(failed)?;
-        let level = self.level(context)?;
-        let parts = context.extensions.get::<Parts>();
-        let token =
-            context.meta.get("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64()).map(Value::to_string);
-        let deferrable = matches!(work, Work::Call { .. }) && self.knows_tasks(context);
-        let listens = work.notifies() && (token.is_some() || level.is_some());
-        let outbox = Arc::new(Outbox::new(token.as_deref(), level));
-        let text = |value: &Value| value.as_str().map(Arc::from);
-        let checked =
-            Checked {
-                work,
-                era: Some(era),
-                principal: parts.and_then(|parts| parts.extensions.get::<Principal>()).map(|principal| Arc::clone(&principal.0)),
-                trace_parent: context.meta.get("traceparent").and_then(text).or_else(|| {
-                    parts.and_then(|parts| parts.headers.get("traceparent")).and_then(|value| value.to_str().ok()).map(Arc::from)
-                }),
-                meta: if context.meta.is_empty() { None } else { serde_json::to_string(&context.meta).ok().map(Arc::from) },
-                notifier: listens.then(|| Arc::clone(&outbox) as _),
-                asking: input.map_or(Asking::Never, |input| self.asking(input, context)),
-                deferral: Some(self.0.tasks.refusing()),
-                share: parts.and_then(|parts| parts.extensions.get::<Share>()).cloned(),
-            };
-        let mut call = std::pin::pin!(self.0.run(checked, deferrable));
+        let failed = |error| error_data(rpc_error(error, era, &snapshot));
+        let operation = resolve(&snapshot).map_err(failed)?;
+        let caller = self.caller(context)?;
+        let outbox = caller.outbox(&operation);
+        let asker = |session: &Arc<Session>| {
+            let capabilities = session.capabilities().to_owned();
+            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.0.ask_timeout }) as Arc<dyn Asker>)
+        };
+        let (request, deferrable) = caller.request(&self.0, operation, outbox.as_ref(), input, asker);
+        let mut call = std::pin::pin!(self.0.run(request, deferrable));
         let result = loop {
-            let noted = poll_fn(|cx| if outbox.is_empty(cx.waker()) { Poll::Pending } else { Poll::Ready(()) });
+            let noted = poll_fn(|cx| match &outbox {
+                Some(outbox) if !outbox.is_empty(cx.waker()) => Poll::Ready(outbox),
+                _ => Poll::Pending,
+            });
             tokio::select! {
                 biased;
                 // rmcp drops the answer to a cancelled request.
                 () = context.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
                 result = &mut call => break result,
-                () = noted => self.send_notes(&outbox, context).await,
+                outbox = noted => self.send_notes(outbox, context).await,
             }
         };
-        self.send_notes(&outbox, context).await;
+        if let Some(outbox) = &outbox {
+            self.send_notes(outbox, context).await;
+        }
         result.map_err(failed)
-    }
-
-    /// Whether the client declared, with this request, that it can be let go.
-    fn knows_tasks(&self, context: &RequestContext<RoleServer>) -> bool {
-        Self::era(context) == Era::Modern
-            && self.0.tasks.are_on()
-            && context.client_capabilities().is_some_and(|declared| declared.supports_tasks())
     }
 
     /// What a method of tasks answers. Before 2026-07-28 there are none.
     fn task<M: ConstString>(
         &self,
         context: &RequestContext<RoleServer>,
-        what: impl FnOnce(&Tasks, Option<&Arc<str>>) -> Result<Vec<u8>, CallError>,
+        what: impl FnOnce(&Tasks, Option<&Principal>) -> Result<Vec<u8>, CallError>,
     ) -> Result<Vec<u8>, ErrorData> {
         if Self::era(context) == Era::Legacy {
             return Err(ErrorData::method_not_found::<M>());
         }
         let principal = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Principal>());
-        let result = what(&self.0.tasks, principal.map(|principal| &principal.0));
-        result.map_err(|error| error_data(answer::rpc_error(error, Era::Modern, &self.0.catalog.snapshot())))
-    }
-
-    /// How the caller is asked.
-    fn asking(&self, input: Input, context: &RequestContext<RoleServer>) -> Asking {
-        match (Self::era(context), self.session(context)) {
-            (Era::Modern, _) => Asking::Returning(input),
-            (Era::Legacy, Some(session)) => Asking::Waiting(Arc::new(PeerAsker {
-                peer: context.peer.clone(),
-                capabilities: session.capabilities().to_owned(),
-                patience: self.0.ask_timeout,
-            })),
-            (Era::Legacy, None) => Asking::Waiting(Arc::new(Unasked)),
-        }
+        let result = what(&self.0.tasks, principal);
+        result.map_err(|error| error_data(rpc_error(error, Era::Modern, &self.0.catalog.snapshot())))
     }
 
     /// The same, with the result as rmcp's model: the usual one, or a question.
     async fn answer<T: DeserializeOwned, R: From<T> + From<InputRequiredResult>>(
         &self,
-        resolve: impl FnOnce(&Snapshot) -> Result<Work<'static>, CallError>,
+        resolve: impl FnOnce(&Snapshot) -> Result<Operation<'static>, CallError>,
         input: Input,
         context: &RequestContext<RoleServer>,
     ) -> Result<R, ErrorData> {
         let output = self.run(resolve, Some(input), context).await?;
         match &output {
-            Output::InputRequired(_) => typed::parsed::<InputRequiredResult>(Self::era(context), self.0.private, &output).map(R::from),
+            Reply::Result(OperationResult::InputRequired(_)) => {
+                typed::parsed::<InputRequiredResult>(Self::era(context), self.0.private, &output).map(R::from)
+            }
             _ => typed::parsed::<T>(Self::era(context), self.0.private, &output).map(R::from),
         }
     }
@@ -266,7 +179,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.0.info.clone()
+        self.0.info().clone()
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -338,12 +251,12 @@ impl ServerHandler for Handler {
             Some(arguments) => serde_json::to_string(arguments).map_err(|error| ErrorData::invalid_params(error.to_string(), None))?,
         };
         let resolve = |snapshot: &Snapshot| match snapshot.resolve(&request.name) {
-            Some(entry) => Ok(Work::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) }),
+            Some(entry) => Ok(Operation::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) }),
             None => Err(CallError::UnknownTool(request.name.to_string())),
         };
         match self.run(resolve, Some(input(request.request_state, request.input_responses)), &context).await? {
-            Output::Call(output) => typed::result(Self::era(&context), &output).map(Into::into),
-            task @ Output::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.private, &task).map(Into::into),
+            Reply::Result(OperationResult::Call(output)) => typed::result(Self::era(&context), &output).map(Into::into),
+            task @ Reply::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.private, &task).map(Into::into),
             other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.private, &other).map(Into::into),
         }
     }
@@ -385,7 +298,7 @@ impl ServerHandler for Handler {
         let session = self.needed_session("a subscription", &context)?;
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let Some(entry) = snapshot.resource(&request.uri) else {
-            return Err(error_data(answer::rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
+            return Err(error_data(rpc_error(CallError::UnknownResource(request.uri), Era::Legacy, &snapshot)));
         };
         if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
             Ok(())

@@ -9,13 +9,10 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
-    answer::{BUSY, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, plain_error},
-    bodies::{Bodies, Received},
+    answer::plain_error,
+    rpc::{INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR},
 };
-use crate::json;
-
-/// Levels of arrays and objects that a message may have. serde_json stops at 128, which has to hold for what is wrapped around arguments too.
-const MAX_DEPTH: usize = 100;
+use crate::json::{MAX_DEPTH, is_too_deep};
 
 type Refusal = Box<Response<Body>>;
 
@@ -24,7 +21,7 @@ fn refuse(status: StatusCode, id: Option<&str>, code: i32, message: &str) -> Ref
 }
 
 /// The body's media type has to be JSON.
-pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let value = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("what is no text"));
     let media_type = value.and_then(|value| value.split(';').next()).map(str::trim);
     if media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
@@ -69,19 +66,6 @@ impl Accepts {
     pub(super) fn both(self) -> bool {
         self.json && self.events
     }
-}
-
-/// Reads the body, within its limits.
-pub(super) async fn read(bodies: &Bodies, headers: &HeaderMap, body: Body) -> Result<Received, Refusal> {
-    bodies.read(headers, body).await.map_err(|refused| {
-        let code = if refused.retry_after.is_some() { BUSY } else { INVALID_REQUEST };
-        Box::new(plain_error(refused.status, None, code, &refused.message, refused.retry_after))
-    })
-}
-
-/// Whether the message has more levels than parsers take.
-pub(super) fn is_too_deep(body: &[u8]) -> bool {
-    json::is_deeper_than(body, MAX_DEPTH)
 }
 
 /// What a message is, as far as it decides its way.
@@ -181,15 +165,5 @@ mod tests {
         }
         assert_eq!(accepts(&["application/json"]), Accepts { json: true, events: false });
         assert_eq!(accepts(&["text/html"]), Accepts { json: false, events: false });
-    }
-
-    #[test]
-    fn depth_is_counted_outside_of_strings_only() {
-        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(!is_too_deep(nested(MAX_DEPTH).as_bytes()));
-        assert!(is_too_deep(nested(MAX_DEPTH + 1).as_bytes()));
-        assert!(!is_too_deep(format!("\"\\\"{}\"", "[".repeat(1000)).as_bytes()));
-        assert!(!is_too_deep("[]".repeat(1000).as_bytes()));
-        assert!(is_too_deep("[".repeat(1000).as_bytes()));
     }
 }

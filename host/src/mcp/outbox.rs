@@ -9,8 +9,10 @@ use std::{
 use futures::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use super::answer::write_json;
-use crate::provider::{JsonText, LogLevel, Notifier};
+use crate::{
+    json::write_json,
+    provider::{JsonText, LogLevel, Notifier},
+};
 
 /// Notifications that wait for a client to read them. Past that, progress is replaced by newer progress, and log messages are counted and dropped.
 const CAPACITY: usize = 256;

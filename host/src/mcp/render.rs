@@ -1,7 +1,11 @@
 //! Results as JSON, written by hand: parts that are JSON already are copied as they are, so nothing of them is lost.
 
-use super::{answer::write_json, asking::InputRequired, calls::Output, era::Era};
-use crate::provider::{CallOutput, Completions, Content, JsonText, PromptOutput, Question};
+use super::era::Era;
+use crate::{
+    dispatch::{InputRequired, OperationResult},
+    json::write_json,
+    provider::{CallOutput, Completions, Content, JsonText, PromptOutput, Question},
+};
 
 /// How long a client of 2026-07-28 may take a list for fresh. Plugins come and go by a copy into a folder, and who waits for one looks again within
 /// seconds; clients that listen for changes are told at once.
@@ -14,38 +18,30 @@ const READ_TTL_MS: u64 = 0;
 const MAX_COMPLETIONS: usize = 100;
 
 /// Appends the result of a request: an object.
-pub(super) fn result(to: &mut Vec<u8>, era: Era, private: bool, output: &Output) {
+pub(super) fn result(to: &mut Vec<u8>, era: Era, private: bool, result: &OperationResult) {
     to.push(b'{');
-    match output {
-        Output::InputRequired(asked) => {
-            input_required(to, asked);
-            to.push(b'}');
-            return;
-        }
-        Output::Task(task) => {
-            task.write_created(to);
-            to.push(b'}');
-            return;
-        }
-        _ => {}
+    if let OperationResult::InputRequired(asked) = result {
+        input_required(to, asked);
+        to.push(b'}');
+        return;
     }
     if era == Era::Modern {
         to.extend_from_slice(b"\"resultType\":\"complete\",");
     }
-    match output {
-        Output::Call(output) => call(to, era, output),
-        Output::Contents(contents) => read(to, era, private, contents),
-        Output::Prompt(prompt) => filled(to, prompt),
-        Output::Completions(completions) => completion(to, completions),
-        Output::InputRequired(_) | Output::Task(_) => {}
+    match result {
+        OperationResult::Call(output) => call(to, era, output),
+        OperationResult::Contents(contents) => read(to, era, private, contents),
+        OperationResult::Prompt(prompt) => filled(to, prompt),
+        OperationResult::Completions(completions) => completion(to, completions),
+        OperationResult::InputRequired(_) => {}
     }
     to.push(b'}');
 }
 
 /// About how long the result is going to be.
-pub(super) fn size(output: &Output) -> usize {
-    match output {
-        Output::Call(output) => {
+pub(super) fn size(result: &OperationResult) -> usize {
+    match result {
+        OperationResult::Call(output) => {
             let length = |content: &Content| match content {
                 Content::Text(text) => text.len() + text.len() / 8,
                 Content::Block(block) => block.as_str().len(),
@@ -53,11 +49,10 @@ pub(super) fn size(output: &Output) -> usize {
             output.content.iter().map(|content| length(content) + 32).sum::<usize>()
                 + output.structured.as_ref().map_or(0, |structured| structured.as_str().len())
         }
-        Output::Contents(contents) => contents.iter().map(|content| content.as_str().len() + 1).sum(),
-        Output::Prompt(prompt) => prompt.messages.as_str().len(),
-        Output::Completions(_) => 0,
-        Output::Task(_) => 512,
-        Output::InputRequired(asked) => {
+        OperationResult::Contents(contents) => contents.iter().map(|content| content.as_str().len() + 1).sum(),
+        OperationResult::Prompt(prompt) => prompt.messages.as_str().len(),
+        OperationResult::Completions(_) => 0,
+        OperationResult::InputRequired(asked) => {
             asked.state.len() + asked.questions.iter().map(|(key, question)| key.len() + question.params.as_str().len() + 64).sum::<usize>()
         }
     }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, future::AbortHandle};
+use http::request::Parts;
 use rmcp::{
     Peer, RoleServer, ServiceError,
     model::{ClientJsonRpcMessage, ResourceUpdatedNotificationParam, ServerJsonRpcMessage},
@@ -24,13 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::Questions,
-    handler::COALESCE,
+    headers::SESSION_NAME,
+    headers::{Ambiguous, single},
     open::{OpenIds, Taken},
-    updates::{Subscriptions, gathered},
+    updates::{COALESCE, Subscriptions, gathered},
 };
 use crate::{
     catalog::{Catalog, Generations},
-    provider::{LogLevel, Subscription},
+    provider::{LogLevel, Principal, Subscription},
 };
 
 /// How long telling one session of a change may take. A client that does not read its stream for that long misses it.
@@ -86,7 +88,7 @@ pub(super) const MAX_SUBSCRIPTIONS: usize = 1_000;
 /// One session, as far as rmcp does not know it.
 pub(super) struct Session {
     /// Who opened it. Nobody else may use it.
-    owner: OnceLock<Option<Arc<str>>>,
+    owner: OnceLock<Option<Principal>>,
     /// What its client can, as it said in `initialize`: JSON text of an object.
     capabilities: OnceLock<Box<str>>,
     /// What its client was asked and has not answered.
@@ -110,7 +112,16 @@ pub(super) struct Session {
     subscriptions: Mutex<Subscriptions>,
 }
 
-/// Why there is no session.
+/// Why a request has none of the sessions, though it names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoSession {
+    /// It names several, or none that can be read.
+    Ambiguous,
+    /// There is none of that id, or it is somebody else's.
+    Unknown,
+}
+
+/// Why no session is opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
     #[error("{0} sessions are open, which is as many as may; [http] max_sessions sets the limit")]
@@ -164,7 +175,7 @@ impl Sessions {
     }
 
     /// The session of that id, if this caller may use it. Counts as use.
-    pub(super) fn find(&self, id: &str, caller: Option<&Arc<str>>) -> Option<Arc<Session>> {
+    pub(super) fn find(&self, id: &str, caller: Option<&Principal>) -> Option<Arc<Session>> {
         let session = self.read().get(id).cloned()?;
         if session.owner.get().is_some_and(|owner| owner.as_ref() != caller) {
             return None;
@@ -173,8 +184,16 @@ impl Sessions {
         Some(session)
     }
 
+    /// The session that a request names, if its caller may use it. Counts as use.
+    pub(super) fn named(&self, parts: &Parts) -> Result<Option<Arc<Session>>, NoSession> {
+        match single(&parts.headers, &SESSION_NAME).map_err(|Ambiguous| NoSession::Ambiguous)? {
+            None => Ok(None),
+            Some(id) => self.find(id, parts.extensions.get::<Principal>()).map(Some).ok_or(NoSession::Unknown),
+        }
+    }
+
     /// Makes the caller the session's owner, once, and keeps what its client can: JSON text.
-    pub(super) fn bind(&self, id: &str, caller: Option<Arc<str>>, capabilities: &str) {
+    pub(super) fn bind(&self, id: &str, caller: Option<Principal>, capabilities: &str) {
         if let Some(session) = self.read().get(id) {
             // A session that has an owner keeps it.
             let _already = session.owner.set(caller);

@@ -26,6 +26,7 @@ use super::{
     detach::{Abandonable, Caller},
     outbox::Outbox,
 };
+use crate::provider::StartSignal;
 
 /// How often a stream that has nothing to say says so: half of the shortest idle timeout (30 s) among the usual proxies.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -47,9 +48,10 @@ impl CallTask {
         outbox: Arc<Outbox>,
         ends_with_stream: bool,
         call: impl Future<Output = Option<Answer>> + Send + 'static,
+        signal: Arc<StartSignal>,
     ) -> Self {
         let caller = Arc::<Caller>::default();
-        Self { task: tokio::spawn(Abandonable::new(call, Arc::clone(&caller))), id, outbox, ends_with_stream, caller }
+        Self { task: tokio::spawn(Abandonable::new(call, signal, Arc::clone(&caller))), id, outbox, ends_with_stream, caller }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {

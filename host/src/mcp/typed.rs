@@ -11,10 +11,10 @@ use rmcp::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    calls::Output,
     era::Era,
     outbox::{Note, NoteKind},
-    render,
+    render, reply,
+    tasks::Reply,
 };
 use crate::{
     catalog::Entry,
@@ -46,9 +46,9 @@ pub(super) fn item<T: DeserializeOwned>(json: &str) -> Option<T> {
 }
 
 /// The result of a read, a prompt or a completion.
-pub(super) fn parsed<T: DeserializeOwned>(era: Era, private: bool, output: &Output) -> Result<T, ErrorData> {
-    let mut json = Vec::with_capacity(render::size(output) + 128);
-    render::result(&mut json, era, private, output);
+pub(super) fn parsed<T: DeserializeOwned>(era: Era, private: bool, output: &Reply) -> Result<T, ErrorData> {
+    let mut json = Vec::with_capacity(reply::size(output) + 128);
+    reply::write(&mut json, era, private, output);
     serde_json::from_slice(&json).map_err(|error| ErrorData::internal_error(format!("the plugin's answer cannot be sent: {error}"), None))
 }
 

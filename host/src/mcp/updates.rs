@@ -1,6 +1,9 @@
 //! Updates of resources on their way to a client: only of what it subscribed to, each once however often it was updated meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::sync::broadcast::{
     Receiver,
@@ -8,6 +11,10 @@ use tokio::sync::broadcast::{
 };
 
 use crate::{catalog::Updates, provider::Subscription};
+
+/// How long changes of the list are gathered before clients are told of them: plugins that are copied together are one change, and a person does not
+/// notice it.
+pub(super) const COALESCE: Duration = Duration::from_millis(25);
 
 /// Updates that came together.
 pub(super) enum Gathered {

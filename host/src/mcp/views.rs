@@ -11,20 +11,19 @@ use std::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    FrontOptions,
     asking::States,
-    calls::Calls,
+    endpoint_state::{Common, EndpointState},
     general::General,
-    handler::Shared,
+    options::FrontOptions,
     sessions::{Room, Sessions},
     signing::Signer,
     tasks::Tasks,
 };
-use crate::catalog::Catalog;
+use crate::{catalog::Catalog, dispatch::Dispatcher};
 
 /// One endpoint.
 pub(super) struct View {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<EndpointState>,
     pub(super) general: General,
     /// Ends the endpoint's streams and its watching task with it.
     _closing: DropGuard,
@@ -35,17 +34,9 @@ impl View {
         let room = Arc::clone(&common.room);
         let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options.session_idle, closing.clone()));
         tokio::spawn(Arc::clone(&sessions).watch());
-        let (calls, tasks) = (Arc::clone(&common.calls), Arc::clone(&common.tasks));
-        let shared = Arc::new(Shared::new(catalog, calls, tasks, sessions, options, closing.clone()));
-        Self { general: General::new(Arc::clone(&shared), options.max_body), shared, _closing: closing.drop_guard() }
+        let shared = Arc::new(EndpointState::new(catalog, common, sessions, options, closing.clone()));
+        Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
     }
-}
-
-/// What all endpoints share.
-struct Common {
-    calls: Arc<Calls>,
-    tasks: Arc<Tasks>,
-    room: Arc<Room>,
 }
 
 /// All endpoints.
@@ -60,10 +51,11 @@ pub(super) struct Views {
 
 impl Views {
     /// The endpoint of everything. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, options: FrontOptions, closing: CancellationToken) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, dispatcher: Arc<Dispatcher>, options: FrontOptions, closing: CancellationToken) -> Self {
         let signer = Arc::new(Signer::new(&options.state));
         let common = Common {
-            calls: Arc::new(Calls::new(States::new(Arc::clone(&signer), options.state.ttl))),
+            dispatcher,
+            states: Arc::new(States::new(Arc::clone(&signer), options.state.ttl)),
             tasks: Arc::new(Tasks::new(&options, signer)),
             room: Arc::new(Room::new(options.max_sessions)),
         };
@@ -75,8 +67,8 @@ impl Views {
         &self.whole
     }
 
-    pub(super) fn calls(&self) -> &Calls {
-        &self.common.calls
+    pub(super) fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.common.dispatcher
     }
 
     /// The endpoint of one provider, where there is such a provider.

@@ -81,3 +81,20 @@ pub enum AskError {
     #[error("{0}")]
     Unanswered(String),
 }
+
+/// Asks nobody, and says why: the caller has no way to be asked.
+#[derive(Clone, Copy, Debug)]
+pub struct NoClientRequests {
+    /// A sentence for whoever asks.
+    pub reason: &'static str,
+}
+
+impl Asker for NoClientRequests {
+    fn capabilities(&self) -> &str {
+        "{}"
+    }
+
+    fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+        Box::pin(async move { Err(AskError::Unanswered(self.reason.to_owned())) })
+    }
+}

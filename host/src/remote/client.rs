@@ -60,7 +60,7 @@ pub(super) fn headers(headers: &BTreeMap<String, Secret>, bearer: Option<&Secret
         Ok::<_, String>(value)
     };
     for (name, value) in headers {
-        let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} in `headers` is no name of a header"))?;
+        let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} in `headers` is not a name of a header"))?;
         map.insert(key, secret(&value.0, &format!("the value of {name:?} in `headers`"))?);
     }
     if let Some(bearer) = bearer {

@@ -50,7 +50,7 @@ impl Schema {
             // Linear in the length of the text: a pattern of a plugin's must not be able to hold a worker.
             .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
             .build(&schema)
-            .map_err(|error| format!("is no JSON Schema: {error}"))?;
+            .map_err(|error| format!("is not a JSON Schema: {error}"))?;
         Ok(Self { validator, levels })
     }
 

@@ -125,7 +125,7 @@ impl Loading {
     fn fail(&self, error: &str, pause: Duration) {
         let serves = !matches!(self.status().state, ProviderState::Loading | ProviderState::Broken);
         let (state, more) = match serves {
-            true => (ProviderState::ServingPrevious, "; the tools of the version before are served on"),
+            true => (ProviderState::ServingPrevious, "; the tools of the previous version stay"),
             false => (ProviderState::Broken, ""),
         };
         // The same at each look is told once.

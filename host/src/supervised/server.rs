@@ -270,7 +270,7 @@ impl Desk {
                     fetching = None;
                     match fetched {
                         Ok(listing) => self.publish(listing).await,
-                        Err(why) => tracing::warn!(server = %self.id, "the server says that its lists changed, and cannot be asked: {why}"),
+                        Err(why) => tracing::warn!(server = %self.id, "the server reports changed lists, but they cannot be read: {why}"),
                     }
                 }
             }

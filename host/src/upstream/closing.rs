@@ -33,7 +33,7 @@ impl Closing {
     pub async fn wait(&self) -> Arc<str> {
         match self.0.subscribe().wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "the connection was given up".into(),
+            Err(_) => "the connection was closed by the host".into(),
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn tool(mut entry: Map<String, Value>) -> Result<(Tool, Vec<String>), String
     let input_schema = match entry.remove("inputSchema") {
         Some(Value::Object(schema)) => object_schema(schema).map_err(|why| format!("{name:?} has an inputSchema that {why}"))?,
         None => return Err(format!("{name:?} has no inputSchema")),
-        Some(_) => return Err(format!("{name:?} has an inputSchema that is no object")),
+        Some(_) => return Err(format!("{name:?} has an inputSchema that is not an object")),
     };
     let output_schema = match entry.remove("outputSchema") {
         None | Some(Value::Null) => None,
@@ -37,7 +37,7 @@ pub fn tool(mut entry: Map<String, Value>) -> Result<(Tool, Vec<String>), String
             object_schema(schema).map_err(|why| faults.push(format!("its outputSchema {why}, and is left out"))).ok().map(Arc::new)
         }
         Some(_) => {
-            faults.push("its outputSchema is no object, and is left out".to_owned());
+            faults.push("its outputSchema is not an object, and is left out".to_owned());
             None
         }
     };
@@ -45,7 +45,7 @@ pub fn tool(mut entry: Map<String, Value>) -> Result<(Tool, Vec<String>), String
         Some(Value::String(text)) => Some(text),
         None | Some(Value::Null) => None,
         Some(_) => {
-            faults.push(format!("its {key} is no text, and is left out"));
+            faults.push(format!("its {key} is not text, and is left out"));
             None
         }
     };
@@ -108,8 +108,9 @@ pub fn call(result: &JsonText) -> Result<CallOutput, ChannelError> {
             serde_json::from_str(content).map_err(|error| malformed("tools/call", &format!("its content: {error}"), result))?
         }
     };
-    let content =
-        content.into_iter().map(|block| block_of(block).ok_or_else(|| malformed("tools/call", "a block of content is no object", result)));
+    let content = content
+        .into_iter()
+        .map(|block| block_of(block).ok_or_else(|| malformed("tools/call", "a block of content is not an object", result)));
     let mut extra = String::from("{");
     for (key, value) in object.members().filter(|(key, _)| !CALL_MEMBERS.contains(key)) {
         write_key(&mut extra, key);
@@ -176,7 +177,7 @@ pub fn completions(result: &JsonText) -> Result<Completions, ChannelError> {
 }
 
 fn members<'a>(result: &'a JsonText, method: &str) -> Result<RawObject<'a>, ChannelError> {
-    RawObject::parse(result.as_str()).ok_or_else(|| malformed(method, "it is no object", result))
+    RawObject::parse(result.as_str()).ok_or_else(|| malformed(method, "it is not an object", result))
 }
 
 fn malformed(method: &str, what: &str, result: &JsonText) -> ChannelError {

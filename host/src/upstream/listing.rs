@@ -98,7 +98,7 @@ async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Res
             let start: String = page.as_str().chars().take(200).collect();
             failed(ChannelError::Malformed(format!("{what}: {start}")))
         };
-        let page_object = RawObject::parse(page.as_str()).ok_or_else(|| malformed("the answer is no object"))?;
+        let page_object = RawObject::parse(page.as_str()).ok_or_else(|| malformed("the answer is not an object"))?;
         let more: Vec<&RawValue> = page_object.read(member).ok_or_else(|| malformed(&format!("the answer has no list {member:?}")))?;
         // What cannot be read is null here, which is no object.
         entries.extend(more.into_iter().map(|entry| serde_json::from_str(entry.get()).unwrap_or_default()));
@@ -132,7 +132,7 @@ impl Warnings {
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
             let Value::Object(entry) = entry else {
-                self.0.push(format!("a {kind} is no object, or is nested too deep; it is not offered"));
+                self.0.push(format!("a {kind} is not an object, or is nested too deep; it is not offered"));
                 continue;
             };
             match convert(entry) {

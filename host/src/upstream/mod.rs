@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::provider::{AskError, CallContext, CallError, JsonText, Subscription};
+use crate::provider::{AskError, CallContext, CallError, JsonText, StartSignal, Subscription};
 
 pub use clock::{Clock, deadline};
 pub use closing::Closing;
@@ -132,13 +132,13 @@ pub enum ChannelError {
 
 /// Chooses the connection for a call: the only one, or one of several replicas.
 pub trait Pick: Send + Sync {
-    /// A connection and the right to use it for one call; waits for its turn, in bounds.
+    /// A connection and the right to use it for one call; waits for its turn, in bounds, and tells `signal` of it.
     ///
     /// # Errors
     ///
     /// [`CallError::Busy`] when the queue is full; [`CallError::Internal`] or [`CallError::Protocol`] when there is no server just now, with the reason
     /// and what is being done about it.
-    fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>>;
+    fn pick<'a>(&'a self, signal: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>>;
 
     /// [`Provider::subscribe`](crate::provider::Provider::subscribe), for all connections that there are and will be.
     fn subscribe(&self, uri: &str) -> Option<Subscription> {

@@ -45,7 +45,7 @@ impl UpstreamProvider {
         context: &CallContext,
         read: impl FnOnce(&JsonText) -> Result<T, ChannelError>,
     ) -> Result<T, CallError> {
-        let Lease { channel, guard } = self.pick.pick().await?;
+        let Lease { channel, guard } = self.pick.pick(context.started.as_deref()).await?;
         let result = channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result));
         drop(guard);
         result.map_err(|error| self.error(error))

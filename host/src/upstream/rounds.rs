@@ -41,7 +41,7 @@ pub(crate) fn reply(id: &str, kind: QuestionKind, outcome: Result<Vec<JsonText>,
         Err(error @ AskError::MissingCapability(_)) => (METHOD_NOT_FOUND, error.to_string(), None),
         Err(error @ AskError::Unanswered(_)) => (INTERNAL_ERROR, error.to_string(), None),
         Err(error @ (AskError::Suspended | AskError::Diverged(_))) => {
-            (INTERNAL_ERROR, format!("{method} is not answered now: the call is given up"), Some(error))
+            (INTERNAL_ERROR, format!("{method} is not answered: the call was cancelled"), Some(error))
         }
     };
     (message::refusal(id, code, &why), end)
@@ -129,7 +129,7 @@ where
         };
         next = required.params(params, &answers);
     }
-    Err(ChannelError::Malformed(format!("the server asked its caller {MAX_ROUNDS} times in one call, and that is too often")))
+    Err(ChannelError::Malformed(format!("the server requested input {MAX_ROUNDS} times in one call, which is the limit")))
 }
 
 /// The error for a caller that can be asked nothing.
@@ -197,6 +197,6 @@ mod tests {
         let error = answered("{}", None, |_| async { Ok(json(ask)) }).await.unwrap_err();
         assert!(matches!(&error, ChannelError::Ask(AskError::MissingCapability(what)) if what.contains_key("sampling")), "{error}");
         let error = answered("{}", Some(&Echo(Mutex::default())), |_| async { Ok(json(ask)) }).await.unwrap_err();
-        assert!(matches!(&error, ChannelError::Malformed(why) if why.contains("too often")), "{error}");
+        assert!(matches!(&error, ChannelError::Malformed(why) if why.contains("which is the limit")), "{error}");
     }
 }

@@ -46,8 +46,7 @@ impl Turns {
 #[must_use]
 pub fn no_turn(timeout: Duration) -> ChannelError {
     ChannelError::Ask(AskError::Unanswered(format!(
-        "no turn came within {} s: the server asks its callers questions, so that its calls are made one at a time, and those before this one take long; try \
-         again later, or run more of this server",
+        "no slot became free within {} s: the server requests input from its callers, so its calls run one at a time, and earlier ones take long; retry later, or run more replicas of this server",
         timeout.as_secs_f64()
     )))
 }

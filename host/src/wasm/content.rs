@@ -50,7 +50,7 @@ pub(crate) fn block(block: types::Content, whose: &str) -> Option<Content> {
 pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("is no JSON object".to_owned()),
+        Ok(_) => Err("is not a JSON object".to_owned()),
         Err(error) => Err(format!("is not JSON: {error}")),
     }
 }

@@ -108,7 +108,7 @@ impl Engines {
             }
         };
         if scan {
-            tracing::debug!(instances = host.instances, "pool ready; the kernel tells which pages a call has written");
+            tracing::debug!(instances = host.instances, "pool ready; the kernel reports which pages a call has written");
         } else {
             tracing::info!(
                 instances = host.instances,

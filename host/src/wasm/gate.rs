@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::PluginLimits,
-    provider::{CallError, ProviderId, turn},
+    provider::{CallError, ProviderId, StartSignal, start_signal},
 };
 
 /// How long a caller who was turned away had better wait. Most calls take milliseconds: a second is enough for the queue to move.
@@ -59,12 +59,12 @@ impl Gate {
         }
     }
 
-    /// Waits for a turn, if the queue has a place.
-    pub(crate) async fn enter(&self, plugin: &ProviderId) -> Result<Permit, CallError> {
+    /// Waits for a turn, if the queue has a place. `signal` is told of it.
+    pub(crate) async fn enter(&self, plugin: &ProviderId, signal: Option<&StartSignal>) -> Result<Permit, CallError> {
         if let (Ok(of_plugin), Ok(of_pool)) =
             (self.running.clone().try_acquire_owned(), self.pool.clone().try_acquire_many_owned(self.weight))
         {
-            turn::begin();
+            start_signal::mark_started(signal);
             return Ok(Permit { _plugin: of_plugin, _pool: of_pool });
         }
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
@@ -77,22 +77,22 @@ impl Gate {
             let of_pool = self.pool.clone().acquire_many_owned(self.weight).await.ok()?;
             Some(Permit { _plugin: of_plugin, _pool: of_pool })
         };
-        let turn = turn::wait(tokio::time::timeout(self.patience, turn)).await;
+        let turn = start_signal::queued(signal, tokio::time::timeout(self.patience, turn)).await;
         drop(waiting);
         match turn {
             Ok(Some(permit)) => {
-                turn::begin();
+                start_signal::mark_started(signal);
                 Ok(permit)
             }
-            Ok(None) => Err(CallError::Internal("the host is stopping".to_owned())),
-            Err(_) => Err(self.busy(plugin, "no turn came in time")),
+            Ok(None) => Err(CallError::Internal("the host is shutting down".to_owned())),
+            Err(_) => Err(self.busy(plugin, "no slot became free in time")),
         }
     }
 
     /// Out of slots although there was a permit: a plugin of several memories takes more than one of the pool's.
     pub(crate) fn out_of_slots(&self, plugin: &ProviderId) -> CallError {
         CallError::Busy {
-            what: format!("plugin {plugin} got no instance, the host's pool is full; `instances` in [host] makes it larger"),
+            what: format!("plugin {plugin} got no instance: the host's pool is full; raise `instances` in [host]"),
             retry_after: RETRY_AFTER,
         }
     }
@@ -131,15 +131,15 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_is_answered_at_once() {
         let (gate, id) = gate(1, 1, 10);
-        let first = gate.enter(&id).await.unwrap();
+        let first = gate.enter(&id, None).await.unwrap();
         let second = tokio::spawn({
             let (gate, id) = (gate.clone(), id.clone());
-            async move { gate.enter(&id).await.map(drop) }
+            async move { gate.enter(&id, None).await.map(drop) }
         });
         while gate.queued() == 0 {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(gate.enter(&id).await, Err(CallError::Busy { .. })));
+        assert!(matches!(gate.enter(&id, None).await, Err(CallError::Busy { .. })));
         drop(first);
         second.await.unwrap().unwrap();
         assert_eq!((gate.in_flight(), gate.queued()), (0, 0));
@@ -148,8 +148,8 @@ mod tests {
     #[tokio::test]
     async fn a_caller_who_leaves_gives_the_place_back() {
         let (gate, id) = gate(1, 1, 10);
-        let _first = gate.enter(&id).await.unwrap();
-        let waiting = tokio::time::timeout(Duration::from_millis(20), gate.enter(&id)).await;
+        let _first = gate.enter(&id, None).await.unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(20), gate.enter(&id, None)).await;
         assert!(waiting.is_err());
         assert_eq!(gate.queued(), 0);
     }
@@ -159,18 +159,22 @@ mod tests {
         use futures::FutureExt as _;
         let (gate, id) = gate(1, 1, 10);
         let call = || {
-            let (gate, id) = (gate.clone(), id.clone());
-            turn::Watched::new(async move {
-                let _permit = gate.enter(&id).await.unwrap();
-                std::future::pending::<()>().await;
-            })
+            let (gate, id, signal) = (gate.clone(), id.clone(), Arc::<StartSignal>::default());
+            let call = Box::pin({
+                let signal = signal.clone();
+                async move {
+                    let _permit = gate.enter(&id, Some(&signal)).await.unwrap();
+                    std::future::pending::<()>().await;
+                }
+            });
+            (call, signal)
         };
-        let (mut first, mut second) = (call(), call());
-        assert!((&mut first).now_or_never().is_none() && first.has_begun());
-        assert!((&mut second).now_or_never().is_none() && !second.has_begun());
+        let ((mut first, is_first), (mut second, is_second)) = (call(), call());
+        assert!((&mut first).now_or_never().is_none() && !is_first.is_queued());
+        assert!((&mut second).now_or_never().is_none() && is_second.is_queued());
         assert_eq!((gate.in_flight(), gate.queued()), (1, 1));
         drop(first);
-        assert!((&mut second).now_or_never().is_none() && second.has_begun());
+        assert!((&mut second).now_or_never().is_none() && !is_second.is_queued());
     }
 
     #[tokio::test]
@@ -178,9 +182,9 @@ mod tests {
         let limits = PluginLimits { timeout: Duration::from_millis(200), ..PluginLimits::default() };
         let (pool, id) = (Arc::new(Semaphore::new(5)), ProviderId::new("p").unwrap());
         let gate = Gate::new(&limits, pool.clone(), 4);
-        let first = gate.enter(&id).await.unwrap();
+        let first = gate.enter(&id, None).await.unwrap();
         assert_eq!(pool.available_permits(), 1);
-        assert!(gate.enter(&id).await.is_err());
+        assert!(gate.enter(&id, None).await.is_err());
         drop(first);
         assert_eq!(pool.available_permits(), 5);
     }
@@ -188,8 +192,8 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_for_longer_than_a_call_may_take() {
         let (gate, id) = gate(5, 5, 1);
-        let _first = gate.enter(&id).await.unwrap();
-        let error = gate.enter(&id).await.map(drop).unwrap_err();
-        assert!(error.to_string().contains("no turn came in time"), "{error}");
+        let _first = gate.enter(&id, None).await.unwrap();
+        let error = gate.enter(&id, None).await.map(drop).unwrap_err();
+        assert!(error.to_string().contains("no slot became free in time"), "{error}");
     }
 }

@@ -106,7 +106,7 @@ impl HttpPolicy {
             let rule = |pattern: &HostPattern| {
                 let rule = Rule::new(pattern);
                 if rule.is_none() {
-                    tracing::warn!(plugin, "{key}: {:?} is no host and grants nothing", pattern.host);
+                    tracing::warn!(plugin, "{key}: {:?} is not a host and grants nothing", pattern.host);
                 }
                 rule
             };

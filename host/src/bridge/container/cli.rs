@@ -206,7 +206,7 @@ fn arguments(spec: &Spec) -> Result<Vec<String>, String> {
     for name in source.env.keys() {
         if OWN.iter().any(|own| name == own || (own.ends_with('_') || *own == "CONTAINER") && name.starts_with(own)) {
             return Err(format!(
-                "the variable {name} cannot be given by the engine's program, which reads it itself; use the engine's API by [host] container_engine"
+                "the variable {name} cannot be passed by the engine's command, which reads it itself; use the engine's API by [host] container_engine"
             ));
         }
         line.push(format!("--env={name}"));
@@ -214,7 +214,7 @@ fn arguments(spec: &Spec) -> Result<Vec<String>, String> {
     for dir in &source.dirs {
         let host = dir.host.display().to_string();
         if host.contains([',', '"']) || dir.guest.contains([',', '"']) {
-            return Err(format!("the folder {host} has a comma or a quote in its path, which the engine's program does not take"));
+            return Err(format!("the folder {host} has a comma or a quote in its path, which the engine's command does not accept"));
         }
         let mode = if dir.write { "" } else { ",readonly" };
         line.push(format!("--mount=type=bind,source={host},target={}{mode}", dir.guest));

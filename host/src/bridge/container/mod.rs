@@ -130,7 +130,7 @@ impl Containers {
         let found = match self.backend.list().await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(engine = self.engine, "containers that an earlier run left could not be looked for: {error}");
+                tracing::warn!(engine = self.engine, "cannot look for containers of an earlier run: {error}");
                 return;
             }
         };
@@ -145,11 +145,7 @@ impl Containers {
     /// Leaves nothing of a container; where that fails now, later.
     async fn remove(&self, name: &str) {
         if let Err(error) = self.backend.remove(name).await {
-            tracing::warn!(
-                container = name,
-                engine = self.engine,
-                "the container could not be removed, which is tried again later: {error}"
-            );
+            tracing::warn!(container = name, engine = self.engine, "the container could not be removed; retrying later: {error}");
             self.left.lock().await.insert(name.to_owned());
         }
     }

@@ -60,7 +60,7 @@ impl Program {
         match timeout(BEGIN, begun(&mut stderr)).await {
             Ok(Ok(pid)) => running.pid = Pid::from_raw(pid),
             Ok(Err(why)) => return Err(self.fail(&why)),
-            Err(_) => return Err(self.fail(&format!("the machine did not start it within {} s", BEGIN.as_secs()))),
+            Err(_) => return Err(self.fail(&format!("it was not started within {} s", BEGIN.as_secs()))),
         }
         Ok(Launched { stdin: Box::new(stdin), stdout: Box::new(stdout), stderr: Box::new(stderr), running: Box::new(running) })
     }
@@ -119,7 +119,7 @@ async fn begun(stderr: &mut (impl AsyncRead + Unpin)) -> Result<i32, String> {
             }
             Ok(byte) if line.len() < LONGEST => line.push(byte),
             Ok(_) => return Err(String::from_utf8_lossy(&line).into_owned()),
-            Err(_) => return Err(format!("its supervisor ended {}", String::from_utf8_lossy(&line)).trim_end().to_owned()),
+            Err(_) => return Err(format!("its supervisor process ended {}", String::from_utf8_lossy(&line)).trim_end().to_owned()),
         }
     }
 }

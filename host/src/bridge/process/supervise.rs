@@ -173,7 +173,7 @@ fn start(task: &Task) -> Result<Pid, String> {
     let child = command.process_group(0).spawn().map_err(fails("the program cannot be started"))?;
     // The program's alone from now on: its end of a pipe has to be the last.
     let null = File::options().read(true).write(true).open("/dev/null").map_err(fails("cannot open /dev/null"))?;
-    dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).map_err(fails("cannot let go of the program's pipes"))?;
+    dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).map_err(fails("cannot close the program's pipes"))?;
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| "the program has no number".to_owned())
 }
 

@@ -66,18 +66,18 @@ impl Link {
             }
             Whose::Only(_, _, None) => {
                 self.known.set_asks();
-                refuse("who made this call cannot be asked");
+                refuse("the caller cannot be asked for input");
             }
-            Whose::Nobody => refuse("it belongs to no call, and there is nobody else to ask"),
+            Whose::Nobody => refuse("the request belongs to no call in flight, so there is no client to forward it to"),
             Whose::Unclear => {
                 if self.known.set_asks() {
                     tracing::warn!(
                         server = &*self.server,
-                        "the server asks its callers ({method}), and nothing says which call it means: from now on its calls are made one at a time"
+                        "the server sends {method} without saying for which call: from now on its calls run one at a time"
                     );
                 }
                 refuse(
-                    "several calls are being made, and nothing says for which this is; from now on they are made one at a time, so make the call again",
+                    "several calls are in flight, and the request doesn't say for which one it is; from now on calls run one at a time, so retry this call",
                 );
             }
         }
@@ -88,7 +88,11 @@ impl Link {
         questions.retain(|_, question| !question.is_finished());
         if questions.len() >= MAX_QUESTIONS {
             drop(questions);
-            return self.send_now(&message::refusal(id, INTERNAL_ERROR, &format!("{MAX_QUESTIONS} questions are open already")));
+            return self.send_now(&message::refusal(
+                id,
+                INTERNAL_ERROR,
+                &format!("{MAX_QUESTIONS} requests for input are pending already"),
+            ));
         }
         let link = Arc::clone(self);
         let server_id = id.to_owned();
@@ -100,7 +104,7 @@ impl Link {
         questions.insert(id.to_owned(), task.abort_handle());
         drop(questions);
         if !self.flight.question(call, task.abort_handle()) {
-            self.send_now(&message::refusal(id, INTERNAL_ERROR, "the call was given up"));
+            self.send_now(&message::refusal(id, INTERNAL_ERROR, "the call was cancelled"));
         }
     }
 

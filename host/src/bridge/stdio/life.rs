@@ -33,7 +33,7 @@ pub(super) struct Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.link.close("the connection was given up");
+        self.link.close("the connection was closed by the host");
     }
 }
 
@@ -106,7 +106,7 @@ async fn live(
         }
         End::Output(how) => match tokio::time::timeout(LAST_BREATH, running.ended()).await {
             Ok(status) => (ended(&status, how), Duration::ZERO),
-            Err(_) => (format!("{} and lived on; it was stopped", how.unwrap_or_else(|| "it closed its output".to_owned())), USELESS),
+            Err(_) => (format!("{} and kept running; it was stopped", how.unwrap_or_else(|| "it closed its output".to_owned())), USELESS),
         },
         End::Input(how) => match tokio::time::timeout(LAST_BREATH, running.ended()).await {
             Ok(status) => (ended(&status, None), Duration::ZERO),
@@ -123,7 +123,7 @@ async fn live(
     if grace.is_zero() {
         let _ = tokio::time::timeout(LAST_WORDS, &mut listener).await;
     }
-    let last = link.said.last().map(|last| format!("; the last that it wrote to stderr: {last}")).unwrap_or_default();
+    let last = link.said.last().map(|last| format!("; its last line on stderr: {last}")).unwrap_or_default();
     link.close(&format!("{why}{last}"));
     running.stop(grace).await;
 }

@@ -91,7 +91,7 @@ impl Drop for Sent<'_> {
             SentState::Over => drop(link.flight.leave(self.id)),
             SentState::Out => {
                 if link.flight.leave(self.id) {
-                    let params = format!("{{\"requestId\":{},\"reason\":\"nobody waits for the answer any more\"}}", self.id);
+                    let params = format!("{{\"requestId\":{},\"reason\":\"the caller no longer waits for the answer\"}}", self.id);
                     link.send_now(&message::notification("notifications/cancelled", &params));
                 }
             }
@@ -162,7 +162,7 @@ impl Link {
     /// Sends something that cannot wait for room.
     pub(super) fn send_now(&self, message: &str) {
         if let Err(SendError::Full) = self.out.send_now(message) {
-            self.said.line(LogLevel::Warning, "toolbay", "the server does not read its input: a message to it was dropped");
+            self.said.line(LogLevel::Warning, "toolbay", "the server does not read its stdin: a message to it was dropped");
         }
     }
 
@@ -216,7 +216,7 @@ impl Link {
         match self.out.send(&text, deadline).await {
             // MCP: `initialize` must not be cancelled.
             Ok(()) => sent.state = if handshake { SentState::Over } else { SentState::Out },
-            Err(SendError::Full) => return Err(ChannelError::Closed("the server does not read its input".to_owned())),
+            Err(SendError::Full) => return Err(ChannelError::Closed("the server does not read its stdin".to_owned())),
             Err(SendError::Closed(why)) => {
                 self.end();
                 return Err(ChannelError::Closed(self.closing.why().map_or(why, |why| why.to_string())));
@@ -228,7 +228,7 @@ impl Link {
                 sent.state = SentState::Over;
                 reply
             }
-            Err(_) => Err(ChannelError::Closed("the connection was given up".to_owned())),
+            Err(_) => Err(ChannelError::Closed("the connection was closed by the host".to_owned())),
         }
     }
 
@@ -247,9 +247,9 @@ impl Link {
             }
             if self.flight.is_forsaken(FORSAKEN) {
                 self.doom(
-                    "a call that was given up is not answered, and what the server asks next could be for it or for another".to_owned(),
+                    "the server has not ended a cancelled call, so its next request could belong to that call or to another".to_owned(),
                 );
-                return Err(ChannelError::Closed("the server is started again: it did not end a call that was given up".to_owned()));
+                return Err(ChannelError::Closed("restarting the server: it did not end a cancelled call".to_owned()));
             }
             if Instant::now() >= deadline {
                 return Err(no_turn(timeout));
@@ -299,10 +299,10 @@ impl Link {
                     None => {
                         garbage += 1;
                         let start = String::from_utf8_lossy(line.get(..line.len().min(300)).unwrap_or_default()).into_owned();
-                        self.said.line(LogLevel::Warning, "stdout", &format!("not a message of MCP: {}", visible(&start)));
+                        self.said.line(LogLevel::Warning, "stdout", &format!("not an MCP message: {}", visible(&start)));
                         if garbage >= MAX_GARBAGE {
                             return Err(format!(
-                                "it wrote {garbage} lines in a row that are no messages of MCP, such as: {}",
+                                "it wrote {garbage} lines in a row that are not MCP messages, such as: {}",
                                 visible(&start)
                             ));
                         }
@@ -329,7 +329,7 @@ impl Link {
                     }
                     // Nobody waits any more, or nobody ever did.
                     Some(Entry { waits: None, .. }) | None => {
-                        tracing::trace!(server = &*self.server, ?id, "an answer that nobody waits for")
+                        tracing::trace!(server = &*self.server, ?id, "a response to no pending request")
                     }
                 }
             }
@@ -382,7 +382,7 @@ impl Link {
             _ => match Change::told(method, &params) {
                 // Nobody may listen.
                 Some(change) => drop(self.changes.send(change)),
-                None => tracing::trace!(server = &*self.server, method, "a notification that is not known"),
+                None => tracing::trace!(server = &*self.server, method, "an unknown notification"),
             },
         }
     }

@@ -98,11 +98,10 @@ pub async fn connect(
                 _ => format!("it did not answer within {} s (`start_timeout` of [server.{server}])", limits.start.as_secs_f64()),
             };
             let closed = link.closing.why().is_some();
-            let last =
-                link.said.last().filter(|_| !closed).map(|last| format!("; the last that it wrote to stderr: {last}")).unwrap_or_default();
+            let last = link.said.last().filter(|_| !closed).map(|last| format!("; its last line on stderr: {last}")).unwrap_or_default();
             life.stop(FAILED_STOP).await;
             let again = !was_known && known.era() == Some(Era::Legacy);
-            Err(ConnectError { message: format!("server {server} ({name}) cannot be greeted: {why}{last}"), again })
+            Err(ConnectError { message: format!("server {server} ({name}) failed its MCP handshake: {why}{last}"), again })
         }
     }
 }
@@ -229,7 +228,7 @@ impl Channel for StdioChannel {
                 let params = resource_subscription(&self.server, &uris);
                 let listening = params.map(|params| self.link.send_and_forget("subscriptions/listen", &params));
                 if let Some(before) = std::mem::replace(&mut subscribed.listening, listening) {
-                    let params = format!("{{\"requestId\":{before},\"reason\":\"other resources are watched now\"}}");
+                    let params = format!("{{\"requestId\":{before},\"reason\":\"the subscriptions have changed\"}}");
                     self.link.send_now(&message::notification("notifications/cancelled", &params));
                 }
             }

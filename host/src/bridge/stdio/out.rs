@@ -121,7 +121,7 @@ impl State {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
         let Some(writer) = &mut self.writer else { return Poll::Ready(Err("its input was closed".to_owned())) };
         let mut fail = |error: io::Error| {
-            let why = format!("it does not take any more input ({error})");
+            let why = format!("its stdin cannot be written ({error})");
             self.failed = Some(why.clone());
             Poll::Ready(Err(why))
         };

@@ -58,7 +58,8 @@ fn servers_of_each_kind_are_understood() {
         refresh = "5m"
         headers = { Authorization = { from_env = "GOOD" } }
     "#;
-    let config = read::parse(text, &folder.path().join(FILE), &environment).unwrap_or_else(|error| panic!("{error}"));
+    let config =
+        load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.server.keys().collect::<Vec<_>>(), ["app", "boxed", "desk", "far", "git", "time"]);
     let secret = |text: &str| Secret(text.to_owned());
     let git = ServerConfig {
@@ -246,7 +247,7 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[server.s]\ncommand = \"x\"\ntools.t.title = \"\"",
-            "3:17: \"title\" in [server.s.tools.t]: cannot be empty; leave the key out to keep what the server says",
+            "3:17: \"title\" in [server.s.tools.t]: cannot be empty; leave the key out to keep what the tool itself says",
         ),
         (
             "[plugin.s]\n[server.s]\ncommand = \"x\"",

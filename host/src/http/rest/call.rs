@@ -7,11 +7,12 @@ use http::{Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Refusal, answer, catalog};
+use super::{Refusal, Rest, answer, catalog};
 use crate::{
     catalog::{Catalog, Entry, Snapshot},
-    mcp::{Front, PlainCall},
-    provider::{CallError, CallOutput, Content, Principal},
+    dispatch::{CallRequest, Operation, OperationResult},
+    json::is_too_deep,
+    provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred},
 };
 
 /// The fixed sentences.
@@ -19,6 +20,18 @@ const NO_ARGS: &str = "must include 'tool_args'";
 const NO_NAME: &str = "Missing 'tool_name' or 'tool_args'";
 const FAILED: &str = "Tool execution error";
 const FULL: &str = "Too many calls";
+
+/// Nobody notifies or asks these callers.
+const NO_CLIENT: NoClientRequests = NoClientRequests { reason: "a caller by plain HTTP cannot be asked: call this tool by MCP, at /mcp" };
+
+/// Nor can they be let go: they have no handle to come back with.
+struct Attached;
+
+impl Deferral for Attached {
+    fn defer(&self) -> Result<(), NotDeferred> {
+        Err(NotDeferred::Unavailable("a caller by plain HTTP waits for the answer: call this tool by MCP, at /mcp".to_owned()))
+    }
+}
 
 /// The body. `null` is the same as nothing; other members are nobody's business.
 #[derive(Deserialize, Default)]
@@ -30,15 +43,15 @@ struct Asked<'a> {
 }
 
 /// Answers a call. The media type of the body does not matter: pages of other origins were refused before, which is what it could protect from.
-pub(super) async fn call(front: &Front, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
-    let catalog = catalog(front, provider)?;
+    let catalog = catalog(&rest.front, provider)?;
     let default = provider.and_then(|_| default_tool(&catalog));
     let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
     let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
 
     // Held to the end of the call, and its share of the room for bodies with it.
-    let received = front.read_body(&head.headers, body).await.map_err(|refused| {
+    let received = rest.bodies.read(&head.headers, body).await.map_err(|refused| {
         let detail = match refused.status {
             StatusCode::PAYLOAD_TOO_LARGE => "Request body too large",
             StatusCode::SERVICE_UNAVAILABLE => FULL,
@@ -46,6 +59,9 @@ pub(super) async fn call(front: &Front, provider: Option<&str>, request: Request
         };
         Refusal { retry_after: refused.retry_after, ..Refusal::new(refused.status, detail, refused.message) }
     })?;
+    if is_too_deep(&received.bytes) {
+        return Err(refuse("the request's body is nested too deep"));
+    }
     let text = std::str::from_utf8(&received.bytes).map_err(|_| refuse("the body is not UTF-8"))?;
     // A list would be taken for the members in order.
     if !text.trim_ascii_start().starts_with('{') {
@@ -63,15 +79,17 @@ pub(super) async fn call(front: &Front, provider: Option<&str>, request: Request
         return Err(refuse("'tool_args' must be an object"));
     }
     let entry = find(&catalog.snapshot(), &name)?;
-    let tool = PlainCall {
-        entry,
-        arguments,
-        principal: head.extensions.get::<Principal>().map(|principal| Arc::clone(&principal.0)),
-        trace_parent: head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(Arc::from),
-    };
-    match front.call(tool).await {
-        Ok(output) if output.is_error => Err(failed(said(&output))),
-        Ok(output) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", result(&output)))),
+    let operation = Operation::Call { entry, arguments: Cow::Borrowed(arguments) };
+    let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
+    let request = CallRequest::new(head.extensions.get().cloned(), operation)
+        .with_front("rest")
+        .with_trace_parent(head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(Arc::from))
+        .with_asker(Arc::new(NO_CLIENT))
+        .with_deferral(deferral);
+    match rest.front.dispatcher().run(request).await {
+        Ok(OperationResult::Call(output)) if output.is_error => Err(failed(said(&output))),
+        Ok(OperationResult::Call(output)) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", result(&output)))),
+        Ok(_) => Err(failed("a tool answered as something else does")),
         Err(error) => Err(refusal(error)),
     }
 }

@@ -10,13 +10,39 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::body::Body;
+use axum::{Router, body::Body, extract::State, handler::Handler, routing::any};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::answer;
+use super::{answer, bodies::Bodies, endpoint::McpEndpoint};
 use crate::{catalog::Catalog, mcp::Front, provider::Absence};
+
+/// What answers callers without MCP: the same front and the same limits on bodies as those of MCP clients.
+pub(super) struct Rest {
+    front: Arc<Front>,
+    bodies: Arc<Bodies>,
+}
+
+/// The routes of this face. Who may call was checked before.
+pub(super) fn router(endpoint: &McpEndpoint) -> Router {
+    let rest = Arc::new(Rest { front: Arc::clone(endpoint.front()), bodies: Arc::clone(endpoint.bodies()) });
+    routes(respond).with_state(rest)
+}
+
+/// One handler at all paths of this face.
+pub(super) fn routes<H: Handler<T, S>, T: 'static, S: Clone + Send + Sync + 'static>(handler: H) -> Router<S> {
+    ["/tools", "/call", "/{provider}/tools", "/{provider}/call", "/openapi.json"]
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, any(handler.clone())))
+}
+
+async fn respond(State(rest): State<Arc<Rest>>, request: Request<Body>) -> Response<Body> {
+    match Route::of(request.uri().path()) {
+        Some(route) => answer(&rest, route, request).await,
+        None => Refusal::new(StatusCode::NOT_FOUND, "Not Found", "there is nothing at this address").into_response(),
+    }
+}
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +77,7 @@ impl Route {
 }
 
 /// Answers a request. Dropping the future means that the connection is gone, and ends the call.
-pub(super) async fn answer(front: Arc<Front>, route: Route, request: Request<Body>) -> Response<Body> {
+async fn answer(rest: &Rest, route: Route, request: Request<Body>) -> Response<Body> {
     let (method, allowed) = match &route {
         Route::Call(_) => (request.method() == Method::POST, "POST"),
         Route::Tools(_) | Route::OpenApi => (matches!(*request.method(), Method::GET | Method::HEAD), "GET, HEAD"),
@@ -62,9 +88,9 @@ pub(super) async fn answer(front: Arc<Front>, route: Route, request: Request<Bod
         return answer::with(refusal.into_response(), header::ALLOW, HeaderValue::from_static(allowed));
     }
     let answered = match route {
-        Route::Tools(provider) => tools(&front, provider.as_deref()),
-        Route::Call(provider) => call::call(&front, provider.as_deref(), request).await,
-        Route::OpenApi => Ok(answer::json(StatusCode::OK, &openapi::document(&front))),
+        Route::Tools(provider) => tools(&rest.front, provider.as_deref()),
+        Route::Call(provider) => call::call(rest, provider.as_deref(), request).await,
+        Route::OpenApi => Ok(answer::json(StatusCode::OK, &openapi::document(&rest.front))),
     };
     answered.unwrap_or_else(Refusal::into_response)
 }

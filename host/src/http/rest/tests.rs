@@ -37,7 +37,11 @@ impl Provider for Local {
             assert!(call.context.notifier.is_none());
             match call.tool {
                 "echo" => content(vec![Content::text(call.arguments)]),
-                "who" => content(vec![Content::text(format!("{:?} {:?}", call.context.principal, call.context.trace_parent))]),
+                "who" => content(vec![Content::text(format!(
+                    "{:?} {:?}",
+                    call.context.principal.as_ref().map(Principal::subject),
+                    call.context.trace_parent
+                ))]),
                 "structured" => Ok(CallOutput {
                     content: vec![Content::text("for people")],
                     structured: Some(JsonText::parse("{\"n\": 1.50}".to_owned()).unwrap()),
@@ -89,7 +93,7 @@ fn tool(name: &str, input_schema: &Value, output_schema: Option<Value>) -> Arc<T
 }
 
 struct Lab {
-    front: Arc<Front>,
+    rest: Arc<Rest>,
     events: mpsc::UnboundedReceiver<&'static str>,
 }
 
@@ -105,7 +109,8 @@ fn lab() -> Lab {
     };
     catalog.apply(vec![put("all", &ALL, None), put("one", &["echo"], None), put("chosen", &["fails", "who", "echo"], Some("echo"))]);
     catalog.apply(vec![put("stale", &["fails", "who"], Some("gone"))]);
-    Lab { front: Front::new(catalog, FrontOptions { max_body: 4096, ..FrontOptions::default() }), events }
+    let front = Front::new(catalog, FrontOptions::default());
+    Lab { rest: Arc::new(Rest { front, bodies: Arc::new(Bodies::new(4096, 1 << 20)) }), events }
 }
 
 impl Lab {
@@ -113,8 +118,8 @@ impl Lab {
         let mut request =
             Request::builder().method(method).uri(path).header("host", "localhost").body(Body::from(body.to_owned())).unwrap();
         request.headers_mut().insert("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
-        request.extensions_mut().insert(Principal(Arc::from("ann")));
-        let response = answer(Arc::clone(&self.front), Route::of(path).expect("a route"), request).await;
+        request.extensions_mut().insert(Principal::new("ann"));
+        let response = answer(&self.rest, Route::of(path).expect("a route"), request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{body:?}")), parts.headers)
@@ -249,16 +254,16 @@ async fn failures_have_their_status_their_words_and_a_reason() {
 async fn a_call_counts_while_it_runs_and_ends_with_its_connection() {
     let mut lab = lab();
     let call = {
-        let front = Arc::clone(&lab.front);
+        let rest = Arc::clone(&lab.rest);
         let request = Request::post("/call").body(Body::from(r#"{"tool_name": "hangs", "tool_args": {}}"#)).unwrap();
-        tokio::spawn(answer(front, Route::Call(None), request))
+        tokio::spawn(async move { answer(&rest, Route::Call(None), request).await })
     };
     assert_eq!(lab.events.recv().await, Some("started"));
-    assert_eq!(lab.front.in_flight(), 1);
+    assert_eq!(lab.rest.front.in_flight(), 1);
     call.abort();
     assert_eq!(lab.events.recv().await, Some("dropped"));
     assert!(call.await.unwrap_err().is_cancelled());
-    assert_eq!(lab.front.in_flight(), 0);
+    assert_eq!(lab.rest.front.in_flight(), 0);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -28,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AppState, Authenticator, Endpoint, ServeError, Shutdown, connection::Limits, rest, server::serve_within};
+use super::{AppState, Authenticator, Endpoint, ServeError, Shutdown, connection::Limits, rest, serve::serve_within};
 use crate::{config::HttpConfig, provider::Principal};
 
 /// Nothing here takes that long: only a test that fails waits for it.
@@ -62,7 +62,24 @@ impl Drop for Count<'_> {
 }
 
 impl Endpoint for Fixture {
-    async fn handle(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+    async fn handle(&self, provider: Option<&str>, request: Request<Body>) -> Response<Body> {
+        let inner = self.answer(request).await;
+        let Some(provider) = provider else { return inner };
+        let body = inner.into_body().collect().await.unwrap().to_bytes();
+        Response::new(Body::from(format!("{provider}: {}", String::from_utf8_lossy(&body))))
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(SeqCst)
+    }
+
+    fn close(&self) {
+        self.closed.send_replace(true);
+    }
+}
+
+impl Fixture {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.in_flight.fetch_add(1, SeqCst);
         let _count = Count(&self.in_flight);
         let action = request.headers().get("do").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
@@ -91,7 +108,7 @@ impl Endpoint for Fixture {
             }
             _ => {
                 let method = request.method().clone();
-                let principal = request.extensions().get::<Principal>().map(|principal| principal.0.clone());
+                let principal = request.extensions().get::<Principal>().map(|principal| principal.subject().to_owned());
                 match request.into_body().collect().await {
                     Ok(body) => Response::new(Body::from(format!("{method} {principal:?} {:?}", body.to_bytes()))),
                     Err(error) => Response::builder().status(408).body(Body::from(error.to_string())).unwrap(),
@@ -99,36 +116,12 @@ impl Endpoint for Fixture {
             }
         }
     }
+}
 
-    async fn handle_provider(self: &Arc<Self>, provider: &str, request: Request<Body>) -> Response<Body> {
-        let inner = self.handle(request).await;
-        let body = inner.into_body().collect().await.unwrap().to_bytes();
-        Response::new(Body::from(format!("{provider}: {}", String::from_utf8_lossy(&body))))
-    }
-
-    async fn rest(self: &Arc<Self>, route: rest::Route, request: Request<Body>) -> Response<Body> {
-        let principal = request.extensions().get::<Principal>().map(|principal| principal.0.clone());
-        Response::new(Body::from(format!("{route:?} {principal:?}")))
-    }
-
-    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
-        let header = headers.get("host").map(|host| host.to_str().unwrap());
-        let name = header.or(uri.authority().map(http::uri::Authority::as_str)).unwrap();
-        let ours = name == "localhost" || name.starts_with("127.0.0.1:");
-        if ours { Ok(()) } else { Err(Box::new(Response::builder().status(403).body(Body::empty()).unwrap())) }
-    }
-
-    fn allows_origin(&self, origin: &str) -> bool {
-        origin.starts_with("http://localhost:") || origin == "https://app.example.com"
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight.load(SeqCst)
-    }
-
-    fn close(&self) {
-        self.closed.send_replace(true);
-    }
+/// Says which route was taken by whom.
+async fn rest(request: Request<Body>) -> Response<Body> {
+    let principal = request.extensions().get::<Principal>().map(|principal| principal.subject().to_owned());
+    Response::new(Body::from(format!("{:?} {principal:?}", rest::Route::of(request.uri().path()).unwrap())))
 }
 
 /// A server that runs as long as this lives.
@@ -152,9 +145,10 @@ impl Server {
         let mut limits = Limits::new(PATIENCE);
         let mut state = AppState {
             endpoint: endpoint.clone(),
+            rest: rest::routes(rest),
             auth: Arc::new(Authenticator::Open),
             statuses: Vec::new(),
-            config: HttpConfig { drain: PATIENCE, ..HttpConfig::default() },
+            config: HttpConfig { drain: PATIENCE, allowed_origins: vec!["https://app.example.com".to_owned()], ..HttpConfig::default() },
             version: "1.2.3",
         };
         change(&mut state, &mut limits);
@@ -227,7 +221,7 @@ impl Client {
         for header in headers.lines().map(str::trim).filter(|header| !header.is_empty()) {
             text += &format!("{header}\r\n");
         }
-        if !headers.to_ascii_lowercase().contains("host:") {
+        if !headers.lines().any(|header| header.trim_start().to_ascii_lowercase().starts_with("host:")) {
             text += "host: localhost\r\n";
         }
         if !body.is_empty() {

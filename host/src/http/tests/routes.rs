@@ -255,3 +255,19 @@ async fn a_provider_can_have_any_name_and_shadows_no_route() {
         assert_eq!(server.ask(&format!("POST {path}\n{token}")).await.status, 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn from_where_a_request_comes_is_checked_before_who_sends_it_everywhere() {
+    let server = with_tokens().await;
+    for path in ["/mcp", "/weather/mcp", "/status", "/tools", "/call", "/weather/tools", "/weather/call", "/openapi.json"] {
+        for foreign in ["host: evil.example", "origin: https://evil.example"] {
+            for token in ["", "\nauthorization: Bearer cccccccccccccccc", "\nauthorization: Bearer aaaaaaaaaaaaaaaa"] {
+                let answer = server.ask(&format!("GET {path}\n{foreign}{token}")).await;
+                assert_eq!(answer.status, 403, "{path} {foreign} {token}");
+                assert_eq!(answer.json()["jsonrpc"], "2.0");
+            }
+        }
+        assert_eq!(server.ask(&format!("GET {path}\nhost: a b")).await.status, 400, "{path}");
+        assert_eq!(server.ask(&format!("GET {path}")).await.status, 401, "{path}");
+    }
+}

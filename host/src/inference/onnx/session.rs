@@ -13,7 +13,7 @@ use crate::{
     config::Device,
     inference::{
         backend::{BackendError, Cancel, Dim, Session, Slot, Value},
-        tensor::ElementType,
+        element_type::ElementType,
     },
 };
 
@@ -124,7 +124,7 @@ fn slots(outlets: &[Outlet], what: &str) -> Result<Vec<Slot>, BackendError> {
         .map(|outlet| {
             let name = outlet.name().to_owned();
             let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
-                return Err(BackendError(format!("its {what} {name:?} is no tensor; only tensors can be given and taken")));
+                return Err(BackendError(format!("its {what} {name:?} is not a tensor; only tensors can be given and taken")));
             };
             let ty = element_type(*ty)
                 .filter(|ty| ty.carrier().is_some())

@@ -11,7 +11,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::inference::{
     backend::{BackendError, Value},
-    tensor::ElementType,
+    element_type::ElementType,
 };
 
 /// A tensor of ONNX Runtime.

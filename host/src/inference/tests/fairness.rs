@@ -95,7 +95,7 @@ fn idle(queue: &Arc<queue::Queue>, model: &str, weight: f64, max_batch: usize) -
     let options = backend::Options { device: crate::config::Device::Cpu, threads: 1, memory: None };
     let session = backend::Backend::open(&backend, backend::Source::File(&t5().join("encoder_model.onnx")), &options).unwrap();
     let window = Duration::from_secs(3600);
-    let settings = graph::Settings { model: model.into(), name: model.to_owned(), max_batch, window, weight };
+    let settings = graph_state::Settings { model: model.into(), name: model.to_owned(), max_batch, window, weight };
     Graph::new(settings, vec![session], Arc::default(), queue.clone()).unwrap()
 }
 

@@ -17,12 +17,16 @@ use super::{
     state::{Input, Responses, Round, States},
 };
 use crate::{
-    mcp::calls::Work,
-    provider::{AskError, Asker, CallError, JsonText, ProviderId, Question},
+    dispatch::{CallRequest, InputRequired, Operation, Rounds},
+    provider::{AskError, Asker, CallError, JsonText, Principal, ProviderId, Question},
 };
 
 /// The asker of one call.
-pub(in crate::mcp) struct Replay {
+pub(super) struct Replay {
+    states: Arc<States>,
+    /// What the caller brought.
+    input: Input,
+    principal: Option<Principal>,
     /// The plugin that asks, for messages.
     provider: ProviderId,
     /// The request's `_meta`.
@@ -32,6 +36,7 @@ pub(in crate::mcp) struct Replay {
     progress: Mutex<Progress>,
 }
 
+#[derive(Default)]
 struct Progress {
     /// All rounds that are known of; the last one may be without some answers.
     rounds: Vec<Round>,
@@ -50,47 +55,18 @@ enum End {
     Fault(String),
 }
 
-/// What a call asks instead of its result.
-#[derive(Debug)]
-pub(in crate::mcp) struct InputRequired {
-    /// The questions by their keys.
-    pub(in crate::mcp) questions: Vec<(String, Question)>,
-    /// `requestState`.
-    pub(in crate::mcp) state: String,
-}
-
 impl Replay {
     /// Of a call whose caller brought this.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub(in crate::mcp) fn new(
-        states: &States,
-        input: &Input,
-        principal: Option<&str>,
-        meta: Option<Arc<str>>,
-        work: &Work<'_>,
-    ) -> Result<Self, CallError> {
-        let (rounds, responses) = states.open(input, principal, work)?;
-        let progress = Mutex::new(Progress { rounds, passed: 0, responses, end: None });
-        Ok(Self { provider: work.provider().id().clone(), meta, capabilities: OnceLock::new(), progress })
-    }
-
-    /// What the caller is asked, after the call has ended for it.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be asked.
-    pub(in crate::mcp) fn suspended(&self, states: &States, principal: Option<&str>, work: &Work<'_>) -> Result<InputRequired, CallError> {
-        let (end, rounds) = {
-            let mut progress = self.lock();
-            (progress.end.take(), std::mem::take(&mut progress.rounds))
-        };
-        match end {
-            Some(End::Asked(questions)) => Ok(InputRequired { questions, state: states.seal(rounds, principal, work)? }),
-            Some(End::Fault(message)) => Err(CallError::InvalidParams(message)),
-            None => Err(CallError::Internal(format!("{} ended its call for a question, and had asked none", self.provider))),
+    pub(super) fn new(states: Arc<States>, input: Input, request: &CallRequest<'_>) -> Self {
+        let context = request.context();
+        Self {
+            states,
+            input,
+            principal: context.principal.clone(),
+            provider: request.operation().provider().id().clone(),
+            meta: context.meta.clone(),
+            capabilities: OnceLock::new(),
+            progress: Mutex::default(),
         }
     }
 
@@ -144,6 +120,28 @@ impl Replay {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rounds for Replay {
+    fn open(self: Arc<Self>, operation: &Operation<'_>) -> Result<Arc<dyn Asker>, CallError> {
+        let (rounds, responses) = self.states.open(&self.input, self.principal.as_ref(), operation)?;
+        *self.lock() = Progress { rounds, responses, ..Progress::default() };
+        Ok(self)
+    }
+
+    fn suspended(&self, operation: &Operation<'_>) -> Result<InputRequired, CallError> {
+        let (end, rounds) = {
+            let mut progress = self.lock();
+            (progress.end.take(), std::mem::take(&mut progress.rounds))
+        };
+        match end {
+            Some(End::Asked(questions)) => {
+                Ok(InputRequired { questions, state: self.states.seal(rounds, self.principal.as_ref(), operation)? })
+            }
+            Some(End::Fault(message)) => Err(CallError::InvalidParams(message)),
+            None => Err(CallError::Internal(format!("{} ended its call for a question, and had asked none", self.provider))),
+        }
     }
 }
 

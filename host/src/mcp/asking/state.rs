@@ -16,11 +16,9 @@ use serde_json::value::RawValue;
 
 use super::canonical::Digest;
 use crate::{
-    mcp::{
-        calls::Work,
-        signing::{OpenError, SignError, Signer},
-    },
-    provider::CallError,
+    dispatch::Operation,
+    mcp::signing::{OpenError, SignError, Signer},
+    provider::{CallError, Principal},
 };
 
 /// Bytes of answers that a state takes along: a long text of a model many times over, and still a request of the usual size.
@@ -118,12 +116,17 @@ impl States {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub(super) fn open(&self, input: &Input, principal: Option<&str>, work: &Work<'_>) -> Result<(Vec<Round>, Responses), CallError> {
+    pub(super) fn open(
+        &self,
+        input: &Input,
+        principal: Option<&Principal>,
+        operation: &Operation<'_>,
+    ) -> Result<(Vec<Round>, Responses), CallError> {
         let invalid = |message: String| CallError::InvalidParams(message);
         let responses = responses(input.responses.as_deref())?;
         let Some(state) = &input.state else { return Ok((Vec::new(), responses)) };
         let payload: Payload = self.signer.open(PURPOSE, state).map_err(|error| invalid(self.explain(&error)))?;
-        let bound = Bound::new(principal, work);
+        let bound = Bound::new(principal, operation);
         let wrong = if payload.bound.principal != bound.principal {
             Some("it was given to another caller")
         } else if payload.bound.target != bound.target {
@@ -144,14 +147,14 @@ impl States {
     /// # Errors
     ///
     /// Where the answers are too long to be carried.
-    pub(super) fn seal(&self, rounds: Vec<Round>, principal: Option<&str>, work: &Work<'_>) -> Result<String, CallError> {
+    pub(super) fn seal(&self, rounds: Vec<Round>, principal: Option<&Principal>, operation: &Operation<'_>) -> Result<String, CallError> {
         let bytes: usize = rounds.iter().flat_map(|round| &round.answers).flatten().map(|answer| answer.get().len()).sum();
         if bytes > MAX_ANSWERS {
             return Err(CallError::InvalidParams(format!(
                 "the answers that this call was given so far have {bytes} bytes together, and at most {MAX_ANSWERS} can be carried to its next question"
             )));
         }
-        let payload = Payload { bound: Bound::new(principal, work), rounds };
+        let payload = Payload { bound: Bound::new(principal, operation), rounds };
         let unsigned = |error: SignError| CallError::Internal(format!("the call's state cannot be given to its caller: {error}"));
         self.signer.seal(PURPOSE, &payload, self.ttl).map_err(unsigned)
     }
@@ -178,24 +181,24 @@ impl States {
 const AGAIN: &str = "make the call again from its beginning, without \"requestState\" and \"inputResponses\"";
 
 impl Bound {
-    fn new(principal: Option<&str>, work: &Work<'_>) -> Self {
+    fn new(principal: Option<&Principal>, operation: &Operation<'_>) -> Self {
         let principal = match principal {
             None => Digest::new().text("nobody"),
-            Some(name) => Digest::new().text("principal").text(name),
+            Some(principal) => Digest::new().text("principal").text(principal.subject()),
         };
         let target = |method: &str, provider: &str, name: &str| Digest::new().text(method).text(provider).text(name).finish();
-        let (target, arguments) = match work {
-            Work::Call { entry, arguments } => {
+        let (target, arguments) = match operation {
+            Operation::Call { entry, arguments } => {
                 (target("tools/call", entry.provider().id().as_str(), entry.own_name()), Digest::new().json(arguments))
             }
-            Work::Read { entry, uri } => (target("resources/read", entry.provider().id().as_str(), uri), Digest::new()),
-            Work::Prompt { entry, arguments } => {
+            Operation::Read { entry, uri } => (target("resources/read", entry.provider().id().as_str(), uri), Digest::new()),
+            Operation::Prompt { entry, arguments } => {
                 let mut arguments: Vec<_> = arguments.iter().collect();
                 arguments.sort_unstable();
                 let digest = arguments.into_iter().fold(Digest::new(), |digest, (name, value)| digest.text(name).text(value));
                 (target("prompts/get", entry.provider().id().as_str(), entry.own_name()), digest)
             }
-            Work::Complete { provider, .. } => (target("completion/complete", provider.id().as_str(), ""), Digest::new()),
+            Operation::Complete { provider, .. } => (target("completion/complete", provider.id().as_str(), ""), Digest::new()),
         };
         Self { principal: principal.finish(), target, arguments: arguments.finish() }
     }

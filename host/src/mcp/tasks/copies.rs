@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     mcp::{
-        answer::{BUSY, plain_error},
+        answer::plain_error,
+        rpc::BUSY,
         signing::{OpenError, SignError, Signer, random},
     },
     tls::{self, cause},
@@ -55,8 +56,8 @@ const OWN: [HeaderName; 9] = [
 pub(super) struct Copies {
     /// The address at which the others reach this one: `http://10.0.0.7:8000`.
     own: Option<String>,
-    /// Made when a request is handed on for the first time.
-    client: OnceLock<reqwest::Client>,
+    /// Made when a request is handed on for the first time. The error: why there is none, which does not change.
+    client: OnceLock<Result<reqwest::Client, String>>,
 }
 
 impl Copies {
@@ -64,14 +65,17 @@ impl Copies {
         Self { own, client: OnceLock::new() }
     }
 
-    fn client(&self) -> &reqwest::Client {
-        self.client.get_or_init(|| {
+    /// Requests carry their caller's token, so they go nowhere but where they are sent: no proxy, no redirect.
+    /// Without a client that is made for this there is none.
+    fn client(&self) -> Result<&reqwest::Client, &String> {
+        let made = self.client.get_or_init(|| {
             let builder = || {
                 let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).no_proxy().referer(false);
                 builder.redirect(reqwest::redirect::Policy::none())
             };
-            tls::client(builder, |_| ()).unwrap_or_default()
-        })
+            tls::client(builder, |_| ()).map_err(|error| cause(&error))
+        });
+        made.as_ref()
     }
 
     /// A new id of a task of this copy.
@@ -118,7 +122,11 @@ impl Copies {
             headers.remove(name);
         }
         headers.insert(HANDED_ON, HeaderValue::from_static("1"));
-        let request = self.client().post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(why) => return unreachable(&format_args!("no request can be sent from here: {why}")),
+        };
+        let request = client.post(format!("{copy}{}", parts.uri.path())).headers(headers).body(body);
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => return unreachable(&cause(&error)),

@@ -3,7 +3,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -20,46 +20,52 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
+    dispatch::{CallRequest, Dispatcher, InputRequired, Operation, OperationResult, Rounds},
     mcp::{
-        answer::{RpcError, internal, rpc_error},
-        asking::{Asking, Replay, missing},
-        calls::{Calls, Checked, Output},
+        asking::missing,
         era::Era,
         render,
+        rpc::{internal, rpc_error},
     },
-    provider::{AskError, Asker, CallError, Deferral, JsonText, LogLevel, NotDeferred, Notifier, Question},
+    provider::{AskError, Asker, CallError, Deferral, JsonText, LogLevel, NotDeferred, Notifier, Principal, Question},
 };
+
+/// The answer to a request that was run: its result, or the handle by which its caller asks for that later.
+pub(in crate::mcp) enum Reply {
+    Result(OperationResult),
+    Task(Arc<Task>),
+}
 
 /// Runs a call of a client that declared tasks. It becomes one when the provider says so, or when it has run for long. Dropping the future before that ends
 /// the call; from then on only time and the client's `tasks/cancel` do.
 pub(in crate::mcp) async fn run(
     tasks: &Arc<Tasks>,
-    calls: &Arc<Calls>,
+    dispatcher: &Arc<Dispatcher>,
     catalog: &Arc<Catalog>,
-    mut checked: Checked<'static>,
-) -> Result<Output, CallError> {
+    mut request: CallRequest<'static>,
+) -> Result<Reply, CallError> {
     let deferred = Arc::new(Deferred {
         tasks: Arc::clone(tasks),
-        principal: checked.principal.clone(),
-        before: checked.notifier.take(),
+        principal: request.context().principal.clone(),
+        before: request.context().notifier.clone(),
+        rounds: request.take_rounds(),
+        replay: OnceLock::new(),
         task: Mutex::default(),
         begun: Notify::new(),
         handed: AtomicBool::new(false),
     });
-    checked.notifier = Some(Arc::clone(&deferred) as _);
-    checked.deferral = Some(Arc::clone(&deferred) as _);
-    checked.asking = match checked.asking {
-        Asking::Returning(input) => Asking::Deferrable(input, Arc::clone(&deferred)),
-        asking => asking,
-    };
-    let calls = Arc::clone(calls);
-    let mut call: BoxFuture<'static, _> = Box::pin(async move { calls.run(checked).await });
+    request = request.with_notifier(Some(Arc::clone(&deferred) as _)).with_deferral(Some(Arc::clone(&deferred) as _));
+    if deferred.rounds.is_some() {
+        request = request.with_rounds(Arc::clone(&deferred) as _);
+    }
+    let dispatcher = Arc::clone(dispatcher);
+    let mut call: BoxFuture<'static, _> = Box::pin(async move { dispatcher.run(request).await });
     let mut patience = Some(Box::pin(sleep(tasks.config.after)));
     loop {
         tokio::select! {
             biased;
             // A call that is done at once needs no task, though it may have asked for one.
-            result = &mut call => return result,
+            result = &mut call => return result.map(Reply::Result),
             () = deferred.begun.notified() => break,
             () = async { if let Some(patience) = &mut patience { patience.await } }, if patience.is_some() => {
                 patience = None;
@@ -68,21 +74,21 @@ pub(in crate::mcp) async fn run(
             }
         }
     }
-    let Some(task) = deferred.task() else { return call.await };
+    let Some(task) = deferred.task() else { return call.await.map(Reply::Result) };
     deferred.handed.store(true, Ordering::Relaxed);
     tracing::debug!("the call goes on as a task");
     tokio::spawn(carry(Arc::clone(tasks), Arc::clone(&task), call, Arc::clone(catalog)));
-    Ok(Output::Task(task))
+    Ok(Reply::Task(task))
 }
 
 /// Runs what is left of a call, and keeps what comes of it for as long as its client may ask.
-async fn carry(tasks: Arc<Tasks>, task: Arc<Task>, call: BoxFuture<'static, Result<Output, CallError>>, catalog: Arc<Catalog>) {
+async fn carry(tasks: Arc<Tasks>, task: Arc<Task>, call: BoxFuture<'static, Result<OperationResult, CallError>>, catalog: Arc<Catalog>) {
     let end = tokio::select! {
         biased;
         result = AssertUnwindSafe(call).catch_unwind() => match result {
-            Ok(Ok(output)) => {
-                let mut json = Vec::with_capacity(render::size(&output) + 128);
-                render::result(&mut json, Era::Modern, true, &output);
+            Ok(Ok(result)) => {
+                let mut json = Vec::with_capacity(render::size(&result) + 128);
+                render::result(&mut json, Era::Modern, true, &result);
                 json.shrink_to_fit();
                 End::Completed(json)
             }
@@ -98,11 +104,15 @@ async fn carry(tasks: Arc<Tasks>, task: Arc<Task>, call: BoxFuture<'static, Resu
 }
 
 /// How a call reaches its caller, before and after the caller was let go.
-pub(in crate::mcp) struct Deferred {
+struct Deferred {
     tasks: Arc<Tasks>,
-    principal: Option<Arc<str>>,
+    principal: Option<Principal>,
     /// The request's own stream.
     before: Option<Arc<dyn Notifier>>,
+    /// The way to ask the caller by another round of its request. None: the call asks nobody, or by its stream.
+    rounds: Option<Arc<dyn Rounds>>,
+    /// The asker of this round.
+    replay: OnceLock<Arc<dyn Asker>>,
     task: Mutex<Option<Arc<Task>>>,
     begun: Notify,
     /// The client has the handle, or is getting it.
@@ -167,28 +177,37 @@ impl Notifier for Deferred {
     }
 }
 
-/// Asks the caller by another round of its request, and by the task once it was let go.
-pub(in crate::mcp) struct DeferredAsker {
-    pub(in crate::mcp) replay: Arc<Replay>,
-    pub(in crate::mcp) deferred: Arc<Deferred>,
+impl Rounds for Deferred {
+    fn open(self: Arc<Self>, operation: &Operation<'_>) -> Result<Arc<dyn Asker>, CallError> {
+        if let Some(rounds) = &self.rounds {
+            // Opened once for each call, so there is none yet.
+            let _already = self.replay.set(Arc::clone(rounds).open(operation)?);
+        }
+        Ok(self)
+    }
+
+    fn suspended(&self, operation: &Operation<'_>) -> Result<InputRequired, CallError> {
+        self.rounds.as_ref().map_or(Err(CallError::InputRequired), |rounds| rounds.suspended(operation))
+    }
 }
 
-impl Asker for DeferredAsker {
+/// Asks the caller by another round of its request, and by the task once it was let go.
+impl Asker for Deferred {
     fn capabilities(&self) -> &str {
-        self.replay.capabilities()
+        self.replay.get().map_or("{}", |replay| replay.capabilities())
     }
 
     fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
-        let Some(task) = self.deferred.task() else { return self.replay.ask(questions) };
+        let Some(task) = self.task() else {
+            return match self.replay.get() {
+                Some(replay) => replay.ask(questions),
+                None => Box::pin(async { Err(AskError::Unanswered("the call has no way to ask its caller".to_owned())) }),
+            };
+        };
         if let Some(missing) = missing(self.capabilities(), &questions) {
             return Box::pin(async move { Err(AskError::MissingCapability(missing)) });
         }
-        let patience = self.deferred.tasks.patience;
+        let patience = self.tasks.patience;
         Box::pin(async move { task.ask(questions, patience).await })
     }
-}
-
-/// The error of a task whose result cannot be kept.
-pub(super) fn no_room(message: String) -> End {
-    End::Failed(RpcError { code: crate::mcp::answer::BUSY, message, data: None })
 }

@@ -21,18 +21,18 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, request::Parts};
 use serde_json::{Map, Value, json};
 
-pub(super) use deferred::{Deferred, DeferredAsker, run};
+pub(super) use deferred::{Reply, run};
 pub(super) use task::Task;
 
 use super::{
-    FrontOptions,
     asking::{is_declared, responses},
-    era::{METHOD_NAME, NAME_NAME},
+    headers::{METHOD_NAME, NAME_NAME},
+    options::FrontOptions,
     signing::Signer,
 };
 use crate::{
     config::TasksConfig,
-    provider::{CallError, Deferral, NotDeferred},
+    provider::{CallError, Deferral, NotDeferred, Principal},
 };
 use copies::Copies;
 use task::End;
@@ -111,7 +111,7 @@ impl Tasks {
     /// # Errors
     ///
     /// A sentence: why there can be none now.
-    fn create(&self, principal: Option<Arc<str>>) -> Result<Arc<Task>, String> {
+    fn create(&self, principal: Option<Principal>) -> Result<Arc<Task>, String> {
         let full = |what: String| format!("{what}; [tasks] sets the limit");
         // A result that has no place is worse than a caller who waits.
         if self.bytes.load(Ordering::Relaxed) >= self.config.max_results {
@@ -132,7 +132,7 @@ impl Tasks {
         let mut size = end.size();
         if self.bytes.fetch_add(size, Ordering::Relaxed) + size > self.config.max_results {
             self.bytes.fetch_sub(size, Ordering::Relaxed);
-            end = deferred::no_room(format!(
+            end = End::no_room(format!(
                 "the result of {size} bytes cannot be kept: all tasks may keep {} bytes; [tasks] max_results sets the limit",
                 self.config.max_results
             ));
@@ -154,7 +154,7 @@ impl Tasks {
     /// # Errors
     ///
     /// There is no such task of this caller.
-    pub(super) fn get(&self, id: &str, principal: Option<&Arc<str>>) -> Result<Vec<u8>, CallError> {
+    pub(super) fn get(&self, id: &str, principal: Option<&Principal>) -> Result<Vec<u8>, CallError> {
         Ok(self.find(id, principal)?.detailed())
     }
 
@@ -163,7 +163,7 @@ impl Tasks {
     /// # Errors
     ///
     /// There is no such task of this caller, or an answer cannot be one.
-    pub(super) fn update(&self, id: &str, principal: Option<&Arc<str>>, answers: Option<&str>) -> Result<Vec<u8>, CallError> {
+    pub(super) fn update(&self, id: &str, principal: Option<&Principal>, answers: Option<&str>) -> Result<Vec<u8>, CallError> {
         self.find(id, principal)?.answer(responses(answers)?)?;
         Ok(NOTED.to_vec())
     }
@@ -173,14 +173,14 @@ impl Tasks {
     /// # Errors
     ///
     /// There is no such task of this caller.
-    pub(super) fn cancel(&self, id: &str, principal: Option<&Arc<str>>) -> Result<Vec<u8>, CallError> {
+    pub(super) fn cancel(&self, id: &str, principal: Option<&Principal>) -> Result<Vec<u8>, CallError> {
         let task = self.find(id, principal)?;
         task.end(End::Cancelled);
         task.cancelled.cancel();
         Ok(NOTED.to_vec())
     }
 
-    fn find(&self, id: &str, principal: Option<&Arc<str>>) -> Result<Arc<Task>, CallError> {
+    fn find(&self, id: &str, principal: Option<&Principal>) -> Result<Arc<Task>, CallError> {
         let task = self.lock().get(id).filter(|task| task.is_of(principal)).cloned();
         task.ok_or_else(|| CallError::InvalidParams(Copies::explain(&self.signer, id).to_owned()))
     }

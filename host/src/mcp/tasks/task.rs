@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,12 +15,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    json::write_json,
     mcp::{
-        answer::{RpcError, error_object, write_json},
         asking::{Responses, check_response, keys, late},
         render,
+        rpc::{BUSY, RpcError, error_object},
     },
-    provider::{AskError, CallError, JsonText, Question},
+    provider::{AskError, CallError, JsonText, Principal, Question},
 };
 
 /// How often a client should ask. A call that becomes a task takes many seconds, mostly, and a look costs some 20 µs.
@@ -33,7 +34,7 @@ const MESSAGE: usize = 1_000;
 pub(in crate::mcp) struct Task {
     id: String,
     /// Whose it is: nobody else is told that there is such a task.
-    principal: Option<Arc<str>>,
+    principal: Option<Principal>,
     created: DateTime<Utc>,
     ttl: Duration,
     /// When it is forgotten.
@@ -68,6 +69,11 @@ pub(super) enum End {
 }
 
 impl End {
+    /// Of a task whose result cannot be kept.
+    pub(super) fn no_room(message: String) -> Self {
+        Self::Failed(RpcError { code: BUSY, message, data: None })
+    }
+
     /// Bytes that it keeps.
     pub(super) fn size(&self) -> usize {
         if let Self::Completed(result) = self { result.capacity() } else { 0 }
@@ -75,7 +81,7 @@ impl End {
 }
 
 impl Task {
-    pub(super) fn new(id: String, principal: Option<Arc<str>>, ttl: Duration) -> Self {
+    pub(super) fn new(id: String, principal: Option<Principal>, ttl: Duration) -> Self {
         let created = Utc::now();
         let inner = Inner { updated: created, message: None, end: None, open: Vec::new(), keys: HashSet::new() };
         Self { id, principal, created, ttl, expires: Instant::now() + ttl, cancelled: CancellationToken::new(), inner: Mutex::new(inner) }
@@ -85,7 +91,7 @@ impl Task {
         &self.id
     }
 
-    pub(super) fn is_of(&self, principal: Option<&Arc<str>>) -> bool {
+    pub(super) fn is_of(&self, principal: Option<&Principal>) -> bool {
         self.principal.as_ref() == principal
     }
 

@@ -328,7 +328,7 @@ async fn a_state_is_refused_wherever_it_does_not_belong() {
         let prompt = again(&able(json!({"name": "ask"})), &asked, answers);
         assert!(complaint(&lab.modern("prompts/get", prompt).await).contains("something else"));
         let mut theirs = modern("tools/call", good.clone());
-        theirs.extensions_mut().insert(Principal("mallory".into()));
+        theirs.extensions_mut().insert(Principal::new("mallory"));
         assert!(complaint(&lab.send(theirs).await).contains("another caller"));
 
         // The qualified name is the same tool.
@@ -429,7 +429,7 @@ fn reply(session: &str, id: &Value, member: &str, value: &Value) -> Request<Body
 }
 
 async fn call(lab: &Lab, session: &str, tool: &str) -> Events {
-    let answer = lab.front.handle(legacy(Some(session), "tools/call", json!({"name": tool})));
+    let answer = lab.endpoint.handle(None, legacy(Some(session), "tools/call", json!({"name": tool})));
     Events::of(tokio::time::timeout(PATIENCE, answer).await.expect("the stream begins with the question"))
 }
 

@@ -7,14 +7,18 @@ use http::Request;
 use serde_json::json;
 
 use super::support::*;
-use crate::{config::TasksConfig, mcp::FrontOptions};
+use crate::{
+    config::{HttpConfig, TasksConfig},
+    mcp::FrontOptions,
+};
 
 /// Room for one of the large requests below, and not for two.
 fn labs() -> [Lab; 2] {
     // Whose client knows tasks becomes one at once.
     let tasks = TasksConfig { after: Duration::from_millis(1), ..TasksConfig::default() };
     [true, false].map(|lean| {
-        Lab::with(FrontOptions { max_body: 64 << 10, max_bodies: 100 << 10, lean, tasks: tasks.clone(), ..FrontOptions::default() })
+        let http = HttpConfig { max_body: 64 << 10, max_bodies: 100 << 10, ..HttpConfig::default() };
+        Lab::within(FrontOptions { lean, tasks: tasks.clone(), ..FrontOptions::default() }, &http)
     })
 }
 
@@ -66,7 +70,7 @@ async fn past_the_common_limit_a_large_body_is_turned_away_for_now_and_a_small_o
 async fn a_call_that_outlives_its_connection_holds_its_bytes_until_it_ends() {
     for lab in labs() {
         let session = lab.session().await;
-        let response = lab.front.handle(large(Some(&session), "hang_notify")).await;
+        let response = lab.endpoint.handle(None, large(Some(&session), "hang_notify")).await;
         assert_eq!(lab.event().await, "started");
         drop(response);
         assert_eq!(lab.send(large(None, "echo")).await.status, 503);

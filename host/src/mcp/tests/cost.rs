@@ -63,7 +63,7 @@ async fn a_lean_call_costs_at_most_five_microseconds_more_than_no_protocol_at_al
         let floor = per_call(start);
         let start = Instant::now();
         for _ in 0..ROUNDS {
-            assert_eq!(lab.front.handle(again()).await.status(), 200);
+            assert_eq!(lab.endpoint.handle(None, again()).await.status(), 200);
         }
         let silent = per_call(start);
         let logging = {
@@ -71,7 +71,7 @@ async fn a_lean_call_costs_at_most_five_microseconds_more_than_no_protocol_at_al
             let _guard = subscriber.set_default();
             let start = Instant::now();
             for _ in 0..ROUNDS {
-                assert_eq!(lab.front.handle(again()).await.status(), 200);
+                assert_eq!(lab.endpoint.handle(None, again()).await.status(), 200);
             }
             per_call(start)
         };

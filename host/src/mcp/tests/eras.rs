@@ -63,7 +63,7 @@ async fn a_call_knows_who_makes_it_and_what_it_was_sent() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let mut request =
             modern_with(&[("traceparent", parent)], "tools/call", json!({"name": "context", "_meta": {"vendor/x": 1, "progressToken": 3}}));
-        request.extensions_mut().insert(Principal("ci".into()));
+        request.extensions_mut().insert(Principal::new("ci"));
         let seen = lab.send(request).await.result()["structuredContent"].clone();
         assert_eq!((seen["principal"].as_str(), seen["traceParent"].as_str(), &seen["id"]), (Some("ci"), Some(parent), &json!(true)));
         assert_eq!(seen["meta"]["vendor/x"], 1);
@@ -184,13 +184,13 @@ async fn sessions_end_by_delete_by_idling_and_are_limited_in_number() {
 async fn nobody_else_may_use_a_session() {
     let lab = Lab::new();
     let mut open = legacy(None, "initialize", initialize());
-    open.extensions_mut().insert(Principal("alice".into()));
+    open.extensions_mut().insert(Principal::new("alice"));
     let id = lab.send(open).await.headers["mcp-session-id"].to_str().unwrap().to_owned();
     for (who, status) in [(Some("alice"), 200), (Some("bob"), 404), (None, 404)] {
         for (method, params) in [("tools/list", Value::Null), ("ping", Value::Null), ("tools/call", json!({"name": "echo"}))] {
             let mut request = legacy(Some(&id), method, params);
             if let Some(who) = who {
-                request.extensions_mut().insert(Principal(who.into()));
+                request.extensions_mut().insert(Principal::new(who));
             }
             assert_eq!(lab.send(request).await.status, status, "{who:?} {method}");
         }
@@ -205,12 +205,12 @@ async fn changes_reach_sessions_and_subscriptions_once_for_many() {
         let request = Request::get("/mcp").header("host", "localhost").header("accept", accept).header("mcp-session-id", &session);
         request.body(axum::body::Body::empty()).unwrap()
     };
-    let mut stream = Events::of(lab.front.handle(get("text/event-stream")).await);
+    let mut stream = Events::of(lab.endpoint.handle(None, get("text/event-stream")).await);
     let params = json!({"notifications": {"toolsListChanged": true}});
-    let mut subscription = Events::of(lab.front.handle(modern("subscriptions/listen", params)).await);
+    let mut subscription = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", params)).await);
     assert_eq!(subscription.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
     let params = json!({"notifications": {"promptsListChanged": true}});
-    let mut deaf = Events::of(lab.front.handle(modern("subscriptions/listen", params)).await);
+    let mut deaf = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", params)).await);
     assert_eq!(deaf.next().await.unwrap()["params"]["notifications"], json!({"promptsListChanged": true}));
 
     let start = std::time::Instant::now();

@@ -6,11 +6,11 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::mcp::FrontOptions;
+use crate::{config::HttpConfig, mcp::FrontOptions};
 
 #[tokio::test]
 async fn bodies_that_are_no_message_get_an_error_of_json_rpc() {
-    let lab = Lab::with(FrontOptions { max_body: 20_000, ..FrontOptions::default() });
+    let lab = Lab::within(FrontOptions::default(), &HttpConfig { max_body: 20_000, ..HttpConfig::default() });
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"echo","arguments":{{"a":{}{}}}}}}}"#,
         "[".repeat(5000),
@@ -62,10 +62,6 @@ async fn media_types_are_checked_with_good_will() {
         ("accept", "text/event-stream, application/json;q=0.5", 200),
         ("accept", "application/json", 406),
         ("accept", "text/html", 406),
-        ("host", "evil.example", 403),
-        ("host", "", 400),
-        ("origin", "https://evil.example", 403),
-        ("origin", "http://localhost:5173", 200),
         ("mcp-protocol-version", "1999-01-01", 400),
         ("mcp-session-id", "no-such-session", 404),
     ] {

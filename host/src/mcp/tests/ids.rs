@@ -78,7 +78,7 @@ async fn an_id_whose_client_hung_up_is_in_use_while_its_request_runs() {
     let lab = Lab::without_lean_path();
     let session = lab.session().await;
     // The stream is opened at once.
-    let response = lab.front.handle(call(&session, "1")).await;
+    let response = lab.endpoint.handle(None, call(&session, "1")).await;
     assert_eq!(lab.event().await, "started");
     drop(response);
     assert_eq!(lab.send(ping(&session, "1")).await.code(), -32600);

@@ -17,10 +17,10 @@ use super::support::*;
 async fn connect(lab: &Lab) -> (TcpStream, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let front = lab.front.clone();
+    let endpoint = lab.endpoint.clone();
     let app = Router::new().fallback(move |request: Request<axum::body::Body>| {
-        let front = front.clone();
-        async move { front.handle(request).await }
+        let endpoint = endpoint.clone();
+        async move { endpoint.handle(None, request).await }
     });
     let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     (TcpStream::connect(address).await.unwrap(), server)
@@ -140,7 +140,7 @@ async fn an_older_client_cancels_by_a_notification() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_no_call_up() {
     let lab = Lab::new();
-    let response = lab.front.handle(modern("tools/call", json!({"name": "hang_notify", "_meta": {"progressToken": 1}}))).await;
+    let response = lab.endpoint.handle(None, modern("tools/call", json!({"name": "hang_notify", "_meta": {"progressToken": 1}}))).await;
     assert_eq!(lab.event().await, "started");
     lab.release.notify_one();
     // The response's body is not polled at all.

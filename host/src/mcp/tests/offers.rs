@@ -198,7 +198,7 @@ async fn of_two_providers_at_one_address_the_first_by_name_answers() {
 async fn a_read_knows_who_asks_and_may_tell_of_its_progress() {
     for lab in [Lab::new(), Lab::without_lean_path()] {
         let mut request = modern("resources/read", json!({"uri": "local://context", "_meta": {"vendor/x": 1}}));
-        request.extensions_mut().insert(Principal("ci".into()));
+        request.extensions_mut().insert(Principal::new("ci"));
         let seen = lab.send(request).await.result();
         let seen: Value = serde_json::from_str(seen["contents"][0]["text"].as_str().unwrap()).unwrap();
         assert_eq!((&seen["principal"], &seen["meta"]["vendor/x"], &seen["id"]), (&json!("ci"), &json!(1), &json!(true)));
@@ -251,12 +251,12 @@ async fn sessions_subscribe_to_resources_that_are_there() {
     assert_eq!(fault(&unknown), (-32002, json!({"uri": "no://thing"})));
 
     let wanted = json!({"notifications": {"resourceSubscriptions": ["local://text", "no://thing", "local://item/1"]}});
-    let mut subscription = Events::of(lab.front.handle(modern("subscriptions/listen", wanted)).await);
+    let mut subscription = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", wanted)).await);
     let accepted = subscription.next().await.unwrap()["params"]["notifications"].clone();
     assert_eq!(accepted, json!({"resourceSubscriptions": ["local://text", "local://item/1"]}));
     let many: Vec<_> = (0..1_001).map(|n| format!("local://item/{n}")).collect();
     let wanted = json!({"notifications": {"resourceSubscriptions": many}});
-    let mut subscription = Events::of(lab.front.handle(modern("subscriptions/listen", wanted)).await);
+    let mut subscription = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", wanted)).await);
     assert_eq!(subscription.next().await.unwrap()["params"]["notifications"], json!({}), "too many are not taken, and that is said");
 }
 
@@ -265,9 +265,9 @@ async fn each_listener_hears_of_the_lists_that_it_asked_for() {
     let lab = Lab::new();
     let session = lab.session().await;
     let get = Request::get("/mcp").header("host", "localhost").header("accept", "text/event-stream").header("mcp-session-id", &session);
-    let mut stream = Events::of(lab.front.handle(get.body(axum::body::Body::empty()).unwrap()).await);
+    let mut stream = Events::of(lab.endpoint.handle(None, get.body(axum::body::Body::empty()).unwrap()).await);
     let listen = async |filter: Value| {
-        let mut events = Events::of(lab.front.handle(modern("subscriptions/listen", json!({"notifications": filter}))).await);
+        let mut events = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", json!({"notifications": filter}))).await);
         assert_eq!(events.next().await.unwrap()["params"]["notifications"], filter);
         events
     };
@@ -310,7 +310,7 @@ async fn updates_of_resources_reach_those_who_subscribed_once_for_many() {
     subscribe("resources/subscribe", "local://item/1").await;
     subscribe("resources/unsubscribe", "local://item/1").await;
     let wanted = json!({"notifications": {"resourceSubscriptions": ["local://item/1", "local://text"]}});
-    let mut subscription = Events::of(lab.front.handle(modern("subscriptions/listen", wanted)).await);
+    let mut subscription = Events::of(lab.endpoint.handle(None, modern("subscriptions/listen", wanted)).await);
     assert_eq!(subscription.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
 
     let updated = |uris: &[&str]| {
@@ -332,7 +332,7 @@ async fn updates_of_resources_reach_those_who_subscribed_once_for_many() {
     assert_eq!(heard(&mut subscription).await, ("local://text".to_owned(), json!(7)));
     // A session that opens its stream only now hears what it missed.
     let get = Request::get("/mcp").header("host", "localhost").header("accept", "text/event-stream").header("mcp-session-id", &session);
-    let mut stream = Events::of(lab.front.handle(get.body(axum::body::Body::empty()).unwrap()).await);
+    let mut stream = Events::of(lab.endpoint.handle(None, get.body(axum::body::Body::empty()).unwrap()).await);
     assert_eq!(heard(&mut stream).await, ("local://text".to_owned(), Value::Null));
 
     // The next thing that each hears is of the next update, so the twenty were one.

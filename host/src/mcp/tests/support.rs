@@ -15,12 +15,16 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{
     catalog::Catalog,
+    config::HttpConfig,
+    http::McpEndpoint,
     mcp::{Front, FrontOptions},
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, PromptOutput,
-        Provider, ProviderChange, ProviderId, Tool, ToolName, turn,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, Principal,
+        PromptOutput, Provider, ProviderChange, ProviderId, StartSignal, Tool, ToolName, start_signal,
     },
 };
+
+pub(super) use crate::http::Endpoint as _;
 
 /// Long enough for anything that is not broken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,6 +43,7 @@ pub(super) struct Local {
 /// What a test holds in its hands.
 pub(super) struct Lab {
     pub(super) front: Arc<Front>,
+    pub(super) endpoint: Arc<McpEndpoint>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) events: tokio::sync::Mutex<mpsc::UnboundedReceiver<&'static str>>,
     pub(super) release: Arc<Notify>,
@@ -115,12 +120,12 @@ fn parse(text: &str) -> JsonText {
 
 impl Local {
     /// Waits for its turn, if the arguments say so.
-    async fn queue(&self, arguments: &str) {
+    async fn queue(&self, arguments: &str, signal: Option<&StartSignal>) {
         if arguments.contains("queue") {
             let mut watch = Watch(self.events.clone(), "left the queue");
             let _ = self.events.send("queued");
-            turn::wait(self.release.notified()).await;
-            turn::begin();
+            start_signal::queued(signal, self.release.notified()).await;
+            start_signal::mark_started(signal);
             watch.1 = "begun";
         }
     }
@@ -177,7 +182,10 @@ impl Provider for Local {
                 }
                 "local://context" => {
                     let meta: Option<Value> = context.meta.as_deref().map(|meta| serde_json::from_str(meta).unwrap());
-                    Ok(vec![text(&json!({"principal": context.principal.as_deref(), "meta": meta, "id": context.call_id > 0}).to_string())])
+                    Ok(vec![text(
+                        &json!({"principal": context.principal.as_ref().map(Principal::subject), "meta": meta, "id": context.call_id > 0})
+                            .to_string(),
+                    )])
                 }
                 _ if uri.starts_with("local://item/") => Ok(vec![text("an item")]),
                 "local://busy" => Err(CallError::Busy { what: "too many calls".into(), retry_after: Duration::from_secs(1) }),
@@ -260,7 +268,7 @@ impl Provider for Local {
                 "context" => {
                     let context = &call.context;
                     let meta: Option<Value> = context.meta.as_deref().map(|meta| serde_json::from_str(meta).unwrap());
-                    let seen = json!({"principal": context.principal.as_deref(), "traceParent": context.trace_parent.as_deref(), "meta": meta,
+                    let seen = json!({"principal": context.principal.as_ref().map(Principal::subject), "traceParent": context.trace_parent.as_deref(), "meta": meta,
                         "notifier": context.notifier.is_some(), "id": context.call_id > 0});
                     Ok(CallOutput { structured: structured(seen), ..text("seen") })
                 }
@@ -276,7 +284,7 @@ impl Provider for Local {
                     Ok(text("notified"))
                 }
                 "hang" | "hang_notify" => {
-                    self.queue(call.arguments).await;
+                    self.queue(call.arguments, call.context.started.as_deref()).await;
                     let mut watch = Watch(self.events.clone(), "dropped");
                     let _ = self.events.send("started");
                     if let Some(notifier) = &call.context.notifier {
@@ -299,6 +307,11 @@ impl Lab {
     }
 
     pub(super) fn with(options: FrontOptions) -> Self {
+        Self::within(options, &HttpConfig::default())
+    }
+
+    /// The same, with limits on bodies.
+    pub(super) fn within(options: FrontOptions, http: &HttpConfig) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let release = Arc::new(Notify::new());
         let id = ProviderId::new("local").unwrap();
@@ -306,7 +319,8 @@ impl Lab {
         let catalog = Catalog::new();
         catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
         let front = Front::new(Arc::clone(&catalog), options);
-        Self { front, catalog, events: tokio::sync::Mutex::new(events), release }
+        let endpoint = McpEndpoint::new(Arc::clone(&front), http);
+        Self { front, endpoint, catalog, events: tokio::sync::Mutex::new(events), release }
     }
 
     /// The same tools, everything by rmcp.
@@ -319,13 +333,13 @@ impl Lab {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Seen {
-        let response = tokio::time::timeout(PATIENCE, self.front.handle(request)).await.expect("an answer in time");
+        let response = tokio::time::timeout(PATIENCE, self.endpoint.handle(None, request)).await.expect("an answer in time");
         tokio::time::timeout(PATIENCE, Seen::read(response)).await.expect("a whole answer in time")
     }
 
     /// The same at the endpoint of one provider.
     pub(super) async fn send_to(&self, provider: &str, request: Request<Body>) -> Seen {
-        let response = tokio::time::timeout(PATIENCE, self.front.handle_provider(provider, request)).await.expect("an answer in time");
+        let response = tokio::time::timeout(PATIENCE, self.endpoint.handle(Some(provider), request)).await.expect("an answer in time");
         tokio::time::timeout(PATIENCE, Seen::read(response)).await.expect("a whole answer in time")
     }
 

@@ -324,8 +324,8 @@ async fn a_caller_that_hangs_up_ends_a_call_and_not_a_task() {
     let lab = lab(TasksConfig::default(), true);
     let id = lab.begun("work").await;
     assert_eq!(lab.event().await, "waits");
-    let front = Arc::clone(&lab.lab.front);
-    let call = tokio::spawn(async move { front.handle(modern("tools/call", declared(json!({"name": "plain"})))).await });
+    let endpoint = Arc::clone(&lab.lab.endpoint);
+    let call = tokio::spawn(async move { endpoint.handle(None, modern("tools/call", declared(json!({"name": "plain"})))).await });
     assert_eq!(lab.event().await, "waits");
     call.abort();
     assert_eq!(lab.event().await, "dropped");
@@ -403,7 +403,7 @@ async fn tasks_are_their_callers_own() {
     for lab in labs() {
         let as_somebody = |who: &str, method: &str, params: Value| {
             let mut request = modern(method, declared(params));
-            request.extensions_mut().insert(Principal(who.into()));
+            request.extensions_mut().insert(Principal::new(who));
             request
         };
         let created = lab.lab.send(as_somebody("ann", "tools/call", json!({"name": "work"}))).await.result();

@@ -26,7 +26,7 @@ const MAX_QUESTIONS: usize = 16;
 pub(super) const MAX_REQUESTS: usize = 64;
 
 /// Why a question that could be for several calls is refused.
-const UNCLEAR: &str = "several calls are being made, and it came on a stream of its own, so that nothing says for which it is; from now on they are made one at a time, so make the call again";
+const UNCLEAR: &str = "several calls are in flight, and the request came on a separate stream that doesn't say for which one it is; from now on calls run one at a time, so retry this call";
 
 /// A request that waits for its answer.
 pub(super) struct Flying {
@@ -68,7 +68,7 @@ impl Link {
         let mut calls = flight.iter().filter(|(_, flying)| flying.is_call).map(|(id, _)| *id);
         match (calls.next(), calls.next()) {
             (Some(id), None) => Ok(id),
-            (None, _) => Err("it belongs to no call, and there is nobody else to ask"),
+            (None, _) => Err("the request belongs to no call in flight, so there is no client to forward it to"),
             (Some(_), Some(_)) => Err(UNCLEAR),
         }
     }
@@ -82,7 +82,7 @@ impl Link {
             _ => match Change::told(method, &params) {
                 // Nobody may listen.
                 Some(change) => drop(self.changes.send(change)),
-                None => tracing::trace!(server = %self.http.id, method, "a notification that is not known"),
+                None => tracing::trace!(server = %self.http.id, method, "an unknown notification"),
             },
         }
     }
@@ -128,9 +128,9 @@ impl Link {
         let reply = match (question, asker) {
             _ if method == "ping" => message::answer(id, "{}"),
             (None, _) => message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")),
-            (Some(_), None) => message::refusal(id, INTERNAL_ERROR, "who made this call cannot be asked"),
+            (Some(_), None) => message::refusal(id, INTERNAL_ERROR, "the caller cannot be asked for input"),
             (Some(_), Some(_)) if open >= MAX_QUESTIONS => {
-                message::refusal(id, INTERNAL_ERROR, &format!("{MAX_QUESTIONS} questions are open already"))
+                message::refusal(id, INTERNAL_ERROR, &format!("{MAX_QUESTIONS} requests for input are pending already"))
             }
             (Some(question), Some(asker)) => {
                 let id = id.to_owned();
@@ -162,7 +162,7 @@ impl Link {
                 if why == UNCLEAR && known.set_asks() {
                     tracing::warn!(
                         server = %self.http.id,
-                        "the server asks its callers ({method}) on a stream of its own, and nothing says which call it means: from now on its calls are made one at a time"
+                        "the server sends {method} on a separate stream without saying for which call: from now on its calls run one at a time"
                     );
                 }
                 let text = message::refusal(&id, INTERNAL_ERROR, &format!("{method} cannot be answered: {why}"));

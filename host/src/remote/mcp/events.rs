@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 /// Takes bytes, gives events.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(crate) struct Events {
     line: Vec<u8>,
     /// The last byte was a CR, so that an LF now is the second half of one line ending.
     after_cr: bool,
@@ -14,34 +14,34 @@ pub(super) struct Events {
     /// Bytes that one event may have.
     limit: usize,
     /// The id that was told last: where a stream that broke goes on.
-    pub(super) last_id: Option<String>,
+    pub(crate) last_id: Option<String>,
     /// How long to wait before that.
-    pub(super) retry: Option<Duration>,
+    pub(crate) retry: Option<Duration>,
 }
 
 /// An event is larger than it may be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(crate) struct TooLong;
 
 impl Events {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { line: Vec::new(), after_cr: false, started: false, data: None, ready: VecDeque::new(), limit, last_id: None, retry: None }
     }
 
     /// The data of the next whole event.
-    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
         self.ready.pop_front()
     }
 
     /// Another connection begins: half of an event is none.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.line.clear();
         self.data = None;
         self.after_cr = false;
         self.started = false;
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         let mut rest = bytes;
         if self.after_cr && !rest.is_empty() {
             self.after_cr = false;

@@ -106,7 +106,7 @@ impl Link {
             Some(Incoming::Answer { result, .. }) => finish(result),
             _ => {
                 let start: String = String::from_utf8_lossy(body.get(..body.len().min(200)).unwrap_or_default()).into_owned();
-                Err(self.http.malformed(&format!("what is no answer of JSON-RPC: {start}")))
+                Err(self.http.malformed(&format!("what is not an answer of JSON-RPC: {start}")))
             }
         }
     }
@@ -145,7 +145,7 @@ impl Link {
                                 let open = asked.len();
                                 asked.push(self.clone().requested(speech.clone(), of, &method, params, context.asker.clone(), open));
                             }
-                            None => tracing::debug!(server = %self.http.id, "an event that is no message of MCP"),
+                            None => tracing::debug!(server = %self.http.id, "an event that is not an MCP message"),
                         }
                     }
                     continue;
@@ -190,7 +190,7 @@ impl Drop for Cancel<'_> {
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (link, speech, turn) = (Arc::clone(self.link), self.speech.clone(), self.turn.take());
-        let params = format!("{{\"requestId\":{},\"reason\":\"nobody waits for the answer any more\"}}", self.id);
+        let params = format!("{{\"requestId\":{},\"reason\":\"the caller no longer waits for the answer\"}}", self.id);
         runtime.spawn(async move {
             link.tell_aside(&speech, message::notification("notifications/cancelled", &params)).await;
             drop(turn);

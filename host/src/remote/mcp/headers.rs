@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::upstream::{Era, MODERN_VERSION, raw::RawObject};
 
-pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
@@ -50,7 +50,7 @@ impl Speech {
 
 /// The arguments of each tool that are repeated in headers: the schemas' `x-mcp-header`. Learnt from the lists that go by.
 #[derive(Debug, Default)]
-pub(super) struct ParamHeaders(Mutex<HashMap<String, Arc<[ParamHeader]>>>);
+pub(crate) struct ParamHeaders(Mutex<HashMap<String, Arc<[ParamHeader]>>>);
 
 #[derive(Debug)]
 struct ParamHeader {
@@ -61,7 +61,7 @@ struct ParamHeader {
 
 impl ParamHeaders {
     /// Takes one page of `tools/list`.
-    pub(super) fn learn(&self, result: &str) {
+    pub(crate) fn learn(&self, result: &str) {
         // Nearly no tool has any.
         let mentions = result.contains("x-mcp-header");
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,11 +82,12 @@ impl ParamHeaders {
     }
 
     /// What goes with one request of 2026-07-28 beside what goes with all.
-    pub(super) fn write(&self, headers: &mut HeaderMap, method: &'static str, params: &str) {
-        headers.insert(METHOD, HeaderValue::from_static(method));
+    pub(crate) fn write(&self, headers: &mut HeaderMap, method: &str, params: &str) {
+        insert(headers, METHOD, method);
         let key = match method {
             "tools/call" | "prompts/get" => "name",
             "resources/read" => "uri",
+            "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
             _ => return,
         };
         let Some(params) = RawObject::parse(params) else { return };

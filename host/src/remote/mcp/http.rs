@@ -106,7 +106,7 @@ impl From<Refusal> for ChannelError {
 
 impl Http {
     pub(super) fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Result<Self, String> {
-        let url = Url::parse(&source.url).map_err(|error| format!("`url` of [server.{id}] is no URL: {error}"))?;
+        let url = Url::parse(&source.url).map_err(|error| format!("`url` of [server.{id}] is not a URL: {error}"))?;
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
         let headers = headers(&source.headers, source.bearer.as_ref()).map_err(fault)?;
@@ -207,7 +207,7 @@ impl Http {
                 format!("{place} answers {status}{said}; give it a token: [server.{id}] bearer = {{ from_env = \"VARIABLE\" }}")
             }
             (_, Some(to)) if status.is_redirection() => format!(
-                "{place} sends elsewhere ({status}), to {}, which is not followed, as tokens and headers are meant for this server alone; set url of [server.{id}] to where it is",
+                "{place} redirects ({status}) to {}, which is not followed, since tokens and headers are meant for this server alone; set url of [server.{id}] to the new address",
                 super::super::client::place(&to)
             ),
             _ => format!("{place} answers {status}{said}"),

@@ -93,7 +93,7 @@ impl Link {
             Era::Modern => Speech::modern(),
             Era::Legacy => handshake.legacy.into_inner().unwrap_or_else(PoisonError::into_inner),
         };
-        tracing::debug!(server = %self.http.id, version, "greeted");
+        tracing::debug!(server = %self.http.id, version, "handshake done");
         let session = Arc::new(Session { speech, server, level: AtomicU8::new(LogLevel::Emergency as u8) });
         self.session.send_replace(Some(session.clone()));
         if era == Era::Legacy {
@@ -165,7 +165,7 @@ impl Link {
         if !Arc::ptr_eq(&self.session(), stale) {
             return Ok(());
         }
-        tracing::info!(server = %self.http.id, "the server has forgotten the session, and is greeted again");
+        tracing::info!(server = %self.http.id, "the session has expired on the server: opening a new one");
         let known = Known::default();
         known.set_era(Era::Legacy);
         match self.greet(&known).await {
@@ -175,11 +175,11 @@ impl Link {
                 Ok(())
             }
             Ok(_) => {
-                self.closing.close("the server says something else of itself than before");
+                self.closing.close("the server's name, version or capabilities have changed");
                 Ok(())
             }
             Err(error) => {
-                self.closing.close(&format!("the session was forgotten, and no new one could be opened: {error}"));
+                self.closing.close(&format!("the session has expired on the server, and opening a new one failed: {error}"));
                 Err(error)
             }
         }
@@ -208,7 +208,7 @@ impl Link {
             let context = CallContext::default();
             let setting = self.exchange(&session.speech, "logging/setLevel", &params, &context, None);
             if !matches!(tokio::time::timeout(ASIDE, setting).await, Ok(Ok(_))) {
-                tracing::debug!(server = %self.http.id, "the server does not take the level of log messages");
+                tracing::debug!(server = %self.http.id, "the server rejected the log level");
             }
         }
     }
@@ -222,8 +222,10 @@ impl Link {
     pub(super) async fn tell_aside(&self, speech: &Speech, message: String) {
         match tokio::time::timeout(ASIDE, self.tell(speech, message)).await {
             Ok(Ok(())) => {}
-            Ok(Err(failure)) => tracing::debug!(server = %self.http.id, "a message did not get there: {}", ChannelError::from(failure)),
-            Err(_) => tracing::debug!(server = %self.http.id, "a message did not get there in time"),
+            Ok(Err(failure)) => {
+                tracing::debug!(server = %self.http.id, "a message could not be delivered: {}", ChannelError::from(failure))
+            }
+            Err(_) => tracing::debug!(server = %self.http.id, "a message could not be delivered in time"),
         }
     }
 }

@@ -5,9 +5,9 @@
 //! resources.
 
 mod asking;
-mod events;
+pub(crate) mod events;
 mod exchange;
-mod headers;
+pub(crate) mod headers;
 mod http;
 mod link;
 mod listen;
@@ -165,7 +165,7 @@ impl Attached for Attachment {
                 let headers: HeaderMap = session.speech.headers();
                 let _ = tokio::time::timeout(grace, link.http.send(Method::DELETE, headers, None)).await;
             }
-            link.closing.close("the connection was given up");
+            link.closing.close("the connection was closed by the host");
         })
     }
 }

@@ -198,7 +198,7 @@ fn said<'a>(document: &Document<'a>, found: &Found<'a>) -> Result<Option<Said<'a
     let Some(written) = found.operation.get("requestBody").filter(|body| !body.is_null()) else { return Ok(None) };
     let node = document.library.followed(written)?;
     if !node.is_map() {
-        return Err(Flaw::new(node, "its body is no object"));
+        return Err(Flaw::new(node, "its body is not an object"));
     }
     let Some(types) = node.get("content").filter(|content| content.is_map() && content.len() > 0) else {
         return Err(Flaw::new(node, "its body does not say what kind it is of (`content`)"));

@@ -169,7 +169,7 @@ impl<'a> Document<'a> {
         let mut found = Vec::new();
         let Some(paths) = self.root.get("paths") else { return found };
         if !paths.is_map() {
-            found.push(Err(("paths".to_owned(), Flaw::new(paths, "it is no object"))));
+            found.push(Err(("paths".to_owned(), Flaw::new(paths, "it is not an object"))));
         }
         for (path, item) in paths.members().filter(|(path, _)| !path.starts_with("x-")) {
             self.of_path(path, item, &mut found);
@@ -181,7 +181,7 @@ impl<'a> Document<'a> {
         let item = match self.library.followed(written) {
             Ok(item) if item.is_map() => item,
             Ok(item) => {
-                let what = if item.is_null() { "it is null" } else { "it is no object" };
+                let what = if item.is_null() { "it is null" } else { "it is not an object" };
                 return found.push(Err((path.to_owned(), Flaw::new(item, format!("{what}, and operations by their methods are needed")))));
             }
             Err(flaw) => return found.push(Err((path.to_owned(), flaw))),
@@ -204,7 +204,7 @@ impl<'a> Document<'a> {
         }
         let operation = self.library.followed(written).map_err(|flaw| (format!("{name} {path}"), flaw))?;
         if !operation.is_map() {
-            return Err(flaw(operation, "it is no object"));
+            return Err(flaw(operation, "it is not an object"));
         }
         let method = Method::from_bytes(name.as_bytes()).map_err(|_| flaw(operation, "its method is none"))?;
         if method == Method::CONNECT {
@@ -271,5 +271,9 @@ pub(super) fn is_json_lines(kind: &str) -> bool {
 
 fn http_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{text:?}: {error}"))?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(format!("{text:?} is no http or https address")) }
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(url)
+    } else {
+        Err(format!("{text:?} is not an http or https address"))
+    }
 }

@@ -129,7 +129,7 @@ impl Library {
             return Ok(Some(found));
         }
         let base = own.tree.root().get_text("$self").and_then(|base| own.url.join(base).ok());
-        let mut url = base.as_ref().unwrap_or(&own.url).join(file).map_err(|error| format!("{reference:?} is no reference: {error}"))?;
+        let mut url = base.as_ref().unwrap_or(&own.url).join(file).map_err(|error| format!("{reference:?} is not a reference: {error}"))?;
         url.set_fragment(None);
         if let Some(id) = self.files.iter().position(|file| file.url == url) {
             return Ok(self.file(id));

@@ -48,7 +48,7 @@ pub enum Error {
         reason: String,
     },
     /// The document is none.
-    #[error("{document} is no OpenAPI document that can be used: {reason}")]
+    #[error("{document} is not an OpenAPI document that can be used: {reason}")]
     Document {
         /// The file or the URL.
         document: String,
@@ -119,12 +119,12 @@ impl Application {
             return Ok(CallOutput::error(message));
         }
         let arguments: Map<String, Value> = serde_json::from_str(call.arguments)
-            .map_err(|error| CallError::InvalidParams(format!("the arguments are no object: {error}")))?;
+            .map_err(|error| CallError::InvalidParams(format!("the arguments are not an object: {error}")))?;
         let request = match operation.request(&arguments) {
             Ok(request) => request,
             Err(message) => return Ok(CallOutput::error(message)),
         };
-        let _turn = self.sender.turn(&self.id).await?;
+        let _turn = self.sender.turn(&self.id, call.context.started.as_deref()).await?;
         match self.sender.send(&request, call.context.trace_parent.as_deref()).await {
             Ok(response) => match answer::busy(&self.id, &response) {
                 Some(busy) => Err(busy),

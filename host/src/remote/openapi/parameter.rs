@@ -71,7 +71,7 @@ pub(super) fn parameters<'a>(document: &Document<'a>, found: &Found<'a>) -> Resu
     let read = |node: Node<'a>| -> Result<Vec<Parameter<'a>>, Flaw<'a>> {
         let Some(list) = node.get("parameters").filter(|list| !list.is_null()) else { return Ok(Vec::new()) };
         if !list.is_list() {
-            return Err(Flaw::new(list, "its parameters are no list"));
+            return Err(Flaw::new(list, "its parameters are not a list"));
         }
         list.items().filter_map(|item| parameter(document, item).transpose()).collect()
     };
@@ -94,7 +94,7 @@ pub(super) fn parameters<'a>(document: &Document<'a>, found: &Found<'a>) -> Resu
 fn parameter<'a>(document: &Document<'a>, written: Node<'a>) -> Result<Option<Parameter<'a>>, Flaw<'a>> {
     let node = document.library.followed(written)?;
     if !node.is_map() {
-        return Err(Flaw::new(node, "a parameter is no object"));
+        return Err(Flaw::new(node, "a parameter is not an object"));
     }
     let old = document.version == Version::V2;
     let place = match node.get_text("in").map(str::to_ascii_lowercase).as_deref() {
@@ -105,7 +105,7 @@ fn parameter<'a>(document: &Document<'a>, written: Node<'a>) -> Result<Option<Pa
         Some("cookie") => Place::Cookie,
         Some("body") => Place::Body,
         Some("formdata") => Place::Field,
-        Some(other) => return Err(Flaw::new(node, format!("a parameter is in {other:?}, which is no place for one"))),
+        Some(other) => return Err(Flaw::new(node, format!("a parameter is in {other:?}, which is not a place for one"))),
         None => return Err(Flaw::new(node, "a parameter does not say where it is (`in`)")),
     };
     let name = match node.get_text("name").filter(|name| !name.is_empty()) {

@@ -35,7 +35,7 @@ pub(super) fn build(operation: &Operation, arguments: &Map<String, Value>) -> Re
             Place::QueryString => query.push(whole_query(slot, value)),
             Place::Cookie => cookies.extend(pairs(slot, value)),
             Place::Header => {
-                let header = HeaderName::try_from(slot.name.as_str()).map_err(|_| format!("{:?} is no name of a header", slot.name))?;
+                let header = HeaderName::try_from(slot.name.as_str()).map_err(|_| format!("{:?} is not a name of a header", slot.name))?;
                 let value = HeaderValue::try_from(joined(slot, value))
                     .map_err(|_| format!("argument `{name}` has characters that a header cannot have"))?;
                 headers.push((header, value));
@@ -75,7 +75,7 @@ fn address(base: &Url, path: &str) -> Result<Url, String> {
     start.set_query(None);
     start.set_fragment(None);
     let whole = format!("{}{path}", start.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&whole).map_err(|error| format!("{whole:?} is no address: {error}"))?;
+    let mut url = Url::parse(&whole).map_err(|error| format!("{whole:?} is not an address: {error}"))?;
     url.set_fragment(None);
     if let Some(own) = base.query().filter(|own| !own.is_empty()) {
         let all = [Some(own), url.query()].into_iter().flatten().collect::<Vec<_>>().join("&");

@@ -184,7 +184,7 @@ impl<'a> Translation<'a> {
             _ => self.library.resolve(reference, from)?,
         };
         if !target.is_map() && target.bool().is_none() {
-            return Err(Flaw::new(from, format!("{reference:?} leads to what is no schema")));
+            return Err(Flaw::new(from, format!("{reference:?} leads to what is not a schema")));
         }
         // A truth value is the same wherever it stands.
         let id = target.id().unwrap_or((usize::MAX, target.bool() == Some(true), super::tree::Span { at: 0, len: 0 }));

@@ -16,7 +16,7 @@ use url::Url;
 use super::{Error, request::Request};
 use crate::{
     config::{OpenApiSource, ServerLimits},
-    provider::{CallError, ProviderId, turn},
+    provider::{CallError, ProviderId, StartSignal, start_signal},
     remote::client::{self, place},
     tls::cause,
 };
@@ -65,7 +65,7 @@ impl Sender {
     }
 
     /// Waits for a turn, if the queue has a place.
-    pub(super) async fn turn(&self, id: &ProviderId) -> Result<OwnedSemaphorePermit, CallError> {
+    pub(super) async fn turn(&self, id: &ProviderId, signal: Option<&StartSignal>) -> Result<OwnedSemaphorePermit, CallError> {
         if let Ok(turn) = Arc::clone(&self.running).try_acquire_owned() {
             return Ok(turn);
         }
@@ -78,12 +78,12 @@ impl Sender {
         if place >= self.limits.queue {
             return Err(busy("its queue is full"));
         }
-        let got = turn::wait(tokio::time::timeout(self.limits.call, Arc::clone(&self.running).acquire_owned())).await;
-        turn::begin();
+        let got = start_signal::queued(signal, tokio::time::timeout(self.limits.call, Arc::clone(&self.running).acquire_owned())).await;
+        start_signal::mark_started(signal);
         match got {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(CallError::Internal(format!("server {id} is being stopped"))),
-            Err(_) => Err(busy("no turn came in time")),
+            Err(_) => Err(busy("no slot became free in time")),
         }
     }
 

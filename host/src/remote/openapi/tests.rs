@@ -87,7 +87,7 @@ fn tool<'p>(provider: &'p Arc<dyn Provider>, name: &str) -> &'p Tool {
 async fn call(provider: &Arc<dyn Provider>, tool: &str, arguments: Value) -> CallOutput {
     let arguments = arguments.to_string();
     let context = CallContext {
-        principal: Some(Arc::from("ann")),
+        principal: Some(crate::provider::Principal::new("ann")),
         trace_parent: Some(Arc::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
         ..CallContext::default()
     };
@@ -576,7 +576,7 @@ async fn what_is_no_usable_document_is_told_with_what_to_do() {
         (r#"{"openapi": "4.0.0"}"#, "only 2.0 and 3.x"),
         (r#"{"openapi": "3.1.0", "paths": {"/x": {"get": {}}}}"#, "base_url"),
         (r#"{"openapi": "3.1.0", "servers": [{"url": "/v1"}], "paths": {"/x": {"get": {}}}}"#, "[server.app]"),
-        (r#"{"openapi": "3.1.0", "servers": [{"url": "ftp://x"}]}"#, "no http or https"),
+        (r#"{"openapi": "3.1.0", "servers": [{"url": "ftp://x"}]}"#, "not an http or https"),
         (r#"{"openapi": "3.1.0", "servers": [{"url": "http://x"}], "paths": {}}"#, "no operations"),
         (r#"{"openapi": "3.1.0", "servers": [{"url": "http://x"}], "paths": {"/{a}": {"get": {}}}}"#, "{a}"),
         (

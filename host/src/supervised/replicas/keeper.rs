@@ -146,7 +146,7 @@ impl Keeper {
                 () = tracked.late.notified() => {
                     let late = tracked.timeouts();
                     if late >= self.shared.policy.timeouts {
-                        return End::GivenUp(format!("{late} calls in a row were not answered in time"));
+                        return End::GivenUp(format!("{late} calls in a row timed out"));
                     }
                     if tracked.is_suspect() && probe.is_none() {
                         probe = Some(Box::pin(tracked.clone().answers_ping(ping)));

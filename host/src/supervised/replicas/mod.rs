@@ -33,7 +33,7 @@ use tokio::{
 
 use crate::{
     config::{Replicas, ServerLimits},
-    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, Subscription, turn},
+    provider::{BreakerState, CallError, ProviderId, ReplicasStatus, StartSignal, Subscription, start_signal},
     upstream::{Change, Channel, Lease, Pick},
 };
 use interests::Interests;
@@ -246,8 +246,8 @@ impl Drop for ReplicaSet {
 }
 
 impl Pick for ReplicaSet {
-    fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>> {
-        Box::pin(self.shared.pick())
+    fn pick<'a>(&'a self, signal: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>> {
+        Box::pin(self.shared.pick(signal))
     }
 
     fn subscribe(&self, uri: &str) -> Option<Subscription> {
@@ -260,7 +260,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn pick(self: &Arc<Self>) -> Result<Lease, CallError> {
+    async fn pick(self: &Arc<Self>, signal: Option<&StartSignal>) -> Result<Lease, CallError> {
         let (turn, wake) = {
             let mut state = self.lock();
             let turn = state.enter(&self.id, Instant::now());
@@ -278,8 +278,8 @@ impl Shared {
         let place = Place { shared: self, ticket: waiting.ticket };
         // Who waits for a start waits as long as that may take; who waits for others' calls, as long as one of those.
         let patience = if waiting.for_start { self.limits.start + START_SLACK } else { self.limits.call };
-        let answer = turn::wait(tokio::time::timeout(patience, waiting.answer)).await;
-        turn::begin();
+        let answer = start_signal::queued(signal, tokio::time::timeout(patience, waiting.answer)).await;
+        start_signal::mark_started(signal);
         drop(place);
         match answer {
             Ok(Ok(answer)) => answer,
@@ -290,7 +290,7 @@ impl Shared {
                 seconds(self.limits.start),
                 self.id
             ))),
-            Err(_) => Err(state::busy(&self.id, "no turn came in time", self.lock().counts())),
+            Err(_) => Err(state::busy(&self.id, "no slot became free in time", self.lock().counts())),
         }
     }
 

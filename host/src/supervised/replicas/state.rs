@@ -329,7 +329,7 @@ impl State {
 pub(super) type Answer = oneshot::Sender<Result<Lease, CallError>>;
 
 pub(super) fn stopping(id: &ProviderId) -> CallError {
-    CallError::Internal(format!("server {id} is being stopped: the host ends"))
+    CallError::Internal(format!("server {id} is being stopped: the host is shutting down"))
 }
 
 pub(super) fn busy(id: &ProviderId, why: &str, (running, waiting): (usize, usize)) -> CallError {

@@ -161,7 +161,7 @@ impl Supervisor {
         let chosen = candidates.min_by_key(|kept| (kept.phase == Phase::Up, state.ongoing_on(kept.number), std::cmp::Reverse(kept.number)));
         drop(state);
         if let Some(kept) = chosen {
-            tracing::info!(server = %self.shared.id, replica = kept.number, "replica is not needed any more");
+            tracing::info!(server = %self.shared.id, replica = kept.number, "replica is no longer needed");
             kept.phase = Phase::Leaving;
             kept.order.send_replace(Order::Leave);
         }
@@ -180,7 +180,7 @@ impl Supervisor {
         let now = Instant::now();
         let (id, ended) = match ended {
             Ok(ended) => ended,
-            Err(error) => (error.id(), Ended::NotStarted(format!("the host made a mistake: {error}"))),
+            Err(error) => (error.id(), Ended::NotStarted(format!("internal error: {error}"))),
         };
         let kept = self.kept.remove(&id);
         let (number, leaving) = kept.map_or((0, true), |kept| (kept.number, kept.phase == Phase::Leaving));

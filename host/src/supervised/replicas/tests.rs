@@ -192,7 +192,12 @@ fn start(replicas: Replicas, limits: ServerLimits, policy: Policy) -> (Arc<World
 
 /// One call, as a provider makes it.
 async fn call(set: &ReplicaSet, params: &str) -> Result<(), String> {
-    let lease = set.pick().await.map_err(|error| error.to_string())?;
+    call_with(set, params, None).await
+}
+
+/// The same, with somebody who wants to know whether it has started.
+async fn call_with(set: &ReplicaSet, params: &str, signal: Option<&StartSignal>) -> Result<(), String> {
+    let lease = set.pick(signal).await.map_err(|error| error.to_string())?;
     let result = lease.channel.request("tools/call", params, &CallContext::default(), set.shared.limits.call).await;
     drop(lease.guard);
     result.map(drop).map_err(|error| error.to_string())
@@ -252,14 +257,12 @@ async fn a_call_in_the_queue_has_not_begun() {
     until("one", || set.report().replicas.up.len() == 1).await;
     let running = spawn(&set, "hold");
     until("a call", || set.report().ongoing == 1).await;
-    let mut waiting = crate::provider::turn::Watched::new({
-        let set = set.clone();
-        async move { call(&set, "hold").await }
-    });
-    assert!((&mut waiting).now_or_never().is_none() && !waiting.has_begun());
+    let signal = StartSignal::default();
+    let mut waiting = Box::pin(call_with(&set, "hold", Some(&signal)));
+    assert!((&mut waiting).now_or_never().is_none() && signal.is_queued());
     running.abort();
     until("its turn", || set.report().ongoing == 1 && set.report().queued == 0).await;
-    assert!((&mut waiting).now_or_never().is_none() && waiting.has_begun());
+    assert!((&mut waiting).now_or_never().is_none() && !signal.is_queued());
     drop(waiting);
     set.stop().await;
     assert_eq!(world.living(), 0);
@@ -492,8 +495,8 @@ async fn the_end_answers_who_waits_and_leaves_nothing() {
     }
     errors.sort();
     assert!(errors[0].contains("ended while this call ran on it: killed"), "{errors:?}");
-    assert_eq!(errors[2], "server git is being stopped: the host ends");
-    assert_eq!(call(&set, "").await.unwrap_err(), "server git is being stopped: the host ends");
+    assert_eq!(errors[2], "server git is being stopped: the host is shutting down");
+    assert_eq!(call(&set, "").await.unwrap_err(), "server git is being stopped: the host is shutting down");
     set.stop().await;
 }
 

@@ -68,7 +68,7 @@ pub fn run(task: &Task<'_>) -> i32 {
     };
     // Nobody waits for this process once the host is gone.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return fail("cannot tie this process to its parent", &error);
+        return fail("cannot bind this process to its parent", &error);
     }
     // Data, not address space: engines reserve terabytes that they never touch.
     let limits =
@@ -114,11 +114,11 @@ pub fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineK
     if !first.contains("feature") {
         let cut_off = ["unexpected end", "out of bounds (bound"].iter().any(|words| first.contains(words));
         let advice = if cut_off { "; the file seems to be cut off: copy it again, whole" } else { "" };
-        return Err(Refusal(format!("it is no valid component: {first}{advice}")));
+        return Err(Refusal(format!("it is not a valid component: {first}{advice}")));
     }
     match attempt(EngineKind::Async) {
         Ok(code) => Ok((EngineKind::Async, code)),
-        Err(error) => Err(Refusal(format!("it is no component that this host can run: {error:#}"))),
+        Err(error) => Err(Refusal(format!("it is not a component that this host can run: {error:#}"))),
     }
 }
 

@@ -234,7 +234,9 @@ impl Compiler {
             // SIGXCPU, and the SIGKILL that follows where that one is not enough.
             Some(24 | 9) => self.too_long(),
             // The compiler recursed too deeply, or a bug of it.
-            Some(signal) => CompileError::Invalid(format!("the compiler died of signal {signal} on this file: {}", last_line(stderr))),
+            Some(signal) => {
+                CompileError::Invalid(format!("the compiler was killed by signal {signal} on this file: {}", last_line(stderr)))
+            }
             None => CompileError::Host(format!("the compiling process ended with {status}: {}", last_line(stderr))),
         }
     }
@@ -258,7 +260,7 @@ pub fn jobs(host: &HostConfig) -> usize {
 }
 
 fn last_line(text: &str) -> &str {
-    text.trim().lines().last().unwrap_or("it said nothing")
+    text.trim().lines().last().unwrap_or("it printed nothing")
 }
 
 /// What a child says is short; a broken one must not fill our memory.
@@ -289,7 +291,7 @@ fn check_header(bytes: &[u8]) -> Result<(), CompileError> {
             invalid("it is a compiled program (ELF), not a WebAssembly component; put the .wasm file here, the host compiles it")
         }
         [b'(', ..] => invalid("it is WebAssembly text; translate it with `wasm-tools parse` first"),
-        _ => invalid("it is no WebAssembly component: the first bytes are not those of one"),
+        _ => invalid("it is not a WebAssembly component: the first bytes are not those of one"),
     }
 }
 
@@ -305,7 +307,7 @@ mod tests {
             (b"\0asm\x02\0\0\0", "version"),
             (b"\x7fELF\x02", "ELF"),
             (b"(component)", "text"),
-            (b"#!/bin/sh", "no WebAssembly"),
+            (b"#!/bin/sh", "not a WebAssembly"),
         ] {
             let message = check_header(bytes).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");

@@ -47,7 +47,7 @@ pub(super) enum Outcome {
 /// are being worked on.
 pub(super) async fn load(job: Job, loader: Arc<dyn Loader>, turns: Arc<Semaphore>) -> Outcome {
     let _lane = Arc::clone(&job.lane).lock_owned().await;
-    let Ok(_turn) = turns.acquire_owned().await else { return Outcome::Failed("the host is ending".to_owned()) };
+    let Ok(_turn) = turns.acquire_owned().await else { return Outcome::Failed("the host is shutting down".to_owned()) };
     let begin = Instant::now();
     let Job { id, seen, current, working, .. } = job;
     let path = seen.file.path.clone();
@@ -67,7 +67,7 @@ pub(super) async fn load(job: Job, loader: Arc<dyn Loader>, turns: Arc<Semaphore
     match loading.await {
         Ok(Ok(loaded)) => Outcome::Loaded(Serving { loaded, version }, begin.elapsed()),
         Ok(Err(error)) => Outcome::Failed(error.0),
-        Err(_) => Outcome::Failed("loading it has hit a fault of the host; please report it with the file".to_owned()),
+        Err(_) => Outcome::Failed("loading internal error; please report it with the file".to_owned()),
     }
 }
 

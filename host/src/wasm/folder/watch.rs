@@ -93,7 +93,7 @@ impl Watch {
         if options.poll.is_none() {
             let (path, hints) = (options.path.clone(), Arc::clone(&hints));
             let started = blocking(move || match silent_file_system(&path) {
-                Some(kind) => Err(format!("it lies on {kind}, which does not tell of all changes")),
+                Some(kind) => Err(format!("it is on {kind}, which does not report all changes")),
                 None => Events::start(&path, &hints).map_err(|error| no_events(&error)),
             });
             match started.await.unwrap_or_else(|error| Err(error.to_string())) {
@@ -135,7 +135,7 @@ impl Watch {
         let _ended = token.clone().drop_guard();
         tokio::select! {
             () = token.cancelled() => {}
-            () = self.turn_around() => tracing::debug!("nobody listens to the plugins folder any more"),
+            () = self.turn_around() => tracing::debug!("nothing reads the changes of the plugins folder: it is no longer watched"),
         }
         for entry in self.shared.entries().values_mut() {
             entry.abandon();
@@ -273,13 +273,13 @@ impl Watch {
         match scanned {
             Ok(scan) => {
                 if self.trouble.take().is_some() {
-                    tracing::info!(folder = %path, "the plugins folder is there again");
+                    tracing::info!(folder = %path, "the plugins folder is back");
                 }
                 Some(scan)
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 if self.trouble.is_none() {
-                    tracing::warn!(folder = %path, "the plugins folder is gone, and its plugins with it; make it again and they are served again");
+                    tracing::warn!(folder = %path, "the plugins folder is gone, and its plugins with it; create it again to serve them");
                 }
                 self.trouble = Some(error.to_string());
                 Some(Scan::default())
@@ -287,7 +287,7 @@ impl Watch {
             Err(error) => {
                 let text = error.to_string();
                 if self.trouble.as_ref() != Some(&text) {
-                    tracing::warn!(folder = %path, %error, "cannot list the plugins folder; what was loaded goes on serving, and it is tried again");
+                    tracing::warn!(folder = %path, %error, "cannot list the plugins folder; loaded plugins keep serving, and it is retried");
                 }
                 self.trouble = Some(text);
                 None
@@ -334,7 +334,7 @@ impl Watch {
             _ if !newest => {}
             Outcome::Same => {
                 if entry.is_broken() {
-                    tracing::info!(plugin = entry.name(), "the file is the version again that serves");
+                    tracing::info!(plugin = entry.name(), "the file is the serving version again");
                 }
                 entry.serves(None);
             }
@@ -443,7 +443,7 @@ impl Watch {
 
 fn tell_broken(entry: &mut Entry, error: String) {
     if entry.serving.is_some() {
-        tracing::warn!(plugin = entry.name(), error, "the new version is broken; the one before goes on serving");
+        tracing::warn!(plugin = entry.name(), error, "the new version is broken; the previous one keeps serving");
     } else {
         tracing::warn!(plugin = entry.name(), error, "plugin broken");
     }
@@ -451,7 +451,7 @@ fn tell_broken(entry: &mut Entry, error: String) {
 }
 
 fn tell_polling(options: &FolderOptions, why: &str) {
-    tracing::warn!(folder = %options.path.display(), "no file events for the plugins folder: {why}; looking every {} ms instead", POLL.as_millis());
+    tracing::warn!(folder = %options.path.display(), "no file events for the plugins folder: {why}; polling every {} ms instead", POLL.as_millis());
 }
 
 fn no_events(error: &notify::Error) -> String {

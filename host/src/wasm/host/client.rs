@@ -32,10 +32,10 @@ const KEY: usize = 64;
 impl Host for State {
     async fn ask(&mut self, requests: Vec<Request>) -> wasmtime::Result<Result<Vec<Answer>, AskError>> {
         if self.listing {
-            return unsupported("a list of what is on offer is the same for everybody, so nobody can be asked while it is made");
+            return unsupported("lists are the same for every caller, so no caller can be asked for input while one is made");
         }
         let Some(asker) = self.call.asker.clone() else {
-            return unsupported("this call comes from nobody who could be asked");
+            return unsupported("the caller of this call cannot be asked for input");
         };
         if requests.is_empty() {
             return Ok(Ok(Vec::new()));
@@ -92,7 +92,7 @@ fn questions(requests: Vec<Request>, plugin: &provider::ProviderId) -> Result<Ve
         if let Some(key) = &key {
             if key.is_empty() || key.len() > KEY || key.chars().any(char::is_control) {
                 let key: String = key.chars().take(KEY).collect();
-                return Err(format!("{key:?} is no key: it has 1 to {KEY} bytes and no control characters"));
+                return Err(format!("{key:?} is not a key: it has 1 to {KEY} bytes and no control characters"));
             }
             if !keys.insert(key.clone()) {
                 return Err(format!("there are two questions of the key {key:?}"));
@@ -158,7 +158,7 @@ fn sample(prompt: Prompt, plugin: &provider::ProviderId) -> Result<Value, String
             blocks.push(match block(content, plugin.as_str()) {
                 Some(Content::Text(text)) => json!({ "type": "text", "text": text }),
                 Some(Content::Block(block)) => serde_json::from_str(block.as_str()).map_err(|error| error.to_string())?,
-                None => return Err("a block of its content is no JSON object with a \"type\"".to_owned()),
+                None => return Err("a block of its content is not a JSON object with a \"type\"".to_owned()),
             });
         }
         // One block stands alone: clients before 2025-11-25 know nothing else.
@@ -218,7 +218,7 @@ fn reply(members: &Map<String, Value>) -> Result<Reply, String> {
         Some("accept") => Action::Accept,
         Some("decline") => Action::Decline,
         Some("cancel") => Action::Cancel,
-        _ => return Err("its action is none of accept, decline and cancel".to_owned()),
+        _ => return Err("its action is not one of accept, decline and cancel".to_owned()),
     };
     Ok(Reply { action, content: member(members, "content"), meta: member(members, "_meta") })
 }
@@ -314,16 +314,16 @@ mod tests {
     fn what_cannot_be_asked_says_why() {
         let many: Vec<_> = (0..=QUESTIONS).map(|n| asked(&n.to_string(), Asked::Roots)).collect();
         for (requests, words) in [
-            (vec![asked("", Asked::Roots)], "\"\" is no key"),
-            (vec![asked("a\n", Asked::Roots)], "is no key"),
-            (vec![asked(&"k".repeat(65), Asked::Roots)], "is no key"),
+            (vec![asked("", Asked::Roots)], "\"\" is not a key"),
+            (vec![asked("a\n", Asked::Roots)], "is not a key"),
+            (vec![asked(&"k".repeat(65), Asked::Roots)], "is not a key"),
             (vec![asked("a", Asked::Roots), asked("a", Asked::Roots)], "two questions of the key \"a\""),
-            (vec![asked("a", form("[]"))], "question 1: its schema is no JSON object"),
+            (vec![asked("a", form("[]"))], "question 1: its schema is not a JSON object"),
             (vec![asked("a", link("nowhere"))], "its url is none"),
             (vec![asked("a", link("javascript:alert(1)"))], "one of javascript:"),
             (vec![asked("a", prompt(Vec::new(), None))], "no content"),
-            (vec![asked("a", prompt(vec![Block::Other("1".to_owned())], None))], "no JSON object"),
-            (vec![asked("a", prompt(vec![say("x")], Some("1")))], "its extra is no JSON object"),
+            (vec![asked("a", prompt(vec![Block::Other("1".to_owned())], None))], "not a JSON object"),
+            (vec![asked("a", prompt(vec![say("x")], Some("1")))], "its extra is not a JSON object"),
             (vec![asked("a", prompt(vec![say(&"x".repeat(BYTES))], None))], "may be asked at once"),
             (many, "32 may be asked at once"),
         ] {
@@ -363,7 +363,7 @@ mod tests {
             (QuestionKind::Elicitation, json!({ "action": "maybe" }), "action"),
             (QuestionKind::Roots, json!({}), "no roots"),
             (QuestionKind::Roots, json!({ "roots": [{}] }), "no uri"),
-            (QuestionKind::Sampling, json!([]), "no JSON object"),
+            (QuestionKind::Sampling, json!([]), "not a JSON object"),
         ] {
             let why = answer(kind, value).unwrap_err();
             assert!(why.contains(words), "{words}: {why}");

@@ -9,7 +9,7 @@ impl Host for State {
     }
 
     fn principal(&mut self) -> wasmtime::Result<Option<String>> {
-        Ok(self.call.principal.as_deref().map(str::to_owned))
+        Ok(self.call.principal.as_ref().map(|principal| principal.subject().to_owned()))
     }
 
     fn trace_parent(&mut self) -> wasmtime::Result<Option<String>> {

@@ -39,7 +39,7 @@ const PATH: usize = 200;
 static NOWHERE: LazyLock<Option<Dir>> = LazyLock::new(|| match nowhere() {
     Ok(folder) => Some(Dir::new(folder, FsPerms::ReadOnly, OpenMode::READ, false)),
     Err(error) => {
-        tracing::warn!(%error, "no empty folder can be made in {}: what plugins look for outside of their folders is not told", std::env::temp_dir().display());
+        tracing::warn!(%error, "cannot create an empty folder in {}: errors won't name the paths that plugins look for outside their folders", std::env::temp_dir().display());
         None
     }
 });

@@ -133,12 +133,7 @@ impl Bell {
                 (waiting.lists_due().into_iter().chain(waiting.updates_due()).min(), said, std::mem::take(&mut waiting.dropped))
             };
             if dropped > 0 {
-                tracing::warn!(
-                    plugin,
-                    dropped,
-                    "updates of resources were dropped: a plugin can tell of {URIS} in {} ms",
-                    GATHER.as_millis()
-                );
+                tracing::warn!(plugin, dropped, "resource updates were dropped: a plugin can send {URIS} in {} ms", GATHER.as_millis());
             }
             if said.lists.any() || !said.updated.is_empty() {
                 return said;

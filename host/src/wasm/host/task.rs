@@ -27,11 +27,11 @@ impl Host for State {
 impl State {
     fn defer(&self) -> Result<(), NotDeferred> {
         if self.listing {
-            return Err(NotDeferred::Unavailable("a list of what is on offer is no call".to_owned()));
+            return Err(NotDeferred::Unavailable("a list is not a call".to_owned()));
         }
         match &self.call.deferral {
             Some(deferral) => deferral.defer(),
-            None => Err(NotDeferred::Unavailable("this call comes from nobody who could be let go".to_owned())),
+            None => Err(NotDeferred::Unavailable("the caller of this call cannot be answered with a task".to_owned())),
         }
     }
 }

@@ -226,7 +226,7 @@ mod tests {
             }
         }
         assert_eq!(with(None).unwrap().check_output(&answer(&deep(50), false)), Ok(()));
-        assert!(with(Some(r#"{"type":5}"#)).err().unwrap().contains("its output-schema is no JSON Schema"));
+        assert!(with(Some(r#"{"type":5}"#)).err().unwrap().contains("its output-schema is not a JSON Schema"));
     }
 
     #[test]
@@ -260,10 +260,10 @@ mod tests {
     #[test]
     fn what_is_no_schema_is_refused_with_a_reason() {
         for (schema, word) in [
-            ("[]", "no JSON object"),
+            ("[]", "not a JSON object"),
             ("{", "not JSON"),
             (r#"{"type":"array"}"#, "\"type\": \"object\""),
-            (r#"{"type":"object","properties":3}"#, "no JSON Schema"),
+            (r#"{"type":"object","properties":3}"#, "not a JSON Schema"),
         ] {
             let error = listed(schema).err().unwrap();
             assert!(error.contains(word), "{error}");
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_schema_elsewhere_is_never_fetched() {
         let error = listed(r#"{"type":"object","properties":{"x":{"$ref":"http://127.0.0.1:9/x.json"}}}"#).err().unwrap();
-        assert!(error.contains("no JSON Schema"), "{error}");
+        assert!(error.contains("not a JSON Schema"), "{error}");
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Plugin {
                 Ok(next) if next.tools == self.tools && next.offers == self.offers => return None,
                 Ok(next) => return Some(Arc::new(next).loaded()),
                 Err(error) if tries == TRIES => {
-                    tracing::warn!(plugin = %self.shared.id, %error, "the plugin says that its lists have changed; what it listed before stays");
+                    tracing::warn!(plugin = %self.shared.id, %error, "the plugin reports changed lists, but they cannot be read; the previous ones stay");
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }

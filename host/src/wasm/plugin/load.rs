@@ -176,7 +176,7 @@ impl PluginHost {
         let mut loaded = Arc::new(plugin).loaded();
         if asks_for_models {
             let id = loaded.provider.id();
-            let told = format!("it computes with models, and may use none; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml");
+            let told = format!("it uses models, and none is granted; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml");
             loaded.warnings.push(told);
         }
         Ok(loaded)

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn what_is_no_object_is_told_by_its_name() {
         let error = Common { extra: Some("[]".to_owned()), ..common() }.members().unwrap_err();
-        assert_eq!(error, "its extra is no JSON object");
+        assert_eq!(error, "its extra is not a JSON object");
         let error = Common { meta: Some("{".to_owned()), ..common() }.members().unwrap_err();
         assert!(error.starts_with("its meta is not JSON"), "{error}");
     }

@@ -155,9 +155,9 @@ mod tests {
     #[test]
     fn what_cannot_be_published_says_which_and_why() {
         let error = resource(wit::Resource { uri: "notes/1".to_owned(), ..note() }).unwrap_err();
-        assert!(error.starts_with("\"notes/1\": it is no absolute URI"), "{error}");
+        assert!(error.starts_with("\"notes/1\": it is not an absolute URI"), "{error}");
         let error = resource(wit::Resource { extra: Some("1".to_owned()), ..note() }).unwrap_err();
-        assert_eq!(error, "\"note:///1\": its extra is no JSON object");
+        assert_eq!(error, "\"note:///1\": its extra is not a JSON object");
     }
 
     #[test]
@@ -170,6 +170,10 @@ mod tests {
         let text = read(ResourceBody::Text("hé".to_owned()), Some(r#"{"m":1}"#));
         assert_eq!(value(&text), json!({ "uri": "note:///1", "mimeType": "a/b", "text": "hé", "_meta": { "m": 1 } }));
         let blob = read(ResourceBody::Blob(vec![0, 255]), Some("[]"));
-        assert_eq!(value(&blob), json!({ "uri": "note:///1", "mimeType": "a/b", "blob": "AP8=" }), "a meta that is no object is left out");
+        assert_eq!(
+            value(&blob),
+            json!({ "uri": "note:///1", "mimeType": "a/b", "blob": "AP8=" }),
+            "a meta that is not an object is left out"
+        );
     }
 }

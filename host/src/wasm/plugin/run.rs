@@ -38,7 +38,7 @@ impl Plugin {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let _permit = self.gate.enter(&self.shared.id).await.map_err(Failure::Call)?;
+        let _permit = self.gate.enter(&self.shared.id, context.started.as_deref()).await.map_err(Failure::Call)?;
         let mut store = instance::store(&self.engine, &self.shared, context);
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
@@ -103,7 +103,7 @@ impl Plugin {
         }
         let what = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
         Failure::plugin(format!(
-            "plugin {plugin} crashed: {what}; what it said before stands in the host's log under call={}",
+            "plugin {plugin} crashed: {what}; its output is in the host's log under call={}",
             store.data().call.call_id
         ))
     }

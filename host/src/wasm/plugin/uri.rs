@@ -13,7 +13,7 @@ pub(super) fn absolute(uri: &str) -> Result<(), String> {
         return Err(format!("it has {c:?} in it, which a URI writes as %XX"));
     }
     percent(uri)?;
-    Url::parse(uri).map(|_| ()).map_err(|error| format!("it is no absolute URI: {error}"))
+    Url::parse(uri).map(|_| ()).map_err(|error| format!("it is not an absolute URI: {error}"))
 }
 
 /// Whether it is a template.
@@ -30,16 +30,16 @@ pub(super) fn template(text: &str) -> Result<(), String> {
         };
         let refused = |c: &char| c.is_control() || " \"'<>\\^`|}".contains(*c);
         if let Some(c) = literal.chars().find(refused) {
-            return Err(format!("it is no URI template (RFC 6570): it has {c:?} outside of an expression"));
+            return Err(format!("it is not a URI template (RFC 6570): it has {c:?} outside of an expression"));
         }
         percent(literal)?;
         let Some(expression) = expression else { return Ok(()) };
         let Some((expression, more)) = expression.split_once('}') else {
-            return Err("it is no URI template (RFC 6570): a `{` is not closed".to_owned());
+            return Err("it is not a URI template (RFC 6570): a `{` is not closed".to_owned());
         };
         let variables = expression.strip_prefix(['+', '#', '.', '/', ';', '?', '&']).unwrap_or(expression);
         if let Some(variable) = variables.split(',').find(|variable| !is_variable(variable)) {
-            return Err(format!("it is no URI template (RFC 6570): {variable:?} in {{{expression}}} is no variable"));
+            return Err(format!("it is not a URI template (RFC 6570): {variable:?} in {{{expression}}} is not a variable"));
         }
         rest = more;
     }
@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn what_is_no_absolute_uri_is_told() {
         for (uri, word) in [
-            ("", "no absolute URI"),
-            ("notes/1", "no absolute URI"),
-            ("//host/x", "no absolute URI"),
-            ("1a:x", "no absolute URI"),
+            ("", "not an absolute URI"),
+            ("notes/1", "not an absolute URI"),
+            ("//host/x", "not an absolute URI"),
+            ("1a:x", "not an absolute URI"),
             ("test://a b", "' '"),
             ("test://a/{id}", "'{'"),
             ("test://ä", "'ä'"),

@@ -200,7 +200,7 @@ impl Writer {
         self.raw("{")?;
         let mut written = 0;
         for (index, (key, value)) in entries.iter().enumerate() {
-            let Val::String(key) = key else { return Err(Stop::not_json("a key that is no string")) };
+            let Val::String(key) = key else { return Err(Stop::not_json("a key that is not a string")) };
             if last.get(key.as_str()) == Some(&index) {
                 self.comma(written)?;
                 self.string(key)?;

@@ -135,7 +135,7 @@ impl TypedFunction {
             (Answer::Result { error: Some(shape), .. }, Some(Val::Result(Err(Some(value))))) => {
                 encode::value(shape, value, max_bytes, "error").map(|json| CallOutput::error(plain(json)))
             }
-            (Answer::Result { .. }, Some(Val::Result(Err(_)))) => Ok(CallOutput::error("the tool failed, and does not say why")),
+            (Answer::Result { .. }, Some(Val::Result(Err(_)))) => Ok(CallOutput::error("the tool failed without a message")),
             (Answer::Nothing, _) | (Answer::Result { ok: None, .. }, Some(Val::Result(Ok(_)))) => Ok(CallOutput::default()),
             _ => Err(OutputError::NotJson { path: RESULT.into(), what: "a value of another type than was declared".into() }),
         }

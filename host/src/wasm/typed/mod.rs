@@ -82,12 +82,12 @@ pub fn describe(engine: &Engine, component: &Component, docs: &Docs, overrides: 
         let name = match ToolName::new(name) {
             Ok(name) => name,
             Err(error) => {
-                warnings.add(|| format!("the function {label} is no tool: {error}"));
+                warnings.add(|| format!("the function {label} is not a tool: {error}"));
                 continue;
             }
         };
         if taken.contains(&name) {
-            warnings.add(|| format!("the function {label} is no tool: there is another one that is published as {name}"));
+            warnings.add(|| format!("the function {label} is not a tool: there is another one that is published as {name}"));
             continue;
         }
         let mut budget = Budget { nodes: FUNCTION_BUDGET.nodes.min(rest.nodes), text: FUNCTION_BUDGET.text.min(rest.text) };
@@ -108,7 +108,7 @@ pub fn describe(engine: &Engine, component: &Component, docs: &Docs, overrides: 
                 taken.insert(name);
                 functions.push(made);
             }
-            Err(reason) => warnings.add(|| format!("the function {label} is no tool: {reason}")),
+            Err(reason) => warnings.add(|| format!("the function {label} is not a tool: {reason}")),
         }
     }
     Described { functions, warnings: warnings.finish() }
@@ -143,8 +143,9 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
         let function = Found { interface: interface.map(|(name, _)| name.to_owned()), name: name.to_owned(), ty, export };
         // `[method]r.f` and the like.
         if name.starts_with('[') {
-            warnings
-                .add(|| format!("the function {} is no tool: it belongs to a resource, which cannot be written as JSON", function.label()));
+            warnings.add(|| {
+                format!("the function {} is not a tool: it belongs to a resource, which cannot be written as JSON", function.label())
+            });
         } else {
             found.push(function);
         }
@@ -168,7 +169,7 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
         }
     }
     if more > 0 {
-        warnings.add(|| format!("{more} functions are no tools: a plugin can have {MAX_FUNCTIONS}"));
+        warnings.add(|| format!("{more} functions are not tools: a plugin can have {MAX_FUNCTIONS}"));
     }
     found
 }

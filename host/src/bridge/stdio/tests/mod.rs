@@ -17,6 +17,7 @@ use crate::{
     config::CommandSource,
     provider::{
         AskError, Asker, Call, CallError, CallOutput, Completion, Content, LogLevel, Notifier, Provider, ProviderId, Question, Reference,
+        StartSignal,
     },
     upstream::{
         Lease, Pick, UpstreamProvider,
@@ -27,7 +28,7 @@ use crate::{
 struct One(Arc<StdioChannel>);
 
 impl Pick for One {
-    fn pick(&self) -> BoxFuture<'_, Result<Lease, CallError>> {
+    fn pick<'a>(&'a self, _: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>> {
         let channel: Arc<dyn Channel> = Arc::clone(&self.0) as Arc<dyn Channel>;
         async move { Ok(Lease { channel, guard: Box::new(()) }) }.boxed()
     }
@@ -232,7 +233,7 @@ async fn a_server_that_cannot_be_greeted_says_why() {
     for (habit, start, why) in [
         ("mute", Duration::from_millis(500), "did not answer within 0.5 s"),
         // It has to be up first, which takes its time where much else runs.
-        ("die", Duration::from_secs(60), "it ended (exit status 4); the last that it wrote to stderr: I have no licence"),
+        ("die", Duration::from_secs(60), "it ended (exit status 4); its last line on stderr: I have no licence"),
         ("deaf", Duration::from_millis(500), "did not answer"),
     ] {
         let limits = ServerLimits { start, ..ServerLimits::default() };
@@ -245,7 +246,7 @@ async fn a_server_that_cannot_be_greeted_says_why() {
 async fn what_cannot_be_offered_is_left_out_with_a_warning() {
     let server = server(&["bad-list"]).await;
     let warnings = server.listing().warnings.join("\n");
-    for part in ["\"two words\"", "two tools \"echo\"", "is no object, or is nested too deep", "\"bare\" has no inputSchema"] {
+    for part in ["\"two words\"", "two tools \"echo\"", "is not an object, or is nested too deep", "\"bare\" has no inputSchema"] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
@@ -346,7 +347,7 @@ async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
         assert!(said(&answered.unwrap()).contains("\"me\""), "{habits:?}");
         if habits.is_empty() {
             let error = waited.unwrap_err().to_string();
-            assert!(error.contains("no turn came within 1 s"), "{error}");
+            assert!(error.contains("no slot became free within 1 s"), "{error}");
             // A server that does not answer is told apart from one that was not asked.
             let context = asked_by("you");
             let turn = async {
@@ -417,9 +418,9 @@ async fn a_server_that_asks_and_leaves_a_cancelled_call_unanswered_is_started_ag
     server.call_with("ask", json!({"question": "q?"}), asked_by("me")).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(100), server.call("wait", json!({}))).await.is_err());
     let error = server.call_with("ask", json!({"question": "q?"}), asked_by("you")).await.unwrap_err();
-    assert!(error.to_string().contains("started again"), "{error}");
+    assert!(error.to_string().contains("restarting the server"), "{error}");
     let why = server.channel.closed().await;
-    assert!(why.contains("given up is not answered"), "{why}");
+    assert!(why.contains("has not ended a cancelled call"), "{why}");
 }
 
 #[tokio::test]
@@ -428,7 +429,7 @@ async fn garbage_between_messages_is_passed_over_and_too_much_of_it_is_not() {
     assert_eq!(said(&server.call("garbage", json!({})).await.unwrap()), "garbage was written");
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
     let error = server.call("garbage", json!({"times": 1000})).await.unwrap_err();
-    assert!(error.to_string().contains("lines in a row that are no messages of MCP, such as: "), "{error}");
+    assert!(error.to_string().contains("lines in a row that are not MCP messages, such as: "), "{error}");
 }
 
 /// Python writes NaN, which is no JSON.
@@ -477,7 +478,7 @@ async fn a_message_that_is_too_long_fails_its_call_alone() {
 #[tokio::test]
 async fn a_server_that_ends_fails_what_is_in_flight_with_its_last_words() {
     for (arguments, why) in [
-        (json!({}), "server test: it ended (exit status 7); the last that it wrote to stderr: going down"),
+        (json!({}), "server test: it ended (exit status 7); its last line on stderr: going down"),
         (json!({"mid_line": true, "status": 0}), "its output ended in the middle of a message"),
     ] {
         let server = server(&[]).await;
@@ -494,7 +495,7 @@ async fn a_server_that_ends_fails_what_is_in_flight_with_its_last_words() {
 async fn a_server_that_closes_its_output_and_lives_on_is_stopped() {
     let server = server(&[]).await;
     let error = server.call("close_stdout", json!({})).await.unwrap_err();
-    assert!(error.to_string().contains("it closed its output and lived on; it was stopped"), "{error}");
+    assert!(error.to_string().contains("it closed its output and kept running; it was stopped"), "{error}");
     server.channel.stop(Duration::ZERO).await;
 }
 
@@ -524,7 +525,7 @@ async fn a_server_that_does_not_read_holds_up_its_own_callers_only_until_their_t
     let calls = (0..8).map(|_| server.call("echo", json!({"long": long})));
     for result in join_all(calls).await {
         let error = result.unwrap_err().to_string();
-        assert!(error.contains("did not answer within") || error.contains("does not read its input"), "{error}");
+        assert!(error.contains("did not answer within") || error.contains("does not read its stdin"), "{error}");
     }
     server.channel.stop(Duration::from_millis(50)).await;
 }

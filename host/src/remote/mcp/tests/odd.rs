@@ -217,7 +217,7 @@ async fn a_server_that_asks_on_a_stream_of_its_own_has_its_calls_made_one_at_a_t
         format!("{output:?}")
     };
     for said in soon("both", futures::future::join_all([call("Ann"), call("Bob")])).await {
-        assert!(said.contains("from now on they are made one at a time"), "{said}");
+        assert!(said.contains("from now on calls run one at a time"), "{said}");
     }
     let names = ["Ann", "Bob", "Cid", "Dan"];
     for (name, said) in names.iter().zip(soon("all", futures::future::join_all(names.map(call))).await) {

@@ -24,7 +24,9 @@ use tokio::{
 
 use crate::{
     catalog::Catalog,
+    config::HttpConfig,
     config::{Secret, ServerConfig, ServerLimits, ServerSource, UrlSource},
+    http::{Endpoint as _, McpEndpoint},
     mcp::{Front, FrontOptions},
     provider::{
         AskError, Asker, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Notifier, Offer,
@@ -118,9 +120,10 @@ impl Up {
         self.catalog = Catalog::new();
         self.offer(&[]);
         let front = Front::new(self.catalog.clone(), FrontOptions::default());
+        let endpoint = McpEndpoint::new(front, &HttpConfig::default());
         let (seen, era) = (self.seen.clone(), self.era);
         let handler: Handler = Arc::new(move |request| {
-            let (front, seen) = (front.clone(), seen.clone());
+            let (endpoint, seen) = (endpoint.clone(), seen.clone());
             async move {
                 seen.lock().unwrap().push(request.headers().clone());
                 // What servers of the older era answer to a version that they do not know.
@@ -128,7 +131,7 @@ impl Up {
                     let body = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32000, "message": "Bad Request: Unsupported protocol version"}});
                     return Response::builder().status(StatusCode::BAD_REQUEST).body(Body::from(body.to_string())).unwrap();
                 }
-                front.handle(request).await
+                endpoint.handle(None, request).await
             }
             .boxed()
         });

@@ -275,7 +275,7 @@ async fn polling_finds_what_events_would_tell() {
 async fn a_loader_that_panics_breaks_one_plugin_only() {
     let mut bench = Bench::new().await;
     bench.put("a.wasm", "panic.");
-    bench.state("a", ProviderState::Broken, Some("fault of the host")).await;
+    bench.state("a", ProviderState::Broken, Some("internal error")).await;
     bench.put("b.wasm", "b.");
     bench.serves("b", Some("b")).await;
     bench.put("a.wasm", "a.");

@@ -340,7 +340,7 @@ async fn slow_servers_are_given_up_on() {
     assert_eq!(code(plugin.get_with(&url(silent, "https"), Some(options)).await), "ConnectionTimeout", "a TLS handshake that never ends");
     let options = RequestOptions { first_byte_timeout: Some(Duration::ZERO), ..RequestOptions::default() };
     assert_eq!(code(plugin.get_with(&url(silent, "http"), Some(options)).await), "ConnectionReadTimeout");
-    assert!(plugin.refusals.messages().is_empty(), "what the plugin asked for is no refusal");
+    assert!(plugin.refusals.messages().is_empty(), "what the plugin asked for is not a refusal");
 
     let mut plugin = Plugin::for_server(stalling, PluginLimits::default());
     let options = RequestOptions { between_bytes_timeout: soon, ..RequestOptions::default() };

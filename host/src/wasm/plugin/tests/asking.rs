@@ -136,8 +136,8 @@ async fn what_a_plugin_can_go_on_without_is_its_to_handle() {
     let cases = [
         (Some(Native::new(Err(AskError::Refused { code: -1, message: "not now".to_owned() }))), "not now"),
         (Some(Native::new(Err(AskError::Unanswered("time is up".to_owned())))), "time is up"),
-        (Some(Native::new(Ok(JsonText::parse("[]".to_owned()).unwrap()))), "the client's answer cannot be read: it is no JSON object"),
-        (None, "this call comes from nobody who could be asked"),
+        (Some(Native::new(Ok(JsonText::parse("[]".to_owned()).unwrap()))), "the client's answer cannot be read: it is not a JSON object"),
+        (None, "the caller of this call cannot be asked for input"),
     ];
     for (asker, words) in cases {
         assert_eq!(text(&call_with(&provider, asker).await.unwrap()), words);

@@ -178,7 +178,7 @@ async fn a_plugin_without_tools_can_offer_resources_and_what_cannot_be_published
     let offers = provider.offers();
     assert_eq!((keys(&offers.resources), keys(&offers.templates)), (vec!["note:1", "note:3"], vec!["note:{id}"]));
     assert!(offers.prompts.is_empty() && !offers.completes);
-    let expected = ["\"notes/2\": it is no absolute URI", "two resources \"note:1\"", "\"note:{id\": it is no URI template"];
+    let expected = ["\"notes/2\": it is not an absolute URI", "two resources \"note:1\"", "\"note:{id\": it is not a URI template"];
     assert!(warnings.len() == 3 && expected.iter().zip(&warnings).all(|(words, warning)| warning.contains(words)), "{warnings:?}");
     let read = provider.read_resource("note:1", CallContext::default()).await.unwrap();
     assert_eq!(read.iter().map(JsonText::as_str).collect::<Vec<_>>(), [r#"{"text":"hello","uri":"note:1"}"#]);

@@ -136,7 +136,7 @@ fn calls_are_answered_by_structured_content_and_its_text() {
     assert_eq!(call("nothing", "{}"), CallOutput::default());
     assert_eq!(call("try", r#"{"fail": false}"#), CallOutput::default());
     let output = call("try", r#"{"fail": true}"#);
-    assert_eq!((structured(&output), text(&output), output.is_error), (None, "the tool failed, and does not say why", true));
+    assert_eq!((structured(&output), text(&output), output.is_error), (None, "the tool failed without a message", true));
 
     let output = call("echo", r#"{"text": "a\n\"b\" \u00e9"}"#);
     assert_eq!((structured(&output).as_deref(), text(&output)), (Some("{\"result\":\"a\\n\\\"b\\\" é\"}"), "a\n\"b\" é"));
@@ -180,9 +180,9 @@ fn functions_that_json_cannot_carry_are_left_out_with_a_reason() {
     assert_eq!(
         described.warnings,
         [
-            "the function \"[static]file.count\" is no tool: it belongs to a resource, which cannot be written as JSON",
-            "the function \"close\" is no tool: its parameter \"the-file\" is or has in it a resource, which cannot be written as JSON",
-            "the function \"open\" is no tool: its result is or has in it a resource, which cannot be written as JSON",
+            "the function \"[static]file.count\" is not a tool: it belongs to a resource, which cannot be written as JSON",
+            "the function \"close\" is not a tool: its parameter \"the-file\" is or has in it a resource, which cannot be written as JSON",
+            "the function \"open\" is not a tool: its result is or has in it a resource, which cannot be written as JSON",
         ]
     );
 }
@@ -200,7 +200,7 @@ fn names_that_fall_together_even_with_their_interface_are_left_out() {
     assert_eq!(described.functions.len(), 1);
     assert_eq!(
         described.warnings,
-        ["the function \"add\" of c:d/math@1.0.0 is no tool: there is another one that is published as math_add"]
+        ["the function \"add\" of c:d/math@1.0.0 is not a tool: there is another one that is published as math_add"]
     );
 }
 
@@ -223,7 +223,7 @@ fn a_type_that_would_grow_without_end_is_left_out() {
     assert_eq!(described.functions.len(), 1);
     assert_eq!(
         described.warnings,
-        ["the function \"bomb\" is no tool: its parameter \"x\" is or has in it a type that is too large when written out"]
+        ["the function \"bomb\" is not a tool: its parameter \"x\" is or has in it a type that is too large when written out"]
     );
 }
 
@@ -257,7 +257,7 @@ fn a_thousand_functions_are_published_and_the_rest_is_counted() {
     );
     let (_, described) = described(&engine(), &wat);
     assert_eq!(described.functions.len(), 1000);
-    assert_eq!(described.warnings, ["100 functions are no tools: a plugin can have 1000"]);
+    assert_eq!(described.warnings, ["100 functions are not tools: a plugin can have 1000"]);
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! `toolbay stdio`: one client on stdin and stdout, of a host in this process or of one that runs elsewhere.
+
+use std::{process::ExitCode, sync::Arc};
+
+use tokio::sync::watch;
+
+use super::{ConfigArgs, Failure, Outcome, running::Running, runtime};
+use crate::{
+    catalog::Catalog,
+    config::{Config, HttpConfig},
+    http::shutdown,
+    mcp::{Front, FrontOptions},
+    provider::StatusSource,
+    stdio::{self, Endpoint, Host, Options, Remote},
+    telemetry,
+};
+
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"Desktop clients start this command and speak MCP with it: one JSON message a line on stdin and stdout. Logs go to
+stderr. It ends when its input ends and every call is answered, or at SIGTERM or Ctrl-C.
+
+Without --url it is a host of its own, with the same folder, servers and configuration as `toolbay serve`; whoever
+starts it may call every tool. With --url it is a bridge to a host that runs: it opens a lost session again, and
+waits up to 6 seconds for a host that restarts.
+
+  toolbay stdio --plugins /home/me/plugins
+  toolbay stdio --config /etc/toolbay.toml
+  toolbay stdio --url https://tools.example.com/mcp --bearer-env TOOLS_TOKEN
+
+In claude_desktop_config.json, with absolute paths:
+
+  {"mcpServers": {"toolbay": {"command": "/usr/local/bin/toolbay", "args": ["stdio", "--plugins", "/home/me/plugins"]}}}"#;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+pub(super) struct Stdio {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Bridge to a running server, such as http://127.0.0.1:8000/mcp
+    #[arg(long, conflicts_with_all = ["plugins", "config", "mcp_json"])]
+    url: Option<String>,
+    /// The environment variable that holds the bearer token for --url
+    #[arg(long, value_name = "VAR", requires = "url")]
+    bearer_env: Option<String>,
+    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as toolbay=debug,warn
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Stdio {
+    pub(super) fn run(self) -> Outcome {
+        let config = if self.url.is_some() { Config::default() } else { self.config.load()? };
+        let _logs = match &self.log {
+            Some(filter) => telemetry::init_with(config.telemetry.format, filter, "--log"),
+            None => telemetry::init(&config.telemetry),
+        }
+        .map_err(Failure::usage)?;
+        let runtime = runtime()?;
+        let served = match &self.url {
+            Some(url) => {
+                let remote = remote(url, self.bearer_env.as_deref())?;
+                runtime.block_on(serve(Arc::new(remote), &config.http))
+            }
+            None => runtime.block_on(host(config, self.config.plugins.is_some())),
+        };
+        // A read of stdin cannot be given up, and would hold the runtime's end until the client writes again.
+        runtime.shutdown_background();
+        served
+    }
+}
+
+/// A host of its own, for as long as the client is there.
+async fn host(config: Config, folder_named: bool) -> Outcome {
+    let config = Arc::new(config);
+    let catalog = Catalog::new();
+    let running = Running::start(&config, folder_named, catalog.clone()).await?;
+    let options = FrontOptions { state: config.state.clone(), tasks: config.tasks.clone(), ..FrontOptions::from(&config.http) };
+    let front = Front::with_statuses(catalog, options, vec![running.clone() as Arc<dyn StatusSource>]);
+    let (ready, is_ready) = watch::channel(false);
+    let settling = tokio::spawn({
+        let running = running.clone();
+        async move {
+            running.settled().await;
+            ready.send_replace(true);
+        }
+    });
+    let served = serve(Arc::new(Host::new(front.clone(), is_ready)), &config.http).await;
+    settling.abort();
+    front.close();
+    running.stop().await;
+    served
+}
+
+async fn serve(endpoint: Arc<dyn Endpoint>, http: &HttpConfig) -> Outcome {
+    let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
+    let options = Options { max_message: http.max_body, drain: http.drain };
+    tokio::select! {
+        served = stdio::serve(endpoint, tokio::io::stdin(), tokio::io::stdout(), options) => {
+            served.map(|()| ExitCode::SUCCESS).map_err(Failure::failed)
+        }
+        () = shutdown.draining() => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The endpoint that `--url` names.
+fn remote(url: &str, bearer_env: Option<&str>) -> Result<Remote, Failure> {
+    let address =
+        url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
+    if !matches!(address.scheme(), "http" | "https") {
+        return Err(Failure::usage(format!("--url {url}: only http and https are supported")));
+    }
+    let token =
+        match bearer_env {
+            None => None,
+            Some(variable) => Some(std::env::var(variable).map_err(|_| {
+                Failure::usage(format!("--bearer-env {variable}: there is no such environment variable, or it is not UTF-8"))
+            })?),
+        };
+    Remote::new(address, token.as_deref()).map_err(Failure::usage)
+}

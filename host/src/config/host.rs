@@ -1,0 +1,46 @@
+//! `[host]`: what the host itself may use.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    engine::{ChoiceError, EngineChoice},
+    section::section,
+    types::{Boolean, DAY, FilePath, GIB, KIB, MIB, SECOND, TIB, duration, number, optional, size, text},
+};
+
+/// The pool reserves 4 GiB of address space for each; 31,000 fit into a process.
+pub(super) const MOST_INSTANCES: u32 = 20_000;
+/// What a 32-bit memory can have.
+pub(super) const MOST_MEMORY: u64 = 4 * GIB;
+
+section! {
+    /// What the host itself may use.
+    pub struct HostConfig {
+        /// Concurrent plugin instances, of all plugins together.
+        instances: u32 = 1000, number(1..=MOST_INSTANCES) => restart;
+        /// Upper bound for the `memory` of any plugin.
+        max_memory: usize = 1 << 30, size(64 * KIB..=MOST_MEMORY) => restart;
+        /// Largest `.wasm` file.
+        max_file: u64 = 128 * MIB, size(KIB..=4 * GIB) => restart;
+        /// CPU time limit for compiling one component.
+        compile_time: Duration = SECOND * 5 * 60, duration(SECOND..=DAY) => restart;
+        /// Memory limit for compiling one component.
+        compile_memory: u64 = 4 * GIB, size(128 * MIB..=TIB) => restart;
+        /// Components compiled concurrently; 0 means one per core.
+        compile_jobs: usize = 0, number(0..=1024) => restart;
+        /// The compilation cache. Anyone who can write to it can run code as Toolbay.
+        cache: Option<PathBuf> = None, optional(FilePath)
+            => restart, unset("`${XDG_CACHE_HOME:-~/.cache}/toolbay/compiled`");
+        /// Whether a sidecar `NAME.toml` in the plugin folder may grant access.
+        /// With `false`, it can set limits and descriptions only.
+        sidecar_grants: bool = true, Boolean => restart;
+        /// Runs images: `auto`, `podman`, `docker`, the path of such a program, or a
+        /// Docker-compatible API (`unix:///run/podman/podman.sock`). `auto` takes what `CONTAINER_HOST` or
+        /// `DOCKER_HOST` names, else the first socket or program that answers.
+        container_engine: EngineChoice = EngineChoice::Auto, text("text", parse_engine) => restart;
+    }
+}
+
+fn parse_engine(text: &str) -> Result<EngineChoice, String> {
+    text.parse().map_err(|error: ChoiceError| error.to_string())
+}

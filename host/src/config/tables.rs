@@ -1,0 +1,145 @@
+//! All tables of `toolbay.toml` in one list: what the schema, the reference page and the reader's hints are made of.
+
+use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
+
+use serde_json::{Value, json};
+
+use super::{
+    AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, ModelConfig, NameRules, PluginLimits, StateConfig, TasksConfig,
+    TelemetryConfig, ToolOverride,
+    address::parse_listen,
+    key::{Key, TableInfo, TypeInfo, Vocabulary},
+    publish::ToolRules,
+    reader::Item,
+    section::{Section, section},
+    server,
+    types::{FilePath, Type, list, optional},
+};
+
+section! {
+    /// Configuration of a Toolbay host.
+    pub(super) struct RootKeys {
+        /// Listening address. `localhost` is 127.0.0.1; `0.0.0.0:8000` and `[::]:8000` are all
+        /// interfaces; port 0 picks a free port. Beyond loopback it requires `[auth.tokens]` or
+        /// `--insecure`.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000)), Listen => restart;
+        /// The plugin folder.
+        plugins: PathBuf = PathBuf::from("plugins"), FilePath => restart;
+        /// A desktop client's file with `mcpServers`, whose servers are served too.
+        mcp_json: Option<PathBuf> = None, optional(FilePath);
+        /// Files that are read as if they stood here: paths, and patterns such as `conf.d/*.toml`.
+        include: Vec<PathBuf> = Vec::new(), Includes;
+    }
+}
+
+/// An address to listen on.
+struct Listen;
+
+impl Type<SocketAddr> for Listen {
+    fn read(&self, item: &Item<'_>) -> Option<SocketAddr> {
+        if item.value.is_integer() {
+            item.fail("a port alone is not enough; write \"127.0.0.1:8000\"");
+            return None;
+        }
+        item.parsed(parse_listen)
+    }
+
+    fn info(&self) -> TypeInfo {
+        TypeInfo::new("address and port", json!({ "type": "string" }))
+    }
+
+    fn write(&self, value: &SocketAddr) -> Option<Value> {
+        Some(value.to_string().into())
+    }
+}
+
+/// Read before all others, when the files are found: see [`include`](super::include).
+struct Includes;
+
+impl Type<Vec<PathBuf>> for Includes {
+    fn read(&self, _: &Item<'_>) -> Option<Vec<PathBuf>> {
+        None
+    }
+
+    fn info(&self) -> TypeInfo {
+        Type::<Vec<PathBuf>>::info(&list("paths", FilePath))
+    }
+
+    fn write(&self, _: &Vec<PathBuf>) -> Option<Value> {
+        Some(json!([]))
+    }
+}
+
+/// What is known of all keys.
+pub(super) fn vocabulary() -> &'static Vocabulary {
+    static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary { tables: tables() });
+    &VOCABULARY
+}
+
+fn tables() -> Vec<TableInfo> {
+    let plugin =
+        vec![("limits", PluginLimits::keys()), ("grants", Grants::keys()), ("names", NameRules::keys()), ("tools", ToolRules::keys())];
+    let below = vec![
+        of::<HttpConfig>("http", "in [http]", "HttpSection"),
+        of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
+        of::<StateConfig>("state", "in [state]", "StateSection"),
+        of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
+        of::<HostConfig>("host", "in [host]", "HostSection"),
+        of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
+        of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
+        of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),
+        TableInfo {
+            header: "plugin.NAME",
+            home: "in [plugin.NAME], or at the top level of a sidecar",
+            title: "PluginSection",
+            about: "Limits and grants of one plugin. What is not set comes from `[plugin.default]`, and else has the default that \
+                    stands here. A sidecar has the same keys."
+                .to_owned(),
+            groups: plugin,
+        },
+        of::<DirGrant>("plugin.NAME.dirs", "in dirs of [plugin.NAME]", "DirSection"),
+        of::<ToolOverride>("plugin.NAME.tools.TOOL", "in [plugin.NAME.tools.TOOL]", "ToolSection"),
+        TableInfo {
+            header: "server.NAME",
+            home: "in [server.NAME]",
+            title: "ServerSection",
+            about: "A tool server that exists already. It has exactly one of `command`, `image`, `url` and `openapi`.".to_owned(),
+            groups: server::groups(),
+        },
+        TableInfo {
+            header: "server.NAME.replicas",
+            home: "in replicas of [server.NAME]",
+            title: "ReplicasSection",
+            about: "How many replicas run, and when more are started.".to_owned(),
+            groups: vec![("", server::replica_keys())],
+        },
+    ];
+    let mut root = of::<RootKeys>("", "at the top level of toolbay.toml", "toolbay.toml");
+    let mut sections = Vec::new();
+    for table in &below {
+        sections.extend(as_key(table, &below));
+    }
+    root.groups.push(("sections", sections));
+    [vec![root], below].concat()
+}
+
+fn of<S: Section>(header: &'static str, home: &'static str, title: &'static str) -> TableInfo {
+    let about = S::ABOUT.split_whitespace().collect::<Vec<_>>().join(" ");
+    TableInfo { header, home, title, about, groups: vec![("", S::keys())] }
+}
+
+/// The key of the top level that a table is the value of, if it is one.
+fn as_key(table: &TableInfo, all: &[TableInfo]) -> Option<Key> {
+    let (name, rest) = table.header.split_once('.').unwrap_or((table.header, ""));
+    let schema = json!({ "$ref": format!("#/$defs/{}", table.title) });
+    let of = match rest {
+        "" => TypeInfo::new("table", schema),
+        "NAME" => TypeInfo::new("tables", json!({ "type": "object", "additionalProperties": schema })),
+        _ => return None,
+    };
+    // Its own key in a line of a file shows all that is below it.
+    let below = |other: &&TableInfo| other.header == name || other.header.starts_with(&format!("{name}."));
+    let secret = all.iter().filter(below).flat_map(TableInfo::keys).any(|key| key.secret);
+    let key = Key::new(name, "", of, None);
+    Some(Key { doc: table.about.clone(), secret, ..key })
+}

@@ -1,0 +1,233 @@
+//! What a right file means.
+
+use super::*;
+
+#[test]
+fn an_empty_file_is_the_default() {
+    let config = good("");
+    assert_eq!(config.origin(), Some(Path::new(FILE)));
+    assert_eq!(Config { origin: None, ..config }, Config::default());
+    assert_eq!(Config::default().listen.to_string(), "127.0.0.1:8000");
+}
+
+#[test]
+fn copies_without_keys_are_warned_of() {
+    let copies = |text: &str| good(text).state.warning();
+    assert!(copies("[state]\ncopies = 2").unwrap().contains("[state] keys"));
+    assert_eq!((copies(""), copies("[state]\ncopies = 2\nkeys = [{ from_env = \"KEY\" }]")), (None, None));
+}
+
+#[test]
+fn every_key_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::write(folder.path().join("token"), format!("{SECRET}\n")).unwrap();
+    fs::write(folder.path().join("key"), format!("{KEY}2\n")).unwrap();
+    let text = r#"
+        listen = "localhost:9000"
+        plugins = "tools"
+        [http]
+        allowed_hosts = ["Tools.example.com"]
+        allowed_origins = ["https://app.example.com"]
+        max_body = "1MiB"
+        max_bodies = "8MiB"
+        max_connections = 10
+        header_timeout = "5s"
+        max_sessions = 20
+        session_idle = "1m"
+        ask_timeout = "90s"
+        drain = "0s"
+        [auth.tokens]
+        ci = { from_env = "OTHER" }
+        me = { from_file = "token" }
+        [state]
+        keys = [{ from_env = "KEY" }, { from_file = "key" }]
+        ttl = "10m"
+        copies = 3
+        [host]
+        instances = 50
+        max_memory = "256MiB"
+        max_file = "20MB"
+        compile_time = "1m"
+        compile_memory = "1GiB"
+        compile_jobs = 2
+        cache = "/var/cache/toolbay"
+        sidecar_grants = false
+        container_engine = "unix:///run/podman/podman.sock"
+        [telemetry]
+        format = "json"
+        log = "toolbay=debug,warn"
+        [plugin.default]
+        timeout = "10s"
+        [plugin."my.weather"]
+        memory = 0x100000
+        table_elements = 5_000
+        output = 1000
+        log_rate = 0
+        concurrency = 1
+        queue = 0
+        http_connections = 2
+        http_body = "1KiB"
+        http_timeout = "250ms"
+        nn_memory = "1MiB"
+        nn_time = "5s"
+        nn_load = "2MiB"
+        http = ["API.weather.gov", "*.example.com:8443"]
+        http_private = ["127.0.0.1:9000"]
+        env = { A = "value", B = { from_env = "GOOD" }, C = { from_file = "token" } }
+        dirs = [{ host = "data", guest = "/data/" }, { host = "data", guest = "/out", write = true }]
+        default_tool = "get_alerts"
+        prefix = "w_"
+        rename = { get_alerts = "alerts" }
+        include = ["get_*"]
+        exclude = ["get_secret"]
+        [inference]
+        library = "lib/libonnxruntime.so"
+        max_tensor = "1MiB"
+        [model.t5]
+        path = "models/t5"
+        device = "cuda:1"
+        threads = 2
+        sessions = 3
+        max_batch = 4
+        batch_window = "5ms"
+        gpu_memory = 0.5
+        weight = 6
+        plugins = ["translator", "my.weather"]
+        [plugin."my.weather".tools.get_alerts]
+        title = "Alerts"
+        description = "What to fear."
+        params = { state = "Two letters." }
+    "#;
+    let config = load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap();
+    assert_eq!((config.listen.to_string(), config.plugins), ("127.0.0.1:9000".to_owned(), folder.path().join("tools")));
+    let http = HttpConfig {
+        allowed_hosts: vec!["tools.example.com".to_owned()],
+        allowed_origins: vec!["https://app.example.com".to_owned()],
+        max_body: 1 << 20,
+        max_bodies: 8 << 20,
+        max_connections: 10,
+        header_timeout: Duration::from_secs(5),
+        max_sessions: 20,
+        session_idle: Duration::from_secs(60),
+        ask_timeout: Duration::from_secs(90),
+        drain: Duration::ZERO,
+    };
+    assert_eq!(config.http, http);
+    let tokens = [("ci", "another-long-secret-value"), ("me", SECRET)].map(|(name, value)| (name.to_owned(), Secret(value.to_owned())));
+    assert_eq!(config.auth.tokens, BTreeMap::from(tokens));
+    let keys = vec![Secret(KEY.to_owned()), Secret(format!("{KEY}2"))];
+    assert_eq!(config.state, StateConfig { keys, ttl: Duration::from_secs(600), copies: 3 });
+    let host = HostConfig {
+        instances: 50,
+        max_memory: 256 << 20,
+        max_file: 20_000_000,
+        compile_time: Duration::from_secs(60),
+        compile_memory: 1 << 30,
+        compile_jobs: 2,
+        cache: Some(PathBuf::from("/var/cache/toolbay")),
+        sidecar_grants: false,
+        container_engine: EngineChoice::Api("unix:///run/podman/podman.sock".to_owned()),
+    };
+    assert_eq!(config.host, host);
+    assert_eq!(config.telemetry, TelemetryConfig { format: LogFormat::Json, log: "toolbay=debug,warn".to_owned() });
+    let data = folder.path().join("data");
+    let weather = PluginConfig {
+        limits: PluginLimits {
+            memory: 1 << 20,
+            table_elements: 5000,
+            timeout: Duration::from_secs(10),
+            output: 1000,
+            log_rate: 0,
+            concurrency: 1,
+            queue: 0,
+            http_connections: 2,
+            http_body: 1024,
+            http_timeout: Duration::from_millis(250),
+            nn_memory: 1 << 20,
+            nn_time: Duration::from_secs(5),
+        },
+        grants: Grants {
+            http: vec![
+                HostPattern { host: "api.weather.gov".to_owned(), any_subdomain: false, port: None },
+                HostPattern { host: "example.com".to_owned(), any_subdomain: true, port: Some(8443) },
+            ],
+            http_private: vec![HostPattern { host: "127.0.0.1".to_owned(), any_subdomain: false, port: Some(9000) }],
+            env: [("A", "value"), ("B", SECRET), ("C", SECRET)].map(|(name, value)| (name.to_owned(), Secret(value.to_owned()))).into(),
+            dirs: vec![
+                DirGrant { host: data.clone(), guest: "/data".to_owned(), write: false },
+                DirGrant { host: data, guest: "/out".to_owned(), write: true },
+            ],
+            nn_load: 2 << 20,
+        },
+        names: NameRules {
+            prefix: Some("w_".to_owned()),
+            rename: BTreeMap::from([("get_alerts".to_owned(), "alerts".to_owned())]),
+            include: vec!["get_*".to_owned()],
+            exclude: vec!["get_secret".to_owned()],
+            tools: BTreeMap::new(),
+        },
+        tools: BTreeMap::from([(
+            "get_alerts".to_owned(),
+            ToolOverride {
+                title: Some("Alerts".to_owned()),
+                description: Some("What to fear.".to_owned()),
+                params: BTreeMap::from([("state".to_owned(), "Two letters.".to_owned())]),
+            },
+        )]),
+        default_tool: Some("get_alerts".to_owned()),
+    };
+    assert_eq!(config.plugin.get("my.weather"), Some(&weather));
+    let library = Some(folder.path().join("lib/libonnxruntime.so"));
+    assert_eq!(config.inference, InferenceConfig { library, max_tensor: 1 << 20 });
+    let model = ModelConfig {
+        path: folder.path().join("models/t5"),
+        device: Device::Cuda(1),
+        threads: 2,
+        sessions: 3,
+        max_batch: 4,
+        batch_window: Duration::from_millis(5),
+        gpu_memory: Some(GpuMemory::Share(0.5)),
+        weight: 6,
+        plugins: vec!["translator".to_owned(), "my.weather".to_owned()],
+    };
+    assert_eq!(config.model, BTreeMap::from([("t5".to_owned(), model)]));
+}
+
+#[test]
+fn relative_paths_go_from_the_folder_of_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugins = folder.path().join("plugins");
+    fs::create_dir_all(plugins.join("data")).unwrap();
+    fs::write(plugins.join("key"), "a\n\n").unwrap();
+    fs::write(folder.path().join(FILE), "[host]\ncache = \"cache\"").unwrap();
+    let config = Config::load(&folder.path().join(FILE)).unwrap();
+    assert_eq!((&config.plugins, &config.host.cache), (&plugins, &Some(folder.path().join("cache"))));
+    let text = "dirs = [{ host = \"data\", guest = \"/\" }]\nenv.KEY.from_file = \"key\"";
+    let config = config.for_plugin("w", Some((text, &plugins.join("w.toml")))).unwrap();
+    assert_eq!(config.grants.dirs, [DirGrant { host: plugins.join("data"), guest: "/".to_owned(), write: false }]);
+    assert_eq!(config.grants.env.get("KEY"), Some(&Secret("a\n".to_owned())), "one newline is left out, not two");
+}
+
+#[test]
+fn the_real_environment_is_read() {
+    let text = "[plugin.w.env]\nDIR = { from_env = \"CARGO_MANIFEST_DIR\" }";
+    let config = Config::parse(text, Path::new(FILE)).unwrap();
+    let value = config.plugin.get("w").and_then(|plugin| plugin.grants.env.get("DIR"));
+    assert_eq!(value, Some(&Secret(std::env::var("CARGO_MANIFEST_DIR").unwrap())));
+    assert!(!format!("{config:?}").contains(&std::env::var("CARGO_MANIFEST_DIR").unwrap()), "Debug shows no secret");
+}
+
+#[test]
+fn two_configurations_are_compared_key_by_key() {
+    let one = good("[http]\ndrain = \"5s\"\n[plugin.a]\nqueue = 1\n[plugin.b]\n[server.s]\ncommand = \"x\"");
+    let other =
+        good("listen = \"127.0.0.1:1\"\n[http]\ndrain = \"6s\"\n[host]\ninstances = 7\n[plugin.a]\nqueue = 2\n[server.t]\ncommand = \"x\"");
+    let named = |one: &Config, other: &Config, restart| {
+        let found = one.differences(other).into_iter().filter(|difference| difference.restart == restart);
+        found.map(|difference| difference.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&one, &one, false), [""; 0]);
+    assert_eq!(named(&one, &other, false), ["[http] drain", "[plugin.a]", "[plugin.b]", "[server.s]", "[server.t]"]);
+    assert_eq!(named(&other, &one, true), ["listen", "[host] instances"]);
+}

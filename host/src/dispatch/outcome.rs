@@ -1,0 +1,73 @@
+//! How a call ended, in one word.
+
+use super::OperationResult;
+use crate::provider::CallError;
+
+/// How a call ended: for the log, metrics and audit. New ones may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// With a result.
+    Ok,
+    /// The caller is asked something, and makes the call again with the answers.
+    InputRequired,
+    /// The tool ran and says that it failed.
+    ToolError,
+    /// There is no such tool (any more).
+    UnknownTool,
+    /// There is no such resource (any more).
+    UnknownResource,
+    /// There is no such prompt (any more).
+    UnknownPrompt,
+    /// What was asked for lacks something or does not fit.
+    InvalidParams,
+    /// The provider answered by an error of its own.
+    ProtocolError,
+    /// It needs a capability that the caller did not declare.
+    MissingCapability,
+    /// As many calls run and wait as may.
+    Busy,
+    /// A fault of the host or the provider.
+    Internal,
+    /// Nobody wanted the result any more: the call was dropped before its end.
+    Cancelled,
+}
+
+impl Outcome {
+    /// How a call with this result ended.
+    #[must_use]
+    pub fn of(result: &Result<OperationResult, CallError>) -> Self {
+        match result {
+            Ok(OperationResult::Call(output)) if output.is_error => Self::ToolError,
+            Ok(OperationResult::InputRequired(_)) | Err(CallError::InputRequired) => Self::InputRequired,
+            Ok(_) => Self::Ok,
+            Err(CallError::UnknownTool(_)) => Self::UnknownTool,
+            Err(CallError::UnknownResource(_)) => Self::UnknownResource,
+            Err(CallError::UnknownPrompt(_)) => Self::UnknownPrompt,
+            Err(CallError::InvalidParams(_)) => Self::InvalidParams,
+            Err(CallError::Protocol { .. }) => Self::ProtocolError,
+            Err(CallError::MissingCapability(_)) => Self::MissingCapability,
+            Err(CallError::Busy { .. }) => Self::Busy,
+            Err(CallError::Internal(_)) => Self::Internal,
+        }
+    }
+
+    /// As the log and metrics write it. These are API: they are not renamed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::InputRequired => "input_required",
+            Self::ToolError => "tool_error",
+            Self::UnknownTool => "unknown_tool",
+            Self::UnknownResource => "unknown_resource",
+            Self::UnknownPrompt => "unknown_prompt",
+            Self::InvalidParams => "invalid_params",
+            Self::ProtocolError => "protocol_error",
+            Self::MissingCapability => "missing_capability",
+            Self::Busy => "busy",
+            Self::Internal => "internal",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}

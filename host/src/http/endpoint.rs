@@ -1,0 +1,83 @@
+//! What answers at `/mcp`: the seam between connections and the protocol, and the MCP front on this side of it.
+
+use std::{future::Future, sync::Arc};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+
+use super::bodies::{Bodies, Received};
+use crate::{
+    config::HttpConfig,
+    mcp::{self, Front},
+};
+
+/// The path of the MCP endpoint. Below a provider's name (`/weather/mcp`) it is the endpoint of that provider
+/// alone.
+pub const MCP_PATH: &str = "/mcp";
+
+/// What answers at [`MCP_PATH`]: every method but `OPTIONS`, after origin and
+/// authentication. Who calls is in the request's extensions, as [`Principal`](crate::provider::Principal).
+pub trait Endpoint: Send + Sync + 'static {
+    /// Answers one request about everything, or about one provider alone. Dropping the future means that
+    /// the connection is gone.
+    fn handle(&self, provider: Option<&str>, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Calls that run or wait now; a stream that only listens is none.
+    fn in_flight(&self) -> usize;
+
+    /// Ends all open streams. Called once, when the calls in flight are done or their time is over.
+    fn close(&self);
+}
+
+/// The MCP front over HTTP: it reads bodies, within what all of them may take.
+pub struct McpEndpoint {
+    front: Arc<Front>,
+    bodies: Arc<Bodies>,
+}
+
+impl McpEndpoint {
+    /// Of this front, with the limits on bodies.
+    #[must_use]
+    pub fn new(front: Arc<Front>, config: &HttpConfig) -> Arc<Self> {
+        Arc::new(Self { front, bodies: Arc::new(Bodies::new(config.max_body, config.max_bodies)) })
+    }
+
+    pub(super) fn front(&self) -> &Arc<Front> {
+        &self.front
+    }
+
+    pub(super) fn bodies(&self) -> &Arc<Bodies> {
+        &self.bodies
+    }
+}
+
+impl Endpoint for McpEndpoint {
+    async fn handle(&self, provider: Option<&str>, request: Request<Body>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        if parts.method != Method::POST {
+            return self.front.handle(provider, Request::from_parts(parts, Bytes::new())).await;
+        }
+        if let Err(refusal) = mcp::check_content_type(&parts.headers) {
+            return *refusal;
+        }
+        match self.bodies.read(&parts.headers, body).await {
+            Ok(Received { bytes, share }) => {
+                // It goes wherever the request goes, and some requests outlive their connection.
+                if let Some(share) = share {
+                    parts.extensions.insert(share);
+                }
+                self.front.handle(provider, Request::from_parts(parts, bytes)).await
+            }
+            Err(refused) => mcp::refusal(refused.status, &refused.message, refused.retry_after),
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.front.in_flight()
+    }
+
+    fn close(&self) {
+        self.front.close();
+    }
+}

@@ -1,0 +1,39 @@
+//! Serving what was put together, until the end is asked for.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::{
+    app_state::AppState,
+    connection::Limits,
+    endpoint::Endpoint,
+    routes::App,
+    server::{self, ServeError},
+    shutdown::Shutdown,
+};
+
+/// Serves until `shutdown` asks for the end.
+///
+/// Then it stops accepting, closes what is idle, and lets calls in flight end within `http.drain`; when they have, or when the time is over, it closes the
+/// streams that are still open, and returns. A forced end returns at once. Past `http.max_connections` a connection is answered 503 with `Retry-After`
+/// and closed (`/healthz` and `/readyz` are answered as ever, so that nobody takes a busy server for a dead one).
+///
+/// # Errors
+///
+/// [`ServeError`], before the first connection is taken.
+pub async fn serve<E: Endpoint>(listener: TcpListener, state: AppState<E>, shutdown: Shutdown) -> Result<(), ServeError> {
+    let limits = Limits::new(state.config.header_timeout);
+    serve_within(listener, state, shutdown, limits).await
+}
+
+pub(super) async fn serve_within<E: Endpoint>(
+    listener: TcpListener,
+    state: AppState<E>,
+    shutdown: Shutdown,
+    limits: Limits,
+) -> Result<(), ServeError> {
+    let (max_connections, drain) = (state.config.max_connections, state.config.drain);
+    let app = Arc::new(App::new(state, limits));
+    server::serve(listener, app, server::Options { limits, max_connections, drain }, shutdown).await
+}

@@ -1,0 +1,125 @@
+//! Who makes a request, by which rules, and how to reach them: the same for both ways of a request.
+//!
+//! Each way reads what a request says of its caller by its own means, from bytes or from rmcp's models. What
+//! follows from it is decided here: what the call is told, whether it may become a task, how it asks.
+
+use std::{borrow::Cow, sync::Arc};
+
+use http::request::Parts;
+
+use super::{
+    asking::{Asking, Input, NO_SESSION},
+    endpoint_state::EndpointState,
+    era::Era,
+    outbox::Outbox,
+    sessions::Session,
+};
+use crate::{
+    dispatch::{CallRequest, Hold, Operation},
+    provider::{Asker, LogLevel, Principal},
+};
+
+/// Who calls, by what rules, and what they want to be told.
+pub(super) struct Caller<'a> {
+    pub(super) era: Era,
+    /// Of a client before 2026-07-28 that has one.
+    pub(super) session: Option<Arc<Session>>,
+    principal: Option<Principal>,
+    trace_parent: Option<Arc<str>>,
+    meta: Option<Arc<str>>,
+    /// The progress token, as JSON text.
+    token: Option<Cow<'a, str>>,
+    /// The least level of log messages that is wanted.
+    level: Option<LogLevel>,
+    /// Declared that it can be let go.
+    tasks: bool,
+    hold: Option<Hold>,
+}
+
+/// What a request's `_meta` says of its caller.
+#[derive(Default)]
+pub(super) struct Said<'a> {
+    /// All of it, as JSON text.
+    pub(super) text: Option<Arc<str>>,
+    pub(super) trace_parent: Option<Arc<str>>,
+    /// `progressToken`, as JSON text: a string or a whole number.
+    pub(super) token: Option<Cow<'a, str>>,
+    /// `io.modelcontextprotocol/logLevel`, which only 2026-07-28 has.
+    pub(super) log_level: Option<LogLevel>,
+    /// `io.modelcontextprotocol/clientCapabilities`, as JSON text.
+    pub(super) capabilities: Option<&'a str>,
+}
+
+impl<'a> Caller<'a> {
+    /// The caller of a request with this head. Without one nothing is known of who calls.
+    pub(super) fn new(endpoint: &EndpointState, era: Era, session: Option<Arc<Session>>, parts: Option<&Parts>, said: Said<'a>) -> Self {
+        let level = match era {
+            Era::Modern => said.log_level,
+            Era::Legacy => session.as_ref().map(|session| session.level()),
+        };
+        let header = || parts?.headers.get("traceparent")?.to_str().ok();
+        Self {
+            era,
+            session,
+            principal: parts.and_then(|parts| parts.extensions.get()).cloned(),
+            trace_parent: said.trace_parent.or_else(|| header().map(Arc::from)),
+            meta: said.text,
+            token: said.token,
+            level,
+            tasks: era == Era::Modern && said.capabilities.is_some_and(|declared| endpoint.tasks.may_be(declared)),
+            hold: parts.and_then(|parts| parts.extensions.get()).cloned(),
+        }
+    }
+
+    /// The same, free of the request.
+    pub(super) fn into_owned(self) -> Caller<'static> {
+        let Self { era, session, principal, trace_parent, meta, token, level, tasks, hold } = self;
+        let token = token.map(|token| Cow::Owned(token.into_owned()));
+        Caller { era, session, principal, trace_parent, meta, token, level, tasks, hold }
+    }
+
+    /// Under which name it was let in.
+    pub(super) fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// Whether it can be let go.
+    pub(super) fn knows_tasks(&self) -> bool {
+        self.tasks
+    }
+
+    /// Where the notifications of its call go, when that may send some and somebody wants them.
+    pub(super) fn outbox(&self, operation: &Operation<'_>) -> Option<Arc<Outbox>> {
+        let listens = operation.notifies() && (self.token.is_some() || self.level.is_some());
+        listens.then(|| Arc::new(Outbox::new(self.token.as_deref(), self.level)))
+    }
+
+    /// Its call, and whether that may become a task. Without `input` there is nothing to ask. `asker` asks
+    /// a client with a session; None: it cannot.
+    pub(super) fn request<'o>(
+        self,
+        endpoint: &EndpointState,
+        operation: Operation<'o>,
+        outbox: Option<&Arc<Outbox>>,
+        input: Option<Input>,
+        asker: impl FnOnce(&Arc<Session>) -> Option<Arc<dyn Asker>>,
+    ) -> (CallRequest<'o>, bool) {
+        let asking = match (input, self.era) {
+            (Some(input), Era::Modern) if operation.notifies() || !input.is_empty() => Asking::Returning(input),
+            (Some(_), Era::Legacy) if operation.notifies() => {
+                Asking::Waiting(self.session.as_ref().and_then(asker).unwrap_or_else(|| Arc::new(NO_SESSION)))
+            }
+            _ => Asking::Never,
+        };
+        let deferrable = self.tasks && matches!(operation, Operation::Call { .. });
+        let deferral = operation.notifies().then(|| endpoint.tasks.refusing());
+        let request = CallRequest::new(self.principal, operation)
+            .with_front(self.era.as_str())
+            .with_trace_parent(self.trace_parent)
+            .with_meta(self.meta)
+            .with_notifier(outbox.map(|outbox| Arc::clone(outbox) as _))
+            .with_deferral(deferral)
+            .with_hold(self.hold);
+        (asking.hand_to(request, &endpoint.states), deferrable)
+    }
+}

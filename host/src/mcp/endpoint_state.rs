@@ -1,0 +1,108 @@
+//! What the requests of one endpoint share, and what all endpoints share.
+
+#![allow(deprecated, reason = "logging is served for the clients that use it")]
+
+use std::{sync::Arc, time::Duration};
+
+use rmcp::model::{CacheScope, Implementation, JsonObject, ServerCapabilities, ServerConfig};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    asking::States,
+    options::FrontOptions,
+    sessions::{Room, Sessions},
+    tasks::{self, Reply, Tasks},
+};
+use crate::{
+    catalog::Catalog,
+    dispatch::{CallRequest, Dispatcher},
+    provider::CallError,
+};
+
+/// What all endpoints share.
+pub(super) struct Common {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) states: Arc<States>,
+    pub(super) tasks: Arc<Tasks>,
+    pub(super) room: Arc<Room>,
+}
+
+/// What every request shares.
+pub(super) struct EndpointState {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) states: Arc<States>,
+    pub(super) tasks: Arc<Tasks>,
+    pub(super) sessions: Arc<Sessions>,
+    /// Whether answers are for one caller only.
+    pub(super) private: bool,
+    /// How long an answer of a client with a session may take.
+    pub(super) ask_timeout: Duration,
+    pub(super) closing: CancellationToken,
+    info: ServerConfig,
+}
+
+impl EndpointState {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        common: &Common,
+        sessions: Arc<Sessions>,
+        options: &FrontOptions,
+        closing: CancellationToken,
+    ) -> Self {
+        let mut info = ServerConfig::new(capabilities(common.tasks.are_on()));
+        info.server_info = Implementation::new("toolbay", options.server_version.clone());
+        info.instructions.clone_from(&options.instructions);
+        Self {
+            catalog,
+            dispatcher: Arc::clone(&common.dispatcher),
+            states: Arc::clone(&common.states),
+            tasks: Arc::clone(&common.tasks),
+            sessions,
+            private: options.authenticated,
+            ask_timeout: options.ask_timeout,
+            closing,
+            info,
+        }
+    }
+
+    /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
+    pub(super) async fn run(&self, request: CallRequest<'_>, deferrable: bool) -> Result<Reply, CallError> {
+        if deferrable {
+            tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned()).await
+        } else {
+            self.dispatcher.run(request).await.map(Reply::Result)
+        }
+    }
+
+    /// What the server says of itself.
+    pub(super) fn info(&self) -> &ServerConfig {
+        &self.info
+    }
+
+    /// Who may keep what is answered.
+    pub(super) fn scope(&self) -> CacheScope {
+        if self.private { CacheScope::Private } else { CacheScope::Public }
+    }
+}
+
+/// All of it, always: a client asks once, and plugins come and go while it stays connected.
+///
+/// The specification deprecates logging in favour of other means, and asks a server that still sends log messages to say so.
+fn capabilities(tasks: bool) -> ServerCapabilities {
+    let mut capabilities = ServerCapabilities::builder()
+        .enable_tools()
+        .enable_tool_list_changed()
+        .enable_prompts()
+        .enable_prompts_list_changed()
+        .enable_resources()
+        .enable_resources_list_changed()
+        .enable_resources_subscribe()
+        .enable_completions()
+        .enable_logging()
+        .build();
+    if tasks {
+        capabilities.extensions.get_or_insert_default().insert(tasks::EXTENSION.to_owned(), JsonObject::new());
+    }
+    capabilities
+}

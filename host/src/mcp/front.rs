@@ -1,0 +1,160 @@
+//! The endpoints as they are reached over HTTP: that of everything, and one for each provider.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    answer, general,
+    intake::{self, Accepts},
+    lean,
+    options::FrontOptions,
+    rpc,
+    views::{self, View, Views},
+};
+use crate::{
+    catalog::Catalog,
+    dispatch::Dispatcher,
+    provider::{Absence, StatusSource},
+};
+
+/// The endpoints: that of everything, and one for each provider.
+pub struct Front {
+    lean: bool,
+    views: Arc<Views>,
+    /// Who knows of providers that are not in the catalog, and why.
+    statuses: Vec<Arc<dyn StatusSource>>,
+    /// Ends the watching tasks with the front.
+    _closing: DropGuard,
+}
+
+impl Front {
+    /// Starts to serve a catalog. Has to be called inside a Tokio runtime: tasks watch over sessions and
+    /// providers until [`Self::close`] or the front's end.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, options: FrontOptions) -> Arc<Self> {
+        Self::with_statuses(catalog, options, Vec::new())
+    }
+
+    /// The same; who asks for a provider that is known to these and offers nothing is told why.
+    #[must_use]
+    pub fn with_statuses(catalog: Arc<Catalog>, options: FrontOptions, statuses: Vec<Arc<dyn StatusSource>>) -> Arc<Self> {
+        Self::with_dispatcher(catalog, Dispatcher::new(), options, statuses)
+    }
+
+    /// The same, on a dispatcher that others use too.
+    #[must_use]
+    pub fn with_dispatcher(
+        catalog: Arc<Catalog>,
+        dispatcher: Arc<Dispatcher>,
+        options: FrontOptions,
+        statuses: Vec<Arc<dyn StatusSource>>,
+    ) -> Arc<Self> {
+        let closing = CancellationToken::new();
+        let lean = options.lean;
+        let views = Arc::new(Views::new(catalog, dispatcher, options, closing.clone()));
+        tokio::spawn(Arc::clone(&views).watch());
+        Arc::new(Self { lean, views, statuses, _closing: closing.drop_guard() })
+    }
+
+    /// Answers one request of HTTP: about everything there is, or about what one provider offers, under its
+    /// own names. That the request may come in at all was checked before, and its body was read. Its
+    /// extensions hold who calls, as a [`Principal`](crate::provider::Principal), and what is to be held
+    /// until the call ends, as a [`Hold`](crate::dispatch::Hold).
+    ///
+    /// Dropping the future before it is done means that the connection is gone: it ends a call of
+    /// 2026-07-28, while one of an older client runs on.
+    pub async fn handle(&self, provider: Option<&str>, request: Request<Bytes>) -> Response<Body> {
+        let Some(provider) = provider else { return self.answer(self.views.whole(), request).await };
+        match self.views.of(provider) {
+            Some(view) => self.answer(&view, request).await,
+            None => self.no_provider(provider, request.body()),
+        }
+    }
+
+    async fn answer(&self, view: &View, request: Request<Bytes>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        match parts.method {
+            Method::POST => {}
+            Method::GET | Method::DELETE => return view.general.session_request(parts).await,
+            _ => return general::method_not_allowed("POST, GET, DELETE, OPTIONS"),
+        }
+        let accepts = Accepts::of(&parts.headers);
+        if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
+            let id = intake::inspect(&body).ok().and_then(|head| head.id);
+            return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
+        }
+        if self.lean && accepts.both() {
+            match lean::answer(&view.shared, &parts, &body).await {
+                Ok(response) => return response,
+                Err(reason) => tracing::debug!(?reason, "a request is not a plain one and goes by rmcp"),
+            }
+        }
+        view.general.post(parts, body, accepts).await
+    }
+
+    /// Says that there is no such provider, and which there are; or why one that is known is not there.
+    fn no_provider(&self, provider: &str, body: &[u8]) -> Response<Body> {
+        // The answer is to the request's id, where it has one that can be read.
+        let id = intake::inspect(body).ok().and_then(|head| head.id);
+        if let Some(Absence { why, retry_after }) = self.absence(provider) {
+            return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), rpc::BUSY, &why, retry_after);
+        }
+        let message = views::no_provider(provider, self.catalog());
+        answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), rpc::INVALID_REQUEST, &message, None)
+    }
+
+    /// What runs calls, for fronts beside this one.
+    #[must_use]
+    pub fn dispatcher(&self) -> &Arc<Dispatcher> {
+        self.views.dispatcher()
+    }
+
+    /// What one provider offers, under its own names, where there is such a provider.
+    pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
+        self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// Why a provider that is known is not in the catalog. None: nobody knows one of that name.
+    pub(crate) fn absence(&self, provider: &str) -> Option<Absence> {
+        let mut statuses = self.statuses.iter().flat_map(|source| source.statuses());
+        statuses.find(|status| status.name == provider).map(|status| status.absence())
+    }
+
+    /// The sentence for a provider that is not there: it says which there are.
+    pub(crate) fn no_provider_text(&self, provider: &str) -> String {
+        views::no_provider(provider, self.catalog())
+    }
+
+    /// Whether callers have to say who they are.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.views.whole().shared.private
+    }
+
+    /// Everything that is served.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.views.whole().shared.catalog
+    }
+
+    /// Ends listening streams: subscriptions by their final result, GET streams of sessions by their end.
+    /// Calls in flight go on.
+    pub fn close(&self) {
+        self.views.close();
+    }
+
+    /// Calls that run now.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.views.dispatcher().in_flight()
+    }
+
+    /// Open sessions of clients before 2026-07-28.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.views.whole().shared.sessions.len()
+    }
+}

@@ -1,0 +1,50 @@
+//! How the MCP front is to behave.
+
+use std::time::Duration;
+
+use crate::config::{HttpConfig, StateConfig, TasksConfig};
+
+/// How the front is to behave. What is HTTP's (names, origins, sizes of bodies) is checked before it.
+#[derive(Clone, Debug)]
+pub struct FrontOptions {
+    /// Sessions of clients before 2026-07-28 at once.
+    pub max_sessions: usize,
+    /// After how long without use a session ends.
+    pub session_idle: Duration,
+    /// How long a client with a session, or with a task, may take to answer a question.
+    pub ask_timeout: Duration,
+    /// What signs the state that a client of 2026-07-28 carries from a question to its answer.
+    pub state: StateConfig,
+    /// Calls that go on when their request is answered.
+    pub tasks: TasksConfig,
+    /// Whether callers are told apart, so that what they get must not be shared by a cache.
+    pub authenticated: bool,
+    /// What the server says of itself.
+    pub server_version: String,
+    /// What the server tells a model about itself.
+    pub instructions: Option<String>,
+    /// Off: everything goes by rmcp. For comparing the two.
+    pub lean: bool,
+}
+
+impl Default for FrontOptions {
+    fn default() -> Self {
+        Self::from(&HttpConfig::default())
+    }
+}
+
+impl From<&HttpConfig> for FrontOptions {
+    fn from(http: &HttpConfig) -> Self {
+        Self {
+            max_sessions: http.max_sessions,
+            session_idle: http.session_idle,
+            ask_timeout: http.ask_timeout,
+            state: StateConfig::default(),
+            tasks: TasksConfig::default(),
+            authenticated: false,
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            instructions: None,
+            lean: true,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The answer to a request that was run: its result, a question, a handle, or why there is none of these.
+
+use http::StatusCode;
+
+use super::{
+    answer::{self, Answer},
+    era::Era,
+    render,
+    tasks::Reply,
+};
+use crate::{catalog::Snapshot, provider::CallError};
+
+/// The answer to a request that was run. `id` is the request's id as JSON text.
+pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Reply, CallError>, snapshot: &Snapshot) -> Answer {
+    match result {
+        Ok(reply) => {
+            let mut body = answer::begin(id, size(&reply));
+            write(&mut body, era, private, &reply);
+            body.push(b'}');
+            Answer { status: StatusCode::OK, retry_after: None, body }
+        }
+        Err(error) => answer::failure(id, era, error, snapshot),
+    }
+}
+
+/// About how long the result is going to be.
+pub(super) fn size(reply: &Reply) -> usize {
+    match reply {
+        Reply::Result(result) => render::size(result),
+        Reply::Task(_) => 512,
+    }
+}
+
+/// Appends the result of a request: an object.
+pub(super) fn write(to: &mut Vec<u8>, era: Era, private: bool, reply: &Reply) {
+    match reply {
+        Reply::Result(result) => render::result(to, era, private, result),
+        Reply::Task(task) => {
+            to.push(b'{');
+            task.write_created(to);
+            to.push(b'}');
+        }
+    }
+}
