@@ -54,6 +54,11 @@ impl Schema {
         Ok(Self { validator, levels })
     }
 
+    /// Levels of objects and arrays that a value may have.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels
+    }
+
     /// Whether this JSON text fits.
     ///
     /// # Errors

@@ -98,9 +98,8 @@ pub(super) fn plain(name: &str, value: Node<'_>, node: Node<'_>) -> Option<Value
 }
 
 /// Example values and the like, where they are not too long to be of use.
-fn short(value: Node<'_>) -> Option<Value> {
-    let made = value.value();
-    (made.to_string().len() <= EXAMPLE).then_some(made)
+pub(super) fn short(value: Node<'_>) -> Option<Value> {
+    value.is_within(EXAMPLE).then(|| value.value())
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of this size fits")]

@@ -97,6 +97,11 @@ impl Library {
         self.within(root, fragment).ok_or_else(|| flaw(format!("{reference:?} leads nowhere")))
     }
 
+    /// What a reference means below a value.
+    pub(super) fn pointed<'a>(&'a self, whole: Node<'a>, reference: &str) -> Option<Node<'a>> {
+        self.within(whole, reference.strip_prefix('#').filter(|pointer| pointer.starts_with('/'))?)
+    }
+
     /// The value itself, past any references.
     ///
     /// # Errors

@@ -19,10 +19,11 @@ use crate::{
     provider::{Provider, ProviderId},
 };
 
-/// What all schemas of a document together may take in memory, for each byte of the document.
-const SHARE: usize = 9;
-/// What they may take however small the document is.
-const LEAST: usize = 1 << 20;
+/// What all schemas of arguments together may take in memory, for each byte of the document, and what all schemas of answers may.
+const INPUTS: usize = 5;
+const OUTPUTS: usize = 2;
+/// As if no document were smaller.
+const LEAST: usize = 128 << 10;
 /// What one tool's arguments and one tool's answers may take: some 60 and 16 KB of JSON.
 const MOST: Room = Room { input: 400 << 10, output: 100 << 10, is_trial: false };
 /// How many times what would be its share one tool may take of what others leave.
@@ -158,9 +159,9 @@ impl<'a> Loading<'_, 'a> {
 
     /// How much the schemas of each tool may take, so that all together do not take more than a document of this size may.
     fn room(&self, all: &[(&Found<'a>, Named)]) -> Room {
-        let budget = (self.document.library.len() * SHARE).max(LEAST);
-        let most = budget / all.len().max(1) * SHARES;
-        let trial = Room { input: MOST.input.min(most), output: MOST.output.min(most), is_trial: true };
+        let size = self.document.library.len().max(LEAST);
+        let most = |share: usize| size * share / all.len().max(1) * SHARES;
+        let trial = Room { input: MOST.input.min(most(INPUTS)), output: MOST.output.min(most(OUTPUTS)), is_trial: true };
         let (mut inputs, mut outputs) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
         for (found, named) in all {
             if let Ok((operation, _)) = self.operation(found, named, trial) {
@@ -169,10 +170,8 @@ impl<'a> Loading<'_, 'a> {
                 outputs.push(output);
             }
         }
-        let needed: usize = inputs.iter().sum();
-        // Arguments go first: a call needs them.
-        let input = level(&mut inputs, budget * 2 / 3).min(trial.input);
-        let output = level(&mut outputs, budget.saturating_sub(needed).max(budget / 3)).min(trial.output);
+        let input = level(&mut inputs, size * INPUTS).min(trial.input);
+        let output = level(&mut outputs, size * OUTPUTS).min(trial.output);
         Room { input, output, is_trial: false }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     arguments::{ArgumentId, Input, describe},
     body::Body,
     document::{Document, Found},
+    keyword,
     library::Flaw,
     names::Named,
     parameter::{self, Parameter, Place, Style},
@@ -26,6 +27,9 @@ use crate::{
 
 /// Characters of a summary that still make a title.
 const TITLE: usize = 100;
+
+/// Levels of a value that a schema has to allow in good time to be of use.
+pub(super) const LEVELS: usize = 4;
 
 /// An operation that can be called.
 pub(super) struct Operation {
@@ -101,9 +105,13 @@ impl Operation {
         let (names, root) = input.finish();
         let (input_schema, mut notes) = schemas.into_root(root, room.input);
         let (output_schema, promise) =
-            Promise::new(document, found, room.output).map_or((None, None), |(schema, promise)| (Some(schema), Some(promise)));
-        if let Some(why) = (!room.is_trial).then(|| Schema::new(&input_schema).err()).flatten() {
-            return Err(flaw(format!("its schema of arguments {why}")));
+            Promise::new(document, found, room).map_or((None, None), |(schema, promise)| (Some(schema), Some(promise)));
+        if !room.is_trial {
+            match Schema::new(&input_schema) {
+                Ok(schema) if schema.levels() >= LEVELS => {}
+                Ok(_) => return Err(flaw("checking its arguments would take too long".to_owned())),
+                Err(why) => return Err(flaw(format!("its schema of arguments {why}"))),
+            }
         }
         let headers = document.answers(found).into_iter().filter_map(|answer| answer.get("headers"));
         let headers = headers.flat_map(Node::members).map(|(name, _)| name.to_ascii_lowercase()).collect();
@@ -161,8 +169,8 @@ fn slot<'a>(parameter: &Parameter<'a>, schemas: &mut Translation<'a>, input: &mu
         if parameter.node.get("deprecated").and_then(Node::flag) == Some(true) {
             members.insert("deprecated".to_owned(), true.into());
         }
-        if let Some(example) = parameter.node.get("example").filter(|_| !members.contains_key("$ref")) {
-            members.entry("examples").or_insert_with(|| json!([example.value()]));
+        if let Some(example) = parameter.node.get("example").filter(|_| !members.contains_key("$ref")).and_then(keyword::short) {
+            members.entry("examples").or_insert_with(|| json!([example]));
         }
     }
     let name = if parameter.name.is_empty() { "query" } else { parameter.name };

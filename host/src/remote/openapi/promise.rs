@@ -6,8 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     document::{Document, Found},
+    operation::{LEVELS, Room},
     schema::{Translation, Way},
 };
+use crate::schema::Schema;
 
 const NULL: u8 = 1;
 const BOOL: u8 = 2;
@@ -19,6 +21,11 @@ const ANY: u8 = 63;
 
 /// Deviations that are told.
 const TOLD: usize = 5;
+
+/// How often values of one answer are looked at before the rest is taken as it is: a document may say the same of a value a thousand times.
+const LOOKS: usize = 2_000_000;
+/// Definitions that lead to each other without a look at a part of the value.
+const CHAIN: usize = 32;
 
 /// What is promised, without what nobody relies on.
 pub(super) struct Promise {
@@ -47,6 +54,7 @@ pub(super) struct Deviations {
     /// Values of another kind; the structured content has null in their place.
     pub(super) others: Vec<String>,
     count: usize,
+    looks: usize,
 }
 
 impl Deviations {
@@ -67,13 +75,13 @@ impl Deviations {
 
 impl Promise {
     /// The schema to publish, and what to hold answers against. None: the answer is not known to be an object.
-    pub(super) fn new<'a>(document: &Document<'a>, found: &Found<'a>, room: usize) -> Option<(Map<String, Value>, Self)> {
+    pub(super) fn new<'a>(document: &Document<'a>, found: &Found<'a>, room: Room) -> Option<(Map<String, Value>, Self)> {
         let mut roots = Vec::new();
         for schema in document.answer(found) {
             let schema = document.library.followed(schema).ok()?;
             let mut schemas = Translation::new(document, Way::Response);
             let Ok(Value::Object(root)) = schemas.schema(schema) else { return None };
-            let (root, _) = schemas.into_root(root, room);
+            let (root, _) = schemas.into_root(root, room.output);
             if root.get("type").and_then(Value::as_str) != Some("object") && !root.contains_key("properties") {
                 return None;
             }
@@ -102,22 +110,28 @@ impl Promise {
         if !named.is_empty() {
             published.insert("$defs".to_owned(), named.into());
         }
-        Some((published, Self { root: shape, defs: shapes }))
+        // One that leads in a circle, or doubles with each step, is an endless loop to some.
+        let is_good = room.is_trial || Schema::new(&published).is_ok_and(|schema| schema.levels() >= LEVELS);
+        is_good.then_some((published, Self { root: shape, defs: shapes }))
     }
 
     /// Puts null where something is of another kind than was promised, and says where.
     pub(super) fn settle(&self, answer: &mut Value) -> Deviations {
         let mut deviations = Deviations::default();
-        self.check(&self.root, answer, &mut String::new(), &mut deviations);
+        self.check(&self.root, answer, &mut String::new(), 0, &mut deviations);
         if !answer.is_object() {
             *answer = json!({});
         }
         deviations
     }
 
-    fn check(&self, shape: &Shape, value: &mut Value, path: &mut String, deviations: &mut Deviations) {
+    fn check(&self, shape: &Shape, value: &mut Value, path: &mut String, chain: usize, deviations: &mut Deviations) {
+        deviations.looks += 1;
+        if chain > CHAIN || deviations.looks > LOOKS {
+            return;
+        }
         if let Some(shape) = shape.reference.and_then(|at| self.defs.get(at)) {
-            self.check(shape, value, path, deviations);
+            self.check(shape, value, path, chain + 1, deviations);
         }
         let kind = kind_of(value);
         if shape.kinds & kind == 0 {
@@ -126,7 +140,7 @@ impl Promise {
             return;
         }
         for shape in &shape.all {
-            self.check(shape, value, path, deviations);
+            self.check(shape, value, path, chain + 1, deviations);
         }
         let length = path.len();
         match value {
@@ -136,7 +150,7 @@ impl Promise {
                     if let Some(shape) = own.or(shape.more.as_deref()) {
                         path.push_str(if length == 0 { "" } else { "." });
                         path.push_str(name);
-                        self.check(shape, member, path, deviations);
+                        self.check(shape, member, path, 0, deviations);
                         path.truncate(length);
                     }
                 }
@@ -145,7 +159,7 @@ impl Promise {
                 let Some(shape) = &shape.items else { return };
                 for (nth, item) in items.iter_mut().enumerate() {
                     path.push_str(&format!("{}{nth}", if length == 0 { "" } else { "." }));
-                    self.check(shape, item, path, deviations);
+                    self.check(shape, item, path, 0, deviations);
                     path.truncate(length);
                 }
             }
@@ -164,9 +178,9 @@ struct Relaxing {
 impl Relaxing {
     /// What is published, and what answers are held against.
     fn relax(&self, strict: &Value) -> (Value, Shape) {
-        let mut made = Map::new();
         let mut shape = Shape { kinds: ANY, ..Shape::default() };
         let Value::Object(strict) = strict else { return (json!({}), shape) };
+        let mut made = Map::with_capacity(strict.len());
         if strict.get("not").is_some() {
             return (json!({}), shape);
         }

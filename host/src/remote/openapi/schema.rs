@@ -77,7 +77,7 @@ impl<'a> Translation<'a> {
         if !node.is_map() || depth > DEEPEST {
             return Ok(json!({}));
         }
-        let mut made = Map::new();
+        let mut made = Map::with_capacity(node.len());
         for keyword in ["$ref", "$recursiveRef", "$dynamicRef"] {
             let Some(reference) = node.get_text(keyword) else { continue };
             match self.reference(reference, node) {
@@ -181,7 +181,11 @@ impl<'a> Translation<'a> {
         // The whole of what it stands in, which is never the document.
         let target = match self.whole {
             Some(whole) if reference == "#" => whole,
-            _ => self.library.resolve(reference, from)?,
+            whole => match (self.library.resolve(reference, from), whole) {
+                // Some mean the schema that the reference stands in, as it was before it came into this document.
+                (Err(flaw), Some(whole)) => self.library.pointed(whole, reference).ok_or(flaw)?,
+                (found, _) => found?,
+            },
         };
         if !target.is_map() && target.bool().is_none() {
             return Err(Flaw::new(from, format!("{reference:?} leads to what is not a schema")));
@@ -288,8 +292,8 @@ fn title(def: &mut Value, name: &str, node: Node<'_>) {
 /// About how many bytes a value takes in memory.
 pub(super) fn weight(value: &Value) -> usize {
     /// An object's own, and a member's, with their share of what is allocated and not used.
-    const OBJECT: usize = 150;
-    const MEMBER: usize = 120;
+    const OBJECT: usize = 160;
+    const MEMBER: usize = 150;
     match value {
         Value::Object(members) => OBJECT + members.iter().map(|(name, member)| MEMBER + name.len() + weight(member)).sum::<usize>(),
         Value::Array(items) => items.iter().map(|item| 80 + weight(item)).sum(),

@@ -292,6 +292,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether it takes no more than so many bytes, about, as JSON.
+    pub(super) fn is_within(self, most: usize) -> bool {
+        fn rest(node: Node<'_>, left: usize) -> Option<usize> {
+            let left = left.checked_sub(node.text().map_or(4, |text| text.len() + 2))?;
+            let left = node.members().try_fold(left, |left, (name, member)| rest(member, left.checked_sub(name.len() + 4)?))?;
+            node.items().try_fold(left, |left, item| rest(item, left))
+        }
+        rest(self, most).is_some()
+    }
+
     pub(super) fn value(self) -> Value {
         match self.data {
             Data::Null => Value::Null,

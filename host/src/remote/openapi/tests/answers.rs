@@ -267,3 +267,24 @@ async fn lists_and_objects_are_written_as_their_style_says() {
         structured(&call(&provider, "f", json!({"a": [1, 2], "b": [1, 2], "meta": {"k": {"l": "v"}}, "items": [{"price": "p"}]})).await);
     assert_eq!(seen["body"], "a=1%2C2&b=1&b=2&items%5B0%5D%5Bprice%5D=p&meta%5Bk%5D%5Bl%5D=v");
 }
+
+#[tokio::test]
+async fn a_promise_that_leads_in_a_circle_or_doubles_is_none() {
+    let content = |name: &str| json!({"200": {"description": "ok", "content": {"application/json": {"schema": {"type": "object", "properties": {"a": {"$ref": format!("#/components/schemas/{name}")}}}}}}});
+    let mut schemas: serde_json::Map<String, Value> = (0..40)
+        .map(|n| (format!("D{n}"), json!({"allOf": [{"$ref": format!("#/components/schemas/D{}", n + 1)}, {"$ref": format!("#/components/schemas/D{}", n + 1)}]})))
+        .collect();
+    schemas.insert("D40".to_owned(), json!({"type": "string"}));
+    schemas.insert("Self".to_owned(), json!({"$ref": "#/components/schemas/Self"}));
+    schemas.insert("Both".to_owned(), json!({"allOf": [{"$ref": "#/components/schemas/Both"}, {"$ref": "#/components/schemas/Both"}]}));
+    let app = start(Router::new().fallback(any(async || Json(json!({"a": {"b": 1}}))))).await;
+    let paths: serde_json::Map<String, Value> = ["Self", "Both", "D0"]
+        .iter()
+        .map(|name| (format!("/{name}"), json!({"get": {"operationId": name, "responses": content(name)}})))
+        .collect();
+    let provider = loaded(&document(paths.into(), json!({"schemas": schemas})), &app.base).await;
+    for name in ["Self", "Both", "D0"] {
+        assert_eq!(structured(&call(&provider, name, json!({})).await), json!({"a": {"b": 1}}), "{name}");
+        assert!(tool(&provider, name).output_schema.is_none(), "{name}");
+    }
+}

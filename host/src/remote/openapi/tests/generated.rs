@@ -138,7 +138,7 @@ proptest! {
 
     #[test]
     fn a_tree_holds_what_the_text_says(value in odd()) {
-        let text = value.to_string();
+        let text = json!([value]).to_string();
         let tree = Tree::parse(0, text.clone()).unwrap();
         let read: Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(tree.root().value(), read);
