@@ -37,6 +37,11 @@ lint:
 bench *options:
     scripts/bench.sh {{ options }}
 
+# A neighbour's calls beside attacks: none may fail, and p99 should stay within twice of alone.
+attacks *options: build plugins
+    scripts/build-test-plugins.sh
+    cargo run --release --locked --package toolbay-bench -- attacks {{ options }}
+
 # Measure what a token of a T5 costs, next to transformers and CTranslate2 (fetches some 4 GB the first time).
 bench-inference *options:
     scripts/bench-inference.sh {{ options }}

@@ -3,6 +3,7 @@
 //! One program with several jobs, each a process of its own, so that its CPU time can be read by itself: `run` conducts, `serve` is one of the servers that
 //! Toolbay is compared with, `load` is the clients. What the rows mean stands in `docs/benchmarks.md`.
 
+mod attacks;
 mod bridge;
 mod client;
 mod compare;
@@ -39,6 +40,8 @@ enum Job {
     Adder,
     /// The least that a client of such a server can cost
     Pipe(pipe::Options),
+    /// A neighbour's calls beside attacks
+    Attacks(attacks::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Job::Load(options) => load::run(&options),
         Job::Adder => pipe::serve(),
         Job::Pipe(options) => pipe::run(&options),
+        Job::Attacks(options) => attacks::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,17 +16,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Helpers that know nothing of the rest.
     ("json", &[]),
     ("tls", &[]),
-    ("schema", &["json"]),
+    ("descriptors", &[]),
+    ("offload", &[]),
+    ("similar", &[]),
+    ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
-    ("config", &["provider", "json", "schema"]),
+    ("config", &["provider", "json", "schema", "similar"]),
     ("telemetry", &["config"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
-    ("shape", &["provider", "config"]),
+    ("shape", &["provider", "config", "similar"]),
     ("inference", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
-    ("wasm", &["shape", "inference", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    ("wasm", &["shape", "inference", "provider", "config", "schema", "similar", "offload", "descriptors", "json", "telemetry", "tls"]),
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "provider", "config"]),
@@ -34,8 +37,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("catalog", &["provider"]),
     ("dispatch", &["catalog", "provider"]),
     // The fronts.
-    ("mcp", &["dispatch", "catalog", "provider", "config", "json", "tls"]),
-    ("http", &["mcp", "dispatch", "catalog", "provider", "config", "json", "telemetry"]),
+    ("mcp", &["dispatch", "catalog", "provider", "config", "json", "similar", "tls"]),
+    ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
 ];

@@ -11,6 +11,7 @@ use crate::{
         Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offer, Offers, PromptOutput, Provider, ProviderId,
         Reference, Subscription, Tool, ToolName,
     },
+    similar,
 };
 
 /// Names that are told of those that there are.
@@ -157,10 +158,9 @@ fn unknown_names(inner: &dyn Provider, rules: &NameRules, section: &str) -> Vec<
 }
 
 fn nearest(name: &str, all: &[&str]) -> String {
-    let near = all.iter().map(|other| (strsim::jaro_winkler(name, other), *other)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match near {
-        Some((score, near)) if score > 0.8 => format!("; did you mean {near:?}?"),
-        Some(_) => {
+    match similar::nearest(name, all.iter().copied()) {
+        Some(near) => format!("; did you mean {near:?}?"),
+        None if !all.is_empty() => {
             let more = if all.len() > SHOWN { ", …" } else { "" };
             format!("; it offers {}{more}", all.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", "))
         }

@@ -1,6 +1,7 @@
 //! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
 
 mod asking;
+mod attacks;
 mod cancellation;
 mod changes;
 mod classify;

@@ -1,6 +1,6 @@
 //! `toolbay serve`: the main job.
 
-use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 
@@ -8,6 +8,7 @@ use super::{ConfigArgs, Failure, Outcome, counted, print, running::Running, runt
 use crate::{
     catalog::Catalog,
     config::{Config, HttpConfig, LogFormat},
+    descriptors,
     http::{self, AppState, Authenticator, shutdown},
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
@@ -30,6 +31,9 @@ GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
   toolbay serve --plugins dist/plugins --listen 127.0.0.1:9000
   toolbay serve --mcp-json claude_desktop_config.json
   toolbay serve --config prod.toml --log-format json --log toolbay=debug,warn"#;
+
+/// How long files that are being read or written at the end may take.
+const LAST_FILES: Duration = Duration::from_millis(500);
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -68,7 +72,12 @@ impl Serve {
         .map_err(Failure::usage)?;
         let authenticator = Authenticator::from_config(&config.auth).map_err(Failure::usage)?;
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
-        runtime()?.block_on(serve(config, self.config.plugins.is_some(), authenticator))
+        descriptors::raise();
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(serve(config, self.config.plugins.is_some(), authenticator));
+        // What a thread of the system still does (a file on a disk that does not answer) keeps nobody from ending.
+        runtime.shutdown_timeout(LAST_FILES);
+        outcome
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     inference::ModelStatus,
     provider::{Call, CallContext, CallOutput, Content, ProviderChange, ProviderState, ProviderStatus, StatusSource as _},
     servers::{Run, Servers},
+    similar,
     wasm::{
         compile::{self, Worker},
         folder::{self, FolderError, FolderOptions},
@@ -192,15 +193,11 @@ pub(super) async fn open_folder(args: &ConfigArgs, path: Option<PathBuf>) -> Res
 fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {
     let missing = configured.iter().filter(|name| *name != "default" && !statuses.iter().any(|status| status.name == **name));
     missing
-        .map(|name| {
-            let nearest =
-                statuses.iter().map(|status| (strsim::jaro_winkler(name, &status.name), &status.name)).max_by(|a, b| a.0.total_cmp(&b.0));
-            match nearest {
-                Some((score, near)) if score > 0.8 => {
-                    format!("[plugin.{name}] is configured, but there is no {name}.wasm; did you mean {near:?}?")
-                }
-                _ => format!("[plugin.{name}] is configured, but there is no {name}.wasm"),
+        .map(|name| match similar::nearest(name, statuses.iter().map(|status| status.name.as_str())) {
+            Some(near) => {
+                format!("[plugin.{name}] is configured, but there is no {name}.wasm; did you mean {near:?}?")
             }
+            None => format!("[plugin.{name}] is configured, but there is no {name}.wasm"),
         })
         .collect()
 }

@@ -5,24 +5,190 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
+use url::Host;
+
 /// A host, or all names under one, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
-    /// `api.example.com`, `10.1.2.3`, `::1`; lower case. With `any_subdomain`, the part after `*.`.
-    pub host: String,
-    /// `*.example.com`: any name below it, and not itself.
-    pub any_subdomain: bool,
+    /// Which hosts.
+    pub host: HostMatch,
     /// None: the scheme's own (80 for http, 443 for https).
     pub port: Option<u16>,
 }
 
+/// Which hosts a [`HostPattern`] means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostMatch {
+    /// `*`.
+    Any,
+    /// `*.example.com`: any name below it, and not itself. In lower case.
+    Below(String),
+    /// `api.example.com`, `10.1.2.3`, `[::1]`, as [`canonical_host`] leaves it.
+    Exactly(Host),
+}
+
+impl HostPattern {
+    /// A host that a plugin may reach: `api.example.com`, `*.example.com:8443`, `10.1.2.3`,
+    /// `[::1]:9000`, and with `any` a bare `*`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong and what is allowed.
+    pub fn parse(text: &str, any: bool) -> Result<Self, String> {
+        if text == "*" {
+            return if any {
+                Ok(Self { host: HostMatch::Any, port: None })
+            } else {
+                Err("\"*\" is not allowed here; name each host".to_owned())
+            };
+        }
+        let (below, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
+        let (host, port) = parse_host_port(text, rest)?;
+        let host = match (below, canonical_host(host).ok_or_else(|| no_host(text))?) {
+            (true, Host::Domain(parent)) => HostMatch::Below(parent),
+            (true, _) => return Err(format!("{text:?}: an address has no names below it; write the address alone")),
+            (false, host) => HostMatch::Exactly(host),
+        };
+        Ok(Self { host, port })
+    }
+
+    /// Whether a host and a port are meant. `host` is as [`canonical_host`] leaves it.
+    #[must_use]
+    pub fn matches(&self, host: &Host, port: u16, default_port: u16) -> bool {
+        let below = |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+        let host_matches = match (&self.host, host) {
+            (HostMatch::Any, _) => true,
+            (HostMatch::Below(parent), Host::Domain(name)) => below(name, parent),
+            (HostMatch::Below(_), _) => false,
+            (HostMatch::Exactly(exact), host) => exact == host,
+        };
+        host_matches && self.port.unwrap_or(default_port) == port
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.host.as_str(), self.any_subdomain) {
-            ("", _) => f.write_str("*"),
-            (host, true) => write!(f, "*.{}", with_port(host, self.port)),
-            (host, false) => f.write_str(&with_port(host, self.port)),
+        match &self.host {
+            HostMatch::Any => f.write_str("*")?,
+            HostMatch::Below(parent) => write!(f, "*.{parent}")?,
+            HostMatch::Exactly(host) => write!(f, "{host}")?,
         }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// A host in the one form in which hosts are compared: no dot at the end of a name, an IPv4 address
+/// in an IPv6 one as the IPv4 address.
+#[must_use]
+pub fn canonical_host(host: Host) -> Option<Host> {
+    match host {
+        Host::Domain(name) => {
+            let bare = name.strip_suffix('.').unwrap_or(&name);
+            (!bare.is_empty() && !bare.ends_with('.')).then(|| Host::Domain(bare.to_owned()))
+        }
+        Host::Ipv6(v6) => Some(v6.to_ipv4_mapped().map_or(Host::Ipv6(v6), Host::Ipv4)),
+        Host::Ipv4(v4) => Some(Host::Ipv4(v4)),
+    }
+}
+
+/// A value of the `Host` header that is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AllowedHost {
+    /// `*`.
+    Any,
+    /// A name or an address, without brackets; without a port, on any.
+    Named(String, Option<u16>),
+}
+
+impl AllowedHost {
+    /// A name or an address, with or without a port; or `*`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong and what is allowed.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        no_wildcard(text)?;
+        let (host, port) = parse_host_port(text, text)?;
+        Ok(Self::Named(bare(&host), port))
+    }
+}
+
+impl fmt::Display for AllowedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Named(host, port) => f.write_str(&with_port(host, *port)),
+        }
+    }
+}
+
+/// A value of the `Origin` header that is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AllowedOrigin {
+    /// `*`.
+    Any,
+    /// `https://app.example.com`.
+    Site {
+        /// In lower case.
+        scheme: String,
+        /// Without brackets.
+        host: String,
+        /// None: the scheme's own.
+        port: Option<u16>,
+    },
+}
+
+impl AllowedOrigin {
+    /// An origin as browsers write it, `https://app.example.com`; or `*`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong and what is allowed.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let wrong = || {
+            format!(
+                "{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
+            )
+        };
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        if !scheme_fits || rest.is_empty() {
+            return Err(wrong());
+        }
+        if let Some((host, _)) = rest.split_once(['/', '?', '#']) {
+            return Err(format!("{text:?}: an origin has no path; write \"{scheme}://{host}\""));
+        }
+        no_wildcard(text)?;
+        let (host, port) = parse_host_port(text, rest)?;
+        // Browsers leave out the port that the scheme has anyway.
+        let port = port.filter(|port| Some(*port) != default_port(&scheme));
+        Ok(Self::Site { scheme, host: bare(&host), port })
+    }
+}
+
+impl fmt::Display for AllowedOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Site { scheme, host, port } => write!(f, "{scheme}://{}", with_port(host, *port)),
+        }
+    }
+}
+
+/// The port that goes without saying (RFC 6454, 6.2).
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
     }
 }
 
@@ -49,62 +215,13 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// A host that a plugin may reach: `api.example.com`, `*.example.com:8443`, `10.1.2.3`, `[::1]:9000`, and with `any` a bare `*`.
-pub(super) fn parse_host_pattern(text: &str, any: bool) -> Result<HostPattern, String> {
-    if text == "*" {
-        return if any {
-            Ok(HostPattern { host: String::new(), any_subdomain: true, port: None })
-        } else {
-            Err("\"*\" is not allowed here; name each host".to_owned())
-        };
-    }
-    let (any_subdomain, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
-    let (host, port) = parse_host_port(text, rest)?;
-    if any_subdomain && host.parse::<IpAddr>().is_ok() {
-        return Err(format!("{text:?}: an address has no names below it; write the address alone"));
-    }
-    Ok(HostPattern { host, any_subdomain, port })
-}
-
-/// A value of the `Host` header that is let in: a name or an address, with or without a port; or `*`.
-pub(super) fn parse_allowed_host(text: &str) -> Result<String, String> {
-    if text == "*" {
-        return Ok(text.to_owned());
-    }
-    no_wildcard(text)?;
-    let (host, port) = parse_host_port(text, text)?;
-    Ok(with_port(&host, port))
-}
-
-/// A value of the `Origin` header that is let in, as browsers write it: `https://app.example.com`; or `*`.
-pub(super) fn parse_origin(text: &str) -> Result<String, String> {
-    if text == "*" {
-        return Ok(text.to_owned());
-    }
-    let wrong = || {
-        format!(
-            "{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
-        )
-    };
-    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-    let scheme = scheme.to_ascii_lowercase();
-    let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    if !scheme_fits || rest.is_empty() {
-        return Err(wrong());
-    }
-    if let Some((host, _)) = rest.split_once(['/', '?', '#']) {
-        return Err(format!("{text:?}: an origin has no path; write \"{scheme}://{host}\""));
-    }
-    no_wildcard(text)?;
-    let (host, port) = parse_host_port(text, rest)?;
-    // Browsers leave out the port that the scheme has anyway.
-    let port = port.filter(|port| !matches!((scheme.as_str(), port), ("http", 80) | ("https", 443)));
-    Ok(format!("{scheme}://{}", with_port(&host, port)))
-}
-
 fn no_wildcard(text: &str) -> Result<(), String> {
     if text.contains('*') { Err(format!("{text:?}: only a bare \"*\", which means any, is a wildcard here")) } else { Ok(()) }
+}
+
+/// Without the brackets of an IPv6 address.
+fn bare(host: &Host) -> String {
+    host.to_string().trim_matches(['[', ']']).to_owned()
 }
 
 fn with_port(host: &str, port: Option<u16>) -> String {
@@ -112,8 +229,9 @@ fn with_port(host: &str, port: Option<u16>) -> String {
     port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
 }
 
-/// `rest` is what of `text`, which messages show, is a host with or without a port. IPv6 has brackets around it, and comes back without them.
-fn parse_host_port(text: &str, rest: &str) -> Result<(String, Option<u16>), String> {
+/// `rest` is what of `text`, which messages show, is a host with or without a port. IPv6 has
+/// brackets around it.
+fn parse_host_port(text: &str, rest: &str) -> Result<(Host, Option<u16>), String> {
     if rest.parse::<std::net::Ipv6Addr>().is_ok() {
         return Err(format!("{text:?}: put brackets around an IPv6 address: \"[{rest}]\""));
     }
@@ -149,15 +267,14 @@ fn parse_host_port(text: &str, rest: &str) -> Result<(String, Option<u16>), Stri
             _ => return Err(format!("{text:?}: {port:?} is no port; it must be 1 to 65535")),
         },
     };
-    // The rules of URLs: international names to ASCII, lower case, addresses in their one form (`127.1` is 127.0.0.1).
+    // The rules of URLs: international names to ASCII, lower case, addresses in their one form
+    // (`127.1` is 127.0.0.1).
     let name = host.strip_suffix('.').unwrap_or(host);
-    let host = match url::Host::parse(name) {
-        Ok(url::Host::Domain(name)) if fits_dns(&name) => name,
-        Ok(url::Host::Ipv4(ip)) => ip.to_string(),
-        Ok(url::Host::Ipv6(ip)) => ip.to_string(),
-        _ => return Err(no_host(text)),
-    };
-    Ok((host, port))
+    match Host::parse(name) {
+        Ok(Host::Domain(name)) if !fits_dns(&name) => Err(no_host(text)),
+        Ok(host) => Ok((host, port)),
+        Err(_) => Err(no_host(text)),
+    }
 }
 
 fn no_host(text: &str) -> String {
@@ -177,26 +294,29 @@ fn fits_dns(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn pattern(host: &str, any_subdomain: bool, port: Option<u16>) -> HostPattern {
-        HostPattern { host: host.to_owned(), any_subdomain, port }
-    }
-
     #[test]
     fn host_patterns_are_normalized() {
-        for (text, expected) in [
-            ("api.weather.gov", pattern("api.weather.gov", false, None)),
-            ("API.Weather.GOV.", pattern("api.weather.gov", false, None)),
-            ("*.example.com:8443", pattern("example.com", true, Some(8443))),
-            ("*", pattern("", true, None)),
-            ("bücher.example", pattern("xn--bcher-kva.example", false, None)),
-            ("127.0.0.1:9000", pattern("127.0.0.1", false, Some(9000))),
-            ("127.1", pattern("127.0.0.1", false, None)),
-            ("[::1]:8080", pattern("::1", false, Some(8080))),
-            ("[2001:DB8:0::1]", pattern("2001:db8::1", false, None)),
-            ("localhost", pattern("localhost", false, None)),
-            ("my_service:80", pattern("my_service", false, Some(80))),
+        let name = |name: &str| HostMatch::Exactly(Host::Domain(name.to_owned()));
+        let v4 = HostMatch::Exactly(Host::Ipv4(Ipv4Addr::LOCALHOST));
+        let v6 = |text: &str| HostMatch::Exactly(Host::Ipv6(text.parse().unwrap()));
+        for (text, host, port, shown) in [
+            ("api.weather.gov", name("api.weather.gov"), None, "api.weather.gov"),
+            ("API.Weather.GOV.", name("api.weather.gov"), None, "api.weather.gov"),
+            ("*.example.com:8443", HostMatch::Below("example.com".to_owned()), Some(8443), "*.example.com:8443"),
+            ("*", HostMatch::Any, None, "*"),
+            ("bücher.example", name("xn--bcher-kva.example"), None, "xn--bcher-kva.example"),
+            ("127.0.0.1:9000", v4.clone(), Some(9000), "127.0.0.1:9000"),
+            ("127.1", v4.clone(), None, "127.0.0.1"),
+            ("[::ffff:127.0.0.1]", v4, None, "127.0.0.1"),
+            ("[::1]:8080", v6("::1"), Some(8080), "[::1]:8080"),
+            ("[2001:DB8:0::1]", v6("2001:db8::1"), None, "[2001:db8::1]"),
+            ("localhost", name("localhost"), None, "localhost"),
+            ("my_service:80", name("my_service"), Some(80), "my_service:80"),
         ] {
-            assert_eq!(parse_host_pattern(text, true), Ok(expected), "{text}");
+            let expected = HostPattern { host, port };
+            assert_eq!(expected.to_string(), shown);
+            assert_eq!(HostPattern::parse(shown, true).as_ref(), Ok(&expected), "what is shown can be written");
+            assert_eq!(HostPattern::parse(text, true), Ok(expected), "{text}");
         }
     }
 
@@ -229,9 +349,9 @@ mod tests {
             ("[::1", no_host("[::1")),
             ("-x.org", no_host("-x.org")),
         ] {
-            assert_eq!(parse_host_pattern(text, true), Err(message), "{text}");
+            assert_eq!(HostPattern::parse(text, true), Err(message), "{text}");
         }
-        assert_eq!(parse_host_pattern("*", false), Err("\"*\" is not allowed here; name each host".to_owned()));
+        assert_eq!(HostPattern::parse("*", false), Err("\"*\" is not allowed here; name each host".to_owned()));
     }
 
     #[test]
@@ -274,7 +394,7 @@ mod tests {
             ("http://[::1]:3000", "http://[::1]:3000"),
             ("vscode-webview://0abc", "vscode-webview://0abc"),
         ] {
-            assert_eq!(parse_origin(text), Ok(expected.to_owned()), "{text}");
+            assert_eq!(AllowedOrigin::parse(text).map(|origin| origin.to_string()), Ok(expected.to_owned()), "{text}");
         }
         let none = |text: &str| {
             format!(
@@ -289,7 +409,7 @@ mod tests {
             ("https://x.org/", "\"https://x.org/\": an origin has no path; write \"https://x.org\"".to_owned()),
             ("https://*.x.org", "\"https://*.x.org\": only a bare \"*\", which means any, is a wildcard here".to_owned()),
         ] {
-            assert_eq!(parse_origin(text), Err(message), "{text}");
+            assert_eq!(AllowedOrigin::parse(text), Err(message), "{text}");
         }
     }
 
@@ -301,8 +421,8 @@ mod tests {
             ("tools.example.com:8443", "tools.example.com:8443"),
             ("[::1]:80", "[::1]:80"),
         ] {
-            assert_eq!(parse_allowed_host(text), Ok(expected.to_owned()), "{text}");
+            assert_eq!(AllowedHost::parse(text).map(|host| host.to_string()), Ok(expected.to_owned()), "{text}");
         }
-        assert_eq!(parse_allowed_host("https://x.org"), Err("\"https://x.org\" is a URL; write only the host: \"x.org\"".to_owned()));
+        assert_eq!(AllowedHost::parse("https://x.org"), Err("\"https://x.org\" is a URL; write only the host: \"x.org\"".to_owned()));
     }
 }

@@ -9,7 +9,8 @@ use super::{
     types::{credential, secrets},
 };
 
-/// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as hex digits.
+/// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as
+/// hex digits.
 const LEAST_TOKEN: usize = 16;
 
 section! {
@@ -41,15 +42,18 @@ fn token_name(name: &str) -> Result<(), String> {
 }
 
 fn token(secret: Secret) -> Result<Secret, String> {
+    const ALLOWED: &str = "a bearer token has letters, digits and -._~+/ only, with = at the end (make one by: openssl rand -hex 32)";
     let text = &secret.0;
     if text.is_empty() {
         return Err("the token is empty".to_owned());
     }
     if text.contains(char::is_whitespace) {
-        return Err("the token has white space in it, which a bearer token cannot".to_owned());
+        return Err(format!("the token has white space in it; {ALLOWED}"));
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("the token has a character in it that is not visible ASCII, which a bearer token cannot".to_owned());
+    // RFC 6750's `b64token`: what the header can carry.
+    let body = text.trim_end_matches('=');
+    if body.is_empty() || !body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)) {
+        return Err(format!("the token has a character in it that is not allowed; {ALLOWED}"));
     }
     if text.len() < LEAST_TOKEN {
         return Err(format!(

@@ -26,7 +26,8 @@ impl fmt::Display for Difference {
 }
 
 impl Config {
-    /// In which keys `other` differs from this, in the order of the reference page. Plugins, servers and models are compared as a whole.
+    /// In which keys `other` differs from this, in the order of the reference page. Plugins,
+    /// servers and models are compared as a whole.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let root = |config: &Self| RootKeys { listen: config.listen, plugins: config.plugins.clone(), ..RootKeys::default() };

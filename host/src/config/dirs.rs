@@ -1,4 +1,5 @@
-//! `dirs = [{ host = "data", guest = "/data" }]`: folders of the host that a plugin or a container sees.
+//! `dirs = [{ host = "data", guest = "/data" }]`: folders of the host that a plugin or a container
+//! sees.
 
 use std::{
     fs,

@@ -5,7 +5,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 /// Which engine is wanted. Key: `[host] container_engine`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum EngineChoice {
-    /// `auto`: `CONTAINER_HOST` and `DOCKER_HOST`, the sockets where podman and docker put them, the programs `podman` and `docker`.
+    /// `auto`: `CONTAINER_HOST` and `DOCKER_HOST`, the sockets where podman and docker put them,
+    /// the programs `podman` and `docker`.
     #[default]
     Auto,
     /// `podman`, `docker`, or the path of one of them: the program.

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A configuration that cannot be used. It says everything that is wrong with a file, not only the first thing.
+/// A configuration that cannot be used. It says everything that is wrong with a file, not only the
+/// first thing.
 ///
 /// No message, and no `Debug` output, shows the value of a secret.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +45,8 @@ pub struct Problem {
     pub place: Place,
     /// What is wrong, and what is allowed instead.
     pub message: String,
-    /// The line with a mark below it, where the text is no TOML. Values that may be secret are left out.
+    /// The line with a mark below it, where the text is no TOML. Values that may be secret are left
+    /// out.
     pub excerpt: Option<String>,
 }
 

@@ -35,8 +35,8 @@ section! {
         /// With `false`, it can set limits and descriptions only.
         sidecar_grants: bool = true, Boolean => restart;
         /// Runs images: `auto`, `podman`, `docker`, the path of such a program, or a
-        /// Docker-compatible API (`unix:///run/podman/podman.sock`). `auto` takes what `CONTAINER_HOST` or
-        /// `DOCKER_HOST` names, else the first socket or program that answers.
+        /// Docker-compatible API (`unix:///run/podman/podman.sock`). `auto` takes what
+        /// `CONTAINER_HOST` or `DOCKER_HOST` names, else the first socket or program that answers.
         container_engine: EngineChoice = EngineChoice::Auto, text("text", parse_engine) => restart;
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    address::{parse_allowed_host, parse_origin},
+    address::{AllowedHost, AllowedOrigin},
     reader::Table,
     section::{Section, section},
-    types::{DAY, GIB, HOUR, KIB, MILLISECOND, MONTH, SECOND, TIB, duration, list, number, size, text},
+    types::{DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, duration, list, number, size, text},
 };
 
 section! {
@@ -14,20 +14,26 @@ section! {
     pub struct HttpConfig {
         /// `Host` names to accept, with or without a port, besides loopback. `"*"` accepts any, and
         /// so does an empty list if Toolbay listens beyond loopback.
-        allowed_hosts: Vec<String> = Vec::new(), list("host names", text("host name", parse_allowed_host));
+        allowed_hosts: Vec<String> = Vec::new(), list("host names", text("host name", |text| AllowedHost::parse(text).map(|host| host.to_string())));
         /// Browser origins to accept (CORS) besides loopback: `"https://app.example.com"`. `"*"`
         /// accepts any.
-        allowed_origins: Vec<String> = Vec::new(), list("origins", text("origin", parse_origin));
+        allowed_origins: Vec<String> = Vec::new(), list("origins", text("origin", |text| AllowedOrigin::parse(text).map(|origin| origin.to_string())));
         /// Largest request body.
         max_body: usize = 4 << 20, size(KIB..=GIB);
         /// Bytes of request bodies held at once, from reading a body to the end of its call. Bodies
         /// up to 4KiB don't count. Past the limit, requests get 503 with `Retry-After`.
         max_bodies: usize = 256 << 20, size(KIB..=TIB);
-        /// Concurrent connections.
+        /// Bytes of responses that wait for their clients to read them. Responses up to 64KiB don't
+        /// count. Past the limit, the response that was read from least recently is dropped, and its
+        /// connection or stream ends.
+        max_answers: usize = 256 << 20, size(MIB..=TIB);
+        /// Concurrent connections, and at most half of the open files that the system allows. Past
+        /// the limit, idle connections make room for new ones.
         max_connections: usize = 4096, number(1..=1_000_000);
         /// Time from a connection's first byte to the end of the request head.
         header_timeout: Duration = SECOND * 10, duration(MILLISECOND..=HOUR);
-        /// Concurrent sessions of clients of 2025-11-25 and earlier.
+        /// Concurrent sessions of clients of 2025-11-25 and earlier. Past the limit, idle sessions
+        /// end for new ones; one authenticated caller gets at most half.
         max_sessions: usize = 10_000, number(1..=10_000_000);
         /// Idle timeout of a session.
         session_idle: Duration = SECOND * 30 * 60, duration(SECOND..=MONTH);

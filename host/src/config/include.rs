@@ -13,7 +13,8 @@ use super::{
     source::Source,
 };
 
-/// A file that an editor keeps beside the one that is written (`.web.toml.swp`) is none of the team's.
+/// A file that an editor keeps beside the one that is written (`.web.toml.swp`) is none of the
+/// team's.
 const MATCH: glob::MatchOptions =
     glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 

@@ -1,7 +1,8 @@
 //! What is known of a key, and of the table that it stands in.
 //!
-//! A key is declared once, by [`section!`](super::section::section). From its [`Key`] come the JSON Schema, the tables of the reference page, the answer
-//! to "where does this key belong", and what may be shown of a broken file.
+//! A key is declared once, by [`section!`](super::section::section). From its [`Key`] come the JSON
+//! Schema, the tables of the reference page, the answer to "where does this key belong", and what
+//! may be shown of a broken file.
 
 use serde_json::Value;
 
@@ -67,7 +68,8 @@ impl Key {
         Self { unset: Some(words), ..self }
     }
 
-    /// Its value may hold a secret though it is plain text: an argument, or a URL, is as good a place as a variable.
+    /// Its value may hold a secret though it is plain text: an argument, or a URL, is as good a
+    /// place as a variable.
     pub(super) fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
@@ -112,7 +114,8 @@ pub(super) struct TableInfo {
     pub(super) title: &'static str,
     /// What it is for.
     pub(super) about: String,
-    /// Its keys, by what they are about: `limits`. A table of few keys has one group without a name.
+    /// Its keys, by what they are about: `limits`. A table of few keys has one group without a
+    /// name.
     pub(super) groups: Vec<(&'static str, Vec<Key>)>,
 }
 
@@ -123,7 +126,8 @@ impl TableInfo {
     }
 }
 
-/// All tables: what the reader and the excerpts of broken files know of keys that they did not ask for.
+/// All tables: what the reader and the excerpts of broken files know of keys that they did not ask
+/// for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vocabulary {
     pub(super) tables: Vec<TableInfo>,
@@ -135,13 +139,15 @@ impl Vocabulary {
         self.tables.iter().find(|table| table.keys().any(|known| known.name == key)).map(|table| table.home)
     }
 
-    /// Whether a value of this key can be shown to anybody: a key of our own that is no secret in any table, nor is anything below it.
+    /// Whether a value of this key can be shown to anybody: a key of our own that is no secret in
+    /// any table, nor is anything below it.
     pub(super) fn is_plain_key(&self, key: &str) -> bool {
         let mut same = self.tables.iter().flat_map(TableInfo::keys).filter(|known| known.name == key).peekable();
         same.peek().is_some() && same.all(|known| !known.secret)
     }
 
-    /// Words that stand in the header of a table whose keys are names of secrets: `[auth.tokens]`, `[plugin.NAME.env]`.
+    /// Words that stand in the header of a table whose keys are names of secrets: `[auth.tokens]`,
+    /// `[plugin.NAME.env]`.
     pub(super) fn words_of_secret_tables(&self) -> impl Iterator<Item = &'static str> {
         let all = |table: &&TableInfo| !table.header.is_empty() && table.keys().all(|key| key.secret);
         let whole = self.tables.iter().filter(all).map(|table| table.header);

@@ -20,18 +20,22 @@ const DEFAULT: &str = "toolbay.toml";
 pub struct Loaded {
     /// The configuration with the command line over it.
     pub config: Result<Config, ConfigError>,
-    /// What it was made from, also where it is wrong: the file with the mistake is the one that will be mended.
+    /// What it was made from, also where it is wrong: the file with the mistake is the one that
+    /// will be mended.
     pub files: Files,
 }
 
 /// What a configuration was made from. When any of it changes, the configuration may be another.
 ///
-/// Files that were looked for and are not there are among them. Sidecars are not: whoever watches the plugin folder reads them.
+/// Files that were looked for and are not there are among them. Sidecars are not: whoever watches
+/// the plugin folder reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// `toolbay.toml`, the files that it includes, files of `mcpServers`, and the files that secrets are taken from.
+    /// `toolbay.toml`, the files that it includes, files of `mcpServers`, and the files that
+    /// secrets are taken from.
     pub files: BTreeSet<PathBuf>,
-    /// Folders in which a file more, or less, counts: those of the patterns of `include`. Not what is below them.
+    /// Folders in which a file more, or less, counts: those of the patterns of `include`. Not what
+    /// is below them.
     pub folders: BTreeSet<PathBuf>,
 }
 
@@ -50,7 +54,8 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
 }
 
-/// Reads a `toolbay.toml` and everything that it names. None: `toolbay.toml` in the working directory where it is there, or else the defaults.
+/// Reads a `toolbay.toml` and everything that it names. None: `toolbay.toml` in the working
+/// directory where it is there, or else the defaults.
 #[must_use]
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
     let environment = |name: &str| std::env::var_os(name);
@@ -66,7 +71,8 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
     Loaded { config, files }
 }
 
-/// The configuration of a text that is, or could be, at `origin`. What else is read is added to `files`.
+/// The configuration of a text that is, or could be, at `origin`. What else is read is added to
+/// `files`.
 pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>, files: &mut Files) -> Result<Config, ConfigError> {
     files.files.insert(origin.to_owned());
     let mut source = Source::new(text, origin, environment, tables::vocabulary());

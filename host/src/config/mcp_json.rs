@@ -17,7 +17,7 @@ use super::{
     server::{header_name, http_url},
     source::Environment,
 };
-use crate::provider::ProviderId;
+use crate::{provider::ProviderId, similar};
 
 /// A file of servers is written by hand.
 const MAX_FILE: u64 = 4 << 20;
@@ -135,10 +135,9 @@ impl<'a> File<'a> {
         let members = self.object(entry, &format!("server {name:?}"))?;
         for (key, value) in &members {
             if !KNOWN.contains(&key.as_str()) && !PASSED_OVER.contains(&key.as_str()) {
-                let near = KNOWN.iter().map(|known| (strsim::jaro_winkler(key, known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
-                let hint = match near {
-                    Some((score, near)) if score > 0.8 => format!("did you mean {near:?}?"),
-                    _ => format!("known keys are {}", KNOWN.join(", ")),
+                let hint = match similar::nearest(key, KNOWN.iter().copied()) {
+                    Some(near) => format!("did you mean {near:?}?"),
+                    None => format!("known keys are {}", KNOWN.join(", ")),
                 };
                 self.fail(name, key, value, &format!("is not known; {hint}"));
             }

@@ -41,7 +41,7 @@ use std::{
     sync::Arc,
 };
 
-pub use address::{HostPattern, parse_listen};
+pub use address::{HostMatch, HostPattern, canonical_host, parse_listen};
 pub use auth::AuthConfig;
 pub use differences::Difference;
 pub use dirs::DirGrant;
@@ -119,7 +119,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a `toolbay.toml` and what it includes. Relative paths go from the folder of the file that they stand in; secrets are read now.
+    /// Reads a `toolbay.toml` and what it includes. Relative paths go from the folder of the file
+    /// that they stand in; secrets are read now.
     ///
     /// # Errors
     ///
@@ -137,7 +138,8 @@ impl Config {
         load::parse(text, origin, &|name| std::env::var_os(name), &mut Files::default())
     }
 
-    /// Adds the servers of a `mcpServers` JSON, as desktop clients have it. Relative paths in it go from its folder.
+    /// Adds the servers of a `mcpServers` JSON, as desktop clients have it. Relative paths in it go
+    /// from its folder.
     ///
     /// # Errors
     ///
@@ -156,9 +158,11 @@ impl Config {
         self.origin.as_deref()
     }
 
-    /// What a plugin may use and reach: the defaults, over them `[plugin.default]`, `[plugin.NAME]`, and the text of its sidecar with the path of that.
+    /// What a plugin may use and reach: the defaults, over them `[plugin.default]`,
+    /// `[plugin.NAME]`, and the text of its sidecar with the path of that.
     ///
-    /// A key that both `[plugin.NAME]` and the sidecar set is an error: the operator's word is not undone in silence by whoever may write to the folder.
+    /// A key that both `[plugin.NAME]` and the sidecar set is an error: the operator's word is not
+    /// undone in silence by whoever may write to the folder.
     ///
     /// # Errors
     ///

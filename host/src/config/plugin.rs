@@ -1,4 +1,5 @@
-//! What a plugin may use and reach: `[plugin.NAME]` of `toolbay.toml`, or a sidecar `NAME.toml` beside `NAME.wasm`.
+//! What a plugin may use and reach: `[plugin.NAME]` of `toolbay.toml`, or a sidecar `NAME.toml`
+//! beside `NAME.wasm`.
 //!
 //! A field that is not set has its default. Everything is denied that is not granted.
 
@@ -6,7 +7,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     DirGrant, HostPattern, NameRules, Secret, ToolOverride,
-    address::parse_host_pattern,
     dirs::Dirs,
     error::Place,
     host::{MOST_INSTANCES, MOST_MEMORY},
@@ -24,7 +24,8 @@ pub struct PluginConfig {
     pub limits: PluginLimits,
     /// What a call may reach.
     pub grants: Grants,
-    /// Under which names its tools and prompts are published. The `tools` in it are empty: they stand below.
+    /// Under which names its tools and prompts are published. The `tools` in it are empty: they
+    /// stand below.
     pub names: NameRules,
     /// By the plugin's own tool name: what to say of it instead of what the plugin says.
     pub tools: BTreeMap<String, ToolOverride>,
@@ -35,8 +36,8 @@ pub struct PluginConfig {
 section! {
     /// What one call, or all calls of a plugin together, may use.
     pub struct PluginLimits {
-        /// Linear memory of a call, all memories together. At most `max_memory` of `[host]`, which is
-        /// also the default if it is smaller.
+        /// Linear memory of a call, all memories together. At most `max_memory` of `[host]`, which
+        /// is also the default if it is smaller.
         memory: usize = 128 << 20, size(64 * KIB..=MOST_MEMORY);
         /// Table elements of a call, all tables together.
         table_elements: usize = 100_000, number(1..=10_000_000);
@@ -44,7 +45,8 @@ section! {
         timeout: Duration = SECOND * 60, duration(MILLISECOND..=DAY);
         /// Largest result, as JSON.
         output: usize = 8 << 20, size(1..=GIB);
-        /// Log lines per second that are kept, with bursts of as many.
+        /// Log lines per second that are kept, with bursts of as many. A line longer than 256 bytes
+        /// counts as several.
         log_rate: u32 = 100, number(0..=1_000_000);
         /// Concurrent calls.
         concurrency: usize = 64, number(1..=MOST_INSTANCES);
@@ -68,10 +70,10 @@ section! {
     pub struct Grants {
         /// Hosts with public addresses that outgoing HTTP may reach: `api.example.com`,
         /// `*.example.com:8443`, `[2001:db8::1]`. `"*"` matches any public host.
-        http: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| parse_host_pattern(text, true)));
+        http: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| HostPattern::parse(text, true)));
         /// Hosts that may have loopback, link-local or private addresses. `"*"` is not allowed:
         /// name each host.
-        http_private: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| parse_host_pattern(text, false)));
+        http_private: Vec<HostPattern> = Vec::new(), list("hosts", text("host", |text| HostPattern::parse(text, false)));
         /// Environment variables: `NAME = "value"`, `NAME = { from_env = "VARIABLE" }` or
         /// `NAME = { from_file = "path" }`.
         env: BTreeMap<String, Secret> = BTreeMap::new(), secrets(variable_name, text_or_source(Ok));
@@ -131,7 +133,8 @@ impl PluginConfig {
     }
 }
 
-/// Where a key stands. Tables that layers merge name by name are no key that two layers could both set: what is in them is.
+/// Where a key stands. Tables that layers merge name by name are no key that two layers could both
+/// set: what is in them is.
 fn note_places(item: &Item<'_>, root: &str, places: &mut Places) {
     let path = item.path_below(root);
     let merged = path == "env" || path == "tools" || path.starts_with("tools.") && (item.value.is_table());

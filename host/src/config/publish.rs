@@ -1,4 +1,5 @@
-//! Under which names, and with which words, the tools and prompts of a plugin or a server are published: keys that both have.
+//! Under which names, and with which words, the tools and prompts of a plugin or a server are
+//! published: keys that both have.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use super::{
 use crate::provider::ToolName;
 
 section! {
-    /// Under which names, and which of them, the tools and prompts of a plugin or a server are published.
+    /// Under which names, and which of them, the tools and prompts of a plugin or a server are
+    /// published.
     pub struct NameRules {
         /// Prepended to the name of each tool and prompt that `rename` doesn't mention.
         prefix: Option<String> = None, optional(text("text", tool_name));
@@ -23,8 +25,8 @@ section! {
         include: Vec<String> = Vec::new(), list("names", text("name", pattern));
         /// Don't publish these, by their own names; `*` matches any characters.
         exclude: Vec<String> = Vec::new(), list("names", text("name", pattern));
-        /// By its own name: what to say of a tool instead of what the server says. A plugin's stand in
-        /// [`PluginConfig::tools`](super::PluginConfig::tools).
+        /// By its own name: what to say of a tool instead of what the server says. A plugin's stand
+        /// in [`PluginConfig::tools`](super::PluginConfig::tools).
         tools: BTreeMap<String, ToolOverride> = BTreeMap::new();
     }
 }
@@ -35,8 +37,8 @@ section! {
         /// The tool that `POST /NAME/call` runs if the request names none, by its own or published
         /// name. Not in `[plugin.default]`.
         default_tool: Option<String> = None, optional(text("name", tool_name)) => unset("the only tool, where there is one");
-        /// `[plugin.NAME.tools.TOOL]` or `[server.NAME.tools.TOOL]`: what to say of a tool, by its own name.
-        /// Not in `[plugin.default]`.
+        /// `[plugin.NAME.tools.TOOL]` or `[server.NAME.tools.TOOL]`: what to say of a tool, by its
+        /// own name. Not in `[plugin.default]`.
         tools: BTreeMap<String, ToolOverride> = BTreeMap::new(), Overrides;
     }
 }

@@ -14,6 +14,7 @@ use super::{
     source::{Source, location},
     units::{format_duration, format_size, parse_duration, parse_size},
 };
+use crate::similar;
 
 /// A table whose keys are known. Keys that nobody asked for are unknown.
 pub(super) struct Table<'a> {
@@ -30,7 +31,8 @@ pub(super) struct Table<'a> {
 type Bound = (&'static str, u64, &'static str);
 
 impl<'a> Table<'a> {
-    /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top level.
+    /// `path`: how the table is called in its own header, `plugin.weather`; empty for the top
+    /// level.
     pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'a>, path: impl Into<String>) -> Self {
         Self { source, table, path: path.into(), asked: RefCell::default(), bound: RefCell::default() }
     }
@@ -142,7 +144,8 @@ impl<'a> Item<'a> {
         if self.table.is_empty() { key } else { format!("{}.{key}", self.table) }
     }
 
-    /// The path from inside the table `root` on: the same for the same key of a sidecar and of `toolbay.toml`.
+    /// The path from inside the table `root` on: the same for the same key of a sidecar and of
+    /// `toolbay.toml`.
     pub(super) fn path_below(&self, root: &str) -> String {
         let path = self.path();
         path.strip_prefix(root).unwrap_or(&path).trim_start_matches('.').to_owned()
@@ -317,8 +320,10 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
 
 /// The known key that was probably meant.
 fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain = |key: &str| key.to_lowercase().replace('-', "_");
-    let key = plain(key);
+    if !similar::comparable(key) {
+        return None;
+    }
+    let key = key.to_lowercase().replace('-', "_");
     let distance = |candidate: &str| {
         let within = key.len() >= 3 && (candidate.contains(key.as_str()) || (candidate.len() >= 4 && key.contains(candidate)));
         if within { 1 } else { strsim::damerau_levenshtein(&key, candidate) }

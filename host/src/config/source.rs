@@ -1,4 +1,5 @@
-//! The files of a configuration as one text: what stands where, what they say together, and what is wrong with them.
+//! The files of a configuration as one text: what stands where, what they say together, and what is
+//! wrong with them.
 
 use std::{
     cell::RefCell,
@@ -21,9 +22,11 @@ use super::{
 /// How environment variables are looked up.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// The files of one configuration while they are being read: `toolbay.toml` with what it includes, or a sidecar.
+/// The files of one configuration while they are being read: `toolbay.toml` with what it includes,
+/// or a sidecar.
 ///
-/// A value knows its place by one number, the offset in all texts laid end to end, so that a table may be made of several files.
+/// A value knows its place by one number, the offset in all texts laid end to end, so that a table
+/// may be made of several files.
 pub(super) struct Source<'a> {
     /// Where `from_env` looks.
     pub(super) environment: Environment<'a>,
@@ -152,7 +155,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Whether a table of two files is one table: sections are, and the tokens; what has a name (a plugin, a server, a model) stands in one file whole.
+/// Whether a table of two files is one table: sections are, and the tokens; what has a name (a
+/// plugin, a server, a model) stands in one file whole.
 fn is_merged(path: &str) -> bool {
     !path.contains('.') || path == "auth.tokens"
 }

@@ -13,7 +13,8 @@ use super::{
 };
 
 section! {
-    /// The keys that sign the state which a client of MCP 2026-07-28 carries from a plugin's request for input to its answer.
+    /// The keys that sign the state which a client of MCP 2026-07-28 carries from a plugin's
+    /// request for input to its answer.
     pub struct StateConfig {
         /// Signing keys: `[{ from_env = "VARIABLE" }, { from_file = "path" }]`, at least 32 bytes
         /// each (`openssl rand -hex 32`). The first signs, all verify. Without keys, each process

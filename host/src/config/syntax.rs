@@ -7,7 +7,8 @@ use super::{
     key::Vocabulary,
 };
 
-/// One problem for each line that is wrong: what the parser says after the first error of a line is mostly a consequence of it.
+/// One problem for each line that is wrong: what the parser says after the first error of a line is
+/// mostly a consequence of it.
 pub(super) fn problems(file: &Path, text: &str, errors: &[toml::de::Error], vocabulary: &Vocabulary) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     for error in errors {
@@ -29,7 +30,8 @@ pub(super) fn problems(file: &Path, text: &str, errors: &[toml::de::Error], voca
     problems
 }
 
-/// A line of the file. The part that may be a secret is cut off: in broken text nobody knows what belongs to what, so only lines that surely are none are shown whole.
+/// A line of the file. The part that may be a secret is cut off: in broken text nobody knows what
+/// belongs to what, so only lines that surely are none are shown whole.
 fn shown_line(text: &str, number: usize, vocabulary: &Vocabulary) -> String {
     let mut in_secrets = false;
     let mut line = "";
@@ -49,7 +51,8 @@ fn shown_line(text: &str, number: usize, vocabulary: &Vocabulary) -> String {
         return if line.trim().is_empty() || header || (word && !in_secrets) { line.to_owned() } else { "…".to_owned() };
     };
     let name = key.trim().trim_matches(['"', '\'']);
-    // A second `=` is a second key, which may be one that holds a secret: two lines that ran into one.
+    // A second `=` is a second key, which may be one that holds a secret: two lines that ran into
+    // one.
     if !in_secrets && vocabulary.is_plain_key(name) && !value.contains('=') {
         line.to_owned()
     } else {

@@ -1,4 +1,5 @@
-//! All tables of `toolbay.toml` in one list: what the schema, the reference page and the reader's hints are made of.
+//! All tables of `toolbay.toml` in one list: what the schema, the reference page and the reader's
+//! hints are made of.
 
 use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 

@@ -33,7 +33,8 @@ section! {
 }
 
 impl TasksConfig {
-    /// Why there are no tasks, if there are none. `copies`: how many copies of this host clients reach under one address.
+    /// Why there are no tasks, if there are none. `copies`: how many copies of this host clients
+    /// reach under one address.
     #[must_use]
     pub fn off(&self, copies: u32) -> Option<&'static str> {
         if !self.enabled {
@@ -68,7 +69,8 @@ impl TasksConfig {
     }
 }
 
-/// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a port that of the host itself, which is not known yet and written as 0.
+/// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a port that of the host itself,
+/// which is not known yet and written as 0.
 fn parse_advertise(text: &str) -> Result<String, String> {
     let wrong = || format!("{text:?} is no address of this copy; write \"http://10.0.0.7:8000\", \"10.0.0.7\" or \"copy-1.internal\"");
     if text.contains("://") {

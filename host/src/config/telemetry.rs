@@ -36,7 +36,8 @@ pub fn parse_log_filter(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err(format!("a filter cannot be empty; {hint}"));
     }
-    // A lone word is the name of a part for the parser, so that a misspelt level would be taken in silence.
+    // A lone word is the name of a part for the parser, so that a misspelt level would be taken in
+    // silence.
     let levels = ["error", "warn", "info", "debug", "trace", "off"];
     let misspelt = text.split(',').map(str::trim).find(|part| {
         let word = part.chars().all(|c| c.is_ascii_alphanumeric());

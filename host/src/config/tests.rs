@@ -24,6 +24,7 @@ fn environment(name: &str) -> Option<OsString> {
         "SHORT" => Some("s3cr3t".into()),
         "SPACED" => Some("s3cr3t that has white space".into()),
         "UMLAUT" => Some("s3cr3t-with-an-ümlaut-in-it".into()),
+        "DOLLAR" => Some("s3cr3t$with-a-dollar-sign".into()),
         "EMPTY" => Some(OsString::new()),
         "KEY" => Some(KEY.into()),
         _ => None,

@@ -1,4 +1,5 @@
-//! The types that values have: how each is read, what of it is allowed, and how a default is written.
+//! The types that values have: how each is read, what of it is allowed, and how a default is
+//! written.
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -37,7 +38,8 @@ pub(super) trait Type<T> {
     /// The value. None where it is wrong, which is noted.
     fn read(&self, item: &Item<'_>) -> Option<T>;
 
-    /// Puts what is read in place of what holds without it. Tables of names are merged name by name.
+    /// Puts what is read in place of what holds without it. Tables of names are merged name by
+    /// name.
     fn read_into(&self, item: &Item<'_>, value: &mut T) {
         set(value, self.read(item));
     }

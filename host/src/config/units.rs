@@ -83,7 +83,8 @@ pub(super) fn size_pattern() -> String {
     format!("^\\s*{NUMBER}\\s*([kKmMgGtT][iI]?[bB]|[bB])?\\s*$")
 }
 
-/// What [`parse_duration`] takes, as a regular expression of JSON Schema; in it, units may come in any order.
+/// What [`parse_duration`] takes, as a regular expression of JSON Schema; in it, units may come in
+/// any order.
 pub(super) fn duration_pattern() -> String {
     let units = DURATIONS.iter().flat_map(|(names, _)| *names).copied().collect::<Vec<_>>().join("|");
     format!("^\\s*([0-9]+|({NUMBER}\\s*({units})\\s*)+)\\s*$")

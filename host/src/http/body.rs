@@ -1,4 +1,4 @@
-//! The two bodies of a request: what comes in has to come in time, and is read even where nobody wants it; what goes out is counted until it is out.
+//! The body of a request: it has to come in time, and is read even where nobody wants it.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{BoxError, body::Body};
+use axum::BoxError;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header::EXPECT};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -89,34 +89,5 @@ async fn discard(mut body: Incoming) {
         && let Some(Ok(frame)) = body.frame().await
     {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-    }
-}
-
-/// An answer's body, which holds something until it is sent or given up.
-pub(super) struct Holding<T> {
-    body: Body,
-    _held: T,
-}
-
-impl<T> Holding<T> {
-    pub(super) fn new(body: Body, held: T) -> Self {
-        Self { body, _held: held }
-    }
-}
-
-impl<T: Unpin> HttpBody for Holding<T> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -32,7 +32,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::body::Holding;
+use super::{held::Room, outgoing::Outgoing};
 
 /// Bytes of a request's head. Browsers and proxies stop at 8 to 32 KiB; `traceparent`, a token and `Mcp-Param-*` headers take a few.
 const MAX_HEAD: usize = 64 << 10;
@@ -56,6 +56,8 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// To take what we write.
     pub(super) write: Duration,
+    /// Without asking for anything, before it makes room for another connection where there is none.
+    pub(super) silent: Duration,
 }
 
 impl Limits {
@@ -67,6 +69,7 @@ impl Limits {
             // Longer than the pools of clients keep a connection (Go and reqwest: 90 s), so that it is the client who closes and no request is lost to it.
             idle: Duration::from_secs(120),
             write: Duration::from_secs(60),
+            silent: Duration::from_secs(1),
         }
     }
 }
@@ -106,8 +109,14 @@ pub(super) trait Service: Send + Sync + 'static {
 /// What is known of a connection while it is open.
 pub(super) struct Connection {
     pub(super) peer: SocketAddr,
+    /// When it was accepted.
+    pub(super) since: Instant,
     /// One connection too many: it may ask for our health and nothing else.
     pub(super) surplus: bool,
+    /// It is one of those that the limit counts.
+    pub(super) counts: AtomicBool,
+    /// What long answers of all connections may take until they are read.
+    pub(super) answers: Arc<Room>,
     pub(super) watch: Watch,
 }
 
@@ -129,6 +138,8 @@ pub(super) struct Watch {
     /// The other side does not take what we write.
     stuck: AtomicBool,
     closing: AtomicBool,
+    /// It is to end at once, since nothing goes on.
+    ended: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -146,6 +157,22 @@ impl Watch {
     pub(super) fn close(&self) {
         self.closing.store(true, std::sync::atomic::Ordering::Release);
         self.waker.wake();
+    }
+
+    /// Ends the connection at once if nothing goes on by then, else as [`Self::close`].
+    pub(super) fn end(&self) {
+        self.ended.store(true, std::sync::atomic::Ordering::Release);
+        self.close();
+    }
+
+    /// Requests whose answer is not yet sent.
+    pub(super) fn open(&self) -> u32 {
+        self.open.load(Relaxed)
+    }
+
+    /// Whether a request has come.
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Relaxed)
     }
 
     /// Requests whose answer is not yet there.
@@ -238,12 +265,14 @@ pub(super) async fn run<S: Service>(
 ) {
     let io = TokioIo::new(Watched { stream, connection: connection.clone() });
     let service = service_fn(|request: Request<Incoming>| {
-        let (open, service) = (Open::new(&connection, request.version()), Arc::clone(&service));
+        let version = request.version();
+        let (open, service) = (Open::new(&connection, version), Arc::clone(&service));
         async move {
             let answering = Answering::new(&open.0.watch);
             let response = service.respond(request, &open.0).await;
             drop(answering);
-            Ok::<_, Infallible>(response.map(|body| Holding::new(body, open)))
+            let room = Arc::clone(&open.0.answers);
+            Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, &room, version, limits.write, open)))
         }
     });
     let mut http = pin!(builder.serve_connection(io, service));
@@ -267,6 +296,9 @@ pub(super) async fn run<S: Service>(
             if closing || !watch.is_closing() {
                 break;
             }
+        }
+        if watch.ended.load(std::sync::atomic::Ordering::Acquire) && watch.open() == 0 {
+            return Poll::Ready(());
         }
         while timer.as_mut().poll(cx).is_ready() {
             match patience.look(watch, limits) {

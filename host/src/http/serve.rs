@@ -12,12 +12,14 @@ use super::{
     server::{self, ServeError},
     shutdown::Shutdown,
 };
+use crate::config::HttpConfig;
 
 /// Serves until `shutdown` asks for the end.
 ///
 /// Then it stops accepting, closes what is idle, and lets calls in flight end within `http.drain`; when they have, or when the time is over, it closes the
-/// streams that are still open, and returns. A forced end returns at once. Past `http.max_connections` a connection is answered 503 with `Retry-After`
-/// and closed (`/healthz` and `/readyz` are answered as ever, so that nobody takes a busy server for a dead one).
+/// streams that are still open, and returns. A forced end returns at once. Past `http.max_connections` an idle connection makes room for a new one;
+/// where none is idle, the new one is answered 503 with `Retry-After` and closed (`/healthz` and `/readyz` are answered as
+/// ever, so that nobody takes a busy server for a dead one).
 ///
 /// # Errors
 ///
@@ -33,7 +35,7 @@ pub(super) async fn serve_within<E: Endpoint>(
     shutdown: Shutdown,
     limits: Limits,
 ) -> Result<(), ServeError> {
-    let (max_connections, drain) = (state.config.max_connections, state.config.drain);
+    let HttpConfig { max_connections, max_answers, drain, .. } = state.config;
     let app = Arc::new(App::new(state, limits));
-    server::serve(listener, app, server::Options { limits, max_connections, drain }, shutdown).await
+    server::serve(listener, app, server::Options { limits, max_connections, max_answers, drain }, shutdown).await
 }

@@ -1,20 +1,29 @@
 //! The server's life: takes connections until it is asked to end, and then ends in good order.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::{Id, JoinError, JoinSet},
+    task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
+use crate::descriptors;
+
 use super::{
     connection::{self, Builder, Connection, LONGEST, Limits, Service, Watch},
+    held::Room,
     shutdown::Shutdown,
 };
 
-/// Connections beyond `max_connections` that are told so, and on which health may be asked. Any more are closed without a word.
+/// Connections beyond `max_connections` that are told so, and on which health may be asked. Of more, the oldest goes: who asks for health asks at once.
 const SURPLUS: usize = 64;
 /// How long to wait when the system has nothing left to accept with; the connections that end meanwhile give something back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -37,6 +46,8 @@ pub enum ServeError {
 pub(super) struct Options {
     pub(super) limits: Limits,
     pub(super) max_connections: usize,
+    /// Bytes of long answers that may wait to be read.
+    pub(super) max_answers: usize,
     /// How long calls in flight may take to end.
     pub(super) drain: Duration,
 }
@@ -77,29 +88,42 @@ struct Server<S> {
     service: Arc<S>,
     limits: Limits,
     builder: Arc<Builder>,
-    room: Arc<Semaphore>,
-    surplus: Arc<Semaphore>,
     max_connections: usize,
     drain: Duration,
     connections: JoinSet<()>,
     open: HashMap<Id, Arc<Connection>>,
+    /// How many of them count: not those beyond the limit, and not those that were told to go.
+    counted: usize,
+    /// Those beyond the limit, the oldest first.
+    surplus: VecDeque<(Id, AbortHandle)>,
+    /// What long answers may take until they are read.
+    answers: Arc<Room>,
     full: Grumble,
     refused: Grumble,
 }
 
 impl<S: Service> Server<S> {
     fn new(service: Arc<S>, options: &Options) -> Self {
-        let max_connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        // Half of what this process may have open: the rest is for those who answer them.
+        let max_connections = options.max_connections.min(descriptors::limit() / 2).max(1);
+        if max_connections < options.max_connections {
+            tracing::warn!(
+                "the system allows {} open files: {max_connections} connections are taken, and not {} as max_connections in [http] says; raise `ulimit -n`",
+                descriptors::limit(),
+                options.max_connections
+            );
+        }
         Self {
             builder: Arc::new(connection::builder()),
-            room: Arc::new(Semaphore::new(max_connections)),
-            surplus: Arc::new(Semaphore::new(SURPLUS)),
             max_connections,
             drain: options.drain.min(LONGEST),
             service,
             limits: options.limits,
             connections: JoinSet::new(),
             open: HashMap::new(),
+            counted: 0,
+            answers: Room::new(options.max_answers),
+            surplus: VecDeque::new(),
             full: Grumble::default(),
             refused: Grumble::default(),
         }
@@ -127,28 +151,56 @@ impl<S: Service> Server<S> {
     }
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let Some((permit, surplus)) = self.permit() else { return };
+        let surplus = self.counted >= self.max_connections && !self.end_an_idle_one();
+        if surplus {
+            let max = self.max_connections;
+            self.full.say(|| tracing::warn!("{max} connections are busy: more are refused; max_connections in [http] allows more"));
+            if self.surplus.len() >= SURPLUS && !self.end_the_oldest_surplus() {
+                return;
+            }
+        }
         // An answer in two writes would wait for the client's delayed acknowledgement: 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let connection = Arc::new(Connection { peer, surplus, watch: Watch::default() });
-        let run = connection::run(stream, connection.clone(), self.service.clone(), self.limits, self.builder.clone());
-        let task = self.connections.spawn(async move {
-            run.await;
-            drop(permit);
+        let connection = Arc::new(Connection {
+            peer,
+            since: std::time::Instant::now(),
+            surplus,
+            counts: AtomicBool::new(!surplus),
+            answers: self.answers.clone(),
+            watch: Watch::default(),
         });
+        let run = connection::run(stream, connection.clone(), self.service.clone(), self.limits, self.builder.clone());
+        let task = self.connections.spawn(run);
+        if surplus {
+            self.surplus.push_back((task.id(), task.clone()));
+        } else {
+            self.counted += 1;
+        }
         self.open.insert(task.id(), connection);
     }
 
-    /// Room for one more connection, and whether it is one too many. None: there is not even room to say so.
-    fn permit(&mut self) -> Option<(OwnedSemaphorePermit, bool)> {
-        if let Ok(permit) = self.room.clone().try_acquire_owned() {
-            return Some((permit, false));
+    /// Makes room by ending a connection on which nothing goes on: first one that never asked for anything, else one between two requests. False: all are
+    /// busy, or so new that their request may be on its way.
+    fn end_an_idle_one(&mut self) -> bool {
+        let idle = self.open.values().filter(|connection| connection.counts.load(Relaxed) && connection.watch.open() == 0);
+        let silent = idle.filter(|connection| connection.since.elapsed() >= self.limits.silent);
+        let Some(goes) = silent.min_by_key(|connection| (connection.watch.was_used(), connection.since)) else { return false };
+        tracing::debug!(peer = %goes.peer, "an idle connection makes room for another");
+        goes.counts.store(false, Relaxed);
+        self.counted -= 1;
+        goes.watch.end();
+        true
+    }
+
+    fn end_the_oldest_surplus(&mut self) -> bool {
+        let answers = |id: &Id| self.open.get(id).is_some_and(|connection| connection.watch.answering() > 0);
+        let Some(at) = self.surplus.iter().position(|(id, _)| !answers(id)) else { return false };
+        if let Some((_, task)) = self.surplus.remove(at) {
+            task.abort();
         }
-        let max = self.max_connections;
-        self.full.say(|| tracing::warn!("{max} connections are open: more are refused; max_connections in [http] allows more"));
-        Some((self.surplus.clone().try_acquire_owned().ok()?, true))
+        true
     }
 
     fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
@@ -161,7 +213,10 @@ impl<S: Service> Server<S> {
                 error.id()
             }
         };
-        self.open.remove(&id);
+        if self.open.remove(&id).is_some_and(|connection| connection.counts.load(Relaxed)) {
+            self.counted -= 1;
+        }
+        self.surplus.retain(|(other, _)| *other != id);
     }
 
     /// Lets everything end, in its time.

@@ -86,7 +86,8 @@ impl Default for Shutdown {
     }
 }
 
-/// An end that SIGTERM or SIGINT asks for. The first begins it; a second, 300 ms later or more, ends the process, with exit code 130 (SIGINT) or 143 (SIGTERM).
+/// An end that SIGTERM, SIGINT or SIGQUIT asks for. The first begins it; a second, 300 ms later or more, ends the process, with exit code 130 (SIGINT), 131
+/// (SIGQUIT) or 143 (SIGTERM). SIGUSR1 and SIGUSR2, which would end the process without a word, mean nothing here and are logged.
 /// The task that waits for them lives as long as the runtime in which this is called.
 ///
 /// # Errors
@@ -95,11 +96,18 @@ impl Default for Shutdown {
 pub fn on_signals() -> io::Result<Shutdown> {
     let shutdown = Shutdown::new();
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let quit = signal(SignalKind::quit())?;
     let each = |signal, kind: SignalKind| {
         stream::unfold(signal, |mut signal: tokio::signal::unix::Signal| async { signal.recv().await.map(|()| ((), signal)) })
             .map(move |()| kind)
     };
     let signals = stream::select(each(terminate, SignalKind::terminate()), each(interrupt, SignalKind::interrupt()));
+    let signals = stream::select(signals, each(quit, SignalKind::quit()));
+    let (first, second) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
+    let users = stream::select(each(first, SignalKind::user_defined1()), each(second, SignalKind::user_defined2()));
+    tokio::spawn(users.for_each(async |kind| {
+        tracing::info!(signal = name(kind), "this signal means nothing here and changes nothing; SIGTERM ends the server");
+    }));
     tokio::spawn(obey(shutdown.clone(), signals, ECHO, |code| {
         telemetry::flush(LAST_WORDS);
         std::process::exit(code)
@@ -128,7 +136,13 @@ async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, echo:
 }
 
 fn name(kind: SignalKind) -> &'static str {
-    if kind == SignalKind::interrupt() { "SIGINT" } else { "SIGTERM" }
+    let names = [
+        (SignalKind::interrupt(), "SIGINT"),
+        (SignalKind::quit(), "SIGQUIT"),
+        (SignalKind::user_defined1(), "SIGUSR1"),
+        (SignalKind::user_defined2(), "SIGUSR2"),
+    ];
+    names.into_iter().find(|(known, _)| *known == kind).map_or("SIGTERM", |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -194,7 +208,7 @@ mod tests {
 
     #[test]
     fn real_signals_end_a_process() {
-        for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131)] {
             let mut child = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "http::shutdown::tests::child", "--ignored", "--nocapture"])
                 .stdout(Stdio::piped())
@@ -204,6 +218,9 @@ mod tests {
             let id = child.id();
             let kill = || assert!(Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().unwrap().success());
             assert!(lines.any(|line| line == "listening"));
+            for ignored in ["USR1", "USR2"] {
+                assert!(Command::new("sh").args(["-c", &format!("kill -{ignored} {id}")]).status().unwrap().success());
+            }
             kill();
             assert!(lines.any(|line| line == "draining"));
             // The ones that come at once are the first one's echo.

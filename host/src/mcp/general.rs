@@ -106,7 +106,7 @@ impl General {
                 let message = format!("the params of initialize do not fit: {error}");
                 return plain_error(StatusCode::BAD_REQUEST, id, INVALID_PARAMS, &message, None);
             }
-            if !self.shared.sessions.has_room().await {
+            if !self.shared.sessions.has_room(caller.as_ref()).await {
                 return self.no_room(id);
             }
         }
@@ -137,9 +137,9 @@ impl General {
         let response = if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await };
         let response = response.map(Body::new);
         if opens && let Some(session) = text(response.headers(), SESSION_HEADER) {
-            self.shared.sessions.bind(session, caller, &capabilities(&head));
+            self.shared.sessions.bind(session, caller.clone(), &capabilities(&head));
         }
-        if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room().await {
+        if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room(caller.as_ref()).await {
             return self.no_room(id);
         }
         let response = as_json(response, id).await;
@@ -190,8 +190,10 @@ impl General {
     }
 
     fn no_room(&self, id: Option<&str>) -> Response<Body> {
-        let message =
-            format!("{} sessions are open, which is as many as may; [http] max_sessions sets the limit", self.shared.sessions.len());
+        let message = format!(
+            "{} sessions are open and in use, or half of all that may be are this caller's; [http] max_sessions sets the limit",
+            self.shared.sessions.len()
+        );
         tracing::warn!("{message}");
         plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(RETRY_SESSION))
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::era::Era;
-use crate::{catalog::Snapshot, json::write_json, provider::CallError};
+use crate::{catalog::Snapshot, json::write_json, provider::CallError, similar};
 
 /// JSON-RPC: not JSON.
 pub(super) const PARSE_ERROR: i32 = -32700;
@@ -66,26 +66,14 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
     }
 }
 
-/// Characters of an unknown name that are repeated in an error. Longer than any tool's name, so nothing is near to longer ones, and comparing costs by
-/// the length.
+/// Characters of an unknown name that are repeated in an error: longer than any tool's name.
 const SHOWN_NAME: usize = 256;
 
 /// Says which names are near. The names of everything are no secret: the caller may list them.
 fn unknown<'s>(kind: &str, name: &str, names: impl Iterator<Item = &'s str>) -> RpcError {
     const SHOWN: usize = 3;
-    let mut near: Vec<(f64, &str)> = Vec::new();
-    if name.len() <= SHOWN_NAME {
-        let similarity = |other: &str| match other.strip_suffix(name) {
-            // The bare name of what is published qualified.
-            Some(prefix) if prefix.ends_with("__") => 1.0,
-            _ => strsim::jaro_winkler(name, other),
-        };
-        near = names.map(|name| (similarity(name), name)).filter(|(score, _)| *score >= 0.8).collect();
-        near.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.cmp(y)));
-        near.truncate(SHOWN);
-    }
+    let names: Vec<String> = similar::near(name, names, SHOWN).iter().map(|name| format!("{name:?}")).collect();
     let shown: String = name.chars().take(SHOWN_NAME).collect();
-    let names: Vec<String> = near.iter().map(|(_, name)| format!("{name:?}")).collect();
     let message = match names.as_slice() {
         [] => format!("there is no {kind} {shown:?}; {kind}s/list says which there are"),
         names => format!("there is no {kind} {shown:?}; did you mean {}?", names.join(" or ")),

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -53,14 +53,64 @@ pub(super) struct Sessions {
 }
 
 /// How many sessions may be open: one limit for the tables of all endpoints together.
+///
+/// Where all are taken, those that are not in use make room: first of whoever has the most, and of those the one that was used least recently. A caller that
+/// is known by name never has more than half of them.
 pub(super) struct Room {
     max: usize,
     open: AtomicUsize,
+    tables: Mutex<Vec<Weak<Sessions>>>,
 }
+
+/// Of all sessions, the part that is ended at once where room is needed: looking for them costs as much as there are.
+const AT_ONCE: usize = 64;
 
 impl Room {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, open: AtomicUsize::new(0) }
+        Self { max, open: AtomicUsize::new(0), tables: Mutex::default() }
+    }
+
+    fn tables(&self) -> Vec<Arc<Sessions>> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|table| table.strong_count() > 0);
+        tables.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Sessions of that caller, of all endpoints.
+    fn of(&self, caller: &Principal) -> usize {
+        let owns = |session: &Session| session.owner.get().and_then(Option::as_ref) == Some(caller);
+        self.tables().iter().map(|table| table.read().values().filter(|session| owns(session)).count()).sum()
+    }
+
+    /// Ends sessions that are not in use.
+    async fn make_room(&self) {
+        let tables = self.tables();
+        let mut idle = Vec::new();
+        let mut counts: HashMap<Option<Principal>, usize> = HashMap::new();
+        for table in &tables {
+            for (id, session) in table.read().iter() {
+                let owner = session.owner.get().cloned().flatten();
+                *counts.entry(owner.clone()).or_default() += 1;
+                // One that is just being opened has no owner yet.
+                if session.owner.get().is_some() && !session.is_busy() {
+                    idle.push((owner, session.used.load(Ordering::Relaxed), Arc::clone(table), Arc::clone(id)));
+                }
+            }
+        }
+        idle.sort_by_key(|(owner, used, ..)| (std::cmp::Reverse(counts.get(owner).copied().unwrap_or(0)), *used));
+        let ended = idle.len().min((self.max / AT_ONCE).max(1));
+        for (_, _, table, id) in idle.into_iter().take(ended) {
+            if let Err(error) = table.close_session(&id).await {
+                tracing::debug!(session = &*id, "the session did not end: {error}");
+            }
+        }
+        if ended > 0 {
+            tracing::info!(
+                ended,
+                "{} sessions are open: those that were used least recently end; max_sessions in [http] allows more",
+                self.max
+            );
+        }
     }
 
     /// Open sessions, of all endpoints.
@@ -145,6 +195,7 @@ impl Sessions {
 
     /// Ends idle sessions and tells listening ones of changes, until the front is closed.
     pub(super) async fn watch(self: Arc<Self>) {
+        self.room.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&self));
         let mut changes = self.catalog.changes();
         let mut updates = self.catalog.updates();
         let mut sweep = tokio::time::interval((self.idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(60)));
@@ -211,12 +262,17 @@ impl Sessions {
         }
     }
 
-    /// Whether one more session may be opened; where not, idle ones are ended first.
-    pub(super) async fn has_room(&self) -> bool {
+    /// Whether this caller may open one more session. Where there are as many as may be, idle ones are ended first.
+    pub(super) async fn has_room(&self, caller: Option<&Principal>) -> bool {
         if !self.room.is_full() {
-            return true;
+            // Nobody is counted as long as half of the room is free.
+            let is_scarce = self.room.open() >= self.room.max / 2;
+            return !is_scarce || caller.is_none_or(|caller| self.room.of(caller) < (self.room.max / 2).max(1));
         }
         self.sweep().await;
+        if self.room.is_full() {
+            self.room.make_room().await;
+        }
         !self.room.is_full()
     }
 

@@ -1,6 +1,10 @@
 //! Who calls.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// Who was authenticated. Put into a request's extensions by the layer that checks credentials, which
 /// never puts the credentials themselves there. A clone costs one reference count.
@@ -34,6 +38,12 @@ impl PartialEq for Principal {
 }
 
 impl Eq for Principal {}
+
+impl Hash for Principal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.subject().hash(state);
+    }
+}
 
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

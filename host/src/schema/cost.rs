@@ -22,20 +22,46 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 /// Keywords that look once more at what the others have looked at.
 const AGAIN: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
 
-/// Levels of objects and arrays, at most `most`, that arguments may have so that no value of theirs is looked at more than [`VISITS`] times.
+/// What checking a value takes.
+pub(super) struct Cost {
+    /// Levels of objects and arrays that arguments may have so that no value of theirs is looked at more than [`VISITS`] times.
+    pub(super) levels: usize,
+    /// How often one value of so many levels is looked at, at most.
+    pub(super) visits: usize,
+    /// Values of all `enum`s together.
+    pub(super) choices: usize,
+}
+
+/// What it takes to check arguments of `most` levels, or of as many as can be.
 ///
 /// # Errors
 ///
 /// Where not even the outermost value can be checked at that price, in words that go on with "its input-schema".
-pub(super) fn levels(schema: &Value, most: usize) -> Result<usize, String> {
+pub(super) fn of(schema: &Value, most: usize) -> Result<Cost, String> {
     let mut anchors = HashMap::new();
     find_anchors(schema, true, &mut anchors)?;
-    let mut count = Count { root: schema, anchors, known: HashMap::new(), open: HashSet::new(), endless: false };
+    let mut count =
+        Count { root: schema, anchors, targets: HashSet::new(), known: HashMap::new(), open: HashSet::new(), depth: 0, endless: false };
+    count.find_targets(schema);
     let levels = (0..=most).take_while(|level| count.visits(schema, *level) <= VISITS).count();
     if count.endless {
         return Err("refers to itself without ever looking at a part of the arguments".to_owned());
     }
-    levels.checked_sub(1).ok_or_else(|| "applies so many schemas to one value that checking it would take too long".to_owned())
+    let levels =
+        levels.checked_sub(1).ok_or_else(|| "applies so many schemas to one value that checking it would take too long".to_owned())?;
+    let visits = usize::try_from(count.visits(schema, levels)).unwrap_or(usize::MAX);
+    Ok(Cost { levels, visits, choices: choices(schema) })
+}
+
+fn choices(schema: &Value) -> usize {
+    match schema {
+        Value::Object(members) => {
+            let own = members.get("enum").and_then(Value::as_array).map_or(0, Vec::len);
+            members.values().fold(own, |sum, part| sum.saturating_add(choices(part)))
+        }
+        Value::Array(parts) => parts.iter().fold(0, |sum, part| sum.saturating_add(choices(part))),
+        _ => 0,
+    }
 }
 
 /// Names that references may use in place of a path.
@@ -63,10 +89,14 @@ fn find_anchors<'a>(schema: &'a Value, root: bool, found: &mut HashMap<&'a str, 
 struct Count<'a> {
     root: &'a Value,
     anchors: HashMap<&'a str, Vec<&'a Value>>,
-    /// By the schema's place in memory, and levels.
+    /// What references lead to, by its place in memory. Everything else is reached in one way only, so that nothing has to be remembered of it.
+    targets: HashSet<*const Value>,
+    /// Of targets, by levels.
     known: HashMap<(*const Value, usize), u64>,
-    /// What is being counted.
+    /// Targets that are being counted.
     open: HashSet<(*const Value, usize)>,
+    /// Schemas that are being counted.
+    depth: usize,
     /// Some way comes back to its schema with the same value.
     endless: bool,
 }
@@ -75,17 +105,31 @@ impl<'a> Count<'a> {
     fn visits(&mut self, schema: &'a Value, levels: usize) -> u64 {
         let Value::Object(members) = schema else { return 1 };
         let key = (std::ptr::from_ref(schema), levels);
-        if let Some(visits) = self.known.get(&key) {
-            return *visits;
+        let is_target = self.targets.contains(&key.0);
+        if is_target {
+            if let Some(visits) = self.known.get(&key) {
+                return *visits;
+            }
+            if !self.open.insert(key) {
+                self.endless = true;
+                return 1;
+            }
         }
-        if !self.open.insert(key) {
-            self.endless = true;
-            return 1;
-        }
-        if self.open.len() > NESTED {
+        self.depth += 1;
+        let visits = if self.depth > NESTED { None } else { Some(self.parts(members, levels)) };
+        self.depth -= 1;
+        if is_target {
             self.open.remove(&key);
-            return u64::MAX;
         }
+        // What is nested too deeply here may not be elsewhere.
+        let Some(visits) = visits else { return u64::MAX };
+        if is_target {
+            self.known.insert(key, visits);
+        }
+        visits
+    }
+
+    fn parts(&mut self, members: &'a Map<String, Value>, levels: usize) -> u64 {
         let mut visits = 1_u64.saturating_add(self.same(members, levels));
         if let Some(levels) = levels.checked_sub(1) {
             visits = visits.saturating_add(self.object(members, levels).max(self.array(members, levels)));
@@ -93,9 +137,23 @@ impl<'a> Count<'a> {
         if AGAIN.iter().any(|keyword| members.contains_key(*keyword)) {
             visits = visits.saturating_mul(2);
         }
-        self.open.remove(&key);
-        self.known.insert(key, visits);
         visits
+    }
+
+    fn find_targets(&mut self, schema: &'a Value) {
+        match schema {
+            Value::Object(members) => {
+                for keyword in REFERENCES {
+                    if let Some(Value::String(reference)) = members.get(keyword) {
+                        let found = self.targets(reference);
+                        self.targets.extend(found.into_iter().map(std::ptr::from_ref));
+                    }
+                }
+                members.values().for_each(|part| self.find_targets(part));
+            }
+            Value::Array(parts) => parts.iter().for_each(|part| self.find_targets(part)),
+            _ => {}
+        }
     }
 
     fn same(&mut self, members: &'a Map<String, Value>, levels: usize) -> u64 {
@@ -197,6 +255,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn levels(schema: &Value, most: usize) -> Result<usize, String> {
+        of(schema, most).map(|cost| cost.levels)
+    }
 
     /// Each definition applies the next one twice.
     fn doubling(levels: usize) -> Value {

@@ -1,11 +1,17 @@
 //! A JSON Schema that a tool gives, and whether JSON fits it. Arguments are checked before anything is started or sent for them, whoever runs the tool.
 
 mod cost;
+mod pattern;
+
+use std::sync::Arc;
 
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value};
 
-use crate::json;
+pub(crate) use pattern::Budget;
+use pattern::Patterns;
+
+use crate::{json, offload};
 
 /// Problems of one value that are told.
 const PROBLEMS: usize = 5;
@@ -16,11 +22,24 @@ const TOLD: usize = 64 << 10;
 /// Levels of objects and arrays in a schema or in a value: a validator recurses once for each, as do those who read it.
 const DEPTH: usize = 64;
 
+/// Bytes of the compiled patterns of a schema that stands alone.
+const PATTERNS: usize = 4 << 20;
+
+/// What a check may take at most, in nanoseconds, so that it is made where it is wanted. Estimated for the worst text.
+const AT_ONCE: usize = 1_000_000;
+
+/// What looking at a value, a step of a pattern, and a comparison take, in nanoseconds.
+const VISIT: usize = 50;
+const STEP: usize = 20;
+const COMPARISON: usize = 10;
+
 /// A schema, compiled.
 pub(crate) struct Schema {
     validator: Validator,
     /// Levels of a value that the schema can be held against in good time.
     levels: usize,
+    /// Nanoseconds that one byte of JSON can take to check.
+    dear: usize,
 }
 
 /// Why a value does not fit.
@@ -41,17 +60,36 @@ impl Schema {
     ///
     /// What is wrong with it, as the end of a sentence.
     pub(crate) fn new(schema: &Map<String, Value>) -> Result<Self, String> {
+        Self::within(schema, &Budget::new(PATTERNS))
+    }
+
+    /// The same, with patterns whose memory is counted together with those of others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(crate) fn within(schema: &Map<String, Value>, budget: &Budget) -> Result<Self, String> {
         let schema = Value::Object(schema.clone());
         if deeper_than(&schema, DEPTH) {
             return Err(format!("is nested more than {DEPTH} levels deep"));
         }
-        let levels = cost::levels(&schema, DEPTH)?;
+        let cost::Cost { levels, visits, choices } = cost::of(&schema, DEPTH)?;
+        let patterns = Patterns::new(budget.clone());
+        patterns.count_names(&schema)?;
+        let keyword = Arc::clone(&patterns);
         let validator = jsonschema::options()
-            // Linear in the length of the text: a pattern of a plugin's must not be able to hold a worker.
-            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
+            .with_keyword("pattern", move |_, value, _| keyword.keyword(value))
+            // Of `patternProperties`. Linear in the length of the text too.
+            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(64 << 10))
             .build(&schema)
-            .map_err(|error| format!("is not a JSON Schema: {error}"))?;
-        Ok(Self { validator, levels })
+            .map_err(|error| patterns.refused().unwrap_or_else(|| format!("is not a JSON Schema: {error}")))?;
+        let dear = visits.saturating_mul(VISIT) / 2 + patterns.states().saturating_mul(STEP) + choices.saturating_mul(COMPARISON) / 2;
+        Ok(Self { validator, levels, dear })
+    }
+
+    /// Whether so many bytes of JSON are checked in no time, whatever they say. Where not, they are checked beside the async workers.
+    pub(crate) fn is_quick(&self, bytes: usize) -> bool {
+        bytes <= offload::SMALL && bytes.saturating_mul(self.dear) <= AT_ONCE
     }
 
     /// Levels of objects and arrays that a value may have.

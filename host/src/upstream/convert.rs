@@ -9,7 +9,15 @@ use super::{
     ChannelError,
     raw::{RawObject, write_key},
 };
-use crate::provider::{CallOutput, Completions, Content, JsonText, Offer, PromptOutput, Tool, ToolName};
+use crate::{
+    json,
+    provider::{CallOutput, Completions, Content, JsonText, Offer, PromptOutput, Tool, ToolName},
+};
+
+/// Levels of objects and arrays that structured content may have, as that of plugins, and those that stand around it or
+/// around a block of content.
+const LEVELS: usize = 64;
+const AROUND: usize = 4;
 
 /// Keys of MCP itself in a result's `_meta`: they belong to one hop.
 const RESERVED: &str = "io.modelcontextprotocol/";
@@ -177,6 +185,10 @@ pub fn completions(result: &JsonText) -> Result<Completions, ChannelError> {
 }
 
 fn members<'a>(result: &'a JsonText, method: &str) -> Result<RawObject<'a>, ChannelError> {
+    // Passed on as it is, it would take down those clients that recurse once for each level.
+    if json::is_deeper_than(result.as_str().as_bytes(), LEVELS + AROUND) {
+        return Err(malformed(method, &format!("it is nested more than {LEVELS} levels deep"), result));
+    }
     RawObject::parse(result.as_str()).ok_or_else(|| malformed(method, "it is not an object", result))
 }
 
@@ -263,6 +275,13 @@ mod tests {
         for text in ["[]", r#"{"content":{}}"#, r#"{"content":["x"]}"#] {
             let error = call(&result(text)).unwrap_err().to_string();
             assert!(error.contains("tools/call") && error.contains(text), "{error}");
+        }
+        for levels in [100, 1_000_000] {
+            let deep = |member: &str| format!("{{\"content\":[],\"{member}\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+            for member in ["structuredContent", "_meta", "other"] {
+                let error = call(&result(&deep(member))).unwrap_err().to_string();
+                assert!(error.contains("64 levels deep") && error.len() < 500, "{error}");
+            }
         }
         assert!(contents(&result("{}")).is_err() && prompt(&result(r#"{"messages":{}}"#)).is_err() && completions(&result("{}")).is_err());
     }

@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering, fence},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
     thread::{JoinHandle, Thread},
     time::Duration,
@@ -35,6 +35,8 @@ struct State {
     engines: Mutex<Vec<EngineWeak>>,
     stop: AtomicBool,
     resting: AtomicBool,
+    /// How often the clock has ticked.
+    ticks: AtomicU64,
 }
 
 /// An instance that lives. The clock ticks as long as there is one.
@@ -56,6 +58,11 @@ impl Clock {
     /// Moves this engine's epoch on too.
     pub(crate) fn add(&self, engine: &Engine) {
         self.state.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
+    }
+
+    /// Ticks so far: a time that costs nothing to read. It stands still while no instance lives.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.state.ticks.load(Ordering::Relaxed)
     }
 
     /// Says that an instance lives, until the answer is dropped.
@@ -86,6 +93,7 @@ impl State {
         let mut quiet = 0;
         while !self.stop.load(Ordering::Relaxed) {
             std::thread::sleep(TICK);
+            self.ticks.fetch_add(1, Ordering::Relaxed);
             for engine in self.engines.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(EngineWeak::upgrade) {
                 engine.increment_epoch();
             }

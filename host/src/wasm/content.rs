@@ -46,6 +46,23 @@ pub(crate) fn block(block: types::Content, whose: &str) -> Option<Content> {
     JsonText::from_value(&value).ok().map(Content::Block)
 }
 
+/// About as many bytes as a block of content takes.
+pub(crate) fn bytes(block: &types::Content) -> usize {
+    match block {
+        types::Content::Text(content) => content.text.len(),
+        types::Content::Image(content) | types::Content::Audio(content) => content.data.len(),
+        types::Content::ResourceLink(link) => {
+            let icons: usize = link.icons.iter().map(|icon| icon.src.len()).sum();
+            link.uri.len() + link.name.len() + link.description.as_ref().map_or(0, String::len) + icons
+        }
+        types::Content::EmbeddedResource(resource) => match &resource.body {
+            types::ResourceBody::Text(text) => text.len(),
+            types::ResourceBody::Blob(blob) => blob.len(),
+        },
+        types::Content::Other(text) => text.len(),
+    }
+}
+
 /// JSON text that has to be an object. Err: what it is instead.
 pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {

@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use super::clock::Clock;
+use super::{clock::Clock, lanes, memory::HostMemory};
 use crate::config::HostConfig;
 
 /// Bytes of a slot's memory that are zeroed by hand where the kernel tells which pages were written: beyond this, pages go back to the kernel.
@@ -89,6 +90,9 @@ pub struct Engines {
     host: HostConfig,
     scan: bool,
     clock: Clock,
+    /// The turns of guests that keep a worker for long.
+    lanes: Arc<Semaphore>,
+    memory: Arc<HostMemory>,
 }
 
 impl Engines {
@@ -116,12 +120,30 @@ impl Engines {
             );
         }
         let clock = Clock::start(&plain).map_err(EngineError::Clock)?;
-        Ok(Arc::new(Self { plain, other: OnceLock::new(), host: host.clone(), scan, clock }))
+        Ok(Arc::new(Self {
+            plain,
+            other: OnceLock::new(),
+            host: host.clone(),
+            scan,
+            clock,
+            lanes: lanes::lanes(),
+            memory: HostMemory::of_machine(),
+        }))
     }
 
     /// What keeps guests from running for ever.
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The memory of all instances.
+    pub(crate) fn memory(&self) -> &Arc<HostMemory> {
+        &self.memory
+    }
+
+    /// The turns of guests that keep a worker for long.
+    pub(crate) fn lanes(&self) -> &Arc<Semaphore> {
+        &self.lanes
     }
 
     /// The engine of a kind.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::PluginLimits,
@@ -18,6 +18,9 @@ use crate::{
 /// How long a caller who was turned away had better wait. Most calls take milliseconds: a second is enough for the queue to move.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Places from which on a pool keeps some of them back.
+const SHARED: usize = 64;
+
 /// The way into one plugin.
 pub(crate) struct Gate {
     running: Arc<Semaphore>,
@@ -26,19 +29,65 @@ pub(crate) struct Gate {
     waiting: AtomicUsize,
     /// A place in the queue is not kept for longer than a call may take.
     patience: Duration,
-    pool: Arc<Semaphore>,
+    pool: Arc<Pool>,
     /// Places of the pool that one instance takes.
     weight: u32,
+}
+
+/// The places of the pool, for all plugins. The last ones are for plugins that have only a few.
+pub(crate) struct Pool {
+    places: Arc<Semaphore>,
+    /// As many as this are kept back from plugins that have more than `few`.
+    kept: usize,
+    few: usize,
+    /// Plugins that wait until no place would be kept back from them.
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+impl Pool {
+    pub(crate) fn new(places: usize) -> Arc<Self> {
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(places)),
+            // A pool of a few places is too small to be shared like that.
+            kept: if places < SHARED { 0 } else { places / 4 },
+            few: places / 16,
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+        })
+    }
+
+    /// Whether a plugin that has so many places, `weight` for its newest instance among them, may keep them. One instance it always may.
+    fn allows(&self, has: usize, weight: usize) -> bool {
+        has <= self.few.max(weight) || self.places.available_permits() >= self.kept
+    }
 }
 
 /// The right to run one instance, given back when dropped.
 pub(crate) struct Permit {
     _plugin: OwnedSemaphorePermit,
-    _pool: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
+    pool: Arc<Pool>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        drop(self.place.take());
+        if self.pool.waiting.load(Ordering::Relaxed) > 0 {
+            self.pool.freed.notify_waiters();
+        }
+    }
 }
 
 /// One waiting call, counted until dropped.
 struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
@@ -47,7 +96,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: &PluginLimits, pool: Arc<Semaphore>, weight: u32) -> Self {
+    pub(crate) fn new(limits: &PluginLimits, pool: Arc<Pool>, weight: u32) -> Self {
         Self {
             running: Arc::new(Semaphore::new(limits.concurrency)),
             concurrency: limits.concurrency,
@@ -61,11 +110,12 @@ impl Gate {
 
     /// Waits for a turn, if the queue has a place. `signal` is told of it.
     pub(crate) async fn enter(&self, plugin: &ProviderId, signal: Option<&StartSignal>) -> Result<Permit, CallError> {
-        if let (Ok(of_plugin), Ok(of_pool)) =
-            (self.running.clone().try_acquire_owned(), self.pool.clone().try_acquire_many_owned(self.weight))
+        if let Ok(of_plugin) = self.running.clone().try_acquire_owned()
+            && let Ok(place) = self.pool.places.clone().try_acquire_many_owned(self.weight)
+            && self.pool.allows(self.places(), self.weight as usize)
         {
             start_signal::mark_started(signal);
-            return Ok(Permit { _plugin: of_plugin, _pool: of_pool });
+            return Ok(self.permit(of_plugin, place));
         }
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -74,8 +124,8 @@ impl Gate {
         let waiting = Waiting(&self.waiting);
         let turn = async {
             let of_plugin = self.running.clone().acquire_owned().await.ok()?;
-            let of_pool = self.pool.clone().acquire_many_owned(self.weight).await.ok()?;
-            Some(Permit { _plugin: of_plugin, _pool: of_pool })
+            let place = self.place().await?;
+            Some(self.permit(of_plugin, place))
         };
         let turn = start_signal::queued(signal, tokio::time::timeout(self.patience, turn)).await;
         drop(waiting);
@@ -87,6 +137,29 @@ impl Gate {
             Ok(None) => Err(CallError::Internal("the host is shutting down".to_owned())),
             Err(_) => Err(self.busy(plugin, "no slot became free in time")),
         }
+    }
+
+    /// Waits for a place in the pool, and until this plugin may have it.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let _waiting = Waiting::new(&self.pool.waiting);
+        loop {
+            let freed = self.pool.freed.notified();
+            let place = self.pool.places.clone().acquire_many_owned(self.weight).await.ok()?;
+            if self.pool.allows(self.places(), self.weight as usize) {
+                return Some(place);
+            }
+            drop(place);
+            freed.await;
+        }
+    }
+
+    fn permit(&self, plugin: OwnedSemaphorePermit, place: OwnedSemaphorePermit) -> Permit {
+        Permit { _plugin: plugin, place: Some(place), pool: Arc::clone(&self.pool) }
+    }
+
+    /// Places that the calls of this plugin have, or are about to have.
+    fn places(&self) -> usize {
+        self.in_flight().saturating_mul(self.weight as usize)
     }
 
     /// Out of slots although there was a permit: a plugin of several memories takes more than one of the pool's.
@@ -125,7 +198,7 @@ mod tests {
 
     fn gate(concurrency: usize, queue: usize, pool: usize) -> (Arc<Gate>, ProviderId) {
         let limits = PluginLimits { concurrency, queue, timeout: Duration::from_millis(200), ..PluginLimits::default() };
-        (Arc::new(Gate::new(&limits, Arc::new(Semaphore::new(pool)), 1)), ProviderId::new("p").unwrap())
+        (Arc::new(Gate::new(&limits, Pool::new(pool), 1)), ProviderId::new("p").unwrap())
     }
 
     #[tokio::test]
@@ -180,13 +253,13 @@ mod tests {
     #[tokio::test]
     async fn an_instance_that_takes_several_places_waits_for_all_of_them() {
         let limits = PluginLimits { timeout: Duration::from_millis(200), ..PluginLimits::default() };
-        let (pool, id) = (Arc::new(Semaphore::new(5)), ProviderId::new("p").unwrap());
+        let (pool, id) = (Pool::new(5), ProviderId::new("p").unwrap());
         let gate = Gate::new(&limits, pool.clone(), 4);
         let first = gate.enter(&id, None).await.unwrap();
-        assert_eq!(pool.available_permits(), 1);
+        assert_eq!(pool.places.available_permits(), 1);
         assert!(gate.enter(&id, None).await.is_err());
         drop(first);
-        assert_eq!(pool.available_permits(), 5);
+        assert_eq!(pool.places.available_permits(), 5);
     }
 
     #[tokio::test]
@@ -195,5 +268,27 @@ mod tests {
         let _first = gate.enter(&id, None).await.unwrap();
         let error = gate.enter(&id, None).await.map(drop).unwrap_err();
         assert!(error.to_string().contains("no slot became free in time"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn two_plugins_leave_places_for_a_third() {
+        let id = ProviderId::new("p").unwrap();
+        let limits = PluginLimits { concurrency: 64, queue: 4, timeout: Duration::from_millis(50), ..PluginLimits::default() };
+        let pool = Pool::new(160);
+        let gates = [4, 4, 1].map(|weight| Gate::new(&limits, pool.clone(), weight));
+        let mut permits = Vec::new();
+        for gate in gates.iter().take(2) {
+            while let Ok(permit) = gate.enter(&id, None).await {
+                permits.push(permit);
+            }
+        }
+        assert!((120..=130).contains(&(permits.len() * 4)), "{}", permits.len());
+        for _ in 0..10 {
+            permits.push(gates[2].enter(&id, None).await.unwrap());
+        }
+        // Whoever waits goes on when others have ended.
+        let waits = gates[0].enter(&id, None);
+        permits.truncate(20);
+        assert!(waits.await.is_ok());
     }
 }

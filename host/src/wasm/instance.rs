@@ -11,17 +11,21 @@ use super::{
     deadline::Deadline,
     engine::Engines,
     host::{
+        files::{CallFiles, OpenFiles},
         nn::Nn,
         notify::Bell,
         outgoing::{Outgoing, OutgoingClients},
         output::{Output, Stream},
     },
+    lanes::Pace,
     limits::{self, Exceeded, Limiter, Overrun},
+    memory::PluginMemory,
     permissions::{HttpPolicy, Refusals},
 };
 use crate::{
     config::{DirGrant, PluginConfig},
     inference::Registry,
+    offload::Offload,
     provider::{CallContext, CallError, ProviderId},
 };
 
@@ -38,6 +42,14 @@ pub(crate) struct Shared {
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
     pub(crate) bell: Bell,
+    /// The memory of all its instances.
+    pub(crate) memory: Arc<PluginMemory>,
+    /// How long its calls keep a worker.
+    pub(crate) pace: Pace,
+    /// Files that all calls together have open.
+    pub(crate) open_files: OpenFiles,
+    /// Where long arguments and answers are read.
+    pub(crate) offload: Offload,
 }
 
 /// The end of a call that is no fault of the guest: it passes through Wasmtime as an error, and no code of the guest runs after it.
@@ -57,6 +69,8 @@ pub(crate) struct State {
     /// How often the caller was asked.
     pub(crate) rounds: u32,
     pub(crate) refusals: Refusals,
+    /// Files that this call has open.
+    pub(crate) files: CallFiles,
     /// The highest progress told so far: it may only rise.
     pub(crate) progress: f64,
     pub(crate) table: ResourceTable,
@@ -81,12 +95,13 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     http.set_field_size_limit(limits::FIELDS);
     let state = State {
         shared: shared.clone(),
-        limiter: Limiter::new(plugin),
+        limiter: Limiter::new(plugin, shared.memory.instance()),
         call,
         deadline: Arc::new(Deadline::new(plugin.timeout)),
         listing: false,
         rounds: 0,
         refusals,
+        files: CallFiles::default(),
         progress: f64::NEG_INFINITY,
         table,
         nn: None,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use super::memory::InstanceMemory;
 use crate::config::PluginLimits;
 
 /// Core instances, memories and tables of one instance: as many as a slot of the pool holds.
@@ -47,6 +48,8 @@ pub(crate) fn listed(limits: &PluginLimits) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
     Memory(usize),
+    /// Of what there is for the instances of one plugin together, or for all.
+    Share(usize),
     Tables(usize),
     Instances(usize),
     Timeout(Duration),
@@ -65,7 +68,7 @@ impl Exceeded {
             Self::Tables(_) => Some("table_elements"),
             Self::Timeout(_) => Some("timeout"),
             Self::Output(_) | Self::Copied(_) | Self::Listed(_) => Some("output"),
-            Self::Instances(_) | Self::Handles(_) | Self::Stack => None,
+            Self::Share(_) | Self::Instances(_) | Self::Handles(_) | Self::Stack => None,
         }
     }
 }
@@ -74,6 +77,9 @@ impl std::fmt::Display for Exceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Memory(bytes) => write!(f, "memory limit ({})", Bytes(*bytes)),
+            Self::Share(bytes) => {
+                write!(f, "share of the memory for all calls ({} for one plugin; other plugins may use some of it)", Bytes(*bytes))
+            }
             Self::Tables(elements) => write!(f, "table limit ({elements} elements)"),
             Self::Instances(count) => write!(f, "instance limit ({count} core instances, {MEMORIES} memories, {TABLES} tables)"),
             Self::Timeout(time) => write!(f, "time limit ({time:?})"),
@@ -103,6 +109,8 @@ impl std::fmt::Display for Bytes {
 pub(crate) struct Limiter {
     memory: usize,
     memory_left: usize,
+    /// What it takes of the memory for all instances.
+    share: InstanceMemory,
     elements: usize,
     elements_left: usize,
     /// The last thing that was refused.
@@ -110,10 +118,11 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &PluginLimits) -> Self {
+    pub(crate) fn new(limits: &PluginLimits, share: InstanceMemory) -> Self {
         Self {
             memory: limits.memory,
             memory_left: limits.memory,
+            share,
             elements: limits.table_elements,
             elements_left: limits.table_elements,
             exceeded: None,
@@ -129,6 +138,10 @@ impl ResourceLimiter for Limiter {
             return Ok(false);
         }
         match self.memory_left.checked_sub(more) {
+            Some(_) if !self.share.take(more) => {
+                self.exceeded = Some(Exceeded::Share(self.share.share()));
+                Ok(false)
+            }
             Some(left) => {
                 self.memory_left = left;
                 Ok(true)
@@ -211,11 +224,16 @@ pub(crate) struct Overrun(pub(crate) Exceeded);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wasm::memory::HostMemory;
+
+    fn share() -> InstanceMemory {
+        HostMemory::of_machine().plugin().instance()
+    }
 
     #[test]
     fn memories_are_counted_together() {
         let limits = PluginLimits { memory: 100, ..PluginLimits::default() };
-        let mut limiter = Limiter::new(&limits);
+        let mut limiter = Limiter::new(&limits, share());
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(!limiter.memory_growing(0, 60, None).unwrap());
         assert_eq!(limiter.exceeded, Some(Exceeded::Memory(100)));
@@ -224,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_modules_own_maximum_is_no_limit_of_ours() {
-        let mut limiter = Limiter::new(&PluginLimits::default());
+        let mut limiter = Limiter::new(&PluginLimits::default(), share());
         assert!(!limiter.memory_growing(0, 200, Some(100)).unwrap());
         assert_eq!(limiter.exceeded, None);
     }

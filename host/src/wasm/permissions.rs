@@ -12,6 +12,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use url::Host;
 
 pub use self::refusal::{Refusal, Refusals};
+pub(crate) use crate::config::canonical_host;
 use crate::config::{Grants, HostPattern};
 
 /// The two schemes that a plugin may use.
@@ -56,63 +57,15 @@ pub enum Reach {
 #[derive(Debug)]
 pub struct HttpPolicy {
     plugin: Arc<str>,
-    open: Vec<Rule>,
-    private: Vec<Rule>,
-}
-
-#[derive(Debug)]
-struct Rule {
-    host: RuleHost,
-    port: Option<u16>,
-}
-
-#[derive(Debug)]
-enum RuleHost {
-    Any,
-    /// `.example.com`: any name that ends so.
-    Below(String),
-    Exactly(Host),
-}
-
-impl Rule {
-    fn new(pattern: &HostPattern) -> Option<Self> {
-        let host = match (pattern.any_subdomain, pattern.host.as_str()) {
-            (true, "") => RuleHost::Any,
-            (true, parent) => match parse_host(parent)? {
-                Host::Domain(name) => RuleHost::Below(format!(".{name}")),
-                Host::Ipv4(_) | Host::Ipv6(_) => return None,
-            },
-            (false, host) => RuleHost::Exactly(parse_host(host)?),
-        };
-        Some(Self { host, port: pattern.port })
-    }
-
-    fn matches(&self, scheme: Scheme, host: &Host, port: u16) -> bool {
-        let host_matches = match (&self.host, host) {
-            (RuleHost::Any, _) => true,
-            (RuleHost::Below(suffix), Host::Domain(name)) => name.len() > suffix.len() && name.ends_with(suffix.as_str()),
-            (RuleHost::Below(_), _) => false,
-            (RuleHost::Exactly(exact), host) => exact == host,
-        };
-        host_matches && self.port.unwrap_or_else(|| scheme.default_port()) == port
-    }
+    open: Vec<HostPattern>,
+    private: Vec<HostPattern>,
 }
 
 impl HttpPolicy {
-    /// Compiles the grants of a plugin. A pattern that names no possible host grants nothing.
+    /// The grants of a plugin.
     #[must_use]
     pub fn new(plugin: &str, grants: &Grants) -> Self {
-        let compile = |key: &str, patterns: &[HostPattern]| {
-            let rule = |pattern: &HostPattern| {
-                let rule = Rule::new(pattern);
-                if rule.is_none() {
-                    tracing::warn!(plugin, "{key}: {:?} is not a host and grants nothing", pattern.host);
-                }
-                rule
-            };
-            patterns.iter().filter_map(rule).collect()
-        };
-        Self { plugin: plugin.into(), open: compile("http", &grants.http), private: compile("http_private", &grants.http_private) }
+        Self { plugin: plugin.into(), open: grants.http.clone(), private: grants.http_private.clone() }
     }
 
     /// Whether a host may be reached, and at which of its addresses. `host` is as `canonical_host` leaves it.
@@ -121,7 +74,7 @@ impl HttpPolicy {
     ///
     /// [`Refusal`], with the grant that is missing.
     pub fn check(&self, scheme: Scheme, host: &Host, port: u16) -> Result<Reach, Refusal> {
-        let granted = |rules: &[Rule]| rules.iter().any(|rule| rule.matches(scheme, host, port));
+        let granted = |patterns: &[HostPattern]| patterns.iter().any(|pattern| pattern.matches(host, port, scheme.default_port()));
         if granted(&self.private) {
             return Ok(Reach::Private);
         }
@@ -154,24 +107,6 @@ fn surely_private(host: &Host) -> bool {
     }
 }
 
-/// A host in the one form in which hosts are compared: no dot at the end of a name, an IPv4 address in an IPv6 one as the IPv4 address.
-pub(crate) fn canonical_host(host: Host) -> Option<Host> {
-    match host {
-        Host::Domain(name) => {
-            let bare = name.strip_suffix('.').unwrap_or(&name);
-            (!bare.is_empty() && !bare.ends_with('.')).then(|| Host::Domain(bare.to_owned()))
-        }
-        Host::Ipv6(v6) => Some(v6.to_ipv4_mapped().map_or(Host::Ipv6(v6), Host::Ipv4)),
-        Host::Ipv4(v4) => Some(Host::Ipv4(v4)),
-    }
-}
-
-/// A host as configuration has it: `::1` or `[::1]`, any case, any script.
-fn parse_host(text: &str) -> Option<Host> {
-    let host = if text.contains(':') && !text.starts_with('[') { Host::parse(&format!("[{text}]")) } else { Host::parse(text) };
-    host.ok().and_then(canonical_host)
-}
-
 /// `api.example.com:443`, `[::1]:80`.
 pub(crate) fn authority(host: &Host, port: u16) -> String {
     format!("{host}:{port}")
@@ -179,11 +114,7 @@ pub(crate) fn authority(host: &Host, port: u16) -> String {
 
 /// The pattern that grants a host and port: without the port where the scheme implies it.
 fn pattern_for(scheme: Scheme, host: &Host, port: u16) -> String {
-    match host {
-        host if port != scheme.default_port() => authority(host, port),
-        Host::Ipv6(v6) => v6.to_string(),
-        host => host.to_string(),
-    }
+    if port == scheme.default_port() { host.to_string() } else { authority(host, port) }
 }
 
 impl fmt::Display for Scheme {
@@ -195,18 +126,14 @@ impl fmt::Display for Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HostMatch;
 
-    /// `*.example.com:8443` → pattern, as the configuration has it.
+    /// As the configuration has it; and any host on one port, which it has not.
     pub(super) fn pattern(text: &str) -> HostPattern {
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port.parse().unwrap())),
-            _ => (text, None),
-        };
-        let (host, any_subdomain) = match host {
-            "*" => ("", true),
-            host => host.strip_prefix("*.").map_or((host, false), |parent| (parent, true)),
-        };
-        HostPattern { host: host.trim_matches(['[', ']']).to_owned(), any_subdomain, port }
+        match text.strip_prefix("*:") {
+            Some(port) => HostPattern { host: HostMatch::Any, port: Some(port.parse().unwrap()) },
+            None => HostPattern::parse(text, true).unwrap(),
+        }
     }
 
     fn policy(http: &[&str], http_private: &[&str]) -> HttpPolicy {
@@ -276,10 +203,9 @@ mod tests {
                 &["http://1.1.1.1", "https://1.1.1.1", "http://[::ffff:1.1.1.1]", "http://0x01010101"],
                 &["http://1.1.1.2", "http://1.1.1.1:81"],
             ),
-            ("2606:4700::1111", &["http://[2606:4700:0::1111]"], &["http://[2606:4700::1112]"]),
+            ("[2606:4700::1111]", &["http://[2606:4700:0::1111]"], &["http://[2606:4700::1112]"]),
             ("[2606:4700::1111]:81", &["http://[2606:4700::1111]:81"], &["http://[2606:4700::1111]"]),
             ("bücher.example", &["https://BÜCHER.example", "https://xn--bcher-kva.example"], &["https://bucher.example"]),
-            ("*.1.1.1.1", &[], &["http://1.1.1.1"]),
         ] {
             let policy = policy(&[grant], &[]);
             for url in granted {
@@ -321,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_private_grant_grants_the_host_itself() {
-        let policy = policy(&["api.example.com"], &["db.internal:8080", "*.svc.cluster.local", "::1"]);
+        let policy = policy(&["api.example.com"], &["db.internal:8080", "*.svc.cluster.local", "[::1]"]);
         assert_eq!(ask(&policy, "http://db.internal:8080"), Ok(Reach::Private));
         assert_eq!(ask(&policy, "http://a.svc.cluster.local"), Ok(Reach::Private));
         assert_eq!(ask(&policy, "http://[::1]"), Ok(Reach::Private));

@@ -1,4 +1,5 @@
-//! A tool server that exists already: `[server.NAME]` of `toolbay.toml`, or an entry of a desktop client's `mcpServers`.
+//! A tool server that exists already: `[server.NAME]` of `toolbay.toml`, or an entry of a desktop
+//! client's `mcpServers`.
 
 mod limits;
 mod process;

@@ -47,11 +47,13 @@ section! {
 /// `command = ["npx", "-y", "some-server"]`.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CommandSource {
-    /// The program and its arguments; never empty. Key: `command` (a list, or a string with `args` beside it).
+    /// The program and its arguments; never empty. Key: `command` (a list, or a string with `args`
+    /// beside it).
     pub argv: Vec<String>,
     /// Where it runs. None: where the host does. Key: `cwd`.
     pub cwd: Option<PathBuf>,
-    /// Its environment, beside `PATH`, `HOME`, `LANG`, `TMPDIR` and the like, which it has from the host. Key: `env`.
+    /// Its environment, beside `PATH`, `HOME`, `LANG`, `TMPDIR` and the like, which it has from the
+    /// host. Key: `env`.
     pub env: BTreeMap<String, Secret>,
 }
 

@@ -1,4 +1,5 @@
-//! Servers that are reached by HTTP: remote MCP servers, and applications that an OpenAPI document describes.
+//! Servers that are reached by HTTP: remote MCP servers, and applications that an OpenAPI document
+//! describes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -64,7 +65,8 @@ pub struct OpenApiSource {
     pub document: String,
     /// Where the application is, in place of the document's `servers`. Key: `base_url`.
     pub base_url: Option<String>,
-    /// How often a document at a URL is asked for again. Zero: never. A file is watched. Key: `refresh`.
+    /// How often a document at a URL is asked for again. Zero: never. A file is watched. Key:
+    /// `refresh`.
     pub refresh: Duration,
     /// Sent with every request. Key: `headers`.
     pub headers: BTreeMap<String, Secret>,

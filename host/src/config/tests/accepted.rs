@@ -31,6 +31,7 @@ fn every_key_is_understood() {
         allowed_origins = ["https://app.example.com"]
         max_body = "1MiB"
         max_bodies = "8MiB"
+        max_answers = "2MiB"
         max_connections = 10
         header_timeout = "5s"
         max_sessions = 20
@@ -106,6 +107,7 @@ fn every_key_is_understood() {
         allowed_origins: vec!["https://app.example.com".to_owned()],
         max_body: 1 << 20,
         max_bodies: 8 << 20,
+        max_answers: 2 << 20,
         max_connections: 10,
         header_timeout: Duration::from_secs(5),
         max_sessions: 20,
@@ -114,8 +116,8 @@ fn every_key_is_understood() {
         drain: Duration::ZERO,
     };
     assert_eq!(config.http, http);
-    let tokens = [("ci", "another-long-secret-value"), ("me", SECRET)].map(|(name, value)| (name.to_owned(), Secret(value.to_owned())));
-    assert_eq!(config.auth.tokens, BTreeMap::from(tokens));
+    let tokens: Vec<_> = config.auth.tokens.iter().map(|(name, token)| (name.as_str(), token.0.as_str())).collect();
+    assert_eq!(tokens, [("ci", "another-long-secret-value"), ("me", SECRET)]);
     let keys = vec![Secret(KEY.to_owned()), Secret(format!("{KEY}2"))];
     assert_eq!(config.state, StateConfig { keys, ttl: Duration::from_secs(600), copies: 3 });
     let host = HostConfig {
@@ -149,10 +151,10 @@ fn every_key_is_understood() {
         },
         grants: Grants {
             http: vec![
-                HostPattern { host: "api.weather.gov".to_owned(), any_subdomain: false, port: None },
-                HostPattern { host: "example.com".to_owned(), any_subdomain: true, port: Some(8443) },
+                HostPattern::parse("api.weather.gov", false).unwrap(),
+                HostPattern { host: HostMatch::Below("example.com".to_owned()), port: Some(8443) },
             ],
-            http_private: vec![HostPattern { host: "127.0.0.1".to_owned(), any_subdomain: false, port: Some(9000) }],
+            http_private: vec![HostPattern::parse("127.0.0.1:9000", false).unwrap()],
             env: [("A", "value"), ("B", SECRET), ("C", SECRET)].map(|(name, value)| (name.to_owned(), Secret(value.to_owned()))).into(),
             dirs: vec![
                 DirGrant { host: data.clone(), guest: "/data".to_owned(), write: false },

@@ -18,7 +18,7 @@ fn a_plugin_has_the_default_then_its_section_then_its_sidecar() {
         tools.get.title = "Section"
         "#,
     );
-    let host = |name: &str| HostPattern { host: name.to_owned(), any_subdomain: false, port: None };
+    let host = |name: &str| HostPattern::parse(name, false).unwrap();
     let merged = sidecar(
         &config,
         "weather",

@@ -1,4 +1,5 @@
-//! The one declaration of each key against what is made of it: the reader, the schema and the reference page.
+//! The one declaration of each key against what is made of it: the reader, the schema and the
+//! reference page.
 
 use std::collections::BTreeSet;
 
@@ -100,7 +101,8 @@ fn docs(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file)
 }
 
-/// Holds a file of `docs/` to what is made of the declarations; with `TOOLBAY_RENEW` in the environment, it is written.
+/// Holds a file of `docs/` to what is made of the declarations; with `TOOLBAY_RENEW` in the
+/// environment, it is written.
 #[track_caller]
 fn holds(path: &Path, made: &str) {
     if std::env::var_os("TOOLBAY_RENEW").is_some() {
@@ -155,7 +157,8 @@ fn rows(keys: &[Key]) -> String {
     rows
 }
 
-/// Blocks of TOML in a page: what stands behind `toml` on the fence, the text, and the line where it starts.
+/// Blocks of TOML in a page: what stands behind `toml` on the fence, the text, and the line where
+/// it starts.
 fn toml_blocks(page: &str) -> Vec<(String, String, usize)> {
     let mut blocks = Vec::new();
     let mut open: Option<(String, String, usize)> = None;

@@ -4,6 +4,7 @@ use super::*;
 
 #[test]
 fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
+    let allowed = "a bearer token has letters, digits and -._~+/ only, with = at the end (make one by: openssl rand -hex 32)";
     let sources = "{ from_env = \"VARIABLE\" } or { from_file = \"path\" }";
     for (text, message) in [
         // Keys.
@@ -122,13 +123,14 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "2:6: \"ci\" in [auth.tokens]: the token is too short: 6 characters; it needs at least 16 (make one by: openssl rand -hex 32)",
         ),
         ("[auth.tokens]\nci = { from_env = \"EMPTY\" }", "2:6: \"ci\" in [auth.tokens]: the token is empty"),
-        (
-            "[auth.tokens]\nci = { from_env = \"SPACED\" }",
-            "2:6: \"ci\" in [auth.tokens]: the token has white space in it, which a bearer token cannot",
-        ),
+        ("[auth.tokens]\nci = { from_env = \"SPACED\" }", "2:6: \"ci\" in [auth.tokens]: the token has white space in it; {allowed}"),
         (
             "[auth.tokens]\nci = { from_env = \"UMLAUT\" }",
-            "2:6: \"ci\" in [auth.tokens]: the token has a character in it that is not visible ASCII, which a bearer token cannot",
+            "2:6: \"ci\" in [auth.tokens]: the token has a character in it that is not allowed; {allowed}",
+        ),
+        (
+            "[auth.tokens]\nci = { from_env = \"DOLLAR\" }",
+            "2:6: \"ci\" in [auth.tokens]: the token has a character in it that is not allowed; {allowed}",
         ),
         (
             "[auth.tokens]\na = { from_env = \"GOOD\" }\nb = { from_env = \"GOOD\" }",
@@ -222,7 +224,7 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "1:17: \"tools\" in [plugin.default]: a tool belongs to one plugin; write it in [plugin.NAME.tools.TOOL]",
         ),
     ] {
-        assert_eq!(wrong(text), message.replace("{sources}", sources), "{text}");
+        assert_eq!(wrong(text), message.replace("{sources}", sources).replace("{allowed}", allowed), "{text}");
     }
 }
 

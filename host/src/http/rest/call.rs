@@ -13,6 +13,7 @@ use crate::{
     dispatch::{CallRequest, Operation, OperationResult},
     json::is_too_deep,
     provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred},
+    similar,
 };
 
 /// The fixed sentences.
@@ -111,12 +112,9 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<Entry>, Refusal> {
     if let Some(entry) = snapshot.resolve(name) {
         return Ok(Arc::clone(entry));
     }
-    let near = snapshot.tools().map(|entry| (strsim::jaro_winkler(name, entry.name()), entry.name()));
-    // Comparing costs by the length, and no tool has a longer name.
-    let near = near.filter(|_| name.len() <= crate::provider::MAX_TOOL_NAME).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let reason = match near {
-        Some((score, near)) if score >= 0.8 => format!("did you mean {near:?}?"),
-        _ => "GET tools beside this address says which there are".to_owned(),
+    let reason = match similar::nearest(name, snapshot.tools().map(|entry| entry.name())) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "GET tools beside this address says which there are".to_owned(),
     };
     Err(Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), reason))
 }

@@ -72,10 +72,11 @@ async fn a_call_ends_with_its_connection() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_may_ask_for_our_health() {
-    let server = Server::with(|state, _| state.config.max_connections = 2).await;
+    let mut server = Server::with(|state, _| state.config.max_connections = 2).await;
     let (mut first, mut second) = (server.connect().await, server.connect().await);
     for client in [&mut first, &mut second] {
-        assert_eq!(client.ask("POST /mcp", "x").await.status, 200);
+        client.request("POST /mcp\ndo: slow", "x").await;
+        assert_eq!(server.event().await, "begun");
     }
     let mut third = server.connect().await;
     assert_eq!(third.ask("GET /healthz", "").await.status, 200);
@@ -84,24 +85,51 @@ async fn one_connection_too_many_is_told_so_and_may_ask_for_our_health() {
     assert_eq!(refused.header("access-control-allow-origin"), "http://localhost:1");
     assert!(refused.body.contains("max_connections"));
     assert_eq!(third.rest().await, "");
-    // Those who are in are served, and a place that gets free is given away.
-    assert_eq!(first.ask("POST /mcp", "x").await.status, 200);
+    // A place that gets free is given away.
     drop(second);
+    assert_eq!(server.event().await, "gone");
     let free = async { while server.ask("POST /mcp").await.status != 200 {} };
     timeout(PATIENCE, free).await.expect("a place gets free");
 }
 
 #[tokio::test]
-async fn far_too_many_connections_are_closed_without_a_word() {
-    let server = Server::with(|state, _| state.config.max_connections = 1).await;
-    let mut clients = Vec::new();
-    for _ in 0..1 + 64 {
-        let mut client = server.connect().await;
-        assert_eq!(client.ask("GET /healthz", "").await.status, 200);
-        clients.push(client);
+async fn of_far_too_many_connections_the_oldest_that_says_nothing_goes() {
+    let mut server = Server::with(|state, _| state.config.max_connections = 1).await;
+    let mut busy = server.connect().await;
+    busy.request("POST /mcp\ndo: slow", "x").await;
+    assert_eq!(server.event().await, "begun");
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(server.connect().await);
     }
-    assert_eq!(server.connect().await.rest().await, "");
-    assert_eq!(clients[0].ask("POST /mcp", "x").await.status, 200);
+    assert_eq!(server.ask("GET /healthz").await.status, 200);
+    assert_eq!(silent.remove(0).rest().await, "");
+    drop(busy);
+    assert_eq!(server.event().await, "gone");
+}
+
+#[tokio::test]
+async fn connections_on_which_nothing_goes_on_make_room() {
+    let server = Server::with(|state, limits| {
+        state.config.max_connections = 3;
+        limits.silent = Duration::from_millis(1);
+    });
+    let server = server.await;
+    let mut idle = server.connect().await;
+    assert_eq!(idle.ask("POST /mcp", "x").await.status, 200);
+    let mut silent = [server.connect().await, server.connect().await];
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let mut other = server.connect().await;
+        assert_eq!(other.ask("POST /mcp", "x").await.status, 200);
+        others.push(other);
+    }
+    // Those that never asked for anything went first.
+    for silent in &mut silent {
+        assert_eq!(silent.rest().await, "");
+    }
+    assert_eq!(idle.ask("POST /mcp", "x").await.status, 200);
 }
 
 #[tokio::test]

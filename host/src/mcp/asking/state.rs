@@ -124,7 +124,16 @@ impl States {
     ) -> Result<(Vec<Round>, Responses), CallError> {
         let invalid = |message: String| CallError::InvalidParams(message);
         let responses = responses(input.responses.as_deref())?;
-        let Some(state) = &input.state else { return Ok((Vec::new(), responses)) };
+        let Some(state) = &input.state else {
+            // Else whoever makes the call could agree to what nobody was shown.
+            return if responses.is_empty() {
+                Ok((Vec::new(), responses))
+            } else {
+                Err(invalid(format!(
+                    "\"inputResponses\" came without the \"requestState\" of the questions that they answer, and only what was asked can be answered; {AGAIN}"
+                )))
+            };
+        };
         let payload: Payload = self.signer.open(PURPOSE, state).map_err(|error| invalid(self.explain(&error)))?;
         let bound = Bound::new(principal, operation);
         let wrong = if payload.bound.principal != bound.principal {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::support::*;
 use crate::{
     mcp::FrontOptions,
-    provider::{Offers, ProviderChange, ProviderId},
+    provider::{Offers, Principal, ProviderChange, ProviderId},
 };
 
 fn names(seen: &Seen, member: &str) -> Vec<String> {
@@ -98,10 +98,16 @@ async fn a_session_is_good_at_the_endpoint_that_opened_it() {
 async fn the_limit_of_sessions_is_for_all_endpoints_together() {
     let lab = Lab::with(FrontOptions { max_sessions: 3, ..FrontOptions::default() });
     lab.put("other", &["own"], Offers::default());
-    lab.session().await;
+    let first = lab.session().await;
     let second = open(&lab, "other").await.unwrap();
-    open(&lab, "local").await.unwrap();
+    let third = open(&lab, "local").await.unwrap();
     assert_eq!(lab.front.sessions(), 3);
+    // All are in use: none makes room.
+    let _listening = [
+        Events::of(lab.endpoint.handle(None, get(&first)).await),
+        Events::of(lab.endpoint.handle(Some("other"), get(&second)).await),
+        Events::of(lab.endpoint.handle(Some("local"), get(&third)).await),
+    ];
     for provider in ["other", "local"] {
         let full = open(&lab, provider).await.unwrap_err();
         assert_eq!((full.status, full.headers.contains_key("retry-after")), (503.try_into().unwrap(), true), "{full:?}");
@@ -111,6 +117,34 @@ async fn the_limit_of_sessions_is_for_all_endpoints_together() {
     assert_eq!(lab.send_to("other", end).await.status, 204);
     assert_eq!(lab.front.sessions(), 2);
     open(&lab, "local").await.unwrap();
+}
+
+#[tokio::test]
+async fn one_caller_does_not_take_the_sessions_of_others() {
+    let lab = Lab::with(FrontOptions { max_sessions: 8, ..FrontOptions::default() });
+    let opens = async |who: &str| {
+        let mut request = legacy(None, "initialize", initialize());
+        request.extensions_mut().insert(Principal::new(who));
+        let seen = lab.send(request).await;
+        let id = seen.headers.get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
+        (seen.status.as_u16(), id)
+    };
+    let mut listening = Vec::new();
+    let mut greedy = Vec::new();
+    for _ in 0..20 {
+        if let (200, Some(id)) = opens("greedy").await {
+            let mut request = get(&id);
+            request.extensions_mut().insert(Principal::new("greedy"));
+            listening.push(Events::of(lab.endpoint.handle(None, request).await));
+            greedy.push(id);
+        }
+    }
+    assert_eq!(greedy.len(), 4, "half of all");
+    // Those of others who are not in use make room for each other, the ones of who has most first.
+    for who in ["alice", "bob", "bob", "bob", "carol", "dora"] {
+        assert_eq!(opens(who).await.0, 200, "{who}");
+    }
+    assert_eq!(lab.front.sessions(), 8);
 }
 
 #[tokio::test]

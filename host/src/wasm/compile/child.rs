@@ -1,6 +1,6 @@
-//! What the child process does: limit itself, compile one component, write the code.
+//! What the child process does: limit itself, compile one component from stdin, write the engine's name and the code to stdout.
 
-use std::path::Path;
+use std::io::{Read as _, Write as _};
 
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use wasmtime::OptLevel;
@@ -42,11 +42,7 @@ impl Level {
 
 /// What the child is asked to do.
 #[derive(Debug)]
-pub struct Task<'a> {
-    /// The component.
-    pub input: &'a Path,
-    /// Where the code goes.
-    pub output: &'a Path,
+pub struct Task {
     /// How hard to try.
     pub level: Level,
     /// CPU time, all threads together.
@@ -61,7 +57,7 @@ pub struct Refusal(pub String);
 
 /// The whole life of the child, after its command line was read. Answers the exit status.
 #[must_use]
-pub fn run(task: &Task<'_>) -> i32 {
+pub fn run(task: &Task) -> i32 {
     let fail = |what: &str, error: &dyn std::fmt::Display| {
         eprintln!("{what}: {error}");
         1
@@ -80,18 +76,18 @@ pub fn run(task: &Task<'_>) -> i32 {
     }
     // The calls come first. Where the priority cannot be lowered, compiling at the same one is no failure.
     let _ = nice(10);
-    let bytes = match std::fs::read(task.input) {
-        Ok(bytes) => bytes,
-        Err(error) => return fail("cannot read the component", &error),
-    };
+    let mut bytes = Vec::new();
+    if let Err(error) = std::io::stdin().lock().read_to_end(&mut bytes) {
+        return fail("cannot read the component", &error);
+    }
     match compile(&HostConfig::default(), &bytes, task.level) {
-        Ok((kind, code)) => match std::fs::write(task.output, code) {
-            Ok(()) => {
-                println!("{}", kind.name());
-                0
+        Ok((kind, code)) => {
+            let mut stdout = std::io::stdout().lock();
+            match writeln!(stdout, "{}", kind.name()).and_then(|()| stdout.write_all(&code)).and_then(|()| stdout.flush()) {
+                Ok(()) => 0,
+                Err(error) => fail("cannot write the code", &error),
             }
-            Err(error) => fail("cannot write the code", &error),
-        },
+        }
         Err(Refusal(message)) => {
             eprintln!("{message}");
             EXIT_REFUSED

@@ -15,7 +15,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{io::AsyncReadExt, process::Command, sync::Semaphore};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    process::Command,
+    sync::Semaphore,
+};
 use wasmtime::component::Component;
 
 use super::engine::{EngineError, EngineKind, Engines};
@@ -81,7 +85,7 @@ pub struct Compiled {
 /// Compiles components, a few at a time, each content once.
 pub struct Compiler {
     engines: Arc<Engines>,
-    cache: Cache,
+    cache: Arc<Cache>,
     worker: Worker,
     host: HostConfig,
     jobs: Semaphore,
@@ -96,7 +100,7 @@ impl Compiler {
     ///
     /// [`CacheError`], where the cache's folder cannot be made or is not ours alone.
     pub fn new(engines: Arc<Engines>, host: &HostConfig, worker: Worker) -> Result<Self, CompileError> {
-        let cache = Cache::open(host.cache.clone())?;
+        let cache = Arc::new(Cache::open(host.cache.clone())?);
         Ok(Self { engines, cache, worker, host: host.clone(), jobs: Semaphore::new(jobs(host)), running: Mutex::default() })
     }
 
@@ -106,14 +110,14 @@ impl Compiler {
     ///
     /// [`CompileError`], in words for the person who put the file there.
     pub async fn compile(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
-        if let Some(found) = self.cached(digest)? {
+        if let Some(found) = self.cached(digest).await? {
             return Ok(found);
         }
         check_header(&bytes)?;
         let lock = self.lock(digest);
         let guard = lock.lock().await;
         // Another copy of the file may have been compiled while this one waited.
-        let result = match self.cached(digest)? {
+        let result = match self.cached(digest).await? {
             Some(found) => Ok(found),
             None => self.compile_now(bytes, digest).await,
         };
@@ -129,20 +133,27 @@ impl Compiler {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default().clone()
     }
 
-    fn cached(&self, digest: blake3::Hash) -> Result<Option<Compiled>, CompileError> {
-        for kind in EngineKind::ALL {
-            if !self.cache.has_engine(kind) && kind == EngineKind::Async {
-                // The second engine is dear: do not make it to look for what cannot be there.
-                continue;
+    /// What the cache has. Megabytes are read and digested for it, so it happens beside the workers.
+    async fn cached(&self, digest: blake3::Hash) -> Result<Option<Compiled>, CompileError> {
+        let (cache, engines) = (Arc::clone(&self.cache), Arc::clone(&self.engines));
+        beside(move || {
+            for kind in EngineKind::ALL {
+                if !cache.has_engine(kind) && kind == EngineKind::Async {
+                    // The second engine is dear: do not make it to look for what cannot be there.
+                    continue;
+                }
+                let engine = engines.get(kind)?;
+                match cache.load(engine, kind, digest) {
+                    Ok(Some(component)) => return Ok(Some(Compiled { component, kind, cached: true })),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!(digest = %&digest.to_hex()[..16], "cached code cannot be loaded, compiling again: {error:#}");
+                    }
+                }
             }
-            let engine = self.engines.get(kind)?;
-            match self.cache.load(engine, kind, digest) {
-                Ok(Some(component)) => return Ok(Some(Compiled { component, kind, cached: true })),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(digest = %&digest.to_hex()[..16], "cached code cannot be loaded, compiling again: {error:#}"),
-            }
-        }
-        Ok(None)
+            Ok(None)
+        })
+        .await
     }
 
     async fn compile_now(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
@@ -155,14 +166,19 @@ impl Compiler {
             }
             other => other?,
         };
-        let engine = self.engines.get(kind)?;
-        self.cache.store(engine, kind, digest, &code)?;
-        drop(code);
-        match self.cache.load(engine, kind, digest) {
-            Ok(Some(component)) => Ok(Compiled { component, kind, cached: false }),
-            Ok(None) => Err(CompileError::Host("what was compiled is gone from the cache".to_owned())),
-            Err(error) => Err(CompileError::Invalid(format!("it does not fit into this host's pool: {error:#}"))),
-        }
+        let (cache, engines) = (Arc::clone(&self.cache), Arc::clone(&self.engines));
+        beside(move || {
+            let engine = engines.get(kind)?;
+            let unfit = |error: wasmtime::Error| CompileError::Invalid(format!("it does not fit into this host's pool: {error:#}"));
+            // From the file it is shared with the page cache, where there is one.
+            let kept = if cache.store(engine, kind, digest, &code) { cache.load(engine, kind, digest).map_err(unfit)? } else { None };
+            let component = match kept {
+                Some(component) => component,
+                None => Cache::load_bytes(engine, &code).map_err(unfit)?,
+            };
+            Ok(Compiled { component, kind, cached: false })
+        })
+        .await
     }
 
     async fn attempt(&self, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
@@ -175,17 +191,13 @@ impl Compiler {
 
     async fn attempt_in_child(&self, program: PathBuf, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
         let host = |what: &str, error: std::io::Error| CompileError::Host(format!("{what}: {error}"));
-        let input = self.cache.scratch(bytes)?;
-        let output = self.cache.scratch(&[])?;
         let started = Instant::now();
         let mut child = Command::new(&program)
             .arg("compile")
-            .arg(input.path())
-            .arg(output.path())
             .args(["--level", level.name()])
             .args(["--cpu-seconds", &self.host.compile_time.as_secs().max(1).to_string()])
             .args(["--memory", &self.host.compile_memory.to_string()])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .env_clear()
@@ -194,11 +206,18 @@ impl Compiler {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| host(&format!("starting {}", program.display()), error))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let written = bytes.clone();
+        let write = async move {
+            // One that ends before it has read everything says why.
+            if let Some(mut stdin) = stdin {
+                let _ = stdin.write_all(&written).await;
+            }
+        };
         // CPU time is limited by the kernel. Wall time is too, generously, for a child that sleeps instead of working.
         let deadline = self.host.compile_time.saturating_mul(4).saturating_add(Duration::from_secs(10));
         let finished = tokio::time::timeout(deadline, async {
-            let (out, err, status) = tokio::join!(read_some(stdout), read_some(stderr), child.wait());
+            let ((), out, err, status) = tokio::join!(write, read_code(stdout), read_some(stderr), child.wait());
             (out, err, status)
         })
         .await;
@@ -209,12 +228,14 @@ impl Compiler {
         let status = status.map_err(|error| host("waiting for the compiling process", error))?;
         tracing::debug!(?status, level = level.name(), ms = started.elapsed().as_millis(), "compiled in a child process");
         if status.success() {
+            let mut out = out.map_err(|error| host("reading what was compiled", error))?;
+            let told = out.iter().position(|byte| *byte == b'\n').map(|end| out.drain(..=end).collect::<Vec<u8>>()).unwrap_or_default();
+            let told = String::from_utf8_lossy(&told);
             let kind = EngineKind::ALL
                 .into_iter()
-                .find(|kind| kind.name() == out.trim())
-                .ok_or_else(|| CompileError::Host(format!("the compiling process answered {out:?}")))?;
-            let code = tokio::fs::read(output.path()).await.map_err(|error| host("reading what was compiled", error))?;
-            return Ok((kind, code));
+                .find(|kind| kind.name() == told.trim())
+                .ok_or_else(|| CompileError::Host(format!("the compiling process answered {told:?}")))?;
+            return Ok((kind, out));
         }
         if status.code() == Some(child::EXIT_REFUSED) {
             return Err(CompileError::Invalid(err.trim().to_owned()));
@@ -246,6 +267,12 @@ impl Compiler {
     }
 }
 
+/// Does what reads and writes much, on a thread for that.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, CompileError> + Send + 'static) -> Result<T, CompileError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| CompileError::Host(error.to_string()))?
+}
+
 /// Keys of `[host]`.
 const COMPILE_TIME: &str = "compile_time";
 const COMPILE_MEMORY: &str = "compile_memory";
@@ -261,6 +288,16 @@ pub fn jobs(host: &HostConfig) -> usize {
 
 fn last_line(text: &str) -> &str {
     text.trim().lines().last().unwrap_or("it printed nothing")
+}
+
+/// The engine's name in a line, and the code. No component makes as much code as this: the compiler would have run out of its time.
+async fn read_code(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    const MAX: u64 = 4 << 30;
+    let mut code = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(MAX).read_to_end(&mut code).await?;
+    }
+    Ok(code)
 }
 
 /// What a child says is short; a broken one must not fill our memory.
@@ -338,8 +375,46 @@ mod tests {
         let digest = blake3::hash(&bytes);
         let compiler = Compiler::new(engines.clone(), &host, Worker::InProcess).unwrap();
         compiler.compile(bytes.clone(), digest).await.unwrap();
-        let entry = compiler.cache.entry(engines.get(EngineKind::Plain).unwrap(), EngineKind::Plain, digest);
-        std::fs::write(&entry, b"not code").unwrap();
+        let entry = compiler.cache.entry(engines.get(EngineKind::Plain).unwrap(), EngineKind::Plain, digest).unwrap();
+        let code = std::fs::read(&entry).unwrap();
+        let told = entry.with_extension("digest");
+        for at in [0, code.len() / 3, code.len() / 2, code.len() - 1] {
+            let mut flipped = code.clone();
+            flipped[at] ^= 4;
+            std::fs::write(&entry, &flipped).unwrap();
+            assert!(!compiler.compile(bytes.clone(), digest).await.unwrap().cached, "a bit of byte {at}");
+            assert!(compiler.compile(bytes.clone(), digest).await.unwrap().cached);
+        }
+        let mut wrong = std::fs::read(&told).unwrap();
+        wrong[0] ^= 1;
+        std::fs::write(&told, wrong).unwrap();
+        assert!(!compiler.compile(bytes.clone(), digest).await.unwrap().cached);
+        std::fs::write(folder.path().join("key"), [7; 32]).unwrap();
+        assert!(!compiler.compile(bytes.clone(), digest).await.unwrap().cached);
+        // What others can write to is not looked at.
+        std::fs::set_permissions(&entry, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
         assert!(!compiler.compile(bytes, digest).await.unwrap().cached);
+    }
+
+    #[tokio::test]
+    async fn without_a_cache_everything_is_compiled_and_it_is_used_again_when_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("cache");
+        let host = HostConfig { instances: 4, cache: Some(place.clone()), ..HostConfig::default() };
+        let engines = Engines::new(&host).unwrap();
+        let bytes = Bytes::from(wat::parse_str("(component)").unwrap());
+        let digest = blake3::hash(&bytes);
+        // A file stands where the folder should.
+        std::fs::write(&place, "").unwrap();
+        let compiler = Compiler::new(engines, &host, Worker::InProcess).unwrap();
+        for _ in 0..2 {
+            assert!(!compiler.compile(bytes.clone(), digest).await.unwrap().cached);
+        }
+        std::fs::remove_file(&place).unwrap();
+        for _ in 0..2 {
+            assert!(!compiler.compile(bytes.clone(), digest).await.unwrap().cached);
+            assert!(compiler.compile(bytes.clone(), digest).await.unwrap().cached);
+            std::fs::remove_dir_all(&place).unwrap();
+        }
     }
 }

@@ -18,10 +18,14 @@ use wasmtime_wasi::{
     filesystem::{Descriptor, Dir, OpenMode, WasiFilesystemView},
     p2::bindings::filesystem::{
         preopens::Host,
-        types::{DescriptorFlags, DescriptorStat, ErrorCode, HostDescriptor as _, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags},
+        types::{
+            DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, HostDescriptor as _, MetadataHashValue, NewTimestamp, OpenFlags,
+            PathFlags,
+        },
     },
 };
 
+use super::files::{self, Refused};
 use crate::{
     config::DirGrant,
     wasm::{instance::State, permissions::Refusal},
@@ -84,6 +88,63 @@ fn note_outside(store: &StoreContextMut<'_, State>, path: &str) {
     state.refusals.push(Refusal::outside(&state.shared.id, format!("/{}", short(path))));
 }
 
+/// Opens a file or a folder, if the plugin may have one more.
+async fn open_at(
+    mut store: StoreContextMut<'_, State>,
+    folder: Resource<Descriptor>,
+    follow: PathFlags,
+    path: String,
+    how: OpenFlags,
+    flags: DescriptorFlags,
+) -> wasmtime::Result<Result<Resource<Descriptor>, ErrorCode>> {
+    if is_outside(&mut store, &folder, &path) {
+        note_outside(&store, &path);
+        return Ok(Err(ErrorCode::NoEntry));
+    }
+    let told = short(&path);
+    let state = store.data_mut();
+    let shared = Arc::clone(&state.shared);
+    let refuse = |state: &State, refusal, code| {
+        state.refusals.push(refusal);
+        Ok(Err(code))
+    };
+    let Some(place) = state.files.place(&shared.open_files) else {
+        return refuse(state, Refusal::files(&shared.id, told, files::OF_PLUGIN), ErrorCode::Quota);
+    };
+    let dir = match state.filesystem().table.get(&folder)? {
+        Descriptor::Dir(dir) => dir.clone(),
+        Descriptor::File(_) => return Ok(Err(ErrorCode::NotDirectory)),
+    };
+    let follows = follow.contains(PathFlags::SYMLINK_FOLLOW);
+    match files::open(&dir, follows, path.clone(), how, flags).await {
+        Ok(opened) => {
+            state.files.keep(&opened, place);
+            Ok(Ok(state.filesystem().table.push(opened)?))
+        }
+        Err(Refused::Special(what)) => refuse(state, Refusal::special(&shared.id, told, what), ErrorCode::NotPermitted),
+        Err(Refused::Code(ErrorCode::NotPermitted)) => {
+            refuse(state, Refusal::file(&shared.id, told, &shared.config.grants.dirs), ErrorCode::NotPermitted)
+        }
+        Err(Refused::Code(code)) => Ok(Err(code)),
+        Err(Refused::Unsupported) => {
+            let kind = state.filesystem().stat_at(Resource::new_borrow(folder.rep()), follow, path.clone()).await.map(|about| about.type_);
+            let special =
+                !matches!(kind, Err(_) | Ok(DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink));
+            if special {
+                return refuse(state, Refusal::special(&shared.id, told, "no file"), ErrorCode::NotPermitted);
+            }
+            let opened = match state.filesystem().open_at(folder, follow, path, how, flags).await {
+                Ok(opened) => opened,
+                Err(error) => return Ok(Err(error.downcast()?)),
+            };
+            let mut files = std::mem::take(&mut state.files);
+            files.keep(state.filesystem().table.get(&opened)?, place);
+            state.files = files;
+            Ok(Ok(opened))
+        }
+    }
+}
+
 /// Passes a function on, and notes where it was not permitted. Nothing below the empty folder is passed on.
 macro_rules! told {
     ($types:ident, $name:literal, $method:ident, $answer:ty, [$($folder:ident $path:ident),+], ($($argument:ident: $type:ty),*)) => {
@@ -133,10 +194,13 @@ pub(crate) fn tell_refusals(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         Ok((folders,))
     })?;
     let mut types = linker.instance(TYPES)?;
-    told!(
-        types, "[method]descriptor.open-at", open_at, Folder, [folder path],
-        (folder: Folder, follow: PathFlags, path: String, how: OpenFlags, flags: DescriptorFlags)
-    );
+    types.func_wrap_async(
+        "[method]descriptor.open-at",
+        |store: StoreContextMut<'_, State>, (folder, follow, path, how, flags): (Folder, PathFlags, String, OpenFlags, DescriptorFlags)| {
+            Box::new(async move { open_at(store, folder, follow, path, how, flags).await.map(|opened| (opened,)) })
+                as Box<dyn Future<Output = wasmtime::Result<(Result<Folder, ErrorCode>,)>> + Send>
+        },
+    )?;
     told!(types, "[method]descriptor.stat-at", stat_at, DescriptorStat, [folder path], (folder: Folder, follow: PathFlags, path: String));
     told!(
         types, "[method]descriptor.metadata-hash-at", metadata_hash_at, MetadataHashValue, [folder path],

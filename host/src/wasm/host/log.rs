@@ -8,7 +8,7 @@ use crate::{
 
 impl Host for State {
     fn message(&mut self, level: types::LogLevel, text: String) -> wasmtime::Result<()> {
-        if self.shared.output.admit() {
+        if self.shared.output.admit(text.len()) {
             let level = level.into();
             self.shared.output.write(self.call.call_id, level, "log", &text);
             self.tell(level, None, || JsonText::from_value(&text).ok());
@@ -17,7 +17,7 @@ impl Host for State {
     }
 
     fn data(&mut self, level: types::LogLevel, logger: Option<String>, data: String) -> wasmtime::Result<()> {
-        if self.shared.output.admit() {
+        if self.shared.output.admit(data.len()) {
             let level = level.into();
             self.shared.output.write(self.call.call_id, level, logger.as_deref().unwrap_or("log"), &data);
             // What is no JSON goes out as a string: a log message is not worth an error.

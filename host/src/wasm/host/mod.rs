@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod context;
+pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod log;
 pub(crate) mod nn;

@@ -1,6 +1,7 @@
 //! What a plugin writes for people: stdout, stderr and the import `log`, as lines in the operator's log, so many a second.
 
 use std::{
+    fmt::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +20,12 @@ use crate::provider::LogLevel;
 
 /// Bytes of one line; what is longer is cut.
 const LINE: usize = 4 << 10;
+
+/// Bytes of a usual line. A longer one counts as several.
+const USUAL: usize = 256;
+
+/// Bytes of the name under which a plugin logs.
+const SOURCE: usize = 128;
 
 /// Bytes that a guest may write to stdout or stderr at once.
 const WRITE: usize = 64 << 10;
@@ -49,8 +56,8 @@ impl Output {
         }
     }
 
-    /// Whether another line may be written. What is over the rate is counted, and told with the next line that may.
-    pub(crate) fn admit(&self) -> bool {
+    /// Whether another line of so many bytes may be written. What is over the rate is counted, and told with the next line that may.
+    pub(crate) fn admit(&self, bytes: usize) -> bool {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let gained = now.duration_since(bucket.at).as_secs_f64() * f64::from(self.rate);
@@ -60,25 +67,27 @@ impl Output {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        bucket.left -= 1.0;
+        // A long line is paid for by those after it.
+        let lines = bytes.min(LINE).div_ceil(USUAL).max(1);
+        bucket.left -= u32::try_from(lines).map_or(f64::MAX, f64::from);
         drop(bucket);
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            tracing::warn!(target: "toolbay::plugin", plugin = &*self.plugin, dropped, "log lines over `log_rate` ({} a second) were dropped", self.rate);
+            tracing::warn!(target: "toolbay::plugin", plugin = &*self.plugin, dropped, "log lines over `log_rate` ({} a second of {USUAL} bytes each) were dropped", self.rate);
         }
         true
     }
 
     /// One line, if it may be written.
     pub(crate) fn line(&self, call: u64, level: LogLevel, source: &str, text: &str) {
-        if self.admit() {
+        if self.admit(text.len()) {
             self.write(call, level, source, text);
         }
     }
 
     /// One line that was admitted.
     pub(crate) fn write(&self, call: u64, level: LogLevel, source: &str, text: &str) {
-        let text = visible(&cut(text));
+        let (text, source) = (visible(text, LINE), visible(source, SOURCE));
         let plugin = &*self.plugin;
         match level {
             LogLevel::Debug => tracing::debug!(target: "toolbay::plugin", plugin, call, source, "{text}"),
@@ -91,18 +100,14 @@ impl Output {
     }
 }
 
-fn cut(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.len() <= LINE {
-        return text.into();
-    }
-    let end = text.floor_char_boundary(LINE);
-    format!("{}… ({} bytes more)", text.get(..end).unwrap_or_default(), text.len() - end).into()
-}
-
-/// With escapes in place of control characters: a plugin must not write lines of the log's own, or move a terminal's cursor.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
+/// With escapes in place of control characters, at most `most` bytes of it: a plugin must not write lines of the log's own, or move a terminal's cursor.
+fn visible(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(most));
+    for (at, char) in text.char_indices() {
+        if shown.len() >= most {
+            let _ = write!(shown, "… ({} bytes more)", text.len() - at);
+            break;
+        }
         if char.is_control() && char != '\t' { shown.extend(char.escape_default()) } else { shown.push(char) }
     }
     shown
@@ -199,9 +204,17 @@ mod tests {
     #[test]
     fn a_flood_is_cut_to_the_rate() {
         let output = Output::new("flood", 10);
-        let admitted = (0..1000).filter(|_| output.admit()).count();
+        let admitted = (0..1000).filter(|_| output.admit(10)).count();
         assert!((10..=20).contains(&admitted), "{admitted}");
         assert!(output.dropped.load(Ordering::Relaxed) >= 980);
+    }
+
+    #[test]
+    fn long_lines_count_as_many() {
+        let output = Output::new("flood", 100);
+        let admitted = (0..1000).filter(|_| output.admit(200_000)).count();
+        assert!((6..=12).contains(&admitted), "{admitted} lines of {LINE} bytes");
+        assert!(visible(&"\u{1}".repeat(200_000), LINE).len() < LINE + 100);
     }
 
     #[test]
@@ -215,12 +228,12 @@ mod tests {
 
     #[test]
     fn a_line_cannot_look_like_two() {
-        assert_eq!(visible("é\tok\n2026 ERROR x\u{1b}[2J\u{9b}"), "é\tok\\n2026 ERROR x\\u{1b}[2J\\u{9b}");
+        assert_eq!(visible("é\tok\n2026 ERROR x\u{1b}[2J\u{9b}", LINE), "é\tok\\n2026 ERROR x\\u{1b}[2J\\u{9b}");
     }
 
     #[test]
     fn a_long_line_is_cut_between_characters() {
         let long = "é".repeat(LINE);
-        assert!(cut(&long).ends_with("bytes more)"));
+        assert!(visible(&long, LINE).ends_with("bytes more)"));
     }
 }

@@ -31,6 +31,8 @@ enum What {
     File { path: String, granted: String },
     Model { told: String },
     Outside { path: String },
+    Special { path: String, what: &'static str },
+    Files { path: String, limit: usize },
 }
 
 impl Refusal {
@@ -69,6 +71,16 @@ impl Refusal {
     /// A path, from `/` on, that no granted folder holds.
     pub(crate) fn outside(plugin: &ProviderId, path: String) -> Self {
         Self { plugin: plugin.as_str().into(), what: What::Outside { path } }
+    }
+
+    /// What is no file and no folder: a pipe, a socket, a device.
+    pub(crate) fn special(plugin: &ProviderId, path: String, what: &'static str) -> Self {
+        Self { plugin: plugin.as_str().into(), what: What::Special { path, what } }
+    }
+
+    /// One file more than all calls of a plugin may have open.
+    pub(crate) fn files(plugin: &ProviderId, path: String, limit: usize) -> Self {
+        Self { plugin: plugin.as_str().into(), what: What::Files { path, limit } }
     }
 
     /// An answer that was not there in time.
@@ -122,6 +134,14 @@ impl fmt::Display for Refusal {
                      into {place}"
                 )
             }
+            What::Special { path, what } => {
+                write!(f, "plugin {plugin} may not open {path:?}, which is {what}: plugins open files and folders only")
+            }
+            What::Files { path, limit } => write!(
+                f,
+                "plugin {plugin} may not open {path:?}: all its calls together have as many files open as a plugin may have, {limit}, or the \
+                 host has no more to give (`ulimit -n`); let it close what it has read"
+            ),
             What::Time { authority, limit } => {
                 write!(
                     f,

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{
     config::ToolOverride,
+    offload,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
-    schema::{self, Schema, Unfit},
+    schema::{self, Budget, Schema, Unfit},
     wasm::{
         content::{self, icon, object, put},
         host::bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
@@ -23,13 +24,26 @@ pub(super) struct Listed {
     output: Option<Schema>,
 }
 
+/// What is wrong with an answer.
+pub(super) enum Wrong {
+    /// It is too long.
+    Limit(Exceeded),
+    /// It is not what the tool says that it is.
+    Unfit(String),
+}
+
 impl Listed {
     /// Takes what `list-tools` said of one tool.
     ///
     /// # Errors
     ///
     /// One sentence that says what is wrong with it.
-    pub(super) fn new(tool: wit::Tool, notifies: bool, overrides: &BTreeMap<String, ToolOverride>) -> Result<Self, String> {
+    pub(super) fn new(
+        tool: wit::Tool,
+        notifies: bool,
+        overrides: &BTreeMap<String, ToolOverride>,
+        patterns: &Budget,
+    ) -> Result<Self, String> {
         let name = ToolName::new(tool.name).map_err(|error| error.to_string())?;
         let says = |what: &str, why: &dyn std::fmt::Display| format!("tool {name}: {what} {why}");
         let mut input_schema = object(&tool.input_schema).map_err(|why| says("its input-schema", &why))?;
@@ -41,7 +55,7 @@ impl Listed {
         let mut output_schema = None;
         if let Some(schema) = &tool.output_schema {
             let schema = object(schema).map_err(|why| says("its output-schema", &why))?;
-            output = Some(Schema::new(&schema).map_err(|why| says("its output-schema", &why))?);
+            output = Some(Schema::within(&schema, patterns).map_err(|why| says("its output-schema", &why))?);
             output_schema = Some(Arc::new(schema));
         }
         let instead = overrides.get(name.as_str()).cloned().unwrap_or_default();
@@ -50,7 +64,7 @@ impl Listed {
                 schema.insert("description".to_owned(), text.as_str().into());
             }
         }
-        let input = Schema::new(&input_schema).map_err(|why| says("its input-schema", &why))?;
+        let input = Schema::within(&input_schema, patterns).map_err(|why| says("its input-schema", &why))?;
         let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
         let meta = optional(&tool.meta, "its meta")?;
         let extra = optional(&tool.extra, "its extra")?.unwrap_or_default();
@@ -80,6 +94,26 @@ impl Listed {
         self.tool.name.as_str()
     }
 
+    /// What arguments have to be.
+    pub(super) fn input(&self) -> &Schema {
+        &self.input
+    }
+
+    /// Whether this answer is read and checked in no time.
+    pub(super) fn is_quick(&self, result: &wit::CallResult) -> bool {
+        let structured = result.structured_content.as_ref().map_or(0, String::len);
+        let content: usize = result.content.iter().map(content::bytes).sum();
+        let all = structured + content + result.meta.as_ref().map_or(0, String::len);
+        all <= offload::SMALL && self.output.as_ref().is_none_or(|schema| schema.is_quick(structured))
+    }
+
+    /// What the guest answered, for the way up, if it may answer that.
+    pub(super) fn answer(&self, result: wit::CallResult, limit: usize) -> Result<CallOutput, Wrong> {
+        let output = self.output(result, limit).map_err(Wrong::Limit)?;
+        self.check_output(&output).map_err(Wrong::Unfit)?;
+        Ok(output)
+    }
+
     /// Whether arguments fit the schema; if not, says where and why.
     pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
         self.input.check_arguments(self.name(), arguments)
@@ -87,7 +121,7 @@ impl Listed {
 
     /// Whether structured content is what the tool says that it is; if not, says where and why. The text of an error says more than its structure, so that is
     /// held against nothing but the depth that everybody can read.
-    pub(super) fn check_output(&self, output: &CallOutput) -> Result<(), String> {
+    fn check_output(&self, output: &CallOutput) -> Result<(), String> {
         let Some(structured) = &output.structured else { return Ok(()) };
         let checked = match &self.output {
             Some(schema) if !output.is_error => schema.check(structured.as_str()),
@@ -107,7 +141,7 @@ impl Listed {
     }
 
     /// What the guest answered, for the way up.
-    pub(super) fn output(&self, result: wit::CallResult, limit: usize) -> Result<CallOutput, Exceeded> {
+    fn output(&self, result: wit::CallResult, limit: usize) -> Result<CallOutput, Exceeded> {
         let json_or_null = |text: String, what: &str| {
             JsonText::parse(text)
                 .inspect_err(|error| tracing::warn!(tool = self.name(), %error, "the plugin's {what} is not JSON and is left out"))
@@ -171,7 +205,7 @@ mod tests {
             meta: None,
             extra: None,
         };
-        Listed::new(tool, false, &BTreeMap::new())
+        Listed::new(tool, false, &BTreeMap::new(), &Budget::new(Budget::PLUGIN))
     }
 
     #[test]
@@ -205,7 +239,7 @@ mod tests {
                 meta: None,
                 extra: None,
             };
-            Listed::new(tool, false, &BTreeMap::new())
+            Listed::new(tool, false, &BTreeMap::new(), &Budget::new(Budget::PLUGIN))
         };
         let answer =
             |json: &str, is_error| CallOutput { structured: JsonText::parse(json.to_owned()).ok(), is_error, ..CallOutput::default() };

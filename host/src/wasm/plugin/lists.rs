@@ -1,18 +1,27 @@
 //! What a plugin offers, from the lists that it makes: when it is loaded, and again when it says that they have changed.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::future::BoxFuture;
 use wasmtime::component::Component;
 
 use super::{Plugin, Route, listed::Listed, offers::publish, prompts, resources};
 use crate::{
+    offload,
     provider::{Offers, Tool},
+    schema::Budget,
     shape::shape,
     wasm::{
         folder::{Load, LoadError, Loaded, News, Told},
         gate::Gate,
-        host::notify::{Lists, Said},
+        host::{
+            bindings::exports::toolbay::plugin::tools as wit,
+            notify::{Lists, Said},
+        },
         typed::{self, docs::Docs},
     },
 };
@@ -87,12 +96,12 @@ impl Plugin {
         };
         for function in described.functions {
             let function = function.with_notifies(notifies);
-            offer(function.tool().clone(), Route::Typed(function), &mut warnings);
+            offer(function.tool().clone(), Route::Typed(Arc::new(function)), &mut warnings);
         }
         if self.interfaces.tools.is_some() {
-            for tool in self.list_tools().await? {
-                match Listed::new(tool, notifies, overrides) {
-                    Ok(listed) => offer(listed.tool().clone(), Route::Listed(listed), &mut warnings),
+            for listed in self.read_tools(self.list_tools().await?).await? {
+                match listed {
+                    Ok(listed) => offer(listed.tool().clone(), Route::Listed(Arc::new(listed)), &mut warnings),
                     Err(message) => warnings.push(format!("{message}; it is not offered")),
                 }
             }
@@ -104,6 +113,24 @@ impl Plugin {
             warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
         }
         Ok((tools, Arc::new(routes), warnings))
+    }
+
+    /// Compiles the schemas of listed tools, beside the async workers. Those of many tools can take long: past the time of a call, the rest is not offered.
+    async fn read_tools(&self, tools: Vec<wit::Tool>) -> Result<Vec<Result<Listed, String>>, LoadError> {
+        let (shared, notifies) = (Arc::clone(&self.shared), self.origin.notifies);
+        let timeout = shared.config.limits.timeout;
+        let work = move || {
+            let (patterns, begun) = (Budget::new(Budget::PLUGIN), Instant::now());
+            let read = |tool: wit::Tool| {
+                if offload::is_given_up() || begun.elapsed() > timeout {
+                    let name: String = tool.name.chars().take(128).collect();
+                    return Err(format!("tool {name}: compiling the schemas before its own took longer than {timeout:?}, the `timeout`"));
+                }
+                Listed::new(tool, notifies, &shared.config.tools, &patterns)
+            };
+            tools.into_iter().map(read).collect()
+        };
+        self.shared.offload.run(work).await.map_err(|lost| LoadError(format!("the schemas of its tools could not be compiled: {lost}")))
     }
 
     /// A plugin that has nothing to offer is no plugin.

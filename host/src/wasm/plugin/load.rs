@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use wasmtime::{
     Store,
     component::{Component, Instance, Linker},
@@ -18,20 +17,23 @@ use super::{
 use crate::{
     config::{Config, PluginConfig},
     inference::{InferenceError, Registry},
+    offload::Offload,
     provider::{CallContext, Offers},
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
         folder::{LoadError, Loaded, Loader, Source},
-        gate::Gate,
+        gate::{Gate, Pool},
         host::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
+            files::OpenFiles,
             link,
             notify::{Bell, Lists},
             outgoing::OutgoingClients,
             output::Output,
         },
         instance::{Shared, State},
+        lanes::Pace,
         limits,
         permissions::HttpPolicy,
         typed::docs::Docs,
@@ -52,7 +54,7 @@ pub struct PluginHost {
     linkers: [OnceLock<Linker<State>>; EngineKind::ALL.len()],
     clients: Arc<OutgoingClients>,
     models: Arc<Registry>,
-    pool: Arc<Semaphore>,
+    pool: Arc<Pool>,
     config: Arc<Config>,
     /// For tests: what every plugin is given, in place of what is configured.
     #[cfg(test)]
@@ -87,7 +89,7 @@ impl PluginHost {
         let compiler = Compiler::new(engines.clone(), &config.host, worker)?;
         let clients = OutgoingClients::new().map_err(|error| HostError::Clients(error.to_string()))?;
         let models = Registry::open(&config)?;
-        let pool = Arc::new(Semaphore::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX)));
+        let pool = Pool::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX));
         Ok(Arc::new(Self {
             engines,
             compiler,
@@ -152,6 +154,10 @@ impl PluginHost {
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             bell: Bell::default(),
+            memory: self.engines.memory().plugin(),
+            pace: Pace::default(),
+            open_files: OpenFiles::default(),
+            offload: Offload::default(),
             id,
             config,
         });

@@ -29,11 +29,15 @@ use super::{
     limits::Exceeded,
     typed::{OutputError, TypedFunction},
 };
-use crate::provider::{
-    Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, Offers, PromptOutput, Provider, ProviderId, Tool,
+use crate::{
+    offload,
+    provider::{
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, Offers, PromptOutput, Provider, ProviderId,
+        Tool,
+    },
 };
 use interfaces::Interfaces;
-use listed::Listed;
+use listed::{Listed, Wrong};
 use lists::{Origin, Warnings};
 use run::Failure;
 
@@ -54,9 +58,10 @@ pub(crate) struct Plugin {
 }
 
 /// How a tool is run.
+#[derive(Clone)]
 enum Route {
-    Typed(TypedFunction),
-    Listed(Listed),
+    Typed(Arc<TypedFunction>),
+    Listed(Arc<Listed>),
 }
 
 impl Provider for Plugin {
@@ -103,15 +108,9 @@ impl Plugin {
         let Call { tool, arguments, context } = call;
         let route = self.routes.get(tool).ok_or_else(|| CallError::UnknownTool(tool.to_owned()))?;
         // Arguments are checked before anything is taken or started for them.
-        let values = match route {
-            Route::Typed(function) => match function.arguments(arguments) {
-                Ok(values) => values,
-                Err(error) => return Ok(CallOutput::error(error.to_string())),
-            },
-            Route::Listed(listed) => match listed.check(arguments) {
-                Ok(()) => Vec::new(),
-                Err(message) => return Ok(CallOutput::error(message)),
-            },
+        let values = match self.checked(route, arguments).await? {
+            Ok(values) => values,
+            Err(message) => return Ok(CallOutput::error(message)),
         };
         let call_id = context.call_id;
         let answer = self.run(context, |mut store, instance| async move {
@@ -136,11 +135,28 @@ impl Plugin {
         }
     }
 
+    /// The arguments as a typed function takes them, or what is wrong with them.
+    async fn checked(&self, route: &Route, arguments: &str) -> Result<Result<Vec<Val>, String>, CallError> {
+        if route.is_quick(arguments.len()) {
+            return Ok(route.check(arguments));
+        }
+        let (route, arguments) = (route.clone(), arguments.to_owned());
+        let timeout = self.shared.config.limits.timeout;
+        let work = self.shared.offload.run(move || route.check(&arguments));
+        match tokio::time::timeout(timeout, work).await {
+            Ok(Ok(checked)) => Ok(checked),
+            Ok(Err(lost)) => Err(CallError::Internal(format!("the arguments could not be checked: {lost}"))),
+            Err(_) => {
+                Ok(Err(format!("checking the arguments took longer than {timeout:?}, which is the `timeout` of this plugin's calls")))
+            }
+        }
+    }
+
     async fn call_typed(
         &self,
         store: &mut Store<State>,
         instance: Instance,
-        function: &TypedFunction,
+        function: &Arc<TypedFunction>,
         arguments: &[Val],
     ) -> Result<CallOutput, Failure> {
         let name = &function.tool().name;
@@ -150,7 +166,14 @@ impl Plugin {
         // One result at most, by the component model's rules; the vector of none does not allocate.
         let mut results = vec![Val::Bool(false); function.result_count()];
         export.call_async(&mut *store, arguments, &mut results).await.map_err(|error| self.explain(store, &error))?;
-        function.output(&results, self.shared.config.limits.output).map_err(|error| match error {
+        let limit = self.shared.config.limits.output;
+        let output = if results.iter().all(is_small) {
+            function.output(&results, limit)
+        } else {
+            let function = Arc::clone(function);
+            self.beside(move || function.output(&results, limit)).await?
+        };
+        output.map_err(|error| match error {
             OutputError::TooLarge { .. } => Failure::plugin(self.over(Exceeded::Output(self.shared.config.limits.output))),
             error => Failure::plugin(format!("plugin {} answered what cannot be sent: {error}", self.shared.id)),
         })
@@ -160,18 +183,84 @@ impl Plugin {
         &self,
         store: &mut Store<State>,
         instance: Instance,
-        listed: &Listed,
+        listed: &Arc<Listed>,
         arguments: &str,
     ) -> Result<CallOutput, Failure> {
         let interface = self.interfaces.tools.as_ref();
         let guest = self.bound("tools", interface.map(|interface| interface.load(&mut *store, &instance)))?;
         let result = guest.call_call_tool(&mut *store, listed.name(), &arguments.to_owned()).await;
         let result = result.map_err(|error| self.explain(store, &error))?.map_err(|error| Failure::Call(listed::protocol_error(error)))?;
-        let output = listed.output(result, self.shared.config.limits.output).map_err(|limit| Failure::plugin(self.over(limit)))?;
-        listed
-            .check_output(&output)
-            .map_err(|why| Failure::plugin(format!("plugin {} answered what it said it would not: {why}", self.shared.id)))?;
-        Ok(output)
+        let limit = self.shared.config.limits.output;
+        let answered = if listed.is_quick(&result) {
+            listed.answer(result, limit)
+        } else {
+            let listed = Arc::clone(listed);
+            self.beside(move || listed.answer(result, limit)).await?
+        };
+        answered.map_err(|wrong| {
+            Failure::plugin(match wrong {
+                Wrong::Limit(limit) => self.over(limit),
+                Wrong::Unfit(why) => format!("plugin {} answered what it said it would not: {why}", self.shared.id),
+            })
+        })
+    }
+
+    /// Does work on an answer of so many bytes: where it is, or, if that would take long, beside the async workers.
+    async fn sized<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        if bytes <= offload::SMALL { Ok(work()) } else { self.beside(work).await }
+    }
+
+    /// Does work on an answer that is long, beside the async workers and under the deadline of the call.
+    async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let lost = |lost| Failure::Call(CallError::Internal(format!("the answer of plugin {} could not be read: {lost}", self.shared.id)));
+        self.shared.offload.run(work).await.map_err(lost)
+    }
+}
+
+impl Route {
+    /// Whether so many bytes of arguments are checked in no time.
+    fn is_quick(&self, bytes: usize) -> bool {
+        match self {
+            Self::Typed(_) => bytes <= offload::SMALL,
+            Self::Listed(listed) => listed.input().is_quick(bytes),
+        }
+    }
+
+    /// The arguments as a typed function takes them, or what is wrong with them.
+    fn check(&self, arguments: &str) -> Result<Vec<Val>, String> {
+        match self {
+            Self::Typed(function) => function.arguments(arguments).map_err(|error| error.to_string()),
+            Self::Listed(listed) => listed.check(arguments).map(|()| Vec::new()),
+        }
+    }
+}
+
+/// Whether a value is written as JSON in no time.
+fn is_small(value: &Val) -> bool {
+    takes(value, &mut offload::SMALL.clone())
+}
+
+/// Takes what a value has of text and parts off `left`. False: there is more.
+fn takes(value: &Val, left: &mut usize) -> bool {
+    /// Bytes of JSON that a value without parts takes, roughly.
+    const EACH: usize = 8;
+    let mut take = |bytes: usize| match left.checked_sub(bytes + EACH) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
+    };
+    match value {
+        Val::String(text) => take(text.len()),
+        Val::List(parts) | Val::Tuple(parts) => take(0) && parts.iter().all(|part| takes(part, left)),
+        Val::Record(fields) => take(0) && fields.iter().all(|(_, part)| takes(part, left)),
+        Val::Map(entries) => take(0) && entries.iter().all(|(key, part)| takes(key, left) && takes(part, left)),
+        Val::Variant(_, Some(part)) | Val::Option(Some(part)) | Val::Result(Ok(Some(part)) | Err(Some(part))) => {
+            take(0) && takes(part, left)
+        }
+        Val::Flags(names) => take(names.len().saturating_mul(EACH)),
+        _ => take(0),
     }
 }
 

@@ -127,7 +127,9 @@ impl Plugin {
             let filled = filled.map_err(|error| Failure::Call(protocol_error(error)))?;
             let not_json =
                 |error| Failure::Call(CallError::Internal(format!("the prompt of plugin {} cannot be sent: {error}", self.shared.id)));
-            let messages = messages(filled.messages, name).map_err(not_json)?;
+            let bytes = filled.messages.iter().map(|message| content::bytes(&message.content)).sum();
+            let (given, prompt) = (filled.messages, name.to_owned());
+            let messages = self.sized(bytes, move || messages(given, &prompt)).await?.map_err(not_json)?;
             let meta = filled.meta.and_then(|text| {
                 object(&text).inspect_err(|why| tracing::warn!(prompt = name, "the plugin's meta {why} and is left out")).ok()?;
                 JsonText::parse(text).ok()

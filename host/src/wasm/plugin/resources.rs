@@ -56,6 +56,15 @@ fn says(key: &str, why: &str) -> String {
     format!("{key:?}: {why}")
 }
 
+/// About as many bytes as it takes.
+fn bytes(read: &wit::Contents) -> usize {
+    let body = match &read.body {
+        ResourceBody::Text(text) => text.len(),
+        ResourceBody::Blob(blob) => blob.len(),
+    };
+    body + read.meta.as_ref().map_or(0, String::len)
+}
+
 /// MCP's `TextResourceContents` or `BlobResourceContents`.
 fn contents(read: wit::Contents) -> Result<JsonText, serde_json::Error> {
     let mut value = match read.body {
@@ -97,7 +106,9 @@ impl Plugin {
             let read = read.map_err(|error| Failure::Call(protocol_error(error)))?.ok_or_else(|| Failure::Call(unknown()))?;
             let not_json =
                 |error| Failure::Call(CallError::Internal(format!("what plugin {} read cannot be sent: {error}", self.shared.id)));
-            let read = read.into_iter().map(contents).collect::<Result<Vec<_>, _>>().map_err(not_json)?;
+            let bytes = read.iter().map(bytes).sum();
+            let read = self.sized(bytes, move || read.into_iter().map(contents).collect::<Result<Vec<_>, _>>());
+            let read = read.await?.map_err(not_json)?;
             self.within_output(read.iter().map(|contents| contents.as_str().len()).sum())?;
             Ok(read)
         });

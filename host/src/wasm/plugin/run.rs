@@ -1,5 +1,7 @@
 //! One instance from its start to its end: the permit, the limits, and the words for what went wrong.
 
+use std::pin::pin;
+
 use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
 use super::Plugin;
@@ -7,6 +9,7 @@ use crate::{
     provider::{CallContext, CallError},
     wasm::{
         instance::{self, Ended, State},
+        lanes::Paced,
         limits::{self, Exceeded, exceeded},
     },
 };
@@ -46,6 +49,9 @@ impl Plugin {
             let instance = self.instantiate(&mut store).await?;
             work(store, instance).await
         };
+        let engines = &self.shared.engines;
+        let answer = pin!(answer);
+        let answer = Paced::new(answer, &self.shared.pace, engines.clock(), engines.lanes());
         let answer = tokio::select! {
             biased;
             answer = answer => answer,

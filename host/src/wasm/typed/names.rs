@@ -3,6 +3,8 @@
 //! `-` becomes `_` and nothing else changes (`get-URL` → `get_URL`), because `_` reads as one word in every language that models write. No two names of
 //! one type can fall together: a WIT name has no `_` in it.
 
+use crate::similar;
+
 /// One name of a field, parameter, case or flag.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Name {
@@ -91,13 +93,11 @@ impl Names {
 
     /// The published name that is most like one that is none.
     pub(super) fn nearest(&self, wrong: &str) -> Option<&str> {
-        // Longer ones are not typing errors, and comparing them would cost what a caller chooses.
-        const LONGEST: usize = 100;
-        if wrong.len() > LONGEST {
+        if !similar::comparable(wrong) {
             return None;
         }
         let wrong = published(wrong).to_lowercase();
-        let names = self.list.iter().filter(|name| name.json.len() <= LONGEST).take(1000);
+        let names = self.list.iter().filter(|name| similar::comparable(&name.json)).take(1000);
         let nearest = names.map(|name| (strsim::damerau_levenshtein(&wrong, &name.json.to_lowercase()), &*name.json));
         let (distance, name) = nearest.min_by_key(|(distance, _)| *distance)?;
         (distance <= (wrong.len() / 3).max(1)).then_some(name)

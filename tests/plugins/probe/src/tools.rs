@@ -36,7 +36,7 @@ const fn entry(
     Entry { name, description, arguments, output: None, run }
 }
 
-pub static ALL: [Entry; 32] = [
+pub static ALL: [Entry; 36] = [
     entry("env", "All environment variables.", &[], |_| Outcome::Done(Value::Object(env::vars().map(|(k, v)| (k, v.into())).collect()))),
     entry("read_file", "Reads a file.", &[("path", "string")], |a| {
         attempt(fs::read_to_string(a.text("path")).map(|text| json!({ "text": text })))
@@ -141,6 +141,54 @@ pub static ALL: [Entry; 32] = [
             Err(_) => return Outcome::Failed("there is not as much memory".into()),
         }
         Outcome::Done(json!({ "sum_mib": bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>() >> 20 }))
+    }),
+    entry("fill", "Fills memory again and again.", &[("mib", "integer"), ("times", "integer")], |a| {
+        let mut bytes = vec![0u8; a.size("mib") << 20];
+        for turn in 0..a.number("times") {
+            bytes.fill(std::hint::black_box(turn as u8 | 1));
+            std::hint::black_box(&mut bytes);
+        }
+        Outcome::Done(json!({ "filled_mib": a.number("mib") }))
+    }),
+    entry(
+        "hold_files",
+        "Opens a file so many times, and keeps all of them open for a while.",
+        &[("path", "string"), ("count", "integer"), ("ms", "integer")],
+        |a| {
+            let (mut files, mut failed) = (Vec::new(), None);
+            for _ in 0..a.number("count") {
+                match fs::File::open(a.text("path")) {
+                    Ok(file) => files.push(file),
+                    Err(error) => {
+                        failed = Some(error.to_string());
+                        break;
+                    }
+                }
+            }
+            sleep(Duration::from_millis(a.number("ms")));
+            match failed {
+                Some(error) => Outcome::Failed(format!("{error} after {} files", files.len())),
+                None => Outcome::Done(json!({ "opened": files.len() })),
+            }
+        },
+    ),
+    Entry {
+        name: "matched",
+        description: "Answers so many letters, which have to match a pattern of thousands of states, and do not.",
+        arguments: &[("letters", "integer")],
+        output: Some(r#"{"type":"object","properties":{"text":{"type":"string","pattern":"a[ab]{12000}[^ab]"}}}"#),
+        run: |a| {
+            // In no order that a matcher could learn.
+            let mut state = 1u64;
+            let letter = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                if state >> 63 == 0 { 'a' } else { 'b' }
+            };
+            Outcome::Done(json!({ "text": (0..a.size("letters")).map(letter).collect::<String>() }))
+        },
+    },
+    entry("structured", "Answers so many letters as structured content.", &[("letters", "integer")], |a| {
+        Outcome::Done(json!({ "text": "x".repeat(a.size("letters")) }))
     }),
     entry("answer", "Answers text of so many bytes.", &[("bytes", "integer")], |a| answer(vec!["x".repeat(a.size("bytes"))])),
     entry("items", "Answers so many blocks of text.", &[("count", "integer")], |a| answer(vec![String::new(); a.size("count")])),

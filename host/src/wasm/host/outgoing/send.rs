@@ -44,14 +44,15 @@ impl Admitted {
         let first_byte = options.first_byte_timeout.unwrap_or(limits.timeout);
         let connecting = Connecting::new(options.connect_timeout.unwrap_or(CONNECT).min(limits.timeout));
 
-        let client = clients.for_reach(reach).await?;
-        let mut sending = pin!(connecting.scope(client.execute(outgoing(request, &target))));
+        let client = clients.for_reach(reach).await?.clone();
+        let request = outgoing(request, &target);
+        let mut sending = pin!(clients.beside(connecting.scope(async move { client.execute(request).await })));
         let answer = loop {
             // The first byte is waited for once there is a connection; how long that takes is limited by itself.
             let first_byte_at = instant_after(began, first_byte.saturating_add(connecting.spent()));
             tokio::select! {
                 biased;
-                answer = &mut sending => break answer,
+                answer = &mut sending => break answer?,
                 () = tokio::time::sleep_until(first_byte_at.min(deadline)) => {}
             }
             let now = Instant::now();

@@ -22,15 +22,16 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::{Outgoing, OutgoingClients};
 use crate::{
-    config::{Grants, HostPattern, PluginLimits},
+    config::{Grants, HostMatch, HostPattern, PluginLimits},
     wasm::permissions::{HttpPolicy, Refusals},
 };
 
 /// `x.test:80`, `*:80`: the port is always given.
 fn pattern(text: &str) -> HostPattern {
-    let (host, port) = text.rsplit_once(':').unwrap();
-    let any_subdomain = host == "*";
-    HostPattern { host: if any_subdomain { "" } else { host }.to_owned(), any_subdomain, port: Some(port.parse().unwrap()) }
+    match text.strip_prefix("*:") {
+        Some(port) => HostPattern { host: HostMatch::Any, port: Some(port.parse().unwrap()) },
+        None => HostPattern::parse(text, false).unwrap(),
+    }
 }
 
 fn clients() -> Arc<OutgoingClients> {
