@@ -32,15 +32,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wasm", &["shape", "inference", "provider", "config", "schema", "similar", "offload", "descriptors", "json", "telemetry", "tls"]),
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
-    ("servers", &["bridge", "remote", "supervised", "shape", "provider", "config"]),
-    // What is on offer, and running it.
+    // What is on offer, who offers it, and running it.
     ("catalog", &["provider"]),
+    ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider"]),
     // The fronts.
     ("mcp", &["dispatch", "catalog", "provider", "config", "json", "similar", "tls"]),
     ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
+    // The composition root.
+    ("app", &["http", "mcp", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"]),
 ];
 
 /// What puts all of it together, and may know everything.
@@ -48,7 +50,6 @@ const TOP: &[&str] = &["cli", "main"];
 
 /// Folders whose files may import each other in circles, and why. In all others that is an error.
 const CIRCLES: &[(&str, &str)] = &[
-    ("config", "readers and the schema ask each other where a key belongs, until each key is declared in one place"),
     ("wasm", "the data of a store names the imports that use it"),
     ("remote", "the impl of one connection, and of one document, is in several files"),
     ("supervised", "replicas and their state"),

@@ -6,6 +6,7 @@
 //! Servers that exist already are providers too: [`bridge`] (programs, containers) and [`remote`] (HTTP) stand beside each other above [`supervised`], which
 //! keeps them up, and [`upstream`], which speaks MCP as a client.
 
+pub mod app;
 pub mod bridge;
 pub mod catalog;
 pub mod cli;

@@ -26,7 +26,9 @@ pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
 pub use principal::Principal;
 pub use start_signal::StartSignal;
-pub use status::{Absence, BreakerState, OfferNames, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource};
+pub use status::{
+    Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,
+};
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! The command line: help that teaches, answers that scripts can read, exit codes that mean something.
 
-use toolbay_tests::{Setup, Value, files, json, wat};
+use toolbay_tests::{Client, Setup, Value, files, json, wat};
 
 const SUBCOMMANDS: &[&str] = &["serve", "check", "tools", "call"];
 
@@ -132,6 +132,43 @@ async fn a_tool_is_called_in_a_folder_and_on_a_server() {
         let no_json = call(&["add", "{a: 1}"]).await;
         assert!(no_json.expect_code(2).stderr.to_lowercase().contains("json"), "{}", no_json.stderr);
     }
+}
+
+/// A server whose results have members that no revision of MCP knows.
+const EXTRA: &str = r#"
+import json, sys
+RESULTS = {
+    "initialize": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "extra", "version": "1"}},
+    "tools/list": {"tools": [{"name": "more", "inputSchema": {"type": "object"}}, {"name": "fails", "inputSchema": {"type": "object"}}]},
+    "ping": {},
+}
+MORE = {"content": [{"type": "text", "text": "x", "of": 1}], "structuredContent": {"a": 1}, "_meta": {"k": 2}, "later": [1, {"b": None}]}
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        answer = {"result": RESULTS.get(message["method"], MORE)}
+        if message.get("params", {}).get("name") == "fails":
+            answer = {"error": {"code": -32050, "message": "as asked"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
+"#;
+
+#[tokio::test]
+async fn a_call_without_a_server_is_answered_as_the_server_answers_member_for_member() {
+    let setup = Setup::new().plugin("calculator");
+    let script = setup.home().join("extra.py");
+    std::fs::write(&script, EXTRA).expect("the folder can be written");
+    let server = setup.config(&format!("[server.extra]\ncommand = [\"python3\", {script:?}]")).start().await;
+    let client = Client::modern(&server);
+    for (tool, arguments, code) in [("more", json!({}), 0), ("add", json!({ "a": 1, "b": 2 }), 0), ("divide", json!({ "a": 1, "b": 0 }), 1)]
+    {
+        let local = server.setup().run(["call", tool, &arguments.to_string(), "--json"]).await;
+        let reply = client.call(tool, arguments).await;
+        assert_eq!(json_of(&local.expect_code(code).stdout), *reply.result());
+    }
+    let local = server.setup().run(["call", "more", "--json"]).await;
+    assert_eq!(json_of(&local.stdout)["later"], json!([1, { "b": null }]), "{}", local.stdout);
+    let local = server.setup().run(["call", "fails"]).await;
+    assert!(local.expect_code(1).stderr.contains("as asked"), "{}", local.stderr);
 }
 
 #[tokio::test]

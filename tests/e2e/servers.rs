@@ -197,32 +197,35 @@ async fn servers_that_people_use_are_called_by_the_clients_that_people_use() {
 }
 
 #[tokio::test]
-async fn who_subscribes_to_a_resource_of_a_server_hears_of_its_updates_after_a_restart_too() {
+async fn who_subscribes_to_a_resource_of_a_server_hears_of_its_updates_after_a_restart_and_a_changed_configuration_too() {
     let lab = Lab::find();
     let command = lab.node_server("everything", &["stdio"]);
     let config = format!("[server.everything]\ncommand = {command:?}\nstop_timeout = \"2s\"\n");
     let server = Setup::new().config(&config).start().await;
-    let up = wait_up(&server, "everything", 1).await;
+    let mut up = wait_up(&server, "everything", 1).await;
     let (modern, legacy) = (Client::modern(&server), Client::legacy(&server).await);
     let uri = |n: u8| format!("demo://resource/dynamic/text/{n}");
     let filter = json!({ "notifications": { "resourceSubscriptions": [uri(1)] } });
     let mut streams = [modern.stream("subscriptions/listen", filter).await, legacy.listen_legacy().await];
     assert_eq!(*legacy.rpc("resources/subscribe", json!({ "uri": uri(2) })).await.result(), json!({}));
     // It tells those, and only those, of updates that have subscribed: at once, and every five seconds.
-    for round in 0..2 {
+    for round in 0..3 {
         modern.call("toggle-subscriber-updates", json!({})).await.ok();
         for (n, stream) in streams.iter_mut().enumerate() {
             let told = stream.wait_method("notifications/resources/updated").await;
             assert_eq!(told["params"]["uri"], uri(if n == 0 { 1 } else { 2 }), "{told}");
         }
-        if round == 0 {
-            signal(*up.first().expect("one"), Signal::KILL);
-            eventually("another process", secs(60), || async {
-                let now = pids(&server, "everything").await;
-                (now.len() == 1 && now.is_disjoint(&up)).then_some(())
-            })
-            .await;
+        match round {
+            0 => signal(*up.first().expect("one"), Signal::KILL),
+            1 => files::put(format!("{config}env = {{ A = \"1\" }}\n").as_bytes(), &server.home().join("toolbay.toml")),
+            _ => break,
         }
+        up = eventually("another process", secs(60), || async {
+            let now = pids(&server, "everything").await;
+            (now.len() == 1 && now.is_disjoint(&up)).then_some(now)
+        })
+        .await;
+        server.wait_plugin("everything", "serves", |status| status["state"] == "serving").await;
     }
     let [listening, _] = streams;
     drop(listening);

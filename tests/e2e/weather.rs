@@ -57,6 +57,14 @@ async fn a_forecast_is_found_by_way_of_its_point() {
 }
 
 #[tokio::test]
+async fn what_is_odd_in_an_answer_is_told_as_it_is_and_spoils_nothing_beside_it() {
+    let (_server, client, _service) = start("").await;
+    assert_eq!(alerts(&client, "TX").await, weather::ODD_ALERTS);
+    assert_eq!(forecast(&client, 7.0, 7.0).await, weather::ODD_FORECAST);
+    assert_friendly(&client.call("get_alerts", json!({ "state": "AK" })).await.text());
+}
+
+#[tokio::test]
 async fn an_upstream_that_fails_is_a_friendly_sentence() {
     let (_server, client, _service) = start("").await;
     for state in ["NV", "OR", "HI", "ME"] {

@@ -23,9 +23,18 @@ impl Load {
         F: Fn(Arc<Client>) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Option<String>> + Send,
     {
+        Self::of(|| Client::modern(server), callers, call)
+    }
+
+    /// The same with clients that `client` makes.
+    pub fn of<F, Fut>(client: impl Fn() -> Client, callers: usize, call: F) -> Self
+    where
+        F: Fn(Arc<Client>) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Option<String>> + Send,
+    {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let caller = |_| {
-            let (client, stop, answered, call) = (Arc::new(Client::modern(server)), stop.clone(), answered.clone(), call.clone());
+            let (client, stop, answered, call) = (Arc::new(client()), stop.clone(), answered.clone(), call.clone());
             tokio::spawn(async move {
                 let mut errors = Vec::new();
                 while !stop.load(SeqCst) {
@@ -43,6 +52,12 @@ impl Load {
     pub async fn more(&self, count: u64) {
         let goal = self.answered.load(SeqCst) + count;
         eventually("more answers", secs(60), || async { (self.answered.load(SeqCst) >= goal).then_some(()) }).await;
+    }
+
+    /// Calls that were answered so far.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered.load(SeqCst)
     }
 
     /// Stops them: all errors.

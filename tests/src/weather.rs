@@ -24,6 +24,8 @@ use crate::outside::Outside;
 /// | alerts of HI, point 3,3 | a page in HTML |
 /// | alerts of UT, point 4,4 | nothing, ever |
 /// | alerts of ME | JSON of another shape |
+/// | alerts of TX, point 7,7 | odd members beside good ones |
+/// | alerts of AK | nothing but what is no alert |
 /// | point 5,5 | a forecast URL that answers 500 |
 /// | point 6,6 | no forecast URL |
 pub async fn start() -> Outside {
@@ -40,6 +42,8 @@ fn answer(base: &str, path: &str) -> Option<Response> {
             "CA" => geo_json(&alerts()),
             "WY" => geo_json(&json!({ "type": "FeatureCollection", "features": [] })),
             "MO" => moved(&format!("{base}/alerts/active/area/CA")),
+            "TX" => geo_json(&odd_alerts()),
+            "AK" => geo_json(&json!({ "features": [null, 3, { "properties": null }] })),
             "UT" => return None,
             other => bad_day(other),
         });
@@ -49,6 +53,7 @@ fn answer(base: &str, path: &str) -> Option<Response> {
             "37.7749,-122.4194" => point_to(&format!("{base}/gridpoints/MTR/85,105/forecast")),
             "30,-90" | "30.0,-90.0" => moved(&format!("{base}/points/37.7749,-122.4194")),
             "5,5" | "5.0,5.0" => point_to(&format!("{base}/gridpoints/BAD/1,1/forecast")),
+            "7,7" | "7.0,7.0" => point_to(&format!("{base}/gridpoints/ODD/1,1/forecast")),
             "6,6" | "6.0,6.0" => geo_json(&json!({ "properties": {} })),
             other => bad_day(match other.split(['.', ',']).next() {
                 Some("1") => "NV",
@@ -61,6 +66,7 @@ fn answer(base: &str, path: &str) -> Option<Response> {
     Some(match path {
         "/gridpoints/MTR/85,105/forecast" => geo_json(&forecast()),
         "/gridpoints/BAD/1,1/forecast" => bad_day("OR"),
+        "/gridpoints/ODD/1,1/forecast" => geo_json(&odd_forecast()),
         _ => bad_day("NV"),
     })
 }
@@ -98,6 +104,42 @@ fn alerts() -> Value {
         alert("Heat Advisory", "Kern", "Moderate", "Hot — up to 41 °C.", json!("Drink water.")),
     ] })
 }
+
+/// What the service does not promise, beside an alert that is one.
+fn odd_alerts() -> Value {
+    json!({ "features": [
+        null,
+        { "properties": { "event": "Flood", "areaDesc": ["Travis", null, "Hays"], "severity": 3, "description": null, "instruction": false } },
+        { "type": "Feature" },
+        { "properties": {} },
+    ] })
+}
+
+fn odd_forecast() -> Value {
+    json!({ "properties": { "periods": [
+        "none",
+        { "name": 7, "temperature": { "unitCode": "wmoUnit:degF", "value": 54.5 }, "temperatureUnit": null, "windSpeed": 5, "detailedForecast": "Fair." },
+    ] } })
+}
+
+/// What `get_alerts` says of TX.
+pub const ODD_ALERTS: &str = "Event: Flood
+Area: Travis, Hays
+Severity: 3
+Description: No description available
+Instructions: false
+---
+Event: Unknown
+Area: Unknown
+Severity: Unknown
+Description: No description available
+Instructions: No specific instructions provided";
+
+/// What `get_forecast` says of 7, 7.
+pub const ODD_FORECAST: &str = "7:
+Temperature: 54.5°F
+Wind: 5
+Forecast: Fair.";
 
 /// Seven periods, of which five are told.
 fn forecast() -> Value {

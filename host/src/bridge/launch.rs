@@ -1,6 +1,6 @@
 //! What is asked of anything that can be started and then speaks MCP on its stdin and stdout: a program, a container.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,7 +27,12 @@ pub struct Launched {
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
     /// The thing itself.
     pub running: Box<dyn Running>,
+    /// What to do about what it says.
+    pub advice: Option<Advice>,
 }
+
+/// What an operator can do about a line or an answer of a server, in a sentence. None: nothing.
+pub type Advice = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// A running program or container. Dropping it kills it, with everything that it started, and reaps it.
 pub trait Running: Send {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::ServerLimits,
-    provider::ProviderId,
+    provider::{ProviderId, ProviderKind},
     supervised::{
         replicas::{Attached, ConnectError, Connected},
         server::Reach,
@@ -49,8 +49,8 @@ impl Started {
 }
 
 impl Reach for Started {
-    fn kind(&self) -> &'static str {
-        "bridge"
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Bridge
     }
 
     fn what(&self) -> String {

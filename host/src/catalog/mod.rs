@@ -15,6 +15,7 @@
 //! All of this depends on nothing but the set of providers, so every copy of the host publishes the same.
 
 mod entry;
+pub mod feed;
 mod names;
 mod naming;
 mod prompt;

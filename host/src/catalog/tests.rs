@@ -45,7 +45,7 @@ fn tool(name: &str) -> Arc<Tool> {
     })
 }
 
-fn put(id: &str, tools: &[&str]) -> ProviderChange {
+pub(super) fn put(id: &str, tools: &[&str]) -> ProviderChange {
     let tools = tools.iter().map(|name| tool(name)).collect();
     ProviderChange::Put(Arc::new(Fixed { id: ProviderId::new(id).unwrap(), tools, offers: Offers::default() }))
 }

@@ -4,11 +4,12 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, Outcome, counted, print, print_json, quiet, runtime, source::open_folder};
+use super::{ConfigArgs, FAILED, Outcome, against::Against, counted, local::LocalHost, print, print_json, quiet, runtime};
 use crate::{
+    app::Digests,
     inference::ModelStatus,
     provider::{OfferNames, ProviderState, ProviderStatus},
-    telemetry,
+    similar, telemetry,
 };
 
 /// What `--help` says after the options.
@@ -19,6 +20,7 @@ Run it before you deploy a folder or a configuration.
   toolbay check dist/plugins
   toolbay check target/wasm32-wasip2/release/greeter.wasm
   toolbay check --config prod.toml --json
+  toolbay check --config new.toml --against http://127.0.0.1:8000    what it would change at a running host
 
 Exit status: 0 all is well, 1 something is broken, 2 the configuration is wrong."#;
 
@@ -29,6 +31,12 @@ pub(super) struct Check {
     path: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Say too what the configuration would change at a running host, such as http://127.0.0.1:8000
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
+    /// The environment variable that holds the bearer token for --against
+    #[arg(long, value_name = "VAR", requires = "against")]
+    token_env: Option<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -38,22 +46,45 @@ impl Check {
     pub(super) fn run(self) -> Outcome {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
         runtime()?.block_on(async {
-            let folder = open_folder(&self.config, self.path).await?;
-            let collisions = folder.collisions();
-            let plugins = folder.statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
-            let broken = plugins + folder.models.iter().filter(|model| model.error.is_some()).count();
-            if self.json {
-                print_json(&json!({ "ok": broken == 0, "plugins": folder.statuses, "collisions": collisions, "unused": folder.unused, "models": folder.models }))?;
+            let against = match &self.against {
+                Some(url) => Some(Against::ask(url, self.token_env.as_deref(), &Digests::of(&self.config.load()?)).await?),
+                None => None,
+            };
+            let host = LocalHost::open(&self.config, self.path).await?;
+            let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
+            let unused = unused(host.configured(), &statuses);
+            let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
+            let broken = plugins + models.iter().filter(|model| model.error.is_some()).count();
+            let printed = if self.json {
+                let mut report =
+                    json!({ "ok": broken == 0, "plugins": statuses, "collisions": collisions, "unused": unused, "models": models });
+                if let (Some(report), Some(against)) = (report.as_object_mut(), &against) {
+                    report.insert("against".to_owned(), json!(against));
+                }
+                print_json(&report)
             } else {
-                print(&(models(&folder.models) + &report(&folder.statuses, &collisions, &folder.unused)))?;
-            }
-            folder.close().await;
+                let against = against.map(|against| format!("\n{}", against.text())).unwrap_or_default();
+                print(&(of_models(&models) + &report(&statuses, &collisions, &unused) + &against))
+            };
+            host.close().await;
+            printed?;
             Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
 }
 
-fn models(models: &[ModelStatus]) -> String {
+/// Sections of the configuration for plugins that are not there, in sentences.
+fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {
+    let missing = configured.iter().filter(|name| *name != "default" && !statuses.iter().any(|status| status.name == **name));
+    missing
+        .map(|name| match similar::nearest(name, statuses.iter().map(|status| status.name.as_str())) {
+            Some(near) => format!("[plugin.{name}] is configured, but there is no {name}.wasm; did you mean {near:?}?"),
+            None => format!("[plugin.{name}] is configured, but there is no {name}.wasm"),
+        })
+        .collect()
+}
+
+fn of_models(models: &[ModelStatus]) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for ModelStatus { name, path, device, plugins, bytes, gpu_memory, graphs, error, .. } in models {
@@ -121,7 +152,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     }
     let broken = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
     let sum = |count: fn(&ProviderStatus) -> usize| statuses.iter().map(count).sum::<usize>();
-    let servers = sum(|status| usize::from(status.kind != "wasm"));
+    let servers = sum(|status| usize::from(!status.kind.is_plugin()));
     let mut counts = vec![counted(statuses.len() - servers, "plugin")];
     if servers > 0 {
         counts.push(counted(servers, "server"));
@@ -139,4 +170,40 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     }
     let _ = writeln!(text, ", {broken} broken");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ProviderKind;
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_section_for_a_plugin_that_is_not_there_is_told_with_the_nearest_name() {
+        let status = ProviderStatus {
+            name: "weather".to_owned(),
+            kind: ProviderKind::Wasm,
+            state: ProviderState::Serving,
+            source: "weather.wasm".to_owned(),
+            digest: None,
+            tools: Vec::new(),
+            offers: OfferNames::default(),
+            error: None,
+            warnings: Vec::new(),
+            imports: Vec::new(),
+            in_flight: 0,
+            queued: 0,
+            replicas: None,
+            since: SystemTime::UNIX_EPOCH,
+            next_try: None,
+        };
+        let configured = ["default", "weather", "wether", "x"].map(str::to_owned);
+        assert_eq!(
+            unused(&configured, &[status]),
+            [
+                "[plugin.wether] is configured, but there is no wether.wasm; did you mean \"weather\"?",
+                "[plugin.x] is configured, but there is no x.wasm"
+            ]
+        );
+    }
 }

@@ -1,13 +1,16 @@
 //! The command line: what there is to say, and what each exit status means.
 
+mod against;
 mod call;
 mod check;
 mod compile;
 mod embed_docs;
-mod running;
+mod local;
+mod remote;
 mod schema;
 mod serve;
 mod setup;
+mod shown;
 mod source;
 mod stdio;
 mod supervise;
@@ -17,7 +20,10 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigError, Overrides, TelemetryConfig};
+use crate::{
+    app::{AppError, ConfigSource},
+    config::{Config, ConfigError, Overrides, TelemetryConfig},
+};
 
 /// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
 const FAILED: u8 = 1;
@@ -119,6 +125,12 @@ impl Failure {
     }
 }
 
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error)
@@ -142,10 +154,15 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// The configuration with the command line over it.
-    fn load(&self) -> Result<Config, Failure> {
+    /// Where the configuration comes from, with the command line over it.
+    fn source(&self) -> ConfigSource {
         let overrides = Overrides { plugins: self.plugins.clone(), mcp_json: self.mcp_json.clone(), ..Overrides::default() };
-        Ok(config::load(self.config.as_deref(), &overrides).config?)
+        ConfigSource { path: self.config.clone(), overrides }
+    }
+
+    /// The configuration, read once.
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(self.source().load().config?)
     }
 }
 
@@ -173,6 +190,20 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(format!("cannot write to stdout: {error}"))),
         _ => Ok(()),
     }
+}
+
+/// An error with what caused it: clients wrap the cause that a person needs.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// `1 tool`, `2 tools`.

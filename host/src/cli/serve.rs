@@ -2,16 +2,19 @@
 
 use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
-use super::{ConfigArgs, Failure, Outcome, counted, print, running::Running, runtime};
+use super::{ConfigArgs, Failure, Outcome, counted, print, runtime};
 use crate::{
-    catalog::Catalog,
-    config::{Config, HttpConfig, LogFormat},
+    app::{App, AppOptions, ConfigSource},
+    config::{self, Config, Files, Loaded, LogFormat},
     descriptors,
     http::{self, AppState, Authenticator, shutdown},
-    mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
+    servers::Run,
     telemetry,
 };
 
@@ -21,8 +24,10 @@ call runs it, delete it and they are gone. What a plugin may use and reach stand
 or in NAME.toml beside it.
 
 Servers that exist already are served too: programs on stdio in [server.NAME], or the mcpServers file of a desktop
-client by --mcp-json FILE. They are started with Toolbay and end with it. A changed toolbay.toml counts from the next
-start on.
+client by --mcp-json FILE. They are started with Toolbay and end with it.
+
+A changed toolbay.toml, and every file that it names, is applied within a second. SIGHUP reads it again. A broken one
+changes nothing: the log and GET /status say what is wrong, and which keys need a restart.
 
 SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
 GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
@@ -56,15 +61,19 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Outcome {
-        let mut config = self.config.load()?;
-        if let Some(listen) = &self.listen {
-            config.listen = crate::config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}")))?;
-        }
-        match self.log_format.as_deref() {
-            Some("json") => config.telemetry.format = LogFormat::Json,
-            Some(_) => config.telemetry.format = LogFormat::Text,
-            None => {}
-        }
+        let mut source = self.config.source();
+        let listen = self
+            .listen
+            .as_ref()
+            .map(|listen| config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}"))));
+        source.overrides.listen = listen.transpose()?;
+        source.overrides.log.clone_from(&self.log);
+        source.overrides.log_format = self.log_format.as_deref().map(|format| match format {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        });
+        let Loaded { config, files } = source.load();
+        let config = config?;
         let _logs = match &self.log {
             Some(filter) => telemetry::init_with(config.telemetry.format, filter, "--log"),
             None => telemetry::init(&config.telemetry),
@@ -72,17 +81,24 @@ impl Serve {
         .map_err(Failure::usage)?;
         let authenticator = Authenticator::from_config(&config.auth).map_err(Failure::usage)?;
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
+        if !config.listen.ip().is_loopback() && config.http.allowed_hosts.is_empty() {
+            let tokens = !authenticator.is_open();
+            tracing::info!(tokens, "listening beyond loopback under any name; [http] allowed_hosts limits the names");
+        }
+        let options = AppOptions { run: Run::Serve, folder_required: self.config.plugins.is_some(), insecure: self.insecure };
         descriptors::raise();
         let runtime = runtime()?;
-        let outcome = runtime.block_on(serve(config, self.config.plugins.is_some(), authenticator));
+        let outcome = runtime.block_on(serve(config, options, source, files));
         // What a thread of the system still does (a file on a disk that does not answer) keeps nobody from ending.
         runtime.shutdown_timeout(LAST_FILES);
         outcome
     }
 }
 
-async fn serve(config: Config, folder_named: bool, authenticator: Authenticator) -> Outcome {
+async fn serve(config: Config, options: AppOptions, source: ConfigSource, files: Files) -> Outcome {
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
+    // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
+    let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::AddrInUse => "another program has the port: end it, or choose another port by --listen",
@@ -96,50 +112,29 @@ async fn serve(config: Config, folder_named: bool, authenticator: Authenticator)
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let config = Arc::new(config);
-    let catalog = Catalog::new();
-    let running = Running::start(&config, folder_named, catalog.clone()).await?;
-    let http = http_config(&config, address, &authenticator);
+    let app = App::start(config.clone(), options).await?;
     for warning in config.state.warning().into_iter().chain(config.tasks.warning(config.state.copies)) {
         tracing::warn!("{warning}");
     }
-    let options = FrontOptions {
-        authenticated: !authenticator.is_open(),
-        state: config.state.clone(),
-        tasks: config.tasks.clone().listening(address.port()),
-        ..FrontOptions::from(&http)
-    };
-    let statuses = vec![running.clone() as Arc<dyn StatusSource>];
-    let front = Front::with_statuses(catalog.clone(), options, statuses.clone());
+    let front = app.front(Some(address));
+    app.watch(source, files);
     let banner = tokio::spawn({
-        let (running, catalog, plugins) = (running.clone(), catalog.clone(), config.plugins.display().to_string());
+        let (app, plugins) = (app.clone(), config.plugins.display().to_string());
         async move {
-            if running.settled().await {
-                let names = catalog.snapshot().tools().count();
-                let folder = (!running.has_no_folder()).then_some(plugins.as_str());
-                let _ = print(&banner(address, names, folder, &running.statuses()));
+            if app.first_attempt_done().await {
+                let names = app.catalog().snapshot().tools().count();
+                let folder = app.has_plugins().then_some(plugins.as_str());
+                let _ = print(&banner(address, names, folder, &app.statuses()));
             }
         }
     });
-    let state = AppState::new(front, Arc::new(authenticator), statuses, http);
+    let statuses = vec![app.clone() as Arc<dyn StatusSource>];
+    let state = AppState::new(front, app.http_settings(address)?, statuses);
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
-    running.stop().await;
+    app.stop().await;
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The names under which this host may be called, made whole.
-///
-/// A page that had its own name point to this host (DNS rebinding) is a danger for a host that trusts whoever reaches it on loopback. One that listens
-/// beyond it has tokens, or was told that anybody may call: there every name is as good as another, unless the operator lists them.
-fn http_config(config: &Config, address: SocketAddr, authenticator: &Authenticator) -> HttpConfig {
-    let mut http = config.http.clone();
-    if !http.allowed_hosts.is_empty() || address.ip().is_loopback() {
-        return http;
-    }
-    tracing::info!(tokens = !authenticator.is_open(), "listening beyond loopback under any name; [http] allowed_hosts limits the names");
-    http.allowed_hosts.push("*".to_owned());
-    http
 }
 
 /// What a person wants to know once it runs.
@@ -151,10 +146,10 @@ fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[
     const PLUGINS: usize = 20;
     let url = format!("http://{address}/mcp");
     let serving = |is_plugin: bool| {
-        statuses.iter().filter(|status| status.state != ProviderState::Broken && (status.kind == "wasm") == is_plugin).count()
+        statuses.iter().filter(|status| status.state != ProviderState::Broken && status.kind.is_plugin() == is_plugin).count()
     };
     let (of_plugins, of_servers) = (serving(true), serving(false));
-    let any_server = statuses.iter().any(|status| status.kind != "wasm");
+    let any_server = statuses.iter().any(|status| !status.kind.is_plugin());
     let of = match (plugins, any_server) {
         (Some(_), true) => format!("{} and {}", counted(of_plugins, "plugin"), counted(of_servers, "server")),
         (None, _) => counted(of_servers, "server"),

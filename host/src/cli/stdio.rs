@@ -4,13 +4,12 @@ use std::{process::ExitCode, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{ConfigArgs, Failure, Outcome, running::Running, runtime};
+use super::{ConfigArgs, Failure, Outcome, runtime};
 use crate::{
-    catalog::Catalog,
-    config::{Config, HttpConfig},
+    app::{App, AppOptions, ConfigSource},
+    config::{Config, Files, HttpConfig, Loaded},
     http::shutdown,
-    mcp::{Front, FrontOptions},
-    provider::StatusSource,
+    servers::Run,
     stdio::{self, Endpoint, Host, Options, Remote},
     telemetry,
 };
@@ -49,7 +48,15 @@ pub(super) struct Stdio {
 
 impl Stdio {
     pub(super) fn run(self) -> Outcome {
-        let config = if self.url.is_some() { Config::default() } else { self.config.load()? };
+        let mut source = self.config.source();
+        source.overrides.log.clone_from(&self.log);
+        let (config, files) = match &self.url {
+            Some(_) => (Config::default(), Files::default()),
+            None => {
+                let Loaded { config, files } = source.load();
+                (config?, files)
+            }
+        };
         let _logs = match &self.log {
             Some(filter) => telemetry::init_with(config.telemetry.format, filter, "--log"),
             None => telemetry::init(&config.telemetry),
@@ -61,7 +68,7 @@ impl Stdio {
                 let remote = remote(url, self.bearer_env.as_deref())?;
                 runtime.block_on(serve(Arc::new(remote), &config.http))
             }
-            None => runtime.block_on(host(config, self.config.plugins.is_some())),
+            None => runtime.block_on(host(config, self.config.plugins.is_some(), source, files)),
         };
         // A read of stdin cannot be given up, and would hold the runtime's end until the client writes again.
         runtime.shutdown_background();
@@ -70,24 +77,23 @@ impl Stdio {
 }
 
 /// A host of its own, for as long as the client is there.
-async fn host(config: Config, folder_named: bool) -> Outcome {
-    let config = Arc::new(config);
-    let catalog = Catalog::new();
-    let running = Running::start(&config, folder_named, catalog.clone()).await?;
-    let options = FrontOptions { state: config.state.clone(), tasks: config.tasks.clone(), ..FrontOptions::from(&config.http) };
-    let front = Front::with_statuses(catalog, options, vec![running.clone() as Arc<dyn StatusSource>]);
+async fn host(config: Config, folder_required: bool, source: ConfigSource, files: Files) -> Outcome {
+    let http = config.http.clone();
+    let app = App::start(Arc::new(config), AppOptions { run: Run::Serve, folder_required, insecure: true }).await?;
+    let front = app.front(None);
+    app.watch(source, files);
     let (ready, is_ready) = watch::channel(false);
     let settling = tokio::spawn({
-        let running = running.clone();
+        let app = app.clone();
         async move {
-            running.settled().await;
+            app.first_attempt_done().await;
             ready.send_replace(true);
         }
     });
-    let served = serve(Arc::new(Host::new(front.clone(), is_ready)), &config.http).await;
+    let served = serve(Arc::new(Host::new(front.clone(), is_ready)), &http).await;
     settling.abort();
     front.close();
-    running.stop().await;
+    app.stop().await;
     served
 }
 

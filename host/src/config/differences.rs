@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{Config, key::Key, section::Section, tables::RootKeys};
+use super::{
+    Config,
+    key::Key,
+    section::Section,
+    tables::{self, RootKeys},
+};
 
 /// One key, or one whole table with a name, that is another in another configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,19 @@ impl Config {
         found.extend(of_named("server", &self.server, &other.server));
         found
     }
+}
+
+/// The keys of which a change counts only from the next start on: `host.instances`.
+#[must_use]
+pub fn restart_keys() -> Vec<String> {
+    let tables = tables::vocabulary().tables.iter();
+    let keys = tables.flat_map(|table| {
+        table.keys().filter(|key| key.restart).map(|key| match table.header {
+            "" => key.name.to_owned(),
+            header => format!("{header}.{}", key.name),
+        })
+    });
+    keys.collect()
 }
 
 fn of_section<S: Section>(table: &str, one: &S, other: &S) -> Vec<Difference> {

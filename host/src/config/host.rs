@@ -33,7 +33,7 @@ section! {
             => restart, unset("`${XDG_CACHE_HOME:-~/.cache}/toolbay/compiled`");
         /// Whether a sidecar `NAME.toml` in the plugin folder may grant access.
         /// With `false`, it can set limits and descriptions only.
-        sidecar_grants: bool = true, Boolean => restart;
+        sidecar_grants: bool = true, Boolean;
         /// Runs images: `auto`, `podman`, `docker`, the path of such a program, or a
         /// Docker-compatible API (`unix:///run/podman/podman.sock`). `auto` takes what
         /// `CONTAINER_HOST` or `DOCKER_HOST` names, else the first socket or program that answers.

@@ -22,14 +22,14 @@ section! {
         max_body: usize = 4 << 20, size(KIB..=GIB);
         /// Bytes of request bodies held at once, from reading a body to the end of its call. Bodies
         /// up to 4KiB don't count. Past the limit, requests get 503 with `Retry-After`.
-        max_bodies: usize = 256 << 20, size(KIB..=TIB);
+        max_bodies: usize = 256 << 20, size(KIB..=TIB) => restart;
         /// Bytes of responses that wait for their clients to read them. Responses up to 64KiB don't
         /// count. Past the limit, the response that was read from least recently is dropped, and its
         /// connection or stream ends.
-        max_answers: usize = 256 << 20, size(MIB..=TIB);
+        max_answers: usize = 256 << 20, size(MIB..=TIB) => restart;
         /// Concurrent connections, and at most half of the open files that the system allows. Past
         /// the limit, idle connections make room for new ones.
-        max_connections: usize = 4096, number(1..=1_000_000);
+        max_connections: usize = 4096, number(1..=1_000_000) => restart;
         /// Time from a connection's first byte to the end of the request head.
         header_timeout: Duration = SECOND * 10, duration(MILLISECOND..=HOUR);
         /// Concurrent sessions of clients of 2025-11-25 and earlier. Past the limit, idle sessions

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     error::ConfigError,
-    load::{Files, read},
+    files::{Files, read},
     reader::{Item, Table},
     source::Source,
 };

@@ -1,13 +1,14 @@
 //! From files to a configuration: what is read, and what has to be watched for changes.
 
 use std::{
-    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use super::{
-    Config, ConfigError, LogFormat, include, read,
+    Config, ConfigError, LogFormat,
+    files::{self, Files},
+    include, mcp_json, read,
     source::{Environment, Source},
     tables,
 };
@@ -25,20 +26,6 @@ pub struct Loaded {
     pub files: Files,
 }
 
-/// What a configuration was made from. When any of it changes, the configuration may be another.
-///
-/// Files that were looked for and are not there are among them. Sidecars are not: whoever watches
-/// the plugin folder reads them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files {
-    /// `toolbay.toml`, the files that it includes, files of `mcpServers`, and the files that
-    /// secrets are taken from.
-    pub files: BTreeSet<PathBuf>,
-    /// Folders in which a file more, or less, counts: those of the patterns of `include`. Not what
-    /// is below them.
-    pub folders: BTreeSet<PathBuf>,
-}
-
 /// What the command line says in place of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -54,21 +41,54 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
 }
 
+impl Config {
+    /// Reads a `toolbay.toml` and what it includes. Relative paths go from the folder of the file
+    /// that they stand in; secrets are read now.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load(Some(path), &Overrides::default()).config
+    }
+
+    /// Reads the text of a `toolbay.toml` that is, or could be, at `origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with it.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
+        parse(text, origin, &|name| std::env::var_os(name), &mut Files::default())
+    }
+
+    /// Adds the servers of a `mcpServers` JSON, as desktop clients have it. Relative paths in it go
+    /// from its folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: the file as a whole cannot be read. An entry that cannot be served is in
+    /// [`Self::imported`] with its reason.
+    pub fn add_mcp_json(&mut self, path: &Path) -> Result<(), ConfigError> {
+        mcp_json::merge(self, mcp_json::load(path, &|name| std::env::var_os(name))?);
+        Ok(())
+    }
+}
+
 /// Reads a `toolbay.toml` and everything that it names. None: `toolbay.toml` in the working
 /// directory where it is there, or else the defaults.
 #[must_use]
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
     let environment = |name: &str| std::env::var_os(name);
-    let mut files = Files::default();
+    let mut found = Files::default();
     let default = Path::new(DEFAULT);
     // The default is watched where it is not there, too: it may come.
-    files.files.insert(path.unwrap_or(default).to_owned());
+    found.files.insert(path.unwrap_or(default).to_owned());
     let config = match path.or_else(|| default.exists().then_some(default)) {
-        Some(path) => read(path).and_then(|text| parse(&text, path, &environment, &mut files)),
+        Some(path) => files::read(path).and_then(|text| parse(&text, path, &environment, &mut found)),
         None => Ok(Config::default()),
     };
-    let config = config.and_then(|config| over(config, overrides, &mut files));
-    Loaded { config, files }
+    let config = config.and_then(|config| over(config, overrides, &mut found));
+    Loaded { config, files: found }
 }
 
 /// The configuration of a text that is, or could be, at `origin`. What else is read is added to
@@ -92,12 +112,4 @@ fn over(mut config: Config, overrides: &Overrides, files: &mut Files) -> Result<
         config.add_mcp_json(&path)?;
     }
     Ok(config)
-}
-
-/// The text of a file.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    let wrong = |reason: String| ConfigError::Read { path: path.to_owned(), reason };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    String::from_utf8(bytes)
-        .map_err(|error| wrong(format!("it is not UTF-8 text (byte {} is wrong)", error.utf8_error().valid_up_to() + 1)))
 }

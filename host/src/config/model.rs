@@ -22,7 +22,7 @@ section! {
         /// `${XDG_CACHE_HOME:-~/.cache}/toolbay/onnxruntime`, then the folders of package managers.
         library: Option<PathBuf> = None, optional(FilePath) => restart;
         /// Largest tensor that a plugin may create.
-        max_tensor: u64 = 256 * MIB, size(KIB..=TIB) => restart;
+        max_tensor: u64 = 256 * MIB, size(KIB..=TIB);
     }
 }
 

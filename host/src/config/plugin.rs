@@ -84,6 +84,9 @@ section! {
     }
 }
 
+/// The section that is the base of all plugins.
+pub(super) const BASE: &str = "default";
+
 /// The keys that one layer has set, and where.
 pub(super) type Places = BTreeMap<String, Place>;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     Config, ConfigError, PluginConfig, auth, http, include, mcp_json, model,
-    plugin::{LayerRules, Places},
+    plugin::{BASE, LayerRules, Places},
     reader::Table,
     section::Section,
     server,
@@ -12,9 +12,6 @@ use super::{
     tables::{self, RootKeys},
 };
 use crate::provider::ProviderId;
-
-/// The section that is the base of all plugins.
-pub(super) const BASE: &str = "default";
 
 /// Reads `toolbay.toml` and what it includes.
 pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, ConfigError> {
@@ -54,11 +51,7 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     if let (Some(path), Some(item)) = (&keys.mcp_json, root.get("mcp_json")) {
         source.reads(path);
         match mcp_json::load(path, source.environment) {
-            Ok(found) => {
-                for message in mcp_json::merge(&mut config, found, path) {
-                    item.fail(message);
-                }
-            }
+            Ok(found) => mcp_json::merge(&mut config, found),
             Err(error) => source.problems_of(item.place(), error),
         }
     }
@@ -96,6 +89,24 @@ fn plugins(table: &Table<'_>, max_memory: usize) -> Plugins {
         configs.insert(item.key, config);
     }
     (configs, Arc::new(places))
+}
+
+impl Config {
+    /// What a plugin may use and reach: the defaults, over them `[plugin.default]`,
+    /// `[plugin.NAME]`, and the text of its sidecar with the path of that.
+    ///
+    /// A key that both `[plugin.NAME]` and the sidecar set is an error: the operator's word is not
+    /// undone in silence by whoever may write to the folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with the sidecar.
+    pub fn for_plugin(&self, name: &str, sidecar: Option<(&str, &Path)>) -> Result<PluginConfig, ConfigError> {
+        match sidecar {
+            None => Ok(self.base_of(name)),
+            Some((text, origin)) => self::sidecar(self, name, text, origin, &|name| std::env::var_os(name)),
+        }
+    }
 }
 
 /// A sidecar over what `toolbay.toml` says of its plugin.

@@ -28,7 +28,7 @@ section! {
         max_results: usize = 256 << 20, size(KIB..=TIB);
         /// Where other instances reach this one: `"http://10.0.0.7:8000"`, or just a host; scheme
         /// and port default to its own. Tasks require it if `copies` in `[state]` is above 1.
-        advertise: Option<String> = None, optional(text_or_source(|text| parse_advertise(&text.0)));
+        advertise: Option<String> = None, optional(text_or_source(|text| parse_advertise(&text.0))) => restart;
     }
 }
 

@@ -8,7 +8,14 @@ mod reference;
 mod refused;
 mod servers;
 
-use std::{ffi::OsString, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::*;
 

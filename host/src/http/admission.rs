@@ -3,24 +3,23 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::body::Body;
-use http::{Response, request::Parts};
+use http::{HeaderMap, Response, request::Parts};
 
-use super::{auth::Authenticator, origin::Origins};
+use super::{cors::FromPage, settings::HttpSettings};
 
 /// Decides about each request before anything is done for it.
 pub(super) struct Admission {
-    origins: Origins,
-    auth: Arc<Authenticator>,
+    settings: Arc<HttpSettings>,
 }
 
 impl Admission {
-    pub(super) fn new(origins: Origins, auth: Arc<Authenticator>) -> Self {
-        Self { origins, auth }
+    pub(super) fn new(settings: Arc<HttpSettings>) -> Self {
+        Self { settings }
     }
 
-    /// From which pages one may call.
-    pub(super) fn origins(&self) -> &Origins {
-        &self.origins
+    /// What is known of the page that a request comes from.
+    pub(super) fn page(&self, headers: &HeaderMap) -> Option<FromPage> {
+        FromPage::of(headers, &self.settings.load().origins)
     }
 
     /// Checks only from where a request comes.
@@ -29,17 +28,24 @@ impl Admission {
     ///
     /// The answer to send.
     pub(super) fn check_origin(&self, head: &Parts) -> Result<(), Box<Response<Body>>> {
-        self.origins.check(&head.uri, &head.headers)
+        self.settings.load().origins.check(&head.uri, &head.headers)
     }
 
-    /// Checks everything, and notes who calls for those further down.
+    /// Whether callers need not say who they are.
+    pub(super) fn is_open(&self) -> bool {
+        self.settings.load().auth.is_open()
+    }
+
+    /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
+    /// reads its errors only.
     ///
     /// # Errors
     ///
     /// The answer to send.
-    pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr) -> Result<(), Box<Response<Body>>> {
-        self.check_origin(head)?;
-        match self.auth.authenticate(head).await {
+    pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr, rpc: bool) -> Result<(), Box<Response<Body>>> {
+        let settings = self.settings.load();
+        settings.origins.check(&head.uri, &head.headers)?;
+        match settings.auth.authenticate(head).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
                 Ok(())
@@ -47,7 +53,7 @@ impl Admission {
             Ok(None) => Ok(()),
             Err(challenge) => {
                 tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
-                Err(Box::new(challenge.response()))
+                Err(Box::new(challenge.response(rpc)))
             }
         }
     }

@@ -44,6 +44,15 @@ pub(super) fn problem(status: StatusCode, error: &str, hint: &str) -> Response<B
     json(status, &Problem { error, hint })
 }
 
+/// The same for a client that speaks JSON-RPC: SDKs show their users the message of an error of
+/// JSON-RPC, and of nothing else. It is to no id, as the request was not read.
+pub(super) fn rpc_problem(status: StatusCode, message: &str, hint: &str) -> Response<Body> {
+    /// JSON-RPC: no request that can be served.
+    const INVALID_REQUEST: i32 = -32600;
+    let error = serde_json::json!({ "code": INVALID_REQUEST, "message": message });
+    json(status, &serde_json::json!({ "jsonrpc": "2.0", "id": null, "error": error, "try": hint }))
+}
+
 /// The same answer with one more header.
 pub(super) fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> Response<Body> {
     response.headers_mut().insert(name, value);

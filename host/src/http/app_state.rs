@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{auth::Authenticator, endpoint::McpEndpoint, rest};
-use crate::{config::HttpConfig, mcp::Front, provider::StatusSource};
+use super::{endpoint::McpEndpoint, rest, settings::HttpSettings};
+use crate::{mcp::Front, provider::StatusSource};
 
 /// What [`serve`](super::serve) serves.
 pub struct AppState<E> {
@@ -13,12 +13,10 @@ pub struct AppState<E> {
     pub endpoint: Arc<E>,
     /// Answers callers without MCP. Origin and authentication are checked before it.
     pub rest: Router,
-    /// Who may come in.
-    pub auth: Arc<Authenticator>,
     /// Who knows how the plugins stand: for `/readyz` and `/status`.
     pub statuses: Vec<Arc<dyn StatusSource>>,
-    /// `[http]`.
-    pub config: HttpConfig,
+    /// `[http]`, and who may come in.
+    pub settings: Arc<HttpSettings>,
     /// Toolbay's version, shown in `/status`.
     pub version: &'static str,
 }
@@ -26,9 +24,9 @@ pub struct AppState<E> {
 impl AppState<McpEndpoint> {
     /// A front, for callers with and without MCP.
     #[must_use]
-    pub fn new(front: Arc<Front>, auth: Arc<Authenticator>, statuses: Vec<Arc<dyn StatusSource>>, config: HttpConfig) -> Self {
-        let endpoint = McpEndpoint::new(front, &config);
+    pub fn new(front: Arc<Front>, settings: Arc<HttpSettings>, statuses: Vec<Arc<dyn StatusSource>>) -> Self {
+        let endpoint = McpEndpoint::new(front, &settings);
         let rest = rest::router(&endpoint);
-        Self { endpoint, rest, auth, statuses, config, version: env!("CARGO_PKG_VERSION") }
+        Self { endpoint, rest, settings, statuses, version: env!("CARGO_PKG_VERSION") }
     }
 }

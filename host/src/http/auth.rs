@@ -128,9 +128,10 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Challenge {
-    /// The answer: 401 (400 for a malformed header) with `WWW-Authenticate`, RFC 6750 §3.
+    /// The answer: 401 (400 for a malformed header) with `WWW-Authenticate`, RFC 6750 §3. `rpc`: the
+    /// caller speaks JSON-RPC, and reads its errors only.
     #[must_use]
-    pub fn response(&self) -> Response<Body> {
+    pub fn response(&self, rpc: bool) -> Response<Body> {
         const HINT: &str =
             "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
         let (status, challenge, error) = match self {
@@ -146,7 +147,9 @@ impl Challenge {
                 "the Authorization header came more than once or cannot be read",
             ),
         };
-        answer::with(answer::problem(status, error, HINT), header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+        let problem =
+            if rpc { answer::rpc_problem(status, &format!("{error}; {HINT}"), HINT) } else { answer::problem(status, error, HINT) };
+        answer::with(problem, header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 }
 

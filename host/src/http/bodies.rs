@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt as _, LengthLimitError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::settings::HttpSettings;
 use crate::dispatch::Hold;
 
 /// Bytes of a body that is not counted: nearly all calls are so small, and what runs and waits of them is bounded by its number.
@@ -22,7 +23,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What bodies may take.
 pub(super) struct Bodies {
-    max_body: usize,
+    /// They say how large a body may be.
+    settings: Arc<HttpSettings>,
     max_bodies: usize,
     room: Arc<Semaphore>,
 }
@@ -49,32 +51,30 @@ impl Refused {
 }
 
 impl Bodies {
-    /// `max_body` bytes of one, `max_bodies` of all at once.
-    pub(super) fn new(max_body: usize, max_bodies: usize) -> Self {
-        Self { max_body, max_bodies, room: Arc::new(Semaphore::new((max_bodies / UNIT).min(Semaphore::MAX_PERMITS))) }
+    /// `max_body` bytes of one, `max_bodies` of all at once. The latter is as it is now, for good.
+    pub(super) fn new(settings: Arc<HttpSettings>) -> Self {
+        let max_bodies = settings.load().config.max_bodies;
+        Self { settings, max_bodies, room: Arc::new(Semaphore::new((max_bodies / UNIT).min(Semaphore::MAX_PERMITS))) }
+    }
+
+    fn max_body(&self) -> usize {
+        self.settings.load().config.max_body
     }
 
     /// Reads a body to its end.
     pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refused> {
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let announced = announced.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let max_body = self.max_body();
         match announced {
-            Some(length) if length > self.max_body => Err(self.too_large()),
-            Some(length) if length <= SMALL => self.read_small(body).await,
-            _ => self.read_counted(body).await,
-        }
-    }
-
-    async fn read_small(&self, body: Body) -> Result<Received, Refused> {
-        match axum::body::to_bytes(body, self.max_body.min(SMALL)).await {
-            Ok(bytes) => Ok(Received { bytes, share: None }),
-            Err(error) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => Err(self.too_large()),
-            Err(error) => Err(unreadable(&error)),
+            Some(length) if length > max_body => Err(too_large(max_body)),
+            Some(length) if length <= SMALL => read_small(max_body, body).await,
+            _ => self.read_counted(max_body, body).await,
         }
     }
 
     /// Counts what has come, and not what was announced: who only announces much takes no room from others.
-    async fn read_counted(&self, mut body: Body) -> Result<Received, Refused> {
+    async fn read_counted(&self, max_body: usize, mut body: Body) -> Result<Received, Refused> {
         let mut parts: Vec<Bytes> = Vec::new();
         let mut total = 0_usize;
         let mut held: Option<OwnedSemaphorePermit> = None;
@@ -82,8 +82,8 @@ impl Bodies {
             let frame = frame.map_err(|error| unreadable(&error))?;
             let Ok(data) = frame.into_data() else { continue };
             total = total.saturating_add(data.len());
-            if total > self.max_body {
-                return Err(self.too_large());
+            if total > max_body {
+                return Err(too_large(max_body));
             }
             if total > SMALL {
                 let missing = total.div_ceil(UNIT).saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
@@ -107,12 +107,6 @@ impl Bodies {
         Ok(Received { bytes, share: held.map(Hold::new) })
     }
 
-    fn too_large(&self) -> Refused {
-        let max = self.max_body;
-        let message = format!("the request's body is larger than {max} bytes; the server's setting [http] max_body sets the limit");
-        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    }
-
     fn full(&self) -> Refused {
         let message = format!(
             "the requests that are being answered hold as many bytes as may be held at once, {}; the server's setting [http] max_bodies sets the limit",
@@ -121,6 +115,19 @@ impl Bodies {
         tracing::warn!("a request was turned away: {message}");
         Refused { retry_after: Some(RETRY_AFTER), ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
+}
+
+async fn read_small(max_body: usize, body: Body) -> Result<Received, Refused> {
+    match axum::body::to_bytes(body, max_body.min(SMALL)).await {
+        Ok(bytes) => Ok(Received { bytes, share: None }),
+        Err(error) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => Err(too_large(max_body)),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+fn too_large(max: usize) -> Refused {
+    let message = format!("the request's body is larger than {max} bytes; the server's setting [http] max_body sets the limit");
+    Refused::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 fn unreadable(error: &axum::Error) -> Refused {

@@ -6,11 +6,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 
-use super::bodies::{Bodies, Received};
-use crate::{
-    config::HttpConfig,
-    mcp::{self, Front},
+use super::{
+    bodies::{Bodies, Received},
+    settings::HttpSettings,
 };
+use crate::mcp::{self, Front};
 
 /// The path of the MCP endpoint. Below a provider's name (`/weather/mcp`) it is the endpoint of that provider
 /// alone.
@@ -39,8 +39,8 @@ pub struct McpEndpoint {
 impl McpEndpoint {
     /// Of this front, with the limits on bodies.
     #[must_use]
-    pub fn new(front: Arc<Front>, config: &HttpConfig) -> Arc<Self> {
-        Arc::new(Self { front, bodies: Arc::new(Bodies::new(config.max_body, config.max_bodies)) })
+    pub fn new(front: Arc<Front>, settings: &Arc<HttpSettings>) -> Arc<Self> {
+        Arc::new(Self { front, bodies: Arc::new(Bodies::new(Arc::clone(settings))) })
     }
 
     pub(super) fn front(&self) -> &Arc<Front> {

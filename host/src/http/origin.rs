@@ -67,6 +67,10 @@ impl Origins {
     /// The answer to send.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
         let refuse = |status, message: &str| Err(Box::new(mcp::refusal(status, message, None)));
+        if headers.get_all(HOST).iter().nth(1).is_some() {
+            // RFC 9112, 3.2. A proxy could go by the one and we by the other.
+            return refuse(StatusCode::BAD_REQUEST, "the Host header was sent more than once");
+        }
         if !self.any_host {
             let host = match headers.get(HOST) {
                 Some(value) => value.to_str().ok(),
@@ -213,6 +217,20 @@ mod tests {
         assert_eq!(status(&rules, None, None), 400);
         for origin in ["null", "file://", "localhost", "ftp://localhost", "http://localhost/x", "http://localhost@evil.example"] {
             assert_eq!(status(&rules, Some("localhost"), Some(origin)), 403, "{origin}");
+        }
+    }
+
+    #[test]
+    fn two_hosts_are_refused_even_where_each_is_allowed() {
+        for rules in [Origins::new(&[], &[]), Origins::new(&["*".into()], &["*".into()])] {
+            for hosts in [["localhost", "localhost"], ["localhost", "evil.example"], ["evil.example", "localhost"]] {
+                let mut headers = HeaderMap::new();
+                for host in hosts {
+                    headers.append(HOST, host.parse().unwrap());
+                }
+                let refusal = rules.check(&Uri::from_static("/mcp"), &headers).unwrap_err();
+                assert_eq!(refusal.status(), StatusCode::BAD_REQUEST, "{hosts:?}");
+            }
         }
     }
 

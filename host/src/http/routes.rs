@@ -28,9 +28,8 @@ use super::{
     app_state::AppState,
     body::Received,
     connection::{Connection, Limits, Service},
-    cors::FromPage,
     endpoint::{Endpoint, MCP_PATH},
-    origin::Origins,
+    oauth_hint,
     status::{self, Health},
 };
 
@@ -50,9 +49,8 @@ struct Peer(SocketAddr);
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, auth, statuses, config, version } = state;
-        let origins = Origins::new(&config.allowed_hosts, &config.allowed_origins);
-        let admission = Arc::new(Admission::new(origins, auth));
+        let AppState { endpoint, rest, settings, statuses, version } = state;
+        let admission = Arc::new(Admission::new(settings));
         let health = Arc::new(Health::new(statuses, version));
         let router = router(&admission, Arc::clone(&health), rest);
         Self { endpoint, limits, admission, health, router }
@@ -74,7 +72,7 @@ impl<E: Endpoint> App<E> {
             return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
         }
         let provider = provider.map(str::to_owned);
-        match self.admission.admit(&mut head, connection.peer).await {
+        match self.admission.admit(&mut head, connection.peer, true).await {
             Ok(()) => self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await,
             Err(refusal) => *refusal,
         }
@@ -85,7 +83,7 @@ impl<E: Endpoint> Service for App<E> {
     /// Answers a request, whatever happens on the way.
     async fn respond(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
         let is_head = *request.method() == Method::HEAD;
-        let page = FromPage::of(request.headers(), self.admission.origins());
+        let page = self.admission.page(request.headers());
         let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
         let mut response = match preflight {
             Some(response) => response,
@@ -134,6 +132,7 @@ fn router(admission: &Arc<Admission>, health: Arc<Health>, rest: Router) -> Rout
         .with_state(health)
         .merge(rest.route_layer(by_callers))
         .fallback(nothing)
+        .layer(Extension(Arc::clone(admission)))
 }
 
 /// Lets through what comes by a name of ours, and from no foreign page.
@@ -153,14 +152,22 @@ async fn by_callers(
     next: Next,
 ) -> Response<Body> {
     let (mut head, body) = request.into_parts();
-    match admission.admit(&mut head, peer).await {
+    match admission.admit(&mut head, peer, false).await {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(refusal) => *refusal,
     }
 }
 
-async fn nothing(uri: Uri) -> Response<Body> {
-    answer::problem(StatusCode::NOT_FOUND, &format!("there is nothing at {:?}", answer::echo(uri.path())), MCP_PATH)
+/// Who sends a message of MCP to another address reads the errors of JSON-RPC, and who looks for OAuth why there is none.
+async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method, uri: Uri) -> Response<Body> {
+    if oauth_hint::is_asked_for(uri.path()) {
+        return oauth_hint::response(admission.is_open());
+    }
+    let error = format!("there is nothing at {:?}", answer::echo(uri.path()));
+    match method {
+        Method::POST => answer::rpc_problem(StatusCode::NOT_FOUND, &format!("{error}; the MCP endpoint is {MCP_PATH}"), MCP_PATH),
+        _ => answer::problem(StatusCode::NOT_FOUND, &error, MCP_PATH),
+    }
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response<Body> {
@@ -168,8 +175,10 @@ async fn wrong_method(method: Method, uri: Uri) -> Response<Body> {
     answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
-/// Whether a path is an MCP endpoint: that of everything, or of the provider that it names.
+/// Whether a path is an MCP endpoint: that of everything, or of the provider that it names. Clients and
+/// people add a slash at its end.
 fn mcp_of(path: &str) -> Option<Option<&str>> {
+    let path = path.strip_suffix('/').unwrap_or(path);
     if path == MCP_PATH {
         return Some(None);
     }

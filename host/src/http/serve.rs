@@ -25,17 +25,19 @@ use crate::config::HttpConfig;
 ///
 /// [`ServeError`], before the first connection is taken.
 pub async fn serve<E: Endpoint>(listener: TcpListener, state: AppState<E>, shutdown: Shutdown) -> Result<(), ServeError> {
-    let limits = Limits::new(state.config.header_timeout);
-    serve_within(listener, state, shutdown, limits).await
+    let settings = state.settings.clone();
+    serve_within(listener, state, shutdown, move || Limits::new(settings.header_timeout())).await
 }
 
 pub(super) async fn serve_within<E: Endpoint>(
     listener: TcpListener,
     state: AppState<E>,
     shutdown: Shutdown,
-    limits: Limits,
+    limits: impl Fn() -> Limits + Send + Sync + 'static,
 ) -> Result<(), ServeError> {
-    let HttpConfig { max_connections, max_answers, drain, .. } = state.config;
-    let app = Arc::new(App::new(state, limits));
-    server::serve(listener, app, server::Options { limits, max_connections, max_answers, drain }, shutdown).await
+    let settings = state.settings.clone();
+    let HttpConfig { max_connections, max_answers, .. } = settings.load().config;
+    let drain = Box::new(move || settings.load().config.drain);
+    let app = Arc::new(App::new(state, limits()));
+    server::serve(listener, app, server::Options { limits: Box::new(limits), max_connections, max_answers, drain }, shutdown).await
 }

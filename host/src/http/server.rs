@@ -44,12 +44,13 @@ pub enum ServeError {
 
 /// How a server is to behave.
 pub(super) struct Options {
-    pub(super) limits: Limits,
+    /// What a new connection may take its time for.
+    pub(super) limits: Box<dyn Fn() -> Limits + Send + Sync>,
     pub(super) max_connections: usize,
     /// Bytes of long answers that may wait to be read.
     pub(super) max_answers: usize,
-    /// How long calls in flight may take to end.
-    pub(super) drain: Duration,
+    /// How long calls in flight may take to end. Asked for at the end.
+    pub(super) drain: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
 /// Serves a service until `shutdown` asks for the end.
@@ -65,7 +66,7 @@ pub(super) async fn serve<S: Service>(
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     tracing::info!(%address, "serving");
-    let mut server = Server::new(service, &options);
+    let mut server = Server::new(service, options);
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
@@ -86,10 +87,10 @@ pub(super) async fn serve<S: Service>(
 
 struct Server<S> {
     service: Arc<S>,
-    limits: Limits,
+    limits: Box<dyn Fn() -> Limits + Send + Sync>,
     builder: Arc<Builder>,
     max_connections: usize,
-    drain: Duration,
+    drain: Box<dyn Fn() -> Duration + Send + Sync>,
     connections: JoinSet<()>,
     open: HashMap<Id, Arc<Connection>>,
     /// How many of them count: not those beyond the limit, and not those that were told to go.
@@ -103,7 +104,7 @@ struct Server<S> {
 }
 
 impl<S: Service> Server<S> {
-    fn new(service: Arc<S>, options: &Options) -> Self {
+    fn new(service: Arc<S>, options: Options) -> Self {
         // Half of what this process may have open: the rest is for those who answer them.
         let max_connections = options.max_connections.min(descriptors::limit() / 2).max(1);
         if max_connections < options.max_connections {
@@ -116,7 +117,7 @@ impl<S: Service> Server<S> {
         Self {
             builder: Arc::new(connection::builder()),
             max_connections,
-            drain: options.drain.min(LONGEST),
+            drain: options.drain,
             service,
             limits: options.limits,
             connections: JoinSet::new(),
@@ -171,7 +172,7 @@ impl<S: Service> Server<S> {
             answers: self.answers.clone(),
             watch: Watch::default(),
         });
-        let run = connection::run(stream, connection.clone(), self.service.clone(), self.limits, self.builder.clone());
+        let run = connection::run(stream, connection.clone(), self.service.clone(), (self.limits)(), self.builder.clone());
         let task = self.connections.spawn(run);
         if surplus {
             self.surplus.push_back((task.id(), task.clone()));
@@ -184,8 +185,9 @@ impl<S: Service> Server<S> {
     /// Makes room by ending a connection on which nothing goes on: first one that never asked for anything, else one between two requests. False: all are
     /// busy, or so new that their request may be on its way.
     fn end_an_idle_one(&mut self) -> bool {
+        let enough = (self.limits)().silent;
         let idle = self.open.values().filter(|connection| connection.counts.load(Relaxed) && connection.watch.open() == 0);
-        let silent = idle.filter(|connection| connection.since.elapsed() >= self.limits.silent);
+        let silent = idle.filter(|connection| connection.since.elapsed() >= enough);
         let Some(goes) = silent.min_by_key(|connection| (connection.watch.was_used(), connection.since)) else { return false };
         tracing::debug!(peer = %goes.peer, "an idle connection makes room for another");
         goes.counts.store(false, Relaxed);
@@ -221,13 +223,14 @@ impl<S: Service> Server<S> {
 
     /// Lets everything end, in its time.
     async fn drain(&mut self) {
-        let deadline = Instant::now() + self.drain;
+        let drain = (self.drain)().min(LONGEST);
+        let deadline = Instant::now() + drain;
         self.service.drain();
         for connection in self.open.values() {
             connection.watch.close();
         }
         let calls = self.calls();
-        tracing::info!(connections = self.open.len(), calls, "ending: calls in flight have {:?}", self.drain);
+        tracing::info!(connections = self.open.len(), calls, "ending: calls in flight have {drain:?}");
         while self.calls() > 0 && Instant::now() < deadline {
             let next = (Instant::now() + COUNT_EVERY).min(deadline);
             tokio::select! {

@@ -32,5 +32,5 @@ pub use graph::Graph;
 pub use library::LibraryError;
 pub use metrics::{GraphStatus, ModelStatus};
 pub use model::ModelError;
-pub use registry::{InferenceError, Loading, Registry};
+pub use registry::{InferenceError, Loading, Models, Registry};
 pub use tensor::Tensor;

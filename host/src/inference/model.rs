@@ -182,13 +182,14 @@ impl Model {
         }
     }
 
-    pub(super) fn status(&self) -> ModelStatus {
+    /// `config`: as it is now, with who may use it.
+    pub(super) fn status(&self, config: &ModelConfig) -> ModelStatus {
         let version = self.version.load();
         ModelStatus {
             name: self.name.to_string(),
             path: self.config.path.display().to_string(),
             device: self.config.device.to_string(),
-            plugins: self.config.plugins.clone(),
+            plugins: config.plugins.clone(),
             bytes: version.seen.bytes(),
             gpu_memory: self.memory,
             graphs: version.graphs.values().map(Graph::status).collect(),

@@ -1,4 +1,4 @@
-//! All models of a host: opened at the start, found by name, granted by plugin.
+//! All models of a host: opened at the start and when the configuration changes, found by name, granted by plugin.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -7,6 +7,8 @@ use std::{
     thread,
     time::Instant,
 };
+
+use arc_swap::{ArcSwap, Guard};
 
 use super::{
     account::Account,
@@ -42,14 +44,22 @@ fn lines(errors: &[ModelError]) -> String {
 
 /// The models of a host.
 pub struct Registry {
-    models: BTreeMap<String, Arc<Model>>,
-    /// Models that cannot run, since there is no runtime, with the reason.
-    idle: BTreeMap<String, (ModelConfig, LibraryError)>,
+    current: ArcSwap<Models>,
     /// For graphs that plugins bring; on the CPU.
     brought: Mutex<Option<Arc<Lane>>>,
     library: Option<PathBuf>,
+}
+
+/// The models of one configuration.
+#[derive(Default)]
+pub struct Models {
+    /// With who may use each: models are kept when only that changes.
+    models: BTreeMap<String, (ModelConfig, Arc<Model>)>,
+    /// Models that cannot run, since there is no runtime, with the reason.
+    idle: BTreeMap<String, (ModelConfig, LibraryError)>,
     max_tensor: u64,
-    _lanes: Vec<Lane>,
+    lanes: BTreeMap<Device, Arc<Lane>>,
+    backend: Option<Arc<dyn Backend>>,
     _reloads: Option<Reloads>,
 }
 
@@ -59,9 +69,12 @@ struct Lane {
     _workers: Workers,
 }
 
-/// What one call has loaded: it sees one version of each model from its first look to its end.
+/// What one call has loaded: it sees the models of one configuration, and one version of each, from its first look to its end.
 #[derive(Default)]
-pub struct Loading(BTreeMap<String, Arc<Version>>);
+pub struct Loading {
+    models: Option<Arc<Models>>,
+    versions: BTreeMap<String, Arc<Version>>,
+}
 
 impl Registry {
     /// Opens all models of the configuration; blocks. Without any, nothing is loaded and no thread is started.
@@ -70,34 +83,41 @@ impl Registry {
     ///
     /// [`InferenceError`] with all that is wrong.
     pub fn open(config: &Config) -> Result<Arc<Self>, InferenceError> {
-        let mut registry = Self {
-            models: BTreeMap::new(),
-            idle: BTreeMap::new(),
-            brought: Mutex::new(None),
-            library: config.inference.library.clone(),
-            max_tensor: config.inference.max_tensor,
-            _lanes: Vec::new(),
-            _reloads: None,
-        };
-        if config.model.is_empty() {
-            return Ok(Arc::new(registry));
-        }
-        let mut lanes: BTreeMap<Device, Lane> = BTreeMap::new();
-        for device in config.model.values().map(|model| model.device) {
-            if let Entry::Vacant(entry) = lanes.entry(device) {
-                entry.insert(Lane::start(device, &config.model)?);
-            }
-        }
+        let library = config.inference.library.clone();
+        let registry = Self { current: ArcSwap::default(), brought: Mutex::new(None), library };
+        registry.current.store(Arc::new(registry.prepare(config)?));
+        Ok(Arc::new(registry))
+    }
+
+    /// Opens what another configuration has that is not open, and keeps what is the same; blocks. Nothing of it is used before [`Self::put`].
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError`] with all that is wrong.
+    pub fn prepare(&self, config: &Config) -> Result<Models, InferenceError> {
+        let before = self.current.load_full();
+        let mut next = Models { max_tensor: config.inference.max_tensor, backend: before.backend.clone(), ..Models::default() };
         let mut errors = Vec::new();
-        let mut backend: Option<Arc<dyn Backend>> = None;
         for (name, model) in &config.model {
-            let Some(lane) = lanes.get(&model.device) else { continue };
-            match open(name, model, &registry, &mut backend, &lane.queue) {
-                Ok(model) => drop(registry.models.insert(name.clone(), Arc::new(model))),
+            let lane = match next.lanes.entry(model.device) {
+                Entry::Occupied(lane) => lane.into_mut(),
+                Entry::Vacant(entry) => entry.insert(match before.lanes.get(&model.device) {
+                    Some(lane) => lane.clone(),
+                    None => Arc::new(Lane::start(model.device, &config.model)?),
+                }),
+            };
+            if let Some((_, same)) = before.models.get(name).filter(|(before, _)| is_same(before, model)) {
+                next.models.insert(name.clone(), (model.clone(), same.clone()));
+                continue;
+            }
+            match open(name, model, self, &mut next.backend, &lane.queue) {
+                Ok(opened) => drop(next.models.insert(name.clone(), (model.clone(), Arc::new(opened)))),
                 // The rest of the host can do without. What was to run on a GPU is never left out in silence, nor is a library that somebody named.
                 Err(ModelError::Library { error: error @ LibraryError::Missing { .. }, .. }) if model.device == Device::Cpu => {
-                    tracing::error!(model = name, "the model is not served, everything else is: {error}");
-                    registry.idle.insert(name.clone(), (model.clone(), error));
+                    if !before.idle.contains_key(name) {
+                        tracing::error!(model = name, "the model is not served, everything else is: {error}");
+                    }
+                    next.idle.insert(name.clone(), (model.clone(), error));
                 }
                 Err(error) => errors.push(error),
             }
@@ -105,18 +125,28 @@ impl Registry {
         if !errors.is_empty() {
             return Err(InferenceError::Models(errors));
         }
-        registry._lanes = lanes.into_values().collect();
-        if let Some(backend) = backend {
-            let models = registry.models.values().cloned().collect();
-            registry._reloads = Some(Reloads::start(models, backend).map_err(InferenceError::Threads)?);
+        if let Some(backend) = next.backend.clone().filter(|_| !next.models.is_empty()) {
+            let models = next.models.values().map(|(_, model)| model.clone()).collect();
+            next._reloads = Some(Reloads::start(models, backend).map_err(InferenceError::Threads)?);
         }
-        Ok(Arc::new(registry))
+        Ok(next)
+    }
+
+    /// Uses what was prepared, from the next call on. Calls that have looked at a model go on with those that they saw.
+    pub fn put(&self, next: Models) {
+        self.current.store(Arc::new(next));
+    }
+
+    /// The models as they are now.
+    #[must_use]
+    pub fn current(&self) -> Guard<Arc<Models>> {
+        self.current.load()
     }
 
     /// Bytes of one tensor that a plugin may make.
     #[must_use]
     pub fn max_tensor(&self) -> u64 {
-        self.max_tensor
+        self.current.load().max_tensor
     }
 
     /// The graph that a plugin names: `MODEL/FILE`, `MODEL:FILE` (the file's name without `.onnx`), or `MODEL` alone.
@@ -127,7 +157,8 @@ impl Registry {
     pub fn graph(&self, plugin: &str, name: &str, loading: &mut Loading) -> Result<Graph, Fault> {
         let shown: String = name.chars().take(150).collect();
         let (model, stem) = name.split_once(['/', ':']).map_or((name, None), |(model, stem)| (model, Some(stem)));
-        let config = self.models.get(model).map(|model| &model.config).or_else(|| self.idle.get(model).map(|(config, _)| config));
+        let models = &**loading.models.get_or_insert_with(|| self.current.load_full());
+        let config = models.config(model);
         let Some(config) = config else {
             let (model, rest) = (shown.split(['/', ':']).next().unwrap_or_default(), "of toolbay.toml");
             return Err(Fault::new(
@@ -145,11 +176,11 @@ impl Registry {
                 ),
             ));
         }
-        let Some(found) = self.models.get(model) else {
-            let why = self.idle.get(model).map(|(_, error)| error.to_string()).unwrap_or_default();
+        let Some((_, found)) = models.models.get(model) else {
+            let why = models.idle.get(model).map(|(_, error)| error.to_string()).unwrap_or_default();
             return Err(Fault::new(Code::Unsupported, format!("the model {model} does not serve: {why}")));
         };
-        let version = loading.0.entry(model.to_owned()).or_insert_with(|| found.version());
+        let version = loading.versions.entry(model.to_owned()).or_insert_with(|| found.version());
         version.graph(stem.map(|stem| stem.strip_suffix(".onnx").unwrap_or(stem))).map_err(|graphs| {
             let graphs: Vec<String> = graphs.iter().map(|stem| format!("{model}/{stem}")).collect();
             Fault::new(Code::NotFound, format!("the model {model} has no graph {shown:?}; it has {}", graphs.join(", ")))
@@ -192,22 +223,35 @@ impl Registry {
         graph.map(|graph| (graph, held)).ok_or_else(|| Fault::new(Code::Runtime, "the graph has no session"))
     }
 
+    /// How all models stand, by name.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<ModelStatus> {
+        let models = self.current.load();
+        let mut statuses: Vec<_> = models.models.values().map(|(config, model)| model.status(config)).collect();
+        statuses.extend(models.idle.iter().map(|(name, (config, error))| ModelStatus::idle(name, config, error.to_string())));
+        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+        statuses
+    }
+}
+
+impl Models {
     /// The folders of the models that a plugin may use, by the models' names.
     pub fn granted<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = (&'a str, &'a Path)> {
-        let serving = self.models.iter().map(|(name, model)| (name, &model.config));
+        let serving = self.models.iter().map(|(name, (config, _))| (name, config));
         let all = serving.chain(self.idle.iter().map(|(name, (config, _))| (name, config)));
         let granted = all.filter(move |(_, config)| config.plugins.iter().any(|granted| granted == plugin));
         granted.map(|(name, config)| (name.as_str(), config.path.as_path()))
     }
 
-    /// How all models stand, by name.
-    #[must_use]
-    pub fn statuses(&self) -> Vec<ModelStatus> {
-        let mut statuses: Vec<_> = self.models.values().map(|model| model.status()).collect();
-        statuses.extend(self.idle.iter().map(|(name, (config, error))| ModelStatus::idle(name, config, error.to_string())));
-        statuses.sort_by(|a, b| a.name.cmp(&b.name));
-        statuses
+    fn config(&self, model: &str) -> Option<&ModelConfig> {
+        let serving = self.models.get(model).map(|(config, _)| config);
+        serving.or_else(|| self.idle.get(model).map(|(config, _)| config))
     }
+}
+
+/// Whether two configurations make the same model: who may use it does not count.
+fn is_same(a: &ModelConfig, b: &ModelConfig) -> bool {
+    ModelConfig { plugins: Vec::new(), ..a.clone() } == ModelConfig { plugins: Vec::new(), ..b.clone() }
 }
 
 impl Lane {

@@ -11,6 +11,7 @@ use super::{
     asking::{Asking, Input, NO_SESSION},
     endpoint_state::EndpointState,
     era::Era,
+    intake::AnswerOnly,
     outbox::Outbox,
     sessions::Session,
 };
@@ -57,6 +58,8 @@ impl<'a> Caller<'a> {
             Era::Modern => said.log_level,
             Era::Legacy => session.as_ref().map(|session| session.level()),
         };
+        // Who takes no stream is sent nothing before the answer.
+        let quiet = parts.is_some_and(|parts| parts.extensions.get::<AnswerOnly>().is_some());
         let header = || parts?.headers.get("traceparent")?.to_str().ok();
         Self {
             era,
@@ -64,8 +67,8 @@ impl<'a> Caller<'a> {
             principal: parts.and_then(|parts| parts.extensions.get()).cloned(),
             trace_parent: said.trace_parent.or_else(|| header().map(Arc::from)),
             meta: said.text,
-            token: said.token,
-            level,
+            token: said.token.filter(|_| !quiet),
+            level: level.filter(|_| !quiet),
             tasks: era == Era::Modern && said.capabilities.is_some_and(|declared| endpoint.tasks.may_be(declared)),
             hold: parts.and_then(|parts| parts.extensions.get()).cloned(),
         }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::States,
-    options::FrontOptions,
+    options::LiveOptions,
     sessions::{Room, Sessions},
     tasks::{self, Reply, Tasks},
 };
@@ -25,6 +25,7 @@ pub(super) struct Common {
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
     pub(super) room: Arc<Room>,
+    pub(super) options: LiveOptions,
 }
 
 /// What every request shares.
@@ -34,35 +35,20 @@ pub(super) struct EndpointState {
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
     pub(super) sessions: Arc<Sessions>,
-    /// Whether answers are for one caller only.
-    pub(super) private: bool,
-    /// How long an answer of a client with a session may take.
-    pub(super) ask_timeout: Duration,
     pub(super) closing: CancellationToken,
-    info: ServerConfig,
+    options: LiveOptions,
 }
 
 impl EndpointState {
-    pub(super) fn new(
-        catalog: Arc<Catalog>,
-        common: &Common,
-        sessions: Arc<Sessions>,
-        options: &FrontOptions,
-        closing: CancellationToken,
-    ) -> Self {
-        let mut info = ServerConfig::new(capabilities(common.tasks.are_on()));
-        info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        info.instructions.clone_from(&options.instructions);
+    pub(super) fn new(catalog: Arc<Catalog>, common: &Common, sessions: Arc<Sessions>, closing: CancellationToken) -> Self {
         Self {
             catalog,
             dispatcher: Arc::clone(&common.dispatcher),
             states: Arc::clone(&common.states),
             tasks: Arc::clone(&common.tasks),
             sessions,
-            private: options.authenticated,
-            ask_timeout: options.ask_timeout,
             closing,
-            info,
+            options: Arc::clone(&common.options),
         }
     }
 
@@ -76,13 +62,27 @@ impl EndpointState {
     }
 
     /// What the server says of itself.
-    pub(super) fn info(&self) -> &ServerConfig {
-        &self.info
+    pub(super) fn info(&self) -> ServerConfig {
+        let options = self.options.load();
+        let mut info = ServerConfig::new(capabilities(self.tasks.are_on()));
+        info.server_info = Implementation::new("toolbay", options.server_version.clone());
+        info.instructions.clone_from(&options.instructions);
+        info
+    }
+
+    /// Whether answers are for one caller only.
+    pub(super) fn is_private(&self) -> bool {
+        self.options.load().authenticated
+    }
+
+    /// How long an answer of a client with a session may take.
+    pub(super) fn ask_timeout(&self) -> Duration {
+        self.options.load().ask_timeout
     }
 
     /// Who may keep what is answered.
     pub(super) fn scope(&self) -> CacheScope {
-        if self.private { CacheScope::Private } else { CacheScope::Public }
+        if self.is_private() { CacheScope::Private } else { CacheScope::Public }
     }
 }
 

@@ -9,8 +9,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     answer, general,
-    intake::{self, Accepts},
-    lean,
+    intake::{self, Accepts, AnswerOnly},
+    lean, media,
     options::FrontOptions,
     rpc,
     views::{self, View, Views},
@@ -60,6 +60,11 @@ impl Front {
         Arc::new(Self { lean, views, statuses, _closing: closing.drop_guard() })
     }
 
+    /// Goes by other options from now on. What has begun under the old ones ends under them.
+    pub fn reconfigure(&self, options: FrontOptions) {
+        self.views.reconfigure(options);
+    }
+
     /// Answers one request of HTTP: about everything there is, or about what one provider offers, under its
     /// own names. That the request may come in at all was checked before, and its body was read. Its
     /// extensions hold who calls, as a [`Principal`](crate::provider::Principal), and what is to be held
@@ -76,7 +81,7 @@ impl Front {
     }
 
     async fn answer(&self, view: &View, request: Request<Bytes>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         match parts.method {
             Method::POST => {}
             Method::GET | Method::DELETE => return view.general.session_request(parts).await,
@@ -87,13 +92,16 @@ impl Front {
             let id = intake::inspect(&body).ok().and_then(|head| head.id);
             return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
         }
-        if self.lean && accepts.both() {
+        if !accepts.events {
+            parts.extensions.insert(AnswerOnly);
+        }
+        if self.lean && !accepts.none() {
             match lean::answer(&view.shared, &parts, &body).await {
-                Ok(response) => return response,
+                Ok(response) => return media::fit(response, accepts).await,
                 Err(reason) => tracing::debug!(?reason, "a request is not a plain one and goes by rmcp"),
             }
         }
-        view.general.post(parts, body, accepts).await
+        media::fit(view.general.post(parts, body, accepts).await, accepts).await
     }
 
     /// Says that there is no such provider, and which there are; or why one that is known is not there.
@@ -131,7 +139,7 @@ impl Front {
 
     /// Whether callers have to say who they are.
     pub(crate) fn is_authenticated(&self) -> bool {
-        self.views.whole().shared.private
+        self.views.whole().shared.is_private()
     }
 
     /// Everything that is served.

@@ -25,6 +25,7 @@ use super::{
     handler::Handler,
     headers::{SESSION_HEADER, VERSION_HEADER},
     intake::{self, Accepts, Head},
+    media,
     rpc::{BUSY, HEADER_MISMATCH, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND},
     sessions::{NoSession, Sessions},
     tasks,
@@ -77,7 +78,8 @@ impl General {
             Err(refusal) => return *refusal,
         };
         let id = head.id.as_deref();
-        if !accepts.both() {
+        let is_stream = head.method.as_deref() == Some("subscriptions/listen");
+        if accepts.none() || (is_stream && !accepts.events) {
             let message = "the answer is JSON or a stream of events: send Accept: application/json, text/event-stream";
             return plain_error(StatusCode::NOT_ACCEPTABLE, id, INVALID_REQUEST, message, None);
         }
@@ -142,7 +144,7 @@ impl General {
         if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room(caller.as_ref()).await {
             return self.no_room(id);
         }
-        let response = as_json(response, id).await;
+        let response = media::named(as_json(response, id).await);
         match taken {
             Some(taken) => response.map(|body| taken.until_told(body)),
             None => response,
@@ -175,7 +177,7 @@ impl General {
             // rmcp says 202. The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
-        as_json(response.map(Body::new), None).await
+        media::named(as_json(response.map(Body::new), None).await)
     }
 
     /// Whether this wants to be told of tasks, and does not declare that it knows them: MCP wants that refused, though nobody is told of tasks here.

@@ -97,7 +97,7 @@ impl Handler {
         let outbox = caller.outbox(&operation);
         let asker = |session: &Arc<Session>| {
             let capabilities = session.capabilities().to_owned();
-            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.0.ask_timeout }) as Arc<dyn Asker>)
+            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.0.ask_timeout() }) as Arc<dyn Asker>)
         };
         let (request, deferrable) = caller.request(&self.0, operation, outbox.as_ref(), input, asker);
         let mut call = std::pin::pin!(self.0.run(request, deferrable));
@@ -144,9 +144,9 @@ impl Handler {
         let output = self.run(resolve, Some(input), context).await?;
         match &output {
             Reply::Result(OperationResult::InputRequired(_)) => {
-                typed::parsed::<InputRequiredResult>(Self::era(context), self.0.private, &output).map(R::from)
+                typed::parsed::<InputRequiredResult>(Self::era(context), self.0.is_private(), &output).map(R::from)
             }
-            _ => typed::parsed::<T>(Self::era(context), self.0.private, &output).map(R::from),
+            _ => typed::parsed::<T>(Self::era(context), self.0.is_private(), &output).map(R::from),
         }
     }
 
@@ -179,7 +179,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.0.info().clone()
+        self.0.info()
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -256,8 +256,8 @@ impl ServerHandler for Handler {
         };
         match self.run(resolve, Some(input(request.request_state, request.input_responses)), &context).await? {
             Reply::Result(OperationResult::Call(output)) => typed::result(Self::era(&context), &output).map(Into::into),
-            task @ Reply::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.private, &task).map(Into::into),
-            other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.private, &other).map(Into::into),
+            task @ Reply::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.is_private(), &task).map(Into::into),
+            other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.is_private(), &other).map(Into::into),
         }
     }
 
@@ -291,7 +291,7 @@ impl ServerHandler for Handler {
         others.sort_unstable();
         let completion = Completion { reference, argument: request.argument.name, value: request.argument.value, others };
         let output = self.run(|snapshot| resolve::completion(completion, snapshot), None, &context).await?;
-        typed::parsed(Self::era(&context), self.0.private, &output)
+        typed::parsed(Self::era(&context), self.0.is_private(), &output)
     }
 
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {

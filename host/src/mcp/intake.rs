@@ -32,6 +32,10 @@ pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, INVALID_REQUEST, &message))
 }
 
+/// A request's extension: its caller takes no stream, so that nothing is said to it before the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerOnly;
+
 /// What the caller takes. No header and wildcards are everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Accepts {
@@ -42,7 +46,7 @@ pub(super) struct Accepts {
 impl Accepts {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut accepts = Self { json: false, events: false };
-        let mut values = headers.get_all(ACCEPT).iter().peekable();
+        let mut values = headers.get_all(ACCEPT).iter().filter(|value| !value.as_bytes().trim_ascii().is_empty()).peekable();
         if values.peek().is_none() {
             return Self { json: true, events: true };
         }
@@ -65,6 +69,10 @@ impl Accepts {
 
     pub(super) fn both(self) -> bool {
         self.json && self.events
+    }
+
+    pub(super) fn none(self) -> bool {
+        !self.json && !self.events
     }
 }
 
@@ -155,6 +163,7 @@ mod tests {
         let both = Accepts { json: true, events: true };
         for values in [
             &[][..],
+            &["", " "],
             &["*/*"],
             &["text/html, */*;q=0.1"],
             &["application/json, text/event-stream"],

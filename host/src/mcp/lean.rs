@@ -169,7 +169,7 @@ fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &st
         "resources/list" => ("resources", snapshot.resources_json()),
         _ => ("resourceTemplates", snapshot.templates_json()),
     };
-    Ok(Plan::Answer(answer::list(id, era, shared.private, member, items)))
+    Ok(Plan::Answer(answer::list(id, era, shared.is_private(), member, items)))
 }
 
 fn plan_call<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Result<Plan<'a>, Leave> {
@@ -214,12 +214,12 @@ fn plan_work<'a>(
             let (era, session) = (caller.era, caller.session.clone());
             let asker = |session: &Arc<Session>| {
                 let (session, outbox) = (Arc::clone(session), Arc::clone(outbox.as_ref()?));
-                Some(Arc::new(SessionAsker { session, outbox, patience: shared.ask_timeout }) as Arc<dyn Asker>)
+                Some(Arc::new(SessionAsker { session, outbox, patience: shared.ask_timeout() }) as Arc<dyn Asker>)
             };
             let (request, deferrable) = caller.request(shared, operation, outbox.as_ref(), input, asker);
             Plan::Call(PlannedCall { id, era, session, request, outbox, deferrable })
         }
-        Err(error) => Plan::Answer(reply::outcome(id, caller.era, shared.private, Err(error), &snapshot)),
+        Err(error) => Plan::Answer(reply::outcome(id, caller.era, shared.is_private(), Err(error), &snapshot)),
     }
 }
 
@@ -269,7 +269,7 @@ async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>) -> Response<Bod
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
         let result = shared.run(request, deferrable).await;
-        return reply::outcome(id, era, shared.private, result, &shared.catalog.snapshot()).into_response();
+        return reply::outcome(id, era, shared.is_private(), result, &shared.catalog.snapshot()).into_response();
     }
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
@@ -279,7 +279,7 @@ async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>) -> Response<Bod
         let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
             let result = shared.run(request, deferrable).await;
-            reply::outcome(&id, era, shared.private, result, &shared.catalog.snapshot())
+            reply::outcome(&id, era, shared.is_private(), result, &shared.catalog.snapshot())
         }
     };
     let (running, abort) = abortable(running);

@@ -4,7 +4,7 @@
 //! and `lean` answers plain lists, calls, reads, prompts and completions, from bytes to bytes. What `lean`
 //! leaves goes to `general` (rmcp: everything, and every error). Both look names up by `resolve`, learn who calls
 //! from `caller`, make a [`CallRequest`](crate::dispatch::CallRequest) of it and hand that to the
-//! [`Dispatcher`](crate::dispatch::Dispatcher).
+//! [`Dispatcher`](crate::dispatch::Dispatcher). `media` has the answer in a type that the caller takes.
 //!
 //! # Why there are two ways
 //!
@@ -34,6 +34,7 @@ mod handler;
 mod headers;
 mod intake;
 mod lean;
+mod media;
 mod open;
 mod options;
 mod outbox;

@@ -1,6 +1,8 @@
 //! How the MCP front is to behave.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
 
 use crate::config::{HttpConfig, StateConfig, TasksConfig};
 
@@ -26,6 +28,9 @@ pub struct FrontOptions {
     /// Off: everything goes by rmcp. For comparing the two.
     pub lean: bool,
 }
+
+/// The options as they are now. They can change while requests are answered.
+pub(super) type LiveOptions = Arc<ArcSwap<FrontOptions>>;
 
 impl Default for FrontOptions {
     fn default() -> Self {

@@ -21,6 +21,7 @@ use rmcp::{
         local::{LocalSessionManager, LocalSessionManagerError, SessionTransport},
     },
 };
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -28,6 +29,7 @@ use super::{
     headers::SESSION_NAME,
     headers::{Ambiguous, single},
     open::{OpenIds, Taken},
+    options::LiveOptions,
     updates::{COALESCE, Subscriptions, gathered},
 };
 use crate::{
@@ -44,7 +46,7 @@ pub(super) struct Sessions {
     local: LocalSessionManager,
     table: RwLock<HashMap<SessionId, Arc<Session>>>,
     room: Arc<Room>,
-    idle: Duration,
+    options: LiveOptions,
     started: Instant,
     catalog: Arc<Catalog>,
     closing: CancellationToken,
@@ -57,7 +59,7 @@ pub(super) struct Sessions {
 /// Where all are taken, those that are not in use make room: first of whoever has the most, and of those the one that was used least recently. A caller that
 /// is known by name never has more than half of them.
 pub(super) struct Room {
-    max: usize,
+    max: AtomicUsize,
     open: AtomicUsize,
     tables: Mutex<Vec<Weak<Sessions>>>,
 }
@@ -67,7 +69,16 @@ const AT_ONCE: usize = 64;
 
 impl Room {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, open: AtomicUsize::new(0), tables: Mutex::default() }
+        Self { max: AtomicUsize::new(max), open: AtomicUsize::new(0), tables: Mutex::default() }
+    }
+
+    /// Has room for so many from now on. Sessions that are open stay.
+    pub(super) fn resize(&self, max: usize) {
+        self.max.store(max, Ordering::Release);
+    }
+
+    fn max(&self) -> usize {
+        self.max.load(Ordering::Acquire)
     }
 
     fn tables(&self) -> Vec<Arc<Sessions>> {
@@ -98,7 +109,7 @@ impl Room {
             }
         }
         idle.sort_by_key(|(owner, used, ..)| (std::cmp::Reverse(counts.get(owner).copied().unwrap_or(0)), *used));
-        let ended = idle.len().min((self.max / AT_ONCE).max(1));
+        let ended = idle.len().min((self.max() / AT_ONCE).max(1));
         for (_, _, table, id) in idle.into_iter().take(ended) {
             if let Err(error) = table.close_session(&id).await {
                 tracing::debug!(session = &*id, "the session did not end: {error}");
@@ -108,7 +119,7 @@ impl Room {
             tracing::info!(
                 ended,
                 "{} sessions are open: those that were used least recently end; max_sessions in [http] allows more",
-                self.max
+                self.max()
             );
         }
     }
@@ -119,12 +130,13 @@ impl Room {
     }
 
     fn is_full(&self) -> bool {
-        self.open() >= self.max
+        self.open() >= self.max()
     }
 
     /// Takes one place. False: there is none.
     fn enter(&self) -> bool {
-        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < self.max).then_some(open + 1)).is_ok()
+        let max = self.max();
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < max).then_some(open + 1)).is_ok()
     }
 
     fn leave(&self) {
@@ -184,13 +196,13 @@ pub(super) enum SessionError {
 
 impl Sessions {
     /// An empty table. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, room: Arc<Room>, idle: Duration, closing: CancellationToken) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, room: Arc<Room>, options: LiveOptions, closing: CancellationToken) -> Self {
         let mut local = LocalSessionManager::default();
         // The idle time is counted here, where calls that pass rmcp by count too.
         local.session_config.keep_alive = None;
         // No invitation to reconnect to a POST stream: answers are not kept for that.
         local.session_config.sse_retry = None;
-        Self { local, table: RwLock::default(), room, idle, started: Instant::now(), catalog, closing, retired: AtomicBool::new(false) }
+        Self { local, table: RwLock::default(), room, options, started: Instant::now(), catalog, closing, retired: AtomicBool::new(false) }
     }
 
     /// Ends idle sessions and tells listening ones of changes, until the front is closed.
@@ -198,11 +210,14 @@ impl Sessions {
         self.room.tables.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&self));
         let mut changes = self.catalog.changes();
         let mut updates = self.catalog.updates();
-        let mut sweep = tokio::time::interval((self.idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(60)));
+        let mut next_sweep = Instant::now();
         loop {
             tokio::select! {
                 () = self.closing.cancelled() => return,
-                _ = sweep.tick() => self.sweep().await,
+                () = sleep_until(next_sweep.into()) => {
+                    self.sweep().await;
+                    next_sweep = Instant::now() + (self.idle() / 4).clamp(Duration::from_millis(10), Duration::from_secs(60));
+                }
                 updated = updates.recv() => {
                     tokio::time::sleep(COALESCE).await;
                     let Some(updated) = gathered(updated, &mut updates) else { return };
@@ -266,8 +281,8 @@ impl Sessions {
     pub(super) async fn has_room(&self, caller: Option<&Principal>) -> bool {
         if !self.room.is_full() {
             // Nobody is counted as long as half of the room is free.
-            let is_scarce = self.room.open() >= self.room.max / 2;
-            return !is_scarce || caller.is_none_or(|caller| self.room.of(caller) < (self.room.max / 2).max(1));
+            let is_scarce = self.room.open() >= self.room.max() / 2;
+            return !is_scarce || caller.is_none_or(|caller| self.room.of(caller) < (self.room.max() / 2).max(1));
         }
         self.sweep().await;
         if self.room.is_full() {
@@ -296,13 +311,18 @@ impl Sessions {
         }
     }
 
+    /// How long a session may be unused.
+    fn idle(&self) -> Duration {
+        self.options.load().session_idle
+    }
+
     async fn sweep(&self) {
         let now = self.now();
-        let idle = u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX);
+        let idle = u64::try_from(self.idle().as_millis()).unwrap_or(u64::MAX);
         let unused = |session: &Session| now.saturating_sub(session.used.load(Ordering::Relaxed)) >= idle && !session.is_busy();
         let ended: Vec<SessionId> = self.read().iter().filter(|(_, session)| unused(session)).map(|(id, _)| Arc::clone(id)).collect();
         for id in ended {
-            tracing::debug!(session = &*id, "session ended: it was not used for {:?}", self.idle);
+            tracing::debug!(session = &*id, "session ended: it was not used for {:?}", self.idle());
             if let Err(error) = self.close_session(&id).await {
                 tracing::warn!(session = &*id, "the session did not end: {error}");
             }
@@ -484,7 +504,7 @@ impl SessionManager for Sessions {
         let session = Arc::new(Session::new(self.catalog.snapshot().generations(), self.now()));
         if !self.room.enter() {
             self.local.close_session(&id).await?;
-            return Err(SessionError::Full(self.room.max));
+            return Err(SessionError::Full(self.room.max()));
         }
         let retired = {
             let mut table = self.write();

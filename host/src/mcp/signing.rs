@@ -1,7 +1,12 @@
 //! What clients carry for us between requests, signed: it comes back as it was given out, and any process with the key can read it.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use arc_swap::ArcSwapOption;
 use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -10,7 +15,9 @@ use crate::config::StateConfig;
 /// Signs, and checks signatures.
 pub(super) struct Signer {
     /// None: this machine gives out no random numbers to make a key of.
-    codec: Option<RequestStateCodec>,
+    codec: ArcSwapOption<RequestStateCodec>,
+    /// The key that signs where none is configured. It is accepted as long as the process lives, also when keys are configured later: it has never left it.
+    random: OnceLock<Option<Vec<u8>>>,
 }
 
 /// Why something cannot be signed.
@@ -36,29 +43,37 @@ pub(super) enum OpenError {
 impl Signer {
     /// With the configured keys, of which the first signs, or with a random one.
     pub(super) fn new(config: &StateConfig) -> Self {
+        let signer = Self { codec: ArcSwapOption::empty(), random: OnceLock::new() };
+        signer.reconfigure(config);
+        signer
+    }
+
+    /// Goes by other keys from now on. What was signed by a key that is not among them is not taken any more.
+    pub(super) fn reconfigure(&self, config: &StateConfig) {
         // Keys of a configuration that was read are long enough; others would be taken for a mistake and not be used.
-        let configured = codec(config.keys.iter().map(|key| key.0.as_bytes().to_vec()).collect());
-        let codec = configured.or_else(|| {
-            if !config.keys.is_empty() {
-                tracing::error!(
-                    "the keys of [state] cannot be used: each needs {} bytes; a random key signs instead",
-                    StateConfig::LEAST_KEY
-                );
+        let mut keys: Vec<Vec<u8>> = config.keys.iter().map(|key| key.0.as_bytes().to_vec()).collect();
+        if !keys.is_empty() {
+            keys.extend(self.random.get().cloned().flatten());
+            if let Some(codec) = codec(keys) {
+                return self.codec.store(Some(Arc::new(codec)));
             }
-            codec(vec![random::<{ StateConfig::LEAST_KEY }>()?.to_vec()])
-        });
-        Self { codec }
+            tracing::error!("the keys of [state] cannot be used: each needs {} bytes; a random key signs instead", StateConfig::LEAST_KEY);
+        }
+        let random = self.random.get_or_init(|| random::<{ StateConfig::LEAST_KEY }>().map(|key| key.to_vec()));
+        self.codec.store(random.clone().and_then(|key| codec(vec![key])).map(Arc::new));
     }
 
     /// The text of a value. `purpose`: what the signature is for, so that it is good for nothing else.
     pub(super) fn seal<T: Serialize>(&self, purpose: &[u8], value: &T, ttl: Duration) -> Result<String, SignError> {
-        let codec = self.codec.as_ref().ok_or(SignError::NoKey)?;
+        let codec = self.codec.load();
+        let codec = codec.as_ref().ok_or(SignError::NoKey)?;
         codec.seal_json_with(value, &SealOptions::new().associated_data(purpose).ttl(ttl)).map_err(SignError::Unwritable)
     }
 
     /// The value of a text.
     pub(super) fn open<T: DeserializeOwned>(&self, purpose: &[u8], text: &str) -> Result<T, OpenError> {
-        let codec = self.codec.as_ref().ok_or(OpenError::UnknownKey)?;
+        let codec = self.codec.load();
+        let codec = codec.as_ref().ok_or(OpenError::UnknownKey)?;
         codec.open_json_with(text, purpose).map_err(|error| match error {
             RequestStateError::Expired => OpenError::Expired,
             RequestStateError::UnknownKeyId => OpenError::UnknownKey,

@@ -151,9 +151,10 @@ impl Stream for CallStream {
     }
 }
 
-/// One event. A line break between two tokens of JSON must not end it.
-fn event(json: &[u8]) -> Bytes {
-    let mut event = Vec::with_capacity(json.len() + 16);
+/// One event, by the name that some clients listen for alone. A line break between two tokens of JSON must not end it.
+pub(super) fn event(json: &[u8]) -> Bytes {
+    let mut event = Vec::with_capacity(json.len() + 32);
+    event.extend_from_slice(b"event: message\n");
     for line in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
         event.extend_from_slice(b"data: ");
         event.extend_from_slice(line);

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use arc_swap::ArcSwap;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -30,11 +31,11 @@ pub(super) struct View {
 }
 
 impl View {
-    fn new(catalog: Arc<Catalog>, common: &Common, options: &FrontOptions, closing: CancellationToken) -> Self {
-        let room = Arc::clone(&common.room);
-        let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options.session_idle, closing.clone()));
+    fn new(catalog: Arc<Catalog>, common: &Common, closing: CancellationToken) -> Self {
+        let (room, options) = (Arc::clone(&common.room), Arc::clone(&common.options));
+        let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options, closing.clone()));
         tokio::spawn(Arc::clone(&sessions).watch());
-        let shared = Arc::new(EndpointState::new(catalog, common, sessions, options, closing.clone()));
+        let shared = Arc::new(EndpointState::new(catalog, common, sessions, closing.clone()));
         Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
     }
 }
@@ -45,7 +46,7 @@ pub(super) struct Views {
     /// By provider. Made when it is asked for, gone with the provider.
     of_one: RwLock<BTreeMap<String, Arc<View>>>,
     common: Common,
-    options: FrontOptions,
+    signer: Arc<Signer>,
     closing: CancellationToken,
 }
 
@@ -53,14 +54,25 @@ impl Views {
     /// The endpoint of everything. [`Self::watch`] has to run beside it.
     pub(super) fn new(catalog: Arc<Catalog>, dispatcher: Arc<Dispatcher>, options: FrontOptions, closing: CancellationToken) -> Self {
         let signer = Arc::new(Signer::new(&options.state));
+        let room = Arc::new(Room::new(options.max_sessions));
+        let options = Arc::new(ArcSwap::from_pointee(options));
         let common = Common {
             dispatcher,
-            states: Arc::new(States::new(Arc::clone(&signer), options.state.ttl)),
-            tasks: Arc::new(Tasks::new(&options, signer)),
-            room: Arc::new(Room::new(options.max_sessions)),
+            states: Arc::new(States::new(Arc::clone(&signer), Arc::clone(&options))),
+            tasks: Arc::new(Tasks::new(Arc::clone(&options), Arc::clone(&signer))),
+            room,
+            options,
         };
-        let whole = View::new(catalog, &common, &options, closing.child_token());
-        Self { whole, of_one: RwLock::default(), common, options, closing }
+        let whole = View::new(catalog, &common, closing.child_token());
+        Self { whole, of_one: RwLock::default(), common, signer, closing }
+    }
+
+    /// Goes by other options from now on. What has begun under the old ones ends under them.
+    pub(super) fn reconfigure(&self, options: FrontOptions) {
+        self.signer.reconfigure(&options.state);
+        self.common.room.resize(options.max_sessions);
+        self.common.options.store(Arc::new(options));
+        self.common.tasks.reconfigured();
     }
 
     pub(super) fn whole(&self) -> &View {
@@ -83,7 +95,7 @@ impl Views {
         if let Some(view) = views.get(provider).filter(|view| Arc::ptr_eq(&view.shared.catalog, &catalog)) {
             return Some(Arc::clone(view));
         }
-        let view = Arc::new(View::new(catalog, &self.common, &self.options, self.closing.child_token()));
+        let view = Arc::new(View::new(catalog, &self.common, self.closing.child_token()));
         views.insert(provider.to_owned(), Arc::clone(&view));
         Some(view)
     }

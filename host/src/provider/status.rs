@@ -14,8 +14,8 @@ use super::{Offer, Offers};
 pub struct ProviderStatus {
     /// Its name, or the file's name where that cannot be one.
     pub name: String,
-    /// `wasm`, `bridge`, `remote`.
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: ProviderKind,
     /// Whether it serves, and what.
     pub state: ProviderState,
     /// Where it comes from.
@@ -67,7 +67,7 @@ impl ProviderStatus {
     pub fn absence(&self) -> Absence {
         /// One that is being started is up within seconds, or is known not to be.
         const SOON: Duration = Duration::from_secs(1);
-        let (what, is_not) = if self.kind == "wasm" { ("plugin", "is broken") } else { ("server", "is configured and not running") };
+        let (what, is_not) = if self.kind.is_plugin() { ("plugin", "is broken") } else { ("server", "is configured and not running") };
         let name = &self.name;
         let Some(error) = self.error.as_ref().filter(|_| self.state == ProviderState::Broken) else {
             return Absence { why: format!("{what} {name} is being started for the first time"), retry_after: Some(SOON) };
@@ -146,6 +146,26 @@ pub enum BreakerState {
     Open(#[serde(serialize_with = "unix_seconds")] SystemTime),
     /// One is being tried.
     HalfOpen,
+}
+
+/// What a provider is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProviderKind {
+    /// A plugin: a WebAssembly component.
+    Wasm,
+    /// A server that runs here as a program or a container.
+    Bridge,
+    /// A server or an HTTP application that runs elsewhere.
+    Remote,
+}
+
+impl ProviderKind {
+    /// Whether it is a plugin; all others are servers.
+    #[must_use]
+    pub fn is_plugin(self) -> bool {
+        self == Self::Wasm
+    }
 }
 
 /// Where a provider stands.

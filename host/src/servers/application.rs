@@ -14,7 +14,7 @@ use tokio::{
 use super::{Member, Run};
 use crate::{
     config::{OpenApiSource, ServerConfig},
-    provider::{OfferNames, ProviderChange, ProviderId, ProviderState, ProviderStatus},
+    provider::{OfferNames, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     remote::openapi::{Look, Reader, Wanted},
     shape::{is_published, shape},
 };
@@ -40,7 +40,7 @@ impl Application {
     ) -> Self {
         let state = Arc::new(Mutex::new(ProviderStatus {
             name: id.to_string(),
-            kind: "remote",
+            kind: ProviderKind::Remote,
             state: ProviderState::Loading,
             source: source.document.clone(),
             digest: None,

@@ -1,7 +1,8 @@
 //! One server that speaks MCP, as it is configured: its replicas (of a remote one: the one connection), what they offer, and the provider that is published.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -9,24 +10,22 @@ use futures::future::{BoxFuture, OptionFuture};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinHandle,
+    time::Instant,
 };
 
-use super::replicas::{Connect, ConnectError, Connected, Listener, Policy, ReplicaSet, Setup};
+use super::replicas::{Connect, ConnectError, Connected, Interests, Listener, Policy, ReplicaSet, Setup};
 use crate::{
     config::ServerConfig,
-    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderState, ProviderStatus},
+    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     shape::shape,
     upstream::{
-        Change, Channel, UpstreamProvider,
-        listing::{self, Listing},
+        Change, Channel, ChannelError, UpstreamProvider,
+        listing::{self, Listing, Terms},
     },
 };
 
 /// How long a server may take to end that does not say what it offers: it is not worth more.
 const FAILED_STOP: Duration = Duration::from_millis(500);
-
-/// [`Reach::kind`] of servers that run elsewhere.
-pub const REMOTE: &str = "remote";
 
 /// A server that tells of a change often tells of the next at once: they are looked at together.
 const GATHER: Duration = Duration::from_millis(50);
@@ -35,10 +34,17 @@ const GATHER: Duration = Duration::from_millis(50);
 /// looked at after all of these anyway, and an update more or less says nothing.
 const UNREAD: usize = 256;
 
+/// A server that ended so often when it was asked for one of its lists is not asked for that again.
+const DEADLY: u32 = 2;
+
+/// A list that could not be had is asked for again after this, then after twice as long each time.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+const ASK_AGAIN_LONGEST: Duration = Duration::from_secs(600);
+
 /// How a server is reached.
 pub trait Reach: Send + Sync {
-    /// `bridge` or `remote`.
-    fn kind(&self) -> &'static str;
+    /// Whether it runs here or elsewhere.
+    fn kind(&self) -> ProviderKind;
     /// Where it is, for people.
     fn what(&self) -> String;
     /// Makes ready what every start needs, in its own time: pulls an image.
@@ -52,7 +58,7 @@ pub trait Reach: Send + Sync {
 /// A server, with what runs here for it.
 pub struct Server {
     id: ProviderId,
-    kind: &'static str,
+    kind: ProviderKind,
     source: String,
     set: Arc<ReplicaSet>,
     offered: Arc<Offered>,
@@ -83,7 +89,7 @@ impl Offered {
 /// What the desk is told.
 enum Note {
     /// A replica is up and offers this.
-    Listing(Listing),
+    Listing(Listing, Weak<dyn Channel>),
     /// A replica says that something has changed.
     Changed(Arc<dyn Channel>, Change, OwnedSemaphorePermit),
     /// Answer when all that was told before is done.
@@ -91,19 +97,21 @@ enum Note {
 }
 
 impl Server {
-    /// Starts its replicas. What they offer is sent to `changes`; each later change of it too.
+    /// Starts its replicas. `interests`: the resources that somebody wants to hear of, also from the time before. What they offer is sent to `changes`; each later change of it too.
     #[must_use]
     pub fn start(
         id: ProviderId,
         reach: Box<dyn Reach>,
         config: &ServerConfig,
         policy: Policy,
+        interests: Arc<Interests>,
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
         let (kind, source) = (reach.kind(), reach.what());
-        let policy = Policy { elsewhere: kind == REMOTE, ..policy };
-        let connector = Connector { reach, notes: notes.clone() };
+        let policy = Policy { elsewhere: kind == ProviderKind::Remote, ..policy };
+        let deadly = Arc::<DeadlyLists>::default();
+        let connector = Connector { reach, start: config.limits.start, deadly: Arc::clone(&deadly), notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),
             replicas: config.replicas,
@@ -111,6 +119,7 @@ impl Server {
             policy,
             connect: Arc::new(connector),
             listener: Arc::new(Ear::new(notes.clone())),
+            interests,
         });
         let offered = Arc::new(Offered::default());
         let desk = Desk {
@@ -119,6 +128,7 @@ impl Server {
             config: config.clone(),
             set: Arc::downgrade(&set),
             offered: offered.clone(),
+            deadly,
             changes,
         };
         let desk = tokio::spawn(desk.run(noted));
@@ -165,7 +175,7 @@ impl Server {
             in_flight: report.ongoing,
             queued: report.queued,
             // Of a remote server nothing is started here.
-            replicas: (self.kind != REMOTE).then_some(report.replicas),
+            replicas: (self.kind != ProviderKind::Remote).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
             next_try: report.next_try,
         }
@@ -181,7 +191,29 @@ impl Drop for Server {
 /// Reaches a server and asks what it offers.
 struct Connector {
     reach: Box<dyn Reach>,
+    /// The time that a start may take.
+    start: Duration,
+    deadly: Arc<DeadlyLists>,
     notes: mpsc::UnboundedSender<Note>,
+}
+
+/// Lists that the server is better not asked for: how often it ended when it was.
+#[derive(Default)]
+struct DeadlyLists(Mutex<HashMap<&'static str, u32>>);
+
+impl DeadlyLists {
+    fn count(&self, method: &'static str) {
+        *self.lock().entry(method).or_default() += 1;
+    }
+
+    /// Its tools are what it is there for, and are always asked for.
+    fn get(&self) -> Vec<&'static str> {
+        self.lock().iter().filter(|(method, deaths)| **method != "tools/list" && **deaths >= DEADLY).map(|(method, _)| *method).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Connect for Connector {
@@ -192,12 +224,16 @@ impl Connect for Connector {
     fn connect(&self) -> BoxFuture<'_, Result<Connected, ConnectError>> {
         Box::pin(async move {
             let connected = self.reach.open().await?;
-            match listing::fetch(&*connected.channel).await {
+            let avoid = self.deadly.get();
+            match listing::fetch(&*connected.channel, Terms { within: self.start, avoid: &avoid }).await {
                 Ok(listing) => {
-                    let _ = self.notes.send(Note::Listing(listing));
+                    let _ = self.notes.send(Note::Listing(listing, Arc::downgrade(&connected.channel)));
                     Ok(connected)
                 }
                 Err(error) => {
+                    if matches!(error.why, ChannelError::Closed(_)) {
+                        self.deadly.count(error.method);
+                    }
                     connected.process.stop(FAILED_STOP).await;
                     Err(ConnectError(error.to_string()))
                 }
@@ -236,48 +272,78 @@ struct Desk {
     config: ServerConfig,
     set: std::sync::Weak<ReplicaSet>,
     offered: Arc<Offered>,
+    deadly: Arc<DeadlyLists>,
     changes: mpsc::Sender<Vec<ProviderChange>>,
 }
 
-type Fetched = Result<Listing, String>;
+type Fetched = (Result<Listing, String>, Weak<dyn Channel>);
 
 impl Desk {
     async fn run(self, mut notes: mpsc::UnboundedReceiver<Note>) {
         // One list at a time is fetched anew; whatever changes meanwhile is one more time.
         let mut fetching: Option<BoxFuture<'static, Fetched>> = None;
         let mut stale: Option<Arc<dyn Channel>> = None;
+        // What could not be had of the server's lists is asked for again by this connection then.
+        let mut again: Option<(Instant, Weak<dyn Channel>)> = None;
+        let mut pause = ASK_AGAIN;
         loop {
             if fetching.is_none()
                 && let Some(channel) = stale.take()
             {
-                fetching = Some(Box::pin(fetch(channel, self.config.limits.start)));
+                fetching = Some(Box::pin(fetch(channel, self.config.limits.start, self.deadly.get())));
             }
-            tokio::select! {
+            let due = OptionFuture::from(again.as_ref().map(|(at, _)| tokio::time::sleep_until(*at)));
+            let (listing, channel) = tokio::select! {
                 note = notes.recv() => match note {
                     None => return,
-                    Some(Note::Listing(listing)) => self.publish(listing).await,
+                    Some(Note::Listing(listing, channel)) => (listing, channel),
                     Some(Note::Changed(_, Change::Updated(uri), place)) => {
                         let _ = self.changes.send(vec![ProviderChange::Updated(self.id.clone(), uri)]).await;
                         drop(place);
+                        continue;
                     }
                     Some(Note::Changed(channel, _, place)) => {
                         stale = Some(channel);
                         drop(place);
+                        continue;
                     }
-                    Some(Note::Flush(done)) => drop(done.send(())),
+                    Some(Note::Flush(done)) => {
+                        // Nobody may wait any more.
+                        let _ = done.send(());
+                        continue;
+                    }
                 },
-                Some(fetched) = OptionFuture::from(fetching.as_mut()) => {
+                Some((fetched, channel)) = OptionFuture::from(fetching.as_mut()) => {
                     fetching = None;
                     match fetched {
-                        Ok(listing) => self.publish(listing).await,
-                        Err(why) => tracing::warn!(server = %self.id, "the server reports changed lists, but they cannot be read: {why}"),
+                        Ok(listing) => (listing, channel),
+                        Err(why) => {
+                            tracing::warn!(server = %self.id, "the server reports changed lists, but they cannot be read: {why}");
+                            continue;
+                        }
                     }
                 }
-            }
+                Some(()) = due => {
+                    stale = again.take().and_then(|(_, channel)| channel.upgrade());
+                    continue;
+                }
+            };
+            again = if listing.lost.is_empty() {
+                pause = ASK_AGAIN;
+                None
+            } else {
+                let at = Instant::now() + pause;
+                pause = (pause * 2).min(ASK_AGAIN_LONGEST);
+                Some((at, channel))
+            };
+            self.publish(listing).await;
         }
     }
 
-    async fn publish(&self, listing: Listing) {
+    async fn publish(&self, mut listing: Listing) {
+        if let Some(published) = self.offered.get() {
+            listing.keep_lost(&published.listing);
+        }
         if self.offered.get().is_some_and(|published| *published.listing == listing) {
             return;
         }
@@ -297,12 +363,13 @@ impl Desk {
     }
 }
 
-async fn fetch(channel: Arc<dyn Channel>, within: Duration) -> Fetched {
+async fn fetch(channel: Arc<dyn Channel>, within: Duration, avoid: Vec<&'static str>) -> Fetched {
     tokio::time::sleep(GATHER).await;
-    match tokio::time::timeout(within, listing::fetch(&*channel)).await {
+    let fetched = match tokio::time::timeout(within, listing::fetch(&*channel, Terms { within, avoid: &avoid })).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
-    }
+    };
+    (fetched, Arc::downgrade(&channel))
 }
 
 #[cfg(test)]

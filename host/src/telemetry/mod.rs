@@ -4,13 +4,14 @@
 
 mod fields;
 mod filter;
+mod live;
 mod writer;
 
 use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
 
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt,
+    fmt,
     layer::SubscriberExt as _,
     util::{SubscriberInitExt as _, TryInitError},
 };
@@ -18,7 +19,11 @@ use tracing_subscriber::{
 use crate::config::{LogFormat, TelemetryConfig};
 use fields::SpanFields;
 pub use filter::FilterError;
+use live::LiveFilter;
 use writer::{Lines, Writer};
+
+/// Where the configuration's filter stands.
+const CONFIGURED: &str = "`log` in [telemetry]";
 
 /// The variable that takes the place of `log` in `[telemetry]`.
 pub const LOG_VARIABLE: &str = "TOOLBAY_LOG";
@@ -28,6 +33,9 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The lines of this process, for [`flush`].
 static LINES: OnceLock<Lines> = OnceLock::new();
+
+/// The filter of this process, and what it came from where that is not the configuration.
+static FILTER: OnceLock<(LiveFilter, Option<String>)> = OnceLock::new();
 
 /// Why nothing can be written about a run.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +71,8 @@ impl Drop for Guard {
 /// [`TelemetryError`]: a filter that cannot be read, a second call.
 pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
     match std::env::var(LOG_VARIABLE) {
-        Ok(from_env) if !from_env.trim().is_empty() => init_with(config.format, &from_env, LOG_VARIABLE),
-        _ => init_with(config.format, &config.log, "`log` in [telemetry]"),
+        Ok(from_env) if !from_env.trim().is_empty() => begin(config.format, &from_env, LOG_VARIABLE, true),
+        _ => begin(config.format, &config.log, CONFIGURED, false),
     }
 }
 
@@ -74,11 +82,41 @@ pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
 ///
 /// As [`init`].
 pub fn init_with(format: LogFormat, filter: &str, source: &str) -> Result<Guard, TelemetryError> {
-    let filter = filter::parse(filter, source)?;
+    begin(format, filter, source, true)
+}
+
+/// Logs by another configuration's filter from now on. Whether it does: a filter of the command line or of `TOOLBAY_LOG` stays.
+///
+/// # Errors
+///
+/// A filter that cannot be read: nothing has changed.
+pub fn refilter(log: &str) -> Result<bool, FilterError> {
+    let filter = filter::parse(log, CONFIGURED)?;
+    match FILTER.get() {
+        Some((live, None)) => {
+            live.replace(filter);
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether a filter of a configuration can be used.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check_filter(log: &str) -> Result<(), FilterError> {
+    filter::parse(log, CONFIGURED).map(drop)
+}
+
+fn begin(format: LogFormat, filter: &str, source: &str, fixed: bool) -> Result<Guard, TelemetryError> {
+    let filter = LiveFilter::new(filter::parse(filter, source)?);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = Lines::start(std::io::stderr(), format)?;
-    subscriber(format, filter, colour, lines.writer()).try_init()?;
+    subscriber(format, filter.clone(), colour, lines.writer()).try_init()?;
     let _ = LINES.set(lines);
+    let _ = FILTER.set((filter, fixed.then(|| source.to_owned())));
     std::panic::set_hook(Box::new(log_panic));
     Ok(Guard(()))
 }
@@ -90,19 +128,7 @@ pub fn flush(limit: Duration) {
     }
 }
 
-fn subscriber(format: LogFormat, filter: EnvFilter, colour: bool, writer: Writer) -> Box<dyn Subscriber + Send + Sync> {
-    match filter::simple(&filter) {
-        Some(simple) => filtered(format, simple, colour, writer),
-        None => filtered(format, filter, colour, writer),
-    }
-}
-
-fn filtered(
-    format: LogFormat,
-    filter: impl Layer<Registry> + Send + Sync,
-    colour: bool,
-    writer: Writer,
-) -> Box<dyn Subscriber + Send + Sync> {
+fn subscriber(format: LogFormat, filter: LiveFilter, colour: bool, writer: Writer) -> Box<dyn Subscriber + Send + Sync> {
     let layer = fmt::layer().with_writer(writer).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     let fields = SpanFields::new(format);
@@ -145,7 +171,7 @@ mod tests {
     fn logged(format: LogFormat, filter: &str, what: impl FnOnce()) -> String {
         let sink = Sink::default();
         let lines = Lines::start(sink.clone(), format).unwrap();
-        let subscriber = subscriber(format, filter::parse(filter, "test").unwrap(), false, lines.writer());
+        let subscriber = subscriber(format, LiveFilter::new(filter::parse(filter, "test").unwrap()), false, lines.writer());
         tracing::subscriber::with_default(subscriber, what);
         lines.flush(Duration::from_secs(10));
         let bytes = sink.0.lock().unwrap().clone();
@@ -230,6 +256,39 @@ mod tests {
         };
         let ours = logged(LogFormat::Json, "info", what);
         assert_eq!(json(&ours), json(&theirs(LogFormat::Json)), "{ours}");
+    }
+
+    #[test]
+    fn a_filter_can_be_replaced_while_spans_are_open() {
+        let sink = Sink::default();
+        let lines = Lines::start(sink.clone(), LogFormat::Text).unwrap();
+        let filter = LiveFilter::new(filter::parse("info", "test").unwrap());
+        let subscriber = subscriber(LogFormat::Text, filter.clone(), false, lines.writer());
+        let replace = |to: &str| filter.replace(filter::parse(to, "test").unwrap());
+        let say = |n: u32| {
+            tracing::debug!("debug {n}");
+            tracing::warn!("warn {n}");
+        };
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("call", id = 7);
+            let _in = span.enter();
+            say(1);
+            replace("debug");
+            say(2);
+            replace("error");
+            say(3);
+            replace("toolbay[call]=debug");
+            let inner = tracing::info_span!("call", id = 8);
+            inner.in_scope(|| say(4));
+            drop(inner);
+            replace("info");
+            say(5);
+        });
+        lines.flush(Duration::from_secs(10));
+        let bytes = sink.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let said: Vec<&str> = text.lines().map(|line| line.rsplit_once(": ").unwrap().1).collect();
+        assert_eq!(said, ["warn 1", "debug 2", "warn 2", "debug 4", "warn 4", "warn 5"], "{text}");
     }
 
     #[test]

@@ -7,12 +7,22 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{
     Channel, ChannelError, convert,
     handshake::capability,
+    message::METHOD_NOT_FOUND,
     raw::{RawObject, write_json},
 };
 use crate::provider::{CallContext, JsonText, Offer, Offers, Tool};
 
-/// One page. The deadline of a start goes before it.
+/// One page of the tools. The deadline of a start goes before it.
 const PAGE: Duration = Duration::from_secs(60);
+
+/// How long a server may take over a list beside its tools, at most: one that hangs there loses that
+/// list. Never more than this part of the time for a start.
+const OTHER_LIST: Duration = Duration::from_secs(10);
+const OTHER_LIST_PART: u32 = 4;
+
+/// The same for a list that the server does not say it has.
+const UNDECLARED: Duration = Duration::from_secs(3);
+const UNDECLARED_PART: u32 = 10;
 
 /// Entries of one list. More is no catalog but a fault.
 const MAX_ENTRIES: usize = 20_000;
@@ -31,6 +41,23 @@ pub struct Listing {
     pub instructions: Option<String>,
     /// What of it cannot be offered, and why.
     pub warnings: Vec<String>,
+    /// Lists that are missing here and may come when they are asked for again, by their method.
+    pub lost: Vec<&'static str>,
+}
+
+impl Listing {
+    /// Takes from an older listing what this one has lost.
+    pub fn keep_lost(&mut self, older: &Self) {
+        for method in &self.lost {
+            match *method {
+                TOOLS => self.tools.clone_from(&older.tools),
+                RESOURCES => self.offers.resources.clone_from(&older.offers.resources),
+                TEMPLATES => self.offers.templates.clone_from(&older.offers.templates),
+                PROMPTS => self.offers.prompts.clone_from(&older.offers.prompts),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Why there is no list.
@@ -44,41 +71,110 @@ pub struct ListingError {
     pub why: ChannelError,
 }
 
-/// Asks a server for everything that it says it has.
+const TOOLS: &str = "tools/list";
+const RESOURCES: &str = "resources/list";
+const TEMPLATES: &str = "resources/templates/list";
+const PROMPTS: &str = "prompts/list";
+
+/// How a server is asked what it offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The time that a start may take, from which that of each list follows.
+    pub within: Duration,
+    /// Lists that the server is not asked for, since it ended when it was.
+    pub avoid: &'a [&'static str],
+}
+
+/// Asks a server for everything that it says it has, and for tools in any case.
+///
+/// A list that fails is missing and told of, and the others are there: some servers declare what they
+/// do not answer, and others do not declare what they have.
 ///
 /// # Errors
 ///
-/// [`ListingError`], from the first list that fails.
-pub async fn fetch(channel: &dyn Channel) -> Result<Listing, ListingError> {
-    let mut warnings = Warnings::default();
-    let mut listing = Listing::default();
+/// [`ListingError`]: the connection ended, or the tools cannot be had and there is nothing else.
+pub async fn fetch(channel: &dyn Channel, terms: Terms<'_>) -> Result<Listing, ListingError> {
     let server = channel.server().clone();
-    let has = |name: &str| capability(&server, name).is_some();
-    if has("tools") {
-        let entries = pages(channel, "tools/list", "tools").await?;
-        listing.tools = warnings.keep("tool", entries, convert::tool, |tool| tool.name.as_str());
-    }
-    if has("resources") {
-        let entries = pages(channel, "resources/list", "resources").await?;
-        listing.offers.resources = warnings.keep("resource", entries, |entry| convert::offer(entry, "uri"), key_of);
-        match pages(channel, "resources/templates/list", "resourceTemplates").await {
-            Ok(entries) => {
-                listing.offers.templates =
-                    warnings.keep("resource template", entries, |entry| convert::offer(entry, "uriTemplate"), key_of);
+    let declares = |name: &str| capability(&server, name).is_some();
+    // One that declares nothing at all has forgotten to, or has nothing.
+    let silent = !["tools", "resources", "prompts"].into_iter().any(declares);
+    let other = OTHER_LIST.min(terms.within / OTHER_LIST_PART);
+    let undeclared = UNDECLARED.min(terms.within / UNDECLARED_PART);
+    let ask = |name: &str, method, member, within: Duration| {
+        let (declared, avoid) = (declares(name), terms.avoid.contains(&method));
+        let wanted = declared || silent || method == TOOLS;
+        async move {
+            match (wanted && !avoid, declared) {
+                (false, _) if wanted && avoid => Ok(Fetched::Avoided),
+                (false, _) => Ok(Fetched::Nothing),
+                (true, true) => pages(channel, method, member, within).await.map(|entries| Fetched::Entries(entries, true)),
+                (true, false) => Ok(pages(channel, method, member, undeclared)
+                    .await
+                    .ok()
+                    .filter(|entries| !entries.is_empty())
+                    .map_or(Fetched::Nothing, |entries| Fetched::Entries(entries, false))),
             }
-            // Servers that have resources and no templates may not know the method.
-            Err(ListingError { why: ChannelError::Rpc { .. }, .. }) => {}
-            Err(error) => return Err(error),
         }
+    };
+    let tools = ask("tools", TOOLS, "tools", PAGE).await;
+    if let Err(error) = &tools
+        && !is_passed_over(&error.why)
+    {
+        return Err(error.clone());
     }
-    if has("prompts") {
-        let entries = pages(channel, "prompts/list", "prompts").await?;
-        listing.offers.prompts = warnings.keep("prompt", entries, |entry| convert::offer(entry, "name"), key_of);
+    let resources = async {
+        let resources = ask("resources", RESOURCES, "resources", other).await;
+        // A server that does not answer for its resources is not asked for templates too.
+        let templates = match &resources {
+            Ok(Fetched::Entries(..)) => ask("resources", TEMPLATES, "resourceTemplates", other).await,
+            _ => Ok(Fetched::Nothing),
+        };
+        (resources, templates)
+    };
+    let ((resources, templates), prompts) = futures::join!(resources, ask("prompts", PROMPTS, "prompts", other));
+
+    let mut collected = Collected::default();
+    let (tools_error, mut listing) = (tools.as_ref().err().cloned(), Listing::default());
+    let entries = collected.entries(TOOLS, "tools", tools)?;
+    listing.tools = collected.keep("tool", entries, convert::tool, |tool| tool.name.as_str());
+    let entries = collected.entries(RESOURCES, "resources", resources)?;
+    listing.offers.resources = collected.keep("resource", entries, |entry| convert::offer(entry, "uri"), key_of);
+    // Servers that have resources and no templates may not know the method.
+    let templates = match templates {
+        Err(ListingError { why: ChannelError::Rpc { .. }, .. }) => Ok(Fetched::Nothing),
+        other => other,
+    };
+    let entries = collected.entries(TEMPLATES, "resource templates", templates)?;
+    listing.offers.templates = collected.keep("resource template", entries, |entry| convert::offer(entry, "uriTemplate"), key_of);
+    let entries = collected.entries(PROMPTS, "prompts", prompts)?;
+    listing.offers.prompts = collected.keep("prompt", entries, |entry| convert::offer(entry, "name"), key_of);
+    let offers = &listing.offers;
+    if let Some(error) = tools_error
+        && offers.resources.is_empty()
+        && offers.templates.is_empty()
+        && offers.prompts.is_empty()
+    {
+        return Err(error);
     }
-    listing.offers.completes = has("completions");
+    listing.offers.completes = declares("completions");
     listing.instructions = RawObject::parse(server.as_str()).and_then(|server| server.read("instructions"));
-    listing.warnings = warnings.finish();
+    (listing.warnings, listing.lost) = collected.finish();
     Ok(listing)
+}
+
+/// What came of asking for one list.
+enum Fetched {
+    /// It was not asked for.
+    Nothing,
+    /// It was not asked for, since the server ended when it was.
+    Avoided,
+    /// Its entries, and whether the server says that it has any.
+    Entries(Vec<Value>, bool),
+}
+
+/// Whether a list that fails like this is missing alone. Else the connection itself is at fault.
+fn is_passed_over(why: &ChannelError) -> bool {
+    matches!(why, ChannelError::Rpc { .. } | ChannelError::Malformed(_))
 }
 
 fn key_of(offer: &Offer) -> &str {
@@ -86,14 +182,14 @@ fn key_of(offer: &Offer) -> &str {
 }
 
 /// Each entry by itself: one that is nested too deep spoils none of the others.
-async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Result<Vec<Value>, ListingError> {
+async fn pages(channel: &dyn Channel, method: &'static str, member: &str, within: Duration) -> Result<Vec<Value>, ListingError> {
     let failed = |why| ListingError { method, why };
     let context = CallContext::default();
     let mut entries: Vec<Value> = Vec::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut params = "{}".to_owned();
     loop {
-        let page: JsonText = channel.request(method, &params, &context, PAGE).await.map_err(failed)?;
+        let page: JsonText = channel.request(method, &params, &context, within).await.map_err(failed)?;
         let malformed = |what: &str| {
             let start: String = page.as_str().chars().take(200).collect();
             failed(ChannelError::Malformed(format!("{what}: {start}")))
@@ -116,10 +212,40 @@ async fn pages(channel: &dyn Channel, method: &'static str, member: &str) -> Res
     }
 }
 
+/// What was found out on the way.
 #[derive(Default)]
-struct Warnings(Vec<String>);
+struct Collected {
+    warnings: Vec<String>,
+    lost: Vec<&'static str>,
+}
 
-impl Warnings {
+impl Collected {
+    /// The entries of one list, or a word on why there are none.
+    fn entries(&mut self, method: &'static str, what: &str, fetched: Result<Fetched, ListingError>) -> Result<Vec<Value>, ListingError> {
+        let why = match fetched {
+            Ok(Fetched::Entries(entries, declared)) => {
+                if !declared {
+                    self.warnings
+                        .push(format!("the server has {what} and does not declare the capability for them; they are offered all the same"));
+                }
+                return Ok(entries);
+            }
+            Ok(Fetched::Nothing) => return Ok(Vec::new()),
+            Ok(Fetched::Avoided) => {
+                self.warnings.push(format!("its {what} are not offered: the server ended each time that it was asked for {method}"));
+                return Ok(Vec::new());
+            }
+            Err(error) if matches!(error.why, ChannelError::Closed(_)) => return Err(error),
+            Err(error) => error.why,
+        };
+        if !matches!(why, ChannelError::Rpc { code: METHOD_NOT_FOUND, .. }) {
+            self.lost.push(method);
+        }
+        let start: String = why.to_string().chars().take(300).collect();
+        self.warnings.push(format!("its {what} are not offered: it declares the capability for them and fails at {method}: {start}"));
+        Ok(Vec::new())
+    }
+
     /// Keeps what can be offered, the first of each key, and says of the rest why it cannot. A fault that leaves the entry usable is told too.
     fn keep<T>(
         &mut self,
@@ -132,31 +258,31 @@ impl Warnings {
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
             let Value::Object(entry) = entry else {
-                self.0.push(format!("a {kind} is not an object, or is nested too deep; it is not offered"));
+                self.warnings.push(format!("a {kind} is not an object, or is nested too deep; it is not offered"));
                 continue;
             };
             match convert(entry) {
                 Ok((thing, faults)) => {
                     let name = key(&thing).to_owned();
-                    self.0.extend(faults.into_iter().map(|fault| format!("{kind} {name:?}: {fault}")));
+                    self.warnings.extend(faults.into_iter().map(|fault| format!("{kind} {name:?}: {fault}")));
                     if keys.insert(name.clone()) {
                         kept.push(Arc::new(thing));
                     } else {
-                        self.0.push(format!("there are two {kind}s {name:?}; the second is not offered"));
+                        self.warnings.push(format!("there are two {kind}s {name:?}; the second is not offered"));
                     }
                 }
-                Err(why) => self.0.push(format!("a {kind} {why}; it is not offered")),
+                Err(why) => self.warnings.push(format!("a {kind} {why}; it is not offered")),
             }
         }
         kept
     }
 
-    fn finish(mut self) -> Vec<String> {
-        let more = self.0.len().saturating_sub(MAX_WARNINGS);
-        self.0.truncate(MAX_WARNINGS);
+    fn finish(mut self) -> (Vec<String>, Vec<&'static str>) {
+        let more = self.warnings.len().saturating_sub(MAX_WARNINGS);
+        self.warnings.truncate(MAX_WARNINGS);
         if more > 0 {
-            self.0.push(format!("and {more} more of the kind"));
+            self.warnings.push(format!("and {more} more of the kind"));
         }
-        self.0
+        (self.warnings, self.lost)
     }
 }

@@ -23,6 +23,8 @@ pub enum Incoming<'a> {
     Answer {
         /// The id of the request. None: not one of ours (ours are whole numbers).
         id: Option<u64>,
+        /// The id as the server wrote it, as JSON text. None: it wrote none, or null.
+        written: Option<&'a str>,
         /// The `result`, as JSON text, or the error.
         result: Result<&'a str, ChannelError>,
     },
@@ -84,15 +86,26 @@ impl<'a> Incoming<'a> {
                     (Some(result), None) => Ok(result.get()),
                     (None, None) => return None,
                 };
-                Some(Self::Answer { id: id.and_then(own_id), result })
+                Some(Self::Answer { id: id.and_then(own_id), written: id, result })
             }
         }
     }
 }
 
-/// Our ids are whole numbers; some servers send them back as text.
-fn own_id(id: &str) -> Option<u64> {
-    id.trim_matches('"').parse().ok()
+/// An id or a token of ours as a server sends it back.
+///
+/// Ours are whole numbers. Some servers return them as text, and those whose JSON library knows only
+/// floating point as `1.0` or `1e0`.
+#[must_use]
+pub fn own_id(written: &str) -> Option<u64> {
+    /// Up to here each whole number has a floating-point number of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let written = written.trim_matches('"').trim();
+    written.parse().ok().or_else(|| {
+        let number: f64 = written.parse().ok()?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a whole number in the range of u64")]
+        (number.fract() == 0.0 && (0.0..EXACT).contains(&number)).then_some(number as u64)
+    })
 }
 
 impl From<WireError> for ChannelError {
@@ -175,15 +188,29 @@ mod tests {
         let parse = |text: &'static str| Incoming::parse(text.as_bytes());
         assert!(matches!(
             parse(r#"{"result":{"a": 1.0},"jsonrpc":"2.0","id":7}"#),
-            Some(Incoming::Answer { id: Some(7), result: Ok("{\"a\": 1.0}") })
+            Some(Incoming::Answer { id: Some(7), result: Ok("{\"a\": 1.0}"), .. })
         ));
-        assert!(matches!(parse(r#"{"id":"7","result":{}}"#), Some(Incoming::Answer { id: Some(7), result: Ok("{}") })));
-        assert!(matches!(parse(r#"{"id":null,"error":{"code":-1,"message":"m"}}"#), Some(Incoming::Answer { id: None, result: Err(_) })));
+        assert!(matches!(parse(r#"{"id":"7","result":{}}"#), Some(Incoming::Answer { id: Some(7), result: Ok("{}"), .. })));
+        assert!(matches!(
+            parse(r#"{"id":null,"error":{"code":-1,"message":"m"}}"#),
+            Some(Incoming::Answer { id: None, written: None, result: Err(_) })
+        ));
         assert!(matches!(parse(r#"{"id":"x","method":"ping"}"#), Some(Incoming::Request { id: "\"x\"", params: None, .. })));
         assert!(matches!(parse(r#"{"method":"n","params":[1]}"#), Some(Incoming::Notification { params: Some("[1]"), .. })));
         for text in ["", "hello", "{}", "[]", "{\"id\":1}", "7", "[{\"id\":1,\"result\":{}}]"] {
             assert!(parse(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_is_known_again_however_the_servers_json_library_writes_it() {
+        for written in ["7", "7.0", "7.000", "\"7\"", "\"7.0\"", "7e0", "0.7e1", "70E-1", "\" 7 \""] {
+            assert_eq!(own_id(written), Some(7), "{written}");
+        }
+        for written in ["7.5", "\"x\"", "-7", "-7.0", "null", "true", "1e30", "\"\"", "NaN", "inf", "{}", "[7]"] {
+            assert_eq!(own_id(written), None, "{written}");
+        }
+        assert_eq!(own_id("18446744073709551615"), Some(u64::MAX), "whole numbers stay exact");
     }
 
     #[test]

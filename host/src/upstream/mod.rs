@@ -12,6 +12,7 @@ pub mod meta;
 mod provider;
 pub mod raw;
 pub mod rounds;
+mod strays;
 mod turns;
 
 use std::{any::Any, collections::BTreeSet, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ pub use clock::{Clock, deadline};
 pub use closing::Closing;
 pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
 pub use provider::UpstreamProvider;
+pub use strays::Strays;
 pub use turns::{Turn, Turns, no_turn};
 
 /// One connection to an MCP server, past its handshake. Any number of requests may be under way at once.

@@ -163,7 +163,7 @@ fn wasi(shared: &Arc<Shared>, call_id: u64) -> WasiCtx {
         }
     }
     // Tokenizers, labels and settings lie beside the graphs that they belong to.
-    for (name, folder) in shared.models.granted(shared.id.as_str()) {
+    for (name, folder) in shared.models.current().granted(shared.id.as_str()) {
         let guest = format!("/models/{name}");
         if grants.dirs.iter().any(|dir| dir.guest == guest) {
             continue;

@@ -1,6 +1,6 @@
 //! The API of the National Weather Service: what is asked of it, and what of its answers is used.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
 use crate::{
     http::{self, Failure},
@@ -13,98 +13,88 @@ const DEFAULT_BASE: &str = "https://api.weather.gov";
 /// The variable that names another place.
 const BASE_VARIABLE: &str = "NWS_API_BASE";
 
-/// An alert that is in force.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Alert {
-    event: Option<String>,
-    area_desc: Option<String>,
-    severity: Option<String>,
-    description: Option<String>,
-    instruction: Option<String>,
-}
+/// An alert that is in force. A member that is not what the API promises is told as it is, and the
+/// others are told all the same.
+pub struct Alert(Map<String, Value>);
 
 impl Alert {
     pub fn text(&self) -> String {
+        let or = |key, otherwise: &str| text(&self.0, key).unwrap_or_else(|| otherwise.to_owned());
         format!(
             "Event: {}\nArea: {}\nSeverity: {}\nDescription: {}\nInstructions: {}",
-            or(&self.event, "Unknown"),
-            or(&self.area_desc, "Unknown"),
-            or(&self.severity, "Unknown"),
-            or(&self.description, "No description available"),
-            or(&self.instruction, "No specific instructions provided"),
+            or("event", "Unknown"),
+            or("areaDesc", "Unknown"),
+            or("severity", "Unknown"),
+            or("description", "No description available"),
+            or("instruction", "No specific instructions provided"),
         )
     }
 }
 
 /// Half a day of a forecast, such as "Tonight".
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Period {
-    name: Option<String>,
-    temperature: Option<serde_json::Number>,
-    temperature_unit: Option<String>,
-    wind_speed: Option<String>,
-    wind_direction: Option<String>,
-    detailed_forecast: Option<String>,
-}
+pub struct Period(Map<String, Value>);
 
 impl Period {
     pub fn text(&self) -> String {
-        let wind = format!("{} {}", or(&self.wind_speed, "unknown"), or(&self.wind_direction, ""));
+        let or = |key, otherwise: &str| text(&self.0, key).unwrap_or_else(|| otherwise.to_owned());
+        let wind = format!("{} {}", or("windSpeed", "unknown"), or("windDirection", ""));
         format!(
             "{}:\nTemperature: {}°{}\nWind: {}\nForecast: {}",
-            or(&self.name, "Unknown"),
-            self.temperature.as_ref().map_or_else(|| "?".into(), ToString::to_string),
-            or(&self.temperature_unit, "F"),
+            or("name", "Unknown"),
+            or("temperature", "?"),
+            or("temperatureUnit", "F"),
             wind.trim_end(),
-            or(&self.detailed_forecast, "No forecast available"),
+            or("detailedForecast", "No forecast available"),
         )
     }
 }
 
-fn or<'a>(text: &'a Option<String>, otherwise: &'a str) -> &'a str {
-    text.as_deref().map(str::trim).filter(|text| !text.is_empty()).unwrap_or(otherwise)
+/// A member as a person would read it. None: there is nothing to read.
+fn text(members: &Map<String, Value>, key: &str) -> Option<String> {
+    let text = plain(members.get(key)?);
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(items) => items.iter().map(plain).filter(|item| !item.trim().is_empty()).collect::<Vec<_>>().join(", "),
+        // What the service calls a quantitative value: {"unitCode": "wmoUnit:degC", "value": 11}.
+        Value::Object(members) => members.get("value").map_or_else(|| value.to_string(), plain),
+    }
 }
 
 /// The alerts in force in a state.
 pub fn alerts(state: &State) -> Result<Vec<Alert>, Failure> {
-    #[derive(Deserialize)]
-    struct Answer {
-        features: Vec<Feature>,
-    }
-    #[derive(Deserialize)]
-    struct Feature {
-        #[serde(default)]
-        properties: Alert,
-    }
-
-    let answer: Answer = get(&format!("{}/alerts/active/area/{state}", base()))?;
-    Ok(answer.features.into_iter().map(|feature| feature.properties).collect())
+    let mut answer = get(&format!("{}/alerts/active/area/{state}", base()))?;
+    let Some(Value::Array(features)) = answer.get_mut("features").map(Value::take) else { return Err(Failure::Unintelligible) };
+    known(features, |mut feature| match feature.get_mut("properties").map(Value::take) {
+        Some(Value::Object(properties)) => Some(Alert(properties)),
+        _ => None,
+    })
 }
 
 /// The forecast for a place: the service says first which of its offices' forecasts that is.
 pub fn forecast(place: &Place) -> Result<Vec<Period>, Failure> {
-    #[derive(Deserialize)]
-    struct Points {
-        properties: PointsProperties,
-    }
-    #[derive(Deserialize)]
-    struct PointsProperties {
-        forecast: String,
-    }
-    #[derive(Deserialize)]
-    struct Forecast {
-        properties: ForecastProperties,
-    }
-    #[derive(Deserialize)]
-    struct ForecastProperties {
-        periods: Vec<Period>,
-    }
+    let points = get(&format!("{}/points/{place}", base()))?;
+    let url = points.pointer("/properties/forecast").and_then(Value::as_str).ok_or(Failure::Unintelligible)?;
+    let mut forecast = get(url)?;
+    let Some(Value::Array(periods)) = forecast.pointer_mut("/properties/periods").map(Value::take) else {
+        return Err(Failure::Unintelligible);
+    };
+    known(periods, |period| match period {
+        Value::Object(members) => Some(Period(members)),
+        _ => None,
+    })
+}
 
-    let points: Points = get(&format!("{}/points/{place}", base()))?;
-    let forecast: Forecast = get(&points.properties.forecast)?;
-    Ok(forecast.properties.periods)
+/// Those of a list that can be told. A list of which none can be is no answer.
+fn known<T>(list: Vec<Value>, tell: impl Fn(Value) -> Option<T>) -> Result<Vec<T>, Failure> {
+    let is_empty = list.is_empty();
+    let told: Vec<T> = list.into_iter().filter_map(tell).collect();
+    if told.is_empty() && !is_empty { Err(Failure::Unintelligible) } else { Ok(told) }
 }
 
 fn base() -> String {
@@ -113,6 +103,6 @@ fn base() -> String {
     if base.is_empty() { DEFAULT_BASE.into() } else { base.into() }
 }
 
-fn get<T: DeserializeOwned>(url: &str) -> Result<T, Failure> {
+fn get(url: &str) -> Result<Value, Failure> {
     serde_json::from_slice(&http::get(url)?).map_err(|_| Failure::Unintelligible)
 }

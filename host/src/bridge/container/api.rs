@@ -279,7 +279,7 @@ fn body(spec: &Spec) -> ContainerCreateBody {
         host_config: Some(HostConfig {
             network_mode: Some(source.network.clone()),
             readonly_rootfs: Some(!source.writable),
-            tmpfs: Some(HashMap::from([("/tmp".to_owned(), super::tmpfs(source.tmpfs))])),
+            tmpfs: Some(super::tmpfs(source).into_iter().collect()),
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             memory: Some(memory),

@@ -197,8 +197,8 @@ fn arguments(spec: &Spec) -> Result<Vec<String>, String> {
         format!("--pids-limit={}", source.pids),
         format!("--ulimit=nofile={OPEN_FILES}:{OPEN_FILES}"),
         format!("--ulimit=nproc={PROCESSES}:{PROCESSES}"),
-        format!("--tmpfs=/tmp:{}", super::tmpfs(source.tmpfs)),
     ]);
+    line.extend(super::tmpfs(source).iter().map(|(folder, options)| format!("--tmpfs={folder}:{options}")));
     if !source.writable {
         line.push("--read-only".to_owned());
     }

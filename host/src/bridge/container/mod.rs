@@ -2,6 +2,7 @@
 //!
 //! Every container carries labels that say which server it is and which process owns it; see `owner`.
 
+mod advice;
 mod api;
 mod cli;
 mod engine;
@@ -262,7 +263,8 @@ impl Image {
         running.client = client;
         // The engine answers.
         containers.sweep().await;
-        Ok(Launched { stdin, stdout, stderr, running: Box::new(running) })
+        let advice = Some(advice::of(&self.server, &self.source));
+        Ok(Launched { stdin, stdout, stderr, running: Box::new(running), advice })
     }
 }
 
@@ -358,7 +360,12 @@ async fn leave_nothing(containers: &Containers, name: &str, client: Option<&mut 
     containers.remove(name).await;
 }
 
-/// The options of `/tmp`: of a size, and nothing in it is run.
-fn tmpfs(size: u64) -> String {
-    format!("rw,nosuid,nodev,noexec,size={size}")
+/// The folders in memory, and their options. Nothing in `/tmp` is run; a home holds programs that were
+/// installed there, and belongs to whatever user the image has.
+fn tmpfs(source: &ImageSource) -> BTreeMap<String, String> {
+    let size = source.tmpfs;
+    let mut folders: BTreeMap<String, String> =
+        source.scratch.iter().map(|folder| (folder.clone(), format!("rw,nosuid,nodev,exec,mode=1777,size={size}"))).collect();
+    folders.insert("/tmp".to_owned(), format!("rw,nosuid,nodev,noexec,size={size}"));
+    folders
 }

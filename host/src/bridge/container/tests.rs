@@ -104,6 +104,7 @@ fn source() -> ImageSource {
         pids: 16,
         network: "none".to_owned(),
         tmpfs: 1 << 20,
+        scratch: Vec::new(),
         writable: false,
         user: None,
         dirs: Vec::new(),

@@ -62,7 +62,13 @@ impl Program {
             Ok(Err(why)) => return Err(self.fail(&why)),
             Err(_) => return Err(self.fail(&format!("it was not started within {} s", BEGIN.as_secs()))),
         }
-        Ok(Launched { stdin: Box::new(stdin), stdout: Box::new(stdout), stderr: Box::new(stderr), running: Box::new(running) })
+        Ok(Launched {
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            running: Box::new(running),
+            advice: None,
+        })
     }
 
     fn fail(&self, why: &dyn std::fmt::Display) -> LaunchError {

@@ -88,6 +88,13 @@ impl Flight {
         }
     }
 
+    /// The only request that somebody waits for.
+    pub(super) fn only_waiting(&self) -> Option<u64> {
+        let flight = self.lock();
+        let mut waiting = flight.iter().filter(|(_, entry)| entry.waits.is_some()).map(|(id, _)| *id);
+        waiting.next().filter(|_| waiting.next().is_none())
+    }
+
     pub(super) fn notifier(&self, id: u64) -> Option<Arc<dyn Notifier>> {
         self.lock().get(&id)?.notifier.clone()
     }

@@ -25,7 +25,7 @@ const SILENT: Duration = Duration::from_secs(30);
 impl Link {
     /// Progress names its call by the token that it was sent.
     pub(super) fn progress(&self, params: &RawObject<'_>) {
-        let token = params.get("progressToken").and_then(|token| token.trim_matches('"').parse().ok());
+        let token = params.get("progressToken").and_then(message::own_id);
         let (Some(token), Some(progress)) = (token, params.read("progress")) else { return };
         if let Some(notifier) = self.flight.notifier(token) {
             notifier.progress(progress, params.read("total"), params.read("message"));

@@ -123,7 +123,7 @@ async fn live(
     if grace.is_zero() {
         let _ = tokio::time::timeout(LAST_WORDS, &mut listener).await;
     }
-    let last = link.said.last().map(|last| format!("; its last line on stderr: {last}")).unwrap_or_default();
+    let last = link.said.last_words();
     link.close(&format!("{why}{last}"));
     running.stop(grace).await;
 }

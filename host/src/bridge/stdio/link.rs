@@ -23,9 +23,10 @@ use super::{
     said::{Said, visible},
 };
 use crate::{
+    bridge::launch::Advice,
     provider::{CallContext, JsonText, LogLevel},
     upstream::{
-        Change, ChannelError, Closing, Era, Known, Turn, Turns,
+        Change, ChannelError, Closing, Era, Known, Strays, Turn, Turns,
         message::{self, Incoming},
         meta, no_turn,
         raw::RawObject,
@@ -40,6 +41,9 @@ const CHANGES: usize = 64;
 
 /// A request that its caller has left may be answered so much later, before a server whose calls go one at a time is started anew.
 const FORSAKEN: Duration = Duration::from_secs(2);
+
+/// Characters of an id that is not ours, in a message.
+const SHOWN_ID: usize = 40;
 
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -65,6 +69,8 @@ pub(super) struct Link {
     /// It is ending, and why is being found out: what is sent now is lost.
     ending: AtomicBool,
     doom: mpsc::Sender<String>,
+    /// Answers that belong to no request.
+    pub(super) strays: Strays,
 }
 
 /// A request that was sent. Dropped before its answer, it is cancelled.
@@ -101,10 +107,16 @@ impl Drop for Sent<'_> {
 
 impl Link {
     /// A connection, and what is told when it has to be ended.
-    pub(super) fn new(server: Arc<str>, out: Out, known: Arc<Known>, max_message: usize) -> (Arc<Self>, mpsc::Receiver<String>) {
+    pub(super) fn new(
+        server: Arc<str>,
+        out: Out,
+        known: Arc<Known>,
+        max_message: usize,
+        advice: Option<Advice>,
+    ) -> (Arc<Self>, mpsc::Receiver<String>) {
         let (doom, doomed) = mpsc::channel(1);
         let link = Self {
-            said: Said::new(Arc::clone(&server)),
+            said: Said::new(Arc::clone(&server), advice),
             server,
             out,
             flight: Flight::default(),
@@ -120,6 +132,7 @@ impl Link {
             closing: Closing::default(),
             ending: AtomicBool::new(false),
             doom,
+            strays: Strays::default(),
         };
         (Arc::new(link), doomed)
     }
@@ -321,21 +334,58 @@ impl Link {
 
     fn take(self: &Arc<Self>, incoming: Incoming<'_>) {
         match incoming {
-            Incoming::Answer { id, result } => {
+            Incoming::Answer { id, written, result } => {
                 match id.and_then(|id| self.flight.remove(id)) {
                     Some(Entry { waits: Some(waits), turn, .. }) => {
+                        if let Ok(result) = &result {
+                            self.said.failure(result);
+                        }
                         let _ = waits.send(result.map(|result| JsonText::from_writer(result.to_owned())));
                         drop(turn);
                     }
-                    // Nobody waits any more, or nobody ever did.
-                    Some(Entry { waits: None, .. }) | None => {
-                        tracing::trace!(server = &*self.server, ?id, "a response to no pending request")
+                    // Nobody waits any more.
+                    Some(Entry { waits: None, .. }) => {
+                        tracing::trace!(server = &*self.server, ?id, "an answer that nobody waits for any more");
                     }
+                    None => self.stray(id, written, result.err().as_ref()),
                 }
             }
             Incoming::Request { id, method, params } => self.requested(id, &method, params),
             Incoming::Notification { method, params } => self.notified(&method, params),
         }
+    }
+
+    /// An answer under an id that no request in flight has.
+    fn stray(&self, id: Option<u64>, written: Option<&str>, error: Option<&ChannelError>) {
+        if let (None, Some(error)) = (written, error) {
+            // JSON-RPC: what it was sent could not be read. Before the greeting it was sent one thing only.
+            if self.era.get().is_none() && self.end_only_waiting(error.clone()) {
+                return;
+            }
+            return self.said.line(
+                LogLevel::Warning,
+                "stdout",
+                &visible(&format!("the server answers by an error without an id: {error}")),
+            );
+        }
+        let last = self.next_id.load(Ordering::Relaxed) - 1;
+        let shown: String = visible(written.unwrap_or("null")).chars().take(SHOWN_ID).collect();
+        let fault = format!(
+            "the server answers under the id {shown}, and no request that waits has that id (the last one has {last}): a server has to give each answer the id of its request"
+        );
+        tracing::debug!(server = &*self.server, "{fault}");
+        self.strays.note(&fault);
+        // Never sent, so that it is not an answer that was given twice: whoever waits alone is who was meant.
+        if id.is_none_or(|id| id == 0 || id > last) {
+            self.end_only_waiting(ChannelError::Malformed(fault));
+        }
+    }
+
+    /// Fails the only request that somebody waits for. False: there is none, or there are several.
+    fn end_only_waiting(&self, error: ChannelError) -> bool {
+        let Some(Entry { waits: Some(waits), .. }) = self.flight.only_waiting().and_then(|id| self.flight.remove(id)) else { return false };
+        let _ = waits.send(Err(error));
+        true
     }
 
     /// Whether a line that is no message was meant as an answer to a request, which then fails at once and not by its deadline.
@@ -392,9 +442,8 @@ impl Link {
 fn id_of(line: &TooLong) -> Option<u64> {
     const KEY: &str = "\"id\":";
     let digits = |text: &str| {
-        let text = text.trim_start();
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        text.get(..end)?.parse().ok()
+        let end = text.find([',', '}', '\n']).unwrap_or(text.len());
+        message::own_id(text.get(..end)?.trim())
     };
     let head = String::from_utf8_lossy(&line.head);
     let before = head.split("\"result\"").next().unwrap_or_default();
@@ -413,6 +462,8 @@ mod tests {
         assert_eq!(id_of(&line(r#"{"jsonrpc":"2.0","id":7,"result":{"id":9"#, r#"xxx"}}"#)), Some(7));
         assert_eq!(id_of(&line(r#"{"jsonrpc":"2.0","id": 7 ,"result":{"id":9"#, r#"xxx"}}"#)), Some(7));
         assert_eq!(id_of(&line(r#"{"result":{"id":9"#, r#"xxx"},"jsonrpc":"2.0","id":7}"#)), Some(7));
+        assert_eq!(id_of(&line(r#"{"jsonrpc":"2.0","id": 7.0 ,"result":{"id":9"#, r#"xxx"}}"#)), Some(7));
+        assert_eq!(id_of(&line(r#"{"result":{"id":9"#, r#"xxx"},"jsonrpc":"2.0","id":"7"}"#)), Some(7));
         assert_eq!(id_of(&line("xxx", "xxx")), None);
     }
 }

@@ -77,14 +77,18 @@ pub async fn connect(
     limits: &ServerLimits,
     known: &Arc<Known>,
 ) -> Result<Arc<StdioChannel>, ConnectError> {
-    let Launched { stdin, stdout, stderr, running } = launched;
+    let Launched { stdin, stdout, stderr, running, advice } = launched;
     let name = running.name();
-    let (link, doomed) = Link::new(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message);
+    let (link, doomed) = Link::new(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message, advice);
     let life = Life::begin(&link, running, stdout, stderr, doomed);
-    let until = deadline(limits.start);
+    let (begun, until) = (Instant::now(), deadline(limits.start));
     let wire = Handshake { link: &link, until };
     let was_known = known.era().is_some();
-    match tokio::time::timeout_at(until, greet(&wire, known)).await {
+    let greeted = tokio::select! {
+        greeted = tokio::time::timeout_at(until, greet(&wire, known)) => greeted,
+        fault = link.strays.wait() => Ok(Err(ChannelError::Malformed(fault))),
+    };
+    match greeted {
         Ok(Ok(Greeting { era, version, server: said })) => {
             tracing::debug!(server, version, "{name} is ready");
             link.set_era(era);
@@ -95,10 +99,13 @@ pub async fn connect(
         failed => {
             let why = match failed {
                 Ok(Err(error)) if !matches!(error, ChannelError::Timeout(_)) => error.to_string(),
-                _ => format!("it did not answer within {} s (`start_timeout` of [server.{server}])", limits.start.as_secs_f64()),
+                _ => {
+                    let late = format!("it did not answer within {} s (`start_timeout` of [server.{server}])", limits.start.as_secs_f64());
+                    link.strays.since(begun).map_or(late.clone(), |fault| format!("{late}; {fault}"))
+                }
             };
             let closed = link.closing.why().is_some();
-            let last = link.said.last().filter(|_| !closed).map(|last| format!("; its last line on stderr: {last}")).unwrap_or_default();
+            let last = if closed { String::new() } else { link.said.last_words() };
             life.stop(FAILED_STOP).await;
             let again = !was_known && known.era() == Some(Era::Legacy);
             Err(ConnectError { message: format!("server {server} ({name}) failed its MCP handshake: {why}{last}"), again })
@@ -180,6 +187,7 @@ impl Channel for StdioChannel {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         Box::pin(async move {
+            let begun = Instant::now();
             let clock = Clock::start(timeout, context);
             let context = clock.context();
             let answered = async {
@@ -194,7 +202,15 @@ impl Channel for StdioChannel {
                     }
                 }
             };
-            clock.limit(answered).await
+            let result = clock.limit(answered).await;
+            // Of a call it is the time that counts: it may have been done.
+            if matches!(result, Err(ChannelError::Timeout(_)))
+                && method.ends_with("/list")
+                && let Some(fault) = self.link.strays.since(begun)
+            {
+                return Err(ChannelError::Malformed(fault));
+            }
+            result
         })
     }
 

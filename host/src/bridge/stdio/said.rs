@@ -8,7 +8,7 @@ use std::{
 use tokio::io::AsyncRead;
 
 use super::lines::{Line, Lines};
-use crate::provider::LogLevel;
+use crate::{bridge::launch::Advice, provider::LogLevel};
 
 /// Bytes of one line; what is longer is cut.
 const LINE: usize = 4 << 10;
@@ -23,6 +23,7 @@ const LAST_WORD: usize = 300;
 pub(super) struct Said {
     server: Arc<str>,
     state: Mutex<State>,
+    advice: Option<Advice>,
 }
 
 struct State {
@@ -30,11 +31,14 @@ struct State {
     at: Instant,
     dropped: u64,
     last: String,
+    /// What can be done about what it said. It is told once.
+    advice: Option<String>,
 }
 
 impl Said {
-    pub(super) fn new(server: Arc<str>) -> Self {
-        Self { server, state: Mutex::new(State { left: RATE, at: Instant::now(), dropped: 0, last: String::new() }) }
+    pub(super) fn new(server: Arc<str>, advice: Option<Advice>) -> Self {
+        let state = State { left: RATE, at: Instant::now(), dropped: 0, last: String::new(), advice: None };
+        Self { server, state: Mutex::new(state), advice }
     }
 
     /// Logs each line of a stream until it ends.
@@ -49,13 +53,39 @@ impl Said {
             if !text.trim().is_empty() {
                 self.state.lock().unwrap_or_else(PoisonError::into_inner).last = text.chars().take(LAST_WORD).collect();
                 self.line(LogLevel::Info, "stderr", &text);
+                self.advise(&text);
             }
         }
     }
 
-    /// The last line of its stderr.
-    pub(super) fn last(&self) -> Option<String> {
-        Some(self.state.lock().unwrap_or_else(PoisonError::into_inner).last.clone()).filter(|last| !last.is_empty())
+    /// The result of a call: one that failed may say what the server lacks.
+    pub(super) fn failure(&self, result: &str) {
+        if self.advice.is_some() && result.contains("\"isError\"") && result.contains("true") {
+            self.advise(result);
+        }
+    }
+
+    fn advise(&self, said: &str) {
+        let Some(advice) = self.advice.as_ref().and_then(|advice| advice(said)) else { return };
+        let before = self.state.lock().unwrap_or_else(PoisonError::into_inner).advice.replace(advice.clone());
+        if before.as_ref() != Some(&advice) {
+            tracing::warn!(server = &*self.server, "{advice}");
+        }
+    }
+
+    /// What goes with an error: the last line of its stderr, and what can be done about what it said.
+    pub(super) fn last_words(&self) -> String {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = String::new();
+        if !state.last.is_empty() {
+            words.push_str("; its last line on stderr: ");
+            words.push_str(&state.last);
+        }
+        if let Some(advice) = &state.advice {
+            words.push_str("; ");
+            words.push_str(advice);
+        }
+        words
     }
 
     /// One line, if it may be written. `source` says where it came from.
@@ -110,10 +140,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_word_is_kept_and_a_flood_is_cut() {
-        let said = Said::new("s".into());
+        let said = Said::new("s".into(), Some(Arc::new(|line: &str| line.contains("word").then(|| "say no more".to_owned()))));
         let text = format!("{}last\u{1b}[2J word\n\n", "line\n".repeat(1000));
         said.follow(Box::new(std::io::Cursor::new(text.into_bytes()))).await;
-        assert_eq!(said.last().as_deref(), Some("last\\u{1b}[2J word"));
+        assert_eq!(said.last_words(), "; its last line on stderr: last\\u{1b}[2J word; say no more");
         assert!(said.state.lock().unwrap().dropped >= 800);
     }
 }

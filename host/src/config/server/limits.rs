@@ -7,7 +7,7 @@ use super::{
         section::section,
         types::{DAY, GIB, HOUR, KIB, MILLISECOND, SECOND, duration, number, size},
     },
-    PROCESSES,
+    kind::PROCESSES,
 };
 
 section! {

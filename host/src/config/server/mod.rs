@@ -1,6 +1,7 @@
 //! A tool server that exists already: `[server.NAME]` of `toolbay.toml`, or an entry of a desktop
 //! client's `mcpServers`.
 
+mod kind;
 mod limits;
 mod process;
 mod remote;
@@ -13,6 +14,7 @@ pub use remote::{OpenApiSource, UrlSource};
 
 pub(super) use remote::{header_name, http_url};
 
+use self::kind::{COMMAND, IMAGE, Kind, OPENAPI, PROCESSES, REMOTE};
 use super::{
     NameRules,
     key::Key,
@@ -74,37 +76,6 @@ section! {
         openapi: Option<String> = None, optional(remote::Document) => secret;
     }
 }
-
-/// The kinds of servers, by the key that makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Command,
-    Image,
-    Url,
-    OpenApi,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [Self::Command, Self::Image, Self::Url, Self::OpenApi];
-
-    fn key(self) -> &'static str {
-        match self {
-            Self::Command => COMMAND,
-            Self::Image => IMAGE,
-            Self::Url => URL,
-            Self::OpenApi => OPENAPI,
-        }
-    }
-}
-
-const COMMAND: &str = "command";
-const IMAGE: &str = "image";
-const URL: &str = "url";
-const OPENAPI: &str = "openapi";
-/// Kinds whose servers are processes of this machine.
-const PROCESSES: &[&str] = &[COMMAND, IMAGE];
-/// Kinds whose servers are reached by HTTP.
-const REMOTE: &[&str] = &[URL, OPENAPI];
 
 /// All keys of `[server.NAME]`, by what they are about.
 pub(super) fn groups() -> Vec<(&'static str, Vec<Key>)> {

@@ -16,7 +16,7 @@ use super::{
             Boolean, DAY, MIB, SECOND, TIB, Type, choice, duration, fraction, list, number, optional, secrets, size, text, text_or_source,
         },
     },
-    COMMAND, IMAGE, PROCESSES,
+    kind::{COMMAND, IMAGE, PROCESSES},
 };
 
 /// More processes of one kind do not fit a machine.
@@ -77,8 +77,11 @@ section! {
         pids: u32 = 256, number(1..=4_194_304) => only(&[IMAGE]);
         /// `"none"`, `"bridge"`, `"host"`, or the name of one of the engine's networks.
         network: String = "none".to_owned(), text("text", network) => only(&[IMAGE]);
-        /// Size of the writable `/tmp`, which is in memory.
+        /// Size of the writable `/tmp`, which is in memory, and of each folder in `scratch`.
         tmpfs: u64 = 64 * MIB, size(0..=TIB) => only(&[IMAGE]);
+        /// More writable folders in memory: `["/root", "/home", "/var/cache"]` for a program that writes
+        /// to its home or its cache.
+        scratch: Vec<String> = Vec::new(), list("paths", text("path", scratch)) => only(&[IMAGE]);
         /// Whether the root file system is writable.
         writable: bool = false, Boolean => only(&[IMAGE]);
         /// A user, or `user:group`.
@@ -212,6 +215,17 @@ pub(super) fn image_name(text: &str) -> Result<String, String> {
             Err(format!("{text:?} is no image; write \"registry/name:tag\", and arguments into \"args\""))
         }
         _ => Ok(text.to_owned()),
+    }
+}
+
+/// A folder of a container that can lie in memory.
+fn scratch(text: &str) -> Result<String, String> {
+    let folder = text.trim_end_matches('/');
+    let is_path = folder.starts_with('/') && !folder.split('/').any(|part| matches!(part, "." | "..")) && !folder.contains("//");
+    match folder {
+        "/tmp" => Err("\"/tmp\" is writable already; its size is `tmpfs`".to_owned()),
+        _ if is_path && !folder.contains([':', ',', '\0']) => Ok(folder.to_owned()),
+        _ => Err(format!("{text:?} is no folder of a container; write an absolute path, such as \"/root\"")),
     }
 }
 

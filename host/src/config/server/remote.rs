@@ -13,7 +13,7 @@ use super::{
         section::section,
         types::{Boolean, DAY, SECOND, Type, credential, duration, optional, secrets, text, text_or_source},
     },
-    OPENAPI, REMOTE,
+    kind::{OPENAPI, REMOTE},
 };
 
 section! {

@@ -44,6 +44,7 @@ fn servers_of_each_kind_are_understood() {
         pids = 20
         network = "bridge"
         tmpfs = "1MiB"
+        scratch = ["/root/", "/var/cache"]
         writable = true
         user = "1000:1000"
         dirs = [{ host = "data", guest = "/data" }]
@@ -57,6 +58,9 @@ fn servers_of_each_kind_are_understood() {
         base_url = "http://127.0.0.1:9000"
         refresh = "5m"
         headers = { Authorization = { from_env = "GOOD" } }
+        query = { appid = { from_env = "GOOD" }, lang = "de" }
+        credentials = { "an odd scheme" = { from_env = "GOOD" } }
+        follow_references = true
     "#;
     let config =
         load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap_or_else(|error| panic!("{error}"));
@@ -111,6 +115,7 @@ fn servers_of_each_kind_are_understood() {
         pids: 20,
         network: "bridge".to_owned(),
         tmpfs: 1 << 20,
+        scratch: vec!["/root".into(), "/var/cache".into()],
         writable: true,
         user: Some("1000:1000".to_owned()),
         dirs: vec![DirGrant { host: folder.path().join("data"), guest: "/data".to_owned(), write: false }],
@@ -129,6 +134,9 @@ fn servers_of_each_kind_are_understood() {
         refresh: Duration::from_secs(300),
         headers: BTreeMap::from([("Authorization".to_owned(), secret(SECRET))]),
         bearer: None,
+        query: BTreeMap::from([("appid".to_owned(), secret(SECRET)), ("lang".to_owned(), secret("de"))]),
+        credentials: BTreeMap::from([("an odd scheme".to_owned(), secret(SECRET))]),
+        follow_references: true,
     };
     assert_eq!(config.server["app"], ServerConfig::new(ServerSource::OpenApi(app)));
 }
@@ -263,14 +271,14 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
 fn a_server_of_the_other_file_takes_no_name_that_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mcp.json");
-    fs::write(&path, r#"{"mcpServers": {"git": {"command": "x"}, "weather": {"command": "x"}}}"#).unwrap();
-    let text = format!("mcp_json = {path:?}\n[server.git]\ncommand = \"x\"\n[plugin.weather]");
-    let path = path.display();
-    assert_eq!(
-        wrong(&text),
-        format!(
-            "1:12: \"mcp_json\" at the top level: the server \"git\" of {path} is also in [server.git]; rename one of them\n\
-             1:12: \"mcp_json\" at the top level: the server \"weather\" of {path} is also in [plugin.weather]; rename one of them"
-        )
-    );
+    fs::write(&path, r#"{"mcpServers": {"git": {"command": "x"}, "weather": {"command": "x"}, "bad": {}}}"#).unwrap();
+    let text = format!("mcp_json = {path:?}\n[server.git]\ncommand = \"own\"\n[plugin.weather]");
+    let config = good(&text);
+    assert!(matches!(&config.server["git"].source, ServerSource::Command(git) if git.argv == ["own"]));
+    let note = format!("the entry \"git\" at {}:1:24 is passed over: there is a server of this name already", path.display());
+    assert_eq!(config.imported["git"].notes, [note]);
+    let (weather, imported) = config.imported.iter().find(|(_, imported)| imported.name == "weather").unwrap();
+    assert!(weather.starts_with("weather-") && config.server.contains_key(weather) && !config.server.contains_key("weather"));
+    assert!(imported.notes[0].ends_with("as \"weather\" is taken"), "{imported:?}");
+    assert!(!config.server.contains_key("bad") && config.imported["bad"].error.is_some());
 }

@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    config::HttpConfig,
+    http::{Authenticator, HttpSettings},
     mcp::FrontOptions,
     provider::{Call, CallError, CallOutput, Content, JsonText, Principal, Provider, ProviderChange, ProviderId, Tool, ToolName},
 };
@@ -110,7 +112,8 @@ fn lab() -> Lab {
     catalog.apply(vec![put("all", &ALL, None), put("one", &["echo"], None), put("chosen", &["fails", "who", "echo"], Some("echo"))]);
     catalog.apply(vec![put("stale", &["fails", "who"], Some("gone"))]);
     let front = Front::new(catalog, FrontOptions::default());
-    Lab { rest: Arc::new(Rest { front, bodies: Arc::new(Bodies::new(4096, 1 << 20)) }), events }
+    let http = HttpConfig { max_body: 4096, max_bodies: 1 << 20, ..HttpConfig::default() };
+    Lab { rest: Arc::new(Rest { front, bodies: Arc::new(Bodies::new(HttpSettings::new(http, Authenticator::Open))) }), events }
 }
 
 impl Lab {

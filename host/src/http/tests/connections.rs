@@ -72,7 +72,7 @@ async fn a_call_ends_with_its_connection() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_may_ask_for_our_health() {
-    let mut server = Server::with(|state, _| state.config.max_connections = 2).await;
+    let mut server = Server::with(|state, _| state.settings.change(|config| config.max_connections = 2)).await;
     let (mut first, mut second) = (server.connect().await, server.connect().await);
     for client in [&mut first, &mut second] {
         client.request("POST /mcp\ndo: slow", "x").await;
@@ -94,7 +94,7 @@ async fn one_connection_too_many_is_told_so_and_may_ask_for_our_health() {
 
 #[tokio::test]
 async fn of_far_too_many_connections_the_oldest_that_says_nothing_goes() {
-    let mut server = Server::with(|state, _| state.config.max_connections = 1).await;
+    let mut server = Server::with(|state, _| state.settings.change(|config| config.max_connections = 1)).await;
     let mut busy = server.connect().await;
     busy.request("POST /mcp\ndo: slow", "x").await;
     assert_eq!(server.event().await, "begun");
@@ -111,7 +111,7 @@ async fn of_far_too_many_connections_the_oldest_that_says_nothing_goes() {
 #[tokio::test]
 async fn connections_on_which_nothing_goes_on_make_room() {
     let server = Server::with(|state, limits| {
-        state.config.max_connections = 3;
+        state.settings.change(|config| config.max_connections = 3);
         limits.silent = Duration::from_millis(1);
     });
     let server = server.await;
@@ -189,7 +189,7 @@ async fn http2_is_spoken_without_being_asked_and_ends_in_good_order() {
 #[tokio::test]
 async fn http2_is_subject_to_the_same_limits() {
     let mut server = Server::with(|state, limits| {
-        state.config.max_connections = 1;
+        state.settings.change(|config| config.max_connections = 1);
         (limits.head, limits.idle) = (SHORT, SHORT);
     })
     .await;

@@ -59,7 +59,7 @@ async fn streams_are_closed_after_the_last_call() {
 
 #[tokio::test]
 async fn a_call_that_does_not_end_is_given_up_at_the_deadline() {
-    let mut server = Server::with(|state, _| state.config.drain = Duration::from_millis(50)).await;
+    let mut server = Server::with(|state, _| state.settings.change(|config| config.drain = Duration::from_millis(50))).await;
     let mut busy = server.connect().await;
     busy.request("POST /mcp\ndo: slow", "").await;
     assert_eq!(server.event().await, "begun");

@@ -28,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AppState, Authenticator, Endpoint, ServeError, Shutdown, connection::Limits, rest, serve::serve_within};
+use super::{AppState, Authenticator, Endpoint, HttpSettings, ServeError, Shutdown, connection::Limits, rest, serve::serve_within};
 use crate::{config::HttpConfig, provider::Principal};
 
 /// Nothing here takes that long: only a test that fails waits for it.
@@ -143,19 +143,19 @@ impl Server {
         let endpoint =
             Arc::new(Fixture { events: send, gate: Semaphore::new(0), in_flight: AtomicUsize::new(0), closed: watch::Sender::new(false) });
         let mut limits = Limits::new(PATIENCE);
+        let config = HttpConfig { drain: PATIENCE, allowed_origins: vec!["https://app.example.com".to_owned()], ..HttpConfig::default() };
         let mut state = AppState {
             endpoint: endpoint.clone(),
             rest: rest::routes(rest),
-            auth: Arc::new(Authenticator::Open),
             statuses: Vec::new(),
-            config: HttpConfig { drain: PATIENCE, allowed_origins: vec!["https://app.example.com".to_owned()], ..HttpConfig::default() },
+            settings: HttpSettings::new(config, Authenticator::Open),
             version: "1.2.3",
         };
         change(&mut state, &mut limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
-        let task = tokio::spawn(serve_within(listener, state, shutdown.clone(), limits));
+        let task = tokio::spawn(serve_within(listener, state, shutdown.clone(), move || limits));
         Self { addr, shutdown, task, endpoint, events }
     }
 

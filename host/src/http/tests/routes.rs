@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::{
     config::{AuthConfig, Secret},
-    provider::{OfferNames, ProviderState, ProviderStatus, StatusSource},
+    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus, StatusSource},
 };
 
 struct Source(Mutex<bool>, &'static str);
@@ -14,7 +14,7 @@ impl StatusSource for Source {
     fn statuses(&self) -> Vec<ProviderStatus> {
         vec![ProviderStatus {
             name: self.1.to_owned(),
-            kind: "wasm",
+            kind: ProviderKind::Wasm,
             state: ProviderState::Serving,
             source: "plugins/x.wasm".to_owned(),
             digest: None,
@@ -38,7 +38,11 @@ impl StatusSource for Source {
 async fn with_tokens() -> Server {
     let tokens = [("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb")];
     let tokens = tokens.iter().map(|(name, token)| ((*name).to_owned(), Secret((*token).to_owned()))).collect();
-    Server::with(|state, _| state.auth = Arc::new(Authenticator::from_config(&AuthConfig { tokens }).unwrap())).await
+    Server::with(|state, _| {
+        let config = state.settings.load().config.clone();
+        state.settings.put(config, Authenticator::from_config(&AuthConfig { tokens }).unwrap());
+    })
+    .await
 }
 
 #[tokio::test]
@@ -67,10 +71,13 @@ async fn those_who_are_lost_are_told_where_to_go() {
     let page = server.ask("GET /").await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/plain; charset=utf-8"));
     assert!(page.body.contains("/mcp") && page.body.contains("1.2.3"), "{}", page.body);
-    for path in ["/mcp/", "/sse", "/.well-known/oauth-protected-resource", "/healthz/x"] {
+    for path in ["/mcp//", "/sse", "/.well-known/oauth-protected-resource", "/healthz/x"] {
         let lost = server.ask(&format!("POST {path}")).await;
         assert_eq!((lost.status, lost.json()["try"].as_str()), (404, Some("/mcp")), "{path}");
     }
+    let lost = server.ask("POST /sse").await.json();
+    assert_eq!(lost["error"]["message"], "there is nothing at \"/sse\"; the MCP endpoint is /mcp");
+    assert_eq!(server.ask("GET /sse").await.json()["error"], "there is nothing at \"/sse\"");
     let long = server.ask(&format!("GET /{}", "x".repeat(5000))).await;
     assert!(long.status == 404 && long.body.len() < 300, "{}", long.body);
     for path in ["/", "/healthz", "/readyz", "/status"] {
@@ -130,6 +137,31 @@ async fn without_a_token_of_ours_nobody_comes_in() {
     assert_eq!(twice.status, 400);
     for path in ["/healthz", "/readyz", "/"] {
         assert_eq!(server.ask(&format!("GET {path}")).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_mcp_reads_why_it_is_not_let_in_and_that_there_is_no_oauth() {
+    let server = with_tokens().await;
+    for path in ["/mcp", "/mcp/", "/weather/mcp"] {
+        let refused = server.ask(&format!("POST {path}")).await;
+        let message = refused.json();
+        assert_eq!((refused.status, &message["jsonrpc"], &message["id"]), (401, &"2.0".into(), &serde_json::Value::Null));
+        let text = message["error"]["message"].as_str().unwrap();
+        assert!(text.contains("wants a bearer token") && text.contains("Authorization: Bearer TOKEN"), "{text}");
+        assert!(message["error"]["code"].is_i64(), "{message}");
+    }
+    assert!(server.ask("GET /status").await.json()["error"].is_string(), "who speaks no MCP reads plain JSON");
+    let open = Server::start().await;
+    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server", "/register", "/authorize?x=1"] {
+        for (server, words) in [(&server, "[auth.tokens]"), (&open, "needs no authentication")] {
+            for method in ["GET", "POST"] {
+                let none = server.ask(&format!("{method} {path}")).await;
+                let json = none.json();
+                assert_eq!((none.status, json["error"].as_str()), (404, Some("invalid_request")), "{path}");
+                assert!(json["error_description"].as_str().unwrap().contains(words), "{path}: {json}");
+            }
+        }
     }
 }
 
@@ -247,11 +279,15 @@ async fn a_provider_can_have_any_name_and_shadows_no_route() {
         assert_eq!(server.ask(&format!("POST /{name}/mcp")).await.status, 401, "{name}");
         let options = server.ask(&format!("OPTIONS /{name}/mcp")).await;
         assert_eq!((options.status, options.header("allow")), (204, "GET, POST, DELETE, OPTIONS"));
+        let slash = server.connect().await.ask(&format!("POST /{name}/mcp/\n{token}"), "?").await;
+        assert_eq!(slash.body, to.body, "a slash at the end changes nothing");
     }
+    let slash = server.connect().await.ask(&format!("POST /mcp/\n{token}"), "?").await;
+    assert!(slash.body.starts_with("POST Some"), "{}", slash.body);
     let whole = server.connect().await.ask(&format!("POST /mcp\n{token}"), "?").await;
     assert!(whole.body.starts_with("POST Some"), "{}", whole.body);
     assert_eq!(server.ask("GET /healthz").await.body, "ok\n");
-    for path in ["//mcp", "/a/b/mcp", "/a/mcp/", "/a/mcp/mcp", "/a/MCP", "/amcp"] {
+    for path in ["//mcp", "/a/b/mcp", "/a/mcp//", "/mcp//", "/a/mcp/mcp", "/a/MCP", "/amcp"] {
         assert_eq!(server.ask(&format!("POST {path}\n{token}")).await.status, 404, "{path}");
     }
 }

@@ -101,3 +101,40 @@ fn a_call_sees_one_version_from_its_first_look_to_its_end() {
     assert!(registry.graph("p", "t5/decoder_model", &mut loading).is_ok());
     assert!(registry.graph("p", "t5/other", &mut loading).is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_configuration_keeps_what_is_the_same_and_calls_go_on_with_what_they_saw() {
+    if !has_library() {
+        return;
+    }
+    let registry = registry(|_| {});
+    let config = |models: &[(&str, &[&str], usize)]| {
+        let mut config = Config::default();
+        for (name, plugins, sessions) in models {
+            let plugins = plugins.iter().map(|plugin| (*plugin).to_owned()).collect();
+            config.model.insert((*name).to_owned(), ModelConfig { path: t5(), plugins, sessions: *sessions, ..ModelConfig::default() });
+        }
+        config
+    };
+    let account = account("p");
+    let computes = |registry: &Registry| registry.statuses().iter().map(|model| model.counts.computes).sum::<u64>();
+    let mut before = Loading::default();
+    let encoder = registry.graph("p", "t5/encoder_model", &mut before).unwrap();
+    encoder.compute(&account, text(&account, &[5, 6, 7, 1])).await.unwrap();
+    // Only who may use it is another: it stays open, with its counts. A second one is opened.
+    registry.put(registry.prepare(&config(&[("t5", &["q"], 1), ("more", &["p"], 1)])).unwrap());
+    assert_eq!((registry.statuses().len(), computes(&registry)), (2, 1));
+    let refused = registry.graph("p", "t5/encoder_model", &mut Loading::default()).err().unwrap();
+    assert_eq!(refused.code, Code::Security);
+    assert!(registry.graph("p", "more/encoder_model", &mut Loading::default()).is_ok());
+    // What cannot be opened changes nothing.
+    let mut broken = config(&[("t5", &["p"], 1), ("broken", &["p"], 1)]);
+    broken.model.get_mut("broken").unwrap().path = PathBuf::from("/no/such/folder");
+    assert!(registry.prepare(&broken).is_err_and(|error| error.to_string().contains("broken")));
+    assert_eq!(registry.statuses().len(), 2);
+    // Without any, the call that has looked at one goes on with it.
+    registry.put(registry.prepare(&config(&[])).unwrap());
+    assert!(registry.statuses().is_empty());
+    encoder.compute(&account, text(&account, &[5, 6, 7, 1])).await.unwrap();
+    assert!(registry.graph("p", "t5/encoder_model", &mut before).is_ok());
+}

@@ -8,7 +8,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,10 @@ use serde_json::value::RawValue;
 use super::canonical::Digest;
 use crate::{
     dispatch::Operation,
-    mcp::signing::{OpenError, SignError, Signer},
+    mcp::{
+        options::LiveOptions,
+        signing::{OpenError, SignError, Signer},
+    },
     provider::{CallError, Principal},
 };
 
@@ -30,7 +32,7 @@ const PURPOSE: &[u8] = b"toolbay/requestState/1";
 /// Signs states and opens them.
 pub(in crate::mcp) struct States {
     signer: Arc<Signer>,
-    ttl: Duration,
+    options: LiveOptions,
     /// Whether the log has been told of a key that another copy must have.
     told: AtomicBool,
 }
@@ -106,9 +108,9 @@ struct Payload {
 }
 
 impl States {
-    /// Good for so long after they were given out.
-    pub(in crate::mcp) fn new(signer: Arc<Signer>, ttl: Duration) -> Self {
-        Self { signer, ttl, told: AtomicBool::new(false) }
+    /// Good for as long as the options say after they were given out.
+    pub(in crate::mcp) fn new(signer: Arc<Signer>, options: LiveOptions) -> Self {
+        Self { signer, options, told: AtomicBool::new(false) }
     }
 
     /// The rounds of a call so far, out of what its caller brought.
@@ -165,12 +167,12 @@ impl States {
         }
         let payload = Payload { bound: Bound::new(principal, operation), rounds };
         let unsigned = |error: SignError| CallError::Internal(format!("the call's state cannot be given to its caller: {error}"));
-        self.signer.seal(PURPOSE, &payload, self.ttl).map_err(unsigned)
+        self.signer.seal(PURPOSE, &payload, self.options.load().state.ttl).map_err(unsigned)
     }
 
     fn explain(&self, error: &OpenError) -> String {
         let why = match error {
-            OpenError::Expired => format!("has expired: it was good for {} s", self.ttl.as_secs()),
+            OpenError::Expired => format!("has expired: it was good for {} s", self.options.load().state.ttl.as_secs()),
             OpenError::UnknownKey => {
                 if !self.told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(

@@ -60,7 +60,7 @@ pub(in crate::mcp) async fn run(
     }
     let dispatcher = Arc::clone(dispatcher);
     let mut call: BoxFuture<'static, _> = Box::pin(async move { dispatcher.run(request).await });
-    let mut patience = Some(Box::pin(sleep(tasks.config.after)));
+    let mut patience = Some(Box::pin(sleep(tasks.after())));
     loop {
         tokio::select! {
             biased;
@@ -207,7 +207,7 @@ impl Asker for Deferred {
         if let Some(missing) = missing(self.capabilities(), &questions) {
             return Box::pin(async move { Err(AskError::MissingCapability(missing)) });
         }
-        let patience = self.tasks.patience;
+        let patience = self.tasks.patience();
         Box::pin(async move { task.ask(questions, patience).await })
     }
 }

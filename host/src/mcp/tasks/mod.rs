@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, request::Parts};
@@ -27,7 +28,7 @@ pub(super) use task::Task;
 use super::{
     asking::{is_declared, responses},
     headers::{METHOD_NAME, NAME_NAME},
-    options::FrontOptions,
+    options::{FrontOptions, LiveOptions},
     signing::Signer,
 };
 use crate::{
@@ -48,22 +49,32 @@ const NOTED: &[u8] = b"{\"resultType\":\"complete\"}";
 
 /// All tasks of this copy.
 pub(super) struct Tasks {
-    config: TasksConfig,
-    /// Why there are none.
-    off: Option<&'static str>,
-    /// How long a client may take to answer.
-    patience: Duration,
+    options: LiveOptions,
     signer: Arc<Signer>,
     copies: Copies,
     /// By id.
     table: Mutex<HashMap<String, Arc<Task>>>,
     /// Bytes of their results.
     bytes: AtomicUsize,
-    refusing: Arc<Refusing>,
+    refusing: ArcSwap<Refusing>,
+}
+
+/// Why there are no tasks, if there are none.
+fn off(options: &FrontOptions) -> Option<&'static str> {
+    options.tasks.off(options.state.copies)
 }
 
 /// For callers that cannot be let go.
 struct Refusing(NotDeferred);
+
+impl Refusing {
+    fn of(options: &FrontOptions) -> Self {
+        Self(match off(options) {
+            Some(why) => NotDeferred::Unavailable(format!("there are no tasks here: {why}")),
+            None => NotDeferred::Undeclared(required()),
+        })
+    }
+}
 
 impl Deferral for Refusing {
     fn defer(&self) -> Result<(), NotDeferred> {
@@ -72,28 +83,30 @@ impl Deferral for Refusing {
 }
 
 impl Tasks {
-    pub(super) fn new(options: &FrontOptions, signer: Arc<Signer>) -> Self {
-        let config = options.tasks.clone();
-        let off = config.off(options.state.copies);
-        let refusal = match off {
-            Some(why) => NotDeferred::Unavailable(format!("there are no tasks here: {why}")),
-            None => NotDeferred::Undeclared(required()),
-        };
-        Self {
-            off,
-            patience: options.ask_timeout,
-            signer,
-            copies: Copies::new(config.advertise.clone()),
-            config,
-            table: Mutex::default(),
-            bytes: AtomicUsize::new(0),
-            refusing: Arc::new(Refusing(refusal)),
-        }
+    pub(super) fn new(options: LiveOptions, signer: Arc<Signer>) -> Self {
+        let copies = Copies::new(options.load().tasks.advertise.clone());
+        let refusing = ArcSwap::from_pointee(Refusing::of(&options.load()));
+        Self { options, signer, copies, table: Mutex::default(), bytes: AtomicUsize::new(0), refusing }
+    }
+
+    /// The options are others. Tasks that are there stay, also where there are to be no more.
+    pub(super) fn reconfigured(&self) {
+        self.refusing.store(Arc::new(Refusing::of(&self.options.load())));
     }
 
     /// Whether there are tasks at all.
     pub(super) fn are_on(&self) -> bool {
-        self.off.is_none()
+        off(&self.options.load()).is_none()
+    }
+
+    /// How long a client may take to answer.
+    fn patience(&self) -> Duration {
+        self.options.load().ask_timeout
+    }
+
+    /// A call that takes longer becomes a task.
+    fn after(&self) -> Duration {
+        self.options.load().tasks.after
     }
 
     /// Whether calls of a client with these capabilities, a JSON text, may become tasks.
@@ -103,7 +116,7 @@ impl Tasks {
 
     /// For calls whose caller cannot be let go: says why.
     pub(super) fn refusing(&self) -> Arc<dyn Deferral> {
-        Arc::clone(&self.refusing) as _
+        self.refusing.load_full() as _
     }
 
     /// A new task.
@@ -113,16 +126,18 @@ impl Tasks {
     /// A sentence: why there can be none now.
     fn create(&self, principal: Option<Principal>) -> Result<Arc<Task>, String> {
         let full = |what: String| format!("{what}; [tasks] sets the limit");
+        let options = self.options.load();
+        let TasksConfig { max, max_results, ttl, .. } = &options.tasks;
         // A result that has no place is worse than a caller who waits.
-        if self.bytes.load(Ordering::Relaxed) >= self.config.max_results {
-            return Err(full(format!("the results of tasks take {} bytes, which is as much as may be kept", self.config.max_results)));
+        if self.bytes.load(Ordering::Relaxed) >= *max_results {
+            return Err(full(format!("the results of tasks take {max_results} bytes, which is as much as may be kept")));
         }
-        let id = self.copies.id(&self.signer, self.config.ttl).map_err(|error| format!("a task cannot be named: {error}"))?;
+        let id = self.copies.id(&self.signer, *ttl).map_err(|error| format!("a task cannot be named: {error}"))?;
         let mut table = self.lock();
-        if table.len() >= self.config.max {
+        if table.len() >= *max {
             return Err(full(format!("there are {} tasks, which is as many as may be", table.len())));
         }
-        let task = Arc::new(Task::new(id, principal, self.config.ttl));
+        let task = Arc::new(Task::new(id, principal, *ttl));
         table.insert(task.id().to_owned(), Arc::clone(&task));
         Ok(task)
     }
@@ -130,11 +145,12 @@ impl Tasks {
     /// Keeps what came of a task's call.
     fn end(&self, task: &Task, mut end: End) {
         let mut size = end.size();
-        if self.bytes.fetch_add(size, Ordering::Relaxed) + size > self.config.max_results {
+        let max_results = self.options.load().tasks.max_results;
+        if self.bytes.fetch_add(size, Ordering::Relaxed) + size > max_results {
             self.bytes.fetch_sub(size, Ordering::Relaxed);
             end = End::no_room(format!(
                 "the result of {size} bytes cannot be kept: all tasks may keep {} bytes; [tasks] max_results sets the limit",
-                self.config.max_results
+                max_results
             ));
             size = 0;
         }

@@ -111,6 +111,50 @@ async fn a_tool_that_may_notify_but_does_not_is_answered_by_json() {
 }
 
 #[tokio::test]
+async fn who_takes_one_type_of_answer_gets_that_one() {
+    for lab in [Lab::new(), Lab::without_lean_path()] {
+        let session = lab.session().await;
+        let loud = json!({"name": "notify", "_meta": {"progressToken": 1}});
+        for accept in ["application/json", "text/event-stream", "text/event-stream;q=0.5, text/html"] {
+            let requests = [
+                modern_with(&[("accept", accept)], "tools/call", loud.clone()),
+                modern_with(&[("accept", accept)], "tools/list", Value::Null),
+                legacy(None, "tools/call", loud.clone()),
+                legacy(Some(&session), "tools/call", loud.clone()),
+                legacy(Some(&session), "prompts/list", json!({})),
+                legacy(Some(&session), "ping", json!({})),
+                legacy(None, "initialize", initialize()),
+            ];
+            for mut request in requests {
+                request.headers_mut().insert("accept", accept.parse().unwrap());
+                let seen = lab.send(request).await;
+                assert_eq!((seen.status.as_u16(), seen.is_stream()), (200, accept.starts_with("text")), "{accept}: {seen:?}");
+                assert!(seen.message()["result"].is_object(), "{accept}: {seen:?}");
+                if accept.starts_with("text") {
+                    let text = std::str::from_utf8(&seen.body).unwrap();
+                    assert_eq!(text.matches("event: message\n").count(), seen.messages().len(), "{accept}: {text}");
+                } else {
+                    assert_eq!(seen.messages().len(), 1, "{accept}: nothing but the answer");
+                }
+            }
+        }
+        let mut listen = modern_with(&[], "subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+        listen.headers_mut().insert("accept", "application/json".parse().unwrap());
+        assert_eq!(lab.send(listen).await.status, 406, "there is nothing but a stream");
+    }
+}
+
+#[tokio::test]
+async fn each_message_of_a_stream_has_the_name_that_clients_listen_for() {
+    for lab in [Lab::new(), Lab::without_lean_path()] {
+        let seen = lab.modern("tools/call", json!({"name": "notify", "_meta": {"progressToken": 1}})).await;
+        let text = std::str::from_utf8(&seen.body).unwrap();
+        assert!(seen.is_stream() && seen.messages().len() > 1);
+        assert_eq!(text.matches("event: message\n").count(), seen.messages().len(), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_has_a_log_level_of_its_own() {
     let lab = Lab::new();
     let (session, other) = (lab.session().await, lab.session().await);

@@ -60,7 +60,7 @@ async fn media_types_are_checked_with_good_will() {
         ("accept", "*/*", 200),
         ("accept", "", 200),
         ("accept", "text/event-stream, application/json;q=0.5", 200),
-        ("accept", "application/json", 406),
+        ("accept", "application/json", 200),
         ("accept", "text/html", 406),
         ("mcp-protocol-version", "1999-01-01", 400),
         ("mcp-session-id", "no-such-session", 404),

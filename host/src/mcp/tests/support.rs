@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::{
     catalog::Catalog,
     config::HttpConfig,
-    http::McpEndpoint,
+    http::{Authenticator, HttpSettings, McpEndpoint},
     mcp::{Front, FrontOptions},
     provider::{
         Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Offer, Offers, Principal,
@@ -319,7 +319,7 @@ impl Lab {
         let catalog = Catalog::new();
         catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
         let front = Front::new(Arc::clone(&catalog), options);
-        let endpoint = McpEndpoint::new(Arc::clone(&front), http);
+        let endpoint = McpEndpoint::new(Arc::clone(&front), &HttpSettings::new(http.clone(), Authenticator::Open));
         Self { front, endpoint, catalog, events: tokio::sync::Mutex::new(events), release }
     }
 

@@ -89,7 +89,7 @@ impl Link {
 
     /// Progress names its call by the token that it was sent, on whatever stream it comes.
     fn progress(&self, params: &RawObject<'_>) {
-        let token: Option<u64> = params.get("progressToken").and_then(|token| token.trim_matches('"').parse().ok());
+        let token = params.get("progressToken").and_then(message::own_id);
         let (Some(token), Some(progress)) = (token, params.read("progress")) else { return };
         let notifier = self.flight().get(&token).and_then(|flying| flying.notifier.clone());
         if let Some(notifier) = notifier {

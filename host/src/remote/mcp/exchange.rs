@@ -135,7 +135,7 @@ impl Link {
                     while let Some(data) = events.next() {
                         fruitless = 0;
                         match Incoming::parse(&data) {
-                            Some(Incoming::Answer { id: of, result }) if of.is_none_or(|of| of == id) => return finish(result),
+                            Some(Incoming::Answer { id: of, result, .. }) if of.is_none_or(|of| of == id) => return finish(result),
                             Some(Incoming::Answer { .. }) => {}
                             Some(Incoming::Notification { method, params }) => self.notified(&method, params, context.notifier.as_ref()),
                             Some(Incoming::Request { method, .. }) if asked.len() >= MAX_REQUESTS => {

@@ -24,10 +24,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     config::{ServerLimits, UrlSource},
-    provider::{CallContext, JsonText, ProviderId},
+    provider::{CallContext, JsonText, ProviderId, ProviderKind},
     supervised::{
         replicas::{Attached, ConnectError, Connected},
-        server::{REMOTE, Reach},
+        server::Reach,
     },
     upstream::{Change, Channel, ChannelError, Clock, Era, Uris, no_turn, rounds},
 };
@@ -51,8 +51,8 @@ impl Remote {
 }
 
 impl Reach for Remote {
-    fn kind(&self) -> &'static str {
-        REMOTE
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Remote
     }
 
     fn what(&self) -> String {

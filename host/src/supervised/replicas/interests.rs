@@ -9,8 +9,9 @@ use tokio::sync::watch;
 
 use crate::{provider::Subscription, upstream::Uris};
 
+/// The resources that somebody wants to hear of. They outlive the replicas that are asked for them.
 #[derive(Default)]
-pub(super) struct Interests {
+pub struct Interests {
     /// How many want to hear of each.
     counts: Mutex<BTreeMap<String, usize>>,
     /// Says that others are wanted than before.

@@ -36,7 +36,7 @@ use crate::{
     provider::{BreakerState, CallError, ProviderId, ReplicasStatus, StartSignal, Subscription, start_signal},
     upstream::{Change, Channel, Lease, Pick},
 };
-use interests::Interests;
+pub use interests::Interests;
 use state::{State, Turn};
 
 /// Starts one more replica.
@@ -129,6 +129,8 @@ pub struct Setup {
     pub connect: Arc<dyn Connect>,
     /// Hears of changes.
     pub listener: Arc<dyn Listener>,
+    /// What every replica is to tell updates of.
+    pub interests: Arc<Interests>,
 }
 
 /// The replicas of one server.
@@ -190,7 +192,7 @@ impl ReplicaSet {
     /// Starts the replicas. They end when the set is stopped or dropped.
     #[must_use]
     pub fn start(setup: Setup) -> Arc<Self> {
-        let Setup { id, replicas, limits, policy, connect, listener } = setup;
+        let Setup { id, replicas, limits, policy, connect, listener, interests } = setup;
         let shared = Arc::new(Shared {
             id,
             replicas,
@@ -202,7 +204,7 @@ impl ReplicaSet {
             restarts: AtomicU64::new(0),
             tried: watch::Sender::new(false),
             summary: Mutex::default(),
-            interests: Arc::default(),
+            interests,
         });
         let (stop, stopped) = watch::channel(false);
         let supervisor = tokio::spawn(supervise::run(shared.clone(), connect, listener, stopped));

@@ -175,6 +175,7 @@ fn quick() -> Policy {
 
 fn start_in(world: &Arc<World>, replicas: Replicas, limits: ServerLimits, policy: Policy) -> Arc<ReplicaSet> {
     ReplicaSet::start(Setup {
+        interests: Arc::default(),
         id: ProviderId::new("git").unwrap(),
         replicas,
         limits,

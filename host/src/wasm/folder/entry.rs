@@ -16,7 +16,7 @@ use super::{
     names::provider_id,
     scan::{Seen, Version},
 };
-use crate::provider::{ProviderId, ProviderState, ProviderStatus};
+use crate::provider::{ProviderId, ProviderKind, ProviderState, ProviderStatus};
 
 /// How much longer a file that was changed a moment ago may stay one that does not load before it is called broken: a copy that pauses for longer than
 /// the settling time is no news for the log.
@@ -32,6 +32,8 @@ pub(super) struct Entry {
     /// None: the name cannot be one.
     pub(super) id: Option<ProviderId>,
     pub(super) seen: Seen,
+    /// The number of what the configuration said of it when it was loaded last.
+    configuration: Option<u64>,
     /// Since when nobody has touched the files.
     quiet_since: Instant,
     /// Since when the file is not there. Tools like `install` remove a file and make it again.
@@ -113,6 +115,7 @@ impl Entry {
             stem: stem.to_owned(),
             id,
             seen,
+            configuration: None,
             quiet_since,
             missing_since: None,
             stage: Stage::Waiting,
@@ -147,6 +150,22 @@ impl Entry {
         if self.id.is_some() {
             self.stage = Stage::Waiting;
         }
+    }
+
+    /// It is loaded with the number of what the configuration says of it.
+    pub(super) fn begins(&mut self, configuration: u64) {
+        self.configuration = Some(configuration);
+        self.stage = Stage::Loading;
+    }
+
+    /// The configuration has this number for it now: whether it has to be loaded again.
+    pub(super) fn reconfigured(&mut self, configuration: u64) -> bool {
+        // What has not been loaded yet will be loaded with the new one.
+        let again = self.configuration.is_some_and(|before| before != configuration);
+        if again {
+            self.stage = Stage::Waiting;
+        }
+        again
     }
 
     /// Its content was another one than the look had seen: look again.
@@ -271,7 +290,7 @@ impl Entry {
         let loaded = serving.map(|serving| &serving.loaded);
         ProviderStatus {
             name: if self.id.is_some() { self.stem.clone() } else { format!("{}.wasm", self.stem) },
-            kind: "wasm",
+            kind: ProviderKind::Wasm,
             state: self.state(),
             source: self.seen.file.path.display().to_string(),
             digest: serving.map(|serving| short(serving.version.digest)),

@@ -23,6 +23,8 @@ use crate::provider::ProviderId;
 pub(super) struct Job {
     pub(super) id: ProviderId,
     pub(super) seen: Seen,
+    /// The number of what the configuration says of it.
+    pub(super) configuration: u64,
     /// What serves already: the same content again is not loaded.
     pub(super) current: Option<Version>,
     /// Set when the loader begins.
@@ -49,9 +51,9 @@ pub(super) async fn load(job: Job, loader: Arc<dyn Loader>, turns: Arc<Semaphore
     let _lane = Arc::clone(&job.lane).lock_owned().await;
     let Ok(_turn) = turns.acquire_owned().await else { return Outcome::Failed("the host is shutting down".to_owned()) };
     let begin = Instant::now();
-    let Job { id, seen, current, working, .. } = job;
+    let Job { id, seen, configuration, current, working, .. } = job;
     let path = seen.file.path.clone();
-    let content = match blocking(move || scan::read(&seen)).await {
+    let content = match blocking(move || scan::read(&seen, configuration)).await {
         Ok(Ok(content)) => content,
         Ok(Err(ReadError::Changed)) => return Outcome::Changed,
         Ok(Err(ReadError::Refused(error))) => return Outcome::Failed(error),

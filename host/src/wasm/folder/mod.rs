@@ -27,7 +27,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::{
-    sync::{mpsc, watch as channel},
+    sync::{Notify, mpsc, watch as channel},
     task::JoinHandle,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -43,6 +43,12 @@ use crate::provider::{Provider, ProviderChange, ProviderId, ProviderStatus, Stat
 pub trait Loader: Send + Sync + 'static {
     /// Loads one version. Must not block the thread.
     fn load(&self, source: Source) -> BoxFuture<'static, Result<Loaded, LoadError>>;
+
+    /// A number that changes with what the configuration says of this plugin: a version that was loaded under another number is loaded again. Must not block.
+    fn configuration(&self, id: &ProviderId) -> u64 {
+        let _ = id;
+        0
+    }
 }
 
 /// One version of a plugin, read whole when nobody was writing to it any more.
@@ -191,6 +197,8 @@ pub struct Folder {
 struct Shared {
     entries: Mutex<BTreeMap<String, Entry>>,
     ready: channel::Sender<bool>,
+    /// The configuration is another one.
+    reconfigured: Notify,
 }
 
 impl Shared {
@@ -219,7 +227,7 @@ impl Folder {
             .await
             .and_then(|listed| listed)
             .map_err(|error| FolderError::of(&options.path, error))?;
-        let shared = Arc::new(Shared { entries: Mutex::default(), ready: channel::Sender::new(false) });
+        let shared = Arc::new(Shared { entries: Mutex::default(), ready: channel::Sender::new(false), reconfigured: Notify::new() });
         let token = CancellationToken::new();
         let watch = Watch::start(options, loader, changes, Arc::clone(&shared), token.clone()).await;
         let task = Mutex::new(Some(tokio::spawn(watch.run())));
@@ -234,6 +242,11 @@ impl Folder {
             _ = ready.wait_for(|ready| *ready) => {}
             () = self.token.cancelled() => {}
         }
+    }
+
+    /// The configuration is another one: plugins of which it says something else now are loaded again. What serves goes on until then.
+    pub fn reconfigured(&self) {
+        self.shared.reconfigured.notify_one();
     }
 
     /// Ends the watching and all loading, and waits for the end. What serves goes on serving.

@@ -55,7 +55,7 @@ pub async fn load_once(options: FolderOptions, loader: Arc<dyn Loader>) -> Resul
                     break;
                 }
                 let (working, lane) = (Arc::new(AtomicBool::new(false)), Arc::clone(&entry.lane));
-                let job = Job { id, seen: entry.seen.clone(), current: None, working, lane };
+                let job = Job { id, seen: entry.seen.clone(), configuration: 0, current: None, working, lane };
                 entry.stage = Stage::Loading;
                 match load(job, Arc::clone(&loader), Arc::clone(&turns)).await {
                     Outcome::Loaded(serving, _) => {

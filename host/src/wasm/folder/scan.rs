@@ -225,6 +225,8 @@ pub(super) struct Version {
     pub(super) digest: blake3::Hash,
     /// Of the sidecar.
     pub(super) sidecar: Option<blake3::Hash>,
+    /// What the configuration says of it: see [`super::Loader::configuration`].
+    pub(super) configuration: u64,
 }
 
 /// Why there is no content.
@@ -236,8 +238,8 @@ pub(super) enum ReadError {
     Refused(String),
 }
 
-/// Reads the files that a look saw, if they are still the same before and after.
-pub(super) fn read(seen: &Seen) -> Result<Content, ReadError> {
+/// Reads the files that a look saw, if they are still the same before and after. `configuration`: the number of what the configuration says of the plugin.
+pub(super) fn read(seen: &Seen, configuration: u64) -> Result<Content, ReadError> {
     let bytes = read_file(&seen.file)?;
     if bytes.is_empty() {
         return Err(ReadError::Refused(format!("{} is empty; copy it again", seen.file.path.display())));
@@ -250,7 +252,8 @@ pub(super) fn read(seen: &Seen) -> Result<Content, ReadError> {
             Some(Sidecar { text, path: file.path.clone() })
         }
     };
-    let version = Version { digest: blake3::hash(&bytes), sidecar: sidecar.as_ref().map(|sidecar| blake3::hash(sidecar.text.as_bytes())) };
+    let of_sidecar = sidecar.as_ref().map(|sidecar| blake3::hash(sidecar.text.as_bytes()));
+    let version = Version { digest: blake3::hash(&bytes), sidecar: of_sidecar, configuration };
     Ok(Content { bytes: bytes.into(), sidecar, version })
 }
 

@@ -147,6 +147,7 @@ impl Watch {
     async fn turn_around(&mut self) {
         let mut heartbeat = interval(self.pulse());
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shared = Arc::clone(&self.shared);
         loop {
             if !self.send().await {
                 return;
@@ -156,6 +157,7 @@ impl Watch {
             let send = (!self.outbox.is_empty()).then(|| self.outbox_since + GATHER);
             tokio::select! {
                 () = self.hints.notify.notified() => self.wanted = true,
+                () = shared.reconfigured.notified() => self.reconfigured(),
                 _ = heartbeat.tick() => self.beat().await,
                 Some(ended) = self.loads.join_next() => {
                     self.finish(ended);
@@ -174,6 +176,14 @@ impl Watch {
                 }
                 () = at(send) => {}
             }
+        }
+    }
+
+    /// Asks for a look at the plugins of which the configuration says something else now.
+    fn reconfigured(&mut self) {
+        for entry in self.shared.entries().values_mut() {
+            let Some(id) = entry.id.clone() else { continue };
+            self.wanted |= entry.reconfigured(self.loader.configuration(&id));
         }
     }
 
@@ -302,11 +312,13 @@ impl Watch {
         self.tickets += 1;
         let (ticket, stem, working) = (self.tickets, entry.name().to_owned(), Arc::new(AtomicBool::new(false)));
         let current = entry.serving.as_ref().map(|serving| serving.version);
-        let job = Job { id, seen: entry.seen.clone(), current, working: Arc::clone(&working), lane: Arc::clone(&entry.lane) };
+        let configuration = self.loader.configuration(&id);
+        let job =
+            Job { id, seen: entry.seen.clone(), configuration, current, working: Arc::clone(&working), lane: Arc::clone(&entry.lane) };
         let loading = load(job, Arc::clone(&self.loader), Arc::clone(&self.turns));
         let abort = self.loads.spawn(async move { (stem, ticket, loading.await) });
         entry.task = Some(Task { ticket, abort, working });
-        entry.stage = Stage::Loading;
+        entry.begins(configuration);
     }
 
     /// Takes in how a load ended.

@@ -1,7 +1,11 @@
 //! From a file's bytes to a plugin that can be called: compile, link, look at the exports, ask for the list of tools.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
+use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use wasmtime::{
     Store,
@@ -15,10 +19,10 @@ use super::{
     run::Failure,
 };
 use crate::{
-    config::{Config, PluginConfig},
+    config::{Config, HostConfig, PluginConfig, PluginView},
     inference::{InferenceError, Registry},
     offload::Offload,
-    provider::{CallContext, Offers},
+    provider::{CallContext, Offers, ProviderId},
     wasm::{
         compile::{Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
@@ -55,7 +59,11 @@ pub struct PluginHost {
     clients: Arc<OutgoingClients>,
     models: Arc<Registry>,
     pool: Arc<Pool>,
-    config: Arc<Config>,
+    config: ArcSwap<Config>,
+    /// What the configuration said of each plugin when that was asked for last, and the number of it.
+    views: Mutex<HashMap<ProviderId, (PluginView, u64)>>,
+    /// What the pool was made for.
+    limits: HostConfig,
     /// For tests: what every plugin is given, in place of what is configured.
     #[cfg(test)]
     given: Option<PluginConfig>,
@@ -97,10 +105,17 @@ impl PluginHost {
             clients: Arc::new(clients),
             models,
             pool,
-            config,
+            limits: config.host.clone(),
+            config: ArcSwap::new(config),
+            views: Mutex::default(),
             #[cfg(test)]
             given: None,
         }))
+    }
+
+    /// Goes by another configuration: plugins that are loaded from now on are given what it says.
+    pub fn reconfigure(&self, config: Arc<Config>) {
+        self.config.store(config);
     }
 
     /// The models that plugins may be given.
@@ -135,18 +150,18 @@ impl PluginHost {
     async fn load_source(&self, source: Source) -> Result<Loaded, LoadError> {
         let id = source.id;
         let sidecar = source.sidecar.as_ref().map(|sidecar| (sidecar.text.as_str(), sidecar.path.as_path()));
-        let config = self.config.for_plugin(id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
+        let config = self.config.load().for_plugin(id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
         #[cfg(test)]
         let config = self.given.clone().unwrap_or(config);
         let docs = Docs::from_component(&source.bytes);
         let Compiled { component, kind, cached } =
             self.compiler.compile(source.bytes, source.digest).await.map_err(|error| LoadError(error.to_string()))?;
         tracing::debug!(plugin = %id, cached, engine = kind.name(), "code ready");
-        check_resources(&component, &config)?;
+        check_resources(&component, &config, &self.limits)?;
         let engine = self.engines.get(kind).map_err(|error| LoadError(error.to_string()))?;
         let imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
         let pre = self.linker(kind)?.instantiate_pre(&component).map_err(|error| LoadError(cannot_link(&error)))?;
-        let gate = Arc::new(Gate::new(&config.limits, self.pool.clone(), weight(&component, &self.config)));
+        let gate = Arc::new(Gate::new(&config.limits, self.pool.clone(), weight(&component, &self.limits)));
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
@@ -194,6 +209,16 @@ impl Loader for Arc<PluginHost> {
         let host = self.clone();
         Box::pin(async move { host.load_source(source).await })
     }
+
+    fn configuration(&self, id: &ProviderId) -> u64 {
+        let now = self.config.load().plugin_view(id.as_str());
+        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        let (view, number) = views.entry(id.clone()).or_insert_with(|| (now.clone(), 0));
+        if *view != now {
+            (*view, *number) = (now, *number + 1);
+        }
+        *number
+    }
 }
 
 impl Plugin {
@@ -230,14 +255,21 @@ impl Plugin {
 }
 
 /// How many places of the pool an instance takes: the pool has so many memories and tables for each place, and nobody may take those of others.
-fn weight(component: &Component, config: &Config) -> u32 {
+fn weight(component: &Component, host: &HostConfig) -> u32 {
     let Some(needs) = component.resources_required() else { return 1 };
     let places = needs.num_memories.div_ceil(MEMORIES_EACH).max(needs.num_tables.div_ceil(TABLES_EACH));
-    places.clamp(1, config.host.instances.max(1))
+    places.clamp(1, host.instances.max(1))
 }
 
 /// Says before the first call what no call could get past.
-fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), LoadError> {
+fn check_resources(component: &Component, config: &PluginConfig, host: &HostConfig) -> Result<(), LoadError> {
+    if config.limits.memory > host.max_memory {
+        return Err(LoadError(format!(
+            "its `memory` is {} MiB, and this host was started with a max_memory of {} MiB in [host]; start it again to give it more",
+            config.limits.memory >> 20,
+            host.max_memory >> 20
+        )));
+    }
     let Some(needs) = component.resources_required() else { return Ok(()) };
     /// Wasmtime counts a memory's initial size in pages.
     const PAGE: u64 = 64 << 10;
@@ -260,7 +292,7 @@ fn check_resources(component: &Component, config: &PluginConfig) -> Result<(), L
 }
 
 fn grants_no_model(shared: &Shared) -> bool {
-    shared.config.grants.nn_load == 0 && shared.models.granted(shared.id.as_str()).next().is_none()
+    shared.config.grants.nn_load == 0 && shared.models.current().granted(shared.id.as_str()).next().is_none()
 }
 
 fn cannot_link(error: &wasmtime::Error) -> String {

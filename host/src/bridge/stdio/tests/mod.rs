@@ -1,5 +1,6 @@
 //! Against a real program that does what it is told, `tests/servers/misbehave.py`.
 
+mod found;
 mod real;
 
 use std::{
@@ -21,7 +22,7 @@ use crate::{
     },
     upstream::{
         Lease, Pick, UpstreamProvider,
-        listing::{self, Listing},
+        listing::{self, Listing, Terms},
     },
 };
 
@@ -59,7 +60,7 @@ async fn server_with(habits: &[&str], limits: ServerLimits) -> Server {
 async fn start_program(program: &Program, limits: ServerLimits) -> Server {
     let known = Arc::new(Known::default());
     let channel = connect("test", program.launch().await.unwrap(), &limits, &known).await.unwrap();
-    let listing = listing::fetch(&*channel).await.unwrap();
+    let listing = listing::fetch(&*channel, Terms { within: limits.start, avoid: &[] }).await.unwrap();
     let pick = Arc::new(One(Arc::clone(&channel)));
     let provider = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits);
     Server { channel, provider: Arc::new(provider), known }

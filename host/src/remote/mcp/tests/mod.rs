@@ -13,7 +13,7 @@ use support::{Down, Person, Up, soon, source};
 
 use crate::{
     config::ServerLimits,
-    provider::{AskError, CallContext, CallError, Completion, Content, ProviderState, Reference},
+    provider::{AskError, CallContext, CallError, Completion, Content, ProviderKind, ProviderState, Reference},
     upstream::Era,
 };
 
@@ -77,7 +77,7 @@ async fn everything_crosses_in_both_eras() {
         assert_eq!(seen.iter().any(|headers| headers.contains_key("mcp-session-id")), era == Era::Legacy);
         assert_eq!(seen.iter().any(|headers| headers.contains_key("mcp-param-region")), era == Era::Modern);
         let status = down.server.status();
-        assert_eq!((status.kind, status.state, status.tools.len()), ("remote", ProviderState::Serving, 8));
+        assert_eq!((status.kind, status.state, status.tools.len()), (ProviderKind::Remote, ProviderState::Serving, 8));
         assert!(status.replicas.is_none() && status.error.is_none(), "{status:?}");
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     catalog::Catalog,
     config::HttpConfig,
     config::{Secret, ServerConfig, ServerLimits, ServerSource, UrlSource},
-    http::{Endpoint as _, McpEndpoint},
+    http::{Authenticator, Endpoint as _, HttpSettings, McpEndpoint},
     mcp::{Front, FrontOptions},
     provider::{
         AskError, Asker, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, LogLevel, Notifier, Offer,
@@ -120,7 +120,7 @@ impl Up {
         self.catalog = Catalog::new();
         self.offer(&[]);
         let front = Front::new(self.catalog.clone(), FrontOptions::default());
-        let endpoint = McpEndpoint::new(front, &HttpConfig::default());
+        let endpoint = McpEndpoint::new(front, &HttpSettings::new(HttpConfig::default(), Authenticator::Open));
         let (seen, era) = (self.seen.clone(), self.era);
         let handler: Handler = Arc::new(move |request| {
             let (endpoint, seen) = (endpoint.clone(), seen.clone());
@@ -329,7 +329,7 @@ impl Down {
             breaker_after: 1000,
             ..Policy::default()
         };
-        let server = Server::start(id.clone(), Box::new(Remote::new(id, &source, limits)), &config, policy, sender);
+        let server = Server::start(id.clone(), Box::new(Remote::new(id, &source, limits)), &config, policy, Arc::default(), sender);
         Self { server, changes, provider: None }
     }
 

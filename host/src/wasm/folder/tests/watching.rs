@@ -3,6 +3,7 @@
 use std::{io::Write, time::Instant};
 
 use super::*;
+use crate::provider::ProviderKind;
 
 #[tokio::test]
 async fn a_plugin_that_appears_is_served_and_one_that_goes_is_not() {
@@ -12,7 +13,7 @@ async fn a_plugin_that_appears_is_served_and_one_that_goes_is_not() {
     bench.write("weather.wasm", "v1.");
     bench.serves("weather", Some("v1")).await;
     let status = bench.state("weather", ProviderState::Serving, None).await;
-    assert_eq!(status.kind, "wasm");
+    assert_eq!(status.kind, ProviderKind::Wasm);
     assert_eq!(status.tools, ["v1"]);
     assert_eq!(status.digest.unwrap(), blake3::hash(b"v1.").to_hex()[..16]);
     assert_eq!(status.source, bench.dir.join("weather.wasm").display().to_string());

@@ -227,7 +227,7 @@ async fn a_name_that_leads_to_a_private_address_needs_its_own_grant() {
     ] {
         // All that can be granted by `http`.
         let open: Vec<_> =
-            ["*", "svc.test", "many.test", "localhost", "127.0.0.1", "::1"].iter().map(|host| format!("{host}:{port}")).collect();
+            ["*", "svc.test", "many.test", "localhost", "127.0.0.1", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect();
         let mut plugin = Plugin::new(&clients, &open, &[], PluginLimits::default());
         assert_eq!(code(plugin.get(&format!("http://{host}:{port}/")).await), "HttpRequestDenied", "{host}");
         let messages = plugin.refusals.messages();

@@ -1,0 +1,28 @@
+//! Why there can be no host at all.
+
+use crate::{
+    http::AuthError,
+    wasm::{folder::FolderError, plugin::HostError},
+};
+
+/// Why a host cannot be assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The tokens cannot be used.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// What all plugins share cannot be made: the engines, the cache, the models.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The folder of plugins cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+}
+
+impl AppError {
+    /// Whether the configuration or the command line is at fault, and not the machine.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Folder(_) | Self::Auth(_))
+    }
+}

@@ -1,0 +1,290 @@
+//! The files of a configuration: says when any of them may be another.
+//!
+//! Looking is the truth: each file's state, links followed, is compared with the one before. Events of the kernel only make it look sooner. So editors that
+//! write another file and rename it, folders that are switched by a link (as Kubernetes does with a ConfigMap), file systems without events and files that
+//! come and go are all the same to it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, Metadata},
+    io::ErrorKind,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::AccessKind};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use crate::config::Files;
+
+/// How often the files are looked at where no event asks for it.
+/// With the settling time it stays below the second within which a change is live.
+const POLL: Duration = Duration::from_millis(400);
+
+/// How long the files must have been left alone before they count as complete.
+/// Longer than an editor pauses between two writes.
+const SETTLE: Duration = Duration::from_millis(120);
+
+/// How long files that change all the time are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The shortest time between two looks: a busy folder is no reason to look all the time.
+const GAP: Duration = Duration::from_millis(40);
+
+/// Watches the files of a configuration.
+pub(super) struct FileWatch {
+    files: Files,
+    /// The state in which they were read last.
+    before: States,
+    hint: Arc<Notify>,
+    events: Option<RecommendedWatcher>,
+    /// The folders that events are had of.
+    watched: BTreeSet<PathBuf>,
+}
+
+/// The state of each file and folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct States {
+    files: BTreeMap<PathBuf, Option<State>>,
+    /// The names in each folder.
+    folders: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    dev: u64,
+    ino: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl State {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            len: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+impl States {
+    /// Looks at all of them. Blocks.
+    fn look(files: &Files) -> Self {
+        let names = |folder: &PathBuf| {
+            let listed = fs::read_dir(folder).into_iter().flatten();
+            (folder.clone(), listed.filter_map(|entry| Some(entry.ok()?.file_name().into())).collect())
+        };
+        Self {
+            // What cannot be seen is not there: reading it says why.
+            files: files.files.iter().map(|path| (path.clone(), fs::metadata(path).ok().as_ref().map(State::of))).collect(),
+            folders: files.folders.iter().map(names).collect(),
+        }
+    }
+}
+
+impl FileWatch {
+    /// Watches these files, as they are now. Blocks for a moment.
+    pub(super) fn start(files: Files) -> Self {
+        let hint = Arc::new(Notify::new());
+        let handler = hint.clone();
+        let events = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // Our own reading is an event too. An error means that one was lost.
+            let reads = event.as_ref().is_ok_and(|event| match event.kind {
+                EventKind::Access(AccessKind::Close(notify::event::AccessMode::Write)) => false,
+                EventKind::Access(_) => true,
+                _ => false,
+            });
+            if !reads {
+                handler.notify_one();
+            }
+        });
+        let events = events
+            .inspect_err(|error| {
+                tracing::info!("no file events for the configuration: {error}; looking every {} ms instead", POLL.as_millis())
+            })
+            .ok();
+        let before = States::look(&files);
+        let mut watch = Self { files, before, hint, events, watched: BTreeSet::new() };
+        watch.listen();
+        watch
+    }
+
+    /// Reads by `read`, which says what it read, in a state that did not change meanwhile. Blocks.
+    pub(super) fn read<T>(&mut self, read: impl Fn() -> (T, Files)) -> T {
+        /// Whoever writes all the time is read as it is: the next change is noticed.
+        const TRIES: usize = 5;
+        let mut tries = 1;
+        loop {
+            self.before = States::look(&self.files);
+            let (value, files) = read();
+            let same = files == self.files && States::look(&files) == self.before;
+            self.files = files;
+            if same || tries == TRIES {
+                self.listen();
+                return value;
+            }
+            tries += 1;
+        }
+    }
+
+    /// Waits until a file is another, and all of them have been left alone for a moment.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.hint.notified() => {}
+                () = sleep(POLL) => {}
+            }
+            let mut now = self.look().await;
+            if now != self.before {
+                let begin = Instant::now();
+                loop {
+                    sleep(SETTLE).await;
+                    let next = self.look().await;
+                    if next == now || begin.elapsed() > PATIENCE {
+                        return;
+                    }
+                    now = next;
+                }
+            }
+            sleep(GAP).await;
+        }
+    }
+
+    async fn look(&self) -> States {
+        let files = self.files.clone();
+        // An error would be a panic there.
+        tokio::task::spawn_blocking(move || States::look(&files)).await.unwrap_or_default()
+    }
+
+    /// Has events of the folders in which the files are, and of those to which links lead.
+    fn listen(&mut self) {
+        let Some(events) = &mut self.events else { return };
+        let mut wanted = BTreeSet::new();
+        for path in &self.files.files {
+            let target = path.canonicalize().ok();
+            wanted.extend([Some(path.as_path()), target.as_deref()].into_iter().flatten().filter_map(folder));
+        }
+        wanted.extend(self.files.folders.iter().cloned());
+        for gone in self.watched.difference(&wanted) {
+            // An error means that the watch ended with the folder.
+            let _ = events.unwatch(gone);
+        }
+        let mut watched: BTreeSet<PathBuf> = self.watched.intersection(&wanted).cloned().collect();
+        for folder in wanted.difference(&self.watched) {
+            match events.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(watched.insert(folder.clone())),
+                Err(error) if is_missing(&error) => {}
+                Err(error) => tracing::debug!(folder = %folder.display(), %error, "no file events for the configuration in this folder"),
+            }
+        }
+        self.watched = watched;
+    }
+}
+
+/// The folder in which a file is.
+fn folder(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent()?;
+    Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+}
+
+fn is_missing(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => error.kind() == ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn files(paths: &[&Path], folders: &[&Path]) -> Files {
+        let owned = |paths: &[&Path]| paths.iter().map(|path| (*path).to_owned()).collect();
+        Files { files: owned(paths), folders: owned(folders) }
+    }
+
+    async fn changes(watch: &mut FileWatch, what: &str) {
+        tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.unwrap_or_else(|_| panic!("not noticed: {what}"));
+        let files = watch.files.clone();
+        watch.read(|| ((), files.clone()));
+    }
+
+    #[tokio::test]
+    async fn every_way_to_change_a_file_is_noticed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let at = |name: &str| temporary.path().join(name);
+        for folder in ["v1", "v2", "conf.d"] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::write(at(folder).join("mounted.toml"), folder).unwrap();
+        }
+        fs::write(at("a.toml"), "a").unwrap();
+        symlink("v1", at("..data")).unwrap();
+        symlink("..data/mounted.toml", at("mounted.toml")).unwrap();
+        let (own, mounted, missing) = (at("a.toml"), at("mounted.toml"), at("missing"));
+        let mut watch = FileWatch::start(files(&[&own, &mounted, &missing], &[&at("conf.d")]));
+        fs::write(&own, "b").unwrap();
+        changes(&mut watch, "written in place").await;
+        fs::write(at(".a.toml.tmp"), "c").unwrap();
+        fs::rename(at(".a.toml.tmp"), &own).unwrap();
+        changes(&mut watch, "replaced by rename").await;
+        symlink("v2", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        changes(&mut watch, "a folder switched by a link").await;
+        fs::write(at("v2/mounted.toml"), "v3").unwrap();
+        changes(&mut watch, "the target of a link").await;
+        fs::write(&missing, "x").unwrap();
+        changes(&mut watch, "a file that was missing").await;
+        fs::remove_file(&missing).unwrap();
+        changes(&mut watch, "a file that is gone").await;
+        fs::write(at("conf.d/more.toml"), "").unwrap();
+        changes(&mut watch, "a file more in a folder").await;
+        // Without a single event.
+        watch.events = None;
+        fs::write(&own, "d").unwrap();
+        changes(&mut watch, "by looking").await;
+    }
+
+    #[tokio::test]
+    async fn other_files_and_reading_are_no_change() {
+        let temporary = tempfile::tempdir().unwrap();
+        let own = temporary.path().join("a.toml");
+        fs::write(&own, "a").unwrap();
+        let mut watch = FileWatch::start(files(&[&own], &[]));
+        fs::write(temporary.path().join("b.toml"), "b").unwrap();
+        fs::read(&own).unwrap();
+        assert!(tokio::time::timeout(POLL * 3, watch.changed()).await.is_err());
+    }
+
+    #[test]
+    fn what_is_written_while_it_is_read_is_read_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (own, other) = (temporary.path().join("a"), temporary.path().join("b"));
+        fs::write(&own, "0").unwrap();
+        fs::write(&other, "x").unwrap();
+        let mut watch = FileWatch::start(files(&[&own], &[]));
+        let reads = std::cell::Cell::new(0);
+        let text = watch.read(|| {
+            let text = fs::read_to_string(&own).unwrap();
+            reads.set(reads.get() + 1);
+            if reads.get() == 1 {
+                fs::write(&own, "another length").unwrap();
+            }
+            // The first time it says that it read one more.
+            (text, files(&[&own, &other], &[]))
+        });
+        assert_eq!((text.as_str(), reads.get()), ("another length", 2));
+    }
+}

@@ -1,0 +1,396 @@
+//! The composition root: a host, assembled from its configuration, for `serve`, `check`, `call`, `tools`, other fronts and tests.
+//!
+//! An [`App`] owns everything that offers something (the folder of plugins, the servers, the models) and the catalog that it is offered in. Fronts are put
+//! on top of it: see [`App::front`]. What it was assembled from can change while it runs: see [`App::watch`].
+
+mod difference;
+mod error;
+mod files;
+mod live;
+mod plugins;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+pub use difference::{Change, Digests, How};
+pub use error::AppError;
+pub use live::{ApplyError, ConfigSource};
+
+use crate::{
+    catalog::{
+        Catalog,
+        feed::{Feed, Inlet, Origin, clash},
+    },
+    config::{Config, ConfigError, Files, HttpConfig, Overrides},
+    http::{Authenticator, HttpSettings, may_listen},
+    inference::{ModelStatus, Registry},
+    mcp::{Front, FrontOptions},
+    provider::{ProviderState, ProviderStatus, StatusSource},
+    servers::{Run, Servers},
+    telemetry,
+    wasm::{compile::Worker, plugin::PluginHost},
+};
+use difference::{changed, needs_restart, without_restart};
+use live::{ConfigStatus, Live};
+use plugins::Plugins;
+
+/// How long readiness waits for servers.
+/// One that takes longer, since its package is downloaded first for example, comes later, as a change of the lists.
+const SERVE_WAITS: Duration = Duration::from_secs(10);
+
+/// The same where nothing comes later.
+/// A server has its own deadline, `start_timeout`, which says more; this is for one that has a very long one.
+const ONCE_WAITS: Duration = Duration::from_secs(300);
+
+/// How a host is assembled.
+#[derive(Clone, Copy, Debug)]
+pub struct AppOptions {
+    /// How long it runs.
+    pub run: Run,
+    /// Whether the folder of plugins has to be there even where there are servers: somebody has named it.
+    pub folder_required: bool,
+    /// Whether anybody may call where others than this machine can and there are no tokens.
+    pub insecure: bool,
+}
+
+/// Everything that offers something, while it runs.
+pub struct App {
+    /// What runs. Keys that wait for a restart are as they were at the start.
+    config: watch::Sender<Arc<Config>>,
+    /// What the files said last that was right.
+    wanted: Mutex<Arc<Config>>,
+    status: Mutex<ConfigStatus>,
+    options: AppOptions,
+    /// What follows the configuration above this, with the address that it is listened at.
+    fronts: Mutex<Vec<(Weak<Front>, Option<SocketAddr>)>>,
+    http: Mutex<Vec<(Weak<HttpSettings>, SocketAddr)>>,
+    host: Arc<PluginHost>,
+    live: Mutex<Option<JoinHandle<()>>>,
+    /// Asks for the configuration to be read again.
+    asked: Arc<Notify>,
+    /// One configuration is applied after the other.
+    applying: tokio::sync::Mutex<()>,
+    catalog: Arc<Catalog>,
+    plugins: Plugins,
+    /// The plugins' way into the catalog.
+    inlet: Inlet,
+    servers: Arc<Servers>,
+    models: Arc<Registry>,
+    /// Whether the first look at everything is in the catalog.
+    whole: watch::Sender<bool>,
+    _feed: Feed,
+}
+
+impl App {
+    /// Starts everything. With [`Run::Serve`] it does not wait for plugins and servers: see [`Self::first_attempt_done`]. With [`Run::Once`] the plugins have
+    /// been loaded, and each server has been tried once, when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError`]: where there can be no host at all. What is wrong with one plugin or server stands in its status.
+    pub async fn start(config: Arc<Config>, options: AppOptions) -> Result<Arc<Self>, AppError> {
+        Authenticator::from_config(&config.auth)?;
+        let host = PluginHost::new(config.clone(), Worker::own())?;
+        let models = host.models().clone();
+        let catalog = Catalog::new();
+        let feed = Feed::start(catalog.clone());
+        let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
+        let optional = !config.server.is_empty() && !options.folder_required;
+        let servers = async {
+            let servers = Servers::start(&config, options.run, feed.queue().clone()).await;
+            if options.run == Run::Once {
+                servers.settled(ONCE_WAITS).await;
+            }
+            servers
+        };
+        let plugins = Plugins::start(&config, options.run, optional, host.clone(), changes);
+        let (plugins, servers) = tokio::join!(plugins, servers);
+        let plugins = match plugins {
+            Ok(plugins) => plugins,
+            Err(error) => {
+                servers.stop().await;
+                return Err(error.into());
+            }
+        };
+        let whole = watch::Sender::new(false);
+        let app = Self {
+            status: Mutex::new(ConfigStatus::new(&config, &Overrides::default())),
+            wanted: Mutex::new(config.clone()),
+            config: watch::Sender::new(config),
+            options,
+            fronts: Mutex::default(),
+            http: Mutex::default(),
+            host,
+            live: Mutex::default(),
+            asked: Arc::default(),
+            applying: tokio::sync::Mutex::default(),
+            catalog,
+            plugins,
+            inlet,
+            servers,
+            models,
+            whole,
+            _feed: feed,
+        };
+        if options.run == Run::Once {
+            app.first_attempt_done().await;
+        }
+        Ok(Arc::new(app))
+    }
+
+    /// Waits until every plugin was looked at once, and every server was tried once or had its time, and all that came of it is in the catalog. False: that
+    /// never will be so.
+    pub async fn first_attempt_done(&self) -> bool {
+        let wait = if self.options.run == Run::Serve { SERVE_WAITS } else { ONCE_WAITS };
+        tokio::join!(self.plugins.settled(), self.servers.settled(wait));
+        let done = self.inlet.barrier().await;
+        if done {
+            self.whole.send_replace(true);
+        }
+        done
+    }
+
+    /// What runs now. Keys that wait for a restart are as they were at the start.
+    #[must_use]
+    pub fn config(&self) -> watch::Receiver<Arc<Config>> {
+        self.config.subscribe()
+    }
+
+    /// Reads the configuration again from now on, whenever one of its files changes or SIGHUP comes, and applies it. `files`: what it was made from.
+    pub fn watch(self: &Arc<Self>, source: ConfigSource, files: Files) {
+        lock(&self.status).set_overrides(&source.overrides);
+        let app = Arc::downgrade(self);
+        let apply = move |config: Result<Config, ConfigError>| -> BoxFuture<'static, Option<()>> {
+            let app = app.clone();
+            Box::pin(async move {
+                let app = app.upgrade()?;
+                let applied = match config {
+                    Ok(config) => app.apply(Arc::new(config)).await,
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(error) = applied {
+                    app.reject(&error);
+                }
+                Some(())
+            })
+        };
+        let live = Live::new(Box::new(apply), source, files, self.asked.clone());
+        // Ended by `stop`, or when this is gone.
+        *lock(&self.live) = Some(tokio::spawn(live.run()));
+    }
+
+    /// Asks for the configuration to be read again, as SIGHUP does.
+    pub fn reread(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Applies a configuration: what is the same goes on untouched, calls in flight end on what they began with.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`]: nothing has changed.
+    pub async fn apply(&self, wanted: Arc<Config>) -> Result<(), ApplyError> {
+        let _one = self.applying.lock().await;
+        let running = self.config.borrow().clone();
+        let next = Arc::new(without_restart(&running, &wanted));
+        fn refused(error: impl std::fmt::Display) -> ApplyError {
+            ApplyError::Refused(error.to_string())
+        }
+        // All that can be wrong comes first.
+        let authenticator = Authenticator::from_config(&next.auth).map_err(refused)?;
+        if running.auth != next.auth {
+            may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
+        }
+        telemetry::check_filter(&next.telemetry.log).map_err(refused)?;
+        let models = if running.model == next.model && running.inference == next.inference {
+            None
+        } else {
+            let (registry, config) = (self.models.clone(), next.clone());
+            let opening = tokio::task::spawn_blocking(move || registry.prepare(&config)).await;
+            Some(opening.map_err(refused)?.map_err(refused)?)
+        };
+        // From here on nothing fails.
+        let (changes, waiting) = (changed(&running, &next), needs_restart(&running, &wanted));
+        if let Some(models) = models {
+            self.models.put(models);
+        }
+        if running.telemetry != next.telemetry {
+            // It was checked above.
+            let _ = telemetry::refilter(&next.telemetry.log);
+        }
+        self.config.send_replace(next.clone());
+        self.host.reconfigure(next.clone());
+        self.plugins.reconfigured();
+        let is_same = running.http == next.http && running.auth == next.auth && running.state == next.state && running.tasks == next.tasks;
+        if !is_same {
+            self.reconfigure_fronts(&next);
+            self.reconfigure_http(&next);
+        }
+        self.servers.apply(&next).await;
+        let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
+        let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
+        if !changes.is_empty() {
+            tracing::info!(changed = changes.join(", "), "configuration reloaded");
+        } else if was_rejected {
+            tracing::info!("the configuration is valid again and was not changed");
+        }
+        if !waiting.is_empty() && !needs_restart(&before, &wanted).is_empty() {
+            tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
+        }
+        for warning in next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).filter(|_| !changes.is_empty()) {
+            tracing::warn!("{warning}");
+        }
+        Ok(())
+    }
+
+    /// Says that a configuration is wrong. What was running goes on.
+    fn reject(&self, error: &ApplyError) {
+        if lock(&self.status).rejected(error) {
+            tracing::error!("the configuration was rejected; the previous one stays in effect: {error}");
+        }
+    }
+
+    fn reconfigure_http(&self, config: &Config) {
+        let mut all = lock(&self.http);
+        all.retain(|(settings, _)| settings.strong_count() > 0);
+        for (settings, address) in all.iter() {
+            // That it can be made was checked before.
+            if let (Some(settings), Ok(auth)) = (settings.upgrade(), Authenticator::from_config(&config.auth)) {
+                settings.put(http_config(config, *address), auth);
+            }
+        }
+    }
+
+    fn reconfigure_fronts(&self, config: &Config) {
+        let mut fronts = lock(&self.fronts);
+        fronts.retain(|(front, _)| front.strong_count() > 0);
+        for (front, address) in fronts.iter() {
+            if let Some(front) = front.upgrade() {
+                front.reconfigure(self.front_options(config, *address));
+            }
+        }
+    }
+
+    /// Everything on offer.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Whether there is a folder of plugins.
+    #[must_use]
+    pub fn has_plugins(&self) -> bool {
+        !matches!(self.plugins, Plugins::None)
+    }
+
+    /// How the models stand.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelStatus> {
+        self.models.statuses()
+    }
+
+    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere.
+    #[must_use]
+    pub fn front(self: &Arc<Self>, address: Option<SocketAddr>) -> Arc<Front> {
+        let options = self.front_options(&self.config.borrow(), address);
+        let front = Front::with_statuses(self.catalog.clone(), options, vec![self.clone() as Arc<dyn StatusSource>]);
+        lock(&self.fronts).push((Arc::downgrade(&front), address));
+        front
+    }
+
+    /// What holds for requests that are listened for at `address`. It follows the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Where the tokens cannot be used.
+    pub fn http_settings(&self, address: SocketAddr) -> Result<Arc<HttpSettings>, AppError> {
+        let config = self.config.borrow().clone();
+        let settings = HttpSettings::new(http_config(&config, address), Authenticator::from_config(&config.auth)?);
+        lock(&self.http).push((Arc::downgrade(&settings), address));
+        Ok(settings)
+    }
+
+    fn front_options(&self, config: &Config, address: Option<SocketAddr>) -> FrontOptions {
+        let mut options = FrontOptions {
+            authenticated: !config.auth.tokens.is_empty(),
+            state: config.state.clone(),
+            tasks: config.tasks.clone(),
+            ..FrontOptions::from(&config.http)
+        };
+        if let Some(address) = address {
+            options.tasks = options.tasks.listening(address.port());
+        }
+        options
+    }
+
+    /// Ends everything. Nothing that was started is left when this returns.
+    pub async fn stop(&self) {
+        if let Some(live) = lock(&self.live).take() {
+            live.abort();
+        }
+        // What is being applied is applied whole, and ended below.
+        let _one = self.applying.lock().await;
+        tokio::join!(self.plugins.stop(), self.servers.stop());
+    }
+}
+
+impl StatusSource for App {
+    fn statuses(&self) -> Vec<ProviderStatus> {
+        let mut statuses = self.plugins.statuses();
+        for status in statuses.iter_mut().filter(|status| self.servers.has(&status.name)) {
+            status.state = ProviderState::Broken;
+            status.error = Some(clash(&status.name));
+        }
+        statuses.extend(self.servers.statuses());
+        statuses
+    }
+
+    fn ready(&self) -> bool {
+        *self.whole.borrow() && self.plugins.ready()
+    }
+
+    fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let mut sections = vec![("configuration", serde_json::to_value(&*lock(&self.status)).unwrap_or_default())];
+        // One that only grows says that something is never given back.
+        let tasks = tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        sections.push(("runtime", serde_json::json!({ "tasks": tasks })));
+        let models = self.models.statuses();
+        if !models.is_empty() {
+            sections.push(("models", serde_json::to_value(models).unwrap_or_default()));
+        }
+        sections
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Some(live) = lock(&self.live).take() {
+            live.abort();
+        }
+    }
+}
+
+/// `[http]` with the names made whole under which this host may be called.
+///
+/// A page that had its own name point to this host (DNS rebinding) is a danger for a host that trusts whoever reaches it on loopback. One that listens
+/// beyond it has tokens, or was told that anybody may call: there every name is as good as another, unless the operator lists them.
+fn http_config(config: &Config, address: SocketAddr) -> HttpConfig {
+    let mut http = config.http.clone();
+    if http.allowed_hosts.is_empty() && !address.ip().is_loopback() {
+        http.allowed_hosts.push("*".to_owned());
+    }
+    http
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,89 @@
+//! Everything that a running host is told, in one value.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    AuthConfig, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginConfig, ServerConfig, StateConfig, TasksConfig,
+    TelemetryConfig,
+    imported::ImportedServer,
+    plugin::{BASE, Places},
+    tables::RootKeys,
+};
+
+/// Everything that a running host is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where to listen. Key: `listen`.
+    pub listen: SocketAddr,
+    /// The folder of plugins. Key: `plugins`.
+    pub plugins: PathBuf,
+    /// `[http]`.
+    pub http: HttpConfig,
+    /// `[auth]`.
+    pub auth: AuthConfig,
+    /// `[state]`.
+    pub state: StateConfig,
+    /// `[tasks]`.
+    pub tasks: TasksConfig,
+    /// `[host]`.
+    pub host: HostConfig,
+    /// `[telemetry]`.
+    pub telemetry: TelemetryConfig,
+    /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
+    pub plugin: BTreeMap<String, PluginConfig>,
+    /// `[server.NAME]`, by NAME.
+    pub server: BTreeMap<String, ServerConfig>,
+    /// What stands in the file of another program's servers, by the name that it has here: what is served
+    /// is in `server` too.
+    pub imported: BTreeMap<String, ImportedServer>,
+    /// `[inference]`.
+    pub inference: InferenceConfig,
+    /// `[model.NAME]`, by NAME.
+    pub model: BTreeMap<String, ModelConfig>,
+    /// The file that this was read from.
+    pub(super) origin: Option<PathBuf>,
+    /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
+    pub(super) places: Arc<BTreeMap<String, Places>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let RootKeys { listen, plugins, .. } = RootKeys::default();
+        Self {
+            listen,
+            plugins,
+            http: HttpConfig::default(),
+            auth: AuthConfig::default(),
+            state: StateConfig::default(),
+            tasks: TasksConfig::default(),
+            host: HostConfig::default(),
+            telemetry: TelemetryConfig::default(),
+            plugin: BTreeMap::new(),
+            server: BTreeMap::new(),
+            imported: BTreeMap::new(),
+            inference: InferenceConfig::default(),
+            model: BTreeMap::new(),
+            origin: None,
+            places: Arc::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The file that this was read from; None for the defaults.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Path> {
+        self.origin.as_deref()
+    }
+
+    /// What a plugin may use and reach before its sidecar says anything.
+    pub(super) fn base_of(&self, name: &str) -> PluginConfig {
+        let configured = self.plugin.get(name).or_else(|| self.plugin.get(BASE));
+        configured.cloned().unwrap_or_else(|| PluginConfig::unconfigured(self.host.max_memory))
+    }
+}
