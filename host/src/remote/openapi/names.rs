@@ -22,7 +22,7 @@ pub(super) fn names(operations: &[&Found<'_>]) -> Vec<Named> {
     let mut first: HashMap<usize, Named> = HashMap::new();
     let own = |found: &Found<'_>| found.operation.get("operationId").and_then(super::tree::Node::said);
     for (at, found) in operations.iter().enumerate() {
-        if let Some(name) = own(found).filter(|name| plain(name) == *name)
+        if let Some(name) = own(found).filter(|name| !name.is_empty() && plain(name) == *name)
             && taken.insert(name.clone())
         {
             first.insert(at, Named { name, own: None });

@@ -258,11 +258,11 @@ async fn names_of_tools_fit_everybody_and_stay() {
     let long = "list".repeat(40);
     let paths = json!({
         "/1": with_id("users.list"), "/2": with_id("users/list"), "/3": with_id("users_list"), "/4": with_id(&long), "/5": with_id(&format!("{long}2")),
-        "/6": with_id("列表"), "/7/{a}": {"parameters": [{"name": "a", "in": "path", "required": true}], "get": {}},
+        "/6": with_id("列表"), "/8": with_id(""), "/7/{a}": {"parameters": [{"name": "a", "in": "path", "required": true}], "get": {}},
     });
     let provider = loaded(&document(paths, json!({})), "http://127.0.0.1:9").await;
     let names: Vec<&str> = provider.tools().iter().map(|tool| tool.name.as_str()).collect();
-    assert_eq!(names.len(), 7);
+    assert_eq!(names.len(), 8);
     for name in &names {
         assert!((1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)), "{name}");
     }
@@ -483,6 +483,17 @@ async fn a_pattern_that_not_everybody_reads_is_not_published() {
     let provider = loaded(&text, "http://127.0.0.1:9").await;
     let schema = tool(&provider, "a").input_schema["properties"].clone();
     assert_eq!((schema["n"].get("pattern"), &schema["m"]["pattern"]), (None, &json!("^[a-z]+$")));
+}
+
+#[tokio::test]
+async fn a_pattern_that_makes_a_large_machine_costs_nothing() {
+    let text = with_body(
+        json!({"type": "object", "properties": {"n": {"type": "string", "maxLength": 9, "pattern": "^(?:(?:[a-z]{1,900}){1,900}){1,9}$"}}}),
+        json!({}),
+    );
+    let provider = loaded(&text, "http://127.0.0.1:9").await;
+    let schema = tool(&provider, "a").input_schema["properties"]["n"].clone();
+    assert_eq!((schema.get("pattern"), &schema["maxLength"]), (None, &json!(9)));
 }
 
 #[tokio::test]
