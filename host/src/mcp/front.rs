@@ -115,6 +115,12 @@ impl Front {
         answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), rpc::INVALID_REQUEST, &message, None)
     }
 
+    /// What the requests about everything share.
+    #[cfg(test)]
+    pub(super) fn state(&self) -> &Arc<super::endpoint_state::EndpointState> {
+        &self.views.whole().shared
+    }
+
     /// What runs calls, for fronts beside this one.
     #[must_use]
     pub fn dispatcher(&self) -> &Arc<Dispatcher> {

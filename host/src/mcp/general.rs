@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST},
     request::Parts,
 };
 use http_body_util::{BodyExt, Full};
@@ -135,7 +135,7 @@ impl General {
             taken = Some(id);
         }
         let with_sessions = opens || parts.headers.contains_key(SESSION_HEADER);
-        let request = Request::from_parts(parts, Full::new(body));
+        let request = for_rmcp(parts, body);
         let response = if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await };
         let response = response.map(Body::new);
         if opens && let Some(session) = text(response.headers(), SESSION_HEADER) {
@@ -172,7 +172,7 @@ impl General {
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
         let ends = parts.method == Method::DELETE;
-        let mut response = self.with_sessions.handle(Request::from_parts(parts, Full::new(Bytes::new()))).await;
+        let mut response = self.with_sessions.handle(for_rmcp(parts, Bytes::new())).await;
         if ends && response.status() == StatusCode::ACCEPTED {
             // rmcp says 202. The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -193,12 +193,19 @@ impl General {
 
     fn no_room(&self, id: Option<&str>) -> Response<Body> {
         let message = format!(
-            "{} sessions are open and in use, or half of all that may be are this caller's; [http] max_sessions sets the limit",
+            "{} sessions are open and in use, or this caller has half of the allowed number; the server's operator can raise max_sessions in [http]",
             self.shared.sessions.len()
         );
         tracing::warn!("{message}");
         plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(RETRY_SESSION))
     }
+}
+
+/// A request as rmcp takes it: it wants a `Host` even where it is told not to check any. Who comes by HTTP has
+/// one, which `http` has checked; who comes by stdio has none.
+fn for_rmcp(mut parts: Parts, body: Bytes) -> Request<Full<Bytes>> {
+    parts.headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+    Request::from_parts(parts, Full::new(body))
 }
 
 /// Methods that 2026-07-28 removed. rmcp would take `initialize` for an older client's, whatever its header says.
@@ -213,12 +220,12 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
 }
 
 fn session_not_found(id: Option<&str>) -> Response<Body> {
-    let message = "there is no such session (any more): call initialize to open one";
+    let message = "there is no such session, or it has expired: call initialize to open one";
     plain_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, message, None)
 }
 
 fn id_in_use(id: &str) -> Response<Body> {
-    let message = format!("id {id} is in use by a request of this session that has not been answered: give each request an id of its own");
+    let message = format!("id {id} is in use by a request of this session that has not been answered: give each request its own id");
     plain_error(StatusCode::BAD_REQUEST, Some(id), INVALID_REQUEST, &message, None)
 }
 

@@ -78,7 +78,7 @@ impl Patterns {
 
     /// The keyword `pattern` with this value.
     pub(super) fn keyword<'a>(&self, value: &Value) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
-        let source = value.as_str().ok_or_else(|| Refusal::invalid("has a `pattern` that is no text".to_owned()));
+        let source = value.as_str().ok_or_else(|| Refusal::invalid("has a `pattern` that is not text".to_owned()));
         match source.and_then(|source| self.get(source)) {
             Ok(pattern) => Ok(Box::new(Matches(pattern))),
             Err(Refusal { why, .. }) => {
@@ -134,7 +134,7 @@ impl Patterns {
 }
 
 /// Patterns are matched in linear time, which not all of them can be.
-const INVALID: &str = "which is no regular expression, or needs look-around or back-references, which are not matched here";
+const INVALID: &str = "which is not a regular expression, or needs look-around or back-references, which are not matched here";
 
 /// Why a pattern is not used, as the end of a sentence.
 struct Refusal {

@@ -89,7 +89,7 @@ async fn the_error_table_of_2026_07_28() {
         let cases: Vec<(&str, Request<Body>, u16, i64)> = vec![
             ("name header missing", modern_with(&[("mcp-name", "")], "tools/call", call.clone()), 400, -32020),
             ("name header differs", modern_with(&[("mcp-name", "fail")], "tools/call", call.clone()), 400, -32020),
-            ("name header is no base64", modern_with(&[("mcp-name", "=?base64?%%?=")], "tools/call", call.clone()), 400, -32020),
+            ("name header is not a base64", modern_with(&[("mcp-name", "=?base64?%%?=")], "tools/call", call.clone()), 400, -32020),
             ("method header missing", modern_with(&[("mcp-method", "")], "tools/list", Value::Null), 400, -32020),
             ("method header differs", modern_with(&[("mcp-method", "tools/call")], "tools/list", Value::Null), 400, -32020),
             ("version header missing", modern_with(&[("mcp-protocol-version", "")], "tools/list", Value::Null), 400, -32020),
@@ -271,5 +271,16 @@ async fn methods_that_are_gone_in_2026_07_28_are_not_found_there() {
         let seen = lab.modern(method, params).await;
         assert_eq!((seen.status.as_u16(), seen.code()), (404, -32601), "{method}: {seen:?}");
         assert!(!seen.headers.contains_key("mcp-session-id"), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_come_by_http_needs_no_host() {
+    let lab = Lab::new();
+    for method in ["tools/list", "ping"] {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        let (parts, _) = request(&[("host", "")], "").into_parts();
+        let response = lab.front.handle(None, Request::from_parts(parts, message.into())).await;
+        assert_eq!(response.status(), 200, "{method}");
     }
 }

@@ -6,6 +6,7 @@ mod cost;
 mod eras;
 mod errors;
 mod ids;
+mod left;
 mod live;
 mod offers;
 mod parity;
