@@ -186,6 +186,11 @@ pub trait Provider: Send + Sync {
     /// What it offers, in its own order.
     fn tools(&self) -> &[Arc<Tool>];
 
+    /// Names of tools that it has, and that were not read since the configuration leaves them out.
+    fn unread(&self) -> &[String] {
+        &[]
+    }
+
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
 

@@ -51,6 +51,13 @@ pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, default_tool: Option<&
     (Arc::new(shaped), warnings)
 }
 
+/// Whether the rules publish what a provider calls by this name.
+#[must_use]
+pub fn is_published(rules: &NameRules, own: &str) -> bool {
+    let is_in = |patterns: &[String]| patterns.iter().any(|pattern| fits(own, pattern));
+    (rules.include.is_empty() || is_in(&rules.include)) && !is_in(&rules.exclude)
+}
+
 /// Whether a name fits a pattern: `*` stands for any characters, also none.
 fn fits(name: &str, pattern: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return name == pattern };
@@ -83,10 +90,7 @@ impl<T> Default for Names<T> {
 impl<T> Names<T> {
     /// The name under which `own` is published, if it is.
     fn take(&mut self, kind: &str, own: &str, rules: &NameRules, section: &str, warnings: &mut Vec<String>) -> Option<ToolName> {
-        if !rules.include.is_empty() && !rules.include.iter().any(|pattern| fits(own, pattern)) {
-            return None;
-        }
-        if rules.exclude.iter().any(|pattern| fits(own, pattern)) {
+        if !is_published(rules, own) {
             return None;
         }
         let name = match rules.rename.get(own) {
@@ -135,7 +139,8 @@ fn describe(tool: &Arc<Tool>, name: ToolName, rules: &NameRules, section: &str, 
 
 /// What the rules speak of and nothing is.
 fn unknown_names(inner: &dyn Provider, rules: &NameRules, section: &str) -> Vec<String> {
-    let tools: Vec<&str> = inner.tools().iter().map(|tool| tool.name.as_str()).collect();
+    let tools = inner.tools().iter().map(|tool| tool.name.as_str());
+    let tools: Vec<&str> = tools.chain(inner.unread().iter().map(String::as_str)).collect();
     let all: Vec<&str> = tools.iter().copied().chain(inner.offers().prompts.iter().map(|prompt| prompt.key.as_str())).collect();
     let mut warnings = Vec::new();
     for own in rules.rename.keys().filter(|own| !all.contains(&own.as_str())) {

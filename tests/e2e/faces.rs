@@ -292,6 +292,25 @@ fn one(operation: &str) -> String {
 }
 
 #[tokio::test]
+async fn what_of_an_openapi_document_is_not_served_is_reported_with_its_place() {
+    let setup = Setup::new().config("[server.app]\nopenapi = \"app.json\"");
+    let good = json!({ "operationId": "good", "responses": { "200": { "description": "ok" } } });
+    let paths = json!({ "/good": { "get": good }, "/bad": { "get": { "parameters": [{ "in": "query" }] } } });
+    let servers = json!([{ "url": "http://127.0.0.1:9" }]);
+    let document = json!({ "openapi": "3.0.3", "servers": servers, "paths": paths }).to_string();
+    std::fs::write(setup.home().join("app.json"), document).expect("the folder can be written");
+    let reason = "GET /bad is left out: a parameter has no name (at #/paths/~1bad/get/parameters/0)";
+    let check = setup.run(["check"]).await;
+    check.expect_code(0);
+    assert!(check.stdout.contains(&format!("warning: {reason}")) && check.stdout.contains("ok      app: good"), "{}", check.all());
+    let server = setup.start().await;
+    assert_eq!(Client::modern(&server).tool_names().await, ["good"]);
+    let status = server.plugin_status("app").await.expect("it is listed");
+    assert_eq!((&status["state"], &status["warnings"]), (&json!("serving"), &json!([reason])), "{status}");
+    server.wait_log("what is left out", |line| line.contains("#/paths/~1bad/get/parameters/0")).await;
+}
+
+#[tokio::test]
 async fn a_changed_openapi_document_changes_the_tools_and_a_broken_one_does_not() {
     let setup = Setup::new().config("[server.app]\nopenapi = \"app.json\"");
     let file = setup.home().join("app.json");

@@ -93,6 +93,11 @@ impl Schema {
         bytes <= offload::SMALL && bytes.saturating_mul(self.dear) <= AT_ONCE
     }
 
+    /// Levels of objects and arrays that a value may have.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels
+    }
+
     /// Whether this JSON text fits.
     ///
     /// # Errors

@@ -15,8 +15,8 @@ use super::{Member, Run};
 use crate::{
     config::{OpenApiSource, ServerConfig},
     provider::{OfferNames, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
-    remote::openapi::{Look, Reader},
-    shape::shape,
+    remote::openapi::{Look, Reader, Wanted},
+    shape::{is_published, shape},
 };
 
 /// Until the document is asked for again where it could not be had; each time twice as long.
@@ -74,7 +74,9 @@ struct Loading {
 
 impl Loading {
     async fn run(self) {
-        let mut reader = Reader::new(self.id.clone(), &self.source, self.config.limits);
+        let names = self.config.names.clone();
+        let wanted: Wanted = Arc::new(move |own| is_published(&names, own));
+        let mut reader = Reader::new(self.id.clone(), &self.source, self.config.limits, wanted);
         let mut pause = RETRY;
         loop {
             let looked = reader.look().await;
@@ -100,11 +102,15 @@ impl Loading {
     }
 
     async fn take(&self, look: Look) {
-        let Look::New(provider) = look else {
+        let Look::New(provider, mut warnings) = look else {
             return self.turn(ProviderState::Serving, |status| (status.error, status.next_try) = (None, None));
         };
         let section = format!("server.{}", self.id);
-        let (provider, warnings) = shape(provider, &self.config.names, self.config.default_tool.as_deref(), &section);
+        let (provider, unfit) = shape(provider, &self.config.names, self.config.default_tool.as_deref(), &section);
+        for text in &unfit {
+            tracing::warn!(server = %self.id, "{text}");
+        }
+        warnings.extend(unfit);
         let tools = provider.tools().iter().map(|tool| tool.name.to_string()).collect();
         tracing::info!(server = %self.id, tools = provider.tools().len(), "server is published");
         self.turn(ProviderState::Serving, |status| {

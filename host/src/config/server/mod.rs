@@ -185,6 +185,9 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
             refresh: openapi.refresh,
             headers,
             bearer,
+            query: openapi.query,
+            credentials: openapi.credentials,
+            follow_references: openapi.follow_references,
         }),
     };
     Some(ServerConfig { source, replicas, limits, publish, names, default_tool: tools.default_tool })

@@ -11,7 +11,7 @@ use super::{
         key::TypeInfo,
         reader::{Item, Table},
         section::section,
-        types::{DAY, SECOND, Type, credential, duration, optional, secrets, text, text_or_source},
+        types::{Boolean, DAY, SECOND, Type, credential, duration, optional, secrets, text, text_or_source},
     },
     kind::{OPENAPI, REMOTE},
 };
@@ -47,6 +47,14 @@ section! {
         /// How often to check a document at a URL for changes, by `ETag` if there is
         /// one; `"0s"` never. A file is reread when it changes.
         refresh: Duration = SECOND * 60, duration(Duration::ZERO..=DAY) => only(&[OPENAPI]);
+        /// Sent in the query of every request, such as `{ appid = { from_env = "KEY" } }`.
+        query: BTreeMap<String, Secret> = BTreeMap::new(), secrets(any_name, text_or_source(Ok)) => only(&[OPENAPI]);
+        /// By the name of a security scheme of the document: sent where the scheme says, with the
+        /// operations that ask for it. `user:password` for HTTP basic authentication.
+        credentials: BTreeMap<String, Secret> = BTreeMap::new(), secrets(any_name, credential(Ok)) => only(&[OPENAPI]);
+        /// Read other documents of the same origin that a document at a URL refers to. A document in a
+        /// file may always refer to others in its folder.
+        follow_references: bool = false, Boolean => only(&[OPENAPI]);
     }
 }
 
@@ -64,12 +72,27 @@ pub struct OpenApiSource {
     pub headers: BTreeMap<String, Secret>,
     /// Sent as `Authorization: Bearer`. Key: `bearer`.
     pub bearer: Option<Secret>,
+    /// Sent in the query of every request. Key: `query`.
+    pub query: BTreeMap<String, Secret>,
+    /// By the name of a security scheme of the document, sent where it says. Key: `credentials`.
+    pub credentials: BTreeMap<String, Secret>,
+    /// Whether other documents of the same origin are read. Key: `follow_references`.
+    pub follow_references: bool,
+}
+
+impl OpenApiSource {
+    /// Whether there is anything that is meant for the application alone.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.bearer.is_some() || !self.headers.is_empty() || !self.query.is_empty() || !self.credentials.is_empty()
+    }
 }
 
 impl Default for OpenApiSource {
     fn default() -> Self {
-        let OpenApiKeys { base_url, refresh } = OpenApiKeys::default();
-        Self { document: String::new(), base_url, refresh, headers: BTreeMap::new(), bearer: None }
+        let OpenApiKeys { base_url, refresh, query, credentials, follow_references } = OpenApiKeys::default();
+        let (document, headers) = (String::new(), BTreeMap::new());
+        Self { document, base_url, refresh, headers, bearer: None, query, credentials, follow_references }
     }
 }
 
@@ -92,6 +115,11 @@ pub(in super::super) fn header_name(name: &str) -> Result<(), String> {
     if own.contains(&lower.as_str()) || lower.starts_with("mcp-") {
         return Err("is a header that the host sets itself".to_owned());
     }
+    Ok(())
+}
+
+/// The name of something of somebody else's.
+fn any_name(_: &str) -> Result<(), String> {
     Ok(())
 }
 

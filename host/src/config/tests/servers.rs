@@ -58,6 +58,9 @@ fn servers_of_each_kind_are_understood() {
         base_url = "http://127.0.0.1:9000"
         refresh = "5m"
         headers = { Authorization = { from_env = "GOOD" } }
+        query = { appid = { from_env = "GOOD" }, lang = "de" }
+        credentials = { "an odd scheme" = { from_env = "GOOD" } }
+        follow_references = true
     "#;
     let config =
         load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap_or_else(|error| panic!("{error}"));
@@ -132,6 +135,9 @@ fn servers_of_each_kind_are_understood() {
         refresh: Duration::from_secs(300),
         headers: BTreeMap::from([("Authorization".to_owned(), secret(SECRET))]),
         bearer: None,
+        query: BTreeMap::from([("appid".to_owned(), secret(SECRET)), ("lang".to_owned(), secret("de"))]),
+        credentials: BTreeMap::from([("an odd scheme".to_owned(), secret(SECRET))]),
+        follow_references: true,
     };
     assert_eq!(config.server["app"], ServerConfig::new(ServerSource::OpenApi(app)));
 }

@@ -1,20 +1,19 @@
 //! The body of a request: which arguments are in it, and how they are written.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use oas3::spec::{MediaType, RequestBody};
 use serde_json::{Map, Value, json};
 
 use super::{
-    document::{Document, is_json},
-    operation::{Input, describe},
-    schema::Translation,
+    arguments::{ArgumentId, Input, describe},
+    content::{self, FILE, Part},
+    document::{Document, Found, Version, bare, is_json, is_json_lines},
+    library::{Flaw, Library},
+    parameter::{Parameter, Place, Style},
+    schema::{Translation, last_token},
+    tree::Node,
 };
 
-/// The argument that is the whole body, where its parts are no arguments of their own.
+/// The argument that is the whole body, where nothing says what it is.
 const WHOLE: &str = "body";
-
-/// What a file is, for whoever fills it in.
-const FILE: &str = "The file's content in base64, or a data: URL, which also says what kind of file it is.";
 
 /// How a body is made.
 pub(super) struct Body {
@@ -25,6 +24,8 @@ pub(super) struct Body {
 enum Format {
     /// With its media type.
     Json(String),
+    /// Items of a list, each on a line; with its media type.
+    JsonLines(String),
     Form,
     Multipart,
     /// With its media type.
@@ -35,77 +36,122 @@ enum Format {
 
 enum Parts {
     /// One argument is the body.
-    Whole(String),
+    Whole(ArgumentId),
     /// Each property is an argument.
     Each(Vec<Part>),
 }
 
-struct Part {
-    argument: String,
-    property: String,
-    /// Base64 in the argument, a file in the body.
-    is_file: bool,
-    /// What the document says that the part is.
-    media: Option<String>,
+/// What a document says of a body.
+struct Said<'a> {
+    node: Node<'a>,
+    required: bool,
+    /// Media types, with the schema and the `encoding` of each.
+    content: Vec<(String, Option<Node<'a>>, Option<Node<'a>>)>,
+    /// What it is called, where something says so.
+    name: Option<&'a str>,
 }
 
 impl Body {
-    /// Chooses among the formats that the operation takes, and adds the arguments.
+    /// Chooses among the formats that the operation takes, and adds the arguments. None: it takes no body.
     ///
     /// # Errors
     ///
     /// Why none can be written.
-    pub(super) fn new(document: &Document, body: &RequestBody, schemas: &mut Translation<'_>, input: &mut Input) -> Result<Self, String> {
-        let find = |wanted: &dyn Fn(&str) -> bool| body.content.iter().find(|(kind, _)| wanted(&bare(kind)));
-        let chosen = find(&|kind| is_json(kind))
+    pub(super) fn new<'a>(
+        document: &Document<'a>,
+        found: &Found<'a>,
+        parameters: &[Parameter<'a>],
+        schemas: &mut Translation<'a>,
+        input: &mut Input,
+    ) -> Result<Option<Self>, Flaw<'a>> {
+        if document.version == Version::V2 && parameters.iter().any(|parameter| parameter.place == Place::Field) {
+            return Self::of_fields(document, found, parameters, schemas, input).map(Some);
+        }
+        let said = if document.version == Version::V2 { said_in_2(document, found, parameters) } else { said(document, found)? };
+        match said {
+            Some(said) => Self::of(document.library, &said, schemas, input).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The fields of a form of Swagger 2.0.
+    fn of_fields<'a>(
+        document: &Document<'a>,
+        found: &Found<'a>,
+        parameters: &[Parameter<'a>],
+        schemas: &mut Translation<'a>,
+        input: &mut Input,
+    ) -> Result<Self, Flaw<'a>> {
+        let kinds = document.media_types(found, "consumes");
+        let fields = || parameters.iter().filter(|parameter| parameter.place == Place::Field);
+        let has_file = fields().any(|field| field.schema.is_some_and(|schema| is_file(document.library, schema)));
+        let is_form = kinds.iter().any(|kind| bare(kind) == "application/x-www-form-urlencoded");
+        let is_multipart = has_file || (!is_form && kinds.iter().any(|kind| bare(kind) == "multipart/form-data"));
+        let mut parts = Vec::new();
+        for field in fields() {
+            let Some(schema) = field.schema else { continue };
+            let mut made = schemas.schema(schema)?;
+            let file = (is_multipart && is_file(document.library, schema)).then(|| content::make_file(&mut made));
+            parts.push(Part {
+                file,
+                separator: separator(field.style).filter(|_| !field.explode),
+                ..Part::plain(field.name, input.add(field.name, WHOLE, made, field.required))
+            });
+        }
+        name_files(&mut parts, input);
+        Ok(Self { format: if is_multipart { Format::Multipart } else { Format::Form }, parts: Parts::Each(parts) })
+    }
+
+    fn of<'a>(library: &'a Library, said: &Said<'a>, schemas: &mut Translation<'a>, input: &mut Input) -> Result<Self, Flaw<'a>> {
+        let find = |wanted: &dyn Fn(&str) -> bool| said.content.iter().find(|(kind, ..)| wanted(&bare(kind)));
+        let chosen = find(&is_json)
             .or_else(|| find(&|kind| kind == "application/x-www-form-urlencoded"))
             .or_else(|| find(&|kind| kind == "multipart/form-data"))
-            .or_else(|| find(&|kind| kind.starts_with("text/")))
+            .or_else(|| find(&is_json_lines))
+            .or_else(|| find(&|kind| kind.starts_with("text/") && !kind.contains("xml")))
             .or_else(|| find(&|kind| !kind.starts_with("multipart/") && !kind.contains("xml")));
-        let Some((kind, media)) = chosen else {
-            let kinds: Vec<&str> = body.content.keys().map(String::as_str).collect();
-            return Err(format!("its body can only be {}, which cannot be written here", kinds.join(" or ")));
+        let Some((kind, schema, encoding)) = chosen else {
+            let kinds: Vec<&str> = said.content.iter().map(|(kind, ..)| kind.as_str()).collect();
+            let what = if kinds.is_empty() { "of no kind that is said".to_owned() } else { kinds.join(" or ") };
+            return Err(Flaw::new(said.node, format!("its body can only be {what}, which cannot be written here")));
         };
-        let kind = bare(kind);
-        let required = body.required == Some(true);
-        let schema = document.schema_of(media);
-        let format = match kind.as_str() {
-            "*/*" | "application/*" => Format::Json("application/json".to_owned()),
-            kind if is_json(kind) => Format::Json(kind.to_owned()),
-            "application/x-www-form-urlencoded" => Format::Form,
-            "multipart/form-data" => Format::Multipart,
-            kind if kind.starts_with("text/") => Format::Text(kind.replace("text/*", "text/plain")),
-            kind => Format::Bytes(if kind.contains('*') { "application/octet-stream".to_owned() } else { kind.to_owned() }),
-        };
+        let format = format_of(&bare(kind), *schema);
+        if let (Some(schema), Format::Json(_) | Format::Form | Format::Multipart) = (schema, &format)
+            && let Some(properties) = properties(library, *schema, schemas, input)
+        {
+            let parts = each(library, &properties, said.required, *encoding, &format, schemas, input)?;
+            return Ok(Self { format, parts: Parts::Each(parts) });
+        }
         let mut whole = match (&format, schema) {
             (Format::Text(_), _) => json!({ "type": "string" }),
             (Format::Bytes(_), _) => json!({ "type": "string", "contentEncoding": "base64", "description": FILE }),
-            (_, Some(schema)) => schemas.schema(schema)?,
-            (Format::Json(_), None) => json!({}),
-            (_, None) => json!({ "type": "object" }),
-        };
-        let parts = match properties(&whole, schemas, &format, input) {
-            Some((properties, needed)) => Parts::Each(each(properties, &needed, required, media, &format, input)),
-            None if matches!(format, Format::Form | Format::Multipart) && schemas.resolved(&whole).get("properties").is_none() => {
+            (Format::JsonLines(_), Some(schema)) if !is_list(library, *schema) => {
+                json!({ "type": "array", "items": schemas.schema(*schema)? })
+            }
+            (Format::Form | Format::Multipart, schema) => match schema.map(|schema| schemas.schema(schema)).transpose()? {
+                Some(Value::Object(schema)) if schema.len() > 1 || schema.get("type").is_none_or(|kind| kind != "object") => schema.into(),
                 // Nothing is said of the parts: any text will do.
-                let schema = json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } });
-                Parts::Whole(input.add(WHOLE, WHOLE, schema, required))
-            }
-            None => {
-                describe(&mut whole, body.description.as_deref());
-                Parts::Whole(input.add(WHOLE, WHOLE, whole, required))
-            }
+                _ => json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } }),
+            },
+            (_, Some(schema)) => schemas.schema(*schema)?,
+            (_, None) => json!({}),
         };
-        Ok(Self { format, parts })
+        let name = name_of(library, said, *schema, &format);
+        if whole.get("description").is_none() || said.node.get("description").is_some() {
+            describe(&mut whole, said.node.get("description").and_then(Node::said).as_deref());
+        }
+        Ok(Self { parts: Parts::Whole(input.add(&name, WHOLE, whole, said.required)), format })
     }
 
     /// The body of a call, with its media type. None: no argument is about it.
-    pub(super) fn write(&self, arguments: &Map<String, Value>) -> Result<Option<(String, Vec<u8>)>, String> {
+    pub(super) fn write(&self, names: &[String], arguments: &Map<String, Value>) -> Result<Option<(String, Vec<u8>)>, String> {
+        let get = |id: ArgumentId| names.get(id).and_then(|name| arguments.get(name));
         let fields: Vec<(&Part, &Value)> = match &self.parts {
-            Parts::Each(parts) => parts.iter().filter_map(|part| Some((part, arguments.get(&part.argument)?))).collect(),
+            Parts::Each(parts) => parts.iter().filter_map(|part| Some((part, get(part.argument)?))).collect(),
             Parts::Whole(argument) => {
-                let Some(value) = arguments.get(argument) else { return Ok(None) };
-                return self.write_whole(value).map(Some);
+                let Some(value) = get(*argument) else { return Ok(None) };
+                let name = names.get(*argument).map(String::as_str).unwrap_or_default();
+                return self.write_whole(name, value).map(Some);
             }
         };
         if fields.is_empty() {
@@ -118,187 +164,265 @@ impl Body {
                 let object: Map<String, Value> = fields.into_iter().map(|(part, value)| (part.property.clone(), value.clone())).collect();
                 Ok(Some((kind.clone(), Value::Object(object).to_string().into_bytes())))
             }
-            Format::Form => Ok(Some(form(said.map(|(part, value)| (part.property.as_str(), value))))),
-            Format::Multipart => multipart(&said.collect::<Vec<_>>()).map(Some),
-            Format::Text(_) | Format::Bytes(_) => Ok(None),
+            Format::Form => Ok(Some(content::form(said))),
+            Format::Multipart => content::multipart(&said.collect::<Vec<_>>(), names, arguments).map(Some),
+            Format::Text(_) | Format::Bytes(_) | Format::JsonLines(_) => Ok(None),
         }
     }
 
-    fn write_whole(&self, value: &Value) -> Result<(String, Vec<u8>), String> {
+    fn write_whole(&self, name: &str, value: &Value) -> Result<(String, Vec<u8>), String> {
         match (&self.format, value) {
             (Format::Json(kind), value) => Ok((kind.clone(), value.to_string().into_bytes())),
-            (Format::Text(kind), value) => Ok((kind.clone(), text(value).into_bytes())),
+            (Format::JsonLines(kind), Value::Array(items)) => {
+                let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
+                Ok((kind.clone(), lines.into_bytes()))
+            }
+            (Format::Text(kind) | Format::JsonLines(kind), value) => Ok((kind.clone(), content::text(value).into_bytes())),
             (Format::Bytes(kind), Value::String(file)) => {
-                decoded(WHOLE, file).map(|(said, bytes)| (said.unwrap_or_else(|| kind.clone()), bytes))
+                content::decoded(name, file).map(|file| (file.kind.unwrap_or_else(|| kind.clone()), file.bytes))
             }
-            (Format::Form, Value::Object(members)) => Ok(form(members.iter().map(|(name, value)| (name.as_str(), value)))),
+            (Format::Form, Value::Object(members)) => {
+                let parts: Vec<Part> = members.keys().map(|name| Part::plain(name, 0)).collect();
+                Ok(content::form(parts.iter().zip(members.values())))
+            }
             (Format::Multipart, Value::Object(members)) => {
-                let part = |name: &String| Part { argument: name.clone(), property: name.clone(), is_file: false, media: None };
-                let parts: Vec<Part> = members.keys().map(part).collect();
-                multipart(&parts.iter().zip(members.values()).collect::<Vec<_>>())
+                let parts: Vec<Part> = members.keys().map(|name| Part::plain(name, 0)).collect();
+                content::multipart(&parts.iter().zip(members.values()).collect::<Vec<_>>(), &[], &Map::new())
             }
-            _ => Err(format!("`{WHOLE}` is not of the kind that the body is made of")),
+            _ => Err(format!("argument `{name}` is not of the kind that the body is made of")),
         }
     }
 }
 
-fn bare(kind: &str) -> String {
-    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+fn said<'a>(document: &Document<'a>, found: &Found<'a>) -> Result<Option<Said<'a>>, Flaw<'a>> {
+    let Some(written) = found.operation.get("requestBody").filter(|body| !body.is_null()) else { return Ok(None) };
+    let node = document.library.followed(written)?;
+    if !node.is_map() {
+        return Err(Flaw::new(node, "its body is not an object"));
+    }
+    let Some(types) = node.get("content").filter(|content| content.is_map() && content.len() > 0) else {
+        return Err(Flaw::new(node, "its body does not say what kind it is of (`content`)"));
+    };
+    let mut content = Vec::new();
+    for (kind, media) in types.members() {
+        let media = document.library.followed(media)?;
+        content.push((kind.to_owned(), media.get("schema").or(media.get("itemSchema")), media.get("encoding")));
+    }
+    let named = ["x-body-name", "x-codegen-request-body-name", "x-bodyName"];
+    let name = named.iter().find_map(|name| found.operation.get_text(name).or(node.get_text(name)));
+    Ok(Some(Said { node, required: node.get("required").and_then(Node::flag) == Some(true), content, name }))
 }
 
-/// The properties that can be arguments of their own, and which of them there must be. None: the body has to be one argument.
-fn properties(whole: &Value, schemas: &Translation<'_>, format: &Format, input: &Input) -> Option<(Map<String, Value>, Vec<String>)> {
-    if !matches!(format, Format::Json(_) | Format::Form | Format::Multipart) {
-        return None;
+/// The body of Swagger 2.0 is a parameter.
+fn said_in_2<'a>(document: &Document<'a>, found: &Found<'a>, parameters: &[Parameter<'a>]) -> Option<Said<'a>> {
+    let body = parameters.iter().find(|parameter| parameter.place == Place::Body)?;
+    let mut kinds: Vec<String> = document.media_types(found, "consumes").into_iter().map(str::to_owned).collect();
+    if kinds.is_empty() {
+        kinds.push("application/json".to_owned());
     }
-    let object = schemas.resolved(whole).as_object()?;
-    let kind = object.get("type").and_then(Value::as_str);
-    // Of these the object's keywords say all that there is to say, and none of them is lost when its properties stand by themselves.
-    let plain = ["type", "properties", "required", "title", "description", "examples", "default", "additionalProperties", "deprecated"];
-    let is_plain = object.keys().all(|keyword| plain.contains(&keyword.as_str()));
-    let closed = matches!(object.get("additionalProperties"), None | Some(Value::Bool(false)));
-    if !matches!(kind, Some("object") | None) || !is_plain || !closed {
-        return None;
-    }
-    let properties = object.get("properties")?.as_object()?;
-    if properties.is_empty() || properties.keys().any(|name| input.has(name)) {
-        return None;
-    }
-    let needed = object.get("required").and_then(Value::as_array);
-    let needed = needed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    Some((properties.clone(), needed))
+    let content = kinds.into_iter().map(|kind| (kind, body.schema, None)).collect();
+    Some(Said { node: body.node, required: body.required, content, name: Some(body.name).filter(|name| !name.is_empty()) })
 }
 
-fn each(
-    properties: Map<String, Value>,
-    needed: &[String],
-    required: bool,
-    media: &MediaType,
+fn format_of(kind: &str, schema: Option<Node<'_>>) -> Format {
+    match kind {
+        "*/*" | "application/*" => Format::Json("application/json".to_owned()),
+        kind if is_json(kind) => Format::Json(kind.to_owned()),
+        "application/x-www-form-urlencoded" => Format::Form,
+        "multipart/form-data" => Format::Multipart,
+        kind if is_json_lines(kind) => match schema.and_then(|schema| schema.get_text("type")) {
+            Some("string") => Format::Text(kind.to_owned()),
+            _ => Format::JsonLines(kind.to_owned()),
+        },
+        kind if kind.starts_with("text/") => Format::Text(kind.replace("text/*", "text/plain")),
+        kind => Format::Bytes(if kind.contains('*') { "application/octet-stream".to_owned() } else { kind.to_owned() }),
+    }
+}
+
+/// What a person would call the argument that is the whole body.
+fn name_of(library: &Library, said: &Said<'_>, schema: Option<Node<'_>>, format: &Format) -> String {
+    if let Some(name) = said.name {
+        return name.to_owned();
+    }
+    let referred = schema.and_then(|schema| schema.get_text("$ref")).map(last_token);
+    let schema = schema.and_then(|schema| library.followed(schema).ok());
+    let titled = schema.and_then(|schema| schema.get_text("title")).map(str::to_owned);
+    let name = titled.or(referred).map(|name| words(&name)).filter(|name| !name.is_empty() && name.len() <= 40);
+    let kind = schema.and_then(|schema| schema.get_text("type"));
+    name.unwrap_or_else(|| {
+        match (format, kind) {
+            (Format::Bytes(_), _) => "file",
+            (Format::Text(_), _) | (_, Some("string")) => "text",
+            (Format::JsonLines(_), _) | (_, Some("array")) => "items",
+            (_, Some("integer" | "number")) => "number",
+            (_, Some("boolean")) => "value",
+            _ => WHOLE,
+        }
+        .to_owned()
+    })
+}
+
+/// `Item-Input` as `item_input`, `NewPet` as `new_pet`.
+fn words(name: &str) -> String {
+    let mut made = String::new();
+    let mut before = ' ';
+    for c in name.chars() {
+        if !c.is_ascii_alphanumeric() {
+            if !made.ends_with('_') && !made.is_empty() {
+                made.push('_');
+            }
+        } else {
+            if c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit()) {
+                made.push('_');
+            }
+            made.push(c.to_ascii_lowercase());
+        }
+        before = c;
+    }
+    made.trim_matches('_').to_owned()
+}
+
+fn is_list(library: &Library, schema: Node<'_>) -> bool {
+    library.followed(schema).is_ok_and(|schema| schema.get_text("type") == Some("array"))
+}
+
+/// A property of a body: its name, its schema, and whether it has to be there.
+type Property<'a> = (&'a str, Node<'a>, bool);
+
+/// The properties that can be arguments of their own. None: the body has to be one argument.
+fn properties<'a>(library: &'a Library, schema: Node<'a>, schemas: &Translation<'a>, input: &Input) -> Option<Vec<Property<'a>>> {
+    let mut found = Vec::new();
+    gather(library, schema, schemas, &mut found, 0)?;
+    (!found.is_empty() && !found.iter().any(|(name, ..)| input.has(name))).then_some(found)
+}
+
+/// Of these an object's keywords say all that there is to say, and none of them is lost when its properties stand by themselves.
+const PLAIN: [&str; 18] = [
+    "type",
+    "properties",
+    "required",
+    "title",
+    "description",
+    "example",
+    "examples",
+    "default",
+    "additionalProperties",
+    "deprecated",
+    "xml",
+    "externalDocs",
+    "readOnly",
+    "writeOnly",
+    "nullable",
+    "allOf",
+    "$schema",
+    "$id",
+];
+
+fn gather<'a>(
+    library: &'a Library,
+    schema: Node<'a>,
+    schemas: &Translation<'a>,
+    found: &mut Vec<Property<'a>>,
+    depth: usize,
+) -> Option<()> {
+    /// Objects that are made of each other before one argument has to do.
+    const DEEPEST: usize = 8;
+    let object = library.followed(schema).ok().filter(|object| object.is_map() && depth < DEEPEST)?;
+    let is_plain = object.members().all(|(keyword, _)| PLAIN.contains(&keyword) || keyword.starts_with("x-"));
+    let kind = object.get("type").map_or(Some("object"), Node::text);
+    let closed = object.get("additionalProperties").is_none_or(|more| more.bool() == Some(false));
+    if !is_plain || !closed || kind != Some("object") || object.get("nullable").and_then(Node::flag) == Some(true) {
+        return None;
+    }
+    for part in object.get("allOf").into_iter().flat_map(Node::items) {
+        gather(library, part, schemas, found, depth + 1)?;
+    }
+    for (name, property) in object.get("properties").into_iter().flat_map(Node::members) {
+        if schemas.is_hidden(property) {
+            continue;
+        }
+        // Of one that two parts speak of both count, which only the whole can say.
+        if found.iter().any(|(other, ..)| *other == name) {
+            return None;
+        }
+        found.push((name, property, false));
+    }
+    let required = object.get("required").into_iter().flat_map(Node::items);
+    for name in required.filter_map(Node::text) {
+        if let Some(property) = found.iter_mut().find(|(other, ..)| *other == name) {
+            property.2 = true;
+        }
+    }
+    Some(())
+}
+
+fn each<'a>(
+    library: &'a Library,
+    properties: &[Property<'a>],
+    body_required: bool,
+    encoding: Option<Node<'a>>,
     format: &Format,
+    schemas: &mut Translation<'a>,
     input: &mut Input,
-) -> Vec<Part> {
-    let part = |(property, mut schema): (String, Value)| {
-        let is_file = matches!(format, Format::Multipart) && make_file(&mut schema);
-        let said = media.encoding.get(&property).and_then(|encoding| encoding.content_type.clone());
-        Part {
-            argument: input.add(&property, WHOLE, schema, required && needed.contains(&property)),
-            property,
-            is_file,
-            media: said.filter(|said| !said.contains([',', '*'])),
-        }
-    };
-    properties.into_iter().map(part).collect()
-}
-
-/// Makes base64 of what is a file, or a list of files.
-fn make_file(schema: &mut Value) -> bool {
-    if let Some(items) = schema.get_mut("items") {
-        return make_file(items);
-    }
-    // A file that there need not be is written as a choice between it and null.
-    for keyword in ["anyOf", "oneOf"] {
-        if let Some(Value::Array(choices)) = schema.get_mut(keyword) {
-            let mut found = false;
-            for choice in choices {
-                found |= make_file(choice);
-            }
-            return found;
-        }
-    }
-    let is_file = schema.get("format").and_then(Value::as_str) == Some("binary")
-        || (schema.get("contentMediaType").is_some()
-            && schema.get("contentEncoding").is_none()
-            && schema.get("type").is_none_or(|kind| kind == "string"));
-    if is_file && let Some(members) = schema.as_object_mut() {
-        let said = members.get("description").and_then(Value::as_str).map(|text| format!("{text} ")).unwrap_or_default();
-        for keyword in ["format", "contentMediaType"] {
-            members.shift_remove(keyword);
-        }
-        members.insert("type".to_owned(), "string".into());
-        members.insert("contentEncoding".to_owned(), "base64".into());
-        members.insert("description".to_owned(), format!("{said}{FILE}").into());
-    }
-    is_file
-}
-
-/// A value as text, where text is all that there is.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn form<'a>(fields: impl Iterator<Item = (&'a str, &'a Value)>) -> (String, Vec<u8>) {
-    let mut pairs = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in fields {
-        match value {
-            Value::Array(items) => items.iter().for_each(|item| {
-                pairs.append_pair(name, &text(item));
-            }),
-            value => {
-                pairs.append_pair(name, &text(value));
-            }
-        }
-    }
-    ("application/x-www-form-urlencoded".to_owned(), pairs.finish().into_bytes())
-}
-
-fn multipart(fields: &[(&Part, &Value)]) -> Result<(String, Vec<u8>), String> {
-    let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
-    for (part, value) in fields {
-        let values = match value {
-            Value::Array(items) => items.iter().collect(),
-            value => vec![*value],
+) -> Result<Vec<Part>, Flaw<'a>> {
+    let mut parts = Vec::with_capacity(properties.len());
+    for (property, schema, required) in properties {
+        let mut made = schemas.schema(*schema)?;
+        let encoding = encoding.and_then(|encoding| encoding.get(property));
+        let media = encoding.and_then(|encoding| encoding.get_text("contentType"));
+        let is_file = matches!(format, Format::Multipart) && is_file(library, *schema);
+        let style = match encoding.and_then(|encoding| encoding.get_text("style")) {
+            Some("spaceDelimited") => Style::Spaces,
+            Some("pipeDelimited") => Style::Pipes,
+            Some("deepObject") => Style::Deep,
+            _ => Style::Form,
         };
-        for value in values {
-            parts.push(one_part(part, value)?);
-        }
+        let is_joined = encoding.and_then(|encoding| encoding.get("explode")).and_then(Node::flag) == Some(false);
+        let file = is_file.then(|| content::make_file(&mut made));
+        parts.push(Part {
+            file,
+            media: media.filter(|media| !media.contains([',', '*'])).map(str::to_owned),
+            separator: separator(style).filter(|_| is_joined),
+            deep: style == Style::Deep,
+            ..Part::plain(property, input.add(property, WHOLE, made, body_required && *required))
+        });
     }
-    // What stands between the parts may be in none of them: of 128 random bits that can be taken for granted.
-    let boundary = format!("toolbay-{:032x}", fastrand::u128(..));
-    let mut body = Vec::new();
-    for (head, content) in parts {
-        body.extend_from_slice(format!("--{boundary}\r\n{head}\r\n\r\n").as_bytes());
-        body.extend_from_slice(&content);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    Ok((format!("multipart/form-data; boundary={boundary}"), body))
+    name_files(&mut parts, input);
+    Ok(parts)
 }
 
-fn one_part(part: &Part, value: &Value) -> Result<(String, Vec<u8>), String> {
-    // As browsers write a name.
-    let name = part.property.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
-    let disposition = format!("Content-Disposition: form-data; name=\"{name}\"");
-    let typed = |head: &str, kind: &str| format!("{head}\r\nContent-Type: {kind}");
-    match value {
-        Value::String(file) if part.is_file => {
-            let (said, content) = decoded(&part.argument, file)?;
-            let kind = said.as_deref().or(part.media.as_deref()).unwrap_or("application/octet-stream");
-            Ok((typed(&format!("{disposition}; filename=\"{name}\""), kind), content))
-        }
-        Value::Object(_) | Value::Array(_) => Ok((typed(&disposition, "application/json"), value.to_string().into_bytes())),
-        value => {
-            let head = part.media.as_deref().map_or_else(|| disposition.clone(), |kind| typed(&disposition, kind));
-            Ok((head, text(value).into_bytes()))
+/// Lets the names of files be given, each behind all that the document speaks of.
+fn name_files(parts: &mut [Part], input: &mut Input) {
+    for part in parts {
+        let Some(file) = part.file.as_mut().filter(|file| !file.is_list) else { continue };
+        let name = format!("{}_name", part.property);
+        if !input.has(&name) {
+            let text = format!("The name of the file `{}`, such as photo.png.", part.property);
+            file.name = Some(input.add(&name, WHOLE, json!({ "type": "string", "description": text }), false));
         }
     }
 }
 
-/// A file out of base64 or a `data:` URL, and what kind it says it is.
-fn decoded(argument: &str, text: &str) -> Result<(Option<String>, Vec<u8>), String> {
-    let (kind, encoded) = match text.strip_prefix("data:") {
-        Some(rest) => {
-            let (head, data) = rest.split_once(',').ok_or_else(|| format!("argument `{argument}` is a data: URL without a comma"))?;
-            let kind = head.strip_suffix(";base64").ok_or_else(|| format!("argument `{argument}` is a data: URL without `;base64`"))?;
-            let fits = kind.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-            (Some(kind.to_owned()).filter(|kind| fits && kind.contains('/')), data)
-        }
-        None => (None, text),
-    };
-    let plain: String = encoded.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let bytes = BASE64_STANDARD.decode(plain).map_err(|error| format!("argument `{argument}` is not base64: {error}"))?;
-    Ok((kind, bytes))
+fn separator(style: Style) -> Option<&'static str> {
+    match style {
+        Style::Spaces => Some(" "),
+        Style::Pipes => Some("|"),
+        Style::Tabs => Some("\t"),
+        Style::Deep => None,
+        _ => Some(","),
+    }
+}
+
+/// Whether a schema is one of a file, or of a list of files.
+fn is_file(library: &Library, schema: Node<'_>) -> bool {
+    let Ok(schema) = library.followed(schema) else { return false };
+    let kind = schema.get_text("type");
+    if schema.get_text("format") == Some("binary") || kind == Some("file") {
+        return true;
+    }
+    if schema.get("contentMediaType").is_some() && schema.get("contentEncoding").is_none() {
+        return kind.is_none_or(|kind| kind == "string");
+    }
+    let parts = ["anyOf", "oneOf"].iter().filter_map(|keyword| schema.get(keyword)).flat_map(Node::items);
+    parts.chain(schema.get("items")).any(|part| part.get("$ref").is_none() && is_file(library, part))
 }

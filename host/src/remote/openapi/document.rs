@@ -1,26 +1,44 @@
-//! The document: JSON or YAML, 3.0 or 3.1, taken apart into what is parsed by type and the schemas, which stay as they are.
+//! What a document says as a whole: its version, where the application is, and which operations there are.
 
 use http::Method;
-use oas3::spec::{MediaType, ObjectOrReference, Parameter, RequestBody, Response, Schema, Server, Spec};
-use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::Error;
+use super::{
+    Error,
+    library::{Flaw, Library},
+    tree::Node,
+};
 use crate::{config::OpenApiSource, provider::ProviderId};
 
-/// Methods that can be tools. OPTIONS and TRACE are about HTTP itself, and the answer to HEAD is nothing that a caller could use.
-const METHODS: [Method; 5] = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];
+/// Members of a path that are operations (OpenAPI 3.2, 4.9.1), and why some can be no tools.
+const METHODS: [(&str, Option<&str>); 9] = [
+    ("get", None),
+    ("put", None),
+    ("post", None),
+    ("delete", None),
+    ("patch", None),
+    ("query", None),
+    ("head", Some("HEAD has no answer that a caller could use")),
+    ("options", Some("OPTIONS is about HTTP itself")),
+    ("trace", Some("TRACE is about HTTP itself")),
+];
+
+/// Which specification a document follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Version {
+    /// Swagger 2.0.
+    V2,
+    /// OpenAPI 3.0.
+    V30,
+    /// OpenAPI 3.1 or later.
+    V31,
+}
 
 /// A document that was understood.
-pub(super) struct Document {
-    /// Everything but schemas.
-    spec: Spec,
-    /// The whole document as it was written, for references into it.
-    pub(super) raw: Value,
-    /// The schemas of `spec`, by the number that stands in their place.
-    lifted: Vec<Value>,
-    /// Whether schemas are those of OpenAPI 3.0.
-    pub(super) old: bool,
+pub(super) struct Document<'a> {
+    pub(super) library: &'a Library,
+    pub(super) root: Node<'a>,
+    pub(super) version: Version,
     /// Where it was read.
     pub(super) name: String,
     /// The document's own URL, which addresses in it are relative to.
@@ -31,149 +49,198 @@ pub(super) struct Document {
 pub(super) struct Found<'a> {
     pub(super) path: &'a str,
     pub(super) method: Method,
-    pub(super) operation: &'a oas3::spec::Operation,
-    item: &'a oas3::spec::PathItem,
+    pub(super) operation: Node<'a>,
+    pub(super) item: Node<'a>,
 }
 
-impl Document {
-    pub(super) fn parse(text: &str, name: &str, url: Option<Url>) -> Result<Self, String> {
-        let raw: Value = if text.trim_start().starts_with('{') {
-            serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?
-        } else {
-            yaml_serde::from_str(text).map_err(|error| format!("it is neither JSON nor YAML: {error}"))?
+/// An operation, or why there is none: with what it would be called.
+pub(super) type Entry<'a> = Result<Found<'a>, (String, Flaw<'a>)>;
+
+impl<'a> Document<'a> {
+    pub(super) fn new(library: &'a Library, name: &str, url: Option<Url>) -> Result<Self, String> {
+        let root = library.root().ok_or("it was not read")?;
+        let version = match (root.get("openapi"), root.get("swagger")) {
+            (Some(version), _) | (None, Some(version)) => version.said(),
+            (None, None) => None,
         };
-        let version = match (raw.get("openapi"), raw.get("swagger")) {
-            (Some(Value::String(version)), _) => version.clone(),
-            // YAML: `openapi: 3.1` is a number.
-            (Some(Value::Number(version)), _) => version.to_string(),
-            (_, Some(version)) => return Err(format!("it is Swagger {version}, and OpenAPI 3.0 or 3.1 is needed: convert it first")),
-            _ => return Err("it has no member \"openapi\" that says its version".to_owned()),
+        let Some(version) = version else { return Err("it has no member \"openapi\" that says its version".to_owned()) };
+        let version = match version.trim() {
+            version if version.starts_with("3.0") || version == "3" => Version::V30,
+            // Of later ones all is taken that is known of 3.2; nothing was taken away so far.
+            version if version.starts_with("3.") => Version::V31,
+            version if version.starts_with('2') => Version::V2,
+            version => return Err(format!("it is OpenAPI {version}, and only 2.0 and 3.x are known")),
         };
-        let old = version.starts_with("3.0");
-        if !old && !version.starts_with("3.1") {
-            return Err(format!("it is OpenAPI {version}, and only 3.0 and 3.1 are known"));
-        }
-        let mut shape = raw.clone();
-        if let Some(members) = shape.as_object_mut() {
-            members.insert("openapi".to_owned(), version.into());
-            // What they are good for is not done here, and what is wrong in them should not matter.
-            for member in ["webhooks", "tags", "externalDocs", "security", "jsonSchemaDialect"] {
-                members.shift_remove(member);
-            }
-            // Only the title and the version have to be there, and nobody reads them.
-            members.insert("info".to_owned(), json!({ "title": "", "version": "" }));
-        }
-        if let Some(components) = shape.get_mut("components").and_then(Value::as_object_mut) {
-            components.retain(|kind, _| matches!(kind.as_str(), "parameters" | "requestBodies" | "responses"));
-        }
-        let paths = shape.get_mut("paths").and_then(Value::as_object_mut);
-        for item in paths.into_iter().flat_map(Map::values_mut) {
-            let reference = item.get("$ref").and_then(Value::as_str).map(str::to_owned);
-            if let Some(found) = reference.and_then(|reference| raw.pointer(reference.strip_prefix('#')?)) {
-                *item = found.clone();
-            }
-        }
-        let mut lifted = Vec::new();
-        lift(&mut shape, false, &mut lifted);
-        let spec = serde_json::from_value(shape).map_err(|error| error.to_string())?;
-        Ok(Self { spec, raw, lifted, old, name: name.to_owned(), url })
+        Ok(Self { library, root, version, name: name.to_owned(), url })
     }
 
     /// Where the application is: configured, or as the document says.
     pub(super) fn base(&self, id: &ProviderId, source: &OpenApiSource) -> Result<Base, Error> {
         let none = |reason: String| Error::NoAddress { document: self.name.clone(), reason, server: id.clone() };
         if let Some(configured) = &source.base_url {
-            return Ok(Base { url: http_url(configured).map_err(|reason| none(format!("base_url: {reason}")))?, is_configured: true });
+            let url = http_url(configured).map_err(|reason| none(format!("base_url: {reason}")))?;
+            return Ok(Base { url, is_configured: true });
         }
-        let url = match (self.spec.servers.first(), &self.url) {
-            (Some(server), _) => self.address(server).map_err(none)?,
-            // Without `servers`, the application is where its document is.
-            (None, Some(url)) => url.join("/").map_err(|error| none(error.to_string()))?,
-            (None, None) => return Err(none("it has no \"servers\"".to_owned())),
+        let url = match self.version {
+            Version::V2 => self.host().map_err(none)?,
+            _ => match (self.server(self.root), &self.url) {
+                (Some(server), _) => server.map_err(none)?,
+                // Without `servers`, the application is where its document is.
+                (None, Some(url)) => url.join("/").map_err(|error| none(error.to_string()))?,
+                (None, None) => return Err(none("it has no \"servers\"".to_owned())),
+            },
         };
         Ok(Base { url, is_configured: false })
     }
 
-    /// Whom `headers` and `bearer` are for, where that is not for the document to say: it came from elsewhere, and would have them sent to whomever it names.
+    /// Whom secrets are for, where that is not for the document to say: it came from elsewhere, and would have them sent to whomever it names.
     /// A file is the operator's own, and so is `base_url`.
     pub(super) fn credentials_are_for(&self, source: &OpenApiSource) -> Option<url::Origin> {
-        let has_some = source.bearer.is_some() || !source.headers.is_empty();
+        let has_some = source.has_secrets();
         self.url.as_ref().filter(|_| has_some && source.base_url.is_none()).map(Url::origin)
     }
 
     /// Where an operation is, which may be elsewhere than the rest.
-    pub(super) fn base_of(&self, found: &Found<'_>, base: &Base) -> Result<Url, String> {
-        match found.operation.servers.first().or(found.item.servers.first()).filter(|_| !base.is_configured) {
-            Some(server) => self.address(server),
-            None => Ok(base.url.clone()),
+    pub(super) fn base_of(&self, found: &Found<'_>, base: &Result<Base, Error>) -> Result<Url, String> {
+        let is_configured = base.as_ref().is_ok_and(|base| base.is_configured);
+        let own = [found.operation, found.item].into_iter().find_map(|node| self.server(node));
+        match (own.filter(|_| !is_configured), base) {
+            (Some(own), _) => own,
+            (None, Ok(base)) => Ok(base.url.clone()),
+            (None, Err(error)) => Err(error.to_string()),
         }
     }
 
-    fn address(&self, server: &Server) -> Result<Url, String> {
-        let mut text = server.url.clone();
-        for (name, variable) in &server.variables {
-            text = text.replace(&format!("{{{name}}}"), &variable.default);
-        }
-        match (&self.url, Url::parse(&text)) {
-            (Some(own), Err(url::ParseError::RelativeUrlWithoutBase)) => own.join(&text).map_err(|error| format!("{text:?}: {error}")),
-            _ => http_url(&text),
-        }
-    }
-
-    pub(super) fn operations(&self) -> Vec<Found<'_>> {
-        let items = self.spec.paths.iter().flatten();
-        let found = items.flat_map(|(path, item)| {
-            item.methods().into_iter().filter(|(method, _)| METHODS.contains(method)).map(|(method, operation)| Found {
-                path,
-                method,
-                operation,
-                item,
-            })
-        });
-        found.collect()
-    }
-
-    /// The parameters of an operation, those of its path among them where it does not have them itself.
-    pub(super) fn parameters(&self, found: &Found<'_>) -> Result<Vec<Parameter>, String> {
-        let resolve = |list: &[ObjectOrReference<Parameter>]| {
-            list.iter().map(|parameter| parameter.resolve(&self.spec)).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
-        };
-        let mut parameters = resolve(&found.operation.parameters)?;
-        for shared in resolve(&found.item.parameters)? {
-            if !parameters.iter().any(|own| own.name == shared.name && own.location == shared.location) {
-                parameters.push(shared);
+    /// The first of the `servers` of the document, of a path or of an operation that can be used. None: there are none.
+    fn server(&self, node: Node<'_>) -> Option<Result<Url, String>> {
+        let mut first = None;
+        for server in node.get("servers").iter().flat_map(|servers| servers.items()) {
+            match self.address(server) {
+                Ok(url) => return Some(Ok(url)),
+                Err(why) => drop(first.get_or_insert(Err(why))),
             }
         }
-        Ok(parameters)
+        first
     }
 
-    pub(super) fn body(&self, found: &Found<'_>) -> Result<Option<RequestBody>, String> {
-        found.operation.request_body(&self.spec).map_err(|error| error.to_string())
+    fn address(&self, server: Node<'_>) -> Result<Url, String> {
+        let mut text = server.get("url").and_then(Node::said).ok_or_else(|| "a server without \"url\"".to_owned())?;
+        for (name, variable) in server.get("variables").iter().flat_map(|variables| variables.members()) {
+            let values = variable.get("default").into_iter().chain(variable.get("enum").into_iter().flat_map(Node::items));
+            if let Some(value) = values.into_iter().find_map(Node::said) {
+                text = text.replace(&format!("{{{name}}}"), &value);
+            }
+        }
+        if let Some((_, variable)) = text.split_once('{') {
+            let name = variable.split('}').next().unwrap_or_default();
+            return Err(format!("{text:?} has {{{name}}}, and nothing says what that is"));
+        }
+        self.url_of(text.trim())
     }
 
-    /// The schema of the JSON that an operation answers when all went well.
-    pub(super) fn answer(&self, found: &Found<'_>) -> Option<&Value> {
-        let responses = found.operation.responses.as_ref()?;
-        let mut good: Vec<(&String, &ObjectOrReference<Response>)> =
-            responses.iter().filter(|(status, _)| status.starts_with('2')).collect();
-        good.sort_by_key(|(status, _)| status.as_str());
-        // Of two that could be it, each would have to be checked for what it is not.
-        let [(_, response)] = good.as_slice() else { return None };
-        let response = response.resolve(&self.spec).ok()?;
-        let (_, media) = response.content.iter().find(|(kind, _)| is_json(kind))?;
-        self.schema_of(media)
+    fn url_of(&self, text: &str) -> Result<Url, String> {
+        match (&self.url, Url::parse(text)) {
+            (Some(own), Err(url::ParseError::RelativeUrlWithoutBase)) => own.join(text).map_err(|error| format!("{text:?}: {error}")),
+            _ => http_url(text),
+        }
     }
 
-    /// The schema of a body or an answer.
-    pub(super) fn schema_of(&self, media: &MediaType) -> Option<&Value> {
-        self.schema(media.schema.as_ref()?)
+    /// Where Swagger 2.0 says that the application is.
+    fn host(&self) -> Result<Url, String> {
+        let path = self.root.get_text("basePath").unwrap_or("/");
+        let Some(host) = self.root.get_text("host") else {
+            return match &self.url {
+                Some(url) => url.join(path).map_err(|error| error.to_string()),
+                None => Err("it has no \"host\"".to_owned()),
+            };
+        };
+        let schemes: Vec<&str> = self.root.get("schemes").iter().flat_map(|schemes| schemes.items()).filter_map(Node::text).collect();
+        let own = self.url.as_ref().map(Url::scheme);
+        let scheme = match own {
+            Some(own) if schemes.is_empty() || schemes.contains(&own) => own,
+            _ if schemes.contains(&"https") || schemes.is_empty() => "https",
+            _ => "http",
+        };
+        http_url(&format!("{scheme}://{}/{}", host.trim_end_matches('/'), path.trim_start_matches('/')))
     }
 
-    /// The schema that stood in this place.
-    pub(super) fn schema(&self, stub: &Schema) -> Option<&Value> {
-        let Schema::Object(object) = stub else { return None };
-        let ObjectOrReference::Ref { ref_path, .. } = &**object else { return None };
-        self.lifted.get(ref_path.strip_prefix(LIFTED)?.parse::<usize>().ok()?)
+    /// All operations, in the document's order.
+    pub(super) fn operations(&self) -> Vec<Entry<'a>> {
+        let mut found = Vec::new();
+        let Some(paths) = self.root.get("paths") else { return found };
+        if !paths.is_map() {
+            found.push(Err(("paths".to_owned(), Flaw::new(paths, "it is not an object"))));
+        }
+        for (path, item) in paths.members().filter(|(path, _)| !path.starts_with("x-")) {
+            self.of_path(path, item, &mut found);
+        }
+        found
+    }
+
+    fn of_path(&self, path: &'a str, written: Node<'a>, found: &mut Vec<Entry<'a>>) {
+        let item = match self.library.followed(written) {
+            Ok(item) if item.is_map() => item,
+            Ok(item) => {
+                let what = if item.is_null() { "it is null" } else { "it is not an object" };
+                return found.push(Err((path.to_owned(), Flaw::new(item, format!("{what}, and operations by their methods are needed")))));
+            }
+            Err(flaw) => return found.push(Err((path.to_owned(), flaw))),
+        };
+        // What stands beside a reference counts too.
+        let all = if written.id() == item.id() { vec![item] } else { vec![item, written] };
+        for (name, operation) in all.iter().flat_map(|item| item.members()) {
+            if let Some((_, withheld)) = METHODS.iter().find(|(method, _)| *method == name.to_ascii_lowercase()) {
+                found.push(self.of_method(path, &name.to_ascii_uppercase(), operation, item, *withheld));
+            } else if name == "additionalOperations" {
+                found.extend(operation.members().map(|(method, operation)| self.of_method(path, method, operation, item, None)));
+            }
+        }
+    }
+
+    fn of_method(&self, path: &'a str, name: &str, written: Node<'a>, item: Node<'a>, withheld: Option<&str>) -> Entry<'a> {
+        let flaw = |node: Node<'a>, why: &str| (format!("{name} {path}"), Flaw::new(node, why));
+        if let Some(why) = withheld {
+            return Err(flaw(written, why));
+        }
+        let operation = self.library.followed(written).map_err(|flaw| (format!("{name} {path}"), flaw))?;
+        if !operation.is_map() {
+            return Err(flaw(operation, "it is not an object"));
+        }
+        let method = Method::from_bytes(name.as_bytes()).map_err(|_| flaw(operation, "its method is none"))?;
+        if method == Method::CONNECT {
+            return Err(flaw(operation, "CONNECT is about HTTP itself"));
+        }
+        Ok(Found { path, method, operation, item })
+    }
+
+    /// The media types that an operation of Swagger 2.0 takes or gives.
+    pub(super) fn media_types(&self, found: &Found<'a>, member: &str) -> Vec<&'a str> {
+        let own = found.operation.get(member).filter(|own| own.len() > 0).or(self.root.get(member));
+        own.into_iter().flat_map(Node::items).filter_map(Node::text).collect()
+    }
+
+    /// The good answers of an operation.
+    pub(super) fn answers(&self, found: &Found<'a>) -> Vec<Node<'a>> {
+        let responses = found.operation.get("responses");
+        let good = responses.into_iter().flat_map(Node::members).filter(|(status, _)| status.starts_with('2'));
+        good.filter_map(|(_, response)| self.library.followed(response).ok()).collect()
+    }
+
+    /// The schemas of the JSON that an operation answers when all went well. None: it may also be something else.
+    pub(super) fn answer(&self, found: &Found<'a>) -> Vec<Node<'a>> {
+        let mut schemas = Vec::new();
+        for response in self.answers(found) {
+            if self.version == Version::V2 {
+                let kinds = self.media_types(found, "produces");
+                let json = kinds.is_empty() || kinds.iter().any(|kind| is_json(kind) || kind.contains('*'));
+                schemas.extend(response.get("schema").filter(|_| json));
+                continue;
+            }
+            let content = response.get("content").into_iter().flat_map(Node::members);
+            let json = content.filter(|(kind, _)| is_json(kind) || bare(kind) == "*/*");
+            schemas.extend(json.filter_map(|(_, media)| self.library.followed(media).ok()?.get("schema")).next());
+        }
+        schemas
     }
 }
 
@@ -184,10 +251,22 @@ pub(super) struct Base {
     is_configured: bool,
 }
 
+/// A media type without its parameters.
+pub(super) fn bare(kind: &str) -> String {
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 /// Whether a media type is JSON.
 pub(super) fn is_json(kind: &str) -> bool {
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = bare(kind);
     kind == "application/json" || kind.ends_with("+json") || kind == "text/json"
+}
+
+/// Whether a media type is one piece of JSON after the other.
+pub(super) fn is_json_lines(kind: &str) -> bool {
+    let kind = bare(kind);
+    let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+    matches!(kind, "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "jsonlines" | "x-jsonlines" | "json-seq" | "stream+json" | "x-json-stream")
 }
 
 fn http_url(text: &str) -> Result<Url, String> {
@@ -196,33 +275,5 @@ fn http_url(text: &str) -> Result<Url, String> {
         Ok(url)
     } else {
         Err(format!("{text:?} is not an http or https address"))
-    }
-}
-
-/// Stands in the place of a schema, with its number behind it.
-const LIFTED: &str = "#/components/schemas/lifted-";
-
-/// Members whose keys are names that somebody chose, so that no key of theirs means anything.
-const NAMED: [&str; 7] = ["paths", "parameters", "requestBodies", "responses", "headers", "content", "variables"];
-
-/// Takes the schemas out, which the parser's types would lose parts of, and the examples, which may look like anything. `named`: the keys are names.
-fn lift(value: &mut Value, named: bool, lifted: &mut Vec<Value>) {
-    match value {
-        Value::Object(members) => {
-            if !named {
-                let dropped = ["example", "examples", "callbacks", "links", "security"];
-                members.retain(|name, _| !dropped.contains(&name.as_str()) && !name.starts_with("x-"));
-            }
-            for (name, member) in members {
-                if !named && name == "schema" && (member.is_object() || member.is_boolean()) {
-                    let stub = json!({ "$ref": format!("{LIFTED}{}", lifted.len()) });
-                    lifted.push(std::mem::replace(member, stub));
-                } else {
-                    lift(member, !named && member.is_object() && NAMED.contains(&name.as_str()), lifted);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| lift(item, false, lifted)),
-        _ => {}
     }
 }

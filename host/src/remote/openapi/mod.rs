@@ -1,32 +1,39 @@
-//! An HTTP application as a provider: every operation of its OpenAPI document (3.0 or 3.1) is a tool.
+//! An HTTP application as a provider: every operation of its OpenAPI document (2.0 to 3.2) is a tool.
 //!
-//! `reader` reads the document, again and again → `document` takes it apart → `operation` makes a tool and a plan of each operation, with schemas by `schema` → a call checks its arguments,
-//! `request` and `body` write the request, `send` sends it, `answer` makes of the response what the caller sees.
+//! `reader` reads the document, again and again → `grow` makes a `tree` of it, which stands in the `library` with those that it refers to → `document` finds
+//! the operations → `operation` makes a tool and a plan of each, with `parameter`, `body`, `schema` and `promise` → a call checks its arguments, `request` and
+//! `content` write the request, `send` sends it, `answer` makes of the response what the caller sees.
 
 mod answer;
+mod arguments;
 mod body;
+mod content;
 mod document;
+mod grow;
+mod keyword;
+mod library;
+mod load;
+mod names;
 mod operation;
+mod parameter;
+mod promise;
 mod reader;
 mod request;
 mod schema;
+mod security;
 mod send;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
-use url::Origin;
 
-use crate::{
-    config::OpenApiSource,
-    provider::{Call, CallError, CallOutput, Provider, ProviderId, Tool},
-};
-use document::Document;
+use crate::provider::{Call, CallError, CallOutput, Provider, ProviderId, Tool};
 use operation::Operation;
-pub use reader::{Look, Reader};
+pub use reader::{Look, Reader, Wanted};
 use send::Sender;
 
 /// Why an application cannot be a provider.
@@ -76,55 +83,13 @@ pub enum Error {
     },
 }
 
-/// Makes a provider of a document. What of it cannot be used is logged and left out.
-fn provider(id: &ProviderId, source: &OpenApiSource, document: &Document, sender: Arc<Sender>) -> Result<Arc<dyn Provider>, Error> {
-    let base = document.base(id, source)?;
-    let credentials = document.credentials_are_for(source);
-    let (mut tools, mut operations, mut left_out) = (Vec::new(), HashMap::new(), Vec::new());
-    for found in document.operations() {
-        let place = format!("{} {}", found.method, found.path);
-        let operation = Operation::new(document, &found, &base, &|name| operations.contains_key(name));
-        match operation.and_then(|operation| is_for(operation, credentials.as_ref())) {
-            Ok(operation) => {
-                tools.push(Arc::clone(operation.tool()));
-                operations.insert(operation.tool().name.as_str().to_owned(), operation);
-            }
-            Err(reason) => {
-                tracing::warn!(server = %id, "{place} of {} is left out: {reason}", source.document);
-                left_out.push(format!("{place}: {reason}"));
-            }
-        }
-    }
-    if tools.is_empty() {
-        /// Operations of which it is told why not.
-        const TOLD: usize = 5;
-        let more = left_out.len().saturating_sub(TOLD);
-        left_out.truncate(TOLD);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        let reason = if left_out.is_empty() { "it has no operations".to_owned() } else { left_out.join("; ") + &more };
-        return Err(Error::Nothing { document: source.document.clone(), reason });
-    }
-    Ok(Arc::new(Application { id: id.clone(), tools, operations, sender }))
-}
-
-/// Whether what the operator has for the application may be sent to where the document says that an operation is.
-fn is_for(operation: Operation, credentials: Option<&Origin>) -> Result<Operation, String> {
-    let origin = operation.base.origin();
-    match credentials.filter(|credentials| **credentials != origin) {
-        None => Ok(operation),
-        Some(credentials) => Err(format!(
-            "it is at {}, and `headers` and `bearer` are for {}, where the document is; set base_url to where they may go",
-            origin.ascii_serialization(),
-            credentials.ascii_serialization()
-        )),
-    }
-}
-
 /// The provider.
 struct Application {
     id: ProviderId,
     tools: Vec<Arc<Tool>>,
     operations: HashMap<String, Operation>,
+    /// Names of operations that nobody wants, and that were not read.
+    others: Vec<String>,
     /// Of all versions of the document together: what it limits is the application's.
     sender: Arc<Sender>,
 }
@@ -136,6 +101,10 @@ impl Provider for Application {
 
     fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
+    }
+
+    fn unread(&self) -> &[String] {
+        &self.others
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {

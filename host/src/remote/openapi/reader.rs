@@ -1,6 +1,7 @@
 //! The document over time: read from a file or a URL, and read again when it may have changed.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -9,7 +10,14 @@ use std::{
 use http::{HeaderMap, HeaderName, header};
 use url::Url;
 
-use super::{Document, Error, provider, send::Sender};
+use super::{
+    Error,
+    document::Document,
+    library::Library,
+    load::{Loaded, load},
+    send::Sender,
+    tree::Tree,
+};
 use crate::{
     config::{OpenApiSource, ServerLimits},
     provider::{Provider, ProviderId},
@@ -22,16 +30,34 @@ const GLANCE: Duration = Duration::from_millis(500);
 const VALIDATORS: [(HeaderName, HeaderName); 2] =
     [(header::ETAG, header::IF_NONE_MATCH), (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE)];
 
+/// Documents that one may be made of, and rounds in which they are found: each refers to others.
+const MOST_DOCUMENTS: usize = 200;
+const MOST_ROUNDS: usize = 20;
+
+/// Says of the name of a tool whether it is wanted: what is not is not read.
+pub type Wanted = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Reads the document of one application.
 pub struct Reader {
     id: ProviderId,
     source: OpenApiSource,
     limits: ServerLimits,
+    wanted: Wanted,
     place: Place,
+    /// The documents that it refers to, as they were when they were read.
+    others: BTreeMap<Url, Seen>,
     /// None: not needed yet, or it could not be made.
     sender: Option<Arc<Sender>>,
     /// The version that was read last, and why it cannot be used.
     seen: Option<(blake3::Hash, Option<Error>)>,
+}
+
+/// Another document, as it was when it was read.
+#[derive(Clone, Copy)]
+struct Seen {
+    stamp: Option<Stamp>,
+    /// None: it could not be read.
+    digest: Option<blake3::Hash>,
 }
 
 enum Place {
@@ -65,8 +91,8 @@ impl Stamp {
 
 /// What a look at the document found.
 pub enum Look {
-    /// A version that was not there at the last look.
-    New(Arc<dyn Provider>),
+    /// A version that was not there at the last look, and what of it is not served, with place and reason.
+    New(Arc<dyn Provider>, Vec<String>),
     /// Nothing new.
     Same,
 }
@@ -74,13 +100,13 @@ pub enum Look {
 impl Reader {
     /// Nothing is read yet.
     #[must_use]
-    pub fn new(id: ProviderId, source: &OpenApiSource, limits: ServerLimits) -> Self {
+    pub fn new(id: ProviderId, source: &OpenApiSource, limits: ServerLimits, wanted: Wanted) -> Self {
         let url = Url::parse(&source.document).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let place = match url {
             Some(url) => Place::Url { url, conditions: HeaderMap::new() },
             None => Place::File { path: PathBuf::from(&source.document), stamp: None },
         };
-        Self { id, source: source.clone(), limits, place, sender: None, seen: None }
+        Self { id, source: source.clone(), limits, wanted, place, others: BTreeMap::new(), sender: None, seen: None }
     }
 
     /// Reads the document, and makes a provider of it where it is another than the last time.
@@ -94,9 +120,17 @@ impl Reader {
             None => Arc::clone(self.sender.insert(Arc::new(Sender::new(&self.id, &self.source, &self.limits)?))),
         };
         let name = &self.source.document;
+        if let Place::Url { conditions, .. } = &mut self.place
+            && !self.others.is_empty()
+        {
+            // One of the others may have changed, and all are needed then.
+            conditions.clear();
+        }
         let read = self.place.read(&sender, &self.source, &self.limits).await;
         let bytes = read.map_err(|reason| Error::Read { document: name.clone(), reason })?;
-        let known = bytes.as_ref().map(|bytes| blake3::hash(bytes));
+        let others = self.read_others(&sender).await;
+        let root = bytes.as_ref().map(|bytes| blake3::hash(bytes));
+        let known = root.map(|root| self.digest(root));
         let (digest, bytes) = match (known, bytes, &self.seen) {
             (Some(digest), _, Some((seen, fault))) if digest == *seen => return same(fault.as_ref()),
             (Some(digest), Some(bytes), _) => (digest, bytes),
@@ -104,21 +138,99 @@ impl Reader {
             // Nothing was asked that could be answered so.
             (_, _, None) => return Ok(Look::Same),
         };
-        let made = self.make(bytes, sender);
+        let made = self.make(bytes, &sender, others).await;
+        for text in made.iter().flat_map(|loaded| &loaded.log) {
+            tracing::warn!(server = %self.id, "{}: {text}", self.source.document);
+        }
+        // Which others there are is known by now.
+        let digest = root.map_or(digest, |root| self.digest(root));
         self.seen = Some((digest, made.as_ref().err().cloned()));
-        made.map(Look::New)
+        made.map(|loaded| Look::New(loaded.provider, loaded.warnings))
     }
 
-    fn make(&self, bytes: Vec<u8>, sender: Arc<Sender>) -> Result<Arc<dyn Provider>, Error> {
-        let name = &self.source.document;
-        let text =
-            String::from_utf8(bytes).map_err(|_| Error::Read { document: name.clone(), reason: "it is not UTF-8 text".to_owned() })?;
-        let url = match &self.place {
-            Place::Url { url, .. } => Some(url.clone()),
-            Place::File { .. } => None,
+    /// What tells this version of all documents from others.
+    fn digest(&self, root: blake3::Hash) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(root.as_bytes());
+        for (url, seen) in &self.others {
+            hasher.update(url.as_str().as_bytes());
+            hasher.update(seen.digest.as_ref().map_or(&[], |digest| digest.as_bytes().as_slice()));
+        }
+        hasher.finalize()
+    }
+
+    /// The documents that the last version referred to.
+    async fn read_others(&mut self, sender: &Sender) -> BTreeMap<Url, Result<String, String>> {
+        let mut read = BTreeMap::new();
+        for url in self.others.keys().cloned().collect::<Vec<_>>() {
+            let text = self.read_other(&url, sender).await;
+            read.insert(url, text);
+        }
+        read
+    }
+
+    async fn read_other(&mut self, url: &Url, sender: &Sender) -> Result<String, String> {
+        let mut place = match url.to_file_path() {
+            Ok(path) if url.scheme() == "file" => Place::File { path, stamp: None },
+            _ => Place::Url { url: url.clone(), conditions: HeaderMap::new() },
         };
-        let document = Document::parse(&text, name, url).map_err(|reason| Error::Document { document: name.clone(), reason })?;
-        provider(&self.id, &self.source, &document, sender)
+        let read = place.read(sender, &self.source, &self.limits).await;
+        let stamp = if let Place::File { stamp, .. } = place { stamp } else { None };
+        let read = read.map(Option::unwrap_or_default);
+        let digest = read.as_ref().ok().map(|bytes| blake3::hash(bytes));
+        self.others.insert(url.clone(), Seen { stamp, digest });
+        read.and_then(text)
+    }
+
+    async fn make(
+        &mut self,
+        bytes: Vec<u8>,
+        sender: &Arc<Sender>,
+        mut others: BTreeMap<Url, Result<String, String>>,
+    ) -> Result<Loaded, Error> {
+        let name = self.source.document.clone();
+        let unread = |reason: String| Error::Read { document: name.clone(), reason };
+        let text = text(bytes).map_err(unread)?;
+        let (own, at, may_read): (_, _, MayRead) = match &self.place {
+            Place::Url { url, .. } if self.source.follow_references => (Some(url.clone()), Ok(url.clone()), of_the_same_origin),
+            Place::Url { url, .. } => (Some(url.clone()), Ok(url.clone()), none_unless_granted),
+            Place::File { path, .. } => (None, Url::from_file_path(path), of_the_same_folder),
+        };
+        let at = at.map_err(|()| unread("its path is not absolute".to_owned()))?;
+        let used = std::mem::take(&mut self.others);
+        let mut library = {
+            let (at, document) = (at, name.clone());
+            let tree = off_the_workers(move || Tree::parse(0, text)).await;
+            Library::new(at, tree.map_err(|reason| Error::Document { document, reason })?, may_read)
+        };
+        for _ in 0..MOST_ROUNDS {
+            let (id, source, wanted) = (self.id.clone(), self.source.clone(), Arc::clone(&self.wanted));
+            let (sender_of_calls, own) = (Arc::clone(sender), own.clone());
+            let (made, back) = off_the_workers(move || {
+                let made = Document::new(&library, &source.document, own)
+                    .map_err(|reason| Error::Document { document: source.document.clone(), reason })
+                    .and_then(|document| load(&id, &source, &document, &wanted, sender_of_calls));
+                (made, library)
+            })
+            .await;
+            library = back;
+            let missing = library.take_missing();
+            if missing.is_empty() {
+                return made;
+            }
+            for url in missing {
+                let text = match others.remove(&url) {
+                    Some(text) => {
+                        self.others.extend(used.get(&url).map(|seen| (url.clone(), *seen)));
+                        text
+                    }
+                    None if self.others.len() >= MOST_DOCUMENTS => Err(format!("it is one more than {MOST_DOCUMENTS} documents")),
+                    None => self.read_other(&url, sender).await,
+                };
+                library.add(url, text);
+            }
+        }
+        Err(Error::Document { document: name, reason: "it refers to one document after the other without an end".to_owned() })
     }
 
     /// Waits until another look may find something new: a file has changed, or it is time to ask for a URL again.
@@ -127,17 +239,66 @@ impl Reader {
             Place::Url { .. } if self.source.refresh.is_zero() => std::future::pending().await,
             Place::Url { .. } => tokio::time::sleep(self.source.refresh).await,
             Place::File { path, stamp } => {
-                let mut before = *stamp;
+                let others = self.others.iter().filter_map(|(url, seen)| Some((url.to_file_path().ok()?, seen.stamp)));
+                let (paths, read): (Vec<PathBuf>, Vec<_>) = others.chain([(path.clone(), *stamp)]).unzip();
+                let mut before = read.clone();
                 loop {
                     tokio::time::sleep(GLANCE).await;
-                    let now = Stamp::of(path).await.ok();
-                    if now != *stamp && now == before {
+                    let mut now = Vec::with_capacity(paths.len());
+                    for path in &paths {
+                        now.push(Stamp::of(path).await.ok());
+                    }
+                    if now != read && now == before {
                         return;
                     }
                     before = now;
                 }
             }
         }
+    }
+}
+
+/// Of the address of a document and of one that it refers to: whether that may be read; the error says why not.
+type MayRead = fn(&Url, &Url) -> Result<(), String>;
+
+fn of_the_same_origin(own: &Url, other: &Url) -> Result<(), String> {
+    if own.origin() == other.origin() { Ok(()) } else { Err("which is of another origin".to_owned()) }
+}
+
+fn none_unless_granted(own: &Url, other: &Url) -> Result<(), String> {
+    of_the_same_origin(own, other)?;
+    Err("which is not read: set follow_references = true to read documents of the same origin".to_owned())
+}
+
+fn of_the_same_folder(own: &Url, other: &Url) -> Result<(), String> {
+    let elsewhere = || "which is not in its folder".to_owned();
+    let path = |url: &Url| url.to_file_path().ok().filter(|_| url.scheme() == "file");
+    let (Some(own), Some(other)) = (path(own), path(other)) else { return Err(elsewhere()) };
+    // Where a link leads counts, and what is not there leads nowhere.
+    let real = |path: &Path| path.canonicalize().map_err(|error| format!("which cannot be read: {}: {error}", path.display()));
+    let (own, other) = (real(&own)?, real(&other)?);
+    if own.parent().is_some_and(|folder| other.starts_with(folder)) { Ok(()) } else { Err(elsewhere()) }
+}
+
+/// The text of a document.
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    let (text, encoding, is_broken) = encoding_rs::UTF_8.decode(&bytes);
+    match (is_broken, text) {
+        (true, _) if encoding == encoding_rs::UTF_8 => Err("it is not UTF-8 text".to_owned()),
+        (true, _) => Err(format!("it is not {} text, as it says it is", encoding.name())),
+        (false, text) if encoding == encoding_rs::UTF_8 && text.len() == bytes.len() => {
+            drop(text);
+            String::from_utf8(bytes).map_err(|error| error.to_string())
+        }
+        (false, text) => Ok(text.into_owned()),
+    }
+}
+
+/// Work whose length others choose: whoever else is served does not wait for it.
+async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(made) => made,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
