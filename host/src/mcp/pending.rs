@@ -53,13 +53,17 @@ impl Pending {
 
     /// Waits until it is, but not for ever.
     pub(crate) async fn wait(&self) {
+        self.wait_at_most(WAIT).await;
+    }
+
+    async fn wait_at_most(&self, limit: Duration) {
         let ready = async {
             while !self.is_ready() {
                 tokio::time::sleep(LOOK).await;
             }
         };
         // What is there after that is listed; the rest comes as a change of the lists.
-        let _ = tokio::time::timeout(WAIT, ready).await;
+        let _ = tokio::time::timeout(limit, ready).await;
     }
 
     /// What a caller is told in place of "not found" while something is to come.
@@ -116,7 +120,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_unknown_is_to_come_until_everything_was_looked_at() {
         let source = Arc::new(Source::default());
         let pending = Arc::new(Pending::new(vec![Arc::clone(&source) as _]));
@@ -133,11 +137,12 @@ mod tests {
         assert_eq!(pending.in_place_of(unknown()), unknown());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nobody_waits_for_ever() {
         let pending = Pending::new(vec![Arc::new(Source::default())]);
-        let start = tokio::time::Instant::now();
-        pending.wait().await;
-        assert!(start.elapsed() >= WAIT && !pending.is_ready());
+        let limit = 3 * LOOK;
+        let start = Instant::now();
+        pending.wait_at_most(limit).await;
+        assert!(start.elapsed() >= limit && !pending.is_ready());
     }
 }

@@ -84,7 +84,13 @@ impl Server {
             listing::fetch(&*channel, Terms { within: limits.start, avoid: &[], publish: crate::config::PublishRules::default() })
                 .await
                 .unwrap();
-        let provider = UpstreamProvider::new(id, Arc::new(listing), Arc::new(One(Arc::clone(&channel))), limits);
+        let provider = UpstreamProvider::new(
+            id,
+            Arc::new(listing),
+            Arc::new(One(Arc::clone(&channel))),
+            limits,
+            crate::config::PublishRules::default(),
+        );
         Self { channel, provider, _process: connected.process, _http: http }
     }
 
