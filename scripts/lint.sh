@@ -21,6 +21,7 @@ cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
 say "3 of 4: documentation"
 python3 scripts/check-docs.py
+python3 scripts/check-words.py
 RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps --quiet
 
 say "4 of 4: licences, bans, sources"

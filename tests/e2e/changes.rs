@@ -120,7 +120,7 @@ async fn a_flood_of_changes_is_a_few_lists() {
 async fn a_check_says_what_a_plugin_may_do_beyond_its_answers() {
     let setup = Setup::new().test_plugin("notes");
     let check = setup.run(["check", "plugins"]).await;
-    for words in ["ok      notes: ", "may ask the person or the client's model", "tell clients of changed resources"] {
+    for words in ["ok      notes: ", "may request input from the user or the client's model", "notify clients of changed resources"] {
         assert!(check.expect_code(0).stdout.contains(words), "{words}: {}", check.stdout);
     }
 }

@@ -73,7 +73,7 @@ async fn check_names_every_broken_file_and_why() {
         .plugin("calculator")
         .bytes("truncated.wasm", &good[..good.len() / 2])
         .bytes("empty.wasm", b"")
-        .bytes("text.wasm", b"this is no wasm")
+        .bytes("text.wasm", b"this is not a wasm")
         .bytes("module.wasm", &wat::hostile_named("core-module"))
         .bytes("other.wasm", &wat::hostile_named("unknown-import"))
         .bytes("nothing.wasm", &wat::hostile_named("no-exports"));

@@ -527,7 +527,7 @@ async fn what_is_wrong_with_a_server_is_told_by_check() {
     assert!(check.stdout.contains("did you mean \"echo\"?"), "{}", check.stdout);
     let clash = Setup::new().plugin("calculator").config(&program("calculator", "")).run(["check"]).await;
     clash.expect_code(1);
-    assert!(clash.stdout.contains("there is a [server.calculator] too"), "{}", clash.stdout);
+    assert!(clash.stdout.contains("there is also a [server.calculator]"), "{}", clash.stdout);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn after_sigterm_nothing_new_is_taken() {
 async fn a_second_signal_ends_it_now() {
     let (mut server, call) = with_call("", 60_000_000_000).await;
     server.signal(Signal::TERM);
-    server.wait_log("that it is ending", |line| line.contains("a second signal ends")).await;
+    server.wait_log("that it is ending", |line| line.contains("a second signal exits")).await;
     // One that comes at once is an echo of the first, as a terminal and `timeout` send it. Whoever means it sends it later.
     server.signal(Signal::TERM);
     tokio::time::sleep(millis(500)).await;

@@ -122,7 +122,7 @@ async fn a_task_of_a_copy_that_was_killed_is_said_to_be_out_of_reach() {
     let error: Value = serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON");
     assert!(error["error"]["message"].as_str().expect("a message").contains("does not answer"), "{error}");
     // The next one at that address is another process, which knows nothing of it.
-    second.wait_log("a word on it", |log| log.contains("the copy that runs a task does not answer")).await;
+    second.wait_log("a word on it", |log| log.contains("the instance that runs a task does not answer")).await;
 }
 
 #[tokio::test]

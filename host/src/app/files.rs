@@ -110,7 +110,7 @@ impl FileWatch {
         });
         let events = events
             .inspect_err(|error| {
-                tracing::info!("no file events for the configuration: {error}; looking every {} ms instead", POLL.as_millis())
+                tracing::info!("no file events for the configuration: {error}; polling every {} ms instead", POLL.as_millis())
             })
             .ok();
         let before = States::look(&files);

@@ -145,7 +145,7 @@ async fn forward(
 /// What a plugin is told whose name a server has.
 #[must_use]
 pub fn clash(name: &str) -> String {
-    format!("there is a [server.{name}] too, which is served; rename {name}.wasm or the server")
+    format!("there is also a [server.{name}], which is served instead; rename {name}.wasm or the server")
 }
 
 /// The state of the feed.

@@ -95,7 +95,7 @@ async fn fetch(url: &str, token_env: Option<&str>) -> Result<Status, Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure::usage(format!("--against {url}: {error}; such as http://127.0.0.1:8000"));
     let mut address = url::Url::parse(url).map_err(|error| usage(&error))?;
     if !matches!(address.scheme(), "http" | "https") {
-        return Err(usage(&"only http and https are spoken here"));
+        return Err(usage(&"only http and https are supported"));
     }
     // The address that clients are given is as good as the host's own.
     let path = address.path().trim_end_matches('/').trim_end_matches("/mcp").to_owned();
@@ -111,7 +111,7 @@ async fn fetch(url: &str, token_env: Option<&str>) -> Result<Status, Failure> {
     let status = response.status();
     if matches!(status.as_u16(), 401 | 403) {
         return Err(Failure::failed(match token_env {
-            None => format!("{address} wants a bearer token: put it into an environment variable and name that by --token-env VAR"),
+            None => format!("{address} requires a bearer token: put it in an environment variable and name that with --token-env VAR"),
             Some(variable) => format!("{address} does not take the token in {variable}"),
         }));
     }

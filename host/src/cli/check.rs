@@ -27,7 +27,7 @@ Exit status: 0 all is well, 1 something is broken, 2 the configuration is wrong.
 /// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// A folder of plugins or one .wasm file, in place of the configured folder
+    /// A folder of plugins or one .wasm file; overrides the configuration
     path: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -110,9 +110,9 @@ fn of_models(models: &[ModelStatus]) -> String {
 
 /// Imports of ours that reach beyond the answer of a call, and what a plugin that has them may do.
 const MEANINGS: [(&str, &str); 3] = [
-    ("toolbay:plugin/client@", "ask the person or the client's model in the middle of a call"),
-    ("toolbay:plugin/task@", "go on with a call when the client has been let go"),
-    ("toolbay:plugin/notify@", "have its lists made again, and tell clients of changed resources"),
+    ("toolbay:plugin/client@", "request input from the user or the client's model during a call"),
+    ("toolbay:plugin/task@", "continue a call as a task after the client has been answered"),
+    ("toolbay:plugin/notify@", "refresh its lists, and notify clients of changed resources"),
 ];
 
 fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String]) -> String {

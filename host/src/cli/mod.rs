@@ -40,7 +40,7 @@ Put .wasm components into a folder and their tools are live on one /mcp endpoint
 that reaches only what it was granted. Copy a new version over a file and the next call runs it.
 
   toolbay serve --plugins plugins     serve the folder at http://127.0.0.1:8000/mcp
-  toolbay check plugins               what is offered, what is asked for, what is wrong
+  toolbay check plugins               what it offers, what it imports, what is wrong
   toolbay call add '{\"a\": 1, \"b\": 2}' --plugins plugins
 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
@@ -60,7 +60,7 @@ enum Command {
     /// Serve one client on stdin and stdout, as desktop clients want it
     #[command(after_long_help = stdio::HELP)]
     Stdio(stdio::Stdio),
-    /// Load everything, serve nothing: what is offered, what is asked for, what is wrong
+    /// Load everything, serve nothing: show what is offered and imported, and what is wrong
     #[command(after_long_help = check::HELP)]
     Check(check::Check),
     /// List the tools of a running server or of a folder
@@ -72,7 +72,7 @@ enum Command {
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
-    /// Install what is fetched once: the library that runs models
+    /// Install what isn't part of the binary: the library that runs models
     #[command(after_long_help = setup::HELP)]
     Setup(setup::Setup),
     /// Print the JSON Schema of toolbay.toml, for editors
@@ -142,13 +142,13 @@ type Outcome = Result<ExitCode, Failure>;
 /// Options of every subcommand that reads a configuration.
 #[derive(Args, Clone, Debug, Default)]
 struct ConfigArgs {
-    /// The configuration; ./toolbay.toml is read where it exists
+    /// The configuration file; by default ./toolbay.toml, if it exists
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder of plugins, in place of the configured one
+    /// The folder of plugins; overrides the configuration
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
-    /// A file with the mcpServers of a desktop client: its servers are added
+    /// A desktop client's file with mcpServers; its servers are added
     #[arg(long, value_name = "FILE")]
     mcp_json: Option<PathBuf>,
 }

@@ -21,7 +21,7 @@ impl RemoteHost {
         let address =
             url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
         if !matches!(address.scheme(), "http" | "https") {
-            return Err(Failure::usage(format!("--url {url}: only http and https are spoken here")));
+            return Err(Failure::usage(format!("--url {url}: only http and https are supported")));
         }
         // The client below says of a closed port only that it could not send.
         if let Some(at) = address.host_str().zip(address.port_or_known_default()).map(|(host, port)| format!("{host}:{port}")) {
@@ -79,10 +79,10 @@ fn no_server(url: &str, token_env: Option<&str>, why: &str) -> Failure {
     let refused = ["401", "Unauthorized", "Auth required"].iter().any(|word| why.contains(word));
     match (token_env, refused) {
         (None, true) => {
-            Failure::failed(format!("{url} wants a bearer token: put it into an environment variable and name that by --token-env VAR"))
+            Failure::failed(format!("{url} requires a bearer token: put it in an environment variable and name that with --token-env VAR"))
         }
         (Some(variable), true) => {
-            Failure::failed(format!("{url} does not take the token in {variable}; the server's [auth.tokens] says which ones it takes"))
+            Failure::failed(format!("{url} rejected the token in {variable}; the server's [auth.tokens] says which ones it accepts"))
         }
         (_, false) => {
             // What stands before that are names of types.

@@ -20,17 +20,17 @@ use crate::{
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"The folder is watched: copy NAME.wasm into it and its tools are listed, copy a new version over it and the next
-call runs it, delete it and they are gone. What a plugin may use and reach stands in [plugin.NAME] of toolbay.toml
-or in NAME.toml beside it.
+call runs it, delete it and they are gone. The limits and grants of a plugin are in [plugin.NAME] of toolbay.toml
+or in NAME.toml next to it.
 
-Servers that exist already are served too: programs on stdio in [server.NAME], or the mcpServers file of a desktop
-client by --mcp-json FILE. They are started with Toolbay and end with it.
+Existing MCP servers are served too: [server.NAME] of toolbay.toml, or the mcpServers file of a desktop client with
+--mcp-json FILE. Programs and containers are started with Toolbay and end with it.
 
 A changed toolbay.toml, and every file that it names, is applied within a second. SIGHUP reads it again. A broken one
 changes nothing: the log and GET /status say what is wrong, and which keys need a restart.
 
-SIGTERM or Ctrl-C: no new connections, calls in flight end, exit 0. A second one: exit now.
-GET /healthz and /readyz are for probes, GET /status shows every plugin's state.
+SIGTERM or Ctrl-C: stop accepting connections, let calls in flight finish, exit 0. A second one: exit immediately.
+GET /healthz and /readyz are health checks, GET /status shows the state of every plugin and server.
 
   toolbay serve                                      ./toolbay.toml, or else the folder ./plugins at 127.0.0.1:8000
   toolbay serve --plugins dist/plugins --listen 127.0.0.1:9000
@@ -45,16 +45,16 @@ const LAST_FILES: Duration = Duration::from_millis(500);
 pub(super) struct Serve {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Where to listen, in place of the configured address: 127.0.0.1:8000, or port 0 for any free one
+    /// The address to listen on, such as 127.0.0.1:8000; port 0 picks a free port; overrides the configuration
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Listen beyond loopback without tokens: anybody who reaches the port can call every tool
+    /// Listen beyond loopback without authentication: anybody who reaches the port can call every tool
     #[arg(long)]
     insecure: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as toolbay=debug,warn
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// How log lines look
+    /// The format of log lines
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     log_format: Option<String>,
 }
@@ -101,12 +101,12 @@ async fn serve(config: Config, options: AppOptions, source: ConfigSource, files:
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         let advice = match error.kind() {
-            ErrorKind::AddrInUse => "another program has the port: end it, or choose another port by --listen",
+            ErrorKind::AddrInUse => "another program uses the port: stop it, or choose another port with --listen",
             ErrorKind::AddrNotAvailable => {
-                "this machine has no such address: choose one of its own by --listen, or 0.0.0.0 for all of them"
+                "this machine has no such address: choose one of its own with --listen, or 0.0.0.0 for all of them"
             }
-            ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one by --listen",
-            _ => "choose another address by --listen",
+            ErrorKind::PermissionDenied => "ports below 1024 need root: choose a higher one with --listen",
+            _ => "choose another address with --listen",
         };
         Failure::failed(format!("cannot listen at {}: {error}; {advice}", config.listen))
     })?;
@@ -168,7 +168,7 @@ fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[
         if let Some(error) = &status.error {
             names = format!("{names}{}BROKEN: {error}", if names.is_empty() { "" } else { "; " });
         } else if status.state == ProviderState::Loading {
-            names.push_str("still being started; its tools are listed when it is up");
+            names.push_str("starting; its tools are listed when it is up");
         }
         let _ = writeln!(text, "  {:width$}  {names}", status.name);
     }

@@ -18,9 +18,9 @@ use crate::{
 pub(super) const HELP: &str = r#"Desktop clients start this command and speak MCP with it: one JSON message a line on stdin and stdout. Logs go to
 stderr. It ends when its input ends and every call is answered, or at SIGTERM or Ctrl-C.
 
-Without --url it is a host of its own, with the same folder, servers and configuration as `toolbay serve`; whoever
-starts it may call every tool. With --url it is a bridge to a host that runs: it opens a lost session again, and
-waits up to 6 seconds for a host that restarts.
+Without --url it is a complete host with the same folder, servers and configuration as `toolbay serve`, and its client
+may call every tool. With --url it bridges to a running host: it reopens lost sessions and waits up to 6 seconds for a
+host that restarts.
 
   toolbay stdio --plugins /home/me/plugins
   toolbay stdio --config /etc/toolbay.toml

@@ -6,7 +6,7 @@ use super::{Outcome, print, print_json, quiet, runtime, source::SourceArgs};
 use crate::telemetry;
 
 /// What `--help` says after the options.
-pub(super) const HELP: &str = r#"The tools that clients see, with the first line of what they say of themselves.
+pub(super) const HELP: &str = r#"The tools that clients see, with the first line of each description.
 
   toolbay tools --url http://127.0.0.1:8000/mcp
   toolbay tools --plugins dist/plugins --json"#;

@@ -153,7 +153,7 @@ impl AllowedOrigin {
         }
         let wrong = || {
             format!(
-                "{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
+                "{text:?} is not an origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
             )
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
@@ -211,7 +211,7 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     Err(match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => format!("{text:?} has no port; write \"{ip}:8000\""),
         Ok(IpAddr::V6(ip)) => format!("{text:?} has no port; write \"[{ip}]:8000\""),
-        Err(_) => format!("{text:?} is no address to listen on; {ALLOWED}"),
+        Err(_) => format!("{text:?} is not an address to listen on; {ALLOWED}"),
     })
 }
 
@@ -264,7 +264,7 @@ fn parse_host_port(text: &str, rest: &str) -> Result<(Host, Option<u16>), String
         None => None,
         Some(port) => match port.parse::<u16>() {
             Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => Some(number),
-            _ => return Err(format!("{text:?}: {port:?} is no port; it must be 1 to 65535")),
+            _ => return Err(format!("{text:?}: {port:?} is not a port; it must be 1 to 65535")),
         },
     };
     // The rules of URLs: international names to ASCII, lower case, addresses in their one form
@@ -278,7 +278,7 @@ fn parse_host_port(text: &str, rest: &str) -> Result<(Host, Option<u16>), String
 }
 
 fn no_host(text: &str) -> String {
-    format!("{text:?} is no host; write a name or an address: \"api.example.com\", \"10.1.2.3\", \"[::1]:8080\"")
+    format!("{text:?} is not a host; write a name or an address: \"api.example.com\", \"10.1.2.3\", \"[::1]:8080\"")
 }
 
 fn fits_dns(name: &str) -> bool {
@@ -322,8 +322,9 @@ mod tests {
 
     #[test]
     fn wrong_host_patterns_say_what_to_write() {
-        let no_host =
-            |text: &str| format!("{text:?} is no host; write a name or an address: {}", r#""api.example.com", "10.1.2.3", "[::1]:8080""#);
+        let no_host = |text: &str| {
+            format!("{text:?} is not a host; write a name or an address: {}", r#""api.example.com", "10.1.2.3", "[::1]:8080""#)
+        };
         let wildcard = |text: &str| format!("{text:?}: a wildcard is allowed only as the whole first label, as in \"*.example.com\"");
         for (text, message) in [
             ("https://x.org/", "\"https://x.org/\" is a URL; write only the host: \"x.org\"".to_owned()),
@@ -338,10 +339,10 @@ mod tests {
             ("*:8443", wildcard("*:8443")),
             ("*.10.1.2.3", "\"*.10.1.2.3\": an address has no names below it; write the address alone".to_owned()),
             ("::1", "\"::1\": put brackets around an IPv6 address: \"[::1]\"".to_owned()),
-            ("x.org:0", "\"x.org:0\": \"0\" is no port; it must be 1 to 65535".to_owned()),
-            ("x.org:https", "\"x.org:https\": \"https\" is no port; it must be 1 to 65535".to_owned()),
-            ("x.org:+80", "\"x.org:+80\": \"+80\" is no port; it must be 1 to 65535".to_owned()),
-            ("x.org:", "\"x.org:\": \"\" is no port; it must be 1 to 65535".to_owned()),
+            ("x.org:0", "\"x.org:0\": \"0\" is not a port; it must be 1 to 65535".to_owned()),
+            ("x.org:https", "\"x.org:https\": \"https\" is not a port; it must be 1 to 65535".to_owned()),
+            ("x.org:+80", "\"x.org:+80\": \"+80\" is not a port; it must be 1 to 65535".to_owned()),
+            ("x.org:", "\"x.org:\": \"\" is not a port; it must be 1 to 65535".to_owned()),
             ("", no_host("")),
             ("a b", no_host("a b")),
             ("a..b", no_host("a..b")),
@@ -367,7 +368,7 @@ mod tests {
         }
         let none = |text: &str| {
             format!(
-                "{text:?} is no address to listen on; write an address and a port: \"127.0.0.1:8000\" or \"localhost:8000\" (this machine only), \"0.0.0.0:8000\" or \"[::]:8000\" (everywhere)"
+                "{text:?} is not an address to listen on; write an address and a port: \"127.0.0.1:8000\" or \"localhost:8000\" (this machine only), \"0.0.0.0:8000\" or \"[::]:8000\" (everywhere)"
             )
         };
         for (text, message) in [
@@ -398,7 +399,7 @@ mod tests {
         }
         let none = |text: &str| {
             format!(
-                "{text:?} is no origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
+                "{text:?} is not an origin; write scheme and host as a browser sends them: \"https://app.example.com\", \"http://10.1.2.3:3000\""
             )
         };
         for (text, message) in [

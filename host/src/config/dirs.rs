@@ -74,7 +74,7 @@ impl Type<PathBuf> for Folder {
         let path = std::path::absolute(&path).unwrap_or(path);
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => return Some(path),
-            Ok(_) => item.fail(format_args!("{} is no folder; only folders can be granted", path.display())),
+            Ok(_) => item.fail(format_args!("{} is not a folder; only folders can be granted", path.display())),
             Err(error) => item.fail(format_args!("cannot use the folder {}: {error}", path.display())),
         }
         None

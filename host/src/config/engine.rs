@@ -18,7 +18,7 @@ pub enum EngineChoice {
 /// What cannot be an engine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no container engine; allowed: \"auto\", \"podman\", \"docker\", the path of such a program, or the address of an API such as \"unix:///run/podman/podman.sock\""
+    "{0:?} is not a container engine; allowed: \"auto\", \"podman\", \"docker\", the path of such a program, or the address of an API such as \"unix:///run/podman/podman.sock\""
 )]
 pub struct ChoiceError(String);
 

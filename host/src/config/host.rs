@@ -14,7 +14,7 @@ pub(super) const MOST_INSTANCES: u32 = 20_000;
 pub(super) const MOST_MEMORY: u64 = 4 * GIB;
 
 section! {
-    /// What the host itself may use.
+    /// Pools, compilation and containers.
     pub struct HostConfig {
         /// Concurrent plugin instances, of all plugins together.
         instances: u32 = 1000, number(1..=MOST_INSTANCES) => restart;

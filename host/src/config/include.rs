@@ -69,7 +69,7 @@ fn matching(item: &Item<'_>, files: &mut Files) -> Vec<PathBuf> {
     let pattern = match glob::Pattern::new(name) {
         Ok(pattern) => pattern,
         Err(error) => {
-            item.fail(format_args!("{written:?} is no pattern of file names: {error}"));
+            item.fail(format_args!("{written:?} is not a pattern of file names: {error}"));
             return Vec::new();
         }
     };

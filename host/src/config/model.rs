@@ -15,7 +15,7 @@ use super::{
 use crate::provider::ProviderId;
 
 section! {
-    /// What holds for all models.
+    /// Settings for all models.
     #[derive(Eq)]
     pub struct InferenceConfig {
         /// ONNX Runtime's library, `libonnxruntime.so`. Default: `ORT_DYLIB_PATH`, then
@@ -142,7 +142,7 @@ impl Type<GpuMemory> for GpuShare {
         }
         // A text that looks like a share was meant as one.
         if let Some(text) = item.value.as_str().filter(|text| parse_size(text).is_err() && text.trim().parse::<f64>().is_ok()) {
-            item.fail(format_args!("{text:?} is no size; a share is written without quotes: {}", text.trim()));
+            item.fail(format_args!("{text:?} is not a size; a share is written without quotes: {}", text.trim()));
             return None;
         }
         item.size(MIB..=16 * TIB).map(GpuMemory::Bytes)

@@ -209,7 +209,7 @@ impl<'a> Item<'a> {
             None => (range, ""),
         };
         let parsed = match (self.integer(), self.value.as_str()) {
-            (Some(number), _) => u64::try_from(number).map_err(|_| format!("{number} is no size")),
+            (Some(number), _) => u64::try_from(number).map_err(|_| format!("{number} is not a size")),
             (None, Some(text)) => parse_size(text),
             (None, None) => {
                 self.wrong_type("a size (\"64MiB\" or a number of bytes)");
@@ -233,7 +233,7 @@ impl<'a> Item<'a> {
     /// A duration in `range`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let parsed = match (self.integer(), self.value.as_str()) {
-            (Some(number), _) => u64::try_from(number).map(Duration::from_secs).map_err(|_| format!("{number} is no duration")),
+            (Some(number), _) => u64::try_from(number).map(Duration::from_secs).map_err(|_| format!("{number} is not a duration")),
             (None, Some(text)) => parse_duration(text),
             (None, None) => {
                 self.wrong_type("a duration (\"30s\", \"1h30m\" or a number of seconds)");

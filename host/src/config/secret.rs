@@ -29,7 +29,7 @@ pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
     const SOURCES: &str = "{ from_env = \"VARIABLE\" } or { from_file = \"path\" }";
     if let Some(text) = item.value.as_str() {
         if plain == Plain::Refused {
-            item.fail(format_args!("a secret does not stand in the configuration; write {SOURCES}"));
+            item.fail(format_args!("a secret cannot be written in the configuration; write {SOURCES}"));
             return None;
         }
         return checked(item, text.to_owned(), "the value");

@@ -13,8 +13,7 @@ use super::{
 };
 
 section! {
-    /// The keys that sign the state which a client of MCP 2026-07-28 carries from a plugin's
-    /// request for input to its answer.
+    /// Keys that sign the `requestState` that clients of MCP 2026-07-28 carry.
     pub struct StateConfig {
         /// Signing keys: `[{ from_env = "VARIABLE" }, { from_file = "path" }]`, at least 32 bytes
         /// each (`openssl rand -hex 32`). The first signs, all verify. Without keys, each process
@@ -37,8 +36,7 @@ impl StateConfig {
     pub fn warning(&self) -> Option<String> {
         (self.copies > 1 && self.keys.is_empty()).then(|| {
             format!(
-                "[state] copies is {}, and there are no [state] keys: each copy signs with a random key of its own, so that a question asked by one cannot be \
-                 answered through another; set keys = [{{ from_env = \"VARIABLE\" }}] to the same secret for all of them (openssl rand -hex 32)",
+                "[state] copies is {}, and there are no [state] keys: each instance signs with its own random key, so a client cannot answer a request for input through another instance; set keys = [{{ from_env = \"VARIABLE\" }}] to the same secret for all of them (openssl rand -hex 32)",
                 self.copies
             )
         })
@@ -54,7 +52,7 @@ impl Type<Vec<Secret>> for Keys {
         for item in item.list()? {
             let Some(key) = credential(key).read(&item) else { continue };
             if keys.contains(&key) {
-                item.fail("the same key stands here twice");
+                item.fail("the same key is listed twice");
             }
             keys.push(key);
         }

@@ -28,7 +28,7 @@ section! {
         plugins: PathBuf = PathBuf::from("plugins"), FilePath => restart;
         /// A desktop client's file with `mcpServers`, whose servers are served too.
         mcp_json: Option<PathBuf> = None, optional(FilePath);
-        /// Files that are read as if they stood here: paths, and patterns such as `conf.d/*.toml`.
+        /// Files to include, by path or by a pattern such as `conf.d/*.toml`.
         include: Vec<PathBuf> = Vec::new(), Includes;
     }
 }
@@ -93,8 +93,7 @@ fn tables() -> Vec<TableInfo> {
             header: "plugin.NAME",
             home: "in [plugin.NAME], or at the top level of a sidecar",
             title: "PluginSection",
-            about: "Limits and grants of one plugin. What is not set comes from `[plugin.default]`, and else has the default that \
-                    stands here. A sidecar has the same keys."
+            about: "Limits and grants of one plugin. Unset keys come from `[plugin.default]`, or else have the default given here. A sidecar has the same keys."
                 .to_owned(),
             groups: plugin,
         },
@@ -104,7 +103,7 @@ fn tables() -> Vec<TableInfo> {
             header: "server.NAME",
             home: "in [server.NAME]",
             title: "ServerSection",
-            about: "A tool server that exists already. It has exactly one of `command`, `image`, `url` and `openapi`.".to_owned(),
+            about: "An existing tool server. It has exactly one of `command`, `image`, `url` and `openapi`.".to_owned(),
             groups: server::groups(),
         },
         TableInfo {

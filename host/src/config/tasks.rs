@@ -10,8 +10,7 @@ use super::{
 };
 
 section! {
-    /// Calls that go on after their request was answered with a handle (MCP's extension
-    /// `io.modelcontextprotocol/tasks`), for clients that declare it.
+    /// Long-running calls as tasks, for clients that declare the MCP extension `io.modelcontextprotocol/tasks`.
     #[derive(Eq)]
     pub struct TasksConfig {
         /// Whether calls can become tasks.
@@ -40,7 +39,7 @@ impl TasksConfig {
         if !self.enabled {
             Some("[tasks] enabled is false")
         } else if copies > 1 && self.advertise.is_none() {
-            Some("[state] copies is more than 1, and [tasks] advertise does not say where the other copies reach this one")
+            Some("[state] copies is more than 1, and [tasks] advertise does not say where the other instances reach this one")
         } else {
             None
         }
@@ -51,7 +50,7 @@ impl TasksConfig {
     pub fn warning(&self, copies: u32) -> Option<String> {
         let why = self.off(copies).filter(|_| self.enabled)?;
         Some(format!(
-            "no call becomes a task: {why}; set advertise to this copy's own address ({{ from_env = \"POD_IP\" }} in Kubernetes), or enabled = false"
+            "no call becomes a task: {why}; set advertise to this instance's own address ({{ from_env = \"POD_IP\" }} in Kubernetes), or enabled = false"
         ))
     }
 
@@ -72,7 +71,8 @@ impl TasksConfig {
 /// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a port that of the host itself,
 /// which is not known yet and written as 0.
 fn parse_advertise(text: &str) -> Result<String, String> {
-    let wrong = || format!("{text:?} is no address of this copy; write \"http://10.0.0.7:8000\", \"10.0.0.7\" or \"copy-1.internal\"");
+    let wrong =
+        || format!("{text:?} is not an address of this instance; write \"http://10.0.0.7:8000\", \"10.0.0.7\" or \"toolbay-1.internal\"");
     if text.contains("://") {
         let url = Url::parse(text).map_err(|_| wrong())?;
         let plain =

@@ -32,7 +32,7 @@ section! {
 ///
 /// A sentence that says what is wrong and what is allowed.
 pub fn parse_log_filter(text: &str) -> Result<String, String> {
-    let hint = "write a level (error, warn, info, debug, trace, off), or levels by part: \"toolbay=debug,warn\"";
+    let hint = "write a level (error, warn, info, debug, trace, off), or levels by module: \"toolbay=debug,warn\"";
     if text.trim().is_empty() {
         return Err(format!("a filter cannot be empty; {hint}"));
     }
@@ -44,10 +44,10 @@ pub fn parse_log_filter(text: &str) -> Result<String, String> {
         word && !levels.contains(&part.to_ascii_lowercase().as_str()) && !part.bytes().all(|b| (b'0'..=b'5').contains(&b))
     });
     if let Some(word) = misspelt {
-        return Err(format!("{word:?} is no level; {hint}"));
+        return Err(format!("{word:?} is not a level; {hint}"));
     }
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{text:?} is no filter ({error}); {hint}")),
+        Err(error) => Err(format!("{text:?} is not a filter ({error}); {hint}")),
     }
 }

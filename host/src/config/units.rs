@@ -30,16 +30,16 @@ const DURATIONS: [(&[&str], u64); 6] = [
 ///
 /// A sentence that says what is wrong and what is allowed.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"");
+    let wrong = || format!("{text:?} is not a size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"");
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let factor = match unit {
         "" => 1,
         _ => SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor).ok_or_else(|| {
-            format!("{text:?} is no size: there is no unit {unit:?}; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)")
+            format!("{text:?} is not a size: there is no unit {unit:?}; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)")
         })?,
     };
     if factor == 1 && number.contains('.') {
-        return Err(format!("{text:?} is no size: a byte is not divided"));
+        return Err(format!("{text:?} is not a size: a byte is not divided"));
     }
     scale(number, factor).ok_or_else(wrong)?.ok_or_else(|| format!("{text:?} is too large for a size"))
 }
@@ -50,7 +50,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 ///
 /// A sentence that says what is wrong and what is allowed.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write a number and a unit, or several: \"500ms\", \"90s\", \"5m\", \"1h30m\", \"1d\"");
+    let wrong =
+        || format!("{text:?} is not a duration; write a number and a unit, or several: \"500ms\", \"90s\", \"5m\", \"1h30m\", \"1d\"");
     let too_long = || format!("{text:?} is too long for a duration");
     if let Some((number, "")) = split(text).filter(|(number, _)| !number.contains('.')) {
         let seconds = scale(number, 1).ok_or_else(wrong)?.ok_or_else(too_long)?;
@@ -63,12 +64,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         let end = after.find(|c: char| c.is_ascii_digit() || c.is_whitespace() || c == '.').unwrap_or(after.len());
         let (unit, behind) = after.split_at_checked(end).ok_or_else(wrong)?;
         if unit.is_empty() {
-            return Err(format!("{text:?} is no duration: {number} has no unit; use us, ms, s, m, h or d"));
+            return Err(format!("{text:?} is not a duration: {number} has no unit; use us, ms, s, m, h or d"));
         }
         let factor = DURATIONS.iter().find(|(names, _)| names.contains(&unit)).map(|(_, factor)| *factor);
-        let factor = factor.ok_or_else(|| format!("{text:?} is no duration: there is no unit {unit:?}; use us, ms, s, m, h or d"))?;
+        let factor = factor.ok_or_else(|| format!("{text:?} is not a duration: there is no unit {unit:?}; use us, ms, s, m, h or d"))?;
         if factor >= last {
-            return Err(format!("{text:?} is no duration: write each unit once, the largest first: \"1h30m\""));
+            return Err(format!("{text:?} is not a duration: write each unit once, the largest first: \"1h30m\""));
         }
         last = factor;
         let part = scale(number, factor).ok_or_else(wrong)?.ok_or_else(too_long)?;
@@ -153,18 +154,18 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
-        let no_size = "is no size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"";
+        let no_size = "is not a size; write bytes (4096) or a number and a unit: \"64KiB\", \"1.5GiB\", \"10MB\"";
         for (text, message) in [
             ("", format!("\"\" {no_size}")),
             ("lots", format!("\"lots\" {no_size}")),
             ("-1", format!("\"-1\" {no_size}")),
             ("1.2.3MB", format!("\"1.2.3MB\" {no_size}")),
             (".5MB", format!("\".5MB\" {no_size}")),
-            ("1.", "\"1.\" is no size: a byte is not divided".to_owned()),
-            ("1.5", "\"1.5\" is no size: a byte is not divided".to_owned()),
+            ("1.", "\"1.\" is not a size: a byte is not divided".to_owned()),
+            ("1.5", "\"1.5\" is not a size: a byte is not divided".to_owned()),
             (
                 "64M",
-                "\"64M\" is no size: there is no unit \"M\"; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)"
+                "\"64M\" is not a size: there is no unit \"M\"; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)"
                     .to_owned(),
             ),
             ("18446744073709551616", "\"18446744073709551616\" is too large for a size".to_owned()),
@@ -201,18 +202,18 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_micros(micros)), "{text}");
         }
-        let none = "is no duration; write a number and a unit, or several: \"500ms\", \"90s\", \"5m\", \"1h30m\", \"1d\"";
-        let order = "is no duration: write each unit once, the largest first: \"1h30m\"";
+        let none = "is not a duration; write a number and a unit, or several: \"500ms\", \"90s\", \"5m\", \"1h30m\", \"1d\"";
+        let order = "is not a duration: write each unit once, the largest first: \"1h30m\"";
         let unit = "use us, ms, s, m, h or d";
         for (text, message) in [
             ("", format!("\"\" {none}")),
             ("soon", format!("\"soon\" {none}")),
             ("-5s", format!("\"-5s\" {none}")),
-            ("1h-5m", format!("\"1h-5m\" is no duration: there is no unit \"h-\"; {unit}")),
-            ("5 parsecs", format!("\"5 parsecs\" is no duration: there is no unit \"parsecs\"; {unit}")),
-            ("5M", format!("\"5M\" is no duration: there is no unit \"M\"; {unit}")),
-            ("1.5", format!("\"1.5\" is no duration: 1.5 has no unit; {unit}")),
-            ("1h30", format!("\"1h30\" is no duration: 30 has no unit; {unit}")),
+            ("1h-5m", format!("\"1h-5m\" is not a duration: there is no unit \"h-\"; {unit}")),
+            ("5 parsecs", format!("\"5 parsecs\" is not a duration: there is no unit \"parsecs\"; {unit}")),
+            ("5M", format!("\"5M\" is not a duration: there is no unit \"M\"; {unit}")),
+            ("1.5", format!("\"1.5\" is not a duration: 1.5 has no unit; {unit}")),
+            ("1h30", format!("\"1h30\" is not a duration: 30 has no unit; {unit}")),
             ("30m1h", format!("\"30m1h\" {order}")),
             ("1h1h", format!("\"1h1h\" {order}")),
             ("99999999999999999999d", "\"99999999999999999999d\" is too long for a duration".to_owned()),

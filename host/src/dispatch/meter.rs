@@ -95,7 +95,7 @@ impl<'a> Running<'a> {
             (Outcome::Busy | Outcome::Internal, Err(error)) => tracing::warn!(outcome = word, micros, "{error}"),
             (_, Err(error)) => tracing::info!(outcome = word, micros, "{error}"),
             (Outcome::InputRequired, Ok(_)) => {
-                tracing::debug!(outcome = word, micros, "the call asks its caller something, and is made again with the answer");
+                tracing::debug!(outcome = word, micros, "the call ended with a request for input, and is made again with the answer");
             }
             (Outcome::ToolError, Ok(_)) => tracing::info!(outcome = word, micros, "the tool answered with an error"),
             (_, Ok(_)) => tracing::debug!(outcome = word, micros, "call answered"),

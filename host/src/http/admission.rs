@@ -52,7 +52,7 @@ impl Admission {
             }
             Ok(None) => Ok(()),
             Err(challenge) => {
-                tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "a caller was not let in");
+                tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "authentication failed");
                 Err(Box::new(challenge.response(rpc)))
             }
         }

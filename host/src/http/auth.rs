@@ -135,16 +135,18 @@ impl Challenge {
         const HINT: &str =
             "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
         let (status, challenge, error) = match self {
-            Self::Missing => (StatusCode::UNAUTHORIZED, "Bearer realm=\"toolbay\"", "this server wants a bearer token, and none came"),
+            Self::Missing => {
+                (StatusCode::UNAUTHORIZED, "Bearer realm=\"toolbay\"", "this server requires a bearer token, and the request has none")
+            }
             Self::Invalid => (
                 StatusCode::UNAUTHORIZED,
                 "Bearer realm=\"toolbay\", error=\"invalid_token\"",
-                "the bearer token that came is not one of this server's",
+                "the bearer token is not one of this server's",
             ),
             Self::Malformed => (
                 StatusCode::BAD_REQUEST,
                 "Bearer realm=\"toolbay\", error=\"invalid_request\"",
-                "the Authorization header came more than once or cannot be read",
+                "the Authorization header is repeated or cannot be read",
             ),
         };
         let problem =

@@ -109,10 +109,10 @@ impl Bodies {
 
     fn full(&self) -> Refused {
         let message = format!(
-            "the requests that are being answered hold as many bytes as may be held at once, {}; the server's setting [http] max_bodies sets the limit",
+            "the requests in flight hold {} bytes, which is the limit; the server's operator can raise max_bodies in [http]",
             self.max_bodies
         );
-        tracing::warn!("a request was turned away: {message}");
+        tracing::warn!("a request was rejected: {message}");
         Refused { retry_after: Some(RETRY_AFTER), ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 }

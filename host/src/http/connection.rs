@@ -289,7 +289,7 @@ pub(super) async fn run<S: Service>(
             }
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
                 if let Err(error) = result {
-                    tracing::debug!(peer = %connection.peer, error, "a connection ended badly");
+                    tracing::debug!(peer = %connection.peer, error, "a connection failed");
                 }
                 return Poll::Ready(());
             }
@@ -308,7 +308,7 @@ pub(super) async fn run<S: Service>(
                     timer.as_mut().reset((Instant::now() + limits.head).into());
                 }
                 Err(phase) => {
-                    tracing::debug!(peer = %connection.peer, ?phase, "a connection was too slow and is ended");
+                    tracing::debug!(peer = %connection.peer, ?phase, "closing a connection that was too slow");
                     return Poll::Ready(());
                 }
             }

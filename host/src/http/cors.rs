@@ -40,7 +40,7 @@ impl FromPage {
         }
         if !self.allowed {
             let origin = answer::echo(&String::from_utf8_lossy(self.origin.as_bytes()));
-            tracing::warn!(origin, "refused a page in a browser: its origin is not in http.allowed_origins");
+            tracing::warn!(origin, "denied a page in a browser: its origin is not in http.allowed_origins");
             let error = format!("pages from {origin} may not call this server");
             return Some(answer::problem(
                 StatusCode::FORBIDDEN,

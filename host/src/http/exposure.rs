@@ -7,7 +7,7 @@ use super::Authenticator;
 /// Anybody in the network could call every tool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refusing to listen on {0}: it can be reached from other machines, and nobody who calls would be asked for a token.\n\
+    "refusing to listen on {0}: it can be reached from other machines, and no authentication is configured.\n\
      Either give callers tokens, in toolbay.toml:\n\
      \n    [auth.tokens]\n    me = {{ from_env = \"TOOLBAY_TOKEN\" }}\n\n\
      or listen on 127.0.0.1 only, or, where something in front asks for them, start with --insecure"

@@ -69,7 +69,7 @@ impl Room {
         if !gone.is_empty() && given_up.is_power_of_two() {
             tracing::warn!(
                 given_up,
-                "answers that their clients do not read were given up for others; max_answers in [http] sets how many bytes may wait"
+                "responses that their clients do not read were dropped to make room; max_answers in [http] limits their bytes"
             );
         }
         Held { room: Arc::clone(self), key }

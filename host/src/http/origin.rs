@@ -86,8 +86,11 @@ impl Origins {
                     if !is_loopback(name)
                         && !self.hosts.iter().any(|(n, p)| n.eq_ignore_ascii_case(name) && p.is_none_or(|p| Some(p) == port)) =>
                 {
-                    tracing::warn!(host, "refused: Host is not allowed; [http] allowed_hosts adds names");
-                    return refuse(StatusCode::FORBIDDEN, "this Host is not allowed; the server's setting [http] allowed_hosts adds names");
+                    tracing::warn!(host, "denied: this Host is not allowed; add it to allowed_hosts in [http]");
+                    return refuse(
+                        StatusCode::FORBIDDEN,
+                        "this Host is not allowed; the server's operator can add it to allowed_hosts in [http]",
+                    );
                 }
                 Some(_) => {}
             }
@@ -101,8 +104,8 @@ impl Origins {
         if allowed {
             return Ok(());
         }
-        tracing::warn!(?origin, "refused: Origin is not allowed; [http] allowed_origins adds origins");
-        refuse(StatusCode::FORBIDDEN, "this Origin is not allowed; the server's setting [http] allowed_origins adds origins")
+        tracing::warn!(?origin, "denied: this Origin is not allowed; add it to allowed_origins in [http]");
+        refuse(StatusCode::FORBIDDEN, "this Origin is not allowed; the server's operator can add it to allowed_origins in [http]")
     }
 
     /// Whether pages of this origin may call. For the layer that answers preflight requests.

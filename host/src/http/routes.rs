@@ -88,11 +88,11 @@ impl<E: Endpoint> Service for App<E> {
         let mut response = match preflight {
             Some(response) => response,
             None => AssertUnwindSafe(self.route(request, connection)).catch_unwind().await.unwrap_or_else(|panic| {
-                tracing::error!(panic = said(&*panic), "a request made the server panic; it goes on");
+                tracing::error!(panic = said(&*panic), "a request handler panicked");
                 answer::problem(
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    "the server made a mistake",
-                    "look into its log, and report what stands there",
+                    "internal server error",
+                    "see the server's log, and please report what it says",
                 )
             }),
         };
@@ -171,7 +171,7 @@ async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response<Body> {
-    let error = format!("{} is not possible at {}", answer::echo(method.as_str()), uri.path());
+    let error = format!("{} is not allowed at {}", answer::echo(method.as_str()), uri.path());
     answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
@@ -188,8 +188,8 @@ fn mcp_of(path: &str) -> Option<Option<&str>> {
 
 /// The answer on a connection that is one too many, which ends with it.
 fn full(connection: &Connection, version: Version) -> Response<Body> {
-    let error = "the server has as many connections as max_connections in [http] of its toolbay.toml allows";
-    let response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, error, "come back in a second, or use fewer connections at once");
+    let error = "the server has reached max_connections in [http] of its toolbay.toml";
+    let response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, error, "retry in a second, or use fewer connections");
     let response = answer::with(response, header::RETRY_AFTER, HeaderValue::from_static("1"));
     if version == Version::HTTP_2 {
         connection.watch.close();

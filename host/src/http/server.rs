@@ -155,7 +155,11 @@ impl<S: Service> Server<S> {
         let surplus = self.counted >= self.max_connections && !self.end_an_idle_one();
         if surplus {
             let max = self.max_connections;
-            self.full.say(|| tracing::warn!("{max} connections are busy: more are refused; max_connections in [http] allows more"));
+            self.full.say(|| {
+                tracing::warn!(
+                    "connection limit reached: {max} connections are busy and more are rejected; raise max_connections in [http]"
+                )
+            });
             if self.surplus.len() >= SURPLUS && !self.end_the_oldest_surplus() {
                 return;
             }
@@ -210,7 +214,7 @@ impl<S: Service> Server<S> {
             Ok((id, ())) => id,
             Err(error) => {
                 if error.is_panic() {
-                    tracing::error!(%error, "a connection panicked and is closed; the server goes on");
+                    tracing::error!(%error, "a connection handler panicked; the connection is closed");
                 }
                 error.id()
             }
@@ -240,7 +244,7 @@ impl<S: Service> Server<S> {
         }
         let left = self.calls();
         if left > 0 {
-            tracing::warn!(calls = left, "the time to end is over; calls in flight are given up: drain in [http] gives them more");
+            tracing::warn!(calls = left, "shutdown timeout: cancelling calls in flight; drain in [http] sets how long they may take");
         }
         self.service.close();
         let last = deadline.max(Instant::now() + GOODBYE);
@@ -249,7 +253,7 @@ impl<S: Service> Server<S> {
             self.ended(ended);
         }
         if !self.open.is_empty() {
-            tracing::warn!(connections = self.open.len(), "connections that did not end are cut");
+            tracing::warn!(connections = self.open.len(), "closing connections that did not end");
         }
     }
 

@@ -119,7 +119,10 @@ pub fn on_signals() -> io::Result<Shutdown> {
 async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, echo: Duration, exit: impl FnOnce(i32)) {
     let mut signals = std::pin::pin!(signals);
     let Some(first) = signals.next().await else { return };
-    tracing::info!(signal = name(first), "asked to end: no new connections, calls in flight may end; a second signal ends at once");
+    tracing::info!(
+        signal = name(first),
+        "shutting down: no new connections, calls in flight may finish; a second signal exits immediately"
+    );
     shutdown.drain();
     let begun = Instant::now();
     let second = loop {
@@ -129,7 +132,7 @@ async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, echo:
         }
         tracing::debug!(signal = name(signal), "the same signal came twice");
     };
-    tracing::warn!(signal = name(second), "asked a second time: ending now");
+    tracing::warn!(signal = name(second), "second signal: exiting immediately");
     shutdown.now();
     // The shell's way to say "ended by this signal".
     exit(128 + second.as_raw_value());

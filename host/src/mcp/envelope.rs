@@ -264,7 +264,7 @@ impl<'a, 'de: 'a> Deserialize<'de> for Params<'a> {
 impl<'a> RawMeta<'a> {
     fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         if !is_object(text) {
-            return Err(serde_json::Error::custom("_meta is no object"));
+            return Err(serde_json::Error::custom("_meta is not an object"));
         }
         Ok(Self { text, known: serde_json::from_str(text)? })
     }

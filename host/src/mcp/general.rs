@@ -193,7 +193,7 @@ impl General {
 
     fn no_room(&self, id: Option<&str>) -> Response<Body> {
         let message = format!(
-            "{} sessions are open and in use, or half of all that may be are this caller's; [http] max_sessions sets the limit",
+            "{} sessions are open and in use, or this caller has half of the allowed number; the server's operator can raise max_sessions in [http]",
             self.shared.sessions.len()
         );
         tracing::warn!("{message}");
@@ -220,12 +220,12 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
 }
 
 fn session_not_found(id: Option<&str>) -> Response<Body> {
-    let message = "there is no such session (any more): call initialize to open one";
+    let message = "there is no such session, or it has expired: call initialize to open one";
     plain_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, message, None)
 }
 
 fn id_in_use(id: &str) -> Response<Body> {
-    let message = format!("id {id} is in use by a request of this session that has not been answered: give each request an id of its own");
+    let message = format!("id {id} is in use by a request of this session that has not been answered: give each request its own id");
     plain_error(StatusCode::BAD_REQUEST, Some(id), INVALID_REQUEST, &message, None)
 }
 

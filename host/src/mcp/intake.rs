@@ -22,7 +22,7 @@ fn refuse(status: StatusCode, id: Option<&str>, code: i32, message: &str) -> Ref
 
 /// The body's media type has to be JSON.
 pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let value = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("what is no text"));
+    let value = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("what is not text"));
     let media_type = value.and_then(|value| value.split(';').next()).map(str::trim);
     if media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
         return Ok(());

@@ -148,7 +148,7 @@ impl Outbox {
             }
             let mut params = b"{\"requestId\":".to_vec();
             write_json(&mut params, id);
-            params.extend_from_slice(b",\"reason\":\"the call does not wait for the answer any more\"}");
+            params.extend_from_slice(b",\"reason\":\"the call no longer waits for the answer\"}");
             queue.push(Note { kind: NoteKind::Withdrawal, params });
         }
         self.reader.wake();

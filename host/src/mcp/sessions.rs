@@ -186,9 +186,9 @@ pub(super) enum NoSession {
 /// Why no session is opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
-    #[error("{0} sessions are open, which is as many as may; [http] max_sessions sets the limit")]
+    #[error("{0} sessions are open, which is the limit; the server's operator can raise max_sessions in [http]")]
     Full(usize),
-    #[error("the provider of this endpoint was removed in this moment")]
+    #[error("the plugin or server of this endpoint has just been removed")]
     Gone,
     #[error(transparent)]
     Local(#[from] LocalSessionManagerError),
@@ -346,8 +346,8 @@ impl Sessions {
                 if before != now || !updated.is_empty() {
                     match tokio::time::timeout(TELLING, notify(&peer, before, now, updated)).await {
                         Ok(Ok(())) => continue,
-                        Ok(Err(error)) => tracing::debug!("a session could not be told of a change: {error}"),
-                        Err(_) => tracing::debug!("a session does not read its stream and was not told of a change"),
+                        Ok(Err(error)) => tracing::debug!("a session could not be notified of a change: {error}"),
+                        Err(_) => tracing::debug!("a session does not read its stream and was not notified of a change"),
                     }
                 }
                 session.telling.store(false, Ordering::Release);
@@ -617,7 +617,7 @@ mod tests {
         let subscribe = |uri: &str| session.subscribe(uri, || None);
         assert!((0..MAX_SUBSCRIPTIONS).all(|n| subscribe(&format!("x://{n}"))));
         assert!(!subscribe("x://new"));
-        assert!(subscribe("x://5"), "what is there already is no new one");
+        assert!(subscribe("x://5"), "what is there already is not a new one");
         session.unsubscribe("x://5");
         assert!(subscribe("x://new"));
         assert!(!subscribe("x://5"));

@@ -60,7 +60,7 @@ impl CallTask {
             Err(error) if error.is_cancelled() => None,
             Err(error) => {
                 tracing::error!("a call panicked: {error}");
-                Some(Answer::internal_error(&self.id, "the call failed inside the host, whose log says more"))
+                Some(Answer::internal_error(&self.id, "internal error: see the host's log"))
             }
         })
     }

@@ -144,7 +144,7 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         let long = |n: usize| format!("{n}{}", "x".repeat(MAX_BYTES / 2 - 1));
         assert!(add(&mut subscriptions, &long(1), 9) && add(&mut subscriptions, &long(2), 9) && !add(&mut subscriptions, "a:1", 9));
-        assert!(add(&mut subscriptions, &long(1), 9), "what is there already is no new one");
+        assert!(add(&mut subscriptions, &long(1), 9), "what is there already is not a new one");
         subscriptions.remove("a:1");
         assert!(!add(&mut subscriptions, "a:1", 9));
         subscriptions.remove(&long(1));

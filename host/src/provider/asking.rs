@@ -70,7 +70,7 @@ pub enum AskError {
     #[error("{0}")]
     Diverged(String),
     /// The caller answered with an error of JSON-RPC.
-    #[error("the client refused to answer: {message}")]
+    #[error("the client answered with an error: {message}")]
     Refused {
         /// JSON-RPC code.
         code: i32,

@@ -78,7 +78,7 @@ impl Patterns {
 
     /// The keyword `pattern` with this value.
     pub(super) fn keyword<'a>(&self, value: &Value) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
-        let source = value.as_str().ok_or_else(|| Refusal::invalid("has a `pattern` that is no text".to_owned()));
+        let source = value.as_str().ok_or_else(|| Refusal::invalid("has a `pattern` that is not text".to_owned()));
         match source.and_then(|source| self.get(source)) {
             Ok(pattern) => Ok(Box::new(Matches(pattern))),
             Err(Refusal { why, .. }) => {
@@ -134,7 +134,7 @@ impl Patterns {
 }
 
 /// Patterns are matched in linear time, which not all of them can be.
-const INVALID: &str = "which is no regular expression, or needs look-around or back-references, which are not matched here";
+const INVALID: &str = "which is not a regular expression, or needs look-around or back-references, which are not matched here";
 
 /// Why a pattern is not used, as the end of a sentence.
 struct Refusal {
@@ -289,6 +289,15 @@ fn ascii_boundaries(pattern: &str) -> String {
     text
 }
 
+/// A text as it stands in an error. The pattern, which comes after it, is not to be cut off.
+fn shown(instance: &Value) -> String {
+    const SHOWN: usize = 100;
+    match instance {
+        Value::String(text) if text.len() > SHOWN => format!("\"{}…\"", text.chars().take(SHOWN).collect::<String>()),
+        other => other.to_string(),
+    }
+}
+
 /// The keyword.
 struct Matches(Arc<Pattern>);
 
@@ -297,7 +306,7 @@ impl<'i> Keyword<'i> for Matches {
         if self.is_valid(instance) {
             Ok(())
         } else {
-            Err(ValidationError::custom(format!("{instance} does not match {:?}", self.0.source)))
+            Err(ValidationError::custom(format!("{} does not match {:?}", shown(instance), self.0.source)))
         }
     }
 

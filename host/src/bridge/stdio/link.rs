@@ -345,7 +345,7 @@ impl Link {
                     }
                     // Nobody waits any more.
                     Some(Entry { waits: None, .. }) => {
-                        tracing::trace!(server = &*self.server, ?id, "an answer that nobody waits for any more");
+                        tracing::trace!(server = &*self.server, ?id, "a response to no pending request any more");
                     }
                     None => self.stray(id, written, result.err().as_ref()),
                 }

@@ -77,7 +77,7 @@ impl<'a> Document<'a> {
         match parse_to_ast(text, &CollectOptions::default(), &options) {
             Ok(parsed) => match parsed.value {
                 Some(Value::Object(root)) => Ok(Self { text, path, root }),
-                Some(other) => wrong(other.start(), format!("it is no JSON object; {HINT}")),
+                Some(other) => wrong(other.start(), format!("it is not a JSON object; {HINT}")),
                 None => wrong(0, format!("it is empty; {HINT}")),
             },
             // The kind of a mistake shows nothing of the text, which may be a secret.

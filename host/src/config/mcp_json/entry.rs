@@ -121,10 +121,10 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             Some("stdio" | "local" | "command") => Some(false),
             Some("http" | "remote" | "url" | "streamable-http" | "streamablehttp" | "streamable_http" | "http-stream") => Some(true),
             Some("sse") => {
-                return Err("is of the type \"sse\", the transport of 2024 that MCP has given up; ask the server's maker for its Streamable HTTP address and write \"http\"".to_owned());
+                return Err("is of the type \"sse\", the transport of 2024 that MCP has removed; ask the server's vendor for its Streamable HTTP address and write \"http\"".to_owned());
             }
             Some(kind @ ("ws" | "websocket")) => {
-                return Err(format!("is of the type {kind:?}, which is no transport of MCP that is spoken here"));
+                return Err(format!("is of the type {kind:?}, which is not a transport of MCP that is spoken here"));
             }
             _ => None,
         };
@@ -278,7 +278,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
                     .collect(),
                 None => {
                     if key != "tools" {
-                        self.notes.push(format!("{key:?} is no list of names, and is passed over"));
+                        self.notes.push(format!("{key:?} is not a list of names, and is passed over"));
                     }
                     Vec::new()
                 }

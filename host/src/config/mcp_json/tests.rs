@@ -284,7 +284,7 @@ fn files_of_other_shapes_are_found_out() {
     for (text, message) in [
         ("{", "mcp.json:1:1: this is not JSON (Unterminated object)"),
         ("{}", "mcp.json:1:1: has no \"mcpServers\"; write {\"mcpServers\": {\"name\": {\"command\": \"…\"}}}"),
-        ("[]", "mcp.json:1:1: it is no JSON object; write {\"mcpServers\": {\"name\": {\"command\": \"…\"}}}"),
+        ("[]", "mcp.json:1:1: it is not a JSON object; write {\"mcpServers\": {\"name\": {\"command\": \"…\"}}}"),
         ("", "mcp.json:1:1: it is empty; write {\"mcpServers\": {\"name\": {\"command\": \"…\"}}}"),
         ("{\n  \"mcpServers\": {\"a\": s3cr3t}}", "mcp.json:2:23: this is not JSON (Unexpected token)"),
     ] {
@@ -313,12 +313,12 @@ fn an_entry_that_cannot_be_served_says_why_and_the_others_are_served() {
         (r#"{"command": "x", "env": {"A B": "1"}}"#, "\"env.A B\" the name of an environment variable cannot hold white space"),
         (r#"{"command": "x", "args": ["${command:pick}"]}"#, "\"args\" has ${command:pick}, which means nothing here; write ${VARIABLE}"),
         (r#"{"url": "ftp://x/"}"#, "\"url\" \"ftp\" is not spoken here; write an http or https URL"),
-        (r#"{"url": "http://x/", "headers": {"a b": "1"}}"#, "\"headers.a b\" is no name of an HTTP header"),
+        (r#"{"url": "http://x/", "headers": {"a b": "1"}}"#, "\"headers.a b\" is not a name of an HTTP header"),
         (
             r#"{"url": "http://x/", "headers": {"A": "1\n2"}}"#,
             "\"headers.A\" holds a character that the value of a header cannot, such as a newline",
         ),
-        (r#"{"type": "ws", "url": "ws://x/"}"#, "is of the type \"ws\", which is no transport of MCP that is spoken here"),
+        (r#"{"type": "ws", "url": "ws://x/"}"#, "is of the type \"ws\", which is not a transport of MCP that is spoken here"),
     ] {
         let found = read(&format!("{{\"mcpServers\": {{\n\"good\": {{\"command\": \"x\"}},\n\"bad\": {entry}}}}}"));
         assert_eq!(refusal(by(&found, "bad")), why, "{entry}");

@@ -212,7 +212,7 @@ pub(super) fn image_name(text: &str) -> Result<String, String> {
     match text {
         _ if text.trim().is_empty() => Err("has no image; write \"registry/name:tag\"".to_owned()),
         _ if text.contains(char::is_whitespace) || text.starts_with('-') => {
-            Err(format!("{text:?} is no image; write \"registry/name:tag\", and arguments into \"args\""))
+            Err(format!("{text:?} is not an image; write \"registry/name:tag\", and arguments into \"args\""))
         }
         _ => Ok(text.to_owned()),
     }
@@ -225,14 +225,14 @@ fn scratch(text: &str) -> Result<String, String> {
     match folder {
         "/tmp" => Err("\"/tmp\" is writable already; its size is `tmpfs`".to_owned()),
         _ if is_path && !folder.contains([':', ',', '\0']) => Ok(folder.to_owned()),
-        _ => Err(format!("{text:?} is no folder of a container; write an absolute path, such as \"/root\"")),
+        _ => Err(format!("{text:?} is not a folder of a container; write an absolute path, such as \"/root\"")),
     }
 }
 
 fn network(text: &str) -> Result<String, String> {
     match text {
         _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) => Ok(text.to_owned()),
-        _ => Err(format!("{text:?} is no network; write \"none\", \"bridge\", \"host\", or the name of a network of the engine")),
+        _ => Err(format!("{text:?} is not a network; write \"none\", \"bridge\", \"host\", or the name of a network of the engine")),
     }
 }
 
@@ -241,7 +241,7 @@ fn user(text: &str) -> Result<String, String> {
         _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')) => {
             Ok(text.to_owned())
         }
-        _ => Err(format!("{text:?} is no user; write \"1000\", \"1000:1000\" or a name of the image")),
+        _ => Err(format!("{text:?} is not a user; write \"1000\", \"1000:1000\" or a name of the image")),
     }
 }
 

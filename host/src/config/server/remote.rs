@@ -86,7 +86,7 @@ pub(super) fn check_credentials(table: &Table<'_>, credentials: &CredentialKeys)
 pub(in super::super) fn header_name(name: &str) -> Result<(), String> {
     let lower = name.to_ascii_lowercase();
     if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err("is no name of an HTTP header".to_owned());
+        return Err("is not a name of an HTTP header".to_owned());
     }
     let own = ["host", "content-type", "content-length", "accept", "connection", "transfer-encoding", "upgrade"];
     if own.contains(&lower.as_str()) || lower.starts_with("mcp-") {
@@ -111,7 +111,7 @@ fn bearer(token: Secret) -> Result<Secret, String> {
 
 /// The address of a server.
 pub(in super::super) fn http_url(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text).map_err(|error| format!("{text:?} is no URL ({error}); write \"https://host/mcp\""))?;
+    let url = url::Url::parse(text).map_err(|error| format!("{text:?} is not a URL ({error}); write \"https://host/mcp\""))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => {}
         scheme => return Err(format!("{scheme:?} is not spoken here; write an http or https URL")),

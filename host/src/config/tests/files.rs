@@ -117,7 +117,7 @@ fn an_include_that_finds_nothing_says_why_and_is_watched_for() {
         setup.wrong(),
         "toolbay.toml:1:12: \"include\" at the top level: there is no file none.toml; write one, or a pattern: \"conf.d/*.toml\"\n\
          toolbay.toml:1:42: \"include\" at the top level: \"*/x.toml\": only the name of a file can be a pattern, not that of a folder; write \"conf.d/*.toml\"\n\
-         toolbay.toml:1:54: \"include\" at the top level: \"x[.toml\" is no pattern of file names: Pattern syntax error near position 1: invalid range pattern\n\
+         toolbay.toml:1:54: \"include\" at the top level: \"x[.toml\" is not a pattern of file names: Pattern syntax error near position 1: invalid range pattern\n\
          toolbay.toml:1:65: \"include\" at the top level: cannot list the folder nowhere: No such file or directory (os error 2)\n\
          toolbay.toml:1:111: \"include\" at the top level: must be text in quotes, not a whole number\n\
          toolbay.toml:1:114: \"include\" at the top level: \"..\" names no file; write one, or a pattern: \"conf.d/*.toml\""

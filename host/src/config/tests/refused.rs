@@ -51,15 +51,15 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "2:11: \"timeout\" in [plugin.w]: must be a duration (\"30s\", \"1h30m\" or a number of seconds), not a date or time",
         ),
         // Sizes, durations, numbers.
-        ("[plugin.w]\ntimeout = -30", "2:11: \"timeout\" in [plugin.w]: -30 is no duration"),
+        ("[plugin.w]\ntimeout = -30", "2:11: \"timeout\" in [plugin.w]: -30 is not a duration"),
         ("[plugin.w]\ntimeout = 100_000", "2:11: \"timeout\" in [plugin.w]: 100000s is not allowed; it must be 1ms to 1d"),
         (
             "[plugin.w]\ntimeout = \"1h30\"",
-            "2:11: \"timeout\" in [plugin.w]: \"1h30\" is no duration: 30 has no unit; use us, ms, s, m, h or d",
+            "2:11: \"timeout\" in [plugin.w]: \"1h30\" is not a duration: 30 has no unit; use us, ms, s, m, h or d",
         ),
         ("[plugin.w]\ntimeout = \"0s\"", "2:11: \"timeout\" in [plugin.w]: 0s is not allowed; it must be 1ms to 1d"),
         ("[plugin.w]\ntimeout = \"30d\"", "2:11: \"timeout\" in [plugin.w]: 30d is not allowed; it must be 1ms to 1d"),
-        ("[plugin.w]\nmemory = -1", "2:10: \"memory\" in [plugin.w]: -1 is no size"),
+        ("[plugin.w]\nmemory = -1", "2:10: \"memory\" in [plugin.w]: -1 is not a size"),
         (
             "[plugin.w]\nmemory = 0",
             "2:10: \"memory\" in [plugin.w]: 0B is not allowed; it must be 64KiB to 1GiB, which is max_memory in [host]",
@@ -70,7 +70,7 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[plugin.w]\nmemory = \"64M\"",
-            "2:10: \"memory\" in [plugin.w]: \"64M\" is no size: there is no unit \"M\"; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)",
+            "2:10: \"memory\" in [plugin.w]: \"64M\" is not a size: there is no unit \"M\"; use B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)",
         ),
         ("[plugin.w]\nconcurrency = 0", "2:15: \"concurrency\" in [plugin.w]: 0 is not allowed; it must be 1 to 20000"),
         ("[plugin.w]\nqueue = -1", "2:9: \"queue\" in [plugin.w]: -1 is not allowed; it must be 0 to 1000000"),
@@ -81,11 +81,11 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ("[telemetry]\nformat = \"xml\"", "2:10: \"format\" in [telemetry]: \"xml\" is not allowed; it must be \"text\" or \"json\""),
         (
             "[telemetry]\nlog = \"inof\"",
-            "2:7: \"log\" in [telemetry]: \"inof\" is no level; write a level (error, warn, info, debug, trace, off), or levels by part: \"toolbay=debug,warn\"",
+            "2:7: \"log\" in [telemetry]: \"inof\" is not a level; write a level (error, warn, info, debug, trace, off), or levels by module: \"toolbay=debug,warn\"",
         ),
         (
             "[telemetry]\nlog = \"toolbay=loud\"",
-            "2:7: \"log\" in [telemetry]: \"toolbay=loud\" is no filter (error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5); write a level (error, warn, info, debug, trace, off), or levels by part: \"toolbay=debug,warn\"",
+            "2:7: \"log\" in [telemetry]: \"toolbay=loud\" is not a filter (error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5); write a level (error, warn, info, debug, trace, off), or levels by module: \"toolbay=debug,warn\"",
         ),
         ("plugins = \"\"", "1:11: \"plugins\" at the top level: a path cannot be empty"),
         ("plugins = \"~/plugins\"", "1:11: \"plugins\" at the top level: \"~/plugins\": \"~\" is not expanded; write the whole path"),
@@ -114,7 +114,7 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ("[plugin.w.env]\nKEY = 8080", "2:7: \"KEY\" in [plugin.w.env]: must be text in quotes, or {sources}, not a whole number"),
         (
             "[auth.tokens]\nci = \"s3cr3t-in-the-file\"",
-            "2:6: \"ci\" in [auth.tokens]: a secret does not stand in the configuration; write {sources}",
+            "2:6: \"ci\" in [auth.tokens]: a secret cannot be written in the configuration; write {sources}",
         ),
         ("[auth.tokens]\nci = 5", "2:6: \"ci\" in [auth.tokens]: must be {sources}, not a whole number"),
         ("[auth]\ntokens = [\"s3cr3t\"]", "2:10: \"tokens\" in [auth]: must be a table ([auth.tokens]), not an array"),
@@ -145,8 +145,8 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
             "[state]\nkeys = [{ from_env = \"GOOD\" }]",
             "2:9: \"keys\" in [state]: the key is too short: 26 bytes; it needs at least 32 (make one by: openssl rand -hex 32)",
         ),
-        ("[state]\nkeys = [{ from_env = \"KEY\" }, { from_env = \"KEY\" }]", "2:31: \"keys\" in [state]: the same key stands here twice"),
-        ("[state]\nkeys = [\"s3cr3t\"]", "2:9: \"keys\" in [state]: a secret does not stand in the configuration; write {sources}"),
+        ("[state]\nkeys = [{ from_env = \"KEY\" }, { from_env = \"KEY\" }]", "2:31: \"keys\" in [state]: the same key is listed twice"),
+        ("[state]\nkeys = [\"s3cr3t\"]", "2:9: \"keys\" in [state]: a secret cannot be written in the configuration; write {sources}"),
         ("[state]\nkeys = { from_env = \"KEY\" }", "2:8: \"keys\" in [state]: must be an array ([…]), not a table"),
         // Folders.
         (
@@ -163,7 +163,7 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[plugin.w]\ndirs = [{ host = \"/dev/null\", guest = \"/x\" }]",
-            "2:18: \"host\" in [plugin.w.dirs]: /dev/null is no folder; only folders can be granted",
+            "2:18: \"host\" in [plugin.w.dirs]: /dev/null is not a folder; only folders can be granted",
         ),
         (
             "[plugin.w]\ndirs = [{ host = \"/\", guest = \"data\" }]",
@@ -193,7 +193,7 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[model.m]\npath = \"x\"\ndevice = \"cuda:0\"\ngpu_memory = \"0.5\"",
-            "4:14: \"gpu_memory\" in [model.m]: \"0.5\" is no size; a share is written without quotes: 0.5",
+            "4:14: \"gpu_memory\" in [model.m]: \"0.5\" is not a size; a share is written without quotes: 0.5",
         ),
         (
             "[model.\"a/b\"]\npath = \"x\"",

@@ -79,6 +79,7 @@ fn servers_of_each_kind_are_understood() {
             max_message: 1 << 20,
             ping: Duration::ZERO,
         },
+        publish: PublishRules::default(),
         names: NameRules {
             prefix: Some("git_".to_owned()),
             rename: BTreeMap::from([("log".to_owned(), "history".to_owned())]),
@@ -192,7 +193,7 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[server.s]\nimage = \"a b\"",
-            "2:9: \"image\" in [server.s]: \"a b\" is no image; write \"registry/name:tag\", and arguments into \"args\"",
+            "2:9: \"image\" in [server.s]: \"a b\" is not an image; write \"registry/name:tag\", and arguments into \"args\"",
         ),
         ("[server.s]\nimage = \"x\"\ncpus = 0", "3:8: \"cpus\" in [server.s]: 0 is not allowed; it must be 0.01 to 1024"),
         ("[server.s]\nimage = \"x\"\ncpus = \"1\"", "3:8: \"cpus\" in [server.s]: must be a number, not text"),
@@ -203,11 +204,11 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[server.s]\nimage = \"x\"\nnetwork = \"\"",
-            "3:11: \"network\" in [server.s]: \"\" is no network; write \"none\", \"bridge\", \"host\", or the name of a network of the engine",
+            "3:11: \"network\" in [server.s]: \"\" is not a network; write \"none\", \"bridge\", \"host\", or the name of a network of the engine",
         ),
         (
             "[server.s]\nurl = \"example.com/mcp\"",
-            "2:7: \"url\" in [server.s]: \"example.com/mcp\" is no URL (relative URL without a base); write \"https://host/mcp\"",
+            "2:7: \"url\" in [server.s]: \"example.com/mcp\" is not a URL (relative URL without a base); write \"https://host/mcp\"",
         ),
         ("[server.s]\nurl = \"ws://x/\"", "2:7: \"url\" in [server.s]: \"ws\" is not spoken here; write an http or https URL"),
         (
@@ -220,7 +221,7 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
         ),
         (
             "[server.s]\nurl = \"http://x/\"\nbearer = \"s3cr3t\"",
-            "3:10: \"bearer\" in [server.s]: a secret does not stand in the configuration; write { from_env = \"VARIABLE\" } or { from_file = \"path\" }",
+            "3:10: \"bearer\" in [server.s]: a secret cannot be written in the configuration; write { from_env = \"VARIABLE\" } or { from_file = \"path\" }",
         ),
         (
             "[server.s]\nopenapi = \"/not-there.json\"",

@@ -23,7 +23,8 @@ const FAILED: &str = "Tool execution error";
 const FULL: &str = "Too many calls";
 
 /// Nobody notifies or asks these callers.
-const NO_CLIENT: NoClientRequests = NoClientRequests { reason: "a caller by plain HTTP cannot be asked: call this tool by MCP, at /mcp" };
+const NO_CLIENT: NoClientRequests =
+    NoClientRequests { reason: "callers over plain HTTP cannot be asked for input: call this tool over MCP, at /mcp" };
 
 /// Nor can they be let go: they have no handle to come back with.
 struct Attached;
@@ -73,9 +74,9 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
     let name: Cow<'_, str> = match (tool_name, &default) {
         (Some(name), _) => serde_json::from_str::<String>(name.get()).map_err(|_| refuse("'tool_name' must be a string"))?.into(),
         (None, Some(default)) => default.into(),
-        (None, None) => return Err(refuse("'tool_name' is missing; GET tools beside this address says which there are")),
+        (None, None) => return Err(refuse("'tool_name' is missing; GET tools next to this address lists them")),
     };
-    let arguments = tool_args.ok_or_else(|| refuse("'tool_args' is missing; {} is no arguments"))?.get();
+    let arguments = tool_args.ok_or_else(|| refuse("'tool_args' is missing; {} is not arguments"))?.get();
     if !arguments.starts_with('{') {
         return Err(refuse("'tool_args' must be an object"));
     }
@@ -114,7 +115,7 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<Arc<Entry>, Refusal> {
     }
     let reason = match similar::nearest(name, snapshot.tools().map(|entry| entry.name())) {
         Some(near) => format!("did you mean {near:?}?"),
-        None => "GET tools beside this address says which there are".to_owned(),
+        None => "GET tools next to this address lists them".to_owned(),
     };
     Err(Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), reason))
 }
@@ -173,7 +174,7 @@ fn said(output: &CallOutput) -> String {
     match (&output.structured, texts.is_empty()) {
         (_, false) => texts.join("\n"),
         (Some(structured), true) => structured.as_str().to_owned(),
-        (None, true) => "the tool failed and said nothing".to_owned(),
+        (None, true) => "the tool failed without a message".to_owned(),
     }
 }
 
@@ -189,9 +190,9 @@ fn refusal(error: CallError) -> Refusal {
         CallError::UnknownTool(ref name) => {
             Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), error.to_string())
         }
-        CallError::InputRequired | CallError::MissingCapability(_) => {
-            failed("this tool asks its caller something in between, which plain HTTP cannot answer: call it by MCP, at /mcp")
-        }
+        CallError::InputRequired | CallError::MissingCapability(_) => failed(
+            "this tool requests input from its caller (elicitation, sampling), which plain HTTP cannot answer: call it over MCP, at /mcp",
+        ),
         error => failed(error.to_string()),
     }
 }

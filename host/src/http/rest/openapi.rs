@@ -84,7 +84,7 @@ fn paths(servers: &[String]) -> Value {
                 "400": answer("The body lacks something, or is none.", "Error"),
                 "404": answer("There is no such tool.", "Error"),
                 "500": answer("The tool failed: `reason` has what it said.", "Error"),
-                "503": answer("As many calls run and wait as may: come back after `Retry-After` seconds.", "Error"),
+                "503": answer("Too many calls are running and queued: retry after `Retry-After` seconds.", "Error"),
             }
         })
     };
@@ -103,7 +103,7 @@ fn paths(servers: &[String]) -> Value {
         let with_404 = |mut operation: Value| {
             if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
                 responses.insert("404".to_owned(), answer("There is no such plugin, server or tool.", "Error"));
-                let away = "It is configured and not running, which `reason` explains, or has as many calls as may be: come back after `Retry-After` seconds.";
+                let away = "It is configured and not running, which `reason` explains, or has too many calls running and queued: retry after `Retry-After` seconds.";
                 responses.insert("503".to_owned(), answer(away, "Error"));
             }
             operation

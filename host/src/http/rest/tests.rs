@@ -233,8 +233,8 @@ async fn failures_have_their_status_their_words_and_a_reason() {
         ("/call", "structure", 404, "Tool structure not found", "structured"),
         ("/all/call", "fails", 500, "Tool execution error", "it said no"),
         ("/all/call", "broken", 500, "Tool execution error", "the host's fault"),
-        ("/all/call", "asks", 500, "Tool execution error", "asks its caller"),
-        ("/all/call", "asks_and_goes_on", 500, "Tool execution error", "call this tool by MCP"),
+        ("/all/call", "asks", 500, "Tool execution error", "requests input from its caller"),
+        ("/all/call", "asks_and_goes_on", 500, "Tool execution error", "call this tool over MCP"),
         ("/all/call", "busy", 503, "Too many calls", "all full"),
     ] {
         let body = json!({"tool_name": tool, "tool_args": {}}).to_string();
@@ -308,7 +308,7 @@ async fn the_document_describes_every_tool_and_its_references_lead_somewhere() {
     let mut found = Vec::new();
     references(&document, &mut found);
     let dangling: Vec<_> = found.iter().filter(|reference| document.pointer(&reference[1..]).is_none()).collect();
-    assert_eq!(dangling, ["#/not/a/reference", "#/not/a/reference"], "only what is no reference leads nowhere");
+    assert_eq!(dangling, ["#/not/a/reference", "#/not/a/reference"], "only what is not a reference leads nowhere");
     // The schema of a body, taken from the document, accepts a call and refuses another.
     let call = json!({"$ref": "#/components/schemas/Call", "components": document["components"]});
     let validator = jsonschema::validator_for(&call).unwrap();

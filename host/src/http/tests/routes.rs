@@ -148,7 +148,7 @@ async fn a_client_of_mcp_reads_why_it_is_not_let_in_and_that_there_is_no_oauth()
         let message = refused.json();
         assert_eq!((refused.status, &message["jsonrpc"], &message["id"]), (401, &"2.0".into(), &serde_json::Value::Null));
         let text = message["error"]["message"].as_str().unwrap();
-        assert!(text.contains("wants a bearer token") && text.contains("Authorization: Bearer TOKEN"), "{text}");
+        assert!(text.contains("requires a bearer token") && text.contains("Authorization: Bearer TOKEN"), "{text}");
         assert!(message["error"]["code"].is_i64(), "{message}");
     }
     assert!(server.ask("GET /status").await.json()["error"].is_string(), "who speaks no MCP reads plain JSON");

@@ -44,7 +44,7 @@ pub(super) fn check(kind: QuestionKind, answer: &str) -> Result<(), String> {
         QuestionKind::Elicitation => match answer.get("action").and_then(Value::as_str) {
             Some("accept" | "decline" | "cancel") => match answer.get("content") {
                 None | Some(Value::Object(_) | Value::Null) => Ok(()),
-                Some(_) => Err("has a \"content\" that is no object".to_owned()),
+                Some(_) => Err("has a \"content\" that is not an object".to_owned()),
             },
             _ => Err("needs an \"action\": \"accept\", \"decline\" or \"cancel\"".to_owned()),
         },

@@ -41,7 +41,7 @@ pub(super) enum Asking {
 
 /// Asks nobody: the client has no way to be asked.
 pub(super) const NO_SESSION: NoClientRequests = NoClientRequests {
-    reason: "this client cannot be asked: before MCP 2026-07-28 that needs a session (initialize, then Mcp-Session-Id in every request)",
+    reason: "this client cannot be asked for input: before MCP 2026-07-28 that needs a session (initialize, then Mcp-Session-Id in every request)",
 };
 
 impl Asking {

@@ -176,12 +176,10 @@ impl States {
             OpenError::UnknownKey => {
                 if !self.told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
-                        "a client came back with a requestState that was signed with a key which is not here: copies behind one address need the same \
-                         [state] keys, and so does one that is started again"
+                        "a requestState is signed with an unknown key: all instances behind one address need the same [state] keys, also after a restart"
                     );
                 }
-                "was signed with a key that this server does not have; its operator has to give all copies of it the same [state] keys"
-                    .to_owned()
+                "was signed with a key that this server does not have; all its instances need the same [state] keys".to_owned()
             }
             OpenError::Forged => "is not as this server gave it out: it was changed, or made by somebody else".to_owned(),
         };

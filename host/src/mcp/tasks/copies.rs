@@ -96,14 +96,13 @@ impl Copies {
     /// Why there is no task of this id here.
     pub(super) fn explain(signer: &Signer, id: &str) -> &'static str {
         match signer.open::<Id>(PURPOSE, id) {
-            Ok(Id { copy: Some(_), .. }) => "there is no such task any more: a task ends with the process that runs it",
+            Ok(Id { copy: Some(_), .. }) => "the task no longer exists: a task ends with the process that runs it",
             Ok(Id { copy: None, .. }) => {
-                "there is no such task here: a task ends with the process that runs it, and where several copies of this server stand behind one address, its operator \
-                 has to set [tasks] advertise for each"
+                "there is no such task here: a task ends with the process that runs it, and if several instances of this server share one address, each needs [tasks] advertise"
             }
             Err(OpenError::Expired) => "the task has expired",
             Err(OpenError::UnknownKey) => {
-                "the task is of another copy of this server, or of a time before it was started again; its operator has to give all copies the same [state] keys"
+                "the task belongs to another instance of this server, or to one before a restart; all instances need the same [state] keys"
             }
             Err(OpenError::Forged) => "there is no such task",
         }
@@ -112,9 +111,10 @@ impl Copies {
     /// Has that copy answer the request.
     pub(super) async fn hand_on(&self, copy: &str, parts: Parts, body: Bytes, id: Option<&str>) -> Response<Body> {
         let unreachable = |why: &dyn std::fmt::Display| {
-            tracing::warn!(copy, "the copy that runs a task does not answer: {why}");
-            let message =
-                format!("the copy of this server that runs the task does not answer: {why}; if it has ended, the task has ended with it");
+            tracing::warn!(copy, "the instance that runs a task does not answer: {why}");
+            let message = format!(
+                "the instance of this server that runs the task does not answer: {why}; if it has ended, the task has ended with it"
+            );
             plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(CONNECT))
         };
         let mut headers = parts.headers;

@@ -93,7 +93,7 @@ async fn carry(tasks: Arc<Tasks>, task: Arc<Task>, call: BoxFuture<'static, Resu
                 End::Completed(json)
             }
             Ok(Err(error)) => End::Failed(rpc_error(error, Era::Modern, &catalog.snapshot())),
-            Err(_) => End::Failed(internal("the call failed inside the host, whose log says more")),
+            Err(_) => End::Failed(internal("internal error: see the host's log")),
         },
         () = task.cancelled.cancelled() => End::Cancelled,
         () = sleep_until(task.expires) => End::Failed(internal("the task's time is over")),

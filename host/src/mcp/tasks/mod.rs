@@ -130,12 +130,12 @@ impl Tasks {
         let TasksConfig { max, max_results, ttl, .. } = &options.tasks;
         // A result that has no place is worse than a caller who waits.
         if self.bytes.load(Ordering::Relaxed) >= *max_results {
-            return Err(full(format!("the results of tasks take {max_results} bytes, which is as much as may be kept")));
+            return Err(full(format!("the results of tasks take {max_results} bytes, which is the limit")));
         }
         let id = self.copies.id(&self.signer, *ttl).map_err(|error| format!("a task cannot be named: {error}"))?;
         let mut table = self.lock();
         if table.len() >= *max {
-            return Err(full(format!("there are {} tasks, which is as many as may be", table.len())));
+            return Err(full(format!("there are {} tasks, which is the limit", table.len())));
         }
         let task = Arc::new(Task::new(id, principal, *ttl));
         table.insert(task.id().to_owned(), Arc::clone(&task));

@@ -89,7 +89,7 @@ async fn the_error_table_of_2026_07_28() {
         let cases: Vec<(&str, Request<Body>, u16, i64)> = vec![
             ("name header missing", modern_with(&[("mcp-name", "")], "tools/call", call.clone()), 400, -32020),
             ("name header differs", modern_with(&[("mcp-name", "fail")], "tools/call", call.clone()), 400, -32020),
-            ("name header is no base64", modern_with(&[("mcp-name", "=?base64?%%?=")], "tools/call", call.clone()), 400, -32020),
+            ("name header is not a base64", modern_with(&[("mcp-name", "=?base64?%%?=")], "tools/call", call.clone()), 400, -32020),
             ("method header missing", modern_with(&[("mcp-method", "")], "tools/list", Value::Null), 400, -32020),
             ("method header differs", modern_with(&[("mcp-method", "tools/call")], "tools/list", Value::Null), 400, -32020),
             ("version header missing", modern_with(&[("mcp-protocol-version", "")], "tools/list", Value::Null), 400, -32020),

@@ -296,7 +296,7 @@ async fn what_fails_says_how() {
     for lab in labs() {
         for (tool, error) in [
             ("broken", json!({"code": -32042, "message": "broken", "data": {"a": 1}})),
-            ("panics", json!({"code": -32603, "message": "the call failed inside the host, whose log says more"})),
+            ("panics", json!({"code": -32603, "message": "internal error: see the host's log"})),
         ] {
             let id = lab.begun(tool).await;
             lab.release.notify_one();

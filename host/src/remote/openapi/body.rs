@@ -212,7 +212,7 @@ fn make_file(schema: &mut Value) -> bool {
     if is_file && let Some(members) = schema.as_object_mut() {
         let said = members.get("description").and_then(Value::as_str).map(|text| format!("{text} ")).unwrap_or_default();
         for keyword in ["format", "contentMediaType"] {
-            members.remove(keyword);
+            members.shift_remove(keyword);
         }
         members.insert("type".to_owned(), "string".into());
         members.insert("contentEncoding".to_owned(), "base64".into());

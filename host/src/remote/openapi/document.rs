@@ -58,7 +58,7 @@ impl Document {
             members.insert("openapi".to_owned(), version.into());
             // What they are good for is not done here, and what is wrong in them should not matter.
             for member in ["webhooks", "tags", "externalDocs", "security", "jsonSchemaDialect"] {
-                members.remove(member);
+                members.shift_remove(member);
             }
             // Only the title and the version have to be there, and nobody reads them.
             members.insert("info".to_owned(), json!({ "title": "", "version": "" }));

@@ -75,7 +75,7 @@ impl<'a> Translation<'a> {
         }
         for (flag, limit) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
             if members.get(flag) == Some(&Value::Bool(true))
-                && let Some(value) = made.remove(limit)
+                && let Some(value) = made.shift_remove(limit)
             {
                 made.insert(flag.to_owned(), value);
             }
