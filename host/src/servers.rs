@@ -5,6 +5,8 @@
 
 mod application;
 mod imported;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -12,8 +12,6 @@ mod inbox;
 pub mod listing;
 pub mod message;
 pub mod meta;
-#[cfg(test)]
-mod parity;
 mod provider;
 pub mod raw;
 pub mod rounds;

@@ -276,7 +276,7 @@ fn a_server_of_the_other_file_takes_no_name_that_is_taken() {
     let text = format!("mcp_json = {path:?}\n[server.git]\ncommand = \"own\"\n[plugin.weather]");
     let config = good(&text);
     assert!(matches!(&config.server["git"].source, ServerSource::Command(git) if git.argv == ["own"]));
-    let note = format!("the entry \"git\" at {}:1:24 is passed over: there is a server of this name already", path.display());
+    let note = format!("the entry \"git\" at {}:1:24 is ignored: there is a server of this name already", path.display());
     assert_eq!(config.imported["git"].notes, [note]);
     let (weather, imported) = config.imported.iter().find(|(_, imported)| imported.name == "weather").unwrap();
     assert!(weather.starts_with("weather-") && config.server.contains_key(weather) && !config.server.contains_key("weather"));

@@ -13,10 +13,6 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::{
-    Channel, Lease, Pick, UpstreamProvider,
-    listing::{self, Listing, Terms},
-};
 use crate::{
     bridge::{process::Program, started::Started},
     config::{CommandSource, ServerLimits, UrlSource},
@@ -26,6 +22,10 @@ use crate::{
     },
     remote::mcp::Remote,
     supervised::{replicas::Attached, server::Reach},
+    upstream::{
+        Change, Channel, Lease, Pick, UpstreamProvider,
+        listing::{self, Listing, Terms},
+    },
 };
 
 /// Long enough for anything that is not broken.
@@ -383,6 +383,6 @@ async fn changes_are_heard_in_a_call() {
         let mut changes = server.channel.changes();
         server.call("change", json!({"what": "tools"})).await.unwrap();
         let seen = [changes.recv().await.unwrap(), changes.recv().await.unwrap()];
-        assert_eq!(seen, [super::Change::Tools, super::Change::Updated("test://a".to_owned())], "{way:?}");
+        assert_eq!(seen, [Change::Tools, Change::Updated("test://a".to_owned())], "{way:?}");
     }
 }
