@@ -82,7 +82,7 @@ const ATTACKS: [Attack; 9] = [
         threads: 8,
         one: |place| place.call("hold_files", &json!({ "path": "/data/file", "count": 900, "ms": 1000 })),
     },
-    Attack { name: "answers of 7 MB that nobody reads", threads: 100, one: Place::ask_and_do_not_read },
+    Attack { name: "answers of 8 MB that nobody reads", threads: 100, one: Place::ask_and_do_not_read },
     Attack { name: "unknown tool name of 4 MB", threads: 4, one: |place| place.call(&"ab".repeat(2_000_000), &json!({})) },
     Attack {
         name: "memory.fill of 100 MiB in a loop",
@@ -215,7 +215,15 @@ impl Place {
 
     fn ask_and_do_not_read(&self) -> io::Result<()> {
         let mut stream = TcpStream::connect(&self.address)?;
-        stream.write_all(&request("structured", &json!({ "letters": 7_000_000 })))?;
+        // By MCP an answer has its structured content and a text copy.
+        let params = json!({ "name": "structured", "arguments": { "letters": 3_900_000 } });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string();
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\naccept: application/json, text/event-stream\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
         self.wait();
         Ok(())
     }

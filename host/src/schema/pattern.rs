@@ -289,6 +289,15 @@ fn ascii_boundaries(pattern: &str) -> String {
     text
 }
 
+/// A text as it stands in an error. The pattern, which comes after it, is not to be cut off.
+fn shown(instance: &Value) -> String {
+    const SHOWN: usize = 100;
+    match instance {
+        Value::String(text) if text.len() > SHOWN => format!("\"{}…\"", text.chars().take(SHOWN).collect::<String>()),
+        other => other.to_string(),
+    }
+}
+
 /// The keyword.
 struct Matches(Arc<Pattern>);
 
@@ -297,7 +306,7 @@ impl<'i> Keyword<'i> for Matches {
         if self.is_valid(instance) {
             Ok(())
         } else {
-            Err(ValidationError::custom(format!("{instance} does not match {:?}", self.0.source)))
+            Err(ValidationError::custom(format!("{} does not match {:?}", shown(instance), self.0.source)))
         }
     }
 
