@@ -277,7 +277,10 @@ impl Client {
 
     /// The names of all tools.
     pub async fn tool_names(&self) -> Vec<String> {
-        self.tools().await.iter().map(|tool| tool["name"].as_str().expect("a tool has a name").to_owned()).collect()
+        let tools = self.tools().await;
+        let mut names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().expect("a tool has a name").to_owned()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Asks, and reads messages as they come.

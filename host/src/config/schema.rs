@@ -26,7 +26,10 @@ pub fn json_schema() -> Value {
     schema.insert("title".to_owned(), "toolbay.toml".into());
     schema.extend(root);
     schema.insert("$defs".to_owned(), definitions.into());
-    schema.into()
+    let mut schema = Value::from(schema);
+    // A page for tools: in the order of the alphabet two versions of it differ by what changed alone.
+    schema.sort_all_objects();
+    schema
 }
 
 fn table(table: &TableInfo) -> Map<String, Value> {
