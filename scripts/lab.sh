@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sources=(tests/clients/package.json tests/clients/package-lock.json tests/clients/requirements.txt)
+sources=(tests/clients/package.json tests/clients/package-lock.json tests/clients/requirements.txt tests/clients/converters.txt)
 digest=$(cat "${sources[@]}" | sha256sum | cut -c1-16)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/lab
 lab=$cache/$digest
@@ -34,6 +34,10 @@ if [ ! -e "$lab/ready" ]; then
   rm -rf "$lab/python"
   python3 -m venv "$lab/python" || { say "python3 has no venv module: apt-get install python3-venv"; exit 2; }
   "$lab/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r tests/clients/requirements.txt >&2
+  say "installing the Python SDK 1.x and the tool converters of OpenAI, Google and Anthropic"
+  rm -rf "$lab/converters"
+  python3 -m venv "$lab/converters"
+  "$lab/converters/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r tests/clients/converters.txt >&2
   touch "$lab/ready"
 fi
 echo "$lab"

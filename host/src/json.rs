@@ -1,4 +1,6 @@
-//! JSON text: what can be said of it without parsing it, and writing it.
+//! JSON text: what can be said of it, and mended in it, without parsing it, and writing it.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
@@ -36,6 +38,36 @@ pub(crate) fn is_deeper_than(json: &[u8], levels: usize) -> bool {
     false
 }
 
+/// The text with U+FFFD for each escaped half of a character (`\ud83d`) that has no other half. Says nothing of text that is no JSON.
+pub(crate) fn whole_characters(json: &str) -> Cow<'_, str> {
+    let unit = |at: usize| -> Option<u16> {
+        let escape = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        escape.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(escape, 16).ok())?
+    };
+    let mut out = String::new();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(next) = json.get(at..).and_then(|rest| rest.find('\\')) {
+        at += next;
+        match unit(at) {
+            // A whole character, or no half.
+            Some(0xd800..0xdc00) if unit(at + 6).is_some_and(|low| (0xdc00..0xe000).contains(&low)) => at += 12,
+            Some(0xd800..0xe000) => {
+                out.push_str(json.get(copied..at).unwrap_or_default());
+                out.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+            // Any other escape has at least one character behind its backslash.
+            _ => at += 1 + json.get(at + 1..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8),
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(json);
+    }
+    out.push_str(json.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
 /// Appends a value as JSON.
 pub(crate) fn write_json<T: Serialize + ?Sized>(to: &mut Vec<u8>, value: &T) {
     // Strings and values always are JSON, and a Vec takes every byte.
@@ -47,6 +79,18 @@ pub(crate) fn write_json<T: Serialize + ?Sized>(to: &mut Vec<u8>, value: &T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_of_characters_are_replaced_and_nothing_else() {
+        let whole = |text: &'static str| whole_characters(text).into_owned();
+        assert_eq!(whole(r#"{"a":"x\ud83d \ud83d\ude00 \ude00"}"#), r#"{"a":"x\ufffd \ud83d\ude00 \ufffd"}"#);
+        assert_eq!(whole(r#"["\ud83d\ud83d\ude00"]"#), r#"["\ufffd\ud83d\ude00"]"#);
+        // A backslash of its own before the letters.
+        for same in [r#"["\\ud83d"]"#, r#"["\n\u00e9"]"#, r#"["\\\\ud83d"]"#, "{}", "\\"] {
+            assert!(matches!(whole_characters(same), Cow::Borrowed(_)), "{same}");
+        }
+        assert_eq!(whole(r#"["\\\ud83d"]"#), r#"["\\\ufffd"]"#);
+    }
 
     #[test]
     fn depth_is_counted_outside_of_strings_only() {

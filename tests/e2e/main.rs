@@ -19,6 +19,7 @@ mod http;
 mod neural;
 mod permissions;
 mod protocol;
+mod readers;
 mod reconfigure;
 mod reload;
 mod remote;

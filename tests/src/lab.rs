@@ -58,11 +58,20 @@ impl Lab {
     ///
     /// Node looks for packages from the script's own folder, so the script is copied beside a link to them.
     pub async fn client(&self, script: &str, arguments: &[&str]) -> Ran {
+        self.script("python", script, arguments).await
+    }
+
+    /// The same with the Python SDK 1.x and the tool converters of the model APIs.
+    pub async fn converters(&self, script: &str, arguments: &[&str]) -> Ran {
+        self.script("converters", script, arguments).await
+    }
+
+    async fn script(&self, python: &str, script: &str, arguments: &[&str]) -> Ran {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let copy = folder.path().join(script);
         std::fs::copy(files::root().join("tests/clients").join(script), &copy).expect("the script can be copied");
         let mut command = if Path::new(script).extension().is_some_and(|ext| ext == "py") {
-            Command::new(self.folder.join("python/bin/python"))
+            Command::new(self.folder.join(python).join("bin/python"))
         } else {
             std::os::unix::fs::symlink(self.modules(), folder.path().join("node_modules")).expect("a link to the packages");
             Command::new(self.node())

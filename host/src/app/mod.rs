@@ -154,6 +154,7 @@ impl App {
         tokio::join!(self.plugins.settled(), self.servers.settled(wait));
         let done = self.inlet.barrier().await;
         if done {
+            self.catalog.settle();
             self.whole.send_replace(true);
         }
         done

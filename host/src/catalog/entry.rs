@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
-use super::{Kind, names::Named};
+use super::{Kind, names::Named, naming::is_safe};
 use crate::provider::{Provider, Tool, ToolName};
 
 /// A tool on offer.
@@ -79,13 +79,8 @@ impl Named for Entry {
 
     fn under(provider: Arc<dyn Provider>, tool: &Arc<Tool>, name: &str) -> Option<Self> {
         let own = tool.name.clone();
-        let tool =
-            if name == own.as_str() { Arc::clone(tool) } else { Arc::new(Tool { name: ToolName::new(name).ok()?, ..(**tool).clone() }) };
+        let tool = if name == own.as_str() { Arc::clone(tool) } else { Arc::new(renamed(tool, ToolName::new(name).ok()?)) };
         Some(Self::of(provider, own, tool))
-    }
-
-    fn provider(&self) -> &Arc<dyn Provider> {
-        self.provider()
     }
 
     fn json(&self) -> &str {
@@ -95,6 +90,17 @@ impl Named for Entry {
     fn looks_like(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.tool, &other.tool) || self.tool == other.tool
     }
+}
+
+/// The tool under another name. Where its own is one that model APIs refuse, the description tells it.
+fn renamed(tool: &Tool, name: ToolName) -> Tool {
+    let own = tool.name.as_str();
+    let description = match &tool.description {
+        description if is_safe(Kind::Tool, own) => description.clone(),
+        Some(description) => Some(format!("{}\n\nOriginal name: {own}", description.trim_end())),
+        None => Some(format!("Original name: {own}")),
+    };
+    Tool { name, description, ..tool.clone() }
 }
 
 /// The same walk as a client does: annotations along chains of `properties` alone.

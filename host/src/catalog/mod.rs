@@ -2,17 +2,20 @@
 //!
 //! Names of tools, and of prompts in the same way among themselves:
 //!
-//! 1. A tool is published under its own name while no other provider offers that name.
-//! 2. When several do, each of them is published as `provider__tool`.
+//! 1. A tool is published under its own name while no other provider offers that name. Model APIs take `^[A-Za-z0-9_-]{1,64}$` alone: another own name is
+//!    published with `_` in place of other characters, with a hash where that is too long or taken. The own name works in a call all the same.
+//! 2. When several do, each of them is published as `provider__tool`. But who was published under the name when the others came (after the first state
+//!    was complete, [`Catalog::settle`]) keeps it: nobody takes a name from a tool that clients know.
 //! 3. The qualified form always works in a call, also of a tool that is published under its own name. So a tool whose own name reads like the qualified
 //!    form of somebody else's tool (`a__b`, while a provider `a` offers `b`) is itself published in its qualified form.
-//! 4. A qualified name longer than [`MAX_TOOL_NAME`](crate::provider::MAX_TOOL_NAME), or one that two tools share (`a` + `_b` and `a_` + `b` are both
+//! 4. A qualified name that model APIs refuse, or one that two tools share (`a` + `_b` and `a_` + `b` are both
 //!    `a___b`; the first provider by name keeps it), is published cut and with eight hex digits of a hash at its end. The long form works in a call too.
 //!
 //! Resources are known by their URI, templates by their text. Of several at one address the one of the first provider by name is published. A URI that
 //! no resource has is matched against the templates in a fixed order: most literal characters first, then by text.
 //!
-//! All of this depends on nothing but the set of providers, so every copy of the host publishes the same.
+//! Lists are in the order of providers, and of each provider's own. All of this depends on nothing but the set of providers at the start and what came
+//! after it, so every copy of the host publishes the same, and a copy that starts later has at most more qualified names.
 
 mod entry;
 pub mod feed;
@@ -64,6 +67,8 @@ struct State {
     views: BTreeMap<ProviderId, Weak<Catalog>>,
     /// A view says nothing of collisions: the whole catalog has said it.
     is_view: bool,
+    /// The first state is complete: names are kept from here on.
+    is_settled: bool,
     /// What the collisions that were logged are about, so that each is logged once and again only after it was gone.
     logged: HashSet<(std::mem::Discriminant<Collision>, Kind, String)>,
 }
@@ -124,9 +129,14 @@ impl Catalog {
         self.tell_updates(updated);
     }
 
+    /// The first state is complete, and clients see it: whoever is published under its own name keeps it from here on.
+    pub fn settle(&self) {
+        self.lock().is_settled = true;
+    }
+
     fn rebuild(&self, state: &mut State) {
         let before = self.current.load();
-        let mut next = Snapshot::build(&state.providers);
+        let mut next = Snapshot::build(&state.providers, state.is_settled.then_some(&**before));
         let generations = next.follow(&before);
         let changed = generations != before.generations();
         if !state.is_view {

@@ -1,7 +1,7 @@
 //! Who has which name: the rules for everything that is called by name, tools and prompts alike.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map},
+    collections::{HashMap, HashSet},
     sync::{Arc, OnceLock},
 };
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Collision, Kind,
-    naming::{cut, publishable, qualified},
+    naming::{cut, plain_names, publishable, qualified},
 };
 use crate::provider::{Provider, ProviderId};
 
@@ -23,8 +23,6 @@ pub(super) trait Named: Sized {
     fn own_name_of(source: &Self::Source) -> &str;
     /// The same under this name. None: it cannot have that name.
     fn under(provider: Arc<dyn Provider>, source: &Arc<Self::Source>, name: &str) -> Option<Self>;
-    /// Who offers it.
-    fn provider(&self) -> &Arc<dyn Provider>;
     /// Its object in a list.
     fn json(&self) -> &str;
     /// Whether a client would see the same.
@@ -35,10 +33,13 @@ pub(super) trait Named: Sized {
 pub(super) struct Offered<E: Named> {
     provider: Arc<dyn Provider>,
     source: Arc<E::Source>,
+    /// The provider's own name for it, which works in a call where nobody else has it.
+    given: Arc<str>,
+    /// The own name, or what is published in its place where model APIs would refuse it.
     own: Arc<str>,
     /// `provider__name`, of any length.
     qualified: Arc<str>,
-    /// Under its own name.
+    /// Under that name.
     plain: Arc<E>,
     /// Under its qualified name, made when it is needed.
     renamed: OnceLock<Option<(Arc<str>, Arc<E>)>>,
@@ -49,23 +50,38 @@ pub(super) struct Offered<E: Named> {
 impl<E: Named> Offered<E> {
     /// All of a provider's; a name that comes twice is taken once.
     pub(super) fn all(provider: &Arc<dyn Provider>, sources: &[Arc<E::Source>], twice: &mut Vec<Collision>) -> Vec<Self> {
-        let (mut offers, mut seen) = (Vec::with_capacity(sources.len()), HashSet::new());
+        let mut seen = HashSet::new();
+        let mut distinct = Vec::with_capacity(sources.len());
         for source in sources {
             let own = E::own_name_of(source);
-            if !seen.insert(own) {
+            if seen.insert(own) {
+                distinct.push(source);
+            } else {
                 twice.push(Collision::Twice { kind: E::KIND, name: own.to_owned(), provider: provider.id().clone() });
-                continue;
             }
-            let Some(plain) = E::under(Arc::clone(provider), source, own) else { continue };
+        }
+        let given: Vec<&str> = distinct.iter().map(|source| E::own_name_of(source)).collect();
+        let mut offers = Vec::with_capacity(distinct.len());
+        let mut other = Vec::new();
+        for (source, own) in distinct.into_iter().zip(plain_names(E::KIND, &given)) {
+            let given = E::own_name_of(source);
+            if own != given {
+                other.push((given.to_owned(), own.clone()));
+            }
+            let Some(plain) = E::under(Arc::clone(provider), source, &own) else { continue };
             offers.push(Self {
+                given: given.into(),
+                qualified: qualified(provider.id(), &own).into(),
                 own: own.into(),
-                qualified: qualified(provider.id(), own).into(),
                 plain: Arc::new(plain),
                 provider: Arc::clone(provider),
                 source: Arc::clone(source),
                 renamed: OnceLock::new(),
                 second: OnceLock::new(),
             });
+        }
+        if !other.is_empty() {
+            twice.push(Collision::Unsafe { kind: E::KIND, provider: provider.id().clone(), names: other });
         }
         offers
     }
@@ -76,9 +92,10 @@ impl<E: Named> Offered<E> {
 
     /// The entry under the qualified name; `first` says whether the plain qualified form is this one's.
     fn qualified_entry(&self, first: bool) -> Option<&(Arc<str>, Arc<E>)> {
-        let (cell, naming): (_, fn(&ProviderId, &str) -> String) = if first { (&self.renamed, publishable) } else { (&self.second, cut) };
+        let (cell, naming): (_, fn(Kind, &ProviderId, &str) -> String) =
+            if first { (&self.renamed, publishable) } else { (&self.second, cut) };
         let made = cell.get_or_init(|| {
-            let name = naming(self.id(), &self.own);
+            let name = naming(E::KIND, self.id(), &self.own);
             let entry = E::under(Arc::clone(&self.provider), &self.source, &name)?;
             Some((Arc::from(name), Arc::new(entry)))
         });
@@ -90,14 +107,16 @@ impl<E: Named> Offered<E> {
 pub(super) struct Names<E> {
     /// Every name that works: published names and qualified forms.
     by_name: HashMap<Arc<str>, Arc<E>>,
-    /// What is published, by published name.
+    /// What is published: one provider after the other, each in its own order.
     published: Vec<Arc<E>>,
+    /// Who is published under its own name, by that name.
+    holders: HashMap<Arc<str>, ProviderId>,
     list: OnceLock<Bytes>,
 }
 
 impl<E> Default for Names<E> {
     fn default() -> Self {
-        Self { by_name: HashMap::new(), published: Vec::new(), list: OnceLock::new() }
+        Self { by_name: HashMap::new(), published: Vec::new(), holders: HashMap::new(), list: OnceLock::new() }
     }
 }
 
@@ -119,7 +138,9 @@ impl<E: Named> Names<E> {
     }
 
     /// Gives out the names. The offers come in the order of providers.
-    pub(super) fn assign(offers: &[&Offered<E>], collisions: &mut Vec<Collision>) -> Self {
+    ///
+    /// `before` are the names that clients have seen: who is published under its own name there keeps it, whoever else comes with the same one.
+    pub(super) fn assign(offers: &[&Offered<E>], before: Option<&Self>, collisions: &mut Vec<Collision>) -> Self {
         let kind = E::KIND;
         let mut owners: HashMap<&str, Vec<&ProviderId>> = HashMap::with_capacity(offers.len());
         // Who has which qualified form. The first provider by name keeps a form that two would have.
@@ -128,61 +149,75 @@ impl<E: Named> Names<E> {
             owners.entry(&offer.own).or_default().push(offer.id());
             forms.entry(&offer.qualified).or_insert(offer.id());
         }
+        let holder = |name: &str| {
+            let held = before?.holders.get(name)?;
+            owners.get(name)?.iter().find(|owner| **owner == held).copied()
+        };
 
         let mut names: HashMap<Arc<str>, Arc<E>> = HashMap::with_capacity(offers.len() * 2);
-        let mut published = Vec::with_capacity(offers.len());
+        let mut holders = HashMap::new();
+        let mut published: Vec<Option<Arc<E>>> = Vec::with_capacity(offers.len());
         let mut needs_qualifying = Vec::new();
-        for offer in offers {
+        for (index, offer) in offers.iter().enumerate() {
+            let holder = holder(&offer.own);
+            let keeps = holder == Some(offer.id());
             let shared = owners.get(&*offer.own).is_some_and(|owners| owners.len() > 1);
             let other = forms.get(&*offer.own);
-            if let (Some(other), false) = (other, shared) {
+            if let (Some(other), false, false) = (other, shared, keeps) {
                 let (provider, other) = (offer.id().clone(), (*other).clone());
                 collisions.push(Collision::LooksQualified { kind, name: offer.own.to_string(), provider, other });
             }
-            if shared || other.is_some() {
-                needs_qualifying.push(offer);
-            } else {
+            if keeps || (!shared && other.is_none()) {
                 names.insert(Arc::clone(&offer.own), Arc::clone(&offer.plain));
-                published.push((Arc::clone(&offer.own), Arc::clone(&offer.plain)));
+                holders.insert(Arc::clone(&offer.own), offer.id().clone());
+                published.push(Some(Arc::clone(&offer.plain)));
+            } else {
+                needs_qualifying.push((index, offer));
+                published.push(None);
             }
         }
-        for offer in needs_qualifying {
+        for (index, offer) in needs_qualifying {
             let first = forms.get(&*offer.qualified).is_some_and(|owner| *owner == offer.id());
-            let Some((name, entry)) = offer.qualified_entry(first) else {
+            let is_free = |made: &&(Arc<str>, Arc<E>)| !names.contains_key(&made.0);
+            let made = offer.qualified_entry(first).filter(is_free).or_else(|| offer.qualified_entry(false).filter(is_free));
+            let Some((name, entry)) = made else {
                 collisions.push(Collision::Unpublished { kind, qualified: offer.qualified.to_string() });
                 continue;
             };
-            match names.entry(Arc::clone(name)) {
-                hash_map::Entry::Occupied(_) => collisions.push(Collision::Unpublished { kind, qualified: offer.qualified.to_string() }),
-                hash_map::Entry::Vacant(vacant) => {
-                    vacant.insert(Arc::clone(entry));
-                    if **name != *offer.qualified {
-                        collisions.push(Collision::Cut { kind, qualified: offer.qualified.to_string(), published: name.to_string() });
-                    }
-                    published.push((Arc::clone(name), Arc::clone(entry)));
-                }
+            names.insert(Arc::clone(name), Arc::clone(entry));
+            if **name != *offer.qualified {
+                collisions.push(Collision::Cut { kind, qualified: offer.qualified.to_string(), published: name.to_string() });
+            }
+            if let Some(place) = published.get_mut(index) {
+                *place = Some(Arc::clone(entry));
             }
         }
         // The qualified form always works, however the thing is published. Of two that share a form the first has it already.
-        for offer in offers {
-            if forms.get(&*offer.qualified).is_some_and(|owner| *owner == offer.id()) && !names.contains_key(&offer.qualified) {
-                let entry = names.get(&offer.own).filter(|entry| Arc::ptr_eq(entry.provider(), &offer.provider)).cloned();
-                let entry = entry.or_else(|| offer.qualified_entry(true).map(|(_, entry)| Arc::clone(entry)));
-                if let Some(entry) = entry {
-                    names.insert(Arc::clone(&offer.qualified), entry);
-                }
+        for (offer, entry) in offers.iter().zip(&published) {
+            let entry = entry.as_ref().or_else(|| offer.qualified_entry(true).map(|(_, entry)| entry));
+            let Some(entry) = entry else { continue };
+            if forms.get(&*offer.qualified).is_some_and(|owner| *owner == offer.id()) {
+                names.entry(Arc::clone(&offer.qualified)).or_insert_with(|| Arc::clone(entry));
             }
         }
-        published.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        // So does the name that the provider gave, where nothing else has it.
+        for (offer, entry) in offers.iter().zip(&published).filter(|(offer, _)| offer.given != offer.own) {
+            let Some(entry) = entry else { continue };
+            names.entry(qualified(offer.id(), &offer.given).into()).or_insert_with(|| Arc::clone(entry));
+            let alone = offers.iter().filter(|other| other.given == offer.given).count() == 1;
+            if alone {
+                names.entry(Arc::clone(&offer.given)).or_insert_with(|| Arc::clone(entry));
+            }
+        }
         let mut same: Vec<_> = owners.iter().filter(|(_, owners)| owners.len() > 1).collect();
         same.sort_unstable();
         collisions.extend(same.into_iter().map(|(name, owners)| Collision::SameName {
             kind,
             name: (*name).to_owned(),
+            holder: holders.get(*name).cloned(),
             providers: owners.iter().map(|id| (*id).clone()).collect(),
         }));
-        let published = published.into_iter().map(|(_, entry)| entry).collect();
-        Self { by_name: names, published, list: OnceLock::new() }
+        Self { by_name: names, published: published.into_iter().flatten().collect(), holders, list: OnceLock::new() }
     }
 }
 

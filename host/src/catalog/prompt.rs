@@ -57,10 +57,6 @@ impl Named for PromptEntry {
         Some(Self { provider, offer: Arc::clone(offer), name: name.to_owned(), json: OnceLock::new() })
     }
 
-    fn provider(&self) -> &Arc<dyn Provider> {
-        self.provider()
-    }
-
     fn json(&self) -> &str {
         self.json()
     }

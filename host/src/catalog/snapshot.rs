@@ -39,7 +39,7 @@ impl Snapshot {
         self.tools.resolve(name)
     }
 
-    /// What is published, in the order of names.
+    /// What is published: one provider after the other, each in its own order.
     pub fn tools(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
         self.tools.published().iter()
     }
@@ -56,7 +56,7 @@ impl Snapshot {
         self.prompts.resolve(name)
     }
 
-    /// The published prompts, in the order of names.
+    /// The published prompts: one provider after the other, each in its own order.
     pub fn prompts(&self) -> impl ExactSizeIterator<Item = &Arc<PromptEntry>> {
         self.prompts.published().iter()
     }
@@ -129,14 +129,15 @@ impl Snapshot {
         self.generations
     }
 
-    pub(super) fn build(providers: &BTreeMap<ProviderId, Held>) -> Self {
+    /// `before`: the state that clients have seen, whose names are kept. None: the first state is not complete yet.
+    pub(super) fn build(providers: &BTreeMap<ProviderId, Held>, before: Option<&Self>) -> Self {
         let mut collisions: Vec<Collision> = providers.values().flat_map(|held| held.faults.iter().cloned()).collect();
         let tools: Vec<_> = providers.values().flat_map(|held| &held.tools).collect();
         let prompts: Vec<_> = providers.values().flat_map(|held| &held.prompts).collect();
         Self {
             generations: Generations::default(),
-            tools: Names::assign(&tools, &mut collisions),
-            prompts: Names::assign(&prompts, &mut collisions),
+            tools: Names::assign(&tools, before.map(|before| &before.tools), &mut collisions),
+            prompts: Names::assign(&prompts, before.map(|before| &before.prompts), &mut collisions),
             resources: Resources::new(providers.values().map(|held| &held.resources), &mut collisions),
             collisions,
         }

@@ -86,7 +86,7 @@ fn reached(catalog: &Catalog, name: &str) -> Option<String> {
 fn a_unique_name_is_published_as_it_is_and_works_qualified_too() {
     let catalog = Catalog::new();
     catalog.apply(vec![put("weather", &["get_forecast", "get_alerts"])]);
-    assert_eq!(published(&catalog), ["get_alerts", "get_forecast"]);
+    assert_eq!(published(&catalog), ["get_forecast", "get_alerts"], "in the author's order");
     assert_eq!(reached(&catalog, "get_alerts").unwrap(), "weather/get_alerts");
     assert_eq!(reached(&catalog, "weather__get_alerts").unwrap(), "weather/get_alerts");
     assert_eq!(reached(&catalog, "other__get_alerts"), None);
@@ -96,7 +96,7 @@ fn a_unique_name_is_published_as_it_is_and_works_qualified_too() {
 fn a_shared_name_is_published_qualified_by_all_and_comes_back_when_it_is_unique_again() {
     let catalog = Catalog::new();
     catalog.apply(vec![put("a", &["get", "only"]), put("b", &["get"])]);
-    assert_eq!(published(&catalog), ["a__get", "b__get", "only"]);
+    assert_eq!(published(&catalog), ["a__get", "only", "b__get"]);
     assert_eq!(reached(&catalog, "get"), None);
     assert_eq!(reached(&catalog, "b__get").unwrap(), "b/get");
     assert!(matches!(&catalog.snapshot().collisions(), [Collision::SameName { providers, .. }] if providers.len() == 2));
@@ -114,13 +114,13 @@ fn a_tool_that_reads_like_anothers_qualified_name_never_takes_its_calls() {
     assert_eq!(reached(&catalog, "x__a__b").unwrap(), "x/a__b");
     assert!(matches!(&catalog.snapshot().collisions(), [Collision::LooksQualified { .. }]));
     catalog.apply(vec![put("x", &["other"]), put("a", &["b", "a__b"])]);
-    assert_eq!(published(&catalog), ["a__a__b", "b", "other"], "nor within one plugin");
+    assert_eq!(published(&catalog), ["b", "a__a__b", "other"], "nor within one plugin");
     assert_eq!(reached(&catalog, "a__b").unwrap(), "a/b");
 }
 
 #[test]
 fn qualified_names_that_are_equal_or_too_long_are_cut_with_a_hash_and_stay_so() {
-    let long = "n".repeat(128);
+    let long = "n".repeat(64);
     let outcome = || {
         let catalog = Catalog::new();
         catalog.apply(vec![put("a", &["_b", &long]), put("a_", &["b"]), put("c", &["_b", "b", &long])]);
@@ -129,7 +129,7 @@ fn qualified_names_that_are_equal_or_too_long_are_cut_with_a_hash_and_stay_so() 
     let (names, catalog) = outcome();
     assert_eq!(names, outcome().0, "the same set of plugins gives the same names");
     assert_eq!(names.len(), 6);
-    assert!(names.iter().all(|name| name.len() <= 128), "{names:?}");
+    assert!(names.iter().all(|name| name.len() <= 64), "{names:?}");
     assert_eq!(reached(&catalog, "a___b").unwrap(), "a/_b", "the first provider keeps the form");
     for name in &names {
         assert!(reached(&catalog, name).is_some(), "{name}");
@@ -145,6 +145,52 @@ fn a_tool_offered_twice_by_one_plugin_is_published_once() {
     catalog.apply(vec![put("a", &["x", "x"])]);
     assert_eq!(published(&catalog), ["x"]);
     assert!(matches!(&catalog.snapshot().collisions(), [Collision::Twice { .. }]));
+}
+
+#[test]
+fn a_name_that_model_apis_refuse_is_published_under_a_safe_one_and_works_in_a_call() {
+    let catalog = Catalog::new();
+    let long = format!("files.{}", "x".repeat(100));
+    let own = ["echo", "Create CIFS Share", "ns:tool", "ns tool", "用户", &long, "a.b", "a_b"];
+    catalog.apply(vec![put("s", &own), put("my.server", &["echo"])]);
+    let names = published(&catalog);
+    let safe = |name: &String| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    assert!(names.len() == 9 && names.iter().all(safe), "{names:?}");
+    assert!(
+        names.contains(&"Create_CIFS_Share".to_owned())
+            && names.contains(&"a_b".to_owned())
+            && names.contains(&"my_server__echo".to_owned())
+    );
+    for name in own.iter().filter(|name| **name != "echo") {
+        assert_eq!(reached(&catalog, name).unwrap(), format!("s/{name}"), "the original name");
+        assert_eq!(reached(&catalog, &format!("s__{name}")).unwrap(), format!("s/{name}"), "and its qualified form");
+    }
+    let all: HashSet<_> = names.iter().map(|name| reached(&catalog, name).unwrap()).collect();
+    assert_eq!(all.len(), 9, "every tool is reached by its published name");
+    assert_eq!(reached(&catalog, "my.server__echo").unwrap(), "my.server/echo");
+    let snapshot = catalog.snapshot();
+    let cifs = snapshot.resolve("Create_CIFS_Share").unwrap();
+    assert_eq!((cifs.own_name(), cifs.tool().description.as_deref()), ("Create CIFS Share", Some("Original name: Create CIFS Share")));
+    let told: Vec<_> = snapshot.collisions().iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|told| told.contains("\"Create CIFS Share\" as Create_CIFS_Share") && told.contains("and 1 more")), "{told:?}");
+}
+
+#[test]
+fn who_comes_later_takes_no_name_from_one_that_is_live() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![put("b", &["get", "x__y"])]);
+    catalog.settle();
+    catalog.apply(vec![put("a", &["get", "only"])]);
+    assert_eq!(published(&catalog), ["a__get", "only", "get", "x__y"]);
+    assert_eq!(reached(&catalog, "get").unwrap(), "b/get");
+    assert!(catalog.snapshot().collisions()[0].to_string().starts_with("tool \"get\" of \"b\" keeps its name"));
+    catalog.apply(vec![put("x", &["y"])]);
+    assert_eq!(reached(&catalog, "x__y").unwrap(), "b/x__y", "nor by a qualified form that reads the same");
+    assert_eq!(reached(&catalog, "y").unwrap(), "x/y");
+    catalog.apply(vec![put("b", &["get"])]);
+    assert_eq!(reached(&catalog, "get").unwrap(), "b/get", "a new version is the same provider");
+    catalog.apply(vec![ProviderChange::Remove(ProviderId::new("b").unwrap())]);
+    assert_eq!(reached(&catalog, "get").unwrap(), "a/get", "free again");
 }
 
 #[test]
@@ -208,7 +254,7 @@ fn a_thousand_plugins_in_chunks_are_cheap_and_the_list_is_made_once() {
 #[test]
 fn a_collision_of_many_is_told_in_a_short_line() {
     let providers = (0..1000).map(|n| ProviderId::new(format!("p{n}")).unwrap()).collect();
-    let text = Collision::SameName { kind: Kind::Tool, name: "add".into(), providers }.to_string();
+    let text = Collision::SameName { kind: Kind::Tool, name: "add".into(), holder: None, providers }.to_string();
     assert!(text.len() < 300 && text.contains("p0__add") && text.ends_with("and 995 more"), "{text}");
 }
 
@@ -222,8 +268,8 @@ fn prompts_have_the_naming_rules_of_tools_and_names_of_their_own() {
     ]);
     let snapshot = catalog.snapshot();
     let names: Vec<_> = snapshot.prompts().map(|entry| entry.name().to_owned()).collect();
-    assert_eq!(names, ["a__same", "b__a__greet", "b__same", "greet", "mit Umlaut ü"], "the tool greet is not an obstacle");
-    assert_eq!(listed(snapshot.prompts_json(), "name")[0], "a__same of a", "the published name is in the list");
+    assert_eq!(names, ["greet", "a__same", "b__same", "b__a__greet", "mit Umlaut ü"], "the tool greet is not an obstacle");
+    assert_eq!(listed(snapshot.prompts_json(), "name")[1], "a__same of a", "the published name is in the list");
     let reached = |name: &str| snapshot.prompt(name).map(|entry| format!("{}/{}", entry.provider().id(), entry.own_name()));
     assert_eq!(reached("same"), None);
     assert_eq!(reached("b__same").unwrap(), "b/same");

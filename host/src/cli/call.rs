@@ -101,6 +101,6 @@ mod tests {
     fn text_is_printed_as_it_is_and_data_is_not() {
         let result =
             json!({ "content": [{ "type": "text", "text": "a\nb" }, { "type": "image", "data": "AAAA", "mimeType": "image/png" }] });
-        assert_eq!(readable(&result), "a\nb\n{\"data\":\"(4 characters of base64)\",\"mimeType\":\"image/png\",\"type\":\"image\"}\n");
+        assert_eq!(readable(&result), "a\nb\n{\"type\":\"image\",\"data\":\"(4 characters of base64)\",\"mimeType\":\"image/png\"}\n");
     }
 }

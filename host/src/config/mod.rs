@@ -55,7 +55,10 @@ pub use plugin_view::PluginView;
 pub use publish::{NameRules, ToolOverride};
 pub use schema::json_schema;
 pub use secret::Secret;
-pub use server::{CommandSource, ImageSource, OpenApiSource, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, UrlSource};
+pub use server::{
+    CommandSource, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource,
+    UrlSource,
+};
 pub use settings::Config;
 pub use state::StateConfig;
 pub use tasks::TasksConfig;

@@ -1,6 +1,10 @@
 //! JSON that crosses as text.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
+
+use crate::json;
 
 /// Text that is known to be one JSON value, so that it can be written into an answer as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,15 @@ impl JsonText {
     pub fn from_writer(text: String) -> Self {
         debug_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "not JSON: {text}");
         Self(text)
+    }
+
+    /// The same with a replacement character for each half of a character that stands alone: JSON lets `\ud83d` stand by itself, and most readers do not.
+    #[must_use]
+    pub fn with_whole_characters(self) -> Self {
+        match json::whole_characters(&self.0) {
+            Cow::Borrowed(_) => self,
+            Cow::Owned(text) => Self(text),
+        }
     }
 
     /// The text.

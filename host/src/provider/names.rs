@@ -4,15 +4,15 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::Serialize;
 
-/// Longest name that a tool may have: MCP 2025-11-25, "Tool Names".
-pub const MAX_TOOL_NAME: usize = 128;
+/// Longest name that a provider may give to a tool. What is published of it is shorter: see the catalog.
+pub const MAX_TOOL_NAME: usize = 256;
 
 /// The name of a provider: `weather` for `weather.wasm`. Lower-case letters, digits, `-`, `_`, `.`; never empty, never with `__` in it, which separates
 /// provider from tool in a qualified name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProviderId(Arc<str>);
 
-/// The name of a tool: 1 to [`MAX_TOOL_NAME`] of `A-Z a-z 0-9 _ - .`.
+/// The name of a tool: 1 to [`MAX_TOOL_NAME`] bytes, no control characters. Servers give names such as `Create CIFS Share` and `files.read`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ToolName(Arc<str>);
 
@@ -86,6 +86,6 @@ name_type!(
     ToolName,
     "tool",
     MAX_TOOL_NAME,
-    |name| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/')),
-    "1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'"
+    |name| !name.chars().any(char::is_control) && name.trim() == name,
+    "1 to 256 bytes, no control characters, no white space at its ends"
 );

@@ -2,6 +2,7 @@
 
 mod cost;
 mod pattern;
+pub(crate) mod portable;
 
 use std::sync::Arc;
 

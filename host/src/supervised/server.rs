@@ -15,7 +15,7 @@ use tokio::{
 
 use super::replicas::{Connect, ConnectError, Connected, Interests, Listener, Policy, ReplicaSet, Setup};
 use crate::{
-    config::ServerConfig,
+    config::{PublishRules, ServerConfig},
     provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     shape::shape,
     upstream::{
@@ -111,7 +111,8 @@ impl Server {
         let (kind, source) = (reach.kind(), reach.what());
         let policy = Policy { elsewhere: kind == ProviderKind::Remote, ..policy };
         let deadly = Arc::<DeadlyLists>::default();
-        let connector = Connector { reach, start: config.limits.start, deadly: Arc::clone(&deadly), notes: notes.clone() };
+        let connector =
+            Connector { reach, start: config.limits.start, publish: config.publish, deadly: Arc::clone(&deadly), notes: notes.clone() };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),
             replicas: config.replicas,
@@ -193,6 +194,7 @@ struct Connector {
     reach: Box<dyn Reach>,
     /// The time that a start may take.
     start: Duration,
+    publish: PublishRules,
     deadly: Arc<DeadlyLists>,
     notes: mpsc::UnboundedSender<Note>,
 }
@@ -225,7 +227,7 @@ impl Connect for Connector {
         Box::pin(async move {
             let connected = self.reach.open().await?;
             let avoid = self.deadly.get();
-            match listing::fetch(&*connected.channel, Terms { within: self.start, avoid: &avoid }).await {
+            match listing::fetch(&*connected.channel, Terms { within: self.start, avoid: &avoid, publish: self.publish }).await {
                 Ok(listing) => {
                     let _ = self.notes.send(Note::Listing(listing, Arc::downgrade(&connected.channel)));
                     Ok(connected)
@@ -290,7 +292,7 @@ impl Desk {
             if fetching.is_none()
                 && let Some(channel) = stale.take()
             {
-                fetching = Some(Box::pin(fetch(channel, self.config.limits.start, self.deadly.get())));
+                fetching = Some(Box::pin(fetch(channel, self.config.limits.start, self.config.publish, self.deadly.get())));
             }
             let due = OptionFuture::from(again.as_ref().map(|(at, _)| tokio::time::sleep_until(*at)));
             let (listing, channel) = tokio::select! {
@@ -350,7 +352,8 @@ impl Desk {
         let Some(set) = self.set.upgrade() else { return };
         let listing = Arc::new(listing);
         let mut warnings = listing.warnings.clone();
-        let upstream: Arc<dyn Provider> = Arc::new(UpstreamProvider::new(self.id.clone(), listing.clone(), set, self.config.limits));
+        let upstream: Arc<dyn Provider> =
+            Arc::new(UpstreamProvider::new(self.id.clone(), listing.clone(), set, self.config.limits, self.config.publish));
         let (provider, unfit) = shape(upstream, &self.config.names, self.config.default_tool.as_deref(), &self.section);
         warnings.extend(unfit);
         for warning in &warnings {
@@ -363,9 +366,9 @@ impl Desk {
     }
 }
 
-async fn fetch(channel: Arc<dyn Channel>, within: Duration, avoid: Vec<&'static str>) -> Fetched {
+async fn fetch(channel: Arc<dyn Channel>, within: Duration, publish: PublishRules, avoid: Vec<&'static str>) -> Fetched {
     tokio::time::sleep(GATHER).await;
-    let fetched = match tokio::time::timeout(within, listing::fetch(&*channel, Terms { within, avoid: &avoid })).await {
+    let fetched = match tokio::time::timeout(within, listing::fetch(&*channel, Terms { within, avoid: &avoid, publish })).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", within.as_secs_f64())),
     };

@@ -1,22 +1,20 @@
-//! From a server's JSON to what a provider offers and answers. What has a field there goes into it, what has none is kept beside it.
-
-use std::sync::Arc;
+//! From a server's answers to those of a provider. What has a field there goes into it, what has none is kept beside it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    ChannelError,
+    ChannelError, fit,
     raw::{RawObject, write_key},
 };
 use crate::{
-    json,
-    provider::{CallOutput, Completions, Content, JsonText, Offer, PromptOutput, Tool, ToolName},
+    json::is_deeper_than,
+    provider::{CallOutput, Completions, Content, JsonText, PromptOutput},
 };
 
-/// Levels of objects and arrays that structured content may have, as that of plugins, and those that stand around it or
-/// around a block of content.
-const LEVELS: usize = 64;
+/// Levels of JSON that every client reads.
+const DEPTH: usize = 64;
+/// Levels that stand around them in a result.
 const AROUND: usize = 4;
 
 /// Keys of MCP itself in a result's `_meta`: they belong to one hop.
@@ -25,118 +23,70 @@ const RESERVED: &str = "io.modelcontextprotocol/";
 /// Members of a call's result that have a field, or belong to one hop.
 const CALL_MEMBERS: [&str; 5] = ["content", "structuredContent", "isError", "_meta", "resultType"];
 
-/// A tool of `tools/list`, and what had to be left out of it.
-///
-/// # Errors
-///
-/// Why it cannot be offered, after the words "a tool ".
-pub fn tool(mut entry: Map<String, Value>) -> Result<(Tool, Vec<String>), String> {
-    let Some(Value::String(name)) = entry.remove("name") else { return Err("has no name".to_owned()) };
-    let name = ToolName::new(name).map_err(|error| format!("cannot be called: {error}"))?;
-    let mut faults = Vec::new();
-    let input_schema = match entry.remove("inputSchema") {
-        Some(Value::Object(schema)) => object_schema(schema).map_err(|why| format!("{name:?} has an inputSchema that {why}"))?,
-        None => return Err(format!("{name:?} has no inputSchema")),
-        Some(_) => return Err(format!("{name:?} has an inputSchema that is not an object")),
-    };
-    let output_schema = match entry.remove("outputSchema") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(schema)) => {
-            object_schema(schema).map_err(|why| faults.push(format!("its outputSchema {why}, and is left out"))).ok().map(Arc::new)
-        }
-        Some(_) => {
-            faults.push("its outputSchema is not an object, and is left out".to_owned());
-            None
-        }
-    };
-    let mut text = |key: &str| match entry.remove(key) {
-        Some(Value::String(text)) => Some(text),
-        None | Some(Value::Null) => None,
-        Some(_) => {
-            faults.push(format!("its {key} is not text, and is left out"));
-            None
-        }
-    };
-    let (title, description) = (text("title"), text("description"));
-    let tool = Tool {
-        name,
-        title,
-        description,
-        input_schema: Arc::new(input_schema),
-        output_schema,
-        annotations: entry.remove("annotations").filter(Value::is_object),
-        icons: entry.remove("icons").filter(Value::is_array),
-        meta: match entry.remove("_meta") {
-            Some(Value::Object(meta)) => Some(meta),
-            _ => None,
-        },
-        extra: entry,
-        notifies: true,
-    };
-    Ok((tool, faults))
-}
-
-/// Clients refuse a whole list for one schema that is not of an object, so that it is put right or refused here.
-fn object_schema(mut schema: Map<String, Value>) -> Result<Map<String, Value>, String> {
-    match schema.get("type") {
-        Some(Value::String(kind)) if kind == "object" => Ok(schema),
-        None => {
-            schema.insert("type".to_owned(), "object".into());
-            Ok(schema)
-        }
-        Some(other) => Err(format!("is for {other} and not for an object")),
-    }
-}
-
-/// A resource, a template or a prompt, by the member that it is called by.
-///
-/// # Errors
-///
-/// Why it cannot be offered, after the words "a prompt ".
-pub fn offer(entry: Map<String, Value>, key: &str) -> Result<(Offer, Vec<String>), String> {
-    match (entry.get(key), entry.get("name")) {
-        (Some(Value::String(called)), Some(Value::String(_))) if !called.is_empty() => {
-            Ok((Offer { key: called.clone(), json: entry }, Vec::new()))
-        }
-        (Some(Value::String(called)), _) if !called.is_empty() => Err(format!("{called:?} has no name")),
-        _ => Err(format!("has no {key}")),
-    }
-}
-
 /// The result of `tools/call`.
 ///
 /// # Errors
 ///
 /// [`ChannelError::Malformed`].
 pub fn call(result: &JsonText) -> Result<CallOutput, ChannelError> {
-    let object = members(result, "tools/call")?;
-    let content: Vec<&RawValue> = match object.get("content") {
+    let object = RawObject::parse(result.as_str()).ok_or_else(|| malformed("tools/call", "it is not an object", result))?;
+    // The call was done: whatever its answer looks like, the caller gets it in a form that can be read.
+    let mut content = match object.get("content") {
         None | Some("null") => Vec::new(),
-        Some(content) => {
-            serde_json::from_str(content).map_err(|error| malformed("tools/call", &format!("its content: {error}"), result))?
-        }
+        Some(content) => match serde_json::from_str::<Vec<&RawValue>>(content) {
+            Ok(blocks) => blocks.into_iter().map(|block| block_of(block.get())).collect(),
+            Err(_) => vec![block_of(content)],
+        },
     };
-    let content = content
-        .into_iter()
-        .map(|block| block_of(block).ok_or_else(|| malformed("tools/call", "a block of content is not an object", result)));
+    let structured = object.get("structuredContent").filter(|structured| *structured != "null");
+    let readable = structured.filter(|structured| is_readable(structured));
+    if let (Some(structured), None) = (structured, readable)
+        && content.is_empty()
+    {
+        content.push(Content::text(structured));
+    }
     let mut extra = String::from("{");
-    for (key, value) in object.members().filter(|(key, _)| !CALL_MEMBERS.contains(key)) {
+    for (key, value) in object.members().filter(|(key, value)| !CALL_MEMBERS.contains(key) && is_readable(value)) {
         write_key(&mut extra, key);
         extra.push_str(value);
     }
     extra.push('}');
     Ok(CallOutput {
-        content: content.collect::<Result<_, _>>()?,
-        structured: object.get("structuredContent").filter(|structured| *structured != "null").map(text),
+        content,
+        structured: readable.map(text),
         is_error: object.read("isError").unwrap_or_default(),
         meta: meta(&object),
         extra: (extra.len() > 2).then(|| JsonText::from_writer(extra)),
     })
 }
 
-fn block_of(block: &RawValue) -> Option<Content> {
-    let block = block.get();
-    block.starts_with('{').then(|| Content::Block(text(block)))
+/// A block of content. What clients would fail on is given to them as the text that it is.
+fn block_of(block: &str) -> Content {
+    let Some(object) = RawObject::parse(block).filter(|_| is_readable(block)) else {
+        let plain = serde_json::from_str::<String>(block);
+        return Content::Text(plain.unwrap_or_else(|_| block.to_owned()));
+    };
+    // The usual ones have nothing in them that could be odd.
+    let is_text = |key: &str| object.get(key).is_some_and(|value| value.starts_with('"'));
+    let plain = match object.get("type") {
+        Some("\"text\"") => is_text("text"),
+        Some("\"image\"" | "\"audio\"") => is_text("data") && is_text("mimeType"),
+        _ => false,
+    };
+    if plain && object.members().all(|(key, _)| matches!(key, "type" | "text" | "data" | "mimeType")) {
+        return Content::Block(text(block));
+    }
+    let fitted = serde_json::from_str::<Map<String, Value>>(block).ok().map(|read| (fit::content(&read), read));
+    match fitted {
+        Some((Some(fitted), read)) if fitted == read => Content::Block(text(block)),
+        Some((Some(fitted), _)) => JsonText::from_value(&fitted).map_or_else(|_| Content::text(block), Content::Block),
+        _ => Content::text(block),
+    }
+}
+
+/// Whether JSON has no more levels than every client reads.
+fn is_readable(json: &str) -> bool {
+    !is_deeper_than(json.as_bytes(), DEPTH)
 }
 
 /// The result of `resources/read`.
@@ -186,8 +136,8 @@ pub fn completions(result: &JsonText) -> Result<Completions, ChannelError> {
 
 fn members<'a>(result: &'a JsonText, method: &str) -> Result<RawObject<'a>, ChannelError> {
     // Passed on as it is, it would take down those clients that recurse once for each level.
-    if json::is_deeper_than(result.as_str().as_bytes(), LEVELS + AROUND) {
-        return Err(malformed(method, &format!("it is nested more than {LEVELS} levels deep"), result));
+    if is_deeper_than(result.as_str().as_bytes(), DEPTH + AROUND) {
+        return Err(malformed(method, &format!("it is nested more than {DEPTH} levels deep"), result));
     }
     RawObject::parse(result.as_str()).ok_or_else(|| malformed(method, "it is not an object", result))
 }
@@ -199,7 +149,7 @@ fn malformed(method: &str, what: &str, result: &JsonText) -> ChannelError {
 
 /// `_meta` without what belongs to one hop.
 fn meta(object: &RawObject<'_>) -> Option<JsonText> {
-    let given = object.get("_meta").filter(|meta| meta.starts_with('{'))?;
+    let given = object.get("_meta").filter(|meta| meta.starts_with('{') && is_readable(meta))?;
     if !given.contains(RESERVED) {
         return Some(text(given));
     }
@@ -219,43 +169,10 @@ fn text(json: &str) -> JsonText {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    fn entry(value: Value) -> Map<String, Value> {
-        match value {
-            Value::Object(entry) => entry,
-            other => panic!("{other}"),
-        }
-    }
 
     fn result(text: &str) -> JsonText {
         JsonText::parse(text.to_owned()).unwrap()
-    }
-
-    #[test]
-    fn a_tool_keeps_all_its_members() {
-        let given = json!({"name": "t", "title": "T", "description": "d", "inputSchema": {"type": "object", "$defs": {}}, "outputSchema": {"type": "object"},
-            "annotations": {"x": 1}, "icons": [{"src": "s"}], "_meta": {"k": 1}, "execution": {"taskSupport": "optional"}, "new": [1]});
-        let (tool, faults) = tool(entry(given)).unwrap();
-        assert!(faults.is_empty() && tool.notifies);
-        assert_eq!((tool.title.as_deref(), tool.description.as_deref()), (Some("T"), Some("d")));
-        assert_eq!(Value::Object((*tool.input_schema).clone()), json!({"type": "object", "$defs": {}}));
-        assert_eq!(Value::Object(tool.extra), json!({"execution": {"taskSupport": "optional"}, "new": [1]}));
-        assert_eq!((tool.annotations, tool.icons), (Some(json!({"x": 1})), Some(json!([{"src": "s"}]))));
-    }
-
-    #[test]
-    fn a_tool_that_would_spoil_the_list_is_refused_by_its_name() {
-        let refused = |value| tool(entry(value)).unwrap_err();
-        assert!(refused(json!({"inputSchema": {}})).contains("no name"));
-        assert!(refused(json!({"name": "two words", "inputSchema": {}})).contains("\"two words\""));
-        assert!(refused(json!({"name": "t"})).contains("\"t\" has no inputSchema"));
-        assert!(refused(json!({"name": "t", "inputSchema": {"type": "string"}})).contains("is for \"string\""));
-        let (tool, faults) = tool(entry(json!({"name": "t", "inputSchema": {}, "outputSchema": {"type": "array"}, "title": 1}))).unwrap();
-        assert_eq!((tool.input_schema["type"].as_str(), tool.output_schema, tool.title), (Some("object"), None, None));
-        assert_eq!(faults.len(), 2, "{faults:?}");
     }
 
     #[test]
@@ -271,18 +188,28 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_an_odd_form_is_an_answer() {
+        let content = |text: &str| call(&result(text)).unwrap().content;
+        assert_eq!(content(r#"{"content":"done"}"#), [Content::text("done")]);
+        assert_eq!(content(r#"{"content":["a",{"b":1}]}"#), [Content::text("a"), Content::text(r#"{"b":1}"#)]);
+        assert_eq!(content(r#"{"content":{"type":"text","text":"t"}}"#), [Content::Block(result(r#"{"type":"text","text":"t"}"#))]);
+        assert_eq!(
+            content(r#"{"content":[{"type":"text","text":"t","annotations":{"audience":"all"}}]}"#),
+            [Content::Block(result(r#"{"type":"text","text":"t"}"#))]
+        );
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        let block = format!(r#"{{"type":"text","text":"t","_meta":{{"a":{deep}}}}}"#);
+        assert_eq!(content(&format!(r#"{{"content":[{block}]}}"#)), [Content::text(block.as_str())]);
+        let output = call(&result(&format!(r#"{{"_meta":{{"a":{deep}}},"later":{deep}}}"#))).unwrap();
+        assert_eq!((output.meta, output.extra), (None, None));
+        let output = call(&result(&format!(r#"{{"structuredContent":{{"a":{deep}}}}}"#))).unwrap();
+        assert_eq!((output.structured, output.content), (None, vec![Content::text(format!(r#"{{"a":{deep}}}"#))]));
+    }
+
+    #[test]
     fn what_is_not_allowed_is_told_with_its_beginning() {
-        for text in ["[]", r#"{"content":{}}"#, r#"{"content":["x"]}"#] {
-            let error = call(&result(text)).unwrap_err().to_string();
-            assert!(error.contains("tools/call") && error.contains(text), "{error}");
-        }
-        for levels in [100, 1_000_000] {
-            let deep = |member: &str| format!("{{\"content\":[],\"{member}\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
-            for member in ["structuredContent", "_meta", "other"] {
-                let error = call(&result(&deep(member))).unwrap_err().to_string();
-                assert!(error.contains("64 levels deep") && error.len() < 500, "{error}");
-            }
-        }
+        let error = call(&result("[]")).unwrap_err().to_string();
+        assert!(error.contains("tools/call") && error.contains("[]"), "{error}");
         assert!(contents(&result("{}")).is_err() && prompt(&result(r#"{"messages":{}}"#)).is_err() && completions(&result("{}")).is_err());
     }
 }

@@ -5,12 +5,19 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    Channel, ChannelError, convert,
+    Channel, ChannelError, fit,
     handshake::capability,
     message::METHOD_NOT_FOUND,
     raw::{RawObject, write_json},
 };
-use crate::provider::{CallContext, JsonText, Offer, Offers, Tool};
+use crate::{
+    config::PublishRules,
+    json,
+    provider::{CallContext, Offer, Offers, Tool},
+};
+
+/// Levels of one entry: a reader of JSON recurses once for each.
+const DEPTH: usize = 100;
 
 /// One page of the tools. The deadline of a start goes before it.
 const PAGE: Duration = Duration::from_secs(60);
@@ -83,6 +90,8 @@ pub struct Terms<'a> {
     pub within: Duration,
     /// Lists that the server is not asked for, since it ended when it was.
     pub avoid: &'a [&'static str],
+    /// What is published of its schemas.
+    pub publish: PublishRules,
 }
 
 /// Asks a server for everything that it says it has, and for tools in any case.
@@ -136,18 +145,18 @@ pub async fn fetch(channel: &dyn Channel, terms: Terms<'_>) -> Result<Listing, L
     let mut collected = Collected::default();
     let (tools_error, mut listing) = (tools.as_ref().err().cloned(), Listing::default());
     let entries = collected.entries(TOOLS, "tools", tools)?;
-    listing.tools = collected.keep("tool", entries, convert::tool, |tool| tool.name.as_str());
+    listing.tools = collected.keep("tool", entries, |entry| fit::tool(entry, terms.publish), |tool| tool.name.as_str());
     let entries = collected.entries(RESOURCES, "resources", resources)?;
-    listing.offers.resources = collected.keep("resource", entries, |entry| convert::offer(entry, "uri"), key_of);
+    listing.offers.resources = collected.keep("resource", entries, |entry| fit::offer(entry, "uri"), key_of);
     // Servers that have resources and no templates may not know the method.
     let templates = match templates {
         Err(ListingError { why: ChannelError::Rpc { .. }, .. }) => Ok(Fetched::Nothing),
         other => other,
     };
     let entries = collected.entries(TEMPLATES, "resource templates", templates)?;
-    listing.offers.templates = collected.keep("resource template", entries, |entry| convert::offer(entry, "uriTemplate"), key_of);
+    listing.offers.templates = collected.keep("resource template", entries, |entry| fit::offer(entry, "uriTemplate"), key_of);
     let entries = collected.entries(PROMPTS, "prompts", prompts)?;
-    listing.offers.prompts = collected.keep("prompt", entries, |entry| convert::offer(entry, "name"), key_of);
+    listing.offers.prompts = collected.keep("prompt", entries, |entry| fit::offer(entry, "name"), key_of);
     let offers = &listing.offers;
     if let Some(error) = tools_error
         && offers.resources.is_empty()
@@ -169,7 +178,7 @@ enum Fetched {
     /// It was not asked for, since the server ended when it was.
     Avoided,
     /// Its entries, and whether the server says that it has any.
-    Entries(Vec<Value>, bool),
+    Entries(Vec<Entry>, bool),
 }
 
 /// Whether a list that fails like this is missing alone. Else the connection itself is at fault.
@@ -181,23 +190,26 @@ fn key_of(offer: &Offer) -> &str {
     &offer.key
 }
 
-/// Each entry by itself: one that is nested too deep spoils none of the others.
-async fn pages(channel: &dyn Channel, method: &'static str, member: &str, within: Duration) -> Result<Vec<Value>, ListingError> {
+/// An entry of a list, or why it cannot be read.
+type Entry = Result<Map<String, Value>, String>;
+
+/// Each entry by itself: one that cannot be read spoils none of the others.
+async fn pages(channel: &dyn Channel, method: &'static str, member: &str, within: Duration) -> Result<Vec<Entry>, ListingError> {
     let failed = |why| ListingError { method, why };
     let context = CallContext::default();
-    let mut entries: Vec<Value> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let mut cursors: HashSet<String> = HashSet::new();
     let mut params = "{}".to_owned();
     loop {
-        let page: JsonText = channel.request(method, &params, &context, within).await.map_err(failed)?;
+        let page = channel.request(method, &params, &context, within).await.map_err(failed)?;
+        let page = page.with_whole_characters();
         let malformed = |what: &str| {
             let start: String = page.as_str().chars().take(200).collect();
             failed(ChannelError::Malformed(format!("{what}: {start}")))
         };
         let page_object = RawObject::parse(page.as_str()).ok_or_else(|| malformed("the answer is not an object"))?;
         let more: Vec<&RawValue> = page_object.read(member).ok_or_else(|| malformed(&format!("the answer has no list {member:?}")))?;
-        // What cannot be read is null here, which is no object.
-        entries.extend(more.into_iter().map(|entry| serde_json::from_str(entry.get()).unwrap_or_default()));
+        entries.extend(more.into_iter().map(|entry| read(entry.get())));
         if entries.len() > MAX_ENTRIES {
             return Err(malformed(&format!("more than {MAX_ENTRIES} entries")));
         }
@@ -212,6 +224,18 @@ async fn pages(channel: &dyn Channel, method: &'static str, member: &str, within
     }
 }
 
+fn read(entry: &str) -> Entry {
+    let name = || RawObject::parse(entry).and_then(|entry| entry.read::<String>("name").or_else(|| entry.read("uri")));
+    let named = || name().map(|name| format!("{name:?} ")).unwrap_or_default();
+    if json::is_deeper_than(entry.as_bytes(), DEPTH) {
+        return Err(format!("{}is nested more than {DEPTH} levels deep", named()));
+    }
+    serde_json::from_str(entry).map_err(|error| match entry.starts_with('{') {
+        true => format!("{}cannot be read: {error}", named()),
+        false => "is not an object".to_owned(),
+    })
+}
+
 /// What was found out on the way.
 #[derive(Default)]
 struct Collected {
@@ -221,7 +245,7 @@ struct Collected {
 
 impl Collected {
     /// The entries of one list, or a word on why there are none.
-    fn entries(&mut self, method: &'static str, what: &str, fetched: Result<Fetched, ListingError>) -> Result<Vec<Value>, ListingError> {
+    fn entries(&mut self, method: &'static str, what: &str, fetched: Result<Fetched, ListingError>) -> Result<Vec<Entry>, ListingError> {
         let why = match fetched {
             Ok(Fetched::Entries(entries, declared)) => {
                 if !declared {
@@ -250,18 +274,14 @@ impl Collected {
     fn keep<T>(
         &mut self,
         kind: &str,
-        entries: Vec<Value>,
+        entries: Vec<Entry>,
         convert: impl Fn(Map<String, Value>) -> Result<(T, Vec<String>), String>,
         key: impl Fn(&T) -> &str,
     ) -> Vec<Arc<T>> {
         let mut keys = HashSet::new();
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
-            let Value::Object(entry) = entry else {
-                self.warnings.push(format!("a {kind} is not an object, or is nested too deep; it is not offered"));
-                continue;
-            };
-            match convert(entry) {
+            match entry.and_then(&convert) {
                 Ok((thing, faults)) => {
                     let name = key(&thing).to_owned();
                     self.warnings.extend(faults.into_iter().map(|fault| format!("{kind} {name:?}: {fault}")));

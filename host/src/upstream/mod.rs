@@ -5,6 +5,7 @@ mod clock;
 mod closing;
 pub mod convert;
 mod era;
+pub mod fit;
 pub mod handshake;
 pub mod listing;
 pub mod message;

@@ -6,11 +6,12 @@ use futures::future::BoxFuture;
 
 use super::{
     ChannelError, Lease, Pick, convert,
+    fit::Outputs,
     listing::Listing,
     raw::{write_json, write_key},
 };
 use crate::{
-    config::ServerLimits,
+    config::{PublishRules, ServerLimits},
     provider::{
         AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offers, PromptOutput, Provider, ProviderId,
         Reference, Subscription, Tool,
@@ -23,13 +24,15 @@ pub struct UpstreamProvider {
     listing: Arc<Listing>,
     pick: Arc<dyn Pick>,
     limits: ServerLimits,
+    outputs: Outputs,
 }
 
 impl UpstreamProvider {
-    /// A provider of what the listing holds; calls go where `pick` sends them.
+    /// A provider of what the listing holds, which was made by these rules; calls go where `pick` sends them.
     #[must_use]
-    pub fn new(id: ProviderId, listing: Arc<Listing>, pick: Arc<dyn Pick>, limits: ServerLimits) -> Self {
-        Self { id, listing, pick, limits }
+    pub fn new(id: ProviderId, listing: Arc<Listing>, pick: Arc<dyn Pick>, limits: ServerLimits, publish: PublishRules) -> Self {
+        let outputs = Outputs::new(&listing.tools, publish);
+        Self { id, listing, pick, limits, outputs }
     }
 
     /// What it was made from.
@@ -46,7 +49,8 @@ impl UpstreamProvider {
         read: impl FnOnce(&JsonText) -> Result<T, ChannelError>,
     ) -> Result<T, CallError> {
         let Lease { channel, guard } = self.pick.pick(context.started.as_deref()).await?;
-        let result = channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result));
+        let result =
+            channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result.with_whole_characters()));
         drop(guard);
         result.map_err(|error| self.error(error))
     }
@@ -90,7 +94,8 @@ impl Provider for UpstreamProvider {
             params.push_str(",\"arguments\":");
             params.push_str(call.arguments);
             params.push('}');
-            self.request("tools/call", &params, &call.context, convert::call).await
+            let output = self.request("tools/call", &params, &call.context, convert::call).await?;
+            Ok(self.outputs.fit(self.id.as_str(), call.tool, output).await)
         })
     }
 

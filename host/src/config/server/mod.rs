@@ -5,12 +5,14 @@ mod kind;
 mod limits;
 mod process;
 mod remote;
+mod schemas;
 
 use std::collections::BTreeMap;
 
 pub use limits::ServerLimits;
 pub use process::{CommandSource, ImageSource, Pull, Replicas};
 pub use remote::{OpenApiSource, UrlSource};
+pub use schemas::{OutputSchema, PublishRules};
 
 pub(super) use remote::{header_name, http_url};
 
@@ -34,6 +36,8 @@ pub struct ServerConfig {
     pub replicas: Replicas,
     /// How long things may take, and how many calls there may be.
     pub limits: ServerLimits,
+    /// What of its schemas is published.
+    pub publish: PublishRules,
     /// Under which names its tools are published.
     pub names: NameRules,
     /// The tool that a REST call means which names none. Key: `default_tool`.
@@ -44,7 +48,14 @@ impl ServerConfig {
     /// A server with nothing set but its source.
     #[must_use]
     pub fn new(source: ServerSource) -> Self {
-        Self { source, replicas: Replicas::default(), limits: ServerLimits::default(), names: NameRules::default(), default_tool: None }
+        Self {
+            source,
+            replicas: Replicas::default(),
+            limits: ServerLimits::default(),
+            publish: PublishRules::default(),
+            names: NameRules::default(),
+            default_tool: None,
+        }
     }
 }
 
@@ -87,6 +98,7 @@ pub(super) fn groups() -> Vec<(&'static str, Vec<Key>)> {
         ("remote", remote::CredentialKeys::keys()),
         ("openapi", remote::OpenApiKeys::keys()),
         ("limits", ServerLimits::keys()),
+        ("schemas", PublishRules::keys()),
         ("names", NameRules::keys()),
         ("tools", ToolRules::keys()),
     ]
@@ -128,7 +140,7 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
     source.read(&table);
     let (mut launch, mut program, mut image) = (process::LaunchKeys::default(), process::ProgramKeys::default(), ImageSource::default());
     let (mut credentials, mut openapi) = (remote::CredentialKeys::default(), remote::OpenApiKeys::default());
-    let mut limits = ServerLimits::default();
+    let (mut limits, mut publish) = (ServerLimits::default(), PublishRules::default());
     let (mut names, mut tools) = (NameRules::default(), ToolRules::default());
     if is(PROCESSES) {
         launch.read(&table);
@@ -150,6 +162,7 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
         openapi.read(&table);
     }
     limits.read(&table);
+    publish.read(&table);
     names.read(&table);
     tools.read(&table);
     table.finish();
@@ -177,7 +190,7 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
             follow_references: openapi.follow_references,
         }),
     };
-    Some(ServerConfig { source, replicas, limits, names, default_tool: tools.default_tool })
+    Some(ServerConfig { source, replicas, limits, publish, names, default_tool: tools.default_tool })
 }
 
 /// Which of the four it is. Says so where it is none or several.

@@ -82,6 +82,7 @@ fn servers_of_each_kind_are_understood() {
             max_message: 1 << 20,
             ping: Duration::ZERO,
         },
+        publish: PublishRules::default(),
         names: NameRules {
             prefix: Some("git_".to_owned()),
             rename: BTreeMap::from([("log".to_owned(), "history".to_owned())]),

@@ -100,7 +100,7 @@ impl Promise {
             shapes.push(shape);
         }
         let mut own = root.clone();
-        own.remove("$defs");
+        own.shift_remove("$defs");
         let (schema, mut shape) = relaxed.relax(&Value::Object(own));
         if let Value::Object(schema) = schema {
             published.extend(schema);

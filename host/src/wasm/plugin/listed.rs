@@ -8,7 +8,10 @@ use crate::{
     config::ToolOverride,
     offload,
     provider::{CallError, CallOutput, Content, JsonText, Tool, ToolName},
-    schema::{self, Budget, Schema, Unfit},
+    schema::{
+        self, Budget, Schema, Unfit,
+        portable::{Portable, Role, portable},
+    },
     wasm::{
         content::{self, icon, object, put},
         host::bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
@@ -22,7 +25,12 @@ pub(super) struct Listed {
     input: Schema,
     /// What structured content has to be, where the plugin says so.
     output: Option<Schema>,
+    /// What of it is not published as it is, in sentences.
+    notes: Vec<String>,
 }
+
+/// Bytes of a schema that are published of a plugin's tool: it is the operator's own, and may be large.
+const MAX_SCHEMA: usize = 1 << 20;
 
 /// What is wrong with an answer.
 pub(super) enum Wrong {
@@ -53,10 +61,17 @@ impl Listed {
         }
         let mut output = None;
         let mut output_schema = None;
+        let mut notes = Vec::new();
         if let Some(schema) = &tool.output_schema {
             let schema = object(schema).map_err(|why| says("its output-schema", &why))?;
             output = Some(Schema::within(&schema, patterns).map_err(|why| says("its output-schema", &why))?);
-            output_schema = Some(Arc::new(schema));
+            match portable(&Value::Object(schema), Role::Output, MAX_SCHEMA) {
+                Ok(Portable { schema, notes: told }) => {
+                    notes.extend(told.iter().map(|note| says("its output-schema", note)));
+                    output_schema = Some(Arc::new(schema));
+                }
+                Err(why) => notes.push(says("its output-schema", &format!("{why}, and is not published"))),
+            }
         }
         let instead = overrides.get(name.as_str()).cloned().unwrap_or_default();
         for (parameter, text) in &instead.params {
@@ -65,6 +80,8 @@ impl Listed {
             }
         }
         let input = Schema::within(&input_schema, patterns).map_err(|why| says("its input-schema", &why))?;
+        let published = portable(&Value::Object(input_schema), Role::Input, MAX_SCHEMA).map_err(|why| says("its input-schema", &why))?;
+        notes.extend(published.notes.iter().map(|note| says("its input-schema", note)));
         let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
         let meta = optional(&tool.meta, "its meta")?;
         let extra = optional(&tool.extra, "its extra")?.unwrap_or_default();
@@ -73,7 +90,7 @@ impl Listed {
                 name,
                 title: instead.title.or(tool.title),
                 description: instead.description.or(tool.description),
-                input_schema: Arc::new(input_schema),
+                input_schema: Arc::new(published.schema),
                 output_schema,
                 annotations: tool.annotations.map(hints),
                 icons: (!tool.icons.is_empty()).then(|| tool.icons.into_iter().map(icon).collect()),
@@ -83,11 +100,17 @@ impl Listed {
             }),
             input,
             output,
+            notes,
         })
     }
 
     pub(super) fn tool(&self) -> &Arc<Tool> {
         &self.tool
+    }
+
+    /// What of it is not published as it is, in sentences.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub(super) fn name(&self) -> &str {

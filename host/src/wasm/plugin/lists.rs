@@ -101,7 +101,10 @@ impl Plugin {
         if self.interfaces.tools.is_some() {
             for listed in self.read_tools(self.list_tools().await?).await? {
                 match listed {
-                    Ok(listed) => offer(listed.tool().clone(), Route::Listed(Arc::new(listed)), &mut warnings),
+                    Ok(listed) => {
+                        warnings.extend_from_slice(listed.notes());
+                        offer(listed.tool().clone(), Route::Listed(Arc::new(listed)), &mut warnings);
+                    }
                     Err(message) => warnings.push(format!("{message}; it is not offered")),
                 }
             }

@@ -11,13 +11,16 @@ use super::{
     run::Failure,
 };
 use crate::{
-    provider::{CallContext, CallError, Content, JsonText, Offer, PromptOutput, ToolName},
+    provider::{CallContext, CallError, Content, JsonText, Offer, PromptOutput},
     wasm::{
         content::{self, object, put},
         folder::LoadError,
         host::bindings::{exports::toolbay::plugin::prompts as wit, toolbay::plugin::types::Role},
     },
 };
+
+/// Longest name of a prompt.
+const MAX_NAME: usize = 128;
 
 /// MCP's `Prompt`.
 ///
@@ -26,8 +29,8 @@ use crate::{
 /// Why it cannot be published, to follow the word "prompt".
 pub(super) fn prompt(listed: wit::Prompt) -> Result<Offer, String> {
     let wit::Prompt { name, title, description, arguments, icons, meta, extra } = listed;
-    // The rule for names of tools is the one for names of prompts.
-    if ToolName::new(name.as_str()).is_err() {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
         let name: String = name.chars().take(200).collect();
         return Err(format!("{name:?}: a name is 1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'"));
     }

@@ -136,7 +136,7 @@ impl<'p> Files<'p> {
         if let (Some(keep), Some(Value::Object(worlds))) = (keep, docs.get_mut("worlds")) {
             worlds.retain(|name, _| *name == keep.name);
         }
-        let mut interfaces = match docs.remove("interfaces") {
+        let mut interfaces = match docs.shift_remove("interfaces") {
             Some(Value::Object(interfaces)) => interfaces,
             _ => Map::new(),
         };
@@ -146,7 +146,7 @@ impl<'p> Files<'p> {
             if id == main || offered {
                 continue;
             }
-            if let Some(Value::Object(others)) = read(id)?.remove("interfaces") {
+            if let Some(Value::Object(others)) = read(id)?.shift_remove("interfaces") {
                 for (name, interface) in others {
                     interfaces.entry(name).or_insert(interface);
                 }

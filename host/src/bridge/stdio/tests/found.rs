@@ -57,7 +57,12 @@ async fn tools_that_fail_are_missing_where_there_is_something_else_and_else_the_
     for fault in ["missing", "error", "bad"] {
         let option = format!("tools={fault}");
         let channel = connect("test", found(&[&option]).launch().await.unwrap(), &ServerLimits::default(), &Arc::default()).await.unwrap();
-        let error = listing::fetch(&*channel, Terms { within: Duration::from_secs(4), avoid: &[] }).await.unwrap_err();
+        let error = listing::fetch(
+            &*channel,
+            Terms { within: Duration::from_secs(4), avoid: &[], publish: crate::config::PublishRules::default() },
+        )
+        .await
+        .unwrap_err();
         assert_eq!(error.method, "tools/list", "{fault}");
     }
 }
@@ -84,7 +89,10 @@ async fn a_list_at_which_the_server_ended_is_not_asked_for_again() {
     )
     .await
     .unwrap();
-    let error = listing::fetch(&*channel, Terms { within: Duration::from_secs(4), avoid: &[] }).await.unwrap_err();
+    let error =
+        listing::fetch(&*channel, Terms { within: Duration::from_secs(4), avoid: &[], publish: crate::config::PublishRules::default() })
+            .await
+            .unwrap_err();
     assert_eq!((error.method, matches!(error.why, ChannelError::Closed(_))), ("resources/list", true), "{error}");
     let channel = connect(
         "test",
@@ -94,7 +102,12 @@ async fn a_list_at_which_the_server_ended_is_not_asked_for_again() {
     )
     .await
     .unwrap();
-    let listing = listing::fetch(&*channel, Terms { within: Duration::from_secs(4), avoid: &["resources/list"] }).await.unwrap();
+    let listing = listing::fetch(
+        &*channel,
+        Terms { within: Duration::from_secs(4), avoid: &["resources/list"], publish: crate::config::PublishRules::default() },
+    )
+    .await
+    .unwrap();
     assert_eq!(names(&listing), (1, 0, 0));
     assert!(listing.warnings[0].contains("ended each time that it was asked for resources/list"), "{:?}", listing.warnings);
 }

@@ -60,9 +60,12 @@ async fn server_with(habits: &[&str], limits: ServerLimits) -> Server {
 async fn start_program(program: &Program, limits: ServerLimits) -> Server {
     let known = Arc::new(Known::default());
     let channel = connect("test", program.launch().await.unwrap(), &limits, &known).await.unwrap();
-    let listing = listing::fetch(&*channel, Terms { within: limits.start, avoid: &[] }).await.unwrap();
+    let listing = listing::fetch(&*channel, Terms { within: limits.start, avoid: &[], publish: crate::config::PublishRules::default() })
+        .await
+        .unwrap();
     let pick = Arc::new(One(Arc::clone(&channel)));
-    let provider = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits);
+    let provider =
+        UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::new(listing), pick, limits, crate::config::PublishRules::default());
     Server { channel, provider: Arc::new(provider), known }
 }
 
@@ -155,7 +158,7 @@ async fn all_that_a_server_has_crosses_with_members_that_nobody_knows() {
     assert_eq!((server.channel.era(), listing.instructions.as_deref()), (Era::Legacy, Some("Use with care.")));
     let echo = listing.tools.iter().find(|tool| tool.name.as_str() == "echo").unwrap();
     assert_eq!(json!(echo.extra), json!({"vendorMember": {"k": 1.0}}));
-    assert_eq!(json!(*echo.input_schema), json!({"type": "object", "vendor": true}));
+    assert_eq!(json!(*echo.input_schema), json!({"type": "object", "properties": {}, "vendor": true}));
     let offers = server.provider.offers();
     assert_eq!((offers.resources[0].key.as_str(), &offers.resources[0].json["vendorMember"]), ("test://a", &json!(1)));
     assert_eq!((offers.templates[0].key.as_str(), offers.prompts[0].key.as_str(), offers.completes), ("test://{x}", "greet", true));
@@ -247,7 +250,13 @@ async fn a_server_that_cannot_be_greeted_says_why() {
 async fn what_cannot_be_offered_is_left_out_with_a_warning() {
     let server = server(&["bad-list"]).await;
     let warnings = server.listing().warnings.join("\n");
-    for part in ["\"two words\"", "two tools \"echo\"", "is not an object, or is nested too deep", "\"bare\" has no inputSchema"] {
+    for part in [
+        "\"two words\"",
+        "two tools \"echo\"",
+        "\"deep\" is nested more than 100 levels",
+        "is not an object",
+        "\"bare\": it has no inputSchema",
+    ] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
     assert_eq!(said(&server.call("log", json!({})).await.unwrap()), "logged");
@@ -336,7 +345,13 @@ async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
         let server = server(habits).await;
         let limits = ServerLimits { call: Duration::from_secs(1), ..ServerLimits::default() };
         let pick = Arc::new(One(Arc::clone(&server.channel)));
-        let hasty = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::clone(server.provider.listing()), pick, limits);
+        let hasty = UpstreamProvider::new(
+            ProviderId::new("test").unwrap(),
+            Arc::clone(server.provider.listing()),
+            pick,
+            limits,
+            crate::config::PublishRules::default(),
+        );
         let slow = Slow(Duration::from_millis(2500), Mouth { name: "me", error: None });
         let slow = CallContext { asker: Some(Arc::new(slow)), ..CallContext::default() };
         let ask = |context| hasty.call(Call { tool: "ask", arguments: r#"{"question":"q?"}"#, context });
@@ -386,7 +401,13 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_server() {
     }
     let limits = ServerLimits { call: Duration::from_millis(100), ..ServerLimits::default() };
     let pick = Arc::new(One(Arc::clone(&server.channel)));
-    let hasty = UpstreamProvider::new(ProviderId::new("test").unwrap(), Arc::clone(server.provider.listing()), pick, limits);
+    let hasty = UpstreamProvider::new(
+        ProviderId::new("test").unwrap(),
+        Arc::clone(server.provider.listing()),
+        pick,
+        limits,
+        crate::config::PublishRules::default(),
+    );
     let mark = folder.path().join("late");
     let arguments = json!({"mark": mark}).to_string();
     let error = hasty.call(Call { tool: "wait", arguments: &arguments, context: CallContext::default() }).await.unwrap_err();

@@ -181,7 +181,7 @@ async fn a_plugin_without_tools_can_offer_resources_and_what_cannot_be_published
     let expected = ["\"notes/2\": it is not an absolute URI", "two resources \"note:1\"", "\"note:{id\": it is not a URI template"];
     assert!(warnings.len() == 3 && expected.iter().zip(&warnings).all(|(words, warning)| warning.contains(words)), "{warnings:?}");
     let read = provider.read_resource("note:1", CallContext::default()).await.unwrap();
-    assert_eq!(read.iter().map(JsonText::as_str).collect::<Vec<_>>(), [r#"{"text":"hello","uri":"note:1"}"#]);
+    assert_eq!(read.iter().map(JsonText::as_str).collect::<Vec<_>>(), [r#"{"uri":"note:1","text":"hello"}"#]);
     assert_eq!(
         provider.get_prompt("greet", who(), CallContext::default()).await,
         Err(CallError::UnknownPrompt("greet".to_owned())),
@@ -269,7 +269,7 @@ async fn a_prompt_is_filled_in() {
     guest.get = at(guest.memory.words(&[0, 0, 0, 0, messages, 1, 0, 0, 0]));
     let provider = guest.load(&host).await.unwrap().provider;
     let filled = provider.get_prompt("greet", who(), CallContext::default()).await.unwrap();
-    assert_eq!(filled.messages.as_str(), r#"[{"role":"assistant","content":{"text":"hello","type":"text"}}]"#);
+    assert_eq!(filled.messages.as_str(), r#"[{"role":"assistant","content":{"type":"text","text":"hello"}}]"#);
     assert_eq!((filled.description, filled.meta), (None, None));
 }
 

@@ -70,7 +70,7 @@ fn what_componentize_py_leaves_behind_is_no_tool() {
     let (_, described) = described(&engine(), text);
     let names: Vec<&str> = described.functions.iter().map(|function| function.tool().name.as_str()).collect();
     assert_eq!(names, ["init"]);
-    assert!(tool(&described, "init").tool().input_schema["required"].as_array().unwrap().is_empty());
+    assert_eq!(tool(&described, "init").tool().input_schema["properties"], json!({}));
 }
 
 #[test]
@@ -86,7 +86,6 @@ fn schemas_say_what_the_types_say() {
                 "how_many": {"type": "integer", "minimum": 0, "maximum": 255},
             },
             "required": ["size"],
-            "additionalProperties": false,
         })
     );
     let order = json!({
@@ -96,7 +95,6 @@ fn schemas_say_what_the_types_say() {
             "a_note": {"type": "integer", "minimum": 0, "maximum": 255},
         },
         "required": ["count"],
-        "additionalProperties": false,
     });
     assert_eq!(buy.output_schema.as_deref().cloned().map(Value::Object), Some(order));
     let add = tool(&described, "add").tool();
@@ -104,7 +102,6 @@ fn schemas_say_what_the_types_say() {
         "type": "object",
         "properties": {"result": {"type": "integer", "minimum": -2147483648, "maximum": 2147483647}},
         "required": ["result"],
-        "additionalProperties": false,
     });
     assert_eq!(add.output_schema.as_deref().cloned().map(Value::Object), Some(result));
     assert_eq!(tool(&described, "nothing").tool().output_schema, None);

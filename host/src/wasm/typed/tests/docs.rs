@@ -152,8 +152,8 @@ fn doc_comments_of_types_describe_fields_and_cases() {
     assert_eq!(params["at_place"]["description"], "where; this goes on here");
     assert_eq!(params["at_place"]["properties"]["lat"]["description"], "From -90 to 90.");
     let answer = &temperature.output_schema.as_ref().unwrap()["properties"]["result"];
-    assert_eq!(answer["oneOf"][0]["description"], "Nothing known.");
-    assert_eq!(answer["oneOf"][1]["description"], "In degrees.");
+    assert_eq!(answer["anyOf"][0]["description"], "Nothing known.");
+    assert_eq!(answer["anyOf"][1]["description"], "In degrees.");
     // Two types with the same names inside: nothing is better than something wrong.
     assert!(!serde_json::to_string(&*tools["twins"].tool().input_schema).unwrap().contains("wrong"));
 }
