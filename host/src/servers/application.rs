@@ -76,7 +76,7 @@ impl Loading {
     async fn run(self) {
         let names = self.config.names.clone();
         let wanted: Wanted = Arc::new(move |own| is_published(&names, own));
-        let mut reader = Reader::new(self.id.clone(), &self.source, self.config.limits, wanted);
+        let mut reader = Reader::new(self.id.clone(), &self.source, self.config.limits, self.config.publish, wanted);
         let mut pause = RETRY;
         loop {
             let looked = reader.look().await;

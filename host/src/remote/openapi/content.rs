@@ -73,7 +73,7 @@ fn mark(schema: &mut Value) -> Option<bool> {
     }
     let said = members.get("description").and_then(Value::as_str).map(|text| format!("{text} ")).unwrap_or_default();
     for keyword in ["format", "contentMediaType", "maxLength", "minLength", "pattern"] {
-        members.remove(keyword);
+        members.shift_remove(keyword);
     }
     members.entry("type").or_insert_with(|| "string".into());
     members.insert("contentEncoding".to_owned(), "base64".into());

@@ -171,7 +171,7 @@ fn values_of(value: Node<'_>) -> Option<Value> {
 pub(super) fn exclusive(node: Node<'_>, made: &mut Map<String, Value>) {
     for (flag, limit) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if node.get(flag).and_then(Node::flag) == Some(true)
-            && let Some(value) = made.remove(limit)
+            && let Some(value) = made.shift_remove(limit)
         {
             made.insert(flag.to_owned(), value);
         }
@@ -182,7 +182,7 @@ pub(super) fn exclusive(node: Node<'_>, made: &mut Map<String, Value>) {
 pub(super) fn values(made: &mut Map<String, Value>) {
     let kind = made.get("type").and_then(Value::as_str).map(str::to_owned);
     if kind.as_deref() == Some("array")
-        && let Some(values) = made.remove("enum")
+        && let Some(values) = made.shift_remove("enum")
     {
         // What is meant are the items' values, where they are no lists themselves.
         let are_items = values.as_array().is_some_and(|values| values.iter().all(|value| !value.is_array()));
@@ -244,7 +244,7 @@ pub(super) fn nullable(node: Node<'_>, mut made: Map<String, Value>) -> Value {
         }
         Some(_) => Value::Object(made),
         None => {
-            let text = made.remove("description");
+            let text = made.shift_remove("description");
             let mut either = json!({ "anyOf": [made, { "type": "null" }] });
             if let (Some(text), Value::Object(either)) = (text, &mut either) {
                 either.insert("description".to_owned(), text);

@@ -15,7 +15,7 @@ use super::{
     send::Sender,
 };
 use crate::{
-    config::OpenApiSource,
+    config::{OpenApiSource, PublishRules},
     provider::{Provider, ProviderId},
 };
 
@@ -26,6 +26,8 @@ const OUTPUTS: usize = 2;
 const LEAST: usize = 128 << 10;
 /// What one tool's arguments and one tool's answers may take: some 60 and 16 KB of JSON.
 const MOST: Room = Room { input: 400 << 10, output: 100 << 10, is_trial: false };
+/// What a byte of JSON takes in memory, about.
+const BYTE: usize = 7;
 /// How many times what would be its share one tool may take of what others leave.
 const SHARES: usize = 4;
 
@@ -72,6 +74,7 @@ pub(super) fn load(
     id: &ProviderId,
     source: &OpenApiSource,
     document: &Document<'_>,
+    publish: PublishRules,
     wanted: &Wanted,
     sender: Arc<Sender>,
 ) -> Result<Loaded, Error> {
@@ -83,6 +86,7 @@ pub(super) fn load(
         base: document.base(id, source),
         credentials: document.credentials_are_for(source),
         security: Security::new(document, source),
+        publish,
     };
     for (what, flaw) in found.iter().filter_map(|entry| entry.as_ref().err()) {
         left_out.add(told(document.library, what, flaw));
@@ -130,6 +134,7 @@ struct Loading<'d, 'a> {
     base: Result<Base, Error>,
     credentials: Option<Origin>,
     security: Security<'a>,
+    publish: PublishRules,
 }
 
 impl<'a> Loading<'_, 'a> {
@@ -154,14 +159,16 @@ impl<'a> Loading<'_, 'a> {
                 credentials.ascii_serialization()
             )));
         }
-        Operation::new(Making { document: self.document, found, named, base, applied }, room)
+        Operation::new(Making { document: self.document, found, named, base, applied, publish: self.publish }, room)
     }
 
     /// How much the schemas of each tool may take, so that all together do not take more than a document of this size may.
     fn room(&self, all: &[(&Found<'a>, Named)]) -> Room {
         let size = self.document.library.len().max(LEAST);
         let most = |share: usize| size * share / all.len().max(1) * SHARES;
-        let trial = Room { input: MOST.input.min(most(INPUTS)), output: MOST.output.min(most(OUTPUTS)), is_trial: true };
+        let bound = self.publish.max_schema.saturating_mul(BYTE);
+        let (inputs, outputs) = (MOST.input.min(most(INPUTS)).min(bound), MOST.output.min(most(OUTPUTS)).min(bound));
+        let trial = Room { input: inputs, output: outputs, is_trial: true };
         let (mut inputs, mut outputs) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
         for (found, named) in all {
             if let Ok((operation, _)) = self.operation(found, named, trial) {

@@ -120,7 +120,7 @@ impl Application {
         }
         let arguments: Map<String, Value> = serde_json::from_str(call.arguments)
             .map_err(|error| CallError::InvalidParams(format!("the arguments are not an object: {error}")))?;
-        let request = match operation.request(&arguments) {
+        let request = match operation.check_names(&arguments).and_then(|()| operation.request(&arguments)) {
             Ok(request) => request,
             Err(message) => return Ok(CallOutput::error(message)),
         };

@@ -21,8 +21,12 @@ use super::{
     tree::Node,
 };
 use crate::{
+    config::PublishRules,
     provider::{Tool, ToolName},
-    schema::Schema,
+    schema::{
+        Schema,
+        portable::{Portable, Role, portable},
+    },
 };
 
 /// Characters of a summary that still make a title.
@@ -80,6 +84,7 @@ pub(super) struct Making<'d, 'a> {
     pub(super) named: &'d Named,
     pub(super) base: Url,
     pub(super) applied: Applied,
+    pub(super) publish: PublishRules,
 }
 
 impl Operation {
@@ -89,7 +94,7 @@ impl Operation {
     ///
     /// Why it cannot be a tool.
     pub(super) fn new<'a>(making: Making<'_, 'a>, room: Room) -> Result<(Self, Vec<String>), Flaw<'a>> {
-        let Making { document, found, named, base, applied } = making;
+        let Making { document, found, named, base, applied, publish } = making;
         let flaw = |reason: String| Flaw::new(found.operation, reason);
         let mut schemas = Translation::new(document, Way::Request);
         let mut input = Input::default();
@@ -105,7 +110,7 @@ impl Operation {
         let (names, root) = input.finish();
         let (mut input_schema, mut notes) = schemas.into_root(root, room.input);
         let (output_schema, promise) =
-            Promise::new(document, found, room).map_or((None, None), |(schema, promise)| (Some(schema), Some(promise)));
+            Promise::new(document, found, room, publish.output).map_or((None, None), |(schema, promise)| (Some(schema), Some(promise)));
         if !room.is_trial {
             let made = Schema::new(&input_schema).or_else(|why| {
                 // A pattern that makes too large a machine is the application's to check.
@@ -118,6 +123,10 @@ impl Operation {
                 Err(why) => return Err(flaw(format!("its schema of arguments {why}"))),
             }
         }
+        // What is checked is what is published, and that each argument is known.
+        let portable = portable(&Value::Object(input_schema), Role::Input, publish.max_schema);
+        let Portable { schema: input_schema, notes: changed } = portable.map_err(|why| flaw(format!("its schema of arguments {why}")))?;
+        notes.extend(changed.into_iter().map(|note| format!("its schema of arguments {note}")));
         let headers = document.answers(found).into_iter().filter_map(|answer| answer.get("headers"));
         let headers = headers.flat_map(Node::members).map(|(name, _)| name.to_ascii_lowercase()).collect();
         let tool = tool(found, named, input_schema, output_schema).map_err(flaw)?;
@@ -152,6 +161,15 @@ impl Operation {
     pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
         let schema = self.arguments.get_or_init(|| Schema::new(&self.tool.input_schema));
         schema.as_ref().map_err(Clone::clone)?.check_arguments(self.tool.name.as_str(), arguments)
+    }
+
+    /// Whether all arguments are known; if not, which is not.
+    pub(super) fn check_names(&self, arguments: &Map<String, Value>) -> Result<(), String> {
+        match arguments.keys().find(|name| !self.names.contains(name)) {
+            None => Ok(()),
+            Some(name) if self.names.is_empty() => Err(format!("tool {} has no argument `{name}`, and takes none", self.tool.name)),
+            Some(name) => Err(format!("tool {} has no argument `{name}`; it takes {}", self.tool.name, self.names.join(", "))),
+        }
     }
 
     /// The request that a call with these arguments is.

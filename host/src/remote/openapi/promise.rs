@@ -9,7 +9,7 @@ use super::{
     operation::{LEVELS, Room},
     schema::{Translation, Way},
 };
-use crate::schema::Schema;
+use crate::{config::OutputSchema, schema::Schema};
 
 const NULL: u8 = 1;
 const BOOL: u8 = 2;
@@ -75,7 +75,15 @@ impl Deviations {
 
 impl Promise {
     /// The schema to publish, and what to hold answers against. None: the answer is not known to be an object.
-    pub(super) fn new<'a>(document: &Document<'a>, found: &Found<'a>, room: Room) -> Option<(Map<String, Value>, Self)> {
+    pub(super) fn new<'a>(
+        document: &Document<'a>,
+        found: &Found<'a>,
+        room: Room,
+        output: OutputSchema,
+    ) -> Option<(Map<String, Value>, Self)> {
+        if output == OutputSchema::Off {
+            return None;
+        }
         let mut roots = Vec::new();
         for schema in document.answer(found) {
             let schema = document.library.followed(schema).ok()?;
@@ -100,7 +108,7 @@ impl Promise {
             shapes.push(shape);
         }
         let mut own = root.clone();
-        own.remove("$defs");
+        own.shift_remove("$defs");
         let (schema, mut shape) = relaxed.relax(&Value::Object(own));
         if let Value::Object(schema) = schema {
             published.extend(schema);
@@ -109,6 +117,10 @@ impl Promise {
         published.insert("type".to_owned(), "object".into());
         if !named.is_empty() {
             published.insert("$defs".to_owned(), named.into());
+        }
+        if output == OutputSchema::AsIs {
+            published = root;
+            published.insert("type".to_owned(), "object".into());
         }
         // One that leads in a circle, or doubles with each step, is an endless loop to some.
         let is_good = room.is_trial || Schema::new(&published).is_ok_and(|schema| schema.levels() >= LEVELS);

@@ -19,7 +19,7 @@ use super::{
     tree::Tree,
 };
 use crate::{
-    config::{OpenApiSource, ServerLimits},
+    config::{OpenApiSource, PublishRules, ServerLimits},
     provider::{Provider, ProviderId},
 };
 
@@ -42,6 +42,7 @@ pub struct Reader {
     id: ProviderId,
     source: OpenApiSource,
     limits: ServerLimits,
+    publish: PublishRules,
     wanted: Wanted,
     place: Place,
     /// The documents that it refers to, as they were when they were read.
@@ -100,13 +101,13 @@ pub enum Look {
 impl Reader {
     /// Nothing is read yet.
     #[must_use]
-    pub fn new(id: ProviderId, source: &OpenApiSource, limits: ServerLimits, wanted: Wanted) -> Self {
+    pub fn new(id: ProviderId, source: &OpenApiSource, limits: ServerLimits, publish: PublishRules, wanted: Wanted) -> Self {
         let url = Url::parse(&source.document).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let place = match url {
             Some(url) => Place::Url { url, conditions: HeaderMap::new() },
             None => Place::File { path: PathBuf::from(&source.document), stamp: None },
         };
-        Self { id, source: source.clone(), limits, wanted, place, others: BTreeMap::new(), sender: None, seen: None }
+        Self { id, source: source.clone(), limits, publish, wanted, place, others: BTreeMap::new(), sender: None, seen: None }
     }
 
     /// Reads the document, and makes a provider of it where it is another than the last time.
@@ -204,12 +205,12 @@ impl Reader {
             Library::new(at, tree.map_err(|reason| Error::Document { document, reason })?, may_read)
         };
         for _ in 0..MOST_ROUNDS {
-            let (id, source, wanted) = (self.id.clone(), self.source.clone(), Arc::clone(&self.wanted));
+            let (id, source, wanted, publish) = (self.id.clone(), self.source.clone(), Arc::clone(&self.wanted), self.publish);
             let (sender_of_calls, own) = (Arc::clone(sender), own.clone());
             let (made, back) = off_the_workers(move || {
                 let made = Document::new(&library, &source.document, own)
                     .map_err(|reason| Error::Document { document: source.document.clone(), reason })
-                    .and_then(|document| load(&id, &source, &document, &wanted, sender_of_calls));
+                    .and_then(|document| load(&id, &source, &document, publish, &wanted, sender_of_calls));
                 (made, library)
             })
             .await;

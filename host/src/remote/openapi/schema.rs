@@ -156,7 +156,7 @@ impl<'a> Translation<'a> {
                 !property.is_some_and(|property| self.is_hidden(property))
             });
             if required.is_empty() {
-                made.remove("required");
+                made.shift_remove("required");
             }
         }
         // `allOf` around one reference was the way to describe it, in 3.0.
@@ -165,7 +165,7 @@ impl<'a> Translation<'a> {
             && part.keys().all(|keyword| !made.contains_key(keyword))
         {
             let part = part.clone();
-            made.remove("allOf");
+            made.shift_remove("allOf");
             made.extend(part);
         }
     }

@@ -75,7 +75,9 @@ fn tools(text: &str) -> Vec<Arc<Tool>> {
     let sender = Arc::new(Sender::new(&id, &source, &ServerLimits::default()).unwrap());
     let wanted: Wanted = Arc::new(|_| true);
     let Ok(document) = Document::new(&library, "api", None) else { return Vec::new() };
-    load(&id, &source, &document, &wanted, sender).map(|loaded| loaded.provider.tools().to_vec()).unwrap_or_default()
+    load(&id, &source, &document, PublishRules::default(), &wanted, sender)
+        .map(|loaded| loaded.provider.tools().to_vec())
+        .unwrap_or_default()
 }
 
 /// What holds of every tool.
