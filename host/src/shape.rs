@@ -374,7 +374,7 @@ mod tests {
                 "tool \"b\" is left out: \"a\" is published as \"b\" already; give one of them another name by `rename` in [server.git]",
             ]
         );
-        let long = NameRules { prefix: Some("x".repeat(128)), ..NameRules::default() };
+        let long = NameRules { prefix: Some("x".repeat(256)), ..NameRules::default() };
         let (shaped, warnings) = shape(echo(&["a"], &[]), &long, None, "server.git");
         assert!(names(&shaped).is_empty() && warnings[0].starts_with("tool \"a\" is left out: tool name "), "{warnings:?}");
     }

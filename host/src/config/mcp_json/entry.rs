@@ -235,9 +235,16 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
     }
 
     fn remote(&mut self, (key, url): (&'static str, Member<'a, 'd>)) -> Result<ServerConfig, String> {
-        let url = url.text().ok_or_else(|| format!("{key:?} must be text"))?;
-        let url = self.expand(key, url)?;
-        http_url(&url).map_err(|message| format!("{key:?} {message}"))?;
+        let written = url.text().ok_or_else(|| format!("{key:?} must be text"))?;
+        let url = self.expand(key, written)?;
+        // What a variable holds may be a secret.
+        http_url(&url).map_err(|message| {
+            if url == written {
+                format!("{key:?} {message}")
+            } else {
+                format!("{key:?} {written:?} is not an http or https URL once its variables have their values")
+            }
+        })?;
         let mut headers = self.pairs("headers", self.members.get("headers"), Pairs::Headers)?;
         let nested = self.members.get("requestOptions").or_else(|| self.members.get("requestInit")).and_then(|options| options.members());
         if let Some(nested) = nested.and_then(|options| options.get("headers")) {

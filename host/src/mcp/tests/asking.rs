@@ -277,13 +277,14 @@ async fn only_questions_that_were_asked_can_be_answered() {
     for lab in both() {
         for tool in ["one", "quiet"] {
             let mut params = able(json!({"name": tool}));
-            for answers in [json!({"name": accept(json!({}))}), json!({"wrong": accept(json!({}))}), json!({"name": 12345})] {
+            // Not read: what the call needs is asked for again.
+            for answers in [json!({"name": accept(json!({}))}), json!({"wrong": accept(json!({}))}), json!({})] {
                 params["inputResponses"] = answers;
-                assert!(complaint(&lab.modern("tools/call", params.clone()).await).contains("inputResponses"));
+                let seen = lab.modern("tools/call", params.clone()).await.result();
+                assert_eq!(seen["resultType"], if tool == "one" { "input_required" } else { "complete" });
             }
-            params["inputResponses"] = json!({});
-            let seen = lab.modern("tools/call", params).await.result();
-            assert_eq!(seen["resultType"], if tool == "one" { "input_required" } else { "complete" });
+            params["inputResponses"] = json!({"name": 12345});
+            assert!(complaint(&lab.modern("tools/call", params).await).contains("inputResponses"));
         }
         let params = able(json!({"name": "one"}));
         let asked = lab.modern("tools/call", params.clone()).await.result();

@@ -101,7 +101,7 @@ async fn both_eras_fill_in_prompts() {
         let greet = || offers("name", &[json!({"name": "greet"})]);
         lab.put("other", &[], Offers { prompts: greet(), ..Offers::default() });
         let listed = lab.modern("prompts/list", Value::Null).await.result();
-        assert_eq!(keys(&listed, "prompts", "name"), ["hang", "local__greet", "other__greet"]);
+        assert_eq!(keys(&listed, "prompts", "name"), ["local__greet", "hang", "other__greet"]);
         for id in ["local", "other"] {
             let params = json!({"name": format!("{id}__greet"), "arguments": {"name": "Jo"}});
             assert_eq!(lab.modern("prompts/get", params).await.result()["description"], format!("from {id}"));

@@ -6,7 +6,7 @@ use super::{
     Role,
     defs::{map_parts, reachable},
     keywords::is_known,
-    merge::target,
+    parts::target,
 };
 
 /// Levels that are tried, one after the other, where a schema is too large.

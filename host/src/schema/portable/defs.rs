@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::{merge::target, walk::unique};
+use super::parts::{target, unique};
 
 /// Schemas in schemas before the next one is a definition. Model APIs limit it (OpenAI: 10), as do parsers of JSON; each is about two levels of text.
 const NESTED: usize = 7;

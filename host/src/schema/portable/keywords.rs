@@ -4,6 +4,10 @@ use serde_json::{Number, Value};
 
 use super::MAX_SAFE_INTEGER;
 
+/// Annotations that may stand beside a reference, and their type.
+pub(super) const ANNOTATIONS: [&str; 8] =
+    ["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"];
+
 /// The seven types of JSON Schema.
 pub(super) const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
 

@@ -6,7 +6,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{defs::reachable, walk::any_of};
+use super::{
+    defs::reachable,
+    parts::{any_of, target},
+};
 
 /// References that are followed into each other while parts are put together.
 const DEPTH: usize = 24;
@@ -43,11 +46,6 @@ pub(super) fn merged(root: Map<String, Value>, defs: Map<String, Value>) -> Resu
 struct Merge<'a> {
     defs: &'a Map<String, Value>,
     copied: usize,
-}
-
-/// The name that a reference of ours leads to.
-pub(super) fn target(schema: &Map<String, Value>) -> Option<&str> {
-    schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
 }
 
 impl<'a> Merge<'a> {

@@ -25,6 +25,7 @@ mod keywords;
 #[cfg(test)]
 pub(crate) mod lint;
 mod merge;
+mod parts;
 mod pattern;
 mod references;
 mod relax;

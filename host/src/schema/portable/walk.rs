@@ -6,8 +6,10 @@ use serde_json::{Map, Value};
 
 use super::{
     Notes, Role, any_object,
-    keywords::{TYPES, common, count, implied, is_known, is_of, is_plain, number, type_of},
-    merge, pattern,
+    keywords::{ANNOTATIONS, TYPES, common, count, implied, is_known, is_of, is_plain, number, type_of},
+    merge,
+    parts::{any_of, unique},
+    pattern,
     references::Names,
 };
 
@@ -22,9 +24,6 @@ const MAX_ALIASES: usize = 32;
 
 /// Characters of the values that a description names in place of an `enum`.
 const MAX_LISTED: usize = 400;
-
-/// Annotations that may stand beside a reference, and their type.
-const ANNOTATIONS: [&str; 8] = ["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"];
 
 /// A document on its way.
 pub(super) struct Walk<'a> {
@@ -443,23 +442,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A name for `$defs` that no reader has to escape, and that nothing else has.
-pub(super) fn unique(name: &str, taken: &mut HashSet<String>) -> String {
-    const LONGEST: usize = 48;
-    let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let mut base: String = name.chars().map(safe).take(LONGEST).collect();
-    if base.chars().all(|c| c == '_') {
-        "schema".clone_into(&mut base);
-    }
-    let mut name = base.clone();
-    let mut number = 1;
-    while !taken.insert(name.clone()) {
-        number += 1;
-        name = format!("{base}_{number}");
-    }
-    name
-}
-
 /// The words in the order in which their author wrote them; a type that was found out goes first.
 fn as_written(mut out: Map<String, Value>, members: &Map<String, Value>) -> Map<String, Value> {
     let mut ordered = Map::new();
@@ -586,34 +568,6 @@ pub(super) fn tuple(each: &[Map<String, Value>], out: &mut Map<String, Value>) {
         add_description(out, &format!("In this order: {}.", order.join(", ")));
     }
     out.insert("items".to_owned(), items.into());
-}
-
-/// A schema that takes what any of these takes.
-pub(super) fn any_of(schemas: Vec<Map<String, Value>>) -> Map<String, Value> {
-    let mut distinct: Vec<Map<String, Value>> = Vec::with_capacity(schemas.len());
-    for schema in schemas {
-        if schema.keys().all(|key| ANNOTATIONS.contains(&&**key)) {
-            return Map::new();
-        }
-        // What is an alternative already is no level of its own.
-        let inner = match schema.get("anyOf") {
-            Some(Value::Array(list)) if schema.len() == 1 => list.iter().filter_map(|one| one.as_object().cloned()).collect(),
-            _ => vec![schema],
-        };
-        for schema in inner {
-            if !distinct.contains(&schema) {
-                distinct.push(schema);
-            }
-        }
-    }
-    if distinct.len() == 1 {
-        return distinct.pop().unwrap_or_default();
-    }
-    let mut out = Map::new();
-    if !distinct.is_empty() {
-        out.insert("anyOf".to_owned(), distinct.into_iter().map(Value::Object).collect());
-    }
-    out
 }
 
 /// Appends to a description.
