@@ -155,7 +155,7 @@ pub(super) struct Session {
     capabilities: OnceLock<Box<str>>,
     /// What its client was asked and has not answered.
     questions: Questions,
-    /// When it was used last, in milliseconds since the table began.
+    /// When it was used last, in microseconds since the table began: fine enough to tell the older one of two.
     used: AtomicU64,
     /// The least level of log messages, as its place in [`LogLevel::ALL`].
     level: AtomicU8,
@@ -318,7 +318,7 @@ impl Sessions {
 
     async fn sweep(&self) {
         let now = self.now();
-        let idle = u64::try_from(self.idle().as_millis()).unwrap_or(u64::MAX);
+        let idle = u64::try_from(self.idle().as_micros()).unwrap_or(u64::MAX);
         let unused = |session: &Session| now.saturating_sub(session.used.load(Ordering::Relaxed)) >= idle && !session.is_busy();
         let ended: Vec<SessionId> = self.read().iter().filter(|(_, session)| unused(session)).map(|(id, _)| Arc::clone(id)).collect();
         for id in ended {
@@ -365,7 +365,7 @@ impl Sessions {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SessionId, Arc<Session>>> {
