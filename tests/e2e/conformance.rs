@@ -24,6 +24,12 @@ fn verdicts(lines: &str) -> Vec<Verdict<'_>> {
         .collect()
 }
 
+/// Scenarios that are not scored and that are not followed, on purpose.
+///
+/// `json-schema-2020-12` wants schemas published word for word, `additionalProperties: false` and `$anchor` too.
+/// Readers of published clients fail on these, and lose the whole list with them: see `schema::portable`.
+const DEPARTURES: [&str; 1] = ["json-schema-2020-12"];
+
 /// Runs what a revision requires, and what is not scored.
 async fn assert_conforms(revision: &str, required: usize) {
     let lab = Lab::find();
@@ -40,7 +46,7 @@ async fn assert_conforms(revision: &str, required: usize) {
     let failed: Vec<_> = scored.iter().filter(|verdict| !verdict.good).map(|verdict| verdict.scenario).collect();
     assert!(ran.success && failed.is_empty(), "{failed:?} of {revision} fail:\n{}", ran.all);
     assert_eq!(scored.len(), required, "scenarios that {revision} requires:\n{}", ran.all);
-    let worse: Vec<_> = unscored.iter().filter(|verdict| !verdict.good).collect();
+    let worse: Vec<_> = unscored.iter().filter(|verdict| !verdict.good && !DEPARTURES.contains(&verdict.scenario)).collect();
     assert!(
         worse.is_empty(),
         "{:?} are not scored, and fail:\n{}",

@@ -3,11 +3,11 @@
 //! A front (MCP, REST, the command line) looks up what is meant and makes a [`CallRequest`] of it. One
 //! [`Dispatcher`] for the whole host takes it through its layers:
 //!
-//! 1. [`authorize`]: may this principal do that?
-//! 2. [`rate_limit`]: does it do that too often?
-//! 3. [`meter`]: the call's id and span, the count of calls in flight, the line in the log. A call that
+//! 1. `authorize`: may this principal do that?
+//! 2. `rate_limit`: does it do that too often?
+//! 3. `meter`: the call's id and span, the count of calls in flight, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
-//! 4. [`run`]: the provider.
+//! 4. `run`: the provider.
 //!
 //! The layers are called one after the other, without boxes or dynamic dispatch: a call pays nothing for
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,

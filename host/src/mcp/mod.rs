@@ -10,7 +10,7 @@
 //!
 //! `lean` is what makes a call cost microseconds: it reads a request once, borrows what it can and writes the
 //! result's JSON by itself, so that no member of it is lost. It takes a request only where nothing is unusual,
-//! and says why where it leaves one ([`Leave`](lean::Leave), in the log at debug).
+//! and says why where it leaves one (`lean::Leave`, in the log at debug).
 //!
 //! rmcp stays for the rest: `initialize` and the life of sessions with their streams and resumption,
 //! `subscriptions/listen`, `server/discover`, the methods that only sessions have, and every refusal of a

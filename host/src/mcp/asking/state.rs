@@ -126,11 +126,9 @@ impl States {
     ) -> Result<(Vec<Round>, Responses), CallError> {
         let invalid = |message: String| CallError::InvalidParams(message);
         let responses = responses(input.responses.as_deref())?;
-        let Some(state) = &input.state else {
-            // Whoever makes the call could agree to what nobody was shown. So answers that come without the
-            // state of their questions are not read, and what the call needs is asked for again.
-            return Ok((Vec::new(), Responses::default()));
-        };
+        // Answers may come with the first call: a client that knows the questions need not be asked. It could
+        // answer without asking its person with a state as well, so this gives it nothing that it has not.
+        let Some(state) = &input.state else { return Ok((Vec::new(), responses)) };
         let payload: Payload = self.signer.open(PURPOSE, state).map_err(|error| invalid(self.explain(&error)))?;
         let bound = Bound::new(principal, operation);
         let wrong = if payload.bound.principal != bound.principal {
