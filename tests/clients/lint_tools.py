@@ -76,13 +76,19 @@ def gemini(tool):
 
     converted = _mcp_utils.mcp_to_gemini_tool(tool)
     for schema in every(converted.function_declarations[0].parameters):
-        if schema.type == types.Type.ARRAY and schema.items is None:
+        # It has no references, and ends a definition that is in itself where it likes: nothing that is published changes that.
+        if schema.type == types.Type.ARRAY and schema.items is None and not is_recursive(tool):
             raise ValueError("an array without items")
         if schema.any_of and any(not (one.type or one.any_of or one.ref or one.nullable) for one in schema.any_of):
             raise ValueError("an alternative without a type")
         if schema.enum and not all(isinstance(value, str) and value for value in schema.enum):
             raise ValueError("an enum that is not of texts")
     converted.model_dump_json()
+
+
+def is_recursive(tool):
+    definitions = field(tool, "inputSchema", "input_schema").get("$defs", {})
+    return any(f'"#/$defs/{name}"' in json.dumps(definition) for name, definition in definitions.items())
 
 
 def every(schema):

@@ -68,7 +68,7 @@ fn what_one_reader_fails_on_is_said_in_another_way() {
         (json!({"type": "integer", "enum": [1, 2]}), json!({"type": "integer", "description": "One of: 1, 2."})),
         (json!({"type": "string", "enum": ["", "a"]}), json!({"type": "string", "description": "One of: \"\", \"a\"."})),
         (json!({"type": "object", "additionalProperties": false}), json!({"type": "object", "properties": {}})),
-        (json!({"type": "array"}), json!({"type": "array", "items": {}})),
+        (json!({"type": "array"}), json!({"type": "array", "items": {"description": "Any value."}})),
         (
             json!({"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": false, "minItems": 2}),
             json!({"type": "array", "minItems": 2, "maxItems": 2, "description": "In this order: string, integer.",

@@ -377,7 +377,7 @@ impl<'a> Walk<'a> {
             if items.is_none() {
                 out.insert("maxItems".to_owned(), 0.into());
             }
-            out.insert("items".to_owned(), items.unwrap_or_default().into());
+            items_are(items.unwrap_or_default(), out);
             return;
         };
         let mut each: Vec<Map<String, Value>> = Vec::with_capacity(first.len() + 1);
@@ -392,7 +392,7 @@ impl<'a> Walk<'a> {
         } else {
             let rest = rest.map_or_else(|| Some(Map::new()), |rest| self.schema(rest, depth + 1));
             each.extend(rest);
-            out.insert("items".to_owned(), any_of(each).into());
+            items_are(any_of(each), out);
         }
     }
 
@@ -465,7 +465,7 @@ fn bare(kind: &'static str) -> Map<String, Value> {
     schema.insert("type".to_owned(), kind.into());
     match kind {
         "object" => drop(schema.insert("properties".to_owned(), Value::Object(Map::new()))),
-        "array" => drop(schema.insert("items".to_owned(), Value::Object(Map::new()))),
+        "array" => items_are(Map::new(), &mut schema),
         _ => {}
     }
     schema
@@ -566,6 +566,15 @@ pub(super) fn tuple(each: &[Map<String, Value>], out: &mut Map<String, Value>) {
         };
         let order: Vec<String> = each.iter().map(word).collect();
         add_description(out, &format!("In this order: {}.", order.join(", ")));
+    }
+    items_are(items, out);
+}
+
+/// The schema of an array's members. An empty one is taken for none at all by google-genai, and Gemini's API
+/// refuses an array without `items`.
+fn items_are(mut items: Map<String, Value>, out: &mut Map<String, Value>) {
+    if items.is_empty() {
+        items.insert("description".to_owned(), "Any value.".into());
     }
     out.insert("items".to_owned(), items.into());
 }
