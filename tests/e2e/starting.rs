@@ -13,7 +13,7 @@ async fn cold() -> toolbay_tests::Server {
 async fn calls_and_lists_wait_for_the_first_look_at_the_plugins() {
     let server = cold().await;
     let client = Client::modern(&server);
-    assert_eq!(client.call("add", json!({ "a": 2, "b": 40 })).await.ok(), "42");
+    assert_eq!(client.call("add", json!({ "a": 2, "b": 40 })).await.ok(), "42.0");
     let server = cold().await;
     let names = Client::modern(&server).tool_names().await;
     assert!(names.contains(&"add".to_owned()), "{names:?}");
@@ -22,7 +22,7 @@ async fn calls_and_lists_wait_for_the_first_look_at_the_plugins() {
     assert!(names.contains(&"add".to_owned()), "{names:?}");
     let server = cold().await;
     let only = Client::at(&server.url_of("calculator"));
-    assert_eq!(only.call("add", json!({ "a": 2, "b": 40 })).await.ok(), "42");
+    assert_eq!(only.call("add", json!({ "a": 2, "b": 40 })).await.ok(), "42.0");
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_tool_of_a_server_that_takes_long_is_to_come() {
     let config = "[server.slow]\ncommand = [\"sh\", \"-c\", \"sleep 100\"]\nstart_timeout = \"90s\"";
     let server = Setup::new().plugin("calculator").config(config).start_unready().await;
     let client = Client::modern(&server);
-    assert_eq!(client.call("add", json!({ "a": 2, "b": 40 })).await.ok(), "42");
+    assert_eq!(client.call("add", json!({ "a": 2, "b": 40 })).await.ok(), "42.0");
     let missing = client.call("tool_of_slow", json!({})).await;
     assert_eq!(missing.status, 503, "{missing:?}");
     let message = missing.error()["message"].as_str().expect("a message");

@@ -57,7 +57,7 @@ async fn the_typescript_client_of_the_extension_runs_tasks() {
         (json!("immediate"), json!("Hello, Ann!"), &no),
         (task.clone(), json!("Computed \"\" for 3.0 s"), &no),
         (task.clone(), json!("Deleted a"), &no),
-        (task.clone(), json!("Ann said {\"confirm\":true,\"name\":\"Ann\"}"), &no),
+        (task.clone(), json!("Ann said {\"name\":\"Ann\",\"confirm\":true}"), &no),
         (task.clone(), json!("Hello, Ann, this took a while"), &no),
         (task, json!("The job failed, as it always does"), &yes),
     ];
