@@ -11,7 +11,8 @@ async fn everything(lab: &Lab) -> Server {
     let servers = files::root().join("tests/servers");
     let folder = tempfile::tempdir().expect("a folder").keep();
     let real = [
-        ("everything", lab.node_server("everything", &[])),
+        // Not under the name of the plugin below.
+        ("demo", lab.node_server("everything", &[])),
         ("files", lab.node_server("filesystem", &[folder.to_str().expect("UTF-8")])),
         ("memory", lab.node_server("memory", &[])),
         ("time", lab.python_server("mcp_server_time", &[])),
