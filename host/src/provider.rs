@@ -24,7 +24,7 @@ pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
-pub use principal::Principal;
+pub use principal::{Principal, Roles};
 pub use start_signal::StartSignal;
 pub use status::{
     Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,

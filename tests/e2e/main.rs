@@ -23,6 +23,7 @@ mod readers;
 mod reconfigure;
 mod reload;
 mod remote;
+mod roles;
 mod scale;
 mod servers;
 mod shutdown;

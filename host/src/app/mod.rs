@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod live;
 mod plugins;
+mod policy;
 
 use std::{
     net::SocketAddr,
@@ -27,7 +28,7 @@ pub use live::{ApplyError, ConfigSource};
 
 use crate::{
     catalog::{
-        Catalog,
+        Catalog, LivePolicy,
         feed::{Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
@@ -80,6 +81,8 @@ pub struct App {
     /// One configuration is applied after the other.
     applying: tokio::sync::Mutex<()>,
     catalog: Arc<Catalog>,
+    /// What callers may do, that are not this machine's own.
+    policy: Arc<LivePolicy>,
     plugins: Plugins,
     /// The plugins' way into the catalog.
     inlet: Inlet,
@@ -121,6 +124,10 @@ impl App {
             }
         };
         let whole = watch::Sender::new(false);
+        let policy = LivePolicy::new(policy::of(&config));
+        if let Some(warning) = policy::warning(&config).filter(|_| options.run == Run::Serve) {
+            tracing::warn!("{warning}");
+        }
         let app = Self {
             status: Mutex::new(ConfigStatus::new(&config, &Overrides::default())),
             wanted: Mutex::new(config.clone()),
@@ -133,6 +140,7 @@ impl App {
             asked: Arc::default(),
             applying: tokio::sync::Mutex::default(),
             catalog,
+            policy,
             plugins,
             inlet,
             servers,
@@ -231,6 +239,10 @@ impl App {
         self.host.reconfigure(next.clone());
         self.plugins.reconfigured();
         let is_same = running.http == next.http && running.auth == next.auth && running.state == next.state && running.tasks == next.tasks;
+        if running.role != next.role || running.auth != next.auth {
+            self.policy.put(policy::of(&next));
+            self.catalog.policy_changed();
+        }
         if !is_same {
             self.reconfigure_fronts(&next);
             self.reconfigure_http(&next);
@@ -246,7 +258,8 @@ impl App {
         if !waiting.is_empty() && !needs_restart(&before, &wanted).is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
-        for warning in next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).filter(|_| !changes.is_empty()) {
+        let warnings = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
+        for warning in warnings.chain(policy::warning(&next)).filter(|_| !changes.is_empty()) {
             tracing::warn!("{warning}");
         }
         Ok(())
@@ -285,6 +298,12 @@ impl App {
         &self.catalog
     }
 
+    /// What callers may do. It follows the configuration.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<LivePolicy> {
+        &self.policy
+    }
+
     /// Whether there is a folder of plugins.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
@@ -297,11 +316,13 @@ impl App {
         self.models.statuses()
     }
 
-    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere.
+    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere. Without one its
+    /// callers are whoever started this process, who may do everything.
     #[must_use]
     pub fn front(self: &Arc<Self>, address: Option<SocketAddr>) -> Arc<Front> {
         let options = self.front_options(&self.config.borrow(), address);
-        let front = Front::with_statuses(self.catalog.clone(), options, vec![self.clone() as Arc<dyn StatusSource>]);
+        let policy = if address.is_some() { self.policy.clone() } else { Arc::default() };
+        let front = Front::under_policy(self.catalog.clone(), policy, options, vec![self.clone() as Arc<dyn StatusSource>]);
         lock(&self.fronts).push((Arc::downgrade(&front), address));
         front
     }

@@ -22,6 +22,7 @@ mod plugin_view;
 mod publish;
 mod read;
 mod reader;
+mod role;
 mod schema;
 mod secret;
 mod section;
@@ -53,6 +54,7 @@ pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{Grants, PluginConfig, PluginLimits};
 pub use plugin_view::PluginView;
 pub use publish::{NameRules, ToolOverride};
+pub use role::RoleConfig;
 pub use schema::json_schema;
 pub use secret::Secret;
 pub use server::{

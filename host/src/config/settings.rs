@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    AuthConfig, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginConfig, ServerConfig, StateConfig, TasksConfig,
+    AuthConfig, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig, StateConfig, TasksConfig,
     TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
@@ -26,6 +26,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[auth]`.
     pub auth: AuthConfig,
+    /// `[role.NAME]`, by NAME.
+    pub role: BTreeMap<String, RoleConfig>,
     /// `[state]`.
     pub state: StateConfig,
     /// `[tasks]`.
@@ -59,6 +61,7 @@ impl Default for Config {
             plugins,
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
+            role: BTreeMap::new(),
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),

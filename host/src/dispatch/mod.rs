@@ -3,7 +3,8 @@
 //! A front (MCP, REST, the command line) looks up what is meant and makes a [`CallRequest`] of it. One
 //! [`Dispatcher`] for the whole host takes it through its layers:
 //!
-//! 1. `authorize`: may this principal do that?
+//! 1. `authorize`: what may this principal do? A front looks names up in [`Dispatcher::seen`] and nowhere else,
+//!    so that what is denied is not there.
 //! 2. `rate_limit`: does it do that too often?
 //! 3. `meter`: the call's id and span, the count of calls in flight, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
@@ -26,7 +27,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::provider::CallError;
+use crate::{
+    catalog::{Catalog, LivePolicy, Seen},
+    provider::{CallError, Principal},
+};
 
 use authorize::Authorize;
 use meter::Meter;
@@ -51,6 +55,30 @@ impl Dispatcher {
         Arc::default()
     }
 
+    /// One whose callers may do what a policy says.
+    #[must_use]
+    pub fn under(policy: Arc<LivePolicy>) -> Arc<Self> {
+        Arc::new(Self { authorize: Authorize::new(policy), ..Self::default() })
+    }
+
+    /// What a principal may use of a catalog: all that a front may show it, and look up for it.
+    #[must_use]
+    pub fn seen(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        self.authorize.seen(catalog, principal)
+    }
+
+    /// The same for who was authenticated long ago, such as the owner of a session: by the roles of now.
+    #[must_use]
+    pub fn seen_now(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        self.authorize.seen_now(catalog, principal)
+    }
+
+    /// Says in the log where something is not there for a principal that may not use it. The principal is
+    /// told the same as where there is no such thing.
+    pub fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) {
+        self.authorize.log_denied(seen, principal, error);
+    }
+
     /// Calls that run or wait for their turn now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -65,10 +93,7 @@ impl Dispatcher {
     pub async fn run(&self, mut request: CallRequest<'_>) -> Result<OperationResult, CallError> {
         request.context.call_id = self.meter.next_id();
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
-        let admitted = match self.authorize.check(principal, operation) {
-            Ok(()) => self.rate_limit.check(principal, operation),
-            Err(denied) => Err(denied),
-        };
+        let admitted = self.rate_limit.check(principal, operation);
         let span = meter::span(&request);
         let call = async move {
             admitted?;

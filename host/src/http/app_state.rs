@@ -13,6 +13,8 @@ pub struct AppState<E> {
     pub endpoint: Arc<E>,
     /// Answers callers without MCP. Origin and authentication are checked before it.
     pub rest: Router,
+    /// Knows what callers may be told of `statuses`. None: everything.
+    pub front: Option<Arc<Front>>,
     /// Who knows how the plugins stand: for `/readyz` and `/status`.
     pub statuses: Vec<Arc<dyn StatusSource>>,
     /// `[http]`, and who may come in.
@@ -25,8 +27,8 @@ impl AppState<McpEndpoint> {
     /// A front, for callers with and without MCP.
     #[must_use]
     pub fn new(front: Arc<Front>, settings: Arc<HttpSettings>, statuses: Vec<Arc<dyn StatusSource>>) -> Self {
-        let endpoint = McpEndpoint::new(front, &settings);
+        let endpoint = McpEndpoint::new(Arc::clone(&front), &settings);
         let rest = rest::router(&endpoint);
-        Self { endpoint, rest, settings, statuses, version: env!("CARGO_PKG_VERSION") }
+        Self { endpoint, rest, front: Some(front), settings, statuses, version: env!("CARGO_PKG_VERSION") }
     }
 }

@@ -78,6 +78,7 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     assert!(text.matches('=').count() > 30, "{text}");
     let mut config = good(&text);
     assert_eq!(config.plugin.remove("w"), Some(PluginConfig::default()));
+    assert_eq!(config.role.remove("w"), Some(RoleConfig::default()));
     assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 

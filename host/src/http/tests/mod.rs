@@ -151,6 +151,7 @@ impl Server {
         let mut state = AppState {
             endpoint: endpoint.clone(),
             rest: rest::routes(rest),
+            front: None,
             statuses: Vec::new(),
             settings: HttpSettings::new(config, Authenticator::Open),
             version: "1.2.3",
