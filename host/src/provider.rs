@@ -142,6 +142,14 @@ pub enum CallError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The caller calls more often than it may. Try again after a while.
+    #[error("{what}; try again in {} s", retry_after.as_secs_f64().ceil().max(1.0))]
+    Limited {
+        /// Which limit was reached, and where it is set.
+        what: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// The provider has no resource at that address (any more).
     #[error("there is no resource {0:?}")]
     UnknownResource(String),

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::{
-    catalog::{Policy, Role},
-    config::Config,
+    catalog::{Limit, Policy, RateOf, Role},
+    config::{Config, LimitConfig, RoleConfig},
     provider::Roles,
 };
 
@@ -17,9 +17,23 @@ pub(super) fn of(config: &Config) -> Policy {
         resources: role.resources.clone(),
         prompts: role.prompts.clone(),
         deny: role.deny.clone(),
+        limits: limits(name, role),
     });
     let of_tokens: HashMap<_, _> = config.auth.tokens.iter().map(|(name, token)| (name.to_owned(), names(token.roles()))).collect();
     Policy::new(roles.collect(), names(&config.auth.default_roles), of_tokens)
+}
+
+fn limits(name: &str, role: &RoleConfig) -> Vec<Limit> {
+    let limit = |pattern: Option<&String>, limit: &LimitConfig| Limit {
+        role: name.to_owned(),
+        pattern: pattern.cloned(),
+        rate: limit.rate.map(|rate| RateOf { calls: rate.calls, per: rate.per, burst: limit.burst.unwrap_or(rate.calls) }),
+        concurrency: limit.concurrency.and_then(|calls| usize::try_from(calls).ok()),
+        daily: limit.daily,
+    };
+    let own = role.limit();
+    let of_tools = role.limits.iter().filter(|(_, one)| !one.is_empty()).map(|(pattern, one)| limit(Some(pattern), one));
+    (!own.is_empty()).then(|| limit(None, &own)).into_iter().chain(of_tools).collect()
 }
 
 fn names(names: &[String]) -> Roles {

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -36,6 +37,64 @@ pub struct Role {
     /// What may not be used, whatever allows it: tools, prompts, URIs, and plugins and servers as a
     /// whole.
     pub deny: Vec<String>,
+    /// How often each caller with it may call.
+    pub limits: Vec<Limit>,
+}
+
+/// How often each caller with a role may call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// The role.
+    pub role: String,
+    /// The tools that it is about, together. None: everything that a caller does.
+    pub pattern: Option<String>,
+    /// The most calls in a time.
+    pub rate: Option<RateOf>,
+    /// The most calls at once.
+    pub concurrency: Option<usize>,
+    /// The most calls in a day.
+    pub daily: Option<u32>,
+}
+
+/// So many calls in such a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateOf {
+    /// Calls.
+    pub calls: u32,
+    /// In this time.
+    pub per: Duration,
+    /// At once, after a pause.
+    pub burst: u32,
+}
+
+impl fmt::Display for RateOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per.as_secs() {
+            1 => "a second",
+            60 => "a minute",
+            3600 => "an hour",
+            _ => "a day",
+        };
+        write!(f, "{} calls {unit}", self.calls)
+    }
+}
+
+impl Limit {
+    /// Whether a call of this tool counts.
+    #[must_use]
+    pub fn is_about(&self, entry: &Entry) -> bool {
+        let (provider, own, published) = (entry.provider().id().as_str(), entry.own_name(), entry.name());
+        self.pattern.as_deref().is_none_or(|pattern| names(pattern, provider, own, published))
+    }
+
+    /// Where it stands in the configuration.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.pattern {
+            None => format!("[role.{}]", self.role),
+            Some(pattern) => format!("[role.{}.limits.{pattern:?}]", self.role),
+        }
+    }
 }
 
 /// All roles at one moment. Without any, everybody may use everything.
@@ -46,6 +105,7 @@ pub struct Policy {
     /// Of callers whose roles stand in the configuration, by subject.
     of_tokens: HashMap<String, Roles>,
     version: u64,
+    has_limits: bool,
 }
 
 impl Default for Policy {
@@ -62,8 +122,9 @@ impl Policy {
         // Two policies never have one version, whoever made them.
         static VERSION: AtomicU64 = AtomicU64::new(0);
         let version = VERSION.fetch_add(1, Ordering::Relaxed);
+        let has_limits = roles.iter().any(|role| !role.limits.is_empty());
         let roles = roles.into_iter().map(|role| (role.name.clone(), Arc::new(role))).collect();
-        Self { roles, default, of_tokens, version }
+        Self { roles, default, of_tokens, version, has_limits }
     }
 
     /// Whether everybody may use everything.
@@ -72,8 +133,21 @@ impl Policy {
         self.roles.is_empty()
     }
 
-    pub(super) fn version(&self) -> u64 {
+    /// A number that no other policy has.
+    #[must_use]
+    pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Whether some role limits how often callers may call.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.has_limits
+    }
+
+    /// The limits of all these roles.
+    pub fn limits<'a>(&'a self, roles: &'a Roles) -> impl Iterator<Item = &'a Limit> {
+        self.roles(roles).flat_map(|role| &role.limits)
     }
 
     /// The roles of a caller as it was authenticated.
@@ -236,12 +310,7 @@ impl Access {
     }
 
     fn named(&self, provider: &str, own: &str, published: &str, list: &'static str, of: fn(&Role) -> &Vec<String>) -> Why {
-        // A name that model APIs refuse is published as another, and either is what an operator sees.
-        let other = published.strip_prefix(provider).and_then(|rest| rest.strip_prefix("__")).unwrap_or(published);
-        let is_it = |pattern: &str| match pattern.split_once("__") {
-            Some((server, name)) => fits(provider, server) && (fits(own, name) || fits(other, name)),
-            None => fits(own, pattern) || fits(other, pattern),
-        };
+        let is_it = |pattern: &str| names(pattern, provider, own, published);
         let denied = self.denying(|pattern| {
             // Where a pattern can be read in two ways, both are denied.
             is_it(pattern)
@@ -273,6 +342,16 @@ impl Access {
             let pattern = of(role).iter().find(|pattern| is_it(pattern))?;
             Some(Rule { role: role.name.clone(), list, pattern: pattern.clone() })
         })
+    }
+}
+
+/// Whether a pattern names a tool or a prompt.
+fn names(pattern: &str, provider: &str, own: &str, published: &str) -> bool {
+    // A name that model APIs refuse is published as another, and either is what an operator sees.
+    let other = published.strip_prefix(provider).and_then(|rest| rest.strip_prefix("__")).unwrap_or(published);
+    match pattern.split_once("__") {
+        Some((server, name)) => fits(provider, server) && (fits(own, name) || fits(other, name)),
+        None => fits(own, pattern) || fits(other, pattern),
     }
 }
 

@@ -53,7 +53,7 @@ impl Seen {
         }
         let roles = match about {
             About::Roles(names) => {
-                for name in names.iter().filter(|name| !config.role.contains_key(*name)) {
+                if let Some(name) = names.iter().find(|name| !config.role.contains_key(*name)) {
                     return Err(unknown(&format!("[role.{name}]"), name, config.role.keys().map(String::as_str)));
                 }
                 Roles::new(names.iter().map(String::as_str))

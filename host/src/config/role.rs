@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
+    limit::{self, CallRate, LimitConfig, Limits, MOST},
     reader::{Item, Table},
     section::{Section, section},
-    types::{list, text},
+    types::{list, number, optional, text},
 };
 use crate::similar;
 
@@ -28,6 +29,26 @@ section! {
         /// What callers with this role may never use, whatever another of their roles allows: tools
         /// and prompts as in `tools`, resources by URI, and plugins or servers by name.
         deny: Vec<String> = Vec::new(), list("patterns", text("pattern", pattern));
+        /// The most calls that each caller with this role makes in a second, minute, hour or day:
+        /// `10/s`, `100/m`, `1000/h`.
+        rate: Option<CallRate> = None, optional(text("rate", CallRate::parse)) => unset("no limit");
+        /// How many calls may come at once after a pause, within `rate`.
+        burst: Option<u32> = None, optional(number(1..=MOST)) => unset("the number in `rate`");
+        /// The most calls that each caller with this role has running at once.
+        concurrency: Option<u32> = None, optional(number(1..=MOST)) => unset("no limit");
+        /// The most calls that each caller with this role makes in a day, from midnight to midnight
+        /// UTC.
+        daily: Option<u32> = None, optional(number(1..=MOST)) => unset("no limit");
+        /// `[role.NAME.limits."PATTERN"]`: the same for the tools that fit a pattern, as in `tools`.
+        limits: BTreeMap<String, LimitConfig> = BTreeMap::new(), Limits;
+    }
+}
+
+impl RoleConfig {
+    /// What it limits over all tools.
+    #[must_use]
+    pub fn limit(&self) -> LimitConfig {
+        LimitConfig { rate: self.rate, burst: self.burst, concurrency: self.concurrency, daily: self.daily }
     }
 }
 
@@ -41,6 +62,7 @@ pub(super) fn roles(table: &Table<'_>) -> BTreeMap<String, RoleConfig> {
         let Some(keys) = item.table() else { continue };
         let mut role = RoleConfig::default();
         role.read(&keys);
+        limit::check_burst(&keys, role.rate);
         keys.finish();
         roles.insert(item.key, role);
     }

@@ -6,8 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig,
-    TasksConfig, TelemetryConfig, ToolOverride,
+    AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, LimitConfig, ModelConfig, NameRules, PluginLimits, RoleConfig,
+    StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
     address::parse_listen,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     publish::ToolRules,
@@ -84,6 +84,7 @@ fn tables() -> Vec<TableInfo> {
         of::<HttpConfig>("http", "in [http]", "HttpSection"),
         of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
+        of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
         of::<StateConfig>("state", "in [state]", "StateSection"),
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use arc_swap::Guard;
+
 use crate::{
-    catalog::{Catalog, LivePolicy, Seen, Why},
+    catalog::{Catalog, LivePolicy, Policy, Seen, Why},
     provider::{CallError, Principal},
 };
 
@@ -20,6 +22,11 @@ pub(super) struct Authorize {
 impl Authorize {
     pub(super) fn new(policy: Arc<LivePolicy>) -> Self {
         Self { policy }
+    }
+
+    /// The rules of this moment.
+    pub(super) fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
     }
 
     /// What a principal may use of a catalog.

@@ -18,6 +18,7 @@ mod authorize;
 mod meter;
 mod operation;
 mod outcome;
+mod rate;
 mod rate_limit;
 mod request;
 mod rounds;
@@ -93,10 +94,11 @@ impl Dispatcher {
     pub async fn run(&self, mut request: CallRequest<'_>) -> Result<OperationResult, CallError> {
         request.context.call_id = self.meter.next_id();
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
-        let admitted = self.rate_limit.check(principal, operation);
+        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
         let call = async move {
-            admitted?;
+            // Counts as running until it has ended.
+            let _admitted = admitted?;
             run::run(request).await
         };
         self.meter.observe(span, call).await

@@ -27,6 +27,8 @@ pub enum Outcome {
     MissingCapability,
     /// As many calls run and wait as may.
     Busy,
+    /// Its caller calls more often than its roles allow.
+    Limited,
     /// A fault of the host or the provider.
     Internal,
     /// Nobody wanted the result any more: the call was dropped before its end.
@@ -48,6 +50,7 @@ impl Outcome {
             Err(CallError::Protocol { .. }) => Self::ProtocolError,
             Err(CallError::MissingCapability(_)) => Self::MissingCapability,
             Err(CallError::Busy { .. }) => Self::Busy,
+            Err(CallError::Limited { .. }) => Self::Limited,
             Err(CallError::Internal(_)) => Self::Internal,
         }
     }
@@ -66,6 +69,7 @@ impl Outcome {
             Self::ProtocolError => "protocol_error",
             Self::MissingCapability => "missing_capability",
             Self::Busy => "busy",
+            Self::Limited => "limited",
             Self::Internal => "internal",
             Self::Cancelled => "cancelled",
         }

@@ -51,7 +51,7 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
             let message = format!("there is no resource {shown:?}{that}; resources/list and resources/templates/list say which there are");
             RpcError { code, message, data: Some(json!({ "uri": uri })) }
         }
-        CallError::Busy { retry_after, .. } => {
+        CallError::Busy { retry_after, .. } | CallError::Limited { retry_after, .. } => {
             let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
             RpcError { code: BUSY, message: error.to_string(), data: Some(json!({ "retryAfterMs": millis })) }
         }

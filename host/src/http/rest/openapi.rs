@@ -93,6 +93,7 @@ fn paths(servers: &[String]) -> Value {
                 "200": answer("What the tool answered.", "CallResult"),
                 "400": answer("The body lacks something, or is none.", "Error"),
                 "404": answer("There is no such tool.", "Error"),
+                "429": answer("This caller calls more often than its roles allow: retry after `Retry-After` seconds.", "Error"),
                 "500": answer("The tool failed: `reason` has what it said.", "Error"),
                 "503": answer("Too many calls are running and queued: retry after `Retry-After` seconds.", "Error"),
             }
