@@ -89,9 +89,9 @@ async fn the_page_shows_calls_refusals_and_how_everything_stands() {
     }
     old.call("add", json!({ "a": 1, "b": 2 })).await.ok();
     for client in [&client, &old] {
-        client.call("no_such_tool", json!({})).await.error();
-        client.rpc("resources/read", json!({ "uri": "no://thing" })).await.error();
-        client.rpc("prompts/get", json!({ "name": "none" })).await.error();
+        assert!(client.call("no_such_tool", json!({})).await.error().is_object());
+        assert!(client.rpc("resources/read", json!({ "uri": "no://thing" })).await.error().is_object());
+        assert!(client.rpc("prompts/get", json!({ "name": "none" })).await.error().is_object());
     }
     let call = |body: &'static str| rest.post(format!("{}/call", server.base)).body(body).send();
     assert_eq!(call("{\"tool_name\": \"nor_this\", \"tool_args\": {}}").await.expect("an answer").status(), 404);
