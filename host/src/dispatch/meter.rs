@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -17,17 +17,10 @@ use crate::{
 };
 
 /// How calls end, for the metrics. Those that operators are woken by are shown from the beginning.
-const WORDS: [Word; Outcome::ALL.len()] = {
-    let mut words = [Word { word: "", always: false }; Outcome::ALL.len()];
-    let mut place = 0;
-    while place < words.len() {
-        let outcome = Outcome::ALL[place];
-        let always = matches!(outcome, Outcome::Ok | Outcome::ToolError | Outcome::Busy | Outcome::Internal | Outcome::Cancelled);
-        words[place] = Word { word: outcome.as_str(), always };
-        place += 1;
-    }
-    words
-};
+static WORDS: LazyLock<Vec<Word>> = LazyLock::new(|| {
+    let always = [Outcome::Ok, Outcome::ToolError, Outcome::Busy, Outcome::Internal, Outcome::Cancelled];
+    Outcome::ALL.iter().map(|outcome| Word { word: outcome.as_str(), always: always.contains(outcome) }).collect()
+});
 
 /// What is counted of all calls.
 #[derive(Debug)]
@@ -40,7 +33,7 @@ pub(super) struct Meter {
 impl Meter {
     /// `is_on`: whether there are metrics.
     pub(super) fn new(is_on: bool) -> Self {
-        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics: Arc::new(Metrics::new(&WORDS, is_on)) }
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics: Arc::new(Metrics::new(WORDS.as_slice(), is_on)) }
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {

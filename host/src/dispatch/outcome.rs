@@ -70,7 +70,7 @@ impl Outcome {
 
     /// As the log and metrics write it. These are API: they are not renamed.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::InputRequired => "input_required",
