@@ -13,8 +13,10 @@ mod imported;
 mod include;
 mod key;
 mod limit;
+mod listen;
 mod load;
 mod mcp_json;
+mod metrics;
 mod model;
 #[cfg(test)]
 mod pages;
@@ -52,6 +54,7 @@ pub use http::{HttpConfig, RestResult};
 pub use imported::ImportedServer;
 pub use limit::{CallRate, LimitConfig};
 pub use load::{Loaded, Overrides, load};
+pub use metrics::MetricsConfig;
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{Grants, PluginConfig, PluginLimits};
 pub use plugin_view::PluginView;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    AuthConfig, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig, StateConfig, TasksConfig,
-    TelemetryConfig,
+    AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig, StateConfig,
+    TasksConfig, TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
     tables::RootKeys,
@@ -36,6 +36,8 @@ pub struct Config {
     pub host: HostConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
+    /// `[metrics]`.
+    pub metrics: MetricsConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
@@ -66,6 +68,7 @@ impl Default for Config {
             tasks: TasksConfig::default(),
             host: HostConfig::default(),
             telemetry: TelemetryConfig::default(),
+            metrics: MetricsConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             imported: BTreeMap::new(),

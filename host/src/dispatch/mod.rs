@@ -6,7 +6,7 @@
 //! 1. `authorize`: what may this principal do? A front looks names up in [`Dispatcher::seen`] and nowhere else,
 //!    so that what is denied is not there.
 //! 2. `rate_limit`: does it do that too often?
-//! 3. `meter`: the call's id and span, the count of calls in flight, the line in the log. A call that
+//! 3. `meter`: the call's id and span, the metrics, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
 //! 4. `run`: the provider.
 //!
@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
     provider::{CallError, Principal},
+    telemetry::metrics::Metrics,
 };
 
 use authorize::Authorize;
@@ -42,24 +43,41 @@ pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 
 /// Decides and runs calls. One for the whole host: what it counts and limits is counted for all fronts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
-    meter: Meter,
+    meter: Arc<Meter>,
 }
 
 impl Dispatcher {
     /// One that nobody has called yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Self::with_metrics(true)
     }
 
-    /// One whose callers may do what a policy says.
+    /// The same; `is_on`: whether its calls are counted for the metrics.
     #[must_use]
-    pub fn under(policy: Arc<LivePolicy>) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize::new(policy), ..Self::default() })
+    pub fn with_metrics(is_on: bool) -> Arc<Self> {
+        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), meter: Arc::new(Meter::new(is_on)) })
+    }
+
+    /// What is counted. The fronts count here too.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.meter.metrics()
+    }
+
+    /// A front has no request to make of what it was asked for: there is no such tool, resource or prompt, or not yet.
+    pub fn turned_away(&self, error: &CallError) {
+        self.meter.turned_away(error);
+    }
+
+    /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
+    #[must_use]
+    pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
+        Arc::new(Self { authorize: Authorize::new(policy), rate_limit: RateLimit::default(), meter: Arc::clone(&self.meter) })
     }
 
     /// What a principal may use of a catalog: all that a front may show it, and look up for it.
@@ -96,11 +114,12 @@ impl Dispatcher {
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
+        let meter = self.meter.of(&request.operation);
         let call = async move {
             // Counts as running until it has ended.
             let _admitted = admitted?;
             run::run(request).await
         };
-        self.meter.observe(span, call).await
+        self.meter.observe(span, meter, call).await
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         AskError, Asker, Call, CallOutput, JsonText, NoClientRequests, Principal, Provider, ProviderChange, ProviderId, Question,
         QuestionKind, Roles, Tool, ToolName,
     },
+    telemetry::metrics::{Format, Page, Source},
 };
 
 /// Does what its tool's name says.
@@ -172,6 +173,43 @@ async fn a_caller_that_cannot_be_asked_says_why() {
     assert_eq!(output, CallOutput::error("nobody is there"));
 }
 
+/// The page of metrics.
+fn page(fixture: &Fixture) -> String {
+    Page::new(vec![Arc::clone(fixture.dispatcher.metrics()) as Arc<dyn Source>]).render(Format::Text)
+}
+
+#[tokio::test]
+async fn every_end_is_counted_once() {
+    let fixture = Fixture::new();
+    for tool in ["ok", "fail", "break", "ok"] {
+        let _ = fixture.dispatcher.run(fixture.request(tool)).await;
+    }
+    // One that is dropped before its end.
+    assert!(fixture.dispatcher.run(fixture.request("hang")).now_or_never().is_none());
+    fixture.dispatcher.turned_away(&CallError::UnknownTool("x".repeat(1 << 20)));
+    let page = page(&fixture);
+    for (tool, outcome, count) in [("ok", "ok", 2), ("fail", "tool_error", 1), ("break", "internal", 1), ("hang", "cancelled", 1)] {
+        let labels = format!("{{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"{tool}\",provider=\"p\"");
+        assert!(page.contains(&format!("toolbay_calls_total{labels},outcome=\"{outcome}\"}} {count}\n")), "{tool}\n{page}");
+        assert!(page.contains(&format!("mcp_server_operation_duration_seconds_count{labels}}} {count}\n")), "{tool}\n{page}");
+    }
+    assert!(page.contains("toolbay_refusals_total{reason=\"unknown_tool\"} 1\n"), "{page}");
+    assert!(!page.contains("xxx"));
+}
+
+#[test]
+fn metrics_cost_a_call_no_allocation() {
+    let allocations = |dispatcher| {
+        let fixture = Fixture { dispatcher, ..Fixture::new() };
+        let call = || assert!(futures::executor::block_on(fixture.dispatcher.run(fixture.request("ok"))).is_ok());
+        // The tool's meter is made with its first call.
+        call();
+        allocation_counter::measure(call).count_total
+    };
+    let (on, off) = (allocations(Dispatcher::with_metrics(true)), allocations(Dispatcher::with_metrics(false)));
+    assert_eq!(on, off);
+}
+
 /// A role that may do everything, within limits.
 fn limited(limits: Vec<Limit>) -> Policy {
     let role = Role { name: "r".to_owned(), servers: vec!["*".to_owned()], limits, ..Role::default() };
@@ -195,7 +233,7 @@ async fn each_caller_has_a_rate_of_its_own_and_the_limits_of_tools_are_their_own
     let rate = |calls| Some(RateOf { calls, per: std::time::Duration::from_secs(3600), burst: calls });
     let of_tool = Limit { pattern: Some("p__fail".to_owned()), rate: rate(2), ..limit() };
     let policy = LivePolicy::new(limited(vec![Limit { rate: rate(5), ..limit() }, of_tool.clone()]));
-    let fixture = Fixture { dispatcher: Dispatcher::under(policy.clone()), ..Fixture::new() };
+    let fixture = Fixture { dispatcher: Dispatcher::new().under(policy.clone()), ..Fixture::new() };
     let call = |who: &str, tool: &str| {
         let mut request = fixture.request(tool);
         request.context.principal = Some(Principal::new(who));
@@ -224,7 +262,7 @@ async fn each_caller_has_a_rate_of_its_own_and_the_limits_of_tools_are_their_own
 #[tokio::test]
 async fn a_caller_has_so_many_calls_at_once_and_gives_each_back_however_it_ends() {
     let policy = LivePolicy::new(limited(vec![Limit { concurrency: Some(2), ..limit() }]));
-    let fixture = Fixture { dispatcher: Dispatcher::under(policy.clone()), ..Fixture::new() };
+    let fixture = Fixture { dispatcher: Dispatcher::new().under(policy.clone()), ..Fixture::new() };
     let begun = || {
         let mut call = Box::pin(fixture.dispatcher.run(fixture.request("hang")));
         assert!((&mut call).now_or_never().is_none());
@@ -248,7 +286,7 @@ async fn a_quota_counts_calls_that_were_made_and_no_others() {
     let none = Some(RateOf { calls: 1, per: std::time::Duration::from_secs(86_400), burst: 1 });
     let slow = Limit { pattern: Some("fail".to_owned()), rate: none, ..limit() };
     let policy = LivePolicy::new(limited(vec![Limit { daily: Some(3), ..limit() }, slow]));
-    let fixture = Fixture { dispatcher: Dispatcher::under(policy), ..Fixture::new() };
+    let fixture = Fixture { dispatcher: Dispatcher::new().under(policy), ..Fixture::new() };
     fixture.dispatcher.run(fixture.request("fail")).await.unwrap();
     for _ in 0..5 {
         assert!(too_much(fixture.dispatcher.run(fixture.request("fail")).await).contains("1 calls a day"));
@@ -279,4 +317,27 @@ fn fronts_look_names_up_in_what_their_caller_may_use_and_nowhere_else() {
         read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(front), &mut found);
     }
     assert!(found.is_empty(), "these use Catalog::snapshot in place of Dispatcher::seen: {found:?}");
+}
+
+#[test]
+fn roles_cost_a_call_one_look_up_and_no_allocation() {
+    let fixture = Fixture::new();
+    let policy = |roles: Vec<Role>| LivePolicy::new(Policy::new(roles, Roles::default(), std::collections::HashMap::new()));
+    let role = Role { name: "r".to_owned(), tools: vec!["p__o*".to_owned()], ..Role::default() };
+    let ann = Principal::with_roles("ann", Roles::new(["r"]));
+    for roles in [Vec::new(), vec![role]] {
+        let dispatcher = fixture.dispatcher.under(policy(roles));
+        let call = || {
+            let entry = Arc::clone(dispatcher.seen(&fixture.catalog, Some(&ann)).resolve("ok").unwrap());
+            let request = CallRequest::new(Some(ann.clone()), Operation::Call { entry, arguments: Cow::Borrowed("{}") });
+            assert!(futures::executor::block_on(dispatcher.run(request)).is_ok());
+        };
+        // The view is made with its first use.
+        call();
+        let look_up = || assert!(dispatcher.seen(&fixture.catalog, Some(&ann)).resolve("ok").is_some());
+        assert_eq!(allocation_counter::measure(look_up).count_total, 0);
+        let open = || assert!(futures::executor::block_on(fixture.dispatcher.run(fixture.request("ok"))).is_ok());
+        open();
+        assert!(allocation_counter::measure(call).count_total <= allocation_counter::measure(open).count_total);
+    }
 }

@@ -1,14 +1,25 @@
 //! What of the configuration holds for requests now. It can change while connections are open.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, Guard};
 
 use super::{auth::Authenticator, origin::Origins};
-use crate::config::HttpConfig;
+use crate::{catalog::LivePolicy, config::HttpConfig, provider::Principal};
 
 /// `[http]`, and who may come in. A request that has begun goes on by what held when it began.
-pub struct HttpSettings(ArcSwap<Current>);
+pub struct HttpSettings {
+    current: ArcSwap<Current>,
+    /// Anybody may read the metrics.
+    open_metrics: AtomicBool,
+    policy: Arc<LivePolicy>,
+}
 
 /// What holds at one moment.
 pub(super) struct Current {
@@ -27,16 +38,37 @@ impl HttpSettings {
     /// What holds from the start on.
     #[must_use]
     pub fn new(config: HttpConfig, auth: Authenticator) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::from_pointee(Current::new(config, auth))))
+        Self::under(config, auth, Arc::default())
+    }
+
+    /// The same for callers that may do what a policy says.
+    #[must_use]
+    pub fn under(config: HttpConfig, auth: Authenticator, policy: Arc<LivePolicy>) -> Arc<Self> {
+        Arc::new(Self { current: ArcSwap::from_pointee(Current::new(config, auth)), open_metrics: AtomicBool::new(false), policy })
+    }
+
+    /// Whether a caller may know of everything there is.
+    pub(super) fn sees_everything(&self, principal: Option<&Principal>) -> bool {
+        let policy = self.policy.load();
+        policy.is_open() || policy.access(policy.roles_of(principal)).is_everything()
     }
 
     /// Goes by something else from the next request on.
     pub fn put(&self, config: HttpConfig, auth: Authenticator) {
-        self.0.store(Arc::new(Current::new(config, auth)));
+        self.current.store(Arc::new(Current::new(config, auth)));
+    }
+
+    /// Whether anybody may read the metrics, from the next request on.
+    pub fn open_metrics(&self, open: bool) {
+        self.open_metrics.store(open, Relaxed);
+    }
+
+    pub(super) fn metrics_are_open(&self) -> bool {
+        self.open_metrics.load(Relaxed)
     }
 
     pub(super) fn load(&self) -> Guard<Arc<Current>> {
-        self.0.load()
+        self.current.load()
     }
 
     pub(super) fn header_timeout(&self) -> Duration {

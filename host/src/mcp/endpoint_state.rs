@@ -64,7 +64,9 @@ impl EndpointState {
     /// What a caller is told in place of an error of something that is not there for it.
     pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, error: CallError) -> CallError {
         self.dispatcher.log_denied(seen, principal, &error);
-        self.pending.in_place_of(error)
+        let error = self.pending.in_place_of(error);
+        self.dispatcher.turned_away(&error);
+        error
     }
 
     /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.

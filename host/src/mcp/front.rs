@@ -60,7 +60,7 @@ impl Front {
         options: FrontOptions,
         statuses: Vec<Arc<dyn StatusSource>>,
     ) -> Arc<Self> {
-        Self::with_dispatcher(catalog, Dispatcher::under(policy), options, statuses)
+        Self::with_dispatcher(catalog, Dispatcher::new().under(policy), options, statuses)
     }
 
     /// The same, on a dispatcher that others use too.
@@ -239,6 +239,12 @@ impl Front {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.views.dispatcher().in_flight()
+    }
+
+    /// Tasks that are kept, and the bytes of their results.
+    #[must_use]
+    pub fn tasks(&self) -> (usize, usize) {
+        self.views.whole().shared.tasks.counts()
     }
 
     /// Open sessions of clients before 2026-07-28.

@@ -145,6 +145,7 @@ fn find(rest: &Rest, seen: &Seen, name: &str, principal: Option<&Principal>) -> 
     let error = CallError::UnknownTool(name.to_owned());
     rest.front.dispatcher().log_denied(seen, principal, &error);
     let error = rest.front.pending().in_place_of(error);
+    rest.front.dispatcher().turned_away(&error);
     if let CallError::Busy { retry_after, .. } = error {
         let detail = format!("Tool {} not available yet", answer::echo(name));
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, error.to_string());
