@@ -62,8 +62,6 @@ fn tables() -> Vec<TableInfo> {
     let below = vec![
         of::<HttpConfig>("http", "in [http]", "HttpSection"),
         of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
-        of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
-        of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
         of::<StateConfig>("state", "in [state]", "StateSection"),
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
@@ -95,6 +93,9 @@ fn tables() -> Vec<TableInfo> {
             about: "How many replicas run, and when more are started.".to_owned(),
             groups: vec![("", server::replica_keys())],
         },
+        // Last: a key that plugins have too is looked for there first.
+        of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
+        of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
     ];
     let mut root = of::<RootKeys>("", "at the top level of toolbay.toml", "toolbay.toml");
     let mut sections = Vec::new();

@@ -106,7 +106,7 @@ mod tests {
         let last = |outcome: Outcome| match outcome {
             Outcome::Ok | Outcome::InputRequired | Outcome::ToolError | Outcome::UnknownTool | Outcome::UnknownResource => false,
             Outcome::UnknownPrompt | Outcome::InvalidParams | Outcome::ProtocolError | Outcome::MissingCapability => false,
-            Outcome::Busy | Outcome::Internal => false,
+            Outcome::Busy | Outcome::Limited | Outcome::Internal => false,
             Outcome::Cancelled => true,
         };
         assert!(last(*Outcome::ALL.last().unwrap()));

@@ -524,7 +524,7 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.local.create_session().await?;
-        let session = Arc::new(Session::new(self.catalog.snapshot().generations(), self.now()));
+        let session = Arc::new(Session::new(self.dispatcher.seen_now(&self.catalog, None).generations(), self.now()));
         if !self.room.enter() {
             self.local.close_session(&id).await?;
             return Err(SessionError::Full(self.room.max()));
