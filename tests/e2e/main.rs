@@ -19,6 +19,7 @@ mod http;
 mod limits;
 mod metrics;
 mod neural;
+mod oauth;
 mod permissions;
 mod protocol;
 mod readers;
