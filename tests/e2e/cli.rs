@@ -234,7 +234,8 @@ async fn docs_of_another_plugin_are_refused_and_the_component_stays_as_it_is() {
 
 #[tokio::test]
 async fn health_says_whether_the_server_takes_calls() {
-    let server = Setup::new().plugin("calculator").config("[auth.tokens]\nme = \"0123456789abcdef\"\n").start().await;
+    let server = Setup::new().plugin("calculator").config("[auth.tokens]\nme = { from_env = \"E2E_TOKEN\" }\n");
+    let server = server.env("E2E_TOKEN", "0123456789abcdef").start().await;
     let setup = server.setup();
     assert_eq!(setup.run(["health", "--url", &server.base]).await.expect_code(0).stdout, "ready\n");
     assert_eq!(setup.run(["health", "--url", &server.url, "--live"]).await.expect_code(0).stdout, "ok\n");

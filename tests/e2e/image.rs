@@ -79,25 +79,24 @@ async fn the_image_serves_what_ships_without_any_rights() {
         assert!(!user.contains("root"), "{user}");
     }
 
-    let http = reqwest::Client::new();
+    let http = toolbay_tests::client::http();
     let refused = http.get(format!("{url}/tools")).send().await.expect("an answer");
     assert_eq!(refused.status(), 401);
-    let status: Value =
-        http.get(format!("{url}/status")).bearer_auth(token).send().await.expect("an answer").json().await.expect("JSON");
+    let status = http.get(format!("{url}/status")).bearer_auth(token).send().await.expect("an answer").text().await.expect("text");
+    let status: Value = serde_json::from_str(&status).expect("JSON");
     for plugin in status["plugins"].as_array().expect("a list") {
         assert_eq!(plugin["state"], "serving", "{plugin}");
     }
-    for (tool, arguments, wanted) in [
-        ("add", json!({"a": 1, "b": 2}), "3"),
-        ("translate", json!({"text": "The table is at the office."}), "bureau"),
-    ] {
+    for (tool, arguments, wanted) in
+        [("add", json!({"a": 1, "b": 2}), "3"), ("translate", json!({"text": "The table is at the office."}), "bureau")]
+    {
         let body = json!({"tool_name": tool, "tool_args": arguments}).to_string();
         let answer = http.post(format!("{url}/call")).bearer_auth(token).body(body).send().await.expect("an answer");
         let answer = answer.text().await.expect("text");
         assert!(answer.contains(wanted), "{tool}: {answer}");
     }
 
-    let listed: Value = serde_json::from_slice(&std::fs::read(&sbom).expect("the SBOM")).expect("JSON");
+    let listed: Value = serde_json::from_str(&std::fs::read_to_string(&sbom).expect("the SBOM")).expect("JSON");
     let names: Vec<&str> = listed["components"].as_array().expect("a list").iter().filter_map(|part| part["name"].as_str()).collect();
     for part in ["wasmtime", "axum", "tokio", "onnxruntime"] {
         assert!(names.contains(&part), "{part} is missing");
