@@ -17,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod http;
 mod image;
+mod metrics;
 mod neural;
 mod permissions;
 mod protocol;
