@@ -36,8 +36,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("catalog", &["provider"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider"]),
+    // Other instances of this host.
+    ("cluster", &["tls"]),
     // The fronts.
-    ("mcp", &["dispatch", "catalog", "provider", "config", "json", "similar", "tls"]),
+    ("mcp", &["cluster", "dispatch", "catalog", "provider", "config", "json", "similar"]),
     ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),

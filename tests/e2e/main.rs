@@ -13,6 +13,7 @@ mod containers;
 mod content;
 mod examples;
 mod faces;
+mod fleet;
 mod fuzz;
 mod hostile;
 mod http;

@@ -46,7 +46,7 @@ pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
 pub use files::Files;
 pub use host::HostConfig;
-pub use http::{HttpConfig, RestResult};
+pub use http::{HttpConfig, RestResult, Sessions};
 pub use imported::ImportedServer;
 pub use load::{Loaded, Overrides, load};
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
