@@ -25,6 +25,7 @@ mod reconfigure;
 mod reload;
 mod remote;
 mod scale;
+mod scaling;
 mod servers;
 mod shutdown;
 mod starting;

@@ -58,7 +58,7 @@ impl Balancer {
             Kind::Nginx => {
                 let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
                 let folder = folder.path().display();
-                let globals = format!("daemon off; pid {folder}/pid; error_log {folder}/error.log;");
+                let globals = format!("daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;");
                 let temporary: String = paths.iter().map(|path| format!("{path}_temp_path {folder}/{path}; ")).collect();
                 let text = fs::read_to_string(&config).expect("it was just written").replace("http {", &format!("http {{ {temporary}"));
                 fs::write(&config, text).expect("the configuration can be written");

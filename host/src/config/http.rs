@@ -48,6 +48,10 @@ section! {
         /// How long a client with a session or a task may take to answer a request for input
         /// (elicitation, sampling). The plugin's own `timeout` is paused meanwhile.
         ask_timeout: Duration = SECOND * 5 * 60, duration(SECOND..=DAY);
+        /// Time between SIGTERM and the end of accepting connections. Meanwhile, everything is served, `/readyz`
+        /// answers 503 and each connection is closed after its next answer, so that load balancers
+        /// and clients go to other instances.
+        lame_duck: Option<Duration> = None, optional(duration(Duration::ZERO..=HOUR)) => unset("`\"5s\"`, and none on loopback");
         /// How long calls in flight may take to finish after SIGTERM.
         drain: Duration = SECOND * 30, duration(Duration::ZERO..=HOUR);
         /// Shape of the REST API's answers unless the request chooses one: `"value"` is what a program

@@ -38,6 +38,7 @@ fn every_key_is_understood() {
         max_sessions = 20
         session_idle = "1m"
         session_ttl = "1d"
+        lame_duck = "7s"
         ask_timeout = "90s"
         drain = "0s"
         rest_result = "mcp"
@@ -118,6 +119,7 @@ fn every_key_is_understood() {
         max_sessions: 20,
         session_idle: Duration::from_secs(60),
         session_ttl: Duration::from_secs(86_400),
+        lame_duck: Some(Duration::from_secs(7)),
         ask_timeout: Duration::from_secs(90),
         drain: Duration::ZERO,
         rest_result: RestResult::Mcp,

@@ -313,7 +313,7 @@ impl room::Table for Sessions {
         self.read().values().filter(|session| session.owner() == Some(caller)).count()
     }
 
-    fn each(&self, visit: &mut dyn FnMut(Option<&Principal>, Option<(&Arc<str>, u64)>)) {
+    fn each(&self, visit: room::Visit<'_>) {
         for session in self.read().values() {
             let unused = (!session.is_busy()).then(|| (session.id(), session.used.load(Ordering::Relaxed)));
             visit(session.owner(), unused);

@@ -14,13 +14,16 @@ use std::{
 
 use crate::provider::Principal;
 
+/// Sees each session: its owner, and where it is not in use its id and when it was used.
+pub(super) type Visit<'v> = &'v mut dyn FnMut(Option<&Principal>, Option<(&Arc<str>, u64)>);
+
 /// The sessions of one endpoint.
 pub(super) trait Table: Send + Sync {
     /// Sessions of that caller.
     fn of(&self, caller: &Principal) -> usize;
 
-    /// Calls this for every session: its owner, and where it is not in use its id and when it was used.
-    fn each(&self, visit: &mut dyn FnMut(Option<&Principal>, Option<(&Arc<str>, u64)>));
+    /// Shows every session.
+    fn each(&self, visit: Visit<'_>);
 
     /// Forgets one that is not in use.
     fn forget(&self, id: &str);
