@@ -152,7 +152,9 @@ async fn the_end_is_announced_before_it_begins() {
     let call = async || client.call("add", json!({ "a": 1, "b": 2 })).await;
     assert!(!call().await.headers.contains_key("connection"));
     server.signal(rustix::process::Signal::TERM);
-    let probe = async || toolbay_tests::client::http().get(format!("{}/readyz", server.base)).send().await.expect("it accepts connections").status();
+    let probe = async || {
+        toolbay_tests::client::http().get(format!("{}/readyz", server.base)).send().await.expect("it accepts connections").status()
+    };
     eventually("/readyz answers 503", secs(20), || async { (probe().await == 503).then_some(()) }).await;
     for _ in 0..3 {
         let reply = call().await;
@@ -214,7 +216,8 @@ async fn a_call_is_cancelled_at_whichever_host_its_client_says_so() {
     let client = Client::legacy(&hosts[0]).await;
     for (runs, cancels) in [(0, 1), (1, 0), (1, 2), (2, 2)] {
         let (runs, cancels) = (&hosts[runs], client.also_at(&hosts[cancels].url));
-        let (id, request) = client.also_at(&runs.url).request("tools/call", json!({ "name": "slow_compute", "arguments": { "seconds": 300 } }));
+        let (id, request) =
+            client.also_at(&runs.url).request("tools/call", json!({ "name": "slow_compute", "arguments": { "seconds": 300 } }));
         let call = tokio::spawn(async move { request.send().await.expect("an answer").text().await });
         runs.wait_plugin("everything", "has the call", |status| status["in_flight"] == 1).await;
         assert_eq!(cancels.notify("notifications/cancelled", json!({ "requestId": id })).await.status, 202);

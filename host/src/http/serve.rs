@@ -48,5 +48,6 @@ pub(super) async fn serve_within<E: Endpoint>(
     let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let lame_duck = Box::new(move || settings.load().config.lame_duck.unwrap_or(if is_local { Duration::ZERO } else { LAME_DUCK }));
     let app = Arc::new(App::new(state, limits()));
-    server::serve(listener, app, server::Options { limits: Box::new(limits), max_connections, max_answers, lame_duck, drain }, shutdown).await
+    server::serve(listener, app, server::Options { limits: Box::new(limits), max_connections, max_answers, lame_duck, drain }, shutdown)
+        .await
 }

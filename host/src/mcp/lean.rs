@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use super::{
     answer::{self, Answer},
     asking::{Input, SessionAsker},
-    cancel::cancellable,
     caller::{Caller, Said},
+    cancel::cancellable,
     detach::Detached,
     endpoint_state::EndpointState,
     envelope::{

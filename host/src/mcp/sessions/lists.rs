@@ -41,11 +41,7 @@ impl Lists {
         let (now, lists) = self.now();
         let [tools, prompts, resources] = [0, 1, 2].map(|list: usize| lists.get(list) != known.get(list));
         let other = |generation: u64, differs: bool| if differs { generation.wrapping_sub(1) } else { generation };
-        Generations {
-            tools: other(now.tools, tools),
-            prompts: other(now.prompts, prompts),
-            resources: other(now.resources, resources),
-        }
+        Generations { tools: other(now.tools, tools), prompts: other(now.prompts, prompts), resources: other(now.resources, resources) }
     }
 }
 

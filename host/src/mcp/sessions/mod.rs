@@ -29,14 +29,10 @@ use super::{
     signing::{OpenError, SignError, Signer},
     updates::{COALESCE, gathered},
 };
-use crate::{
-    catalog::Catalog,
-    config::Sessions as Mode,
-    provider::Principal,
-};
+use crate::{catalog::Catalog, config::Sessions as Mode, provider::Principal};
+use lists::Lists;
 pub(super) use room::Room;
 pub(super) use session::{MAX_SUBSCRIPTIONS, Session};
-use lists::Lists;
 use token::{Claims, Tokens};
 
 /// The sessions of one endpoint.

@@ -82,7 +82,11 @@ impl Room {
             table.forget(&id);
         }
         if ended > 0 {
-            tracing::debug!(ended, "{} sessions are kept: those that were used least recently are forgotten, and go on by their ids", self.max());
+            tracing::debug!(
+                ended,
+                "{} sessions are kept: those that were used least recently are forgotten, and go on by their ids",
+                self.max()
+            );
         }
     }
 

@@ -135,7 +135,9 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             assert!(whole.open(std::str::from_utf8(&changed).unwrap()).is_err(), "character {at}");
         }
-        for other in ["", ".", "rs2", "1868a90c7f3d4b0a9d5e6f7081920a1b", "0195c2d0-7a4e-7f6b-8c1d-2e3f4a5b6c7d", &id[1..], &format!("{id}A")] {
+        for other in
+            ["", ".", "rs2", "1868a90c7f3d4b0a9d5e6f7081920a1b", "0195c2d0-7a4e-7f6b-8c1d-2e3f4a5b6c7d", &id[1..], &format!("{id}A")]
+        {
             assert!(whole.open(other).is_err(), "{other}");
         }
         // What is signed for something else is no session.

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::{mcp::FrontOptions, provider::Principal};
+use crate::provider::Principal;
 
 #[tokio::test]
 async fn both_eras_list_and_call() {

@@ -55,12 +55,9 @@ async fn another_instance_with_the_same_keys_goes_on_with_a_session() {
 async fn an_id_of_other_keys_or_of_another_kind_is_told_to_begin_again() {
     let old = Lab::with(keys(&["a"]));
     let id = old.session().await;
-    for (lab, status) in [
-        (Lab::with(keys(&["a"])), 200),
-        (Lab::with(keys(&["b", "a"])), 200),
-        (Lab::with(keys(&["b"])), 404),
-        (Lab::new(), 404),
-    ] {
+    for (lab, status) in
+        [(Lab::with(keys(&["a"])), 200), (Lab::with(keys(&["b", "a"])), 200), (Lab::with(keys(&["b"])), 404), (Lab::new(), 404)]
+    {
         assert_eq!(lists(&lab, &id).await, status);
         assert_eq!(lab.send(legacy(Some(&id), "ping", Value::Null)).await.status, status);
         if status == 404 {

@@ -144,7 +144,11 @@ mod tests {
         let (policy, now) = (Policy::default(), Instant::now());
         let mut breaker = Breaker::new(policy);
         for n in 0..100 {
-            if n % 2 == 0 { breaker.failed("too slow", true, now) } else { breaker.died("killed", false, true, now) }
+            if n % 2 == 0 {
+                breaker.failed("too slow", true, now)
+            } else {
+                breaker.died("killed", false, true, now)
+            }
             assert!(!breaker.is_open(), "{n}");
             assert!(delay(&breaker, now) <= policy.longest_backoff);
         }

@@ -226,7 +226,11 @@ impl Supervisor {
         let until = self.breaker.next(now).filter(|_| starting == 0);
         let missing = up < wanted && self.breaker.failures() > 0;
         // While one serves, callers wait for that.
-        let outlook = if missing && up == 0 && self.breaker.turns_away() { Outlook::Down { why: self.breaker.why(), until } } else { Outlook::Coming };
+        let outlook = if missing && up == 0 && self.breaker.turns_away() {
+            Outlook::Down { why: self.breaker.why(), until }
+        } else {
+            Outlook::Coming
+        };
         let on_the_wall = |at: Instant| SystemTime::now() + at.saturating_duration_since(now);
         let breaker = match (self.breaker.is_open() && missing && up == 0, until) {
             (true, Some(until)) => BreakerState::Open(on_the_wall(until)),
