@@ -47,7 +47,9 @@ pub(super) async fn serve_within<E: Endpoint>(
     // Who listens on loopback is tried out or developed, and its balancer, if there is one, on the same machine.
     let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let lame_duck = Box::new(move || settings.load().config.lame_duck.unwrap_or(if is_local { Duration::ZERO } else { LAME_DUCK }));
+    let metrics = Arc::clone(&state.metrics);
+    let opened = Box::new(move |open| metrics.set_connections(open));
     let app = Arc::new(App::new(state, limits()));
-    server::serve(listener, app, server::Options { limits: Box::new(limits), max_connections, max_answers, lame_duck, drain }, shutdown)
-        .await
+    let options = server::Options { limits: Box::new(limits), max_connections, max_answers, lame_duck, drain, opened };
+    server::serve(listener, app, options, shutdown).await
 }

@@ -56,6 +56,8 @@ pub(super) struct Options {
     pub(super) lame_duck: Box<dyn Fn() -> Duration + Send + Sync>,
     /// How long calls in flight may take to end. Asked for at the end.
     pub(super) drain: Box<dyn Fn() -> Duration + Send + Sync>,
+    /// Told how many connections are open.
+    pub(super) opened: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 /// Serves a service until `shutdown` asks for the end.
@@ -117,6 +119,7 @@ struct Server<S> {
     drain: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Whether the end has been announced.
     leaving: Arc<AtomicBool>,
+    opened: Box<dyn Fn(usize) + Send + Sync>,
     connections: JoinSet<()>,
     open: HashMap<Id, Arc<Connection>>,
     /// How many of them count: not those beyond the limit, and not those that were told to go.
@@ -146,6 +149,7 @@ impl<S: Service> Server<S> {
             lame_duck: options.lame_duck,
             drain: options.drain,
             leaving: Arc::default(),
+            opened: options.opened,
             service,
             limits: options.limits,
             connections: JoinSet::new(),
@@ -213,6 +217,7 @@ impl<S: Service> Server<S> {
             self.counted += 1;
         }
         self.open.insert(task.id(), connection);
+        (self.opened)(self.open.len());
     }
 
     /// Makes room by ending a connection on which nothing goes on: first one that never asked for anything, else one between two requests. False: all are
@@ -252,6 +257,7 @@ impl<S: Service> Server<S> {
             self.counted -= 1;
         }
         self.surplus.retain(|(other, _)| *other != id);
+        (self.opened)(self.open.len());
     }
 
     /// Says that the end is near: to probes, and on each connection by its next answer.

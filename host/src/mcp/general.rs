@@ -39,6 +39,7 @@ use super::{
 use crate::{
     cluster::Peers,
     provider::{CallError, Principal, StartSignal},
+    telemetry::metrics::Reason,
 };
 
 /// How long a client should wait for a free session. Idle ones end within minutes, closed ones at once.
@@ -296,6 +297,7 @@ impl General {
             self.shared.sessions.len()
         );
         tracing::warn!("{message}");
+        self.shared.dispatcher.metrics().refused(Reason::Sessions);
         plain_error(StatusCode::SERVICE_UNAVAILABLE, None, BUSY, &message, Some(RETRY_SESSION))
     }
 }
