@@ -26,7 +26,7 @@ use super::{
     envelope::id_key,
     era::{Era, LEGACY, MODERN},
     fleet::AWAIT_CANCEL,
-    handler::Handler,
+    handler::{Handler, as_caller},
     headers::{SESSION_HEADER, SESSION_NAME, VERSION_HEADER},
     intake::{self, Accepts, AnswerOnly, Head},
     media,
@@ -69,7 +69,7 @@ impl General {
             .with_max_request_body_bytes(usize::MAX);
         let handler = {
             let shared = Arc::clone(&shared);
-            move || Ok(Handler(Arc::clone(&shared)))
+            move || Ok(Handler::new(Arc::clone(&shared)))
         };
         Self { service: Arc::new(StreamableHttpService::new(handler, Arc::default(), config)), shared }
     }
@@ -102,7 +102,7 @@ impl General {
         let Ok(session) = session else { return session_not_found(id) };
         if modern && self.lacks_tasks(&head) {
             let error = CallError::MissingCapability(tasks::required());
-            return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.catalog.snapshot()).into_response();
+            return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.seen(parts.extensions.get())).into_response();
         }
         match (session, head.method.as_deref()) {
             (session, Some("initialize")) => self.initialize(parts, body, &head, session.is_none()).await,
@@ -112,7 +112,8 @@ impl General {
     }
 
     async fn by_rmcp(&self, parts: Parts, body: Bytes) -> Response<Body> {
-        self.service.handle(for_rmcp(parts, body)).await.map(Body::new)
+        let caller = parts.extensions.get().cloned();
+        as_caller(caller, self.service.handle(for_rmcp(parts, body))).await.map(Body::new)
     }
 
     /// Answers `initialize`, and where there are sessions begins one, unless the request has one.
@@ -195,7 +196,8 @@ impl General {
         let running = {
             let (service, id) = (Arc::clone(&self.service), id.to_owned());
             async move {
-                let response = service.handle(for_rmcp(parts, body)).await.map(Body::new);
+                let caller = parts.extensions.get().cloned();
+                let response = as_caller(caller, service.handle(for_rmcp(parts, body))).await.map(Body::new);
                 let response = as_json(response, Some(&id)).await;
                 let (head, body) = response.into_parts();
                 match body.collect().await {

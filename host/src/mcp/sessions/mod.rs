@@ -29,7 +29,7 @@ use super::{
     signing::{OpenError, SignError, Signer},
     updates::{COALESCE, gathered},
 };
-use crate::{catalog::Catalog, config::Sessions as Mode, provider::Principal};
+use crate::{catalog::Catalog, config::Sessions as Mode, dispatch::Dispatcher, provider::Principal};
 use lists::Lists;
 pub(super) use room::Room;
 pub(super) use session::{MAX_SUBSCRIPTIONS, Session};
@@ -83,19 +83,20 @@ impl Sessions {
     pub(super) fn new(
         catalog: Arc<Catalog>,
         endpoint: Option<&str>,
-        signer: &Arc<Signer>,
+        dispatcher: Arc<Dispatcher>,
+        signer: Arc<Signer>,
         room: Arc<Room>,
         options: LiveOptions,
         closing: CancellationToken,
     ) -> Arc<Self> {
         let sessions = Arc::new(Self {
-            tokens: Tokens::new(Arc::clone(signer), endpoint),
+            tokens: Tokens::new(signer, endpoint),
             table: RwLock::default(),
             ended: Mutex::default(),
             room,
             options,
             started: Instant::now(),
-            lists: Arc::new(Lists::new(Arc::clone(&catalog))),
+            lists: Arc::new(Lists::new(Arc::clone(&catalog), dispatcher)),
             catalog,
             closing,
             retired: AtomicBool::new(false),
@@ -150,7 +151,7 @@ impl Sessions {
     /// It cannot be signed.
     pub(super) fn begin(&self, agreed: Agreed<'_>) -> Result<String, SignError> {
         let Agreed { revision, capabilities, caller, home } = agreed;
-        let claims = Claims::new(revision, capabilities, caller, home, self.lists.now().1)?;
+        let claims = Claims::new(revision, capabilities, caller, home, self.lists.now(caller).1)?;
         self.tokens.seal(&claims, self.options.load().session_ttl)
     }
 
@@ -183,7 +184,7 @@ impl Sessions {
         if !claims.is_of(caller) || self.lock_ended().contains_key(id) || self.is_retired() {
             return Err(NoSession::Unknown);
         }
-        let told = self.lists.unlike(claims.lists);
+        let told = self.lists.unlike(caller, claims.lists);
         let session = Arc::new(Session::new(id.into(), caller.cloned(), claims, told, self.now()));
         self.keep(session)
     }
@@ -216,7 +217,7 @@ impl Sessions {
     /// The stream by which the client hears of changes. `last`: the last event that it saw.
     pub(super) fn stream(&self, session: Arc<Session>, last: Option<&str>) -> Response<Body> {
         if let Some(seen) = last.and_then(stream::seen) {
-            session.knows(self.lists.unlike(seen));
+            session.knows(self.lists.unlike(session.owner(), seen));
         }
         stream::open(Arc::clone(&self.lists), session, self.closing.clone())
     }

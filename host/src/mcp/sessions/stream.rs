@@ -73,8 +73,14 @@ impl Listener {
 
     /// Takes what the client has not been told. False: it knows all.
     fn look(&mut self) -> bool {
-        let (now, [tools, prompts, resources]) = self.lists.now();
-        let (before, updated) = self.session.news(now);
+        let owner = self.session.owner();
+        let (now, [tools, prompts, resources]) = self.lists.now(owner);
+        let (before, mut updated) = self.session.news(now);
+        if !updated.is_empty() {
+            // What was allowed when it subscribed may not be any more.
+            let seen = self.lists.seen(owner);
+            updated.retain(|uri| !seen.is_limited() || seen.resource(uri).is_some());
+        }
         let id = format!("{tools:x}-{prompts:x}-{resources:x}");
         for (list, changed) in [
             ("tools", before.tools != now.tools),

@@ -10,6 +10,7 @@ mod left;
 mod live;
 mod offers;
 mod parity;
+mod roles;
 mod sessions;
 mod support;
 mod tasks;
