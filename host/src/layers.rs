@@ -38,8 +38,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
+    // Other instances of this host.
+    ("cluster", &["tls"]),
     // The fronts.
-    ("mcp", &["dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "tls"]),
+    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar"]),
     ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),

@@ -10,6 +10,7 @@ pub mod app;
 pub mod bridge;
 pub mod catalog;
 pub mod cli;
+mod cluster;
 pub mod config;
 mod descriptors;
 pub mod dispatch;

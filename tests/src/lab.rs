@@ -69,6 +69,16 @@ impl Lab {
         self.script("converters", script, arguments).await
     }
 
+    /// The same with the Python SDK that the tutorials pin. None: it is not installed, which CI does not accept.
+    pub async fn tutorial(&self, script: &str, arguments: &[&str]) -> Option<Ran> {
+        if !self.folder.join("tutorial/ready").exists() {
+            assert!(std::env::var_os("CI").is_none(), "the lab lacks mcp 1.11: run scripts/lab.sh");
+            eprintln!("skipped: the lab lacks mcp 1.11: run scripts/lab.sh");
+            return None;
+        }
+        Some(self.script("tutorial", script, arguments).await)
+    }
+
     async fn script(&self, python: &str, script: &str, arguments: &[&str]) -> Ran {
         let (mut command, folder) = self.command(python, script);
         command.args(arguments);

@@ -104,7 +104,7 @@ async fn serve(endpoint: Arc<dyn Endpoint>, http: &HttpConfig) -> Outcome {
         served = stdio::serve(endpoint, tokio::io::stdin(), tokio::io::stdout(), options) => {
             served.map(|()| ExitCode::SUCCESS).map_err(Failure::failed)
         }
-        () = shutdown.draining() => Ok(ExitCode::SUCCESS),
+        () = shutdown.leaving() => Ok(ExitCode::SUCCESS),
     }
 }
 

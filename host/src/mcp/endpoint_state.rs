@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::States,
+    fleet::Fleet,
     options::LiveOptions,
     pending::Pending,
     sessions::{Room, Sessions},
+    signing::Signer,
     tasks::{self, Reply, Tasks},
 };
 use crate::{
@@ -26,6 +28,8 @@ pub(super) struct Common {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) signer: Arc<Signer>,
     pub(super) room: Arc<Room>,
     pub(super) options: LiveOptions,
 }
@@ -37,6 +41,7 @@ pub(super) struct EndpointState {
     pub(super) pending: Arc<Pending>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
+    pub(super) fleet: Arc<Fleet>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) closing: CancellationToken,
     options: LiveOptions,
@@ -50,6 +55,7 @@ impl EndpointState {
             pending: Arc::clone(&common.pending),
             states: Arc::clone(&common.states),
             tasks: Arc::clone(&common.tasks),
+            fleet: Arc::clone(&common.fleet),
             sessions,
             closing,
             options: Arc::clone(&common.options),

@@ -34,8 +34,11 @@ fn every_key_is_understood() {
         max_answers = "2MiB"
         max_connections = 10
         header_timeout = "5s"
+        sessions = "none"
         max_sessions = 20
         session_idle = "1m"
+        session_ttl = "1d"
+        lame_duck = "7s"
         ask_timeout = "90s"
         drain = "0s"
         rest_result = "mcp"
@@ -112,8 +115,11 @@ fn every_key_is_understood() {
         max_answers: 2 << 20,
         max_connections: 10,
         header_timeout: Duration::from_secs(5),
+        sessions: Sessions::None,
         max_sessions: 20,
         session_idle: Duration::from_secs(60),
+        session_ttl: Duration::from_secs(86_400),
+        lame_duck: Some(Duration::from_secs(7)),
         ask_timeout: Duration::from_secs(90),
         drain: Duration::ZERO,
         rest_result: RestResult::Mcp,
