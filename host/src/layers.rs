@@ -36,6 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("catalog", &["provider"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider"]),
+    // A plugin author's project, which serves nothing.
+    ("author", &["wasm"]),
     // The fronts.
     ("mcp", &["dispatch", "catalog", "provider", "config", "json", "similar", "tls"]),
     ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),

@@ -2,7 +2,11 @@ use toolbay_plugin::{AskError, Ctx, HttpError, Image, Json, Reply, data, plugin,
 
 /// Greets somebody.
 #[tool(read_only)]
-fn greet(/** Whom. */ name: &str, #[schemars(range(min = 1, max = 9))] times: Option<usize>) -> String {
+fn greet(
+    /** Whom. */
+    name: &str,
+    #[schemars(range(min = 1, max = 9))] times: Option<usize>,
+) -> String {
     vec![format!("Hello, {name}!"); times.unwrap_or(1)].join(" ")
 }
 

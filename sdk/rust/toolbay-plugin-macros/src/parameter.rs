@@ -20,7 +20,10 @@ pub(crate) fn read(argument: &mut FnArg) -> syn::Result<Parameter> {
     let PatType { attrs, pat, ty, .. } = match argument {
         FnArg::Typed(typed) => typed,
         FnArg::Receiver(receiver) => {
-            return Err(syn::Error::new_spanned(receiver, "a tool is a plain function: it takes no `self`, since no state outlives a call"));
+            return Err(syn::Error::new_spanned(
+                receiver,
+                "a tool is a plain function: it takes no `self`, since no state outlives a call",
+            ));
         }
     };
     if is_context(ty) {

@@ -21,7 +21,10 @@ pub(crate) fn expand(flags: &Flags, mut function: ItemFn) -> syn::Result<TokenSt
         return Err(syn::Error::new_spanned(word, "a tool is not `async`: each call has a sandbox of its own, so it may wait where it is"));
     }
     if !signature.generics.params.is_empty() {
-        return Err(syn::Error::new_spanned(&signature.generics, "a tool has no generics: its arguments and its answer are described to clients"));
+        return Err(syn::Error::new_spanned(
+            &signature.generics,
+            "a tool has no generics: its arguments and its answer are described to clients",
+        ));
     }
     let name = flags.name.as_ref().map_or_else(|| signature.ident.unraw().to_string(), syn::LitStr::value);
     if name.is_empty() || name.len() > 128 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Ctx, schema};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing as host;
 #[cfg(target_arch = "wasm32")]
 use crate::wasm as host;
+use crate::{Ctx, schema};
 
 /// What a person did with a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,8 @@ pub(crate) fn form<T: DeserializeOwned + JsonSchema>(ctx: &Ctx<'_>, message: &st
     Ok(match reply {
         Reply::Accepted(content) => {
             let text = content.unwrap_or_else(|| "{}".to_owned());
-            let unfit = |error: serde_json::Error| AskError::Unanswered(format!("the form came back with {text}, which does not fit: {error}"));
+            let unfit =
+                |error: serde_json::Error| AskError::Unanswered(format!("the form came back with {text}, which does not fit: {error}"));
             Reply::Accepted(serde_json::from_str(&text).map_err(unfit)?)
         }
         Reply::Declined => Reply::Declined,

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    AskError, Reply, ask,
-    http::{Method, Request},
-};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing as host;
 #[cfg(target_arch = "wasm32")]
 use crate::wasm as host;
+use crate::{
+    AskError, Reply, ask,
+    http::{Method, Request},
+};
 
 /// The call in hand: a tool that takes `ctx: &Ctx` can report progress, log, ask and use HTTP.
 ///

@@ -98,10 +98,7 @@ pub mod __private {
     pub use serde;
     pub use serde_json::Value;
 
-    pub use crate::{
-        schema::input,
-        tool::arguments,
-    };
     #[cfg(target_arch = "wasm32")]
     pub use crate::wasm::{call, list};
+    pub use crate::{schema::input, tool::arguments};
 }

@@ -20,11 +20,7 @@ pub use native::*;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
-    use std::{
-        cell::RefCell,
-        collections::VecDeque,
-        time::Duration,
-    };
+    use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
     use serde_json::Value;
 

@@ -305,10 +305,11 @@ mod tests {
 
     #[test]
     fn redirects_are_followed_as_browsers_do_and_secrets_stay() {
-        let host = Fake::new()
-            .redirect("https://a.example/x", 302, "/y")
-            .redirect("https://a.example/y", 307, "https://b.example/z")
-            .http("https://b.example/z", 200, "there");
+        let host = Fake::new().redirect("https://a.example/x", 302, "/y").redirect("https://a.example/y", 307, "https://b.example/z").http(
+            "https://b.example/z",
+            200,
+            "there",
+        );
         let ctx = host.ctx();
         let text = ctx.post("https://a.example/x").bearer("secret").json(&1).fetch_text();
         assert_eq!(text.as_deref(), Ok("there"));
