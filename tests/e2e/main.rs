@@ -17,6 +17,7 @@ mod faces;
 mod fuzz;
 mod hostile;
 mod http;
+mod metrics;
 mod neural;
 mod permissions;
 mod protocol;
