@@ -28,11 +28,15 @@ const NODE: Needed = Needed { program: "node", folders: &[], install: "your pack
 /// Where the plugin's own code begins, if `main` of package.json does not say it.
 const ENTRIES: [&str; 4] = ["src/index.ts", "src/index.js", "index.ts", "index.js"];
 
+/// An import of the contract, with the names that it brings.
+static NAMED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"(?m)^import\s*\{([^}]*)\}\s*from\s*"(?:toolbay|wasi):[^"]*";\n?"#).ok());
+
+/// An import of nothing.
+static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?m)^import\s*"(toolbay|wasi):[^"]*";\n?"#).ok());
+
 /// An interface that the bundle imports something of.
 static USED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?m)\bfrom\s*"toolbay:plugin/([a-z-]+)@0\.1\.0""#).ok());
-
-/// An import of nothing: esbuild leaves it where all of it was unused.
-static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?m)^import\s*"(toolbay|wasi):[^"]*";\n?"#).ok());
 
 /// Builds the project, and says where the component is.
 pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
@@ -56,9 +60,8 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     run(&esbuild, &project.folder, &arguments)?;
 
     let text = fs::read_to_string(&bundle).map_err(|error| AuthorError::file("read", &bundle, &error))?;
-    let text = BARE.as_ref().map_or(text.clone(), |bare| bare.replace_all(&text, "").into_owned());
+    let (text, used) = keep_used(&text);
     write(&bundle, &text)?;
-    let used: BTreeSet<String> = USED.iter().flat_map(|used| used.captures_iter(&text)).map(|found| found[1].to_owned()).collect();
     let wit = tailored(project, &used, &["toolbay:plugin/log@0.1.0", "wasi:random/random@0.2.0"], &[("wasi-random", JS_RANDOM)])?;
     let component = scratch.join(format!("{}.wasm", project.name));
     run(
@@ -77,6 +80,21 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
         ],
     )?;
     Ok(component)
+}
+
+/// A bundle without the imports of the host that nothing in it uses, and the interfaces of the contract that it does use. esbuild leaves all of them in.
+fn keep_used(bundle: &str) -> (String, BTreeSet<String>) {
+    let (Some(named), Some(bare), Some(used)) = (&*NAMED, &*BARE, &*USED) else { return (bundle.to_owned(), BTreeSet::new()) };
+    let code = named.replace_all(bundle, "");
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    let words: BTreeSet<&str> = code.split(|c| !is_word(c)).collect();
+    let kept = named.replace_all(bundle, |found: &regex::Captures<'_>| {
+        let mut locals = found[1].split(',').filter_map(|name| name.split_whitespace().last());
+        if locals.any(|local| words.contains(local)) { found[0].to_owned() } else { String::new() }
+    });
+    let kept = bare.replace_all(&kept, "").into_owned();
+    let interfaces = used.captures_iter(&kept).map(|found| found[1].to_owned()).collect();
+    (kept, interfaces)
 }
 
 /// The plugin's own code.
@@ -144,10 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bundle_imports_is_found_and_imports_of_nothing_are_not() {
-        let bundle = "import { ask as a } from \"toolbay:plugin/client@0.1.0\";\nimport \"toolbay:plugin/task@0.1.0\";\nlet x = 1;\n";
-        let used: Vec<_> = USED.iter().flat_map(|used| used.captures_iter(bundle)).map(|found| found[1].to_owned()).collect();
-        assert_eq!(used, ["client"]);
-        assert!(!BARE.as_ref().unwrap().replace_all(bundle, "").contains("task"));
+    fn imports_that_nothing_uses_are_left_out() {
+        let bundle = "import { ask as a } from \"toolbay:plugin/client@0.1.0\";\nimport { report } from \"toolbay:plugin/progress@0.1.0\";\n\
+                      import \"toolbay:plugin/task@0.1.0\";\nimport * as c from \"toolbay:plugin/context@0.1.0\";\nlet x = a.b, reported;\n";
+        let (kept, used) = keep_used(bundle);
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), ["client", "context"]);
+        assert!(!kept.contains("task") && !kept.contains("progress") && kept.contains("let x"), "{kept}");
     }
 }

@@ -82,7 +82,7 @@ fn what_componentize_qjs_leaves_behind_is_no_tool() {
             (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
             (func (export "f") (param i32 i32 i32 i32 i32 i32 i32 i32)) (func (export "g")))
         (core instance $i (instantiate $m))
-        (func $init {params} (canon lift (core func $i "f") (memory $i "m") (realloc (func $i "realloc"))))
+        (func $init {params} (canon lift (core func $i "f") (memory (core memory $i "m")) (realloc (core func $i "realloc"))))
         (func $mine (canon lift (core func $i "g")))
         (export "init" (func $init))
         (export "mine" (func $mine)))"#
