@@ -40,6 +40,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // Other instances of this host.
     ("cluster", &["tls"]),
+    // A plugin author's project, which serves nothing.
+    ("author", &["wasm"]),
     // The fronts.
     ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar"]),
     ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),

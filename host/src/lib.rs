@@ -7,6 +7,7 @@
 //! keeps them up, and [`upstream`], which speaks MCP as a client.
 
 pub mod app;
+pub mod author;
 pub mod bridge;
 pub mod catalog;
 pub mod cli;

@@ -2,6 +2,7 @@
 
 mod asking;
 mod attacks;
+mod authors;
 mod cancellation;
 mod changes;
 mod classify;
