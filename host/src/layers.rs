@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["provider", "json", "schema", "similar"]),
     ("telemetry", &["config"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
-    ("shape", &["provider", "config", "similar"]),
+    ("shape", &["provider", "config", "json", "similar"]),
     ("inference", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),

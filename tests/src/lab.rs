@@ -32,6 +32,12 @@ impl Lab {
         Self { folder: PathBuf::from(said.lines().last().expect("its last line is the folder")) }
     }
 
+    /// The folder itself, for `toolbay check --clients=FOLDER`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn modules(&self) -> PathBuf {
         self.folder.join("node_modules")
     }
@@ -69,7 +75,10 @@ impl Lab {
     async fn script(&self, python: &str, script: &str, arguments: &[&str]) -> Ran {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let copy = folder.path().join(script);
-        std::fs::copy(files::root().join("tests/clients").join(script), &copy).expect("the script can be copied");
+        // Those that `toolbay check --clients` runs as well are part of it.
+        let places = ["tests/clients", "host/src/cli/clients"].map(|place| files::root().join(place).join(script));
+        let script_file = places.iter().find(|place| place.exists()).expect("the script is there");
+        std::fs::copy(script_file, &copy).expect("the script can be copied");
         let mut command = if Path::new(script).extension().is_some_and(|ext| ext == "py") {
             Command::new(self.folder.join(python).join("bin/python"))
         } else {

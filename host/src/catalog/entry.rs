@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use super::{Kind, names::Named, naming::is_safe};
 use crate::provider::{Provider, Tool, ToolName};
 
+/// Bytes of an original name that a description tells.
+const SHOWN: usize = 256;
+
 /// A tool on offer.
 pub struct Entry {
     provider: Arc<dyn Provider>,
@@ -95,10 +98,11 @@ impl Named for Entry {
 /// The tool under another name. Where its own is one that model APIs refuse, the description tells it.
 fn renamed(tool: &Tool, name: ToolName) -> Tool {
     let own = tool.name.as_str();
+    let shown = own.get(..own.floor_char_boundary(SHOWN)).unwrap_or_default();
     let description = match &tool.description {
         description if is_safe(Kind::Tool, own) => description.clone(),
-        Some(description) => Some(format!("{}\n\nOriginal name: {own}", description.trim_end())),
-        None => Some(format!("Original name: {own}")),
+        Some(description) => Some(format!("{}\n\nOriginal name: {shown}", description.trim_end())),
+        None => Some(format!("Original name: {shown}")),
     };
     Tool { name, description, ..tool.clone() }
 }

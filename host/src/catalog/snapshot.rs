@@ -1,11 +1,12 @@
 //! One state of the catalog: what there is, and whose.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
     Collision, Entry, PromptEntry, ResourceEntry,
+    instructions::Instructions,
     names::{Names, Offered},
     resources::{HeldResources, Resources},
 };
@@ -19,6 +20,7 @@ pub struct Snapshot {
     prompts: Names<PromptEntry>,
     resources: Resources,
     collisions: Vec<Collision>,
+    instructions: Instructions,
 }
 
 /// Which published lists these are: each number grows by one with each list that differs from the one before.
@@ -73,6 +75,12 @@ impl Snapshot {
         self.resources.resolve(uri)
     }
 
+    /// The address under which clients read a resource that a provider calls by this one, listed or not.
+    #[must_use]
+    pub fn published_uri<'a>(&self, provider: &ProviderId, own: &'a str) -> Cow<'a, str> {
+        self.resources.published_uri(provider, own)
+    }
+
     /// The resource that is listed at this address.
     #[must_use]
     pub fn listed_resource(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {
@@ -85,12 +93,12 @@ impl Snapshot {
         self.resources.template(text)
     }
 
-    /// The published resources, in the order of URIs.
+    /// The published resources: one provider after the other, each in its own order.
     pub fn resources(&self) -> impl ExactSizeIterator<Item = &Arc<ResourceEntry>> {
         self.resources.resources().iter()
     }
 
-    /// The published templates, in the order in which they are tried.
+    /// The published templates, in the same order.
     pub fn templates(&self) -> impl ExactSizeIterator<Item = &Arc<ResourceEntry>> {
         self.resources.templates().iter()
     }
@@ -105,6 +113,12 @@ impl Snapshot {
     #[must_use]
     pub fn templates_json(&self) -> &Bytes {
         self.resources.templates_json()
+    }
+
+    /// How to use all of this, for models. None: nobody says anything.
+    #[must_use]
+    pub fn instructions(&self) -> Option<String> {
+        self.instructions.text(|_| true)
     }
 
     /// Names and addresses that clash, and what came of it.
@@ -138,8 +152,13 @@ impl Snapshot {
             generations: Generations::default(),
             tools: Names::assign(&tools, before.map(|before| &before.tools), &mut collisions),
             prompts: Names::assign(&prompts, before.map(|before| &before.prompts), &mut collisions),
-            resources: Resources::new(providers.values().map(|held| &held.resources), &mut collisions),
+            resources: Resources::new(
+                providers.iter().map(|(id, held)| (id, &held.resources)),
+                before.map(|before| &before.resources),
+                &mut collisions,
+            ),
             collisions,
+            instructions: Instructions::new(providers.values()),
         }
     }
 }

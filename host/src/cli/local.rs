@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ConfigArgs, Failure,
+    clients::{Packages, Report},
     shown::{Answer, Shown},
 };
 use crate::{
@@ -67,6 +68,12 @@ impl LocalHost {
     /// Names that several plugins offer, in sentences.
     pub(super) fn collisions(&self) -> Vec<String> {
         self.app.catalog().snapshot().collisions().iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether clients can read what is published.
+    pub(super) async fn clients(&self, packages: &Packages) -> Report {
+        let snapshot = Arc::clone(&self.app.catalog().snapshot());
+        Report::of(&snapshot, packages).await
     }
 
     pub(super) fn tools(&self) -> Vec<Shown> {

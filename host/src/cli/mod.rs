@@ -3,6 +3,7 @@
 mod against;
 mod call;
 mod check;
+mod clients;
 mod compile;
 mod embed_docs;
 mod local;

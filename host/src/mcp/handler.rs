@@ -300,7 +300,7 @@ impl ServerHandler for Handler {
         let Some(entry) = snapshot.resource(&request.uri) else {
             return Err(error_data(rpc_error(self.0.pending.in_place_of(CallError::UnknownResource(request.uri)), Era::Legacy, &snapshot)));
         };
-        if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
+        if session.subscribe(&request.uri, || entry.provider().subscribe(entry.own_uri(&request.uri))) {
             Ok(())
         } else {
             let (most, kib) = (MAX_SUBSCRIPTIONS, MAX_BYTES >> 10);
@@ -351,7 +351,11 @@ impl ServerHandler for Handler {
         // Until the stream ends.
         let _held: Vec<Subscription> = {
             let snapshot = self.0.catalog.snapshot();
-            watched.iter().filter_map(|uri| snapshot.resource(uri)?.provider().subscribe(uri)).collect()
+            let subscribe = |uri: &String| {
+                let entry = snapshot.resource(uri)?;
+                entry.provider().subscribe(entry.own_uri(uri))
+            };
+            watched.iter().filter_map(subscribe).collect()
         };
         loop {
             let updated = tokio::select! {

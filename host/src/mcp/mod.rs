@@ -34,6 +34,7 @@ mod handler;
 mod headers;
 mod intake;
 mod lean;
+mod links;
 mod media;
 mod open;
 mod options;

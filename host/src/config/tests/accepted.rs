@@ -101,6 +101,11 @@ fn every_key_is_understood() {
         title = "Alerts"
         description = "What to fear."
         params = { state = "Two letters." }
+        rename_params = { q = "query" }
+        read_only = true
+        destructive = false
+        idempotent = true
+        open_world = false
     "#;
     let config = load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap();
     assert_eq!((config.listen.to_string(), config.plugins), ("127.0.0.1:9000".to_owned(), folder.path().join("tools")));
@@ -171,7 +176,7 @@ fn every_key_is_understood() {
             rename: BTreeMap::from([("get_alerts".to_owned(), "alerts".to_owned())]),
             include: vec!["get_*".to_owned()],
             exclude: vec!["get_secret".to_owned()],
-            tools: BTreeMap::new(),
+            ..NameRules::default()
         },
         tools: BTreeMap::from([(
             "get_alerts".to_owned(),
@@ -179,6 +184,11 @@ fn every_key_is_understood() {
                 title: Some("Alerts".to_owned()),
                 description: Some("What to fear.".to_owned()),
                 params: BTreeMap::from([("state".to_owned(), "Two letters.".to_owned())]),
+                rename_params: BTreeMap::from([("q".to_owned(), "query".to_owned())]),
+                read_only: Some(true),
+                destructive: Some(false),
+                idempotent: Some(true),
+                open_world: Some(false),
             },
         )]),
         default_tool: Some("get_alerts".to_owned()),

@@ -24,7 +24,7 @@ use crate::{
     mcp::{
         asking::missing,
         era::Era,
-        render,
+        links, render,
         rpc::{internal, rpc_error},
     },
     provider::{AskError, Asker, CallError, Deferral, JsonText, LogLevel, NotDeferred, Notifier, Principal, Question},
@@ -58,8 +58,8 @@ pub(in crate::mcp) async fn run(
     if deferred.rounds.is_some() {
         request = request.with_rounds(Arc::clone(&deferred) as _);
     }
-    let dispatcher = Arc::clone(dispatcher);
-    let mut call: BoxFuture<'static, _> = Box::pin(async move { dispatcher.run(request).await });
+    let (dispatcher, whole) = (Arc::clone(dispatcher), Arc::clone(catalog));
+    let mut call: BoxFuture<'static, _> = Box::pin(async move { links::run(&dispatcher, &whole, request).await });
     let mut patience = Some(Box::pin(sleep(tasks.after())));
     loop {
         tokio::select! {

@@ -288,3 +288,29 @@ async fn a_promise_that_leads_in_a_circle_or_doubles_is_none() {
         assert!(tool(&provider, name).output_schema.is_none(), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_of_events_is_read_as_far_as_it_goes() {
+    let events = (header::CONTENT_TYPE, "text/event-stream; charset=utf-8");
+    let whole = ": hello\r\n\r\ndata: {\"a\":1}\r\n\r\nevent: step\ndata: one\ndata:two\nid: 7\n\ndata: [DONE]\n\n";
+    let (_app, provider) = promising(&json!({}), vec![("ended", StatusCode::OK, vec![events], whole.as_bytes().to_vec())]).await;
+    assert_eq!(blocks(&call(&provider, "ended", json!({})).await), ["{\"a\":1}\nstep: one\ntwo"]);
+
+    let endless = async || {
+        let events = futures::stream::unfold(0, async |n: u32| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok::<_, std::convert::Infallible>(format!("data: {n}\n\n")), n + 1))
+        });
+        ([(header::CONTENT_TYPE, "text/event-stream")], axum::body::Body::from_stream(events))
+    };
+    let app = start(Router::new().route("/endless", get(endless))).await;
+    let text = document(json!({"/endless": {"get": {"operationId": "endless"}}}), json!({}));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("api.json");
+    std::fs::write(&file, text).unwrap();
+    let source = OpenApiSource { base_url: Some(app.base.clone()), ..source(file.to_str().unwrap()) };
+    let provider = load_within(&source, ServerLimits { call: Duration::from_secs(2), ..ServerLimits::default() }).await.unwrap();
+    let output = call(&provider, "endless", json!({})).await;
+    let said = blocks(&output);
+    assert!(!output.is_error && said[0].starts_with("0\n1\n2\n") && said[1].contains("raise `timeout`"), "{output:?}");
+}
