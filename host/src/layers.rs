@@ -33,16 +33,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
-    ("catalog", &["provider"]),
+    ("catalog", &["provider", "telemetry"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
-    ("dispatch", &["catalog", "provider"]),
+    ("dispatch", &["catalog", "provider", "telemetry"]),
     // The fronts.
-    ("mcp", &["dispatch", "catalog", "provider", "config", "json", "similar", "tls"]),
+    ("mcp", &["dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "tls"]),
     ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.
-    ("app", &["http", "mcp", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"]),
+    ("app", &["http", "mcp", "dispatch", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"]),
 ];
 
 /// What puts all of it together, and may know everything.

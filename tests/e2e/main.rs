@@ -16,6 +16,7 @@ mod faces;
 mod fuzz;
 mod hostile;
 mod http;
+mod metrics;
 mod neural;
 mod permissions;
 mod protocol;

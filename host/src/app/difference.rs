@@ -25,7 +25,7 @@ macro_rules! restart_keys {
     };
 }
 
-const RESTART: [RestartKey; 15] = restart_keys! {
+const RESTART: [RestartKey; 17] = restart_keys! {
     "listen" => listen,
     "plugins" => plugins,
     "http.max_connections" => http.max_connections,
@@ -40,6 +40,8 @@ const RESTART: [RestartKey; 15] = restart_keys! {
     "host.compile_jobs" => host.compile_jobs,
     "host.cache" => host.cache,
     "host.container_engine" => host.container_engine,
+    "metrics.enabled" => metrics.enabled,
+    "metrics.listen" => metrics.listen,
     "inference.library" => inference.library,
 };
 
@@ -93,6 +95,7 @@ impl Digests {
             ("tasks", digest(&live.tasks)),
             ("host", digest(&live.host)),
             ("telemetry", digest(&live.telemetry)),
+            ("metrics", digest(&live.metrics)),
             ("inference", digest(&live.inference)),
         ];
         let mut restart: BTreeMap<_, _> = RESTART.iter().map(|key| (key.name.to_owned(), (key.digest)(config))).collect();

@@ -56,8 +56,23 @@ pub(super) struct ConfigStatus {
     command_line: Vec<&'static str>,
     /// Configurations that were applied after the start.
     reloads: u64,
+    /// Configurations that were rejected.
+    rejections: u64,
+    /// When one was last found right, in seconds since 1970.
+    last_success: u64,
     /// What is running, to be compared.
     digests: Digests,
+}
+
+/// What became of the configurations.
+pub(super) struct ConfigCounts {
+    pub(super) applied: u64,
+    pub(super) rejected: u64,
+    pub(super) is_valid: bool,
+    /// In seconds since 1970.
+    pub(super) last_success: u64,
+    /// Keys that wait for a restart.
+    pub(super) needs_restart: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -84,7 +99,20 @@ impl ConfigStatus {
             needs_restart: Vec::new(),
             command_line: command_line(overrides),
             reloads: 0,
+            rejections: 0,
+            last_success: now(),
             digests: Digests::of(config),
+        }
+    }
+
+    /// For the metrics.
+    pub(super) fn counts(&self) -> ConfigCounts {
+        ConfigCounts {
+            applied: self.reloads,
+            rejected: self.rejections,
+            is_valid: self.error.is_none(),
+            last_success: self.last_success,
+            needs_restart: self.needs_restart.len(),
         }
     }
 
@@ -99,6 +127,7 @@ impl ConfigStatus {
             self.since = now();
         }
         self.reloads += u64::from(changed);
+        self.last_success = now();
         (self.state, self.error, self.needs_restart) = ("applied", None, needs_restart);
         self.digests = Digests::of(config);
         was_rejected
@@ -122,6 +151,7 @@ impl ConfigStatus {
         });
         self.error = Some(ErrorStatus { problems: problems.collect(), message });
         (self.state, self.since) = ("rejected", now());
+        self.rejections += 1;
         true
     }
 }

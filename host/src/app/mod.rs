@@ -7,6 +7,7 @@ mod difference;
 mod error;
 mod files;
 mod live;
+mod metrics;
 mod plugins;
 
 use std::{
@@ -31,12 +32,13 @@ use crate::{
         feed::{Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
-    http::{Authenticator, HttpSettings, may_listen},
+    dispatch::Dispatcher,
+    http::{Authenticator, HttpSettings, may_listen, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
-    telemetry,
+    telemetry::{self, metrics::Metrics},
     wasm::{compile::Worker, plugin::PluginHost},
 };
 use difference::{changed, needs_restart, without_restart};
@@ -74,6 +76,8 @@ pub struct App {
     fronts: Mutex<Vec<(Weak<Front>, Option<SocketAddr>)>>,
     http: Mutex<Vec<(Weak<HttpSettings>, SocketAddr)>>,
     host: Arc<PluginHost>,
+    /// Runs the calls of all fronts.
+    dispatcher: Arc<Dispatcher>,
     live: Mutex<Option<JoinHandle<()>>>,
     /// Asks for the configuration to be read again.
     asked: Arc<Notify>,
@@ -100,6 +104,7 @@ impl App {
     pub async fn start(config: Arc<Config>, options: AppOptions) -> Result<Arc<Self>, AppError> {
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
+        let dispatcher = Dispatcher::with_metrics(config.metrics.enabled);
         let catalog = Catalog::new();
         let feed = Feed::start(catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
@@ -129,6 +134,7 @@ impl App {
             fronts: Mutex::default(),
             http: Mutex::default(),
             host,
+            dispatcher,
             live: Mutex::default(),
             asked: Arc::default(),
             applying: tokio::sync::Mutex::default(),
@@ -210,6 +216,9 @@ impl App {
         if running.auth != next.auth {
             may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
         }
+        if let Some(address) = next.metrics.listen {
+            may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;
+        }
         telemetry::check_filter(&next.telemetry.log).map_err(refused)?;
         let models = if running.model == next.model && running.inference == next.inference {
             None
@@ -230,7 +239,11 @@ impl App {
         self.config.send_replace(next.clone());
         self.host.reconfigure(next.clone());
         self.plugins.reconfigured();
-        let is_same = running.http == next.http && running.auth == next.auth && running.state == next.state && running.tasks == next.tasks;
+        let is_same = running.http == next.http
+            && running.auth == next.auth
+            && running.state == next.state
+            && running.tasks == next.tasks
+            && running.metrics == next.metrics;
         if !is_same {
             self.reconfigure_fronts(&next);
             self.reconfigure_http(&next);
@@ -265,6 +278,7 @@ impl App {
         for (settings, address) in all.iter() {
             if let Some(settings) = settings.upgrade() {
                 settings.put(http_config(config, *address), Authenticator::from_config(&config.auth));
+                settings.open_metrics(!config.metrics.authenticate);
             }
         }
     }
@@ -301,9 +315,16 @@ impl App {
     #[must_use]
     pub fn front(self: &Arc<Self>, address: Option<SocketAddr>) -> Arc<Front> {
         let options = self.front_options(&self.config.borrow(), address);
-        let front = Front::with_statuses(self.catalog.clone(), options, vec![self.clone() as Arc<dyn StatusSource>]);
+        let statuses = vec![self.clone() as Arc<dyn StatusSource>];
+        let front = Front::with_dispatcher(self.catalog.clone(), self.dispatcher.clone(), options, statuses);
         lock(&self.fronts).push((Arc::downgrade(&front), address));
         front
+    }
+
+    /// What is counted of calls and requests.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.dispatcher.metrics()
     }
 
     /// What holds for requests that are listened for at `address`. It follows the configuration.
@@ -311,6 +332,7 @@ impl App {
     pub fn http_settings(&self, address: SocketAddr) -> Arc<HttpSettings> {
         let config = self.config.borrow().clone();
         let settings = HttpSettings::new(http_config(&config, address), Authenticator::from_config(&config.auth));
+        settings.open_metrics(!config.metrics.authenticate);
         lock(&self.http).push((Arc::downgrade(&settings), address));
         settings
     }

@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Map, Value};
 
 use super::{Kind, names::Named, naming::is_safe};
-use crate::provider::{Provider, Tool, ToolName};
+use crate::{
+    provider::{Provider, Tool, ToolName},
+    telemetry::metrics::CallMeter,
+};
 
 /// Bytes of an original name that a description tells.
 const SHOWN: usize = 256;
@@ -17,6 +20,7 @@ pub struct Entry {
     tool: Arc<Tool>,
     param_headers: Vec<ParamHeader>,
     json: OnceLock<Box<str>>,
+    meter: OnceLock<Arc<CallMeter>>,
 }
 
 /// An argument that is repeated in a header, so that a proxy can route by it: the schema's `x-mcp-header` (2026-07-28, "Custom Headers").
@@ -32,7 +36,7 @@ impl Entry {
     fn of(provider: Arc<dyn Provider>, own_name: ToolName, tool: Arc<Tool>) -> Self {
         let mut param_headers = Vec::new();
         collect_param_headers(tool.input_schema.get("properties"), &mut Vec::new(), &mut param_headers);
-        Self { provider, own_name, tool, param_headers, json: OnceLock::new() }
+        Self { provider, own_name, tool, param_headers, json: OnceLock::new(), meter: OnceLock::new() }
     }
 
     /// Who runs it.
@@ -57,6 +61,11 @@ impl Entry {
     #[must_use]
     pub fn name(&self) -> &str {
         self.tool.name.as_str()
+    }
+
+    /// What its calls are counted by. `find` finds it by the provider's name and the tool's own one, once.
+    pub fn meter(&self, find: impl FnOnce(&str, &str) -> Arc<CallMeter>) -> &Arc<CallMeter> {
+        self.meter.get_or_init(|| find(self.provider.id().as_str(), self.own_name()))
     }
 
     /// Arguments that a client of 2026-07-28 has to repeat in headers. Nearly always none.

@@ -12,7 +12,7 @@ use crate::{
     app::{App, AppOptions, ConfigSource},
     config::{self, Config, Files, Loaded, LogFormat},
     descriptors,
-    http::{self, AppState, Authenticator, shutdown},
+    http::{self, AppState, Authenticator, Shutdown, shutdown},
     provider::{ProviderState, ProviderStatus, StatusSource},
     servers::Run,
     telemetry,
@@ -30,7 +30,8 @@ A changed toolbay.toml, and every file that it names, is applied within a second
 changes nothing: the log and GET /status say what is wrong, and which keys need a restart.
 
 SIGTERM or Ctrl-C: stop accepting connections, let calls in flight finish, exit 0. A second one: exit immediately.
-GET /healthz and /readyz are health checks, GET /status shows the state of every plugin and server.
+GET /healthz and /readyz are health checks, GET /status shows the state of every plugin and server, GET /metrics is for
+Prometheus.
 
   toolbay serve                                      ./toolbay.toml, or else the folder ./plugins at 127.0.0.1:8000
   toolbay serve --plugins dist/plugins --listen 127.0.0.1:9000
@@ -81,6 +82,9 @@ impl Serve {
         .map_err(Failure::usage)?;
         let authenticator = Authenticator::from_config(&config.auth);
         http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
+        if let Some(address) = config.metrics.listen {
+            http::may_serve_metrics(address, &authenticator, config.metrics.authenticate).map_err(Failure::usage)?;
+        }
         if !config.listen.ip().is_loopback() && config.http.allowed_hosts.is_empty() {
             let tokens = !authenticator.is_open();
             tracing::info!(tokens, "listening beyond loopback under any name; [http] allowed_hosts limits the names");
@@ -99,17 +103,11 @@ async fn serve(config: Config, options: AppOptions, source: ConfigSource, files:
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-        let advice = match error.kind() {
-            ErrorKind::AddrInUse => "another program uses the port: stop it, or choose another port with --listen",
-            ErrorKind::AddrNotAvailable => {
-                "this machine has no such address: choose one of its own with --listen, or 0.0.0.0 for all of them"
-            }
-            ErrorKind::PermissionDenied => "ports below 1024 need root: choose a higher one with --listen",
-            _ => "choose another address with --listen",
-        };
-        Failure::failed(format!("cannot listen at {}: {error}; {advice}", config.listen))
-    })?;
+    let listener = bind(config.listen, "with --listen").await?;
+    let for_metrics = match config.metrics.listen {
+        Some(address) => Some(bind(address, "by `listen` in [metrics]").await?),
+        None => None,
+    };
     let address = listener.local_addr().map_err(Failure::failed)?;
     let config = Arc::new(config);
     let app = App::start(config.clone(), options).await?;
@@ -129,12 +127,40 @@ async fn serve(config: Config, options: AppOptions, source: ConfigSource, files:
         }
     });
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
-    let state = AppState::new(front, app.http_settings(address), statuses);
+    let mut page = app.metrics_page();
+    // It is there until the very end: a scrape may see calls that are still ending.
+    let metrics = match for_metrics {
+        Some(listener) => {
+            let settings = app.http_settings(listener.local_addr().map_err(Failure::failed)?);
+            let (metrics, forever) = (app.metrics().clone(), Shutdown::new());
+            page.take().map(|page| tokio::spawn(http::serve_metrics(listener, page, metrics, settings, forever)))
+        }
+        None => None,
+    };
+    let state = AppState::new(front, app.http_settings(address), statuses, page);
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     app.stop().await;
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Listens at an address; `how`: by what another one is chosen.
+async fn bind(address: SocketAddr, how: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => format!("another program uses the port: stop it, or choose another port {how}"),
+            ErrorKind::AddrNotAvailable => {
+                format!("this machine has no such address: choose one of its own {how}, or 0.0.0.0 for all of them")
+            }
+            ErrorKind::PermissionDenied => format!("ports below 1024 need root: choose a higher one {how}"),
+            _ => format!("choose another address {how}"),
+        };
+        Failure::failed(format!("cannot listen at {address}: {error}; {advice}"))
+    })
 }
 
 /// What a person wants to know once it runs.

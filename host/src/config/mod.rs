@@ -12,8 +12,10 @@ mod http;
 mod imported;
 mod include;
 mod key;
+mod listen;
 mod load;
 mod mcp_json;
+mod metrics;
 mod model;
 #[cfg(test)]
 mod pages;
@@ -49,6 +51,7 @@ pub use host::HostConfig;
 pub use http::{HttpConfig, RestResult};
 pub use imported::ImportedServer;
 pub use load::{Loaded, Overrides, load};
+pub use metrics::MetricsConfig;
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use plugin::{Grants, PluginConfig, PluginLimits};
 pub use plugin_view::PluginView;

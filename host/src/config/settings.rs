@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    AuthConfig, HostConfig, HttpConfig, InferenceConfig, ModelConfig, PluginConfig, ServerConfig, StateConfig, TasksConfig,
+    AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, ServerConfig, StateConfig, TasksConfig,
     TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
@@ -34,6 +34,8 @@ pub struct Config {
     pub host: HostConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
+    /// `[metrics]`.
+    pub metrics: MetricsConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
@@ -63,6 +65,7 @@ impl Default for Config {
             tasks: TasksConfig::default(),
             host: HostConfig::default(),
             telemetry: TelemetryConfig::default(),
+            metrics: MetricsConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             imported: BTreeMap::new(),

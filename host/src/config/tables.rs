@@ -6,10 +6,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, ModelConfig, NameRules, PluginLimits, StateConfig, TasksConfig,
-    TelemetryConfig, ToolOverride,
-    address::parse_listen,
+    AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, NameRules, PluginLimits,
+    StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
+    listen::Listen,
     publish::ToolRules,
     reader::Item,
     section::{Section, section},
@@ -30,27 +30,6 @@ section! {
         mcp_json: Option<PathBuf> = None, optional(FilePath);
         /// Files to include, by path or by a pattern such as `conf.d/*.toml`.
         include: Vec<PathBuf> = Vec::new(), Includes;
-    }
-}
-
-/// An address to listen on.
-struct Listen;
-
-impl Type<SocketAddr> for Listen {
-    fn read(&self, item: &Item<'_>) -> Option<SocketAddr> {
-        if item.value.is_integer() {
-            item.fail("a port alone is not enough; write \"127.0.0.1:8000\"");
-            return None;
-        }
-        item.parsed(parse_listen)
-    }
-
-    fn info(&self) -> TypeInfo {
-        TypeInfo::new("address and port", json!({ "type": "string" }))
-    }
-
-    fn write(&self, value: &SocketAddr) -> Option<Value> {
-        Some(value.to_string().into())
     }
 }
 
@@ -87,6 +66,7 @@ fn tables() -> Vec<TableInfo> {
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
+        of::<MetricsConfig>("metrics", "in [metrics]", "MetricsSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),
         TableInfo {

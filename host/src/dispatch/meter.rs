@@ -1,23 +1,66 @@
-//! The third layer: each call has an id and a span, is counted while it runs, and leaves one line in the log.
+//! The third layer: each call has an id and a span, is counted, and leaves one line in the log.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
-    time::Instant,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tracing::{Instrument, Span};
 
 use super::{CallRequest, Operation, OperationResult, Outcome};
-use crate::provider::CallError;
+use crate::{
+    provider::CallError,
+    telemetry::metrics::{CallMeter, Metrics, Reason, Word},
+};
+
+/// How calls end, for the metrics. Those that operators are woken by are shown from the beginning.
+static WORDS: LazyLock<Vec<Word>> = LazyLock::new(|| {
+    let always = [Outcome::Ok, Outcome::ToolError, Outcome::Busy, Outcome::Internal, Outcome::Cancelled];
+    Outcome::ALL.iter().map(|outcome| Word { word: outcome.as_str(), always: always.contains(outcome) }).collect()
+});
 
 /// What is counted of all calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Meter {
     last_id: AtomicU64,
     in_flight: AtomicUsize,
+    metrics: Arc<Metrics>,
 }
 
 impl Meter {
+    /// `is_on`: whether there are metrics.
+    pub(super) fn new(is_on: bool) -> Self {
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics: Arc::new(Metrics::new(WORDS.as_slice(), is_on)) }
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// What the call is counted by. A tool keeps it, so that nothing is looked up for its calls.
+    pub(super) fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
+        let calls = self.metrics.calls()?;
+        Some(match operation {
+            Operation::Call { entry, .. } => Arc::clone(entry.meter(|provider, tool| calls.meter(operation.method(), provider, tool))),
+            other => calls.meter(other.method(), other.provider().id().as_str(), ""),
+        })
+    }
+
+    /// Counts a call that never became one: what it names is not there.
+    pub(super) fn turned_away(&self, error: &CallError) {
+        let reason = match error {
+            CallError::UnknownTool(_) => Reason::UnknownTool,
+            CallError::UnknownResource(_) => Reason::UnknownResource,
+            CallError::UnknownPrompt(_) => Reason::UnknownPrompt,
+            CallError::Busy { .. } => Reason::Unavailable,
+            _ => return,
+        };
+        self.metrics.refused(reason);
+    }
+
     /// The id of the next call, for the log.
     pub(super) fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
@@ -28,14 +71,15 @@ impl Meter {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Runs a call inside of its span. Its end is logged there too, however it ends.
+    /// Runs a call inside of its span. Its end is logged and counted there too, however it ends.
     pub(super) async fn observe(
         &self,
         span: Span,
+        meter: Option<Arc<CallMeter>>,
         call: impl Future<Output = Result<OperationResult, CallError>>,
     ) -> Result<OperationResult, CallError> {
         async {
-            let mut running = Running::new(self);
+            let mut running = Running::new(self, meter);
             let result = call.await;
             running.finish(&result);
             result
@@ -72,24 +116,34 @@ pub(super) fn span(request: &CallRequest<'_>) -> Span {
 
 /// Counts a call as running until it is dropped. One that is dropped before it has finished was cancelled.
 struct Running<'a> {
-    meter: &'a Meter,
+    all: &'a Meter,
+    meter: Option<Arc<CallMeter>>,
     start: Instant,
     finished: bool,
 }
 
 impl<'a> Running<'a> {
-    fn new(meter: &'a Meter) -> Self {
-        meter.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { meter, start: Instant::now(), finished: false }
+    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>) -> Self {
+        all.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { all, meter, start: Instant::now(), finished: false }
     }
 
-    fn micros(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    /// Counts its end. How long it took, in microseconds.
+    fn ended(&self, outcome: Outcome) -> u64 {
+        let took: Duration = self.start.elapsed();
+        if let Some(meter) = &self.meter {
+            meter.ended(outcome as usize, took);
+        }
+        u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
     }
 
     fn finish(&mut self, result: &Result<OperationResult, CallError>) {
         self.finished = true;
-        let (outcome, micros) = (Outcome::of(result), self.micros());
+        let outcome = Outcome::of(result);
+        let micros = self.ended(outcome);
+        if outcome == Outcome::Busy {
+            self.all.metrics.refused(Reason::Queue);
+        }
         let word = outcome.as_str();
         match (outcome, result) {
             (Outcome::Busy | Outcome::Internal, Err(error)) => tracing::warn!(outcome = word, micros, "{error}"),
@@ -105,9 +159,10 @@ impl<'a> Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.all.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !self.finished {
-            tracing::info!(outcome = Outcome::Cancelled.as_str(), micros = self.micros(), "call cancelled");
+            let micros = self.ended(Outcome::Cancelled);
+            tracing::info!(outcome = Outcome::Cancelled.as_str(), micros, "call cancelled");
         }
     }
 }

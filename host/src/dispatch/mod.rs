@@ -5,7 +5,7 @@
 //!
 //! 1. `authorize`: may this principal do that?
 //! 2. `rate_limit`: does it do that too often?
-//! 3. `meter`: the call's id and span, the count of calls in flight, the line in the log. A call that
+//! 3. `meter`: the call's id and span, the metrics, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
 //! 4. `run`: the provider.
 //!
@@ -26,7 +26,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::provider::CallError;
+use crate::{provider::CallError, telemetry::metrics::Metrics};
 
 use authorize::Authorize;
 use meter::Meter;
@@ -37,7 +37,7 @@ pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 
 /// Decides and runs calls. One for the whole host: what it counts and limits is counted for all fronts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
@@ -48,7 +48,24 @@ impl Dispatcher {
     /// One that nobody has called yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Self::with_metrics(true)
+    }
+
+    /// The same; `is_on`: whether its calls are counted for the metrics.
+    #[must_use]
+    pub fn with_metrics(is_on: bool) -> Arc<Self> {
+        Arc::new(Self { authorize: Authorize, rate_limit: RateLimit, meter: Meter::new(is_on) })
+    }
+
+    /// What is counted. The fronts count here too.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.meter.metrics()
+    }
+
+    /// A front has no request to make of what it was asked for: there is no such tool, resource or prompt, or not yet.
+    pub fn turned_away(&self, error: &CallError) {
+        self.meter.turned_away(error);
     }
 
     /// Calls that run or wait for their turn now.
@@ -70,10 +87,11 @@ impl Dispatcher {
             Err(denied) => Err(denied),
         };
         let span = meter::span(&request);
+        let meter = self.meter.of(&request.operation);
         let call = async move {
             admitted?;
             run::run(request).await
         };
-        self.meter.observe(span, call).await
+        self.meter.observe(span, meter, call).await
     }
 }

@@ -75,6 +75,17 @@ impl Operation<'_> {
         }
     }
 
+    /// What it is, in the words of the semantic conventions.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Call { .. } => "tools/call",
+            Self::Read { .. } => "resources/read",
+            Self::Prompt { .. } => "prompts/get",
+            Self::Complete { .. } => "completion/complete",
+        }
+    }
+
     /// Whether it may send its caller something before its result. Only tools say so beforehand; of the
     /// others any may.
     #[must_use]

@@ -34,6 +34,22 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them, each at its own place.
+    pub const ALL: &[Self] = &[
+        Self::Ok,
+        Self::InputRequired,
+        Self::ToolError,
+        Self::UnknownTool,
+        Self::UnknownResource,
+        Self::UnknownPrompt,
+        Self::InvalidParams,
+        Self::ProtocolError,
+        Self::MissingCapability,
+        Self::Busy,
+        Self::Internal,
+        Self::Cancelled,
+    ];
+
     /// How a call with this result ended.
     #[must_use]
     pub fn of(result: &Result<OperationResult, CallError>) -> Self {
@@ -69,5 +85,25 @@ impl Outcome {
             Self::Internal => "internal",
             Self::Cancelled => "cancelled",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_is_at_its_own_place() {
+        for (place, outcome) in Outcome::ALL.iter().enumerate() {
+            assert_eq!(*outcome as usize, place);
+        }
+        // A new one does not compile here before it is in the list.
+        let last = |outcome: Outcome| match outcome {
+            Outcome::Ok | Outcome::InputRequired | Outcome::ToolError | Outcome::UnknownTool | Outcome::UnknownResource => false,
+            Outcome::UnknownPrompt | Outcome::InvalidParams | Outcome::ProtocolError | Outcome::MissingCapability => false,
+            Outcome::Busy | Outcome::Internal => false,
+            Outcome::Cancelled => true,
+        };
+        assert!(last(*Outcome::ALL.last().unwrap()));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         AskError, Asker, Call, CallOutput, JsonText, NoClientRequests, Principal, Provider, ProviderChange, ProviderId, Question,
         QuestionKind, Tool, ToolName,
     },
+    telemetry::metrics::{Format, Page, Source},
 };
 
 /// Does what its tool's name says.
@@ -170,4 +171,41 @@ async fn a_caller_that_cannot_be_asked_says_why() {
     let request = fixture.request("ask").with_asker(Arc::new(NoClientRequests { reason: "nobody is there" }));
     let Ok(OperationResult::Call(output)) = fixture.dispatcher.run(request).await else { panic!("no output") };
     assert_eq!(output, CallOutput::error("nobody is there"));
+}
+
+/// The page of metrics.
+fn page(fixture: &Fixture) -> String {
+    Page::new(vec![Arc::clone(fixture.dispatcher.metrics()) as Arc<dyn Source>]).render(Format::Text)
+}
+
+#[tokio::test]
+async fn every_end_is_counted_once() {
+    let fixture = Fixture::new();
+    for tool in ["ok", "fail", "break", "ok"] {
+        let _ = fixture.dispatcher.run(fixture.request(tool)).await;
+    }
+    // One that is dropped before its end.
+    assert!(fixture.dispatcher.run(fixture.request("hang")).now_or_never().is_none());
+    fixture.dispatcher.turned_away(&CallError::UnknownTool("x".repeat(1 << 20)));
+    let page = page(&fixture);
+    for (tool, outcome, count) in [("ok", "ok", 2), ("fail", "tool_error", 1), ("break", "internal", 1), ("hang", "cancelled", 1)] {
+        let labels = format!("{{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"{tool}\",provider=\"p\"");
+        assert!(page.contains(&format!("toolbay_calls_total{labels},outcome=\"{outcome}\"}} {count}\n")), "{tool}\n{page}");
+        assert!(page.contains(&format!("mcp_server_operation_duration_seconds_count{labels}}} {count}\n")), "{tool}\n{page}");
+    }
+    assert!(page.contains("toolbay_refusals_total{reason=\"unknown_tool\"} 1\n"), "{page}");
+    assert!(!page.contains("xxx"));
+}
+
+#[test]
+fn metrics_cost_a_call_no_allocation() {
+    let allocations = |dispatcher| {
+        let fixture = Fixture { dispatcher, ..Fixture::new() };
+        let call = || assert!(futures::executor::block_on(fixture.dispatcher.run(fixture.request("ok"))).is_ok());
+        // The tool's meter is made with its first call.
+        call();
+        allocation_counter::measure(call).count_total
+    };
+    let (on, off) = (allocations(Dispatcher::with_metrics(true)), allocations(Dispatcher::with_metrics(false)));
+    assert_eq!(on, off);
 }

@@ -6,15 +6,21 @@ use axum::body::Body;
 use http::{HeaderMap, Response, request::Parts};
 
 use super::{cors::FromPage, settings::HttpSettings};
+use crate::telemetry::metrics::{Metrics, Reason};
 
 /// Decides about each request before anything is done for it.
 pub(super) struct Admission {
     settings: Arc<HttpSettings>,
+    metrics: Arc<Metrics>,
 }
 
 impl Admission {
-    pub(super) fn new(settings: Arc<HttpSettings>) -> Self {
-        Self { settings }
+    pub(super) fn new(settings: Arc<HttpSettings>, metrics: Arc<Metrics>) -> Self {
+        Self { settings, metrics }
+    }
+
+    pub(super) fn settings(&self) -> &HttpSettings {
+        &self.settings
     }
 
     /// What is known of the page that a request comes from.
@@ -28,7 +34,7 @@ impl Admission {
     ///
     /// The answer to send.
     pub(super) fn check_origin(&self, head: &Parts) -> Result<(), Box<Response<Body>>> {
-        self.settings.load().origins.check(&head.uri, &head.headers)
+        self.settings.load().origins.check(&head.uri, &head.headers).inspect_err(|_| self.metrics.refused(Reason::Origin))
     }
 
     /// Whether callers need not say who they are.
@@ -44,7 +50,7 @@ impl Admission {
     /// The answer to send.
     pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr, rpc: bool) -> Result<(), Box<Response<Body>>> {
         let settings = self.settings.load();
-        settings.origins.check(&head.uri, &head.headers)?;
+        settings.origins.check(&head.uri, &head.headers).inspect_err(|_| self.metrics.refused(Reason::Origin))?;
         match settings.auth.authenticate(head).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
@@ -52,6 +58,7 @@ impl Admission {
             }
             Ok(None) => Ok(()),
             Err(challenge) => {
+                self.metrics.refused(Reason::Authentication);
                 tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "authentication failed");
                 Err(Box::new(challenge.response(rpc)))
             }

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 
 use super::{endpoint::McpEndpoint, rest, settings::HttpSettings};
-use crate::{mcp::Front, provider::StatusSource};
+use crate::{
+    mcp::Front,
+    provider::StatusSource,
+    telemetry::metrics::{Metrics, Page},
+};
 
 /// What [`serve`](super::serve) serves.
 pub struct AppState<E> {
@@ -17,6 +21,10 @@ pub struct AppState<E> {
     pub statuses: Vec<Arc<dyn StatusSource>>,
     /// `[http]`, and who may come in.
     pub settings: Arc<HttpSettings>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is shown at `/metrics`. None: nothing is there.
+    pub page: Option<Arc<Page>>,
     /// Toolbay's version, shown in `/status`.
     pub version: &'static str,
 }
@@ -24,9 +32,10 @@ pub struct AppState<E> {
 impl AppState<McpEndpoint> {
     /// A front, for callers with and without MCP.
     #[must_use]
-    pub fn new(front: Arc<Front>, settings: Arc<HttpSettings>, statuses: Vec<Arc<dyn StatusSource>>) -> Self {
+    pub fn new(front: Arc<Front>, settings: Arc<HttpSettings>, statuses: Vec<Arc<dyn StatusSource>>, page: Option<Arc<Page>>) -> Self {
+        let metrics = Arc::clone(front.dispatcher().metrics());
         let endpoint = McpEndpoint::new(front, &settings);
         let rest = rest::router(&endpoint);
-        Self { endpoint, rest, settings, statuses, version: env!("CARGO_PKG_VERSION") }
+        Self { endpoint, rest, settings, statuses, metrics, page, version: env!("CARGO_PKG_VERSION") }
     }
 }

@@ -12,7 +12,10 @@ use http_body_util::{BodyExt as _, LengthLimitError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::settings::HttpSettings;
-use crate::dispatch::Hold;
+use crate::{
+    dispatch::Hold,
+    telemetry::metrics::{Metrics, Reason},
+};
 
 /// Bytes of a body that is not counted: nearly all calls are so small, and what runs and waits of them is bounded by its number.
 const SMALL: usize = 4 << 10;
@@ -27,6 +30,7 @@ pub(super) struct Bodies {
     settings: Arc<HttpSettings>,
     max_bodies: usize,
     room: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 /// A body that was read.
@@ -52,9 +56,10 @@ impl Refused {
 
 impl Bodies {
     /// `max_body` bytes of one, `max_bodies` of all at once. The latter is as it is now, for good.
-    pub(super) fn new(settings: Arc<HttpSettings>) -> Self {
+    pub(super) fn new(settings: Arc<HttpSettings>, metrics: Arc<Metrics>) -> Self {
         let max_bodies = settings.load().config.max_bodies;
-        Self { settings, max_bodies, room: Arc::new(Semaphore::new((max_bodies / UNIT).min(Semaphore::MAX_PERMITS))) }
+        let room = Arc::new(Semaphore::new((max_bodies / UNIT).min(Semaphore::MAX_PERMITS)));
+        Self { settings, max_bodies, room, metrics }
     }
 
     fn max_body(&self) -> usize {
@@ -66,11 +71,16 @@ impl Bodies {
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let announced = announced.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let max_body = self.max_body();
-        match announced {
+        let read = match announced {
             Some(length) if length > max_body => Err(too_large(max_body)),
             Some(length) if length <= SMALL => read_small(max_body, body).await,
             _ => self.read_counted(max_body, body).await,
-        }
+        };
+        read.inspect_err(|refused| match refused.status {
+            StatusCode::PAYLOAD_TOO_LARGE => self.metrics.refused(Reason::BodyTooLarge),
+            StatusCode::SERVICE_UNAVAILABLE => self.metrics.refused(Reason::Bodies),
+            _ => {}
+        })
     }
 
     /// Counts what has come, and not what was announced: who only announces much takes no room from others.

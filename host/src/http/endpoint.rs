@@ -41,7 +41,8 @@ impl McpEndpoint {
     /// Of this front, with the limits on bodies.
     #[must_use]
     pub fn new(front: Arc<Front>, settings: &Arc<HttpSettings>) -> Arc<Self> {
-        Arc::new(Self { front, bodies: Arc::new(Bodies::new(Arc::clone(settings))), settings: Arc::clone(settings) })
+        let metrics = Arc::clone(front.dispatcher().metrics());
+        Arc::new(Self { front, bodies: Arc::new(Bodies::new(Arc::clone(settings), metrics)), settings: Arc::clone(settings) })
     }
 
     pub(super) fn front(&self) -> &Arc<Front> {

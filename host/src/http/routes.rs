@@ -8,7 +8,7 @@
 //! route. Only probes, and what does not exist, are answered to anybody. CORS is not tower-http's layer, since
 //! that lets a foreign page's preflight pass without a word, and knows no list of headers without an end.
 
-use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     Extension, Router,
@@ -29,9 +29,11 @@ use super::{
     body::Received,
     connection::{Connection, Limits, Service},
     endpoint::{Endpoint, MCP_PATH},
-    oauth_hint,
+    metrics, oauth_hint,
+    rest::Route,
     status::{self, Health},
 };
+use crate::telemetry::metrics::{HttpRoute, Metrics, Page, Reason};
 
 /// What every request needs.
 pub(super) struct App<E> {
@@ -39,6 +41,7 @@ pub(super) struct App<E> {
     limits: Limits,
     admission: Arc<Admission>,
     health: Arc<Health>,
+    metrics: Arc<Metrics>,
     /// Everything but the MCP endpoints.
     router: Router,
 }
@@ -49,11 +52,11 @@ struct Peer(SocketAddr);
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, settings, statuses, version } = state;
-        let admission = Arc::new(Admission::new(settings));
+        let AppState { endpoint, rest, settings, statuses, metrics, page, version } = state;
+        let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics)));
         let health = Arc::new(Health::new(statuses, version));
-        let router = router(&admission, Arc::clone(&health), rest);
-        Self { endpoint, limits, admission, health, router }
+        let router = router(&admission, Arc::clone(&health), page, rest);
+        Self { endpoint, limits, admission, health, metrics, router }
     }
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
@@ -61,6 +64,7 @@ impl<E: Endpoint> App<E> {
         let incoming = Received::new(incoming, self.limits.body, head.version, &head.headers);
         let path = head.uri.path();
         if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
+            self.metrics.refused(Reason::Connections);
             return full(connection, head.version);
         }
         let Some(provider) = mcp_of(path) else {
@@ -82,7 +86,9 @@ impl<E: Endpoint> App<E> {
 impl<E: Endpoint> Service for App<E> {
     /// Answers a request, whatever happens on the way.
     async fn respond(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
-        let is_head = *request.method() == Method::HEAD;
+        let begin = Instant::now();
+        let (route, method) = (route_of(request.uri().path()), request.method().clone());
+        let is_head = method == Method::HEAD;
         let page = self.admission.page(request.headers());
         let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
         let mut response = match preflight {
@@ -102,6 +108,9 @@ impl<E: Endpoint> Service for App<E> {
         if is_head {
             without_body(&mut response);
         }
+        if let Some(http) = self.metrics.http() {
+            http.answered(route, method.as_str(), response.status().as_u16(), begin.elapsed());
+        }
         response
     }
 
@@ -119,17 +128,23 @@ impl<E: Endpoint> Service for App<E> {
 }
 
 /// Everything but the MCP endpoints.
-fn router(admission: &Arc<Admission>, health: Arc<Health>, rest: Router) -> Router {
+fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<Page>>, rest: Router) -> Router {
     let from_ours = from_fn_with_state(Arc::clone(admission), from_ours);
     let by_callers = from_fn_with_state(Arc::clone(admission), by_callers);
+    let by_scrapers = from_fn_with_state(Arc::clone(admission), by_scrapers);
     // A method that is not served is none of a route's business, so it is told to anybody.
     let page = |route: axum::routing::MethodRouter<Arc<Health>>| route.fallback(wrong_method);
+    let scraped = metrics.map_or_else(Router::new, |metrics| {
+        let route = get(metrics::page).route_layer(by_scrapers).fallback(wrong_method);
+        Router::new().route(metrics::PATH, route).with_state(metrics)
+    });
     Router::new()
         .route("/healthz", page(get(status::alive)))
         .route("/readyz", page(get(status::ready)))
         .route("/", page(get(status::welcome).route_layer(from_ours)))
         .route("/status", page(get(status::status).route_layer(by_callers.clone())))
         .with_state(health)
+        .merge(scraped)
         .merge(rest.route_layer(by_callers))
         .fallback(nothing)
         .layer(Extension(Arc::clone(admission)))
@@ -153,6 +168,20 @@ async fn by_callers(
 ) -> Response<Body> {
     let (mut head, body) = request.into_parts();
     match admission.admit(&mut head, peer, false).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(refusal) => *refusal,
+    }
+}
+
+/// Lets through those who may read the metrics.
+async fn by_scrapers(
+    State(admission): State<Arc<Admission>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
+    let (mut head, body) = request.into_parts();
+    match metrics::admit(&admission, &mut head, peer).await {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(refusal) => *refusal,
     }
@@ -184,6 +213,30 @@ fn mcp_of(path: &str) -> Option<Option<&str>> {
     }
     let provider = path.strip_suffix(MCP_PATH)?.strip_prefix('/')?;
     (!provider.is_empty() && !provider.contains('/')).then_some(Some(provider))
+}
+
+/// The route of a path, for the metrics.
+fn route_of(path: &str) -> HttpRoute {
+    match mcp_of(path) {
+        Some(None) => return HttpRoute::Mcp,
+        Some(Some(_)) => return HttpRoute::ProviderMcp,
+        None => {}
+    }
+    match path {
+        "/" => HttpRoute::Root,
+        "/healthz" => HttpRoute::Healthz,
+        "/readyz" => HttpRoute::Readyz,
+        "/status" => HttpRoute::Status,
+        metrics::PATH => HttpRoute::Metrics,
+        _ => match Route::of(path) {
+            Some(Route::Tools(None)) => HttpRoute::Tools,
+            Some(Route::Tools(Some(_))) => HttpRoute::ProviderTools,
+            Some(Route::Call(None)) => HttpRoute::Call,
+            Some(Route::Call(Some(_))) => HttpRoute::ProviderCall,
+            Some(Route::OpenApi) => HttpRoute::OpenApi,
+            None => HttpRoute::None,
+        },
+    }
 }
 
 /// The answer on a connection that is one too many, which ends with it.

@@ -38,6 +38,9 @@ pub(super) async fn serve_within<E: Endpoint>(
     let settings = state.settings.clone();
     let HttpConfig { max_connections, max_answers, .. } = settings.load().config;
     let drain = Box::new(move || settings.load().config.drain);
+    let metrics = Arc::clone(&state.metrics);
+    let opened = Box::new(move |open| metrics.set_connections(open));
     let app = Arc::new(App::new(state, limits()));
-    server::serve(listener, app, server::Options { limits: Box::new(limits), max_connections, max_answers, drain }, shutdown).await
+    let options = server::Options { limits: Box::new(limits), max_connections, max_answers, drain, opened };
+    server::serve(listener, app, options, shutdown).await
 }

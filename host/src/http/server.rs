@@ -51,6 +51,8 @@ pub(super) struct Options {
     pub(super) max_answers: usize,
     /// How long calls in flight may take to end. Asked for at the end.
     pub(super) drain: Box<dyn Fn() -> Duration + Send + Sync>,
+    /// Told how many connections are open.
+    pub(super) opened: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 /// Serves a service until `shutdown` asks for the end.
@@ -91,6 +93,7 @@ struct Server<S> {
     builder: Arc<Builder>,
     max_connections: usize,
     drain: Box<dyn Fn() -> Duration + Send + Sync>,
+    opened: Box<dyn Fn(usize) + Send + Sync>,
     connections: JoinSet<()>,
     open: HashMap<Id, Arc<Connection>>,
     /// How many of them count: not those beyond the limit, and not those that were told to go.
@@ -118,6 +121,7 @@ impl<S: Service> Server<S> {
             builder: Arc::new(connection::builder()),
             max_connections,
             drain: options.drain,
+            opened: options.opened,
             service,
             limits: options.limits,
             connections: JoinSet::new(),
@@ -184,6 +188,7 @@ impl<S: Service> Server<S> {
             self.counted += 1;
         }
         self.open.insert(task.id(), connection);
+        (self.opened)(self.open.len());
     }
 
     /// Makes room by ending a connection on which nothing goes on: first one that never asked for anything, else one between two requests. False: all are
@@ -223,6 +228,7 @@ impl<S: Service> Server<S> {
             self.counted -= 1;
         }
         self.surplus.retain(|(other, _)| *other != id);
+        (self.opened)(self.open.len());
     }
 
     /// Lets everything end, in its time.

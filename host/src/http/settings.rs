@@ -1,6 +1,12 @@
 //! What of the configuration holds for requests now. It can change while connections are open.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -8,7 +14,11 @@ use super::{auth::Authenticator, origin::Origins};
 use crate::config::HttpConfig;
 
 /// `[http]`, and who may come in. A request that has begun goes on by what held when it began.
-pub struct HttpSettings(ArcSwap<Current>);
+pub struct HttpSettings {
+    current: ArcSwap<Current>,
+    /// Anybody may read the metrics.
+    open_metrics: AtomicBool,
+}
 
 /// What holds at one moment.
 pub(super) struct Current {
@@ -27,16 +37,25 @@ impl HttpSettings {
     /// What holds from the start on.
     #[must_use]
     pub fn new(config: HttpConfig, auth: Authenticator) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::from_pointee(Current::new(config, auth))))
+        Arc::new(Self { current: ArcSwap::from_pointee(Current::new(config, auth)), open_metrics: AtomicBool::new(false) })
     }
 
     /// Goes by something else from the next request on.
     pub fn put(&self, config: HttpConfig, auth: Authenticator) {
-        self.0.store(Arc::new(Current::new(config, auth)));
+        self.current.store(Arc::new(Current::new(config, auth)));
+    }
+
+    /// Whether anybody may read the metrics, from the next request on.
+    pub fn open_metrics(&self, open: bool) {
+        self.open_metrics.store(open, Relaxed);
+    }
+
+    pub(super) fn metrics_are_open(&self) -> bool {
+        self.open_metrics.load(Relaxed)
     }
 
     pub(super) fn load(&self) -> Guard<Arc<Current>> {
-        self.0.load()
+        self.current.load()
     }
 
     pub(super) fn header_timeout(&self) -> Duration {

@@ -81,7 +81,8 @@ pub(super) async fn welcome(State(health): State<Arc<Health>>) -> Response<Body>
              The MCP endpoint is {MCP_PATH} (streamable HTTP): give a client this address with {MCP_PATH} at its end.\n\
              One plugin alone, under its own names: /NAME{MCP_PATH}.\n\
              Without MCP: GET /tools, POST /call, /NAME/tools, /NAME/call; described in /openapi.json.\n\
-             How the plugins stand: /status. Whether the server lives, and takes calls: /healthz, /readyz.\n"
+             How the plugins stand: /status. Whether the server lives, and takes calls: /healthz, /readyz.\n\
+             Metrics for Prometheus: /metrics.\n"
         ),
     )
 }

@@ -204,6 +204,12 @@ impl Front {
         self.views.dispatcher().in_flight()
     }
 
+    /// Tasks that are kept, and the bytes of their results.
+    #[must_use]
+    pub fn tasks(&self) -> (usize, usize) {
+        self.views.whole().shared.tasks.counts()
+    }
+
     /// Open sessions of clients before 2026-07-28.
     #[must_use]
     pub fn sessions(&self) -> usize {

@@ -30,7 +30,10 @@ use super::{
     sessions::{NoSession, Sessions},
     tasks,
 };
-use crate::provider::{CallError, Principal};
+use crate::{
+    provider::{CallError, Principal},
+    telemetry::metrics::Reason,
+};
 
 /// How long a client should wait for a free session. Idle ones end within minutes, closed ones at once.
 const RETRY_SESSION: Duration = Duration::from_secs(5);
@@ -197,6 +200,7 @@ impl General {
             self.shared.sessions.len()
         );
         tracing::warn!("{message}");
+        self.shared.dispatcher.metrics().refused(Reason::Sessions);
         plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(RETRY_SESSION))
     }
 }

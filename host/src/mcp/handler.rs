@@ -92,7 +92,11 @@ impl Handler {
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let era = Self::era(context);
         let failed = |error| error_data(rpc_error(error, era, &snapshot));
-        let operation = resolve(&snapshot).map_err(|error| failed(self.0.pending.in_place_of(error)))?;
+        let operation = resolve(&snapshot).map_err(|error| {
+            let error = self.0.pending.in_place_of(error);
+            self.0.dispatcher.turned_away(&error);
+            failed(error)
+        })?;
         let caller = self.caller(context)?;
         let outbox = caller.outbox(&operation);
         let asker = |session: &Arc<Session>| {

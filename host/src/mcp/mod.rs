@@ -58,4 +58,3 @@ pub(crate) use answer::refusal;
 pub use front::Front;
 pub(crate) use intake::check_content_type;
 pub use options::FrontOptions;
-pub(crate) use pending::Pending;

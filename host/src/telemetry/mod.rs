@@ -1,10 +1,11 @@
-//! What is written about a run: log lines on stderr, as text or as JSON.
+//! What is known of a run: log lines on stderr, as text or as JSON, and metrics.
 //!
 //! A line costs the call that writes it its formatting and a place in a queue, never a wait: see `writer`.
 
 mod fields;
 mod filter;
 mod live;
+pub mod metrics;
 mod writer;
 
 use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
@@ -126,6 +127,12 @@ pub fn flush(limit: Duration) {
     if let Some(lines) = LINES.get() {
         lines.flush(limit);
     }
+}
+
+/// Log lines that were dropped, since stderr was not read fast enough.
+#[must_use]
+pub fn lost_lines() -> u64 {
+    LINES.get().map_or(0, Lines::lost)
 }
 
 fn subscriber(format: LogFormat, filter: LiveFilter, colour: bool, writer: Writer) -> Box<dyn Subscriber + Send + Sync> {

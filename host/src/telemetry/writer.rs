@@ -33,7 +33,7 @@ enum Message {
 /// The queue, held by whoever flushes it.
 pub(super) struct Lines {
     queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     format: LogFormat,
 }
 
@@ -41,15 +41,24 @@ pub(super) struct Lines {
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     format: LogFormat,
+}
+
+/// Lines that had no place in the queue.
+#[derive(Default)]
+struct Dropped {
+    /// Since it was said last.
+    unsaid: AtomicU64,
+    /// Since the start.
+    all: AtomicU64,
 }
 
 impl Lines {
     /// Starts the thread. It ends when all who could write are gone.
     pub(super) fn start(out: impl Write + Send + 'static, format: LogFormat) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let dropped = Arc::<Dropped>::default();
         let counted = dropped.clone();
         thread::Builder::new().name("toolbay-log".to_owned()).spawn(move || write_all(&lines, out, &counted, format))?;
         Ok(Self { queue, dropped, format })
@@ -57,6 +66,11 @@ impl Lines {
 
     pub(super) fn writer(&self) -> Writer {
         Writer { queue: self.queue.clone(), dropped: self.dropped.clone(), format: self.format }
+    }
+
+    /// Lines that were dropped since the start.
+    pub(super) fn lost(&self) -> u64 {
+        self.dropped.all.load(Relaxed)
     }
 
     /// Waits until what was logged up to now is written.
@@ -92,7 +106,8 @@ impl Write for &Writer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let message = Message::Line(if line.len() > MAX_LINE { cut(line, self.format) } else { line.into() });
         if self.queue.try_send(message).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
+            self.dropped.unsaid.fetch_add(1, Relaxed);
+            self.dropped.all.fetch_add(1, Relaxed);
         }
         Ok(line.len())
     }
@@ -102,7 +117,7 @@ impl Write for &Writer {
     }
 }
 
-fn write_all(lines: &Receiver<Message>, mut out: impl Write, dropped: &AtomicU64, format: LogFormat) {
+fn write_all(lines: &Receiver<Message>, mut out: impl Write, dropped: &Dropped, format: LogFormat) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut asked = Vec::new();
     while let Ok(first) = lines.recv() {
@@ -114,7 +129,7 @@ fn write_all(lines: &Receiver<Message>, mut out: impl Write, dropped: &AtomicU64
             }
             next = if batch.len() < BATCH { lines.try_recv().ok() } else { None };
         }
-        let lost = dropped.swap(0, Relaxed);
+        let lost = dropped.unsaid.swap(0, Relaxed);
         if lost > 0 {
             batch.extend_from_slice(confess(lost, format).as_bytes());
         }
@@ -226,7 +241,7 @@ mod tests {
             (&lines.writer()).write_all(b"into the void\n").unwrap();
             lines.flush(Duration::from_secs(10));
         }
-        assert_eq!(lines.dropped.load(Relaxed), 0);
+        assert_eq!(lines.lost(), 0);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Gate {
 /// The places of the pool, for all plugins. The last ones are for plugins that have only a few.
 pub(crate) struct Pool {
     places: Arc<Semaphore>,
+    /// How many places there are.
+    all: usize,
     /// As many as this are kept back from plugins that have more than `few`.
     kept: usize,
     few: usize,
@@ -49,12 +51,19 @@ impl Pool {
     pub(crate) fn new(places: usize) -> Arc<Self> {
         Arc::new(Self {
             places: Arc::new(Semaphore::new(places)),
+            all: places,
             // A pool of a few places is too small to be shared like that.
             kept: if places < SHARED { 0 } else { places / 4 },
             few: places / 16,
             waiting: AtomicUsize::new(0),
             freed: Notify::new(),
         })
+    }
+
+    /// Places that are used, that are free, and plugins' calls that wait for one.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let free = self.places.available_permits();
+        (self.all.saturating_sub(free), free, self.waiting.load(Ordering::Relaxed))
     }
 
     /// Whether a plugin that has so many places, `weight` for its newest instance among them, may keep them. One instance it always may.

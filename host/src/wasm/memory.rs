@@ -54,6 +54,11 @@ impl HostMemory {
         Arc::new(Self { max, used: AtomicUsize::new(0) })
     }
 
+    /// What instances have, and what they may have.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.used.load(Relaxed), self.max)
+    }
+
     pub(crate) fn plugin(self: &Arc<Self>) -> Arc<PluginMemory> {
         Arc::new(PluginMemory { host: Arc::clone(self), used: AtomicUsize::new(0) })
     }

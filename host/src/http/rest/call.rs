@@ -13,7 +13,7 @@ use crate::{
     config::RestResult,
     dispatch::{CallRequest, Operation, OperationResult},
     json::is_too_deep,
-    mcp::Pending,
+    mcp::Front,
     provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred},
     similar,
 };
@@ -93,7 +93,7 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
     if catalog.snapshot().resolve(&name).is_none() && !rest.front.pending().is_ready() {
         rest.front.pending().wait().await;
     }
-    let entry = find(&catalog.snapshot(), &name, rest.front.pending())?;
+    let entry = find(&catalog.snapshot(), &name, &rest.front)?;
     let operation = Operation::Call { entry, arguments: Cow::Borrowed(arguments) };
     let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
     let request = CallRequest::new(head.extensions.get().cloned(), operation)
@@ -131,11 +131,12 @@ fn default_tool(catalog: &Catalog) -> Option<String> {
     }
 }
 
-fn find(snapshot: &Snapshot, name: &str, pending: &Pending) -> Result<Arc<Entry>, Refusal> {
+fn find(snapshot: &Snapshot, name: &str, front: &Front) -> Result<Arc<Entry>, Refusal> {
     if let Some(entry) = snapshot.resolve(name) {
         return Ok(Arc::clone(entry));
     }
-    let error = pending.in_place_of(CallError::UnknownTool(name.to_owned()));
+    let error = front.pending().in_place_of(CallError::UnknownTool(name.to_owned()));
+    front.dispatcher().turned_away(&error);
     if let CallError::Busy { retry_after, .. } = error {
         let detail = format!("Tool {} not available yet", answer::echo(name));
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, error.to_string());

@@ -104,7 +104,8 @@ const ALL: [&str; 12] =
 
 fn rest(front: Arc<Front>, http: HttpConfig) -> Arc<Rest> {
     let settings = HttpSettings::new(http, Authenticator::Open);
-    Arc::new(Rest { front, bodies: Arc::new(Bodies::new(Arc::clone(&settings))), settings })
+    let bodies = Arc::new(Bodies::new(Arc::clone(&settings), Arc::clone(front.dispatcher().metrics())));
+    Arc::new(Rest { front, bodies, settings })
 }
 
 fn lab() -> Lab {

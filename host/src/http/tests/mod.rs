@@ -153,6 +153,8 @@ impl Server {
             rest: rest::routes(rest),
             statuses: Vec::new(),
             settings: HttpSettings::new(config, Authenticator::Open),
+            metrics: Arc::clone(crate::dispatch::Dispatcher::new().metrics()),
+            page: None,
             version: "1.2.3",
         };
         change(&mut state, &mut limits);

@@ -165,6 +165,11 @@ impl Tasks {
         }
     }
 
+    /// How many there are, and the bytes of their results.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.lock().len(), self.bytes.load(Ordering::Relaxed))
+    }
+
     /// `tasks/get`: the result as JSON.
     ///
     /// # Errors

@@ -10,7 +10,10 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -82,6 +85,27 @@ pub struct Compiled {
     pub cached: bool,
 }
 
+/// What the compiler has done since the start.
+#[derive(Clone, Copy, Debug)]
+pub struct CompileCounts {
+    /// Components whose code was in the cache.
+    pub hits: u64,
+    /// Components that had to be compiled.
+    pub misses: u64,
+    /// Of these, those that could not be.
+    pub failures: u64,
+    /// The time that it took.
+    pub time: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    failures: AtomicU64,
+    nanos: AtomicU64,
+}
+
 /// Compiles components, a few at a time, each content once.
 pub struct Compiler {
     engines: Arc<Engines>,
@@ -91,6 +115,7 @@ pub struct Compiler {
     jobs: Semaphore,
     /// One lock for each content that is being compiled: copies of a file under other names wait for the first.
     running: Mutex<HashMap<blake3::Hash, Arc<tokio::sync::Mutex<()>>>>,
+    counters: Counters,
 }
 
 impl Compiler {
@@ -101,7 +126,27 @@ impl Compiler {
     /// [`CacheError`], where the cache's folder cannot be made or is not ours alone.
     pub fn new(engines: Arc<Engines>, host: &HostConfig, worker: Worker) -> Result<Self, CompileError> {
         let cache = Arc::new(Cache::open(host.cache.clone())?);
-        Ok(Self { engines, cache, worker, host: host.clone(), jobs: Semaphore::new(jobs(host)), running: Mutex::default() })
+        Ok(Self {
+            engines,
+            cache,
+            worker,
+            host: host.clone(),
+            jobs: Semaphore::new(jobs(host)),
+            running: Mutex::default(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counts(&self) -> CompileCounts {
+        let Counters { hits, misses, failures, nanos } = &self.counters;
+        CompileCounts {
+            hits: hits.load(Relaxed),
+            misses: misses.load(Relaxed),
+            failures: failures.load(Relaxed),
+            time: Duration::from_nanos(nanos.load(Relaxed)),
+        }
     }
 
     /// The code of a component.
@@ -111,6 +156,7 @@ impl Compiler {
     /// [`CompileError`], in words for the person who put the file there.
     pub async fn compile(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
         if let Some(found) = self.cached(digest).await? {
+            self.counters.hits.fetch_add(1, Relaxed);
             return Ok(found);
         }
         check_header(&bytes)?;
@@ -118,8 +164,16 @@ impl Compiler {
         let guard = lock.lock().await;
         // Another copy of the file may have been compiled while this one waited.
         let result = match self.cached(digest).await? {
-            Some(found) => Ok(found),
-            None => self.compile_now(bytes, digest).await,
+            Some(found) => {
+                self.counters.hits.fetch_add(1, Relaxed);
+                Ok(found)
+            }
+            None => {
+                self.counters.misses.fetch_add(1, Relaxed);
+                self.compile_now(bytes, digest).await.inspect_err(|_| {
+                    self.counters.failures.fetch_add(1, Relaxed);
+                })
+            }
         };
         drop(guard);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +236,13 @@ impl Compiler {
     }
 
     async fn attempt(&self, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
+        let started = Instant::now();
+        let result = self.attempt_by_worker(bytes, level).await;
+        self.counters.nanos.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        result
+    }
+
+    async fn attempt_by_worker(&self, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
         match &self.worker {
             Worker::Child(program) => self.attempt_in_child(program.clone(), bytes, level).await,
             #[cfg(test)]

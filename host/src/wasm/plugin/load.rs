@@ -24,7 +24,7 @@ use crate::{
     offload::Offload,
     provider::{CallContext, Offers, ProviderId},
     wasm::{
-        compile::{Compiled, Compiler, Worker},
+        compile::{CompileCounts, Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
         folder::{LoadError, Loaded, Loader, Source},
         gate::{Gate, Pool},
@@ -67,6 +67,21 @@ pub struct PluginHost {
     /// For tests: what every plugin is given, in place of what is configured.
     #[cfg(test)]
     given: Option<PluginConfig>,
+}
+
+/// How the pool of instances stands.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolCounts {
+    /// Places that are used.
+    pub used: usize,
+    /// Places that are free.
+    pub free: usize,
+    /// Calls that wait for a place.
+    pub waiting: usize,
+    /// Bytes of memory that running instances may touch.
+    pub memory: usize,
+    /// How many of these there may be.
+    pub memory_limit: usize,
 }
 
 /// Why a host cannot run plugins at all.
@@ -116,6 +131,20 @@ impl PluginHost {
     /// Goes by another configuration: plugins that are loaded from now on are given what it says.
     pub fn reconfigure(&self, config: Arc<Config>) {
         self.config.store(config);
+    }
+
+    /// How the pool stands.
+    #[must_use]
+    pub fn pool(&self) -> PoolCounts {
+        let (used, free, waiting) = self.pool.counts();
+        let (memory, memory_limit) = self.engines.memory().counts();
+        PoolCounts { used, free, waiting, memory, memory_limit }
+    }
+
+    /// What was compiled.
+    #[must_use]
+    pub fn compiled(&self) -> CompileCounts {
+        self.compiler.counts()
     }
 
     /// The models that plugins may be given.

@@ -1,0 +1,194 @@
+//! What the parts of a host hold by themselves, for the page of metrics: read when the page is made, and not counted twice.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use super::{App, lock};
+use crate::{
+    inference::ModelStatus,
+    mcp::Front,
+    provider::{BreakerState, ProviderKind, ProviderState, ProviderStatus, ReplicasStatus, StatusSource as _},
+    telemetry::{
+        self,
+        metrics::{Out, Page, Process, Source, family},
+    },
+};
+
+const KINDS: [(ProviderKind, &str); 3] = [(ProviderKind::Wasm, "wasm"), (ProviderKind::Bridge, "bridge"), (ProviderKind::Remote, "remote")];
+
+const STATES: [(ProviderState, &str); 4] = [
+    (ProviderState::Loading, "loading"),
+    (ProviderState::Serving, "serving"),
+    (ProviderState::ServingPrevious, "serving-previous"),
+    (ProviderState::Broken, "broken"),
+];
+
+const REPLICA_STATES: [&str; 3] = ["serving", "suspect", "draining"];
+
+impl App {
+    /// The page of metrics of this host. None: there are none.
+    #[must_use]
+    pub fn metrics_page(self: &Arc<Self>) -> Option<Arc<Page>> {
+        let metrics = self.dispatcher.metrics();
+        metrics.calls()?;
+        let sources: Vec<Arc<dyn Source>> = vec![metrics.clone(), self.clone(), Arc::new(Process::default())];
+        Some(Arc::new(Page::new(sources)))
+    }
+
+    fn live_fronts(&self) -> Vec<Arc<Front>> {
+        lock(&self.fronts).iter().map(|(front, _)| front).filter_map(Weak::upgrade).collect()
+    }
+
+    fn configuration(&self, out: &mut Out<'_>) -> fmt::Result {
+        let counts = lock(&self.status).counts();
+        let mut reloads = out.family(&family::CONFIG_RELOADS)?;
+        reloads.add(["applied"], counts.applied)?;
+        reloads.add(["rejected"], counts.rejected)?;
+        out.single(&family::CONFIG_VALID, counts.is_valid)?;
+        out.single(&family::CONFIG_LAST_SUCCESS, counts.last_success)?;
+        out.single(&family::CONFIG_RESTART, counts.needs_restart)
+    }
+
+    fn pool(&self, out: &mut Out<'_>) -> fmt::Result {
+        let pool = self.host.pool();
+        let mut instances = out.family(&family::POOL_INSTANCES)?;
+        instances.add(["used"], pool.used)?;
+        instances.add(["free"], pool.free)?;
+        out.single(&family::POOL_WAITING, pool.waiting)?;
+        out.single(&family::POOL_MEMORY, pool.memory)?;
+        out.single(&family::POOL_MEMORY_LIMIT, pool.memory_limit)?;
+        let compiled = self.host.compiled();
+        let mut cache = out.family(&family::COMPILE_CACHE)?;
+        cache.add(["hit"], compiled.hits)?;
+        cache.add(["miss"], compiled.misses)?;
+        out.single(&family::COMPILE_FAILURES, compiled.failures)?;
+        out.single(&family::COMPILE_SECONDS, compiled.time.as_secs_f64())
+    }
+
+    fn offers(&self, out: &mut Out<'_>) -> fmt::Result {
+        let snapshot = self.catalog.snapshot();
+        let mut entries = out.family(&family::CATALOG)?;
+        entries.add(["tool"], snapshot.tools().len())?;
+        entries.add(["prompt"], snapshot.prompts().len())?;
+        entries.add(["resource"], snapshot.resources().len())?;
+        entries.add(["template"], snapshot.templates().len())
+    }
+}
+
+impl Source for App {
+    fn collect(&self, out: &mut Out<'_>) -> fmt::Result {
+        out.single(&family::CALLS_IN_FLIGHT, self.dispatcher.in_flight())?;
+        providers(&self.statuses(), out)?;
+        self.offers(out)?;
+        self.pool(out)?;
+        let fronts = self.live_fronts();
+        out.single(&family::SESSIONS, fronts.iter().map(|front| front.sessions()).sum::<usize>())?;
+        let tasks: Vec<_> = fronts.iter().map(|front| front.tasks()).collect();
+        out.single(&family::TASKS, tasks.iter().map(|(count, _)| count).sum::<usize>())?;
+        out.single(&family::TASK_RESULTS, tasks.iter().map(|(_, bytes)| bytes).sum::<usize>())?;
+        models(&self.models.statuses(), out)?;
+        self.configuration(out)?;
+        out.single(&family::READY, self.ready())?;
+        let tasks = tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        out.single(&family::RUNTIME_TASKS, tasks)?;
+        out.single(&family::LOG_DROPPED, telemetry::lost_lines())
+    }
+}
+
+fn providers(statuses: &[ProviderStatus], out: &mut Out<'_>) -> fmt::Result {
+    // A name twice, of a plugin and of the server that is served instead, must not be a series twice.
+    let mut calls: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut states: BTreeMap<(&str, &str), ProviderState> = BTreeMap::new();
+    let mut servers: BTreeMap<&str, &ReplicasStatus> = BTreeMap::new();
+    for status in statuses {
+        let (in_flight, queued) = calls.entry(&status.name).or_default();
+        (*in_flight, *queued) = (*in_flight + status.in_flight, *queued + status.queued);
+        let kind = KINDS.iter().find(|(kind, _)| *kind == status.kind).map_or("", |(_, word)| word);
+        states.insert((&status.name, kind), status.state);
+        if let Some(replicas) = &status.replicas {
+            servers.insert(&status.name, replicas);
+        }
+    }
+    let mut samples = out.family(&family::PROVIDER_STATE)?;
+    for ((name, kind), state) in &states {
+        for (other, word) in STATES {
+            samples.add([name, kind, word], *state == other)?;
+        }
+    }
+    let mut samples = out.family(&family::PROVIDER_IN_FLIGHT)?;
+    for (name, (in_flight, _)) in &calls {
+        samples.add([name], *in_flight)?;
+    }
+    let mut samples = out.family(&family::PROVIDER_QUEUED)?;
+    for (name, (_, queued)) in &calls {
+        samples.add([name], *queued)?;
+    }
+    replicas(&servers, out)
+}
+
+fn replicas(servers: &BTreeMap<&str, &ReplicasStatus>, out: &mut Out<'_>) -> fmt::Result {
+    let mut samples = out.family(&family::REPLICAS)?;
+    for (name, replicas) in servers {
+        samples.add([name, "starting"], replicas.starting)?;
+        for state in REPLICA_STATES {
+            samples.add([name, state], replicas.up.iter().filter(|replica| replica.state == state).count())?;
+        }
+    }
+    let mut samples = out.family(&family::REPLICAS_WANTED)?;
+    for (name, replicas) in servers {
+        samples.add([name], replicas.wanted)?;
+    }
+    let mut samples = out.family(&family::RESTARTS)?;
+    for (name, replicas) in servers {
+        samples.add([name], replicas.restarts)?;
+    }
+    let mut samples = out.family(&family::BREAKER)?;
+    for (name, replicas) in servers {
+        let breaker = replicas.breaker;
+        samples.add([name, "closed"], breaker == BreakerState::Closed)?;
+        samples.add([name, "open"], matches!(breaker, BreakerState::Open(_)))?;
+        samples.add([name, "half-open"], breaker == BreakerState::HalfOpen)?;
+    }
+    Ok(())
+}
+
+fn models(models: &[ModelStatus], out: &mut Out<'_>) -> fmt::Result {
+    let mut samples = out.family(&family::MODEL_UP)?;
+    for model in models {
+        samples.add([&model.name, &model.device], model.error.is_none())?;
+    }
+    let mut samples = out.family(&family::MODEL_COMPUTES)?;
+    for ModelStatus { name, counts, .. } in models {
+        samples.add([name, "ok"], counts.computes.saturating_sub(counts.failed))?;
+        samples.add([name, "failed"], counts.failed)?;
+        samples.add([name, "cancelled"], counts.cancelled)?;
+    }
+    let mut samples = out.family(&family::MODEL_RUNS)?;
+    for ModelStatus { name, counts, .. } in models {
+        samples.add([name], counts.runs)?;
+    }
+    let mut samples = out.family(&family::MODEL_RUN_SECONDS)?;
+    for ModelStatus { name, counts, .. } in models {
+        samples.add([name], counts.run_ms as f64 / 1000.0)?;
+    }
+    let mut samples = out.family(&family::MODEL_WAIT_SECONDS)?;
+    for ModelStatus { name, counts, .. } in models {
+        samples.add([name], counts.wait_ms as f64 / 1000.0)?;
+    }
+    let mut samples = out.family(&family::MODEL_QUEUED)?;
+    for model in models {
+        samples.add([&model.name], model.queued)?;
+    }
+    let mut samples = out.family(&family::MODEL_LARGEST_BATCH)?;
+    for ModelStatus { name, counts, .. } in models {
+        samples.add([name], counts.largest_batch)?;
+    }
+    let mut samples = out.family(&family::MODEL_BYTES)?;
+    for model in models {
+        samples.add([&model.name], model.bytes)?;
+    }
+    Ok(())
+}

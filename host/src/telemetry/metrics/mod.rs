@@ -1,0 +1,80 @@
+//! What is counted, and the page on which Prometheus reads it.
+//!
+//! Counting costs a call some atomic additions: its handle is kept beside the tool, and nothing is looked up by name. Labels come from what is loaded and
+//! configured, never from a request. What other parts of the host hold anyway (pools, replicas, sessions) is not counted twice: they are asked when the
+//! page is made.
+
+mod calls;
+mod durations;
+pub mod family;
+mod http;
+mod page;
+mod process;
+mod refusals;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+pub use calls::{CallMeter, CallMeters, Word};
+pub use durations::Durations;
+pub use family::{Family, Kind};
+pub use http::{HttpMeters, HttpRoute};
+pub use page::{Format, Out, Page, Samples, Source, Value};
+pub use process::Process;
+pub use refusals::{Reason, Refusals};
+
+/// What a host counts of its calls and requests.
+#[derive(Debug)]
+pub struct Metrics {
+    is_on: bool,
+    calls: CallMeters,
+    http: HttpMeters,
+    refusals: Refusals,
+    connections: AtomicU64,
+}
+
+impl Metrics {
+    /// Nothing counted yet. `outcomes`: how a call can end. Off: nothing is counted ever.
+    #[must_use]
+    pub fn new(outcomes: &'static [Word], is_on: bool) -> Self {
+        let (http, refusals) = (HttpMeters::default(), Refusals::default());
+        Self { is_on, calls: CallMeters::new(outcomes), http, refusals, connections: AtomicU64::new(0) }
+    }
+
+    /// The calls, if they are counted.
+    #[must_use]
+    pub fn calls(&self) -> Option<&CallMeters> {
+        self.is_on.then_some(&self.calls)
+    }
+
+    /// The requests of HTTP, if they are counted.
+    #[must_use]
+    pub fn http(&self) -> Option<&HttpMeters> {
+        self.is_on.then_some(&self.http)
+    }
+
+    /// Counts something that was turned away.
+    pub fn refused(&self, reason: Reason) {
+        if self.is_on {
+            self.refusals.count(reason);
+        }
+    }
+
+    /// So many connections are open now.
+    pub fn set_connections(&self, open: usize) {
+        self.connections.store(open as u64, Relaxed);
+    }
+}
+
+impl Source for Metrics {
+    fn collect(&self, out: &mut Out<'_>) -> fmt::Result {
+        self.calls.collect(out)?;
+        self.refusals.collect(out)?;
+        self.http.collect(out)?;
+        out.single(&family::HTTP_CONNECTIONS, self.connections.load(Relaxed))
+    }
+}
