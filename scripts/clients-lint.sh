@@ -59,7 +59,7 @@ section() {
       *) words+=", \"$word\"" ;;
     esac
   done
-  printf '[server.%s]\ncommand = [%s]\nenv = { %s }\nstart_timeout = "60s"\n' "$name" "$words" "$env"
+  printf '[server.%s]\ncommand = [%s]\nenv = { %s }\nstart_timeout = "3m"\n' "$name" "$words" "$env"
 }
 
 servers() {

@@ -11,6 +11,7 @@ pub mod bridge;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+mod connections;
 mod descriptors;
 pub mod dispatch;
 pub mod http;

@@ -1,7 +1,7 @@
 //! What is published is read by every client: the SDKs list it, and the converters of the model APIs convert it.
 //!
 //! One tool that one reader fails on costs its users the whole list, so nothing of what is here may be a problem to anybody: all WIT types, raw schemas
-//! of plugins, real servers, and a kept corpus of odd tools.
+//! of plugins, real servers, and kept corpora of odd tools and of an odd OpenAPI document.
 
 use serde_json::json;
 use toolbay_tests::{Client, Server, Setup, Value, files, lab::Lab};
@@ -19,6 +19,8 @@ async fn everything(lab: &Lab) -> Server {
         ("odd", words(&["python3", &path(&servers.join("listed.py")), &path(&servers.join("odd_tools.json"))])),
     ];
     let config: String = real.iter().map(|(name, command)| format!("[server.{name}]\ncommand = {command:?}\n")).collect();
+    // Shapes of schemas that real documents have; those themselves are read by scripts/clients-lint.sh.
+    let config = format!("{config}[server.api]\nopenapi = {:?}\n", path(&servers.join("odd_api.json")));
     Setup::new()
         .plugin("calculator")
         .plugin("text-tools")

@@ -49,6 +49,7 @@ fn every_key_is_understood() {
         copies = 3
         [host]
         instances = 50
+        memory = "2GiB"
         max_memory = "256MiB"
         max_file = "20MB"
         compile_time = "1m"
@@ -69,6 +70,7 @@ fn every_key_is_understood() {
         log_rate = 0
         concurrency = 1
         queue = 0
+        open_files = 30
         http_connections = 2
         http_body = "1KiB"
         http_timeout = "250ms"
@@ -131,6 +133,7 @@ fn every_key_is_understood() {
     assert_eq!(config.state, StateConfig { keys, ttl: Duration::from_secs(600), copies: 3 });
     let host = HostConfig {
         instances: 50,
+        memory: Some(2 << 30),
         max_memory: 256 << 20,
         max_file: 20_000_000,
         compile_time: Duration::from_secs(60),
@@ -152,6 +155,7 @@ fn every_key_is_understood() {
             log_rate: 0,
             concurrency: 1,
             queue: 0,
+            open_files: 30,
             http_connections: 2,
             http_body: 1024,
             http_timeout: Duration::from_millis(250),

@@ -131,7 +131,7 @@ impl Sender {
             headers.insert(header::CONTENT_TYPE, kind);
             sending = sending.body(body.clone());
         }
-        self.read(sending.headers(headers).send().await.map_err(Failure::of)?).await
+        self.read(client::send(sending.headers(headers)).await.map_err(Failure::of)?).await
     }
 
     /// Reads an answer to its end, or to the limit.
@@ -187,7 +187,7 @@ impl Sender {
         let mut headers = if same { self.headers.clone() } else { HeaderMap::new() };
         headers.extend(conditions.clone());
         let fetching = async {
-            let response = self.client.get(url.clone()).headers(headers).send().await.map_err(Failure::of)?;
+            let response = client::send(self.client.get(url.clone()).headers(headers)).await.map_err(Failure::of)?;
             self.read(response).await
         };
         let response = match tokio::time::timeout(limits.start, fetching).await {

@@ -200,7 +200,7 @@ impl PluginHost {
             bell: Bell::default(),
             memory: self.engines.memory().plugin(),
             pace: Pace::default(),
-            open_files: OpenFiles::default(),
+            open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
             id,
             config,
