@@ -33,3 +33,4 @@ pub mod telemetry;
 mod tls;
 pub mod upstream;
 pub mod wasm;
+mod wildcard;

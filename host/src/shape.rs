@@ -15,9 +15,10 @@ use crate::{
         Reference, Subscription, Tool, ToolName,
     },
     similar,
+    wildcard::fits,
 };
 use params::OwnParams;
-use pattern::{fits, renamed};
+use pattern::renamed;
 
 /// Names that are told of those that there are.
 const SHOWN: usize = 8;

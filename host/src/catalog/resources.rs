@@ -55,6 +55,11 @@ impl ResourceEntry {
         &self.uri
     }
 
+    /// The URI, or the template's text, as the provider has it.
+    pub(super) fn own(&self) -> &str {
+        &self.own
+    }
+
     /// The provider's own form of an address that belongs to this entry, or of the template's text.
     #[must_use]
     pub fn own_uri<'a>(&self, uri: &'a str) -> &'a str {
@@ -197,6 +202,12 @@ impl ByUri {
         Self { by_uri, published, list: OnceLock::new() }
     }
 
+    fn only(&self, allows: impl Fn(&ResourceEntry) -> bool) -> Self {
+        let published: Vec<_> = self.published.iter().filter(|entry| allows(entry)).cloned().collect();
+        let by_uri = published.iter().map(|entry| (Arc::clone(&entry.uri), Arc::clone(entry))).collect();
+        Self { by_uri, published, list: OnceLock::new() }
+    }
+
     fn list_json(&self) -> &Bytes {
         self.list.get_or_init(|| json_array(self.published.iter().map(|entry| entry.json())))
     }
@@ -251,6 +262,13 @@ impl Resources {
             Some(entry) if entry.provider.id() == provider => Cow::Borrowed(own),
             _ => Cow::Owned(qualified(provider, own)),
         }
+    }
+
+    /// Those that `allows` lets pass.
+    pub(super) fn only(&self, allows: impl Fn(&ResourceEntry) -> bool) -> Self {
+        let (resources, templates) = (self.resources.only(&allows), self.templates.only(&allows));
+        // What is not listed is looked for in the whole.
+        Self { resources, templates, ..Self::default() }
     }
 
     pub(super) fn listed(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {

@@ -1,11 +1,15 @@
 //! One state of the catalog: what there is, and whose.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
 use super::{
-    Collision, Entry, PromptEntry, ResourceEntry,
+    Access, Collision, Entry, PromptEntry, ResourceEntry,
     instructions::Instructions,
     names::{Names, Offered},
     resources::{HeldResources, Resources},
@@ -15,12 +19,30 @@ use crate::provider::{Provider, ProviderId};
 /// Everything on offer at one moment. Immutable, so a request sees one state from its beginning to its end.
 #[derive(Default)]
 pub struct Snapshot {
-    generations: Generations,
-    tools: Names<Entry>,
-    prompts: Names<PromptEntry>,
-    resources: Resources,
-    collisions: Vec<Collision>,
-    instructions: Instructions,
+    pub(super) generations: Generations,
+    pub(super) tools: Names<Entry>,
+    pub(super) prompts: Names<PromptEntry>,
+    pub(super) resources: Resources,
+    pub(super) collisions: Vec<Collision>,
+    pub(super) instructions: Instructions,
+    /// What it is a part of. None: it is the whole.
+    pub(super) part: Option<Part>,
+}
+
+/// What a snapshot knows that is a part of another one.
+pub(super) struct Part {
+    /// What it is a part of: a template is matched in the order of all of them.
+    pub(super) whole: Arc<Snapshot>,
+    pub(super) access: Arc<Access>,
+    /// Who offers something of it.
+    pub(super) providers: BTreeSet<ProviderId>,
+}
+
+impl Part {
+    /// Whether an address may be read that belongs to this template, or to this provider without being listed. It goes by the provider's own form.
+    fn reads(&self, entry: &ResourceEntry, uri: &str) -> bool {
+        self.access.resource(entry.provider().id().as_str(), entry.own_uri(uri)).is_allowed()
+    }
 }
 
 /// Which published lists these are: each number grows by one with each list that differs from the one before.
@@ -72,7 +94,11 @@ impl Snapshot {
     /// Who has the resource at this address: the one that is listed there, else the first template that matches.
     #[must_use]
     pub fn resource(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {
-        self.resources.resolve(uri)
+        match &self.part {
+            None => self.resources.resolve(uri),
+            // Whether an address may be read that is not listed depends on the address.
+            Some(part) => self.resources.listed(uri).or_else(|| part.whole.resources.matching(uri, |entry| part.reads(entry, uri))),
+        }
     }
 
     /// The address under which clients read a resource that a provider calls by this one, listed or not.
@@ -118,7 +144,10 @@ impl Snapshot {
     /// How to use all of this, for models. None: nobody says anything.
     #[must_use]
     pub fn instructions(&self) -> Option<String> {
-        self.instructions.text(|_| true)
+        match &self.part {
+            None => self.instructions.text(|_| true),
+            Some(part) => part.whole.instructions.text(|id| part.providers.contains(id)),
+        }
     }
 
     /// Names and addresses that clash, and what came of it.
@@ -159,6 +188,7 @@ impl Snapshot {
             ),
             collisions,
             instructions: Instructions::new(providers.values()),
+            part: None,
         }
     }
 }

@@ -413,3 +413,25 @@ fn an_update_is_told_of_resources_that_are_published_as_the_providers_own() {
     catalog.apply([vec![put_offers("c", &["x://c"], &[], &[])], updated("c", &["x://c"])].into_iter().flatten().collect());
     assert_eq!(updates.try_recv().unwrap().len(), 1);
 }
+
+#[test]
+fn what_is_not_listed_is_read_as_far_as_roles_go() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![put_offers("open", &["x://1"], &[], &[]), put_offers("b", &["x://1", "x://secret"], &[], &[])]);
+    let role =
+        Role { name: "reader".to_owned(), resources: vec!["x://*".to_owned()], deny: vec!["x://secret*".to_owned()], ..Role::default() };
+    let policy = Policy::new(vec![role], crate::provider::Roles::new(["reader"]), std::collections::HashMap::new());
+    let seen = catalog.seen(&policy, None);
+    for (uri, may) in [
+        ("x://1", true),
+        ("toolbay://open/x://1", true),
+        ("toolbay://open/x://new", true),
+        ("toolbay://open/x://secret/new", false),
+        ("toolbay://open/y://new", false),
+        ("x://secret", false),
+        ("toolbay://b/x://secret", false),
+    ] {
+        assert_eq!(seen.resource(uri).is_some(), may, "{uri}");
+    }
+    assert_eq!(listed(seen.resources_json(), "uri"), ["x://1 of b", "toolbay://open/x://1 of open"]);
+}

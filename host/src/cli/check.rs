@@ -11,6 +11,7 @@ use super::{
     counted,
     local::LocalHost,
     print, print_json, quiet, runtime,
+    seen::About,
 };
 use crate::{
     app::Digests,
@@ -30,6 +31,8 @@ Run it before you deploy a folder or a configuration.
   toolbay check --config prod.toml --json
   toolbay check --config new.toml --against http://127.0.0.1:8000    what it would change at a running host
   toolbay check --clients                                            whether clients can read all of it
+  toolbay check --role analyst     what callers with [role.analyst] see, and by which rule
+  toolbay check --as ann           the same for who has the token "ann"
 
 Exit status: 0 all is well, 1 something is broken or unreadable, 2 the configuration is wrong."#;
 
@@ -46,6 +49,12 @@ pub(super) struct Check {
     /// The environment variable that holds the bearer token for --against
     #[arg(long, value_name = "VAR", requires = "against")]
     token_env: Option<String>,
+    /// Say what callers with this role see, and by which rule; several times: with all of them
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<String>,
+    /// The same for the caller with this name in [auth.tokens]
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "role")]
+    subject: Option<String>,
     /// Accept an address beyond loopback without tokens, as `serve --insecure` does
     #[arg(long)]
     insecure: bool,
@@ -70,6 +79,14 @@ impl Check {
                 None => None,
             };
             let host = LocalHost::open(&self.config, self.path).await?;
+            let about = self.subject.as_deref().map(About::Subject).or_else(|| (!self.role.is_empty()).then_some(About::Roles(&self.role)));
+            if let Some(about) = about {
+                let seen = host.seen(&about);
+                host.close().await;
+                let seen = seen?;
+                if self.json { print_json(&seen) } else { print(&seen.text()) }?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
             let clients = match &self.clients {
                 Some(folder) => Some(host.clients(&Packages::new(folder.as_deref())).await),

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{
     ConfigArgs, Failure,
     clients::{Packages, Report},
+    seen::{About, Seen},
     shown::{Answer, Shown},
 };
 use crate::{
@@ -74,6 +75,13 @@ impl LocalHost {
     pub(super) async fn clients(&self, packages: &Packages) -> Report {
         let snapshot = Arc::clone(&self.app.catalog().snapshot());
         Report::of(&snapshot, packages).await
+    }
+
+    /// What a caller sees of all this, and why.
+    pub(super) fn seen(&self, about: &About<'_>) -> Result<Seen, Failure> {
+        let (config, policy) = (self.app.config().borrow().clone(), self.app.policy());
+        let snapshot = Arc::clone(&self.app.catalog().snapshot());
+        Seen::of(about, &config, &policy.load(), &snapshot)
     }
 
     pub(super) fn tools(&self) -> Vec<Shown> {

@@ -16,9 +16,9 @@ use super::{
     tasks::{self, Reply, Tasks},
 };
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, Seen},
     dispatch::{CallRequest, Dispatcher},
-    provider::CallError,
+    provider::{CallError, Principal},
 };
 
 /// What all endpoints share.
@@ -57,6 +57,19 @@ impl EndpointState {
         }
     }
 
+    /// What a caller may use here.
+    pub(super) fn seen(&self, principal: Option<&Principal>) -> Seen {
+        self.dispatcher.seen(&self.catalog, principal)
+    }
+
+    /// What a caller is told in place of an error of something that is not there for it.
+    pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, error: CallError) -> CallError {
+        self.dispatcher.log_denied(seen, principal, &error);
+        let error = self.pending.in_place_of(error);
+        self.dispatcher.turned_away(&error);
+        error
+    }
+
     /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
     pub(super) async fn run(&self, request: CallRequest<'_>, deferrable: bool) -> Result<Reply, CallError> {
         if deferrable {
@@ -67,11 +80,11 @@ impl EndpointState {
     }
 
     /// What the server says of itself.
-    pub(super) fn info(&self) -> ServerConfig {
+    pub(super) fn info(&self, principal: Option<&Principal>) -> ServerConfig {
         let options = self.options.load();
         let mut info = ServerConfig::new(capabilities(self.tasks.are_on()));
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        let said = [options.instructions.clone(), self.catalog.snapshot().instructions()];
+        let said = [options.instructions.clone(), self.seen(principal).instructions()];
         let said: Vec<String> = said.into_iter().flatten().collect();
         info.instructions = (!said.is_empty()).then(|| said.join("\n\n"));
         info

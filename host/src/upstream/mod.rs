@@ -7,6 +7,8 @@ pub mod convert;
 mod era;
 pub mod fit;
 pub(crate) mod flight;
+#[cfg(test)]
+mod generated;
 pub mod handshake;
 mod inbox;
 pub mod listing;

@@ -117,7 +117,7 @@ impl Provider for UpstreamProvider {
             write_key(&mut params, "uri");
             write_json(&mut params, uri);
             params.push('}');
-            self.request("resources/read", &params, &context, convert::contents).await
+            self.request("resources/read", &params, &context, |result| convert::contents(result, uri)).await
         })
     }
 
