@@ -6,6 +6,7 @@ mod check;
 mod clients;
 mod compile;
 mod embed_docs;
+mod health;
 mod local;
 mod remote;
 mod schema;
@@ -71,6 +72,9 @@ enum Command {
     /// Call a tool of a running server or of a folder
     #[command(after_long_help = call::HELP)]
     Call(call::Call),
+    /// Ask a running server whether it takes calls, for health checks of containers
+    #[command(after_long_help = health::HELP)]
+    Health(health::Health),
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
+        Command::Health(health) => health.run(),
         Command::EmbedDocs(embed) => embed.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),
