@@ -2,8 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use super::snapshot::Held;
-use crate::provider::ProviderId;
+use crate::provider::{Provider, ProviderId};
 
 /// Bytes of the instructions of one provider among others. Whole they are at that provider's own endpoint.
 const EACH: usize = 2 << 10;
@@ -21,11 +20,11 @@ pub(super) struct Instructions {
 }
 
 impl Instructions {
-    pub(super) fn new<'a>(providers: impl ExactSizeIterator<Item = &'a Held>) -> Self {
+    pub(super) fn new<'a>(providers: impl ExactSizeIterator<Item = &'a Arc<dyn Provider>>) -> Self {
         let is_alone = providers.len() == 1;
-        let of = providers.filter_map(|held| {
-            let text = held.provider().instructions()?.trim();
-            (!text.is_empty()).then(|| (held.id().clone(), Arc::from(text)))
+        let of = providers.filter_map(|provider| {
+            let text = provider.instructions()?.trim();
+            (!text.is_empty()).then(|| (provider.id().clone(), Arc::from(text)))
         });
         Self { of: of.collect(), is_alone }
     }

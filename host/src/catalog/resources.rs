@@ -4,7 +4,6 @@
 //! published as it is and the others in that form. It also leads to what a provider has and does not list.
 
 use std::{
-    borrow::Cow,
     cmp::Reverse,
     collections::{HashMap, HashSet, hash_map},
     sync::{Arc, OnceLock},
@@ -20,7 +19,7 @@ use crate::provider::{Offer, Provider, ProviderId};
 const SCHEME: &str = "toolbay://";
 
 /// The address of a resource or a template among those of all providers.
-fn qualified(provider: &ProviderId, own: &str) -> String {
+pub(super) fn qualified(provider: &ProviderId, own: &str) -> String {
     format!("{SCHEME}{provider}/{own}")
 }
 
@@ -254,14 +253,6 @@ impl Resources {
         listed
             .or_else(|| self.tried.iter().filter(is_of).find(|entry| entry.matches(own)))
             .or_else(|| self.unlisted.get(provider).filter(is_of))
-    }
-
-    /// The address under which a provider's own is published, or can be read where it is not.
-    pub(super) fn published_uri<'a>(&self, provider: &ProviderId, own: &'a str) -> Cow<'a, str> {
-        match self.resolve(own) {
-            Some(entry) if entry.provider.id() == provider => Cow::Borrowed(own),
-            _ => Cow::Owned(qualified(provider, own)),
-        }
     }
 
     /// Those that `allows` lets pass.

@@ -12,7 +12,7 @@ use super::{
     Access, Collision, Entry, PromptEntry, ResourceEntry,
     instructions::Instructions,
     names::{Names, Offered},
-    resources::{HeldResources, Resources},
+    resources::{HeldResources, Resources, qualified},
 };
 use crate::provider::{Provider, ProviderId};
 
@@ -104,7 +104,10 @@ impl Snapshot {
     /// The address under which clients read a resource that a provider calls by this one, listed or not.
     #[must_use]
     pub fn published_uri<'a>(&self, provider: &ProviderId, own: &'a str) -> Cow<'a, str> {
-        self.resources.published_uri(provider, own)
+        match self.resource(own) {
+            Some(entry) if entry.provider().id() == provider => Cow::Borrowed(own),
+            _ => Cow::Owned(qualified(provider, own)),
+        }
     }
 
     /// The resource that is listed at this address.
@@ -187,7 +190,7 @@ impl Snapshot {
                 &mut collisions,
             ),
             collisions,
-            instructions: Instructions::new(providers.values()),
+            instructions: Instructions::new(providers.values().map(Held::provider)),
             part: None,
         }
     }

@@ -12,12 +12,12 @@ use crate::{
 
 /// Runs a call, and makes the links in its answer such that they can be read here.
 pub(super) async fn run(dispatcher: &Dispatcher, catalog: &Catalog, request: CallRequest<'_>) -> Result<OperationResult, CallError> {
-    let provider = Arc::clone(request.operation().provider());
+    let (provider, principal) = (Arc::clone(request.operation().provider()), request.context().principal.clone());
     let mut result = dispatcher.run(request).await?;
     if let OperationResult::Call(output) = &mut result
         && output.content.iter().any(|content| matches!(content, Content::Block(_)))
     {
-        qualify(output, provider.id(), &catalog.snapshot());
+        qualify(output, provider.id(), &dispatcher.seen(catalog, principal.as_ref()));
     }
     Ok(result)
 }

@@ -24,7 +24,7 @@ async fn both_eras_list_what_is_there() {
                 "resources/list",
                 "resources",
                 "uri",
-                &["local://blob", "local://context", "local://gone", "local://hang", "local://progress", "local://text"][..],
+                &["local://text", "local://blob", "local://hang", "local://gone", "local://progress", "local://context"][..],
             ),
             ("resources/templates/list", "resourceTemplates", "uriTemplate", &["local://item/{id}", "local://{+rest}"]),
             ("prompts/list", "prompts", "name", &["greet", "hang"]),

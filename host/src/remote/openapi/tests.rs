@@ -361,7 +361,7 @@ async fn bodies_are_written_as_the_document_says() {
     assert_eq!(sent("post_clash_a", json!({"a": "p", "body": {"a": 1}})).await, is("application/vnd.x+json", r#"{"a":1}"#));
     assert_eq!(sent("post_upload", json!({})).await, is("", ""));
     assert_eq!(sent("post_xml", json!({"xml": "<pet id=\"1\"/>"})).await, is("application/xml", "<pet id=\"1\"/>"));
-    assert_eq!(sent("post_soap", json!({"xml": "<e/>"})).await, is("application/soap+xml; charset=utf-8", "<e/>"));
+    assert_eq!(sent("post_soap", json!({"xml": "<e/>"})).await, is("application/soap+xml", "<e/>"));
     let xml = &tool(&provider, "post_xml").input_schema["properties"]["xml"];
     let words = "Its root element is `pet` in the namespace urn:p. It has the attributes `id`. It has the elements `Tag`.";
     assert!(xml["description"].as_str().unwrap().ends_with(words), "{xml}");
