@@ -26,7 +26,7 @@ async fn both_eras_list_what_is_there() {
                 "uri",
                 &["local://text", "local://blob", "local://hang", "local://gone", "local://progress", "local://context"][..],
             ),
-            ("resources/templates/list", "resourceTemplates", "uriTemplate", &["local://item/{id}", "local://{+rest}"]),
+            ("resources/templates/list", "resourceTemplates", "uriTemplate", &["local://{+rest}", "local://item/{id}"]),
             ("prompts/list", "prompts", "name", &["greet", "hang"]),
         ] {
             let result = lab.modern(method, Value::Null).await.result();
