@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod cli;
 mod cluster;
 pub mod config;
+mod connections;
 mod descriptors;
 pub mod dispatch;
 pub mod http;

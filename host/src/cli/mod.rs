@@ -4,6 +4,7 @@ mod against;
 mod build;
 mod call;
 mod check;
+mod clients;
 mod compile;
 mod dev;
 mod dialogue;

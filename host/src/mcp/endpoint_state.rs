@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     asking::States,
     fleet::Fleet,
+    links,
     options::LiveOptions,
     pending::Pending,
     sessions::{Room, Sessions},
@@ -80,16 +81,18 @@ impl EndpointState {
         if deferrable {
             tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned()).await
         } else {
-            self.dispatcher.run(request).await.map(Reply::Result)
+            links::run(&self.dispatcher, &self.catalog, request).await.map(Reply::Result)
         }
     }
 
     /// What the server says of itself.
-    pub(super) fn info(&self) -> ServerConfig {
+    pub(super) fn info(&self, principal: Option<&Principal>) -> ServerConfig {
         let options = self.options.load();
         let mut info = ServerConfig::new(capabilities(self.tasks.are_on()));
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        info.instructions.clone_from(&options.instructions);
+        let said = [options.instructions.clone(), self.seen(principal).instructions()];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        info.instructions = (!said.is_empty()).then(|| said.join("\n\n"));
         info
     }
 

@@ -218,7 +218,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.shared.info()
+        self.shared.info(self.principal.as_ref())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -342,7 +342,7 @@ impl ServerHandler for Handler {
             let error = self.shared.not_there(&seen, Self::principal(&context), CallError::UnknownResource(request.uri));
             return Err(error_data(rpc_error(error, Era::Legacy, &seen)));
         };
-        if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
+        if session.subscribe(&request.uri, || entry.provider().subscribe(entry.own_uri(&request.uri))) {
             Ok(())
         } else {
             let (most, kib) = (MAX_SUBSCRIPTIONS, MAX_BYTES >> 10);
@@ -395,7 +395,11 @@ impl ServerHandler for Handler {
         // Until the stream ends.
         let _held: Vec<Subscription> = {
             let snapshot = seen();
-            watched.iter().filter_map(|uri| snapshot.resource(uri)?.provider().subscribe(uri)).collect()
+            let subscribe = |uri: &String| {
+                let entry = snapshot.resource(uri)?;
+                entry.provider().subscribe(entry.own_uri(uri))
+            };
+            watched.iter().filter_map(subscribe).collect()
         };
         loop {
             let updated = tokio::select! {
