@@ -2,6 +2,7 @@
 
 mod asking;
 mod attacks;
+mod audit;
 mod cancellation;
 mod changes;
 mod classify;

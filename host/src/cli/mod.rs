@@ -1,6 +1,7 @@
 //! The command line: what there is to say, and what each exit status means.
 
 mod against;
+mod audit;
 mod call;
 mod check;
 mod compile;
@@ -69,6 +70,9 @@ enum Command {
     /// Call a tool of a running server or of a folder
     #[command(after_long_help = call::HELP)]
     Call(call::Call),
+    /// Show the audit file: who called what, and how it ended
+    #[command(after_long_help = audit::HELP)]
+    Audit(audit::Audit),
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
+        Command::Audit(audit) => audit.run(),
         Command::EmbedDocs(embed) => embed.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),

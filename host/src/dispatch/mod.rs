@@ -5,7 +5,7 @@
 //!
 //! 1. `authorize`: may this principal do that?
 //! 2. `rate_limit`: does it do that too often?
-//! 3. `meter`: the call's id and span, the metrics, the line in the log. A call that
+//! 3. `meter`: the call's id and span, the metrics, the audit, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
 //! 4. `run`: the provider.
 //!
@@ -13,6 +13,7 @@
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,
 //! become a task) is handed in through its context as trait objects. So nothing here knows MCP or HTTP.
 
+mod audited;
 mod authorize;
 mod meter;
 mod operation;
@@ -23,11 +24,16 @@ mod rounds;
 mod run;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::sync::Arc;
 
-use crate::{provider::CallError, telemetry::metrics::Metrics};
+use crate::{
+    provider::CallError,
+    telemetry::{audit::Audit, metrics::Metrics},
+};
 
+pub use audited::TurnedAway;
 use authorize::Authorize;
 use meter::Meter;
 pub use operation::{InputRequired, Operation, OperationResult};
@@ -48,13 +54,19 @@ impl Dispatcher {
     /// One that nobody has called yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Self::with_metrics(true)
+        Self::with(true, None)
     }
 
-    /// The same; `is_on`: whether its calls are counted for the metrics.
+    /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go.
     #[must_use]
-    pub fn with_metrics(is_on: bool) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize, rate_limit: RateLimit, meter: Meter::new(is_on) })
+    pub fn with(metrics: bool, audit: Option<Arc<Audit>>) -> Arc<Self> {
+        Arc::new(Self { authorize: Authorize, rate_limit: RateLimit, meter: Meter::new(metrics, audit) })
+    }
+
+    /// Where audit lines go, if there are any.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.meter.audit()
     }
 
     /// What is counted. The fronts count here too.
@@ -64,8 +76,8 @@ impl Dispatcher {
     }
 
     /// A front has no request to make of what it was asked for: there is no such tool, resource or prompt, or not yet.
-    pub fn turned_away(&self, error: &CallError) {
-        self.meter.turned_away(error);
+    pub fn turned_away(&self, what: &TurnedAway<'_>) {
+        self.meter.turned_away(what);
     }
 
     /// Calls that run or wait for their turn now.
@@ -87,11 +99,11 @@ impl Dispatcher {
             Err(denied) => Err(denied),
         };
         let span = meter::span(&request);
-        let meter = self.meter.of(&request.operation);
+        let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
         let call = async move {
             admitted?;
             run::run(request).await
         };
-        self.meter.observe(span, meter, call).await
+        self.meter.observe(span, meter, audited, call).await
     }
 }

@@ -16,8 +16,8 @@ use super::{
     sessions::Session,
 };
 use crate::{
-    dispatch::{CallRequest, Hold, Operation},
-    provider::{Asker, LogLevel, Principal},
+    dispatch::{CallRequest, Hold, Operation, TurnedAway},
+    provider::{Asker, CallError, LogLevel, Principal},
 };
 
 /// Who calls, by what rules, and what they want to be told.
@@ -81,6 +81,11 @@ impl<'a> Caller<'a> {
         Caller { era, session, principal, trace_parent, meta, token, level, tasks, hold }
     }
 
+    /// Who asked for something that is not there.
+    pub(super) fn turned_away<'e>(&'e self, endpoint: &EndpointState, error: &'e CallError) -> TurnedAway<'e> {
+        TurnedAway { principal: self.principal(), face: endpoint.face(), trace_parent: self.trace_parent.as_deref(), error }
+    }
+
     /// Under which name it was let in.
     pub(super) fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
@@ -118,6 +123,7 @@ impl<'a> Caller<'a> {
         let deferral = operation.notifies().then(|| endpoint.tasks.refusing());
         let request = CallRequest::new(self.principal, operation)
             .with_front(self.era.as_str())
+            .with_face(endpoint.face())
             .with_trace_parent(self.trace_parent)
             .with_meta(self.meta)
             .with_notifier(outbox.map(|outbox| Arc::clone(outbox) as _))

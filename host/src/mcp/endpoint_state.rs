@@ -79,6 +79,11 @@ impl EndpointState {
         self.options.load().authenticated
     }
 
+    /// How callers reach it, in a word.
+    pub(super) fn face(&self) -> &'static str {
+        self.options.load().face
+    }
+
     /// How long an answer of a client with a session may take.
     pub(super) fn ask_timeout(&self) -> Duration {
         self.options.load().ask_timeout

@@ -92,12 +92,12 @@ impl Handler {
         let snapshot = Arc::clone(&self.0.catalog.snapshot());
         let era = Self::era(context);
         let failed = |error| error_data(rpc_error(error, era, &snapshot));
+        let caller = self.caller(context)?;
         let operation = resolve(&snapshot).map_err(|error| {
             let error = self.0.pending.in_place_of(error);
-            self.0.dispatcher.turned_away(&error);
+            self.0.dispatcher.turned_away(&caller.turned_away(&self.0, &error));
             failed(error)
         })?;
-        let caller = self.caller(context)?;
         let outbox = caller.outbox(&operation);
         let asker = |session: &Arc<Session>| {
             let capabilities = session.capabilities().to_owned();

@@ -221,7 +221,7 @@ fn plan_work<'a>(
         }
         Err(error) => {
             let error = shared.pending.in_place_of(error);
-            shared.dispatcher.turned_away(&error);
+            shared.dispatcher.turned_away(&caller.turned_away(shared, &error));
             Plan::Answer(reply::outcome(id, caller.era, shared.is_private(), Err(error), &snapshot))
         }
     }
