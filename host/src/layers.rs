@@ -19,13 +19,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("descriptors", &[]),
     ("offload", &[]),
     ("similar", &[]),
+    ("wildcard", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
     ("config", &["provider", "json", "schema", "similar"]),
     ("telemetry", &["config"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
-    ("shape", &["provider", "config", "similar"]),
+    ("shape", &["provider", "config", "similar", "wildcard"]),
     ("inference", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
@@ -33,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
-    ("catalog", &["provider", "telemetry"]),
+    ("catalog", &["provider", "telemetry", "wildcard"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // The fronts.

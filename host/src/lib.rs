@@ -32,3 +32,4 @@ pub mod telemetry;
 mod tls;
 pub mod upstream;
 pub mod wasm;
+mod wildcard;

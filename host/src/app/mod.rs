@@ -9,6 +9,7 @@ mod files;
 mod live;
 mod metrics;
 mod plugins;
+mod policy;
 
 use std::{
     net::SocketAddr,
@@ -28,7 +29,7 @@ pub use live::{ApplyError, ConfigSource};
 
 use crate::{
     catalog::{
-        Catalog,
+        Catalog, LivePolicy,
         feed::{Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
@@ -87,6 +88,8 @@ pub struct App {
     /// One configuration is applied after the other.
     applying: tokio::sync::Mutex<()>,
     catalog: Arc<Catalog>,
+    /// What callers may do, that are not this machine's own.
+    policy: Arc<LivePolicy>,
     plugins: Plugins,
     /// The plugins' way into the catalog.
     inlet: Inlet,
@@ -130,6 +133,10 @@ impl App {
             }
         };
         let whole = watch::Sender::new(false);
+        let policy = LivePolicy::new(policy::of(&config));
+        if let Some(warning) = policy::warning(&config).filter(|_| options.run == Run::Serve) {
+            tracing::warn!("{warning}");
+        }
         let app = Self {
             status: Mutex::new(ConfigStatus::new(&config, &Overrides::default())),
             wanted: Mutex::new(config.clone()),
@@ -143,6 +150,7 @@ impl App {
             asked: Arc::default(),
             applying: tokio::sync::Mutex::default(),
             catalog,
+            policy,
             plugins,
             inlet,
             servers,
@@ -248,6 +256,10 @@ impl App {
             && running.state == next.state
             && running.tasks == next.tasks
             && running.metrics == next.metrics;
+        if running.role != next.role || running.auth != next.auth {
+            self.policy.put(policy::of(&next));
+            self.catalog.policy_changed();
+        }
         if !is_same {
             self.reconfigure_fronts(&next);
             self.reconfigure_http(&next);
@@ -263,7 +275,8 @@ impl App {
         if !waiting.is_empty() && !needs_restart(&before, &wanted).is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
-        for warning in next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).filter(|_| !changes.is_empty()) {
+        let warnings = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
+        for warning in warnings.chain(policy::warning(&next)).filter(|_| !changes.is_empty()) {
             tracing::warn!("{warning}");
         }
         Ok(())
@@ -303,6 +316,12 @@ impl App {
         &self.catalog
     }
 
+    /// What callers may do. It follows the configuration.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<LivePolicy> {
+        &self.policy
+    }
+
     /// Whether there is a folder of plugins.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
@@ -315,12 +334,14 @@ impl App {
         self.models.statuses()
     }
 
-    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere.
+    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere. Without one its
+    /// callers are whoever started this process, who may do everything.
     #[must_use]
     pub fn front(self: &Arc<Self>, address: Option<SocketAddr>) -> Arc<Front> {
         let options = self.front_options(&self.config.borrow(), address);
         let statuses = vec![self.clone() as Arc<dyn StatusSource>];
-        let front = Front::with_dispatcher(self.catalog.clone(), self.dispatcher.clone(), options, statuses);
+        let dispatcher = if address.is_some() { self.dispatcher.under(self.policy.clone()) } else { self.dispatcher.clone() };
+        let front = Front::with_dispatcher(self.catalog.clone(), dispatcher, options, statuses);
         lock(&self.fronts).push((Arc::downgrade(&front), address));
         front
     }
@@ -335,7 +356,7 @@ impl App {
     #[must_use]
     pub fn http_settings(&self, address: SocketAddr) -> Arc<HttpSettings> {
         let config = self.config.borrow().clone();
-        let settings = HttpSettings::new(http_config(&config, address), Authenticator::from_config(&config.auth));
+        let settings = HttpSettings::under(http_config(&config, address), Authenticator::from_config(&config.auth), self.policy.clone());
         settings.open_metrics(!config.metrics.authenticate);
         lock(&self.http).push((Arc::downgrade(&settings), address));
         settings

@@ -9,6 +9,7 @@ mod embed_docs;
 mod local;
 mod remote;
 mod schema;
+mod seen;
 mod serve;
 mod setup;
 mod shown;

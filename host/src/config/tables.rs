@@ -6,8 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuditConfig, AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, NameRules,
-    PluginLimits, StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    AuditConfig, AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules,
+    PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -94,6 +94,9 @@ fn tables() -> Vec<TableInfo> {
             about: "How many replicas run, and when more are started.".to_owned(),
             groups: vec![("", server::replica_keys())],
         },
+        // Last: a key that plugins have too is looked for there first.
+        of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
+        of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
     ];
     let mut root = of::<RootKeys>("", "at the top level of toolbay.toml", "toolbay.toml");
     let mut sections = Vec::new();

@@ -19,8 +19,10 @@ pub struct TurnedAway<'a> {
     pub face: &'static str,
     /// W3C `traceparent` of the request.
     pub trace_parent: Option<&'a str>,
-    /// Why there is none.
+    /// Why there is none, as the principal is told.
     pub error: &'a CallError,
+    /// It is there, and the principal may not use it.
+    pub denied: bool,
 }
 
 /// The line of one call, which is whole when it has ended.
@@ -72,22 +74,25 @@ impl Audited {
 
 /// The line of what never became a call.
 pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
-    let TurnedAway { principal, face, trace_parent, error } = what;
+    let TurnedAway { principal, face, trace_parent, error, denied } = what;
     let (operation, name) = match error {
         CallError::UnknownTool(name) => (Some("tools/call"), Some(name)),
         CallError::UnknownResource(uri) => (Some("resources/read"), Some(uri)),
         CallError::UnknownPrompt(name) => (Some("prompts/get"), Some(name)),
         _ => (None, None),
     };
-    let outcome = Outcome::of_error(error);
+    let (outcome, error) = match Outcome::of_error(error) {
+        _ if *denied => ("denied", Cow::Borrowed("denied")),
+        outcome => (outcome.as_str(), kind(error, outcome)),
+    };
     Record {
         trace: trace_parent.and_then(trace_id).map(Into::into),
         caller: principal.map(|principal| principal.subject().into()),
         front: face,
         operation,
         name: name.map(|name| cut(name).into()),
-        outcome: outcome.as_str(),
-        error: Some(kind(error, outcome)),
+        outcome,
+        error: Some(error),
         ..Record::default()
     }
 }

@@ -73,6 +73,7 @@ impl Meter {
             audit.write(audited::turned_away(what));
         }
         let reason = match what.error {
+            _ if what.denied => Reason::Denied,
             CallError::UnknownTool(_) => Reason::UnknownTool,
             CallError::UnknownResource(_) => Reason::UnknownResource,
             CallError::UnknownPrompt(_) => Reason::UnknownPrompt,
@@ -168,8 +169,10 @@ impl<'a> Running<'a> {
         self.finished = true;
         let outcome = Outcome::of(result);
         let micros = self.ended(outcome, Some(result));
-        if outcome == Outcome::Busy {
-            self.all.metrics.refused(Reason::Queue);
+        match outcome {
+            Outcome::Busy => self.all.metrics.refused(Reason::Queue),
+            Outcome::Limited => self.all.metrics.refused(Reason::RateLimit),
+            _ => {}
         }
         let word = outcome.as_str();
         match (outcome, result) {

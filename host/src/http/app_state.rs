@@ -20,6 +20,8 @@ pub struct AppState<E> {
     pub endpoint: Arc<E>,
     /// Answers callers without MCP. Origin and authentication are checked before it.
     pub rest: Router,
+    /// Knows what callers may be told of `statuses`. None: everything.
+    pub front: Option<Arc<Front>>,
     /// Who knows how the plugins stand: for `/readyz` and `/status`.
     pub statuses: Vec<Arc<dyn StatusSource>>,
     /// `[http]`, and who may come in.
@@ -39,8 +41,9 @@ impl AppState<McpEndpoint> {
     #[must_use]
     pub fn new(front: Arc<Front>, settings: Arc<HttpSettings>, statuses: Vec<Arc<dyn StatusSource>>, page: Option<Arc<Page>>) -> Self {
         let (metrics, audit) = (Arc::clone(front.dispatcher().metrics()), front.dispatcher().audit().cloned());
-        let endpoint = McpEndpoint::new(front, &settings);
+        let endpoint = McpEndpoint::new(Arc::clone(&front), &settings);
         let rest = rest::router(&endpoint);
-        Self { endpoint, rest, settings, statuses, metrics, audit, page, version: env!("CARGO_PKG_VERSION") }
+        let front = Some(front);
+        Self { endpoint, rest, front, settings, statuses, metrics, audit, page, version: env!("CARGO_PKG_VERSION") }
     }
 }

@@ -7,7 +7,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use super::answer;
 use crate::{
     config::{AuthConfig, Token},
-    provider::Principal,
+    provider::{Principal, Roles},
 };
 
 /// The ways to find out who calls. OAuth will be one more.
@@ -40,7 +40,10 @@ impl Authenticator {
         if config.tokens.is_empty() {
             return Self::Open;
         }
-        let hashed = |(name, token): (&str, &Token)| (blake3::hash(token.expose().as_bytes()), Principal::new(name));
+        let hashed = |(name, token): (&str, &Token)| {
+            let roles = Roles::new(token.roles().iter().map(String::as_str));
+            (blake3::hash(token.expose().as_bytes()), Principal::with_roles(name, roles))
+        };
         Self::Tokens(Tokens(config.tokens.iter().map(hashed).collect()))
     }
 
@@ -140,7 +143,7 @@ mod tests {
     use crate::config;
 
     fn with(tokens: &[(&str, &str)]) -> Authenticator {
-        Authenticator::from_config(&AuthConfig { tokens: config::Tokens::parse(tokens.iter().copied()).unwrap() })
+        Authenticator::from_config(&AuthConfig { tokens: config::Tokens::parse(tokens.iter().copied()).unwrap(), ..AuthConfig::default() })
     }
 
     fn ask(auth: &Authenticator, headers: &[&str]) -> Result<Option<Principal>, Challenge> {

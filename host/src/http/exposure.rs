@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn beyond_loopback_needs_tokens_or_a_clear_word() {
         let open = Authenticator::Open;
-        let tokens = AuthConfig { tokens: Tokens::parse([("me", "0123456789abcdef")]).unwrap() };
+        let tokens = AuthConfig { tokens: Tokens::parse([("me", "0123456789abcdef")]).unwrap(), ..AuthConfig::default() };
         let closed = Authenticator::from_config(&tokens);
         for addr in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
             let addr = addr.parse().unwrap();

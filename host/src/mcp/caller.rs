@@ -16,8 +16,8 @@ use super::{
     sessions::Session,
 };
 use crate::{
-    dispatch::{CallRequest, Hold, Operation, TurnedAway},
-    provider::{Asker, CallError, LogLevel, Principal},
+    dispatch::{CallRequest, Hold, Operation},
+    provider::{Asker, LogLevel, Principal},
 };
 
 /// Who calls, by what rules, and what they want to be told.
@@ -81,9 +81,9 @@ impl<'a> Caller<'a> {
         Caller { era, session, principal, trace_parent, meta, token, level, tasks, hold }
     }
 
-    /// Who asked for something that is not there.
-    pub(super) fn turned_away<'e>(&'e self, endpoint: &EndpointState, error: &'e CallError) -> TurnedAway<'e> {
-        TurnedAway { principal: self.principal(), face: endpoint.face(), trace_parent: self.trace_parent.as_deref(), error }
+    /// W3C `traceparent` of its request.
+    pub(super) fn trace_parent(&self) -> Option<&str> {
+        self.trace_parent.as_deref()
     }
 
     /// Under which name it was let in.

@@ -15,9 +15,9 @@ use super::{
     tasks::{self, Reply, Tasks},
 };
 use crate::{
-    catalog::Catalog,
-    dispatch::{CallRequest, Dispatcher},
-    provider::CallError,
+    catalog::{Catalog, Seen},
+    dispatch::{CallRequest, Dispatcher, TurnedAway},
+    provider::{CallError, Principal},
 };
 
 /// What all endpoints share.
@@ -54,6 +54,20 @@ impl EndpointState {
             closing,
             options: Arc::clone(&common.options),
         }
+    }
+
+    /// What a caller may use here.
+    pub(super) fn seen(&self, principal: Option<&Principal>) -> Seen {
+        self.dispatcher.seen(&self.catalog, principal)
+    }
+
+    /// What a caller is told in place of an error of something that is not there for it.
+    pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, trace_parent: Option<&str>, error: CallError) -> CallError {
+        let denied = self.dispatcher.log_denied(seen, principal, &error);
+        let error = self.pending.in_place_of(error);
+        let face = self.face();
+        self.dispatcher.turned_away(&TurnedAway { principal, face, trace_parent, error: &error, denied });
+        error
     }
 
     /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
