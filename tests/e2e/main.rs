@@ -17,6 +17,7 @@ mod faces;
 mod fuzz;
 mod hostile;
 mod http;
+mod image;
 mod limits;
 mod metrics;
 mod neural;

@@ -6,6 +6,7 @@ mod call;
 mod check;
 mod compile;
 mod embed_docs;
+mod health;
 mod local;
 mod remote;
 mod schema;
@@ -74,6 +75,9 @@ enum Command {
     /// Show the audit file: who called what, and how it ended
     #[command(after_long_help = audit::HELP)]
     Audit(audit::Audit),
+    /// Ask a running server whether it takes calls, for health checks of containers
+    #[command(after_long_help = health::HELP)]
+    Health(health::Health),
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Health(health) => health.run(),
         Command::EmbedDocs(embed) => embed.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),
