@@ -61,18 +61,19 @@ impl Audit {
             }
         };
         let mut reader = open(&path)?;
-        self.rest(&mut reader)?;
-        while self.follow {
-            thread::sleep(LOOK);
+        loop {
             self.rest(&mut reader)?;
+            if !self.follow {
+                return Ok(ExitCode::SUCCESS);
+            }
             while let Some(next) = newer(&reader, &path) {
                 // What was written to the old one up to its renaming.
                 self.rest(&mut reader)?;
                 reader = next;
                 self.rest(&mut reader)?;
             }
+            thread::sleep(LOOK);
         }
-        Ok(ExitCode::SUCCESS)
     }
 
     /// Prints what there is up to the end. A line that is not whole yet is left.
