@@ -3,6 +3,7 @@
 mod asking;
 mod attacks;
 mod authors;
+mod audit;
 mod cancellation;
 mod changes;
 mod classify;

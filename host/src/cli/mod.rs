@@ -1,6 +1,7 @@
 //! The command line: what there is to say, and what each exit status means.
 
 mod against;
+mod audit;
 mod build;
 mod call;
 mod check;
@@ -78,6 +79,9 @@ enum Command {
     /// Call a tool of a running server or of a folder
     #[command(after_long_help = call::HELP)]
     Call(call::Call),
+    /// Show the audit file: who called what, and how it ended
+    #[command(after_long_help = audit::HELP)]
+    Audit(audit::Audit),
     /// Ask a running server whether it takes calls, for health checks of containers
     #[command(after_long_help = health::HELP)]
     Health(health::Health),
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Health(health) => health.run(),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),

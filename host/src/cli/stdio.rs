@@ -62,6 +62,9 @@ impl Stdio {
             None => telemetry::init(&config.telemetry),
         }
         .map_err(Failure::usage)?;
+        if config.audit.stdout {
+            return Err(Failure::usage("stdout in [audit]: stdout belongs to the client here; set `file` instead"));
+        }
         let runtime = runtime()?;
         let served = match &self.url {
             Some(url) => {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Seen},
-    dispatch::{CallRequest, Dispatcher},
+    dispatch::{CallRequest, Dispatcher, TurnedAway},
     provider::{CallError, Principal},
 };
 
@@ -69,10 +69,11 @@ impl EndpointState {
     }
 
     /// What a caller is told in place of an error of something that is not there for it.
-    pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, error: CallError) -> CallError {
-        self.dispatcher.log_denied(seen, principal, &error);
+    pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, trace_parent: Option<&str>, error: CallError) -> CallError {
+        let denied = self.dispatcher.log_denied(seen, principal, &error);
         let error = self.pending.in_place_of(error);
-        self.dispatcher.turned_away(&error);
+        let face = self.face();
+        self.dispatcher.turned_away(&TurnedAway { principal, face, trace_parent, error: &error, denied });
         error
     }
 
@@ -99,6 +100,11 @@ impl EndpointState {
     /// Whether answers are for one caller only.
     pub(super) fn is_private(&self) -> bool {
         self.options.load().authenticated
+    }
+
+    /// How callers reach it, in a word.
+    pub(super) fn face(&self) -> &'static str {
+        self.options.load().face
     }
 
     /// How long an answer of a client with a session may take.
