@@ -2,8 +2,8 @@
 
 mod asking;
 mod attacks;
-mod authors;
 mod audit;
+mod authors;
 mod cancellation;
 mod changes;
 mod classify;

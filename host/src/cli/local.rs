@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use super::{
     ConfigArgs, Failure,
     clients::{Packages, Report},
-    seen::{About, Seen},
     dialogue::Dialogue,
+    seen::{About, Seen},
     shown::{Answer, Shown},
 };
 use crate::{

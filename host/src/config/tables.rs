@@ -6,8 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuditConfig, AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig,
-    NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    AuditConfig, AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig,
+    ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
