@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("provider", &["json"]),
     ("config", &["provider", "json", "schema", "similar"]),
     ("telemetry", &["config"]),
+    ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("shape", &["provider", "config", "similar", "wildcard"]),
     ("inference", &["config"]),
@@ -39,7 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // The fronts.
     ("mcp", &["dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "tls"]),
-    ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
+    ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.

@@ -1,11 +1,11 @@
 //! Who may come in, in one order for all routes: first from where (`Host` and `Origin`), then who it is.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use axum::body::Body;
 use http::{HeaderMap, Response, request::Parts};
 
-use super::{cors::FromPage, settings::HttpSettings};
+use super::{auth::Challenge, cors::FromPage, settings::HttpSettings};
 use crate::telemetry::{
     audit::{Audit, Record},
     metrics::{Metrics, Reason},
@@ -46,6 +46,11 @@ impl Admission {
         self.settings.load().auth.is_open()
     }
 
+    /// What a client that looks for OAuth asks for, if there is OAuth.
+    pub(super) fn metadata(&self, path: &str) -> Option<Response<Body>> {
+        self.settings.load().auth.metadata(path)
+    }
+
     /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
     /// reads its errors only.
     ///
@@ -69,12 +74,17 @@ impl Admission {
                         peer: Some(peer.ip().to_string().into()),
                         front: "http",
                         outcome: "denied",
-                        error: Some(format!("{challenge:?}").to_lowercase().into()),
+                        error: Some(Cow::Borrowed(match challenge {
+                            Challenge::Missing => "missing",
+                            Challenge::Invalid => "invalid",
+                            Challenge::Malformed => "malformed",
+                            Challenge::Refused(_) => "refused",
+                        })),
                         ..Record::default()
                     });
                 }
                 tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "authentication failed");
-                Err(Box::new(challenge.response(rpc)))
+                Err(Box::new(settings.auth.answer(&challenge, head.uri.path(), rpc)))
             }
         }
     }
