@@ -53,7 +53,7 @@ pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
 pub use files::Files;
 pub use host::HostConfig;
-pub use http::{HttpConfig, RestResult};
+pub use http::{HttpConfig, RestResult, Sessions};
 pub use imported::ImportedServer;
 pub use issuer::IssuerConfig;
 pub(crate) use issuer::server_url;

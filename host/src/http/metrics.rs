@@ -97,6 +97,7 @@ pub async fn serve_metrics(
         limits,
         max_connections: CONNECTIONS,
         max_answers: ANSWERS,
+        lame_duck: Box::new(|| Duration::ZERO),
         drain: Box::new(|| Duration::ZERO),
         opened: Box::new(|_| ()),
     };

@@ -9,9 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::States,
+    fleet::Fleet,
+    links,
     options::LiveOptions,
     pending::Pending,
     sessions::{Room, Sessions},
+    signing::Signer,
     tasks::{self, Reply, Tasks},
 };
 use crate::{
@@ -26,6 +29,8 @@ pub(super) struct Common {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) signer: Arc<Signer>,
     pub(super) room: Arc<Room>,
     pub(super) options: LiveOptions,
 }
@@ -37,6 +42,7 @@ pub(super) struct EndpointState {
     pub(super) pending: Arc<Pending>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
+    pub(super) fleet: Arc<Fleet>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) closing: CancellationToken,
     options: LiveOptions,
@@ -50,6 +56,7 @@ impl EndpointState {
             pending: Arc::clone(&common.pending),
             states: Arc::clone(&common.states),
             tasks: Arc::clone(&common.tasks),
+            fleet: Arc::clone(&common.fleet),
             sessions,
             closing,
             options: Arc::clone(&common.options),
@@ -75,16 +82,18 @@ impl EndpointState {
         if deferrable {
             tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned()).await
         } else {
-            self.dispatcher.run(request).await.map(Reply::Result)
+            links::run(&self.dispatcher, &self.catalog, request).await.map(Reply::Result)
         }
     }
 
     /// What the server says of itself.
-    pub(super) fn info(&self) -> ServerConfig {
+    pub(super) fn info(&self, principal: Option<&Principal>) -> ServerConfig {
         let options = self.options.load();
         let mut info = ServerConfig::new(capabilities(self.tasks.are_on()));
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        info.instructions.clone_from(&options.instructions);
+        let said = [options.instructions.clone(), self.seen(principal).instructions()];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        info.instructions = (!said.is_empty()).then(|| said.join("\n\n"));
         info
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     /// For their clock: without it a guest that spins is never interrupted.
     pub(crate) engines: Arc<Engines>,
     pub(crate) config: PluginConfig,
+    /// Whether CPython is in it, which looks for its modules in folders of its own.
+    pub(crate) is_python: bool,
     pub(crate) policy: Arc<HttpPolicy>,
     pub(crate) clients: Arc<OutgoingClients>,
     pub(crate) models: Arc<Registry>,
