@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("provider", &["json"]),
     ("config", &["provider", "json", "schema", "similar"]),
     ("telemetry", &["config"]),
+    ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("shape", &["provider", "config", "similar", "wildcard"]),
     ("inference", &["config"]),
@@ -41,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cluster", &["tls"]),
     // The fronts.
     ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar"]),
-    ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
+    ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.

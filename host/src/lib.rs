@@ -15,6 +15,7 @@ pub mod config;
 mod descriptors;
 pub mod dispatch;
 pub mod http;
+pub mod identity;
 pub mod inference;
 mod json;
 #[cfg(test)]

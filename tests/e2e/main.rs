@@ -21,6 +21,7 @@ mod image;
 mod limits;
 mod metrics;
 mod neural;
+mod oauth;
 mod permissions;
 mod protocol;
 mod readers;

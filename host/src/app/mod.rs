@@ -290,7 +290,7 @@ impl App {
         all.retain(|(settings, _)| settings.strong_count() > 0);
         for (settings, address) in all.iter() {
             if let Some(settings) = settings.upgrade() {
-                settings.put(http_config(config, *address), Authenticator::from_config(&config.auth));
+                settings.renew(http_config(config, *address), &config.auth);
                 settings.open_metrics(!config.metrics.authenticate);
             }
         }
@@ -360,7 +360,7 @@ impl App {
 
     fn front_options(&self, config: &Config, address: Option<SocketAddr>) -> FrontOptions {
         let mut options = FrontOptions {
-            authenticated: !config.auth.tokens.is_empty(),
+            authenticated: !config.auth.is_open(),
             state: config.state.clone(),
             tasks: config.tasks.clone(),
             ..FrontOptions::from(&config.http)

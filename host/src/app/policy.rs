@@ -46,7 +46,7 @@ pub(super) fn warning(config: &Config) -> Option<String> {
         return None;
     }
     let without: Vec<_> = config.auth.tokens.iter().filter(|(_, token)| token.roles().is_empty()).map(|(name, _)| name).collect();
-    if config.auth.tokens.is_empty() {
+    if config.auth.is_open() {
         return Some("there are roles and nobody has one: give roles to [auth.tokens], or set default_roles in [auth]".to_owned());
     }
     let (names, may) = (without.join(", "), "may use nothing: give them roles in [auth.tokens], or set default_roles in [auth]");

@@ -70,12 +70,20 @@ impl Snapshot {
         shown.map(|status| if access.covers(&status.name) { status } else { only_allowed(access, status) }).collect()
     }
 
-    /// Digests of the lists of tools, of prompts, and of resources and templates.
+    /// Digests of the lists of tools, of prompts, and of resources and templates. The lists themselves are made when somebody asks for them.
     pub(super) fn prints(&self) -> [Hash; 3] {
-        let mut resources = blake3::Hasher::new();
-        resources.update(self.resources_json()).update(b"\n").update(self.templates_json());
-        [blake3::hash(self.list_json()), blake3::hash(self.prompts_json()), resources.finalize()]
+        let resources = self.resources().map(|entry| entry.json()).chain(["-"]).chain(self.templates().map(|entry| entry.json()));
+        [print(self.tools().map(|entry| entry.json())), print(self.prompts().map(|entry| entry.json())), print(resources)]
     }
+}
+
+fn print<'a>(items: impl Iterator<Item = &'a str>) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    for item in items {
+        // No JSON text has a line end that is not escaped.
+        hasher.update(item.as_bytes()).update(b"\n");
+    }
+    hasher.finalize()
 }
 
 /// A status without what somebody with this access may not know. Errors and warnings may name anything.

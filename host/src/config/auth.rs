@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::{Value, json};
 
 use super::{
+    issuer::{IssuerConfig, Issuers, server_url},
     key::TypeInfo,
     reader::{Item, Table},
     role::role_name,
     secret,
     section::section,
-    types::{Type, list, text},
+    types::{Type, list, optional, text},
 };
 
 /// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as hex digits.
@@ -29,6 +30,20 @@ section! {
         /// tokens are configured. Where there is a `[role.NAME]`, a caller without any role may use
         /// nothing.
         default_roles: Vec<String> = Vec::new(), list("names", text("name", role_name));
+        /// The public URL of this server, without `/mcp`: what its clients are configured with, and
+        /// what access tokens are for. Needed with `[auth.issuer.NAME]`.
+        resource_url: Option<String> = None, optional(text("URL", server_url));
+        /// `[auth.issuer.NAME]`: authorization servers whose access tokens are accepted beside
+        /// `tokens`.
+        issuer: BTreeMap<String, IssuerConfig> = BTreeMap::new(), Issuers;
+    }
+}
+
+impl AuthConfig {
+    /// Whether callers need not say who they are.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_empty() && self.issuer.is_empty()
     }
 }
 

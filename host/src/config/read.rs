@@ -32,6 +32,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     if let Some(table) = table("auth") {
         config.auth.read(&table);
         role::check_names(&table, &config.role);
+        if let Some(issuer) = table.get("issuer").filter(|_| !config.auth.issuer.is_empty() && config.auth.resource_url.is_none()) {
+            issuer.fail_key("needs `resource_url` in [auth]: the public URL of this server, which tokens are for");
+        }
         table.finish();
     }
     section(table("state"), &mut config.state);

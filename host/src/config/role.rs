@@ -72,7 +72,7 @@ pub(super) fn roles(table: &Table<'_>) -> BTreeMap<String, RoleConfig> {
 /// Says of each role that a caller is given whether there is such a role.
 pub(super) fn check_names(auth: &Table<'_>, roles: &BTreeMap<String, RoleConfig>) {
     let check = |list: &Item<'_>| {
-        for item in list.list().into_iter().flatten() {
+        for item in list.value.is_array().then(|| list.list()).flatten().into_iter().flatten() {
             let Some(name) = item.value.as_str().filter(|name| role_name(name).is_ok() && !roles.contains_key(*name)) else { continue };
             match similar::nearest(name, roles.keys().map(String::as_str)) {
                 Some(near) => item.fail(format_args!("there is no [role.{name}]; did you mean {near:?}?")),
@@ -82,6 +82,15 @@ pub(super) fn check_names(auth: &Table<'_>, roles: &BTreeMap<String, RoleConfig>
     };
     if let Some(list) = auth.get("default_roles") {
         check(&list);
+    }
+    let issuers = auth.get("issuer").filter(|item| item.value.is_table()).and_then(|item| item.table());
+    for issuer in issuers.iter().flat_map(Table::items).filter(|item| item.value.is_table()) {
+        let Some(issuer) = issuer.table() else { continue };
+        if let Some(list) = issuer.get("default_roles") {
+            check(&list);
+        }
+        let by_value = issuer.get("roles").filter(|item| item.value.is_table()).and_then(|item| item.table());
+        by_value.iter().flat_map(Table::items).for_each(|list| check(&list));
     }
     let Some(tokens) = auth.get("tokens").filter(|item| item.value.is_table()).and_then(|item| item.table()) else { return };
     for token in tokens.items().filter(|item| item.value.is_table()) {

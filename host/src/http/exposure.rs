@@ -10,6 +10,7 @@ use super::Authenticator;
     "refusing to listen on {0}: it can be reached from other machines, and no authentication is configured.\n\
      Either give callers tokens, in toolbay.toml:\n\
      \n    [auth.tokens]\n    me = {{ from_env = \"TOOLBAY_TOKEN\" }}\n\n\
+     or let an authorization server say who calls: [auth.issuer.NAME], see docs/authorization.md;\n\
      or listen on 127.0.0.1 only, or, where something in front asks for them, start with --insecure"
 )]
 pub struct Exposed(pub SocketAddr);

@@ -70,7 +70,11 @@ pub(super) async fn admit(admission: &Admission, head: &mut http::request::Parts
         return Ok(());
     }
     let hint = "use a token whose role has servers = [\"*\"] and no deny, or set authenticate = false in [metrics]";
-    Err(Box::new(answer::problem(StatusCode::FORBIDDEN, "the metrics name everything, and your roles do not allow everything", hint)))
+    Err(Box::new(answer::problem(
+        StatusCode::FORBIDDEN,
+        "the metrics name all tools and servers, and your roles do not allow all of them",
+        hint,
+    )))
 }
 
 /// Serves the page alone, until `shutdown` asks for the end.

@@ -28,8 +28,9 @@ use super::{
     app_state::AppState,
     body::Received,
     connection::{Connection, Limits, Service},
-    endpoint::{Endpoint, MCP_PATH},
+    endpoint::Endpoint,
     metrics, oauth_hint,
+    path::MCP_PATH,
     rest::Route,
     status::{self, Health},
 };
@@ -189,6 +190,11 @@ async fn by_scrapers(
 
 /// Who sends a message of MCP to another address reads the errors of JSON-RPC, and who looks for OAuth why there is none.
 async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method, uri: Uri) -> Response<Body> {
+    if matches!(method, Method::GET | Method::HEAD)
+        && let Some(metadata) = admission.metadata(uri.path())
+    {
+        return metadata;
+    }
     if oauth_hint::is_asked_for(uri.path()) {
         return oauth_hint::response(admission.is_open());
     }

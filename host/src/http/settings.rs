@@ -11,7 +11,11 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 
 use super::{auth::Authenticator, origin::Origins};
-use crate::{catalog::LivePolicy, config::HttpConfig, provider::Principal};
+use crate::{
+    catalog::LivePolicy,
+    config::{AuthConfig, HttpConfig},
+    provider::Principal,
+};
 
 /// `[http]`, and who may come in. A request that has begun goes on by what held when it began.
 pub struct HttpSettings {
@@ -65,6 +69,12 @@ impl HttpSettings {
 
     pub(super) fn metrics_are_open(&self) -> bool {
         self.open_metrics.load(Relaxed)
+    }
+
+    /// The same by a configuration. Issuers that are in both keep their keys.
+    pub fn renew(&self, config: HttpConfig, auth: &AuthConfig) {
+        let auth = Authenticator::following(auth, &self.load().auth);
+        self.put(config, auth);
     }
 
     pub(super) fn load(&self) -> Guard<Arc<Current>> {

@@ -12,7 +12,7 @@ use axum::{Extension, body::Body, extract::State};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::{answer, endpoint::MCP_PATH};
+use super::{answer, path::MCP_PATH};
 use crate::{
     mcp::Front,
     provider::{Principal, ProviderStatus, StatusSource},

@@ -16,6 +16,7 @@ fn open_table(table: &TableInfo) -> String {
         "" => String::new(),
         "model.NAME" => "[model.m]\npath = \"models/m\"\n".to_owned(),
         "plugin.NAME.dirs" => "[[plugin.w.dirs]]\nhost = \"/\"\nguest = \"/\"\n".to_owned(),
+        "auth.issuer.NAME" => "[auth]\nresource_url = \"https://a.example\"\n[auth.issuer.w]\nissuer = \"https://b.example\"\n".to_owned(),
         // A burst is of a rate.
         "role.NAME" => "[role.w]\nrate = \"1/s\"\n".to_owned(),
         "role.NAME.limits.PATTERN" => "[role.w.limits.x]\nrate = \"1/s\"\n".to_owned(),
@@ -75,7 +76,9 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     };
     let all = |_: &Key| true;
     let mut text = String::new();
-    for table in tables().iter().filter(|table| !["dirs", "tools", "limits", "server"].iter().any(|word| table.header.contains(word))) {
+    for table in
+        tables().iter().filter(|table| !["dirs", "tools", "limits", "issuer", "server"].iter().any(|word| table.header.contains(word)))
+    {
         text += &format!("{}{}", open_table(table), defaults(table.header, &all));
     }
     assert!(text.matches('=').count() > 30, "{text}");
