@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the components that the tests call (tests/plugins) into target/test-plugins: everything, kinds, moody, neural, notes, probe.
+# Builds the components that the tests call into target/test-plugins: those of tests/plugins, and the example of the SDK for Rust.
 #
 # usage: build-test-plugins.sh [OUT_DIR]        ($TOOLBAY or target/release/toolbay writes the descriptions into them)
 set -euo pipefail
@@ -19,3 +19,5 @@ for name in everything kinds moody neural notes probe; do
     embed_docs "$built" "$root/tests/plugins/$name"
     install_component "$built" "$out/$name.wasm"
 done
+build_component "$root/examples/author/rust" seven
+install_component "$built" "$out/seven.wasm"

@@ -48,6 +48,8 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 for plugin in translator classifier shared/http-get; do
     (cd "plugins/$plugin" && cargo test --quiet --locked --target "$host" --target-dir "$root/target/plugin-tests")
 done
+(cd sdk/rust && cargo test --quiet --locked --target "$host" --target-dir "$root/target/plugin-tests")
+(cd examples/author/rust && cargo test --quiet --locked --target "$host" --target-dir "$root/target/plugin-tests")
 say "4 of 5: the plugins that only tests use"
 "$root/scripts/build-test-plugins.sh"
 

@@ -7,11 +7,13 @@
 //! keeps them up, and [`upstream`], which speaks MCP as a client.
 
 pub mod app;
+pub mod author;
 pub mod bridge;
 pub mod catalog;
 pub mod cli;
 mod cluster;
 pub mod config;
+mod connections;
 mod descriptors;
 pub mod dispatch;
 pub mod http;

@@ -2,6 +2,8 @@
 
 mod asking;
 mod attacks;
+mod audit;
+mod authors;
 mod cancellation;
 mod changes;
 mod classify;

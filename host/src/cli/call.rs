@@ -4,13 +4,15 @@ use std::{io::Read, process::ExitCode};
 
 use serde_json::{Map, Value};
 
-use super::{FAILED, Failure, Outcome, print, print_json, quiet, runtime, source::SourceArgs};
+use super::{FAILED, Failure, Outcome, TRYING, dialogue::Dialogue, print, print_json, runtime, source::SourceArgs};
 use crate::telemetry;
 
 /// What `--help` says after the options.
-pub(super) const HELP: &str = r#"Prints the answer: text as it is, other content in one line. Without --url the folder is loaded for this one call.
+pub(super) const HELP: &str = r#"Prints the answer: text as it is, other content in one line. Without --url the folder is loaded for this one call, and
+stderr shows what the plugin prints and logs, its progress, and how it failed. What it asks is asked on the terminal.
 
   toolbay call add '{"a": 1, "b": 2}' --plugins dist/plugins
+  toolbay call order --answer '{"cake": "apple", "pieces": 2}' --plugins dist
   echo '{"state": "CA"}' | toolbay call get_alerts - --url http://127.0.0.1:8000/mcp
 
 Exit status: 0 answered, 1 the tool or the call failed, 2 wrong usage or configuration."#;
@@ -25,6 +27,9 @@ pub(super) struct Call {
     arguments: String,
     #[command(flatten)]
     source: SourceArgs,
+    /// What a person answers when the tool asks: the JSON of a form, decline or cancel; once for each question, in order
+    #[arg(long, value_name = "JSON", conflicts_with = "url")]
+    answer: Vec<String>,
     /// The whole result, as JSON
     #[arg(long)]
     json: bool,
@@ -33,10 +38,11 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn run(self) -> Outcome {
         let arguments = self.arguments()?;
-        let _logs = telemetry::init(&quiet()).map_err(Failure::usage)?;
+        let mut dialogue = self.dialogue();
+        let _logs = telemetry::init_terminal(TRYING).map_err(Failure::usage)?;
         runtime()?.block_on(async {
             let source = self.source.open().await?;
-            let answer = source.call(&self.name, arguments).await;
+            let answer = source.call(&self.name, arguments, &mut dialogue).await;
             source.close().await;
             let answer = answer?;
             if self.json {
@@ -46,6 +52,16 @@ impl Call {
             }
             Ok(if answer.is_error { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
         })
+    }
+
+    /// Who answers what the tool asks.
+    fn dialogue(&self) -> Dialogue {
+        if self.answer.is_empty() {
+            return Dialogue::of_terminal(self.arguments == "-");
+        }
+        // What is no JSON is a word: decline, cancel, or what a model writes.
+        let answers = self.answer.iter().map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())));
+        Dialogue::prepared(answers.collect(), true)
     }
 
     fn arguments(&self) -> Result<Map<String, Value>, Failure> {

@@ -4,19 +4,23 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Method, Request, header};
+use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 
 use super::{
     ConfigArgs, Failure,
+    clients::{Packages, Report},
+    dialogue::Dialogue,
     seen::{About, Seen},
     shown::{Answer, Shown},
 };
 use crate::{
     app::{App, AppOptions},
     catalog::{Entry, ParamHeader},
+    config::Config,
     inference::ModelStatus,
     mcp::Front,
     provider::{ProviderStatus, StatusSource as _},
@@ -42,6 +46,17 @@ impl LocalHost {
         if let Some(path) = path {
             config.plugins = path;
         }
+        Self::assemble(config, folder_required).await
+    }
+
+    /// Loads one file, or a folder, by no configuration but the sidecars in it.
+    pub(super) async fn open_alone(path: PathBuf) -> Result<Self, Failure> {
+        let mut config = Config::default();
+        config.plugins = path;
+        Self::assemble(config, true).await
+    }
+
+    async fn assemble(mut config: Config, folder_required: bool) -> Result<Self, Failure> {
         // One file is looked at by itself: the configuration may be about others too.
         let configured = if config.plugins.is_dir() { config.plugin.keys().cloned().collect() } else { Vec::new() };
         if config.plugins.is_file() {
@@ -70,6 +85,12 @@ impl LocalHost {
         self.app.catalog().snapshot().collisions().iter().map(ToString::to_string).collect()
     }
 
+    /// Whether clients can read what is published.
+    pub(super) async fn clients(&self, packages: &Packages) -> Report {
+        let snapshot = Arc::clone(&self.app.catalog().snapshot());
+        Report::of(&snapshot, packages).await
+    }
+
     /// What a caller sees of all this, and why.
     pub(super) fn seen(&self, about: &About<'_>) -> Result<Seen, Failure> {
         let (config, policy) = (self.app.config().borrow().clone(), self.app.policy());
@@ -87,20 +108,30 @@ impl LocalHost {
         shown.collect()
     }
 
-    pub(super) async fn call(&self, name: &str, arguments: Map<String, Value>) -> Result<Answer, Failure> {
+    /// Calls a tool. What it asks goes to the dialogue, and so does what it tells before its answer.
+    pub(super) async fn call(&self, name: &str, arguments: Map<String, Value>, dialogue: &mut Dialogue) -> Result<Answer, Failure> {
         let entry = self.find(name)?;
-        let request = request(name, entry.param_headers(), arguments).map_err(Failure::failed)?;
-        let body = to_bytes(self.front.handle(None, request).await.into_body(), usize::MAX).await;
-        let body = body.map_err(|error| Failure::failed(format!("the call was not answered: {error}")))?;
-        let message = response(&body).ok_or_else(|| {
-            Failure::failed(format!("the call was answered by something that is not a response: {}", String::from_utf8_lossy(&body)))
-        })?;
-        if let Some(error) = message.get("error") {
-            let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
-            return Err(Failure::failed(text));
+        let mut params = json!({ "name": name, "arguments": arguments, "_meta": meta(dialogue) });
+        loop {
+            let request = request(name, entry.param_headers(), &params).map_err(Failure::failed)?;
+            let message = answered(self.front.handle(None, request).await.into_body(), dialogue).await?;
+            if let Some(error) = message.get("error") {
+                let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
+                return Err(Failure::failed(text));
+            }
+            let json = message.get("result").cloned().unwrap_or_default();
+            if json.get("resultType").and_then(Value::as_str) != Some("input_required") {
+                return Ok(Answer { is_error: json.get("isError").and_then(Value::as_bool).unwrap_or(false), json });
+            }
+            let mut responses = Map::new();
+            for (key, question) in json.get("inputRequests").and_then(Value::as_object).into_iter().flatten() {
+                responses.insert(key.clone(), dialogue.respond(question)?);
+            }
+            if let Some(params) = params.as_object_mut() {
+                params.insert("inputResponses".to_owned(), Value::Object(responses));
+                params.insert("requestState".to_owned(), json.get("requestState").cloned().unwrap_or_default());
+            }
         }
-        let json = message.get("result").cloned().unwrap_or_default();
-        Ok(Answer { is_error: json.get("isError").and_then(Value::as_bool).unwrap_or(false), json })
     }
 
     /// Says more of a tool that is not there than a client is told: which there are, and what is broken.
@@ -123,24 +154,28 @@ impl LocalHost {
     }
 }
 
+/// What every request says of who asks.
+fn meta(dialogue: &Dialogue) -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": REVISION,
+        "io.modelcontextprotocol/clientInfo": { "name": "toolbay", "version": env!("CARGO_PKG_VERSION") },
+        "io.modelcontextprotocol/clientCapabilities": dialogue.capabilities(),
+        "progressToken": 1,
+    })
+}
+
 /// The call as a client sends it.
-fn request(name: &str, param_headers: &[ParamHeader], arguments: Map<String, Value>) -> Result<Request<Bytes>, http::Error> {
-    let arguments = Value::Object(arguments);
+fn request(name: &str, param_headers: &[ParamHeader], params: &Value) -> Result<Request<Bytes>, http::Error> {
+    let arguments = params.get("arguments").unwrap_or(&Value::Null);
     let mut request = Request::builder();
     for ParamHeader { path, header } in param_headers {
-        let text = match path.iter().try_fold(&arguments, |value, name| value.get(name)) {
+        let text = match path.iter().try_fold(arguments, |value, name| value.get(name)) {
             Some(Value::String(text)) => text.clone(),
             Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string(),
             _ => continue,
         };
         request = request.header(header, format!("=?base64?{}?=", BASE64_STANDARD.encode(text)));
     }
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": REVISION,
-        "io.modelcontextprotocol/clientInfo": { "name": "toolbay", "version": env!("CARGO_PKG_VERSION") },
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    let params = json!({ "name": name, "arguments": arguments, "_meta": meta });
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
     request
         .method(Method::POST)
@@ -153,26 +188,59 @@ fn request(name: &str, param_headers: &[ParamHeader], arguments: Map<String, Val
         .body(Bytes::from(message.to_string()))
 }
 
-/// The response in a body of JSON or of events.
-fn response(body: &[u8]) -> Option<Value> {
-    if let Ok(message) = serde_json::from_slice(body) {
-        return Some(message);
+/// The response in a body of JSON or of events. What comes before it is told at once.
+async fn answered(mut body: Body, dialogue: &mut Dialogue) -> Result<Value, Failure> {
+    let mut events = Events::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::failed(format!("the call was not answered: {error}")))?;
+        if let Some(message) = frame.data_ref().and_then(|data| events.take(data, dialogue)) {
+            return Ok(message);
+        }
     }
-    let text = std::str::from_utf8(body).ok()?;
-    let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
-    let mut messages = data.filter_map(|data| serde_json::from_str::<Value>(data).ok());
-    messages.find(|message| message.get("result").is_some() || message.get("error").is_some())
+    serde_json::from_slice(&events.text).map_err(|_| {
+        let text = String::from_utf8_lossy(&events.text).into_owned();
+        Failure::failed(format!("the call was answered by something that is not a response: {text}"))
+    })
+}
+
+/// A body as far as it has come.
+#[derive(Default)]
+struct Events {
+    text: Vec<u8>,
+    /// Bytes of it that were read as lines.
+    read: usize,
+}
+
+impl Events {
+    /// Takes a piece, tells what it brings, and answers the response if that is among it.
+    fn take(&mut self, data: &[u8], dialogue: &mut Dialogue) -> Option<Value> {
+        self.text.extend_from_slice(data);
+        while let Some(end) = self.text.get(self.read..)?.iter().position(|byte| *byte == b'\n') {
+            let line = self.text.get(self.read..self.read + end).unwrap_or_default();
+            self.read += end + 1;
+            let Some(message) = line.strip_prefix(b"data:").and_then(|line| serde_json::from_slice::<Value>(line).ok()) else { continue };
+            if message.get("result").is_some() || message.get("error").is_some() {
+                return Some(message);
+            }
+            dialogue.told(&message);
+        }
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_response_is_found_among_events() {
+    async fn read(body: &'static [u8]) -> Result<Value, Failure> {
+        answered(Body::from(body), &mut Dialogue::silent()).await
+    }
+
+    #[tokio::test]
+    async fn a_response_is_found_among_events() {
         let events = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\ndata: {\"id\":1,\"result\":{\"content\":[]}}\n\n";
-        assert_eq!(response(events).unwrap()["result"], json!({ "content": [] }));
-        assert_eq!(response(b"{\"error\":{\"code\":1}}").unwrap()["error"]["code"], 1);
-        assert_eq!(response(b"nothing"), None);
+        assert_eq!(read(events).await.unwrap()["result"], json!({ "content": [] }));
+        assert_eq!(read(b"{\"error\":{\"code\":1}}").await.unwrap()["error"]["code"], 1);
+        assert!(read(b"nothing").await.is_err());
     }
 }

@@ -1,12 +1,18 @@
 //! The command line: what there is to say, and what each exit status means.
 
 mod against;
+mod audit;
+mod build;
 mod call;
 mod check;
+mod clients;
 mod compile;
+mod dev;
+mod dialogue;
 mod embed_docs;
 mod health;
 mod local;
+mod new;
 mod remote;
 mod schema;
 mod seen;
@@ -16,6 +22,7 @@ mod shown;
 mod source;
 mod stdio;
 mod supervise;
+mod test;
 mod tools;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -24,6 +31,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     app::{AppError, ConfigSource},
+    author::AuthorError,
     config::{Config, ConfigError, Overrides, TelemetryConfig},
 };
 
@@ -71,9 +79,24 @@ enum Command {
     /// Call a tool of a running server or of a folder
     #[command(after_long_help = call::HELP)]
     Call(call::Call),
+    /// Show the audit file: who called what, and how it ended
+    #[command(after_long_help = audit::HELP)]
+    Audit(audit::Audit),
     /// Ask a running server whether it takes calls, for health checks of containers
     #[command(after_long_help = health::HELP)]
     Health(health::Health),
+    /// Begin a plugin: a folder with all that it needs
+    #[command(after_long_help = new::HELP)]
+    New(new::New),
+    /// Build a plugin's project and check what came of it
+    #[command(after_long_help = build::HELP)]
+    Build(build::Build),
+    /// Call the tools of a plugin's project as its test cases say
+    #[command(after_long_help = test::HELP)]
+    Test(test::Test),
+    /// Build and serve a plugin's project, again whenever it changes
+    #[command(after_long_help = dev::HELP)]
+    Dev(dev::Dev),
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
@@ -97,7 +120,12 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Health(health) => health.run(),
+        Command::New(new) => new.run(),
+        Command::Build(build) => build.run(),
+        Command::Test(test) => test.run(),
+        Command::Dev(dev) => dev.run(),
         Command::EmbedDocs(embed) => embed.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),
@@ -143,6 +171,12 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<AuthorError> for Failure {
+    fn from(error: AuthorError) -> Self {
+        Self::failed(error)
+    }
+}
+
 type Outcome = Result<ExitCode, Failure>;
 
 /// Options of every subcommand that reads a configuration.
@@ -179,6 +213,10 @@ fn quiet() -> TelemetryConfig {
         ..TelemetryConfig::default()
     }
 }
+
+/// Logs of subcommands that try a plugin: all that it says, and how it failed.
+const TRYING: &str = "warn,toolbay::wasm::folder=error,toolbay::wasm::plugin=error,toolbay::wasm::plugin::run=warn,toolbay::wasm::permissions=error,\
+toolbay::plugin=debug,toolbay::bridge=error,toolbay::supervised=error,rmcp=off";
 
 /// The runtime that everything runs on.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -100,7 +100,7 @@ impl Serve {
     }
 }
 
-async fn serve(config: Config, options: AppOptions, source: ConfigSource, files: Files) -> Outcome {
+pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSource, files: Files) -> Outcome {
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     ConfigArgs, Failure,
+    dialogue::Dialogue,
     local::LocalHost,
     remote::RemoteHost,
     shown::{Answer, Shown},
@@ -46,10 +47,10 @@ impl Source {
         }
     }
 
-    pub(super) async fn call(&self, name: &str, arguments: Map<String, Value>) -> Result<Answer, Failure> {
+    pub(super) async fn call(&self, name: &str, arguments: Map<String, Value>, dialogue: &mut Dialogue) -> Result<Answer, Failure> {
         match self {
             Self::Remote(host) => host.call(name, arguments).await,
-            Self::Local(host) => host.call(name, arguments).await,
+            Self::Local(host) => host.call(name, arguments, dialogue).await,
         }
     }
 

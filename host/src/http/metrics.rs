@@ -101,7 +101,7 @@ pub async fn serve_metrics(
         drain: Box::new(|| Duration::ZERO),
         opened: Box::new(|_| ()),
     };
-    let service = Alone { admission: Admission::new(settings, metrics), page };
+    let service = Alone { admission: Admission::new(settings, metrics, None), page };
     server::serve(listener, Arc::new(service), options, shutdown).await
 }
 

@@ -84,6 +84,11 @@ impl<'a> Caller<'a> {
         Caller { era, session, principal, trace_parent, meta, token, level, tasks, hold, outbox }
     }
 
+    /// W3C `traceparent` of its request.
+    pub(super) fn trace_parent(&self) -> Option<&str> {
+        self.trace_parent.as_deref()
+    }
+
     /// Under which name it was let in.
     pub(super) fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
@@ -124,6 +129,7 @@ impl<'a> Caller<'a> {
         let deferral = operation.notifies().then(|| endpoint.tasks.refusing());
         let request = CallRequest::new(self.principal, operation)
             .with_front(self.era.as_str())
+            .with_face(endpoint.face())
             .with_trace_parent(self.trace_parent)
             .with_meta(self.meta)
             .with_notifier(outbox.map(|outbox| Arc::clone(outbox) as _))

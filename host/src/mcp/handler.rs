@@ -72,6 +72,10 @@ impl Handler {
         context.extensions.get::<Parts>()?.extensions.get()
     }
 
+    fn trace_parent(context: &RequestContext<RoleServer>) -> Option<&str> {
+        context.meta.get("traceparent").and_then(Value::as_str)
+    }
+
     /// What the caller of a request may use.
     fn seen(&self, context: &RequestContext<RoleServer>) -> Seen {
         self.shared.seen(Self::principal(context))
@@ -124,7 +128,7 @@ impl Handler {
         let seen = self.seen(context);
         let (snapshot, era) = (Arc::clone(&seen), Self::era(context));
         let failed = |error| error_data(rpc_error(error, era, &snapshot));
-        let not_there = |error| failed(self.shared.not_there(&seen, Self::principal(context), error));
+        let not_there = |error| failed(self.shared.not_there(&seen, Self::principal(context), Self::trace_parent(context), error));
         let operation = resolve(&snapshot).map_err(not_there)?;
         drop(seen);
         let caller = self.caller(context)?;
@@ -218,7 +222,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.shared.info()
+        self.shared.info(self.principal.as_ref())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -339,10 +343,15 @@ impl ServerHandler for Handler {
         let session = Self::needed_session("a subscription", &context)?;
         let seen = self.seen(&context);
         let Some(entry) = seen.resource(&request.uri) else {
-            let error = self.shared.not_there(&seen, Self::principal(&context), CallError::UnknownResource(request.uri));
+            let error = self.shared.not_there(
+                &seen,
+                Self::principal(&context),
+                Self::trace_parent(&context),
+                CallError::UnknownResource(request.uri),
+            );
             return Err(error_data(rpc_error(error, Era::Legacy, &seen)));
         };
-        if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
+        if session.subscribe(&request.uri, || entry.provider().subscribe(entry.own_uri(&request.uri))) {
             Ok(())
         } else {
             let (most, kib) = (MAX_SUBSCRIPTIONS, MAX_BYTES >> 10);
@@ -395,7 +404,11 @@ impl ServerHandler for Handler {
         // Until the stream ends.
         let _held: Vec<Subscription> = {
             let snapshot = seen();
-            watched.iter().filter_map(|uri| snapshot.resource(uri)?.provider().subscribe(uri)).collect()
+            let subscribe = |uri: &String| {
+                let entry = snapshot.resource(uri)?;
+                entry.provider().subscribe(entry.own_uri(uri))
+            };
+            watched.iter().filter_map(subscribe).collect()
         };
         loop {
             let updated = tokio::select! {

@@ -235,7 +235,7 @@ fn plan_operation<'a>(
             Plan::Call(PlannedCall { id, era, session, request, outbox, deferrable })
         }
         Err(error) => {
-            let error = shared.not_there(seen, caller.principal(), error);
+            let error = shared.not_there(seen, caller.principal(), caller.trace_parent(), error);
             Plan::Answer(answer::failure(id, caller.era, error, seen))
         }
     }

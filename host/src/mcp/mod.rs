@@ -36,6 +36,7 @@ mod handler;
 mod headers;
 mod intake;
 mod lean;
+mod links;
 mod media;
 mod options;
 mod outbox;

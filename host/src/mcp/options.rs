@@ -29,6 +29,8 @@ pub struct FrontOptions {
     pub server_version: String,
     /// What the server tells a model about itself.
     pub instructions: Option<String>,
+    /// How its callers reach it, in a word, for the audit.
+    pub face: &'static str,
     /// Off: everything goes by rmcp. For comparing the two.
     pub lean: bool,
 }
@@ -55,6 +57,7 @@ impl From<&HttpConfig> for FrontOptions {
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
+            face: "mcp",
             lean: true,
         }
     }

@@ -1,11 +1,13 @@
-//! What is known of a run: log lines on stderr, as text or as JSON, and metrics.
+//! What is known of a run: log lines on stderr, as text or as JSON, metrics, and audit lines.
 //!
 //! A line costs the call that writes it its formatting and a place in a queue, never a wait: see `writer`.
 
+pub mod audit;
 mod fields;
 mod filter;
 mod live;
 pub mod metrics;
+mod terminal;
 mod writer;
 
 use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
@@ -86,6 +88,25 @@ pub fn init_with(format: LogFormat, filter: &str, source: &str) -> Result<Guard,
     begin(format, filter, source, true)
 }
 
+/// Begins to log for a person at a terminal, who wants to read what a plugin says and not when. `TOOLBAY_LOG` goes before the filter.
+///
+/// # Errors
+///
+/// As [`init`].
+pub fn init_terminal(filter: &str) -> Result<Guard, TelemetryError> {
+    let from_env = std::env::var(LOG_VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
+    let source = if from_env.is_some() { LOG_VARIABLE } else { CONFIGURED };
+    let filter = LiveFilter::new(filter::parse(from_env.as_deref().unwrap_or(filter), source)?);
+    let lines = Lines::start(std::io::stderr(), LogFormat::Text)?;
+    let layer = fmt::layer().with_writer(lines.writer()).log_internal_errors(false).with_ansi(is_coloured());
+    let layer = layer.event_format(terminal::Terminal).fmt_fields(SpanFields::new(LogFormat::Text));
+    tracing_subscriber::registry().with(filter.clone()).with(layer).try_init()?;
+    let _ = LINES.set(lines);
+    let _ = FILTER.set((filter, Some(source.to_owned())));
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Guard(()))
+}
+
 /// Logs by another configuration's filter from now on. Whether it does: a filter of the command line or of `TOOLBAY_LOG` stays.
 ///
 /// # Errors
@@ -113,17 +134,21 @@ pub fn check_filter(log: &str) -> Result<(), FilterError> {
 
 fn begin(format: LogFormat, filter: &str, source: &str, fixed: bool) -> Result<Guard, TelemetryError> {
     let filter = LiveFilter::new(filter::parse(filter, source)?);
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = Lines::start(std::io::stderr(), format)?;
-    subscriber(format, filter.clone(), colour, lines.writer()).try_init()?;
+    subscriber(format, filter.clone(), is_coloured(), lines.writer()).try_init()?;
     let _ = LINES.set(lines);
     let _ = FILTER.set((filter, fixed.then(|| source.to_owned())));
     std::panic::set_hook(Box::new(log_panic));
     Ok(Guard(()))
 }
 
-/// Waits until the lines that were logged up to now are written, for so long at most. Nothing happens where [`init`] was not called.
+fn is_coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Waits until the lines that were logged up to now are written, those of the audit too, for so long at most. Nothing happens where [`init`] was not called.
 pub fn flush(limit: Duration) {
+    audit::flush_all(limit);
     if let Some(lines) = LINES.get() {
         lines.flush(limit);
     }

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     /// For their clock: without it a guest that spins is never interrupted.
     pub(crate) engines: Arc<Engines>,
     pub(crate) config: PluginConfig,
+    /// Whether CPython is in it, which looks for its modules in folders of its own.
+    pub(crate) is_python: bool,
     pub(crate) policy: Arc<HttpPolicy>,
     pub(crate) clients: Arc<OutgoingClients>,
     pub(crate) models: Arc<Registry>,
@@ -88,7 +90,7 @@ pub(crate) struct State {
 pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallContext) -> Store<State> {
     let plugin = &shared.config.limits;
     let refusals = Refusals::default();
-    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone());
+    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone(), call.trace_parent.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();

@@ -78,14 +78,26 @@ fn short(path: &str) -> String {
     path.chars().take(PATH).collect()
 }
 
-fn note_outside(store: &StoreContextMut<'_, State>, path: &str) {
+/// Whether CPython looks for a module of its own there: folders of the machine that it was built on, which nobody can grant.
+fn is_of_python(path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    matches!(first, "python" | "world" | "bundled") || (!first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Notes a path that no folder holds. `is_folder`: None where the plugin does not say what it looks for.
+fn note_outside(store: &StoreContextMut<'_, State>, path: &str, is_folder: Option<bool>) {
     let state = store.data();
     let mut path = path;
     while let Some(rest) = ["../", "./", "/"].iter().find_map(|up| path.strip_prefix(up)) {
         path = rest;
     }
     let path = if path == ".." { "" } else { path };
-    state.refusals.push(Refusal::outside(&state.shared.id, format!("/{}", short(path))));
+    if path.is_empty() || (state.shared.is_python && is_of_python(path)) {
+        return;
+    }
+    // A name with a dot in it is mostly a file's.
+    let is_folder = is_folder.unwrap_or_else(|| !path.contains('.'));
+    state.refusals.push(Refusal::outside(&state.shared.id, format!("/{}", short(path)), is_folder));
 }
 
 /// Opens a file or a folder, if the plugin may have one more.
@@ -98,7 +110,7 @@ async fn open_at(
     flags: DescriptorFlags,
 ) -> wasmtime::Result<Result<Resource<Descriptor>, ErrorCode>> {
     if is_outside(&mut store, &folder, &path) {
-        note_outside(&store, &path);
+        note_outside(&store, &path, Some(how.contains(OpenFlags::DIRECTORY)));
         return Ok(Err(ErrorCode::NoEntry));
     }
     let told = short(&path);
@@ -109,7 +121,7 @@ async fn open_at(
         Ok(Err(code))
     };
     let Some(place) = state.files.place(&shared.open_files) else {
-        return refuse(state, Refusal::files(&shared.id, told, files::OF_PLUGIN), ErrorCode::Quota);
+        return refuse(state, Refusal::files(&shared.id, told, shared.config.limits.open_files), ErrorCode::Quota);
     };
     let dir = match state.filesystem().table.get(&folder)? {
         Descriptor::Dir(dir) => dir.clone(),
@@ -154,7 +166,7 @@ macro_rules! told {
                 Box::new(async move {
                     $(
                         if is_outside(&mut store, &$folder, &$path) {
-                            note_outside(&store, &$path);
+                            note_outside(&store, &$path, None);
                             return Ok((Err(ErrorCode::NoEntry),));
                         }
                     )+
@@ -237,6 +249,16 @@ mod tests {
         let nowhere = nowhere().unwrap();
         assert!(openat(&nowhere, "x", OFlags::CREATE | OFlags::WRONLY, Mode::RWXU).is_err());
         assert!(openat(&nowhere, "etc", OFlags::RDONLY, Mode::empty()).is_err());
+    }
+
+    #[test]
+    fn only_pythons_own_folders_are_its_own() {
+        for path in ["python/lib/python314.zip", "world", "bundled", "0/app.py", "12"] {
+            assert!(is_of_python(path), "{path}");
+        }
+        for path in ["", "data/x", "pythons", "0a/x", "worlds/bundled"] {
+            assert!(!is_of_python(path), "{path}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ enum What {
     Time { authority: String, limit: Duration },
     File { path: String, granted: String },
     Model { told: String },
-    Outside { path: String },
+    Outside { path: String, folder: Option<String> },
     Special { path: String, what: &'static str },
     Files { path: String, limit: usize },
 }
@@ -68,9 +68,19 @@ impl Refusal {
         Self { plugin: plugin.as_str().into(), what: What::File { path, granted: granted.join(", ") } }
     }
 
-    /// A path, from `/` on, that no granted folder holds.
-    pub(crate) fn outside(plugin: &ProviderId, path: String) -> Self {
-        Self { plugin: plugin.as_str().into(), what: What::Outside { path } }
+    /// A path, from `/` on, that no granted folder holds. `is_folder`: what was looked for is one.
+    pub(crate) fn outside(plugin: &ProviderId, path: String, is_folder: bool) -> Self {
+        let folder = grantable(&path, is_folder).map(str::to_owned);
+        Self { plugin: plugin.as_str().into(), what: What::Outside { path, folder } }
+    }
+
+    /// Whether both are about something outside, and one grant would help both.
+    fn is_same_outside(&self, other: &Self) -> bool {
+        match (&self.what, &other.what) {
+            (What::Outside { folder: Some(one), .. }, What::Outside { folder: Some(other), .. }) => one == other,
+            (What::Outside { path: one, .. }, What::Outside { path: other, .. }) => one == other,
+            _ => false,
+        }
     }
 
     /// What is no file and no folder: a pipe, a socket, a device.
@@ -86,6 +96,16 @@ impl Refusal {
     /// An answer that was not there in time.
     pub(crate) fn time(plugin: &Arc<str>, authority: String, limit: Duration) -> Self {
         Self { plugin: plugin.clone(), what: What::Time { authority, limit } }
+    }
+}
+
+/// The folder that would have to be granted for a path to be found. None: no grant helps, since only folders are granted, and never `/`.
+fn grantable(path: &str, is_folder: bool) -> Option<&str> {
+    let path = path.trim_end_matches('/');
+    match path.rsplit_once('/') {
+        Some(("", name)) => (is_folder && !name.is_empty()).then_some(path),
+        Some((folder, _)) => Some(folder),
+        None => None,
     }
 }
 
@@ -126,20 +146,22 @@ impl fmt::Display for Refusal {
                 "plugin {plugin} may not do that to {path:?}, it was granted {granted}; to let it write there, put  write = true  beside the \
                  folder in dirs of {limits}"
             ),
-            What::Outside { path } => {
-                let folder = path.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder });
-                write!(
-                    f,
-                    "plugin {plugin} found nothing at {path:?}, since no folder that holds it was granted; to grant one, put  dirs = [{{ host = \"...\", guest = {folder:?} }}]  \
-                     into {place}"
-                )
-            }
+            What::Outside { path, folder: Some(folder) } => write!(
+                f,
+                "plugin {plugin} found nothing at {path:?}, since no folder that holds it was granted; to grant one, put  dirs = [{{ host = \"...\", guest = {folder:?} }}]  \
+                 into {place}"
+            ),
+            What::Outside { path, folder: None } => write!(
+                f,
+                "plugin {plugin} found nothing at {path:?}: a plugin finds files only below folders that it was granted, such as {:?}",
+                format!("/data/{}", path.trim_matches('/'))
+            ),
             What::Special { path, what } => {
                 write!(f, "plugin {plugin} may not open {path:?}, which is {what}: plugins open files and folders only")
             }
             What::Files { path, limit } => write!(
                 f,
-                "plugin {plugin} may not open {path:?}: all its calls together have as many files open as a plugin may have, {limit}, or the \
+                "plugin {plugin} may not open {path:?}: all its calls together have as many files open as `open_files` allows, {limit}, or the \
                  host has no more to give (`ulimit -n`); let it close what it has read"
             ),
             What::Time { authority, limit } => {
@@ -162,7 +184,7 @@ impl Refusals {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(refusal.what, What::Outside { .. }) {
             // Looking is no offence, and what was not found mostly is no loss: only a call that fails tells of it.
-            list.retain(|known| *known != refusal);
+            list.retain(|known| !known.is_same_outside(&refusal));
             let mut outside = list.iter().enumerate().filter(|(_, known)| matches!(known.what, What::Outside { .. }));
             if let (Some((oldest, _)), true) = (outside.next(), outside.count() + 1 >= KEPT_OUTSIDE) {
                 list.remove(oldest);
@@ -206,19 +228,42 @@ mod tests {
         let refusals = Refusals::default();
         refusals.push(Refusal::body(&"p".into(), "first:80".to_owned(), 1));
         for i in 0..1000 {
-            refusals.push(Refusal::outside(&plugin, format!("/lib/{i}.py")));
+            refusals.push(Refusal::outside(&plugin, format!("/lib/{i}.py"), false));
         }
         for path in ["/etc/passwd", "/x", "/etc/passwd"] {
-            refusals.push(Refusal::outside(&plugin, path.to_owned()));
+            refusals.push(Refusal::outside(&plugin, path.to_owned(), false));
         }
         let messages = refusals.messages();
         assert_eq!(messages.len(), 1 + KEPT_OUTSIDE, "{messages:?}");
         assert!(messages[0].contains("first:80") && messages[1].contains("/lib/999.py"), "{messages:?}");
-        assert!(messages[2].contains("\"/x\"") && messages[2].contains("guest = \"/\""), "{messages:?}");
+        assert!(messages[2].contains("\"/x\"") && !messages[2].contains("guest"), "{messages:?}");
         assert_eq!(
             messages[3],
             "plugin p found nothing at \"/etc/passwd\", since no folder that holds it was granted; to grant one, put  dirs = [{ host = \"...\", guest = \"/etc\" }]  into [plugin.p] of toolbay.toml or into p.toml"
         );
+    }
+
+    #[test]
+    fn a_hint_names_a_folder_that_helps_and_never_the_root() {
+        for (path, is_folder, folder) in [
+            ("/data", true, Some("/data")),
+            ("/data/", true, Some("/data")),
+            ("/data", false, None),
+            ("/data/a.txt", false, Some("/data")),
+            ("/data/a/b", true, Some("/data/a")),
+            ("/", true, None),
+            ("/", false, None),
+            ("", false, None),
+        ] {
+            assert_eq!(grantable(path, is_folder), folder, "{path} {is_folder}");
+        }
+        let plugin = ProviderId::new("p").unwrap();
+        let refusals = Refusals::default();
+        for path in ["/data/a", "/data/b", "/data/c"] {
+            refusals.push(Refusal::outside(&plugin, path.to_owned(), false));
+        }
+        let messages = refusals.messages();
+        assert!(matches!(messages.as_slice(), [one] if one.contains("/data/c") && one.contains("guest = \"/data\"")), "{messages:?}");
     }
 
     #[test]

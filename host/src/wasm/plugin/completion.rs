@@ -47,7 +47,9 @@ impl Plugin {
         let found = self.run(context, |mut store, instance| async move {
             let guest = self.bound("completion", Some(interface.load(&mut store, &instance)))?;
             let found = guest.call_complete(&mut store, &what, &argument, &value, &others).await;
-            let found = found.map_err(|error| self.explain(&store, &error))?.map_err(|error| Failure::Call(protocol_error(error)))?;
+            let found = found
+                .map_err(|error| self.explain(&store, &error))?
+                .map_err(|error| Failure::Call(protocol_error(error, &store.data().refusals.messages())))?;
             let found = capped(found);
             self.within_output(found.values.iter().map(String::len).sum())?;
             Ok(found)

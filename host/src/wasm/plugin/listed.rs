@@ -33,6 +33,7 @@ pub(super) struct Listed {
 const MAX_SCHEMA: usize = 1 << 20;
 
 /// What is wrong with an answer.
+#[derive(Debug)]
 pub(super) enum Wrong {
     /// It is too long.
     Limit(Exceeded),
@@ -52,6 +53,7 @@ impl Listed {
         overrides: &BTreeMap<String, ToolOverride>,
         patterns: &Budget,
     ) -> Result<Self, String> {
+        check_name(&tool.name).map_err(|why| format!("tool {why}"))?;
         let name = ToolName::new(tool.name).map_err(|error| error.to_string())?;
         let says = |what: &str, why: &dyn std::fmt::Display| format!("tool {name}: {what} {why}");
         let mut input_schema = object(&tool.input_schema).map_err(|why| says("its input-schema", &why))?;
@@ -75,7 +77,8 @@ impl Listed {
         }
         let instead = overrides.get(name.as_str()).cloned().unwrap_or_default();
         for (parameter, text) in &instead.params {
-            if let Some(Value::Object(schema)) = input_schema.get_mut("properties").and_then(|properties| properties.get_mut(parameter)) {
+            let own = instead.own_param(parameter);
+            if let Some(Value::Object(schema)) = input_schema.get_mut("properties").and_then(|properties| properties.get_mut(own)) {
                 schema.insert("description".to_owned(), text.as_str().into());
             }
         }
@@ -132,7 +135,7 @@ impl Listed {
 
     /// What the guest answered, for the way up, if it may answer that.
     pub(super) fn answer(&self, result: wit::CallResult, limit: usize) -> Result<CallOutput, Wrong> {
-        let output = self.output(result, limit).map_err(Wrong::Limit)?;
+        let output = self.output(result, limit)?;
         self.check_output(&output).map_err(Wrong::Unfit)?;
         Ok(output)
     }
@@ -145,7 +148,15 @@ impl Listed {
     /// Whether structured content is what the tool says that it is; if not, says where and why. The text of an error says more than its structure, so that is
     /// held against nothing but the depth that everybody can read.
     fn check_output(&self, output: &CallOutput) -> Result<(), String> {
-        let Some(structured) = &output.structured else { return Ok(()) };
+        let Some(structured) = &output.structured else {
+            // Clients refuse such an answer: MCP says that structured content must be there.
+            return match &self.output {
+                Some(_) if !output.is_error => {
+                    Err(format!("tool {} has an output schema, and its answer has no structured content", self.name()))
+                }
+                _ => Ok(()),
+            };
+        };
         let checked = match &self.output {
             Some(schema) if !output.is_error => schema.check(structured.as_str()),
             _ => schema::check_depth(structured.as_str()),
@@ -164,16 +175,23 @@ impl Listed {
     }
 
     /// What the guest answered, for the way up.
-    fn output(&self, result: wit::CallResult, limit: usize) -> Result<CallOutput, Exceeded> {
-        let json_or_null = |text: String, what: &str| {
-            JsonText::parse(text)
-                .inspect_err(|error| tracing::warn!(tool = self.name(), %error, "the plugin's {what} is not JSON and is left out"))
-                .ok()
+    fn output(&self, result: wit::CallResult, limit: usize) -> Result<CallOutput, Wrong> {
+        let structured = match result.structured_content.map(JsonText::parse) {
+            Some(Ok(structured)) => Some(structured),
+            None => None,
+            // The text of an error says enough.
+            Some(Err(error)) if result.is_error => {
+                tracing::warn!(tool = self.name(), %error, "the structured content of the plugin's error is not JSON and is left out");
+                None
+            }
+            Some(Err(error)) => {
+                return Err(Wrong::Unfit(format!("the structured content of tool {} cannot be read: {error}", self.name())));
+            }
         };
         let content: Vec<Content> = result.content.into_iter().filter_map(|block| content::block(block, self.name())).collect();
         let output = CallOutput {
             content,
-            structured: result.structured_content.and_then(|text| json_or_null(text, "structured-content")),
+            structured,
             is_error: result.is_error,
             meta: result.meta.and_then(|text| match object(&text) {
                 Ok(_) => JsonText::parse(text).ok(),
@@ -193,13 +211,33 @@ impl Listed {
                 Content::Block(json) => json.as_str().len(),
             })
             .sum();
-        if blocks + text(&output.structured) + text(&output.meta) > limit { Err(Exceeded::Output(limit)) } else { Ok(output) }
+        let is_over = blocks + text(&output.structured) + text(&output.meta) > limit;
+        if is_over { Err(Wrong::Limit(Exceeded::Output(limit))) } else { Ok(output) }
     }
 }
 
+/// Longest name of a tool or a prompt in the contract.
+const MAX_NAME: usize = 128;
+
+/// Whether a name is one that the contract allows.
+///
+/// # Errors
+///
+/// The name and the rule.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(is_allowed) {
+        return Ok(());
+    }
+    let name: String = name.chars().take(MAX_NAME).collect();
+    Err(format!("{name:?}: a name is 1 to {MAX_NAME} of A-Z a-z 0-9 _ - . by the contract"))
+}
+
 /// An error that a plugin answers in place of a result.
-pub(super) fn protocol_error(error: Error) -> CallError {
-    CallError::Protocol { code: error.code, message: error.message, data: error.data.and_then(|text| serde_json::from_str(&text).ok()) }
+/// Where it was refused something before, that most likely is why.
+pub(super) fn protocol_error(error: Error, refusals: &[String]) -> CallError {
+    let message = std::iter::once(error.message.as_str()).chain(refusals.iter().map(String::as_str)).collect::<Vec<_>>().join("; ");
+    CallError::Protocol { code: error.code, message, data: error.data.and_then(|text| serde_json::from_str(&text).ok()) }
 }
 
 fn hints(annotations: wit::ToolAnnotations) -> Value {
@@ -268,7 +306,10 @@ mod tests {
             |json: &str, is_error| CallOutput { structured: JsonText::parse(json.to_owned()).ok(), is_error, ..CallOutput::default() };
         let tool = with(Some(r#"{"type":"object","properties":{"a":{"items":{"type":"integer"}}},"required":["a"]}"#)).unwrap();
         assert_eq!(tool.check_output(&answer(r#"{"a":[1,2]}"#, false)), Ok(()));
-        assert_eq!(tool.check_output(&CallOutput::default()), Ok(()));
+        let missing = tool.check_output(&CallOutput::default()).unwrap_err();
+        assert!(missing.contains("tool t has an output schema"), "{missing}");
+        assert_eq!(tool.check_output(&CallOutput { is_error: true, ..CallOutput::default() }), Ok(()));
+        assert_eq!(with(None).unwrap().check_output(&CallOutput::default()), Ok(()));
         let said = tool.check_output(&answer(r#"{"a":[1,"x"]}"#, false)).unwrap_err();
         assert!(said.contains("tool t does not fit its output schema: `a.1`:") && said.contains("integer"), "{said}");
         assert!(tool.check_output(&answer("{}", false)).unwrap_err().contains("\"a\""));
@@ -284,6 +325,31 @@ mod tests {
         }
         assert_eq!(with(None).unwrap().check_output(&answer(&deep(50), false)), Ok(()));
         assert!(with(Some(r#"{"type":5}"#)).err().unwrap().contains("its output-schema is not a JSON Schema"));
+    }
+
+    #[test]
+    fn structured_content_that_is_no_json_is_an_error_and_no_success() {
+        let tool = listed("{}").unwrap();
+        for text in ["{", "", "nonsense", "{\"a\":1} x"] {
+            for is_error in [false, true] {
+                let result = wit::CallResult { content: Vec::new(), structured_content: Some(text.to_owned()), is_error, meta: None };
+                match tool.answer(result, 1000) {
+                    Ok(output) => assert!(is_error && output.structured.is_none(), "{text:?}"),
+                    Err(Wrong::Unfit(why)) => assert!(!is_error && why.contains("tool t cannot be read"), "{why}"),
+                    Err(Wrong::Limit(_)) => panic!("{text:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        for good in ["a", "A-b_c.9", &"x".repeat(128)] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        for bad in ["", "a/b", "a b", "ä", "a:b", &"x".repeat(129)] {
+            assert!(check_name(bad).unwrap_err().contains("A-Z a-z 0-9 _ - ."), "{bad}");
+        }
     }
 
     #[test]

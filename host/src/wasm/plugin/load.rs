@@ -3,9 +3,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use wasmtime::{
     Store,
@@ -40,13 +42,29 @@ use crate::{
         lanes::Pace,
         limits,
         permissions::HttpPolicy,
-        typed::docs::Docs,
+        typed::{self, docs::Docs},
     },
 };
 
 /// Imports through which a call can send something to the client before its answer, or ask what the client can and wants.
 const NOTIFYING: [&str; 5] =
     ["toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress", "toolbay:plugin/task"];
+
+/// Compiling that takes longer is told in the log.
+const QUIET: Duration = Duration::from_millis(1500);
+
+/// Packages whose interfaces the host offers.
+const OFFERED: [&str; 9] = [
+    "toolbay:plugin/",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:http/",
+    "wasi:io/",
+    "wasi:nn/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
 
 /// The import through which a plugin says that something has changed.
 const TELLING: &str = "toolbay:plugin/notify";
@@ -176,6 +194,25 @@ impl PluginHost {
         Ok(cell.get_or_init(|| linker))
     }
 
+    /// Compiles, and says so where it takes a while: nothing else would tell why a plugin does not serve yet.
+    async fn compile(&self, id: &ProviderId, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, LoadError> {
+        let (size, begun) = (bytes.len(), Instant::now());
+        let mut compiling = std::pin::pin!(self.compiler.compile(bytes, digest));
+        let compiled = tokio::select! {
+            biased;
+            compiled = &mut compiling => compiled,
+            () = tokio::time::sleep(QUIET) => {
+                tracing::info!(plugin = %id, bytes = size, "compiling; once, and up to a minute where an interpreter is in it");
+                let compiled = compiling.await;
+                if compiled.is_ok() {
+                    tracing::info!(plugin = %id, seconds = begun.elapsed().as_secs(), "compiled");
+                }
+                compiled
+            }
+        };
+        compiled.map_err(|error| LoadError(error.to_string()))
+    }
+
     async fn load_source(&self, source: Source) -> Result<Loaded, LoadError> {
         let id = source.id;
         let sidecar = source.sidecar.as_ref().map(|sidecar| (sidecar.text.as_str(), sidecar.path.as_path()));
@@ -183,13 +220,12 @@ impl PluginHost {
         #[cfg(test)]
         let config = self.given.clone().unwrap_or(config);
         let docs = Docs::from_component(&source.bytes);
-        let Compiled { component, kind, cached } =
-            self.compiler.compile(source.bytes, source.digest).await.map_err(|error| LoadError(error.to_string()))?;
+        let Compiled { component, kind, cached } = self.compile(&id, source.bytes, source.digest).await?;
         tracing::debug!(plugin = %id, cached, engine = kind.name(), "code ready");
         check_resources(&component, &config, &self.limits)?;
         let engine = self.engines.get(kind).map_err(|error| LoadError(error.to_string()))?;
         let imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
-        let pre = self.linker(kind)?.instantiate_pre(&component).map_err(|error| LoadError(cannot_link(&error)))?;
+        let pre = self.linker(kind)?.instantiate_pre(&component).map_err(|error| LoadError(cannot_link(&imports, &error)))?;
         let gate = Arc::new(Gate::new(&config.limits, self.pool.clone(), weight(&component, &self.limits)));
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
@@ -200,8 +236,9 @@ impl PluginHost {
             bell: Bell::default(),
             memory: self.engines.memory().plugin(),
             pace: Pace::default(),
-            open_files: OpenFiles::default(),
+            open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
+            is_python: typed::is_python(engine, &component),
             id,
             config,
         });
@@ -324,9 +361,28 @@ fn grants_no_model(shared: &Shared) -> bool {
     shared.config.grants.nn_load == 0 && shared.models.current().granted(shared.id.as_str()).next().is_none()
 }
 
-fn cannot_link(error: &wasmtime::Error) -> String {
-    let text = format!("{error:#}");
-    format!(
-        "it imports what this host does not offer: {text}; plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28 and toolbay:plugin 0.1"
-    )
+/// Names the interfaces that are missing. The linker names the first function of one, and not always what it belongs to.
+fn cannot_link(imports: &[String], error: &wasmtime::Error) -> String {
+    const MAY: &str =
+        "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28 and toolbay:plugin 0.1";
+    let unknown: Vec<String> =
+        imports.iter().filter(|name| !OFFERED.iter().any(|package| name.starts_with(package))).map(|name| format!("`{name}`")).collect();
+    if unknown.is_empty() {
+        return format!("it imports what this host does not offer, or offers in another version: {error:#}; {MAY}");
+    }
+    format!("it imports {}, which this host does not offer; build it without, or for a world without it; {MAY}", unknown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_import_is_told_by_the_name_of_its_interface() {
+        let error = wasmtime::Error::msg("instance export `get` has the wrong type");
+        let told = cannot_link(&["wasi:cli/stdout@0.2.0".to_owned(), "wasi:keyvalue/store@0.2.0-draft".to_owned()], &error);
+        assert!(told.starts_with("it imports `wasi:keyvalue/store@0.2.0-draft`, which this host does not offer"), "{told}");
+        let told = cannot_link(&["wasi:cli/stdout@9.0.0".to_owned()], &error);
+        assert!(told.contains("in another version: instance export `get`"), "{told}");
+    }
 }

@@ -85,6 +85,10 @@ impl Provider for Plugin {
         &self.offers
     }
 
+    fn reads_unlisted(&self) -> bool {
+        self.interfaces.resources.is_some()
+    }
+
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         Box::pin(self.read(uri, context))
     }
@@ -189,7 +193,8 @@ impl Plugin {
         let interface = self.interfaces.tools.as_ref();
         let guest = self.bound("tools", interface.map(|interface| interface.load(&mut *store, &instance)))?;
         let result = guest.call_call_tool(&mut *store, listed.name(), &arguments.to_owned()).await;
-        let result = result.map_err(|error| self.explain(store, &error))?.map_err(|error| Failure::Call(listed::protocol_error(error)))?;
+        let result = result.map_err(|error| self.explain(store, &error))?;
+        let result = result.map_err(|error| Failure::Call(listed::protocol_error(error, &store.data().refusals.messages())))?;
         let limit = self.shared.config.limits.output;
         let answered = if listed.is_quick(&result) {
             listed.answer(result, limit)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Plugin,
-    listed::protocol_error,
+    listed::{check_name, protocol_error},
     offers::{Common, offer},
     run::Failure,
 };
@@ -19,9 +19,6 @@ use crate::{
     },
 };
 
-/// Longest name of a prompt.
-const MAX_NAME: usize = 128;
-
 /// MCP's `Prompt`.
 ///
 /// # Errors
@@ -29,11 +26,7 @@ const MAX_NAME: usize = 128;
 /// Why it cannot be published, to follow the word "prompt".
 pub(super) fn prompt(listed: wit::Prompt) -> Result<Offer, String> {
     let wit::Prompt { name, title, description, arguments, icons, meta, extra } = listed;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
-        let name: String = name.chars().take(200).collect();
-        return Err(format!("{name:?}: a name is 1 to 128 of A-Z, a-z, 0-9, '_', '-', '.' and '/'"));
-    }
+    check_name(&name)?;
     let mut seen = HashSet::new();
     if let Some(argument) = arguments.iter().find(|argument| argument.name.is_empty() || !seen.insert(argument.name.as_str())) {
         return Err(match argument.name.as_str() {
@@ -127,7 +120,7 @@ impl Plugin {
         let filled = self.run(context, |mut store, instance| async move {
             let guest = self.bound("prompts", Some(interface.load(&mut store, &instance)))?;
             let filled = guest.call_get_prompt(&mut store, name, &arguments).await.map_err(|error| self.explain(&store, &error))?;
-            let filled = filled.map_err(|error| Failure::Call(protocol_error(error)))?;
+            let filled = filled.map_err(|error| Failure::Call(protocol_error(error, &store.data().refusals.messages())))?;
             let not_json =
                 |error| Failure::Call(CallError::Internal(format!("the prompt of plugin {} cannot be sent: {error}", self.shared.id)));
             let bytes = filled.messages.iter().map(|message| content::bytes(&message.content)).sum();

@@ -103,7 +103,9 @@ impl Plugin {
         let read = self.run(context, |mut store, instance| async move {
             let guest = self.bound("resources", Some(interface.load(&mut store, &instance)))?;
             let read = guest.call_read_resource(&mut store, uri).await.map_err(|error| self.explain(&store, &error))?;
-            let read = read.map_err(|error| Failure::Call(protocol_error(error)))?.ok_or_else(|| Failure::Call(unknown()))?;
+            let read = read
+                .map_err(|error| Failure::Call(protocol_error(error, &store.data().refusals.messages())))?
+                .ok_or_else(|| Failure::Call(unknown()))?;
             let not_json =
                 |error| Failure::Call(CallError::Internal(format!("what plugin {} read cannot be sent: {error}", self.shared.id)));
             let bytes = read.iter().map(bytes).sum();

@@ -8,7 +8,7 @@ use wit_parser::{Function, Resolve, Stability, World, WorldItem};
 
 use super::{
     embed::{EmbedError, sections},
-    is_for_the_host,
+    is_for_the_host, is_left_by_quickjs,
 };
 
 /// The section of a component that lists its exports.
@@ -109,6 +109,9 @@ fn of_component(component: &[u8]) -> Result<Vec<Exported>, EmbedError> {
         let params: Vec<String> = ty.params.iter().map(|(name, _)| name.to_string()).collect();
         // What componentize-py leaves behind: see `is_left_over`.
         if interface == Some("exports") && name == "init" && params.iter().any(|param| param == "stub-wasi") {
+            return;
+        }
+        if interface.is_none() && is_left_by_quickjs(name, params.iter().map(String::as_str)) {
             return;
         }
         let has_result = ty.result.is_some();

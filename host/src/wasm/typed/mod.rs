@@ -14,6 +14,7 @@ mod names;
 mod problem;
 mod schema;
 mod shape;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -153,6 +154,7 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
     let ty = component.component_type();
     for (name, item) in ty.exports(engine) {
         match item.ty {
+            ComponentItem::ComponentFunc(ty) if is_left_by_quickjs(name, ty.params().map(|(name, _)| name)) => {}
             ComponentItem::ComponentFunc(ty) => add(None, name, ty, warnings),
             ComponentItem::ComponentInstance(_) if is_for_the_host(name) => {}
             ComponentItem::ComponentInstance(instance) => {
@@ -182,6 +184,23 @@ fn is_for_the_host(interface: &str) -> bool {
 /// componentize-py leaves the function by which it took its snapshot among the exports. It is nobody's tool.
 fn is_left_over(interface: &str, function: &str, ty: &ComponentFunc) -> bool {
     interface == "exports" && function == "init" && ty.params().any(|(name, _)| name == "stub-wasi")
+}
+
+/// componentize-qjs leaves the one by which it evaluated the plugin's code: `init: func(shim: string, script: string, entry-path: option<string>,
+/// disable-gc: bool) -> result<_, string>`.
+fn is_left_by_quickjs<'a>(function: &str, params: impl Iterator<Item = &'a str>) -> bool {
+    function == "init" && params.eq(["shim", "script", "entry-path", "disable-gc"])
+}
+
+/// Whether a component holds CPython as componentize-py puts it there.
+#[must_use]
+pub fn is_python(engine: &Engine, component: &Component) -> bool {
+    component.component_type().exports(engine).any(|(name, item)| match item.ty {
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(engine)
+            .any(|(function, item)| matches!(&item.ty, ComponentItem::ComponentFunc(ty) if is_left_over(name, function, ty))),
+        _ => false,
+    })
 }
 
 /// `forecast` of `example:weather/forecast@1.0.0`; a name without a package is one already.

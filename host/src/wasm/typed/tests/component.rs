@@ -74,6 +74,31 @@ fn what_componentize_py_leaves_behind_is_no_tool() {
 }
 
 #[test]
+fn what_componentize_qjs_leaves_behind_is_no_tool() {
+    let text = |params: &str| {
+        format!(
+            r#"(component
+        (core module $m (memory (export "m") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+            (func (export "f") (param i32 i32 i32 i32 i32 i32 i32 i32)) (func (export "g")))
+        (core instance $i (instantiate $m))
+        (func $init {params} (canon lift (core func $i "f") (memory (core memory $i "m")) (realloc (core func $i "realloc"))))
+        (func $mine (canon lift (core func $i "g")))
+        (export "init" (func $init))
+        (export "mine" (func $mine)))"#
+        )
+    };
+    let names = |params: &str| {
+        let (_, described) = described(&engine(), &text(params));
+        described.functions.iter().map(|function| function.tool().name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let left = r#"(param "shim" string) (param "script" string) (param "entry-path" (option string)) (param "disable-gc" bool)"#;
+    assert_eq!(names(left), ["mine"]);
+    // An author's own function of that name stays.
+    assert_eq!(names(&left.replace("shim", "text")), ["init", "mine"]);
+}
+
+#[test]
 fn schemas_say_what_the_types_say() {
     let (_, described) = described(&engine(), SHOP);
     let buy = tool(&described, "buy_it").tool();
@@ -265,6 +290,7 @@ fn the_operator_has_the_last_word() {
         title: Some("Add".into()),
         description: Some("Adds.".into()),
         params: [("second_one".to_owned(), "The other.".to_owned()), ("third".to_owned(), "?".to_owned())].into(),
+        ..ToolOverride::default()
     };
     let described = describe(&engine, &component, &Docs::default(), &[("add".to_owned(), said)].into());
     let add = tool(&described, "add").tool();

@@ -1,0 +1,63 @@
+//! `toolbay build`: a project to a component with its docs, in a folder.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{AuthorError, javascript, language::Language, project::Project, python, rust, world::World};
+use crate::wasm::typed::docs::{EmbedError, embed};
+
+/// What a build made.
+#[derive(Debug)]
+pub struct Built {
+    /// The component.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: usize,
+    /// What is not wrong but worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// Builds a project into `folder`, as `NAME.wasm`. A `NAME.toml` of the project, which says what it is granted, is put beside it.
+///
+/// # Errors
+///
+/// [`AuthorError`]: something is missing, with the command that installs it; or the compiler's own error, which it printed.
+pub fn build(project: &Project, folder: &Path) -> Result<Built, AuthorError> {
+    let made = match project.language {
+        Language::Rust => rust::build(project)?,
+        Language::Js | Language::Ts => javascript::build(project)?,
+        Language::Python => python::build(project)?,
+    };
+    let mut component = fs::read(&made).map_err(|error| AuthorError::file("read", &made, &error))?;
+    let mut warnings = Vec::new();
+    let wit = project.wit();
+    if wit.is_dir() {
+        let world = World::read(&wit)?;
+        if world.has_functions() {
+            match embed(&component, &wit, Some(&world.name)) {
+                Ok(with_docs) => component = with_docs,
+                Err(error @ EmbedError::NoDocs { .. }) => warnings.push(error.to_string()),
+                Err(error) => return Err(AuthorError::new(error.to_string())),
+            }
+        }
+    }
+    fs::create_dir_all(folder).map_err(|error| AuthorError::file("create the folder", folder, &error))?;
+    if let Some(sidecar) = project.sidecar() {
+        let text = fs::read(&sidecar).map_err(|error| AuthorError::file("read", &sidecar, &error))?;
+        replace(&folder.join(format!("{}.toml", project.name)), &text)?;
+    }
+    let path = folder.join(format!("{}.wasm", project.name));
+    replace(&path, &component)?;
+    Ok(Built { path, bytes: component.len(), warnings })
+}
+
+/// Writes a file in one step, and only if it is another one: who watches the folder sees whole files, and no idle changes.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), AuthorError> {
+    if fs::read(path).is_ok_and(|known| known == bytes) {
+        return Ok(());
+    }
+    let part = path.with_extension(format!("part-{}", std::process::id()));
+    fs::write(&part, bytes).and_then(|()| fs::rename(&part, path)).map_err(|error| AuthorError::file("write", path, &error))
+}

@@ -1,0 +1,91 @@
+//! Python to a component: by componentize-py.
+
+use std::{collections::BTreeSet, ffi::OsStr, fs, path::PathBuf};
+
+use regex::Regex;
+
+use super::{
+    AuthorError,
+    embedded::PYTHON_HTTP,
+    project::Project,
+    tools::{Needed, run},
+    world::{World, tailored, write},
+};
+
+const COMPONENTIZE: Needed = Needed {
+    program: "componentize-py",
+    folders: &[".venv/bin"],
+    install: "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1",
+};
+
+/// The module of the SDK, which lies beside the plugin's own code.
+const SDK: &str = "toolbay_plugin.py";
+
+/// What the SDK imports always.
+const OF_SDK: [&str; 3] = ["context", "log", "progress"];
+
+/// Not an import of the contract, but of WASI.
+const HTTP: &str = "http";
+
+/// Imports of the contract, and the words in a plugin's code that mean them.
+const WORDS: [(&str, &str); 7] = [
+    (HTTP, r"\bfetch\b"),
+    ("client", r"\b(ask|client)\b"),
+    ("context", r"\bcontext\b"),
+    ("log", r"\blog\b"),
+    ("notify", r"\bnotify\b"),
+    ("progress", r"\bprogress\b"),
+    ("task", r"\btask\b"),
+];
+
+/// Builds the project, and says where the component is.
+pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
+    let componentize = COMPONENTIZE.find(&project.folder)?;
+    let world = World::read(&project.wit())?;
+    let lists_tools = world.exports("tools") && project.folder.join(SDK).is_file();
+    let mut used = used(project);
+    if lists_tools {
+        used.extend(OF_SDK.map(str::to_owned));
+    }
+    let uses_http = lists_tools && used.remove(HTTP);
+    let (extra, deps): (&[&str], &[(&str, &str)]) =
+        if uses_http { (&["wasi:http/outgoing-handler@0.2.12"], PYTHON_HTTP) } else { (&[], &[]) };
+    let wit = tailored(project, &used, extra, deps)?;
+    let scratch = project.scratch();
+    let module = if lists_tools {
+        write(&scratch.join("toolbay_entry.py"), "from app import *  # noqa: F403\nfrom toolbay_plugin import Tools  # noqa: F401\n")?;
+        "toolbay_entry"
+    } else {
+        "app"
+    };
+    let component = scratch.join(format!("{}.wasm", project.name));
+    let arguments: [&OsStr; 12] = [
+        "-d".as_ref(),
+        wit.as_os_str(),
+        "-w".as_ref(),
+        world.name.as_ref(),
+        "componentize".as_ref(),
+        module.as_ref(),
+        "-p".as_ref(),
+        project.folder.as_os_str(),
+        "-p".as_ref(),
+        scratch.as_os_str(),
+        "-o".as_ref(),
+        component.as_os_str(),
+    ];
+    run(&componentize, &project.folder, arguments)?;
+    Ok(component)
+}
+
+/// The imports that the plugin's code names.
+fn used(project: &Project) -> BTreeSet<String> {
+    let mut code = String::new();
+    let entries = fs::read_dir(&project.folder).into_iter().flatten().filter_map(Result::ok);
+    for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "py")) {
+        if path.file_name().is_some_and(|name| name != SDK) {
+            code.push_str(&fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
+    let named = |words: &str| Regex::new(words).is_ok_and(|words| words.is_match(&code));
+    WORDS.iter().filter(|(_, words)| named(words)).map(|(import, _)| (*import).to_owned()).collect()
+}

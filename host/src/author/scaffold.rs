@@ -1,0 +1,161 @@
+//! `toolbay new`: a complete project in a new folder.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    AuthorError,
+    embedded::{CONTRACT, JS_SDK, PYTHON_SDK, RUST_SDK, template},
+    language::{Kind, Language},
+};
+
+/// Makes a project in `folder`, which is not there yet or is empty, and says which files it has.
+///
+/// # Errors
+///
+/// [`AuthorError`]: a name that cannot be one, a folder with something in it, a file that cannot be written.
+pub fn scaffold(folder: &Path, name: &str, language: Language, kind: Kind) -> Result<Vec<PathBuf>, AuthorError> {
+    check_name(name)?;
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(AuthorError::new(format!("{} is not empty: choose another name, or another folder with --path", folder.display())));
+    }
+    let mut written = Vec::new();
+    for (path, text) in files(name, language, kind) {
+        let path = folder.join(path);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).map_err(|error| AuthorError::file("create the folder", parent, &error))?;
+        fs::write(&path, text).map_err(|error| AuthorError::file("write", &path, &error))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// A name has to be one for a plugin, for a package of each language and for a package of WIT.
+fn check_name(name: &str) -> Result<(), AuthorError> {
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    if name.len() <= 64 && name.split('-').all(is_word) {
+        return Ok(());
+    }
+    Err(AuthorError::new(format!(
+        "{name:?} cannot be a plugin's name: write words of a-z and 0-9 that begin with a letter, with - between them, such as text-tools"
+    )))
+}
+
+/// Every file of a project.
+fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    let mut add = |path: &str, text: &str| files.push((path.to_owned(), text.to_owned()));
+    let filled = |text: &str| text.replace("{{name}}", name);
+    let is_typed = kind == Kind::Typed;
+    add(".gitignore", template::GITIGNORE);
+    add("tests/cases.toml", template::CASES);
+    // The SDK for Rust brings the contract along.
+    let needs_wit = is_typed || language != Language::Rust;
+    if needs_wit {
+        add("wit/world.wit", &filled(if is_typed { template::TYPED_WORLD } else { template::TOOLS_WORLD }));
+        for (file, text) in CONTRACT {
+            add(&format!("wit/deps/toolbay-plugin/{file}"), text);
+        }
+    }
+    match language {
+        Language::Rust => {
+            add("Cargo.toml", &filled(if is_typed { template::RUST_TYPED_MANIFEST } else { template::RUST_TOOLS_MANIFEST }));
+            add("src/lib.rs", if is_typed { template::RUST_TYPED } else { template::RUST_TOOLS });
+            if !is_typed {
+                for (file, text) in RUST_SDK {
+                    add(&format!("vendor/{file}"), text);
+                }
+                for (file, text) in CONTRACT {
+                    add(&format!("vendor/toolbay-plugin/wit/{file}"), text);
+                }
+            }
+        }
+        Language::Js | Language::Ts => {
+            let is_ts = language == Language::Ts;
+            let main = if is_ts { "src/index.ts" } else { "src/index.js" };
+            add("package.json", &filled(template::PACKAGE).replace("{{main}}", main));
+            let text = match (is_ts, is_typed) {
+                (false, false) => template::JS_TOOLS,
+                (false, true) => template::JS_TYPED,
+                (true, false) => template::TS_TOOLS,
+                (true, true) => template::TS_TYPED,
+            };
+            add(main, text);
+            if is_ts {
+                add("tsconfig.json", template::TSCONFIG);
+            }
+            if !is_typed {
+                for (file, text) in JS_SDK {
+                    add(&format!("vendor/toolbay-plugin/{file}"), text);
+                }
+            }
+        }
+        Language::Python => {
+            add("pyproject.toml", &filled(template::PYPROJECT));
+            add("app.py", if is_typed { template::PYTHON_TYPED } else { template::PYTHON_TOOLS });
+            if !is_typed {
+                add("toolbay_plugin.py", PYTHON_SDK);
+            }
+        }
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_to_fit_everywhere() {
+        for good in ["greeter", "text-tools", "a1-b2"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a--b", "Greeter", "a_b", "1a", "a-1", "a.b", "../a", "ä", &"a".repeat(65)] {
+            assert!(check_name(bad).unwrap_err().to_string().contains("text-tools"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_code_in_the_docs_is_that_of_the_templates_and_examples() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+        let docs = read("docs/authors.md");
+        let seven = read("examples/author/rust/src/lib.rs");
+        let (tools, tests) = seven.split_once("#[cfg(test)]").unwrap();
+        let of_test = tests.split_once("#[test]\n").unwrap().1.lines().take(3).map(str::trim).collect::<Vec<_>>();
+        for line in of_test {
+            assert!(docs.contains(line), "{line}");
+        }
+        for text in [
+            tools.trim_end(),
+            &read("examples/author/fastmcp/seven.py"),
+            template::RUST_TOOLS,
+            template::TS_TOOLS,
+            template::PYTHON_TOOLS,
+            template::RUST_TYPED,
+            &template::TYPED_WORLD.replace("{{name}}", "greeter"),
+        ] {
+            assert!(docs.contains(text), "docs/authors.md has not: {text}");
+        }
+    }
+
+    #[test]
+    fn a_project_is_recognised_as_what_it_was_made_as_and_is_not_written_over() {
+        for language in [Language::Rust, Language::Js, Language::Ts, Language::Python] {
+            for kind in [Kind::Tools, Kind::Typed] {
+                let folder = tempfile::tempdir().unwrap();
+                let written = scaffold(folder.path(), "text-tools", language, kind).unwrap();
+                assert_eq!(Language::of(folder.path()).unwrap(), language);
+                for path in &written {
+                    assert!(!fs::read_to_string(path).unwrap().contains("{{"), "{}", path.display());
+                }
+                let error = scaffold(folder.path(), "text-tools", language, kind).unwrap_err().to_string();
+                assert!(error.contains("is not empty"), "{error}");
+            }
+        }
+    }
+}

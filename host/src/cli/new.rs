@@ -1,0 +1,50 @@
+//! `toolbay new`: a plugin's project in a new folder.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{Outcome, print};
+use crate::author::{
+    language::{Kind, Language},
+    scaffold::scaffold,
+};
+
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"Writes a complete project, with the contract and the SDK of the language in it. Nothing is fetched.
+
+  toolbay new greeter --lang rust
+  toolbay new greeter --lang ts
+  toolbay new greeter --lang python --kind typed     plain functions, described by a WIT file"#;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+pub(super) struct New {
+    /// The plugin's name: words of a-z and 0-9 with - between them
+    name: String,
+    /// The language
+    #[arg(long)]
+    lang: Language,
+    /// How it offers its tools
+    #[arg(long, default_value = "tools")]
+    kind: Kind,
+    /// The folder; by default ./NAME
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl New {
+    pub(super) fn run(self) -> Outcome {
+        let folder = self.path.unwrap_or_else(|| PathBuf::from(&self.name));
+        let written = scaffold(&folder, &self.name, self.lang, self.kind)?;
+        let (code, install) = match self.lang {
+            Language::Rust => ("src/lib.rs", ""),
+            Language::Js => ("src/index.js", "npm install\n  "),
+            Language::Ts => ("src/index.ts", "npm install\n  "),
+            Language::Python => ("app.py", "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1\n  "),
+        };
+        let (folder, count) = (folder.display(), written.len());
+        print(&format!(
+            "{folder}: {count} files; the code is in {code}, the test cases in tests/cases.toml\n\n  cd {folder}\n  {install}toolbay dev\n"
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

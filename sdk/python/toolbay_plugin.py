@@ -1,0 +1,454 @@
+"""Tools for Toolbay as plain functions: `@tool`, and what a running tool can do.
+
+    from typing import Annotated
+    from toolbay_plugin import tool
+
+    @tool
+    def greet(name: Annotated[str, "Whom."], times: int = 1) -> str:
+        "Greets somebody."
+        return " ".join([f"Hello, {name}!"] * times)
+
+Annotations become JSON Schemas, and the host checks arguments before the tool runs. An exception is told to the caller as an error.
+Only what was imported when the plugin was built is there when it runs: import at the top of your modules.
+
+Outside of the host, in your tests, the same functions work: what a tool tells is in `double`, and `double.answers` is what people answer.
+"""
+
+import dataclasses
+import enum
+import inspect
+import json
+import re
+import traceback
+import types
+import typing
+import urllib.parse
+
+# What libraries import late, which would not be there any more: see above.
+import csv  # noqa: F401
+import datetime  # noqa: F401
+import decimal  # noqa: F401
+import encodings.idna  # noqa: F401
+import linecache  # noqa: F401
+
+try:
+    from wit_world.imports import context as _context, log as _log, progress as _progress
+    from wit_world.exports import tools as _exported
+
+    try:
+        from wit_world.imports import types as _types
+    except ImportError:
+        from wit_world.imports import toolbay_plugin_types as _types
+    try:
+        from wit_world.imports import client as _client
+    except ImportError:
+        _client = None
+    try:
+        from wit_world.imports import outgoing_handler as _outgoing, wasi_http_types as _http
+    except ImportError:
+        _outgoing = None
+    from componentize_py_types import Err
+except ImportError as error:
+    if (error.name or "").split(".")[0] not in ("wit_world", "componentize_py_types"):
+        raise
+    _exported = None
+
+    class Err(Exception):
+        """An error of a plain function, as the host takes it."""
+
+        def __init__(self, value):
+            super().__init__(value)
+            self.value = value
+
+
+INVALID_PARAMS = -32602
+_tools = {}
+
+
+@dataclasses.dataclass
+class Double:
+    """What a tool told outside of the host, and what it is answered."""
+
+    progress: list = dataclasses.field(default_factory=list)
+    logs: list = dataclasses.field(default_factory=list)
+    questions: list = dataclasses.field(default_factory=list)
+    requests: list = dataclasses.field(default_factory=list)
+    pages: dict = dataclasses.field(default_factory=dict)
+    answers: list = dataclasses.field(default_factory=list)
+
+
+double = Double()
+
+
+@dataclasses.dataclass
+class Image:
+    """A picture, from the bytes of its file."""
+
+    data: bytes
+    mime_type: str = "image/png"
+
+
+@dataclasses.dataclass
+class Audio:
+    """A sound, from the bytes of its file."""
+
+    data: bytes
+    mime_type: str = "audio/wav"
+
+
+def tool(function=None, *, name=None, title=None, description=None, read_only=None, destructive=None, idempotent=None, open_world=None):
+    """Offers a function as a tool. Its docstring is the description, its annotations are the schema."""
+
+    def offer(function):
+        called = name or function.__name__
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", called):
+            raise ValueError(f"a tool's name must be 1 to 128 of A-Z a-z 0-9 _ - . and not {called!r}")
+        if called in _tools:
+            raise ValueError(f"there are two tools of the name {called}")
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"the tool {called} must not be async: each call has a sandbox of its own, so it may wait where it is")
+        hints = (read_only, destructive, idempotent, open_world)
+        _tools[called] = _Tool(function, called, title, description or inspect.getdoc(function), hints)
+        return function
+
+    return offer if function is None else offer(function)
+
+
+def call(name, arguments):
+    """Calls a tool as a client does, with JSON: for tests. Answers what it returns."""
+    return _tools[name].run(arguments)
+
+
+def progress(done, total=None, text=None):
+    """Tells the client how far the call has come. `done` only ever rises."""
+    if _exported:
+        _progress.report(float(done), None if total is None else float(total), text)
+    else:
+        double.progress.append((done, total, text))
+
+
+def log(text, level="info"):
+    """Logs a sentence."""
+    if _exported:
+        _log.message(_types.LogLevel[level.upper()], text)
+    else:
+        double.logs.append((level, text))
+
+
+def principal():
+    """The name under which the caller was let in, if the host has authentication."""
+    return _context.principal() if _exported else None
+
+
+def remaining():
+    """Seconds until the host ends this call."""
+    return _context.remaining_ms() / 1000 if _exported else 60.0
+
+
+def ask(message, form=None):
+    """Asks the person to fill in a form: a dataclass of texts, numbers, booleans and choices.
+
+    What was filled in, or None where the person said no. What stands before a question may run twice: ask first and act afterwards.
+    """
+    schema = _schema_of(form) if form else {"type": "object", "properties": {}}
+    if _exported:
+        question = _client.Question_Form(_client.Form(message, json.dumps(schema), None))
+        try:
+            reply = _client.ask([_client.Request(None, question)])[0].value
+        except Err as error:
+            why = error.value.value
+            raise RuntimeError(f"there is no answer: {getattr(why, 'message', why)}") from None
+        if reply.action != _client.Action.ACCEPT:
+            return None
+        content = json.loads(reply.content or "{}")
+    else:
+        double.questions.append(message)
+        if not double.answers:
+            raise RuntimeError("there is no answer: put what people answer into double.answers")
+        content = double.answers.pop(0)
+        if content is None:
+            return None
+    return _read(form, content) if form else content
+
+
+@dataclasses.dataclass
+class Response:
+    """An answer, whatever its status."""
+
+    status: int
+    headers: dict
+    body: bytes
+    url: str
+
+    @property
+    def ok(self):
+        """This answer, if its status is a success."""
+        if not 200 <= self.status < 300:
+            raise RuntimeError(f"{self.url} answered with status {self.status}")
+        return self
+
+    def text(self):
+        return self.body.decode()
+
+    def json(self):
+        return json.loads(self.body)
+
+
+def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout=30, max_body=8 << 20, redirects=5):
+    """An HTTP request: `fetch(url).ok.json()`. The operator grants the hosts that a plugin may reach.
+
+    Redirects are followed as browsers do. `timeout` is in seconds, for the host's wait for each part; `max_body` is in bytes.
+    """
+    headers = {name.lower(): value for name, value in (headers or {}).items()}
+    if json_body is not None:
+        body = json.dumps(json_body)
+        headers.setdefault("content-type", "application/json")
+    body = body.encode() if isinstance(body, str) else body or b""
+    for _ in range(redirects + 1):
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+            raise ValueError(f"{url!r} is no http or https URL")
+        answer = _exchange(url, parts, method, headers, body, timeout, max_body)
+        location = answer.headers.get("location")
+        if answer.status not in (301, 302, 303, 307, 308) or location is None or redirects == 0:
+            return answer
+        url = urllib.parse.urljoin(url, location)
+        if answer.status == 303 or (answer.status < 303 and method == "POST"):
+            method, body = ("HEAD" if method == "HEAD" else "GET"), b""
+            headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
+        if urllib.parse.urlsplit(url)[:2] != parts[:2]:
+            headers = {name: value for name, value in headers.items() if name not in ("authorization", "cookie", "proxy-authorization")}
+    raise RuntimeError(f"{url} redirects too often")
+
+
+def _exchange(url, parts, method, headers, body, timeout, max_body):
+    if not _exported:
+        double.requests.append((method, url, headers, body))
+        if url not in double.pages:
+            raise RuntimeError(f"{url} cannot be reached: put what is there into double.pages, as (status, headers, body)")
+        status, answered, data = double.pages[url]
+        return Response(status, {name.lower(): value for name, value in answered.items()}, data.encode() if isinstance(data, str) else data, url)
+    sent = {"user-agent": "toolbay-plugin/0.1"} | headers
+    if body:
+        sent.setdefault("content-length", str(len(body)))
+    request = _http.OutgoingRequest(_http.Fields.from_list([(name, value.encode()) for name, value in sent.items()]))
+    known = getattr(_http, f"Method_{method.capitalize()}", None)
+    request.set_method(known() if known else _http.Method_Other(method))
+    request.set_scheme(_http.Scheme_Https() if parts.scheme == "https" else _http.Scheme_Http())
+    request.set_authority(parts.netloc)
+    request.set_path_with_query((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    options = _http.RequestOptions()
+    for limit in (options.set_connect_timeout, options.set_first_byte_timeout, options.set_between_bytes_timeout):
+        limit(int(timeout * 1e9))
+    try:
+        outgoing = request.body() if body else None
+        coming = _outgoing.handle(request, options)
+        if outgoing is not None:
+            with outgoing.write() as stream:
+                for start in range(0, len(body), 4096):
+                    stream.blocking_write_and_flush(body[start : start + 4096])
+            _http.OutgoingBody.finish(outgoing, None)
+        with coming.subscribe() as ready:
+            ready.block()
+        answered = coming.get().value
+        if isinstance(answered, Err):
+            raise answered
+        response = answered.value
+    except Err as error:
+        raise RuntimeError(_http_problem(url, error.value)) from None
+    status = response.status()
+    answered_headers = {name.lower(): value.decode("latin-1") for name, value in response.headers().entries()}
+    data = bytearray()
+    with response.consume() as incoming, incoming.stream() as stream:
+        while True:
+            try:
+                data += stream.blocking_read(65536)
+            except Err as error:
+                if type(error.value).__name__ == "StreamError_Closed":
+                    break
+                raise RuntimeError(f"the answer of {url} broke off") from None
+            if len(data) > max_body:
+                raise RuntimeError(f"{url} answered more than {max_body} bytes")
+    return Response(status, answered_headers, bytes(data), url)
+
+
+def _http_problem(url, code):
+    name = type(code).__name__.removeprefix("ErrorCode_")
+    if name in ("HttpRequestDenied", "DestinationIpProhibited"):
+        return f"the plugin may not reach {url}: it is not granted in the plugin's configuration"
+    if name.endswith("Timeout"):
+        return f"{url} did not answer in time"
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+    why = getattr(code, "value", None)
+    return f"{url} cannot be reached: {why if isinstance(why, str) and why else words}"
+
+
+class _Tool:
+    def __init__(self, function, name, title, description, hints):
+        self.function, self.name, self.title, self.description, self.hints = function, name, title, description, hints
+        known = typing.get_type_hints(function, include_extras=True)
+        self.types = {}
+        properties, required = {}, []
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise TypeError(f"the tool {name} takes *args or **kwargs, which cannot be described")
+            annotation = known.get(parameter.name, typing.Any)
+            self.types[parameter.name] = annotation
+            schema = _schema(annotation)
+            if parameter.default is parameter.empty:
+                required.append(parameter.name)
+            elif parameter.default is not None:
+                schema["default"] = _plain(parameter.default)
+            properties[parameter.name] = schema
+        self.input = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        self.output = self.wraps = None
+        returned = known.get("return")
+        if returned not in (None, type(None), str, typing.Any) and _bare(returned) not in (Image, Audio, list[Image]):
+            schema = _schema(returned)
+            self.wraps = schema.get("type") != "object"
+            self.output = {"type": "object", "properties": {"result": schema}, "required": ["result"]} if self.wraps else schema
+
+    def run(self, arguments):
+        return self.function(**{name: _read(self.types[name], value) for name, value in arguments.items()})
+
+
+def _bare(annotation):
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+
+
+def _schema_of(form):
+    return _schema(form)
+
+
+def _schema(annotation):
+    """JSON Schema of an annotation."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        inner, *notes = typing.get_args(annotation)
+        schema = _schema(inner)
+        for note in notes:
+            if isinstance(note, str):
+                schema["description"] = note
+            elif isinstance(note, dict):
+                schema.update(note)
+        return schema
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in (typing.Any, inspect.Parameter.empty):
+        return {}
+    if origin is typing.Literal:
+        kinds = {type(value) for value in args}
+        named = {"type": _schema(kinds.pop())["type"]} if len(kinds) == 1 else {}
+        return named | {"enum": list(args)}
+    if origin in (typing.Union, types.UnionType):
+        parts = [_schema(part) for part in args if part is not type(None)]
+        if len(parts) == 1:
+            return parts[0]
+        return {"anyOf": parts}
+    if origin in (list, set, frozenset) or annotation in (list, set):
+        return {"type": "array", "items": _schema(args[0])} if args else {"type": "array", "items": {}}
+    if origin is tuple:
+        return {"type": "array", "prefixItems": [_schema(part) for part in args], "minItems": len(args), "maxItems": len(args)}
+    if origin is dict or annotation is dict:
+        return {"type": "object", "additionalProperties": _schema(args[1])} if args else {"type": "object"}
+    if isinstance(annotation, type):
+        if annotation is type(None):
+            return {"type": "null"}
+        if issubclass(annotation, enum.Enum):
+            return {"enum": [member.value for member in annotation]}
+        for kind, named in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string")):
+            if issubclass(annotation, kind):
+                return {"type": named}
+        if dataclasses.is_dataclass(annotation):
+            known = typing.get_type_hints(annotation, include_extras=True)
+            properties, required = {}, []
+            for field in dataclasses.fields(annotation):
+                properties[field.name] = _schema(known[field.name])
+                if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                    required.append(field.name)
+            return {"type": "object", "properties": properties, "required": required}
+    raise TypeError(f"{annotation!r} has no JSON Schema here; use str, int, float, bool, list, dict, Literal, an Enum or a dataclass")
+
+
+def _read(annotation, value):
+    """JSON as what the annotation says: dataclasses and enums are made of it."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _read(typing.get_args(annotation)[0], value)
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        parts = [part for part in args if part is not type(None)]
+        return _read(parts[0], value) if value is not None and len(parts) == 1 else value
+    if origin in (list, set, frozenset, tuple) and isinstance(value, list):
+        each = args if origin is tuple else args[:1] * len(value)
+        return origin(_read(part, item) for part, item in zip(each, value))
+    if origin is dict and isinstance(value, dict):
+        return {key: _read(args[1], item) for key, item in value.items()}
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return annotation(value)
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation) and isinstance(value, dict):
+        known = typing.get_type_hints(annotation, include_extras=True)
+        return annotation(**{key: _read(known[key], item) for key, item in value.items()})
+    return value
+
+
+def _plain(value):
+    """What json can write."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    return value
+
+
+if _exported:
+
+    class Tools:
+        """The interface `tools` of the contract, as the host calls it."""
+
+        def list_tools(self):
+            return [_published(tool) for tool in _tools.values()]
+
+        def call_tool(self, name, arguments):
+            tool = _tools.get(name)
+            if tool is None:
+                raise Err(_types.Error(INVALID_PARAMS, f"there is no tool {name}", None))
+            try:
+                return _answer(tool, tool.run(json.loads(arguments)))
+            except Err:
+                raise
+            except Exception as error:
+                for line in traceback.format_exc().splitlines():
+                    _log.message(_types.LogLevel.DEBUG, line)
+                why = f"{type(error).__name__}: {error}"
+                if isinstance(error, ModuleNotFoundError):
+                    why += "; only what was imported when the plugin was built is there: import it at the top of the module"
+                return _exported.CallResult([_text(why)], None, True, None)
+
+    def _published(tool):
+        hints = _exported.ToolAnnotations(None, *tool.hints) if any(hint is not None for hint in tool.hints) else None
+        output = None if tool.output is None else json.dumps(tool.output)
+        return _exported.Tool(tool.name, tool.title, tool.description, json.dumps(tool.input), output, hints, [], None, None)
+
+    def _text(text):
+        return _types.Content_Text(_types.TextContent(text, None, None))
+
+    def _block(value):
+        if isinstance(value, Image):
+            return _types.Content_Image(_types.BinaryContent(bytes(value.data), value.mime_type, None, None))
+        if isinstance(value, Audio):
+            return _types.Content_Audio(_types.BinaryContent(bytes(value.data), value.mime_type, None, None))
+        return _text(str(value))
+
+    def _answer(tool, value):
+        if value is None and tool.output is None:
+            return _exported.CallResult([], None, False, None)
+        if tool.output is None:
+            blocks = value if isinstance(value, list) and any(isinstance(item, (Image, Audio)) for item in value) else [value]
+            if isinstance(value, (str, Image, Audio, list)):
+                return _exported.CallResult([_block(item) for item in blocks], None, False, None)
+        plain = _plain(value)
+        text = json.dumps(plain, ensure_ascii=False)
+        structured = json.dumps({"result": plain}) if tool.wraps or not isinstance(plain, dict) else text
+        return _exported.CallResult([_text(text)], structured, False, None)

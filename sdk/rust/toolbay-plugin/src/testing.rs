@@ -1,0 +1,273 @@
+//! The host's double for tests: it records what a tool tells, and answers what it asks as the test prepared it.
+//!
+//! ```
+//! use toolbay_plugin::{Ctx, testing::Fake};
+//!
+//! fn page(ctx: &Ctx) -> Result<String, toolbay_plugin::HttpError> {
+//!     ctx.progress(1, 2, "asking");
+//!     ctx.get("https://example.com/").fetch_text()
+//! }
+//!
+//! let host = Fake::new().http("https://example.com/", 200, "hello");
+//! assert_eq!(page(&host.ctx()).as_deref(), Ok("hello"));
+//! assert_eq!(host.progress().len(), 1);
+//! ```
+//!
+//! Files, the clock and random numbers need no double: the standard library works natively.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::*;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use std::{cell::RefCell, collections::VecDeque, time::Duration};
+
+    use serde_json::Value;
+
+    use crate::{
+        Answer, AskError, Ctx, HttpError, Level, Reply, Response, Tool,
+        ask::{Answered, Question},
+        http::Exchange,
+    };
+
+    /// The host, as a test plays it.
+    #[derive(Debug, Default)]
+    pub struct Fake {
+        progress: RefCell<Vec<Progress>>,
+        logs: RefCell<Vec<(Level, String)>>,
+        questions: RefCell<Vec<Question>>,
+        requests: RefCell<Vec<SeenRequest>>,
+        answers: RefCell<VecDeque<Result<Answered, AskError>>>,
+        pages: Vec<(String, Response)>,
+        principal: Option<String>,
+        meta: Option<Value>,
+        capabilities: Option<Value>,
+    }
+
+    /// Progress that a tool told.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Progress {
+        /// How far.
+        pub done: f64,
+        /// Of how much.
+        pub total: Option<f64>,
+        /// What goes on.
+        pub text: String,
+    }
+
+    /// A request that a tool sent.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct SeenRequest {
+        /// Such as GET.
+        pub method: String,
+        /// Where to.
+        pub url: String,
+        /// Names in small letters, and values.
+        pub headers: Vec<(String, String)>,
+        /// What was sent.
+        pub body: Vec<u8>,
+    }
+
+    impl SeenRequest {
+        /// The first header of this name.
+        #[must_use]
+        pub fn header(&self, name: &str) -> Option<&str> {
+            self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        }
+    }
+
+    impl Fake {
+        /// A host that answers nothing yet.
+        #[must_use]
+        pub fn new() -> Self {
+            Self::default()
+        }
+
+        /// What a tool takes.
+        #[must_use]
+        pub fn ctx(&self) -> Ctx<'_> {
+            Ctx { host: self }
+        }
+
+        /// Calls a tool as a client does: by its name, with JSON.
+        ///
+        /// # Panics
+        ///
+        /// Where there is no such tool.
+        #[must_use]
+        #[allow(clippy::panic, reason = "it is for tests")]
+        pub fn call(&self, tools: &[Tool], name: &str, arguments: &Value) -> Answer {
+            let Some(tool) = tools.iter().find(|tool| tool.name == name) else {
+                panic!("there is no tool {name}; there are {:?}", tools.iter().map(|tool| tool.name).collect::<Vec<_>>());
+            };
+            (tool.run)(&self.ctx(), &arguments.to_string())
+        }
+
+        /// The next form is filled in with this.
+        #[must_use]
+        pub fn accept(self, content: Value) -> Self {
+            self.answer(Ok(Answered::Reply(Reply::Accepted(Some(content.to_string())))))
+        }
+
+        /// The next form or page is declined.
+        #[must_use]
+        pub fn decline(self) -> Self {
+            self.answer(Ok(Answered::Reply(Reply::Declined)))
+        }
+
+        /// The next form or page is closed.
+        #[must_use]
+        pub fn cancel(self) -> Self {
+            self.answer(Ok(Answered::Reply(Reply::Cancelled)))
+        }
+
+        /// The model writes this next.
+        #[must_use]
+        pub fn model_writes(self, text: &str) -> Self {
+            self.answer(Ok(Answered::Text(text.to_owned())))
+        }
+
+        /// The next question fails.
+        #[must_use]
+        pub fn ask_fails(self, error: AskError) -> Self {
+            self.answer(Err(error))
+        }
+
+        fn answer(self, answer: Result<Answered, AskError>) -> Self {
+            self.answers.borrow_mut().push_back(answer);
+            self
+        }
+
+        /// What is at this URL.
+        #[must_use]
+        pub fn http(self, url: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
+            self.http_response(url, Response { status, body: body.into(), ..Response::default() })
+        }
+
+        /// Where this URL leads.
+        #[must_use]
+        pub fn redirect(self, url: &str, status: u16, location: &str) -> Self {
+            let headers = vec![("location".to_owned(), location.to_owned())];
+            self.http_response(url, Response { status, headers, ..Response::default() })
+        }
+
+        /// What is at this URL, with headers.
+        #[must_use]
+        pub fn http_response(mut self, url: &str, response: Response) -> Self {
+            self.pages.push((url.to_owned(), response));
+            self
+        }
+
+        /// Who calls.
+        #[must_use]
+        pub fn with_principal(mut self, name: &str) -> Self {
+            self.principal = Some(name.to_owned());
+            self
+        }
+
+        /// `_meta` of the request.
+        #[must_use]
+        pub fn with_meta(mut self, meta: Value) -> Self {
+            self.meta = Some(meta);
+            self
+        }
+
+        /// What the client can.
+        #[must_use]
+        pub fn with_capabilities(mut self, capabilities: Value) -> Self {
+            self.capabilities = Some(capabilities);
+            self
+        }
+
+        /// The progress told so far.
+        #[must_use]
+        pub fn progress(&self) -> Vec<Progress> {
+            self.progress.borrow().clone()
+        }
+
+        /// What was logged.
+        #[must_use]
+        pub fn logs(&self) -> Vec<(Level, String)> {
+            self.logs.borrow().clone()
+        }
+
+        /// The requests sent.
+        #[must_use]
+        pub fn requests(&self) -> Vec<SeenRequest> {
+            self.requests.borrow().clone()
+        }
+
+        /// The texts of all questions, in order.
+        #[must_use]
+        pub fn questions(&self) -> Vec<String> {
+            self.questions.borrow().iter().map(|question| question.text().to_owned()).collect()
+        }
+
+        /// The schema of the last form that was asked.
+        #[must_use]
+        pub fn last_form(&self) -> Option<Value> {
+            self.questions.borrow().iter().rev().find_map(Question::schema)
+        }
+    }
+
+    pub(crate) fn progress(ctx: &Ctx<'_>, done: f64, total: Option<f64>, text: &str) {
+        ctx.host.progress.borrow_mut().push(Progress { done, total, text: text.to_owned() });
+    }
+
+    pub(crate) fn log(ctx: &Ctx<'_>, level: Level, text: &str) {
+        ctx.host.logs.borrow_mut().push((level, text.to_owned()));
+    }
+
+    pub(crate) fn log_data(ctx: &Ctx<'_>, level: Level, part: &str, json: String) {
+        ctx.host.logs.borrow_mut().push((level, format!("{part}: {json}")));
+    }
+
+    pub(crate) fn ask(ctx: &Ctx<'_>, question: Question) -> Result<Answered, AskError> {
+        ctx.host.questions.borrow_mut().push(question);
+        let answer = ctx.host.answers.borrow_mut().pop_front();
+        answer.unwrap_or_else(|| Err(AskError::Unsupported("the test prepared no answer: see Fake::accept, decline, cancel".to_owned())))
+    }
+
+    pub(crate) fn exchange(ctx: &Ctx<'_>, exchange: &Exchange<'_>) -> Result<Response, HttpError> {
+        let url = exchange.url.to_string();
+        ctx.host.requests.borrow_mut().push(SeenRequest {
+            method: exchange.method.as_str().to_owned(),
+            url: url.clone(),
+            headers: exchange.headers.to_vec(),
+            body: exchange.body.to_vec(),
+        });
+        match ctx.host.pages.iter().find(|(known, _)| *known == url) {
+            Some((_, page)) if page.body.len() > exchange.max_body => Err(HttpError::TooLarge(url, exchange.max_body)),
+            Some((_, page)) => Ok(Response { url, ..page.clone() }),
+            None => Err(HttpError::Unreachable(url, "the test prepared nothing there: see Fake::http".to_owned())),
+        }
+    }
+
+    pub(crate) fn call_id(_: &Ctx<'_>) -> String {
+        "1".to_owned()
+    }
+
+    pub(crate) fn principal(ctx: &Ctx<'_>) -> Option<String> {
+        ctx.host.principal.clone()
+    }
+
+    pub(crate) fn trace_parent(_: &Ctx<'_>) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn meta(ctx: &Ctx<'_>) -> Option<String> {
+        ctx.host.meta.as_ref().map(Value::to_string)
+    }
+
+    pub(crate) fn client_capabilities(ctx: &Ctx<'_>) -> String {
+        ctx.host.capabilities.as_ref().map_or_else(|| "{}".to_owned(), Value::to_string)
+    }
+
+    pub(crate) fn remaining(_: &Ctx<'_>) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    pub(crate) fn begin_task(_: &Ctx<'_>) -> bool {
+        false
+    }
+}

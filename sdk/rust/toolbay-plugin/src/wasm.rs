@@ -1,0 +1,326 @@
+//! The host, as a component reaches it: from the SDK's types to the contract's and back.
+
+use std::time::Duration;
+
+use wasip2::{
+    clocks::monotonic_clock,
+    http::{
+        outgoing_handler,
+        types::{self as http, ErrorCode, Fields, IncomingBody, OutgoingBody, OutgoingRequest, RequestOptions, Scheme},
+    },
+    io::{
+        poll::{self, Pollable},
+        streams::StreamError,
+    },
+};
+
+use crate::{
+    Answer, AskError, Block, Ctx, HttpError, Level, Method, Reply, Response, Tool,
+    ask::{Answered, Question},
+    bindings::{
+        exports::toolbay::plugin::tools as wit,
+        toolbay::plugin::{
+            client, context, log as wit_log, progress as wit_progress, task,
+            types::{BinaryContent, Content, Error, LogLevel, ResourceLink, Role, TextContent},
+        },
+    },
+    http::Exchange,
+};
+
+/// JSON-RPC: invalid parameters.
+const INVALID_PARAMS: i32 = -32602;
+
+/// As much of a body as is read at once.
+const READ: u64 = 64 << 10;
+
+/// As much as may be written at once.
+const WRITE: usize = 4096;
+
+/// The tools as the contract lists them. For the macros only.
+#[doc(hidden)]
+#[must_use]
+pub fn list(tools: &[Tool]) -> Vec<wit::Tool> {
+    tools.iter().map(published).collect()
+}
+
+/// Runs one. For the macros only.
+///
+/// # Errors
+///
+/// There is no such tool.
+#[doc(hidden)]
+pub fn call(tools: &[Tool], name: &str, arguments: &str) -> Result<wit::CallResult, Error> {
+    let Some(tool) = tools.iter().find(|tool| tool.name == name) else {
+        return Err(Error { code: INVALID_PARAMS, message: format!("there is no tool {name}"), data: None });
+    };
+    let answer: Answer = (tool.run)(&Ctx { host: std::marker::PhantomData }, arguments);
+    Ok(wit::CallResult {
+        content: answer.content.into_iter().map(content).collect(),
+        structured_content: answer.structured.map(|value| value.to_string()),
+        is_error: answer.is_error,
+        meta: None,
+    })
+}
+
+fn published(tool: &Tool) -> wit::Tool {
+    let hints = tool.hints;
+    let any = hints != crate::Hints::default();
+    wit::Tool {
+        name: tool.name.to_owned(),
+        title: tool.title.map(str::to_owned),
+        description: tool.description.map(str::to_owned),
+        input_schema: (tool.input)().to_string(),
+        output_schema: (tool.output)().map(|schema| schema.to_string()),
+        annotations: any.then_some(wit::ToolAnnotations {
+            title: None,
+            read_only_hint: hints.read_only,
+            destructive_hint: hints.destructive,
+            idempotent_hint: hints.idempotent,
+            open_world_hint: hints.open_world,
+        }),
+        icons: Vec::new(),
+        meta: None,
+        extra: None,
+    }
+}
+
+fn content(block: Block) -> Content {
+    let binary = |data, mime_type| BinaryContent { data, mime_type, annotations: None, meta: None };
+    match block {
+        Block::Text(text) => Content::Text(TextContent { text, annotations: None, meta: None }),
+        Block::Image(image) => Content::Image(binary(image.data, image.mime_type)),
+        Block::Audio(audio) => Content::Audio(binary(audio.data, audio.mime_type)),
+        Block::Link { uri, name } => Content::ResourceLink(ResourceLink {
+            uri,
+            name,
+            title: None,
+            description: None,
+            mime_type: None,
+            size: None,
+            icons: Vec::new(),
+            annotations: None,
+            meta: None,
+        }),
+    }
+}
+
+pub(crate) fn progress(_: &Ctx<'_>, done: f64, total: Option<f64>, text: &str) {
+    wit_progress::report(done, total, (!text.is_empty()).then_some(text));
+}
+
+pub(crate) fn log(_: &Ctx<'_>, level: Level, text: &str) {
+    wit_log::message(level_of(level), text);
+}
+
+pub(crate) fn log_data(_: &Ctx<'_>, level: Level, part: &str, json: String) {
+    wit_log::data(level_of(level), Some(part), &json);
+}
+
+fn level_of(level: Level) -> LogLevel {
+    match level {
+        Level::Debug => LogLevel::Debug,
+        Level::Info => LogLevel::Info,
+        Level::Notice => LogLevel::Notice,
+        Level::Warning => LogLevel::Warning,
+        Level::Error => LogLevel::Error,
+        Level::Critical => LogLevel::Critical,
+        Level::Alert => LogLevel::Alert,
+        Level::Emergency => LogLevel::Emergency,
+    }
+}
+
+pub(crate) fn ask(_: &Ctx<'_>, question: Question) -> Result<Answered, AskError> {
+    let question = match question {
+        Question::Form { message, schema } => client::Question::Form(client::Form { message, schema, extra: None }),
+        Question::Link { message, url } => client::Question::Link(client::Link { message, url, id: None, extra: None }),
+        Question::Model { prompt, max_tokens } => {
+            let text = Content::Text(TextContent { text: prompt, annotations: None, meta: None });
+            let messages = vec![client::Message { role: Role::User, content: vec![text] }];
+            client::Question::Prompt(client::Prompt { messages, max_tokens, system: None, extra: None })
+        }
+    };
+    let answers = client::ask(&[client::Request { key: None, question }]).map_err(|error| match error {
+        client::AskError::Unsupported(why) => AskError::Unsupported(why),
+        client::AskError::Invalid(why) => AskError::Invalid(why),
+        client::AskError::Refused(error) => AskError::Refused(error.message),
+        client::AskError::Unanswered(why) => AskError::Unanswered(why),
+    })?;
+    match answers.into_iter().next() {
+        Some(client::Answer::Reply(reply)) => Ok(Answered::Reply(match reply.action {
+            client::Action::Accept => Reply::Accepted(reply.content),
+            client::Action::Decline => Reply::Declined,
+            client::Action::Cancel => Reply::Cancelled,
+        })),
+        Some(client::Answer::Completion(completion)) => Ok(Answered::Text(completion.text)),
+        Some(client::Answer::Roots(_)) | None => Err(AskError::Unanswered("the answer is of another kind".to_owned())),
+    }
+}
+
+pub(crate) fn call_id(_: &Ctx<'_>) -> String {
+    context::call_id()
+}
+
+pub(crate) fn principal(_: &Ctx<'_>) -> Option<String> {
+    context::principal()
+}
+
+pub(crate) fn trace_parent(_: &Ctx<'_>) -> Option<String> {
+    context::trace_parent()
+}
+
+pub(crate) fn meta(_: &Ctx<'_>) -> Option<String> {
+    context::meta()
+}
+
+pub(crate) fn client_capabilities(_: &Ctx<'_>) -> String {
+    context::client_capabilities()
+}
+
+pub(crate) fn remaining(_: &Ctx<'_>) -> Duration {
+    Duration::from_millis(context::remaining_ms())
+}
+
+pub(crate) fn begin_task(_: &Ctx<'_>) -> bool {
+    task::begin()
+}
+
+/// When the waiting ends.
+struct Deadline(Pollable);
+
+impl Deadline {
+    /// Waits until there is something. False: it is too late.
+    fn wait(&self, something: &Pollable) -> bool {
+        poll::poll(&[something, &self.0]).contains(&0)
+    }
+}
+
+pub(crate) fn exchange(_: &Ctx<'_>, exchange: &Exchange<'_>) -> Result<Response, HttpError> {
+    let url = exchange.url.to_string();
+    let late = || HttpError::TimedOut(url.clone());
+    let failed = |code: ErrorCode| failure(&url, code, exchange.max_body);
+    let bad_url = |()| HttpError::BadUrl(url.clone());
+    let left = u64::try_from(exchange.left.as_nanos()).unwrap_or(u64::MAX / 2);
+    let deadline = Deadline(monotonic_clock::subscribe_duration(left));
+
+    let fields = Fields::new();
+    for (name, value) in exchange.headers {
+        let refused = |_| HttpError::BadRequest(format!("the header {name} may not be set, or not to this"));
+        fields.append(name, value.as_bytes()).map_err(refused)?;
+    }
+    if !fields.has("user-agent") {
+        let _ = fields.append("user-agent", b"toolbay-plugin/0.1");
+    }
+    if !exchange.body.is_empty() && !fields.has("content-length") {
+        let _ = fields.append("content-length", exchange.body.len().to_string().as_bytes());
+    }
+    let request = OutgoingRequest::new(fields);
+    let method = match exchange.method {
+        Method::Get => http::Method::Get,
+        Method::Head => http::Method::Head,
+        Method::Post => http::Method::Post,
+        Method::Put => http::Method::Put,
+        Method::Patch => http::Method::Patch,
+        Method::Delete => http::Method::Delete,
+        Method::Other(name) => http::Method::Other(name.clone()),
+    };
+    request.set_method(&method).map_err(|()| HttpError::BadRequest(format!("{} is no method", exchange.method.as_str())))?;
+    request.set_scheme(Some(if exchange.url.https { &Scheme::Https } else { &Scheme::Http })).map_err(bad_url)?;
+    request.set_authority(Some(&exchange.url.authority)).map_err(bad_url)?;
+    request.set_path_with_query(Some(&exchange.url.path)).map_err(bad_url)?;
+    // The host ends the request too, so that it does not go on after we have given up. A host may not know these options.
+    let options = RequestOptions::new();
+    let _ = options.set_connect_timeout(Some(left));
+    let _ = options.set_first_byte_timeout(Some(left));
+    let _ = options.set_between_bytes_timeout(Some(left));
+
+    let outgoing = if exchange.body.is_empty() { None } else { request.body().ok() };
+    let coming = outgoing_handler::handle(request, Some(options)).map_err(failed)?;
+    if let Some(outgoing) = outgoing {
+        // A server may answer before it has read everything: then that answer counts, and not that writing ended.
+        let whole = send_body(&outgoing, exchange.body, &deadline);
+        if whole.is_some_and(|whole| whole) {
+            let _ = OutgoingBody::finish(outgoing, None);
+        } else if whole.is_none() {
+            return Err(late());
+        }
+    }
+    if !deadline.wait(&coming.subscribe()) {
+        return Err(late());
+    }
+    let response = match coming.get() {
+        Some(Ok(Ok(response))) => response,
+        Some(Ok(Err(code))) => return Err(failed(code)),
+        Some(Err(())) | None => return Err(HttpError::Unreachable(url, "no answer".to_owned())),
+    };
+    let status = response.status();
+    let headers = response.headers().entries();
+    let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned()));
+    let headers = headers.collect();
+    let broken = |()| HttpError::Unreadable(url.clone(), "it has no body".to_owned());
+    let incoming: IncomingBody = response.consume().map_err(broken)?;
+    let stream = incoming.stream().map_err(broken)?;
+    let ready = stream.subscribe();
+    let mut body = Vec::new();
+    loop {
+        if !deadline.wait(&ready) {
+            return Err(late());
+        }
+        match stream.read(READ) {
+            Ok(chunk) if body.len() + chunk.len() > exchange.max_body => return Err(HttpError::TooLarge(url, exchange.max_body)),
+            Ok(chunk) => body.extend_from_slice(&chunk),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(error)) => {
+                let broke = || HttpError::Unreachable(url.clone(), "the answer broke off".to_owned());
+                return Err(http::http_error_code(&error).map_or_else(broke, failed));
+            }
+        }
+    }
+    Ok(Response { status, headers, body, url })
+}
+
+/// Whether all of it was sent. None: time is up.
+fn send_body(outgoing: &OutgoingBody, body: &[u8], deadline: &Deadline) -> Option<bool> {
+    let Ok(stream) = outgoing.write() else { return Some(false) };
+    let ready = stream.subscribe();
+    let mut rest = body;
+    while !rest.is_empty() {
+        if !deadline.wait(&ready) {
+            return None;
+        }
+        let Ok(room) = stream.check_write() else { return Some(false) };
+        let count = rest.len().min(WRITE).min(usize::try_from(room).unwrap_or(WRITE));
+        if count == 0 {
+            continue;
+        }
+        let (chunk, after) = rest.split_at(count);
+        if stream.write(chunk).is_err() {
+            return Some(false);
+        }
+        rest = after;
+    }
+    if stream.flush().is_err() {
+        return Some(false);
+    }
+    if !deadline.wait(&ready) {
+        return None;
+    }
+    Some(stream.check_write().is_ok())
+}
+
+fn failure(url: &str, code: ErrorCode, max_body: usize) -> HttpError {
+    let unreachable = |why: String| HttpError::Unreachable(url.to_owned(), why);
+    match code {
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::DnsTimeout
+        | ErrorCode::HttpResponseTimeout => HttpError::TimedOut(url.to_owned()),
+        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => HttpError::Denied(url.to_owned()),
+        ErrorCode::HttpResponseBodySize(_) => HttpError::TooLarge(url.to_owned(), max_body),
+        ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => unreachable("its name is not known".to_owned()),
+        ErrorCode::ConnectionRefused => unreachable("the connection was refused".to_owned()),
+        ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete => unreachable("the connection broke".to_owned()),
+        ErrorCode::InternalError(Some(text)) => unreachable(text.trim_end_matches('.').to_owned()),
+        other => unreachable(format!("{other:?}").trim_start_matches("ErrorCode::").to_owned()),
+    }
+}

@@ -1,0 +1,4 @@
+export function greet(name: string): string {
+  if (!name) throw new Error('whom should I greet?');
+  return `Hello, ${name}!`;
+}

@@ -1,0 +1,231 @@
+//! A plugin author's day: from an empty folder to a tool that a client calls, and from an edit to the next call, in each language and each kind.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+use toolbay_tests::{Client, Setup, eventually, files, json, secs};
+
+/// From nothing, on a machine that does other things too.
+const BUILD: Duration = secs(600);
+
+/// A project in an empty folder.
+struct Author {
+    setup: Setup,
+    lab: PathBuf,
+    name: String,
+}
+
+/// A `toolbay dev` that runs.
+struct Dev {
+    client: Client,
+    _child: Child,
+}
+
+impl Author {
+    /// `toolbay new`. None: this machine lacks what the language needs, and is not one that must have it.
+    async fn new(lang: &str, kind: &str) -> Self {
+        let author = Self { setup: Setup::new(), lab: lab(), name: format!("{lang}-{kind}") };
+        let made = author.setup.run(["new", &author.name, "--lang", lang, "--kind", kind]).await;
+        assert!(made.expect_code(0).stdout.contains("toolbay dev"), "{}", made.stdout);
+        author
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.setup.home().join(&self.name)
+    }
+
+    /// `toolbay` with the tools of the lab, as if they were installed.
+    fn toolbay(&self, arguments: &[&str]) -> Command {
+        let mut path: Vec<PathBuf> = vec![self.lab.join("node_modules/.bin"), self.lab.join("python/bin")];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let path: OsString = std::env::join_paths(path).expect("a search path");
+        let mut command = self.setup.command();
+        command.args(arguments).env("PATH", path).env("CARGO_TARGET_DIR", files::root().join("target/author-projects"));
+        // The toolchain of the machine is kept in the cache of the machine, and not in that of the tests.
+        let cache = std::env::var_os("XDG_CACHE_HOME");
+        match cache {
+            Some(cache) => command.env("XDG_CACHE_HOME", cache),
+            None => command.env_remove("XDG_CACHE_HOME"),
+        };
+        command
+    }
+
+    /// Runs it to its end.
+    async fn run(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = self.toolbay(arguments);
+        let output = tokio::time::timeout(BUILD, command.output()).await.expect("it ends by itself").expect("it can be started");
+        let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), text)
+    }
+
+    /// Starts `toolbay dev` and waits until its tool can be called.
+    async fn dev(&self) -> Dev {
+        let mut command = self.toolbay(&["dev", &self.name, "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("it can be started");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let url = tokio::time::timeout(BUILD, async {
+            loop {
+                let line = lines.next_line().await.expect("its output is text").expect("it serves");
+                if let Some(url) = line.trim().strip_prefix("http://") {
+                    return format!("http://{url}");
+                }
+            }
+        });
+        let url = url.await.expect("it serves in time");
+        // Nobody reads the rest: a full pipe would hold it up.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Dev { client: Client::at(&url), _child: child }
+    }
+
+    /// Replaces text in a file of the project.
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.folder().join(file);
+        let text = std::fs::read_to_string(&path).expect("the file is there");
+        assert!(text.contains(from), "{from} in {}", path.display());
+        std::fs::write(path, text.replace(from, to)).expect("it can be written");
+    }
+}
+
+impl Dev {
+    /// Waits until the tool greets like this, and says how long that took.
+    async fn greets(&self, wanted: &str) -> Duration {
+        let begun = Instant::now();
+        eventually(wanted, BUILD, || async {
+            let reply = self.client.call("greet", json!({ "name": "Ann" })).await;
+            let text = reply.answer().pointer("/result/content/0/text").and_then(|text| text.as_str().map(str::to_owned));
+            (text.as_deref() == Some(wanted)).then_some(())
+        })
+        .await;
+        begun.elapsed()
+    }
+}
+
+/// What plugins in languages other than Rust are built with: `TOOLBAY_AUTHOR_LAB`, or as the script installs it.
+fn lab() -> PathBuf {
+    if let Some(folder) = std::env::var_os("TOOLBAY_AUTHOR_LAB") {
+        return PathBuf::from(folder);
+    }
+    let output = std::process::Command::new(files::root().join("scripts/author-lab.sh")).output().expect("the script can be started");
+    assert!(output.status.success(), "scripts/author-lab.sh failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    PathBuf::from(said.lines().last().expect("its last line is the folder"))
+}
+
+/// new → dev → called → its cases → edit → called.
+async fn day(lang: &str, kind: &str, code: &str) -> Author {
+    let begun = Instant::now();
+    let author = Author::new(lang, kind).await;
+    let dev = author.dev().await;
+    dev.greets("Hello, Ann!").await;
+    let (live, name) = (begun.elapsed().as_secs_f64(), author.name.clone());
+    let tools = dev.client.tools().await;
+    let tool = tools.iter().find(|tool| tool["name"] == "greet").expect("it is listed");
+    assert_eq!(tool["description"], "Greets somebody.", "{tool}");
+    assert_eq!(tool["inputSchema"]["properties"]["name"]["description"], "Whom.", "{tool}");
+    assert_eq!(tools.len(), 1, "nothing is left over from the build: {tools:?}");
+    assert!(dev.client.call("greet", json!({ "name": "" })).await.failure().contains("whom should I greet?"));
+    let (is_well, said) = author.run(&["test", &name, "--no-build"]).await;
+    assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
+    author.edit(code, "Hello, ", "Hi, ");
+    let edit = dev.greets("Hi, Ann!").await.as_secs_f64();
+    drop(dev);
+    println!("{name}: new to live in {live:.1} s, edit to live in {edit:.1} s");
+    // What is another answer now, its cases show.
+    let (is_well, said) = author.run(&["test", &name, "--no-build"]).await;
+    assert!(!is_well && said.contains("- Hello, Ann!") && said.contains("+ Hi, Ann!") && said.contains("2 cases, 1 failed"), "{said}");
+    author
+}
+
+#[tokio::test]
+async fn rust_from_nothing_to_a_live_tool_and_from_an_edit() {
+    let author = day("rust", "tools", "src/lib.rs").await;
+    // What a plugin said before it failed is shown, its panic too.
+    author.edit("src/lib.rs", "    Ok(format!(\"Hi, {name}!\"))", "    println!(\"on stdout\");\n    panic!(\"the author's own text\")");
+    let (is_well, said) = author.run(&["build", &author.name]).await;
+    assert!(is_well && said.contains("greet  Greets somebody."), "{said}");
+    let (is_well, said) = author.run(&["call", "greet", r#"{"name":"x"}"#, "--plugins", &format!("{}/dist", author.name)]).await;
+    assert!(!is_well && said.contains("stdout: on stdout") && said.contains("the author's own text"), "{said}");
+    day("rust", "typed", "src/lib.rs").await;
+}
+
+#[tokio::test]
+async fn javascript_and_typescript_from_nothing_to_a_live_tool_and_from_an_edit() {
+    let author = day("js", "typed", "src/index.js").await;
+    // A function without a `result` has no way to say what it threw, so it is logged.
+    author.edit("wit/world.wit", " -> result<string, string>", " -> string");
+    let (is_well, said) = author.run(&["build", &author.name]).await;
+    assert!(is_well, "{said}");
+    let (is_well, said) = author.run(&["call", "greet", r#"{"name":""}"#, "--plugins", &format!("{}/dist", author.name)]).await;
+    assert!(!is_well && said.contains("log: Error: whom should I greet?"), "{said}");
+    day("js", "tools", "src/index.js").await;
+    day("ts", "tools", "src/index.ts").await;
+    day("ts", "typed", "src/index.ts").await;
+}
+
+#[tokio::test]
+async fn python_from_nothing_to_a_live_tool_and_from_an_edit() {
+    let author = day("python", "tools", "app.py").await;
+    // What CPython looks for by itself is not told to the caller: nobody could grant it.
+    let failed = author.run(&["call", "greet", r#"{"name":""}"#, "--plugins", &format!("{}/dist", author.name)]).await;
+    assert!(!failed.0 && failed.1.contains("ValueError: whom should I greet?") && !failed.1.contains("dirs ="), "{}", failed.1);
+    let typed = Author::new("python", "typed").await;
+    let (is_well, said) = typed.run(&["test", &typed.name]).await;
+    assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_with_the_command_that_installs_it() {
+    let setup = Setup::new();
+    for (lang, command) in [("js", "npm install"), ("python", "pip install componentize-py")] {
+        setup.run(["new", &format!("x-{lang}"), "--lang", lang]).await.expect_code(0);
+        let empty = setup.home().join("bin");
+        std::fs::create_dir_all(&empty).expect("a folder");
+        if let Some(node) = which("node") {
+            let _ = std::os::unix::fs::symlink(node, empty.join("node"));
+        }
+        let mut build = setup.command();
+        let output = build.args(["build", &format!("x-{lang}")]).env("PATH", &empty).output().await.expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(command), "{said}");
+    }
+    let nothing = setup.run(["build", "plugins"]).await;
+    assert!(nothing.expect_code(1).stderr.contains("toolbay new NAME"), "{}", nothing.stderr);
+    let again = setup.run(["new", "x-js", "--lang", "js"]).await;
+    assert!(again.expect_code(1).stderr.contains("is not empty"), "{}", again.stderr);
+}
+
+fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| Path::is_file(path))
+}
+
+#[tokio::test]
+async fn the_example_of_the_sdk_tells_asks_answers_and_draws() {
+    let setup = Setup::new().test_plugin("seven");
+    let call = |tool: &'static str, arguments: &'static str, answers: &'static [&'static str]| {
+        let mut words = vec!["call", tool, arguments, "--plugins", "plugins"];
+        words.extend(answers.iter().flat_map(|answer| ["--answer", answer]));
+        setup.run(words)
+    };
+    assert_eq!(call("greet", r#"{"name":"Ann","times":2}"#, &[]).await.expect_code(0).stdout, "Hello, Ann! Hello, Ann!\n");
+    let added = call("add", r#"{"numbers":[1,2.5]}"#, &[]).await;
+    assert!(added.expect_code(0).stderr.contains("progress 1 of 2 adding"), "{}", added.stderr);
+    assert!(added.stdout.contains("3.5"), "{}", added.stdout);
+    assert!(call("add", r#"{"numbers":[]}"#, &[]).await.expect_code(1).stdout.contains("nothing to add"));
+    assert!(call("greet", r#"{"name":"Ann","times":10}"#, &[]).await.expect_code(1).stdout.contains("times"));
+    let ordered = call("order", "{}", &[r#"{"cake":"apple","pieces":2}"#]).await;
+    assert_eq!(ordered.expect_code(0).stdout, "2 pieces of apple\n");
+    assert_eq!(call("order", "{}", &["decline"]).await.expect_code(0).stdout, "no cake\n");
+    assert!(call("order", "{}", &[]).await.expect_code(1).stderr.contains("elicitation"));
+    assert!(call("dot", "{}", &[]).await.expect_code(0).stdout.contains("image/png"));
+    let refused = call("read", r#"{"url":"http://127.0.0.1:9/"}"#, &[]).await;
+    assert!(refused.expect_code(1).stdout.contains("http_private"), "{}", refused.stdout);
+}
