@@ -11,7 +11,7 @@ async fn a_server_that_needs_a_second_of_cpu_to_start_grows_under_load_without_a
     const CALLERS: usize = 60;
     let config = format!(
         "[server.slow]\ncommand = [\"python3\", {:?}]\nstart_timeout = \"10s\"\nstop_timeout = \"1s\"\n\
-         replicas = {{ min = 1, max = 20, target_ongoing_requests = 5 }}\n",
+         replicas = {{ min = 1, max = 20, target_ongoing_requests = 5 }}\nconcurrency = 5\n",
         files::root().join("tests/servers/slow_start.py")
     );
     let server = Setup::new().config(&config).start().await;
@@ -22,7 +22,7 @@ async fn a_server_that_needs_a_second_of_cpu_to_start_grows_under_load_without_a
     // While the load lasts there are more and more of them, and the breaker stays closed.
     let status = server
         .wait_plugin("slow", "has several replicas", |status| {
-            assert_eq!(status["replicas"]["breaker"], "closed", "{status}");
+            assert_eq!(status["replicas"]["breaker"]["state"], "closed", "{status}");
             status["replicas"]["up"].as_array().is_some_and(|up| up.len() >= 5)
         })
         .await;

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header::CONTENT_TYPE, request::Parts};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -129,7 +130,15 @@ impl Cancellation {
     pub(super) async fn wait(self) {
         tokio::time::sleep(LONG).await;
         match self.fleet.peers.hand_on(&self.host, self.request, Patience::Endless).await {
-            Ok(answer) if answer.status().is_success() => {}
+            // One that ends without a word is that of an instance that ends.
+            Ok(answer) if answer.status().is_success() => match answer.into_body().collect().await {
+                Ok(said) => {
+                    if said.to_bytes().is_empty() {
+                        std::future::pending().await
+                    }
+                }
+                Err(_) => std::future::pending().await,
+            },
             Ok(_) | Err(_) => std::future::pending().await,
         }
     }

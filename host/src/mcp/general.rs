@@ -1,10 +1,11 @@
 //! The general way: everything that is not lean, served by rmcp request by request, with its answers made JSON-RPC where
 //! they are bare text. Sessions, which rmcp would keep in one process, are ours.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST},
@@ -177,8 +178,13 @@ impl General {
             }
             (AWAIT_CANCEL, Some(id)) if Peers::was_handed_on(&parts.headers) => {
                 let Some(key) = id_key(id) else { return accepted() };
-                session.cancelled(&key).await;
-                return accepted();
+                // A stream, since this host does not wait for streams when it ends.
+                let cancelled = stream::once(async move {
+                    session.cancelled(&key).await;
+                    Ok::<_, Infallible>(Bytes::from_static(b": cancelled\n\n"))
+                });
+                let closing = self.shared.closing.clone().cancelled_owned();
+                return sse::response(Body::from_stream(cancelled.take_until(Box::pin(closing))));
             }
             _ => {}
         }
