@@ -33,6 +33,10 @@ fresh *options:
 lint:
     scripts/lint.sh
 
+# Build a container image from what is on this machine.
+image *options:
+    scripts/image.sh {{ options }}
+
 # Measure what a call costs, next to bare servers.
 bench *options:
     scripts/bench.sh {{ options }}

@@ -19,13 +19,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("descriptors", &[]),
     ("offload", &[]),
     ("similar", &[]),
+    ("wildcard", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
     ("config", &["provider", "json", "schema", "similar"]),
     ("telemetry", &["config"]),
+    ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
-    ("shape", &["provider", "config", "similar"]),
+    ("shape", &["provider", "config", "similar", "wildcard"]),
     ("inference", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
@@ -33,14 +35,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
-    ("catalog", &["provider", "telemetry"]),
+    ("catalog", &["provider", "telemetry", "wildcard"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // A plugin author\'s project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.
     ("mcp", &["dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "tls"]),
-    ("http", &["mcp", "dispatch", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
+    ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.

@@ -15,6 +15,7 @@ pub mod config;
 mod descriptors;
 pub mod dispatch;
 pub mod http;
+pub mod identity;
 pub mod inference;
 mod json;
 #[cfg(test)]
@@ -33,3 +34,4 @@ pub mod telemetry;
 mod tls;
 pub mod upstream;
 pub mod wasm;
+mod wildcard;

@@ -24,7 +24,7 @@ pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
-pub use principal::Principal;
+pub use principal::{Principal, Roles};
 pub use start_signal::StartSignal;
 pub use status::{
     Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,
@@ -138,6 +138,14 @@ pub enum CallError {
     #[error("{what}; try again in {} s", retry_after.as_secs().max(1))]
     Busy {
         /// What is full, and which setting makes it larger.
+        what: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The caller calls more often than it may. Try again after a while.
+    #[error("{what}; try again in {} s", retry_after.as_secs_f64().ceil().max(1.0))]
+    Limited {
+        /// Which limit was reached, and where it is set.
         what: String,
         /// How long to wait.
         retry_after: Duration,

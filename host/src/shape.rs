@@ -12,6 +12,7 @@ use crate::{
         Reference, Subscription, Tool, ToolName,
     },
     similar,
+    wildcard::fits,
 };
 
 /// Names that are told of those that there are.
@@ -56,22 +57,6 @@ pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, default_tool: Option<&
 pub fn is_published(rules: &NameRules, own: &str) -> bool {
     let is_in = |patterns: &[String]| patterns.iter().any(|pattern| fits(own, pattern));
     (rules.include.is_empty() || is_in(&rules.include)) && !is_in(&rules.exclude)
-}
-
-/// Whether a name fits a pattern: `*` stands for any characters, also none.
-fn fits(name: &str, pattern: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return name == pattern };
-    let Some(mut left) = name.strip_prefix(head) else { return false };
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return left.ends_with(part);
-        }
-        // The first place where a part fits leaves the most for those behind it.
-        let Some((_, behind)) = left.split_once(part) else { return false };
-        left = behind;
-    }
-    true
 }
 
 /// Published names of one kind, and whose they are.

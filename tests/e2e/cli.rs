@@ -2,7 +2,7 @@
 
 use toolbay_tests::{Client, Setup, Value, files, json, wat};
 
-const SUBCOMMANDS: &[&str] = &["serve", "check", "tools", "call"];
+const SUBCOMMANDS: &[&str] = &["serve", "stdio", "check", "tools", "call", "health"];
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -230,4 +230,19 @@ async fn docs_of_another_plugin_are_refused_and_the_component_stays_as_it_is() {
     assert!(refused.stderr.contains("get-alerts") && refused.stderr.contains("plugins/weather/wit"), "{}", refused.stderr);
     assert_eq!(std::fs::read(&file).expect("the plugin"), before);
     setup.run(["embed-docs".into(), file.into_os_string(), "--wit".into(), wit("calculator")]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn health_says_whether_the_server_takes_calls() {
+    let server = Setup::new().plugin("calculator").config("[auth.tokens]\nme = { from_env = \"E2E_TOKEN\" }\n");
+    let server = server.env("E2E_TOKEN", "0123456789abcdef").start().await;
+    let setup = server.setup();
+    assert_eq!(setup.run(["health", "--url", &server.base]).await.expect_code(0).stdout, "ready\n");
+    assert_eq!(setup.run(["health", "--url", &server.url, "--live"]).await.expect_code(0).stdout, "ok\n");
+    let closed = setup.run(["health", "--url", "http://127.0.0.1:9"]).await;
+    let words = &closed.expect_code(1).stderr;
+    assert!(words.contains("http://127.0.0.1:9/readyz") && words.contains("refused") && words.contains("toolbay serve"), "{words}");
+    let wrong = setup.run(["health", "--url", "127.0.0.1:8000"]).await;
+    assert!(wrong.expect_code(2).stderr.contains("such as http://127.0.0.1:8000"), "{}", wrong.stderr);
+    setup.run(["health", "--timeout", "0"]).await.expect_code(2);
 }

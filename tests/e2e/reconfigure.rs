@@ -413,3 +413,49 @@ async fn a_call_in_flight_ends_on_the_server_that_it_began_with() {
     assert!(!slow.is_finished(), "the call was still running when the new process answered");
     assert_eq!(slow.await.expect("no panic").result()["content"][0]["text"], pid);
 }
+
+/// Kubernetes mounts a ConfigMap and a Secret as links into a folder with a new name for each version, and switches one link.
+#[tokio::test]
+async fn a_config_map_and_a_secret_that_are_switched_are_applied() {
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
+    fn publish(mount: &Path, version: u32, file: &str, text: &str) {
+        let folder = format!("..{version}");
+        fs::create_dir_all(mount.join(&folder)).expect("a folder");
+        fs::write(mount.join(&folder).join(file), text).expect("it can be written");
+        symlink(&folder, mount.join("..data_tmp")).expect("a link");
+        fs::rename(mount.join("..data_tmp"), mount.join("..data")).expect("it is switched");
+        if version == 1 {
+            symlink(format!("..data/{file}"), mount.join(file)).expect("a link");
+        } else {
+            fs::remove_dir_all(mount.join(format!("..{}", version - 1))).expect("the one before goes");
+        }
+    }
+
+    let setup = Setup::new()
+        .plugin("calculator")
+        .config("include = [\"mounted/part.toml\"]\n[auth.tokens]\nme = { from_file = \"secrets/token\" }\n");
+    let (config, secrets) = (setup.home().join("mounted"), setup.home().join("secrets"));
+    let token = |version: u32| format!("token-{version}-0123456789abcdef");
+    let switch = |version: u32| {
+        publish(&config, version, "part.toml", &format!("[plugin.calculator]\nprefix = \"p{version}_\"\n"));
+        publish(&secrets, version, "token", &token(version));
+    };
+    switch(1);
+    let server = setup.start().await;
+    for version in 1..=4 {
+        if version > 1 {
+            switch(version);
+        }
+        let client = Client::modern(&server).token(&token(version));
+        eventually(&format!("version {version} is live"), secs(20), || async {
+            let reply = client.rpc("tools/list", json!({})).await;
+            reply.body.contains(&format!("\"p{version}_add\"")).then_some(())
+        })
+        .await;
+        if version > 1 {
+            let old = Client::modern(&server).token(&token(version - 1));
+            assert_eq!(old.rpc("tools/list", json!({})).await.status, 401, "the token before is not taken any more");
+        }
+    }
+}

@@ -121,6 +121,15 @@ impl Client {
         Self::greeted(Self::at(url)).await
     }
 
+    /// The same, at a URL, with a bearer token.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not take it.
+    pub async fn legacy_as(url: &str, token: &str) -> Self {
+        Self::greeted(Self::at(url).token(token)).await
+    }
+
     /// The same as [`Self::legacy`], that can this.
     ///
     /// # Panics

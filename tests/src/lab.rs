@@ -6,7 +6,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
 
 use crate::{files, secs};
 
@@ -67,17 +70,41 @@ impl Lab {
     }
 
     async fn script(&self, python: &str, script: &str, arguments: &[&str]) -> Ran {
+        let (mut command, folder) = self.command(python, script);
+        command.args(arguments);
+        run(command, folder).await
+    }
+
+    /// A script of `tests/clients` that runs until it is dropped, once it has said that it is ready.
+    ///
+    /// # Panics
+    ///
+    /// Where it ends before, or says something else.
+    pub async fn running(&self, script: &str, arguments: &[&str]) -> Running {
+        let (mut command, folder) = self.command("python", script);
+        command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("it can be started");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let first = tokio::time::timeout(secs(60), lines.next_line()).await.expect("it says something within 60 s").expect("text");
+        assert_eq!(first.as_deref(), Some("ready"), "{script}");
+        Running { _child: child, _folder: folder }
+    }
+
+    fn command(&self, python: &str, script: &str) -> (Command, TempDir) {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let clients = files::root().join("tests/clients");
         let copy = folder.path().join(script);
-        std::fs::copy(files::root().join("tests/clients").join(script), &copy).expect("the script can be copied");
+        std::fs::copy(clients.join(script), &copy).expect("the script can be copied");
+        // What scripts import.
+        std::fs::copy(clients.join("oauth_browser.mjs"), folder.path().join("oauth_browser.mjs")).expect("it can be copied");
         let mut command = if Path::new(script).extension().is_some_and(|ext| ext == "py") {
             Command::new(self.folder.join(python).join("bin/python"))
         } else {
             std::os::unix::fs::symlink(self.modules(), folder.path().join("node_modules")).expect("a link to the packages");
             Command::new(self.node())
         };
-        command.arg(&copy).args(arguments);
-        run(command, folder).await
+        command.arg(&copy);
+        (command, folder)
     }
 
     /// The Inspector's command line.
@@ -109,6 +136,12 @@ impl Lab {
             .current_dir(folder.path());
         run(command, folder).await
     }
+}
+
+/// A script that runs.
+pub struct Running {
+    _child: Child,
+    _folder: TempDir,
 }
 
 /// A client that has ended.

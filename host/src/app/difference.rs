@@ -71,6 +71,8 @@ pub(super) fn without_restart(running: &Config, next: &Config) -> Config {
 pub struct Digests {
     /// Of each section, without the keys that wait for a restart.
     pub section: BTreeMap<String, String>,
+    /// Of each `[role.NAME]`.
+    pub role: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
@@ -102,6 +104,7 @@ impl Digests {
         restart.insert("telemetry.format".to_owned(), digest(&config.telemetry.format));
         Self {
             section: section.into_iter().map(|(name, digest)| (name.to_owned(), digest)).collect(),
+            role: of_each(&config.role),
             plugin: of_each(&config.plugin),
             server: of_each(&config.server),
             model: of_each(&config.model),
@@ -115,6 +118,7 @@ impl Digests {
         let mut changes = Vec::new();
         for (kind, before, after) in [
             ("", &self.section, &next.section),
+            ("role.", &self.role, &next.role),
             ("plugin.", &self.plugin, &next.plugin),
             ("server.", &self.server, &next.server),
             ("model.", &self.model, &next.model),

@@ -9,6 +9,7 @@ mod files;
 mod live;
 mod metrics;
 mod plugins;
+mod policy;
 
 use std::{
     net::SocketAddr,
@@ -28,7 +29,7 @@ pub use live::{ApplyError, ConfigSource};
 
 use crate::{
     catalog::{
-        Catalog,
+        Catalog, LivePolicy,
         feed::{Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
@@ -84,6 +85,8 @@ pub struct App {
     /// One configuration is applied after the other.
     applying: tokio::sync::Mutex<()>,
     catalog: Arc<Catalog>,
+    /// What callers may do, that are not this machine's own.
+    policy: Arc<LivePolicy>,
     plugins: Plugins,
     /// The plugins' way into the catalog.
     inlet: Inlet,
@@ -126,6 +129,10 @@ impl App {
             }
         };
         let whole = watch::Sender::new(false);
+        let policy = LivePolicy::new(policy::of(&config));
+        if let Some(warning) = policy::warning(&config).filter(|_| options.run == Run::Serve) {
+            tracing::warn!("{warning}");
+        }
         let app = Self {
             status: Mutex::new(ConfigStatus::new(&config, &Overrides::default())),
             wanted: Mutex::new(config.clone()),
@@ -139,6 +146,7 @@ impl App {
             asked: Arc::default(),
             applying: tokio::sync::Mutex::default(),
             catalog,
+            policy,
             plugins,
             inlet,
             servers,
@@ -244,6 +252,10 @@ impl App {
             && running.state == next.state
             && running.tasks == next.tasks
             && running.metrics == next.metrics;
+        if running.role != next.role || running.auth != next.auth {
+            self.policy.put(policy::of(&next));
+            self.catalog.policy_changed();
+        }
         if !is_same {
             self.reconfigure_fronts(&next);
             self.reconfigure_http(&next);
@@ -259,7 +271,8 @@ impl App {
         if !waiting.is_empty() && !needs_restart(&before, &wanted).is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
-        for warning in next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).filter(|_| !changes.is_empty()) {
+        let warnings = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
+        for warning in warnings.chain(policy::warning(&next)).filter(|_| !changes.is_empty()) {
             tracing::warn!("{warning}");
         }
         Ok(())
@@ -277,7 +290,7 @@ impl App {
         all.retain(|(settings, _)| settings.strong_count() > 0);
         for (settings, address) in all.iter() {
             if let Some(settings) = settings.upgrade() {
-                settings.put(http_config(config, *address), Authenticator::from_config(&config.auth));
+                settings.renew(http_config(config, *address), &config.auth);
                 settings.open_metrics(!config.metrics.authenticate);
             }
         }
@@ -299,6 +312,12 @@ impl App {
         &self.catalog
     }
 
+    /// What callers may do. It follows the configuration.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<LivePolicy> {
+        &self.policy
+    }
+
     /// Whether there is a folder of plugins.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
@@ -311,12 +330,14 @@ impl App {
         self.models.statuses()
     }
 
-    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere.
+    /// The MCP front of everything on offer. It follows the configuration. `address`: where it is listened for its requests, if anywhere. Without one its
+    /// callers are whoever started this process, who may do everything.
     #[must_use]
     pub fn front(self: &Arc<Self>, address: Option<SocketAddr>) -> Arc<Front> {
         let options = self.front_options(&self.config.borrow(), address);
         let statuses = vec![self.clone() as Arc<dyn StatusSource>];
-        let front = Front::with_dispatcher(self.catalog.clone(), self.dispatcher.clone(), options, statuses);
+        let dispatcher = if address.is_some() { self.dispatcher.under(self.policy.clone()) } else { self.dispatcher.clone() };
+        let front = Front::with_dispatcher(self.catalog.clone(), dispatcher, options, statuses);
         lock(&self.fronts).push((Arc::downgrade(&front), address));
         front
     }
@@ -331,7 +352,7 @@ impl App {
     #[must_use]
     pub fn http_settings(&self, address: SocketAddr) -> Arc<HttpSettings> {
         let config = self.config.borrow().clone();
-        let settings = HttpSettings::new(http_config(&config, address), Authenticator::from_config(&config.auth));
+        let settings = HttpSettings::under(http_config(&config, address), Authenticator::from_config(&config.auth), self.policy.clone());
         settings.open_metrics(!config.metrics.authenticate);
         lock(&self.http).push((Arc::downgrade(&settings), address));
         settings
@@ -339,7 +360,7 @@ impl App {
 
     fn front_options(&self, config: &Config, address: Option<SocketAddr>) -> FrontOptions {
         let mut options = FrontOptions {
-            authenticated: !config.auth.tokens.is_empty(),
+            authenticated: !config.auth.is_open(),
             state: config.state.clone(),
             tasks: config.tasks.clone(),
             ..FrontOptions::from(&config.http)

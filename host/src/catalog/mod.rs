@@ -14,13 +14,18 @@
 //! Resources are known by their URI, templates by their text. Of several at one address the one of the first provider by name is published. A URI that
 //! no resource has is matched against the templates in a fixed order: most literal characters first, then by text.
 //!
+//! What a caller sees of it goes by its roles: [`Catalog::seen`] is the snapshot without what these do not allow, made once for each set of roles.
+//!
 //! Lists are in the order of providers, and of each provider's own. All of this depends on nothing but the set of providers at the start and what came
 //! after it, so every copy of the host publishes the same, and a copy that starts later has at most more qualified names.
 
 mod entry;
 pub mod feed;
+mod kept;
 mod names;
 mod naming;
+mod part;
+mod policy;
 mod prompt;
 mod resources;
 mod snapshot;
@@ -37,12 +42,15 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, watch};
 
 pub use entry::{Entry, ParamHeader};
+pub use kept::Seen;
 pub use naming::{Collision, Kind};
+pub use policy::{Access, Limit, LivePolicy, Policy, RateOf, Role, Rule, Why};
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Generations, Snapshot};
 
-use crate::provider::{Provider, ProviderChange, ProviderId};
+use crate::provider::{Principal, Provider, ProviderChange, ProviderId};
+use kept::Kept;
 use snapshot::Held;
 
 /// Updates of resources that wait for a listener that is slow, a batch at a time. One that falls behind learns that it did, and not of what.
@@ -54,6 +62,8 @@ pub type Updates = Arc<BTreeSet<String>>;
 /// Everything on offer. Reading is a pointer load; changes are applied one after the other.
 pub struct Catalog {
     current: ArcSwap<Snapshot>,
+    /// What callers see of it.
+    kept: Kept,
     state: Mutex<State>,
     /// The generations of the published lists. Receivers are the listening clients.
     generations: watch::Sender<Generations>,
@@ -79,6 +89,7 @@ impl Catalog {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             current: ArcSwap::from_pointee(Snapshot::default()),
+            kept: Kept::default(),
             state: Mutex::new(State::default()),
             generations: watch::Sender::new(Generations::default()),
             updates: broadcast::Sender::new(UPDATES),
@@ -143,6 +154,7 @@ impl Catalog {
             state.log_new(next.collisions());
         }
         self.current.store(Arc::new(next));
+        self.kept.outdate();
         if changed {
             self.generations.send_replace(generations);
         }
@@ -197,14 +209,35 @@ impl Catalog {
         self.lock().providers.values().map(|held| Arc::clone(held.provider())).collect()
     }
 
-    /// What is on offer at this moment.
+    /// What a caller may use at this moment, by its roles. A look-up, once it was made for these roles.
+    #[must_use]
+    pub fn seen(&self, policy: &Policy, principal: Option<&Principal>) -> Seen {
+        self.kept.get(policy, policy.roles_of(principal), &self.current)
+    }
+
+    /// The same for a caller that was authenticated long ago: by the roles that it has by now.
+    #[must_use]
+    pub fn seen_now(&self, policy: &Policy, principal: Option<&Principal>) -> Seen {
+        self.kept.get(policy, policy.roles_now(principal), &self.current)
+    }
+
+    /// Says that what callers see may be something else, since the policy is another one.
+    pub fn policy_changed(&self) {
+        let state = self.lock();
+        self.generations.send_modify(|_| {});
+        for view in state.views.values().filter_map(Weak::upgrade) {
+            view.policy_changed();
+        }
+    }
+
+    /// Everything that is on offer at this moment, whoever asks. What callers are shown is [`Self::seen`].
     #[must_use]
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.current.load()
     }
 
-    /// Tells of every change of a published list, and of nothing else: a new version of a plugin that offers the same does not count. The value is
-    /// [`Snapshot::generations`], which says by comparison which list it was. What was the case at the time of this call counts as seen.
+    /// Tells of every change of a published list, and of a policy: a new version of a plugin that offers the same does not count. The value is
+    /// [`Snapshot::generations`], which says by comparison which list it was; what a caller sees has generations of its own. What was the case at the time of this call counts as seen.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Generations> {
         self.generations.subscribe()

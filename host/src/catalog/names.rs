@@ -133,6 +133,14 @@ impl<E: Named> Names<E> {
         self.list.get_or_init(|| json_array(self.published.iter().map(|entry| entry.json())))
     }
 
+    /// Those that `allows` lets pass, under the names that they have here.
+    pub(super) fn only(&self, allows: impl Fn(&E) -> bool) -> Self {
+        let published: Vec<_> = self.published.iter().filter(|entry| allows(entry)).cloned().collect();
+        let by_name = self.by_name.iter().filter(|(_, entry)| allows(entry));
+        let by_name = by_name.map(|(name, entry)| (Arc::clone(name), Arc::clone(entry))).collect();
+        Self { by_name, published, holders: HashMap::new(), list: OnceLock::new() }
+    }
+
     pub(super) fn looks_like(&self, other: &Self) -> bool {
         self.published.len() == other.published.len() && self.published.iter().zip(&other.published).all(|(a, b)| a.looks_like(b))
     }

@@ -121,6 +121,12 @@ impl ByUri {
         Self { by_uri, published, list: OnceLock::new() }
     }
 
+    fn only(&self, allows: impl Fn(&ResourceEntry) -> bool) -> Self {
+        let published: Vec<_> = self.published.iter().filter(|entry| allows(entry)).cloned().collect();
+        let by_uri = published.iter().map(|entry| (Arc::clone(&entry.uri), Arc::clone(entry))).collect();
+        Self { by_uri, published, list: OnceLock::new() }
+    }
+
     fn list_json(&self) -> &Bytes {
         self.list.get_or_init(|| json_array(self.published.iter().map(|entry| entry.json())))
     }
@@ -141,7 +147,17 @@ impl Resources {
 
     /// The resource at that address, or the first template that matches it.
     pub(super) fn resolve(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {
-        self.listed(uri).or_else(|| self.templates.published.iter().find(|entry| entry.matches(uri)))
+        self.listed(uri).or_else(|| self.matching(uri, |_| true))
+    }
+
+    /// The first template that matches an address and that `allows` lets pass.
+    pub(super) fn matching(&self, uri: &str, allows: impl Fn(&ResourceEntry) -> bool) -> Option<&Arc<ResourceEntry>> {
+        self.templates.published.iter().find(|entry| entry.matches(uri) && allows(entry))
+    }
+
+    /// Those that `allows` lets pass.
+    pub(super) fn only(&self, allows: impl Fn(&ResourceEntry) -> bool) -> Self {
+        Self { resources: self.resources.only(&allows), templates: self.templates.only(&allows) }
     }
 
     pub(super) fn listed(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {

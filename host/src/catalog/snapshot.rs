@@ -1,11 +1,14 @@
 //! One state of the catalog: what there is, and whose.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
 use super::{
-    Collision, Entry, PromptEntry, ResourceEntry,
+    Access, Collision, Entry, PromptEntry, ResourceEntry,
     names::{Names, Offered},
     resources::{HeldResources, Resources},
 };
@@ -14,11 +17,29 @@ use crate::provider::{Provider, ProviderId};
 /// Everything on offer at one moment. Immutable, so a request sees one state from its beginning to its end.
 #[derive(Default)]
 pub struct Snapshot {
-    generations: Generations,
-    tools: Names<Entry>,
-    prompts: Names<PromptEntry>,
-    resources: Resources,
-    collisions: Vec<Collision>,
+    pub(super) generations: Generations,
+    pub(super) tools: Names<Entry>,
+    pub(super) prompts: Names<PromptEntry>,
+    pub(super) resources: Resources,
+    pub(super) collisions: Vec<Collision>,
+    /// What it is a part of. None: it is the whole.
+    pub(super) part: Option<Part>,
+}
+
+/// What a snapshot knows that is a part of another one.
+pub(super) struct Part {
+    /// What it is a part of: a template is matched in the order of all of them.
+    pub(super) whole: Arc<Snapshot>,
+    pub(super) access: Arc<Access>,
+    /// Who offers something of it.
+    pub(super) providers: BTreeSet<ProviderId>,
+}
+
+impl Part {
+    /// Whether an address may be read that belongs to this template.
+    fn reads(&self, entry: &ResourceEntry, uri: &str) -> bool {
+        self.access.resource(entry.provider().id().as_str(), uri).is_allowed()
+    }
 }
 
 /// Which published lists these are: each number grows by one with each list that differs from the one before.
@@ -70,7 +91,11 @@ impl Snapshot {
     /// Who has the resource at this address: the one that is listed there, else the first template that matches.
     #[must_use]
     pub fn resource(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {
-        self.resources.resolve(uri)
+        match &self.part {
+            None => self.resources.resolve(uri),
+            // Whether an address may be read that is not listed depends on the address.
+            Some(part) => self.resources.listed(uri).or_else(|| part.whole.resources.matching(uri, |entry| part.reads(entry, uri))),
+        }
     }
 
     /// The resource that is listed at this address.
@@ -140,6 +165,7 @@ impl Snapshot {
             prompts: Names::assign(&prompts, before.map(|before| &before.prompts), &mut collisions),
             resources: Resources::new(providers.values().map(|held| &held.resources), &mut collisions),
             collisions,
+            part: None,
         }
     }
 }

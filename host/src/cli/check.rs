@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, Outcome, against::Against, counted, local::LocalHost, print, print_json, quiet, runtime};
+use super::{ConfigArgs, FAILED, Outcome, against::Against, counted, local::LocalHost, print, print_json, quiet, runtime, seen::About};
 use crate::{
     app::Digests,
     http::{self, Authenticator},
@@ -22,6 +22,8 @@ Run it before you deploy a folder or a configuration.
   toolbay check target/wasm32-wasip2/release/greeter.wasm
   toolbay check --config prod.toml --json
   toolbay check --config new.toml --against http://127.0.0.1:8000    what it would change at a running host
+  toolbay check --role analyst     what callers with [role.analyst] see, and by which rule
+  toolbay check --as ann           the same for who has the token "ann"
 
 Exit status: 0 all is well, 1 something is broken, 2 the configuration is wrong."#;
 
@@ -38,6 +40,12 @@ pub(super) struct Check {
     /// The environment variable that holds the bearer token for --against
     #[arg(long, value_name = "VAR", requires = "against")]
     token_env: Option<String>,
+    /// Say what callers with this role see, and by which rule; several times: with all of them
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<String>,
+    /// The same for the caller with this name in [auth.tokens]
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "role")]
+    subject: Option<String>,
     /// Accept an address beyond loopback without tokens, as `serve --insecure` does
     #[arg(long)]
     insecure: bool,
@@ -58,6 +66,14 @@ impl Check {
                 None => None,
             };
             let host = LocalHost::open(&self.config, self.path).await?;
+            let about = self.subject.as_deref().map(About::Subject).or_else(|| (!self.role.is_empty()).then_some(About::Roles(&self.role)));
+            if let Some(about) = about {
+                let seen = host.seen(&about);
+                host.close().await;
+                let seen = seen?;
+                if self.json { print_json(&seen) } else { print(&seen.text()) }?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
             let unused = unused(host.configured(), &statuses);
             let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();

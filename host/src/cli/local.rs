@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{
     ConfigArgs, Failure,
     dialogue::Dialogue,
+    seen::{About, Seen},
     shown::{Answer, Shown},
 };
 use crate::{
@@ -81,6 +82,13 @@ impl LocalHost {
     /// Names that several plugins offer, in sentences.
     pub(super) fn collisions(&self) -> Vec<String> {
         self.app.catalog().snapshot().collisions().iter().map(ToString::to_string).collect()
+    }
+
+    /// What a caller sees of all this, and why.
+    pub(super) fn seen(&self, about: &About<'_>) -> Result<Seen, Failure> {
+        let (config, policy) = (self.app.config().borrow().clone(), self.app.policy());
+        let snapshot = Arc::clone(&self.app.catalog().snapshot());
+        Seen::of(about, &config, &policy.load(), &snapshot)
     }
 
     pub(super) fn tools(&self) -> Vec<Shown> {

@@ -8,10 +8,12 @@ mod compile;
 mod dev;
 mod dialogue;
 mod embed_docs;
+mod health;
 mod local;
 mod new;
 mod remote;
 mod schema;
+mod seen;
 mod serve;
 mod setup;
 mod shown;
@@ -87,6 +89,9 @@ enum Command {
     /// Build and serve a plugin's project, again whenever it changes
     #[command(after_long_help = dev::HELP)]
     Dev(dev::Dev),
+    /// Ask a running server whether it takes calls, for health checks of containers
+    #[command(after_long_help = health::HELP)]
+    Health(health::Health),
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
@@ -114,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Build(build) => build.run(),
         Command::Test(test) => test.run(),
         Command::Dev(dev) => dev.run(),
+        Command::Health(health) => health.run(),
         Command::EmbedDocs(embed) => embed.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),

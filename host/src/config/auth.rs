@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::{Value, json};
 
 use super::{
-    Secret,
+    issuer::{IssuerConfig, Issuers, server_url},
     key::TypeInfo,
     reader::{Item, Table},
+    role::role_name,
+    secret,
     section::section,
-    types::{Type, credential},
+    types::{Type, list, optional, text},
 };
 
 /// A token that is shorter can be guessed: half of the 128 bits that a random one should have, as hex digits.
@@ -21,13 +23,36 @@ section! {
         /// `NAME = { from_env = "VARIABLE" }` or `NAME = { from_file = "path" }`. A caller that
         /// sends the token as `Authorization: Bearer …` is authenticated as NAME, which logs and
         /// plugins see.
+        ///
+        /// Beside the source, `roles = ["ROLE"]` says which `[role.ROLE]` NAME has.
         tokens: Tokens = Tokens::default(), TokenTable;
+        /// The roles of callers that have none of their own, also of those without a token where no
+        /// tokens are configured. Where there is a `[role.NAME]`, a caller without any role may use
+        /// nothing.
+        default_roles: Vec<String> = Vec::new(), list("names", text("name", role_name));
+        /// The public URL of this server, without `/mcp`: what its clients are configured with, and
+        /// what access tokens are for. Needed with `[auth.issuer.NAME]`.
+        resource_url: Option<String> = None, optional(text("URL", server_url));
+        /// `[auth.issuer.NAME]`: authorization servers whose access tokens are accepted beside
+        /// `tokens`.
+        issuer: BTreeMap<String, IssuerConfig> = BTreeMap::new(), Issuers;
     }
 }
 
-/// A bearer token that a header can carry (RFC 6750's `b64token`) and that cannot be guessed.
+impl AuthConfig {
+    /// Whether callers need not say who they are.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_empty() && self.issuer.is_empty()
+    }
+}
+
+/// A bearer token that a header can carry (RFC 6750's `b64token`) and that cannot be guessed, and the roles of who has it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct Token {
+    secret: String,
+    roles: Vec<String>,
+}
 
 impl Token {
     /// A token of at least 16 characters: letters, digits and `-._~+/`, with `=` at the end.
@@ -53,19 +78,28 @@ impl Token {
                 text.len()
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { secret: text.to_owned(), roles: Vec::new() })
     }
 
     /// The token itself, which nobody may see.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.secret
+    }
+
+    /// The roles of who has it.
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        &self.roles
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
+        match self.roles.as_slice() {
+            [] => f.write_str("[secret]"),
+            roles => write!(f, "[secret] of {roles:?}"),
+        }
     }
 }
 
@@ -80,7 +114,7 @@ impl Tokens {
     ///
     /// The name that has the same token already.
     pub fn insert(&mut self, name: String, token: Token) -> Result<(), String> {
-        match self.0.iter().find(|(other, known)| **known == token && **other != name) {
+        match self.0.iter().find(|(other, known)| known.secret == token.secret && **other != name) {
             Some((other, _)) => Err(other.clone()),
             None => {
                 self.0.insert(name, token);
@@ -121,11 +155,10 @@ struct TokenTable;
 impl Type<Tokens> for TokenTable {
     fn read(&self, item: &Item<'_>) -> Option<Tokens> {
         let mut tokens = Tokens::default();
-        let of = credential(|secret: Secret| Token::parse(&secret.0));
         for item in item.table().iter().flat_map(Table::items) {
             if let Err(message) = token_name(&item.key) {
                 item.fail_key(message);
-            } else if let Some(token) = of.read(&item)
+            } else if let Some(token) = token(&item)
                 && let Err(other) = tokens.insert(item.key.clone(), token)
             {
                 item.fail_key(format_args!("has the same token as {other:?}; each name needs its own"));
@@ -135,12 +168,23 @@ impl Type<Tokens> for TokenTable {
     }
 
     fn info(&self) -> TypeInfo {
-        TypeInfo::new("table of secrets", json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/SecretSource" } })).secret()
+        TypeInfo::new("table of secrets", json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/TokenSource" } })).secret()
     }
 
     fn write(&self, _: &Tokens) -> Option<Value> {
         None
     }
+}
+
+/// One token: where it is taken from, and its roles.
+fn token(item: &Item<'_>) -> Option<Token> {
+    let (secret, roles) = secret::read_with(item, "roles")?;
+    let token = Token::parse(&secret.0).map_err(|message| item.fail(message)).ok()?;
+    let roles = match roles {
+        Some(roles) => list("names", text("name", role_name)).read(&roles)?,
+        None => Vec::new(),
+    };
+    Some(Token { roles, ..token })
 }
 
 fn token_name(name: &str) -> Result<(), String> {

@@ -39,6 +39,7 @@ impl Config {
         let mut found = of_section("", &root(self), &root(other));
         found.extend(of_section("http", &self.http, &other.http));
         found.extend(of_section("auth", &self.auth, &other.auth));
+        found.extend(of_named("role", &self.role, &other.role));
         found.extend(of_section("state", &self.state, &other.state));
         found.extend(of_section("tasks", &self.tasks, &other.tasks));
         found.extend(of_section("host", &self.host, &other.host));

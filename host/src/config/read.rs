@@ -6,6 +6,7 @@ use super::{
     Config, ConfigError, PluginConfig, http, include, mcp_json, model,
     plugin::{BASE, LayerRules, Places},
     reader::Table,
+    role,
     section::Section,
     server,
     source::{Environment, Source},
@@ -25,7 +26,17 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     if let Some(table) = table("http") {
         http::read(table, &mut config.http);
     }
-    section(table("auth"), &mut config.auth);
+    if let Some(table) = table("role") {
+        config.role = role::roles(&table);
+    }
+    if let Some(table) = table("auth") {
+        config.auth.read(&table);
+        role::check_names(&table, &config.role);
+        if let Some(issuer) = table.get("issuer").filter(|_| !config.auth.issuer.is_empty() && config.auth.resource_url.is_none()) {
+            issuer.fail_key("needs `resource_url` in [auth]: the public URL of this server, which tokens are for");
+        }
+        table.finish();
+    }
     section(table("state"), &mut config.state);
     section(table("tasks"), &mut config.tasks);
     section(table("host"), &mut config.host);

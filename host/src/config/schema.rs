@@ -82,6 +82,17 @@ fn shared() -> Map<String, Value> {
             "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": duration_pattern() }]
         },
         "SecretSource": source,
+        "TokenSource": {
+            "description": "Where a token is taken from, and the roles of who has it.",
+            "type": "object",
+            "properties": {
+                "from_env": { "type": "string", "description": "The name of an environment variable of the host." },
+                "from_file": { "type": "string", "description": "A file. One newline at its end is left out." },
+                "roles": { "type": "array", "items": { "type": "string" }, "description": "Names of [role.NAME] tables." }
+            },
+            "additionalProperties": false,
+            "oneOf": [{ "required": ["from_env"] }, { "required": ["from_file"] }]
+        },
         "EnvSource": {
             "description": "The value itself, or where a secret is taken from.",
             "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/SecretSource" }]

@@ -26,13 +26,22 @@ pub(super) enum Plain {
 
 /// `{ from_env = "VAR" }`, `{ from_file = "path" }`, or (where it may) the value itself.
 pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
+    source(item, plain, None).map(|(secret, _)| secret)
+}
+
+/// A secret that does not stand in the configuration, and what stands beside its source by another key.
+pub(super) fn read_with<'a>(item: &Item<'a>, key: &'static str) -> Option<(Secret, Option<Item<'a>>)> {
+    source(item, Plain::Refused, Some(key))
+}
+
+fn source<'a>(item: &Item<'a>, plain: Plain, key: Option<&'static str>) -> Option<(Secret, Option<Item<'a>>)> {
     const SOURCES: &str = "{ from_env = \"VARIABLE\" } or { from_file = \"path\" }";
     if let Some(text) = item.value.as_str() {
         if plain == Plain::Refused {
             item.fail(format_args!("a secret cannot be written in the configuration; write {SOURCES}"));
             return None;
         }
-        return checked(item, text.to_owned(), "the value");
+        return checked(item, text.to_owned(), "the value").map(|secret| (secret, None));
     }
     if !item.value.is_table() {
         match plain {
@@ -42,9 +51,9 @@ pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
         return None;
     }
     let table = item.table()?;
-    let (from_env, from_file) = (table.get("from_env"), table.get("from_file"));
+    let (from_env, from_file, beside) = (table.get("from_env"), table.get("from_file"), key.and_then(|key| table.get(key)));
     table.finish();
-    match (from_env, from_file) {
+    let secret = match (from_env, from_file) {
         (Some(name), None) => {
             let name = name.parsed(|name| variable_name(name).map(|()| name.to_owned()))?;
             match variable(item.source, &name) {
@@ -74,7 +83,8 @@ pub(super) fn read(item: &Item<'_>, plain: Plain) -> Option<Secret> {
             item.fail(format_args!("has no source; write {SOURCES}"));
             None
         }
-    }
+    };
+    Some((secret?, beside))
 }
 
 /// Whether an environment variable can have this name.

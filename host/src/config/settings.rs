@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, ServerConfig, StateConfig, TasksConfig,
-    TelemetryConfig,
+    AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig, StateConfig,
+    TasksConfig, TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
     tables::RootKeys,
@@ -26,6 +26,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[auth]`.
     pub auth: AuthConfig,
+    /// `[role.NAME]`, by NAME.
+    pub role: BTreeMap<String, RoleConfig>,
     /// `[state]`.
     pub state: StateConfig,
     /// `[tasks]`.
@@ -61,6 +63,7 @@ impl Default for Config {
             plugins,
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
+            role: BTreeMap::new(),
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),

@@ -6,8 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, NameRules, PluginLimits,
-    StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig,
+    NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -93,6 +93,10 @@ fn tables() -> Vec<TableInfo> {
             about: "How many replicas run, and when more are started.".to_owned(),
             groups: vec![("", server::replica_keys())],
         },
+        // Last: a key that plugins have too is looked for there first.
+        of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
+        of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
+        of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
     ];
     let mut root = of::<RootKeys>("", "at the top level of toolbay.toml", "toolbay.toml");
     let mut sections = Vec::new();

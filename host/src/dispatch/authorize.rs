@@ -1,20 +1,61 @@
-//! The first layer: whether a principal may do what it asks for.
+//! The first layer: what a principal may do.
+//!
+//! A name that a request brings is looked up in what its principal may use: [`Authorize::seen`]. So what is
+//! denied is not there, in lists, errors and calls alike, and no front can tell one from the other. The
+//! operator's log can.
 
-use super::Operation;
-use crate::provider::{CallError, Principal};
+use std::sync::Arc;
 
-/// The rules on who may do what. There are none yet: whoever was let in may do everything.
+use arc_swap::Guard;
+
+use crate::{
+    catalog::{Catalog, LivePolicy, Policy, Seen, Why},
+    provider::{CallError, Principal},
+};
+
+/// The rules on who may do what.
 #[derive(Debug, Default)]
-pub(super) struct Authorize;
+pub(super) struct Authorize {
+    policy: Arc<LivePolicy>,
+}
 
 impl Authorize {
-    /// Decides about one call. Called once for each, before anything is done for it. Must not wait.
-    ///
-    /// # Errors
-    ///
-    /// What the caller is told. It must not give away whether there is such a thing as it asked for.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the rules will stand here, and deny calls")]
-    pub(super) fn check(&self, _principal: Option<&Principal>, _operation: &Operation<'_>) -> Result<(), CallError> {
-        Ok(())
+    pub(super) fn new(policy: Arc<LivePolicy>) -> Self {
+        Self { policy }
+    }
+
+    /// The rules of this moment.
+    pub(super) fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// What a principal may use of a catalog.
+    pub(super) fn seen(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        catalog.seen(&self.policy.load(), principal)
+    }
+
+    /// The same for who was authenticated long ago.
+    pub(super) fn seen_now(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        catalog.seen_now(&self.policy.load(), principal)
+    }
+
+    /// Logs a call that failed since its principal may not do that.
+    pub(super) fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) {
+        let (kind, name, why) = match error {
+            CallError::UnknownTool(name) => ("tool", name, seen.hides_tool(name)),
+            CallError::UnknownPrompt(name) => ("prompt", name, seen.hides_prompt(name)),
+            CallError::UnknownResource(uri) => ("resource", uri, seen.hides_resource(uri)),
+            _ => return,
+        };
+        if let Some(why @ (Why::Denied(_) | Why::NotNamed)) = why {
+            let policy = self.policy.load();
+            let roles = policy.roles_of(principal);
+            tracing::info!(
+                outcome = "denied",
+                principal = principal.map(Principal::subject),
+                roles = %roles,
+                "a call of {kind} {name:?} was denied: {why}"
+            );
+        }
     }
 }

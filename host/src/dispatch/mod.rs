@@ -3,7 +3,8 @@
 //! A front (MCP, REST, the command line) looks up what is meant and makes a [`CallRequest`] of it. One
 //! [`Dispatcher`] for the whole host takes it through its layers:
 //!
-//! 1. `authorize`: may this principal do that?
+//! 1. `authorize`: what may this principal do? A front looks names up in [`Dispatcher::seen`] and nowhere else,
+//!    so that what is denied is not there.
 //! 2. `rate_limit`: does it do that too often?
 //! 3. `meter`: the call's id and span, the metrics, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
@@ -17,6 +18,7 @@ mod authorize;
 mod meter;
 mod operation;
 mod outcome;
+mod rate;
 mod rate_limit;
 mod request;
 mod rounds;
@@ -26,7 +28,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::{provider::CallError, telemetry::metrics::Metrics};
+use crate::{
+    catalog::{Catalog, LivePolicy, Seen},
+    provider::{CallError, Principal},
+    telemetry::metrics::Metrics,
+};
 
 use authorize::Authorize;
 use meter::Meter;
@@ -41,7 +47,7 @@ pub use rounds::Rounds;
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
-    meter: Meter,
+    meter: Arc<Meter>,
 }
 
 impl Dispatcher {
@@ -54,7 +60,7 @@ impl Dispatcher {
     /// The same; `is_on`: whether its calls are counted for the metrics.
     #[must_use]
     pub fn with_metrics(is_on: bool) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize, rate_limit: RateLimit, meter: Meter::new(is_on) })
+        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), meter: Arc::new(Meter::new(is_on)) })
     }
 
     /// What is counted. The fronts count here too.
@@ -66,6 +72,30 @@ impl Dispatcher {
     /// A front has no request to make of what it was asked for: there is no such tool, resource or prompt, or not yet.
     pub fn turned_away(&self, error: &CallError) {
         self.meter.turned_away(error);
+    }
+
+    /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
+    #[must_use]
+    pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
+        Arc::new(Self { authorize: Authorize::new(policy), rate_limit: RateLimit::default(), meter: Arc::clone(&self.meter) })
+    }
+
+    /// What a principal may use of a catalog: all that a front may show it, and look up for it.
+    #[must_use]
+    pub fn seen(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        self.authorize.seen(catalog, principal)
+    }
+
+    /// The same for who was authenticated long ago, such as the owner of a session: by the roles of now.
+    #[must_use]
+    pub fn seen_now(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        self.authorize.seen_now(catalog, principal)
+    }
+
+    /// Says in the log where something is not there for a principal that may not use it. The principal is
+    /// told the same as where there is no such thing.
+    pub fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) {
+        self.authorize.log_denied(seen, principal, error);
     }
 
     /// Calls that run or wait for their turn now.
@@ -82,14 +112,12 @@ impl Dispatcher {
     pub async fn run(&self, mut request: CallRequest<'_>) -> Result<OperationResult, CallError> {
         request.context.call_id = self.meter.next_id();
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
-        let admitted = match self.authorize.check(principal, operation) {
-            Ok(()) => self.rate_limit.check(principal, operation),
-            Err(denied) => Err(denied),
-        };
+        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
         let meter = self.meter.of(&request.operation);
         let call = async move {
-            admitted?;
+            // Counts as running until it has ended.
+            let _admitted = admitted?;
             run::run(request).await
         };
         self.meter.observe(span, meter, call).await

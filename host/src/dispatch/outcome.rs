@@ -27,6 +27,8 @@ pub enum Outcome {
     MissingCapability,
     /// As many calls run and wait as may.
     Busy,
+    /// Its caller calls more often than its roles allow.
+    Limited,
     /// A fault of the host or the provider.
     Internal,
     /// Nobody wanted the result any more: the call was dropped before its end.
@@ -46,6 +48,7 @@ impl Outcome {
         Self::ProtocolError,
         Self::MissingCapability,
         Self::Busy,
+        Self::Limited,
         Self::Internal,
         Self::Cancelled,
     ];
@@ -64,6 +67,7 @@ impl Outcome {
             Err(CallError::Protocol { .. }) => Self::ProtocolError,
             Err(CallError::MissingCapability(_)) => Self::MissingCapability,
             Err(CallError::Busy { .. }) => Self::Busy,
+            Err(CallError::Limited { .. }) => Self::Limited,
             Err(CallError::Internal(_)) => Self::Internal,
         }
     }
@@ -82,6 +86,7 @@ impl Outcome {
             Self::ProtocolError => "protocol_error",
             Self::MissingCapability => "missing_capability",
             Self::Busy => "busy",
+            Self::Limited => "limited",
             Self::Internal => "internal",
             Self::Cancelled => "cancelled",
         }
@@ -101,7 +106,7 @@ mod tests {
         let last = |outcome: Outcome| match outcome {
             Outcome::Ok | Outcome::InputRequired | Outcome::ToolError | Outcome::UnknownTool | Outcome::UnknownResource => false,
             Outcome::UnknownPrompt | Outcome::InvalidParams | Outcome::ProtocolError | Outcome::MissingCapability => false,
-            Outcome::Busy | Outcome::Internal => false,
+            Outcome::Busy | Outcome::Limited | Outcome::Internal => false,
             Outcome::Cancelled => true,
         };
         assert!(last(*Outcome::ALL.last().unwrap()));

@@ -10,10 +10,10 @@ use serde_json::Map;
 
 use super::*;
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, Limit, Policy, RateOf, Role},
     provider::{
         AskError, Asker, Call, CallOutput, JsonText, NoClientRequests, Principal, Provider, ProviderChange, ProviderId, Question,
-        QuestionKind, Tool, ToolName,
+        QuestionKind, Roles, Tool, ToolName,
     },
     telemetry::metrics::{Format, Page, Source},
 };
@@ -208,4 +208,136 @@ fn metrics_cost_a_call_no_allocation() {
     };
     let (on, off) = (allocations(Dispatcher::with_metrics(true)), allocations(Dispatcher::with_metrics(false)));
     assert_eq!(on, off);
+}
+
+/// A role that may do everything, within limits.
+fn limited(limits: Vec<Limit>) -> Policy {
+    let role = Role { name: "r".to_owned(), servers: vec!["*".to_owned()], limits, ..Role::default() };
+    Policy::new(vec![role], Roles::new(["r"]), std::collections::HashMap::new())
+}
+
+fn limit() -> Limit {
+    Limit { role: "r".to_owned(), ..Limit::default() }
+}
+
+/// Why a call may not be made now: in words.
+fn too_much(result: Result<OperationResult, CallError>) -> String {
+    match result {
+        Err(CallError::Limited { what, retry_after }) if retry_after > std::time::Duration::ZERO => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_caller_has_a_rate_of_its_own_and_the_limits_of_tools_are_their_own_too() {
+    let rate = |calls| Some(RateOf { calls, per: std::time::Duration::from_secs(3600), burst: calls });
+    let of_tool = Limit { pattern: Some("p__fail".to_owned()), rate: rate(2), ..limit() };
+    let policy = LivePolicy::new(limited(vec![Limit { rate: rate(5), ..limit() }, of_tool.clone()]));
+    let fixture = Fixture { dispatcher: Dispatcher::new().under(policy.clone()), ..Fixture::new() };
+    let call = |who: &str, tool: &str| {
+        let mut request = fixture.request(tool);
+        request.context.principal = Some(Principal::new(who));
+        fixture.dispatcher.run(request)
+    };
+    for tool in ["fail", "fail", "ok", "ok", "ok"] {
+        call("ann", tool).await.unwrap();
+    }
+    let refused = too_much(call("ann", "ok").await);
+    assert!(refused.contains("caller ann") && refused.contains("5 calls an hour") && refused.contains("[role.r]"), "{refused}");
+    // Another caller is not concerned, and has its own limit for the tool.
+    for tool in ["fail", "fail"] {
+        call("bob", tool).await.unwrap();
+    }
+    assert!(too_much(call("bob", "fail").await).contains("[role.r.limits.\"p__fail\"]"));
+    call("bob", "ok").await.unwrap();
+    // What was counted counts on under another policy with the same limit; a larger one is a new one.
+    policy.put(limited(vec![Limit { rate: rate(9), ..limit() }, of_tool]));
+    call("ann", "ok").await.unwrap();
+    assert!(too_much(call("ann", "fail").await).contains("p__fail"));
+    policy.put(Policy::default());
+    call("ann", "fail").await.unwrap();
+    assert_eq!(Outcome::of(&Err(CallError::Limited { what: String::new(), retry_after: std::time::Duration::ZERO })).as_str(), "limited");
+}
+
+#[tokio::test]
+async fn a_caller_has_so_many_calls_at_once_and_gives_each_back_however_it_ends() {
+    let policy = LivePolicy::new(limited(vec![Limit { concurrency: Some(2), ..limit() }]));
+    let fixture = Fixture { dispatcher: Dispatcher::new().under(policy.clone()), ..Fixture::new() };
+    let begun = || {
+        let mut call = Box::pin(fixture.dispatcher.run(fixture.request("hang")));
+        assert!((&mut call).now_or_never().is_none());
+        call
+    };
+    let (first, second) = (begun(), begun());
+    assert!(too_much(fixture.dispatcher.run(fixture.request("ok")).await).contains("2 calls running"));
+    drop(first);
+    fixture.dispatcher.run(fixture.request("break")).await.unwrap_err();
+    fixture.dispatcher.run(fixture.request("ok")).await.unwrap();
+    let third = begun();
+    // The same under a policy that has changed meanwhile.
+    policy.put(limited(vec![Limit { concurrency: Some(2), daily: Some(1000), ..limit() }]));
+    too_much(fixture.dispatcher.run(fixture.request("ok")).await);
+    drop((second, third));
+    fixture.dispatcher.run(fixture.request("ok")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_quota_counts_calls_that_were_made_and_no_others() {
+    let none = Some(RateOf { calls: 1, per: std::time::Duration::from_secs(86_400), burst: 1 });
+    let slow = Limit { pattern: Some("fail".to_owned()), rate: none, ..limit() };
+    let policy = LivePolicy::new(limited(vec![Limit { daily: Some(3), ..limit() }, slow]));
+    let fixture = Fixture { dispatcher: Dispatcher::new().under(policy), ..Fixture::new() };
+    fixture.dispatcher.run(fixture.request("fail")).await.unwrap();
+    for _ in 0..5 {
+        assert!(too_much(fixture.dispatcher.run(fixture.request("fail")).await).contains("1 calls a day"));
+    }
+    for _ in 0..2 {
+        fixture.dispatcher.run(fixture.request("ok")).await.unwrap();
+    }
+    assert!(too_much(fixture.dispatcher.run(fixture.request("ok")).await).contains("3 calls today"));
+}
+
+/// Whatever a front looks up or shows goes by what its caller may use. So no front reads the whole catalog.
+#[test]
+fn fronts_look_names_up_in_what_their_caller_may_use_and_nowhere_else() {
+    fn read(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().unwrap() != "tests" {
+                read(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && path.file_stem().unwrap() != "tests" {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                found.extend(code.contains(".snapshot()").then(|| path.display().to_string()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for front in ["mcp", "http", "stdio"] {
+        read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(front), &mut found);
+    }
+    assert!(found.is_empty(), "these use Catalog::snapshot in place of Dispatcher::seen: {found:?}");
+}
+
+#[test]
+fn roles_cost_a_call_one_look_up_and_no_allocation() {
+    let fixture = Fixture::new();
+    let policy = |roles: Vec<Role>| LivePolicy::new(Policy::new(roles, Roles::default(), std::collections::HashMap::new()));
+    let role = Role { name: "r".to_owned(), tools: vec!["p__o*".to_owned()], ..Role::default() };
+    let ann = Principal::with_roles("ann", Roles::new(["r"]));
+    for roles in [Vec::new(), vec![role]] {
+        let dispatcher = fixture.dispatcher.under(policy(roles));
+        let call = || {
+            let entry = Arc::clone(dispatcher.seen(&fixture.catalog, Some(&ann)).resolve("ok").unwrap());
+            let request = CallRequest::new(Some(ann.clone()), Operation::Call { entry, arguments: Cow::Borrowed("{}") });
+            assert!(futures::executor::block_on(dispatcher.run(request)).is_ok());
+        };
+        // The view is made with its first use.
+        call();
+        let look_up = || assert!(dispatcher.seen(&fixture.catalog, Some(&ann)).resolve("ok").is_some());
+        assert_eq!(allocation_counter::measure(look_up).count_total, 0);
+        let open = || assert!(futures::executor::block_on(fixture.dispatcher.run(fixture.request("ok"))).is_ok());
+        open();
+        assert!(allocation_counter::measure(call).count_total <= allocation_counter::measure(open).count_total);
+    }
 }

@@ -42,6 +42,11 @@ impl Admission {
         self.settings.load().auth.is_open()
     }
 
+    /// What a client that looks for OAuth asks for, if there is OAuth.
+    pub(super) fn metadata(&self, path: &str) -> Option<Response<Body>> {
+        self.settings.load().auth.metadata(path)
+    }
+
     /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
     /// reads its errors only.
     ///
@@ -60,7 +65,7 @@ impl Admission {
             Err(challenge) => {
                 self.metrics.refused(Reason::Authentication);
                 tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "authentication failed");
-                Err(Box::new(challenge.response(rpc)))
+                Err(Box::new(settings.auth.answer(&challenge, head.uri.path(), rpc)))
             }
         }
     }

@@ -17,6 +17,8 @@ pub struct AppState<E> {
     pub endpoint: Arc<E>,
     /// Answers callers without MCP. Origin and authentication are checked before it.
     pub rest: Router,
+    /// Knows what callers may be told of `statuses`. None: everything.
+    pub front: Option<Arc<Front>>,
     /// Who knows how the plugins stand: for `/readyz` and `/status`.
     pub statuses: Vec<Arc<dyn StatusSource>>,
     /// `[http]`, and who may come in.
@@ -34,8 +36,9 @@ impl AppState<McpEndpoint> {
     #[must_use]
     pub fn new(front: Arc<Front>, settings: Arc<HttpSettings>, statuses: Vec<Arc<dyn StatusSource>>, page: Option<Arc<Page>>) -> Self {
         let metrics = Arc::clone(front.dispatcher().metrics());
-        let endpoint = McpEndpoint::new(front, &settings);
+        let endpoint = McpEndpoint::new(Arc::clone(&front), &settings);
         let rest = rest::router(&endpoint);
-        Self { endpoint, rest, settings, statuses, metrics, page, version: env!("CARGO_PKG_VERSION") }
+        let front = Some(front);
+        Self { endpoint, rest, front, settings, statuses, metrics, page, version: env!("CARGO_PKG_VERSION") }
     }
 }

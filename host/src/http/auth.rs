@@ -4,23 +4,33 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use super::answer;
+use super::{answer, resource::PublicUrl};
 use crate::{
     config::{AuthConfig, Token},
-    provider::Principal,
+    identity::{Issuers, Refusal},
+    provider::{Principal, Roles},
 };
 
-/// The ways to find out who calls. OAuth will be one more.
+/// The ways to find out who calls.
 #[derive(Debug)]
 pub enum Authenticator {
     /// Everybody may come in and nobody has a name. Only for loopback: see [`super::may_listen`].
     Open,
-    /// A caller shows one of these tokens.
-    Tokens(Tokens),
+    /// A caller shows a token.
+    Bearer(Bearer),
+}
+
+/// What tokens are accepted.
+#[derive(Debug)]
+pub struct Bearer {
+    tokens: Tokens,
+    issuers: Issuers,
+    /// Of this server. It is there where there are issuers.
+    url: Option<PublicUrl>,
 }
 
 /// The static tokens of `[auth.tokens]`, as hashes.
-pub struct Tokens(Vec<(blake3::Hash, Principal)>);
+struct Tokens(Vec<(blake3::Hash, Principal)>);
 
 /// Why somebody was not let in, and how to be. Becomes the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +41,36 @@ pub enum Challenge {
     Invalid,
     /// The header came twice, or is no text.
     Malformed,
+    /// A token came that looks like one of an issuer, and is not accepted.
+    Refused(Refusal),
 }
 
 impl Authenticator {
-    /// Takes the tokens of a configuration; without any, everybody may come in.
+    /// Takes the tokens and issuers of a configuration; without any, everybody may come in.
     #[must_use]
     pub fn from_config(config: &AuthConfig) -> Self {
-        if config.tokens.is_empty() {
+        Self::following(config, &Self::Open)
+    }
+
+    /// The same in place of another. Issuers that are in both keep their keys.
+    #[must_use]
+    pub fn following(config: &AuthConfig, before: &Self) -> Self {
+        if config.is_open() {
             return Self::Open;
         }
-        let hashed = |(name, token): (&str, &Token)| (blake3::hash(token.expose().as_bytes()), Principal::new(name));
-        Self::Tokens(Tokens(config.tokens.iter().map(hashed).collect()))
+        let before = match before {
+            Self::Open => None,
+            Self::Bearer(bearer) => Some(&bearer.issuers),
+        };
+        let hashed = |(name, token): (&str, &Token)| {
+            let roles = Roles::new(token.roles().iter().map(String::as_str));
+            (blake3::hash(token.expose().as_bytes()), Principal::with_roles(name, roles))
+        };
+        Self::Bearer(Bearer {
+            tokens: Tokens(config.tokens.iter().map(hashed).collect()),
+            issuers: Issuers::new(config, before),
+            url: config.resource_url.as_deref().and_then(PublicUrl::parse),
+        })
     }
 
     /// Whether callers have to say who they are.
@@ -55,11 +84,75 @@ impl Authenticator {
     /// # Errors
     ///
     /// [`Challenge`] where the caller may not come in.
-    #[expect(clippy::unused_async, reason = "ways to join later ask somebody else")]
     pub async fn authenticate(&self, head: &Parts) -> Result<Option<Principal>, Challenge> {
         match self {
             Self::Open => Ok(None),
-            Self::Tokens(tokens) => tokens.find(bearer(&head.headers)?).map(Some).ok_or(Challenge::Invalid),
+            Self::Bearer(known) => known.find(bearer(&head.headers)?, head.uri.path()).await.map(Some),
+        }
+    }
+
+    /// The answer to who may not come in: 401 (400 for a malformed header, 403 where scopes are missing) with
+    /// `WWW-Authenticate`, RFC 6750 §3 and RFC 9728 §5.1. `rpc`: the caller speaks JSON-RPC, and reads its
+    /// errors only.
+    #[must_use]
+    pub fn answer(&self, challenge: &Challenge, path: &str, rpc: bool) -> Response<Body> {
+        let (status, code, error) = challenge.parts();
+        let mut header = "Bearer realm=\"toolbay\"".to_owned();
+        if let Some(code) = code {
+            header += &format!(", error=\"{code}\"");
+        }
+        if let Challenge::Refused(refusal) = challenge {
+            // Of our own words. The name of a claim is the configuration's.
+            let text: String = refusal.to_string().chars().filter(|c| c.is_ascii() && !matches!(c, '"' | '\\')).collect();
+            header += &format!(", error_description=\"{text}\"");
+        }
+        let mut hint = TOKEN_HINT;
+        if let Self::Bearer(Bearer { issuers, url: Some(url), .. }) = self
+            && !issuers.is_empty()
+        {
+            hint = OAUTH_HINT;
+            header += &format!(", resource_metadata=\"{}\"", url.metadata_url(path));
+            let scopes = issuers.scopes().join(" ");
+            if !scopes.is_empty() {
+                header += &format!(", scope=\"{scopes}\"");
+            }
+        }
+        let problem =
+            if rpc { answer::rpc_problem(status, &format!("{error}; {hint}"), hint) } else { answer::problem(status, &error, hint) };
+        match HeaderValue::try_from(header) {
+            Ok(header) => answer::with(problem, header::WWW_AUTHENTICATE, header),
+            // Scopes and URLs are ASCII: the configuration was checked.
+            Err(_) => answer::with(problem, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"toolbay\"")),
+        }
+    }
+
+    /// What a client that looks for OAuth asks for, if there is OAuth.
+    #[must_use]
+    pub fn metadata(&self, path: &str) -> Option<Response<Body>> {
+        match self {
+            Self::Bearer(Bearer { issuers, url: Some(url), .. }) if !issuers.is_empty() => {
+                url.metadata(path, issuers.identifiers(), &issuers.scopes())
+            }
+            _ => None,
+        }
+    }
+}
+
+const TOKEN_HINT: &str =
+    "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
+const OAUTH_HINT: &str = "get an access token from an authorization server that the document at resource_metadata names";
+
+impl Bearer {
+    /// Who has a token.
+    async fn find(&self, token: &str, path: &str) -> Result<Principal, Challenge> {
+        if let Some(principal) = self.tokens.find(token) {
+            return Ok(principal);
+        }
+        let Some(url) = self.url.as_ref().filter(|_| !self.issuers.is_empty()) else { return Err(Challenge::Invalid) };
+        let (own, whole) = (url.resource(path), url.whole());
+        match self.issuers.authenticate(token, &[own.as_str(), whole.as_str()]).await {
+            Err(Refusal::Malformed(_)) if !token.contains('.') => Err(Challenge::Invalid),
+            result => result.map_err(Challenge::Refused),
         }
     }
 }
@@ -89,30 +182,18 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Challenge {
-    /// The answer: 401 (400 for a malformed header) with `WWW-Authenticate`, RFC 6750 §3. `rpc`: the
-    /// caller speaks JSON-RPC, and reads its errors only.
-    #[must_use]
-    pub fn response(&self, rpc: bool) -> Response<Body> {
-        const HINT: &str =
-            "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
-        let (status, challenge, error) = match self {
-            Self::Missing => {
-                (StatusCode::UNAUTHORIZED, "Bearer realm=\"toolbay\"", "this server requires a bearer token, and the request has none")
+    /// The status, the code of RFC 6750, and a sentence.
+    fn parts(&self) -> (StatusCode, Option<&'static str>, String) {
+        match self {
+            Self::Missing => (StatusCode::UNAUTHORIZED, None, "this server requires a bearer token, and the request has none".to_owned()),
+            Self::Invalid => (StatusCode::UNAUTHORIZED, Some("invalid_token"), "the bearer token is not one of this server's".to_owned()),
+            Self::Malformed => {
+                (StatusCode::BAD_REQUEST, Some("invalid_request"), "the Authorization header is repeated or cannot be read".to_owned())
             }
-            Self::Invalid => (
-                StatusCode::UNAUTHORIZED,
-                "Bearer realm=\"toolbay\", error=\"invalid_token\"",
-                "the bearer token is not one of this server's",
-            ),
-            Self::Malformed => (
-                StatusCode::BAD_REQUEST,
-                "Bearer realm=\"toolbay\", error=\"invalid_request\"",
-                "the Authorization header is repeated or cannot be read",
-            ),
-        };
-        let problem =
-            if rpc { answer::rpc_problem(status, &format!("{error}; {HINT}"), HINT) } else { answer::problem(status, error, HINT) };
-        answer::with(problem, header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+            Self::Refused(refusal @ Refusal::Scopes(_)) => (StatusCode::FORBIDDEN, Some("insufficient_scope"), refusal.to_string()),
+            Self::Refused(Refusal::NoKeys) => (StatusCode::SERVICE_UNAVAILABLE, None, Refusal::NoKeys.to_string()),
+            Self::Refused(refusal) => (StatusCode::UNAUTHORIZED, Some("invalid_token"), refusal.to_string()),
+        }
     }
 }
 
@@ -140,7 +221,7 @@ mod tests {
     use crate::config;
 
     fn with(tokens: &[(&str, &str)]) -> Authenticator {
-        Authenticator::from_config(&AuthConfig { tokens: config::Tokens::parse(tokens.iter().copied()).unwrap() })
+        Authenticator::from_config(&AuthConfig { tokens: config::Tokens::parse(tokens.iter().copied()).unwrap(), ..AuthConfig::default() })
     }
 
     fn ask(auth: &Authenticator, headers: &[&str]) -> Result<Option<Principal>, Challenge> {
@@ -178,7 +259,10 @@ mod tests {
 
     #[test]
     fn no_token_is_shown() {
-        assert_eq!(format!("{:?}", with(&[("ann", "0123456789abcdef-secret")])), "Tokens([\"ann\"])");
+        assert_eq!(
+            format!("{:?}", with(&[("ann", "0123456789abcdef-secret")])),
+            "Bearer(Bearer { tokens: [\"ann\"], issuers: [], url: None })"
+        );
     }
 
     #[test]

@@ -12,11 +12,7 @@ use super::{
 };
 use crate::mcp::{self, Front};
 
-/// The path of the MCP endpoint. Below a provider's name (`/weather/mcp`) it is the endpoint of that provider
-/// alone.
-pub const MCP_PATH: &str = "/mcp";
-
-/// What answers at [`MCP_PATH`]: every method but `OPTIONS`, after origin and
+/// What answers at [`MCP_PATH`](super::MCP_PATH): every method but `OPTIONS`, after origin and
 /// authentication. Who calls is in the request's extensions, as [`Principal`](crate::provider::Principal).
 pub trait Endpoint: Send + Sync + 'static {
     /// Answers one request about everything, or about one provider alone. Dropping the future means that

@@ -10,6 +10,7 @@ use super::Authenticator;
     "refusing to listen on {0}: it can be reached from other machines, and no authentication is configured.\n\
      Either give callers tokens, in toolbay.toml:\n\
      \n    [auth.tokens]\n    me = {{ from_env = \"TOOLBAY_TOKEN\" }}\n\n\
+     or let an authorization server say who calls: [auth.issuer.NAME], see docs/authorization.md;\n\
      or listen on 127.0.0.1 only, or, where something in front asks for them, start with --insecure"
 )]
 pub struct Exposed(pub SocketAddr);
@@ -39,7 +40,7 @@ mod tests {
     #[test]
     fn beyond_loopback_needs_tokens_or_a_clear_word() {
         let open = Authenticator::Open;
-        let tokens = AuthConfig { tokens: Tokens::parse([("me", "0123456789abcdef")]).unwrap() };
+        let tokens = AuthConfig { tokens: Tokens::parse([("me", "0123456789abcdef")]).unwrap(), ..AuthConfig::default() };
         let closed = Authenticator::from_config(&tokens);
         for addr in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
             let addr = addr.parse().unwrap();

@@ -60,9 +60,21 @@ fn respond(page: &Page, headers: &HeaderMap) -> Response<Body> {
     answer::with(response, header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))
 }
 
-/// Who may read it: those who may call, unless the configuration lets everybody.
+/// Who may read it: those who may call everything, since it names everything, unless the configuration lets everybody.
 pub(super) async fn admit(admission: &Admission, head: &mut http::request::Parts, peer: SocketAddr) -> Result<(), Box<Response<Body>>> {
-    if admission.settings().metrics_are_open() { admission.check_origin(head) } else { admission.admit(head, peer, false).await }
+    if admission.settings().metrics_are_open() {
+        return admission.check_origin(head);
+    }
+    admission.admit(head, peer, false).await?;
+    if admission.settings().sees_everything(head.extensions.get()) {
+        return Ok(());
+    }
+    let hint = "use a token whose role has servers = [\"*\"] and no deny, or set authenticate = false in [metrics]";
+    Err(Box::new(answer::problem(
+        StatusCode::FORBIDDEN,
+        "the metrics name all tools and servers, and your roles do not allow all of them",
+        hint,
+    )))
 }
 
 /// Serves the page alone, until `shutdown` asks for the end.

@@ -28,8 +28,9 @@ use super::{
     app_state::AppState,
     body::Received,
     connection::{Connection, Limits, Service},
-    endpoint::{Endpoint, MCP_PATH},
+    endpoint::Endpoint,
     metrics, oauth_hint,
+    path::MCP_PATH,
     rest::Route,
     status::{self, Health},
 };
@@ -52,9 +53,9 @@ struct Peer(SocketAddr);
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, settings, statuses, metrics, page, version } = state;
+        let AppState { endpoint, rest, front, settings, statuses, metrics, page, version } = state;
         let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics)));
-        let health = Arc::new(Health::new(statuses, version));
+        let health = Arc::new(Health::new(statuses, front, version));
         let router = router(&admission, Arc::clone(&health), page, rest);
         Self { endpoint, limits, admission, health, metrics, router }
     }
@@ -189,6 +190,11 @@ async fn by_scrapers(
 
 /// Who sends a message of MCP to another address reads the errors of JSON-RPC, and who looks for OAuth why there is none.
 async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method, uri: Uri) -> Response<Body> {
+    if matches!(method, Method::GET | Method::HEAD)
+        && let Some(metadata) = admission.metadata(uri.path())
+    {
+        return metadata;
+    }
     if oauth_hint::is_asked_for(uri.path()) {
         return oauth_hint::response(admission.is_open());
     }

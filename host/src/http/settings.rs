@@ -11,13 +11,18 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 
 use super::{auth::Authenticator, origin::Origins};
-use crate::config::HttpConfig;
+use crate::{
+    catalog::LivePolicy,
+    config::{AuthConfig, HttpConfig},
+    provider::Principal,
+};
 
 /// `[http]`, and who may come in. A request that has begun goes on by what held when it began.
 pub struct HttpSettings {
     current: ArcSwap<Current>,
     /// Anybody may read the metrics.
     open_metrics: AtomicBool,
+    policy: Arc<LivePolicy>,
 }
 
 /// What holds at one moment.
@@ -37,7 +42,19 @@ impl HttpSettings {
     /// What holds from the start on.
     #[must_use]
     pub fn new(config: HttpConfig, auth: Authenticator) -> Arc<Self> {
-        Arc::new(Self { current: ArcSwap::from_pointee(Current::new(config, auth)), open_metrics: AtomicBool::new(false) })
+        Self::under(config, auth, Arc::default())
+    }
+
+    /// The same for callers that may do what a policy says.
+    #[must_use]
+    pub fn under(config: HttpConfig, auth: Authenticator, policy: Arc<LivePolicy>) -> Arc<Self> {
+        Arc::new(Self { current: ArcSwap::from_pointee(Current::new(config, auth)), open_metrics: AtomicBool::new(false), policy })
+    }
+
+    /// Whether a caller may know of everything there is.
+    pub(super) fn sees_everything(&self, principal: Option<&Principal>) -> bool {
+        let policy = self.policy.load();
+        policy.is_open() || policy.access(policy.roles_of(principal)).is_everything()
     }
 
     /// Goes by something else from the next request on.
@@ -52,6 +69,12 @@ impl HttpSettings {
 
     pub(super) fn metrics_are_open(&self) -> bool {
         self.open_metrics.load(Relaxed)
+    }
+
+    /// The same by a configuration. Issuers that are in both keep their keys.
+    pub fn renew(&self, config: HttpConfig, auth: &AuthConfig) {
+        let auth = Authenticator::following(auth, &self.load().auth);
+        self.put(config, auth);
     }
 
     pub(super) fn load(&self) -> Guard<Arc<Current>> {

@@ -8,16 +8,21 @@ use std::{
     },
 };
 
-use axum::{body::Body, extract::State};
+use axum::{Extension, body::Body, extract::State};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::{answer, endpoint::MCP_PATH};
-use crate::provider::{ProviderStatus, StatusSource};
+use super::{answer, path::MCP_PATH};
+use crate::{
+    mcp::Front,
+    provider::{Principal, ProviderStatus, StatusSource},
+};
 
 /// What is known of how the server is.
 pub(super) struct Health {
     statuses: Vec<Arc<dyn StatusSource>>,
+    /// Knows what callers may be told. None: everything.
+    front: Option<Arc<Front>>,
     version: &'static str,
     /// No new work: set once, when the end begins.
     draining: AtomicBool,
@@ -33,8 +38,8 @@ struct Status {
 }
 
 impl Health {
-    pub(super) fn new(statuses: Vec<Arc<dyn StatusSource>>, version: &'static str) -> Self {
-        Self { statuses, version, draining: AtomicBool::new(false) }
+    pub(super) fn new(statuses: Vec<Arc<dyn StatusSource>>, front: Option<Arc<Front>>, version: &'static str) -> Self {
+        Self { statuses, front, version, draining: AtomicBool::new(false) }
     }
 
     /// Takes no new work from now on.
@@ -63,11 +68,16 @@ pub(super) async fn ready(State(health): State<Arc<Health>>) -> Response<Body> {
     }
 }
 
-/// `/status`.
-pub(super) async fn status(State(health): State<Arc<Health>>) -> Response<Body> {
+/// `/status`, as far as the caller may know of it: what is about the host as a whole names everything.
+pub(super) async fn status(State(health): State<Arc<Health>>, principal: Option<Extension<Principal>>) -> Response<Body> {
     let mut plugins: Vec<_> = health.statuses.iter().flat_map(|source| source.statuses()).collect();
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
-    let sections = health.statuses.iter().flat_map(|source| source.sections()).collect();
+    let seen = health.front.as_ref().map(|front| front.seen(principal.as_deref()));
+    let is_limited = seen.as_ref().is_some_and(|seen| seen.is_limited());
+    if let Some(seen) = seen {
+        plugins = seen.visible(plugins);
+    }
+    let sections = health.statuses.iter().filter(|_| !is_limited).flat_map(|source| source.sections()).collect();
     answer::json(StatusCode::OK, &Status { version: health.version, ready: health.is_ready(), plugins, sections })
 }
 

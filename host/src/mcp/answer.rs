@@ -51,9 +51,13 @@ fn seconds(duration: Duration) -> u64 {
 
 /// The answer to a call that has no result.
 pub(super) fn failure(id: &str, era: Era, error: CallError, snapshot: &Snapshot) -> Answer {
-    let retry_after = if let CallError::Busy { retry_after, .. } = &error { Some(*retry_after) } else { None };
+    let (retry_after, full) = match &error {
+        CallError::Busy { retry_after, .. } => (Some(*retry_after), Some(StatusCode::SERVICE_UNAVAILABLE)),
+        CallError::Limited { retry_after, .. } => (Some(*retry_after), Some(StatusCode::TOO_MANY_REQUESTS)),
+        _ => (None, None),
+    };
     let error = rpc_error(error, era, snapshot);
-    let status = if retry_after.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status(era, error.code) };
+    let status = full.unwrap_or_else(|| status(era, error.code));
     Answer { status, retry_after, body: error_body(Some(id), &error) }
 }
 

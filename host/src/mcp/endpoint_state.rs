@@ -15,9 +15,9 @@ use super::{
     tasks::{self, Reply, Tasks},
 };
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, Seen},
     dispatch::{CallRequest, Dispatcher},
-    provider::CallError,
+    provider::{CallError, Principal},
 };
 
 /// What all endpoints share.
@@ -54,6 +54,19 @@ impl EndpointState {
             closing,
             options: Arc::clone(&common.options),
         }
+    }
+
+    /// What a caller may use here.
+    pub(super) fn seen(&self, principal: Option<&Principal>) -> Seen {
+        self.dispatcher.seen(&self.catalog, principal)
+    }
+
+    /// What a caller is told in place of an error of something that is not there for it.
+    pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, error: CallError) -> CallError {
+        self.dispatcher.log_denied(seen, principal, &error);
+        let error = self.pending.in_place_of(error);
+        self.dispatcher.turned_away(&error);
+        error
     }
 
     /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.

@@ -17,9 +17,9 @@ use super::{
     views::{self, View, Views},
 };
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, LivePolicy, Seen},
     dispatch::Dispatcher,
-    provider::{Absence, StatusSource},
+    provider::{Absence, Principal, StatusSource},
 };
 
 /// The parameters of a call, as far as they say what is called.
@@ -52,6 +52,17 @@ impl Front {
         Self::with_dispatcher(catalog, Dispatcher::new(), options, statuses)
     }
 
+    /// The same, for callers that may do what a policy says.
+    #[must_use]
+    pub fn under_policy(
+        catalog: Arc<Catalog>,
+        policy: Arc<LivePolicy>,
+        options: FrontOptions,
+        statuses: Vec<Arc<dyn StatusSource>>,
+    ) -> Arc<Self> {
+        Self::with_dispatcher(catalog, Dispatcher::new().under(policy), options, statuses)
+    }
+
     /// The same, on a dispatcher that others use too.
     #[must_use]
     pub fn with_dispatcher(
@@ -82,14 +93,14 @@ impl Front {
     /// 2026-07-28, while one of an older client runs on.
     pub async fn handle(&self, provider: Option<&str>, request: Request<Bytes>) -> Response<Body> {
         let Some(provider) = provider else { return self.answer(self.views.whole(), request).await };
-        let mut view = self.views.of(provider);
+        let mut view = self.view_of(provider, request.extensions().get());
         if view.is_none() && !self.pending.is_ready() {
             self.pending.wait().await;
-            view = self.views.of(provider);
+            view = self.view_of(provider, request.extensions().get());
         }
         match view {
             Some(view) => self.answer(&view, request).await,
-            None => self.no_provider(provider, request.body()),
+            None => self.no_provider(provider, request.extensions().get(), request.body()),
         }
     }
 
@@ -101,7 +112,7 @@ impl Front {
             _ => return general::method_not_allowed("POST, GET, DELETE, OPTIONS"),
         }
         if !self.pending.is_ready() {
-            self.until_known(view, &body).await;
+            self.until_known(view, parts.extensions.get(), &body).await;
         }
         let accepts = Accepts::of(&parts.headers);
         if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
@@ -121,12 +132,12 @@ impl Front {
     }
 
     /// Waits for what a request is about, where that may still be to come. A call of what is there does not wait.
-    async fn until_known(&self, view: &View, body: &[u8]) {
+    async fn until_known(&self, view: &View, principal: Option<&Principal>, body: &[u8]) {
         let Ok(head) = intake::inspect(body) else { return };
         let waits = match head.method.as_deref() {
             Some("tools/call") => {
                 let name = head.params.as_deref().and_then(|params| serde_json::from_str::<Named>(params).ok());
-                name.is_some_and(|Named { name }| view.shared.catalog.snapshot().resolve(&name).is_none())
+                name.is_some_and(|Named { name }| view.shared.seen(principal).resolve(&name).is_none())
             }
             Some(method) => method.ends_with("/list") || matches!(method, "resources/read" | "prompts/get" | "completion/complete"),
             None => false,
@@ -137,13 +148,13 @@ impl Front {
     }
 
     /// Says that there is no such provider, and which there are; or why one that is known is not there.
-    fn no_provider(&self, provider: &str, body: &[u8]) -> Response<Body> {
+    fn no_provider(&self, provider: &str, principal: Option<&Principal>, body: &[u8]) -> Response<Body> {
         // The answer is to the request's id, where it has one that can be read.
         let id = intake::inspect(body).ok().and_then(|head| head.id);
-        if let Some(Absence { why, retry_after }) = self.absence(provider) {
+        if let Some(Absence { why, retry_after }) = self.absence(provider, principal) {
             return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), rpc::BUSY, &why, retry_after);
         }
-        let message = views::no_provider(provider, self.catalog());
+        let message = self.no_provider_text(provider, principal);
         answer::plain_error(StatusCode::NOT_FOUND, id.as_deref(), rpc::INVALID_REQUEST, &message, None)
     }
 
@@ -164,21 +175,47 @@ impl Front {
         &self.pending
     }
 
-    /// What one provider offers, under its own names, where there is such a provider.
-    pub(crate) fn catalog_of(&self, provider: &str) -> Option<Arc<Catalog>> {
-        self.views.of(provider).map(|view| Arc::clone(&view.shared.catalog))
+    /// What a caller may use of everything.
+    pub(crate) fn seen(&self, principal: Option<&Principal>) -> Seen {
+        self.views.whole().shared.seen(principal)
     }
 
-    /// Why a provider that is known is not in the catalog. None: nobody knows one of that name.
-    pub(crate) fn absence(&self, provider: &str) -> Option<Absence> {
+    /// What a caller may use of a catalog of [`Self::catalog_of`].
+    pub(crate) fn seen_of(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        self.dispatcher().seen(catalog, principal)
+    }
+
+    /// The endpoint of one provider, where there is such a provider for that caller.
+    fn view_of(&self, provider: &str, principal: Option<&Principal>) -> Option<Arc<View>> {
+        // First: what is denied and what is not there take the same time.
+        if self.seen(principal).shows(provider) { self.views.of(provider) } else { None }
+    }
+
+    /// What one provider offers, under its own names, where there is such a provider for that caller.
+    pub(crate) fn catalog_of(&self, provider: &str, principal: Option<&Principal>) -> Option<Arc<Catalog>> {
+        self.view_of(provider, principal).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// Why a provider that is known is not in the catalog. None: nobody knows one of that name, or the
+    /// caller may not.
+    pub(crate) fn absence(&self, provider: &str, principal: Option<&Principal>) -> Option<Absence> {
+        let seen = self.seen(principal);
+        if !seen.shows(provider) {
+            return self.pending.absence();
+        }
+        let covered = seen.limits().is_none_or(|access| access.covers(provider));
         let mut statuses = self.pending.statuses().iter().flat_map(|source| source.statuses());
-        let known = statuses.find(|status| status.name == provider).map(|status| status.absence());
+        let known = statuses.find(|status| status.name == provider).map(|status| {
+            let absence = status.absence();
+            // The reason may name anything.
+            if covered { absence } else { Absence { why: format!("{provider} is not running"), ..absence } }
+        });
         known.or_else(|| self.pending.absence())
     }
 
     /// The sentence for a provider that is not there: it says which there are.
-    pub(crate) fn no_provider_text(&self, provider: &str) -> String {
-        views::no_provider(provider, self.catalog())
+    pub(crate) fn no_provider_text(&self, provider: &str, principal: Option<&Principal>) -> String {
+        views::no_provider(provider, self.catalog(), &self.seen(principal))
     }
 
     /// Whether callers have to say who they are.

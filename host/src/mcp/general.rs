@@ -22,7 +22,7 @@ use super::{
     endpoint_state::EndpointState,
     envelope::id_key,
     era::{Era, MODERN},
-    handler::Handler,
+    handler::{Handler, as_caller},
     headers::{SESSION_HEADER, VERSION_HEADER},
     intake::{self, Accepts, Head},
     media,
@@ -65,7 +65,7 @@ impl General {
         };
         let handler = || {
             let shared = Arc::clone(&shared);
-            move || Ok(Handler(Arc::clone(&shared)))
+            move || Ok(Handler::new(Arc::clone(&shared)))
         };
         Self {
             with_sessions: StreamableHttpService::new(handler(), Arc::clone(&shared.sessions), config(true)),
@@ -127,7 +127,7 @@ impl General {
         }
         if modern && self.lacks_tasks(&head) {
             let error = CallError::MissingCapability(tasks::required());
-            return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.catalog.snapshot()).into_response();
+            return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.seen(caller.as_ref())).into_response();
         }
         let mut taken = None;
         if let (Some(session), Some(_), Some(id)) = (&session, &head.method, id)
@@ -139,7 +139,10 @@ impl General {
         }
         let with_sessions = opens || parts.headers.contains_key(SESSION_HEADER);
         let request = for_rmcp(parts, body);
-        let response = if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await };
+        let response = as_caller(caller.clone(), async {
+            if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await }
+        })
+        .await;
         let response = response.map(Body::new);
         if opens && let Some(session) = text(response.headers(), SESSION_HEADER) {
             self.shared.sessions.bind(session, caller.clone(), &capabilities(&head));

@@ -37,7 +37,7 @@ use super::{
     updates::{COALESCE, MAX_BYTES, gathered, wanted},
 };
 use crate::{
-    catalog::Snapshot,
+    catalog::{Seen, Snapshot},
     dispatch::{Operation, OperationResult},
     provider::{Asker, CallError, Completion, LogLevel, Principal, Reference, Subscription},
 };
@@ -47,16 +47,44 @@ const DISCOVER_TTL_MS: u64 = 60_000;
 
 /// rmcp makes one for each session and each request without a session, so it has nothing of its own.
 #[derive(Clone)]
-pub(super) struct Handler(pub(super) Arc<EndpointState>);
+pub(super) struct Handler {
+    shared: Arc<EndpointState>,
+    /// Who made the request that it was made for: where rmcp asks without the request.
+    principal: Option<Principal>,
+}
+
+tokio::task_local! {
+    /// Who makes the request that rmcp is given.
+    static CALLER: Option<Principal>;
+}
+
+/// Has rmcp handle a request of this caller.
+pub(super) async fn as_caller<F: Future>(caller: Option<Principal>, handling: F) -> F::Output {
+    CALLER.scope(caller, handling).await
+}
 
 impl Handler {
+    /// For the request that is being handled: see [`as_caller`].
+    pub(super) fn new(shared: Arc<EndpointState>) -> Self {
+        Self { shared, principal: CALLER.try_with(Clone::clone).ok().flatten() }
+    }
+
+    fn principal(context: &RequestContext<RoleServer>) -> Option<&Principal> {
+        context.extensions.get::<Parts>()?.extensions.get()
+    }
+
+    /// What the caller of a request may use.
+    fn seen(&self, context: &RequestContext<RoleServer>) -> Seen {
+        self.shared.seen(Self::principal(context))
+    }
+
     fn era(context: &RequestContext<RoleServer>) -> Era {
         context.protocol_version().map_or(Era::Legacy, |version| Era::of(version.as_str()))
     }
 
     /// The session of a request. Its owner was checked when the request came in.
     fn session(&self, context: &RequestContext<RoleServer>) -> Option<Arc<Session>> {
-        self.0.sessions.named(context.extensions.get::<Parts>()?).ok().flatten()
+        self.shared.sessions.named(context.extensions.get::<Parts>()?).ok().flatten()
     }
 
     /// Who makes a request.
@@ -79,7 +107,7 @@ impl Handler {
             capabilities: capabilities.as_deref(),
         };
         // What is kept of it is its own.
-        Ok(Caller::new(&self.0, era, self.session(context), context.extensions.get(), said).into_owned())
+        Ok(Caller::new(&self.shared, era, self.session(context), context.extensions.get(), said).into_owned())
     }
 
     /// Looks up what is meant, runs it and sends on what it tells, until it ends or is cancelled.
@@ -89,22 +117,20 @@ impl Handler {
         input: Option<Input>,
         context: &RequestContext<RoleServer>,
     ) -> Result<Reply, ErrorData> {
-        let snapshot = Arc::clone(&self.0.catalog.snapshot());
-        let era = Self::era(context);
+        let seen = self.seen(context);
+        let (snapshot, era) = (Arc::clone(&seen), Self::era(context));
         let failed = |error| error_data(rpc_error(error, era, &snapshot));
-        let operation = resolve(&snapshot).map_err(|error| {
-            let error = self.0.pending.in_place_of(error);
-            self.0.dispatcher.turned_away(&error);
-            failed(error)
-        })?;
+        let not_there = |error| failed(self.shared.not_there(&seen, Self::principal(context), error));
+        let operation = resolve(&snapshot).map_err(not_there)?;
+        drop(seen);
         let caller = self.caller(context)?;
         let outbox = caller.outbox(&operation);
         let asker = |session: &Arc<Session>| {
             let capabilities = session.capabilities().to_owned();
-            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.0.ask_timeout() }) as Arc<dyn Asker>)
+            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.shared.ask_timeout() }) as Arc<dyn Asker>)
         };
-        let (request, deferrable) = caller.request(&self.0, operation, outbox.as_ref(), input, asker);
-        let mut call = std::pin::pin!(self.0.run(request, deferrable));
+        let (request, deferrable) = caller.request(&self.shared, operation, outbox.as_ref(), input, asker);
+        let mut call = std::pin::pin!(self.shared.run(request, deferrable));
         let result = loop {
             let noted = poll_fn(|cx| match &outbox {
                 Some(outbox) if !outbox.is_empty(cx.waker()) => Poll::Ready(outbox),
@@ -133,9 +159,8 @@ impl Handler {
         if Self::era(context) == Era::Legacy {
             return Err(ErrorData::method_not_found::<M>());
         }
-        let principal = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Principal>());
-        let result = what(&self.0.tasks, principal);
-        result.map_err(|error| error_data(rpc_error(error, Era::Modern, &self.0.catalog.snapshot())))
+        let result = what(&self.shared.tasks, Self::principal(context));
+        result.map_err(|error| error_data(rpc_error(error, Era::Modern, &self.seen(context))))
     }
 
     /// The same, with the result as rmcp's model: the usual one, or a question.
@@ -148,16 +173,16 @@ impl Handler {
         let output = self.run(resolve, Some(input), context).await?;
         match &output {
             Reply::Result(OperationResult::InputRequired(_)) => {
-                typed::parsed::<InputRequiredResult>(Self::era(context), self.0.is_private(), &output).map(R::from)
+                typed::parsed::<InputRequiredResult>(Self::era(context), self.shared.is_private(), &output).map(R::from)
             }
-            _ => typed::parsed::<T>(Self::era(context), self.0.is_private(), &output).map(R::from),
+            _ => typed::parsed::<T>(Self::era(context), self.shared.is_private(), &output).map(R::from),
         }
     }
 
     /// What a list says of its freshness, where the era knows of it.
     fn freshness(&self, context: &RequestContext<RoleServer>) -> (Option<u64>, Option<CacheScope>) {
         match Self::era(context) {
-            Era::Modern => (Some(LIST_TTL_MS), Some(self.0.scope())),
+            Era::Modern => (Some(LIST_TTL_MS), Some(self.shared.scope())),
             Era::Legacy => (None, None),
         }
     }
@@ -183,11 +208,11 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.0.info()
+        self.shared.info()
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        let snapshot = self.0.catalog.snapshot();
+        let snapshot = self.shared.seen(self.principal.as_ref());
         let entry = snapshot.resolve(name)?;
         // Asked for the schema's headers only.
         Some(Tool::new_with_raw(entry.name().to_owned(), None, Arc::clone(&entry.tool().input_schema)))
@@ -196,7 +221,7 @@ impl ServerHandler for Handler {
     async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let mut result = DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info());
         result.ttl_ms = DISCOVER_TTL_MS;
-        result.cache_scope = self.0.scope();
+        result.cache_scope = self.shared.scope();
         Ok(result)
     }
 
@@ -206,7 +231,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let snapshot = Arc::clone(&self.seen(&context));
         let mut result = ListToolsResult::with_all_items(snapshot.tools().map(|entry| typed::tool(entry)).collect());
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
         Ok(result)
@@ -218,7 +243,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let snapshot = Arc::clone(&self.seen(&context));
         let mut result = ListPromptsResult::with_all_items(snapshot.prompts().filter_map(|entry| typed::item(entry.json())).collect());
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
         Ok(result)
@@ -230,7 +255,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let snapshot = Arc::clone(&self.seen(&context));
         let mut result = ListResourcesResult::with_all_items(snapshot.resources().filter_map(|entry| typed::item(entry.json())).collect());
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
         Ok(result)
@@ -242,7 +267,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.0.catalog.snapshot());
+        let snapshot = Arc::clone(&self.seen(&context));
         let items = snapshot.templates().filter_map(|entry| typed::item(entry.json())).collect();
         let mut result = ListResourceTemplatesResult::with_all_items(items);
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
@@ -260,8 +285,10 @@ impl ServerHandler for Handler {
         };
         match self.run(resolve, Some(input(request.request_state, request.input_responses)), &context).await? {
             Reply::Result(OperationResult::Call(output)) => typed::result(Self::era(&context), &output).map(Into::into),
-            task @ Reply::Task(_) => typed::parsed::<CreateTaskResult>(Self::era(&context), self.0.is_private(), &task).map(Into::into),
-            other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.0.is_private(), &other).map(Into::into),
+            task @ Reply::Task(_) => {
+                typed::parsed::<CreateTaskResult>(Self::era(&context), self.shared.is_private(), &task).map(Into::into)
+            }
+            other => typed::parsed::<InputRequiredResult>(Self::era(&context), self.shared.is_private(), &other).map(Into::into),
         }
     }
 
@@ -295,14 +322,15 @@ impl ServerHandler for Handler {
         others.sort_unstable();
         let completion = Completion { reference, argument: request.argument.name, value: request.argument.value, others };
         let output = self.run(|snapshot| resolve::completion(completion, snapshot), None, &context).await?;
-        typed::parsed(Self::era(&context), self.0.is_private(), &output)
+        typed::parsed(Self::era(&context), self.shared.is_private(), &output)
     }
 
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
         let session = self.needed_session("a subscription", &context)?;
-        let snapshot = Arc::clone(&self.0.catalog.snapshot());
-        let Some(entry) = snapshot.resource(&request.uri) else {
-            return Err(error_data(rpc_error(self.0.pending.in_place_of(CallError::UnknownResource(request.uri)), Era::Legacy, &snapshot)));
+        let seen = self.seen(&context);
+        let Some(entry) = seen.resource(&request.uri) else {
+            let error = self.shared.not_there(&seen, Self::principal(&context), CallError::UnknownResource(request.uri));
+            return Err(error_data(rpc_error(error, Era::Legacy, &seen)));
         };
         if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
             Ok(())
@@ -332,7 +360,7 @@ impl ServerHandler for Handler {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        let snapshot = self.0.catalog.snapshot();
+        let snapshot = self.shared.seen(self.principal.as_ref());
         let mut accepted = SubscriptionFilter::new();
         accepted.tools_list_changed = requested.tools_list_changed.filter(|wanted| *wanted);
         accepted.prompts_list_changed = requested.prompts_list_changed.filter(|wanted| *wanted);
@@ -345,27 +373,30 @@ impl ServerHandler for Handler {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let mut changes = self.0.catalog.changes();
-        let mut told = *changes.borrow_and_update();
+        let mut changes = self.shared.catalog.changes();
+        let principal = Self::principal(context.request_context()).cloned();
+        let seen = || self.shared.dispatcher.seen_now(&self.shared.catalog, principal.as_ref());
+        let mut told = seen().generations();
         let accepted = context.accepted();
         let [tools, prompts, resources] = [accepted.tools_list_changed, accepted.prompts_list_changed, accepted.resources_list_changed]
             .map(|wanted| wanted == Some(true));
-        let mut updates = self.0.catalog.updates();
+        let mut updates = self.shared.catalog.updates();
         let watched: BTreeSet<String> = accepted.resource_subscriptions.iter().flatten().cloned().collect();
         // Until the stream ends.
         let _held: Vec<Subscription> = {
-            let snapshot = self.0.catalog.snapshot();
+            let snapshot = seen();
             watched.iter().filter_map(|uri| snapshot.resource(uri)?.provider().subscribe(uri)).collect()
         };
         loop {
             let updated = tokio::select! {
                 () = context.cancelled() => return Ok(()),
-                () = self.0.closing.cancelled() => return Ok(()),
+                () = self.shared.closing.cancelled() => return Ok(()),
                 changed = changes.changed() => if changed.is_err() { return Ok(()) } else { None },
                 updated = updates.recv(), if !watched.is_empty() => Some(updated),
             };
             tokio::time::sleep(COALESCE).await;
-            let now = *changes.borrow_and_update();
+            changes.mark_unchanged();
+            let now = seen().generations();
             let before = std::mem::replace(&mut told, now);
             let sink = context.sink();
             if (tools && before.tools != now.tools && sink.notify_tool_list_changed().await.is_err())
@@ -376,7 +407,12 @@ impl ServerHandler for Handler {
             }
             let Some(updated) = updated else { continue };
             let Some(updated) = gathered(updated, &mut updates) else { return Ok(()) };
-            for uri in wanted(&updated, &watched) {
+            // What was allowed when the stream began may not be any more.
+            let wanted: Vec<String> = {
+                let seen = seen();
+                wanted(&updated, &watched).into_iter().filter(|uri| !seen.is_limited() || seen.resource(uri).is_some()).collect()
+            };
+            for uri in wanted {
                 if sink.notify_resource_updated(uri).await.is_err() {
                     return Ok(());
                 }
@@ -401,7 +437,7 @@ impl ServerHandler for Handler {
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         let id = context.extensions.get::<Parts>().and_then(|parts| parts.headers.get(SESSION_HEADER)).and_then(|id| id.to_str().ok());
         if let Some(id) = id {
-            self.0.sessions.initialized(id, context.peer.clone());
+            self.shared.sessions.initialized(id, context.peer.clone());
         }
     }
 

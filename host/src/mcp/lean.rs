@@ -29,7 +29,7 @@ use super::{
     sse::{self, CallTask},
 };
 use crate::{
-    catalog::Snapshot,
+    catalog::{Seen, Snapshot},
     dispatch::{CallRequest, Operation},
     json::is_too_deep,
     provider::{Asker, CallError, Completion, LogLevel, Reference, StartSignal},
@@ -152,7 +152,7 @@ fn plan_task<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &st
         "tasks/update" => shared.tasks.update(&task, principal, responses.map(RawValue::get)),
         _ => shared.tasks.cancel(&task, principal),
     };
-    Ok(Plan::Answer(answer::raw(id, caller.era, result, &shared.catalog.snapshot())))
+    Ok(Plan::Answer(answer::raw(id, caller.era, result, &shared.seen(principal))))
 }
 
 fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &str, params: Option<Params<'a>>) -> Result<Plan<'a>, Leave> {
@@ -162,7 +162,7 @@ fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &st
         Era::Modern => has_standard_headers(&parts.headers, method, None).then_some(()).ok_or(Leave::Headers)?,
         Era::Legacy => drop(session(shared, parts)?),
     }
-    let snapshot = shared.catalog.snapshot();
+    let snapshot = shared.seen(parts.extensions.get());
     let (member, items) = match method {
         "tools/list" => ("tools", snapshot.list_json()),
         "prompts/list" => ("prompts", snapshot.prompts_json()),
@@ -180,15 +180,16 @@ fn plan_call<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, params: Cal
     }
     let caller = caller(shared, parts, "tools/call", Some(&name), meta)?;
     let input = input(&caller, state, responses)?;
-    let snapshot = shared.catalog.snapshot();
+    let snapshot = shared.seen(caller.principal());
     let entry = snapshot.resolve(&name);
     if caller.era == Era::Modern && entry.is_some_and(|entry| !has_param_headers(&parts.headers, entry, arguments)) {
         return Err(Leave::Headers);
     }
-    Ok(plan_work(shared, id, caller, Some(input), |_| match entry {
+    let operation = match entry {
         Some(entry) => Ok(Operation::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
-        None => Err(CallError::UnknownTool(name.clone().into_owned())),
-    }))
+        None => Err(CallError::UnknownTool(name.into_owned())),
+    };
+    Ok(plan_operation(shared, id, caller, Some(input), operation, &snapshot))
 }
 
 /// What a request brought of its call's earlier rounds, which only 2026-07-28 has.
@@ -207,8 +208,21 @@ fn plan_work<'a>(
     input: Option<Input>,
     resolve: impl FnOnce(&Snapshot) -> Result<Operation<'a>, CallError>,
 ) -> Plan<'a> {
-    let snapshot = shared.catalog.snapshot();
-    match resolve(&snapshot) {
+    let seen = shared.seen(caller.principal());
+    let operation = resolve(&seen);
+    plan_operation(shared, id, caller, input, operation, &seen)
+}
+
+/// The same, looked up in what its caller sees.
+fn plan_operation<'a>(
+    shared: &EndpointState,
+    id: &'a str,
+    caller: Caller<'a>,
+    input: Option<Input>,
+    operation: Result<Operation<'a>, CallError>,
+    seen: &Seen,
+) -> Plan<'a> {
+    match operation {
         Ok(operation) => {
             let outbox = caller.outbox(&operation);
             let (era, session) = (caller.era, caller.session.clone());
@@ -220,9 +234,8 @@ fn plan_work<'a>(
             Plan::Call(PlannedCall { id, era, session, request, outbox, deferrable })
         }
         Err(error) => {
-            let error = shared.pending.in_place_of(error);
-            shared.dispatcher.turned_away(&error);
-            Plan::Answer(reply::outcome(id, caller.era, shared.is_private(), Err(error), &snapshot))
+            let error = shared.not_there(seen, caller.principal(), error);
+            Plan::Answer(answer::failure(id, caller.era, error, seen))
         }
     }
 }
@@ -270,10 +283,11 @@ fn session(shared: &EndpointState, parts: &Parts) -> Result<Option<Arc<Session>>
 /// Runs the call in the way of its era.
 async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>) -> Response<Body> {
     let PlannedCall { id, era, session, request, outbox, deferrable } = call;
+    let principal = request.context().principal.clone();
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
         let result = shared.run(request, deferrable).await;
-        return reply::outcome(id, era, shared.is_private(), result, &shared.catalog.snapshot()).into_response();
+        return reply::outcome(id, era, shared.is_private(), result, || shared.seen(principal.as_ref())).into_response();
     }
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
@@ -283,7 +297,7 @@ async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>) -> Response<Bod
         let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
             let result = shared.run(request, deferrable).await;
-            reply::outcome(&id, era, shared.is_private(), result, &shared.catalog.snapshot())
+            reply::outcome(&id, era, shared.is_private(), result, || shared.seen(principal.as_ref()))
         }
     };
     let (running, abort) = abortable(running);

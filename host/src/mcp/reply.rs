@@ -8,10 +8,10 @@ use super::{
     render,
     tasks::Reply,
 };
-use crate::{catalog::Snapshot, provider::CallError};
+use crate::{catalog::Seen, provider::CallError};
 
-/// The answer to a request that was run. `id` is the request's id as JSON text.
-pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Reply, CallError>, snapshot: &Snapshot) -> Answer {
+/// The answer to a request that was run. `id` is the request's id as JSON text; `seen` says what its caller may use, for an error.
+pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Reply, CallError>, seen: impl FnOnce() -> Seen) -> Answer {
     match result {
         Ok(reply) => {
             let mut body = answer::begin(id, size(&reply));
@@ -19,7 +19,7 @@ pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Reply, C
             body.push(b'}');
             Answer { status: StatusCode::OK, retry_after: None, body }
         }
-        Err(error) => answer::failure(id, era, error, snapshot),
+        Err(error) => answer::failure(id, era, error, &seen()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde_json::{Map, Value};
 
-use super::faults::kind;
+use super::{faults::kind, rpc::allowed};
 use crate::{
     catalog::Snapshot,
     dispatch::Operation,
@@ -45,7 +45,8 @@ pub(super) fn completion(mut completion: Completion, snapshot: &Snapshot) -> Res
             }
             let Some(entry) = snapshot.template(text).or_else(|| snapshot.resource(text)) else {
                 let shown: String = text.chars().take(256).collect();
-                let message = format!("there is no resource template {shown:?}; resources/templates/list says which there are");
+                let that = allowed(snapshot);
+                let message = format!("there is no resource template {shown:?}{that}; resources/templates/list says which there are");
                 return Err(CallError::InvalidParams(message));
             };
             entry.uri().clone_into(text);

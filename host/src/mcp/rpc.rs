@@ -42,15 +42,16 @@ pub(super) fn internal(message: &str) -> RpcError {
 /// What a failure of a call is in JSON-RPC.
 pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcError {
     match error {
-        CallError::UnknownTool(name) => unknown("tool", &name, snapshot.tools().map(|entry| entry.name())),
-        CallError::UnknownPrompt(name) => unknown("prompt", &name, snapshot.prompts().map(|entry| entry.name())),
+        CallError::UnknownTool(name) => unknown("tool", &name, snapshot, snapshot.tools().map(|entry| entry.name())),
+        CallError::UnknownPrompt(name) => unknown("prompt", &name, snapshot, snapshot.prompts().map(|entry| entry.name())),
         CallError::UnknownResource(uri) => {
             let code = if era == Era::Modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
             let shown: String = uri.chars().take(SHOWN_NAME).collect();
-            let message = format!("there is no resource {shown:?}; resources/list and resources/templates/list say which there are");
+            let that = allowed(snapshot);
+            let message = format!("there is no resource {shown:?}{that}; resources/list and resources/templates/list say which there are");
             RpcError { code, message, data: Some(json!({ "uri": uri })) }
         }
-        CallError::Busy { retry_after, .. } => {
+        CallError::Busy { retry_after, .. } | CallError::Limited { retry_after, .. } => {
             let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
             RpcError { code: BUSY, message: error.to_string(), data: Some(json!({ "retryAfterMs": millis })) }
         }
@@ -69,14 +70,21 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
 /// Characters of an unknown name that are repeated in an error: longer than any tool's name.
 const SHOWN_NAME: usize = 256;
 
-/// Says which names are near. The names of everything are no secret: the caller may list them.
-fn unknown<'s>(kind: &str, name: &str, names: impl Iterator<Item = &'s str>) -> RpcError {
+/// What is said of something that is not there, to a caller that may not use everything: the same whether
+/// there is such a thing or not.
+pub(super) fn allowed(snapshot: &Snapshot) -> &'static str {
+    if snapshot.limits().is_some() { " that your roles allow" } else { "" }
+}
+
+/// Says which names are near. They are no secret: the caller may list them.
+fn unknown<'s>(kind: &str, name: &str, snapshot: &Snapshot, names: impl Iterator<Item = &'s str>) -> RpcError {
     const SHOWN: usize = 3;
     let names: Vec<String> = similar::near(name, names, SHOWN).iter().map(|name| format!("{name:?}")).collect();
     let shown: String = name.chars().take(SHOWN_NAME).collect();
+    let that = allowed(snapshot);
     let message = match names.as_slice() {
-        [] => format!("there is no {kind} {shown:?}; {kind}s/list says which there are"),
-        names => format!("there is no {kind} {shown:?}; did you mean {}?", names.join(" or ")),
+        [] => format!("there is no {kind} {shown:?}{that}; {kind}s/list says which there are"),
+        names => format!("there is no {kind} {shown:?}{that}; did you mean {}?", names.join(" or ")),
     };
     RpcError { code: INVALID_PARAMS, message, data: None }
 }

@@ -33,7 +33,8 @@ use super::{
     updates::{COALESCE, Subscriptions, gathered},
 };
 use crate::{
-    catalog::{Catalog, Generations},
+    catalog::{Catalog, Generations, Seen},
+    dispatch::Dispatcher,
     provider::{LogLevel, Principal, Subscription},
 };
 
@@ -49,6 +50,8 @@ pub(super) struct Sessions {
     options: LiveOptions,
     started: Instant,
     catalog: Arc<Catalog>,
+    /// Knows what the owners of sessions may use.
+    dispatcher: Arc<Dispatcher>,
     closing: CancellationToken,
     /// No session is opened any more. Changed under the table's lock.
     retired: AtomicBool,
@@ -196,13 +199,20 @@ pub(super) enum SessionError {
 
 impl Sessions {
     /// An empty table. [`Self::watch`] has to run beside it.
-    pub(super) fn new(catalog: Arc<Catalog>, room: Arc<Room>, options: LiveOptions, closing: CancellationToken) -> Self {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        dispatcher: Arc<Dispatcher>,
+        room: Arc<Room>,
+        options: LiveOptions,
+        closing: CancellationToken,
+    ) -> Self {
         let mut local = LocalSessionManager::default();
         // The idle time is counted here, where calls that pass rmcp by count too.
         local.session_config.keep_alive = None;
         // No invitation to reconnect to a POST stream: answers are not kept for that.
         local.session_config.sse_retry = None;
-        Self { local, table: RwLock::default(), room, options, started: Instant::now(), catalog, closing, retired: AtomicBool::new(false) }
+        let (table, started, retired) = (RwLock::default(), Instant::now(), AtomicBool::new(false));
+        Self { local, table, room, options, started, catalog, dispatcher, closing, retired }
     }
 
     /// Ends idle sessions and tells listening ones of changes, until the front is closed.
@@ -261,6 +271,8 @@ impl Sessions {
     /// Makes the caller the session's owner, once, and keeps what its client can: JSON text.
     pub(super) fn bind(&self, id: &str, caller: Option<Principal>, capabilities: &str) {
         if let Some(session) = self.read().get(id) {
+            // Nobody has been told of anything yet.
+            *session.lock_told() = self.dispatcher.seen_now(&self.catalog, caller.as_ref()).generations();
             // A session that has an owner keeps it.
             let _already = session.owner.set(caller);
             let _already = session.capabilities.set(capabilities.into());
@@ -332,17 +344,23 @@ impl Sessions {
     /// Tells the session's client once of all changes so far, if it listens.
     fn tell(&self, session: &Arc<Session>) {
         let Some(peer) = session.peer.get().cloned() else { return };
-        let news = || *session.lock_told() != self.catalog.snapshot().generations() || session.lock_subscriptions().waits();
+        let news =
+            || *session.lock_told() != session.seen(&self.dispatcher, &self.catalog).generations() || session.lock_subscriptions().waits();
         if session.streams.load(Ordering::Acquire) == 0 || !news() || session.telling.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (session, catalog) = (Arc::clone(session), Arc::clone(&self.catalog));
+        let (session, catalog, dispatcher) = (Arc::clone(session), Arc::clone(&self.catalog), Arc::clone(&self.dispatcher));
         // Ends by itself within TELLING; one at a time for each session.
         tokio::spawn(async move {
             loop {
-                let now = catalog.snapshot().generations();
+                let mut updated = session.lock_subscriptions().take();
+                let now = {
+                    let seen = session.seen(&dispatcher, &catalog);
+                    // What was allowed when it subscribed may not be any more.
+                    updated.retain(|uri| !seen.is_limited() || seen.resource(uri).is_some());
+                    seen.generations()
+                };
                 let before = std::mem::replace(&mut *session.lock_told(), now);
-                let updated = session.lock_subscriptions().take();
                 if before != now || !updated.is_empty() {
                     match tokio::time::timeout(TELLING, notify(&peer, before, now, updated)).await {
                         Ok(Ok(())) => continue,
@@ -352,7 +370,7 @@ impl Sessions {
                 }
                 session.telling.store(false, Ordering::Release);
                 // A change between the last look and the store above.
-                let news = catalog.snapshot().generations() != now || session.lock_subscriptions().waits();
+                let news = session.seen(&dispatcher, &catalog).generations() != now || session.lock_subscriptions().waits();
                 if !news || session.telling.swap(true, Ordering::AcqRel) {
                     return;
                 }
@@ -411,6 +429,11 @@ impl Session {
             telling: AtomicBool::new(false),
             subscriptions: Mutex::default(),
         }
+    }
+
+    /// What its owner may use by now.
+    fn seen(&self, dispatcher: &Dispatcher, catalog: &Catalog) -> Seen {
+        dispatcher.seen_now(catalog, self.owner.get().and_then(Option::as_ref))
     }
 
     /// The least level of log messages that the client wants.
@@ -501,7 +524,7 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.local.create_session().await?;
-        let session = Arc::new(Session::new(self.catalog.snapshot().generations(), self.now()));
+        let session = Arc::new(Session::new(self.dispatcher.seen_now(&self.catalog, None).generations(), self.now()));
         if !self.room.enter() {
             self.local.close_session(&id).await?;
             return Err(SessionError::Full(self.room.max()));

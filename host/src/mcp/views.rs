@@ -21,7 +21,10 @@ use super::{
     signing::Signer,
     tasks::Tasks,
 };
-use crate::{catalog::Catalog, dispatch::Dispatcher};
+use crate::{
+    catalog::{Catalog, Snapshot},
+    dispatch::Dispatcher,
+};
 
 /// One endpoint.
 pub(super) struct View {
@@ -34,7 +37,8 @@ pub(super) struct View {
 impl View {
     fn new(catalog: Arc<Catalog>, common: &Common, closing: CancellationToken) -> Self {
         let (room, options) = (Arc::clone(&common.room), Arc::clone(&common.options));
-        let sessions = Arc::new(Sessions::new(Arc::clone(&catalog), room, options, closing.clone()));
+        let sessions = Sessions::new(Arc::clone(&catalog), Arc::clone(&common.dispatcher), room, options, closing.clone());
+        let sessions = Arc::new(sessions);
         tokio::spawn(Arc::clone(&sessions).watch());
         let shared = Arc::new(EndpointState::new(catalog, common, sessions, closing.clone()));
         Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
@@ -148,17 +152,22 @@ impl Views {
     }
 }
 
-/// The sentence for a provider that is not there. The names are no secret: who is let in may list everything.
-pub(super) fn no_provider(provider: &str, catalog: &Catalog) -> String {
+/// The sentence for a provider that is not there for a caller: it names those that are.
+pub(super) fn no_provider(provider: &str, catalog: &Catalog, seen: &Snapshot) -> String {
     /// Characters of what was asked for, and names of what there is, that are shown.
     const SHOWN: usize = 64;
     const NAMES: usize = 50;
     let shown: String = provider.chars().take(SHOWN).collect();
-    let providers = catalog.providers();
+    let mut providers = catalog.providers();
+    providers.retain(|provider| seen.shows(provider.id().as_str()));
     let names: Vec<&str> = providers.iter().take(NAMES).map(|provider| provider.id().as_str()).collect();
     let more = if providers.len() > NAMES { format!(" and {} more", providers.len() - NAMES) } else { String::new() };
     if names.is_empty() {
-        return format!("there is no plugin or server {shown:?}; there is none at all");
+        return match seen.limits() {
+            None => format!("there is no plugin or server {shown:?}; there is none at all"),
+            Some(_) => format!("there is no plugin or server {shown:?} that your roles allow, and no other"),
+        };
     }
-    format!("there is no plugin or server {shown:?}; there are: {}{more}", names.join(", "))
+    let allowed = if seen.limits().is_some() { " that your roles allow" } else { "" };
+    format!("there is no plugin or server {shown:?}{allowed}; there are: {}{more}", names.join(", "))
 }

@@ -1,6 +1,7 @@
 //! Who calls.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
@@ -11,16 +12,59 @@ use std::{
 #[derive(Clone)]
 pub struct Principal(Arc<Identity>);
 
-/// What is known of a principal. Roles and claims of an issuer will stand here, beside the subject.
+/// What is known of a principal.
 struct Identity {
     subject: Box<str>,
+    roles: Roles,
+}
+
+/// The names of roles, in order and each once. A clone costs one reference count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Roles(Arc<[Box<str>]>);
+
+impl Roles {
+    /// These, in any order.
+    #[must_use]
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: BTreeSet<Box<str>> = names.into_iter().map(Box::from).collect();
+        Self(names.into_iter().collect())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their names.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
 }
 
 impl Principal {
-    /// With this name, and no more rights than everybody has.
+    /// With this name, and no roles of its own.
     #[must_use]
     pub fn new(subject: &str) -> Self {
-        Self(Arc::new(Identity { subject: subject.into() }))
+        Self::with_roles(subject, Roles::default())
+    }
+
+    /// With this name and these roles.
+    #[must_use]
+    pub fn with_roles(subject: &str, roles: Roles) -> Self {
+        Self(Arc::new(Identity { subject: subject.into(), roles }))
+    }
+
+    /// The roles that it was given when it was authenticated.
+    #[must_use]
+    pub fn roles(&self) -> &Roles {
+        &self.0.roles
     }
 
     /// The name in logs, for plugins, and by which sessions and tasks know their owner.

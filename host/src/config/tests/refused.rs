@@ -119,6 +119,20 @@ fn each_wrong_key_is_named_with_its_place_and_what_is_allowed() {
         ("[auth.tokens]\nci = 5", "2:6: \"ci\" in [auth.tokens]: must be {sources}, not a whole number"),
         ("[auth]\ntokens = [\"s3cr3t\"]", "2:10: \"tokens\" in [auth]: must be a table ([auth.tokens]), not an array"),
         (
+            "[role.reader]\n[auth.tokens]\na = { from_env = \"GOOD\", roles = [\"readr\"] }",
+            "3:35: \"roles\" in [auth.tokens.a]: there is no [role.readr]; did you mean \"reader\"?",
+        ),
+        ("[auth]\ndefault_roles = [\"x\"]", "2:18: \"default_roles\" in [auth]: there is no [role.x]"),
+        ("[role.r]\ntools = [\"\"]", "2:10: \"tools\" in [role.r]: a pattern cannot be empty; \"*\" is any"),
+        (
+            "[role.r]\nrate = \"10\"",
+            "2:8: \"rate\" in [role.r]: \"10\" is not a rate; write calls and a time: \"10/s\", \"100/m\", \"1000/h\" or \"5000/d\"",
+        ),
+        (
+            "[role.r]\nburst = 5",
+            "2:1: \"burst\" in [role.r]: is how many calls of a `rate` may come at once; set rate = \"10/s\" beside it, or leave it out",
+        ),
+        (
             "[auth.tokens]\nci = { from_env = \"SHORT\" }",
             "2:6: \"ci\" in [auth.tokens]: the token is too short: 6 characters; it needs at least 16 (make one by: openssl rand -hex 32)",
         ),

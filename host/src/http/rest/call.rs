@@ -9,12 +9,11 @@ use serde_json::value::RawValue;
 
 use super::{Refusal, Rest, answer, catalog, shape};
 use crate::{
-    catalog::{Catalog, Entry, Snapshot},
+    catalog::{Catalog, Entry, Seen},
     config::RestResult,
     dispatch::{CallRequest, Operation, OperationResult},
     json::is_too_deep,
-    mcp::Front,
-    provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred},
+    provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred, Principal},
     similar,
 };
 
@@ -49,16 +48,22 @@ struct Asked<'a> {
 /// Answers a call. The media type of the body does not matter: pages of other origins were refused before, which is what it could protect from.
 pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
-    if provider.is_some_and(|provider| rest.front.catalog_of(provider).is_none()) && !rest.front.pending().is_ready() {
+    let principal = head.extensions.get::<Principal>();
+    if provider.is_some_and(|provider| rest.front.catalog_of(provider, principal).is_none()) && !rest.front.pending().is_ready() {
         rest.front.pending().wait().await;
     }
-    let catalog = catalog(&rest.front, provider)?;
+    let catalog = catalog(&rest.front, provider, principal)?;
     let (result, configured) = {
         let current = rest.settings.load();
         (shape::of(&head, current.config.rest_result), current.config.rest_default_tool.clone())
     };
     let result = result.map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, NO_NAME, reason))?;
-    let default = configured.filter(|_| provider.is_none()).or_else(|| default_tool(&catalog));
+    let default = {
+        let seen = rest.front.seen_of(&catalog, principal);
+        // To who may not use it, it is not there.
+        let configured = configured.filter(|name| provider.is_none() && (!seen.is_limited() || seen.resolve(name).is_some()));
+        configured.or_else(|| default_tool(&catalog, &seen))
+    };
     let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
     let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
 
@@ -90,13 +95,13 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
     if !arguments.starts_with('{') {
         return Err(refuse("'tool_args' must be an object"));
     }
-    if catalog.snapshot().resolve(&name).is_none() && !rest.front.pending().is_ready() {
+    if rest.front.seen_of(&catalog, principal).resolve(&name).is_none() && !rest.front.pending().is_ready() {
         rest.front.pending().wait().await;
     }
-    let entry = find(&catalog.snapshot(), &name, &rest.front)?;
+    let entry = find(rest, &rest.front.seen_of(&catalog, principal), &name, principal)?;
     let operation = Operation::Call { entry, arguments: Cow::Borrowed(arguments) };
     let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
-    let request = CallRequest::new(head.extensions.get().cloned(), operation)
+    let request = CallRequest::new(principal.cloned(), operation)
         .with_front("rest")
         .with_trace_parent(head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(Arc::from))
         .with_asker(Arc::new(NO_CLIENT))
@@ -117,33 +122,38 @@ fn as_mcp(output: &CallOutput) -> Response<Body> {
 }
 
 /// What is meant where no tool is named: the configured tool of the only provider, or the only tool.
-fn default_tool(catalog: &Catalog) -> Option<String> {
-    if let [only] = catalog.providers().as_slice()
+fn default_tool(catalog: &Catalog, seen: &Seen) -> Option<String> {
+    let mut providers = catalog.providers();
+    providers.retain(|provider| seen.shows(provider.id().as_str()));
+    if let [only] = providers.as_slice()
         && let Some(name) = only.default_tool()
+        && (!seen.is_limited() || seen.resolve(name).is_some())
     {
         return Some(name.to_owned());
     }
-    let snapshot = catalog.snapshot();
-    let mut tools = snapshot.tools();
+    let mut tools = seen.tools();
     match (tools.next(), tools.next()) {
         (Some(only), None) => Some(only.name().to_owned()),
         _ => None,
     }
 }
 
-fn find(snapshot: &Snapshot, name: &str, front: &Front) -> Result<Arc<Entry>, Refusal> {
-    if let Some(entry) = snapshot.resolve(name) {
+fn find(rest: &Rest, seen: &Seen, name: &str, principal: Option<&Principal>) -> Result<Arc<Entry>, Refusal> {
+    if let Some(entry) = seen.resolve(name) {
         return Ok(Arc::clone(entry));
     }
-    let error = front.pending().in_place_of(CallError::UnknownTool(name.to_owned()));
-    front.dispatcher().turned_away(&error);
+    let error = CallError::UnknownTool(name.to_owned());
+    rest.front.dispatcher().log_denied(seen, principal, &error);
+    let error = rest.front.pending().in_place_of(error);
+    rest.front.dispatcher().turned_away(&error);
     if let CallError::Busy { retry_after, .. } = error {
         let detail = format!("Tool {} not available yet", answer::echo(name));
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, error.to_string());
         return Err(Refusal { retry_after: Some(retry_after), ..refusal });
     }
-    let reason = match similar::nearest(name, snapshot.tools().map(|entry| entry.name())) {
+    let reason = match similar::nearest(name, seen.tools().map(|entry| entry.name())) {
         Some(near) => format!("did you mean {near:?}?"),
+        None if seen.is_limited() => "GET tools next to this address lists those that your roles allow".to_owned(),
         None => "GET tools next to this address lists them".to_owned(),
     };
     Err(Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), reason))
@@ -204,6 +214,9 @@ fn refusal(error: CallError) -> Refusal {
     match error {
         CallError::Busy { retry_after, .. } => {
             Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, FULL, error.to_string()) }
+        }
+        CallError::Limited { retry_after, .. } => {
+            Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, FULL, error.to_string()) }
         }
         CallError::UnknownTool(ref name) => {
             Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), error.to_string())

@@ -17,7 +17,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{answer, bodies::Bodies, endpoint::McpEndpoint, settings::HttpSettings};
-use crate::{catalog::Catalog, mcp::Front, provider::Absence};
+use crate::{
+    catalog::Catalog,
+    mcp::Front,
+    provider::{Absence, Principal},
+};
 
 /// What answers callers without MCP: the same front and the same limits on bodies as those of MCP clients.
 pub(super) struct Rest {
@@ -97,9 +101,9 @@ async fn answer(rest: &Rest, route: Route, request: Request<Body>) -> Response<B
         rest.front.pending().wait().await;
     }
     let answered = match route {
-        Route::Tools(provider) => tools(&rest.front, provider.as_deref()),
+        Route::Tools(provider) => tools(&rest.front, provider.as_deref(), request.extensions().get()),
         Route::Call(provider) => call::call(rest, provider.as_deref(), request).await,
-        Route::OpenApi => Ok(answer::json(StatusCode::OK, &openapi::document(&rest.front))),
+        Route::OpenApi => Ok(answer::json(StatusCode::OK, &openapi::document(&rest.front, request.extensions().get()))),
     };
     answered.unwrap_or_else(Refusal::into_response)
 }
@@ -117,9 +121,9 @@ struct List<'a> {
     tools: Vec<Listed<'a>>,
 }
 
-fn tools(front: &Front, provider: Option<&str>) -> Result<Response<Body>, Refusal> {
-    let catalog = catalog(front, provider)?;
-    let snapshot = catalog.snapshot();
+fn tools(front: &Front, provider: Option<&str>, principal: Option<&Principal>) -> Result<Response<Body>, Refusal> {
+    let catalog = catalog(front, provider, principal)?;
+    let snapshot = front.seen_of(&catalog, principal);
     let tools = snapshot.tools().map(|entry| entry.tool()).map(|tool| Listed {
         name: tool.name.as_str(),
         description: tool.description.as_deref().unwrap_or_default(),
@@ -128,17 +132,17 @@ fn tools(front: &Front, provider: Option<&str>) -> Result<Response<Body>, Refusa
     Ok(answer::json(StatusCode::OK, &List { tools: tools.collect() }))
 }
 
-/// What is on offer at this address.
-fn catalog(front: &Front, provider: Option<&str>) -> Result<Arc<Catalog>, Refusal> {
+/// What is on offer at this address, as far as the caller may know of it.
+fn catalog(front: &Front, provider: Option<&str>, principal: Option<&Principal>) -> Result<Arc<Catalog>, Refusal> {
     match provider {
         None => Ok(Arc::clone(front.catalog())),
-        Some(name) => front.catalog_of(name).ok_or_else(|| {
-            if let Some(Absence { why, retry_after }) = front.absence(name) {
+        Some(name) => front.catalog_of(name, principal).ok_or_else(|| {
+            if let Some(Absence { why, retry_after }) = front.absence(name, principal) {
                 let detail = format!("MCP {} not running", answer::echo(name));
                 return Refusal { retry_after, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, why) };
             }
             let detail = format!("MCP {} not found", answer::echo(name));
-            Refusal::new(StatusCode::NOT_FOUND, detail, front.no_provider_text(name))
+            Refusal::new(StatusCode::NOT_FOUND, detail, front.no_provider_text(name, principal))
         }),
     }
 }

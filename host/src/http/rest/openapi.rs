@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::{catalog::Snapshot, mcp::Front};
+use crate::{catalog::Snapshot, mcp::Front, provider::Principal};
 
-/// The document.
-pub(super) fn document(front: &Front) -> Value {
-    let snapshot = front.catalog().snapshot();
+/// The document for a caller: of what it may use.
+pub(super) fn document(front: &Front, principal: Option<&Principal>) -> Value {
+    let snapshot = front.seen(principal);
     let (mut schemas, mut calls, mut results) = (fixed_schemas(), Vec::new(), Vec::new());
     let mut mapping = Map::new();
     for (tool, component) in components(&snapshot) {
@@ -56,7 +56,7 @@ pub(super) fn document(front: &Front) -> Value {
             "description": "The tools of this server for callers without MCP. MCP clients use /mcp.",
             "version": env!("CARGO_PKG_VERSION"),
         },
-        "paths": paths(&names_of_providers(front)),
+        "paths": paths(&names_of_providers(front, &snapshot)),
         "components": { "schemas": schemas },
     });
     if front.is_authenticated()
@@ -70,8 +70,9 @@ pub(super) fn document(front: &Front) -> Value {
     document
 }
 
-fn names_of_providers(front: &Front) -> Vec<String> {
-    front.catalog().providers().iter().map(|provider| provider.id().to_string()).collect()
+fn names_of_providers(front: &Front, seen: &Snapshot) -> Vec<String> {
+    let providers = front.catalog().providers();
+    providers.iter().map(|provider| provider.id().to_string()).filter(|id| seen.shows(id)).collect()
 }
 
 fn paths(servers: &[String]) -> Value {
@@ -92,6 +93,7 @@ fn paths(servers: &[String]) -> Value {
                 "200": answer("What the tool answered.", "CallResult"),
                 "400": answer("The body lacks something, or is none.", "Error"),
                 "404": answer("There is no such tool.", "Error"),
+                "429": answer("This caller calls more often than its roles allow: retry after `Retry-After` seconds.", "Error"),
                 "500": answer("The tool failed: `reason` has what it said.", "Error"),
                 "503": answer("Too many calls are running and queued: retry after `Retry-After` seconds.", "Error"),
             }

@@ -330,7 +330,7 @@ async fn the_document_describes_every_tool_and_its_references_lead_somewhere() {
     let local = Local { id: ProviderId::new("x").unwrap(), tools, default: None, events: sender };
     catalog.apply(vec![ProviderChange::Put(Arc::new(local))]);
     let front = Front::new(catalog, FrontOptions { authenticated: true, ..FrontOptions::default() });
-    let document = openapi::document(&front);
+    let document = openapi::document(&front, None);
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["paths"]["/{server}/call"]["parameters"][0]["schema"]["enum"], json!(["x"]));
     assert_eq!(document["security"], json!([{"bearer": []}]));

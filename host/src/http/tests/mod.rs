@@ -151,6 +151,7 @@ impl Server {
         let mut state = AppState {
             endpoint: endpoint.clone(),
             rest: rest::routes(rest),
+            front: None,
             statuses: Vec::new(),
             settings: HttpSettings::new(config, Authenticator::Open),
             metrics: Arc::clone(crate::dispatch::Dispatcher::new().metrics()),

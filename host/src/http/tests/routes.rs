@@ -39,7 +39,7 @@ async fn with_tokens() -> Server {
     let tokens = Tokens::parse([("ann", "aaaaaaaaaaaaaaaa"), ("bob", "bbbbbbbbbbbbbbbb")]).unwrap();
     Server::with(|state, _| {
         let config = state.settings.load().config.clone();
-        state.settings.put(config, Authenticator::from_config(&AuthConfig { tokens }));
+        state.settings.put(config, Authenticator::from_config(&AuthConfig { tokens, ..AuthConfig::default() }));
     })
     .await
 }

@@ -19,7 +19,7 @@ use super::{
     task::{End, Task},
 };
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, Seen},
     dispatch::{CallRequest, Dispatcher, InputRequired, Operation, OperationResult, Rounds},
     mcp::{
         asking::missing,
@@ -58,8 +58,8 @@ pub(in crate::mcp) async fn run(
     if deferred.rounds.is_some() {
         request = request.with_rounds(Arc::clone(&deferred) as _);
     }
-    let dispatcher = Arc::clone(dispatcher);
-    let mut call: BoxFuture<'static, _> = Box::pin(async move { dispatcher.run(request).await });
+    let (principal, running) = (deferred.principal.clone(), Arc::clone(dispatcher));
+    let mut call: BoxFuture<'static, _> = Box::pin(async move { running.run(request).await });
     let mut patience = Some(Box::pin(sleep(tasks.after())));
     loop {
         tokio::select! {
@@ -77,12 +77,19 @@ pub(in crate::mcp) async fn run(
     let Some(task) = deferred.task() else { return call.await.map(Reply::Result) };
     deferred.handed.store(true, Ordering::Relaxed);
     tracing::debug!("the call goes on as a task");
-    tokio::spawn(carry(Arc::clone(tasks), Arc::clone(&task), call, Arc::clone(catalog)));
+    let (dispatcher, catalog) = (Arc::clone(dispatcher), Arc::clone(catalog));
+    let seen = move || dispatcher.seen(&catalog, principal.as_ref());
+    tokio::spawn(carry(Arc::clone(tasks), Arc::clone(&task), call, seen));
     Ok(Reply::Task(task))
 }
 
 /// Runs what is left of a call, and keeps what comes of it for as long as its client may ask.
-async fn carry(tasks: Arc<Tasks>, task: Arc<Task>, call: BoxFuture<'static, Result<OperationResult, CallError>>, catalog: Arc<Catalog>) {
+async fn carry(
+    tasks: Arc<Tasks>,
+    task: Arc<Task>,
+    call: BoxFuture<'static, Result<OperationResult, CallError>>,
+    seen: impl FnOnce() -> Seen + Send + 'static,
+) {
     let end = tokio::select! {
         biased;
         result = AssertUnwindSafe(call).catch_unwind() => match result {
@@ -92,7 +99,7 @@ async fn carry(tasks: Arc<Tasks>, task: Arc<Task>, call: BoxFuture<'static, Resu
                 json.shrink_to_fit();
                 End::Completed(json)
             }
-            Ok(Err(error)) => End::Failed(rpc_error(error, Era::Modern, &catalog.snapshot())),
+            Ok(Err(error)) => End::Failed(rpc_error(error, Era::Modern, &seen())),
             Err(_) => End::Failed(internal("internal error: see the host's log")),
         },
         () = task.cancelled.cancelled() => End::Cancelled,

@@ -10,6 +10,7 @@ mod left;
 mod live;
 mod offers;
 mod parity;
+mod roles;
 mod support;
 mod tasks;
 mod views;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, LivePolicy},
     config::HttpConfig,
     http::{Authenticator, HttpSettings, McpEndpoint},
     mcp::{Front, FrontOptions},
@@ -312,13 +312,22 @@ impl Lab {
 
     /// The same, with limits on bodies.
     pub(super) fn within(options: FrontOptions, http: &HttpConfig) -> Self {
+        Self::of(Arc::default(), options, http)
+    }
+
+    /// The same for callers that may do what a policy says.
+    pub(super) fn under(policy: Arc<LivePolicy>, options: FrontOptions) -> Self {
+        Self::of(policy, options, &HttpConfig::default())
+    }
+
+    fn of(policy: Arc<LivePolicy>, options: FrontOptions, http: &HttpConfig) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let release = Arc::new(Notify::new());
         let id = ProviderId::new("local").unwrap();
         let provider = Local { id, tools: tools(), offers: local_offers(), events: sender, release: Arc::clone(&release) };
         let catalog = Catalog::new();
         catalog.apply(vec![ProviderChange::Put(Arc::new(provider))]);
-        let front = Front::new(Arc::clone(&catalog), options);
+        let front = Front::under_policy(Arc::clone(&catalog), policy, options, Vec::new());
         let endpoint = McpEndpoint::new(Arc::clone(&front), &HttpSettings::new(http.clone(), Authenticator::Open));
         Self { front, endpoint, catalog, events: tokio::sync::Mutex::new(events), release }
     }

@@ -1,0 +1,115 @@
+//! The part of a snapshot that somebody may use: the same names and lists, as if there were nothing else.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use blake3::Hash;
+
+use super::{Access, Generations, PromptEntry, ResourceEntry, Snapshot, Why, snapshot::Part};
+use crate::provider::{OfferNames, ProviderId, ProviderState, ProviderStatus};
+
+impl Snapshot {
+    /// What `access` allows of a whole snapshot.
+    pub(super) fn part_of(whole: &Arc<Self>, access: Arc<Access>) -> Self {
+        let prompt = |entry: &PromptEntry| access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()).is_allowed();
+        let resource = |entry: &ResourceEntry| access.resource(entry.provider().id().as_str(), entry.uri()).is_allowed();
+        let mut part = Self {
+            generations: Generations::default(),
+            tools: whole.tools.only(|entry| access.tool(entry).is_allowed()),
+            prompts: whole.prompts.only(prompt),
+            resources: whole.resources.only(resource),
+            // They name what others offer.
+            collisions: Vec::new(),
+            part: None,
+        };
+        let mut providers: BTreeSet<ProviderId> = part.tools().map(|entry| entry.provider().id().clone()).collect();
+        providers.extend(part.prompts().map(|entry| entry.provider().id().clone()));
+        providers.extend(part.resources().chain(part.templates()).map(|entry| entry.provider().id().clone()));
+        part.part = Some(Part { whole: Arc::clone(whole), access, providers });
+        part
+    }
+
+    /// What limits it. None: it is the whole catalog.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Access> {
+        self.part.as_ref().map(|part| &*part.access)
+    }
+
+    /// Whether its callers may learn of a provider: they may use something of it, or could if it were there.
+    #[must_use]
+    pub fn shows(&self, provider: &str) -> bool {
+        self.part.as_ref().is_none_or(|part| part.providers.contains(provider) || part.access.names_provider(provider))
+    }
+
+    /// Why a tool that is not here, and is in the whole catalog, is not. None: there is no such tool.
+    #[must_use]
+    pub fn hides_tool(&self, name: &str) -> Option<Why> {
+        let part = self.part.as_ref()?;
+        part.whole.resolve(name).map(|entry| part.access.tool(entry))
+    }
+
+    /// The same about a prompt.
+    #[must_use]
+    pub fn hides_prompt(&self, name: &str) -> Option<Why> {
+        let part = self.part.as_ref()?;
+        let entry = part.whole.prompt(name)?;
+        Some(part.access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()))
+    }
+
+    /// The same about a resource.
+    #[must_use]
+    pub fn hides_resource(&self, uri: &str) -> Option<Why> {
+        let part = self.part.as_ref()?;
+        part.whole.resource(uri).map(|entry| part.access.resource(entry.provider().id().as_str(), uri))
+    }
+
+    /// What its callers may know of how providers stand.
+    #[must_use]
+    pub fn visible(&self, statuses: Vec<ProviderStatus>) -> Vec<ProviderStatus> {
+        let Some(Part { access, .. }) = &self.part else { return statuses };
+        let shown = statuses.into_iter().filter(|status| self.shows(&status.name));
+        shown.map(|status| if access.covers(&status.name) { status } else { only_allowed(access, status) }).collect()
+    }
+
+    /// Digests of the lists of tools, of prompts, and of resources and templates. The lists themselves are made when somebody asks for them.
+    pub(super) fn prints(&self) -> [Hash; 3] {
+        let resources = self.resources().map(|entry| entry.json()).chain(["-"]).chain(self.templates().map(|entry| entry.json()));
+        [print(self.tools().map(|entry| entry.json())), print(self.prompts().map(|entry| entry.json())), print(resources)]
+    }
+}
+
+fn print<'a>(items: impl Iterator<Item = &'a str>) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    for item in items {
+        // No JSON text has a line end that is not escaped.
+        hasher.update(item.as_bytes()).update(b"\n");
+    }
+    hasher.finalize()
+}
+
+/// A status without what somebody with this access may not know. Errors and warnings may name anything.
+fn only_allowed(access: &Access, status: ProviderStatus) -> ProviderStatus {
+    let ProviderStatus { name, kind, state, tools, offers, error, since, next_try, .. } = status;
+    let OfferNames { resources, templates, prompts } = offers;
+    let addresses = |all: Vec<String>| all.into_iter().filter(|uri| access.resource(&name, uri).is_allowed()).collect();
+    ProviderStatus {
+        tools: tools.into_iter().filter(|tool| access.tool_named(&name, tool).is_allowed()).collect(),
+        offers: OfferNames {
+            resources: addresses(resources),
+            templates: addresses(templates),
+            prompts: prompts.into_iter().filter(|prompt| access.prompt(&name, prompt, prompt).is_allowed()).collect(),
+        },
+        error: error.filter(|_| state != ProviderState::Serving).map(|_| "it has a problem: its operator's log says which".to_owned()),
+        source: String::new(),
+        digest: None,
+        warnings: Vec::new(),
+        imports: Vec::new(),
+        in_flight: 0,
+        queued: 0,
+        replicas: None,
+        name,
+        kind,
+        state,
+        since,
+        next_try,
+    }
+}

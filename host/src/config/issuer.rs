@@ -1,0 +1,146 @@
+//! `[auth.issuer.NAME]`: authorization servers whose tokens are accepted.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    key::TypeInfo,
+    reader::{Item, Table},
+    role::role_name,
+    section::{Section, section},
+    types::{Type, duration, list, optional, text},
+};
+
+section! {
+    /// An OAuth 2.1 authorization server whose access tokens (JWT) are accepted.
+    #[derive(Eq)]
+    pub struct IssuerConfig {
+        /// Its issuer identifier, exactly as its metadata and the claim `iss` of its tokens have it.
+        /// `https`, or `http` on loopback.
+        issuer: String = String::new(), text("URL", server_url) => required;
+        /// Accepted values of the claim `aud`. Unset: the URL of the endpoint that is asked, below
+        /// `resource_url` in `[auth]`.
+        audience: Vec<String> = Vec::new(), list("texts", text("text", not_empty));
+        /// Where its keys are.
+        jwks: Option<String> = None, optional(text("URL", server_url)) => unset("from its metadata");
+        /// How far its clock may be from this host's.
+        leeway: Duration = Duration::from_secs(5), duration(Duration::ZERO..=MOST_LEEWAY);
+        /// Scopes that each token needs. Clients are told to ask for them.
+        scopes: Vec<String> = Vec::new(), list("texts", text("scope", scope));
+        /// The claim that says what a caller is, such as `roles`, `groups` or `realm_access.roles`: a
+        /// text with spaces between its values, or a list.
+        roles_claim: Option<String> = None, optional(text("claim", not_empty)) => unset("scopes alone");
+        /// The claim by which callers are known.
+        subject_claim: String = "sub".to_owned(), text("claim", not_empty);
+        /// By a scope, or a value of `roles_claim`: roles that it gives. Unset: the values of
+        /// `roles_claim` are themselves the names of roles.
+        roles: BTreeMap<String, Vec<String>> = BTreeMap::new(), RolesByValue;
+        /// Roles of every caller with a token of this issuer.
+        default_roles: Vec<String> = Vec::new(), list("names", text("name", role_name));
+    }
+}
+
+/// Clocks that are further apart than that are broken.
+const MOST_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The tables `[auth.issuer.NAME]`.
+pub(super) struct Issuers;
+
+impl Type<BTreeMap<String, IssuerConfig>> for Issuers {
+    fn read(&self, item: &Item<'_>) -> Option<BTreeMap<String, IssuerConfig>> {
+        let mut issuers: BTreeMap<String, IssuerConfig> = BTreeMap::new();
+        for item in item.table()?.items() {
+            if let Err(message) = role_name(&item.key) {
+                item.fail_key(message.replace("role", "issuer"));
+            }
+            let Some(table) = item.table() else { continue };
+            let mut issuer = IssuerConfig::default();
+            issuer.read(&table);
+            check(&item, &table, &issuer, &issuers);
+            table.finish();
+            issuers.insert(item.key, issuer);
+        }
+        Some(issuers)
+    }
+
+    fn info(&self) -> TypeInfo {
+        TypeInfo::new("tables", json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/IssuerSection" } }))
+    }
+
+    fn write(&self, _: &BTreeMap<String, IssuerConfig>) -> Option<Value> {
+        None
+    }
+}
+
+/// What no key alone shows to be wrong.
+fn check(item: &Item<'_>, table: &Table<'_>, issuer: &IssuerConfig, others: &BTreeMap<String, IssuerConfig>) {
+    if table.get("issuer").is_none() {
+        item.fail_key("has no \"issuer\"; write its issuer identifier: issuer = \"https://login.example.com\"");
+    }
+    if let Some((other, _)) = others.iter().find(|(_, other)| other.issuer == issuer.issuer && !issuer.issuer.is_empty()) {
+        item.fail_key(format_args!("has the same issuer as {other:?}; a token says its issuer only"));
+    }
+}
+
+/// `"value" = ["role"]`.
+struct RolesByValue;
+
+impl Type<BTreeMap<String, Vec<String>>> for RolesByValue {
+    fn read(&self, item: &Item<'_>) -> Option<BTreeMap<String, Vec<String>>> {
+        let names = list("names", text("name", role_name));
+        Some(item.table()?.items().filter_map(|item| Some((item.key.clone(), names.read(&item)?))).collect())
+    }
+
+    fn info(&self) -> TypeInfo {
+        let names = json!({ "type": "array", "items": { "type": "string" } });
+        TypeInfo::new("table of lists", json!({ "type": "object", "additionalProperties": names }))
+    }
+
+    fn write(&self, _: &BTreeMap<String, Vec<String>>) -> Option<Value> {
+        None
+    }
+}
+
+/// An address of a server that is trusted: nobody in between may change what it says.
+pub(crate) fn server_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("{text:?} is not a URL ({error}); write \"https://login.example.com\""))?;
+    let is_local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
+        return Err(format!("{text:?} is not allowed; it must be an https URL, or http on loopback"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err("a URL of a server has no user, query or fragment here".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn not_empty(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// RFC 6749, 3.3.
+fn scope(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+    if fits { Ok(text.to_owned()) } else { Err(format!("{text:?} is not a scope: one word without quotes")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_asked_where_nobody_can_change_its_answers() {
+        for right in ["https://a.example", "https://a.example/realms/x/", "http://127.0.0.1:9/", "http://localhost:1", "http://[::1]:1"] {
+            assert_eq!(server_url(right).as_deref(), Ok(right));
+        }
+        for wrong in ["http://a.example", "ftp://a", "https://u:p@a", "https://a?x", "https://a#x", "a", "http://127.0.0.1.example.com"] {
+            assert!(server_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Roles: two callers of one server, and a crawler that looks for the names of what the other may use.
+
+use std::collections::BTreeSet;
+
+use toolbay_tests::{Client, Reply, Server, Setup, Value, eventually, json, secs};
+
+const ADMIN: &str = "admin-0123456789abcdef";
+const LEFT: &str = "left-0123456789abcdef";
+const RIGHT: &str = "right-0123456789abcdef";
+const NOBODY: &str = "nobody-0123456789abcdef";
+
+const TOKENS: &str = r#"
+[auth.tokens]
+admin = { from_env = "ADMIN", roles = ["admin"] }
+left = { from_env = "LEFT", roles = ["left", "probes"] }
+right = { from_env = "RIGHT", roles = ["right"] }
+nobody = { from_env = "NOBODY" }
+
+[role.admin]
+servers = ["*"]
+"#;
+
+const ROLES: &str = r#"
+[role.left]
+servers = ["calculator"]
+tools = ["everything__test_simple_text", "everything__test_error_handling"]
+
+[role.probes]
+tools = ["probe__echo"]
+
+[role.right]
+servers = ["everything", "notes"]
+deny = ["everything__test_simple_text", "test_error_*", "*static-binary*"]
+"#;
+
+async fn start() -> Server {
+    let setup = Setup::new().plugin("calculator").plugin("weather").test_plugin("everything").test_plugin("notes").test_plugin("probe");
+    let setup = setup.env("ADMIN", ADMIN).env("LEFT", LEFT).env("RIGHT", RIGHT).env("NOBODY", NOBODY);
+    setup.config(TOKENS).config(ROLES).start().await
+}
+
+/// What there is to be known, or to be hidden.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    tools: BTreeSet<String>,
+    prompts: BTreeSet<String>,
+    addresses: BTreeSet<String>,
+    providers: BTreeSet<String>,
+}
+
+impl Names {
+    /// All that a caller is shown, by lists and `/status`.
+    async fn of(server: &Server, token: &str) -> Self {
+        let client = Client::modern(server).token(token);
+        let list = async |method: &str, member: &str, key: &str| -> BTreeSet<String> {
+            let listed = client.rpc(method, json!({})).await.result()[member].clone();
+            listed.as_array().expect("a list").iter().map(|item| item[key].as_str().expect("a name").to_owned()).collect()
+        };
+        let status = server.status_as(token).await;
+        let providers = status["plugins"].as_array().expect("plugins");
+        let mut addresses = list("resources/list", "resources", "uri").await;
+        addresses.extend(list("resources/templates/list", "resourceTemplates", "uriTemplate").await);
+        Self {
+            tools: list("tools/list", "tools", "name").await,
+            prompts: list("prompts/list", "prompts", "name").await,
+            addresses,
+            providers: providers.iter().map(|plugin| plugin["name"].as_str().expect("a name").to_owned()).collect(),
+        }
+    }
+
+    /// What the words of these may not be in.
+    fn hidden_from(&self, seen: &Self) -> Vec<String> {
+        let all = |names: &Self| -> BTreeSet<String> {
+            [&names.tools, &names.prompts, &names.addresses, &names.providers].into_iter().flatten().cloned().collect()
+        };
+        let (everything, seen) = (all(self), all(seen));
+        // A name that is a part of one that may be known cannot be looked for, nor one that is a word (`state`, `add`).
+        let is_word = |name: &str| name.len() < 9 && name.chars().all(char::is_alphabetic);
+        let is_part = |name: &str| seen.iter().any(|known| known.contains(name));
+        everything.difference(&seen).filter(|name| !is_word(name) && !is_part(name)).cloned().collect()
+    }
+}
+
+/// A name that is near to this one, so that an error could suggest it.
+fn misspelt(name: &str) -> String {
+    let mut text: Vec<char> = name.chars().collect();
+    text.pop();
+    text.push('~');
+    text.into_iter().collect()
+}
+
+struct Crawler<'a> {
+    server: &'a Server,
+    token: &'static str,
+    hidden: Vec<String>,
+    looked: usize,
+}
+
+impl Crawler<'_> {
+    /// Looks for hidden names in what was answered, beside what was asked for.
+    fn look(&mut self, what: &str, asked: &str, answer: &str) {
+        let answer = if asked.is_empty() { answer.to_owned() } else { answer.replace(asked, "") };
+        for name in &self.hidden {
+            assert!(!answer.contains(name.as_str()), "{}: {what} tells of {name:?}: {answer}", self.token);
+        }
+        self.looked += 1;
+    }
+
+    async fn http(&mut self, method: &str, path: &str, asked: &str, body: Option<Value>) -> String {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let url = format!("http://{}{path}", self.server.address());
+        let mut request = toolbay_tests::client::http().request(method.clone(), url).bearer_auth(self.token);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.expect("an answer");
+        let head = format!("{} {:?}", response.status(), response.headers());
+        let body = response.text().await.expect("a body");
+        self.look(&format!("{method} {path}"), asked, &format!("{head}\n{body}"));
+        body
+    }
+
+    fn reply(&mut self, what: &str, asked: &str, reply: &Reply) {
+        self.look(what, asked, &format!("{:?}\n{}", reply.headers, reply.body));
+    }
+
+    /// Everything that can be asked over HTTP without MCP.
+    async fn plain(&mut self, everything: &Names) {
+        for path in [
+            "/",
+            "/status",
+            "/tools",
+            "/openapi.json",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/nothing",
+            "/.well-known/oauth-protected-resource",
+        ] {
+            self.http("GET", path, "", None).await;
+        }
+        for provider in everything.providers.iter().cloned().chain(["nothing".to_owned()]) {
+            self.http("GET", &format!("/{provider}/tools"), &provider, None).await;
+            self.http("POST", &format!("/{provider}/call"), &provider, Some(json!({ "tool_args": {} }))).await;
+            self.http("POST", &format!("/{provider}/mcp"), &provider, Some(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" })))
+                .await;
+            self.http("GET", &format!("/{}/tools", misspelt(&provider)), "", None).await;
+        }
+        for tool in &everything.tools {
+            for name in [tool.clone(), misspelt(tool)] {
+                self.http("POST", "/call", &name, Some(json!({ "tool_name": name, "tool_args": {} }))).await;
+            }
+        }
+        self.http("POST", "/call", "", Some(json!({ "tool_args": {} }))).await;
+    }
+
+    /// Everything that can be asked by MCP at one endpoint.
+    async fn mcp(&mut self, client: &Client, everything: &Names) {
+        for method in ["tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover", "no/such"] {
+            let reply = client.rpc(method, json!({})).await;
+            self.reply(method, "", &reply);
+        }
+        let asked = [
+            ("tools/call", "name", &everything.tools),
+            ("prompts/get", "name", &everything.prompts),
+            ("resources/read", "uri", &everything.addresses),
+            ("resources/subscribe", "uri", &everything.addresses),
+        ];
+        for (method, member, names) in asked {
+            for name in names {
+                // What may be used is not run: what it says is its own business.
+                let candidates = if self.hidden.contains(name) { vec![name.clone(), misspelt(name)] } else { vec![misspelt(name)] };
+                for asked in candidates {
+                    let reply = client.rpc(method, json!({ member: asked })).await;
+                    self.reply(&format!("{method} {asked}"), &asked, &reply);
+                }
+            }
+        }
+        for (kind, member, names) in [("ref/prompt", "name", &everything.prompts), ("ref/resource", "uri", &everything.addresses)] {
+            for name in names {
+                let params = json!({ "ref": { "type": kind, member: name }, "argument": { "name": "x", "value": "" } });
+                let reply = client.rpc("completion/complete", params).await;
+                self.reply(&format!("a completion of {name}"), name, &reply);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crawler_finds_no_name_of_what_its_roles_do_not_allow() {
+    let server = start().await;
+    let everything = Names::of(&server, ADMIN).await;
+    assert!(everything.tools.len() > 20 && everything.prompts.len() > 2 && everything.addresses.len() > 3, "{everything:?}");
+    for token in [LEFT, RIGHT, NOBODY] {
+        let seen = Names::of(&server, token).await;
+        let hidden = everything.hidden_from(&seen);
+        assert!(hidden.len() > 10, "{hidden:?}");
+        match token {
+            LEFT => {
+                assert_eq!(seen.providers.iter().collect::<Vec<_>>(), ["calculator", "everything", "probe"]);
+                assert!(seen.tools.contains("test_simple_text") && seen.tools.contains("add") && seen.tools.contains("echo"), "{seen:?}");
+                assert!(!seen.tools.contains("test_image_content") && seen.prompts.is_empty() && seen.addresses.is_empty(), "{seen:?}");
+            }
+            RIGHT => {
+                assert_eq!(seen.providers.iter().collect::<Vec<_>>(), ["everything", "notes"]);
+                assert!(!seen.tools.contains("test_simple_text") && seen.tools.contains("test_image_content"), "{seen:?}");
+                assert!(!seen.addresses.iter().any(|uri| uri.contains("static-binary")) && !seen.addresses.is_empty(), "{seen:?}");
+            }
+            _ => assert!(seen.tools.is_empty() && seen.providers.is_empty(), "{seen:?}"),
+        }
+        let mut crawler = Crawler { server: &server, token, hidden, looked: 0 };
+        crawler.plain(&everything).await;
+        crawler.mcp(&Client::modern(&server).token(token), &everything).await;
+        crawler.mcp(&Client::legacy_as(&server.url, token).await, &everything).await;
+        for provider in &everything.providers {
+            let url = server.url_of(provider);
+            let reply = Client::at(&url).token(token).rpc("tools/list", json!({})).await;
+            crawler.reply(&url, provider, &reply);
+            if seen.providers.contains(provider) {
+                crawler.mcp(&Client::at(&url).token(token), &everything).await;
+            } else {
+                assert_eq!(reply.status, 404, "{reply:?}");
+            }
+        }
+        assert!(crawler.http("GET", "/metrics", "", None).await.contains("your roles do not allow"));
+        assert!(crawler.looked > 200, "{}", crawler.looked);
+    }
+    // The operator can tell why, the caller cannot.
+    let log = server.log();
+    assert!(log.contains("was denied: denied by") && log.contains("was denied: no role names it"), "{log}");
+}
+
+#[tokio::test]
+async fn what_is_denied_answers_as_what_is_unknown_over_http() {
+    let server = start().await;
+    let client = Client::modern(&server).token(RIGHT);
+    let told = async |name: &str| client.call(name, json!({})).await.body.replace(name, "NAME");
+    let id = without_id;
+    assert_eq!(id(&told("get_alerts").await), id(&told("xxx_zzzzzzz_qqqqqqq").await));
+    let rest = async |name: &str| {
+        let url = format!("http://{}/call", server.address());
+        let body = json!({ "tool_name": name, "tool_args": {} }).to_string();
+        let answer = toolbay_tests::client::http().post(url).bearer_auth(RIGHT).body(body).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body").replace(name, "NAME"))
+    };
+    assert_eq!(rest("greatest_common_divisor").await, rest("qqqqqqqqq").await);
+    assert_eq!(rest("greatest_common_divisor").await.0, 404);
+}
+
+/// An answer without the number of its request.
+fn without_id(body: &str) -> String {
+    let mut message: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{body}"));
+    message["id"] = Value::Null;
+    message.to_string()
+}
+
+#[tokio::test]
+async fn a_changed_role_counts_at_once_and_is_told_to_those_whom_it_is_about() {
+    let server = start().await;
+    let (left, right) = (Client::modern(&server).token(LEFT), Client::modern(&server).token(RIGHT));
+    let old = Client::legacy_as(&server.url, LEFT).await;
+    let mut streams = [left.listen_modern().await, old.listen_legacy().await];
+    let mut untouched = right.listen_modern().await;
+    assert!(!left.tool_names().await.contains(&"get_forecast".to_owned()));
+    let put = |roles: &str| std::fs::write(server.home().join("toolbay.toml"), format!("{TOKENS}{roles}")).expect("it can be written");
+    put(&ROLES.replace("\"probe__echo\"", "\"probe__echo\", \"weather__*\""));
+    for stream in &mut streams {
+        stream.wait_method("notifications/tools/list_changed").await;
+    }
+    let weather = eventually("the role applies", secs(10), || async {
+        Some(left.tool_names().await).filter(|names| names.iter().any(|name| name.contains("forecast")))
+    });
+    let weather = weather.await;
+    assert_eq!(weather, old.tool_names().await);
+    // A token that gets another role is another view too, also of a stream that is open.
+    let tokens = TOKENS.replace("roles = [\"right\"]", "roles = [\"right\", \"probes\"]");
+    std::fs::write(server.home().join("toolbay.toml"), format!("{tokens}{ROLES}")).expect("it can be written");
+    untouched.wait_method("notifications/tools/list_changed").await;
+    assert!(right.tool_names().await.contains(&"echo".to_owned()));
+    // What is wrong changes nothing.
+    put("[role.left]\ntools = [\"\"]\n");
+    server.wait_log("the mistake", |log| log.contains("the configuration was rejected")).await;
+    assert!(right.tool_names().await.contains(&"echo".to_owned()));
+}
+
+#[tokio::test]
+async fn the_operator_is_shown_what_a_caller_sees_and_why() {
+    let setup = Setup::new().plugin("calculator").test_plugin("everything");
+    let setup = setup.env("ADMIN", ADMIN).env("LEFT", LEFT).env("RIGHT", RIGHT).env("NOBODY", NOBODY).config(TOKENS).config(ROLES);
+    let run = async |args: &[&str]| setup.run([&["check", "--plugins", "plugins", "--config", "toolbay.toml"], args].concat()).await;
+    let left = run(&["--as", "left"]).await;
+    left.expect_code(0);
+    for line in [
+        "left has left, probes",
+        "allowed by \"calculator\" in servers of [role.left]",
+        "no role names it",
+        "\"probe__echo\" in tools of [role.probes] is about nothing",
+    ] {
+        assert!(left.stdout.contains(line), "{}", left.stdout);
+    }
+    let right = run(&["--role", "right", "--json"]).await;
+    let right: Value = serde_json::from_str(&right.stdout).expect("JSON");
+    let text = right["offers"].as_array().expect("offers").iter().find(|offer| offer["name"] == "test_simple_text").expect("it is listed");
+    assert_eq!(text["why"], "denied by \"everything__test_simple_text\" in deny of [role.right]");
+    assert_eq!(text["allowed"], false);
+    run(&["--as", "lefft"]).await.expect_code(2);
+    assert!(run(&["--role", "lef"]).await.stderr.contains("did you mean \"left\"?"));
+}
