@@ -61,3 +61,7 @@ advisories:
 # Reads some 2600 real OpenAPI documents and says what becomes of them (fetches 45 MB the first time).
 openapi-corpus *folder:
     scripts/openapi-corpus.sh {{ folder }}
+
+# Has every known client read what is published of real OpenAPI documents (`openapi`) or of real servers (`servers`).
+clients-lint what *options: build
+    scripts/clients-lint.sh {{ what }} {{ options }}

@@ -12,7 +12,9 @@ digest=$(cat "${sources[@]}" | sha256sum | cut -c1-16)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/lab
 lab=$cache/$digest
 
-if [ "${1:-}" = --print ] || [ -e "$lab/ready" ]; then
+# The Python SDK that the tutorials pin is beside the rest, so that it does not install all of that anew.
+tutorial=$(sha256sum tests/clients/tutorial.txt | cut -c1-16)
+if [ "${1:-}" = --print ] || [ "$(cat "$lab/tutorial/ready" 2>/dev/null)" = "$tutorial" ]; then
   echo "$lab"
   exit 0
 fi
@@ -39,5 +41,12 @@ if [ ! -e "$lab/ready" ]; then
   python3 -m venv "$lab/converters"
   "$lab/converters/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r tests/clients/converters.txt >&2
   touch "$lab/ready"
+fi
+if [ "$(cat "$lab/tutorial/ready" 2>/dev/null)" != "$tutorial" ]; then
+  echo "lab: installing the Python SDK of the tutorials" >&2
+  rm -rf "$lab/tutorial"
+  python3 -m venv "$lab/tutorial"
+  "$lab/tutorial/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r tests/clients/tutorial.txt >&2
+  echo "$tutorial" > "$lab/tutorial/ready"
 fi
 echo "$lab"

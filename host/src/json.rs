@@ -1,5 +1,7 @@
 //! JSON text: what can be said of it, and mended in it, without parsing it, and writing it.
 
+pub(crate) mod raw;
+
 use std::borrow::Cow;
 
 use serde::Serialize;

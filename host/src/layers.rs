@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("tls", &[]),
     ("descriptors", &[]),
+    ("connections", &[]),
     ("offload", &[]),
     ("similar", &[]),
     ("wildcard", &[]),
@@ -27,21 +28,39 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
-    ("shape", &["provider", "config", "similar", "wildcard"]),
+    ("shape", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
-    ("wasm", &["shape", "inference", "provider", "config", "schema", "similar", "offload", "descriptors", "json", "telemetry", "tls"]),
+    (
+        "wasm",
+        &[
+            "connections",
+            "shape",
+            "inference",
+            "provider",
+            "config",
+            "schema",
+            "similar",
+            "offload",
+            "descriptors",
+            "json",
+            "telemetry",
+            "tls",
+        ],
+    ),
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
-    ("remote", &["supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    ("remote", &["connections", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
-    // A plugin author\'s project, which serves nothing.
+    // Other instances of this host.
+    ("cluster", &["tls"]),
+    // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.
-    ("mcp", &["dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "tls"]),
+    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar"]),
     ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),

@@ -207,10 +207,20 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// How to use it, for models: MCP's `instructions`.
+    fn instructions(&self) -> Option<&str> {
+        None
+    }
+
     /// What it offers beside tools.
     fn offers(&self) -> &Offers {
         static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };
         &NOTHING
+    }
+
+    /// Whether it may have resources that it does not list: its answers can link to them.
+    fn reads_unlisted(&self) -> bool {
+        false
     }
 
     /// Reads a resource: MCP's `contents`, each as JSON text of an object.

@@ -1,5 +1,8 @@
 //! A provider under other names: `prefix`, `rename`, `include`, `exclude` and other words for its tools, as the configuration has them.
 
+mod params;
+mod pattern;
+
 use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
@@ -14,6 +17,8 @@ use crate::{
     similar,
     wildcard::fits,
 };
+use params::OwnParams;
+use pattern::renamed;
 
 /// Names that are told of those that there are.
 const SHOWN: usize = 8;
@@ -29,9 +34,14 @@ pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, default_tool: Option<&
     }
     let mut warnings = unknown_names(&*inner, rules, section);
     let mut tools = Names::default();
+    let mut own_params = HashMap::new();
     for tool in inner.tools() {
         let Some(name) = tools.take("tool", tool.name.as_str(), rules, section, &mut warnings) else { continue };
-        tools.offered.push(describe(tool, name, rules, section, &mut warnings));
+        let (tool, own) = describe(tool, name, rules, section, &mut warnings);
+        if !own.is_empty() {
+            own_params.insert(tool.name.as_str().to_owned(), (Arc::clone(&tool), own));
+        }
+        tools.offered.push(tool);
     }
     let mut prompts = Names::default();
     for prompt in &inner.offers().prompts {
@@ -40,6 +50,7 @@ pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, default_tool: Option<&
         json.insert("name".to_owned(), name.as_str().into());
         prompts.offered.push(Arc::new(Offer { key: name.as_str().to_owned(), json }));
     }
+    let instructions = rules.instructions.clone().or_else(|| inner.instructions().map(str::to_owned));
     let offers = Offers { prompts: prompts.offered, ..inner.offers().clone() };
     let wanted = default_tool.or(inner.default_tool());
     let is = |name: &str, own: &str| wanted == Some(name) || wanted == Some(own);
@@ -48,7 +59,16 @@ pub fn shape(inner: Arc<dyn Provider>, rules: &NameRules, default_tool: Option<&
         let names: Vec<&str> = tools.offered.iter().map(|tool| tool.name.as_str()).collect();
         warnings.push(format!("`default_tool` in [{section}] names {wanted:?}, which it does not offer{}", nearest(wanted, &names)));
     }
-    let shaped = Shaped { tools: tools.offered, own_tools: tools.own, own_prompts: prompts.own, default_tool, offers, inner };
+    let shaped = Shaped {
+        tools: tools.offered,
+        own_tools: tools.own,
+        own_prompts: prompts.own,
+        own_params,
+        default_tool,
+        instructions,
+        offers,
+        inner,
+    };
     (Arc::new(shaped), warnings)
 }
 
@@ -78,8 +98,8 @@ impl<T> Names<T> {
         if !is_published(rules, own) {
             return None;
         }
-        let name = match rules.rename.get(own) {
-            Some(name) => name.clone(),
+        let name = match renamed(own, &rules.rename) {
+            Some(name) => name,
             None => format!("{}{own}", rules.prefix.as_deref().unwrap_or_default()),
         };
         let name = match ToolName::new(name) {
@@ -101,15 +121,23 @@ impl<T> Names<T> {
     }
 }
 
-/// A tool under its published name, in the operator's words.
-fn describe(tool: &Arc<Tool>, name: ToolName, rules: &NameRules, section: &str, warnings: &mut Vec<String>) -> Arc<Tool> {
+/// A tool under its published name, in the operator's words, and the own names of parameters that have others now.
+fn describe(tool: &Arc<Tool>, name: ToolName, rules: &NameRules, section: &str, warnings: &mut Vec<String>) -> (Arc<Tool>, OwnParams) {
     let own = tool.name.as_str();
     let Some(instead) = rules.tools.get(own) else {
-        return if tool.name == name { tool.clone() } else { Arc::new(Tool { name, ..Tool::clone(tool) }) };
+        let tool = if tool.name == name { tool.clone() } else { Arc::new(Tool { name, ..Tool::clone(tool) }) };
+        return (tool, OwnParams::new());
     };
     let mut tool = Tool { name, ..Tool::clone(tool) };
     tool.title = instead.title.clone().or(tool.title);
     tool.description = instead.description.clone().or(tool.description);
+    tool.annotations = instead.annotations(tool.annotations);
+    let mut own_params = OwnParams::new();
+    if !instead.rename_params.is_empty() {
+        own_params = params::rename(&mut tool, &instead.rename_params, |warning| {
+            warnings.push(format!("[{section}.tools.{own}] {warning}"));
+        });
+    }
     for (param, text) in &instead.params {
         let properties = Arc::make_mut(&mut tool.input_schema).get_mut("properties");
         match properties.and_then(|properties| properties.get_mut(param)) {
@@ -119,7 +147,7 @@ fn describe(tool: &Arc<Tool>, name: ToolName, rules: &NameRules, section: &str, 
             _ => warnings.push(format!("[{section}.tools.{own}] describes the parameter {param:?}, which the tool does not have")),
         }
     }
-    Arc::new(tool)
+    (Arc::new(tool), own_params)
 }
 
 /// What the rules speak of and nothing is.
@@ -128,8 +156,9 @@ fn unknown_names(inner: &dyn Provider, rules: &NameRules, section: &str) -> Vec<
     let tools: Vec<&str> = tools.chain(inner.unread().iter().map(String::as_str)).collect();
     let all: Vec<&str> = tools.iter().copied().chain(inner.offers().prompts.iter().map(|prompt| prompt.key.as_str())).collect();
     let mut warnings = Vec::new();
-    for own in rules.rename.keys().filter(|own| !all.contains(&own.as_str())) {
-        warnings.push(format!("`rename` in [{section}] names {own:?}, which it does not offer{}", nearest(own, &all)));
+    for own in rules.rename.keys().filter(|own| !all.iter().any(|name| fits(name, own))) {
+        let what = if own.contains('*') { "and nothing that it offers fits" } else { "which it does not offer" };
+        warnings.push(format!("`rename` in [{section}] names {own:?}, {what}{}", nearest(own, &all)));
     }
     for (key, patterns) in [("include", &rules.include), ("exclude", &rules.exclude)] {
         for pattern in patterns.iter().filter(|pattern| !all.iter().any(|name| fits(name, pattern))) {
@@ -158,8 +187,24 @@ struct Shaped {
     tools: Vec<Arc<Tool>>,
     own_tools: HashMap<String, String>,
     own_prompts: HashMap<String, String>,
+    /// Tools with parameters under other names, by their published names.
+    own_params: HashMap<String, (Arc<Tool>, OwnParams)>,
     default_tool: Option<String>,
+    instructions: Option<String>,
     offers: Offers,
+}
+
+impl Shaped {
+    /// A call of a tool whose parameters have other names.
+    async fn call_renamed(&self, call: Call<'_>, own: &str, tool: &Tool, own_params: &OwnParams) -> Result<CallOutput, CallError> {
+        if let Some(missing) = params::missing(call.arguments, &tool.input_schema, own_params) {
+            return Ok(CallOutput::error(format!("the arguments do not fit tool {}: required and missing: {missing}", call.tool)));
+        }
+        match params::turned_back(call.arguments, own_params) {
+            Some(arguments) => self.inner.call(Call { tool: own, arguments: &arguments, ..call }).await,
+            None => self.inner.call(Call { tool: own, ..call }).await,
+        }
+    }
 }
 
 impl Provider for Shaped {
@@ -173,7 +218,10 @@ impl Provider for Shaped {
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         match self.own_tools.get(call.tool) {
-            Some(own) => self.inner.call(Call { tool: own, ..call }),
+            Some(own) => match self.own_params.get(call.tool) {
+                Some((tool, own_params)) => Box::pin(self.call_renamed(call, own, tool, own_params)),
+                None => self.inner.call(Call { tool: own, ..call }),
+            },
             None => Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) }),
         }
     }
@@ -182,8 +230,16 @@ impl Provider for Shaped {
         self.default_tool.as_deref()
     }
 
+    fn instructions(&self) -> Option<&str> {
+        self.instructions.as_deref()
+    }
+
     fn offers(&self) -> &Offers {
         &self.offers
+    }
+
+    fn reads_unlisted(&self) -> bool {
+        self.inner.reads_unlisted()
     }
 
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
@@ -226,7 +282,7 @@ mod tests {
     use crate::config::ToolOverride;
     use std::collections::BTreeMap;
 
-    /// Answers by the name that it was called by.
+    /// Answers by the name and, in `_meta`, the arguments that it was called by.
     struct Echo(ProviderId, Vec<Arc<Tool>>, Offers);
 
     impl Provider for Echo {
@@ -240,7 +296,8 @@ mod tests {
             &self.2
         }
         fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
-            Box::pin(async move { Ok(CallOutput::error(call.tool)) })
+            let meta = JsonText::parse(call.arguments.to_owned()).ok();
+            Box::pin(async move { Ok(CallOutput { meta, ..CallOutput::error(call.tool) }) })
         }
         fn get_prompt<'a>(
             &'a self,
@@ -302,7 +359,7 @@ mod tests {
             rename: BTreeMap::from([("log".to_owned(), "history".to_owned()), ("ask".to_owned(), "question".to_owned())]),
             include: vec!["l*".to_owned(), "status".to_owned(), "ask".to_owned()],
             exclude: vec!["ls-*e".to_owned()],
-            tools: BTreeMap::new(),
+            ..rules()
         };
         let (shaped, warnings) =
             shape(echo(&["log", "ls-files", "ls-tree", "status", "reset"], &["ask", "tell"]), &rules, None, "server.git");
@@ -328,7 +385,8 @@ mod tests {
     #[test]
     fn tools_are_described_in_the_operators_words() {
         let params = BTreeMap::from([("a", "A."), ("b", "B."), ("c", "C.")].map(|(name, text)| (name.to_owned(), text.to_owned())));
-        let instead = ToolOverride { title: Some("Title".to_owned()), description: Some("Words".to_owned()), params };
+        let instead =
+            ToolOverride { title: Some("Title".to_owned()), description: Some("Words".to_owned()), params, ..ToolOverride::default() };
         let rules = NameRules { tools: BTreeMap::from([("log".to_owned(), instead)]), ..rules() };
         let (shaped, warnings) = shape(echo(&["log", "status"], &[]), &rules, None, "server.git");
         let log = &shaped.tools()[0];
@@ -336,6 +394,32 @@ mod tests {
         assert_eq!(log.input_schema["properties"], json!({ "a": { "type": "string", "description": "A." }, "b": { "description": "B." } }));
         assert_eq!(shaped.tools()[1].description.as_deref(), Some("own"));
         assert_eq!(warnings, ["[server.git.tools.log] describes the parameter \"c\", which the tool does not have"]);
+    }
+
+    #[tokio::test]
+    async fn patterns_give_names_and_parameters_find_their_way_back() {
+        let instead = ToolOverride {
+            rename_params: BTreeMap::from([("a".to_owned(), "query".to_owned())]),
+            params: BTreeMap::from([("query".to_owned(), "What to look for.".to_owned())]),
+            read_only: Some(true),
+            ..ToolOverride::default()
+        };
+        let rules = NameRules {
+            rename: BTreeMap::from([("git_*".to_owned(), "g_*".to_owned()), ("svn_*".to_owned(), "s_*".to_owned())]),
+            tools: BTreeMap::from([("git_log".to_owned(), instead)]),
+            ..rules()
+        };
+        let (shaped, warnings) = shape(echo(&["git_log", "git_status", "other"], &["git_ask"]), &rules, None, "server.git");
+        assert_eq!(names(&shaped), ["g_log", "g_status", "other"]);
+        assert_eq!(shaped.offers().prompts[0].key, "g_ask");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with("`rename` in [server.git] names \"svn_*\", and nothing that it offers fits"), "{warnings:?}");
+        let log = &shaped.tools()[0];
+        assert_eq!(log.input_schema["properties"], json!({ "query": { "type": "string", "description": "What to look for." }, "b": true }));
+        assert_eq!(log.annotations, Some(json!({ "readOnlyHint": true })));
+        let call = |arguments| shaped.call(Call { tool: "g_log", arguments, context: CallContext::default() });
+        assert_eq!(call(r#"{"query": [1],"b":2}"#).await.unwrap().meta.unwrap().as_str(), r#"{"a":[1],"b":2}"#);
+        assert_eq!(call(r#"{"a": 1}"#).await.unwrap().meta.unwrap().as_str(), r#"{"a": 1}"#, "the own name is taken too");
     }
 
     #[test]
@@ -359,7 +443,7 @@ mod tests {
                 "tool \"b\" is left out: \"a\" is published as \"b\" already; give one of them another name by `rename` in [server.git]",
             ]
         );
-        let long = NameRules { prefix: Some("x".repeat(256)), ..NameRules::default() };
+        let long = NameRules { prefix: Some("x".repeat(4096)), ..NameRules::default() };
         let (shaped, warnings) = shape(echo(&["a"], &[]), &long, None, "server.git");
         assert!(names(&shaped).is_empty() && warnings[0].starts_with("tool \"a\" is left out: tool name "), "{warnings:?}");
     }
@@ -380,26 +464,5 @@ mod tests {
     fn without_rules_it_is_the_provider_itself() {
         let inner = echo(&["a"], &[]);
         assert!(Arc::ptr_eq(&inner, &shape(inner.clone(), &rules(), None, "server.git").0));
-    }
-
-    #[test]
-    fn a_star_is_any_characters() {
-        for (name, pattern, want) in [
-            ("get_x", "get_*", true),
-            ("get_", "get_*", true),
-            ("forget_x", "get_*", false),
-            ("forget_x", "*get_*", true),
-            ("a_b_c", "a*b*c", true),
-            ("ac", "a*b*c", false),
-            ("abab", "*ab", true),
-            ("aba", "*ab", false),
-            ("aa", "a*a", true),
-            ("a", "a*a", false),
-            ("anything", "*", true),
-            ("", "", true),
-            ("x", "", false),
-        ] {
-            assert_eq!(fits(name, pattern), want, "{name} {pattern}");
-        }
     }
 }

@@ -22,7 +22,7 @@ async fn shop() -> (Server, Outside) {
     (server, service)
 }
 
-fn calls() -> String {
+pub(super) fn calls() -> String {
     json!([
         ["add", { "a": 2, "b": 40 }],
         ["statistics", { "numbers": [1, 2, 3, 4] }],
@@ -60,7 +60,7 @@ fn assert_results(results: &[Value]) {
     assert_eq!(text(alerts), weather::ALERTS);
 }
 
-fn assert_report(ran: &Ran, negotiated: &str) {
+pub(super) fn assert_report(ran: &Ran, negotiated: &str) {
     assert!(ran.success, "{}", ran.all);
     let line = ran.stdout.lines().last().unwrap_or_else(|| panic!("no report: {}", ran.all));
     let report: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {}", ran.all));

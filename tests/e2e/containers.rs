@@ -283,3 +283,24 @@ async fn an_engine_that_is_started_again_is_used_again() {
     wait_up(&server, 2).await;
     stop(&engine, server).await;
 }
+
+#[tokio::test]
+async fn scratch_folders_can_be_written_within_their_size_and_nothing_else_can() {
+    let Some(engine) = Engine::find() else { return };
+    for (way, _service) in engine.ways().await {
+        let more = "tmpfs = \"1MiB\"\nscratch = [\"/root\", \"/var/cache/deep/er\"]";
+        let server = boxed(&engine, &way, more).start().await;
+        let client = Client::modern(&server);
+        for folder in ["/root", "/var/cache/deep/er", "/tmp"] {
+            assert_eq!(run(&client, &format!("write {folder}/file")).await.ok(), "written", "{way}");
+            assert_eq!(run(&client, &format!("read {folder}/file")).await.ok(), "written", "{way}");
+            let full = run(&client, &format!("fill {folder}/big 4")).await.failure();
+            assert!(full.contains("No space left"), "{way}: {folder}: {full}");
+        }
+        for path in ["/file", "/var/cache/file", "/etc/file"] {
+            let refused = run(&client, &format!("write {path}")).await.failure();
+            assert!(refused.contains("Read-only file system") || refused.contains("No such file"), "{way}: {path}: {refused}");
+        }
+        stop(&engine, server).await;
+    }
+}

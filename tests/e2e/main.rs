@@ -2,6 +2,7 @@
 
 mod asking;
 mod attacks;
+mod audit;
 mod authors;
 mod cancellation;
 mod changes;
@@ -14,6 +15,7 @@ mod containers;
 mod content;
 mod examples;
 mod faces;
+mod fleet;
 mod fuzz;
 mod hostile;
 mod http;
@@ -30,6 +32,7 @@ mod reload;
 mod remote;
 mod roles;
 mod scale;
+mod scaling;
 mod servers;
 mod shutdown;
 mod starting;

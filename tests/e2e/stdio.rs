@@ -226,7 +226,7 @@ async fn a_bridge_says_what_is_wrong_with_where_it_leads() {
     let mut client = StdioClient::start(command);
     let answer = client.rpc("tools/list", json!({ "_meta": meta(&json!({})) })).await;
     let message = answer["error"]["message"].as_str().expect("an error");
-    assert!(message.contains("--bearer-env"), "{message}");
+    assert!(message.contains("--token-env"), "{message}");
 
     for (args, word) in [
         (&["stdio", "--url", "ftp://127.0.0.1/mcp"][..], "only http and https"),

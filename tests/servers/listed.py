@@ -4,6 +4,7 @@ Every call is answered by ANSWER.json as the result, or by its arguments. Lists 
 """
 
 import json
+import os
 import sys
 
 tools = open(sys.argv[1], encoding="utf-8").read()
@@ -19,6 +20,8 @@ for line in sys.stdin:
     ident, method = json.dumps(message.get("id")), message.get("method")
     if method == "initialize":
         version = {"protocolVersion": "2025-06-18", "serverInfo": {"name": "listed", "version": "1"}}
+        if "INSTRUCTIONS" in os.environ:
+            version["instructions"] = os.environ["INSTRUCTIONS"]
         out(ident, json.dumps({**version, "capabilities": {"tools": {}, "prompts": {}, "resources": {}}}))
     elif method == "tools/list":
         out(ident, f'{{"tools":{tools}}}')

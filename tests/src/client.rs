@@ -139,6 +139,32 @@ impl Client {
         Self::greeted(Self::at(&server.url).able(capabilities)).await
     }
 
+    /// The same as [`Self::legacy_at`], over these connections.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not take it.
+    pub async fn legacy_through(url: &str, http: &reqwest::Client) -> Self {
+        Self::greeted(Self { http: http.clone(), ..Self::at(url) }).await
+    }
+
+    /// The same client, with its session, at another host.
+    #[must_use]
+    pub fn also_at(&self, url: &str) -> Self {
+        let next = AtomicU64::new(self.next.load(Ordering::Relaxed) + 1_000);
+        Self {
+            http: self.http.clone(),
+            url: url.to_owned(),
+            session: self.session.clone(),
+            token: self.token.clone(),
+            capabilities: self.capabilities.clone(),
+            meta: self.meta.clone(),
+            greeting: self.greeting.clone(),
+            next,
+            ..*self
+        }
+    }
+
     async fn greeted(mut client: Self) -> Self {
         client.revision = LEGACY;
         client.greet().await;

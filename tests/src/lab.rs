@@ -35,6 +35,12 @@ impl Lab {
         Self { folder: PathBuf::from(said.lines().last().expect("its last line is the folder")) }
     }
 
+    /// The folder itself, for `toolbay check --clients=FOLDER`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn modules(&self) -> PathBuf {
         self.folder.join("node_modules")
     }
@@ -69,6 +75,16 @@ impl Lab {
         self.script("converters", script, arguments).await
     }
 
+    /// The same with the Python SDK that the tutorials pin. None: it is not installed, which CI does not accept.
+    pub async fn tutorial(&self, script: &str, arguments: &[&str]) -> Option<Ran> {
+        if !self.folder.join("tutorial/ready").exists() {
+            assert!(std::env::var_os("CI").is_none(), "the lab lacks mcp 1.11: run scripts/lab.sh");
+            eprintln!("skipped: the lab lacks mcp 1.11: run scripts/lab.sh");
+            return None;
+        }
+        Some(self.script("tutorial", script, arguments).await)
+    }
+
     async fn script(&self, python: &str, script: &str, arguments: &[&str]) -> Ran {
         let (mut command, folder) = self.command(python, script);
         command.args(arguments);
@@ -94,7 +110,10 @@ impl Lab {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clients = files::root().join("tests/clients");
         let copy = folder.path().join(script);
-        std::fs::copy(clients.join(script), &copy).expect("the script can be copied");
+        // Those that `toolbay check --clients` runs as well are part of it.
+        let places = ["tests/clients", "host/src/cli/clients"].map(|place| files::root().join(place).join(script));
+        let script_file = places.iter().find(|place| place.exists()).expect("the script is there");
+        std::fs::copy(script_file, &copy).expect("the script can be copied");
         // What scripts import.
         std::fs::copy(clients.join("oauth_browser.mjs"), folder.path().join("oauth_browser.mjs")).expect("it can be copied");
         let mut command = if Path::new(script).extension().is_some_and(|ext| ext == "py") {

@@ -3,6 +3,7 @@
 //! Nothing here is a stand-in for a part of Toolbay: the suites run the real binary, real plugins and real clients. What is stood in for is the world
 //! outside, such as the weather service.
 
+pub mod balancer;
 pub mod client;
 pub mod engine;
 pub mod files;
@@ -20,6 +21,7 @@ pub mod weather;
 
 use std::{future::Future, time::Duration};
 
+pub use balancer::Balancer;
 pub use client::{Client, Reply};
 pub use load::Load;
 pub use proxy::Proxy;

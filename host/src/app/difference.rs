@@ -25,7 +25,7 @@ macro_rules! restart_keys {
     };
 }
 
-const RESTART: [RestartKey; 17] = restart_keys! {
+const RESTART: [RestartKey; 24] = restart_keys! {
     "listen" => listen,
     "plugins" => plugins,
     "http.max_connections" => http.max_connections,
@@ -42,6 +42,13 @@ const RESTART: [RestartKey; 17] = restart_keys! {
     "host.container_engine" => host.container_engine,
     "metrics.enabled" => metrics.enabled,
     "metrics.listen" => metrics.listen,
+    "audit.file" => audit.file,
+    "audit.stdout" => audit.stdout,
+    "audit.syslog" => audit.syslog,
+    "audit.max_size" => audit.max_size,
+    "audit.keep" => audit.keep,
+    "audit.arguments" => audit.arguments,
+    "audit.redact" => audit.redact,
     "inference.library" => inference.library,
 };
 
@@ -98,6 +105,7 @@ impl Digests {
             ("host", digest(&live.host)),
             ("telemetry", digest(&live.telemetry)),
             ("metrics", digest(&live.metrics)),
+            ("audit", digest(&live.audit)),
             ("inference", digest(&live.inference)),
         ];
         let mut restart: BTreeMap<_, _> = RESTART.iter().map(|key| (key.name.to_owned(), (key.digest)(config))).collect();

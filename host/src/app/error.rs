@@ -1,6 +1,9 @@
 //! Why there can be no host at all.
 
-use crate::wasm::{folder::FolderError, plugin::HostError};
+use crate::{
+    telemetry::audit::AuditError,
+    wasm::{folder::FolderError, plugin::HostError},
+};
 
 /// Why a host cannot be assembled.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +14,9 @@ pub enum AppError {
     /// The folder of plugins cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// There can be no audit lines.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 impl AppError {

@@ -94,7 +94,11 @@ impl Source for App {
         out.single(&family::READY, self.ready())?;
         let tasks = tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         out.single(&family::RUNTIME_TASKS, tasks)?;
-        out.single(&family::LOG_DROPPED, telemetry::lost_lines())
+        out.single(&family::LOG_DROPPED, telemetry::lost_lines())?;
+        let (written, dropped) = self.dispatcher.audit().map_or((0, 0), |audit| audit.counts());
+        let mut lines = out.family(&family::AUDIT_LINES)?;
+        lines.add(["written"], written)?;
+        lines.add(["dropped"], dropped)
     }
 }
 

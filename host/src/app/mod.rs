@@ -39,7 +39,7 @@ use crate::{
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
-    telemetry::{self, metrics::Metrics},
+    telemetry::{self, audit::Audit, metrics::Metrics},
     wasm::{compile::Worker, plugin::PluginHost},
 };
 use difference::{changed, needs_restart, without_restart};
@@ -53,6 +53,9 @@ const SERVE_WAITS: Duration = Duration::from_secs(10);
 /// The same where nothing comes later.
 /// A server has its own deadline, `start_timeout`, which says more; this is for one that has a very long one.
 const ONCE_WAITS: Duration = Duration::from_secs(300);
+
+/// How long the last audit lines may take.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// How a host is assembled.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +110,8 @@ impl App {
     pub async fn start(config: Arc<Config>, options: AppOptions) -> Result<Arc<Self>, AppError> {
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
-        let dispatcher = Dispatcher::with_metrics(config.metrics.enabled);
+        let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
+        let dispatcher = Dispatcher::with(config.metrics.enabled, audit);
         let catalog = Catalog::new();
         let feed = Feed::start(catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
@@ -359,7 +363,13 @@ impl App {
     }
 
     fn front_options(&self, config: &Config, address: Option<SocketAddr>) -> FrontOptions {
+        let face = match (address, self.options.run) {
+            (Some(_), _) => "mcp",
+            (None, Run::Serve) => "stdio",
+            (None, Run::Once) => "cli",
+        };
         let mut options = FrontOptions {
+            face,
             authenticated: !config.auth.is_open(),
             state: config.state.clone(),
             tasks: config.tasks.clone(),
@@ -379,6 +389,12 @@ impl App {
         // What is being applied is applied whole, and ended below.
         let _one = self.applying.lock().await;
         tokio::join!(self.plugins.stop(), self.servers.stop());
+        if let Some(audit) = self.dispatcher.audit().cloned() {
+            let flushed = tokio::task::spawn_blocking(move || audit.flush(LAST_LINES)).await;
+            if !flushed.unwrap_or(false) {
+                tracing::error!("the last audit lines could not be written within {LAST_LINES:?}");
+            }
+        }
     }
 }
 

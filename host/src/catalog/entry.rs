@@ -10,6 +10,9 @@ use crate::{
     telemetry::metrics::CallMeter,
 };
 
+/// Bytes of an original name that a description tells.
+const SHOWN: usize = 256;
+
 /// A tool on offer.
 pub struct Entry {
     provider: Arc<dyn Provider>,
@@ -104,10 +107,11 @@ impl Named for Entry {
 /// The tool under another name. Where its own is one that model APIs refuse, the description tells it.
 fn renamed(tool: &Tool, name: ToolName) -> Tool {
     let own = tool.name.as_str();
+    let shown = own.get(..own.floor_char_boundary(SHOWN)).unwrap_or_default();
     let description = match &tool.description {
         description if is_safe(Kind::Tool, own) => description.clone(),
-        Some(description) => Some(format!("{}\n\nOriginal name: {own}", description.trim_end())),
-        None => Some(format!("Original name: {own}")),
+        Some(description) => Some(format!("{}\n\nOriginal name: {shown}", description.trim_end())),
+        None => Some(format!("Original name: {shown}")),
     };
     Tool { name, description, ..tool.clone() }
 }

@@ -11,8 +11,10 @@
 //! 4. A qualified name that model APIs refuse, or one that two tools share (`a` + `_b` and `a_` + `b` are both
 //!    `a___b`; the first provider by name keeps it), is published cut and with eight hex digits of a hash at its end. The long form works in a call too.
 //!
-//! Resources are known by their URI, templates by their text. Of several at one address the one of the first provider by name is published. A URI that
-//! no resource has is matched against the templates in a fixed order: most literal characters first, then by text.
+//! Resources are known by their URI, templates by their text. Of several at one address the one of the first provider by name is published as it is, and
+//! the others as `toolbay://NAME/URI`; who has an address when the others come keeps it. A URI that no resource has is matched against the templates in a
+//! fixed order: most literal characters first, then by text. What a provider has and does not list is read by the qualified form, which links in its
+//! answers get.
 //!
 //! What a caller sees of it goes by its roles: [`Catalog::seen`] is the snapshot without what these do not allow, made once for each set of roles.
 //!
@@ -21,6 +23,7 @@
 
 mod entry;
 pub mod feed;
+mod instructions;
 mod kept;
 mod names;
 mod naming;
@@ -167,8 +170,11 @@ impl Catalog {
             return;
         }
         let snapshot = self.current.load();
-        let own = |(id, uri): &(ProviderId, String)| snapshot.resource(uri).is_some_and(|entry| entry.provider().id() == id);
-        let updates: BTreeSet<String> = updated.into_iter().filter(own).map(|(_, uri)| uri).collect();
+        let published = |(id, uri): (ProviderId, String)| {
+            let published = snapshot.published_uri(&id, &uri);
+            snapshot.resource(&published).is_some().then(|| published.into_owned())
+        };
+        let updates: BTreeSet<String> = updated.into_iter().filter_map(published).collect();
         if !updates.is_empty() {
             // Nobody listens any more: nobody is told.
             let _ = self.updates.send(Arc::new(updates));

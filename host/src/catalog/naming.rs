@@ -102,15 +102,15 @@ pub enum Collision {
         /// The qualified name as it would be.
         qualified: String,
     },
-    /// Several providers offer something at the same address: that of the first is published.
+    /// Several providers offer something at the same address: that of one is published there, the others in the qualified form.
     SameUri {
         /// What is there.
         kind: Kind,
         /// The URI or the template.
         uri: String,
-        /// Whose is published.
+        /// Whose is published there.
         published: ProviderId,
-        /// Whose are not, in order.
+        /// Whose are published elsewhere, in order.
         others: Vec<ProviderId>,
     },
     /// A resource template is none: it is listed, and matches nothing.
@@ -142,7 +142,7 @@ impl fmt::Display for Collision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SameName { kind, name, holder: None, providers } => {
-                write!(f, "{kind} {name:?} is offered by several plugins, each is published under its qualified name:")?;
+                write!(f, "{kind} {name:?} is offered by several plugins or servers, each is published under its qualified name:")?;
                 providers.iter().take(SHOWN).try_for_each(|provider| write!(f, " {provider}{SEPARATOR}{name}"))?;
                 more(f, providers)
             }
@@ -172,15 +172,21 @@ impl fmt::Display for Collision {
                     "{provider:?} has {kind} names that model APIs reject (they take 1 to {MAX_NAME} of A-Z, a-z, 0-9, _ and -); they are published \
                      under others, and both work in a call:"
                 )?;
-                names.iter().take(SHOWN).try_for_each(|(own, published)| write!(f, " {own:?} as {published}"))?;
+                names.iter().take(SHOWN).try_for_each(|(own, published)| {
+                    let shown: String = own.chars().take(2 * MAX_NAME).collect();
+                    write!(f, " {shown:?} as {published}")
+                })?;
                 more_of(f, names.len())
             }
             Self::Unpublished { kind, qualified } => {
                 write!(f, "{kind} {qualified:?} cannot be published, its name is taken: rename the plugin or the {kind}")
             }
             Self::SameUri { kind, uri, published, others } => {
-                write!(f, "{kind} {uri:?} is offered by several plugins: that of {published:?} is published, and not that of")?;
-                others.iter().take(SHOWN).try_for_each(|provider| write!(f, " {provider:?}"))?;
+                write!(
+                    f,
+                    "{kind} {uri:?} is offered by several plugins or servers: that of {published:?} is published, and those of others as"
+                )?;
+                others.iter().take(SHOWN).try_for_each(|provider| write!(f, " toolbay://{provider}/{uri}"))?;
                 more(f, others)
             }
             Self::BadTemplate { template, provider, fault } => {

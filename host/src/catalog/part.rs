@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use blake3::Hash;
 
-use super::{Access, Generations, PromptEntry, ResourceEntry, Snapshot, Why, snapshot::Part};
+use super::{Access, Generations, PromptEntry, ResourceEntry, Snapshot, Why, instructions::Instructions, snapshot::Part};
 use crate::provider::{OfferNames, ProviderId, ProviderState, ProviderStatus};
 
 impl Snapshot {
     /// What `access` allows of a whole snapshot.
     pub(super) fn part_of(whole: &Arc<Self>, access: Arc<Access>) -> Self {
         let prompt = |entry: &PromptEntry| access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()).is_allowed();
-        let resource = |entry: &ResourceEntry| access.resource(entry.provider().id().as_str(), entry.uri()).is_allowed();
+        let resource = |entry: &ResourceEntry| access.resource(entry.provider().id().as_str(), entry.own()).is_allowed();
         let mut part = Self {
             generations: Generations::default(),
             tools: whole.tools.only(|entry| access.tool(entry).is_allowed()),
@@ -19,6 +19,8 @@ impl Snapshot {
             resources: whole.resources.only(resource),
             // They name what others offer.
             collisions: Vec::new(),
+            // Those of the whole are filtered when somebody asks.
+            instructions: Instructions::default(),
             part: None,
         };
         let mut providers: BTreeSet<ProviderId> = part.tools().map(|entry| entry.provider().id().clone()).collect();
@@ -59,7 +61,7 @@ impl Snapshot {
     #[must_use]
     pub fn hides_resource(&self, uri: &str) -> Option<Why> {
         let part = self.part.as_ref()?;
-        part.whole.resource(uri).map(|entry| part.access.resource(entry.provider().id().as_str(), uri))
+        part.whole.resource(uri).map(|entry| part.access.resource(entry.provider().id().as_str(), entry.own_uri(uri)))
     }
 
     /// What its callers may know of how providers stand.

@@ -1,6 +1,7 @@
 //! One state of the catalog: what there is, and whose.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -9,8 +10,9 @@ use bytes::Bytes;
 
 use super::{
     Access, Collision, Entry, PromptEntry, ResourceEntry,
+    instructions::Instructions,
     names::{Names, Offered},
-    resources::{HeldResources, Resources},
+    resources::{HeldResources, Resources, qualified},
 };
 use crate::provider::{Provider, ProviderId};
 
@@ -22,6 +24,7 @@ pub struct Snapshot {
     pub(super) prompts: Names<PromptEntry>,
     pub(super) resources: Resources,
     pub(super) collisions: Vec<Collision>,
+    pub(super) instructions: Instructions,
     /// What it is a part of. None: it is the whole.
     pub(super) part: Option<Part>,
 }
@@ -36,9 +39,9 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Whether an address may be read that belongs to this template.
+    /// Whether an address may be read that belongs to this template, or to this provider without being listed. It goes by the provider's own form.
     fn reads(&self, entry: &ResourceEntry, uri: &str) -> bool {
-        self.access.resource(entry.provider().id().as_str(), uri).is_allowed()
+        self.access.resource(entry.provider().id().as_str(), entry.own_uri(uri)).is_allowed()
     }
 }
 
@@ -98,6 +101,15 @@ impl Snapshot {
         }
     }
 
+    /// The address under which clients read a resource that a provider calls by this one, listed or not.
+    #[must_use]
+    pub fn published_uri<'a>(&self, provider: &ProviderId, own: &'a str) -> Cow<'a, str> {
+        match self.resource(own) {
+            Some(entry) if entry.provider().id() == provider => Cow::Borrowed(own),
+            _ => Cow::Owned(qualified(provider, own)),
+        }
+    }
+
     /// The resource that is listed at this address.
     #[must_use]
     pub fn listed_resource(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {
@@ -110,12 +122,12 @@ impl Snapshot {
         self.resources.template(text)
     }
 
-    /// The published resources, in the order of URIs.
+    /// The published resources: one provider after the other, each in its own order.
     pub fn resources(&self) -> impl ExactSizeIterator<Item = &Arc<ResourceEntry>> {
         self.resources.resources().iter()
     }
 
-    /// The published templates, in the order in which they are tried.
+    /// The published templates, in the same order.
     pub fn templates(&self) -> impl ExactSizeIterator<Item = &Arc<ResourceEntry>> {
         self.resources.templates().iter()
     }
@@ -130,6 +142,15 @@ impl Snapshot {
     #[must_use]
     pub fn templates_json(&self) -> &Bytes {
         self.resources.templates_json()
+    }
+
+    /// How to use all of this, for models. None: nobody says anything.
+    #[must_use]
+    pub fn instructions(&self) -> Option<String> {
+        match &self.part {
+            None => self.instructions.text(|_| true),
+            Some(part) => part.whole.instructions.text(|id| part.providers.contains(id)),
+        }
     }
 
     /// Names and addresses that clash, and what came of it.
@@ -163,8 +184,13 @@ impl Snapshot {
             generations: Generations::default(),
             tools: Names::assign(&tools, before.map(|before| &before.tools), &mut collisions),
             prompts: Names::assign(&prompts, before.map(|before| &before.prompts), &mut collisions),
-            resources: Resources::new(providers.values().map(|held| &held.resources), &mut collisions),
+            resources: Resources::new(
+                providers.iter().map(|(id, held)| (id, &held.resources)),
+                before.map(|before| &before.resources),
+                &mut collisions,
+            ),
             collisions,
+            instructions: Instructions::new(providers.values().map(Held::provider)),
             part: None,
         }
     }

@@ -21,6 +21,9 @@ impl Provider for Fixed {
     fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
     }
+    fn reads_unlisted(&self) -> bool {
+        self.id().as_str() == "open"
+    }
     fn offers(&self) -> &Offers {
         &self.offers
     }
@@ -288,7 +291,7 @@ fn prompts_have_the_naming_rules_of_tools_and_names_of_their_own() {
 }
 
 #[test]
-fn of_two_resources_at_one_address_the_first_providers_is_published() {
+fn of_two_resources_at_one_address_one_keeps_it_and_both_can_be_read() {
     let catalog = Catalog::new();
     catalog.apply(vec![
         put_offers("b", &["x://same", "x://b"], &["x://{id}"], &[]),
@@ -296,17 +299,53 @@ fn of_two_resources_at_one_address_the_first_providers_is_published() {
         put_offers("a", &["x://z", "x://same"], &[], &[]),
     ]);
     let snapshot = catalog.snapshot();
-    assert_eq!(listed(snapshot.resources_json(), "uri"), ["x://b of b", "x://same of a", "x://z of a"]);
-    assert_eq!(listed(snapshot.templates_json(), "uriTemplate"), ["x://{id} of b"]);
-    assert_eq!(snapshot.resource("x://same").unwrap().provider().id().as_str(), "a");
+    let all = ["x://z of a", "x://same of a", "toolbay://b/x://same of b", "x://b of b", "toolbay://c/x://same of c"];
+    assert_eq!(listed(snapshot.resources_json(), "uri"), all, "each in its provider's order");
+    assert_eq!(listed(snapshot.templates_json(), "uriTemplate"), ["x://{id} of b", "toolbay://c/x://{id} of c"]);
+    let read = |uri: &str| snapshot.resource(uri).map(|entry| format!("{} of {}", entry.own_uri(uri), entry.provider().id()));
+    assert_eq!(read("x://same").unwrap(), "x://same of a");
+    assert_eq!(read("toolbay://b/x://same").unwrap(), "x://same of b");
+    assert_eq!(read("toolbay://c/x://7").unwrap(), "x://7 of c");
+    assert_eq!(read("toolbay://b/x://b").unwrap(), "x://b of b", "the qualified form works for what is published as it is too");
+    assert_eq!((read("toolbay://a/x://b"), read("toolbay://none/x://b"), read("toolbay://a")), (None, None, None));
     let told: Vec<_> = snapshot.collisions().iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
         [
-            "resource \"x://same\" is offered by several plugins: that of \"a\" is published, and not that of \"b\" \"c\"",
-            "resource template \"x://{id}\" is offered by several plugins: that of \"b\" is published, and not that of \"c\"",
+            "resource \"x://same\" is offered by several plugins or servers: that of \"a\" is published, and those of others as toolbay://b/x://same toolbay://c/x://same",
+            "resource template \"x://{id}\" is offered by several plugins or servers: that of \"b\" is published, and those of others as toolbay://c/x://{id}",
         ]
     );
+}
+
+#[test]
+fn who_comes_later_takes_no_address_from_one_that_is_live() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![put_offers("b", &["x://same"], &[], &[])]);
+    catalog.settle();
+    catalog.apply(vec![put_offers("a", &["x://same"], &[], &[])]);
+    assert_eq!(listed(catalog.snapshot().resources_json(), "uri"), ["toolbay://a/x://same of a", "x://same of b"]);
+    catalog.apply(vec![ProviderChange::Remove(ProviderId::new("b").unwrap())]);
+    assert_eq!(listed(catalog.snapshot().resources_json(), "uri"), ["x://same of a"]);
+}
+
+#[test]
+fn what_is_not_listed_is_read_by_its_qualified_address_or_where_there_is_one_provider_alone() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![put_offers("open", &["x://1"], &[], &[]), put_offers("b", &["x://2"], &[], &[])]);
+    let read = |catalog: &Catalog, uri: &str| {
+        let snapshot = catalog.snapshot();
+        snapshot.resource(uri).map(|entry| format!("{} of {}", entry.own_uri(uri), entry.provider().id()))
+    };
+    assert_eq!(read(&catalog, "toolbay://open/y://new").unwrap(), "y://new of open");
+    assert_eq!((read(&catalog, "y://new"), read(&catalog, "toolbay://b/y://new")), (None, None), "nobody is asked for what is another's");
+    let open = ProviderId::new("open").unwrap();
+    let snapshot = catalog.snapshot();
+    assert_eq!(snapshot.published_uri(&open, "x://1"), "x://1");
+    assert_eq!(snapshot.published_uri(&open, "x://2"), "toolbay://open/x://2", "it means another x://2 than b");
+    let view = catalog.view("open").unwrap();
+    assert_eq!(read(&view, "y://new").unwrap(), "y://new of open");
+    assert_eq!(view.snapshot().published_uri(&open, "y://new"), "y://new");
 }
 
 #[test]
@@ -318,7 +357,7 @@ fn templates_are_tried_most_literal_first_then_by_text() {
     ]);
     let snapshot = catalog.snapshot();
     let order: Vec<_> = snapshot.templates().map(|entry| entry.uri().to_owned()).collect();
-    assert_eq!(order, ["x://data/{id}/raw", "x://data/{a}", "x://data/{b}", "x://{+all}", "x://{"]);
+    assert_eq!(order, ["x://{+all}", "x://data/{b}", "x://{", "x://data/{a}", "x://data/{id}/raw"], "listed in their authors' order");
     let reached = |uri: &str| snapshot.resource(uri).map(|entry| entry.uri().to_owned());
     assert_eq!(reached("x://data/listed").unwrap(), "x://data/listed", "what is listed comes before every template");
     assert_eq!(reached("x://data/1").unwrap(), "x://data/{a}");
@@ -357,7 +396,8 @@ fn an_update_is_told_of_resources_that_are_published_as_the_providers_own() {
     catalog.apply(updated("a", &["x://1"]));
     let mut updates = catalog.updates();
     catalog.apply(updated("b", &["x://1", "x://both", "x://t/7", "x://3"]));
-    assert!(updates.try_recv().is_err(), "what was told before, and what is not its own");
+    let told: Vec<String> = updates.try_recv().unwrap().iter().cloned().collect();
+    assert_eq!(told, ["toolbay://b/x://both"], "not what was told before, and not what is another's");
     catalog.apply(updated("a", &["x://t/7", "x://1", "x://both", "x://1"]));
     let told: Vec<String> = updates.try_recv().unwrap().iter().cloned().collect();
     assert_eq!(told, ["x://1", "x://both", "x://t/7"]);
@@ -368,8 +408,30 @@ fn an_update_is_told_of_resources_that_are_published_as_the_providers_own() {
     catalog.apply([updated("b", &["x://2", "x://both"]), updated("a", &["x://1"])].into_iter().flatten().collect());
     let told: Vec<String> = seen.try_recv().unwrap().iter().cloned().collect();
     assert_eq!(told, ["x://2", "x://both"], "alone, the provider has all its resources");
-    assert_eq!(updates.try_recv().unwrap().len(), 2);
+    assert_eq!(updates.try_recv().unwrap().len(), 3);
     // A resource that comes together with its first update is known by then.
     catalog.apply([vec![put_offers("c", &["x://c"], &[], &[])], updated("c", &["x://c"])].into_iter().flatten().collect());
     assert_eq!(updates.try_recv().unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_not_listed_is_read_as_far_as_roles_go() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![put_offers("open", &["x://1"], &[], &[]), put_offers("b", &["x://1", "x://secret"], &[], &[])]);
+    let role =
+        Role { name: "reader".to_owned(), resources: vec!["x://*".to_owned()], deny: vec!["x://secret*".to_owned()], ..Role::default() };
+    let policy = Policy::new(vec![role], crate::provider::Roles::new(["reader"]), std::collections::HashMap::new());
+    let seen = catalog.seen(&policy, None);
+    for (uri, may) in [
+        ("x://1", true),
+        ("toolbay://open/x://1", true),
+        ("toolbay://open/x://new", true),
+        ("toolbay://open/x://secret/new", false),
+        ("toolbay://open/y://new", false),
+        ("x://secret", false),
+        ("toolbay://b/x://secret", false),
+    ] {
+        assert_eq!(seen.resource(uri).is_some(), may, "{uri}");
+    }
+    assert_eq!(listed(seen.resources_json(), "uri"), ["x://1 of b", "toolbay://open/x://1 of open"]);
 }

@@ -4,7 +4,15 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
-use super::{ConfigArgs, FAILED, Outcome, against::Against, counted, local::LocalHost, print, print_json, quiet, runtime, seen::About};
+use super::{
+    ConfigArgs, FAILED, Outcome,
+    against::Against,
+    clients::{Packages, Report},
+    counted,
+    local::LocalHost,
+    print, print_json, quiet, runtime,
+    seen::About,
+};
 use crate::{
     app::Digests,
     http::{self, Authenticator},
@@ -22,10 +30,11 @@ Run it before you deploy a folder or a configuration.
   toolbay check target/wasm32-wasip2/release/greeter.wasm
   toolbay check --config prod.toml --json
   toolbay check --config new.toml --against http://127.0.0.1:8000    what it would change at a running host
+  toolbay check --clients                                            whether clients can read all of it
   toolbay check --role analyst     what callers with [role.analyst] see, and by which rule
   toolbay check --as ann           the same for who has the token "ann"
 
-Exit status: 0 all is well, 1 something is broken, 2 the configuration is wrong."#;
+Exit status: 0 all is well, 1 something is broken or unreadable, 2 the configuration is wrong."#;
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -49,6 +58,10 @@ pub(super) struct Check {
     /// Accept an address beyond loopback without tokens, as `serve --insecure` does
     #[arg(long)]
     insecure: bool,
+    /// Check too that every known client and model API can read what is published: by built-in rules, and by what is
+    /// installed of their packages in DIR (node_modules, a Python environment; by default the current folder)
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    clients: Option<Option<PathBuf>>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -75,23 +88,32 @@ impl Check {
                 return Ok(ExitCode::SUCCESS);
             }
             let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
+            let clients = match &self.clients {
+                Some(folder) => Some(host.clients(&Packages::new(folder.as_deref())).await),
+                None => None,
+            };
+            let is_readable = clients.as_ref().is_none_or(Report::is_fine);
             let unused = unused(host.configured(), &statuses);
             let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
             let broken = plugins + models.iter().filter(|model| model.error.is_some()).count();
             let printed = if self.json {
                 let mut report =
-                    json!({ "ok": broken == 0, "plugins": statuses, "collisions": collisions, "unused": unused, "models": models });
+                    json!({ "ok": broken == 0 && is_readable, "plugins": statuses, "collisions": collisions, "unused": unused, "models": models });
                 if let (Some(report), Some(against)) = (report.as_object_mut(), &against) {
                     report.insert("against".to_owned(), json!(against));
+                }
+                if let (Some(report), Some(clients)) = (report.as_object_mut(), &clients) {
+                    report.insert("clients".to_owned(), json!(clients));
                 }
                 print_json(&report)
             } else {
                 let against = against.map(|against| format!("\n{}", against.text())).unwrap_or_default();
-                print(&(of_models(&models) + &report(&statuses, &collisions, &unused) + &against))
+                let clients = clients.map(|clients| clients.text()).unwrap_or_default();
+                print(&(of_models(&models) + &report(&statuses, &collisions, &unused) + &clients + &against))
             };
             host.close().await;
             printed?;
-            Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+            Ok(if broken == 0 && is_readable { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
 }
@@ -144,7 +166,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     for status in statuses {
         match &status.error {
             None => {
-                let tools = if status.tools.is_empty() { "no tools".to_owned() } else { status.tools.join(", ") };
+                let tools = if status.tools.is_empty() { "no tools".to_owned() } else { one_line(&status.tools) };
                 let _ = writeln!(text, "ok      {}: {tools}", status.name);
             }
             Some(error) => {
@@ -154,7 +176,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
         let OfferNames { resources, templates, prompts } = &status.offers;
         for (what, names) in [("resources", resources), ("templates", templates), ("prompts", prompts)] {
             if !names.is_empty() {
-                let _ = writeln!(text, "        {what}: {}", names.join(", "));
+                let _ = writeln!(text, "        {what}: {}", one_line(names));
             }
         }
         if !status.imports.is_empty() {
@@ -193,6 +215,13 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     }
     let _ = writeln!(text, ", {broken} broken");
     text
+}
+
+/// Names that others gave, in one line whatever is in them.
+fn one_line(names: &[String]) -> String {
+    let plain =
+        |name: &String| name.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect::<String>();
+    names.iter().map(plain).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

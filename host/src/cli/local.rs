@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ConfigArgs, Failure,
+    clients::{Packages, Report},
     dialogue::Dialogue,
     seen::{About, Seen},
     shown::{Answer, Shown},
@@ -82,6 +83,12 @@ impl LocalHost {
     /// Names that several plugins offer, in sentences.
     pub(super) fn collisions(&self) -> Vec<String> {
         self.app.catalog().snapshot().collisions().iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether clients can read what is published.
+    pub(super) async fn clients(&self, packages: &Packages) -> Report {
+        let snapshot = Arc::clone(&self.app.catalog().snapshot());
+        Report::of(&snapshot, packages).await
     }
 
     /// What a caller sees of all this, and why.

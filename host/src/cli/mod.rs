@@ -1,9 +1,11 @@
 //! The command line: what there is to say, and what each exit status means.
 
 mod against;
+mod audit;
 mod build;
 mod call;
 mod check;
+mod clients;
 mod compile;
 mod dev;
 mod dialogue;
@@ -77,6 +79,12 @@ enum Command {
     /// Call a tool of a running server or of a folder
     #[command(after_long_help = call::HELP)]
     Call(call::Call),
+    /// Show the audit file: who called what, and how it ended
+    #[command(after_long_help = audit::HELP)]
+    Audit(audit::Audit),
+    /// Ask a running server whether it takes calls, for health checks of containers
+    #[command(after_long_help = health::HELP)]
+    Health(health::Health),
     /// Begin a plugin: a folder with all that it needs
     #[command(after_long_help = new::HELP)]
     New(new::New),
@@ -89,9 +97,6 @@ enum Command {
     /// Build and serve a plugin's project, again whenever it changes
     #[command(after_long_help = dev::HELP)]
     Dev(dev::Dev),
-    /// Ask a running server whether it takes calls, for health checks of containers
-    #[command(after_long_help = health::HELP)]
-    Health(health::Health),
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
@@ -115,11 +120,12 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Health(health) => health.run(),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Test(test) => test.run(),
         Command::Dev(dev) => dev.run(),
-        Command::Health(health) => health.run(),
         Command::EmbedDocs(embed) => embed.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),

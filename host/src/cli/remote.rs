@@ -18,11 +18,7 @@ pub(super) struct RemoteHost(RunningService<RoleClient, ()>);
 impl RemoteHost {
     /// Greets the server at a URL. `token_env`: the environment variable that holds the bearer token.
     pub(super) async fn connect(url: &str, token_env: Option<&str>) -> Result<Self, Failure> {
-        let address =
-            url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
-        if !matches!(address.scheme(), "http" | "https") {
-            return Err(Failure::usage(format!("--url {url}: only http and https are supported")));
-        }
+        let address = address(url)?;
         // The client below says of a closed port only that it could not send.
         if let Some(at) = address.host_str().zip(address.port_or_known_default()).map(|(host, port)| format!("{host}:{port}")) {
             tokio::net::TcpStream::connect(&at).await.map_err(|error| {
@@ -67,6 +63,16 @@ impl RemoteHost {
     pub(super) async fn close(self) {
         drop(self.0.cancel().await);
     }
+}
+
+/// The address of an endpoint that `--url` names.
+pub(super) fn address(url: &str) -> Result<url::Url, Failure> {
+    let address =
+        url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
+    if !matches!(address.scheme(), "http" | "https") {
+        return Err(Failure::usage(format!("--url {url}: only http and https are supported")));
+    }
+    Ok(address)
 }
 
 /// The bearer token in an environment variable.

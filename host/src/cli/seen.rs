@@ -114,8 +114,16 @@ fn offers(access: &Access, snapshot: &Snapshot) -> Vec<Offer> {
             .prompts()
             .map(|entry| offer("prompt", entry.name(), &access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()))),
     );
-    all.extend(snapshot.resources().map(|entry| offer("resource", entry.uri(), &resource(entry.provider().id().as_str(), entry.uri()))));
-    all.extend(snapshot.templates().map(|entry| offer("template", entry.uri(), &resource(entry.provider().id().as_str(), entry.uri()))));
+    all.extend(
+        snapshot
+            .resources()
+            .map(|entry| offer("resource", entry.uri(), &resource(entry.provider().id().as_str(), entry.own_uri(entry.uri())))),
+    );
+    all.extend(
+        snapshot
+            .templates()
+            .map(|entry| offer("template", entry.uri(), &resource(entry.provider().id().as_str(), entry.own_uri(entry.uri())))),
+    );
     all
 }
 

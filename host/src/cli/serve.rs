@@ -29,7 +29,8 @@ Existing MCP servers are served too: [server.NAME] of toolbay.toml, or the mcpSe
 A changed toolbay.toml, and every file that it names, is applied within a second. SIGHUP reads it again. A broken one
 changes nothing: the log and GET /status say what is wrong, and which keys need a restart.
 
-SIGTERM or Ctrl-C: stop accepting connections, let calls in flight finish, exit 0. A second one: exit immediately.
+Ctrl-C: stop accepting connections, let calls in flight finish, exit 0. A second one: exit immediately.
+SIGTERM: the same, after telling load balancers for lame_duck of [http] (5s; not on loopback).
 GET /healthz and /readyz are health checks, GET /status shows the state of every plugin and server, GET /metrics is for
 Prometheus.
 

@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{ConfigArgs, Failure, Outcome, runtime};
+use super::{ConfigArgs, Failure, Outcome, remote, runtime};
 use crate::{
     app::{App, AppOptions, ConfigSource},
     config::{Config, Files, HttpConfig, Loaded},
@@ -24,7 +24,7 @@ host that restarts.
 
   toolbay stdio --plugins /home/me/plugins
   toolbay stdio --config /etc/toolbay.toml
-  toolbay stdio --url https://tools.example.com/mcp --bearer-env TOOLS_TOKEN
+  toolbay stdio --url https://tools.example.com/mcp --token-env TOOLS_TOKEN
 
 In claude_desktop_config.json, with absolute paths:
 
@@ -39,8 +39,8 @@ pub(super) struct Stdio {
     #[arg(long, conflicts_with_all = ["plugins", "config", "mcp_json"])]
     url: Option<String>,
     /// The environment variable that holds the bearer token for --url
-    #[arg(long, value_name = "VAR", requires = "url")]
-    bearer_env: Option<String>,
+    #[arg(long, value_name = "VAR", requires = "url", visible_alias = "bearer-env")]
+    token_env: Option<String>,
     /// What to log to stderr: error, warn, info, debug, trace, or a filter such as toolbay=debug,warn
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -62,10 +62,13 @@ impl Stdio {
             None => telemetry::init(&config.telemetry),
         }
         .map_err(Failure::usage)?;
+        if config.audit.stdout {
+            return Err(Failure::usage("stdout in [audit]: stdout belongs to the client here; set `file` instead"));
+        }
         let runtime = runtime()?;
         let served = match &self.url {
             Some(url) => {
-                let remote = remote(url, self.bearer_env.as_deref())?;
+                let remote = endpoint(url, self.token_env.as_deref())?;
                 runtime.block_on(serve(Arc::new(remote), &config.http))
             }
             None => runtime.block_on(host(config, self.config.plugins.is_some(), source, files)),
@@ -104,23 +107,12 @@ async fn serve(endpoint: Arc<dyn Endpoint>, http: &HttpConfig) -> Outcome {
         served = stdio::serve(endpoint, tokio::io::stdin(), tokio::io::stdout(), options) => {
             served.map(|()| ExitCode::SUCCESS).map_err(Failure::failed)
         }
-        () = shutdown.draining() => Ok(ExitCode::SUCCESS),
+        () = shutdown.leaving() => Ok(ExitCode::SUCCESS),
     }
 }
 
 /// The endpoint that `--url` names.
-fn remote(url: &str, bearer_env: Option<&str>) -> Result<Remote, Failure> {
-    let address =
-        url::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}; such as http://127.0.0.1:8000/mcp")))?;
-    if !matches!(address.scheme(), "http" | "https") {
-        return Err(Failure::usage(format!("--url {url}: only http and https are supported")));
-    }
-    let token =
-        match bearer_env {
-            None => None,
-            Some(variable) => Some(std::env::var(variable).map_err(|_| {
-                Failure::usage(format!("--bearer-env {variable}: there is no such environment variable, or it is not UTF-8"))
-            })?),
-        };
-    Remote::new(address, token.as_deref()).map_err(Failure::usage)
+fn endpoint(url: &str, token_env: Option<&str>) -> Result<Remote, Failure> {
+    let token = token_env.map(remote::token).transpose()?;
+    Remote::new(remote::address(url)?, token.as_deref()).map_err(Failure::usage)
 }

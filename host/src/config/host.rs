@@ -20,6 +20,9 @@ section! {
         instances: u32 = 1000, number(1..=MOST_INSTANCES) => restart;
         /// Upper bound for the `memory` of any plugin.
         max_memory: usize = 1 << 30, size(64 * KIB..=MOST_MEMORY) => restart;
+        /// Memory of all plugin instances together. One plugin gets at most half of it.
+        memory: Option<usize> = None, optional(size(256 * MIB..=TIB))
+            => restart, unset("three quarters of the machine's or the container's");
         /// Largest `.wasm` file.
         max_file: u64 = 128 * MIB, size(KIB..=4 * GIB) => restart;
         /// CPU time limit for compiling one component.

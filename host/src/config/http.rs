@@ -7,7 +7,7 @@ use super::{
     publish::tool_name,
     reader::Table,
     section::{Section, section},
-    types::{DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, choice, duration, list, number, optional, size, text},
+    types::{DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, YEAR, choice, duration, list, number, optional, size, text},
 };
 
 section! {
@@ -33,14 +33,25 @@ section! {
         max_connections: usize = 4096, number(1..=1_000_000) => restart;
         /// Time from a connection's first byte to the end of the request head.
         header_timeout: Duration = SECOND * 10, duration(MILLISECOND..=HOUR);
-        /// Concurrent sessions of clients of 2025-11-25 and earlier. Past the limit, idle sessions
-        /// end for new ones; one authenticated caller gets at most half.
+        /// Sessions of clients of 2025-11-25 and earlier. `"auto"`: `initialize` opens one, whose signed id
+        /// every instance with the same `[state] keys` takes. `"none"`: every request is served by
+        /// itself; nobody can be asked for input or told of changes.
+        sessions: Sessions = Sessions::Auto, choice(SESSIONS);
+        /// Concurrent sessions of which something is kept: an open stream, running calls, subscriptions,
+        /// a log level. Past the limit, idle ones are forgotten, and go on by their ids; one
+        /// authenticated caller gets at most half.
         max_sessions: usize = 10_000, number(1..=10_000_000);
-        /// Idle timeout of a session.
+        /// How long an unused session's subscriptions and log level are kept.
         session_idle: Duration = SECOND * 30 * 60, duration(SECOND..=MONTH);
+        /// Lifetime of a session's id. After that, its client has to call `initialize` again.
+        session_ttl: Duration = MONTH, duration(SECOND..=YEAR);
         /// How long a client with a session or a task may take to answer a request for input
         /// (elicitation, sampling). The plugin's own `timeout` is paused meanwhile.
         ask_timeout: Duration = SECOND * 5 * 60, duration(SECOND..=DAY);
+        /// Time between SIGTERM and the end of accepting connections. Meanwhile, everything is served, `/readyz`
+        /// answers 503 and each connection is closed after its next answer, so that load balancers
+        /// and clients go to other instances.
+        lame_duck: Option<Duration> = None, optional(duration(Duration::ZERO..=HOUR)) => unset("`\"5s\"`, and none on loopback");
         /// How long calls in flight may take to finish after SIGTERM.
         drain: Duration = SECOND * 30, duration(Duration::ZERO..=HOUR);
         /// Shape of the REST API's answers unless the request chooses one: `"value"` is what a program
@@ -50,6 +61,18 @@ section! {
         rest_default_tool: Option<String> = None, optional(text("name", tool_name)) => unset("the only tool, where there is one");
     }
 }
+
+/// Whether clients before MCP 2026-07-28 get sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Sessions {
+    /// All that begin with `initialize`.
+    #[default]
+    Auto,
+    /// None.
+    None,
+}
+
+const SESSIONS: &[(&str, Sessions)] = &[("auto", Sessions::Auto), ("none", Sessions::None)];
 
 /// In which shape the REST API answers a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -1,6 +1,7 @@
 //! `toolbay.toml`: typed, and checked whole before any port is bound.
 
 mod address;
+mod audit;
 mod auth;
 mod differences;
 mod dirs;
@@ -44,6 +45,7 @@ mod types;
 mod units;
 
 pub use address::{AllowedHost, AllowedOrigin, HostMatch, HostPattern, canonical_host, parse_listen};
+pub use audit::{AuditArguments, AuditConfig};
 pub use auth::{AuthConfig, Token, Tokens};
 pub use differences::{Difference, restart_keys};
 pub use dirs::DirGrant;
@@ -51,7 +53,7 @@ pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
 pub use files::Files;
 pub use host::HostConfig;
-pub use http::{HttpConfig, RestResult};
+pub use http::{HttpConfig, RestResult, Sessions};
 pub use imported::ImportedServer;
 pub use issuer::IssuerConfig;
 pub(crate) use issuer::server_url;
@@ -64,7 +66,7 @@ pub use plugin_view::PluginView;
 pub use publish::{NameRules, ToolOverride};
 pub use role::RoleConfig;
 pub use schema::json_schema;
-pub use secret::Secret;
+pub use secret::{Secret, known_secrets};
 pub use server::{
     CommandSource, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource,
     UrlSource,

@@ -52,6 +52,8 @@ section! {
         concurrency: usize = 64, number(1..=MOST_INSTANCES);
         /// Calls that may wait for a free slot. The next call gets 503.
         queue: usize = 256, number(0..=1_000_000);
+        /// Files and folders that all calls of the plugin may have open together.
+        open_files: usize = 256, number(1..=1_000_000);
         /// Concurrent outgoing HTTP requests of a call.
         http_connections: usize = 16, number(1..=10_000);
         /// Largest body of an HTTP response.

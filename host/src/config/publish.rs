@@ -3,15 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     key::TypeInfo,
     reader::{Item, Table},
     section::{Section, section},
-    types::{Type, list, optional, text, texts},
+    types::{Boolean, Type, list, optional, text, texts},
 };
 use crate::provider::ToolName;
+
+/// Longest name that the operator may give to a tool.
+const MAX_NAME: usize = 256;
 
 section! {
     /// Under which names, and which of them, the tools and prompts of a plugin or a server are
@@ -19,12 +22,15 @@ section! {
     pub struct NameRules {
         /// Prepended to the name of each tool and prompt that `rename` doesn't mention.
         prefix: Option<String> = None, optional(text("text", tool_name));
-        /// New names for tools and prompts, by their own names.
+        /// New names for tools and prompts, by their own names. `*` matches any characters, and each
+        /// `*` of the new name stands for the same: `"github_*" = "gh_*"`.
         rename: BTreeMap<String, String> = BTreeMap::new(), Renames;
         /// Publish only these, by their own names; `*` matches any characters. Empty: all.
         include: Vec<String> = Vec::new(), list("names", text("name", pattern));
         /// Don't publish these, by their own names; `*` matches any characters.
         exclude: Vec<String> = Vec::new(), list("names", text("name", pattern));
+        /// How to use its tools, for models: what clients get as `instructions`.
+        instructions: Option<String> = None, optional(text("text", not_blank)) => unset("the server's");
         /// By its own name: what to say of a tool instead of what the server says. A plugin's stand
         /// in [`PluginConfig::tools`](super::PluginConfig::tools).
         tools: BTreeMap<String, ToolOverride> = BTreeMap::new();
@@ -52,6 +58,55 @@ section! {
         description: Option<String> = None, optional(text("text", not_blank)) => unset("the tool's");
         /// Descriptions in the input schema, by published parameter name.
         params: BTreeMap<String, String> = BTreeMap::new(), texts("table of texts", not_blank) => unset("the tool's");
+        /// New names for parameters, by their own names.
+        rename_params: BTreeMap<String, String> = BTreeMap::new(), texts("table of names", param_name) => unset("the tool's");
+        /// The hint `readOnlyHint`: it changes nothing.
+        read_only: Option<bool> = None, optional(Boolean) => unset("the tool's");
+        /// The hint `destructiveHint`: what it changes may be lost.
+        destructive: Option<bool> = None, optional(Boolean) => unset("the tool's");
+        /// The hint `idempotentHint`: a second call with the same arguments changes nothing more.
+        idempotent: Option<bool> = None, optional(Boolean) => unset("the tool's");
+        /// The hint `openWorldHint`: it reaches beyond what the host knows, such as the web.
+        open_world: Option<bool> = None, optional(Boolean) => unset("the tool's");
+    }
+}
+
+impl ToolOverride {
+    /// The own name of a parameter that is published under this one.
+    #[must_use]
+    pub fn own_param<'a>(&'a self, published: &'a str) -> &'a str {
+        self.rename_params.iter().find(|(_, name)| *name == published).map_or(published, |(own, _)| own)
+    }
+
+    /// What of it is the same whoever runs the tool: hints, and names of parameters. None: nothing is said of these.
+    #[must_use]
+    pub fn of_any_provider(&self) -> Option<Self> {
+        let only = Self { title: None, description: None, params: BTreeMap::new(), ..self.clone() };
+        (only != Self::default()).then_some(only)
+    }
+
+    /// MCP's `annotations` of a tool that has these.
+    #[must_use]
+    pub fn annotations(&self, own: Option<Value>) -> Option<Value> {
+        let hints = [
+            ("readOnlyHint", self.read_only),
+            ("destructiveHint", self.destructive),
+            ("idempotentHint", self.idempotent),
+            ("openWorldHint", self.open_world),
+        ];
+        if hints.iter().all(|(_, hint)| hint.is_none()) {
+            return own;
+        }
+        let mut members = match own {
+            Some(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        for (name, hint) in hints {
+            if let Some(hint) = hint {
+                members.insert(name.to_owned(), hint.into());
+            }
+        }
+        Some(Value::Object(members))
     }
 }
 
@@ -67,7 +122,8 @@ impl Type<BTreeMap<String, String>> for Renames {
 
     fn read_into(&self, item: &Item<'_>, renames: &mut BTreeMap<String, String>) {
         for item in item.table().iter().flat_map(Table::items) {
-            let Some(name) = item.parsed(tool_name) else { continue };
+            let stars = item.key.matches('*').count();
+            let Some(name) = item.parsed(|name| new_name(name, stars)) else { continue };
             if let Some((other, _)) = renames.iter().find(|(own, published)| **published == name && **own != item.key) {
                 item.fail(format_args!("{other:?} is renamed to {name:?} already; two cannot have one name"));
             }
@@ -115,8 +171,29 @@ impl Type<BTreeMap<String, ToolOverride>> for Overrides {
     }
 }
 
+/// A new name for what fits a name with so many `*`.
+fn new_name(text: &str, stars: usize) -> Result<String, String> {
+    if text.matches('*').count() != stars {
+        return Err(match stars {
+            0 => "has a `*`, and the name that it replaces has none".to_owned(),
+            _ => format!("needs {stars} `*`, as many as the names that it replaces: each stands for the same there and here"),
+        });
+    }
+    // What stands for `*` is checked when it is known.
+    tool_name(&text.replace('*', "x")).map(|_| text.to_owned())
+}
+
+/// The name of a property: what all model APIs take there.
+fn param_name(text: &str) -> Result<String, String> {
+    let fits =
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    if fits { Ok(text.to_owned()) } else { Err("is not a name for a parameter: 1 to 64 of A-Z, a-z, 0-9, _, - and .".to_owned()) }
+}
+
 pub(super) fn tool_name(text: &str) -> Result<String, String> {
-    ToolName::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
+    let fits = (1..=MAX_NAME).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control);
+    let rule = format!("1 to {MAX_NAME} bytes, no control characters, no white space at its ends");
+    if fits { Ok(text.to_owned()) } else { Err(format!("tool name {text:?} is not allowed: {rule}")) }
 }
 
 fn pattern(text: &str) -> Result<String, String> {

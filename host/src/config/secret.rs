@@ -1,6 +1,13 @@
 //! Takes secrets from where they are kept: the environment, or a file.
 
-use std::{fs::File, io::Read};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::Read,
+    sync::{Arc, LazyLock},
+};
+
+use arc_swap::{ArcSwap, Guard};
 
 use super::{reader::Item, source::Source};
 
@@ -11,6 +18,28 @@ pub struct Secret(pub String);
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[secret]")
+    }
+}
+
+/// A shorter one is a word that stands in many texts that are no secret.
+const TELLING: usize = 8;
+
+/// All that was read from a file or the environment since the start, those of an earlier configuration too.
+static KNOWN: LazyLock<ArcSwap<BTreeSet<Arc<str>>>> = LazyLock::new(ArcSwap::default);
+
+/// Every secret that a configuration of this process has or had, to be kept out of what is written.
+#[must_use]
+pub fn known_secrets() -> Guard<Arc<BTreeSet<Arc<str>>>> {
+    KNOWN.load()
+}
+
+fn remember(secret: &Secret) {
+    if secret.0.len() >= TELLING && !KNOWN.load().contains(secret.0.as_str()) {
+        KNOWN.rcu(|known| {
+            let mut known = BTreeSet::clone(known);
+            known.insert(secret.0.as_str().into());
+            known
+        });
     }
 }
 
@@ -57,7 +86,7 @@ fn source<'a>(item: &Item<'a>, plain: Plain, key: Option<&'static str>) -> Optio
         (Some(name), None) => {
             let name = name.parsed(|name| variable_name(name).map(|()| name.to_owned()))?;
             match variable(item.source, &name) {
-                Ok(text) => checked(item, text, &format!("the environment variable {name:?}")),
+                Ok(text) => checked(item, text, &format!("the environment variable {name:?}")).inspect(remember),
                 Err(message) => {
                     item.fail(message);
                     None
@@ -68,7 +97,7 @@ fn source<'a>(item: &Item<'a>, plain: Plain, key: Option<&'static str>) -> Optio
             let path = path.file_path()?;
             item.source.reads(&path);
             match file(&path) {
-                Ok(text) => checked(item, text, &format!("the file {}", path.display())),
+                Ok(text) => checked(item, text, &format!("the file {}", path.display())).inspect(remember),
                 Err(reason) => {
                     item.fail(format_args!("cannot take the secret from the file {}: {reason}", path.display()));
                     None

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig, StateConfig,
-    TasksConfig, TelemetryConfig,
+    AuditConfig, AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig,
+    StateConfig, TasksConfig, TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
     tables::RootKeys,
@@ -38,6 +38,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// `[metrics]`.
     pub metrics: MetricsConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
@@ -69,6 +71,7 @@ impl Default for Config {
             host: HostConfig::default(),
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
+            audit: AuditConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             imported: BTreeMap::new(),

@@ -24,6 +24,7 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Thirty days.
 pub(super) const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// 2^10 bytes.
 pub(super) const KIB: u64 = 1 << 10;
 /// 2^20 bytes.

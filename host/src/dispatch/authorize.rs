@@ -39,14 +39,15 @@ impl Authorize {
         catalog.seen_now(&self.policy.load(), principal)
     }
 
-    /// Logs a call that failed since its principal may not do that.
-    pub(super) fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) {
+    /// Logs a call that failed since its principal may not do that. Whether it did.
+    pub(super) fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> bool {
         let (kind, name, why) = match error {
             CallError::UnknownTool(name) => ("tool", name, seen.hides_tool(name)),
             CallError::UnknownPrompt(name) => ("prompt", name, seen.hides_prompt(name)),
             CallError::UnknownResource(uri) => ("resource", uri, seen.hides_resource(uri)),
-            _ => return,
+            _ => return false,
         };
+        let is_denied = matches!(why, Some(Why::Denied(_) | Why::NotNamed));
         if let Some(why @ (Why::Denied(_) | Why::NotNamed)) = why {
             let policy = self.policy.load();
             let roles = policy.roles_of(principal);
@@ -57,5 +58,6 @@ impl Authorize {
                 "a call of {kind} {name:?} was denied: {why}"
             );
         }
+        is_denied
     }
 }

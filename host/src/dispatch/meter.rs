@@ -1,4 +1,4 @@
-//! The third layer: each call has an id and a span, is counted, and leaves one line in the log.
+//! The third layer: each call has an id and a span, is counted, and leaves one line in the log and one in the audit.
 
 use std::{
     sync::{
@@ -10,10 +10,17 @@ use std::{
 
 use tracing::{Instrument, Span};
 
-use super::{CallRequest, Operation, OperationResult, Outcome};
+use super::{
+    CallRequest, Operation, OperationResult, Outcome,
+    audited::{self, Audited, TurnedAway},
+    trace::trace_id,
+};
 use crate::{
     provider::CallError,
-    telemetry::metrics::{CallMeter, Metrics, Reason, Word},
+    telemetry::{
+        audit::Audit,
+        metrics::{CallMeter, Metrics, Reason, Word},
+    },
 };
 
 /// How calls end, for the metrics. Those that operators are woken by are shown from the beginning.
@@ -28,16 +35,27 @@ pub(super) struct Meter {
     last_id: AtomicU64,
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Meter {
     /// `is_on`: whether there are metrics.
-    pub(super) fn new(is_on: bool) -> Self {
-        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics: Arc::new(Metrics::new(WORDS.as_slice(), is_on)) }
+    pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>) -> Self {
+        let metrics = Arc::new(Metrics::new(WORDS.as_slice(), is_on));
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit }
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    pub(super) fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.as_ref()
+    }
+
+    /// The audit line of a call, if there is to be one.
+    pub(super) fn audited(&self, request: &CallRequest<'_>) -> Option<Audited> {
+        self.audit.as_ref().map(|audit| Audited::new(audit, request))
     }
 
     /// What the call is counted by. A tool keeps it, so that nothing is looked up for its calls.
@@ -50,8 +68,12 @@ impl Meter {
     }
 
     /// Counts a call that never became one: what it names is not there.
-    pub(super) fn turned_away(&self, error: &CallError) {
-        let reason = match error {
+    pub(super) fn turned_away(&self, what: &TurnedAway<'_>) {
+        if let Some(audit) = &self.audit {
+            audit.write(audited::turned_away(what));
+        }
+        let reason = match what.error {
+            _ if what.denied => Reason::Denied,
             CallError::UnknownTool(_) => Reason::UnknownTool,
             CallError::UnknownResource(_) => Reason::UnknownResource,
             CallError::UnknownPrompt(_) => Reason::UnknownPrompt,
@@ -76,10 +98,11 @@ impl Meter {
         &self,
         span: Span,
         meter: Option<Arc<CallMeter>>,
+        audited: Option<Audited>,
         call: impl Future<Output = Result<OperationResult, CallError>>,
     ) -> Result<OperationResult, CallError> {
         async {
-            let mut running = Running::new(self, meter);
+            let mut running = Running::new(self, meter, audited);
             let result = call.await;
             running.finish(&result);
             result
@@ -97,6 +120,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> Span {
             tracing::info_span!(
                 "call",
                 id = context.call_id,
+                trace = context.trace_parent.as_deref().and_then(trace_id),
                 $what = $name,
                 plugin = $provider.id().as_str(),
                 principal = context.principal.as_ref().map(|principal| principal.subject()),
@@ -118,21 +142,25 @@ pub(super) fn span(request: &CallRequest<'_>) -> Span {
 struct Running<'a> {
     all: &'a Meter,
     meter: Option<Arc<CallMeter>>,
+    audited: Option<Audited>,
     start: Instant,
     finished: bool,
 }
 
 impl<'a> Running<'a> {
-    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>) -> Self {
+    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Audited>) -> Self {
         all.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { all, meter, start: Instant::now(), finished: false }
+        Self { all, meter, audited, start: Instant::now(), finished: false }
     }
 
-    /// Counts its end. How long it took, in microseconds.
-    fn ended(&self, outcome: Outcome) -> u64 {
+    /// Counts its end and tells the audit of it. How long it took, in microseconds.
+    fn ended(&mut self, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
         let took: Duration = self.start.elapsed();
         if let Some(meter) = &self.meter {
             meter.ended(outcome as usize, took);
+        }
+        if let Some(audited) = self.audited.take() {
+            audited.ended(result, outcome, took);
         }
         u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
     }
@@ -140,9 +168,11 @@ impl<'a> Running<'a> {
     fn finish(&mut self, result: &Result<OperationResult, CallError>) {
         self.finished = true;
         let outcome = Outcome::of(result);
-        let micros = self.ended(outcome);
-        if outcome == Outcome::Busy {
-            self.all.metrics.refused(Reason::Queue);
+        let micros = self.ended(outcome, Some(result));
+        match outcome {
+            Outcome::Busy => self.all.metrics.refused(Reason::Queue),
+            Outcome::Limited => self.all.metrics.refused(Reason::RateLimit),
+            _ => {}
         }
         let word = outcome.as_str();
         match (outcome, result) {
@@ -161,7 +191,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.all.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !self.finished {
-            let micros = self.ended(Outcome::Cancelled);
+            let micros = self.ended(Outcome::Cancelled, None);
             tracing::info!(outcome = Outcome::Cancelled.as_str(), micros, "call cancelled");
         }
     }

@@ -6,7 +6,7 @@
 //! 1. `authorize`: what may this principal do? A front looks names up in [`Dispatcher::seen`] and nowhere else,
 //!    so that what is denied is not there.
 //! 2. `rate_limit`: does it do that too often?
-//! 3. `meter`: the call's id and span, the metrics, the line in the log. A call that
+//! 3. `meter`: the call's id and span, the metrics, the audit, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
 //! 4. `run`: the provider.
 //!
@@ -14,6 +14,7 @@
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,
 //! become a task) is handed in through its context as trait objects. So nothing here knows MCP or HTTP.
 
+mod audited;
 mod authorize;
 mod meter;
 mod operation;
@@ -25,15 +26,17 @@ mod rounds;
 mod run;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::sync::Arc;
 
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
     provider::{CallError, Principal},
-    telemetry::metrics::Metrics,
+    telemetry::{audit::Audit, metrics::Metrics},
 };
 
+pub use audited::TurnedAway;
 use authorize::Authorize;
 use meter::Meter;
 pub use operation::{InputRequired, Operation, OperationResult};
@@ -54,13 +57,19 @@ impl Dispatcher {
     /// One that nobody has called yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Self::with_metrics(true)
+        Self::with(true, None)
     }
 
-    /// The same; `is_on`: whether its calls are counted for the metrics.
+    /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go.
     #[must_use]
-    pub fn with_metrics(is_on: bool) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), meter: Arc::new(Meter::new(is_on)) })
+    pub fn with(metrics: bool, audit: Option<Arc<Audit>>) -> Arc<Self> {
+        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), meter: Arc::new(Meter::new(metrics, audit)) })
+    }
+
+    /// Where audit lines go, if there are any.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.meter.audit()
     }
 
     /// What is counted. The fronts count here too.
@@ -70,8 +79,8 @@ impl Dispatcher {
     }
 
     /// A front has no request to make of what it was asked for: there is no such tool, resource or prompt, or not yet.
-    pub fn turned_away(&self, error: &CallError) {
-        self.meter.turned_away(error);
+    pub fn turned_away(&self, what: &TurnedAway<'_>) {
+        self.meter.turned_away(what);
     }
 
     /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
@@ -92,10 +101,10 @@ impl Dispatcher {
         self.authorize.seen_now(catalog, principal)
     }
 
-    /// Says in the log where something is not there for a principal that may not use it. The principal is
-    /// told the same as where there is no such thing.
-    pub fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) {
-        self.authorize.log_denied(seen, principal, error);
+    /// Says in the log where something is not there for a principal that may not use it, and whether that is
+    /// so. The principal is told the same as where there is no such thing.
+    pub fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> bool {
+        self.authorize.log_denied(seen, principal, error)
     }
 
     /// Calls that run or wait for their turn now.
@@ -114,12 +123,12 @@ impl Dispatcher {
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
-        let meter = self.meter.of(&request.operation);
+        let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
         let call = async move {
             // Counts as running until it has ended.
             let _admitted = admitted?;
             run::run(request).await
         };
-        self.meter.observe(span, meter, call).await
+        self.meter.observe(span, meter, audited, call).await
     }
 }

@@ -58,17 +58,26 @@ impl Outcome {
     pub fn of(result: &Result<OperationResult, CallError>) -> Self {
         match result {
             Ok(OperationResult::Call(output)) if output.is_error => Self::ToolError,
-            Ok(OperationResult::InputRequired(_)) | Err(CallError::InputRequired) => Self::InputRequired,
+            Ok(OperationResult::InputRequired(_)) => Self::InputRequired,
             Ok(_) => Self::Ok,
-            Err(CallError::UnknownTool(_)) => Self::UnknownTool,
-            Err(CallError::UnknownResource(_)) => Self::UnknownResource,
-            Err(CallError::UnknownPrompt(_)) => Self::UnknownPrompt,
-            Err(CallError::InvalidParams(_)) => Self::InvalidParams,
-            Err(CallError::Protocol { .. }) => Self::ProtocolError,
-            Err(CallError::MissingCapability(_)) => Self::MissingCapability,
-            Err(CallError::Busy { .. }) => Self::Busy,
-            Err(CallError::Limited { .. }) => Self::Limited,
-            Err(CallError::Internal(_)) => Self::Internal,
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    /// How a call with this error ended.
+    #[must_use]
+    pub fn of_error(error: &CallError) -> Self {
+        match error {
+            CallError::InputRequired => Self::InputRequired,
+            CallError::UnknownTool(_) => Self::UnknownTool,
+            CallError::UnknownResource(_) => Self::UnknownResource,
+            CallError::UnknownPrompt(_) => Self::UnknownPrompt,
+            CallError::InvalidParams(_) => Self::InvalidParams,
+            CallError::Protocol { .. } => Self::ProtocolError,
+            CallError::MissingCapability(_) => Self::MissingCapability,
+            CallError::Busy { .. } => Self::Busy,
+            CallError::Limited { .. } => Self::Limited,
+            CallError::Internal(_) => Self::Internal,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::{Operation, Rounds};
+use super::{Operation, Rounds, trace::trace_id};
 use crate::provider::{Asker, CallContext, Deferral, Notifier, Principal, StartSignal};
 
 /// A call that has passed every check of its front's protocol.
@@ -11,6 +11,7 @@ pub struct CallRequest<'a> {
     pub(super) context: CallContext,
     pub(super) rounds: Option<Arc<dyn Rounds>>,
     pub(super) front: &'static str,
+    pub(super) face: &'static str,
     pub(super) hold: Option<Hold>,
 }
 
@@ -30,7 +31,7 @@ impl<'a> CallRequest<'a> {
     #[must_use]
     pub fn new(principal: Option<Principal>, operation: Operation<'a>) -> Self {
         let context = CallContext { principal, ..CallContext::default() };
-        Self { operation, context, rounds: None, front: "internal", hold: None }
+        Self { operation, context, rounds: None, front: "internal", face: "internal", hold: None }
     }
 
     /// Which front it comes through, by which rules: for the log.
@@ -39,10 +40,16 @@ impl<'a> CallRequest<'a> {
         Self { front, ..self }
     }
 
-    /// W3C `traceparent` of the request.
+    /// How its caller came, in a word: for the audit.
+    #[must_use]
+    pub fn with_face(self, face: &'static str) -> Self {
+        Self { face, ..self }
+    }
+
+    /// W3C `traceparent` of the request. One that is not well-formed is ignored.
     #[must_use]
     pub fn with_trace_parent(mut self, trace_parent: Option<Arc<str>>) -> Self {
-        self.context.trace_parent = trace_parent;
+        self.context.trace_parent = trace_parent.filter(|parent| trace_id(parent).is_some());
         self
     }
 
@@ -96,8 +103,8 @@ impl<'a> CallRequest<'a> {
     /// The same, free of the request that it came from.
     #[must_use]
     pub fn into_owned(self) -> CallRequest<'static> {
-        let Self { operation, context, rounds, front, hold } = self;
-        CallRequest { operation: operation.into_owned(), context, rounds, front, hold }
+        let Self { operation, context, rounds, front, face, hold } = self;
+        CallRequest { operation: operation.into_owned(), context, rounds, front, face, hold }
     }
 
     /// What is to be done.

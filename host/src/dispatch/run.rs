@@ -19,7 +19,7 @@ async fn provide(operation: &Operation<'_>, context: CallContext) -> Result<Oper
         Operation::Call { entry, arguments } => {
             entry.provider().call(Call { tool: entry.own_name(), arguments, context }).await.map(OperationResult::Call)
         }
-        Operation::Read { entry, uri } => entry.provider().read_resource(uri, context).await.map(OperationResult::Contents),
+        Operation::Read { entry, uri } => entry.provider().read_resource(entry.own_uri(uri), context).await.map(OperationResult::Contents),
         Operation::Prompt { entry, arguments } => {
             entry.provider().get_prompt(entry.own_name(), arguments.clone(), context).await.map(OperationResult::Prompt)
         }

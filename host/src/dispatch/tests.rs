@@ -186,7 +186,8 @@ async fn every_end_is_counted_once() {
     }
     // One that is dropped before its end.
     assert!(fixture.dispatcher.run(fixture.request("hang")).now_or_never().is_none());
-    fixture.dispatcher.turned_away(&CallError::UnknownTool("x".repeat(1 << 20)));
+    let error = &CallError::UnknownTool("x".repeat(1 << 20));
+    fixture.dispatcher.turned_away(&TurnedAway { principal: None, face: "mcp", trace_parent: None, error, denied: false });
     let page = page(&fixture);
     for (tool, outcome, count) in [("ok", "ok", 2), ("fail", "tool_error", 1), ("break", "internal", 1), ("hang", "cancelled", 1)] {
         let labels = format!("{{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"{tool}\",provider=\"p\"");
@@ -206,7 +207,7 @@ fn metrics_cost_a_call_no_allocation() {
         call();
         allocation_counter::measure(call).count_total
     };
-    let (on, off) = (allocations(Dispatcher::with_metrics(true)), allocations(Dispatcher::with_metrics(false)));
+    let (on, off) = (allocations(Dispatcher::with(true, None)), allocations(Dispatcher::with(false, None)));
     assert_eq!(on, off);
 }
 

@@ -6,17 +6,21 @@ use axum::body::Body;
 use http::{HeaderMap, Response, request::Parts};
 
 use super::{cors::FromPage, settings::HttpSettings};
-use crate::telemetry::metrics::{Metrics, Reason};
+use crate::telemetry::{
+    audit::{Audit, Record},
+    metrics::{Metrics, Reason},
+};
 
 /// Decides about each request before anything is done for it.
 pub(super) struct Admission {
     settings: Arc<HttpSettings>,
     metrics: Arc<Metrics>,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Admission {
-    pub(super) fn new(settings: Arc<HttpSettings>, metrics: Arc<Metrics>) -> Self {
-        Self { settings, metrics }
+    pub(super) fn new(settings: Arc<HttpSettings>, metrics: Arc<Metrics>, audit: Option<Arc<Audit>>) -> Self {
+        Self { settings, metrics, audit }
     }
 
     pub(super) fn settings(&self) -> &HttpSettings {
@@ -64,6 +68,16 @@ impl Admission {
             Ok(None) => Ok(()),
             Err(challenge) => {
                 self.metrics.refused(Reason::Authentication);
+                if let Some(audit) = &self.audit {
+                    audit.write(Record {
+                        event: "authentication",
+                        peer: Some(peer.ip().to_string().into()),
+                        front: "http",
+                        outcome: "denied",
+                        error: Some(format!("{challenge:?}").to_lowercase().into()),
+                        ..Record::default()
+                    });
+                }
                 tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "authentication failed");
                 Err(Box::new(settings.auth.answer(&challenge, head.uri.path(), rpc)))
             }

@@ -8,7 +8,10 @@ use super::{endpoint::McpEndpoint, rest, settings::HttpSettings};
 use crate::{
     mcp::Front,
     provider::StatusSource,
-    telemetry::metrics::{Metrics, Page},
+    telemetry::{
+        audit::Audit,
+        metrics::{Metrics, Page},
+    },
 };
 
 /// What [`serve`](super::serve) serves.
@@ -25,6 +28,8 @@ pub struct AppState<E> {
     pub settings: Arc<HttpSettings>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where audit lines go, if there are any.
+    pub audit: Option<Arc<Audit>>,
     /// What is shown at `/metrics`. None: nothing is there.
     pub page: Option<Arc<Page>>,
     /// Toolbay's version, shown in `/status`.
@@ -35,10 +40,10 @@ impl AppState<McpEndpoint> {
     /// A front, for callers with and without MCP.
     #[must_use]
     pub fn new(front: Arc<Front>, settings: Arc<HttpSettings>, statuses: Vec<Arc<dyn StatusSource>>, page: Option<Arc<Page>>) -> Self {
-        let metrics = Arc::clone(front.dispatcher().metrics());
+        let (metrics, audit) = (Arc::clone(front.dispatcher().metrics()), front.dispatcher().audit().cloned());
         let endpoint = McpEndpoint::new(Arc::clone(&front), &settings);
         let rest = rest::router(&endpoint);
         let front = Some(front);
-        Self { endpoint, rest, front, settings, statuses, metrics, page, version: env!("CARGO_PKG_VERSION") }
+        Self { endpoint, rest, front, settings, statuses, metrics, audit, page, version: env!("CARGO_PKG_VERSION") }
     }
 }

@@ -20,7 +20,7 @@ use std::{
 
 use axum::body::Body;
 use futures::task::AtomicWaker;
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -117,6 +117,8 @@ pub(super) struct Connection {
     pub(super) counts: AtomicBool,
     /// What long answers of all connections may take until they are read.
     pub(super) answers: Arc<Room>,
+    /// The server ends soon: the next answer is the last on its connection.
+    pub(super) leaving: Arc<AtomicBool>,
     pub(super) watch: Watch,
 }
 
@@ -168,6 +170,11 @@ impl Watch {
     /// Requests whose answer is not yet sent.
     pub(super) fn open(&self) -> u32 {
         self.open.load(Relaxed)
+    }
+
+    /// Whether it speaks HTTP/2, as far as is known.
+    pub(super) fn is_h2(&self) -> bool {
+        self.h2.load(Relaxed)
     }
 
     /// Whether a request has come.
@@ -271,6 +278,15 @@ pub(super) async fn run<S: Service>(
             let answering = Answering::new(&open.0.watch);
             let response = service.respond(request, &open.0).await;
             drop(answering);
+            let mut response = response;
+            if open.0.leaving.load(Relaxed) {
+                if version == Version::HTTP_2 {
+                    // What came before it is answered, and what comes after it goes to another connection.
+                    open.0.watch.close();
+                } else {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+            }
             let room = Arc::clone(&open.0.answers);
             Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, &room, version, limits.write, open)))
         }

@@ -97,10 +97,11 @@ pub async fn serve_metrics(
         limits,
         max_connections: CONNECTIONS,
         max_answers: ANSWERS,
+        lame_duck: Box::new(|| Duration::ZERO),
         drain: Box::new(|| Duration::ZERO),
         opened: Box::new(|_| ()),
     };
-    let service = Alone { admission: Admission::new(settings, metrics), page };
+    let service = Alone { admission: Admission::new(settings, metrics, None), page };
     server::serve(listener, Arc::new(service), options, shutdown).await
 }
 

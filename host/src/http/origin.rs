@@ -1,5 +1,7 @@
 //! Which `Host` and which `Origin` a request may have: the guard against DNS rebinding and against foreign web pages.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use http::{
     HeaderMap, Response, StatusCode, Uri,
@@ -89,8 +91,11 @@ impl Origins {
     }
 }
 
+/// Names of this machine: `localhost`, and every address that leads nowhere else. No name of a page that rebinds its own is one of these.
 fn is_loopback(host: &str) -> bool {
-    host == "127.0.0.1" || host == "::1" || host.eq_ignore_ascii_case("localhost")
+    host == "127.0.0.1"
+        || host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// `name`, `name:port`, `[v6]`, `[v6]:port` → name as it is written but for brackets, port. Names are the same in upper and in lower case.
@@ -155,11 +160,29 @@ mod tests {
     #[test]
     fn loopback_is_always_let_in_and_foreign_names_are_not() {
         let rules = Origins::new(&[], &[]);
-        for host in ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCALHOST:3"] {
+        for host in [
+            "localhost",
+            "localhost:8000",
+            "127.0.0.1:1",
+            "[::1]:8000",
+            "LOCALHOST:3",
+            "127.0.0.2:8000",
+            "127.255.3.4",
+            "[::ffff:127.0.0.1]:80",
+        ] {
             assert_eq!(status(&rules, Some(host), None), 200, "{host}");
             assert_eq!(status(&rules, Some(host), Some(&format!("http://{host}"))), 200, "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8000", "127.0.0.2"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:8000",
+            "127.1",
+            "2130706433",
+            "128.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+        ] {
             assert_eq!(status(&rules, Some(host), None), 403, "{host}");
             assert_eq!(status(&rules, Some("localhost"), Some(&format!("http://{host}"))), 403, "{host}");
         }

@@ -53,8 +53,8 @@ struct Peer(SocketAddr);
 
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, front, settings, statuses, metrics, page, version } = state;
-        let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics)));
+        let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, version } = state;
+        let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit));
         let health = Arc::new(Health::new(statuses, front, version));
         let router = router(&admission, Arc::clone(&health), page, rest);
         Self { endpoint, limits, admission, health, metrics, router }

@@ -1,6 +1,6 @@
 //! Serving what was put together, until the end is asked for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 
@@ -13,6 +13,9 @@ use super::{
     shutdown::Shutdown,
 };
 use crate::config::HttpConfig;
+
+/// How long the end is announced: ten checks of a balancer that checks every half second, and the usual advice.
+const LAME_DUCK: Duration = Duration::from_secs(5);
 
 /// Serves until `shutdown` asks for the end.
 ///
@@ -37,10 +40,16 @@ pub(super) async fn serve_within<E: Endpoint>(
 ) -> Result<(), ServeError> {
     let settings = state.settings.clone();
     let HttpConfig { max_connections, max_answers, .. } = settings.load().config;
-    let drain = Box::new(move || settings.load().config.drain);
+    let drain = {
+        let settings = settings.clone();
+        Box::new(move || settings.load().config.drain)
+    };
+    // Who listens on loopback is tried out or developed, and its balancer, if there is one, on the same machine.
+    let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let lame_duck = Box::new(move || settings.load().config.lame_duck.unwrap_or(if is_local { Duration::ZERO } else { LAME_DUCK }));
     let metrics = Arc::clone(&state.metrics);
     let opened = Box::new(move |open| metrics.set_connections(open));
     let app = Arc::new(App::new(state, limits()));
-    let options = server::Options { limits: Box::new(limits), max_connections, max_answers, drain, opened };
+    let options = server::Options { limits: Box::new(limits), max_connections, max_answers, lame_duck, drain, opened };
     server::serve(listener, app, options, shutdown).await
 }

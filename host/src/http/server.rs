@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -20,7 +21,7 @@ use crate::descriptors;
 use super::{
     connection::{self, Builder, Connection, LONGEST, Limits, Service, Watch},
     held::Room,
-    shutdown::Shutdown,
+    shutdown::{Shutdown, Stage},
 };
 
 /// Connections beyond `max_connections` that are told so, and on which health may be asked. Of more, the oldest goes: who asks for health asks at once.
@@ -31,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// How often the calls in flight are counted at the end.
 const COUNT_EVERY: Duration = Duration::from_millis(10);
+/// A connection that is younger and has not asked for anything may be about to: it gets this long at the end.
+const FRESH: Duration = Duration::from_millis(250);
 /// What streams get to say goodbye after they were closed, even where the time for calls is over.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ pub(super) struct Options {
     pub(super) max_connections: usize,
     /// Bytes of long answers that may wait to be read.
     pub(super) max_answers: usize,
+    /// How long the end is announced before it begins. Asked for at the end.
+    pub(super) lame_duck: Box<dyn Fn() -> Duration + Send + Sync>,
     /// How long calls in flight may take to end. Asked for at the end.
     pub(super) drain: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Told how many connections are open.
@@ -71,8 +76,26 @@ pub(super) async fn serve<S: Service>(
     let mut server = Server::new(service, options);
     tokio::select! {
         biased;
-        () = shutdown.draining() => {}
+        () = shutdown.leaving() => {}
         () = server.accept(&listener) => {}
+    }
+    server.leave();
+    let announced = if shutdown.stage() == Stage::LameDuck { (server.lame_duck)() } else { Duration::ZERO };
+    if !announced.is_zero() {
+        tracing::info!(
+            "/readyz answers 503 and connections are closed after their next answer; new connections are accepted for {announced:?} more, as lame_duck in [http] says"
+        );
+        tokio::select! {
+            biased;
+            () = shutdown.draining() => {}
+            () = sleep(announced.min(LONGEST)) => {}
+            () = server.accept(&listener) => {}
+        }
+    }
+    shutdown.drain();
+    // What the system has accepted would be reset with the listener.
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        server.take(stream, peer);
     }
     drop(listener);
     tokio::select! {
@@ -92,7 +115,10 @@ struct Server<S> {
     limits: Box<dyn Fn() -> Limits + Send + Sync>,
     builder: Arc<Builder>,
     max_connections: usize,
+    lame_duck: Box<dyn Fn() -> Duration + Send + Sync>,
     drain: Box<dyn Fn() -> Duration + Send + Sync>,
+    /// Whether the end has been announced.
+    leaving: Arc<AtomicBool>,
     opened: Box<dyn Fn(usize) + Send + Sync>,
     connections: JoinSet<()>,
     open: HashMap<Id, Arc<Connection>>,
@@ -120,7 +146,9 @@ impl<S: Service> Server<S> {
         Self {
             builder: Arc::new(connection::builder()),
             max_connections,
+            lame_duck: options.lame_duck,
             drain: options.drain,
+            leaving: Arc::default(),
             opened: options.opened,
             service,
             limits: options.limits,
@@ -178,6 +206,7 @@ impl<S: Service> Server<S> {
             surplus,
             counts: AtomicBool::new(!surplus),
             answers: self.answers.clone(),
+            leaving: self.leaving.clone(),
             watch: Watch::default(),
         });
         let run = connection::run(stream, connection.clone(), self.service.clone(), (self.limits)(), self.builder.clone());
@@ -231,17 +260,41 @@ impl<S: Service> Server<S> {
         (self.opened)(self.open.len());
     }
 
+    /// Says that the end is near: to probes, and on each connection by its next answer.
+    fn leave(&mut self) {
+        self.service.drain();
+        self.leaving.store(true, Relaxed);
+        for connection in self.open.values().filter(|connection| connection.watch.is_h2()) {
+            connection.watch.close();
+        }
+    }
+
+    /// Asks connections to end after what they owe. False: some may be about to ask for something.
+    fn close_connections(&self, fresh_too: bool) -> bool {
+        let is_fresh = |connection: &Connection| !connection.watch.was_used() && connection.since.elapsed() < FRESH;
+        let mut all = true;
+        for connection in self.open.values() {
+            if fresh_too || !is_fresh(connection) {
+                connection.watch.close();
+            } else {
+                all = false;
+            }
+        }
+        all
+    }
+
     /// Lets everything end, in its time.
     async fn drain(&mut self) {
         let drain = (self.drain)().min(LONGEST);
         let deadline = Instant::now() + drain;
-        self.service.drain();
-        for connection in self.open.values() {
-            connection.watch.close();
-        }
+        let fresh = (Instant::now() + FRESH).min(deadline);
+        let mut all_asked = self.close_connections(false);
         let calls = self.calls();
         tracing::info!(connections = self.open.len(), calls, "ending: calls in flight have {drain:?}");
-        while self.calls() > 0 && Instant::now() < deadline {
+        while (self.calls() > 0 || !all_asked) && Instant::now() < deadline {
+            if !all_asked {
+                all_asked = self.close_connections(Instant::now() >= fresh);
+            }
             let next = (Instant::now() + COUNT_EVERY).min(deadline);
             tokio::select! {
                 Some(ended) = self.connections.join_next_with_id() => self.ended(ended),
@@ -252,6 +305,7 @@ impl<S: Service> Server<S> {
         if left > 0 {
             tracing::warn!(calls = left, "shutdown timeout: cancelling calls in flight; drain in [http] sets how long they may take");
         }
+        self.close_connections(true);
         self.service.close();
         let last = deadline.max(Instant::now() + GOODBYE);
         let last = if left > 0 { Instant::now() + GOODBYE } else { last };

@@ -23,6 +23,8 @@ const ECHO: Duration = Duration::from_millis(300);
 pub enum Stage {
     /// Not begun.
     Running,
+    /// Everything is served, but load balancers and clients hear that it ends, so that they go elsewhere.
+    LameDuck,
     /// Nothing new is taken; what runs may end.
     Draining,
     /// What still runs is given up.
@@ -38,6 +40,11 @@ impl Shutdown {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(Stage::Running)))
+    }
+
+    /// Announces the end: everything is served until [`Self::drain`], which whoever serves asks for after a time.
+    pub fn lame_duck(&self) {
+        self.advance(Stage::LameDuck);
     }
 
     /// Begins the end: nothing new is taken, what runs may end within its time.
@@ -56,7 +63,12 @@ impl Shutdown {
         *self.0.borrow()
     }
 
-    /// Returns as soon as the end has begun.
+    /// Returns as soon as the end is announced.
+    pub async fn leaving(&self) {
+        self.reached(Stage::LameDuck).await;
+    }
+
+    /// Returns as soon as nothing new is taken any more.
     pub async fn draining(&self) {
         self.reached(Stage::Draining).await;
     }
@@ -86,8 +98,9 @@ impl Default for Shutdown {
     }
 }
 
-/// An end that SIGTERM, SIGINT or SIGQUIT asks for. The first begins it; a second, 300 ms later or more, ends the process, with exit code 130 (SIGINT), 131
-/// (SIGQUIT) or 143 (SIGTERM). SIGUSR1 and SIGUSR2, which would end the process without a word, mean nothing here and are logged.
+/// An end that SIGTERM, SIGINT or SIGQUIT asks for. SIGTERM announces it first, since it comes from what starts another instance instead; SIGINT and SIGQUIT
+/// come from a person, who does not want to wait. A further signal, 300 ms later or more, ends the announcement; one after that, or a second one where
+/// nothing was announced, ends the process, with exit code 130 (SIGINT), 131 (SIGQUIT) or 143 (SIGTERM). SIGUSR1 and SIGUSR2, which would end the process without a word, mean nothing here and are logged.
 /// The task that waits for them lives as long as the runtime in which this is called.
 ///
 /// # Errors
@@ -115,7 +128,7 @@ pub fn on_signals() -> io::Result<Shutdown> {
     Ok(shutdown)
 }
 
-/// Turns the first signal into a drain and the second into the end.
+/// Turns the first signal into an announcement or a drain, and further ones into what comes next.
 async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, echo: Duration, exit: impl FnOnce(i32)) {
     let mut signals = std::pin::pin!(signals);
     let Some(first) = signals.next().await else { return };
@@ -123,16 +136,25 @@ async fn obey(shutdown: Shutdown, signals: impl Stream<Item = SignalKind>, echo:
         signal = name(first),
         "shutting down: no new connections, calls in flight may finish; a second signal exits immediately"
     );
-    shutdown.drain();
-    let begun = Instant::now();
+    if first == SignalKind::terminate() {
+        shutdown.lame_duck();
+    } else {
+        shutdown.drain();
+    }
+    let mut begun = Instant::now();
     let second = loop {
         let Some(signal) = signals.next().await else { return };
-        if begun.elapsed() >= echo {
+        if begun.elapsed() < echo {
+            tracing::debug!(signal = name(signal), "the same signal came twice");
+        } else if shutdown.stage() == Stage::LameDuck {
+            tracing::info!(signal = name(signal), "second signal: not waiting for load balancers; a third one exits immediately");
+            shutdown.drain();
+            begun = Instant::now();
+        } else {
             break signal;
         }
-        tracing::debug!(signal = name(signal), "the same signal came twice");
     };
-    tracing::warn!(signal = name(second), "second signal: exiting immediately");
+    tracing::warn!(signal = name(second), "another signal: exiting immediately");
     shutdown.now();
     // The shell's way to say "ended by this signal".
     exit(128 + second.as_raw_value());
@@ -174,12 +196,30 @@ mod tests {
             let (send, receive) = futures::channel::mpsc::unbounded();
             let (exited, exit) = tokio::sync::oneshot::channel();
             let task = tokio::spawn(obey(shutdown.clone(), receive, Duration::ZERO, |code| exited.send(code).unwrap()));
+            // SIGTERM announces it, and whoever serves begins the drain, or the next signal does.
             send.unbounded_send(SignalKind::terminate()).unwrap();
+            shutdown.leaving().await;
+            assert_eq!(shutdown.stage(), Stage::LameDuck);
+            if code == 143 {
+                send.unbounded_send(SignalKind::interrupt()).unwrap();
+            } else {
+                shutdown.drain();
+            }
             shutdown.draining().await;
+            assert_eq!(shutdown.stage(), Stage::Draining);
             send.unbounded_send(second).unwrap();
             shutdown.forced().await;
             assert_eq!(exit.await, Ok(code));
             task.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_person_does_not_wait_for_load_balancers() {
+        for signal in [SignalKind::interrupt(), SignalKind::quit()] {
+            let shutdown = Shutdown::new();
+            obey(shutdown.clone(), stream::iter([signal]), ECHO, |code| panic!("ended with {code}")).await;
+            assert_eq!(shutdown.stage(), Stage::Draining);
         }
     }
 
@@ -192,7 +232,7 @@ mod tests {
         }
         drop(send);
         obey(shutdown.clone(), receive, Duration::MAX, |code| panic!("ended with {code}")).await;
-        assert_eq!(shutdown.stage(), Stage::Draining);
+        assert_eq!(shutdown.stage(), Stage::LameDuck);
     }
 
     /// Not a test of its own: the process that the next test sends signals to.
@@ -203,7 +243,8 @@ mod tests {
         runtime.block_on(async {
             let shutdown = on_signals().unwrap();
             println!("\nlistening");
-            shutdown.draining().await;
+            shutdown.leaving().await;
+            shutdown.drain();
             println!("draining");
             std::future::pending::<()>().await;
         });

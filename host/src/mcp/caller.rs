@@ -35,6 +35,8 @@ pub(super) struct Caller<'a> {
     /// Declared that it can be let go.
     tasks: bool,
     hold: Option<Hold>,
+    /// What becomes the stream of its request, where that is made already.
+    outbox: Option<Arc<Outbox>>,
 }
 
 /// What a request's `_meta` says of its caller.
@@ -71,14 +73,20 @@ impl<'a> Caller<'a> {
             level: level.filter(|_| !quiet),
             tasks: era == Era::Modern && said.capabilities.is_some_and(|declared| endpoint.tasks.may_be(declared)),
             hold: parts.and_then(|parts| parts.extensions.get()).cloned(),
+            outbox: parts.and_then(|parts| parts.extensions.get()).cloned(),
         }
     }
 
     /// The same, free of the request.
     pub(super) fn into_owned(self) -> Caller<'static> {
-        let Self { era, session, principal, trace_parent, meta, token, level, tasks, hold } = self;
+        let Self { era, session, principal, trace_parent, meta, token, level, tasks, hold, outbox } = self;
         let token = token.map(|token| Cow::Owned(token.into_owned()));
-        Caller { era, session, principal, trace_parent, meta, token, level, tasks, hold }
+        Caller { era, session, principal, trace_parent, meta, token, level, tasks, hold, outbox }
+    }
+
+    /// W3C `traceparent` of its request.
+    pub(super) fn trace_parent(&self) -> Option<&str> {
+        self.trace_parent.as_deref()
     }
 
     /// Under which name it was let in.
@@ -93,6 +101,9 @@ impl<'a> Caller<'a> {
 
     /// Where the notifications of its call go, when that may send some and somebody wants them.
     pub(super) fn outbox(&self, operation: &Operation<'_>) -> Option<Arc<Outbox>> {
+        if let Some(outbox) = &self.outbox {
+            return operation.notifies().then(|| Arc::clone(outbox));
+        }
         let listens = operation.notifies() && (self.token.is_some() || self.level.is_some());
         listens.then(|| Arc::new(Outbox::new(self.token.as_deref(), self.level)))
     }
@@ -118,6 +129,7 @@ impl<'a> Caller<'a> {
         let deferral = operation.notifies().then(|| endpoint.tasks.refusing());
         let request = CallRequest::new(self.principal, operation)
             .with_front(self.era.as_str())
+            .with_face(endpoint.face())
             .with_trace_parent(self.trace_parent)
             .with_meta(self.meta)
             .with_notifier(outbox.map(|outbox| Arc::clone(outbox) as _))

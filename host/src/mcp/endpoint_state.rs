@@ -9,14 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asking::States,
+    fleet::Fleet,
+    links,
     options::LiveOptions,
     pending::Pending,
     sessions::{Room, Sessions},
+    signing::Signer,
     tasks::{self, Reply, Tasks},
 };
 use crate::{
     catalog::{Catalog, Seen},
-    dispatch::{CallRequest, Dispatcher},
+    dispatch::{CallRequest, Dispatcher, TurnedAway},
     provider::{CallError, Principal},
 };
 
@@ -26,6 +29,8 @@ pub(super) struct Common {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) signer: Arc<Signer>,
     pub(super) room: Arc<Room>,
     pub(super) options: LiveOptions,
 }
@@ -37,6 +42,7 @@ pub(super) struct EndpointState {
     pub(super) pending: Arc<Pending>,
     pub(super) states: Arc<States>,
     pub(super) tasks: Arc<Tasks>,
+    pub(super) fleet: Arc<Fleet>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) closing: CancellationToken,
     options: LiveOptions,
@@ -50,6 +56,7 @@ impl EndpointState {
             pending: Arc::clone(&common.pending),
             states: Arc::clone(&common.states),
             tasks: Arc::clone(&common.tasks),
+            fleet: Arc::clone(&common.fleet),
             sessions,
             closing,
             options: Arc::clone(&common.options),
@@ -62,10 +69,11 @@ impl EndpointState {
     }
 
     /// What a caller is told in place of an error of something that is not there for it.
-    pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, error: CallError) -> CallError {
-        self.dispatcher.log_denied(seen, principal, &error);
+    pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, trace_parent: Option<&str>, error: CallError) -> CallError {
+        let denied = self.dispatcher.log_denied(seen, principal, &error);
         let error = self.pending.in_place_of(error);
-        self.dispatcher.turned_away(&error);
+        let face = self.face();
+        self.dispatcher.turned_away(&TurnedAway { principal, face, trace_parent, error: &error, denied });
         error
     }
 
@@ -74,22 +82,29 @@ impl EndpointState {
         if deferrable {
             tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned()).await
         } else {
-            self.dispatcher.run(request).await.map(Reply::Result)
+            links::run(&self.dispatcher, &self.catalog, request).await.map(Reply::Result)
         }
     }
 
     /// What the server says of itself.
-    pub(super) fn info(&self) -> ServerConfig {
+    pub(super) fn info(&self, principal: Option<&Principal>) -> ServerConfig {
         let options = self.options.load();
         let mut info = ServerConfig::new(capabilities(self.tasks.are_on()));
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        info.instructions.clone_from(&options.instructions);
+        let said = [options.instructions.clone(), self.seen(principal).instructions()];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        info.instructions = (!said.is_empty()).then(|| said.join("\n\n"));
         info
     }
 
     /// Whether answers are for one caller only.
     pub(super) fn is_private(&self) -> bool {
         self.options.load().authenticated
+    }
+
+    /// How callers reach it, in a word.
+    pub(super) fn face(&self) -> &'static str {
+        self.options.load().face
     }
 
     /// How long an answer of a client with a session may take.

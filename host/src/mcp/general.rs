@@ -1,4 +1,5 @@
-//! The general way: everything that is not lean, served by rmcp, with its answers made JSON-RPC where they are bare text.
+//! The general way: everything that is not lean, served by rmcp request by request, with its answers made JSON-RPC where
+//! they are bare text. Sessions, which rmcp would keep in one process, are ours.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,59 +20,58 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::{self, plain_error},
+    asking::essence,
+    cancel::cancellable,
     endpoint_state::EndpointState,
     envelope::id_key,
-    era::{Era, MODERN},
+    era::{Era, LEGACY, MODERN},
+    fleet::AWAIT_CANCEL,
     handler::{Handler, as_caller},
-    headers::{SESSION_HEADER, VERSION_HEADER},
-    intake::{self, Accepts, Head},
+    headers::{SESSION_HEADER, SESSION_NAME, VERSION_HEADER},
+    intake::{self, Accepts, AnswerOnly, Head},
     media,
+    outbox::Outbox,
     rpc::{BUSY, HEADER_MISMATCH, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, SESSION_NOT_FOUND},
-    sessions::{NoSession, Sessions},
+    sessions::{Agreed, NoSession, Session, Sessions},
+    sse::{self, CallTask},
     tasks,
 };
 use crate::{
-    provider::{CallError, Principal},
+    cluster::Peers,
+    provider::{CallError, Principal, StartSignal},
     telemetry::metrics::Reason,
 };
 
 /// How long a client should wait for a free session. Idle ones end within minutes, closed ones at once.
 const RETRY_SESSION: Duration = Duration::from_secs(5);
 
-/// Bytes of a request for a session: who the client is stays in memory until the session ends, twice.
+/// Bytes of a request for a session: who a client is and what it can takes a few hundred.
 const GREETING: usize = 64 << 10;
 
 /// The longest text of an error of rmcp's that is read to be wrapped.
 const ERROR_TEXT: usize = 16 << 10;
 
-/// rmcp, twice: with sessions for clients that have one or want one, and without.
+/// rmcp, which answers each request by itself. What sessions have beyond that is here.
 pub(super) struct General {
     shared: Arc<EndpointState>,
-    with_sessions: StreamableHttpService<Handler, Sessions>,
-    without: StreamableHttpService<Handler, NeverSessionManager>,
+    service: Arc<StreamableHttpService<Handler, NeverSessionManager>>,
 }
 
 impl General {
     pub(super) fn new(shared: Arc<EndpointState>) -> Self {
-        let config = |sessions: bool| {
-            StreamableHttpServerConfig::default()
-                // `http` has checked Host and Origin, and the body's size.
-                .disable_allowed_hosts()
-                .disable_allowed_origins()
-                .with_json_response(true)
-                .with_legacy_session_mode(sessions)
-                .with_sse_retry(None)
-                .with_max_request_body_bytes(usize::MAX)
-        };
-        let handler = || {
+        let config = StreamableHttpServerConfig::default()
+            // `http` has checked Host and Origin, and the body's size.
+            .disable_allowed_hosts()
+            .disable_allowed_origins()
+            .with_json_response(true)
+            .with_legacy_session_mode(false)
+            .with_sse_retry(None)
+            .with_max_request_body_bytes(usize::MAX);
+        let handler = {
             let shared = Arc::clone(&shared);
             move || Ok(Handler::new(Arc::clone(&shared)))
         };
-        Self {
-            with_sessions: StreamableHttpService::new(handler(), Arc::clone(&shared.sessions), config(true)),
-            without: StreamableHttpService::new(handler(), Arc::default(), config(false)),
-            shared,
-        }
+        Self { service: Arc::new(StreamableHttpService::new(handler, Arc::default(), config)), shared }
     }
 
     /// Answers a POST.
@@ -93,67 +93,146 @@ impl General {
         parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
-        let caller = parts.extensions.get::<Principal>().cloned();
         let modern = Era::of_header(&parts.headers) == Era::Modern;
         if modern && let Some(method) = head.method.as_deref().filter(|method| REMOVED.contains(method)) {
             let message = format!("there is no method {method:?} in MCP {MODERN}");
             return plain_error(StatusCode::NOT_FOUND, id, METHOD_NOT_FOUND, &message, None);
         }
-        let opens = head.method.as_deref() == Some("initialize");
-        if opens && body.len() > GREETING {
+        let session = if modern { Ok(None) } else { self.shared.sessions.named(&parts) };
+        let Ok(session) = session else { return session_not_found(id) };
+        if modern && self.lacks_tasks(&head) {
+            let error = CallError::MissingCapability(tasks::required());
+            return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.seen(parts.extensions.get())).into_response();
+        }
+        match (session, head.method.as_deref()) {
+            (session, Some("initialize")) => self.initialize(parts, body, &head, session.is_none()).await,
+            (Some(session), _) => self.in_session(session, parts, body, head).await,
+            (None, _) => media::named(as_json(self.by_rmcp(parts, body).await, id).await),
+        }
+    }
+
+    async fn by_rmcp(&self, parts: Parts, body: Bytes) -> Response<Body> {
+        let caller = parts.extensions.get().cloned();
+        as_caller(caller, self.service.handle(for_rmcp(parts, body))).await.map(Body::new)
+    }
+
+    /// Answers `initialize`, and where there are sessions begins one, unless the request has one.
+    async fn initialize(&self, parts: Parts, body: Bytes, head: &Head, opens: bool) -> Response<Body> {
+        let id = head.id.as_deref();
+        if body.len() > GREETING {
             let message = format!("initialize takes at most {GREETING} bytes: send a shorter clientInfo and fewer capabilities");
             return plain_error(StatusCode::PAYLOAD_TOO_LARGE, id, INVALID_REQUEST, &message, None);
         }
-        let session = if modern { Ok(None) } else { self.shared.sessions.named(&parts) };
-        let Ok(session) = session else { return session_not_found(id) };
-        if opens && session.is_none() {
-            if let Err(error) = serde_json::from_str::<InitializeRequestParams>(head.params.as_deref().unwrap_or("{}")) {
-                let message = format!("the params of initialize do not fit: {error}");
-                return plain_error(StatusCode::BAD_REQUEST, id, INVALID_PARAMS, &message, None);
-            }
-            if !self.shared.sessions.has_room(caller.as_ref()).await {
-                return self.no_room(id);
-            }
+        if let Err(error) = serde_json::from_str::<InitializeRequestParams>(head.params.as_deref().unwrap_or("{}")) {
+            let message = format!("the params of initialize do not fit: {error}");
+            return plain_error(StatusCode::BAD_REQUEST, id, INVALID_PARAMS, &message, None);
         }
-        if let (Some(session), Some(key)) = (&session, cancelled(&head)) {
-            session.cancel(&key);
-        }
-        if let (Some(session), None, Some(id)) = (&session, &head.method, id)
-            && session.questions().answer(id, &body)
-        {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::ACCEPTED;
+        let caller = parts.extensions.get::<Principal>().cloned();
+        let response = media::named(as_json(self.by_rmcp(parts, body).await, id).await);
+        if !opens || !self.shared.sessions.are_on() || !response.status().is_success() {
             return response;
         }
-        if modern && self.lacks_tasks(&head) {
-            let error = CallError::MissingCapability(tasks::required());
-            return answer::raw(id.unwrap_or("null"), Era::Modern, Err(error), &self.shared.seen(caller.as_ref())).into_response();
+        let (mut head_of, body) = response.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return answer::Answer::internal_error(id.unwrap_or("null"), &error.to_string()).into_response(),
+        };
+        if let Some(revision) = revision(&body) {
+            let (capabilities, home) = (essence(&capabilities(head)), self.shared.fleet.own());
+            let agreed = Agreed { revision: &revision, capabilities, caller: caller.as_ref(), home };
+            match self.shared.sessions.begin(agreed).map(HeaderValue::try_from) {
+                Ok(Ok(session)) => drop(head_of.headers.insert(&SESSION_NAME, session)),
+                Ok(Err(error)) => tracing::error!("a client gets no session: its id is no header: {error}"),
+                // It is served all the same, only not asked and not told of changes.
+                Err(error) => tracing::error!("a client gets no session: {error}"),
+            }
         }
-        let mut taken = None;
-        if let (Some(session), Some(_), Some(id)) = (&session, &head.method, id)
-            && let Some(key) = id_key(id)
+        Response::from_parts(head_of, Body::from(body))
+    }
+
+    /// Answers what is sent in a session.
+    async fn in_session(&self, session: Arc<Session>, mut parts: Parts, body: Bytes, head: Head) -> Response<Body> {
+        let id = head.id.as_deref();
+        let Some(method) = head.method.as_deref() else {
+            return self.answered(&session, &parts, body, id).await;
+        };
+        let home = self.shared.fleet.home(&session, &parts.headers);
+        match (method, id) {
+            ("notifications/cancelled", _) => {
+                self.cancelled(&session, &parts, body, &head).await;
+                return accepted();
+            }
+            // The answer to these is where the stream is.
+            ("resources/subscribe" | "resources/unsubscribe" | "logging/setLevel", Some(_)) => {
+                if let Some(home) = home
+                    && let Ok(answer) = self.shared.fleet.hand_on(home, &parts, body.clone()).await
+                {
+                    // The calls that run here go by it too.
+                    if method == "logging/setLevel" && answer.status().is_success() {
+                        parts.extensions.insert(Arc::clone(&session));
+                        drop(self.by_rmcp(parts, body).await);
+                    }
+                    return media::named(answer);
+                }
+            }
+            (AWAIT_CANCEL, Some(id)) if Peers::was_handed_on(&parts.headers) => {
+                let Some(key) = id_key(id) else { return accepted() };
+                session.cancelled(&key).await;
+                return accepted();
+            }
+            _ => {}
+        }
+        let Some(id) = id else {
+            // Notifications that nobody waits for.
+            return media::named(as_json(self.by_rmcp(parts, body).await, None).await);
+        };
+        let (outbox, signal) = (Arc::new(Outbox::new(token(&head).as_deref(), Some(session.level()))), Arc::<StartSignal>::default());
+        if parts.extensions.get::<AnswerOnly>().is_none() {
+            parts.extensions.insert(Arc::clone(&outbox));
+        }
+        parts.extensions.insert(Arc::clone(&signal));
+        parts.extensions.insert(Arc::clone(&session));
+        let cancellation = self.shared.fleet.cancellation(&session, &parts, id);
+        let running = {
+            let (service, id) = (Arc::clone(&self.service), id.to_owned());
+            async move {
+                let caller = parts.extensions.get().cloned();
+                let response = as_caller(caller, service.handle(for_rmcp(parts, body))).await.map(Body::new);
+                let response = as_json(response, Some(&id)).await;
+                let (head, body) = response.into_parts();
+                match body.collect().await {
+                    Ok(body) => answer::Answer { status: head.status, retry_after: None, body: body.to_bytes().into() },
+                    Err(error) => answer::Answer::internal_error(&id, &error.to_string()),
+                }
+            }
+        };
+        let running = cancellable(running, Some(session), cancellation, id);
+        sse::respond(CallTask::spawn(id.to_owned(), outbox, false, running, signal)).await
+    }
+
+    /// Takes a client's answer to a question, at this instance or where it was asked.
+    async fn answered(&self, session: &Session, parts: &Parts, body: Bytes, id: Option<&str>) -> Response<Body> {
+        if let Some(id) = id
+            && !session.questions().answer(id, &body)
+            && let Some(host) = self.shared.fleet.asked_by(&parts.headers, id)
         {
-            let Some(id) = session.take_id(key) else { return id_in_use(id) };
-            parts.extensions.insert(id.clone());
-            taken = Some(id);
+            // Where that is gone, so is the call that asked.
+            drop(self.shared.fleet.hand_on(&host, parts, body).await);
         }
-        let with_sessions = opens || parts.headers.contains_key(SESSION_HEADER);
-        let request = for_rmcp(parts, body);
-        let response = as_caller(caller.clone(), async {
-            if with_sessions { self.with_sessions.handle(request).await } else { self.without.handle(request).await }
-        })
-        .await;
-        let response = response.map(Body::new);
-        if opens && let Some(session) = text(response.headers(), SESSION_HEADER) {
-            self.shared.sessions.bind(session, caller.clone(), &capabilities(&head));
+        accepted()
+    }
+
+    /// Ends the call that a `notifications/cancelled` names, wherever it runs.
+    async fn cancelled(&self, session: &Session, parts: &Parts, body: Bytes, head: &Head) {
+        let Some(key) = cancelled(head) else { return };
+        if session.cancel(&key) {
+            return;
         }
-        if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR && !self.shared.sessions.has_room(caller.as_ref()).await {
-            return self.no_room(id);
-        }
-        let response = media::named(as_json(response, id).await);
-        match taken {
-            Some(taken) => response.map(|body| taken.until_told(body)),
-            None => response,
+        match self.shared.fleet.home(session, &parts.headers) {
+            Some(home) => drop(self.shared.fleet.hand_on(home, parts, body).await),
+            // An instance that runs it asks for it.
+            None if session.home().is_some() => session.note_cancelled(key),
+            None => {}
         }
     }
 
@@ -165,25 +244,42 @@ impl General {
         if Era::of_header(&parts.headers) == Era::Modern {
             return method_not_allowed("POST, OPTIONS");
         }
-        match self.shared.sessions.named(&parts) {
-            Ok(Some(_)) => {}
+        let session = match self.shared.sessions.named(&parts) {
+            Ok(Some(session)) => session,
             Ok(None) | Err(NoSession::Ambiguous) => return method_not_allowed("POST, OPTIONS"),
             Err(NoSession::Unknown) => return session_not_found(None),
+        };
+        if let Some(version) = text(&parts.headers, VERSION_HEADER).filter(|version| !LEGACY.contains(version)) {
+            let message = format!("there is no revision {version:?} of MCP that has sessions; there are: {}", LEGACY.join(", "));
+            return plain_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &message, None);
         }
-        if parts.method == Method::GET {
-            if !Accepts::of(&parts.headers).events {
-                let message = "the answer is a stream of events: send Accept: text/event-stream";
-                return plain_error(StatusCode::NOT_ACCEPTABLE, None, INVALID_REQUEST, message, None);
+        let home = self.shared.fleet.home(&session, &parts.headers);
+        if parts.method == Method::DELETE {
+            self.shared.sessions.end(&session);
+            if let Some(home) = home {
+                // Where that is gone, there is nothing to end.
+                drop(self.shared.fleet.hand_on(home, &parts, Bytes::new()).await);
             }
-            parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        }
-        let ends = parts.method == Method::DELETE;
-        let mut response = self.with_sessions.handle(for_rmcp(parts, Bytes::new())).await;
-        if ends && response.status() == StatusCode::ACCEPTED {
-            // rmcp says 202. The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
+            let mut response = Response::new(Body::empty());
+            // The Python SDK takes 200 and 204 for an end, and warns its user of anything else.
             *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
         }
-        media::named(as_json(response.map(Body::new), None).await)
+        if !Accepts::of(&parts.headers).events {
+            let message = "the answer is a stream of events: send Accept: text/event-stream";
+            return plain_error(StatusCode::NOT_ACCEPTABLE, None, INVALID_REQUEST, message, None);
+        }
+        parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Some(home) = home
+            && let Ok(stream) = self.shared.fleet.hand_on(home, &parts, Bytes::new()).await
+        {
+            return stream;
+        }
+        if !Sessions::keeps(&session) {
+            return self.no_room();
+        }
+        let last = text(&parts.headers, "last-event-id").map(str::to_owned);
+        self.shared.sessions.stream(session, last.as_deref())
     }
 
     /// Whether this wants to be told of tasks, and does not declare that it knows them: MCP wants that refused, though nobody is told of tasks here.
@@ -197,14 +293,14 @@ impl General {
         member("notifications", "taskIds").is_some() && declared.is_some_and(|declared| !self.shared.tasks.may_be(&declared.to_string()))
     }
 
-    fn no_room(&self, id: Option<&str>) -> Response<Body> {
+    fn no_room(&self) -> Response<Body> {
         let message = format!(
-            "{} sessions are open and in use, or this caller has half of the allowed number; the server's operator can raise max_sessions in [http]",
+            "{} sessions have streams or calls, or this caller has half of the allowed number; the server's operator can raise max_sessions in [http]",
             self.shared.sessions.len()
         );
         tracing::warn!("{message}");
         self.shared.dispatcher.metrics().refused(Reason::Sessions);
-        plain_error(StatusCode::SERVICE_UNAVAILABLE, id, BUSY, &message, Some(RETRY_SESSION))
+        plain_error(StatusCode::SERVICE_UNAVAILABLE, None, BUSY, &message, Some(RETRY_SESSION))
     }
 }
 
@@ -231,11 +327,6 @@ fn session_not_found(id: Option<&str>) -> Response<Body> {
     plain_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, message, None)
 }
 
-fn id_in_use(id: &str) -> Response<Body> {
-    let message = format!("id {id} is in use by a request of this session that has not been answered: give each request its own id");
-    plain_error(StatusCode::BAD_REQUEST, Some(id), INVALID_REQUEST, &message, None)
-}
-
 /// Of these headers one value counts. With two, a proxy could read another one than we do.
 fn check_single(headers: &HeaderMap, id: Option<&str>) -> Result<(), Box<Response<Body>>> {
     for name in [VERSION_HEADER, SESSION_HEADER] {
@@ -260,6 +351,34 @@ fn capabilities(head: &Head) -> String {
     }
     let params = head.params.as_deref().and_then(|params| serde_json::from_str::<Params<'_>>(params).ok());
     params.map_or_else(|| "{}".to_owned(), |params| params.capabilities.get().to_owned())
+}
+
+/// The revision that the answer to `initialize` agrees on. None: it is an error.
+fn revision(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Agreed,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Agreed {
+        protocol_version: String,
+    }
+    serde_json::from_slice::<Answer>(answer).ok().map(|answer| answer.result.protocol_version)
+}
+
+/// The progress token of a request, as JSON text.
+fn token(head: &Head) -> Option<String> {
+    let params: Value = serde_json::from_str(head.params.as_deref()?).ok()?;
+    let token = params.get("_meta")?.get("progressToken")?;
+    (token.is_string() || token.is_i64() || token.is_u64()).then(|| token.to_string())
+}
+
+/// The answer to what needs none.
+fn accepted() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
 }
 
 /// The key of the request that a `notifications/cancelled` names.

@@ -15,18 +15,17 @@ use rmcp::{
         ReadResourceResponse, ReadResourceResult, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams, SubscribeRequestParams,
         SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskMethod, UpdateTaskParams,
     },
-    service::{NotificationContext, RequestContext, SubscriptionContext},
+    service::{RequestContext, SubscriptionContext},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    asking::{Input, RmcpAsker},
+    asking::{Input, SessionAsker},
     caller::{Caller, Said},
     endpoint_state::EndpointState,
     era::Era,
     faults,
-    headers::SESSION_HEADER,
     outbox::Outbox,
     render::LIST_TTL_MS,
     resolve,
@@ -73,6 +72,10 @@ impl Handler {
         context.extensions.get::<Parts>()?.extensions.get()
     }
 
+    fn trace_parent(context: &RequestContext<RoleServer>) -> Option<&str> {
+        context.meta.get("traceparent").and_then(Value::as_str)
+    }
+
     /// What the caller of a request may use.
     fn seen(&self, context: &RequestContext<RoleServer>) -> Seen {
         self.shared.seen(Self::principal(context))
@@ -82,9 +85,14 @@ impl Handler {
         context.protocol_version().map_or(Era::Legacy, |version| Era::of(version.as_str()))
     }
 
+    /// What the front found out of a request.
+    fn found<T: Clone + Send + Sync + 'static>(context: &RequestContext<RoleServer>) -> Option<T> {
+        context.extensions.get::<Parts>()?.extensions.get().cloned()
+    }
+
     /// The session of a request. Its owner was checked when the request came in.
-    fn session(&self, context: &RequestContext<RoleServer>) -> Option<Arc<Session>> {
-        self.shared.sessions.named(context.extensions.get::<Parts>()?).ok().flatten()
+    fn session(context: &RequestContext<RoleServer>) -> Option<Arc<Session>> {
+        Self::found(context)
     }
 
     /// Who makes a request.
@@ -107,7 +115,7 @@ impl Handler {
             capabilities: capabilities.as_deref(),
         };
         // What is kept of it is its own.
-        Ok(Caller::new(&self.shared, era, self.session(context), context.extensions.get(), said).into_owned())
+        Ok(Caller::new(&self.shared, era, Self::session(context), context.extensions.get(), said).into_owned())
     }
 
     /// Looks up what is meant, runs it and sends on what it tells, until it ends or is cancelled.
@@ -120,16 +128,22 @@ impl Handler {
         let seen = self.seen(context);
         let (snapshot, era) = (Arc::clone(&seen), Self::era(context));
         let failed = |error| error_data(rpc_error(error, era, &snapshot));
-        let not_there = |error| failed(self.shared.not_there(&seen, Self::principal(context), error));
+        let not_there = |error| failed(self.shared.not_there(&seen, Self::principal(context), Self::trace_parent(context), error));
         let operation = resolve(&snapshot).map_err(not_there)?;
         drop(seen);
         let caller = self.caller(context)?;
         let outbox = caller.outbox(&operation);
         let asker = |session: &Arc<Session>| {
-            let capabilities = session.capabilities().to_owned();
-            Some(Arc::new(RmcpAsker { peer: context.peer.clone(), capabilities, patience: self.shared.ask_timeout() }) as Arc<dyn Asker>)
+            let (session, outbox, fleet) = (Arc::clone(session), Arc::clone(outbox.as_ref()?), Arc::clone(&self.shared.fleet));
+            Some(Arc::new(SessionAsker { session, fleet, outbox, patience: self.shared.ask_timeout() }) as Arc<dyn Asker>)
         };
         let (request, deferrable) = caller.request(&self.shared, operation, outbox.as_ref(), input, asker);
+        let request = match Self::found(context) {
+            Some(signal) => request.with_start_signal(signal),
+            None => request,
+        };
+        // Where the front reads it, what it says does not go by rmcp.
+        let outbox = outbox.filter(|_| Self::found::<Arc<Outbox>>(context).is_none());
         let mut call = std::pin::pin!(self.shared.run(request, deferrable));
         let result = loop {
             let noted = poll_fn(|cx| match &outbox {
@@ -188,8 +202,8 @@ impl Handler {
     }
 
     /// The session of a method that only sessions have.
-    fn needed_session(&self, what: &str, context: &RequestContext<RoleServer>) -> Result<Arc<Session>, ErrorData> {
-        self.session(context).ok_or_else(|| {
+    fn needed_session(what: &str, context: &RequestContext<RoleServer>) -> Result<Arc<Session>, ErrorData> {
+        Self::session(context).ok_or_else(|| {
             ErrorData::invalid_request(format!("{what} belongs to a session: call initialize and send its Mcp-Session-Id"), None)
         })
     }
@@ -208,7 +222,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.shared.info()
+        self.shared.info(self.principal.as_ref())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -326,13 +340,18 @@ impl ServerHandler for Handler {
     }
 
     async fn subscribe(&self, request: SubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
-        let session = self.needed_session("a subscription", &context)?;
+        let session = Self::needed_session("a subscription", &context)?;
         let seen = self.seen(&context);
         let Some(entry) = seen.resource(&request.uri) else {
-            let error = self.shared.not_there(&seen, Self::principal(&context), CallError::UnknownResource(request.uri));
+            let error = self.shared.not_there(
+                &seen,
+                Self::principal(&context),
+                Self::trace_parent(&context),
+                CallError::UnknownResource(request.uri),
+            );
             return Err(error_data(rpc_error(error, Era::Legacy, &seen)));
         };
-        if session.subscribe(&request.uri, || entry.provider().subscribe(&request.uri)) {
+        if session.subscribe(&request.uri, || entry.provider().subscribe(entry.own_uri(&request.uri))) {
             Ok(())
         } else {
             let (most, kib) = (MAX_SUBSCRIPTIONS, MAX_BYTES >> 10);
@@ -346,7 +365,7 @@ impl ServerHandler for Handler {
     }
 
     async fn unsubscribe(&self, request: UnsubscribeRequestParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
-        self.needed_session("a subscription", &context)?.unsubscribe(&request.uri);
+        Self::needed_session("a subscription", &context)?.unsubscribe(&request.uri);
         Ok(())
     }
 
@@ -354,7 +373,7 @@ impl ServerHandler for Handler {
         if Self::era(&context) == Era::Modern {
             return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
         }
-        let session = self.needed_session("a log level", &context)?;
+        let session = Self::needed_session("a log level", &context)?;
         session.set_level(typed::level(request.level));
         Ok(())
     }
@@ -385,7 +404,11 @@ impl ServerHandler for Handler {
         // Until the stream ends.
         let _held: Vec<Subscription> = {
             let snapshot = seen();
-            watched.iter().filter_map(|uri| snapshot.resource(uri)?.provider().subscribe(uri)).collect()
+            let subscribe = |uri: &String| {
+                let entry = snapshot.resource(uri)?;
+                entry.provider().subscribe(entry.own_uri(uri))
+            };
+            watched.iter().filter_map(subscribe).collect()
         };
         loop {
             let updated = tokio::select! {
@@ -432,13 +455,6 @@ impl ServerHandler for Handler {
 
     async fn cancel_task(&self, request: CancelTaskParams, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
         self.task::<CancelTaskMethod>(&context, |tasks, principal| tasks.cancel(&request.task_id, principal)).map(drop)
-    }
-
-    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        let id = context.extensions.get::<Parts>().and_then(|parts| parts.headers.get(SESSION_HEADER)).and_then(|id| id.to_str().ok());
-        if let Some(id) = id {
-            self.shared.sessions.initialized(id, context.peer.clone());
-        }
     }
 
     async fn on_custom_request(&self, request: CustomRequest, _: RequestContext<RoleServer>) -> Result<CustomResult, ErrorData> {

@@ -7,7 +7,6 @@ use std::{borrow::Cow, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures::future::abortable;
 use http::{Response, request::Parts};
 use serde_json::value::RawValue;
 
@@ -15,11 +14,12 @@ use super::{
     answer::{self, Answer},
     asking::{Input, SessionAsker},
     caller::{Caller, Said},
+    cancel::cancellable,
     detach::Detached,
     endpoint_state::EndpointState,
     envelope::{
         ArgumentParams, CallParams, CompleteParams, ContextParams, Envelope, ListParams, Meta, Params, RawMeta, ReadParams, RefParams,
-        TaskParams, id_key, is_object, is_plain_id, object,
+        TaskParams, is_object, is_plain_id, object,
     },
     era::Era,
     headers::{has_param_headers, has_standard_headers},
@@ -62,7 +62,7 @@ pub(super) enum Leave {
 pub(super) async fn answer(shared: &Arc<EndpointState>, parts: &Parts, body: &Bytes) -> Result<Response<Body>, Leave> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Ok(answer.into_response()),
-        Plan::Call(call) => Ok(run(shared, call).await),
+        Plan::Call(call) => Ok(run(shared, parts, call).await),
     }
 }
 
@@ -228,13 +228,14 @@ fn plan_operation<'a>(
             let (era, session) = (caller.era, caller.session.clone());
             let asker = |session: &Arc<Session>| {
                 let (session, outbox) = (Arc::clone(session), Arc::clone(outbox.as_ref()?));
-                Some(Arc::new(SessionAsker { session, outbox, patience: shared.ask_timeout() }) as Arc<dyn Asker>)
+                let fleet = Arc::clone(&shared.fleet);
+                Some(Arc::new(SessionAsker { session, fleet, outbox, patience: shared.ask_timeout() }) as Arc<dyn Asker>)
             };
             let (request, deferrable) = caller.request(shared, operation, outbox.as_ref(), input, asker);
             Plan::Call(PlannedCall { id, era, session, request, outbox, deferrable })
         }
         Err(error) => {
-            let error = shared.not_there(seen, caller.principal(), error);
+            let error = shared.not_there(seen, caller.principal(), caller.trace_parent(), error);
             Plan::Answer(answer::failure(id, caller.era, error, seen))
         }
     }
@@ -281,7 +282,7 @@ fn session(shared: &EndpointState, parts: &Parts) -> Result<Option<Arc<Session>>
 }
 
 /// Runs the call in the way of its era.
-async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>) -> Response<Body> {
+async fn run(shared: &Arc<EndpointState>, parts: &Parts, call: PlannedCall<'_>) -> Response<Body> {
     let PlannedCall { id, era, session, request, outbox, deferrable } = call;
     let principal = request.context().principal.clone();
     if era == Era::Modern && outbox.is_none() {
@@ -292,7 +293,7 @@ async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>) -> Response<Bod
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
     let request = request.with_start_signal(Arc::clone(&signal)).into_owned();
-    let key = session.as_ref().and_then(|_| id_key(id));
+    let cancellation = session.as_ref().and_then(|session| shared.fleet.cancellation(session, parts, id));
     let running = {
         let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
@@ -300,12 +301,7 @@ async fn run(shared: &Arc<EndpointState>, call: PlannedCall<'_>) -> Response<Bod
             reply::outcome(&id, era, shared.is_private(), result, || shared.seen(principal.as_ref()))
         }
     };
-    let (running, abort) = abortable(running);
-    let registered = session.zip(key).map(|(session, key)| session.register(key, abort));
-    let running = async move {
-        let _registered = registered;
-        running.await.ok()
-    };
+    let running = cancellable(running, session, cancellation, id);
     match outbox {
         Some(outbox) => sse::respond(CallTask::spawn(id.to_owned(), outbox, era == Era::Modern, running, signal)).await,
         None => Detached::new(running, signal).await.map_or_else(sse::nothing, Answer::into_response),

@@ -4,15 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
-use crate::config::{HttpConfig, StateConfig, TasksConfig};
+use crate::config::{HttpConfig, Sessions, StateConfig, TasksConfig};
 
 /// How the front is to behave. What is HTTP's (names, origins, sizes of bodies) is checked before it.
 #[derive(Clone, Debug)]
 pub struct FrontOptions {
-    /// Sessions of clients before 2026-07-28 at once.
+    /// Whether clients before 2026-07-28 get sessions.
+    pub sessions: Sessions,
+    /// Sessions of theirs that something is kept of, at once.
     pub max_sessions: usize,
-    /// After how long without use a session ends.
+    /// After how long without use nothing is kept of a session.
     pub session_idle: Duration,
+    /// How long a session's id is good.
+    pub session_ttl: Duration,
     /// How long a client with a session, or with a task, may take to answer a question.
     pub ask_timeout: Duration,
     /// What signs the state that a client of 2026-07-28 carries from a question to its answer.
@@ -25,6 +29,8 @@ pub struct FrontOptions {
     pub server_version: String,
     /// What the server tells a model about itself.
     pub instructions: Option<String>,
+    /// How its callers reach it, in a word, for the audit.
+    pub face: &'static str,
     /// Off: everything goes by rmcp. For comparing the two.
     pub lean: bool,
 }
@@ -41,14 +47,17 @@ impl Default for FrontOptions {
 impl From<&HttpConfig> for FrontOptions {
     fn from(http: &HttpConfig) -> Self {
         Self {
+            sessions: http.sessions,
             max_sessions: http.max_sessions,
             session_idle: http.session_idle,
+            session_ttl: http.session_ttl,
             ask_timeout: http.ask_timeout,
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
+            face: "mcp",
             lean: true,
         }
     }

@@ -49,7 +49,8 @@ pub(super) fn completion(mut completion: Completion, snapshot: &Snapshot) -> Res
                 let message = format!("there is no resource template {shown:?}{that}; resources/templates/list says which there are");
                 return Err(CallError::InvalidParams(message));
             };
-            entry.uri().clone_into(text);
+            let own = if snapshot.template(text).is_some() { entry.own_uri(text) } else { entry.own_uri(entry.uri()) };
+            *text = own.to_owned();
             entry.provider()
         }
     };

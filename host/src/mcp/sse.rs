@@ -29,7 +29,7 @@ use super::{
 use crate::provider::StartSignal;
 
 /// How often a stream that has nothing to say says so: half of the shortest idle timeout (30 s) among the usual proxies.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A call that runs beside the stream that reports on it, so that a client that does not read holds up nothing.
 pub(super) struct CallTask {
@@ -107,7 +107,8 @@ pub(super) fn nothing() -> Response<Body> {
     response(Body::from_stream(stream::empty::<Result<Bytes, Infallible>>()))
 }
 
-fn response(body: Body) -> Response<Body> {
+/// A response that is a stream of events.
+pub(super) fn response(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -162,4 +163,9 @@ pub(super) fn event(json: &[u8]) -> Bytes {
     }
     event.push(b'\n');
     event.into()
+}
+
+/// The same with an id, by which a client that comes again says what it has seen.
+pub(super) fn event_with_id(id: &str, json: &[u8]) -> Bytes {
+    [b"id: ", id.as_bytes(), b"\n", &event(json)].concat().into()
 }

@@ -91,11 +91,6 @@ impl Subscriptions {
         self.waiting.extend(wanted(updates, &self.subscribed));
     }
 
-    /// Whether something waits.
-    pub(super) fn waits(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     /// What was updated since the last time.
     pub(super) fn take(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.waiting)
@@ -128,13 +123,13 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         let updates = Gathered::These(["a:1", "a:2", "a:3"].map(str::to_owned).into());
         subscriptions.note(&updates);
-        assert!(!subscriptions.waits());
+        assert!(subscriptions.take().is_empty());
         assert!(add(&mut subscriptions, "a:1", 2) && add(&mut subscriptions, "a:2", 2) && !add(&mut subscriptions, "a:3", 2));
         subscriptions.note(&updates);
         subscriptions.note(&updates);
         subscriptions.remove("a:1");
         assert_eq!(subscriptions.take().into_iter().collect::<Vec<_>>(), ["a:2"]);
-        assert!(!subscriptions.waits());
+        assert!(subscriptions.take().is_empty());
         subscriptions.note(&Gathered::Any);
         assert_eq!(subscriptions.take().len(), 1, "what was missed may have been any of it");
     }

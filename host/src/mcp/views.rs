@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     asking::States,
     endpoint_state::{Common, EndpointState},
+    fleet::Fleet,
     general::General,
     options::FrontOptions,
     pending::Pending,
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Snapshot},
+    cluster::Peers,
     dispatch::Dispatcher,
 };
 
@@ -35,10 +37,11 @@ pub(super) struct View {
 }
 
 impl View {
-    fn new(catalog: Arc<Catalog>, common: &Common, closing: CancellationToken) -> Self {
+    /// `endpoint`: the provider's name, or none for the endpoint of everything.
+    fn new(catalog: Arc<Catalog>, endpoint: Option<&str>, common: &Common, closing: CancellationToken) -> Self {
         let (room, options) = (Arc::clone(&common.room), Arc::clone(&common.options));
-        let sessions = Sessions::new(Arc::clone(&catalog), Arc::clone(&common.dispatcher), room, options, closing.clone());
-        let sessions = Arc::new(sessions);
+        let (dispatcher, signer) = (Arc::clone(&common.dispatcher), Arc::clone(&common.signer));
+        let sessions = Sessions::new(Arc::clone(&catalog), endpoint, dispatcher, signer, room, options, closing.clone());
         tokio::spawn(Arc::clone(&sessions).watch());
         let shared = Arc::new(EndpointState::new(catalog, common, sessions, closing.clone()));
         Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
@@ -51,7 +54,6 @@ pub(super) struct Views {
     /// By provider. Made when it is asked for, gone with the provider.
     of_one: RwLock<BTreeMap<String, Arc<View>>>,
     common: Common,
-    signer: Arc<Signer>,
     closing: CancellationToken,
 }
 
@@ -66,22 +68,25 @@ impl Views {
     ) -> Self {
         let signer = Arc::new(Signer::new(&options.state));
         let room = Arc::new(Room::new(options.max_sessions));
+        let peers = Arc::new(Peers::new(options.tasks.advertise.clone()));
         let options = Arc::new(ArcSwap::from_pointee(options));
         let common = Common {
             dispatcher,
             pending,
             states: Arc::new(States::new(Arc::clone(&signer), Arc::clone(&options))),
-            tasks: Arc::new(Tasks::new(Arc::clone(&options), Arc::clone(&signer))),
+            tasks: Arc::new(Tasks::new(Arc::clone(&options), Arc::clone(&signer), Arc::clone(&peers))),
+            fleet: Arc::new(Fleet::new(Arc::clone(&signer), peers)),
+            signer,
             room,
             options,
         };
-        let whole = View::new(catalog, &common, closing.child_token());
-        Self { whole, of_one: RwLock::default(), common, signer, closing }
+        let whole = View::new(catalog, None, &common, closing.child_token());
+        Self { whole, of_one: RwLock::default(), common, closing }
     }
 
     /// Goes by other options from now on. What has begun under the old ones ends under them.
     pub(super) fn reconfigure(&self, options: FrontOptions) {
-        self.signer.reconfigure(&options.state);
+        self.common.signer.reconfigure(&options.state);
         self.common.room.resize(options.max_sessions);
         self.common.options.store(Arc::new(options));
         self.common.tasks.reconfigured();
@@ -107,7 +112,7 @@ impl Views {
         if let Some(view) = views.get(provider).filter(|view| Arc::ptr_eq(&view.shared.catalog, &catalog)) {
             return Some(Arc::clone(view));
         }
-        let view = Arc::new(View::new(catalog, &self.common, self.closing.child_token()));
+        let view = Arc::new(View::new(catalog, Some(provider), &self.common, self.closing.child_token()));
         views.insert(provider.to_owned(), Arc::clone(&view));
         Some(view)
     }
@@ -125,7 +130,7 @@ impl Views {
                 let sessions = Arc::clone(&view.shared.sessions);
                 // Ends its streams, as far as no request holds it.
                 drop(view);
-                sessions.retire().await;
+                sessions.retire();
             }
         }
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::{
     config::Secret,
+    connections::{Task, Threads},
     provider::ProviderId,
     tls::{self, cause},
 };
@@ -45,6 +46,22 @@ pub(super) fn client(id: &ProviderId, redirects: fn() -> Policy) -> Result<reqwe
     };
     let no_https = |why: &str| tracing::warn!(server = %id, "no https: {why}; install ca-certificates or set SSL_CERT_FILE");
     tls::client(builder, no_https).map_err(|error| cause(&error))
+}
+
+/// Sends a request. Its connection lives apart from what serves calls, whatever the other end sends.
+///
+/// # Errors
+///
+/// Why there is no answer.
+pub(super) async fn send(request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
+    static THREADS: Threads = Threads::new();
+    // Where there can be no more threads, it is sent all the same.
+    let Ok(threads) = THREADS.handle() else { return request.send().await };
+    match Task::new(threads.spawn(request.send())).end().await {
+        Ok(answer) => answer,
+        // These threads are never stopped, so it can only be a panic.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// `headers` and `bearer` of the configuration, marked as secrets.

@@ -124,8 +124,8 @@ impl Endpoint for Remote {
             })?;
             if response.status() == StatusCode::UNAUTHORIZED {
                 let advice = match &self.authorization {
-                    None => "it needs a bearer token: put it into an environment variable and name that by --bearer-env VAR",
-                    Some(_) => "it does not accept the token of --bearer-env",
+                    None => "it needs a bearer token: put it into an environment variable and name that with --token-env VAR",
+                    Some(_) => "it does not accept the token of --token-env",
                 };
                 return Err(EndpointError { message: format!("{} answered 401 Unauthorized: {advice}", self.url), unsent: false });
             }

@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::replicas::{Connect, ConnectError, Connected, Interests, Listener, Policy, ReplicaSet, Setup};
+use super::replicas::{Connect, ConnectError, Connected, Interests, Listener, Policy, ReplicaSet, Setup, Slots};
 use crate::{
     config::{PublishRules, ServerConfig},
     provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
@@ -118,6 +118,7 @@ impl Server {
             replicas: config.replicas,
             limits: config.limits,
             policy,
+            slots: Slots::of_process(),
             connect: Arc::new(connector),
             listener: Arc::new(Ear::new(notes.clone())),
             interests,

@@ -1,7 +1,8 @@
-//! What is known of a run: log lines on stderr, as text or as JSON, and metrics.
+//! What is known of a run: log lines on stderr, as text or as JSON, metrics, and audit lines.
 //!
 //! A line costs the call that writes it its formatting and a place in a queue, never a wait: see `writer`.
 
+pub mod audit;
 mod fields;
 mod filter;
 mod live;
@@ -145,8 +146,9 @@ fn is_coloured() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Waits until the lines that were logged up to now are written, for so long at most. Nothing happens where [`init`] was not called.
+/// Waits until the lines that were logged up to now are written, those of the audit too, for so long at most. Nothing happens where [`init`] was not called.
 pub fn flush(limit: Duration) {
+    audit::flush_all(limit);
     if let Some(lines) = LINES.get() {
         lines.flush(limit);
     }

@@ -1,7 +1,7 @@
 //! From a server's answers to those of a provider. What has a field there goes into it, what has none is kept beside it.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     ChannelError, fit,
@@ -89,16 +89,47 @@ fn is_readable(json: &str) -> bool {
     !is_deeper_than(json.as_bytes(), DEPTH)
 }
 
-/// The result of `resources/read`.
+/// The result of `resources/read`, of the resource at `uri`.
 ///
 /// # Errors
 ///
 /// [`ChannelError::Malformed`].
-pub fn contents(result: &JsonText) -> Result<Vec<JsonText>, ChannelError> {
-    let contents: Vec<&RawValue> = members(result, "resources/read")?
-        .read("contents")
-        .ok_or_else(|| malformed("resources/read", "it has no list of contents", result))?;
-    Ok(contents.into_iter().map(|content| text(content.get())).collect())
+pub fn contents(result: &JsonText, uri: &str) -> Result<Vec<JsonText>, ChannelError> {
+    let object = members(result, "resources/read")?;
+    let contents = object.get("contents").filter(|contents| *contents != "null");
+    let contents = contents.ok_or_else(|| malformed("resources/read", "it has no list of contents", result))?;
+    Ok(match serde_json::from_str::<Vec<&RawValue>>(contents) {
+        Ok(contents) => contents.into_iter().map(|content| content_of(content.get(), uri)).collect(),
+        Err(_) => vec![content_of(contents, uri)],
+    })
+}
+
+/// One of the contents of a resource, in the form that clients read.
+fn content_of(content: &str, uri: &str) -> JsonText {
+    let mut read = match serde_json::from_str::<Value>(content) {
+        Ok(Value::Object(read)) => read,
+        Ok(Value::String(plain)) => Map::from_iter([("text".to_owned(), plain.into())]),
+        _ => Map::from_iter([("text".to_owned(), content.into())]),
+    };
+    let given = read.clone();
+    read.retain(|key, value| match key.as_str() {
+        "uri" | "mimeType" | "blob" => value.is_string(),
+        "_meta" => value.is_object(),
+        _ => true,
+    });
+    read.entry("uri").or_insert_with(|| uri.into());
+    if !read.contains_key("blob") {
+        // JSON that was meant to be written as text.
+        let plain = match read.get("text") {
+            Some(Value::String(_)) => None,
+            Some(Value::Null) | None => Some(String::new()),
+            Some(other) => Some(other.to_string()),
+        };
+        if let Some(plain) = plain {
+            read.insert("text".to_owned(), plain.into());
+        }
+    }
+    if read == given { text(content) } else { JsonText::from_value(&read).unwrap_or_else(|_| text(content)) }
 }
 
 /// The result of `prompts/get`.
@@ -110,7 +141,38 @@ pub fn prompt(result: &JsonText) -> Result<PromptOutput, ChannelError> {
     let object = members(result, "prompts/get")?;
     let messages = object.get("messages").filter(|messages| messages.starts_with('['));
     let messages = messages.ok_or_else(|| malformed("prompts/get", "it has no list of messages", result))?;
-    Ok(PromptOutput { description: object.read("description"), messages: text(messages), meta: meta(&object) })
+    Ok(PromptOutput { description: object.read("description"), messages: messages_of(messages), meta: meta(&object) })
+}
+
+/// The messages of a prompt, each in the form that clients read.
+fn messages_of(messages: &str) -> JsonText {
+    let Ok(Value::Array(given)) = serde_json::from_str::<Value>(messages) else { return text(messages) };
+    let mut fitted = Vec::with_capacity(given.len());
+    for message in &given {
+        let role = message.get("role").and_then(Value::as_str).filter(|role| *role == "assistant").unwrap_or("user");
+        let content = if message.is_object() { message.get("content").cloned().unwrap_or_default() } else { message.clone() };
+        // Some write a list of blocks, as tools do.
+        let blocks = if let Value::Array(blocks) = content { blocks } else { vec![content] };
+        for block in blocks {
+            let fit = match &block {
+                Value::Object(read) => fit::content(read).map(Value::Object),
+                _ => None,
+            };
+            let plain = || match &block {
+                Value::String(plain) => plain.clone(),
+                other => other.to_string(),
+            };
+            let block = fit.unwrap_or_else(|| json!({ "type": "text", "text": plain() }));
+            let mut message = match message {
+                Value::Object(message) => message.clone(),
+                _ => Map::new(),
+            };
+            message.insert("role".to_owned(), role.into());
+            message.insert("content".to_owned(), block);
+            fitted.push(Value::Object(message));
+        }
+    }
+    if fitted == given { text(messages) } else { JsonText::from_value(&fitted).unwrap_or_else(|_| text(messages)) }
 }
 
 /// The result of `completion/complete`.
@@ -207,9 +269,42 @@ mod tests {
     }
 
     #[test]
+    fn contents_and_messages_of_an_odd_form_are_read_by_clients_too() {
+        let read = |text: &str| contents(&result(&format!(r#"{{"contents":{text}}}"#)), "f:///a").unwrap();
+        let exact = r#"{"uri":"f:///b","text":"é","new": 1.0}"#;
+        assert_eq!(read(&format!("[{exact}]")), [result(exact)], "what is right is passed on as it was written");
+        for (given, want) in [
+            (r#"["plain"]"#, r#"{"text":"plain","uri":"f:///a"}"#),
+            (r#"{"text":"t"}"#, r#"{"text":"t","uri":"f:///a"}"#),
+            (r#"[{"uri":5,"text":{"a":1},"mimeType":null,"_meta":[]}]"#, r#"{"text":"{\"a\":1}","uri":"f:///a"}"#),
+            (r#"[{"uri":"f:///b","blob":"AA=="}]"#, r#"{"uri":"f:///b","blob":"AA=="}"#),
+            ("[7]", r#"{"text":"7","uri":"f:///a"}"#),
+        ] {
+            assert_eq!(read(given), [result(want)], "{given}");
+        }
+        let said = |text: &str| prompt(&result(&format!(r#"{{"messages":{text}}}"#))).unwrap().messages;
+        let exact = r#"[{"role":"assistant","content":{"type":"text","text":"t","x": 1.0}}]"#;
+        assert_eq!(said(exact), result(exact));
+        for (given, want) in [
+            (r#"["hi"]"#, r#"[{"role":"user","content":{"type":"text","text":"hi"}}]"#),
+            (r#"[{"role":"system","content":"be kind"}]"#, r#"[{"role":"user","content":{"type":"text","text":"be kind"}}]"#),
+            (
+                r#"[{"role":"user","content":[{"type":"text","text":"a"},{"type":"odd"}]}]"#,
+                r#"[{"role":"user","content":{"type":"text","text":"a"}},{"role":"user","content":{"type":"text","text":"{\"type\":\"odd\"}"}}]"#,
+            ),
+        ] {
+            assert_eq!(said(given), result(want), "{given}");
+        }
+    }
+
+    #[test]
     fn what_is_not_allowed_is_told_with_its_beginning() {
         let error = call(&result("[]")).unwrap_err().to_string();
         assert!(error.contains("tools/call") && error.contains("[]"), "{error}");
-        assert!(contents(&result("{}")).is_err() && prompt(&result(r#"{"messages":{}}"#)).is_err() && completions(&result("{}")).is_err());
+        assert!(
+            contents(&result("{}"), "f:///a").is_err()
+                && prompt(&result(r#"{"messages":{}}"#)).is_err()
+                && completions(&result("{}")).is_err()
+        );
     }
 }

@@ -46,6 +46,8 @@ pub struct Listing {
     pub offers: Offers,
     /// Its hint for models on how to use it: `instructions` of its handshake.
     pub instructions: Option<String>,
+    /// Whether it says that it has resources, listed or not.
+    pub has_resources: bool,
     /// What of it cannot be offered, and why.
     pub warnings: Vec<String>,
     /// Lists that are missing here and may come when they are asked for again, by their method.
@@ -166,6 +168,8 @@ pub async fn fetch(channel: &dyn Channel, terms: Terms<'_>) -> Result<Listing, L
         return Err(error);
     }
     listing.offers.completes = declares("completions");
+    let Offers { resources, templates, .. } = &listing.offers;
+    listing.has_resources = declares("resources") || !(resources.is_empty() && templates.is_empty());
     listing.instructions = RawObject::parse(server.as_str()).and_then(|server| server.read("instructions"));
     (listing.warnings, listing.lost) = collected.finish();
     Ok(listing)

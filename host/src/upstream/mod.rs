@@ -7,13 +7,14 @@ pub mod convert;
 mod era;
 pub mod fit;
 pub(crate) mod flight;
+#[cfg(test)]
+mod generated;
 pub mod handshake;
 mod inbox;
 pub mod listing;
 pub mod message;
 pub mod meta;
 mod provider;
-pub mod raw;
 pub mod rounds;
 mod server_log;
 pub(crate) mod session;
@@ -29,6 +30,7 @@ use tokio::sync::broadcast;
 
 use crate::provider::{AskError, CallContext, CallError, JsonText, StartSignal, Subscription};
 
+pub(crate) use crate::json::raw;
 pub use clock::{Clock, deadline};
 pub use closing::Closing;
 pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};

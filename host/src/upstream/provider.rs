@@ -99,8 +99,16 @@ impl Provider for UpstreamProvider {
         })
     }
 
+    fn instructions(&self) -> Option<&str> {
+        self.listing.instructions.as_deref()
+    }
+
     fn offers(&self) -> &Offers {
         &self.listing.offers
+    }
+
+    fn reads_unlisted(&self) -> bool {
+        self.listing.has_resources
     }
 
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
@@ -109,7 +117,7 @@ impl Provider for UpstreamProvider {
             write_key(&mut params, "uri");
             write_json(&mut params, uri);
             params.push('}');
-            self.request("resources/read", &params, &context, convert::contents).await
+            self.request("resources/read", &params, &context, |result| convert::contents(result, uri)).await
         })
     }
 

@@ -127,7 +127,7 @@ impl Engines {
             scan,
             clock,
             lanes: lanes::lanes(),
-            memory: HostMemory::of_machine(),
+            memory: host.memory.map_or_else(HostMemory::of_machine, HostMemory::new),
         }))
     }
 

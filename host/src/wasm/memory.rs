@@ -50,7 +50,8 @@ impl HostMemory {
         Self::new((least / 4 * 3).max(LEAST))
     }
 
-    fn new(max: usize) -> Arc<Self> {
+    /// So many bytes.
+    pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max, used: AtomicUsize::new(0) })
     }
 

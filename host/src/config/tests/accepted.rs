@@ -34,8 +34,11 @@ fn every_key_is_understood() {
         max_answers = "2MiB"
         max_connections = 10
         header_timeout = "5s"
+        sessions = "none"
         max_sessions = 20
         session_idle = "1m"
+        session_ttl = "1d"
+        lame_duck = "7s"
         ask_timeout = "90s"
         drain = "0s"
         rest_result = "mcp"
@@ -49,6 +52,7 @@ fn every_key_is_understood() {
         copies = 3
         [host]
         instances = 50
+        memory = "2GiB"
         max_memory = "256MiB"
         max_file = "20MB"
         compile_time = "1m"
@@ -69,6 +73,7 @@ fn every_key_is_understood() {
         log_rate = 0
         concurrency = 1
         queue = 0
+        open_files = 30
         http_connections = 2
         http_body = "1KiB"
         http_timeout = "250ms"
@@ -101,6 +106,11 @@ fn every_key_is_understood() {
         title = "Alerts"
         description = "What to fear."
         params = { state = "Two letters." }
+        rename_params = { q = "query" }
+        read_only = true
+        destructive = false
+        idempotent = true
+        open_world = false
     "#;
     let config = load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap();
     assert_eq!((config.listen.to_string(), config.plugins), ("127.0.0.1:9000".to_owned(), folder.path().join("tools")));
@@ -112,8 +122,11 @@ fn every_key_is_understood() {
         max_answers: 2 << 20,
         max_connections: 10,
         header_timeout: Duration::from_secs(5),
+        sessions: Sessions::None,
         max_sessions: 20,
         session_idle: Duration::from_secs(60),
+        session_ttl: Duration::from_secs(86_400),
+        lame_duck: Some(Duration::from_secs(7)),
         ask_timeout: Duration::from_secs(90),
         drain: Duration::ZERO,
         rest_result: RestResult::Mcp,
@@ -126,6 +139,7 @@ fn every_key_is_understood() {
     assert_eq!(config.state, StateConfig { keys, ttl: Duration::from_secs(600), copies: 3 });
     let host = HostConfig {
         instances: 50,
+        memory: Some(2 << 30),
         max_memory: 256 << 20,
         max_file: 20_000_000,
         compile_time: Duration::from_secs(60),
@@ -147,6 +161,7 @@ fn every_key_is_understood() {
             log_rate: 0,
             concurrency: 1,
             queue: 0,
+            open_files: 30,
             http_connections: 2,
             http_body: 1024,
             http_timeout: Duration::from_millis(250),
@@ -171,7 +186,7 @@ fn every_key_is_understood() {
             rename: BTreeMap::from([("get_alerts".to_owned(), "alerts".to_owned())]),
             include: vec!["get_*".to_owned()],
             exclude: vec!["get_secret".to_owned()],
-            tools: BTreeMap::new(),
+            ..NameRules::default()
         },
         tools: BTreeMap::from([(
             "get_alerts".to_owned(),
@@ -179,6 +194,11 @@ fn every_key_is_understood() {
                 title: Some("Alerts".to_owned()),
                 description: Some("What to fear.".to_owned()),
                 params: BTreeMap::from([("state".to_owned(), "Two letters.".to_owned())]),
+                rename_params: BTreeMap::from([("q".to_owned(), "query".to_owned())]),
+                read_only: Some(true),
+                destructive: Some(false),
+                idempotent: Some(true),
+                open_world: Some(false),
             },
         )]),
         default_tool: Some("get_alerts".to_owned()),

@@ -28,6 +28,7 @@ fn servers_of_each_kind_are_understood() {
         rename = { log = "history" }
         include = ["*"]
         exclude = ["reset"]
+        instructions = "Read the log first."
         default_tool = "status"
         tools.log.description = "What happened."
         [server.time]
@@ -86,6 +87,7 @@ fn servers_of_each_kind_are_understood() {
         names: NameRules {
             prefix: Some("git_".to_owned()),
             rename: BTreeMap::from([("log".to_owned(), "history".to_owned())]),
+            instructions: Some("Read the log first.".to_owned()),
             include: vec!["*".to_owned()],
             exclude: vec!["reset".to_owned()],
             tools: BTreeMap::from([(

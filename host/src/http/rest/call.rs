@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use axum::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, request::Parts};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,7 +11,7 @@ use super::{Refusal, Rest, answer, catalog, shape};
 use crate::{
     catalog::{Catalog, Entry, Seen},
     config::RestResult,
-    dispatch::{CallRequest, Operation, OperationResult},
+    dispatch::{CallRequest, Operation, OperationResult, TurnedAway},
     json::is_too_deep,
     provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred, Principal},
     similar,
@@ -22,6 +22,9 @@ const NO_ARGS: &str = "must include 'tool_args'";
 const NO_NAME: &str = "Missing 'tool_name' or 'tool_args'";
 const FAILED: &str = "Tool execution error";
 const FULL: &str = "Too many calls";
+
+/// These callers in the log and the audit.
+const FACE: &str = "rest";
 
 /// Nobody notifies or asks these callers.
 const NO_CLIENT: NoClientRequests =
@@ -98,12 +101,13 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
     if rest.front.seen_of(&catalog, principal).resolve(&name).is_none() && !rest.front.pending().is_ready() {
         rest.front.pending().wait().await;
     }
-    let entry = find(rest, &rest.front.seen_of(&catalog, principal), &name, principal)?;
+    let entry = find(rest, &rest.front.seen_of(&catalog, principal), &name, &head)?;
     let operation = Operation::Call { entry, arguments: Cow::Borrowed(arguments) };
     let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
     let request = CallRequest::new(principal.cloned(), operation)
-        .with_front("rest")
-        .with_trace_parent(head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(Arc::from))
+        .with_front(FACE)
+        .with_face(FACE)
+        .with_trace_parent(trace_parent(&head).map(Arc::from))
         .with_asker(Arc::new(NO_CLIENT))
         .with_deferral(deferral);
     match rest.front.dispatcher().run(request).await {
@@ -115,6 +119,11 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
         Ok(_) => Err(failed("a tool answered as something else does")),
         Err(error) => Err(refusal(error)),
     }
+}
+
+/// W3C `traceparent`.
+fn trace_parent(head: &Parts) -> Option<&str> {
+    head.headers.get("traceparent")?.to_str().ok()
 }
 
 fn as_mcp(output: &CallOutput) -> Response<Body> {
@@ -138,14 +147,15 @@ fn default_tool(catalog: &Catalog, seen: &Seen) -> Option<String> {
     }
 }
 
-fn find(rest: &Rest, seen: &Seen, name: &str, principal: Option<&Principal>) -> Result<Arc<Entry>, Refusal> {
+fn find(rest: &Rest, seen: &Seen, name: &str, head: &Parts) -> Result<Arc<Entry>, Refusal> {
     if let Some(entry) = seen.resolve(name) {
         return Ok(Arc::clone(entry));
     }
     let error = CallError::UnknownTool(name.to_owned());
-    rest.front.dispatcher().log_denied(seen, principal, &error);
+    let (principal, trace_parent) = (head.extensions.get(), trace_parent(head));
+    let denied = rest.front.dispatcher().log_denied(seen, principal, &error);
     let error = rest.front.pending().in_place_of(error);
-    rest.front.dispatcher().turned_away(&error);
+    rest.front.dispatcher().turned_away(&TurnedAway { principal, face: FACE, trace_parent, error: &error, denied });
     if let CallError::Busy { retry_after, .. } = error {
         let detail = format!("Tool {} not available yet", answer::echo(name));
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, error.to_string());

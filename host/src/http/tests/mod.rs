@@ -155,6 +155,7 @@ impl Server {
             statuses: Vec::new(),
             settings: HttpSettings::new(config, Authenticator::Open),
             metrics: Arc::clone(crate::dispatch::Dispatcher::new().metrics()),
+            audit: None,
             page: None,
             version: "1.2.3",
         };

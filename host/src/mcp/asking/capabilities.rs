@@ -32,6 +32,25 @@ pub(in crate::mcp) fn missing(declared: &str, questions: &[Question]) -> Option<
     (!missing.is_empty()).then_some(missing)
 }
 
+/// Of what a client declared, a JSON text, what somebody may ask for: short enough to go with every request of its session.
+/// None: nothing.
+pub(in crate::mcp) fn essence(declared: &str) -> Option<String> {
+    const ASKED: [(&str, &[&str]); 3] =
+        [("elicitation", &["form", "url"]), ("sampling", &["tools", "context"]), ("roots", &["listChanged"])];
+    let declared: Value = serde_json::from_str(declared).unwrap_or_default();
+    let mut essence = Map::new();
+    for (capability, parts) in ASKED {
+        let Some(declared) = declared.get(capability).and_then(Value::as_object) else { continue };
+        let part = |part: &&str| match declared.get(*part)? {
+            Value::Object(_) => Some(((*part).to_owned(), json!({}))),
+            Value::Bool(flag) => Some(((*part).to_owned(), json!(flag))),
+            _ => None,
+        };
+        essence.insert(capability.to_owned(), Value::Object(parts.iter().filter_map(part).collect()));
+    }
+    (!essence.is_empty()).then(|| Value::Object(essence).to_string())
+}
+
 /// The capability and the part of it.
 fn needed(question: &Question) -> (&'static str, Option<&'static str>) {
     let params = || serde_json::from_str::<Value>(question.params.as_str()).unwrap_or_default();
@@ -56,6 +75,24 @@ mod tests {
 
     fn question(kind: QuestionKind, params: &Value) -> Question {
         Question { key: None, kind, params: JsonText::from_value(params).unwrap() }
+    }
+
+    #[test]
+    fn the_essence_answers_what_all_of_it_does() {
+        let long = "x".repeat(10_000);
+        for (declared, expected) in [
+            (json!({}), None),
+            (Value::Null, None),
+            (json!({"elicitation": true, "experimental": {long.clone(): {}}}), None),
+            (json!({"elicitation": {}}), Some(json!({"elicitation": {}}))),
+            (
+                json!({"elicitation": {"url": {"x": long.clone()}, "form": {}}, "sampling": {"tools": {}, "y": 1}, "roots": {"listChanged": true}, "tasks": {}}),
+                Some(json!({"elicitation": {"url": {}, "form": {}}, "sampling": {"tools": {}}, "roots": {"listChanged": true}})),
+            ),
+        ] {
+            let seen = essence(&declared.to_string()).map(|text| serde_json::from_str::<Value>(&text).unwrap());
+            assert_eq!(seen, expected, "{declared}");
+        }
     }
 
     #[test]

@@ -9,17 +9,15 @@ mod capabilities;
 mod keys;
 mod questions;
 mod replay;
-mod rmcp_asker;
 mod session_asker;
 mod state;
 
 use std::sync::Arc;
 
 pub(super) use answers::check_response;
-pub(super) use capabilities::{is_declared, missing};
+pub(super) use capabilities::{essence, is_declared, missing};
 pub(super) use keys::keys;
 pub(super) use questions::{Questions, late};
-pub(super) use rmcp_asker::RmcpAsker;
 pub(super) use session_asker::SessionAsker;
 pub(super) use state::{Input, Responses, States, responses};
 

@@ -40,8 +40,9 @@ impl Questions {
         self.lock().remove(id).is_some()
     }
 
-    pub(super) fn open(&self) -> (String, oneshot::Receiver<Answer>) {
-        let id = format!("ask-{}", self.last.fetch_add(1, Ordering::Relaxed) + 1);
+    /// A new question. `name`: makes its id of what tells it from the session's others.
+    pub(super) fn open(&self, name: impl FnOnce(String) -> String) -> (String, oneshot::Receiver<Answer>) {
+        let id = name(format!("ask-{}", self.last.fetch_add(1, Ordering::Relaxed) + 1));
         let (sender, receiver) = oneshot::channel();
         self.lock().insert(id.clone(), sender);
         (id, receiver)

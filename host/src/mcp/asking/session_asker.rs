@@ -6,13 +6,15 @@ use futures::future::{BoxFuture, try_join_all};
 
 use super::{answers, capabilities, questions::late};
 use crate::{
-    mcp::{outbox::Outbox, sessions::Session},
+    mcp::{fleet::Fleet, outbox::Outbox, sessions::Session},
     provider::{AskError, Asker, JsonText, Question},
 };
 
 /// The asker of one call.
 pub(in crate::mcp) struct SessionAsker {
     pub(in crate::mcp) session: Arc<Session>,
+    /// Names the questions, so that their answers come here.
+    pub(in crate::mcp) fleet: Arc<Fleet>,
     /// What becomes the call's stream.
     pub(in crate::mcp) outbox: Arc<Outbox>,
     /// How long an answer may take.
@@ -27,7 +29,7 @@ impl SessionAsker {
         let mut asked = Asked { asker: self, ids: Vec::with_capacity(questions.len()) };
         let mut answers = Vec::with_capacity(questions.len());
         for Question { kind, params, .. } in questions {
-            let (id, answer) = self.session.questions().open();
+            let (id, answer) = self.session.questions().open(|number| self.fleet.question(number));
             self.outbox.request(&id, kind.method(), params.as_str());
             asked.ids.push(id);
             answers.push(async move {

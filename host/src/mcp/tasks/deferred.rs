@@ -24,7 +24,7 @@ use crate::{
     mcp::{
         asking::missing,
         era::Era,
-        render,
+        links, render,
         rpc::{internal, rpc_error},
     },
     provider::{AskError, Asker, CallError, Deferral, JsonText, LogLevel, NotDeferred, Notifier, Principal, Question},
@@ -59,7 +59,8 @@ pub(in crate::mcp) async fn run(
         request = request.with_rounds(Arc::clone(&deferred) as _);
     }
     let (principal, running) = (deferred.principal.clone(), Arc::clone(dispatcher));
-    let mut call: BoxFuture<'static, _> = Box::pin(async move { running.run(request).await });
+    let whole = Arc::clone(catalog);
+    let mut call: BoxFuture<'static, _> = Box::pin(async move { links::run(&running, &whole, request).await });
     let mut patience = Some(Box::pin(sleep(tasks.after())));
     loop {
         tokio::select! {

@@ -32,6 +32,7 @@ use super::{
     signing::Signer,
 };
 use crate::{
+    cluster::Peers,
     config::TasksConfig,
     provider::{CallError, Deferral, NotDeferred, Principal},
 };
@@ -83,8 +84,8 @@ impl Deferral for Refusing {
 }
 
 impl Tasks {
-    pub(super) fn new(options: LiveOptions, signer: Arc<Signer>) -> Self {
-        let copies = Copies::new(options.load().tasks.advertise.clone());
+    pub(super) fn new(options: LiveOptions, signer: Arc<Signer>, peers: Arc<Peers>) -> Self {
+        let copies = Copies::new(peers);
         let refusing = ArcSwap::from_pointee(Refusing::of(&options.load()));
         Self { options, signer, copies, table: Mutex::default(), bytes: AtomicUsize::new(0), refusing }
     }

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::{mcp::FrontOptions, provider::Principal};
+use crate::provider::Principal;
 
 #[tokio::test]
 async fn both_eras_list_and_call() {
@@ -193,40 +193,6 @@ async fn initialize_and_discover_say_what_is_there() {
     assert_eq!(discovered["resultType"], "complete");
     assert!(discovered["supportedVersions"].as_array().unwrap().contains(&json!("2026-07-28")), "{discovered}");
     assert_eq!(discovered["capabilities"]["tools"], json!({"listChanged": true}));
-}
-
-#[tokio::test]
-async fn sessions_end_by_delete_by_idling_and_are_limited_in_number() {
-    let lab = Lab::new();
-    let session = lab.session().await;
-    assert_eq!(lab.front.sessions(), 1);
-    let delete = |id: &str| {
-        Request::delete("/mcp").header("host", "localhost").header("mcp-session-id", id).body(axum::body::Body::empty()).unwrap()
-    };
-    assert_eq!(lab.send(delete(&session)).await.status, 204, "the Python SDK warns of 202");
-    for request in [legacy(Some(&session), "tools/list", Value::Null), legacy(Some(&session), "ping", Value::Null), delete(&session)] {
-        let seen = lab.send(request).await;
-        assert_eq!((seen.status.as_u16(), seen.code()), (404, -32001));
-    }
-
-    let lab = Lab::with(FrontOptions { max_sessions: 2, session_idle: Duration::from_millis(200), ..FrontOptions::default() });
-    let (first, second) = (lab.session().await, lab.session().await);
-    assert_eq!(lab.send(legacy(Some(&first), "tools/list", Value::Null)).await.status, 200);
-    // Of those that are not in use, the one that was used least recently makes room.
-    let third = lab.session().await;
-    assert_eq!(lab.front.sessions(), 2);
-    assert_eq!(lab.send(legacy(Some(&second), "tools/list", Value::Null)).await.status, 404);
-    assert_eq!(lab.send(legacy(Some(&third), "tools/list", Value::Null)).await.status, 200);
-    // Both idle from here on; the table empties without any request.
-    tokio::time::timeout(PATIENCE, async {
-        while lab.front.sessions() > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .expect("idle sessions end");
-    assert_eq!(lab.send(legacy(Some(&first), "tools/list", Value::Null)).await.status, 404);
-    lab.session().await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod live;
 mod offers;
 mod parity;
 mod roles;
+mod sessions;
 mod support;
 mod tasks;
 mod views;

@@ -24,9 +24,9 @@ async fn both_eras_list_what_is_there() {
                 "resources/list",
                 "resources",
                 "uri",
-                &["local://blob", "local://context", "local://gone", "local://hang", "local://progress", "local://text"][..],
+                &["local://text", "local://blob", "local://hang", "local://gone", "local://progress", "local://context"][..],
             ),
-            ("resources/templates/list", "resourceTemplates", "uriTemplate", &["local://item/{id}", "local://{+rest}"]),
+            ("resources/templates/list", "resourceTemplates", "uriTemplate", &["local://{+rest}", "local://item/{id}"]),
             ("prompts/list", "prompts", "name", &["greet", "hang"]),
         ] {
             let result = lab.modern(method, Value::Null).await.result();

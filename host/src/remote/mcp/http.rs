@@ -11,7 +11,7 @@ use super::events::{Events, TooLong};
 use crate::{
     config::{ServerLimits, UrlSource},
     provider::ProviderId,
-    remote::client::{client, headers, place, retry_after},
+    remote::client::{client, headers, place, retry_after, send},
     tls::cause,
     upstream::{ChannelError, Known, message::Incoming},
 };
@@ -134,7 +134,7 @@ impl Http {
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
-        let response = request.headers(headers).send().await.map_err(|error| {
+        let response = send(request.headers(headers)).await.map_err(|error| {
             if error.is_connect() {
                 Failure::Connect(format!("cannot connect to {}: {}", self.place(), cause(&error)))
             } else {

@@ -41,7 +41,10 @@ pub(super) fn output(server: &ProviderId, operation: &Operation, response: Respo
     }
     let told = told(operation, &response.headers);
     let mut output = body(server, operation, &response);
-    if response.body.is_empty() {
+    if let Some(why) = &response.cut {
+        output.content.push(Content::Text(format!("This is the beginning of a stream of events: {why}.")));
+    }
+    if response.body.is_empty() && response.cut.is_none() {
         output.content = vec![Content::Text(with_headers(status(response.status), &told))];
     } else if !told.is_empty() {
         output.content.push(Content::Text(told.join("\n")));
@@ -64,6 +67,7 @@ fn body(server: &ProviderId, operation: &Operation, response: &Response) -> Call
         return blocks(&block("audio"));
     }
     match text(&response.body, kind) {
+        Some(text) if is_events(&response.headers) => content(vec![Content::Text(events(&text))]),
         Some(text) if is_json(kind) || is_json_lines(kind) => json_output(server, operation, text),
         Some(text) => content(vec![Content::Text(text)]),
         None => {
@@ -73,6 +77,37 @@ fn body(server: &ProviderId, operation: &Operation, response: &Response) -> Call
             blocks(&json!({ "type": "resource", "resource": resource }))
         }
     }
+}
+
+/// Whether an answer is a stream of events.
+pub(super) fn is_events(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The data of each event on lines of its own, with the event's name before it where it has one.
+fn events(text: &str) -> String {
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
+    let mut out = String::new();
+    for event in text.split("\n\n") {
+        let field = |name: &str| {
+            let lines = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            lines.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect::<Vec<_>>().join("\n")
+        };
+        let (name, data) = (field("event"), field("data"));
+        // How some streams say that they end.
+        if data.is_empty() || data == "[DONE]" {
+            continue;
+        }
+        if !(name.is_empty() || name == "message") {
+            out.push_str(&name);
+            out.push_str(": ");
+        }
+        out.push_str(&data);
+        out.push('\n');
+    }
+    out.truncate(out.trim_end().len());
+    out
 }
 
 /// A body as text, by its mark or by what its media type says. None: it is none.

@@ -108,8 +108,9 @@ impl Body {
             .or_else(|| find(&|kind| kind == "application/x-www-form-urlencoded"))
             .or_else(|| find(&|kind| kind == "multipart/form-data"))
             .or_else(|| find(&is_json_lines))
-            .or_else(|| find(&|kind| kind.starts_with("text/") && !kind.contains("xml")))
-            .or_else(|| find(&|kind| !kind.starts_with("multipart/") && !kind.contains("xml")));
+            .or_else(|| find(&|kind| kind.starts_with("text/") && !is_xml(kind)))
+            .or_else(|| find(&|kind| !kind.starts_with("multipart/") && !is_xml(kind)))
+            .or_else(|| find(&is_xml));
         let Some((kind, schema, encoding)) = chosen else {
             let kinds: Vec<&str> = said.content.iter().map(|(kind, ..)| kind.as_str()).collect();
             let what = if kinds.is_empty() { "of no kind that is said".to_owned() } else { kinds.join(" or ") };
@@ -123,6 +124,9 @@ impl Body {
             return Ok(Self { format, parts: Parts::Each(parts) });
         }
         let mut whole = match (&format, schema) {
+            (Format::Text(kind), schema) if is_xml(&bare(kind)) => {
+                json!({ "type": "string", "description": xml_words(library, kind, *schema) })
+            }
             (Format::Text(_), _) => json!({ "type": "string" }),
             (Format::Bytes(_), _) => json!({ "type": "string", "contentEncoding": "base64", "description": FILE }),
             (Format::JsonLines(_), Some(schema)) if !is_list(library, *schema) => {
@@ -234,6 +238,7 @@ fn format_of(kind: &str, schema: Option<Node<'_>>) -> Format {
             Some("string") => Format::Text(kind.to_owned()),
             _ => Format::JsonLines(kind.to_owned()),
         },
+        kind if is_xml(kind) => Format::Text(kind.to_owned()),
         kind if kind.starts_with("text/") => Format::Text(kind.replace("text/*", "text/plain")),
         kind => Format::Bytes(if kind.contains('*') { "application/octet-stream".to_owned() } else { kind.to_owned() }),
     }
@@ -252,6 +257,7 @@ fn name_of(library: &Library, said: &Said<'_>, schema: Option<Node<'_>>, format:
     name.unwrap_or_else(|| {
         match (format, kind) {
             (Format::Bytes(_), _) => "file",
+            (Format::Text(kind), _) if is_xml(&bare(kind)) => "xml",
             (Format::Text(_), _) | (_, Some("string")) => "text",
             (Format::JsonLines(_), _) | (_, Some("array")) => "items",
             (_, Some("integer" | "number")) => "number",
@@ -260,6 +266,39 @@ fn name_of(library: &Library, said: &Said<'_>, schema: Option<Node<'_>>, format:
         }
         .to_owned()
     })
+}
+
+fn is_xml(kind: &str) -> bool {
+    matches!(kind, "application/xml" | "text/xml") || kind.ends_with("+xml")
+}
+
+/// What to write into a body of XML, which is one text: its root, and what is in that.
+fn xml_words(library: &Library, kind: &str, schema: Option<Node<'_>>) -> String {
+    /// Names of elements that are told.
+    const SHOWN: usize = 30;
+    let mut text = format!("The request body: an XML document, sent as {kind}.");
+    let referred = schema.and_then(|schema| schema.get_text("$ref")).map(last_token);
+    let Some(schema) = schema.and_then(|schema| library.followed(schema).ok()) else { return text };
+    let named = |schema: Node<'_>, key: &str| schema.get("xml").and_then(|xml| xml.get_text(key)).map(str::to_owned);
+    if let Some(root) = named(schema, "name").or(referred) {
+        text += &format!(" Its root element is `{root}`");
+        text += &named(schema, "namespace").map(|space| format!(" in the namespace {space}")).unwrap_or_default();
+        text += ".";
+    }
+    let (mut elements, mut attributes) = (Vec::new(), Vec::new());
+    for (name, property) in schema.get("properties").into_iter().flat_map(Node::members) {
+        let property = library.followed(property).unwrap_or(property);
+        let is_attribute = property.get("xml").and_then(|xml| xml.get("attribute")).and_then(Node::flag) == Some(true);
+        let list = if is_attribute { &mut attributes } else { &mut elements };
+        list.push(format!("`{}`", named(property, "name").unwrap_or_else(|| name.to_owned())));
+    }
+    for (what, names) in [("attributes", attributes), ("elements", elements)] {
+        if !names.is_empty() {
+            let more = if names.len() > SHOWN { ", …" } else { "" };
+            text += &format!(" It has the {what} {}{more}.", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "));
+        }
+    }
+    text
 }
 
 /// `Item-Input` as `item_input`, `NewPet` as `new_pet`.

@@ -115,6 +115,7 @@ impl Promise {
         }
         shape.kinds = OBJECT;
         published.insert("type".to_owned(), "object".into());
+        published.entry("properties").or_insert_with(|| json!({}));
         if !named.is_empty() {
             published.insert("$defs".to_owned(), named.into());
         }
@@ -242,6 +243,17 @@ impl Relaxing {
             let (values, parts): (Vec<Value>, Vec<Shape>) = parts.iter().map(|part| self.relax(part)).unzip();
             made.insert("allOf".to_owned(), values.into());
             shape.all = parts;
+        }
+        // What all clients want of objects and lists.
+        if shape.kinds != ANY && shape.kinds & OBJECT != 0 {
+            made.entry("properties").or_insert_with(|| json!({}));
+        }
+        if shape.kinds != ANY && shape.kinds & LIST != 0 {
+            made.entry("items").or_insert_with(|| json!({}));
+        }
+        // A list of more than one type and null is no type to some; none is any.
+        if (shape.kinds & !NULL).count_ones() > 1 {
+            made.shift_remove("type");
         }
         (made.into(), shape)
     }

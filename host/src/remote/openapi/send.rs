@@ -10,10 +10,13 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::redirect::{Action, Attempt, Policy};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
 use url::Url;
 
-use super::{Error, request::Request};
+use super::{Error, answer, request::Request};
 use crate::{
     config::{OpenApiSource, ServerLimits},
     provider::{CallError, ProviderId, StartSignal, start_signal},
@@ -23,6 +26,8 @@ use crate::{
 
 /// Redirects within the application that are followed.
 const REDIRECTS: usize = 5;
+/// The part of a call's time in which a stream of events is read.
+const EVENTS: f64 = 0.9;
 /// How long a caller who was turned away had better wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -41,6 +46,8 @@ pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// Why a stream of events was not read to its end.
+    pub(super) cut: Option<String>,
 }
 
 /// One waiting call, counted until dropped.
@@ -124,21 +131,47 @@ impl Sender {
             headers.insert(header::CONTENT_TYPE, kind);
             sending = sending.body(body.clone());
         }
-        self.read(sending.headers(headers).send().await.map_err(Failure::of)?).await
+        self.read(client::send(sending.headers(headers)).await.map_err(Failure::of)?).await
     }
 
     /// Reads an answer to its end, or to the limit.
-    async fn read(&self, mut response: reqwest::Response) -> Result<Response, Failure> {
+    async fn read(&self, response: reqwest::Response) -> Result<Response, Failure> {
+        if !answer::is_events(response.headers()) {
+            return self.read_until(response, None).await;
+        }
+        // What has come is the answer: it may be one that never ends. There has to be time left to give it.
+        let within = self.limits.call.mul_f64(EVENTS);
+        self.read_until(response, Some(Instant::now() + within)).await
+    }
+
+    /// A stream of events is read until then, as far as it goes.
+    async fn read_until(&self, mut response: reqwest::Response, end: Option<Instant>) -> Result<Response, Failure> {
         let (status, headers) = (response.status(), response.headers().clone());
         let most = self.limits.max_message;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Failure { is_connection: false, ..Failure::of(error) })? {
+        let (mut body, mut cut) = (Vec::new(), None);
+        loop {
+            let next = match end {
+                None => response.chunk().await,
+                Some(end) => match timeout_at(end, response.chunk()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        cut = Some(format!("it did not end in time; raise `timeout`, which is {:?}, to read more", self.limits.call));
+                        break;
+                    }
+                },
+            };
+            let Some(chunk) = next.map_err(|error| Failure { is_connection: false, ..Failure::of(error) })? else { break };
             if body.len() + chunk.len() > most {
-                return Err(Failure::new(&format!("the answer is larger than {most} bytes, which is `max_message`")));
+                let larger = format!("larger than {most} bytes, which is `max_message`");
+                if end.is_none() {
+                    return Err(Failure::new(&format!("the answer is {larger}")));
+                }
+                cut = Some(format!("it is {larger}"));
+                break;
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Response { status, headers, body })
+        Ok(Response { status, headers, body, cut })
     }
 
     /// Reads the document itself: its headers and its bytes. None: it has not changed, as far as the conditions say.
@@ -154,7 +187,7 @@ impl Sender {
         let mut headers = if same { self.headers.clone() } else { HeaderMap::new() };
         headers.extend(conditions.clone());
         let fetching = async {
-            let response = self.client.get(url.clone()).headers(headers).send().await.map_err(Failure::of)?;
+            let response = client::send(self.client.get(url.clone()).headers(headers)).await.map_err(Failure::of)?;
             self.read(response).await
         };
         let response = match tokio::time::timeout(limits.start, fetching).await {

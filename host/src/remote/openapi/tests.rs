@@ -343,10 +343,11 @@ async fn bodies_are_written_as_the_document_says() {
         "/list": {"post": {"requestBody": body("application/json", json!({"type": "array", "items": {"type": "integer"}}))}},
         "/open": {"post": {"requestBody": body("application/json; charset=utf-8", json!({"type": "object", "properties": {"a": {}}, "additionalProperties": true}))}},
         "/clash/{a}": {"post": {"parameters": [{"name": "a", "in": "path", "required": true, "schema": {}}], "requestBody": body("application/vnd.x+json", object(json!({"a": {}})))}},
-        "/xml": {"post": {"requestBody": body("application/xml", json!({}))}},
+        "/xml": {"post": {"requestBody": body("application/xml", json!({"type": "object", "xml": {"name": "pet", "namespace": "urn:p"}, "properties": {
+            "id": {"type": "integer", "xml": {"attribute": true}}, "tag": {"type": "string", "xml": {"name": "Tag"}}}}))}},
+        "/soap": {"post": {"requestBody": body("application/soap+xml; charset=utf-8", json!({}))}},
     });
     let provider = loaded(&document(paths, json!({})), &app.base).await;
-    assert!(provider.tools().iter().all(|tool| tool.name.as_str() != "post_xml"), "XML cannot be written and is left out");
     let sent = async |name: &str, arguments: Value| {
         let seen = structured(&call(&provider, name, arguments).await);
         (seen["headers"]["content-type"].as_str().unwrap_or_default().to_owned(), seen["body"].as_str().unwrap().to_owned())
@@ -359,6 +360,11 @@ async fn bodies_are_written_as_the_document_says() {
     assert_eq!(sent("post_open", json!({"body": {"a": 1, "b": 2}})).await, is("application/json", r#"{"a":1,"b":2}"#));
     assert_eq!(sent("post_clash_a", json!({"a": "p", "body": {"a": 1}})).await, is("application/vnd.x+json", r#"{"a":1}"#));
     assert_eq!(sent("post_upload", json!({})).await, is("", ""));
+    assert_eq!(sent("post_xml", json!({"xml": "<pet id=\"1\"/>"})).await, is("application/xml", "<pet id=\"1\"/>"));
+    assert_eq!(sent("post_soap", json!({"xml": "<e/>"})).await, is("application/soap+xml", "<e/>"));
+    let xml = &tool(&provider, "post_xml").input_schema["properties"]["xml"];
+    let words = "Its root element is `pet` in the namespace urn:p. It has the attributes `id`. It has the elements `Tag`.";
+    assert!(xml["description"].as_str().unwrap().ends_with(words), "{xml}");
 
     let schema = &tool(&provider, "post_upload").input_schema["properties"]["file"];
     assert_eq!(schema["contentEncoding"], "base64");

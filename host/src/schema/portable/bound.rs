@@ -12,6 +12,10 @@ use super::{
 /// Levels that are tried, one after the other, where a schema is too large.
 const LEVELS: [usize; 6] = [8, 6, 4, 3, 2, 1];
 
+/// Schemas in a schema whose references are written out, as google-genai does: it takes some 50 µs for each, and for a schema in which 40
+/// definitions lead to the next one twice it would take years.
+const INLINED: usize = 20_000;
+
 /// Bytes of a description where a schema is too large.
 const SHORT: usize = 160;
 
@@ -22,26 +26,76 @@ const SHORT: usize = 160;
 /// It is too large at any price, as the end of a sentence.
 pub(super) fn bounded(schema: Map<String, Value>, max: usize, role: Role, notes: &mut Vec<String>) -> Result<Map<String, Value>, String> {
     let size = size_of(&schema);
+    // Only arguments are converted for models, some of them by writing out every reference.
+    let fits = |schema: &Map<String, Value>| role == Role::Output || !is_larger_inlined(schema, INLINED);
     if size <= max {
-        return Ok(schema);
+        if fits(&schema) {
+            return Ok(schema);
+        }
+        for levels in LEVELS {
+            let cut = cut(&schema, levels);
+            if fits(&cut) {
+                notes.push(format!(
+                    "has more than {INLINED} schemas in it once its references are written out, as some clients do: only {levels} levels of it are published"
+                ));
+                return Ok(cut);
+            }
+        }
+        return Err(format!("has more than {INLINED} schemas in it once its references are written out, as some clients do"));
     }
     // It is of use to nobody in parts: who reads it wants to know what comes.
     if role == Role::Output {
         return Err(format!("has {size} bytes, more than `max_schema` ({max})"));
     }
     let schema = shortened(schema);
-    if size_of(&schema) <= max {
+    if size_of(&schema) <= max && fits(&schema) {
         notes.push(format!("has {size} bytes, more than `max_schema` ({max}): its descriptions are shortened"));
         return Ok(schema);
     }
     for levels in LEVELS {
         let cut = cut(&schema, levels);
-        if size_of(&cut) <= max {
+        if size_of(&cut) <= max && fits(&cut) {
             notes.push(format!("has {size} bytes, more than `max_schema` ({max}): only {levels} levels of it are published"));
             return Ok(cut);
         }
     }
     Err(format!("has {size} bytes, more than `max_schema` ({max})"))
+}
+
+/// Whether there are more schemas than these in it once each reference is what it leads to. One that leads back to where it stands ends there.
+fn is_larger_inlined(schema: &Map<String, Value>, most: usize) -> bool {
+    let empty = Map::new();
+    let defs = schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
+    let mut left = most;
+    !inlined(schema, defs, &mut Vec::new(), &mut left)
+}
+
+/// Counts down for each schema. False: there are more than that.
+fn inlined<'a>(schema: &'a Map<String, Value>, defs: &'a Map<String, Value>, inside: &mut Vec<&'a str>, left: &mut usize) -> bool {
+    let Some(fewer) = left.checked_sub(1) else { return false };
+    *left = fewer;
+    if let Some(name) = target(schema) {
+        let Some(Value::Object(def)) = defs.get(name).filter(|_| !inside.contains(&name)) else { return true };
+        inside.push(name);
+        let fits = inlined(def, defs, inside, left);
+        inside.pop();
+        return fits;
+    }
+    let mut fits = true;
+    parts(schema, &mut |part| fits = fits && inlined(part, defs, inside, left));
+    fits
+}
+
+/// The schemas directly inside of a schema, but for definitions, which count where they are referred to.
+fn parts<'a>(schema: &'a Map<String, Value>, each: &mut impl FnMut(&'a Map<String, Value>)) {
+    for (key, value) in schema.iter().filter(|(key, _)| *key != "$defs") {
+        match (&**key, value) {
+            ("properties" | "patternProperties", Value::Object(list)) => list.values().filter_map(Value::as_object).for_each(&mut *each),
+            ("items" | "additionalProperties", Value::Object(part)) => each(part),
+            ("anyOf", Value::Array(list)) => list.iter().filter_map(Value::as_object).for_each(&mut *each),
+            _ => {}
+        }
+    }
 }
 
 fn size_of(schema: &Map<String, Value>) -> usize {
@@ -149,4 +203,51 @@ fn bare(schema: Map<String, Value>) -> Map<String, Value> {
         out.insert(key, value);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(object) => object,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// `count` definitions, each of which leads to those that `to` says.
+    fn linked(count: usize, to: impl Fn(usize) -> Vec<usize>) -> Map<String, Value> {
+        let refer = |at: usize| json!({"$ref": format!("#/$defs/d{at}")});
+        let def = |at: usize| {
+            let parts: Map<String, Value> = to(at).into_iter().enumerate().map(|(n, to)| (format!("p{n}"), refer(to))).collect();
+            (format!("d{at}"), json!({"type": "object", "properties": parts}))
+        };
+        let defs: Map<String, Value> = (0..count).map(def).collect();
+        object(json!({"type": "object", "properties": {"x": refer(0)}, "$defs": defs}))
+    }
+
+    #[test]
+    fn what_explodes_when_its_references_are_written_out_is_cut() {
+        let halves = linked(40, |at| if at < 39 { vec![at + 1, at + 1] } else { Vec::new() });
+        let knot = linked(14, |_| (0..14).collect());
+        for schema in [halves, knot] {
+            let mut notes = Vec::new();
+            assert!(is_larger_inlined(&schema, INLINED));
+            let cut = bounded(schema, 1 << 16, Role::Input, &mut notes).unwrap();
+            assert!(!is_larger_inlined(&cut, INLINED) && notes[0].contains("written out"), "{notes:?}");
+        }
+        // A chain, a circle and a definition that is used often are what they were.
+        for schema in [
+            linked(300, |at| if at < 299 { vec![at + 1] } else { Vec::new() }),
+            linked(5, |at| vec![(at + 1) % 5]),
+            linked(2, |at| vec![1; 200 * (1 - at)]),
+        ] {
+            let mut notes = Vec::new();
+            assert_eq!(bounded(schema.clone(), 1 << 16, Role::Input, &mut notes), Ok(schema));
+            assert_eq!(notes, [] as [&str; 0]);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    MAX_SAFE_INTEGER,
+    MAX_SAFE_INTEGER, Role,
     keywords::{TYPES, is_safe},
     pattern,
 };
@@ -48,12 +48,20 @@ const UNKNOWN: [&str; 31] = [
 
 /// What in a schema is against the rules, with the place of each. Empty: every client reads it.
 #[must_use]
+#[cfg(test)]
 pub(crate) fn faults(schema: &Map<String, Value>) -> Vec<String> {
-    let mut lint = Lint { root: schema, faults: Vec::new() };
+    faults_of(schema, Role::Input)
+}
+
+/// The same of a schema that is for this: that of an answer is read by validators alone.
+#[must_use]
+pub(crate) fn faults_of(schema: &Map<String, Value>, role: Role) -> Vec<String> {
+    let mut lint = Lint { root: schema, role, faults: Vec::new() };
     if schema.get("type").is_none_or(|kind| kind != "object") {
         lint.add("", "is not of type object");
     }
-    if schema.contains_key("anyOf") || schema.contains_key("enum") || schema.contains_key("$ref") {
+    // Model APIs refuse a tool for these, and read the schemas of arguments alone.
+    if role == Role::Input && (schema.contains_key("anyOf") || schema.contains_key("enum") || schema.contains_key("$ref")) {
         lint.add("", "has alternatives at its top");
     }
     lint.schema(schema, "");
@@ -63,6 +71,7 @@ pub(crate) fn faults(schema: &Map<String, Value>) -> Vec<String> {
 
 struct Lint<'a> {
     root: &'a Map<String, Value>,
+    role: Role,
     faults: Vec<String>,
 }
 
@@ -89,7 +98,9 @@ impl<'a> Lint<'a> {
 
     fn schema(&mut self, schema: &'a Map<String, Value>, place: &str) {
         for key in UNKNOWN {
-            if schema.contains_key(key) {
+            // Whoever checks an answer knows it.
+            let is_read = key == "allOf" && self.role == Role::Output;
+            if schema.contains_key(key) && !is_read {
                 self.add(place, &format!("has {key:?}"));
             }
         }
@@ -136,9 +147,9 @@ impl<'a> Lint<'a> {
                     _ => self.add(&inside, "is no object"),
                 },
                 "items" | "additionalProperties" => self.part(value, &inside, false),
-                "anyOf" => match value {
+                "anyOf" | "allOf" => match value {
                     Value::Array(list) if !list.is_empty() => {
-                        list.iter().enumerate().for_each(|(at, part)| self.part(part, &format!("{inside}/{at}"), true));
+                        list.iter().enumerate().for_each(|(at, part)| self.part(part, &format!("{inside}/{at}"), key == "anyOf"));
                     }
                     _ => self.add(&inside, "is no list of schemas"),
                 },

@@ -22,7 +22,6 @@
 mod bound;
 mod defs;
 mod keywords;
-#[cfg(test)]
 pub(crate) mod lint;
 mod merge;
 mod parts;

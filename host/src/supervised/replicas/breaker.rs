@@ -22,21 +22,30 @@ impl Breaker {
         Self { policy, failed_starts: 0, early_deaths: 0, next: None, why: Arc::from("") }
     }
 
-    /// A start failed.
-    pub(super) fn failed(&mut self, why: &str, now: Instant) {
-        self.failed_starts += 1;
+    /// A start failed. `serving`: another replica serves, so the server works and the breaker stays closed.
+    pub(super) fn failed(&mut self, why: &str, serving: bool, now: Instant) {
+        if self.counts(serving) {
+            self.failed_starts += 1;
+        }
         self.put_off(why, now);
     }
 
-    /// A replica died. `proved`: it lived for long, or had answered calls.
-    pub(super) fn died(&mut self, why: &str, proved: bool, now: Instant) {
+    /// A replica died. `proved`: it lived for long, or had answered calls. `serving`: another one serves.
+    pub(super) fn died(&mut self, why: &str, proved: bool, serving: bool, now: Instant) {
         if proved {
             self.early_deaths = 0;
             self.why = Arc::from(why);
         } else {
-            self.early_deaths += 1;
+            if self.counts(serving) {
+                self.early_deaths += 1;
+            }
             self.put_off(why, now);
         }
+    }
+
+    /// Whether a failure counts: not the one that would open the breaker while a replica serves.
+    fn counts(&self, serving: bool) -> bool {
+        !serving || self.failures() + 1 < self.policy.breaker_after
     }
 
     /// A start succeeded.
@@ -113,7 +122,7 @@ mod tests {
         for _ in 0..200 {
             let mut breaker = Breaker::new(policy);
             for (index, longest) in longest.iter_mut().enumerate() {
-                breaker.failed("no such file", now);
+                breaker.failed("no such file", false, now);
                 let failures = u32::try_from(index).unwrap() + 1;
                 let delay = delay(&breaker, now);
                 *longest = (*longest).max(delay);
@@ -131,17 +140,36 @@ mod tests {
     }
 
     #[test]
+    fn while_a_replica_serves_starts_are_put_off_and_the_breaker_stays_closed() {
+        let (policy, now) = (Policy::default(), Instant::now());
+        let mut breaker = Breaker::new(policy);
+        for n in 0..100 {
+            if n % 2 == 0 {
+                breaker.failed("too slow", true, now)
+            } else {
+                breaker.died("killed", false, true, now)
+            }
+            assert!(!breaker.is_open(), "{n}");
+            assert!(delay(&breaker, now) <= policy.longest_backoff);
+        }
+        breaker.failed("too slow", false, now);
+        assert!(breaker.is_open(), "the last one is gone, and the next does not start either");
+        breaker.came_up();
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
     fn a_replica_that_proved_itself_is_replaced_at_once() {
         let now = Instant::now();
         let mut breaker = Breaker::new(Policy::default());
-        breaker.died("killed", true, now);
+        breaker.died("killed", true, false, now);
         assert_eq!((breaker.next(now), breaker.turns_away(), breaker.failures()), (None, false, 0));
-        breaker.died("killed", false, now);
+        breaker.died("killed", false, false, now);
         assert!(!breaker.turns_away(), "callers wait for a server that did start");
         assert_eq!(breaker.failures(), 1);
         for _ in 0..4 {
             breaker.came_up();
-            breaker.died("killed", false, now);
+            breaker.died("killed", false, false, now);
         }
         assert!(breaker.is_open() && breaker.turns_away(), "one that dies as soon as it is up does not come up for ever");
         assert_eq!(&*breaker.why(), "killed (5 failures in a row)");

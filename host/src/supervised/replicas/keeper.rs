@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Attached, Connect, Connected, Listener, START_SLACK, Shared, seconds, tracked::Tracked};
+use super::{Attached, Connect, Connected, Listener, START_SLACK, Shared, Slots, seconds, tracked::Tracked};
 use crate::upstream::{Change, Channel};
 
 /// What a replica may take beyond its own deadlines before it is dropped, which kills it and waits for nothing. A process is gone at once; an engine has the file
@@ -34,6 +34,8 @@ pub(super) struct Keeper {
     pub(super) connect: Arc<dyn Connect>,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) number: u64,
+    /// What its start waits for. None: nothing, since nobody serves without it.
+    pub(super) slots: Option<Slots>,
     /// Hears when it is up.
     pub(super) up: mpsc::UnboundedSender<u64>,
     /// Whether it is to end.
@@ -60,10 +62,22 @@ impl Keeper {
         if let Err(error) = prepared {
             return Ended::NotStarted(error.to_string());
         }
+        // The time of a start counts from here: before, it could not run.
+        let slot = async {
+            match &self.slots {
+                Some(slots) => slots.take().await,
+                None => None,
+            }
+        };
+        let slot = tokio::select! {
+            slot = slot => slot,
+            () = ordered(&mut self.order, |order| order != Order::Serve) => return Ended::Stopped,
+        };
         let connected = tokio::select! {
             connected = timeout(limits.start + START_SLACK, self.connect.connect()) => connected,
             () = ordered(&mut self.order, |order| order != Order::Serve) => return Ended::Stopped,
         };
+        drop(slot);
         let Connected { channel, process } = match connected {
             Ok(Ok(connected)) => connected,
             Ok(Err(error)) => return Ended::NotStarted(error.to_string()),

@@ -10,6 +10,7 @@ mod breaker;
 mod interests;
 mod keeper;
 mod scale;
+mod slots;
 mod state;
 mod supervise;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::{
     upstream::{Change, Channel, Lease, Pick},
 };
 pub use interests::Interests;
+pub use slots::Slots;
 use state::{State, Turn};
 
 /// Starts one more replica.
@@ -125,6 +127,8 @@ pub struct Setup {
     pub limits: ServerLimits,
     /// Times.
     pub policy: Policy,
+    /// What starts of further replicas wait for.
+    pub slots: Slots,
     /// Makes one.
     pub connect: Arc<dyn Connect>,
     /// Hears of changes.
@@ -192,7 +196,7 @@ impl ReplicaSet {
     /// Starts the replicas. They end when the set is stopped or dropped.
     #[must_use]
     pub fn start(setup: Setup) -> Arc<Self> {
-        let Setup { id, replicas, limits, policy, connect, listener, interests } = setup;
+        let Setup { id, replicas, limits, policy, slots, connect, listener, interests } = setup;
         let shared = Arc::new(Shared {
             id,
             replicas,
@@ -207,7 +211,7 @@ impl ReplicaSet {
             interests,
         });
         let (stop, stopped) = watch::channel(false);
-        let supervisor = tokio::spawn(supervise::run(shared.clone(), connect, listener, stopped));
+        let supervisor = tokio::spawn(supervise::run(shared.clone(), slots, connect, listener, stopped));
         Arc::new(Self { shared, supervisor: Mutex::new(Some(supervisor)), stop })
     }
 

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Connect, Listener, Shared, Summary,
+    Connect, Listener, Shared, Slots, Summary,
     breaker::Breaker,
     keeper::{Ended, Keeper, Order},
     scale::Scaler,
@@ -23,6 +23,7 @@ use crate::provider::BreakerState;
 
 struct Supervisor {
     shared: Arc<Shared>,
+    slots: Slots,
     connect: Arc<dyn Connect>,
     listener: Arc<dyn Listener>,
     keepers: JoinSet<Ended>,
@@ -53,12 +54,19 @@ enum Phase {
     Leaving,
 }
 
-pub(super) async fn run(shared: Arc<Shared>, connect: Arc<dyn Connect>, listener: Arc<dyn Listener>, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    slots: Slots,
+    connect: Arc<dyn Connect>,
+    listener: Arc<dyn Listener>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let (up, mut came_up) = mpsc::unbounded_channel();
     let mut supervisor = Supervisor {
         breaker: Breaker::new(shared.policy),
         scaler: Scaler::new(shared.replicas),
         shared: shared.clone(),
+        slots,
         connect,
         listener,
         keepers: JoinSet::new(),
@@ -105,9 +113,11 @@ impl Supervisor {
         if live < wanted && put_off.is_none() {
             // After a failure one at a time: the others would most likely fail too.
             let missing = wanted - live;
-            let missing = if self.breaker.failures() == 0 { missing } else { missing.min(1_usize.saturating_sub(starting)) };
-            for _ in 0..missing {
-                self.start_one();
+            // More than that at once would wait for each other, and by then the load may be another.
+            let at_once = if self.breaker.failures() == 0 { self.slots.count().max(1) } else { 1 };
+            for further in 0..missing.min(at_once.saturating_sub(starting)) {
+                // The first one does not wait for those of other servers: without it, nobody serves.
+                self.start_one(live + further > 0);
             }
         }
         for _ in wanted..live {
@@ -138,7 +148,8 @@ impl Supervisor {
         }
     }
 
-    fn start_one(&mut self) {
+    /// `waits`: others of this server are there, so this one waits for its slot.
+    fn start_one(&mut self, waits: bool) {
         let number = self.next_number;
         self.next_number += 1;
         let (order, ordered) = watch::channel(Order::Serve);
@@ -147,6 +158,7 @@ impl Supervisor {
             connect: self.connect.clone(),
             listener: self.listener.clone(),
             number,
+            slots: waits.then(|| self.slots.clone()),
             up: self.up.clone(),
             order: ordered,
         };
@@ -190,7 +202,7 @@ impl Supervisor {
             // Told to go and died on the way: that is what was wanted.
             _ if leaving => {}
             Ended::NotStarted(why) => {
-                self.breaker.failed(&why, now);
+                self.breaker.failed(&why, self.count(Phase::Up) > 0, now);
                 self.shared.restarts.fetch_add(1, Relaxed);
                 self.tried = true;
                 let next_ms = self.breaker.next(now).map_or(0, |next| (next - now).as_millis() as u64);
@@ -200,7 +212,7 @@ impl Supervisor {
                 if proved {
                     self.breaker.proved();
                 }
-                self.breaker.died(&why, proved, now);
+                self.breaker.died(&why, proved, self.count(Phase::Up) > 0, now);
                 self.shared.restarts.fetch_add(1, Relaxed);
                 let next_ms = self.breaker.next(now).map_or(0, |next| (next - now).as_millis() as u64);
                 tracing::warn!(%server, replica = number, next_ms, "replica ended and is replaced: {why}");
@@ -213,9 +225,14 @@ impl Supervisor {
         let (starting, up) = (self.count(Phase::Starting), self.count(Phase::Up));
         let until = self.breaker.next(now).filter(|_| starting == 0);
         let missing = up < wanted && self.breaker.failures() > 0;
-        let outlook = if missing && self.breaker.turns_away() { Outlook::Down { why: self.breaker.why(), until } } else { Outlook::Coming };
+        // While one serves, callers wait for that.
+        let outlook = if missing && up == 0 && self.breaker.turns_away() {
+            Outlook::Down { why: self.breaker.why(), until }
+        } else {
+            Outlook::Coming
+        };
         let on_the_wall = |at: Instant| SystemTime::now() + at.saturating_duration_since(now);
-        let breaker = match (self.breaker.is_open() && missing, until) {
+        let breaker = match (self.breaker.is_open() && missing && up == 0, until) {
             (true, Some(until)) => BreakerState::Open(on_the_wall(until)),
             (true, None) => BreakerState::HalfOpen,
             (false, _) => BreakerState::Closed,

@@ -174,12 +174,17 @@ fn quick() -> Policy {
 }
 
 fn start_in(world: &Arc<World>, replicas: Replicas, limits: ServerLimits, policy: Policy) -> Arc<ReplicaSet> {
+    start_within(world, replicas, limits, policy, &Slots::new(64))
+}
+
+fn start_within(world: &Arc<World>, replicas: Replicas, limits: ServerLimits, policy: Policy, slots: &Slots) -> Arc<ReplicaSet> {
     ReplicaSet::start(Setup {
         interests: Arc::default(),
         id: ProviderId::new("git").unwrap(),
         replicas,
         limits,
         policy,
+        slots: slots.clone(),
         connect: world.clone(),
         listener: world.clone(),
     })
@@ -351,6 +356,58 @@ async fn a_replica_that_dies_as_soon_as_it_is_up_opens_the_breaker() {
     until("it is back", || set.report().replicas.up.len() == 1).await;
     call(&set, "").await.unwrap();
     assert_eq!(world.living(), 1);
+}
+
+#[tokio::test]
+async fn so_many_replicas_start_at_once_and_the_first_of_a_server_does_not_wait() {
+    let slots = Slots::new(2);
+    let (first, second) = (Arc::new(World::default()), Arc::new(World::default()));
+    first.slow.store(true, SeqCst);
+    let set = start_within(&first, fixed(6), limits(), quick(), &slots);
+    until("two starts", || first.starts() == 2).await;
+    assert_eq!(set.report().replicas.starting, 2, "others would only wait");
+    // One slot is left of two, and the other server's first replica needs none.
+    let other = start_within(&second, fixed(6), limits(), quick(), &slots);
+    until("all of the other", || other.report().replicas.up.len() == 6).await;
+    assert_eq!(first.starts(), 2);
+    first.slow.store(false, SeqCst);
+    until("all", || set.report().replicas.up.len() == 6).await;
+    assert_eq!((first.starts(), second.starts()), (6, 6));
+}
+
+#[tokio::test]
+async fn the_time_of_a_start_counts_from_its_slot() {
+    let slots = Slots::new(1);
+    let held = slots.take().await;
+    let world = Arc::new(World::default());
+    let limits = ServerLimits { start: Duration::from_millis(10), ..limits() };
+    let set = start_within(&world, fixed(2), limits, quick(), &slots);
+    until("the first", || set.report().replicas.up.len() == 1).await;
+    // Longer than the start and its slack, without a slot.
+    sleep(limits.start + START_SLACK + Duration::from_millis(200)).await;
+    assert_eq!((set.report().replicas.restarts, world.starts()), (0, 1));
+    drop(held);
+    until("both", || set.report().replicas.up.len() == 2).await;
+}
+
+#[tokio::test]
+async fn the_breaker_stays_closed_while_a_replica_serves() {
+    let growing = Replicas { min: 1, max: 5, target_ongoing_requests: 1.0, upscale_delay: Duration::ZERO, ..Replicas::default() };
+    let (world, set) = start(growing, ServerLimits { concurrency: 100, ..limits() }, quick());
+    until("one", || set.report().replicas.up.len() == 1).await;
+    *world.refusal.lock().unwrap() = Some("too slow".to_owned());
+    let running: Vec<_> = (0..20).map(|_| spawn(&set, "hold")).collect();
+    until("many that do not start", || set.report().replicas.restarts > 20).await;
+    let report = set.report();
+    assert_eq!(report.replicas.breaker, BreakerState::Closed, "{report:?}");
+    assert!(report.trouble.is_some_and(|trouble| trouble.contains("too slow")));
+    call(&set, "").await.expect("the one that is up serves");
+    *world.refusal.lock().unwrap() = None;
+    until("all", || set.report().replicas.up.len() == 5).await;
+    world.alive()[0].released.send_replace(true);
+    for call in running {
+        call.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -154,6 +154,9 @@ families! {
     LOG_DROPPED: Counter "toolbay_log_lines_dropped_total" []
         "Log lines that were dropped, since stderr was not read fast enough.";
 
+    AUDIT_LINES: Counter "toolbay_audit_lines_total" ["result"]
+        "Audit lines that were `written`, or `dropped` since they came too fast or their destination can't be written.";
+
     PROCESS_CPU: Counter "process_cpu_seconds_total" []
         "CPU time, user and system, of this process. Programs of servers and compilations have processes of their own.";
     PROCESS_RESIDENT: Gauge "process_resident_memory_bytes" []

@@ -22,9 +22,6 @@ use wasmtime_wasi::{
 
 use crate::descriptors;
 
-/// Files and folders that all calls of one plugin may have open together.
-pub(crate) const OF_PLUGIN: usize = 256;
-
 /// Tries while others rename files under way.
 const TRIES: usize = 8;
 
@@ -35,10 +32,11 @@ static ALL: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(
 #[derive(Clone, Debug)]
 pub(crate) struct OpenFiles(Arc<Semaphore>);
 
-impl Default for OpenFiles {
-    fn default() -> Self {
+impl OpenFiles {
+    /// None yet, and at most so many.
+    pub(crate) fn new(most: usize) -> Self {
         // Two plugins cannot take all that there is.
-        Self(Arc::new(Semaphore::new(OF_PLUGIN.min(descriptors::limit() / 16))))
+        Self(Arc::new(Semaphore::new(most.min(descriptors::limit() / 16))))
     }
 }
 
@@ -240,13 +238,13 @@ mod tests {
     #[tokio::test]
     async fn places_come_back_when_files_are_closed_and_are_not_taken_from_other_plugins() {
         let (_folder, dir) = lab();
-        let (plugin, other) = (OpenFiles::default(), OpenFiles::default());
+        let (plugin, other) = (OpenFiles::new(256), OpenFiles::new(256));
         let (mut call, mut open_files) = (CallFiles::default(), Vec::new());
         while let Some(place) = call.place(&plugin) {
             let Ok(file) = open(&dir, true, "file".to_owned(), OpenFlags::empty(), DescriptorFlags::READ).await else { panic!() };
             call.keep(&file, place);
             open_files.push(file);
-            assert!(open_files.len() <= OF_PLUGIN);
+            assert!(open_files.len() <= 256);
         }
         assert!(open_files.len() > 10);
         assert!(CallFiles::default().place(&other).is_some());

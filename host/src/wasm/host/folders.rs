@@ -121,7 +121,7 @@ async fn open_at(
         Ok(Err(code))
     };
     let Some(place) = state.files.place(&shared.open_files) else {
-        return refuse(state, Refusal::files(&shared.id, told, files::OF_PLUGIN), ErrorCode::Quota);
+        return refuse(state, Refusal::files(&shared.id, told, shared.config.limits.open_files), ErrorCode::Quota);
     };
     let dir = match state.filesystem().table.get(&folder)? {
         Descriptor::Dir(dir) => dir.clone(),

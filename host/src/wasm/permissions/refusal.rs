@@ -161,7 +161,7 @@ impl fmt::Display for Refusal {
             }
             What::Files { path, limit } => write!(
                 f,
-                "plugin {plugin} may not open {path:?}: all its calls together have as many files open as a plugin may have, {limit}, or the \
+                "plugin {plugin} may not open {path:?}: all its calls together have as many files open as `open_files` allows, {limit}, or the \
                  host has no more to give (`ulimit -n`); let it close what it has read"
             ),
             What::Time { authority, limit } => {

@@ -77,7 +77,8 @@ impl Listed {
         }
         let instead = overrides.get(name.as_str()).cloned().unwrap_or_default();
         for (parameter, text) in &instead.params {
-            if let Some(Value::Object(schema)) = input_schema.get_mut("properties").and_then(|properties| properties.get_mut(parameter)) {
+            let own = instead.own_param(parameter);
+            if let Some(Value::Object(schema)) = input_schema.get_mut("properties").and_then(|properties| properties.get_mut(own)) {
                 schema.insert("description".to_owned(), text.as_str().into());
             }
         }

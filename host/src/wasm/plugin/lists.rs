@@ -11,6 +11,7 @@ use wasmtime::component::Component;
 
 use super::{Plugin, Route, listed::Listed, offers::publish, prompts, resources};
 use crate::{
+    config::NameRules,
     offload,
     provider::{Offers, Tool},
     schema::Budget,
@@ -156,7 +157,11 @@ impl Plugin {
 
     /// As it goes into the folder's table, under the names that the configuration gives it.
     pub(super) fn loaded(self: Arc<Self>) -> Loaded {
-        let (provider, unfit) = shape(self.clone(), &self.shared.config.names, None, &format!("plugin.{}", self.shared.id));
+        let config = &self.shared.config;
+        // What is said of tools stands in their schemas already, but for what is the same whoever runs a tool.
+        let tools = config.tools.iter().filter_map(|(own, said)| Some((own.clone(), said.of_any_provider()?))).collect();
+        let names = NameRules { tools, ..config.names.clone() };
+        let (provider, unfit) = shape(self.clone(), &names, None, &format!("plugin.{}", self.shared.id));
         Loaded {
             provider,
             warnings: [self.warnings.all(), unfit].concat(),

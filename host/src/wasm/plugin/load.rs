@@ -236,7 +236,7 @@ impl PluginHost {
             bell: Bell::default(),
             memory: self.engines.memory().plugin(),
             pace: Pace::default(),
-            open_files: OpenFiles::default(),
+            open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
             is_python: typed::is_python(engine, &component),
             id,

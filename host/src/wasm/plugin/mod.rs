@@ -85,6 +85,10 @@ impl Provider for Plugin {
         &self.offers
     }
 
+    fn reads_unlisted(&self) -> bool {
+        self.interfaces.resources.is_some()
+    }
+
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         Box::pin(self.read(uri, context))
     }

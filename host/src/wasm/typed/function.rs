@@ -10,6 +10,7 @@ use super::{
     docs::{cut, split},
     encode, schema,
     shape::{self, Budget, Fields, Shape, Unfit},
+    tags::{Tags, tags},
     types::TypeDocs,
 };
 use crate::{
@@ -61,13 +62,13 @@ impl TypedFunction {
         })?;
         let answer = answer(source, budget).map_err(|unfit| format!("its result is or has in it {unfit}"))?;
 
-        let mut description = source.doc.and_then(|doc| split(doc, &mut params.names));
-        let mut title = None;
+        let Tags { mut title, hints, rest } = tags(source.doc.unwrap_or_default());
+        let mut description = split(&rest, &mut params.names);
         if let Some(said) = source.said {
-            title.clone_from(&said.title);
+            title = said.title.clone().or(title);
             description = said.description.clone().or(description);
             for (param, text) in &said.params {
-                match params.names.find(param).and_then(|at| params.names.iter_mut().nth(at)) {
+                match params.names.find(said.own_param(param)).and_then(|at| params.names.iter_mut().nth(at)) {
                     Some(name) => name.doc = Some(text.as_str().into()),
                     None => warn(format!("the configuration describes a parameter {param:?} that it does not have")),
                 }
@@ -79,7 +80,7 @@ impl TypedFunction {
             description: description.map(|text| cut(&text).to_owned()),
             input_schema: Arc::new(schema::published(schema::object(&params))),
             output_schema: answer.schema().map(|schema| Arc::new(schema::published(schema))),
-            annotations: None,
+            annotations: hints,
             icons: None,
             meta: None,
             extra: Map::new(),

@@ -14,6 +14,7 @@ mod names;
 mod problem;
 mod schema;
 mod shape;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod types;

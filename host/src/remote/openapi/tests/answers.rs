@@ -288,3 +288,65 @@ async fn a_promise_that_leads_in_a_circle_or_doubles_is_none() {
         assert!(tool(&provider, name).output_schema.is_none(), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_of_events_is_read_as_far_as_it_goes() {
+    let events = (header::CONTENT_TYPE, "text/event-stream; charset=utf-8");
+    let whole = ": hello\r\n\r\ndata: {\"a\":1}\r\n\r\nevent: step\ndata: one\ndata:two\nid: 7\n\ndata: [DONE]\n\n";
+    let (_app, provider) = promising(&json!({}), vec![("ended", StatusCode::OK, vec![events], whole.as_bytes().to_vec())]).await;
+    assert_eq!(blocks(&call(&provider, "ended", json!({})).await), ["{\"a\":1}\nstep: one\ntwo"]);
+
+    let endless = async || {
+        let events = futures::stream::unfold(0, async |n: u32| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok::<_, std::convert::Infallible>(format!("data: {n}\n\n")), n + 1))
+        });
+        ([(header::CONTENT_TYPE, "text/event-stream")], axum::body::Body::from_stream(events))
+    };
+    let app = start(Router::new().route("/endless", get(endless))).await;
+    let text = document(json!({"/endless": {"get": {"operationId": "endless"}}}), json!({}));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("api.json");
+    std::fs::write(&file, text).unwrap();
+    let source = OpenApiSource { base_url: Some(app.base.clone()), ..source(file.to_str().unwrap()) };
+    let provider = load_within(&source, ServerLimits { call: Duration::from_secs(2), ..ServerLimits::default() }).await.unwrap();
+    let output = call(&provider, "endless", json!({})).await;
+    let said = blocks(&output);
+    assert!(!output.is_error && said[0].starts_with("0\n1\n2\n") && said[1].contains("raise `timeout`"), "{output:?}");
+}
+
+#[tokio::test]
+async fn what_is_sent_without_end_before_an_answer_stops_nobody() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    // On a thread of its own, so that it is as fast as an attacker is.
+    let flood = std::thread::spawn({
+        let listener = listener.into_std().unwrap();
+        move || {
+            use std::io::{Read as _, Write as _};
+            listener.set_nonblocking(false).unwrap();
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(1000);
+            while stream.write_all(hints.as_bytes()).is_ok() {}
+        }
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), document(json!({"/a": {"get": {"operationId": "a"}}}), json!({}))).unwrap();
+    let source = OpenApiSource { base_url: Some(base), ..source(file.path().to_str().unwrap()) };
+    let provider = load_within(&source, ServerLimits { call: Duration::from_secs(1), ..ServerLimits::default() }).await.unwrap();
+    let mut others = 0;
+    let answer = {
+        let mut call = std::pin::pin!(call(&provider, "a", json!({})));
+        loop {
+            tokio::select! {
+                answer = &mut call => break answer,
+                () = tokio::time::sleep(Duration::from_millis(10)) => others += 1,
+            }
+        }
+    };
+    assert!(answer.is_error && text(&answer).contains("no answer within"), "{answer:?}");
+    // This thread had its turns: some hundred where nothing else runs.
+    assert!(others > 5, "{others}");
+    flood.join().unwrap();
+}

@@ -35,7 +35,7 @@ async fn a_flaw_costs_its_operation_and_is_told_with_its_place() {
         (json!({"/bad": {"get": {"parameters": [{"$ref": "#/components/parameters/None"}]}}}), "parameters/0", "leads nowhere"),
         (json!({"/bad": null}), "#/paths/~1bad", "null"),
         (json!({"/bad": {"get": "later"}}), "#/paths/~1bad/get", "not an object"),
-        (json!({"/bad": {"post": {"requestBody": {"content": {"application/xml": {}}}}}}), "requestBody", "application/xml"),
+        (json!({"/bad": {"post": {"requestBody": {"content": {"multipart/mixed": {}}}}}}), "requestBody", "multipart/mixed"),
         (json!({"/bad": {"post": {"requestBody": {}}}}), "requestBody", "content"),
         (json!({"/{bad}": {"get": {}}}), "#/paths/~1{bad}/get", "{bad}"),
         (json!({"/bad": {"$ref": "#/paths/~1bad"}}), "#/paths/~1bad", "circle"),

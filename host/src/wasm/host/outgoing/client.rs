@@ -12,15 +12,14 @@ use std::{
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::{
-    runtime::{Handle, Runtime},
     sync::{OnceCell, Semaphore},
-    task::JoinHandle,
     time::Instant,
 };
 use tower::{Layer, Service};
 use wasmtime_wasi_http::Error;
 
 use crate::{
+    connections::{Task, Threads},
     tls::{self, cause},
     wasm::permissions::{Reach, address::is_public},
 };
@@ -31,9 +30,6 @@ const USER_AGENT: &str = concat!("toolbay/", env!("CARGO_PKG_VERSION"));
 const IDLE: Duration = Duration::from_secs(50);
 /// Unused connections that are kept for one host.
 const IDLE_PER_HOST: usize = 32;
-/// Threads for all connections of plugins, and how much more patient they are than those that serve calls.
-const THREADS: usize = 2;
-const NICE: i32 = 5;
 /// Names that are looked up at once. Each takes a thread for as long as the system's resolver takes, which may be many seconds.
 const LOOKUPS: usize = 64;
 
@@ -43,8 +39,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// Each is made for the first request that needs it: reading the system's certificates takes some ten milliseconds, which a start should not wait for.
 pub struct OutgoingClients {
-    /// Where all connections live. A server can send what takes long to read without ever being an answer (`103 Early Hints` without end), and nothing
-    /// bounds what the library reads of that in one go: it takes these threads, and not those that serve calls.
+    /// Where all connections live.
     threads: Threads,
     /// Connects to public addresses only.
     public: OnceCell<reqwest::Client>,
@@ -58,46 +53,6 @@ pub struct OutgoingClients {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up TLS for the plugins' outgoing HTTP: {0}")]
 pub struct ClientError(#[from] rustls::Error);
-
-/// A runtime of its own, made for the first request.
-#[derive(Default)]
-struct Threads(Mutex<Option<Runtime>>);
-
-impl Threads {
-    fn handle(&self) -> io::Result<Handle> {
-        let mut threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(threads) = &*threads {
-            return Ok(threads.handle().clone());
-        }
-        let made = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("outgoing")
-            .on_thread_start(|| {
-                // The calls come first.
-                let _ = rustix::process::nice(NICE);
-            })
-            .enable_all()
-            .build()?;
-        Ok(threads.insert(made).handle().clone())
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(threads) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            threads.shutdown_background();
-        }
-    }
-}
-
-/// A task that ends with whoever waits for it.
-struct Task<T>(JoinHandle<T>);
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 impl OutgoingClients {
     /// Sets up what all clients have in common.
@@ -131,8 +86,7 @@ impl OutgoingClients {
             Error::InternalError(Some("the host could not make the request; its log says more".to_owned()))
         };
         let threads = self.threads.handle().map_err(|error| failed(&error))?;
-        let mut task = Task(threads.spawn(request));
-        (&mut task.0).await.map_err(|error| failed(&error))
+        Task::new(threads.spawn(request)).end().await.map_err(|error| failed(&error))
     }
 
     /// The client for what a policy granted.

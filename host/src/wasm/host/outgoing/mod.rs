@@ -6,7 +6,8 @@
 //! - Redirects are not followed: the plugin gets the 3xx and asks again, so each hop is checked like the first.
 //! - Proxy settings of the environment are not used: a proxy would connect where the host cannot check.
 //! - HTTP/1.1 only. Bodies stream both ways and stay as they were sent: nothing is decompressed. The URL is sent in the `url` crate's normal form
-//!   (`/a/../b` as `/b`). `Host` comes from the authority; `User-Agent: toolbay/VERSION` and `Accept: */*` are added where the plugin sets none.
+//!   (`/a/../b` as `/b`). `Host` comes from the authority; `User-Agent: toolbay/VERSION` and `Accept: */*` are added where the plugin sets none,
+//!   and the call's `traceparent`, if it came with one.
 //! - The plugin's own timeouts (connect, first byte, between bytes) count within `http_timeout`, which covers everything up to the last byte of the answer.
 //! - Connections are kept and shared by all calls and all plugins, each for one scheme, host and port. Those to hosts granted in `http_private` are in a
 //!   pool of their own: every plugin that is handed one has the private grant for exactly that host and port.
@@ -22,7 +23,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -37,6 +38,9 @@ use crate::{
     },
 };
 
+/// W3C Trace Context.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// The HTTP of one call. Cheap to make: most calls never send anything.
 pub struct Outgoing {
     clients: Arc<OutgoingClients>,
@@ -45,6 +49,8 @@ pub struct Outgoing {
     limits: Limits,
     /// As many permits as requests may be open. Made for the first request.
     open: Option<Arc<Semaphore>>,
+    /// W3C `traceparent` of the call, for requests in which the plugin sets none.
+    trace_parent: Option<Arc<str>>,
 }
 
 /// What of the limits concerns HTTP.
@@ -58,18 +64,27 @@ struct Limits {
 impl Outgoing {
     /// The HTTP of one call of the plugin that `policy` is for. What it is refused is noted in `refusals`.
     #[must_use]
-    pub fn new(clients: Arc<OutgoingClients>, policy: Arc<HttpPolicy>, limits: &PluginLimits, refusals: Refusals) -> Self {
+    pub fn new(
+        clients: Arc<OutgoingClients>,
+        policy: Arc<HttpPolicy>,
+        limits: &PluginLimits,
+        refusals: Refusals,
+        trace_parent: Option<Arc<str>>,
+    ) -> Self {
         let limits = Limits { connections: limits.http_connections, body: limits.http_body, timeout: limits.http_timeout };
-        Self { clients, policy, refusals, limits, open: None }
+        Self { clients, policy, refusals, limits, open: None, trace_parent }
     }
 
     /// Checks a request and sends it. Dropping the future, or the body of the answer, ends the request and closes its connection.
     fn send(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
         let ready = self.admit(&request);
+        if let Some(value) = self.trace_parent.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
+            request.headers_mut().entry(TRACE_PARENT).or_insert(value);
+        }
         async move { ready?.run(request, options.unwrap_or_default()).await }
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use axum::{Router, body::Body, http::HeaderMap, response::Redirect, routing::get};
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -63,7 +63,7 @@ impl Plugin {
         };
         let refusals = Refusals::default();
         let policy = Arc::new(HttpPolicy::new("weather", &grants));
-        Self { outgoing: Outgoing::new(clients.clone(), policy, &limits, refusals.clone()), refusals }
+        Self { outgoing: Outgoing::new(clients.clone(), policy, &limits, refusals.clone(), None), refusals }
     }
 
     /// One that may reach a server on loopback by the name `svc.test`.
@@ -175,6 +175,21 @@ async fn a_request_goes_out_as_it_was_made() {
     let user_agent = format!("user-agent: toolbay/{}", env!("CARGO_PKG_VERSION"));
     let host = format!("host: svc.test:{}", address.port());
     assert_eq!(lines, ["accept: application/geo+json", &host, &user_agent, "x-two: a", "x-two: b"]);
+}
+
+#[tokio::test]
+async fn a_request_carries_the_trace_of_its_call_unless_the_plugin_sets_one() {
+    let echo = |headers: HeaderMap| async move { format!("{:?}", headers.get_all("traceparent").iter().collect::<Vec<_>>()) };
+    let address = serve(Router::new().route("/", get(echo))).await;
+    let mut plugin = Plugin::for_server(address, PluginLimits::default());
+    let url = format!("http://svc.test:{}/", address.port());
+    assert_eq!(text(plugin.get(&url).await.unwrap()).await, "[]");
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    plugin.outgoing.trace_parent = Some(parent.into());
+    assert_eq!(text(plugin.get(&url).await.unwrap()).await, format!("[{parent:?}]"));
+    let mut own = request(Method::GET, &url, empty());
+    own.headers_mut().insert("traceparent", HeaderValue::from_static("00-own"));
+    assert_eq!(text(plugin.outgoing.send(own, None).await.unwrap()).await, "[\"00-own\"]");
 }
 
 #[tokio::test]

@@ -290,6 +290,7 @@ fn the_operator_has_the_last_word() {
         title: Some("Add".into()),
         description: Some("Adds.".into()),
         params: [("second_one".to_owned(), "The other.".to_owned()), ("third".to_owned(), "?".to_owned())].into(),
+        ..ToolOverride::default()
     };
     let described = describe(&engine, &component, &Docs::default(), &[("add".to_owned(), said)].into());
     let add = tool(&described, "add").tool();

@@ -1,4 +1,4 @@
-//! JSON objects whose members stay as they were written: nothing that crosses the bridge is parsed further than it must be.
+//! JSON objects whose members stay as they were written: nothing is parsed further than it must be.
 
 use std::{borrow::Cow, fmt};
 
@@ -10,29 +10,29 @@ use serde_json::value::RawValue;
 
 /// An object: its members in their order, each value as the text it was.
 #[derive(Debug, Default)]
-pub struct RawObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct RawObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> RawObject<'a> {
     /// Reads JSON text. None: it is no object.
     #[must_use]
-    pub fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// The text of a member's value.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
         self.raw(key).map(RawValue::get)
     }
 
     /// A member's value as a type. None: it is not there, or is something else.
     #[must_use]
-    pub fn read<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
+    pub(crate) fn read<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
         serde_json::from_str(self.get(key)?).ok()
     }
 
     /// All members.
-    pub fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(key, value)| (&**key, value.get()))
     }
 
@@ -70,13 +70,13 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Appends a value as JSON.
-pub fn write_json(to: &mut String, value: &(impl serde::Serialize + ?Sized)) {
+pub(crate) fn write_json(to: &mut String, value: &(impl serde::Serialize + ?Sized)) {
     // Strings, numbers and JSON values: these cannot fail.
     to.push_str(&serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()));
 }
 
 /// Appends `"key":` after a comma where one is due.
-pub fn write_key(to: &mut String, key: &str) {
+pub(crate) fn write_key(to: &mut String, key: &str) {
     if !to.ends_with('{') {
         to.push(',');
     }
@@ -86,7 +86,7 @@ pub fn write_key(to: &mut String, key: &str) {
 
 /// The text between the braces of an object.
 #[must_use]
-pub fn inside(object: &str) -> &str {
+pub(crate) fn inside(object: &str) -> &str {
     let text = object.trim();
     text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().trim()
 }

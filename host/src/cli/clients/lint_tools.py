@@ -1,24 +1,27 @@
-"""Reads the tools of an MCP endpoint as clients do: usage: lint_tools.py URL
+"""Reads the tools of an MCP endpoint as clients do: usage: lint_tools.py URL|FILE
 
-Lists them by the Python SDK that is installed, compiles every schema as its validator does, and converts every tool by the published converters of
-OpenAI, Google and Anthropic where they are installed. Prints one line of JSON: {"tools": N, "readers": [...], "problems": [...]}.
+FILE holds the results of the lists in one JSON object: {"tools": [...], "prompts": [...], "resources": [...], "resourceTemplates": [...]}.
+
+Lists them by the Python SDK, compiles every schema as its validator does, and converts every tool by the published converters of OpenAI, Google and
+Anthropic: whatever of these is installed. Prints one line of JSON: {"tools": N, "readers": [...], "problems": [...]}.
 """
 
 import asyncio
+import contextlib
 import copy
 import importlib.metadata
 import json
 import logging
 import re
+import signal
 import sys
 import warnings
-
-import jsonschema
-import referencing
 
 logging.disable(logging.CRITICAL)
 warnings.simplefilter("ignore")
 
+# Seconds that a reader may take over one tool: it may write out every reference.
+PATIENCE = 20
 NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 MAX_SAFE = 2**53 - 1
 problems = []
@@ -34,11 +37,18 @@ def reader(package):
 
 
 def attempt(who, tool, what):
+    signal.alarm(PATIENCE)
     try:
         return what()
     except Exception as error:  # Whatever it is: the reader fails on it.
         problems.append(f"{who}: tool {tool}: {type(error).__name__}: {str(error)[:300]}")
         return None
+    finally:
+        signal.alarm(0)
+
+
+def too_long(*_):
+    raise TimeoutError(f"more than {PATIENCE} s")
 
 
 def walk(value, path=""):
@@ -52,6 +62,9 @@ def walk(value, path=""):
 
 
 def validator(schema):
+    import jsonschema
+    import referencing
+
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     kind.check_schema(schema)
     registry = referencing.Registry().with_resource("", referencing.jsonschema.DRAFT202012.create_resource(schema))
@@ -103,7 +116,7 @@ def openai(tool):
     from agents.mcp import MCPServerStreamableHttp, util
     from agents.strict_schema import ensure_strict_json_schema
 
-    util.MCPUtil.to_function_tool(tool, MCPServerStreamableHttp({"url": sys.argv[1]}), convert_schemas_to_strict=True)
+    util.MCPUtil.to_function_tool(tool, MCPServerStreamableHttp({"url": "http://127.0.0.1/mcp"}), convert_schemas_to_strict=True)
     schema = copy.deepcopy(field(tool, "inputSchema", "input_schema"))
     if any(isinstance(value, dict) and "additionalProperties" in value for _, value in walk(schema)):
         return  # A map has no strict form, whoever writes it.
@@ -119,13 +132,81 @@ def anthropic(tool):
         raise ValueError("alternatives at the top")
 
 
-async def listed(url):
+class Stored:
+    """A server that answers by a file, on two streams of memory. What an MCP SDK calls a transport."""
+
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            self.lists = json.load(file)
+
+    def result(self, method, params):
+        if method == "initialize":
+            capabilities = {"tools": {}, "prompts": {}, "resources": {}}
+            info = {"name": "stored", "version": "1"}
+            return {"protocolVersion": params["protocolVersion"], "capabilities": capabilities, "serverInfo": info}
+        member = {
+            "tools/list": "tools",
+            "prompts/list": "prompts",
+            "resources/list": "resources",
+            "resources/templates/list": "resourceTemplates",
+        }.get(method)
+        return {member: self.lists.get(member, [])} if member else None
+
+    async def answer(self, requests, answers):
+        from mcp import types
+        from mcp.shared.message import SessionMessage
+
+        async for request in requests:
+            message = json.loads(request.message.model_dump_json(by_alias=True, exclude_none=True))
+            if "id" not in message:
+                continue
+            result = self.result(message["method"], message.get("params"))
+            end = {"error": {"code": -32601, "message": "Method not found"}} if result is None else {"result": result}
+            answer = {"jsonrpc": "2.0", "id": message["id"], **end}
+            kind = types.JSONRPCMessage
+            # A class of one member in SDK 1.x, a union in 2.x.
+            parsed = kind.model_validate(answer) if hasattr(kind, "model_validate") else parse(kind, answer)
+            await answers.send(SessionMessage(parsed))
+
+    @contextlib.asynccontextmanager
+    async def connect(self):
+        import anyio
+
+        answers, read = anyio.create_memory_object_stream(16)
+        write, requests = anyio.create_memory_object_stream(16)
+        async with anyio.create_task_group() as tasks, answers, read, write, requests:
+            tasks.start_soon(self.answer, requests, answers)
+            yield read, write
+            tasks.cancel_scope.cancel()
+
+    async def __aenter__(self):
+        self.open = self.connect()
+        return await self.open.__aenter__()
+
+    async def __aexit__(self, *error):
+        return await self.open.__aexit__(*error)
+
+
+def parse(kind, value):
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_python(value)
+
+
+def connection(source):
+    if source.startswith(("http://", "https://")):
+        from mcp.client.streamable_http import streamablehttp_client
+
+        return streamablehttp_client(source)
+    return Stored(source)
+
+
+async def listed(source):
     found = []
     if importlib.metadata.version("mcp").startswith("1."):
         from mcp import ClientSession
-        from mcp.client.streamable_http import streamablehttp_client
 
-        async with streamablehttp_client(url) as (read, write, _), ClientSession(read, write) as session:
+        async with connection(source) as (read, write, *_), ClientSession(read, write) as session:
             await session.initialize()
             cursor = None
             while True:
@@ -143,23 +224,28 @@ async def listed(url):
         return found
     from mcp import Client
 
-    async with Client(url) as client:
+    async with Client(source if source.startswith("http") else Stored(source)) as client:
         found += (await client.list_tools()).tools
     return found
 
 
 async def main():
-    reader("mcp")
+    signal.signal(signal.SIGALRM, too_long)
+    if not reader("mcp"):
+        print(json.dumps({"tools": 0, "readers": [], "problems": []}))
+        return
     tools = await listed(sys.argv[1])
+    checks_schemas = reader("jsonschema")
     converters = [
         (name, convert) for name, convert in [("google-genai", gemini), ("openai-agents", openai), ("anthropic", anthropic)] if reader(name)
     ]
     for tool in tools:
         if not NAME.match(tool.name):
             problems.append(f"names: {tool.name!r} is not what model APIs take")
-        attempt("jsonschema", tool.name, lambda: validator(field(tool, "inputSchema", "input_schema")))
+        if checks_schemas:
+            attempt("jsonschema", tool.name, lambda: validator(field(tool, "inputSchema", "input_schema")))
         output = field(tool, "outputSchema", "output_schema")
-        if output is not None:
+        if checks_schemas and output is not None:
             attempt("jsonschema", tool.name, lambda: validator(output))
         for name, convert in converters:
             attempt(name, tool.name, lambda: convert(tool))

@@ -1,0 +1,168 @@
+//! Other instances of this host behind the same address: how a request that one of them has to answer gets there.
+//!
+//! What lives in one process (a task, a question that waits for its answer, a stream) names its instance, signed,
+//! by whoever gives it out. A request for it goes there with its caller's own token, so that it is checked there as
+//! here, and at most once: an instance does not hand on what was handed on to it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+
+use crate::tls::{self, cause};
+
+/// Says that an instance has handed the request on, so that none goes in circles.
+pub(crate) const HANDED_ON: HeaderName = HeaderName::from_static("toolbay-handed-on");
+
+/// Instances are near to each other: one that is not reached by then is gone.
+pub(crate) const CONNECT: Duration = Duration::from_secs(3);
+
+/// A look at what an instance keeps waits for nothing.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// For so long an instance that was not reached is not tried again, so that not every request waits for it.
+const GONE: Duration = Duration::from_secs(2);
+
+/// Headers of a connection, which end with it, and those that are made anew.
+const OWN: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+    header::ACCEPT_ENCODING,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Headers of an answer that are its caller's.
+const KEPT: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    header::CACHE_CONTROL,
+    header::ALLOW,
+    HeaderName::from_static("x-accel-buffering"),
+];
+
+/// This instance among others.
+pub(crate) struct Peers {
+    /// The address at which the others reach this one: `http://10.0.0.7:8000`. None: there are no others.
+    own: Option<String>,
+    /// Made when a request is handed on for the first time. The error: why there is none, which does not change.
+    client: OnceLock<Result<reqwest::Client, String>>,
+    /// Who was not reached lately, and when.
+    gone: Mutex<HashMap<String, Instant>>,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As long as a look at what is kept takes.
+    Short,
+    /// For ever: it is a stream, or waits for something.
+    Endless,
+}
+
+/// An instance that was not reached, or that ended before it answered. A sentence's second half.
+#[derive(Debug)]
+pub(crate) struct Unreachable(String);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A request for another instance.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// Its path; instances have the same ones.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Peers {
+    pub(crate) fn new(own: Option<String>) -> Self {
+        Self { own, client: OnceLock::new(), gone: Mutex::default() }
+    }
+
+    /// Where the others reach this one.
+    pub(crate) fn own(&self) -> Option<&str> {
+        self.own.as_deref()
+    }
+
+    /// Whether that is another instance.
+    pub(crate) fn is_other(&self, address: &str) -> bool {
+        self.own.as_deref() != Some(address)
+    }
+
+    /// Whether a request was handed on to this instance, which therefore answers it.
+    pub(crate) fn was_handed_on(headers: &HeaderMap) -> bool {
+        headers.contains_key(&HANDED_ON)
+    }
+
+    /// Requests carry their caller's token, so they go nowhere but where they are sent: no proxy, no redirect.
+    /// Without a client that is made for this there is none.
+    fn client(&self) -> Result<&reqwest::Client, &String> {
+        let made = self.client.get_or_init(|| {
+            let builder = || {
+                let builder = reqwest::Client::builder().connect_timeout(CONNECT).no_proxy().referer(false);
+                builder.redirect(reqwest::redirect::Policy::none())
+            };
+            tls::client(builder, |_| ()).map_err(|error| cause(&error))
+        });
+        made.as_ref()
+    }
+
+    /// Has that instance answer the request.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreachable`] where it gave no answer.
+    pub(crate) async fn hand_on(&self, address: &str, request: Request, patience: Patience) -> Result<Response<Body>, Unreachable> {
+        if self.lock().get(address).is_some_and(|since| since.elapsed() < GONE) {
+            return Err(Unreachable("it was not reached just now".to_owned()));
+        }
+        let client = self.client().map_err(|why| Unreachable(format!("no request can be sent from here: {why}")))?;
+        let Request { method, path, mut headers, body } = request;
+        for name in &OWN {
+            headers.remove(name);
+        }
+        headers.entry(HANDED_ON).or_insert(HeaderValue::from_static("1"));
+        let mut sent = client.request(method, format!("{address}{path}")).headers(headers).body(body);
+        if patience == Patience::Short {
+            sent = sent.timeout(ANSWER);
+        }
+        let answer = match sent.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if error.is_connect() {
+                    let mut gone = self.lock();
+                    gone.retain(|_, since| since.elapsed() < GONE);
+                    gone.insert(address.to_owned(), Instant::now());
+                }
+                return Err(Unreachable(cause(&error)));
+            }
+        };
+        let mut response = Response::builder().status(answer.status());
+        for name in &KEPT {
+            if let Some(value) = answer.headers().get(name) {
+                response = response.header(name, value);
+            }
+        }
+        response.body(Body::from_stream(answer.bytes_stream())).map_err(|error| Unreachable(error.to_string()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

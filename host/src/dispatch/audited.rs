@@ -1,0 +1,122 @@
+//! What the audit is told of a call, and of what never became one.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{CallRequest, Operation, OperationResult, Outcome, trace::trace_id};
+use crate::{
+    provider::{CallError, Principal},
+    telemetry::audit::{Arguments, Audit, Record},
+};
+
+/// Bytes of a name that a caller made up.
+const NAME: usize = 200;
+
+/// Something that a front was asked for and has no request to make of.
+pub struct TurnedAway<'a> {
+    /// Who asked.
+    pub principal: Option<&'a Principal>,
+    /// By which way.
+    pub face: &'static str,
+    /// W3C `traceparent` of the request.
+    pub trace_parent: Option<&'a str>,
+    /// Why there is none, as the principal is told.
+    pub error: &'a CallError,
+    /// It is there, and the principal may not use it.
+    pub denied: bool,
+}
+
+/// The line of one call, which is whole when it has ended.
+pub(super) struct Audited {
+    audit: Arc<Audit>,
+    record: Record,
+}
+
+impl Audited {
+    /// All that is known before it runs.
+    pub(super) fn new(audit: &Arc<Audit>, request: &CallRequest<'_>) -> Self {
+        let (context, operation) = (&request.context, &request.operation);
+        let (name, arguments): (Option<&str>, Arguments) = match operation {
+            Operation::Call { entry, arguments } => (Some(entry.own_name()), audit.arguments(arguments)),
+            Operation::Read { uri, .. } => (Some(uri), Arguments::None),
+            Operation::Prompt { entry, arguments } => {
+                let arguments: BTreeMap<_, _> = arguments.iter().map(|(name, value)| (name, value)).collect();
+                let text = serde_json::to_string(&arguments).unwrap_or_default();
+                (Some(entry.own_name()), audit.arguments(&text))
+            }
+            Operation::Complete { completion, .. } => (completion.as_ref().map(|completion| completion.argument.as_str()), Arguments::None),
+        };
+        let record = Record {
+            id: Some(context.call_id),
+            trace: context.trace_parent.as_deref().and_then(trace_id).map(Into::into),
+            caller: context.principal.as_ref().map(|principal| principal.subject().into()),
+            front: request.face,
+            operation: Some(operation.method()),
+            provider: Some(operation.provider().id().as_str().into()),
+            name: name.map(|name| cut(name).into()),
+            arguments,
+            ..Record::default()
+        };
+        Self { audit: Arc::clone(audit), record }
+    }
+
+    /// It has ended. `result`: None where it was dropped before.
+    pub(super) fn ended(mut self, result: Option<&Result<OperationResult, CallError>>, outcome: Outcome, took: Duration) {
+        self.record.outcome = outcome.as_str();
+        self.record.error = match result {
+            Some(Err(error)) => Some(kind(error, outcome)),
+            Some(Ok(_)) if outcome == Outcome::ToolError => Some(Cow::Borrowed(outcome.as_str())),
+            _ => None,
+        };
+        self.record.took = Some(took);
+        self.audit.write(self.record);
+    }
+}
+
+/// The line of what never became a call.
+pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
+    let TurnedAway { principal, face, trace_parent, error, denied } = what;
+    let (operation, name) = match error {
+        CallError::UnknownTool(name) => (Some("tools/call"), Some(name)),
+        CallError::UnknownResource(uri) => (Some("resources/read"), Some(uri)),
+        CallError::UnknownPrompt(name) => (Some("prompts/get"), Some(name)),
+        _ => (None, None),
+    };
+    let (outcome, error) = match Outcome::of_error(error) {
+        _ if *denied => ("denied", Cow::Borrowed("denied")),
+        outcome => (outcome.as_str(), kind(error, outcome)),
+    };
+    Record {
+        trace: trace_parent.and_then(trace_id).map(Into::into),
+        caller: principal.map(|principal| principal.subject().into()),
+        front: face,
+        operation,
+        name: name.map(|name| cut(name).into()),
+        outcome,
+        error: Some(error),
+        ..Record::default()
+    }
+}
+
+/// What kind of error: a code of JSON-RPC, or a word.
+fn kind(error: &CallError, outcome: Outcome) -> Cow<'static, str> {
+    match error {
+        CallError::Protocol { code, .. } => Cow::Owned(code.to_string()),
+        _ => Cow::Borrowed(outcome.as_str()),
+    }
+}
+
+fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(cut("add"), "add");
+        assert_eq!(cut(&"ä".repeat(1000)).len(), NAME);
+        assert_eq!(cut(&format!("x{}", "ä".repeat(1000))).len(), NAME - 1);
+    }
+}

@@ -1,0 +1,49 @@
+//! Links in an answer: each leads to what its provider means by it, whoever else has something at that address.
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde_json::Value;
+
+use crate::{
+    catalog::{Catalog, Snapshot},
+    dispatch::{CallRequest, Dispatcher, OperationResult},
+    provider::{CallError, CallOutput, Content, JsonText, ProviderId},
+};
+
+/// Runs a call, and makes the links in its answer such that they can be read here.
+pub(super) async fn run(dispatcher: &Dispatcher, catalog: &Catalog, request: CallRequest<'_>) -> Result<OperationResult, CallError> {
+    let (provider, principal) = (Arc::clone(request.operation().provider()), request.context().principal.clone());
+    let mut result = dispatcher.run(request).await?;
+    if let OperationResult::Call(output) = &mut result
+        && output.content.iter().any(|content| matches!(content, Content::Block(_)))
+    {
+        qualify(output, provider.id(), &dispatcher.seen(catalog, principal.as_ref()));
+    }
+    Ok(result)
+}
+
+/// Puts the published address of a resource in place of its provider's own, where that is another.
+fn qualify(output: &mut CallOutput, provider: &ProviderId, snapshot: &Snapshot) {
+    for content in &mut output.content {
+        // Most blocks are pictures: these are not parsed.
+        let Content::Block(json) = content else { continue };
+        if !json.as_str().contains("resource_link") {
+            continue;
+        }
+        let Ok(Value::Object(mut block)) = serde_json::from_str::<Value>(json.as_str()) else { continue };
+        let Some(own) = block.get("uri").and_then(Value::as_str).filter(|_| block.get("type").is_some_and(|kind| kind == "resource_link"))
+        else {
+            continue;
+        };
+        let Cow::Owned(published) = snapshot.published_uri(provider, own) else { continue };
+        // What a client can fetch by itself stays what it is, as does what nobody here can read.
+        let is_web = own.starts_with("https://") || own.starts_with("http://");
+        let can_be_read = if is_web { snapshot.listed_resource(&published) } else { snapshot.resource(&published) }.is_some();
+        if can_be_read {
+            block.insert("uri".to_owned(), published.into());
+            if let Ok(text) = JsonText::from_value(&block) {
+                *json = text;
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Who did what: one line of JSON for each decision and call.
+//!
+//! A call pays for a copy of what is to be written and a place in a queue. A thread of its own makes the lines and writes them. Where it cannot follow, lines
+//! are dropped, counted and told in the log: a full disk holds up no call.
+
+mod line;
+mod outputs;
+mod queue;
+mod redact;
+mod rotate;
+mod worker;
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::Ordering::{AcqRel, Relaxed},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use line::{Arguments, Record};
+
+use crate::config::{AuditArguments, AuditConfig};
+use outputs::Outputs;
+use queue::{Counts, Message};
+use redact::Redactor;
+use worker::Worker;
+
+/// Lines that may wait.
+const QUEUE: usize = 16_384;
+
+/// Bytes of arguments that may wait. Of what comes beyond, only the digest is kept.
+const QUEUED_BYTES: usize = 32 << 20;
+
+/// Longer arguments are not copied: their digest is made at once.
+const COPIED: usize = 64 << 10;
+
+/// How long to wait for a place in a full queue when it is flushed.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// All of this process, for [`flush_all`]. Each process has one; it is open until the end, so that the last line of a call that is dropped then is kept too.
+static OPEN: Mutex<Vec<Arc<Audit>>> = Mutex::new(Vec::new());
+
+/// The way of audit lines to where they are kept.
+#[derive(Debug)]
+pub struct Audit {
+    queue: SyncSender<Message>,
+    counts: Arc<Counts>,
+}
+
+/// Why there can be no audit lines.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// Nothing can be written there.
+    #[error("cannot open {what} for audit lines: {error}; [audit] in toolbay.toml says where they go")]
+    Open {
+        /// Which file or socket.
+        what: String,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// No thread.
+    #[error("cannot start the thread that writes audit lines: {0}")]
+    Thread(io::Error),
+}
+
+impl Audit {
+    /// Starts to write, where the configuration says so. `now`: whether what is written to is opened at once, and not with the first line.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`].
+    pub fn start(config: &AuditConfig, now: bool) -> Result<Option<Arc<Self>>, AuditError> {
+        if !config.is_on() {
+            return Ok(None);
+        }
+        let mut outputs = Outputs::new(config);
+        if now {
+            outputs.open().map_err(|(what, error)| AuditError::Open { what, error })?;
+        }
+        let redactor = (config.arguments == AuditArguments::Redacted).then(|| Redactor::new(&config.redact));
+        let audit = Arc::new(Self::with(outputs, redactor).map_err(AuditError::Thread)?);
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&audit));
+        Ok(Some(audit))
+    }
+
+    fn with(outputs: Outputs, redactor: Option<Redactor>) -> io::Result<Self> {
+        let (queue, messages) = sync_channel(QUEUE);
+        let counts = Arc::<Counts>::default();
+        let worker = Worker::new(messages, outputs, redactor, Arc::clone(&counts));
+        // It ends when this is gone and all is written.
+        thread::Builder::new().name("toolbay-audit".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { queue, counts })
+    }
+
+    /// What is to be kept of arguments: a copy, or, where that is too much, their digest.
+    #[must_use]
+    pub fn arguments(&self, text: &str) -> Arguments {
+        if text.len() > COPIED || self.counts.bytes.load(Relaxed) > QUEUED_BYTES {
+            Arguments::digest(text)
+        } else {
+            Arguments::Text(text.into())
+        }
+    }
+
+    /// Writes a line. Never waits.
+    pub fn write(&self, record: Record) {
+        let bytes = record.arguments.len();
+        self.counts.bytes.fetch_add(bytes, AcqRel);
+        if self.queue.try_send(Message::Line(Box::new(record))).is_err() {
+            self.counts.bytes.fetch_sub(bytes, AcqRel);
+            self.counts.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Lines that were written, and lines that were dropped.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.counts.written.load(Relaxed), self.counts.dropped.load(Relaxed))
+    }
+
+    /// Waits until all up to now is written and on disk, for so long at most. Blocks. Whether it is.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        let (done, wait) = sync_channel(1);
+        let mut message = Message::Flush(done);
+        loop {
+            match self.queue.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) if Instant::now() < end => {
+                    message = back;
+                    thread::sleep(RETRY);
+                }
+                Err(_) => return false,
+            }
+        }
+        wait.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok()
+    }
+}
+
+/// Flushes every audit of this process, for a process that ends at once.
+pub fn flush_all(limit: Duration) {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for audit in open {
+        // Whoever ends at once has nobody left to tell.
+        let _ = audit.flush(limit);
+    }
+}
+
+#[cfg(test)]
+mod tests;

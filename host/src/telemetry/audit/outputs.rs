@@ -1,0 +1,121 @@
+//! Where audit lines go: a file, stdout, the system's log.
+
+use std::{
+    io::{self, Write as _},
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+};
+
+use super::rotate::RotatingFile;
+use crate::config::AuditConfig;
+
+/// Facility 13, which is for audit, and severity 6, information (RFC 5424).
+const PRIORITY: u32 = 13 * 8 + 6;
+
+/// All of them that are configured.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    file: Option<RotatingFile>,
+    stdout: bool,
+    syslog: Option<Syslog>,
+}
+
+impl Outputs {
+    pub(super) fn new(config: &AuditConfig) -> Self {
+        Self {
+            file: config.file.as_deref().map(|path| RotatingFile::new(path, config.max_size as u64, config.keep)),
+            stdout: config.stdout,
+            syslog: config.syslog.as_deref().map(Syslog::new),
+        }
+    }
+
+    /// Opens what has to be opened.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be, and why.
+    pub(super) fn open(&mut self) -> Result<(), (String, io::Error)> {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.open()
+        {
+            return Err((format!("the file {}", file.path().display()), error));
+        }
+        if let Some(syslog) = &mut self.syslog
+            && let Err(error) = syslog.open()
+        {
+            return Err((format!("the socket {}", syslog.path.display()), error));
+        }
+        Ok(())
+    }
+
+    /// Writes lines, each with its newline, to all of them.
+    ///
+    /// # Errors
+    ///
+    /// The first of those that failed, by name. The others have them.
+    pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), (String, io::Error)> {
+        let mut failed = Ok(());
+        if let Some(file) = &mut self.file {
+            let written = file.write(lines).map_err(|error| (format!("the file {}", file.path().display()), error));
+            failed = failed.and(written);
+        }
+        if self.stdout {
+            let mut stdout = io::stdout().lock();
+            let written = stdout.write_all(lines).and_then(|()| stdout.flush());
+            failed = failed.and(written.map_err(|error| ("stdout".to_owned(), error)));
+        }
+        if let Some(syslog) = &mut self.syslog {
+            let written = syslog.write(lines).map_err(|error| (format!("the socket {}", syslog.path.display()), error));
+            failed = failed.and(written);
+        }
+        failed
+    }
+
+    /// What was written is on disk.
+    pub(super) fn sync(&mut self) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.sync()
+        {
+            tracing::warn!("the audit file cannot be synced: {error}");
+        }
+    }
+}
+
+/// The socket of the system's log, `/dev/log`.
+#[derive(Debug)]
+struct Syslog {
+    path: PathBuf,
+    socket: Option<UnixDatagram>,
+}
+
+impl Syslog {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), socket: None }
+    }
+
+    fn open(&mut self) -> io::Result<&UnixDatagram> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => {
+                let socket = UnixDatagram::unbound()?;
+                socket.connect(&self.path)?;
+                socket
+            }
+        };
+        Ok(self.socket.insert(socket))
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let process = std::process::id();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let mut message = format!("<{PRIORITY}>toolbay[{process}]: ").into_bytes();
+            message.extend_from_slice(line);
+            // The log may have been started again meanwhile.
+            if self.open()?.send(&message).is_err() {
+                self.socket = None;
+                self.open()?.send(&message)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! A file of audit lines: for its owner alone, and not without end.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// A file that makes place for the next one when it is full: `audit.jsonl`, `audit.jsonl.1` (the newest of the old ones), `audit.jsonl.2`, …
+#[derive(Debug)]
+pub(super) struct RotatingFile {
+    path: PathBuf,
+    max_size: u64,
+    keep: u32,
+    open: Option<(File, u64)>,
+}
+
+impl RotatingFile {
+    pub(super) fn new(path: &Path, max_size: u64, keep: u32) -> Self {
+        Self { path: path.to_owned(), max_size, keep, open: None }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it, where it is not open or is another file by now.
+    pub(super) fn open(&mut self) -> io::Result<&mut (File, u64)> {
+        let same = |file: &File| -> io::Result<bool> {
+            let (opened, there) = (file.metadata()?, fs::metadata(&self.path)?);
+            Ok((opened.dev(), opened.ino()) == (there.dev(), there.ino()))
+        };
+        // Somebody may have moved or removed it: then there is a new one.
+        if !self.open.as_ref().is_some_and(|(file, _)| same(file).unwrap_or(false)) {
+            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+            let about = file.metadata()?;
+            if about.is_file() && about.mode() & 0o077 != 0 {
+                file.set_permissions(Permissions::from_mode(0o600))?;
+            }
+            self.open = Some((file, about.len()));
+        }
+        self.open.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// Writes whole lines, or none of them.
+    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let (max_size, added) = (self.max_size, lines.len() as u64);
+        let (_, size) = self.open()?;
+        if *size > 0 && *size + added > max_size {
+            self.rotate()?;
+        }
+        let (file, size) = self.open()?;
+        match file.write_all(lines) {
+            Ok(()) => {
+                *size += added;
+                Ok(())
+            }
+            Err(error) => {
+                // The disk is full: what is there of the last line would spoil the next one.
+                let _ = file.set_len(*size);
+                Err(error)
+            }
+        }
+    }
+
+    /// What was written is on disk.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.open.as_ref().map_or(Ok(()), |(file, _)| file.sync_data())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let numbered = |number: u32| {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        };
+        if self.keep == 0 {
+            fs::remove_file(&self.path)?;
+        } else {
+            for number in (1..self.keep).rev() {
+                match fs::rename(numbered(number), numbered(number + 1)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            fs::rename(&self.path, numbered(1))?;
+        }
+        self.open = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! The thread that makes the lines and writes them.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::Ordering::{AcqRel, Relaxed},
+        mpsc::{Receiver, SyncSender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    outputs::Outputs,
+    queue::{Counts, Message},
+    redact::Redactor,
+};
+
+/// Bytes that are written at once when many lines wait.
+const BATCH: usize = 64 << 10;
+
+/// How long lines are gathered after a batch. Waking this thread for each line would cost a busy host more than the line itself.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// The same trouble is logged once in this time.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+pub(super) struct Worker {
+    messages: Receiver<Message>,
+    outputs: Outputs,
+    redactor: Option<Redactor>,
+    counts: Arc<Counts>,
+    /// Dropped lines that were told.
+    told: u64,
+    last_told: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(messages: Receiver<Message>, outputs: Outputs, redactor: Option<Redactor>, counts: Arc<Counts>) -> Self {
+        Self { messages, outputs, redactor, counts, told: 0, last_told: None }
+    }
+
+    /// Writes until nobody can send any more and all is written.
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut asked: Vec<SyncSender<()>> = Vec::new();
+        while let Ok(first) = self.messages.recv() {
+            let (mut next, mut lines) = (Some(first), 0);
+            while let Some(message) = next {
+                match message {
+                    Message::Line(record) => {
+                        batch.extend_from_slice(&record.line(self.redactor.as_ref()));
+                        self.counts.bytes.fetch_sub(record.arguments.len(), AcqRel);
+                        lines += 1;
+                    }
+                    Message::Flush(done) => asked.push(done),
+                }
+                next = if batch.len() < BATCH { self.messages.try_recv().ok() } else { None };
+            }
+            let written = if lines > 0 { self.outputs.write(&batch) } else { Ok(()) };
+            batch.clear();
+            self.account(lines, written);
+            if asked.is_empty() {
+                thread::sleep(GATHER);
+            } else {
+                self.outputs.sync();
+            }
+            for done in asked.drain(..) {
+                // Who asked may have given up.
+                let _ = done.try_send(());
+            }
+        }
+        self.outputs.sync();
+    }
+
+    fn account(&mut self, lines: u64, written: Result<(), (String, io::Error)>) {
+        let why = match written {
+            Ok(()) => {
+                self.counts.written.fetch_add(lines, Relaxed);
+                None
+            }
+            Err((what, error)) => {
+                self.counts.dropped.fetch_add(lines, Relaxed);
+                Some(format!("{what} cannot be written: {error}"))
+            }
+        };
+        let dropped = self.counts.dropped.load(Relaxed);
+        if dropped > self.told && self.last_told.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+            let why = why.unwrap_or_else(|| "calls come faster than they can be written".to_owned());
+            tracing::error!(lines = dropped - self.told, "audit lines were dropped: {why}");
+            (self.told, self.last_told) = (dropped, Some(Instant::now()));
+        }
+    }
+}
