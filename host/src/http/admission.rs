@@ -1,11 +1,11 @@
 //! Who may come in, in one order for all routes: first from where (`Host` and `Origin`), then who it is.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use axum::body::Body;
 use http::{HeaderMap, Response, request::Parts};
 
-use super::{cors::FromPage, settings::HttpSettings};
+use super::{auth::Challenge, cors::FromPage, settings::HttpSettings};
 use crate::telemetry::{
     audit::{Audit, Record},
     metrics::{Metrics, Reason},
@@ -74,7 +74,12 @@ impl Admission {
                         peer: Some(peer.ip().to_string().into()),
                         front: "http",
                         outcome: "denied",
-                        error: Some(format!("{challenge:?}").to_lowercase().into()),
+                        error: Some(Cow::Borrowed(match challenge {
+                            Challenge::Missing => "missing",
+                            Challenge::Invalid => "invalid",
+                            Challenge::Malformed => "malformed",
+                            Challenge::Refused(_) => "refused",
+                        })),
                         ..Record::default()
                     });
                 }

@@ -1,8 +1,9 @@
 //! Who may run now: calls in flight and in the queue, for one plugin and for the whole pool.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::PluginLimits,
-    provider::{CallError, ProviderId, StartSignal, start_signal},
+    provider::{CallError, Principal, ProviderId, StartSignal, start_signal},
 };
 
 /// How long a caller who was turned away had better wait. Most calls take milliseconds: a second is enough for the queue to move.
@@ -27,6 +28,8 @@ pub(crate) struct Gate {
     concurrency: usize,
     queue: usize,
     waiting: AtomicUsize,
+    /// Calls that wait, of callers that have a name.
+    waiting_of: Mutex<HashMap<Principal, usize>>,
     /// A place in the queue is not kept for longer than a call may take.
     patience: Duration,
     pool: Arc<Pool>,
@@ -104,6 +107,23 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// A place in the queue that counts for a caller until it is dropped.
+struct Share<'a> {
+    gate: &'a Gate,
+    caller: Option<&'a Principal>,
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let Some(caller) = self.caller else { return };
+        let mut waiting = self.gate.lock_waiting();
+        match waiting.get_mut(caller) {
+            Some(has) if *has > 1 => *has -= 1,
+            _ => drop(waiting.remove(caller)),
+        }
+    }
+}
+
 impl Gate {
     pub(crate) fn new(limits: &PluginLimits, pool: Arc<Pool>, weight: u32) -> Self {
         Self {
@@ -111,6 +131,7 @@ impl Gate {
             concurrency: limits.concurrency,
             queue: limits.queue,
             waiting: AtomicUsize::new(0),
+            waiting_of: Mutex::default(),
             patience: limits.timeout,
             pool,
             weight,
@@ -118,7 +139,14 @@ impl Gate {
     }
 
     /// Waits for a turn, if the queue has a place. `signal` is told of it.
-    pub(crate) async fn enter(&self, plugin: &ProviderId, signal: Option<&StartSignal>) -> Result<Permit, CallError> {
+    ///
+    /// A caller that has a name gets at most half of the queue, so that its flood leaves places to others, and they wait for that half at most.
+    pub(crate) async fn enter(
+        &self,
+        plugin: &ProviderId,
+        caller: Option<&Principal>,
+        signal: Option<&StartSignal>,
+    ) -> Result<Permit, CallError> {
         if let Ok(of_plugin) = self.running.clone().try_acquire_owned()
             && let Ok(place) = self.pool.places.clone().try_acquire_many_owned(self.weight)
             && self.pool.allows(self.places(), self.weight as usize)
@@ -131,13 +159,16 @@ impl Gate {
             return Err(self.busy(plugin, "its queue is full"));
         }
         let waiting = Waiting(&self.waiting);
+        let Some(share) = self.share_of(caller) else {
+            return Err(self.busy(plugin, "this caller has its half of the queue"));
+        };
         let turn = async {
             let of_plugin = self.running.clone().acquire_owned().await.ok()?;
             let place = self.place().await?;
             Some(self.permit(of_plugin, place))
         };
         let turn = start_signal::queued(signal, tokio::time::timeout(self.patience, turn)).await;
-        drop(waiting);
+        drop((waiting, share));
         match turn {
             Ok(Some(permit)) => {
                 start_signal::mark_started(signal);
@@ -146,6 +177,23 @@ impl Gate {
             Ok(None) => Err(CallError::Internal("the host is shutting down".to_owned())),
             Err(_) => Err(self.busy(plugin, "no slot became free in time")),
         }
+    }
+
+    /// One more place in the queue for a caller. None: it has as many as one may have.
+    fn share_of<'a>(&'a self, caller: Option<&'a Principal>) -> Option<Share<'a>> {
+        if let Some(caller) = caller {
+            let mut waiting = self.lock_waiting();
+            let has = waiting.get(caller).copied().unwrap_or(0);
+            if has >= (self.queue / 2).max(1) {
+                return None;
+            }
+            waiting.insert(caller.clone(), has + 1);
+        }
+        Some(Share { gate: self, caller })
+    }
+
+    fn lock_waiting(&self) -> MutexGuard<'_, HashMap<Principal, usize>> {
+        self.waiting_of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a place in the pool, and until this plugin may have it.
@@ -213,15 +261,15 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_is_answered_at_once() {
         let (gate, id) = gate(1, 1, 10);
-        let first = gate.enter(&id, None).await.unwrap();
+        let first = gate.enter(&id, None, None).await.unwrap();
         let second = tokio::spawn({
             let (gate, id) = (gate.clone(), id.clone());
-            async move { gate.enter(&id, None).await.map(drop) }
+            async move { gate.enter(&id, None, None).await.map(drop) }
         });
         while gate.queued() == 0 {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(gate.enter(&id, None).await, Err(CallError::Busy { .. })));
+        assert!(matches!(gate.enter(&id, None, None).await, Err(CallError::Busy { .. })));
         drop(first);
         second.await.unwrap().unwrap();
         assert_eq!((gate.in_flight(), gate.queued()), (0, 0));
@@ -230,8 +278,8 @@ mod tests {
     #[tokio::test]
     async fn a_caller_who_leaves_gives_the_place_back() {
         let (gate, id) = gate(1, 1, 10);
-        let _first = gate.enter(&id, None).await.unwrap();
-        let waiting = tokio::time::timeout(Duration::from_millis(20), gate.enter(&id, None)).await;
+        let _first = gate.enter(&id, None, None).await.unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(20), gate.enter(&id, None, None)).await;
         assert!(waiting.is_err());
         assert_eq!(gate.queued(), 0);
     }
@@ -245,7 +293,7 @@ mod tests {
             let call = Box::pin({
                 let signal = signal.clone();
                 async move {
-                    let _permit = gate.enter(&id, Some(&signal)).await.unwrap();
+                    let _permit = gate.enter(&id, None, Some(&signal)).await.unwrap();
                     std::future::pending::<()>().await;
                 }
             });
@@ -264,9 +312,9 @@ mod tests {
         let limits = PluginLimits { timeout: Duration::from_millis(200), ..PluginLimits::default() };
         let (pool, id) = (Pool::new(5), ProviderId::new("p").unwrap());
         let gate = Gate::new(&limits, pool.clone(), 4);
-        let first = gate.enter(&id, None).await.unwrap();
+        let first = gate.enter(&id, None, None).await.unwrap();
         assert_eq!(pool.places.available_permits(), 1);
-        assert!(gate.enter(&id, None).await.is_err());
+        assert!(gate.enter(&id, None, None).await.is_err());
         drop(first);
         assert_eq!(pool.places.available_permits(), 5);
     }
@@ -274,9 +322,38 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_for_longer_than_a_call_may_take() {
         let (gate, id) = gate(5, 5, 1);
-        let _first = gate.enter(&id, None).await.unwrap();
-        let error = gate.enter(&id, None).await.map(drop).unwrap_err();
+        let _first = gate.enter(&id, None, None).await.unwrap();
+        let error = gate.enter(&id, None, None).await.map(drop).unwrap_err();
         assert!(error.to_string().contains("no slot became free in time"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_flood_of_one_caller_leaves_half_of_the_queue_to_others() {
+        use futures::FutureExt as _;
+        let (gate, id) = gate(1, 8, 10);
+        let [ann, bob] = ["ann", "bob"].map(Principal::new);
+        let first = gate.enter(&id, Some(&ann), None).await.unwrap();
+        let wait = |caller| {
+            let mut turn = Box::pin(gate.enter(&id, caller, None));
+            let now = (&mut turn).now_or_never();
+            now.is_none().then_some(turn)
+        };
+        let flood: Vec<_> = (0..20).filter_map(|_| wait(Some(&ann))).collect();
+        assert_eq!((flood.len(), gate.queued()), (4, 4));
+        let others: Vec<_> = [wait(Some(&bob)), wait(None), wait(None)].into_iter().flatten().collect();
+        assert_eq!((others.len(), gate.queued()), (3, 7));
+        // Whoever leaves gives the place back, and nobody is remembered that does not wait.
+        drop(flood);
+        assert!(wait(Some(&ann)).is_some());
+        drop(others);
+        assert!(gate.lock_waiting().is_empty() && gate.queued() == 0);
+        drop(first);
+        gate.enter(&id, Some(&ann), None).await.unwrap();
+        // A queue of one place is for whoever comes first.
+        let (narrow, _) = self::gate(1, 1, 10);
+        let _running = narrow.enter(&id, Some(&ann), None).await.unwrap();
+        let mut turn = Box::pin(narrow.enter(&id, Some(&ann), None));
+        assert!((&mut turn).now_or_never().is_none() && narrow.queued() == 1);
     }
 
     #[tokio::test]
@@ -287,16 +364,16 @@ mod tests {
         let gates = [4, 4, 1].map(|weight| Gate::new(&limits, pool.clone(), weight));
         let mut permits = Vec::new();
         for gate in gates.iter().take(2) {
-            while let Ok(permit) = gate.enter(&id, None).await {
+            while let Ok(permit) = gate.enter(&id, None, None).await {
                 permits.push(permit);
             }
         }
         assert!((120..=130).contains(&(permits.len() * 4)), "{}", permits.len());
         for _ in 0..10 {
-            permits.push(gates[2].enter(&id, None).await.unwrap());
+            permits.push(gates[2].enter(&id, None, None).await.unwrap());
         }
         // Whoever waits goes on when others have ended.
-        let waits = gates[0].enter(&id, None);
+        let waits = gates[0].enter(&id, None, None);
         permits.truncate(20);
         assert!(waits.await.is_ok());
     }

@@ -41,7 +41,8 @@ impl Plugin {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let _permit = self.gate.enter(&self.shared.id, context.started.as_deref()).await.map_err(Failure::Call)?;
+        let _permit =
+            self.gate.enter(&self.shared.id, context.principal.as_ref(), context.started.as_deref()).await.map_err(Failure::Call)?;
         let mut store = instance::store(&self.engine, &self.shared, context);
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
