@@ -25,7 +25,7 @@ macro_rules! restart_keys {
     };
 }
 
-const RESTART: [RestartKey; 24] = restart_keys! {
+const RESTART: [RestartKey; 25] = restart_keys! {
     "listen" => listen,
     "plugins" => plugins,
     "http.max_connections" => http.max_connections,
@@ -34,6 +34,7 @@ const RESTART: [RestartKey; 24] = restart_keys! {
     "tasks.advertise" => tasks.advertise,
     "host.instances" => host.instances,
     "host.max_memory" => host.max_memory,
+    "host.memory" => host.memory,
     "host.max_file" => host.max_file,
     "host.compile_time" => host.compile_time,
     "host.compile_memory" => host.compile_memory,
