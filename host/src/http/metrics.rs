@@ -33,7 +33,7 @@ const ANSWERS: usize = 256 << 20;
 /// Anybody in the network could read the names of everything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refusing to serve metrics on {0}: other machines can reach it, and no authentication is configured.\n\
+    "refusing to listen on {0} for metrics: other machines can reach it, and no authentication is configured.\n\
      Give callers tokens ([auth.tokens]), listen on 127.0.0.1, or, if anybody who reaches this address may read the metrics,\n\
      set authenticate = false in [metrics]"
 )]

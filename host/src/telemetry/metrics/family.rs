@@ -70,7 +70,7 @@ families! {
     CALL_DURATION: Histogram "mcp_server_operation_duration_seconds" ["mcp_method_name", "gen_ai_tool_name", "provider"]
         "Time from a call's arrival to its result, including its time in the queue.";
     CALLS_IN_FLIGHT: Gauge "toolbay_calls_in_flight" []
-        "Calls that run or wait for their turn.";
+        "Calls that run or are queued.";
     REFUSALS: Counter "toolbay_refusals_total" ["reason"]
         "Requests and calls that were turned away before anything ran for them, by reason.";
 
