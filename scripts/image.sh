@@ -8,7 +8,7 @@
 #
 #   --tag TAG           the image's name (default: localhost/toolbay:VERSION)
 #   --engine NAME       podman or docker (default: the first that is there)
-#   --binary FILE       a binary that is there already; otherwise the release build
+#   --binary FILE       a binary that is there already; otherwise one of the profile `dist` is built
 #   --plugins DIR       the folder of plugins to put in; otherwise the bundled ones are built
 #   --without-models    without ONNX Runtime and the two tiny models (smaller by some 30 MB)
 #   --sbom FILE         a copy of the list of what is inside (CycloneDX); the image has it at /usr/share/toolbay/sbom.cdx.json
@@ -55,8 +55,8 @@ command -v "$engine" >/dev/null || die "--engine $engine: there is no such progr
 command -v ldd >/dev/null || die "ldd is missing: an image is made on Linux with glibc"
 
 if [ -z "$binary" ]; then
-    (cd "$root" && cargo build --release --locked --package toolbay)
-    binary=${CARGO_TARGET_DIR:-$root/target}/release/toolbay
+    (cd "$root" && cargo build --profile dist --locked --package toolbay)
+    binary=${CARGO_TARGET_DIR:-$root/target}/dist/toolbay
 fi
 [ -x "$binary" ] || die "--binary $binary: there is no such program"
 if [ -z "$plugins" ]; then
