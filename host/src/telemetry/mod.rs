@@ -5,6 +5,7 @@
 pub mod audit;
 mod fields;
 mod filter;
+mod flush;
 mod live;
 pub mod metrics;
 mod terminal;

@@ -5,14 +5,15 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::flush::flush;
 use crate::config::LogFormat;
 
 /// Lines that may wait. With some 200 bytes each this is 3 MiB at most in the usual case; a line more is dropped and counted.
@@ -75,21 +76,8 @@ impl Lines {
 
     /// Waits until what was logged up to now is written.
     pub(super) fn flush(&self, limit: Duration) {
-        let end = Instant::now() + limit;
-        let (done, wait) = sync_channel(1);
-        let mut message = Message::Flush(done);
-        // The queue may be full: then there is no place yet for the question either.
-        loop {
-            match self.queue.try_send(message) {
-                Ok(()) => break,
-                Err(TrySendError::Full(back)) if Instant::now() < end => {
-                    message = back;
-                    thread::sleep(RETRY);
-                }
-                Err(_) => return,
-            }
-        }
-        let _: Result<(), RecvTimeoutError> = wait.recv_timeout(end.saturating_duration_since(Instant::now()));
+        // Whoever ends has nobody left to tell.
+        let _: bool = flush(&self.queue, Message::Flush, limit);
     }
 }
 

@@ -15,14 +15,15 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::Ordering::{AcqRel, Relaxed},
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        mpsc::{SyncSender, sync_channel},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use line::{Arguments, Record};
 
+use super::flush::flush;
 use crate::config::{AuditArguments, AuditConfig};
 use outputs::Outputs;
 use queue::{Counts, Message};
@@ -37,9 +38,6 @@ const QUEUED_BYTES: usize = 32 << 20;
 
 /// Longer arguments are not copied: their digest is made at once.
 const COPIED: usize = 64 << 10;
-
-/// How long to wait for a place in a full queue when it is flushed.
-const RETRY: Duration = Duration::from_millis(5);
 
 /// All of this process, for [`flush_all`]. Each process has one; it is open until the end, so that the last line of a call that is dropped then is kept too.
 static OPEN: Mutex<Vec<Arc<Audit>>> = Mutex::new(Vec::new());
@@ -125,20 +123,7 @@ impl Audit {
     /// Waits until all up to now is written and on disk, for so long at most. Blocks. Whether it is.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        let (done, wait) = sync_channel(1);
-        let mut message = Message::Flush(done);
-        loop {
-            match self.queue.try_send(message) {
-                Ok(()) => break,
-                Err(TrySendError::Full(back)) if Instant::now() < end => {
-                    message = back;
-                    thread::sleep(RETRY);
-                }
-                Err(_) => return false,
-            }
-        }
-        wait.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok()
+        flush(&self.queue, Message::Flush, limit)
     }
 }
 
