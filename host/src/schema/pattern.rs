@@ -14,7 +14,7 @@ use std::{
 };
 
 use jsonschema::{Keyword, ValidationError};
-use regex::Regex;
+use regex::bytes::Regex;
 use regex_automata::{
     Input,
     hybrid::dfa::{Cache, DFA},
@@ -167,12 +167,13 @@ impl Pattern {
         let shown: String = source.chars().take(80).collect();
         let says = |what: &str| format!("has the pattern {shown:?}, {what}");
         let rust = jsonschema_regex::to_rust_regex(source).map_err(|()| Refusal::invalid(says(INVALID)))?;
+        let rust = ascii_boundaries(&rust);
         let no_room = || Refusal::large(says("for which there is no room: all patterns of its plugin take too much memory"));
         // Measured before anything larger is made: forwards here, and the library does it forwards and backwards.
         let most = ONE.min(budget.left().saturating_sub(KEPT) / 3);
         let syntax = regex_automata::util::syntax::Config::new().utf8(false);
         let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(most));
-        let nfa = match thompson::Compiler::new().syntax(syntax).configure(config).build(&ascii_boundaries(&rust)) {
+        let nfa = match thompson::Compiler::new().syntax(syntax).configure(config).build(&rust) {
             Ok(nfa) => nfa,
             Err(error) if error.size_limit().is_none() => return Err(Refusal::invalid(says(INVALID))),
             Err(_) if most < ONE => return Err(no_room()),
@@ -184,7 +185,8 @@ impl Pattern {
         if !budget.take(3 * nfa.memory_usage() + KEPT) {
             return Err(no_room());
         }
-        let regex = regex::RegexBuilder::new(&rust)
+        // Of bytes: one of text refuses ASCII's `\B`, which may hold within a letter.
+        let regex = regex::bytes::RegexBuilder::new(&rust)
             .size_limit(2 * ONE)
             .dfa_size_limit(KEPT / 2)
             .build()
@@ -201,7 +203,7 @@ impl Pattern {
 
     /// The library is known to panic on some patterns (rust-lang/regex#1344): such a text does not match.
     fn matches_at_once(&self, text: &str) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.regex.is_match(text))).unwrap_or(false)
+        catch_unwind(AssertUnwindSafe(|| self.regex.is_match(text.as_bytes()))).unwrap_or(false)
     }
 
     /// Letter by letter, until it is clear or nobody wants to know. None: this way cannot tell.
@@ -361,13 +363,21 @@ mod tests {
         assert_eq!(ascii_boundaries(r"\bx\\b[\b]"), r"(?-u:\b)x\\b[\b]");
         assert_eq!(pattern(r"\bfoo\b").walk("a foo.".as_bytes()), Some(true));
         assert_eq!(pattern(r"\bfoo\b").walk("afoo ü".as_bytes()), Some(false));
+        // `ü` is a letter, and none of an ASCII word.
+        for (source, text, matches) in
+            [(r"\bab", "üab", true), (r"\Bab", "üab", false), (r"a\B.", "aü", false), (r"^\Bü", "ü", true), (r"\bü", "aü", true)]
+        {
+            let pattern = pattern(source);
+            assert_eq!(pattern.matches_at_once(text), matches, "{source} {text}");
+            assert_eq!(pattern.walk(text.as_bytes()), Some(matches), "{source} {text}");
+        }
     }
 
     proptest! {
         #[test]
         fn both_ways_say_the_same(
             source in prop::sample::select(vec![
-                "^[a-c]{2,5}$", "a+b|c", "^$", "", "[^ab]c", r"^\d+(\.\d{1,2})?$", "^(a|b)*c?$", "ü.b", r"\bab", "^a.*b$", r"\S+\s\S+", "(ab){3}",
+                "^[a-c]{2,5}$", "a+b|c", "^$", "", "[^ab]c", r"^\d+(\.\d{1,2})?$", "^(a|b)*c?$", "ü.b", r"\bab", r"\Bc", r"a\b", r"\B.\B", "^a.*b$", r"\S+\s\S+", "(ab){3}",
             ]),
             text in "[abcü1. ]{0,12}",
         ) {

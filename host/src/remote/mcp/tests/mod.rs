@@ -200,7 +200,7 @@ async fn a_server_that_was_restarted_between_two_calls_is_greeted_again() {
         up.again(Some(address)).await;
         up.offer(&["newer"]);
         // Legacy: the session is not known there any more. Nothing of that is seen by who calls.
-        assert_eq!(down.echo().await["arguments"]["n"], 1, "{era:?}");
+        assert_eq!(down.echo_after_a_restart().await["arguments"]["n"], 1, "{era:?}");
         let provider = down.next().await;
         assert!(provider.tools().iter().any(|tool| tool.name.as_str() == "newer"), "{era:?}: what it offers now is published");
     }
