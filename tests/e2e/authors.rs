@@ -113,8 +113,9 @@ fn lab() -> PathBuf {
     if let Some(folder) = std::env::var_os("TOOLBAY_AUTHOR_LAB") {
         return PathBuf::from(folder);
     }
-    let output = std::process::Command::new(files::root().join("scripts/author-lab.sh")).output().expect("the script can be started");
-    assert!(output.status.success(), "scripts/author-lab.sh failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    let output =
+        std::process::Command::new(files::root().join("scripts/lab.sh")).arg("authors").output().expect("the script can be started");
+    assert!(output.status.success(), "scripts/lab.sh authors failed:\n{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8_lossy(&output.stdout);
     PathBuf::from(said.lines().last().expect("its last line is the folder"))
 }
