@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("tls", &[]),
     ("descriptors", &[]),
+    ("file_events", &[]),
     ("connections", &[]),
     ("offload", &[]),
     ("similar", &[]),
@@ -44,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "similar",
             "offload",
             "descriptors",
+            "file_events",
             "json",
             "telemetry",
             "tls",
@@ -53,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("remote", &["connections", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
+    ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // Other instances of this host.
@@ -65,7 +68,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.
-    ("app", &["http", "mcp", "dispatch", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"]),
+    (
+        "app",
+        &["file_events", "http", "mcp", "dispatch", "trust", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"],
+    ),
 ];
 
 /// What puts all of it together, and may know everything.

@@ -5,6 +5,7 @@
 
 mod asking;
 mod deferral;
+mod definition;
 mod json_text;
 mod names;
 mod notifier;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
 pub use deferral::{Deferral, NotDeferred};
+pub use definition::Definition;
 pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
@@ -199,6 +201,16 @@ pub trait Provider: Send + Sync {
         &[]
     }
 
+    /// What its source says of each of [`Self::tools`], in their order, before anybody changed a word of it: by the source's own name.
+    fn definitions(&self) -> Vec<(String, Definition)> {
+        self.tools().iter().map(|tool| (tool.name.to_string(), Definition::of(tool))).collect()
+    }
+
+    /// The digest of its code (BLAKE3, in hex), where that decides what it says and does: of a plugin.
+    fn code(&self) -> Option<String> {
+        None
+    }
+
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>>;
 
@@ -210,6 +222,11 @@ pub trait Provider: Send + Sync {
     /// How to use it, for models: MCP's `instructions`.
     fn instructions(&self) -> Option<&str> {
         None
+    }
+
+    /// The same as its source says it, before an operator put others in their place.
+    fn own_instructions(&self) -> Option<&str> {
+        self.instructions()
     }
 
     /// What it offers beside tools.

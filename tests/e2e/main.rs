@@ -39,5 +39,6 @@ mod starting;
 mod stdio;
 mod tasks;
 mod translate;
+mod trust;
 mod types;
 mod weather;

@@ -26,11 +26,12 @@ use tokio::{
 pub use difference::{Change, Digests, How};
 pub use error::AppError;
 pub use live::{ApplyError, ConfigSource};
+pub use policy::warning as roles_warning;
 
 use crate::{
     catalog::{
-        Catalog, LivePolicy,
-        feed::{Feed, Inlet, Origin, clash},
+        Catalog, Confirm, LivePolicy,
+        feed::{CatalogUpdate, Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
     dispatch::Dispatcher,
@@ -40,9 +41,10 @@ use crate::{
     provider::{ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
     telemetry::{self, audit::Audit, metrics::Metrics},
+    trust::Trust,
     wasm::{compile::Worker, plugin::PluginHost},
 };
-use difference::{changed, needs_restart, without_restart};
+use difference::{changed, needs_restart};
 use live::{ConfigStatus, Live};
 use plugins::Plugins;
 
@@ -97,7 +99,9 @@ pub struct App {
     models: Arc<Registry>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
-    _feed: Feed,
+    /// What everything on offer passes.
+    trust: Arc<Trust>,
+    feed: Feed,
 }
 
 impl App {
@@ -113,7 +117,9 @@ impl App {
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
         let dispatcher = Dispatcher::with(config.metrics.enabled, audit);
         let catalog = Catalog::new();
-        let feed = Feed::start(catalog.clone());
+        let trust = Trust::new(&config.trust);
+        dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
+        let feed = Feed::through(trust.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
         let optional = !config.server.is_empty() && !options.folder_required;
         let servers = async {
@@ -156,7 +162,8 @@ impl App {
             servers,
             models,
             whole,
-            _feed: feed,
+            trust,
+            feed,
         };
         if options.run == Run::Once {
             app.first_attempt_done().await;
@@ -219,7 +226,7 @@ impl App {
     pub async fn apply(&self, wanted: Arc<Config>) -> Result<(), ApplyError> {
         let _one = self.applying.lock().await;
         let running = self.config.borrow().clone();
-        let next = Arc::new(without_restart(&running, &wanted));
+        let next = Arc::new(wanted.as_ref().clone().without_restart(&running));
         fn refused(error: impl std::fmt::Display) -> ApplyError {
             ApplyError::Refused(error.to_string())
         }
@@ -259,6 +266,12 @@ impl App {
         if running.role != next.role || running.auth != next.auth {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
+        }
+        if running.trust != next.trust {
+            self.trust.put(&next.trust);
+            self.dispatcher.confirm().put(Confirm::new(next.trust.confirm.clone()));
+            // The queue ends with the host.
+            let _ = self.feed.queue().send(CatalogUpdate::Rules).await;
         }
         if !is_same {
             self.reconfigure_fronts(&next);
@@ -320,6 +333,12 @@ impl App {
     #[must_use]
     pub fn policy(&self) -> &Arc<LivePolicy> {
         &self.policy
+    }
+
+    /// What upstreams say, and what of it is accepted.
+    #[must_use]
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// Whether there is a folder of plugins.
@@ -406,11 +425,21 @@ impl StatusSource for App {
             status.error = Some(clash(&status.name));
         }
         statuses.extend(self.servers.statuses());
+        for status in &mut statuses {
+            self.trust.annotate(status);
+        }
         statuses
     }
 
     fn ready(&self) -> bool {
         *self.whole.borrow() && self.plugins.ready()
+    }
+
+    fn until_ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // It is so after the plugins have settled, and the sender is `self`, which is still here.
+            let _ = self.whole.subscribe().wait_for(|whole| *whole).await;
+        })
     }
 
     fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {

@@ -47,7 +47,7 @@ use tokio::sync::{broadcast, watch};
 pub use entry::{Entry, ParamHeader};
 pub use kept::Seen;
 pub use naming::{Collision, Kind};
-pub use policy::{Access, Limit, LivePolicy, Policy, RateOf, Role, Rule, Why};
+pub use policy::{Access, Confirm, Limit, LivePolicy, Policy, RateOf, Role, Rule, Why};
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Generations, Snapshot};

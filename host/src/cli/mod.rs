@@ -12,6 +12,7 @@ mod dialogue;
 mod embed_docs;
 mod health;
 mod local;
+mod lock;
 mod new;
 mod remote;
 mod schema;
@@ -20,6 +21,7 @@ mod serve;
 mod setup;
 mod shown;
 mod source;
+mod startup;
 mod stdio;
 mod supervise;
 mod test;
@@ -73,6 +75,9 @@ enum Command {
     /// Load everything, serve nothing: show what is offered and imported, and what is wrong
     #[command(after_long_help = check::HELP)]
     Check(check::Check),
+    /// Accept what plugins and servers say of themselves, in toolbay.lock
+    #[command(after_long_help = lock::HELP)]
+    Lock(lock::LockArgs),
     /// List the tools of a running server or of a folder
     #[command(after_long_help = tools::HELP)]
     Tools(tools::Tools),
@@ -118,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Stdio(stdio) => stdio.run(),
         Command::Check(check) => check.run(),
+        Command::Lock(lock) => lock.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
         Command::Audit(audit) => audit.run(),

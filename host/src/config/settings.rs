@@ -9,8 +9,9 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig,
-    StateConfig, TasksConfig, TelemetryConfig,
+    StateConfig, TasksConfig, TelemetryConfig, TrustConfig,
     imported::ImportedServer,
+    lock,
     plugin::{BASE, Places},
     tables::RootKeys,
 };
@@ -40,6 +41,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// `[audit]`.
     pub audit: AuditConfig,
+    /// `[trust]`, and the lock file.
+    pub trust: TrustConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
@@ -72,6 +75,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),
+            trust: TrustConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             imported: BTreeMap::new(),
@@ -88,6 +92,13 @@ impl Config {
     #[must_use]
     pub fn origin(&self) -> Option<&Path> {
         self.origin.as_deref()
+    }
+
+    /// Where the lock file is, or would be.
+    #[must_use]
+    pub fn lock_path(&self) -> PathBuf {
+        let beside = || self.origin().and_then(Path::parent).unwrap_or(Path::new("")).join(lock::NAME);
+        self.trust.lock.clone().unwrap_or_else(beside)
     }
 
     /// What a plugin may use and reach before its sidecar says anything.

@@ -8,7 +8,8 @@
 //! 2. `rate_limit`: does it do that too often?
 //! 3. `meter`: the call's id and span, the metrics, the audit, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
-//! 4. `run`: the provider.
+//! 4. `confirm`: must a person confirm it first? It is asked as the provider would ask.
+//! 5. `run`: the provider.
 //!
 //! The layers are called one after the other, without boxes or dynamic dispatch: a call pays nothing for
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,
@@ -16,6 +17,7 @@
 
 mod audited;
 mod authorize;
+mod confirm;
 mod meter;
 mod operation;
 mod outcome;
@@ -38,6 +40,7 @@ use crate::{
 
 pub use audited::TurnedAway;
 use authorize::Authorize;
+pub use confirm::LiveConfirm;
 use meter::Meter;
 pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
@@ -50,6 +53,7 @@ pub use rounds::Rounds;
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
+    confirm: Arc<LiveConfirm>,
     meter: Arc<Meter>,
 }
 
@@ -63,7 +67,8 @@ impl Dispatcher {
     /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go.
     #[must_use]
     pub fn with(metrics: bool, audit: Option<Arc<Audit>>) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), meter: Arc::new(Meter::new(metrics, audit)) })
+        let meter = Arc::new(Meter::new(metrics, audit));
+        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), confirm: Arc::default(), meter })
     }
 
     /// Where audit lines go, if there are any.
@@ -86,7 +91,14 @@ impl Dispatcher {
     /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
     #[must_use]
     pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize::new(policy), rate_limit: RateLimit::default(), meter: Arc::clone(&self.meter) })
+        let (confirm, meter) = (Arc::clone(&self.confirm), Arc::clone(&self.meter));
+        Arc::new(Self { authorize: Authorize::new(policy), rate_limit: RateLimit::default(), confirm, meter })
+    }
+
+    /// Which calls a person has to confirm. The same for all fronts.
+    #[must_use]
+    pub fn confirm(&self) -> &Arc<LiveConfirm> {
+        &self.confirm
     }
 
     /// What a principal may use of a catalog: all that a front may show it, and look up for it.
@@ -127,7 +139,7 @@ impl Dispatcher {
         let call = async move {
             // Counts as running until it has ended.
             let _admitted = admitted?;
-            run::run(request).await
+            run::run(request, &self.confirm).await
         };
         self.meter.observe(span, meter, audited, call).await
     }

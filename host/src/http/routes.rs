@@ -130,59 +130,50 @@ impl<E: Endpoint> Service for App<E> {
 
 /// Everything but the MCP endpoints.
 fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<Page>>, rest: Router) -> Router {
-    let from_ours = from_fn_with_state(Arc::clone(admission), from_ours);
-    let by_callers = from_fn_with_state(Arc::clone(admission), by_callers);
-    let by_scrapers = from_fn_with_state(Arc::clone(admission), by_scrapers);
+    let only = |reach: Reach| from_fn_with_state((Arc::clone(admission), reach), guard);
     // A method that is not served is none of a route's business, so it is told to anybody.
     let page = |route: axum::routing::MethodRouter<Arc<Health>>| route.fallback(wrong_method);
     let scraped = metrics.map_or_else(Router::new, |metrics| {
-        let route = get(metrics::page).route_layer(by_scrapers).fallback(wrong_method);
+        let route = get(metrics::page).route_layer(only(Reach::Scrapers)).fallback(wrong_method);
         Router::new().route(metrics::PATH, route).with_state(metrics)
     });
     Router::new()
         .route("/healthz", page(get(status::alive)))
         .route("/readyz", page(get(status::ready)))
-        .route("/", page(get(status::welcome).route_layer(from_ours)))
-        .route("/status", page(get(status::status).route_layer(by_callers.clone())))
+        .route("/", page(get(status::welcome).route_layer(only(Reach::Ours))))
+        .route("/status", page(get(status::status).route_layer(only(Reach::Callers))))
         .with_state(health)
         .merge(scraped)
-        .merge(rest.route_layer(by_callers))
+        .merge(rest.route_layer(only(Reach::Callers)))
         .fallback(nothing)
         .layer(Extension(Arc::clone(admission)))
 }
 
-/// Lets through what comes by a name of ours, and from no foreign page.
-async fn from_ours(State(admission): State<Arc<Admission>>, request: Request<Body>, next: Next) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    match admission.check_origin(&head) {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => *refusal,
-    }
+/// Who may reach a route.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// Whoever comes by a name of ours, and from no foreign page.
+    Ours,
+    /// Those who may call.
+    Callers,
+    /// Those who may read the metrics.
+    Scrapers,
 }
 
-/// Lets through those who may call.
-async fn by_callers(
-    State(admission): State<Arc<Admission>>,
+/// Lets through those who may reach a route.
+async fn guard(
+    State((admission, reach)): State<(Arc<Admission>, Reach)>,
     Extension(Peer(peer)): Extension<Peer>,
     request: Request<Body>,
     next: Next,
 ) -> Response<Body> {
     let (mut head, body) = request.into_parts();
-    match admission.admit(&mut head, peer, false).await {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => *refusal,
-    }
-}
-
-/// Lets through those who may read the metrics.
-async fn by_scrapers(
-    State(admission): State<Arc<Admission>>,
-    Extension(Peer(peer)): Extension<Peer>,
-    request: Request<Body>,
-    next: Next,
-) -> Response<Body> {
-    let (mut head, body) = request.into_parts();
-    match metrics::admit(&admission, &mut head, peer).await {
+    let admitted = match reach {
+        Reach::Ours => admission.check_origin(&head),
+        Reach::Callers => admission.admit(&mut head, peer, false).await,
+        Reach::Scrapers => metrics::admit(&admission, &mut head, peer).await,
+    };
+    match admitted {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(refusal) => *refusal,
     }

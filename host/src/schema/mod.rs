@@ -3,6 +3,7 @@
 mod cost;
 mod pattern;
 pub(crate) mod portable;
+pub(crate) mod promise;
 
 use std::sync::Arc;
 

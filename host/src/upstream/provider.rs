@@ -13,8 +13,8 @@ use super::{
 use crate::{
     config::{PublishRules, ServerLimits},
     provider::{
-        AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offers, PromptOutput, Provider, ProviderId,
-        Reference, Subscription, Tool,
+        AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider,
+        ProviderId, Reference, Subscription, Tool,
     },
 };
 
@@ -97,6 +97,11 @@ impl Provider for UpstreamProvider {
             let output = self.request("tools/call", &params, &call.context, convert::call).await?;
             Ok(self.outputs.fit(self.id.as_str(), call.tool, output).await)
         })
+    }
+
+    fn definitions(&self) -> Vec<(String, Definition)> {
+        let names = self.listing.tools.iter().map(|tool| tool.name.to_string());
+        names.zip(self.listing.said.iter().cloned()).collect()
     }
 
     fn instructions(&self) -> Option<&str> {

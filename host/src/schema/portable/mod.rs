@@ -27,14 +27,11 @@ mod merge;
 mod parts;
 mod pattern;
 mod references;
-mod relax;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use serde_json::{Map, Value};
-
-pub(crate) use relax::relaxed;
 
 /// The greatest whole number that every reader of JSON keeps: JavaScript's `Number.MAX_SAFE_INTEGER`, 2^53−1.
 pub(crate) const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;

@@ -33,6 +33,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What all lists of one version are made from.
 pub(super) struct Origin {
+    /// Of the file's content.
+    pub(super) digest: blake3::Hash,
     pub(super) component: Component,
     pub(super) docs: Docs,
     /// The interfaces that it imports.

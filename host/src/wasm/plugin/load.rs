@@ -219,7 +219,7 @@ impl PluginHost {
         let config = self.config.load().for_plugin(id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
         #[cfg(test)]
         let config = self.given.clone().unwrap_or(config);
-        let docs = Docs::from_component(&source.bytes);
+        let (docs, digest) = (Docs::from_component(&source.bytes), source.digest);
         let Compiled { component, kind, cached } = self.compile(&id, source.bytes, source.digest).await?;
         tracing::debug!(plugin = %id, cached, engine = kind.name(), "code ready");
         check_resources(&component, &config, &self.limits)?;
@@ -252,7 +252,7 @@ impl PluginHost {
             shared,
             gate,
             interfaces: Arc::new(interfaces),
-            origin: Arc::new(Origin { component, docs, imports, notifies, tells }),
+            origin: Arc::new(Origin { digest, component, docs, imports, notifies, tells }),
             tools: Vec::new(),
             routes: Arc::default(),
             offers: Offers::default(),

@@ -77,6 +77,10 @@ impl Provider for Plugin {
         Box::pin(self.call_tool(call))
     }
 
+    fn code(&self) -> Option<String> {
+        Some(self.origin.digest.to_hex().to_string())
+    }
+
     fn default_tool(&self) -> Option<&str> {
         self.shared.config.default_tool.as_deref()
     }
