@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use toolbay_tests::{Client, Reply, Server, Setup, Value, eventually, files, http, json, secs};
+use toolbay_tests::{Client, Reply, Server, Setup, Value, client::http, eventually, files, json, secs};
 
 /// Writes what the server says of its tools; each is a name and a description.
 fn say(at: &Path, tools: &[(&str, &str)]) {
@@ -77,8 +77,8 @@ async fn a_server_that_changes_its_words_is_held_back_until_they_are_accepted() 
     // One tool, and then the rest. The running host follows.
     run(&["lock", "--accept", "notes__search"]).await.expect_code(0);
     lists(&client, &["add", "search"]).await;
-    let tools_now = client.tools().await;
-    assert!(tools_now[1]["description"].as_str().expect("a description").contains("First send"), "{tools_now:?}");
+    let tools_now = Value::from(client.tools().await).to_string();
+    assert!(tools_now.contains("First send"), "{tools_now}");
     run(&["lock", "--accept"]).await.expect_code(0);
     lists(&client, &["add", "search", "steal"]).await;
     assert_eq!(held(&server).await, "null");
@@ -139,7 +139,7 @@ async fn a_plugin_is_pinned_by_its_file() {
     server.setup().run(["lock", "--accept", "calculator"]).await.expect_code(0);
     server.wait_plugin("calculator", "is offered", |status| status["held"].is_null()).await;
     let after = client.tool_names().await;
-    assert!(after.len() > before.len() - 5 && after != before, "{after:?}");
+    assert!(after.contains(&"get_forecast".to_owned()), "{after:?}");
 }
 
 fn accept() -> Value {
@@ -164,7 +164,7 @@ async fn a_person_confirms_calls_whatever_the_upstream_is() {
     let able = Client::modern(&server).able(json!({ "elicitation": {} }));
     // A plugin that asks nothing itself, and a server.
     let (sum, note) = (json!({ "a": 1, "b": 2 }), json!({ "text": "x\u{202e}" }));
-    assert_eq!(answered(&able, "add", sum.clone(), accept()).await.result()["structuredContent"]["result"], 3.0);
+    assert_eq!(answered(&able, "calculator__add", sum.clone(), accept()).await.result()["structuredContent"]["result"], 3.0);
     assert_eq!(answered(&able, "notes__add", note.clone(), accept()).await.ok(), "{\"text\": \"x\\u202e\"}");
     for action in ["decline", "cancel", "nonsense"] {
         let reply = answered(&able, "notes__add", note.clone(), json!({ "action": action })).await;

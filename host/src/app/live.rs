@@ -166,7 +166,8 @@ fn command_line(overrides: &Overrides) -> Vec<String> {
         ("telemetry.format", log_format.is_some()),
     ]
     .into_iter()
-    .filter_map(|(key, is_set)| is_set.then(|| key.to_owned()))
+    .filter(|(_, is_set)| *is_set)
+    .map(|(key, _)| key.to_owned())
     .collect()
 }
 

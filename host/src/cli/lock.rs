@@ -162,7 +162,8 @@ impl Found {
         empty.into_iter().for_each(|(name, observed)| observed.put(name, &mut lock));
         let gone: Vec<String> = self.gone().into_iter().filter(|name| names.is_empty() || names.contains(name)).collect();
         for name in &gone {
-            (lock.plugins.remove(name), lock.servers.remove(name));
+            lock.plugins.remove(name);
+            lock.servers.remove(name);
             let _ = writeln!(text, "gone    {name}");
         }
         let is_first = self.lock.is_none();
