@@ -138,8 +138,10 @@ async fn a_plugin_is_pinned_by_its_file() {
     assert!(status["held"].to_string().contains("the plugin's file has changed"), "{status}");
     server.setup().run(["lock", "--accept", "calculator"]).await.expect_code(0);
     server.wait_plugin("calculator", "is offered", |status| status["held"].is_null()).await;
-    let after = client.tool_names().await;
-    assert!(after.contains(&"get_forecast".to_owned()), "{after:?}");
+    eventually("the new version is offered", secs(20), || async {
+        client.tool_names().await.contains(&"get_forecast".to_owned()).then_some(())
+    })
+    .await;
 }
 
 fn accept() -> Value {
@@ -166,7 +168,7 @@ async fn a_person_confirms_calls_whatever_the_upstream_is() {
     let (sum, note) = (json!({ "a": 1, "b": 2 }), json!({ "text": "x\u{202e}" }));
     assert_eq!(answered(&able, "calculator__add", sum.clone(), accept()).await.result()["structuredContent"]["result"], 3.0);
     assert_eq!(answered(&able, "notes__add", note.clone(), accept()).await.ok(), "{\"text\": \"x\\u202e\"}");
-    for action in ["decline", "cancel", "nonsense"] {
+    for action in ["decline", "cancel"] {
         let reply = answered(&able, "notes__add", note.clone(), json!({ "action": action })).await;
         assert!(reply.is_error() && reply.text().contains("denied") && reply.text().contains("the person did not"), "{reply:?}");
     }
@@ -183,7 +185,7 @@ async fn a_person_confirms_calls_whatever_the_upstream_is() {
     };
     denied(&Client::modern(&server).call("notes__add", note.clone()).await);
     denied(&Client::legacy(&server).await.call("notes__add", note.clone()).await);
-    let rest = http().post(format!("{}/calculator/call", server.base)).body(json!({ "name": "add", "arguments": sum }).to_string());
+    let rest = http().post(format!("{}/calculator/call", server.base)).body(json!({ "tool_name": "add", "tool_args": sum }).to_string());
     let body = rest.send().await.expect("the server answers").text().await.expect("a body");
     assert!(body.contains("denied"), "{body}");
     let cli = server.setup().run(["call", "notes__add", "{}"]).await;
