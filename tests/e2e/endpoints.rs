@@ -50,7 +50,7 @@ async fn an_endpoint_shows_its_part_within_the_roles_of_its_callers() {
     let legacy = Client::legacy_as(&server.url_of("sums"), GUEST).await;
     assert_eq!((tools(&legacy).await, &legacy.greeting["instructions"]), (vec!["add".to_owned()], &json!("Only sums.")));
     let sum = at(&server, "sums", GUEST).call("add", json!({ "a": 2, "b": 3 })).await;
-    assert_eq!(sum.result()["content"][0]["text"], "5", "{sum:?}");
+    assert_eq!(sum.result()["structuredContent"], json!({ "result": 5.0 }), "{sum:?}");
     for hidden in ["divide", "multiply", "test_simple_text"] {
         let told = at(&server, "sums", ADMIN).call(hidden, json!({})).await.body;
         assert!(told.contains("-32602") && !told.contains("calculator__"), "{told}");
@@ -80,7 +80,7 @@ async fn a_search_finds_and_calls_real_tools_and_the_audit_has_their_names() {
     let best = &found.result()["structuredContent"]["tools"][0];
     assert!(best["name"] == "divide" && best["inputSchema"]["properties"].is_object(), "{found:?}");
     let quotient = client.call("call_tool", json!({ "name": "divide", "arguments": { "a": 9, "b": 3 } })).await;
-    assert_eq!(quotient.result()["content"][0]["text"], "3", "{quotient:?}");
+    assert_eq!(quotient.result()["structuredContent"], json!({ "result": 3.0 }), "{quotient:?}");
     let own = client.call("divide", json!({ "a": 9, "b": 3 })).await;
     assert_eq!(own.result(), quotient.result());
     // A guest finds and calls no more than its roles allow.
@@ -124,12 +124,12 @@ async fn a_changed_endpoint_applies_at_once_and_a_wrong_one_changes_nothing() {
 
 #[tokio::test]
 async fn check_shows_what_endpoints_offer() {
-    let config = CONFIG.replace("\"probe__echo\"]", "\"probe__echo\", \"calculator__power\"]");
+    let config = CONFIG.replace("\"probe__echo\"]", "\"probe__echo\", \"calculator__root\"]");
     let setup = setup(&config);
     let text = setup.run(["check"]).await.expect_code(0).all();
     for line in [
         "ok      endpoint /sums/mcp: 3 tools\n        tools: add, subtract, echo\n",
-        "warning: \"calculator__power\" in tools is about nothing that is on offer now",
+        "warning: \"calculator__root\" in tools is about nothing that is on offer now",
         "; lists find_tools and call_tool in place of them",
         "        for \"admin\"\n",
     ] {
