@@ -79,6 +79,9 @@ impl Offered {
     }
 }
 
+/// Whether a pattern is about something on offer.
+type IsAbout<'a> = &'a dyn Fn(&str) -> bool;
+
 /// The patterns that are about nothing on offer, in words.
 fn unused(endpoint: &EndpointConfig, whole: &Snapshot) -> Vec<String> {
     let named = |pattern: &str, provider: &str, own: &str, published: &str| match pattern.split_once("__") {
@@ -95,7 +98,7 @@ fn unused(endpoint: &EndpointConfig, whole: &Snapshot) -> Vec<String> {
         let others = whole.resources().chain(whole.templates()).map(|entry| entry.provider());
         tools.chain(others).chain(whole.prompts().map(|entry| entry.provider())).any(|provider| fits(provider.id().as_str(), pattern))
     };
-    let lists: [(&str, &[String], &dyn Fn(&str) -> bool); 5] = [
+    let lists: [(&str, &[String], IsAbout<'_>); 5] = [
         ("servers", &endpoint.servers, &of_servers),
         ("tools", &endpoint.tools, &of_tools),
         ("resources", &endpoint.resources, &of_resources),
