@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use access::{Access, Rule, Why};
 pub use confirm::Confirm;
-pub use role::{Limit, RateOf, Role};
+pub use role::{Limit, RateOf, Role, Table};
 
 use crate::provider::{Principal, Roles};
 

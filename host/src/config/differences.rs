@@ -61,6 +61,7 @@ impl Config {
         }
         each_section!(compare);
         found.extend(of_named("role", &self.role, &other.role));
+        found.extend(of_named("endpoint", &self.endpoint, &other.endpoint));
         found.extend(of_named("model", &self.model, &other.model));
         found.extend(of_named("plugin", &self.plugin, &other.plugin));
         found.extend(of_named("server", &self.server, &other.server));

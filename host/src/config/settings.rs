@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig,
-    StateConfig, TasksConfig, TelemetryConfig, TrustConfig,
+    AuditConfig, AuthConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig,
+    ServerConfig, StateConfig, TasksConfig, TelemetryConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, Places},
@@ -29,6 +29,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[role.NAME]`, by NAME.
     pub role: BTreeMap<String, RoleConfig>,
+    /// `[endpoint.NAME]`, by NAME.
+    pub endpoint: BTreeMap<String, EndpointConfig>,
     /// `[state]`.
     pub state: StateConfig,
     /// `[tasks]`.
@@ -69,6 +71,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             role: BTreeMap::new(),
+            endpoint: BTreeMap::new(),
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),

@@ -61,7 +61,8 @@ impl LiveConfirm {
 /// # Errors
 ///
 /// [`CallError::InputRequired`]: the caller is asked by the result of its call.
-pub(super) async fn confirmed(rule: &str, operation: &Operation<'_>, asker: Option<&dyn Asker>) -> Result<Option<CallOutput>, CallError> {
+pub(super) async fn confirmed(rule: String, operation: &Operation<'_>, asker: Option<&dyn Asker>) -> Result<Option<CallOutput>, CallError> {
+    let rule = rule.as_str();
     let Operation::Call { entry, arguments } = operation else { return Ok(None) };
     let (name, provider) = (entry.name(), entry.provider().id());
     let denied = |why: &str| {

@@ -1,23 +1,30 @@
 //! The last layer: the provider does it.
 
-use super::{CallRequest, LiveConfirm, Operation, OperationResult, confirm::confirmed};
+use std::sync::Arc;
+
+use super::{LiveConfirm, Operation, OperationResult, Rounds, confirm::confirmed};
 use crate::provider::{Call, CallContext, CallError, Completions};
 
 /// Runs a call that may be made, with a way to ask its caller where there is one.
-pub(super) async fn run(request: CallRequest<'_>, confirm: &LiveConfirm) -> Result<OperationResult, CallError> {
-    let rule = confirm.rule_for(&request.operation);
-    let CallRequest { operation, mut context, rounds, hold: _held, .. } = request;
-    let Some(rounds) = rounds else { return provide(&operation, context, rule).await };
-    context.asker = Some(rounds.clone().open(&operation)?);
-    match provide(&operation, context, rule).await {
-        Err(CallError::InputRequired) => rounds.suspended(&operation).map(OperationResult::InputRequired),
-        result => result,
+pub(super) async fn run(
+    operation: &Operation<'_>,
+    mut context: CallContext,
+    rounds: Option<Arc<dyn Rounds>>,
+    confirm: &LiveConfirm,
+) -> Result<OperationResult, CallError> {
+    if let Some(rounds) = &rounds {
+        context.asker = Some(Arc::clone(rounds).open(operation)?);
+    }
+    match (provide(operation, context, confirm).await, rounds) {
+        (Err(CallError::InputRequired), Some(rounds)) => rounds.suspended(operation).map(OperationResult::InputRequired),
+        (result, _) => result,
     }
 }
 
-async fn provide(operation: &Operation<'_>, context: CallContext, rule: Option<String>) -> Result<OperationResult, CallError> {
-    if let Some(rule) = rule
-        && let Some(denied) = confirmed(&rule, operation, context.asker.as_deref()).await?
+async fn provide(operation: &Operation<'_>, context: CallContext, confirm: &LiveConfirm) -> Result<OperationResult, CallError> {
+    // In a box: so rare a future is not to make that of every call larger.
+    if let Some(rule) = confirm.rule_for(operation)
+        && let Some(denied) = Box::pin(confirmed(rule, operation, context.asker.as_deref())).await?
     {
         return Ok(OperationResult::Call(denied));
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::role::{Role, names};
+use super::role::{Role, Table, names};
 use crate::{catalog::Entry, wildcard::fits};
 
 /// What a set of roles allows: the union of what each allows, without what any of them denies.
@@ -25,6 +25,8 @@ pub enum Why {
 /// One pattern of one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Where the role stands.
+    pub table: Table,
     /// The role.
     pub role: String,
     /// The list in which the pattern stands: `tools`.
@@ -43,7 +45,7 @@ impl Why {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} in {} of [role.{}]", self.pattern, self.list, self.role)
+        write!(f, "{:?} in {} of [{}.{}]", self.pattern, self.list, self.table, self.role)
     }
 }
 
@@ -58,6 +60,12 @@ impl fmt::Display for Why {
 }
 
 impl Access {
+    /// What one set of patterns allows.
+    #[must_use]
+    pub fn of(role: Role) -> Self {
+        Self { roles: vec![Arc::new(role)] }
+    }
+
     /// Whether it is everything there is, and whatever comes.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -147,7 +155,7 @@ impl Access {
     fn find(&self, list: &'static str, of: fn(&Role) -> &Vec<String>, is_it: impl Fn(&str) -> bool) -> Option<Rule> {
         self.roles.iter().find_map(|role| {
             let pattern = of(role).iter().find(|pattern| is_it(pattern))?;
-            Some(Rule { role: role.name.clone(), list, pattern: pattern.clone() })
+            Some(Rule { table: role.table, role: role.name.clone(), list, pattern: pattern.clone() })
         })
     }
 }

@@ -4,12 +4,33 @@ use std::{fmt, time::Duration};
 
 use crate::{catalog::Entry, wildcard::fits};
 
-/// What those who have a role may use. `*` stands for any characters in all patterns.
+/// Which table of the configuration a set of patterns stands in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Table {
+    /// `[role.NAME]`.
+    #[default]
+    Role,
+    /// `[endpoint.NAME]`.
+    Endpoint,
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Role => "role",
+            Self::Endpoint => "endpoint",
+        })
+    }
+}
+
+/// What those who have a role may use, or what an endpoint offers. `*` stands for any characters in all patterns.
 ///
 /// A pattern of a tool or a prompt is `server__name`, which is about that plugin or server alone, or
 /// `name`, which is about all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
+    /// Where it stands.
+    pub table: Table,
     /// Its name.
     pub name: String,
     /// Plugins and servers of which everything may be used.
