@@ -17,8 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("tls", &[]),
     ("descriptors", &[]),
-    ("connections", &[]),
     ("offload", &[]),
+    ("threads", &["offload"]),
     ("similar", &[]),
     ("wildcard", &[]),
     ("schema", &["json", "offload"]),
@@ -34,23 +34,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
     (
         "wasm",
-        &[
-            "connections",
-            "shape",
-            "inference",
-            "provider",
-            "config",
-            "schema",
-            "similar",
-            "offload",
-            "descriptors",
-            "json",
-            "telemetry",
-            "tls",
-        ],
+        &["threads", "shape", "inference", "provider", "config", "schema", "similar", "offload", "descriptors", "json", "telemetry", "tls"],
     ),
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
-    ("remote", &["connections", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    ("remote", &["threads", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
@@ -60,8 +47,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.
-    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar"]),
-    ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
+    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "threads", "offload"]),
+    (
+        "http",
+        &[
+            "mcp",
+            "dispatch",
+            "identity",
+            "catalog",
+            "provider",
+            "config",
+            "descriptors",
+            "json",
+            "similar",
+            "telemetry",
+            "threads",
+            "offload",
+        ],
+    ),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.

@@ -288,7 +288,7 @@ async fn run(shared: &Arc<EndpointState>, parts: &Parts, call: PlannedCall<'_>) 
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
         let result = shared.run(request, deferrable).await;
-        return reply::outcome(id, era, shared.is_private(), result, || shared.seen(principal.as_ref())).into_response();
+        return reply::outcome(id, era, shared.is_private(), result, || shared.seen(principal.as_ref())).await.into_response();
     }
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
@@ -298,7 +298,7 @@ async fn run(shared: &Arc<EndpointState>, parts: &Parts, call: PlannedCall<'_>) 
         let (shared, id) = (Arc::clone(shared), id.to_owned());
         async move {
             let result = shared.run(request, deferrable).await;
-            reply::outcome(&id, era, shared.is_private(), result, || shared.seen(principal.as_ref()))
+            reply::outcome(&id, era, shared.is_private(), result, || shared.seen(principal.as_ref())).await
         }
     };
     let running = cancellable(running, session, cancellation, id);

@@ -8,19 +8,29 @@ use super::{
     render,
     tasks::Reply,
 };
-use crate::{catalog::Seen, provider::CallError};
+use crate::{catalog::Seen, offload, provider::CallError, threads};
 
 /// The answer to a request that was run. `id` is the request's id as JSON text; `seen` says what its caller may use, for an error.
-pub(super) fn outcome(id: &str, era: Era, private: bool, result: Result<Reply, CallError>, seen: impl FnOnce() -> Seen) -> Answer {
+pub(super) async fn outcome(id: &str, era: Era, private: bool, result: Result<Reply, CallError>, seen: impl FnOnce() -> Seen) -> Answer {
     match result {
         Ok(reply) => {
-            let mut body = answer::begin(id, size(&reply));
-            write(&mut body, era, private, &reply);
-            body.push(b'}');
-            Answer { status: StatusCode::OK, retry_after: None, body }
+            let size = size(&reply);
+            if size <= offload::SMALL {
+                return written(id, era, private, &reply, size);
+            }
+            let owned = id.to_owned();
+            let writing = threads::sized(size, async move { written(&owned, era, private, &reply, size) });
+            writing.await.unwrap_or_else(|_| Answer::internal_error(id, "the host is shutting down"))
         }
         Err(error) => answer::failure(id, era, error, &seen()),
     }
+}
+
+fn written(id: &str, era: Era, private: bool, reply: &Reply, size: usize) -> Answer {
+    let mut body = answer::begin(id, size);
+    write(&mut body, era, private, reply);
+    body.push(b'}');
+    Answer { status: StatusCode::OK, retry_after: None, body }
 }
 
 /// About how long the result is going to be.
