@@ -85,13 +85,13 @@ servers() {
       pypi)
         if [ ! -e "$ready" ]; then
           python3 -m venv "$folder/pypi-$name" &&
-            "$folder/pypi-$name/bin/pip" install --quiet --disable-pip-version-check "$package" >&2 && touch "$ready" ||
+            "$folder/pypi-$name/bin/pip" install --quiet --disable-pip-version-check ${package//,/ } >&2 && touch "$ready" ||
             { echo "MISSING $name: $package cannot be installed"; continue; }
         fi
         run="$folder/pypi-$name/bin/$command" ;;
       *) echo "clients-lint: $name is of no kind that is known: $kind" >&2; exit 2 ;;
     esac
-    section "$name" "$run" ${arguments//DATA/$work/data} >>"$work/toolbay.toml"
+    section "$name" "$run" ${arguments//%DATA/$work/data} >>"$work/toolbay.toml"
     count=$((count + 1))
     if [ $((count % batch)) = 0 ]; then read_all "$work/toolbay.toml"; : >"$work/toolbay.toml"; fi
   done <tests/clients/servers.txt

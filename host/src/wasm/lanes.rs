@@ -27,7 +27,8 @@ use crate::threads::{self, Task};
 /// Ticks of the clock, 5 ms each, that pass while a call keeps a worker until it is a long one.
 const LONG: u64 = 2;
 
-/// The same beside the workers, where the processor's time is measured: others may have been given it.
+/// Time of the processor that a call uses until the next ones of its plugin begin beside the workers. It is measured for calls that may be long only, as that
+/// is no time for nothing.
 const LONG_TIME: Duration = Duration::from_millis(8);
 
 /// Ticks after a long call for which the next ones of its plugin are taken to be long: 10 s.
@@ -37,14 +38,16 @@ const WATCHED: u64 = 2000;
 pub(crate) struct Pace {
     engines: Arc<Engines>,
     /// Its calls are long until this tick.
-    until: AtomicU64,
+    long: AtomicU64,
+    /// They may be until this one: a call kept a worker for long, which may have been the doing of other programs.
+    watched: AtomicU64,
     /// Its turns beside the workers: half of the threads, so that no plugin keeps all of them.
     turns: Arc<Semaphore>,
 }
 
 impl Pace {
     pub(crate) fn new(engines: Arc<Engines>) -> Arc<Self> {
-        Arc::new(Self { engines, until: AtomicU64::new(0), turns: Arc::new(Semaphore::new(threads::cores())) })
+        Arc::new(Self { engines, long: AtomicU64::new(0), watched: AtomicU64::new(0), turns: Arc::new(Semaphore::new(threads::cores())) })
     }
 
     fn now(&self) -> u64 {
@@ -52,11 +55,22 @@ impl Pace {
     }
 
     fn is_long(&self) -> bool {
-        self.now() < self.until.load(Ordering::Relaxed)
+        self.now() < self.long.load(Ordering::Relaxed)
     }
 
-    fn note_long(&self) {
-        self.until.store(self.now() + WATCHED, Ordering::Relaxed);
+    fn is_watched(&self) -> bool {
+        self.now() < self.watched.load(Ordering::Relaxed)
+    }
+
+    fn watch(&self) {
+        self.watched.store(self.now() + WATCHED, Ordering::Relaxed);
+    }
+
+    /// A call used so much of the processor's time.
+    fn note(&self, used: Duration) {
+        if used >= LONG_TIME {
+            self.long.store(self.now() + WATCHED, Ordering::Relaxed);
+        }
     }
 }
 
@@ -66,6 +80,8 @@ pub(crate) struct Paced<F: Future> {
     pace: Arc<Pace>,
     /// Ticks for which it has kept a worker.
     kept: u64,
+    /// Time that it has used, as far as it was measured.
+    used: Duration,
 }
 
 /// Where the work is done.
@@ -80,7 +96,7 @@ enum Place<F: Future> {
 
 impl<F: Future> Paced<F> {
     pub(crate) fn new(work: F, pace: &Arc<Pace>) -> Self {
-        Self { place: Place::Here(Box::pin(work)), pace: Arc::clone(pace), kept: 0 }
+        Self { place: Place::Here(Box::pin(work)), pace: Arc::clone(pace), kept: 0, used: Duration::ZERO }
     }
 }
 
@@ -92,16 +108,21 @@ where
     type Output = Result<F::Output, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { place, pace, kept } = &mut *self;
+        let Self { place, pace, kept, used } = &mut *self;
         if let Place::Here(work) = place
             && *kept < LONG
             && !pace.is_long()
         {
+            let began = pace.is_watched().then(thread_time);
             let before = pace.now();
             let polled = work.as_mut().poll(cx);
             *kept += pace.now().saturating_sub(before);
             if *kept >= LONG {
-                pace.note_long();
+                pace.watch();
+            }
+            if let Some(began) = began {
+                *used += thread_time().saturating_sub(began);
+                pace.note(*used);
             }
             return polled.map(Ok);
         }
@@ -109,7 +130,7 @@ where
             Place::Here(work) => match threads::long() {
                 Ok(threads) => {
                     let turns = PollSemaphore::new(Arc::clone(&pace.turns));
-                    let beside = Beside { work, pace: Arc::clone(pace), turns, used: Duration::ZERO };
+                    let beside = Beside { work, pace: Arc::clone(pace), turns, used: *used };
                     Place::Beside(Task::new(threads.spawn(beside.in_current_span())))
                 }
                 // The system gives no thread: it is done here.
@@ -146,9 +167,7 @@ impl<F: Future> Future for Beside<F> {
         let before = thread_time();
         let polled = self.work.as_mut().poll(cx);
         self.used += thread_time().saturating_sub(before);
-        if self.used >= LONG_TIME {
-            self.pace.note_long();
-        }
+        self.pace.note(self.used);
         polled
     }
 }
@@ -182,8 +201,16 @@ mod tests {
         }
     }
 
+    /// Uses its processor for longer than a call that is none of the long ones.
+    fn compute() {
+        let began = thread_time();
+        while thread_time() < began + LONG_TIME {
+            std::hint::spin_loop();
+        }
+    }
+
     #[tokio::test]
-    async fn a_call_that_kept_its_worker_goes_on_beside_it_and_the_next_begins_there() {
+    async fn a_call_that_kept_its_worker_goes_on_beside_it() {
         let pace = pace();
         let long = {
             let pace = Arc::clone(&pace);
@@ -195,7 +222,27 @@ mod tests {
             }
         };
         let here = name();
-        assert_eq!(Paced::new(long, &pace).await.unwrap(), (here, "long".to_owned()));
+        assert_eq!(Paced::new(long, &pace).await.unwrap(), (here.clone(), "long".to_owned()));
+        // It did not compute: whoever had the processor meanwhile, the next call is none of the long ones.
+        assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), here);
+    }
+
+    #[tokio::test]
+    async fn calls_of_a_plugin_that_computes_begin_beside_the_workers() {
+        let pace = pace();
+        let here = name();
+        for _ in 0..2 {
+            // All of it between two looks: within one instruction, say.
+            let long = {
+                let pace = Arc::clone(&pace);
+                async move {
+                    compute();
+                    keep(&pace, LONG);
+                    name()
+                }
+            };
+            assert_eq!(Paced::new(long, &pace).await.unwrap(), here);
+        }
         assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), "long");
     }
 
@@ -208,7 +255,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_dropped_ends_beside_the_workers_too() {
         let pace = pace();
-        pace.until.store(u64::MAX, Ordering::Relaxed);
+        pace.long.store(u64::MAX, Ordering::Relaxed);
         let (held, gone) = tokio::sync::oneshot::channel::<()>();
         let mut waits = Paced::new(
             async move {
@@ -225,8 +272,8 @@ mod tests {
     #[tokio::test]
     async fn one_plugin_does_not_have_all_the_threads() {
         let (greedy, other) = (pace(), pace());
-        greedy.until.store(u64::MAX, Ordering::Relaxed);
-        other.until.store(u64::MAX, Ordering::Relaxed);
+        greedy.long.store(u64::MAX, Ordering::Relaxed);
+        other.long.store(u64::MAX, Ordering::Relaxed);
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let wait = Arc::new(std::sync::Mutex::new(wait));
         let many: Vec<_> = (0..threads::cores() * 3)
@@ -250,7 +297,7 @@ mod tests {
     #[should_panic(expected = "on purpose")]
     async fn a_panic_is_the_callers_as_it_would_be_on_a_worker() {
         let pace = pace();
-        pace.until.store(u64::MAX, Ordering::Relaxed);
-        let _ = Paced::new(async { panic!("on purpose") }, &pace).await.map(|()| ());
+        pace.long.store(u64::MAX, Ordering::Relaxed);
+        let _ = Paced::new(async { panic!("on purpose") }, &pace).await;
     }
 }

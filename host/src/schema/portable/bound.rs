@@ -210,6 +210,13 @@ fn cut(schema: &Map<String, Value>, levels: usize) -> Map<String, Value> {
     if !left.is_empty() {
         out.insert("$defs".to_owned(), left.into());
     }
+    // An alternative that was cut can be anything, and so can the whole.
+    let typed = |part: &Value| part.get("type").is_some() || part.get("$ref").is_some();
+    let out = everywhere(out, &mut |schema| {
+        if schema.get("anyOf").and_then(Value::as_array).is_some_and(|parts| !parts.iter().all(typed)) {
+            schema.shift_remove("anyOf");
+        }
+    });
     everywhere(out, &mut |schema| {
         // What an array holds may be what was cut.
         if let Some(Value::Object(items)) = schema.get("items").filter(|items| items.as_object().is_some_and(Map::is_empty)) {

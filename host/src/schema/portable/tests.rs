@@ -166,6 +166,30 @@ fn a_schema_that_is_too_large_is_made_smaller_step_by_step() {
 }
 
 #[test]
+fn alternatives_of_which_one_is_cut_away_are_anything() {
+    let members: Map<String, Value> = (0..40).map(|n| (format!("member_{n}"), json!({"type": "string"}))).collect();
+    let schema = json!({"type": "object", "properties": {
+        "one": {"description": "One.", "anyOf": [{"type": "string"}, {"$ref": "#/$defs/d"}]},
+        "list": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/d"}]}},
+    }, "$defs": {"d": {"type": "object", "properties": members}}});
+    let made = portable(&schema, Role::Input, 400).unwrap();
+    assert_eq!(faults(&made.schema), [] as [&str; 0], "{}", Value::Object(made.schema));
+    assert_eq!(made.schema["properties"]["one"], json!({"description": "One."}));
+}
+
+#[test]
+fn a_property_that_two_parts_have_is_one_of_a_type() {
+    let nullable = json!({"anyOf": [{"type": "string", "maxLength": 8}, {"type": "null"}]});
+    let object = json!({"anyOf": [{"type": "object", "properties": {"b": {"type": "string"}}}, {"type": "null"}]});
+    let made = input(json!({"type": "object", "properties": {"x": {"allOf": [
+        {"type": "object", "properties": {"url": {"type": "string"}, "o": {"type": "object", "properties": {"a": {"type": "string"}}}}},
+        {"type": "object", "properties": {"url": nullable, "o": object}},
+    ]}}}));
+    assert_eq!(faults(&made), [] as [&str; 0], "{}", Value::Object(made));
+    assert_eq!(made["properties"]["x"]["properties"]["url"], json!({"type": "string"}));
+}
+
+#[test]
 fn nothing_stands_beside_a_reference_that_leads_back() {
     let made =
         input(json!({"type": "object", "properties": {"where": {"description": "Which rows.", "$ref": "#/$defs/Filter"}}, "$defs": {
@@ -331,6 +355,8 @@ fn made_schema() -> impl Strategy<Value = Value> {
             list.clone().prop_map(|list| json!({"anyOf": list})),
             list.clone().prop_map(|list| json!({"oneOf": list})),
             list.prop_map(|list| json!({"allOf": list})),
+            (named.clone(), named.clone())
+                .prop_map(|(a, b)| json!({"allOf": [{"type": "object", "properties": a}, {"type": "object", "properties": b}]})),
             (named.clone(), any::<bool>())
                 .prop_map(|(properties, open)| json!({"type": "object", "properties": properties, "additionalProperties": open})),
             (named, inner).prop_map(|(properties, rest)| json!({"type": "object", "properties": properties, "additionalProperties": rest})),
@@ -383,6 +409,7 @@ proptest! {
         let Value::Object(before) = &schema else { unreachable!() };
         let Ok(before) = Schema::new(before) else { return Ok(()) };
         let Ok(made) = portable(&schema, Role::Input, max) else { return Ok(()) };
+        prop_assert_eq!(faults(&made.schema), Vec::<String>::new(), "{} became {}", schema, Value::Object(made.schema.clone()));
         let after = Schema::new(&made.schema).map_err(TestCaseError::fail)?;
         let loose = Schema::new(&relaxed(made.schema.clone())).map_err(TestCaseError::fail)?;
         let value = json!({"a": a, "b": b}).to_string();
