@@ -13,6 +13,7 @@ mod config;
 mod conformance;
 mod containers;
 mod content;
+mod endpoints;
 mod examples;
 mod faces;
 mod fleet;

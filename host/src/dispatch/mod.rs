@@ -28,7 +28,7 @@ mod run;
 mod tests;
 mod trace;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
@@ -101,6 +101,12 @@ impl Dispatcher {
         self.authorize.seen_now(catalog, principal)
     }
 
+    /// Whether a principal has one of these roles.
+    #[must_use]
+    pub fn has_one_of(&self, principal: Option<&Principal>, roles: &BTreeSet<String>) -> bool {
+        self.authorize.policy().roles_of(principal).iter().any(|role| roles.contains(role))
+    }
+
     /// Says in the log where something is not there for a principal that may not use it, and whether that is
     /// so. The principal is told the same as where there is no such thing.
     pub fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> bool {
@@ -118,17 +124,20 @@ impl Dispatcher {
     /// # Errors
     ///
     /// Why there is no result: it was denied, or its provider has none.
-    pub async fn run(&self, mut request: CallRequest<'_>) -> Result<OperationResult, CallError> {
+    pub fn run<'a>(&'a self, mut request: CallRequest<'a>) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
         request.context.call_id = self.meter.next_id();
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
         let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
+        let CallRequest { operation, context, rounds, hold, .. } = request;
+        // Its parts by themselves: what a future is handed whole it holds twice.
         let call = async move {
             // Counts as running until it has ended.
             let _admitted = admitted?;
-            run::run(request).await
+            let _held = hold;
+            run::run(&operation, context, rounds).await
         };
-        self.meter.observe(span, meter, audited, call).await
+        self.meter.observe(span, meter, audited, call)
     }
 }

@@ -78,7 +78,7 @@ impl Endpoint for McpEndpoint {
                 }
                 // Reading megabytes takes long, before it is known what is asked for.
                 let (front, provider) = (Arc::clone(&self.front), provider.map(str::to_owned));
-                let handled = threads::sized(size, async move { front.handle(provider.as_deref(), request).await });
+                let handled = Box::pin(threads::sized(size, async move { front.handle(provider.as_deref(), request).await }));
                 handled.await.unwrap_or_else(|_| mcp::refusal(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down", None))
             }
             Err(refused) => mcp::refusal(refused.status, &refused.message, refused.retry_after),

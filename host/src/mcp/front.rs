@@ -1,4 +1,4 @@
-//! The endpoints as they are reached over HTTP: that of everything, and one for each provider.
+//! The endpoints as they are reached over HTTP: that of everything, those that are configured, and one for each provider.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use super::{
     options::FrontOptions,
     pending::Pending,
     rpc,
-    views::{self, View, Views},
+    view::View,
+    views::{self, Views},
 };
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
@@ -92,7 +93,14 @@ impl Front {
     /// Dropping the future before it is done means that the connection is gone: it ends a call of
     /// 2026-07-28, while one of an older client runs on.
     pub async fn handle(&self, provider: Option<&str>, request: Request<Bytes>) -> Response<Body> {
-        let Some(provider) = provider else { return self.answer(self.views.whole(), request).await };
+        match provider {
+            None => self.answer(self.views.whole(), request).await,
+            Some(provider) => Box::pin(self.handle_for(provider, request)).await,
+        }
+    }
+
+    /// Answers a request about what one provider offers.
+    async fn handle_for(&self, provider: &str, request: Request<Bytes>) -> Response<Body> {
         let mut view = self.view_of(provider, request.extensions().get());
         if view.is_none() && !self.pending.is_ready() {
             self.pending.wait().await;
@@ -104,31 +112,34 @@ impl Front {
         }
     }
 
+    /// What is rare is boxed: a future takes as much room as the largest part of it, and is moved with every
+    /// request.
     async fn answer(&self, view: &View, request: Request<Bytes>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         match parts.method {
             Method::POST => {}
-            Method::GET | Method::DELETE => return view.general.session_request(parts).await,
+            Method::GET | Method::DELETE => return Box::pin(view.general.session_request(parts)).await,
             _ => return general::method_not_allowed("POST, GET, DELETE, OPTIONS"),
         }
         if !self.pending.is_ready() {
-            self.until_known(view, parts.extensions.get(), &body).await;
+            Box::pin(self.until_known(view, parts.extensions.get(), &body)).await;
         }
         let accepts = Accepts::of(&parts.headers);
         if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
             let id = intake::inspect(&body).ok().and_then(|head| head.id);
-            return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
+            return Box::pin(view.shared.tasks.hand_on(&copy, parts, body, id.as_deref())).await;
         }
         if !accepts.events {
             parts.extensions.insert(AnswerOnly);
         }
         if self.lean && !accepts.none() {
             match lean::answer(&view.shared, &parts, &body).await {
-                Ok(response) => return media::fit(response, accepts).await,
+                Ok(response) if accepts.both() => return response,
+                Ok(response) => return Box::pin(media::fit(response, accepts)).await,
                 Err(reason) => tracing::debug!(?reason, "a request is not a plain one and goes by rmcp"),
             }
         }
-        media::fit(view.general.post(parts, body, accepts).await, accepts).await
+        Box::pin(async move { media::fit(view.general.post(parts, body, accepts).await, accepts).await }).await
     }
 
     /// Waits for what a request is about, where that may still be to come. A call of what is there does not wait.
@@ -137,7 +148,9 @@ impl Front {
         let waits = match head.method.as_deref() {
             Some("tools/call") => {
                 let name = head.params.as_deref().and_then(|params| serde_json::from_str::<Named>(params).ok());
-                name.is_some_and(|Named { name }| view.shared.seen(principal).resolve(&name).is_none())
+                let seen = view.shared.seen(principal);
+                // A search is for what is still to come, too.
+                name.is_some_and(|Named { name }| seen.is_searched() || seen.resolve(&name).is_none())
             }
             Some(method) => method.ends_with("/list") || matches!(method, "resources/read" | "prompts/get" | "completion/complete"),
             None => false,
@@ -185,8 +198,11 @@ impl Front {
         self.dispatcher().seen(catalog, principal)
     }
 
-    /// The endpoint of one provider, where there is such a provider for that caller.
+    /// The endpoint that is configured under this name, or that of one provider, where there is such a one for that caller.
     fn view_of(&self, provider: &str, principal: Option<&Principal>) -> Option<Arc<View>> {
+        if let Some(endpoint) = self.views.endpoint(provider, principal) {
+            return endpoint;
+        }
         // First: what is denied and what is not there take the same time.
         if self.seen(principal).shows(provider) { self.views.of(provider) } else { None }
     }
@@ -215,7 +231,7 @@ impl Front {
 
     /// The sentence for a provider that is not there: it says which there are.
     pub(crate) fn no_provider_text(&self, provider: &str, principal: Option<&Principal>) -> String {
-        views::no_provider(provider, self.catalog(), &self.seen(principal))
+        views::no_provider(provider, self.catalog(), &self.seen(principal), &self.views.endpoints_for(principal))
     }
 
     /// Whether callers have to say who they are.
