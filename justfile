@@ -41,7 +41,7 @@ image *options:
 bench *options:
     scripts/bench.sh {{ options }}
 
-# A neighbour's calls beside attacks: none may fail, and p99 should stay within twice of alone.
+# A neighbour's calls beside attacks: none may fail, and p99 should stay within twice of alone, or of what the same load of another process does to it.
 attacks *options: build plugins
     scripts/build-test-plugins.sh
     cargo run --release --locked --package toolbay-bench -- attacks {{ options }}

@@ -77,12 +77,19 @@ impl Pool {
 
 /// The right to run one instance, given back when dropped.
 pub(crate) struct Permit {
-    _plugin: OwnedSemaphorePermit,
+    /// One of the plugin's own, as long as somebody waits for the call.
+    pub(crate) turn: OwnedSemaphorePermit,
+    /// One of the pool's, as long as there is an instance.
+    pub(crate) place: Place,
+}
+
+/// The places of an instance in the pool, given back when dropped.
+pub(crate) struct Place {
     place: Option<OwnedSemaphorePermit>,
     pool: Arc<Pool>,
 }
 
-impl Drop for Permit {
+impl Drop for Place {
     fn drop(&mut self) {
         drop(self.place.take());
         if self.pool.waiting.load(Ordering::Relaxed) > 0 {
@@ -211,7 +218,7 @@ impl Gate {
     }
 
     fn permit(&self, plugin: OwnedSemaphorePermit, place: OwnedSemaphorePermit) -> Permit {
-        Permit { _plugin: plugin, place: Some(place), pool: Arc::clone(&self.pool) }
+        Permit { turn: plugin, place: Place { place: Some(place), pool: Arc::clone(&self.pool) } }
     }
 
     /// Places that the calls of this plugin have, or are about to have.

@@ -46,8 +46,8 @@ pub(crate) struct Shared {
     pub(crate) bell: Bell,
     /// The memory of all its instances.
     pub(crate) memory: Arc<PluginMemory>,
-    /// How long its calls keep a worker.
-    pub(crate) pace: Pace,
+    /// How long its calls run.
+    pub(crate) pace: Arc<Pace>,
     /// Files that all calls together have open.
     pub(crate) open_files: OpenFiles,
     /// Where long arguments and answers are read.

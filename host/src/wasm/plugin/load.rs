@@ -15,7 +15,7 @@ use wasmtime::{
 };
 
 use super::{
-    Plugin,
+    Code, Plugin,
     interfaces::Interfaces,
     lists::{Origin, Warnings},
     run::Failure,
@@ -235,7 +235,7 @@ impl PluginHost {
             engines: self.engines.clone(),
             bell: Bell::default(),
             memory: self.engines.memory().plugin(),
-            pace: Pace::default(),
+            pace: Pace::new(self.engines.clone()),
             open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
             is_python: typed::is_python(engine, &component),
@@ -246,13 +246,9 @@ impl PluginHost {
         let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
         let (notifies, tells) = (imports_any(&NOTIFYING), imports_any(&[TELLING]));
         let asks_for_models = imports_any(&["wasi:nn/"]) && grants_no_model(&shared);
+        let origin = Origin { digest, component, docs, imports, notifies, tells };
         let plugin = Plugin {
-            engine: engine.clone(),
-            pre,
-            shared,
-            gate,
-            interfaces: Arc::new(interfaces),
-            origin: Arc::new(Origin { digest, component, docs, imports, notifies, tells }),
+            code: Arc::new(Code { engine: engine.clone(), pre, shared, gate, interfaces, origin }),
             tools: Vec::new(),
             routes: Arc::default(),
             offers: Offers::default(),
@@ -289,26 +285,32 @@ impl Loader for Arc<PluginHost> {
 
 impl Plugin {
     pub(super) async fn list_tools(&self) -> Result<Vec<wit::Tool>, LoadError> {
-        let interface = self.interfaces.tools.as_ref();
-        let tools = self.list("tools", |mut store, instance| async move {
-            let guest = self.bound("tools", interface.map(|interface| interface.load(&mut store, &instance)))?;
-            guest.call_list_tools(&mut store).await.map_err(|error| self.explain(&store, &error))
+        let tools = self.code.list("tools", |code, mut store, instance| async move {
+            let guest = code.bound("tools", code.interfaces.tools.as_ref().map(|interface| interface.load(&mut store, &instance)))?;
+            guest.call_list_tools(&mut store).await.map_err(|error| code.explain(&store, &error))
         });
         tools.await
     }
+}
 
+impl Code {
     /// Asks the plugin for a list, in an instance under the same limits as a call.
-    pub(super) async fn list<T, F>(&self, what: &str, ask: impl FnOnce(Store<State>, Instance) -> F) -> Result<Vec<T>, LoadError>
+    pub(super) async fn list<T, F>(
+        self: &Arc<Self>,
+        what: &str,
+        ask: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<Vec<T>, LoadError>
     where
-        F: Future<Output = Result<Result<Vec<T>, Error>, Failure>>,
+        T: Send + 'static,
+        F: Future<Output = Result<Result<Vec<T>, Error>, Failure>> + Send,
     {
         let limit = limits::listed(&self.shared.config.limits);
         // A call of the host's own: there is nobody to notify.
-        let listed = self.run(CallContext::default(), |mut store, instance| {
+        let listed = self.run(CallContext::default(), move |code, mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.
             store.set_hostcall_fuel(limit);
             store.data_mut().listing = true;
-            ask(store, instance)
+            ask(code, store, instance)
         });
         match listed.await {
             Ok(Ok(listed)) => Ok(listed),
