@@ -25,7 +25,7 @@ macro_rules! restart_keys {
     };
 }
 
-const RESTART: [RestartKey; 25] = restart_keys! {
+const RESTART: [RestartKey; 32] = restart_keys! {
     "listen" => listen,
     "plugins" => plugins,
     "http.max_connections" => http.max_connections,
@@ -50,6 +50,13 @@ const RESTART: [RestartKey; 25] = restart_keys! {
     "audit.keep" => audit.keep,
     "audit.arguments" => audit.arguments,
     "audit.redact" => audit.redact,
+    "traces.endpoint" => traces.endpoint,
+    "traces.headers" => traces.headers,
+    "traces.sample" => traces.sample,
+    "traces.slow" => traces.slow,
+    "traces.failed" => traces.failed,
+    "traces.service_name" => traces.service_name,
+    "traces.queue" => traces.queue,
     "inference.library" => inference.library,
 };
 
@@ -109,6 +116,7 @@ impl Digests {
             ("telemetry", digest(&live.telemetry)),
             ("metrics", digest(&live.metrics)),
             ("audit", digest(&live.audit)),
+            ("traces", digest(&live.traces)),
             ("inference", digest(&live.inference)),
         ];
         let mut restart: BTreeMap<_, _> = RESTART.iter().map(|key| (key.name.to_owned(), (key.digest)(config))).collect();

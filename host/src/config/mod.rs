@@ -42,6 +42,7 @@ mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod types;
 mod units;
 
@@ -77,4 +78,5 @@ pub use settings::Config;
 pub use state::StateConfig;
 pub use tasks::TasksConfig;
 pub use telemetry::{LogFormat, TelemetryConfig, parse_log_filter};
+pub use traces::TracesConfig;
 pub use units::{parse_duration, parse_size};

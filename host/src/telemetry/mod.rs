@@ -9,6 +9,7 @@ mod flush;
 mod live;
 pub mod metrics;
 mod terminal;
+pub mod traces;
 mod writer;
 
 use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};

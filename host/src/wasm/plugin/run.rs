@@ -6,7 +6,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
 use super::Plugin;
 use crate::{
-    provider::{CallContext, CallError},
+    provider::{CallContext, CallError, SpanKind},
     wasm::{
         instance::{self, Ended, State},
         lanes::Paced,
@@ -37,12 +37,14 @@ impl Failure {
 
 impl Plugin {
     /// Does some work in a fresh instance, under every limit. The work owns the store, so that the instance is gone when the work is done or dropped.
-    pub(super) async fn run<T, F>(&self, context: CallContext, work: impl FnOnce(Store<State>, Instance) -> F) -> Result<T, Failure>
+    pub(super) async fn run<T, F>(&self, mut context: CallContext, work: impl FnOnce(Store<State>, Instance) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
         let _permit =
             self.gate.enter(&self.shared.id, context.principal.as_ref(), context.started.as_deref()).await.map_err(Failure::Call)?;
+        // What waits for its turn does not run yet.
+        let span = context.enter(SpanKind::Internal, || format!("run {}", self.shared.id));
         let mut store = instance::store(&self.engine, &self.shared, context);
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
@@ -58,6 +60,12 @@ impl Plugin {
             answer = answer => answer,
             () = deadline.over() => Err(Failure::plugin(self.over(Exceeded::Timeout(self.shared.config.limits.timeout)))),
         };
+        if let (Some(span), Err(failure)) = (&span, &answer) {
+            span.fail(match failure {
+                Failure::Plugin { .. } => "plugin",
+                Failure::Call(_) => "host",
+            });
+        }
         match answer {
             Err(Failure::Plugin { message, .. }) => Err(Failure::Plugin { message, refusals: refusals.messages() }),
             answer => answer,
