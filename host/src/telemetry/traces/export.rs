@@ -11,7 +11,11 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Counts, Message, span::Record, wire};
+use super::{
+    queue::{Counts, Message},
+    record::Record,
+    wire,
+};
 use crate::{config::TracesConfig, tls};
 
 /// Spans of one request.

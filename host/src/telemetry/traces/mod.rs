@@ -5,6 +5,8 @@
 
 mod context;
 mod export;
+mod queue;
+mod record;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -12,14 +14,7 @@ mod wire;
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{
-            AtomicU64, AtomicUsize,
-            Ordering::{AcqRel, Relaxed},
-        },
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc::sync_channel},
     thread,
     time::Duration,
 };
@@ -31,7 +26,7 @@ use super::flush::flush;
 use crate::{config::TracesConfig, provider::SpanKind};
 use context::Parent;
 use export::Exporter;
-use span::Record;
+use queue::{Counts, Message, Sink};
 
 /// Why there can be no traces.
 #[derive(Debug, thiserror::Error)]
@@ -48,27 +43,7 @@ pub enum TracesError {
 #[derive(Debug)]
 pub struct Traces {
     sample: f64,
-    slow: Option<Duration>,
-    failed: bool,
-    queue: SyncSender<Message>,
-    most: usize,
-    counts: Arc<Counts>,
-}
-
-/// What is on its way to the thread that sends.
-enum Message {
-    /// Spans that have ended.
-    Spans(Vec<Record>),
-    /// Tell when all that came before is sent.
-    Flush(SyncSender<()>),
-}
-
-/// What became of spans.
-#[derive(Debug, Default)]
-struct Counts {
-    queued: AtomicUsize,
-    exported: AtomicU64,
-    dropped: AtomicU64,
+    sink: Arc<Sink>,
 }
 
 impl Traces {
@@ -85,51 +60,26 @@ impl Traces {
         // It ends when this is gone and all is sent.
         thread::Builder::new().name("toolbay-traces".to_owned()).spawn(move || exporter.run()).map_err(TracesError::Thread)?;
         let TracesConfig { sample, slow, failed, queue: most, .. } = *config;
-        Ok(Some(Arc::new(Self { sample, slow, failed, queue, most, counts })))
+        Ok(Some(Arc::new(Self { sample, sink: Arc::new(Sink { slow, failed, queue, most, counts }) })))
     }
 
     /// Begins the trace of a call here, if it is to be recorded. `parent`: W3C `traceparent` of its request.
-    pub fn begin(self: &Arc<Self>, parent: Option<&str>, name: impl FnOnce() -> String) -> Option<Root> {
+    pub fn begin(&self, parent: Option<&str>, name: impl FnOnce() -> String) -> Option<Root> {
         let parent = parent.and_then(Parent::parse);
         // Who asks for it has decided already whether the trace is one of those that are kept.
         let sampled = parent.as_ref().map_or_else(|| self.sample > 0.0 && fastrand::f64() < self.sample, |parent| parent.sampled);
-        let by_its_end = self.failed || self.slow.is_some();
-        (sampled || by_its_end).then(|| Root::new(self, parent, sampled, SpanKind::Server, name()))
-    }
-
-    /// Whether the trace of a call that ended so is kept where it was not chosen at its beginning.
-    fn keeps(&self, failed: bool, took: Duration) -> bool {
-        (failed && self.failed) || self.slow.is_some_and(|slow| took >= slow)
-    }
-
-    fn send(&self, spans: Vec<Record>) {
-        let count = spans.len();
-        let before = self.counts.queued.fetch_add(count, AcqRel);
-        if before + count > self.most || self.queue.try_send(Message::Spans(spans)).is_err() {
-            self.counts.queued.fetch_sub(count, AcqRel);
-            self.dropped(count);
-        }
-    }
-
-    fn dropped(&self, count: usize) {
-        self.counts.lost(count);
+        (sampled || self.sink.keeps_some()).then(|| Root::new(&self.sink, parent, sampled, SpanKind::Server, name()))
     }
 
     /// Spans that were sent and taken, and spans that were dropped.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        (self.counts.exported.load(Relaxed), self.counts.dropped.load(Relaxed))
+        (self.sink.counts.exported.load(Relaxed), self.sink.counts.dropped.load(Relaxed))
     }
 
     /// Waits until all up to now is sent, for so long at most. Blocks. Whether it is.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
-        flush(&self.queue, Message::Flush, limit)
-    }
-}
-
-impl Counts {
-    fn lost(&self, count: usize) {
-        self.dropped.fetch_add(count.try_into().unwrap_or(u64::MAX), Relaxed);
+        flush(&self.sink.queue, Message::Flush, limit)
     }
 }

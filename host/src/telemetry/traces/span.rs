@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Traces, context::Parent};
+use super::{context::Parent, queue::Sink, record::Record};
 use crate::provider::{Span, SpanKind, SpanValue};
 
 /// Spans that one trace has here at most: a call that sends requests without end is not recorded without end.
@@ -18,27 +18,12 @@ const MOST: usize = 256;
 /// Attributes that one span has at most.
 const ATTRIBUTES: usize = 32;
 
-/// A span that has ended.
-#[derive(Clone, Debug)]
-pub(super) struct Record {
-    pub(super) trace: [u8; 16],
-    pub(super) id: [u8; 8],
-    pub(super) parent: Option<[u8; 8]>,
-    pub(super) kind: SpanKind,
-    pub(super) name: String,
-    pub(super) start: SystemTime,
-    pub(super) took: Duration,
-    pub(super) attributes: Vec<(&'static str, SpanValue)>,
-    /// What kind of failure, where it is one.
-    pub(super) error: Option<String>,
-}
-
 /// One trace, as far as it is recorded here.
 struct Trace {
     id: [u8; 16],
     /// Whether it was chosen when it began.
     sampled: bool,
-    traces: Arc<Traces>,
+    sink: Arc<Sink>,
     begun: AtomicUsize,
     ended: Mutex<Ended>,
 }
@@ -59,7 +44,7 @@ impl Trace {
             // What goes on after the call has ended: the body of an answer, a task.
             Ended::Kept => {
                 drop(ended);
-                self.traces.send(vec![record]);
+                self.sink.send(vec![record]);
             }
             Ended::Dropped => {}
         }
@@ -74,7 +59,7 @@ impl Trace {
             && keep
         {
             records.push(last);
-            self.traces.send(records);
+            self.sink.send(records);
         }
     }
 }
@@ -126,7 +111,7 @@ impl Drop for Live {
         if self.counts {
             self.trace.end(record);
         } else {
-            self.trace.traces.dropped(1);
+            self.trace.sink.lost(1);
         }
     }
 }
@@ -181,11 +166,11 @@ fn random<const N: usize>() -> [u8; N] {
 pub struct Root(Arc<Live>);
 
 impl Root {
-    pub(super) fn new(traces: &Arc<Traces>, parent: Option<Parent>, sampled: bool, kind: SpanKind, name: String) -> Self {
+    pub(super) fn new(sink: &Arc<Sink>, parent: Option<Parent>, sampled: bool, kind: SpanKind, name: String) -> Self {
         let trace = Arc::new(Trace {
             id: parent.map_or_else(random, |parent| parent.trace),
             sampled,
-            traces: Arc::clone(traces),
+            sink: Arc::clone(sink),
             begun: AtomicUsize::new(0),
             ended: Mutex::new(Ended::Waiting(Vec::new())),
         });
@@ -206,7 +191,7 @@ impl Root {
             None => {}
         }
         let trace = &self.0.trace;
-        let keep = trace.sampled || trace.traces.keeps(is_error, took);
+        let keep = trace.sampled || trace.sink.keeps(is_error, took);
         if let Some(record) = self.0.take() {
             trace.close(record, keep);
         }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::span::Record;
+use super::record::Record;
 use crate::provider::{SpanKind, SpanValue};
 
 /// One `ExportTraceServiceRequest` with these spans. `resource`: what is the same of all.
