@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
     ("config", &["provider", "json", "schema", "similar"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["provider", "config", "tls"]),
     ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("shape", &["provider", "config", "json", "similar", "wildcard"]),

@@ -11,6 +11,7 @@ mod names;
 mod notifier;
 mod offers;
 mod principal;
+mod span;
 pub mod start_signal;
 mod status;
 
@@ -27,6 +28,7 @@ pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
 pub use principal::{Principal, Roles};
+pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
 pub use status::{
     Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,
@@ -74,8 +76,10 @@ pub struct CallContext {
     pub call_id: u64,
     /// Who calls. None: callers are not told apart here.
     pub principal: Option<Principal>,
-    /// W3C `traceparent`.
+    /// W3C `traceparent`, for whatever is done for the call elsewhere.
     pub trace_parent: Option<Arc<str>>,
+    /// The span of what is being done. None: it is not recorded.
+    pub span: Option<Arc<dyn Span>>,
     /// `_meta` of the request: JSON text of an object.
     pub meta: Option<Arc<str>>,
     /// The way to tell the caller something before the answer. None: the caller takes nothing.

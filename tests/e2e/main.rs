@@ -39,6 +39,7 @@ mod shutdown;
 mod starting;
 mod stdio;
 mod tasks;
+mod traces;
 mod translate;
 mod trust;
 mod types;

@@ -41,7 +41,7 @@ use crate::{
     mcp::{EndpointOptions, Front, FrontOptions},
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
-    telemetry::{self, audit::Audit, metrics::Metrics},
+    telemetry::{self, audit::Audit, metrics::Metrics, traces::Traces},
     trust::Trust,
     wasm::{compile::Worker, plugin::PluginHost},
 };
@@ -56,6 +56,9 @@ const SERVE_WAITS: Duration = Duration::from_secs(10);
 /// The same where nothing comes later.
 /// A server has its own deadline, `start_timeout`, which says more; this is for one that has a very long one.
 const ONCE_WAITS: Duration = Duration::from_secs(300);
+
+/// How long the last spans may take.
+const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// How long the last audit lines may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -116,7 +119,8 @@ impl App {
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
-        let dispatcher = Dispatcher::with(config.metrics.enabled, audit);
+        let traces = if options.run == Run::Serve { Traces::start(&config.traces)? } else { None };
+        let dispatcher = Dispatcher::with(config.metrics.enabled, audit, traces);
         let catalog = Catalog::new();
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
@@ -422,6 +426,12 @@ impl App {
         // What is being applied is applied whole, and ended below.
         let _one = self.applying.lock().await;
         tokio::join!(self.plugins.stop(), self.servers.stop());
+        if let Some(traces) = self.dispatcher.traces().cloned() {
+            let flushed = tokio::task::spawn_blocking(move || traces.flush(LAST_SPANS)).await;
+            if !flushed.unwrap_or(false) {
+                tracing::warn!("the last spans could not be sent within {LAST_SPANS:?}");
+            }
+        }
         if let Some(audit) = self.dispatcher.audit().cloned() {
             let flushed = tokio::task::spawn_blocking(move || audit.flush(LAST_LINES)).await;
             if !flushed.unwrap_or(false) {

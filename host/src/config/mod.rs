@@ -44,6 +44,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod traces;
 mod types;
 mod units;
 
@@ -81,4 +82,5 @@ pub use state::StateConfig;
 pub use tasks::TasksConfig;
 pub use telemetry::{LogFormat, TelemetryConfig, parse_log_filter};
 pub use trust::{OnChange, TrustConfig};
+pub use traces::TracesConfig;
 pub use units::{parse_duration, parse_size};

@@ -45,6 +45,7 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     section(table("telemetry"), &mut config.telemetry);
     section(table("metrics"), &mut config.metrics);
     section(table("audit"), &mut config.audit);
+    section(table("traces"), &mut config.traces);
     section(table("trust"), &mut config.trust);
     section(table("inference"), &mut config.inference);
     if let Some(table) = table("model") {

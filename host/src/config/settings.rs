@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig,
-    ServerConfig, StateConfig, TasksConfig, TelemetryConfig, TrustConfig,
+    ServerConfig, StateConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, Places},
@@ -43,6 +43,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// `[audit]`.
     pub audit: AuditConfig,
+    /// `[traces]`.
+    pub traces: TracesConfig,
     /// `[trust]`, and the lock file.
     pub trust: TrustConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
@@ -78,6 +80,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),
+            traces: TracesConfig::default(),
             trust: TrustConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     AuditConfig, AuthConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig,
-    MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride, TrustConfig,
+    MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -68,6 +68,7 @@ fn tables() -> Vec<TableInfo> {
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
         of::<MetricsConfig>("metrics", "in [metrics]", "MetricsSection"),
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),
+        of::<TracesConfig>("traces", "in [traces]", "TracesSection"),
         of::<TrustConfig>("trust", "in [trust]", "TrustSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),

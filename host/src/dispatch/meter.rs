@@ -16,7 +16,7 @@ use tracing::Span;
 use super::{
     CallRequest, Operation, OperationResult, Outcome,
     audited::{self, Audited, TurnedAway},
-    trace::trace_id,
+    traced::{self, Traced},
 };
 use crate::{
     catalog::{Entry, PromptEntry, ResourceEntry},
@@ -25,6 +25,7 @@ use crate::{
         LazySpan, MakeSpan,
         audit::Audit,
         metrics::{CallMeter, Metrics, Reason, Word},
+        traces::{Traces, trace_id},
     },
 };
 
@@ -41,13 +42,14 @@ pub(super) struct Meter {
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Meter {
     /// `is_on`: whether there are metrics.
-    pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>) -> Self {
+    pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Self {
         let metrics = Arc::new(Metrics::new(WORDS.as_slice(), is_on));
-        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit }
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit, traces }
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
@@ -56,6 +58,15 @@ impl Meter {
 
     pub(super) fn audit(&self) -> Option<&Arc<Audit>> {
         self.audit.as_ref()
+    }
+
+    pub(super) fn traces(&self) -> Option<&Arc<Traces>> {
+        self.traces.as_ref()
+    }
+
+    /// The span of a call, if it is recorded. All that is done for the call belongs to it from here on.
+    pub(super) fn traced(&self, request: &mut CallRequest<'_>) -> Option<Traced> {
+        traced::begin(self.traces.as_ref()?, request)
     }
 
     /// The audit line of a call, if there is to be one.
@@ -104,12 +115,13 @@ impl Meter {
         span: LazySpan,
         meter: Option<Arc<CallMeter>>,
         audited: Option<Box<Audited>>,
+        traced: Option<Traced>,
         call: F,
     ) -> Observed<'_, F>
     where
         F: Future<Output = Result<OperationResult, CallError>>,
     {
-        Observed { call: Some(call), running: Some(Running::new(self, meter, audited)), span }
+        Observed { call: Some(call), running: Some(Running::new(self, meter, audited, traced)), span }
     }
 }
 
@@ -218,14 +230,15 @@ struct Running<'a> {
     all: &'a Meter,
     meter: Option<Arc<CallMeter>>,
     audited: Option<Box<Audited>>,
+    traced: Option<Traced>,
     start: Instant,
     finished: bool,
 }
 
 impl<'a> Running<'a> {
-    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Box<Audited>>) -> Self {
+    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Box<Audited>>, traced: Option<Traced>) -> Self {
         all.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { all, meter, audited, start: Instant::now(), finished: false }
+        Self { all, meter, audited, traced, start: Instant::now(), finished: false }
     }
 
     /// Counts its end and tells the audit of it. How long it took, in microseconds.
@@ -233,6 +246,9 @@ impl<'a> Running<'a> {
         let took: Duration = self.start.elapsed();
         if let Some(meter) = &self.meter {
             meter.ended(outcome as usize, took);
+        }
+        if let Some(traced) = self.traced.take() {
+            traced.ended(result, outcome, took);
         }
         if let Some(audited) = self.audited.take() {
             audited.ended(result, outcome, took);

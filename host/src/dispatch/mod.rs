@@ -28,14 +28,14 @@ mod rounds;
 mod run;
 #[cfg(test)]
 mod tests;
-mod trace;
+mod traced;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
     provider::{CallError, Principal},
-    telemetry::{audit::Audit, metrics::Metrics},
+    telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 
 pub use audited::TurnedAway;
@@ -61,13 +61,13 @@ impl Dispatcher {
     /// One that nobody has called yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Self::with(true, None)
+        Self::with(true, None, None)
     }
 
-    /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go.
+    /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go; `traces`: where their spans go.
     #[must_use]
-    pub fn with(metrics: bool, audit: Option<Arc<Audit>>) -> Arc<Self> {
-        let meter = Arc::new(Meter::new(metrics, audit));
+    pub fn with(metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
+        let meter = Arc::new(Meter::new(metrics, audit, traces));
         Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), confirm: Arc::default(), meter })
     }
 
@@ -75,6 +75,12 @@ impl Dispatcher {
     #[must_use]
     pub fn audit(&self) -> Option<&Arc<Audit>> {
         self.meter.audit()
+    }
+
+    /// Where spans go, if calls are traced.
+    #[must_use]
+    pub fn traces(&self) -> Option<&Arc<Traces>> {
+        self.meter.traces()
     }
 
     /// What is counted. The fronts count here too.
@@ -138,6 +144,7 @@ impl Dispatcher {
     /// Why there is no result: it was denied, or its provider has none.
     pub fn run<'a>(&'a self, mut request: CallRequest<'a>) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
         request.context.call_id = self.meter.next_id();
+        let traced = self.meter.traced(&mut request);
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
@@ -150,6 +157,6 @@ impl Dispatcher {
             let _held = hold;
             run::run(&operation, context, rounds, &self.confirm).await
         };
-        self.meter.observe(span, meter, audited, call)
+        self.meter.observe(span, meter, audited, traced, call)
     }
 }

@@ -2,8 +2,11 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::{Operation, Rounds, trace::trace_id};
-use crate::provider::{Asker, CallContext, Deferral, Notifier, Principal, StartSignal};
+use super::{Operation, Rounds};
+use crate::{
+    provider::{Asker, CallContext, Deferral, Notifier, Principal, StartSignal},
+    telemetry::traces::trace_id,
+};
 
 /// A call that has passed every check of its front's protocol.
 pub struct CallRequest<'a> {

@@ -10,6 +10,7 @@ mod lazy_span;
 mod live;
 pub mod metrics;
 mod terminal;
+pub mod traces;
 mod writer;
 
 use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};

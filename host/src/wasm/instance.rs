@@ -90,7 +90,7 @@ pub(crate) struct State {
 pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallContext) -> Store<State> {
     let plugin = &shared.config.limits;
     let refusals = Refusals::default();
-    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone(), call.trace_parent.clone());
+    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone(), &call);
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();

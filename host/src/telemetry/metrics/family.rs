@@ -157,6 +157,9 @@ families! {
     AUDIT_LINES: Counter "toolbay_audit_lines_total" ["result"]
         "Audit lines that were `written`, or `dropped` since they came too fast or their destination can't be written.";
 
+    TRACE_SPANS: Counter "toolbay_trace_spans_total" ["result"]
+        "Spans of `[traces]` that were `exported`, or `dropped` since they came too fast or the collector can't be reached.";
+
     PROCESS_CPU: Counter "process_cpu_seconds_total" []
         "CPU time, user and system, of this process. Programs of servers and compilations have processes of their own.";
     PROCESS_RESIDENT: Gauge "process_resident_memory_bytes" []

@@ -89,7 +89,7 @@ impl Provider for Plugin {
     }
 
     fn code(&self) -> Option<String> {
-        Some(self.origin.digest.to_hex().to_string())
+        Some(self.code.origin.digest.to_hex().to_string())
     }
 
     fn default_tool(&self) -> Option<&str> {

@@ -6,7 +6,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
 use super::Code;
 use crate::{
-    provider::{CallContext, CallError},
+    provider::{CallContext, CallError, SpanKind},
     wasm::{
         gate::Permit,
         instance::{self, Ended, State},
@@ -41,7 +41,7 @@ impl Code {
     /// whatever else it needs, as it goes on beside the async workers where it takes long.
     pub(super) async fn run<T, F>(
         self: &Arc<Self>,
-        context: CallContext,
+        mut context: CallContext,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
@@ -50,6 +50,8 @@ impl Code {
     {
         let entered = self.gate.enter(&self.shared.id, context.principal.as_ref(), context.started.as_deref()).await;
         let Permit { turn: _turn, place } = entered.map_err(Failure::Call)?;
+        // What waits for its turn does not run yet.
+        let span = context.enter(SpanKind::Internal, || format!("run {}", self.shared.id));
         let mut store = instance::store(&self.engine, &self.shared, context);
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
@@ -67,6 +69,12 @@ impl Code {
             }
             () = deadline.over() => Err(Failure::plugin(self.over(Exceeded::Timeout(self.shared.config.limits.timeout)))),
         };
+        if let (Some(span), Err(failure)) = (&span, &answer) {
+            span.fail(match failure {
+                Failure::Plugin { .. } => "plugin",
+                Failure::Call(_) => "host",
+            });
+        }
         match answer {
             Err(Failure::Plugin { message, .. }) => Err(Failure::Plugin { message, refusals: refusals.messages() }),
             answer => answer,
