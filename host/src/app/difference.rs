@@ -25,7 +25,7 @@ macro_rules! restart_keys {
     };
 }
 
-const RESTART: [RestartKey; 25] = restart_keys! {
+const RESTART: [RestartKey; 27] = restart_keys! {
     "listen" => listen,
     "plugins" => plugins,
     "http.max_connections" => http.max_connections,
@@ -50,6 +50,8 @@ const RESTART: [RestartKey; 25] = restart_keys! {
     "audit.keep" => audit.keep,
     "audit.arguments" => audit.arguments,
     "audit.redact" => audit.redact,
+    "console.enabled" => console.enabled,
+    "console.listen" => console.listen,
     "inference.library" => inference.library,
 };
 
@@ -107,6 +109,7 @@ impl Digests {
             ("telemetry", digest(&live.telemetry)),
             ("metrics", digest(&live.metrics)),
             ("audit", digest(&live.audit)),
+            ("console", digest(&live.console)),
             ("inference", digest(&live.inference)),
         ];
         let mut restart: BTreeMap<_, _> = RESTART.iter().map(|key| (key.name.to_owned(), (key.digest)(config))).collect();

@@ -3,6 +3,7 @@
 //! An [`App`] owns everything that offers something (the folder of plugins, the servers, the models) and the catalog that it is offered in. Fronts are put
 //! on top of it: see [`App::front`]. What it was assembled from can change while it runs: see [`App::watch`].
 
+mod console;
 mod difference;
 mod error;
 mod files;
@@ -14,7 +15,7 @@ mod policy;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures::future::BoxFuture;
@@ -34,7 +35,7 @@ use crate::{
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
     dispatch::Dispatcher,
-    http::{Authenticator, HttpSettings, may_listen, may_serve_metrics},
+    http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{Front, FrontOptions},
     provider::{ProviderState, ProviderStatus, StatusSource},
@@ -97,6 +98,8 @@ pub struct App {
     models: Arc<Registry>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
+    /// When it was started, in milliseconds since 1970.
+    started: u64,
     _feed: Feed,
 }
 
@@ -156,6 +159,9 @@ impl App {
             servers,
             models,
             whole,
+            started: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
             _feed: feed,
         };
         if options.run == Run::Once {
@@ -230,6 +236,9 @@ impl App {
         }
         if let Some(address) = next.metrics.listen {
             may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;
+        }
+        if next.console.enabled {
+            may_serve_console(next.console.listen.unwrap_or(next.listen), &authenticator).map_err(refused)?;
         }
         telemetry::check_filter(&next.telemetry.log).map_err(refused)?;
         let models = if running.model == next.model && running.inference == next.inference {

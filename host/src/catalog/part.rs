@@ -21,6 +21,7 @@ impl Snapshot {
             collisions: Vec::new(),
             // Those of the whole are filtered when somebody asks.
             instructions: Instructions::default(),
+            disabled: Vec::new(),
             part: None,
         };
         let mut providers: BTreeSet<ProviderId> = part.tools().map(|entry| entry.provider().id().clone()).collect();

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub(super) resources: Resources,
     pub(super) collisions: Vec<Collision>,
     pub(super) instructions: Instructions,
+    /// Tools that an operator has disabled, as they would be published.
+    pub(super) disabled: Vec<Arc<Entry>>,
     /// What it is a part of. None: it is the whole.
     pub(super) part: Option<Part>,
 }
@@ -66,6 +68,12 @@ impl Snapshot {
     /// What is published: one provider after the other, each in its own order.
     pub fn tools(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
         self.tools.published().iter()
+    }
+
+    /// Tools that an operator has disabled: nobody can list or call them.
+    #[must_use]
+    pub fn disabled(&self) -> &[Arc<Entry>] {
+        &self.disabled
     }
 
     /// The JSON array of all published tools. Made at the first question; every tool's own text is kept from one snapshot to the next.
@@ -191,6 +199,7 @@ impl Snapshot {
             ),
             collisions,
             instructions: Instructions::new(providers.values().map(Held::provider)),
+            disabled: Vec::new(),
             part: None,
         }
     }

@@ -46,6 +46,7 @@ impl Config {
         found.extend(of_section("telemetry", &self.telemetry, &other.telemetry));
         found.extend(of_section("metrics", &self.metrics, &other.metrics));
         found.extend(of_section("audit", &self.audit, &other.audit));
+        found.extend(of_section("console", &self.console, &other.console));
         found.extend(of_section("inference", &self.inference, &other.inference));
         found.extend(of_named("model", &self.model, &other.model));
         found.extend(of_named("plugin", &self.plugin, &other.plugin));

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig,
-    StateConfig, TasksConfig, TelemetryConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig,
+    ServerConfig, StateConfig, TasksConfig, TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
     tables::RootKeys,
@@ -40,6 +40,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// `[audit]`.
     pub audit: AuditConfig,
+    /// `[console]`.
+    pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
@@ -72,6 +74,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),
+            console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             imported: BTreeMap::new(),

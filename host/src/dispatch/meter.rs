@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -13,6 +13,7 @@ use tracing::{Instrument, Span};
 use super::{
     CallRequest, Operation, OperationResult, Outcome,
     audited::{self, Audited, TurnedAway},
+    recent::{Recent, Recorded},
     trace::trace_id,
 };
 use crate::{
@@ -36,13 +37,24 @@ pub(super) struct Meter {
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
+    /// The last calls, where somebody looks at them.
+    recent: OnceLock<Arc<Recent>>,
+}
+
+/// Who is told of the end of one call.
+#[derive(Default)]
+pub(super) struct Watched {
+    meter: Option<Arc<CallMeter>>,
+    audited: Option<Audited>,
+    /// In a box: without a console, a call carries no room for it.
+    recorded: Option<Box<Recorded>>,
 }
 
 impl Meter {
     /// `is_on`: whether there are metrics.
     pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>) -> Self {
         let metrics = Arc::new(Metrics::new(WORDS.as_slice(), is_on));
-        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit }
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit, recent: OnceLock::new() }
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
@@ -53,13 +65,25 @@ impl Meter {
         self.audit.as_ref()
     }
 
-    /// The audit line of a call, if there is to be one.
-    pub(super) fn audited(&self, request: &CallRequest<'_>) -> Option<Audited> {
-        self.audit.as_ref().map(|audit| Audited::new(audit, request))
+    pub(super) fn keep_recent(&self) {
+        self.recent.get_or_init(Arc::default);
+    }
+
+    pub(super) fn recent(&self) -> Option<&Arc<Recent>> {
+        self.recent.get()
+    }
+
+    /// Who is told of the end of this call.
+    pub(super) fn watched(&self, request: &CallRequest<'_>) -> Watched {
+        Watched {
+            meter: self.of(&request.operation),
+            audited: self.audit.as_ref().map(|audit| Audited::new(audit, request)),
+            recorded: self.recent.get().map(|recent| Box::new(recent.begin(request))),
+        }
     }
 
     /// What the call is counted by. A tool keeps it, so that nothing is looked up for its calls.
-    pub(super) fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
+    fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
         let calls = self.metrics.calls()?;
         Some(match operation {
             Operation::Call { entry, .. } => Arc::clone(entry.meter(|provider, tool| calls.meter(operation.method(), provider, tool))),
@@ -71,6 +95,9 @@ impl Meter {
     pub(super) fn turned_away(&self, what: &TurnedAway<'_>) {
         if let Some(audit) = &self.audit {
             audit.write(audited::turned_away(what));
+        }
+        if let Some(recent) = self.recent.get() {
+            recent.turned_away(what);
         }
         let reason = match what.error {
             _ if what.denied => Reason::Denied,
@@ -97,12 +124,11 @@ impl Meter {
     pub(super) async fn observe(
         &self,
         span: Span,
-        meter: Option<Arc<CallMeter>>,
-        audited: Option<Audited>,
+        watched: Watched,
         call: impl Future<Output = Result<OperationResult, CallError>>,
     ) -> Result<OperationResult, CallError> {
         async {
-            let mut running = Running::new(self, meter, audited);
+            let mut running = Running::new(self, watched);
             let result = call.await;
             running.finish(&result);
             result
@@ -141,26 +167,29 @@ pub(super) fn span(request: &CallRequest<'_>) -> Span {
 /// Counts a call as running until it is dropped. One that is dropped before it has finished was cancelled.
 struct Running<'a> {
     all: &'a Meter,
-    meter: Option<Arc<CallMeter>>,
-    audited: Option<Audited>,
+    watched: Watched,
     start: Instant,
     finished: bool,
 }
 
 impl<'a> Running<'a> {
-    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Audited>) -> Self {
+    fn new(all: &'a Meter, watched: Watched) -> Self {
         all.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { all, meter, audited, start: Instant::now(), finished: false }
+        Self { all, watched, start: Instant::now(), finished: false }
     }
 
     /// Counts its end and tells the audit of it. How long it took, in microseconds.
     fn ended(&mut self, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
         let took: Duration = self.start.elapsed();
-        if let Some(meter) = &self.meter {
+        let Watched { meter, audited, recorded } = std::mem::take(&mut self.watched);
+        if let Some(meter) = meter {
             meter.ended(outcome as usize, took);
         }
-        if let Some(audited) = self.audited.take() {
+        if let Some(audited) = audited {
             audited.ended(result, outcome, took);
+        }
+        if let Some(recorded) = recorded {
+            recorded.ended(result, outcome, self.start, took);
         }
         u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
     }

@@ -21,6 +21,7 @@ mod operation;
 mod outcome;
 mod rate;
 mod rate_limit;
+mod recent;
 mod request;
 mod rounds;
 mod run;
@@ -42,6 +43,7 @@ use meter::Meter;
 pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
 use rate_limit::RateLimit;
+pub use recent::{Recent, RecentCall};
 pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 
@@ -70,6 +72,17 @@ impl Dispatcher {
     #[must_use]
     pub fn audit(&self) -> Option<&Arc<Audit>> {
         self.meter.audit()
+    }
+
+    /// Keeps the last calls from now on, for somebody to look at.
+    pub fn keep_recent(&self) {
+        self.meter.keep_recent();
+    }
+
+    /// The last calls, if they are kept.
+    #[must_use]
+    pub fn recent(&self) -> Option<&Arc<Recent>> {
+        self.meter.recent()
     }
 
     /// What is counted. The fronts count here too.
@@ -123,12 +136,12 @@ impl Dispatcher {
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
-        let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
+        let watched = self.meter.watched(&request);
         let call = async move {
             // Counts as running until it has ended.
             let _admitted = admitted?;
             run::run(request).await
         };
-        self.meter.observe(span, meter, audited, call).await
+        self.meter.observe(span, watched, call).await
     }
 }

@@ -8,7 +8,7 @@
 //! route. Only probes, and what does not exist, are answered to anybody. CORS is not tower-http's layer, since
 //! that lets a foreign page's preflight pass without a word, and knows no list of headers without an end.
 
-use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     Extension, Router,
@@ -28,7 +28,9 @@ use super::{
     app_state::AppState,
     body::Received,
     connection::{Connection, Limits, Service},
+    console,
     endpoint::Endpoint,
+    guards::{Peer, from_ours, wrong_method},
     metrics, oauth_hint,
     path::MCP_PATH,
     rest::Route,
@@ -47,16 +49,16 @@ pub(super) struct App<E> {
     router: Router,
 }
 
-/// Where a request comes from, for the log.
-#[derive(Clone, Copy)]
-struct Peer(SocketAddr);
-
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, version } = state;
+        let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, console, version } = state;
         let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit));
-        let health = Arc::new(Health::new(statuses, front, version));
-        let router = router(&admission, Arc::clone(&health), page, rest);
+        let console = console.zip(front.clone()).map(|(host, front)| console::router(host, front, &admission));
+        let health = Arc::new(Health::new(statuses, front, console.is_some(), version));
+        let mut router = router(&admission, Arc::clone(&health), page, rest);
+        if let Some(console) = console {
+            router = router.merge(console.layer(Extension(Arc::clone(&admission))));
+        }
         Self { endpoint, limits, admission, health, metrics, router }
     }
 
@@ -151,15 +153,6 @@ fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<P
         .layer(Extension(Arc::clone(admission)))
 }
 
-/// Lets through what comes by a name of ours, and from no foreign page.
-async fn from_ours(State(admission): State<Arc<Admission>>, request: Request<Body>, next: Next) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    match admission.check_origin(&head) {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => *refusal,
-    }
-}
-
 /// Lets through those who may call.
 async fn by_callers(
     State(admission): State<Arc<Admission>>,
@@ -205,11 +198,6 @@ async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method
     }
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Response<Body> {
-    let error = format!("{} is not allowed at {}", answer::echo(method.as_str()), uri.path());
-    answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
-}
-
 /// Whether a path is an MCP endpoint: that of everything, or of the provider that it names. Clients and
 /// people add a slash at its end.
 fn mcp_of(path: &str) -> Option<Option<&str>> {
@@ -234,6 +222,7 @@ fn route_of(path: &str) -> HttpRoute {
         "/readyz" => HttpRoute::Readyz,
         "/status" => HttpRoute::Status,
         metrics::PATH => HttpRoute::Metrics,
+        path if path == "/console" || path.starts_with("/console/") && Route::of(path).is_none() => HttpRoute::Console,
         _ => match Route::of(path) {
             Some(Route::Tools(None)) => HttpRoute::Tools,
             Some(Route::Tools(Some(_))) => HttpRoute::ProviderTools,

@@ -18,6 +18,7 @@ use super::{
     general::General,
     options::FrontOptions,
     pending::Pending,
+    present::SessionInfo,
     sessions::{Room, Sessions},
     signing::Signer,
     tasks::Tasks,
@@ -94,6 +95,15 @@ impl Views {
 
     pub(super) fn whole(&self) -> &View {
         &self.whole
+    }
+
+    /// Sessions that something is kept of.
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        let mut sessions = self.whole.shared.sessions.list(None);
+        for (name, view) in self.read().iter() {
+            sessions.extend(view.shared.sessions.list(Some(name)));
+        }
+        sessions
     }
 
     pub(super) fn dispatcher(&self) -> &Arc<Dispatcher> {

@@ -6,12 +6,13 @@ pub mod audit;
 mod fields;
 mod filter;
 mod flush;
+mod kept;
 mod live;
 pub mod metrics;
 mod terminal;
 mod writer;
 
-use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
+use std::{borrow::Cow, io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
 
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -23,6 +24,7 @@ use tracing_subscriber::{
 use crate::config::{LogFormat, TelemetryConfig};
 use fields::SpanFields;
 pub use filter::FilterError;
+pub use kept::{KeptLine, keep_lines, kept_lines};
 use live::LiveFilter;
 use writer::{Lines, Writer};
 
@@ -64,6 +66,12 @@ impl Drop for Guard {
     fn drop(&mut self) {
         flush(LAST_LINES);
     }
+}
+
+/// The text without the values of secrets that the configuration holds or held.
+#[must_use]
+pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    audit::known(text)
 }
 
 /// Begins to log to stderr, panics too. `TOOLBAY_LOG` goes before the configuration's filter.

@@ -22,6 +22,7 @@ use std::{
 };
 
 pub use line::{Arguments, Record};
+pub(super) use redact::known;
 
 use super::flush::flush;
 use crate::config::{AuditArguments, AuditConfig};
