@@ -193,7 +193,7 @@ async fn a_plugin_that_is_called_console_keeps_its_routes() {
     assert_eq!(get(&server, "/console/tools", None, &[]).await.0, 200);
     assert_eq!(
         post(&server, "/console/call", None, &json!({ "tool_name": "add", "tool_args": { "a": 1, "b": 2 } })).await,
-        (200, json!({ "result": 3.0 }))
+        (200, json!({ "result": { "result": 3.0 } }))
     );
     assert!(is_answered(&Client::at(&server.url_of("console"))).await);
     assert_eq!(get(&server, "/console", None, &[]).await.0, 200);

@@ -7,6 +7,7 @@ mod fields;
 mod filter;
 mod flush;
 mod kept;
+mod lazy_span;
 mod live;
 pub mod metrics;
 mod terminal;
@@ -25,6 +26,7 @@ use crate::config::{LogFormat, TelemetryConfig};
 use fields::SpanFields;
 pub use filter::FilterError;
 pub use kept::{KeptLine, keep_lines, kept_lines};
+pub(crate) use lazy_span::{LazySpan, MakeSpan};
 use live::LiveFilter;
 use writer::{Lines, Writer};
 

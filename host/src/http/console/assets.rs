@@ -120,7 +120,11 @@ mod tests {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let name = format!("{below}{}", entry.file_name().to_str().unwrap());
-            if entry.path().is_dir() { files(&entry.path(), &format!("{name}/"), into) } else { drop(into.insert(name)) }
+            if entry.path().is_dir() {
+                files(&entry.path(), &format!("{name}/"), into);
+            } else {
+                into.insert(name);
+            }
         }
     }
 

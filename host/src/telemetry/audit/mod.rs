@@ -11,6 +11,7 @@ mod rotate;
 mod worker;
 
 use std::{
+    borrow::Cow,
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,7 +23,6 @@ use std::{
 };
 
 pub use line::{Arguments, Record};
-pub(super) use redact::known;
 
 use super::flush::flush;
 use crate::config::{AuditArguments, AuditConfig};
@@ -64,6 +64,11 @@ pub enum AuditError {
     /// No thread.
     #[error("cannot start the thread that writes audit lines: {0}")]
     Thread(io::Error),
+}
+
+/// The text without the values of secrets that the configuration holds or held.
+pub(super) fn known(text: &str) -> Cow<'_, str> {
+    redact::known(text)
 }
 
 impl Audit {

@@ -78,7 +78,7 @@ fn plain(key: &str) -> String {
 }
 
 /// The text without the values of secrets that the configuration holds or held.
-pub(in crate::telemetry) fn known(text: &str) -> Cow<'_, str> {
+pub(super) fn known(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     for secret in known_secrets().iter() {
         if text.contains(secret.as_ref()) {
