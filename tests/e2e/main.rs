@@ -14,6 +14,7 @@ mod conformance;
 mod console;
 mod containers;
 mod content;
+mod endpoints;
 mod examples;
 mod faces;
 mod fleet;

@@ -36,9 +36,12 @@ impl Disabled {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::HashMap, sync::Arc};
 
-    use crate::catalog::{Catalog, tests::put};
+    use crate::{
+        catalog::{Catalog, Choice, Policy, Role, tests::put},
+        provider::{ProviderId, Roles},
+    };
 
     fn names(catalog: &Catalog) -> Vec<String> {
         catalog.snapshot().tools().map(|entry| entry.name().to_owned()).collect()
@@ -50,6 +53,9 @@ mod tests {
         catalog.apply(vec![put("a", &["add", "same"]), put("b", &["same"])]);
         catalog.settle();
         let (view, changes) = (catalog.view("a").unwrap(), catalog.changes());
+        let all = Role { name: "all".to_owned(), servers: vec!["*".to_owned()], ..Role::default() };
+        let access = Arc::new(Policy::new(vec![all], Roles::default(), HashMap::new()).access(&Roles::new(["all"])));
+        let chosen = catalog.choose(Choice { endpoint: ProviderId::new("some").unwrap(), access, search: false });
         assert_eq!(names(&catalog), ["add", "a__same", "b__same"]);
         assert_eq!(catalog.disable("a", "same", true), Some(true));
         assert!(changes.has_changed().unwrap(), "clients that listen are told");
@@ -57,7 +63,7 @@ mod tests {
         let snapshot = Arc::clone(&catalog.snapshot());
         assert!(snapshot.resolve("a__same").is_none());
         assert_eq!(snapshot.disabled().iter().map(|entry| entry.name()).collect::<Vec<_>>(), ["a__same"]);
-        assert_eq!(names(&view), ["add"]);
+        assert_eq!((names(&view), names(&chosen)), (vec!["add".to_owned()], vec!["add".to_owned(), "b__same".into()]));
         // A new version of the plugin, and a view that is opened later.
         catalog.apply(vec![put("a", &["add", "same", "more"])]);
         drop(view);
@@ -70,6 +76,7 @@ mod tests {
         assert_eq!(catalog.disable("a", "same", false), Some(true));
         assert_eq!(names(&catalog), ["add", "a__same", "more", "b__same"]);
         assert_eq!(names(&view), ["add", "same", "more"]);
+        assert_eq!(names(&chosen), names(&catalog));
         assert_eq!((catalog.disable("a", "none", true), catalog.disable("none", "add", true)), (None, None));
     }
 

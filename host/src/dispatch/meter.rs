@@ -126,12 +126,7 @@ impl Meter {
     }
 
     /// Runs a call inside of its span. Its end is logged and counted there too, however it ends.
-    pub(super) fn observe<F>(
-        &self,
-        span: LazySpan,
-        watched: Watched,
-        call: F,
-    ) -> Observed<'_, F>
+    pub(super) fn observe<F>(&self, span: LazySpan, watched: Watched, call: F) -> Observed<'_, F>
     where
         F: Future<Output = Result<OperationResult, CallError>>,
     {
