@@ -11,6 +11,7 @@ mod cli;
 mod clients;
 mod config;
 mod conformance;
+mod console;
 mod containers;
 mod content;
 mod endpoints;

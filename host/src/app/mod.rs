@@ -3,6 +3,7 @@
 //! An [`App`] owns everything that offers something (the folder of plugins, the servers, the models) and the catalog that it is offered in. Fronts are put
 //! on top of it: see [`App::front`]. What it was assembled from can change while it runs: see [`App::watch`].
 
+mod console;
 mod difference;
 mod endpoints;
 mod error;
@@ -15,7 +16,7 @@ mod policy;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures::future::BoxFuture;
@@ -36,7 +37,7 @@ use crate::{
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
     dispatch::Dispatcher,
-    http::{Authenticator, HttpSettings, may_listen, may_serve_metrics},
+    http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{EndpointOptions, Front, FrontOptions},
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
@@ -106,6 +107,8 @@ pub struct App {
     /// What everything on offer passes.
     trust: Arc<Trust>,
     feed: Feed,
+    /// When it was started, in milliseconds since 1970.
+    started: u64,
 }
 
 impl App {
@@ -169,6 +172,9 @@ impl App {
             whole,
             trust,
             feed,
+            started: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
         };
         if options.run == Run::Once {
             app.first_attempt_done().await;
@@ -242,6 +248,9 @@ impl App {
         }
         if let Some(address) = next.metrics.listen {
             may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;
+        }
+        if next.console.enabled {
+            may_serve_console(next.console.listen.unwrap_or(next.listen), &authenticator).map_err(refused)?;
         }
         telemetry::check_filter(&next.telemetry.log).map_err(refused)?;
         let models = if running.model == next.model && running.inference == next.inference {

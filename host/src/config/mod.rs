@@ -3,6 +3,7 @@
 mod address;
 mod audit;
 mod auth;
+mod console;
 mod differences;
 mod dirs;
 mod endpoint;
@@ -43,14 +44,15 @@ mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod tests;
-mod trust;
 mod traces;
+mod trust;
 mod types;
 mod units;
 
 pub use address::{AllowedHost, AllowedOrigin, HostMatch, HostPattern, canonical_host, parse_listen};
 pub use audit::{AuditArguments, AuditConfig};
 pub use auth::{AuthConfig, Token, Tokens};
+pub use console::ConsoleConfig;
 pub use differences::{Difference, restart_keys};
 pub use dirs::DirGrant;
 pub use endpoint::EndpointConfig;
@@ -81,6 +83,6 @@ pub use settings::Config;
 pub use state::StateConfig;
 pub use tasks::TasksConfig;
 pub use telemetry::{LogFormat, TelemetryConfig, parse_log_filter};
-pub use trust::{OnChange, TrustConfig};
 pub use traces::TracesConfig;
+pub use trust::{OnChange, TrustConfig};
 pub use units::{parse_duration, parse_size};

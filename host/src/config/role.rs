@@ -71,15 +71,7 @@ pub(super) fn roles(table: &Table<'_>) -> BTreeMap<String, RoleConfig> {
 
 /// Says of each role that a caller is given whether there is such a role.
 pub(super) fn check_names(auth: &Table<'_>, roles: &BTreeMap<String, RoleConfig>) {
-    let check = |list: &Item<'_>| {
-        for item in list.value.is_array().then(|| list.list()).flatten().into_iter().flatten() {
-            let Some(name) = item.value.as_str().filter(|name| role_name(name).is_ok() && !roles.contains_key(*name)) else { continue };
-            match similar::nearest(name, roles.keys().map(String::as_str)) {
-                Some(near) => item.fail(format_args!("there is no [role.{name}]; did you mean {near:?}?")),
-                None => item.fail(format_args!("there is no [role.{name}]")),
-            }
-        }
-    };
+    let check = |list: &Item<'_>| check_list(list, roles);
     if let Some(list) = auth.get("default_roles") {
         check(&list);
     }
@@ -96,6 +88,17 @@ pub(super) fn check_names(auth: &Table<'_>, roles: &BTreeMap<String, RoleConfig>
     for token in tokens.items().filter(|item| item.value.is_table()) {
         if let Some(list) = token.table().and_then(|token| token.get("roles")) {
             check(&list);
+        }
+    }
+}
+
+/// Says of each role in a list whether there is such a role.
+pub(super) fn check_list(list: &Item<'_>, roles: &BTreeMap<String, RoleConfig>) {
+    for item in list.value.is_array().then(|| list.list()).flatten().into_iter().flatten() {
+        let Some(name) = item.value.as_str().filter(|name| role_name(name).is_ok() && !roles.contains_key(*name)) else { continue };
+        match similar::nearest(name, roles.keys().map(String::as_str)) {
+            Some(near) => item.fail(format_args!("there is no [role.{name}]; did you mean {near:?}?")),
+            None => item.fail(format_args!("there is no [role.{name}]")),
         }
     }
 }

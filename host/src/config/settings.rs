@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig,
-    ServerConfig, StateConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
+    PluginConfig, RoleConfig, ServerConfig, StateConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, Places},
@@ -47,6 +47,8 @@ pub struct Config {
     pub traces: TracesConfig,
     /// `[trust]`, and the lock file.
     pub trust: TrustConfig,
+    /// `[console]`.
+    pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
@@ -82,6 +84,7 @@ impl Default for Config {
             audit: AuditConfig::default(),
             traces: TracesConfig::default(),
             trust: TrustConfig::default(),
+            console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             imported: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -16,6 +16,7 @@ use tracing::Span;
 use super::{
     CallRequest, Operation, OperationResult, Outcome,
     audited::{self, Audited, TurnedAway},
+    recent::{Recent, Recorded},
     traced::{self, Traced},
 };
 use crate::{
@@ -43,13 +44,25 @@ pub(super) struct Meter {
     metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
     traces: Option<Arc<Traces>>,
+    /// The last calls, where somebody looks at them.
+    recent: OnceLock<Arc<Recent>>,
+}
+
+/// Who is told of the end of one call.
+#[derive(Default)]
+pub(super) struct Watched {
+    meter: Option<Arc<CallMeter>>,
+    audited: Option<Box<Audited>>,
+    /// In a box: without a console, a call carries no room for it.
+    recorded: Option<Box<Recorded>>,
+    traced: Option<Traced>,
 }
 
 impl Meter {
     /// `is_on`: whether there are metrics.
     pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Self {
         let metrics = Arc::new(Metrics::new(WORDS.as_slice(), is_on));
-        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit, traces }
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit, traces, recent: OnceLock::new() }
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
@@ -69,13 +82,26 @@ impl Meter {
         traced::begin(self.traces.as_ref()?, request)
     }
 
-    /// The audit line of a call, if there is to be one.
-    pub(super) fn audited(&self, request: &CallRequest<'_>) -> Option<Box<Audited>> {
-        self.audit.as_ref().map(|audit| Box::new(Audited::new(audit, request)))
+    pub(super) fn keep_recent(&self) {
+        self.recent.get_or_init(Arc::default);
+    }
+
+    pub(super) fn recent(&self) -> Option<&Arc<Recent>> {
+        self.recent.get()
+    }
+
+    /// Who is told of the end of this call.
+    pub(super) fn watched(&self, request: &CallRequest<'_>, traced: Option<Traced>) -> Watched {
+        Watched {
+            meter: self.of(&request.operation),
+            audited: self.audit.as_ref().map(|audit| Box::new(Audited::new(audit, request))),
+            traced,
+            recorded: self.recent.get().map(|recent| Box::new(recent.begin(request))),
+        }
     }
 
     /// What the call is counted by. A tool keeps it, so that nothing is looked up for its calls.
-    pub(super) fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
+    fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
         let calls = self.metrics.calls()?;
         Some(match operation {
             Operation::Call { entry, .. } => Arc::clone(entry.meter(|provider, tool| calls.meter(operation.method(), provider, tool))),
@@ -87,6 +113,9 @@ impl Meter {
     pub(super) fn turned_away(&self, what: &TurnedAway<'_>) {
         if let Some(audit) = &self.audit {
             audit.write(audited::turned_away(what));
+        }
+        if let Some(recent) = self.recent.get() {
+            recent.turned_away(what);
         }
         let reason = match what.error {
             _ if what.denied => Reason::Denied,
@@ -110,18 +139,11 @@ impl Meter {
     }
 
     /// Runs a call inside of its span. Its end is logged and counted there too, however it ends.
-    pub(super) fn observe<F>(
-        &self,
-        span: LazySpan,
-        meter: Option<Arc<CallMeter>>,
-        audited: Option<Box<Audited>>,
-        traced: Option<Traced>,
-        call: F,
-    ) -> Observed<'_, F>
+    pub(super) fn observe<F>(&self, span: LazySpan, watched: Watched, call: F) -> Observed<'_, F>
     where
         F: Future<Output = Result<OperationResult, CallError>>,
     {
-        Observed { call: Some(call), running: Some(Running::new(self, meter, audited, traced)), span }
+        Observed { call: Some(call), running: Some(Running::new(self, watched)), span }
     }
 }
 
@@ -228,30 +250,32 @@ impl MakeSpan for CallSpan {
 /// Counts a call as running until it is dropped. One that is dropped before it has finished was cancelled.
 struct Running<'a> {
     all: &'a Meter,
-    meter: Option<Arc<CallMeter>>,
-    audited: Option<Box<Audited>>,
-    traced: Option<Traced>,
+    watched: Watched,
     start: Instant,
     finished: bool,
 }
 
 impl<'a> Running<'a> {
-    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Box<Audited>>, traced: Option<Traced>) -> Self {
+    fn new(all: &'a Meter, watched: Watched) -> Self {
         all.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { all, meter, audited, traced, start: Instant::now(), finished: false }
+        Self { all, watched, start: Instant::now(), finished: false }
     }
 
     /// Counts its end and tells the audit of it. How long it took, in microseconds.
     fn ended(&mut self, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
         let took: Duration = self.start.elapsed();
-        if let Some(meter) = &self.meter {
+        let Watched { meter, audited, recorded, traced } = std::mem::take(&mut self.watched);
+        if let Some(meter) = meter {
             meter.ended(outcome as usize, took);
         }
-        if let Some(traced) = self.traced.take() {
+        if let Some(traced) = traced {
             traced.ended(result, outcome, took);
         }
-        if let Some(audited) = self.audited.take() {
+        if let Some(audited) = audited {
             audited.ended(result, outcome, took);
+        }
+        if let Some(recorded) = recorded {
+            recorded.ended(result, outcome, self.start, took);
         }
         u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
     }

@@ -23,6 +23,7 @@ mod operation;
 mod outcome;
 mod rate;
 mod rate_limit;
+mod recent;
 mod request;
 mod rounds;
 mod run;
@@ -45,6 +46,7 @@ use meter::Meter;
 pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
 use rate_limit::RateLimit;
+pub use recent::{Recent, RecentCall};
 pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 
@@ -81,6 +83,17 @@ impl Dispatcher {
     #[must_use]
     pub fn traces(&self) -> Option<&Arc<Traces>> {
         self.meter.traces()
+    }
+
+    /// Keeps the last calls from now on, for somebody to look at.
+    pub fn keep_recent(&self) {
+        self.meter.keep_recent();
+    }
+
+    /// The last calls, if they are kept.
+    #[must_use]
+    pub fn recent(&self) -> Option<&Arc<Recent>> {
+        self.meter.recent()
     }
 
     /// What is counted. The fronts count here too.
@@ -148,7 +161,7 @@ impl Dispatcher {
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
         let span = meter::span(&request);
-        let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
+        let watched = self.meter.watched(&request, traced);
         let CallRequest { operation, context, rounds, hold, .. } = request;
         // Its parts by themselves: what a future is handed whole it holds twice.
         let call = async move {
@@ -157,6 +170,6 @@ impl Dispatcher {
             let _held = hold;
             run::run(&operation, context, rounds, &self.confirm).await
         };
-        self.meter.observe(span, meter, audited, traced, call)
+        self.meter.observe(span, watched, call)
     }
 }

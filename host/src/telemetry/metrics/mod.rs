@@ -24,7 +24,7 @@ pub use durations::Durations;
 pub use family::{Family, Kind};
 pub use http::{HttpMeters, HttpRoute};
 pub use page::{Format, Out, Page, Samples, Source, Value};
-pub use process::Process;
+pub use process::{Process, Usage};
 pub use refusals::{Reason, Refusals};
 
 /// What a host counts of its calls and requests.
@@ -62,6 +62,18 @@ impl Metrics {
         if self.is_on {
             self.refusals.count(reason);
         }
+    }
+
+    /// What was turned away.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
     }
 
     /// So many connections are open now.
