@@ -4,6 +4,7 @@
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod asking;
+mod calls;
 mod deferral;
 mod json_text;
 mod names;
@@ -19,6 +20,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
+pub use calls::{Calls, MAX_DEPTH, NestedError};
 pub use deferral::{Deferral, NotDeferred};
 pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
@@ -84,6 +86,12 @@ pub struct CallContext {
     pub deferral: Option<Arc<dyn Deferral>>,
     /// Where the call says that it waits in a queue, and that it runs. None: nobody wants to know.
     pub started: Option<Arc<StartSignal>>,
+    /// The way to call other tools. None: the provider has no use for it, or nobody to call for.
+    pub calls: Option<Arc<dyn Calls>>,
+    /// How many calls lead to this one, each made by the one before. 0: a client's own.
+    pub depth: u32,
+    /// What was left of the time of the call that made this one.
+    pub time_left: Option<Duration>,
 }
 
 /// What a call answered, well or badly.
@@ -204,6 +212,11 @@ pub trait Provider: Send + Sync {
 
     /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
     fn default_tool(&self) -> Option<&str> {
+        None
+    }
+
+    /// Which tools its own may call: patterns of names, as roles have them. None: none of them calls any, and nothing is made ready for that.
+    fn calls(&self) -> Option<&[String]> {
         None
     }
 

@@ -230,6 +230,10 @@ impl Provider for Shaped {
         self.default_tool.as_deref()
     }
 
+    fn calls(&self) -> Option<&[String]> {
+        self.inner.calls()
+    }
+
     fn instructions(&self) -> Option<&str> {
         self.instructions.as_deref()
     }

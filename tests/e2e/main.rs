@@ -9,6 +9,7 @@ mod changes;
 mod classify;
 mod cli;
 mod clients;
+mod composition;
 mod config;
 mod conformance;
 mod containers;

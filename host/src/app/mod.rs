@@ -111,8 +111,8 @@ impl App {
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
-        let dispatcher = Dispatcher::with(config.metrics.enabled, audit);
         let catalog = Catalog::new();
+        let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit);
         let feed = Feed::start(catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
         let optional = !config.server.is_empty() && !options.folder_required;

@@ -12,6 +12,7 @@ use super::{
     host::{MOST_INSTANCES, MOST_MEMORY},
     publish::ToolRules,
     reader::{Item, Table},
+    role::pattern,
     secret::variable_name,
     section::{Section, section},
     types::{DAY, GIB, KIB, MIB, MILLISECOND, SECOND, TIB, duration, list, number, secrets, size, text, text_or_source},
@@ -81,6 +82,10 @@ section! {
         env: BTreeMap<String, Secret> = BTreeMap::new(), secrets(variable_name, text_or_source(Ok));
         /// Folders to mount.
         dirs: Vec<DirGrant> = Vec::new(), Dirs;
+        /// Tools that the plugin may call, of plugins and servers alike, among those that the caller
+        /// of its own tool may use: `image_*`, `files__read`, `calc__*`. `*` stands for any
+        /// characters.
+        calls: Vec<String> = Vec::new(), list("patterns", text("pattern", pattern));
         /// Largest graph that the plugin itself may pass to wasi-nn's `load`; 0 denies it.
         nn_load: u64 = 0, size(0..=TIB);
     }

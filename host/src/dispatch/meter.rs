@@ -120,6 +120,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> Span {
             tracing::info_span!(
                 "call",
                 id = context.call_id,
+                parent = request.parent.as_ref().map(|parent| parent.id()),
                 trace = context.trace_parent.as_deref().and_then(trace_id),
                 $what = $name,
                 plugin = $provider.id().as_str(),

@@ -13,10 +13,15 @@
 //! The layers are called one after the other, without boxes or dynamic dispatch: a call pays nothing for
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,
 //! become a task) is handed in through its context as trait objects. So nothing here knows MCP or HTTP.
+//!
+//! A tool that calls others does so by `nested`, which makes a [`CallRequest`] of each: it goes through the
+//! same layers, in the name of the same principal.
 
 mod audited;
 mod authorize;
+mod chain;
 mod meter;
+mod nested;
 mod operation;
 mod outcome;
 mod rate;
@@ -28,17 +33,20 @@ mod run;
 mod tests;
 mod trace;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+use futures::{FutureExt as _, future::BoxFuture};
 
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
-    provider::{CallError, Principal},
+    provider::{CallError, Calls, Principal},
     telemetry::{audit::Audit, metrics::Metrics},
 };
 
 pub use audited::TurnedAway;
 use authorize::Authorize;
 use meter::Meter;
+use nested::{Host, Nested};
 pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
 use rate_limit::RateLimit;
@@ -46,11 +54,19 @@ pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 
 /// Decides and runs calls. One for the whole host: what it counts and limits is counted for all fronts.
-#[derive(Debug)]
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
     meter: Arc<Meter>,
+    /// What tools that call others find them in. None: they find none.
+    catalog: Option<Arc<Catalog>>,
+    this: Weak<Self>,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("meter", &self.meter).finish_non_exhaustive()
+    }
 }
 
 impl Dispatcher {
@@ -63,7 +79,17 @@ impl Dispatcher {
     /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go.
     #[must_use]
     pub fn with(metrics: bool, audit: Option<Arc<Audit>>) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), meter: Arc::new(Meter::new(metrics, audit)) })
+        Self::make(Authorize::default(), Arc::new(Meter::new(metrics, audit)), None)
+    }
+
+    /// The same, whose tools can call each other: those of `catalog`.
+    #[must_use]
+    pub fn over(catalog: Arc<Catalog>, metrics: bool, audit: Option<Arc<Audit>>) -> Arc<Self> {
+        Self::make(Authorize::default(), Arc::new(Meter::new(metrics, audit)), Some(catalog))
+    }
+
+    fn make(authorize: Authorize, meter: Arc<Meter>, catalog: Option<Arc<Catalog>>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self { authorize, rate_limit: RateLimit::default(), meter, catalog, this: this.clone() })
     }
 
     /// Where audit lines go, if there are any.
@@ -86,7 +112,7 @@ impl Dispatcher {
     /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
     #[must_use]
     pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
-        Arc::new(Self { authorize: Authorize::new(policy), rate_limit: RateLimit::default(), meter: Arc::clone(&self.meter) })
+        Self::make(Authorize::new(policy), Arc::clone(&self.meter), self.catalog.clone())
     }
 
     /// What a principal may use of a catalog: all that a front may show it, and look up for it.
@@ -120,8 +146,11 @@ impl Dispatcher {
     /// Why there is no result: it was denied, or its provider has none.
     pub async fn run(&self, mut request: CallRequest<'_>) -> Result<OperationResult, CallError> {
         request.context.call_id = self.meter.next_id();
+        if request.operation.provider().calls().is_some() {
+            request.context.calls = self.calls(&request);
+        }
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
-        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
+        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation, request.parent.is_some());
         let span = meter::span(&request);
         let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
         let call = async move {
@@ -130,5 +159,26 @@ impl Dispatcher {
             run::run(request).await
         };
         self.meter.observe(span, meter, audited, call).await
+    }
+
+    /// The way for a call to call others.
+    fn calls(&self, request: &CallRequest<'_>) -> Option<Arc<dyn Calls>> {
+        let (this, _) = (self.this.upgrade()?, self.catalog.as_ref()?);
+        Some(Arc::new(Nested::new(this, request)))
+    }
+}
+
+impl Host for Dispatcher {
+    fn seen(&self, principal: Option<&Principal>) -> Option<Seen> {
+        self.catalog.as_ref().map(|catalog| self.authorize.seen(catalog, principal))
+    }
+
+    fn not_there(&self, seen: &Seen, what: &TurnedAway<'_>) {
+        let denied = what.denied || self.log_denied(seen, what.principal, what.error);
+        self.turned_away(&TurnedAway { denied, ..*what });
+    }
+
+    fn run(self: Arc<Self>, request: CallRequest<'static>) -> BoxFuture<'static, Result<OperationResult, CallError>> {
+        async move { Self::run(&self, request).await }.boxed()
     }
 }

@@ -10,7 +10,9 @@ use super::{
     clock::Beat,
     deadline::Deadline,
     engine::Engines,
+    gate::Turn,
     host::{
+        calls::Told,
         files::{CallFiles, OpenFiles},
         nn::Nn,
         notify::Bell,
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) config: PluginConfig,
     /// Whether CPython is in it, which looks for its modules in folders of its own.
     pub(crate) is_python: bool,
+    /// Whether its tools call others.
+    pub(crate) calls: bool,
     pub(crate) policy: Arc<HttpPolicy>,
     pub(crate) clients: Arc<OutgoingClients>,
     pub(crate) models: Arc<Registry>,
@@ -75,6 +79,12 @@ pub(crate) struct State {
     pub(crate) files: CallFiles,
     /// The highest progress told so far: it may only rise.
     pub(crate) progress: f64,
+    /// Where it ends, as it was told last.
+    pub(crate) total: Option<f64>,
+    /// The highest with what it called. None: it has called nothing that was to be told of.
+    pub(crate) told: Option<Arc<Told>>,
+    /// Its turn, given back while what it called runs. None: it makes no calls.
+    pub(crate) turn: Option<Arc<Turn>>,
     pub(crate) table: ResourceTable,
     /// What it does with models. Made when the guest first asks for it.
     pub(crate) nn: Option<Box<Nn>>,
@@ -95,16 +105,20 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::FIELDS);
+    let timeout = call.time_left.map_or(plugin.timeout, |left| left.min(plugin.timeout));
     let state = State {
         shared: shared.clone(),
         limiter: Limiter::new(plugin, shared.memory.instance()),
         call,
-        deadline: Arc::new(Deadline::new(plugin.timeout)),
+        deadline: Arc::new(Deadline::new(timeout)),
         listing: false,
         rounds: 0,
         refusals,
         files: CallFiles::default(),
         progress: f64::NEG_INFINITY,
+        total: None,
+        told: None,
+        turn: None,
         table,
         nn: None,
         wasi: None,

@@ -1,5 +1,6 @@
 //! What the host offers to plugins: one file for each interface.
 
+pub(crate) mod calls;
 pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod files;
@@ -30,7 +31,12 @@ pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "full",
-        imports: { "toolbay:plugin/client.ask": async | trappable, default: trappable },
+        imports: {
+            "toolbay:plugin/client.ask": async | trappable,
+            "toolbay:plugin/calls.call": async | trappable,
+            "toolbay:plugin/calls.call-all": async | trappable,
+            default: trappable,
+        },
         exports: { default: async },
     });
 }
@@ -51,6 +57,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::client::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::notify::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::task::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

@@ -47,8 +47,17 @@ use crate::{
 };
 
 /// Imports through which a call can send something to the client before its answer, or ask what the client can and wants.
-const NOTIFYING: [&str; 5] =
-    ["toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress", "toolbay:plugin/task"];
+const NOTIFYING: [&str; 6] = [
+    CALLING,
+    "toolbay:plugin/client",
+    "toolbay:plugin/context",
+    "toolbay:plugin/log",
+    "toolbay:plugin/progress",
+    "toolbay:plugin/task",
+];
+
+/// The import by which a plugin calls tools.
+const CALLING: &str = "toolbay:plugin/calls";
 
 /// Compiling that takes longer is told in the log.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -213,6 +222,20 @@ impl PluginHost {
         compiled.map_err(|error| LoadError(error.to_string()))
     }
 
+    /// The way into a plugin. `calls`: whether its tools call others.
+    fn gate(&self, config: &PluginConfig, weight: u32, calls: bool) -> Result<Arc<Gate>, LoadError> {
+        let gate = Gate::new(&config.limits, self.pool.clone(), weight);
+        if !calls {
+            return Ok(Arc::new(gate));
+        }
+        if !self.pool.has_room_for_calling(weight) {
+            return Err(LoadError(format!(
+                "its tools call others, and an instance takes {weight} places of the pool, so that none would be left for what they call; raise `instances` in [host]"
+            )));
+        }
+        Ok(Arc::new(gate.calling()))
+    }
+
     async fn load_source(&self, source: Source) -> Result<Loaded, LoadError> {
         let id = source.id;
         let sidecar = source.sidecar.as_ref().map(|sidecar| (sidecar.text.as_str(), sidecar.path.as_path()));
@@ -226,7 +249,8 @@ impl PluginHost {
         let engine = self.engines.get(kind).map_err(|error| LoadError(error.to_string()))?;
         let imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
         let pre = self.linker(kind)?.instantiate_pre(&component).map_err(|error| LoadError(cannot_link(&imports, &error)))?;
-        let gate = Arc::new(Gate::new(&config.limits, self.pool.clone(), weight(&component, &self.limits)));
+        let calls = imports.iter().any(|import| import.starts_with(CALLING));
+        let gate = self.gate(&config, weight(&component, &self.limits), calls)?;
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
@@ -239,6 +263,7 @@ impl PluginHost {
             open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
             is_python: typed::is_python(engine, &component),
+            calls,
             id,
             config,
         });

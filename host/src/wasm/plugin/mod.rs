@@ -81,6 +81,10 @@ impl Provider for Plugin {
         self.shared.config.default_tool.as_deref()
     }
 
+    fn calls(&self) -> Option<&[String]> {
+        self.shared.calls.then_some(self.shared.config.grants.calls.as_slice())
+    }
+
     fn offers(&self) -> &Offers {
         &self.offers
     }

@@ -41,9 +41,10 @@ impl Plugin {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let _permit =
-            self.gate.enter(&self.shared.id, context.principal.as_ref(), context.started.as_deref()).await.map_err(Failure::Call)?;
+        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth);
+        let permit = entered.await.map_err(Failure::Call)?;
         let mut store = instance::store(&self.engine, &self.shared, context);
+        store.data_mut().turn = permit.turn();
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
         let answer = async {

@@ -25,7 +25,7 @@ mod native {
     use serde_json::Value;
 
     use crate::{
-        Answer, AskError, Ctx, HttpError, Level, Reply, Response, Tool,
+        Answer, AskError, CallError, Callable, Ctx, HttpError, Level, Reply, Response, Tool,
         ask::{Answered, Question},
         http::Exchange,
     };
@@ -42,6 +42,17 @@ mod native {
         principal: Option<String>,
         meta: Option<Value>,
         capabilities: Option<Value>,
+        tools: Vec<(String, Double)>,
+        calls: RefCell<Vec<(String, Value)>>,
+    }
+
+    /// Another tool, as a test plays it.
+    struct Double(Box<dyn Fn(&Value) -> Result<Answer, CallError>>);
+
+    impl std::fmt::Debug for Double {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Double")
+        }
     }
 
     /// Progress that a tool told.
@@ -158,6 +169,25 @@ mod native {
             self
         }
 
+        /// Another tool, which answers its arguments with this.
+        #[must_use]
+        pub fn tool(self, name: &str, run: impl Fn(&Value) -> Answer + 'static) -> Self {
+            self.tool_or_error(name, move |arguments| Ok(run(arguments)))
+        }
+
+        /// The same, which may be denied or unable to answer.
+        #[must_use]
+        pub fn tool_or_error(mut self, name: &str, run: impl Fn(&Value) -> Result<Answer, CallError> + 'static) -> Self {
+            self.tools.push((name.to_owned(), Double(Box::new(run))));
+            self
+        }
+
+        /// The calls of other tools, by name and arguments.
+        #[must_use]
+        pub fn calls(&self) -> Vec<(String, Value)> {
+            self.calls.borrow().clone()
+        }
+
         /// Who calls.
         #[must_use]
         pub fn with_principal(mut self, name: &str) -> Self {
@@ -241,6 +271,23 @@ mod native {
             Some((_, page)) => Ok(Response { url, ..page.clone() }),
             None => Err(HttpError::Unreachable(url, "the test prepared nothing there: see Fake::http".to_owned())),
         }
+    }
+
+    pub(crate) fn call_other(ctx: &Ctx<'_>, name: &str, arguments: Value) -> Result<Answer, CallError> {
+        ctx.host.calls.borrow_mut().push((name.to_owned(), arguments.clone()));
+        match ctx.host.tools.iter().find(|(known, _)| known == name) {
+            Some((_, Double(run))) => run(&arguments),
+            None => Err(CallError::Unknown(format!("there is no tool {name:?}: the test prepared none, see Fake::tool"))),
+        }
+    }
+
+    pub(crate) fn call_others(ctx: &Ctx<'_>, calls: Vec<(String, Value)>) -> Vec<Result<Answer, CallError>> {
+        calls.into_iter().map(|(name, arguments)| call_other(ctx, &name, arguments)).collect()
+    }
+
+    pub(crate) fn callable(ctx: &Ctx<'_>) -> Vec<Callable> {
+        let callable = |(name, _): &(String, Double)| Callable { name: name.clone(), description: None, input: Value::Null, output: None };
+        ctx.host.tools.iter().map(callable).collect()
     }
 
     pub(crate) fn call_id(_: &Ctx<'_>) -> String {

@@ -15,13 +15,13 @@ use wasip2::{
 };
 
 use crate::{
-    Answer, AskError, Block, Ctx, HttpError, Level, Method, Reply, Response, Tool,
+    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, HttpError, Level, Image, Method, Reply, Response, Tool,
     ask::{Answered, Question},
     bindings::{
         exports::toolbay::plugin::tools as wit,
         toolbay::plugin::{
-            client, context, log as wit_log, progress as wit_progress, task,
-            types::{BinaryContent, Content, Error, LogLevel, ResourceLink, Role, TextContent},
+            calls, client, context, log as wit_log, progress as wit_progress, task,
+            types::{BinaryContent, Content, EmbeddedResource, Error, LogLevel, ResourceBody, ResourceLink, Role, TextContent},
         },
     },
     http::Exchange,
@@ -101,6 +101,67 @@ fn content(block: Block) -> Content {
             annotations: None,
             meta: None,
         }),
+        Block::Resource { uri, mime_type, body } => {
+            let body = match body {
+                Body::Text(text) => ResourceBody::Text(text),
+                Body::Bytes(bytes) => ResourceBody::Blob(bytes),
+            };
+            Content::EmbeddedResource(EmbeddedResource { uri, mime_type, body, annotations: None, meta: None })
+        }
+        Block::Other(json) => Content::Other(json.to_string()),
+    }
+}
+
+fn block(content: Content) -> Block {
+    match content {
+        Content::Text(content) => Block::Text(content.text),
+        Content::Image(content) => Block::Image(Image { data: content.data, mime_type: content.mime_type }),
+        Content::Audio(content) => Block::Audio(Audio { data: content.data, mime_type: content.mime_type }),
+        Content::ResourceLink(link) => Block::Link { uri: link.uri, name: link.name },
+        Content::EmbeddedResource(resource) => {
+            let body = match resource.body {
+                ResourceBody::Text(text) => Body::Text(text),
+                ResourceBody::Blob(bytes) => Body::Bytes(bytes),
+            };
+            Block::Resource { uri: resource.uri, mime_type: resource.mime_type, body }
+        }
+        Content::Other(json) => Block::Other(serde_json::from_str(&json).unwrap_or_default()),
+    }
+}
+
+pub(crate) fn call_other(_: &Ctx<'_>, name: &str, arguments: serde_json::Value) -> Result<Answer, CallError> {
+    answered(calls::call(name, &arguments.to_string()))
+}
+
+pub(crate) fn call_others(_: &Ctx<'_>, calls: Vec<(String, serde_json::Value)>) -> Vec<Result<Answer, CallError>> {
+    let request = |(name, arguments): (String, serde_json::Value)| calls::Request { name, arguments: arguments.to_string() };
+    let requests: Vec<_> = calls.into_iter().map(request).collect();
+    calls::call_all(&requests).into_iter().map(answered).collect()
+}
+
+pub(crate) fn callable(_: &Ctx<'_>) -> Vec<Callable> {
+    let json = |text: String| serde_json::from_str(&text).unwrap_or_default();
+    let callable = |tool: calls::Tool| Callable {
+        name: tool.name,
+        description: tool.description,
+        input: json(tool.input_schema),
+        output: tool.output_schema.map(json),
+    };
+    calls::list().into_iter().map(callable).collect()
+}
+
+fn answered(called: Result<calls::Answer, calls::CallError>) -> Result<Answer, CallError> {
+    match called {
+        Ok(answer) => Ok(Answer {
+            content: answer.content.into_iter().map(block).collect(),
+            structured: answer.structured_content.and_then(|text| serde_json::from_str(&text).ok()),
+            is_error: answer.is_error,
+        }),
+        Err(calls::CallError::Unknown(why)) => Err(CallError::Unknown(why)),
+        Err(calls::CallError::Denied(why)) => Err(CallError::Denied(why)),
+        Err(calls::CallError::Circular(why)) => Err(CallError::Circular(why)),
+        Err(calls::CallError::Busy(why)) => Err(CallError::Busy(why)),
+        Err(calls::CallError::Failed(error)) => Err(CallError::Failed(error.message)),
     }
 }
 
