@@ -65,7 +65,8 @@ async fn what_is_not_granted_is_refused_with_the_line_that_grants_it() {
 
 #[tokio::test]
 async fn a_plugin_reaches_no_more_than_its_caller_may() {
-    let setup = granted(&["*"]).plugin("calculator").config(&worker()).env("SMALL", "small-0123456789abcdef").env("ALL", "all-0123456789abcdef");
+    let setup =
+        granted(&["*"]).plugin("calculator").config(&worker()).env("SMALL", "small-0123456789abcdef").env("ALL", "all-0123456789abcdef");
     let roles = "[auth.tokens]\nsmall = { from_env = \"SMALL\", roles = [\"small\"] }\nall = { from_env = \"ALL\", roles = [\"all\"] }\n\
                  [role.all]\nservers = [\"*\"]\n[role.small]\ntools = [\"chain__*\", \"worker__pid\"]\nconcurrency = 1\n[role.small.limits.pid]\ndaily = 2\n";
     let audit = setup.home().join("audit.jsonl");
@@ -94,7 +95,8 @@ async fn a_plugin_reaches_no_more_than_its_caller_may() {
     let inner = lines.iter().find(|line| line["name"] == "pid" && line["outcome"] == "ok").expect("the inner call");
     assert_eq!((inner["front"].as_str(), inner["caller"].as_str()), (Some("plugin"), Some("small")), "{inner}");
     let outer = toolbay_tests::eventually("the outer call", secs(20), || async {
-        let lines: Vec<Value> = std::fs::read_to_string(&audit).unwrap_or_default().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let lines: Vec<Value> =
+            std::fs::read_to_string(&audit).unwrap_or_default().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         lines.into_iter().find(|line| line["id"] == inner["parent"])
     })
     .await;
@@ -225,8 +227,7 @@ async fn answered(client: &Client, tool: &str, arguments: Value, answers: &[(&st
 async fn what_is_asked_below_is_asked_of_the_client() {
     let server = granted(&["*"]).test_plugin("everything").start().await;
     let client = Client::modern(&server).able(able());
-    let answers =
-        [("user_name", json!({ "name": "Ann" })), ("step1", json!({ "name": "Bo" })), ("step2", json!({ "color": "blue" }))];
+    let answers = [("user_name", json!({ "name": "Ann" })), ("step1", json!({ "name": "Bo" })), ("step2", json!({ "color": "blue" }))];
     let one = call("test_input_required_result_elicitation", json!({}));
     let (said, asked) = answered(&client, "chain_call", one.clone(), &answers).await;
     assert_eq!((said.as_str(), asked.len()), ("Hello, Ann!", 1));
@@ -253,7 +254,8 @@ async fn progress_and_logs_from_below_reach_the_client_and_only_rise() {
     let client = Client::modern(&server);
     let step = json!({ "name": "chain_step", "arguments": call("test_tool_with_progress", json!({})), "_meta": { "progressToken": 7 } });
     let reply = client.rpc("tools/call", step).await;
-    let told: Vec<f64> = reply.notifications("notifications/progress").iter().map(|told| told["params"]["progress"].as_f64().expect("a number")).collect();
+    let told: Vec<f64> =
+        reply.notifications("notifications/progress").iter().map(|told| told["params"]["progress"].as_f64().expect("a number")).collect();
     assert_eq!(told, [1.0, 1.5, 2.0, 3.0], "{reply:?}");
     let messages: Vec<&Value> = reply.notifications("notifications/progress").iter().map(|told| &told["params"]["message"]).collect();
     assert_eq!(messages[1], "Completed step 50 of 100");

@@ -25,7 +25,7 @@ macro_rules! restart_keys {
     };
 }
 
-const RESTART: [RestartKey; 25] = restart_keys! {
+const RESTART: [RestartKey; 29] = restart_keys! {
     "listen" => listen,
     "plugins" => plugins,
     "http.max_connections" => http.max_connections,
@@ -41,6 +41,10 @@ const RESTART: [RestartKey; 25] = restart_keys! {
     "host.compile_jobs" => host.compile_jobs,
     "host.cache" => host.cache,
     "host.container_engine" => host.container_engine,
+    "store.path" => store.path,
+    "store.size" => store.size,
+    "store.quota" => store.quota,
+    "store.value" => store.value,
     "metrics.enabled" => metrics.enabled,
     "metrics.listen" => metrics.listen,
     "audit.file" => audit.file,
@@ -104,6 +108,7 @@ impl Digests {
             ("state", digest(&live.state)),
             ("tasks", digest(&live.tasks)),
             ("host", digest(&live.host)),
+            ("store", digest(&live.store)),
             ("telemetry", digest(&live.telemetry)),
             ("metrics", digest(&live.metrics)),
             ("audit", digest(&live.audit)),

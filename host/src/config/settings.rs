@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig,
-    StateConfig, TasksConfig, TelemetryConfig,
+    StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
     tables::RootKeys,
@@ -34,6 +34,8 @@ pub struct Config {
     pub tasks: TasksConfig,
     /// `[host]`.
     pub host: HostConfig,
+    /// `[store]`.
+    pub store: StoreConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
     /// `[metrics]`.
@@ -69,6 +71,7 @@ impl Default for Config {
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),
+            store: StoreConfig::default(),
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     AuditConfig, AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig,
-    ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -65,6 +65,7 @@ fn tables() -> Vec<TableInfo> {
         of::<StateConfig>("state", "in [state]", "StateSection"),
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
+        of::<StoreConfig>("store", "in [store]", "StoreSection"),
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
         of::<MetricsConfig>("metrics", "in [metrics]", "MetricsSection"),
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),

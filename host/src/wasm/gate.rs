@@ -36,6 +36,8 @@ pub(crate) struct Gate {
     running: Arc<Semaphore>,
     /// Clients' calls from start to end, of a plugin whose tools call others.
     calling: Option<Arc<Semaphore>>,
+    /// Calls that have given their turn back.
+    away: Arc<AtomicUsize>,
     concurrency: usize,
     queue: usize,
     waiting: AtomicUsize,
@@ -129,19 +131,32 @@ impl Pool {
 pub(crate) struct Turn {
     running: Arc<Semaphore>,
     held: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Calls of the plugin that have given theirs back.
+    away: Arc<AtomicUsize>,
 }
 
 impl Turn {
     /// Lets others run. [`Self::take`] ends that.
     pub(crate) fn give_back(&self) {
-        drop(self.lock().take());
+        if self.lock().take().is_some() {
+            self.away.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Waits for a turn to go on. At most as many wait as may run, and those that they called.
     pub(crate) async fn take(&self) {
         // It is closed when the host ends, which ends the call as well.
-        if let Ok(permit) = self.running.clone().acquire_owned().await {
-            *self.lock() = Some(permit);
+        if let Ok(permit) = self.running.clone().acquire_owned().await
+            && self.lock().replace(permit).is_none()
+        {
+            self.away.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The call has ended, wherever it was.
+    fn end(&self) {
+        if self.lock().take().is_none() {
+            self.away.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -169,7 +184,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(turn) = &self.turn {
-            turn.give_back();
+            turn.end();
         }
         drop(self.place.take());
         if self.pool.waiting.load(Ordering::Relaxed) > 0 {
@@ -216,6 +231,7 @@ impl Gate {
         Self {
             running: Arc::new(Semaphore::new(limits.concurrency)),
             calling: None,
+            away: Arc::default(),
             concurrency: limits.concurrency,
             queue: limits.queue,
             waiting: AtomicUsize::new(0),
@@ -362,7 +378,7 @@ impl Gate {
     }
 
     fn permit_to_call(&self, calling: Option<OwnedSemaphorePermit>, plugin: OwnedSemaphorePermit, place: OwnedSemaphorePermit) -> Permit {
-        let turn = Turn { running: Arc::clone(&self.running), held: Mutex::new(Some(plugin)) };
+        let turn = Turn { running: Arc::clone(&self.running), held: Mutex::new(Some(plugin)), away: Arc::clone(&self.away) };
         Permit { _plugin: None, _calling: calling, turn: Some(Arc::new(turn)), place: Some(place), pool: Arc::clone(&self.pool) }
     }
 
@@ -403,7 +419,7 @@ impl Gate {
     pub(crate) fn in_flight(&self) -> usize {
         let running = self.concurrency.saturating_sub(self.running.available_permits());
         // Those that wait for what they called have no turn, and are there all the same.
-        self.calling.as_ref().map_or(running, |calling| running.max(self.concurrency.saturating_sub(calling.available_permits())))
+        running + self.away.load(Ordering::Relaxed)
     }
 
     /// Calls that wait.
@@ -517,6 +533,67 @@ mod tests {
         let _running = narrow.enter(&id, Some(&ann), None).await.unwrap();
         let mut turn = Box::pin(narrow.enter(&id, Some(&ann), None));
         assert!((&mut turn).now_or_never().is_none() && narrow.queued() == 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_what_it_called_gives_its_turn_back_and_takes_it_again() {
+        use futures::FutureExt as _;
+        let limits = PluginLimits { concurrency: 1, timeout: Duration::from_secs(5), ..PluginLimits::default() };
+        let (pool, id) = (Pool::new(4), ProviderId::new("p").unwrap());
+        let gate = Gate::new(&limits, pool.clone(), 1).calling();
+        let first = gate.enter_at(&id, None, None, 0).await.unwrap();
+        assert!(gate.enter_at(&id, None, None, 1).now_or_never().is_none(), "there is one turn");
+        let turn = first.turn().unwrap();
+        turn.give_back();
+        // Another client's call has to wait: the first has not ended.
+        assert!(gate.enter_at(&id, None, None, 0).now_or_never().is_none());
+        let below = gate.enter_at(&id, None, None, 1).now_or_never().unwrap().unwrap();
+        assert_eq!((gate.in_flight(), pool.counts().0), (2, 2));
+        assert!(turn.take().now_or_never().is_none());
+        drop(below);
+        turn.take().now_or_never().unwrap();
+        assert_eq!(gate.in_flight(), 1);
+        // Who ends while it waits leaves nothing behind.
+        turn.give_back();
+        drop(first);
+        assert_eq!((gate.in_flight(), pool.counts().0), (0, 0));
+        assert!(gate.enter_at(&id, None, None, 0).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn calls_that_can_make_others_leave_places_for_them() {
+        use futures::FutureExt as _;
+        let limits = PluginLimits { concurrency: 100, queue: 100, timeout: Duration::from_millis(50), ..PluginLimits::default() };
+        let id = ProviderId::new("p").unwrap();
+        for places in [1, 2, 3, 9, 10, 40, 64, 1000] {
+            let pool = Pool::new(places);
+            let (calling, leaf) = (Gate::new(&limits, pool.clone(), 1).calling(), Gate::new(&limits, pool.clone(), 1));
+            let mut held = Vec::new();
+            for depth in 0..MAX_DEPTH {
+                // As many as get a place at once, on each level.
+                while let Some(Ok(permit)) = calling.enter_at(&id, None, None, depth).now_or_never() {
+                    permit.turn().unwrap().give_back();
+                    held.push(permit);
+                    if depth == 0 && held.len() >= 100 {
+                        break;
+                    }
+                }
+                let free = pool.counts().1;
+                let levels = pool.levels;
+                assert!(free >= levels.kept(depth), "{places} places, {depth} deep: {free} are free, {levels:?}");
+                // The next level can run, or is told at once that it cannot.
+                match leaf.enter_at(&id, None, None, depth + 1).now_or_never() {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        assert!(depth + 1 > levels.deepest, "{places} places, {depth} deep: {error}");
+                        assert!(error.to_string().contains("raise `instances`"), "{error}");
+                    }
+                    None => panic!("{places} places, {depth} deep: it waits for who waits for it"),
+                }
+            }
+        }
+        // None is left for what an instance of several places would call.
+        assert!(!Pool::new(4).has_room_for_calling(4) && Pool::new(1000).has_room_for_calling(4));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
@@ -29,6 +30,7 @@ use crate::{
     inference::Registry,
     offload::Offload,
     provider::{CallContext, CallError, ProviderId},
+    store::Store as KeyValues,
 };
 
 /// What all calls of one version of a plugin share.
@@ -44,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) policy: Arc<HttpPolicy>,
     pub(crate) clients: Arc<OutgoingClients>,
     pub(crate) models: Arc<Registry>,
+    pub(crate) store: Arc<KeyValues>,
+    /// What it may keep there. None: nothing.
+    pub(crate) store_quota: Option<u64>,
     /// Log lines of all calls together.
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
@@ -90,6 +95,8 @@ pub(crate) struct State {
     pub(crate) nn: Option<Box<Nn>>,
     /// Made when the guest first asks for something of WASI: most calls never do.
     wasi: Option<WasiCtx>,
+    /// Made when the guest first asks for a variable by `wasi:config`.
+    variables: Option<WasiConfigVariables>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     /// Keeps the clock ticking.
@@ -122,6 +129,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         table,
         nn: None,
         wasi: None,
+        variables: None,
         http,
         outgoing,
         _beat: shared.engines.clock().beat(),
@@ -140,6 +148,14 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
     store
+}
+
+impl State {
+    /// The variables that were granted.
+    pub(crate) fn variables(&mut self) -> &WasiConfigVariables {
+        let granted = &self.shared.config.grants.env;
+        self.variables.get_or_insert_with(|| granted.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect())
+    }
 }
 
 impl WasiView for State {

@@ -14,9 +14,7 @@ use super::bindings::toolbay::plugin::{
 };
 use crate::{
     json::is_too_deep,
-    provider::{
-        self, AskError, Asker, CallContext, CallError, CallOutput, Calls, JsonText, LogLevel, NestedError, Notifier, Question,
-    },
+    provider::{self, AskError, Asker, CallContext, CallError, CallOutput, Calls, JsonText, LogLevel, NestedError, Notifier, Question},
     wasm::{
         content::typed,
         deadline::Deadline,
@@ -33,7 +31,7 @@ const INTERNAL_ERROR: i32 = -32603;
 const INVALID_PARAMS: i32 = -32602;
 
 impl Host for State {
-    fn list(&mut self) -> wasmtime::Result<Vec<Tool>> {
+    fn list_tools(&mut self) -> wasmtime::Result<Vec<Tool>> {
         let tools = self.call.calls.as_ref().map(|calls| calls.list()).unwrap_or_default();
         Ok(tools.iter().map(|tool| described(tool)).collect())
     }
@@ -157,9 +155,11 @@ impl Batch {
             let (deadline, turn, early) = (Arc::clone(&self.deadline), Arc::clone(&self.turn), Arc::clone(early));
             Arc::new(Passing { inner, deadline, turn, index, early }) as Arc<dyn Asker>
         });
-        let notifier = self.context.notifier.clone().map(|inner| {
-            Arc::new(Relay { inner, told: self.told.clone(), name: name.to_owned() }) as Arc<dyn Notifier>
-        });
+        let notifier = self
+            .context
+            .notifier
+            .clone()
+            .map(|inner| Arc::new(Relay { inner, told: self.told.clone(), name: name.to_owned() }) as Arc<dyn Notifier>);
         CallContext {
             asker,
             notifier,

@@ -25,6 +25,7 @@ use crate::{
     inference::{InferenceError, Registry},
     offload::Offload,
     provider::{CallContext, Offers, ProviderId},
+    store::Store as KeyValues,
     wasm::{
         compile::{CompileCounts, Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
@@ -47,14 +48,8 @@ use crate::{
 };
 
 /// Imports through which a call can send something to the client before its answer, or ask what the client can and wants.
-const NOTIFYING: [&str; 6] = [
-    CALLING,
-    "toolbay:plugin/client",
-    "toolbay:plugin/context",
-    "toolbay:plugin/log",
-    "toolbay:plugin/progress",
-    "toolbay:plugin/task",
-];
+const NOTIFYING: [&str; 6] =
+    [CALLING, "toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress", "toolbay:plugin/task"];
 
 /// The import by which a plugin calls tools.
 const CALLING: &str = "toolbay:plugin/calls";
@@ -63,13 +58,15 @@ const CALLING: &str = "toolbay:plugin/calls";
 const QUIET: Duration = Duration::from_millis(1500);
 
 /// Packages whose interfaces the host offers.
-const OFFERED: [&str; 9] = [
+const OFFERED: [&str; 11] = [
     "toolbay:plugin/",
     "wasi:cli/",
     "wasi:clocks/",
+    "wasi:config/",
     "wasi:filesystem/",
     "wasi:http/",
     "wasi:io/",
+    "wasi:keyvalue/",
     "wasi:nn/",
     "wasi:random/",
     "wasi:sockets/",
@@ -85,10 +82,13 @@ pub struct PluginHost {
     linkers: [OnceLock<Linker<State>>; EngineKind::ALL.len()],
     clients: Arc<OutgoingClients>,
     models: Arc<Registry>,
+    store: Arc<KeyValues>,
     pool: Arc<Pool>,
     config: ArcSwap<Config>,
     /// What the configuration said of each plugin when that was asked for last, and the number of it.
     views: Mutex<HashMap<ProviderId, (PluginView, u64)>>,
+    /// What a plugin may keep that is granted no size.
+    store_quota: u64,
     /// What the pool was made for.
     limits: HostConfig,
     /// For tests: what every plugin is given, in place of what is configured.
@@ -146,7 +146,9 @@ impl PluginHost {
             linkers: [OnceLock::new(), OnceLock::new()],
             clients: Arc::new(clients),
             models,
+            store: KeyValues::new(&config.store),
             pool,
+            store_quota: config.store.quota,
             limits: config.host.clone(),
             config: ArcSwap::new(config),
             views: Mutex::default(),
@@ -255,6 +257,8 @@ impl PluginHost {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
             models: self.models.clone(),
+            store: self.store.clone(),
+            store_quota: config.grants.store.bytes(self.store_quota),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             bell: Bell::default(),
@@ -388,8 +392,7 @@ fn grants_no_model(shared: &Shared) -> bool {
 
 /// Names the interfaces that are missing. The linker names the first function of one, and not always what it belongs to.
 fn cannot_link(imports: &[String], error: &wasmtime::Error) -> String {
-    const MAY: &str =
-        "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28 and toolbay:plugin 0.1";
+    const MAY: &str = "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1 and toolbay:plugin 0.1";
     let unknown: Vec<String> =
         imports.iter().filter(|name| !OFFERED.iter().any(|package| name.starts_with(package))).map(|name| format!("`{name}`")).collect();
     if unknown.is_empty() {
@@ -405,8 +408,8 @@ mod tests {
     #[test]
     fn a_missing_import_is_told_by_the_name_of_its_interface() {
         let error = wasmtime::Error::msg("instance export `get` has the wrong type");
-        let told = cannot_link(&["wasi:cli/stdout@0.2.0".to_owned(), "wasi:keyvalue/store@0.2.0-draft".to_owned()], &error);
-        assert!(told.starts_with("it imports `wasi:keyvalue/store@0.2.0-draft`, which this host does not offer"), "{told}");
+        let told = cannot_link(&["wasi:cli/stdout@0.2.0".to_owned(), "wasi:blobstore/blobstore@0.2.0-draft".to_owned()], &error);
+        assert!(told.starts_with("it imports `wasi:blobstore/blobstore@0.2.0-draft`, which this host does not offer"), "{told}");
         let told = cannot_link(&["wasi:cli/stdout@9.0.0".to_owned()], &error);
         assert!(told.contains("in another version: instance export `get`"), "{told}");
     }

@@ -147,7 +147,7 @@ pub(crate) fn callable(_: &Ctx<'_>) -> Vec<Callable> {
         input: json(tool.input_schema),
         output: tool.output_schema.map(json),
     };
-    calls::list().into_iter().map(callable).collect()
+    calls::list_tools().into_iter().map(callable).collect()
 }
 
 fn answered(called: Result<calls::Answer, calls::CallError>) -> Result<Answer, CallError> {

@@ -42,7 +42,7 @@ impl Guest for Chain {
                 let lines = calls::call_all(&requests).into_iter().map(|called| texts(&said(called)));
                 result(&lines.collect::<Vec<_>>().join("\n"), false)
             }
-            "chain_list" => result(&calls::list().iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" "), false),
+            "chain_list" => result(&calls::list_tools().iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" "), false),
             "chain_down" => match given["n"].as_i64() {
                 Some(n) if n > 0 => {
                     let mut less = given.clone();
