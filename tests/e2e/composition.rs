@@ -1,6 +1,6 @@
 //! Tools that call tools: across plugins and servers, by grants and roles, in circles, and what passes through to the client.
 
-use toolbay_tests::{Client, Server, Setup, Value, files, json, secs};
+use toolbay_tests::{Client, Server, Setup, Value, client::http, files, json, secs};
 
 /// A server on stdio.
 fn worker() -> String {
@@ -35,6 +35,8 @@ async fn a_plugin_calls_tools_wherever_they_live() {
     let both = json!({ "calls": [call("worker__meet", json!({ "count": 2 })), call("worker__meet", json!({ "count": 2 })), call("add", json!({ "a": 1, "b": 1 }))] });
     let said = client.call("chain_all", both).await.ok();
     assert!(said.starts_with("met\nmet\n") && said.contains('2'), "{said}");
+    let page = http().get(format!("http://{}/metrics", server.address())).send().await.expect("/metrics").text().await.expect("a page");
+    assert!(page.contains("toolbay_nested_calls_total{parent=\"chain\",provider=\"calculator\"} 3\n"), "{page}");
     // A picture crosses as it is, and so does what a tool says of its failure.
     let direct = client.call("test_multiple_content_types", json!({})).await;
     let nested = client.call("chain_call", call("test_multiple_content_types", json!({}))).await;

@@ -38,6 +38,7 @@ mod servers;
 mod shutdown;
 mod starting;
 mod stdio;
+mod store;
 mod tasks;
 mod translate;
 mod types;

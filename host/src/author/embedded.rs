@@ -23,6 +23,7 @@ pub(super) const RUST_SDK: &[Embedded] = files!("sdk/rust":
     "toolbay-plugin/src/http/url.rs",
     "toolbay-plugin/src/lib.rs",
     "toolbay-plugin/src/schema.rs",
+    "toolbay-plugin/src/store.rs",
     "toolbay-plugin/src/testing.rs",
     "toolbay-plugin/src/tool.rs",
     "toolbay-plugin/src/wasm.rs",

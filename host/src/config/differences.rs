@@ -43,6 +43,7 @@ impl Config {
         found.extend(of_section("state", &self.state, &other.state));
         found.extend(of_section("tasks", &self.tasks, &other.tasks));
         found.extend(of_section("host", &self.host, &other.host));
+        found.extend(of_section("store", &self.store, &other.store));
         found.extend(of_section("telemetry", &self.telemetry, &other.telemetry));
         found.extend(of_section("metrics", &self.metrics, &other.metrics));
         found.extend(of_section("audit", &self.audit, &other.audit));

@@ -17,7 +17,7 @@ section! {
     /// was acknowledged to a plugin is on disk.
     #[derive(Eq)]
     pub struct StoreConfig {
-        /// The file. One process has it open at a time.
+        /// The file. One process has it open at a time. `":memory:"` keeps everything in memory.
         path: Option<PathBuf> = None, optional(FilePath)
             => restart, unset("`${XDG_DATA_HOME:-~/.local/share}/toolbay/store.redb`");
         /// What all plugins together may keep.
@@ -27,6 +27,11 @@ section! {
         /// Largest value.
         value: u64 = MIB, size(1..=64 * MIB) => restart;
     }
+}
+
+impl StoreConfig {
+    /// A path of this name means memory, as SQLite has it: for hosts that are gone after one call.
+    pub const MEMORY: &str = ":memory:";
 }
 
 /// What a plugin may keep.

@@ -173,12 +173,16 @@ impl Host for Dispatcher {
         self.catalog.as_ref().map(|catalog| self.authorize.seen(catalog, principal))
     }
 
+    fn count(&self, parent: &str, provider: &str) {
+        self.metrics().nested(parent, provider);
+    }
+
     fn not_there(&self, seen: &Seen, what: &TurnedAway<'_>) {
         let denied = what.denied || self.log_denied(seen, what.principal, what.error);
         self.turned_away(&TurnedAway { denied, ..*what });
     }
 
-    fn run(self: Arc<Self>, request: CallRequest<'static>) -> BoxFuture<'static, Result<OperationResult, CallError>> {
+    fn run_nested(self: Arc<Self>, request: CallRequest<'static>) -> BoxFuture<'static, Result<OperationResult, CallError>> {
         async move { Self::run(&self, request).await }.boxed()
     }
 }

@@ -23,11 +23,14 @@ pub(super) trait Host: Send + Sync {
     /// What a principal may use of everything on offer.
     fn seen(&self, principal: Option<&Principal>) -> Option<Seen>;
 
+    /// Counts a call that a provider makes of another, or of itself.
+    fn count(&self, parent: &str, provider: &str);
+
     /// Counts and logs a call that is not made.
     fn not_there(&self, seen: &Seen, what: &TurnedAway<'_>);
 
     /// Runs a call.
-    fn run(self: Arc<Self>, request: CallRequest<'static>) -> BoxFuture<'static, Result<OperationResult, CallError>>;
+    fn run_nested(self: Arc<Self>, request: CallRequest<'static>) -> BoxFuture<'static, Result<OperationResult, CallError>>;
 }
 
 /// The way for one call to call others.
@@ -87,6 +90,7 @@ impl Nested {
         }
         let (provider, own, shown) = (entry.provider().id().as_str(), entry.own_name(), entry.name());
         self.link.admit(&Target { provider, own, shown, arguments: &arguments }).map_err(NestedError::Circular)?;
+        self.host.count(self.provider.id().as_str(), provider);
         let CallContext { notifier, asker, deferral, time_left, .. } = context;
         let operation = Operation::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) };
         let mut request = CallRequest::new(self.principal.clone(), operation)
@@ -128,7 +132,7 @@ impl Calls for Nested {
             Err(error) => return async { Err(error) }.boxed(),
         };
         // On a task of its own: the guest that waits is polled on a small stack, and its turns on the workers are none of the other's business.
-        let mut task = Task(tokio::spawn(Arc::clone(&self.host).run(request).in_current_span()));
+        let mut task = Task(tokio::spawn(Arc::clone(&self.host).run_nested(request).in_current_span()));
         async move {
             match (&mut task.0).await {
                 Ok(Ok(OperationResult::Call(output))) => Ok(output),

@@ -12,7 +12,10 @@ use redb::{
     backends::{FileBackend, InMemoryBackend},
 };
 
-use super::{Entry, Space, StoreError, When, Write, Written, place::Place};
+use super::{
+    place::Place,
+    types::{Entry, Space, StoreError, When, Write, Written},
+};
 
 /// A plugin, an owner and a key.
 type Name<'a> = (&'a str, &'a str, &'a str);
@@ -267,7 +270,7 @@ impl<'t> Tables<'t> {
     /// Deletes some of what has expired. Whether there may be more.
     fn sweep(&mut self, most: usize) -> Result<bool> {
         let mut expired = Vec::new();
-        for entry in self.expiring.range(..=(self.now, "", "", "")).map_err(broken)?.take(most) {
+        for entry in self.expiring.range(..(self.now.saturating_add(1), "", "", "")).map_err(broken)?.take(most) {
             let (key, ()) = entry.map(|(key, value)| (key, value.value())).map_err(broken)?;
             let (_, plugin, owner, key) = key.value();
             expired.push((plugin.to_owned(), owner.to_owned(), key.to_owned()));

@@ -4,9 +4,6 @@ use std::{env, path::PathBuf};
 
 use crate::config::StoreConfig;
 
-/// A path of this name means memory, as SQLite has it: for hosts that are gone after one call.
-const MEMORY: &str = ":memory:";
-
 /// Where the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -24,7 +21,7 @@ impl Place {
     /// It does not say it, and neither does the environment.
     pub(super) fn of(config: &StoreConfig) -> Result<Self, String> {
         match &config.path {
-            Some(path) if path.ends_with(MEMORY) => Ok(Self::Memory),
+            Some(path) if path.ends_with(StoreConfig::MEMORY) => Ok(Self::Memory),
             Some(path) => Ok(Self::File(path.clone())),
             None => {
                 let from = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -255,3 +255,106 @@ proptest! {
         });
     }
 }
+
+/// Names the file of the store to a process that writes until it is killed.
+const WRITER: &str = "TOOLBAY_TEST_STORE_WRITER";
+
+/// How often the writer is killed: more in `just soak`.
+const ROUNDS: &str = "TOOLBAY_STORE_ROUNDS";
+
+/// Not a test: what the one below starts and kills.
+#[test]
+fn writer() {
+    use std::io::Write as _;
+    let Some(path) = std::env::var_os(WRITER) else { return };
+    let store = Store::new(&StoreConfig { path: Some(path.into()), ..StoreConfig::default() });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    // Keys of this process: those of the one before do not stand for them.
+    let own = std::process::id();
+    runtime.block_on(async {
+        let space = Space { quota: 1 << 30, ..space("p") };
+        let old = store.keys(&space, String::new(), None, 0, MAX_KEYS).await.unwrap();
+        let old = old.into_iter().filter(|key| key != "count");
+        futures::future::try_join_all(old.map(|key| store.write(&space, key, Write::Delete(When::Always)))).await.unwrap();
+        let tasks = (0..8).map(|task| {
+            let store = Arc::clone(&store);
+            let space = space.clone();
+            tokio::spawn(async move {
+                for n in 0.. {
+                    let key = format!("{own}-{task}/{n}");
+                    write(&store, &space, &key, set(&"v".repeat(n % 300))).await.unwrap();
+                    write(&store, &space, "count", Write::Increment(1)).await.unwrap();
+                    // What was written twenty times ago is deleted: the file is to stay small.
+                    if n >= 20 {
+                        write(&store, &space, &format!("{own}-{task}/{}", n - 20), Write::Delete(When::Always)).await.unwrap();
+                    }
+                    // One write to the pipe, which is whole or not there.
+                    std::io::stdout().write_all(format!("\nacknowledged {key}\n").as_bytes()).unwrap();
+                }
+            })
+        });
+        futures::future::join_all(tasks).await;
+    });
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_by_kill_9() {
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::{Command, Stdio},
+    };
+    let rounds = std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let mut count = 0;
+    let mut acknowledged_in_all = 0;
+    for round in 0..rounds {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::writer", "--nocapture", "--test-threads=1"])
+            .env(WRITER, &path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut acknowledged = Vec::new();
+        let enough = fastrand::usize(1..60);
+        let mut note = |line: String| {
+            if let Some(key) = line.strip_prefix("acknowledged ") {
+                acknowledged.push(key.to_owned());
+            }
+            acknowledged.len()
+        };
+        while note(lines.next().unwrap_or_else(|| panic!("round {round}: the writer has ended by itself"))) < enough {}
+        std::thread::sleep(Duration::from_micros(fastrand::u64(0..20_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in lines {
+            note(line);
+        }
+        let engine = Engine::open(&Place::File(path.clone()), limits()).unwrap();
+        let now: usize = {
+            let found = engine.get(&space("p"), "count").unwrap().map(|entry| String::from_utf8(entry.value).unwrap());
+            found.map_or(0, |text| text.parse().unwrap())
+        };
+        assert!(
+            now >= count + acknowledged.len(),
+            "round {round}: {now} were counted, and {count} + {} were acknowledged",
+            acknowledged.len()
+        );
+        for key in &acknowledged {
+            let (task, n) = key.split_once('/').unwrap();
+            let n: usize = n.parse().unwrap();
+            let found = engine.get(&space("p"), key).unwrap();
+            let last = acknowledged.iter().filter(|key| key.starts_with(&format!("{task}/"))).count();
+            // Not deleted yet, even by a round that was not acknowledged.
+            if n + 18 > last {
+                assert_eq!(found.map(|entry| entry.value.len()), Some(n % 300), "round {round}: {key}");
+            }
+        }
+        count = now;
+        acknowledged_in_all += acknowledged.len();
+        drop(engine);
+    }
+    println!("{acknowledged_in_all} writes were acknowledged in {rounds} rounds");
+}

@@ -4,7 +4,10 @@ use std::{sync::Arc, thread};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{Space, StoreError, Write, Written, engine::Engine};
+use super::{
+    engine::Engine,
+    types::{Space, StoreError, Write, Written},
+};
 
 /// Writes of one transaction.
 const TOGETHER: usize = 256;

@@ -62,8 +62,8 @@ impl Ctx<'_> {
 
     /// Calls several at once, 64 at most, each by its name and arguments. The answers come in the same order.
     pub fn call_all(&self, calls: &[(&str, Value)]) -> Vec<Result<Answer, CallError>> {
-        let named = |(name, arguments): &(&str, Value)| Ok(((*name).to_owned(), object(name, arguments)?));
-        match calls.iter().map(named).collect::<Result<Vec<_>, _>>() {
+        let named = |(name, arguments): &(&str, Value)| object(name, arguments).map(|arguments| ((*name).to_owned(), arguments));
+        match calls.iter().map(named).collect::<Result<Vec<_>, CallError>>() {
             Ok(calls) => host::call_others(self, calls),
             Err(error) => calls.iter().map(|_| Err(error.clone())).collect(),
         }

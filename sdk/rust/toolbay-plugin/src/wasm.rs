@@ -15,12 +15,12 @@ use wasip2::{
 };
 
 use crate::{
-    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, HttpError, Level, Image, Method, Reply, Response, Tool,
+    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, Entry, HttpError, Level, Image, Method, Reply, Response, StoreError, Tool, When,
     ask::{Answered, Question},
     bindings::{
         exports::toolbay::plugin::tools as wit,
         toolbay::plugin::{
-            calls, client, context, log as wit_log, progress as wit_progress, task,
+            calls, client, context, log as wit_log, progress as wit_progress, store, task,
             types::{BinaryContent, Content, EmbeddedResource, Error, LogLevel, ResourceBody, ResourceLink, Role, TextContent},
         },
     },
@@ -214,6 +214,42 @@ pub(crate) fn ask(_: &Ctx<'_>, question: Question) -> Result<Answered, AskError>
         })),
         Some(client::Answer::Completion(completion)) => Ok(Answered::Text(completion.text)),
         Some(client::Answer::Roots(_)) | None => Err(AskError::Unanswered("the answer is of another kind".to_owned())),
+    }
+}
+
+pub(crate) fn store_get(_: &Ctx<'_>, key: &str) -> Result<Option<Entry>, StoreError> {
+    let found = store::get(key).map_err(store_error)?;
+    Ok(found.map(|entry| Entry { value: entry.value, version: entry.version }))
+}
+
+pub(crate) fn store_set(_: &Ctx<'_>, key: &str, value: &[u8], ttl: Option<Duration>, when: When) -> Result<Option<u64>, StoreError> {
+    let when = match when {
+        When::Always => store::Condition::Always,
+        When::Absent => store::Condition::Absent,
+        When::Version(version) => store::Condition::Version(version),
+    };
+    let ttl = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    store::set(key, value, ttl, when).map_err(store_error)
+}
+
+pub(crate) fn store_delete(_: &Ctx<'_>, key: &str) -> Result<bool, StoreError> {
+    store::delete(key, store::Condition::Always).map_err(store_error)
+}
+
+pub(crate) fn store_increment(_: &Ctx<'_>, key: &str, by: i64) -> Result<i64, StoreError> {
+    store::increment(key, by).map_err(store_error)
+}
+
+pub(crate) fn store_keys(_: &Ctx<'_>, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+    store::keys(prefix, after, u32::MAX).map_err(store_error)
+}
+
+fn store_error(error: store::StoreError) -> StoreError {
+    match error {
+        store::StoreError::Denied(why) => StoreError::Denied(why),
+        store::StoreError::Invalid(why) => StoreError::Invalid(why),
+        store::StoreError::Full(why) => StoreError::Full(why),
+        store::StoreError::Unavailable(why) => StoreError::Unavailable(why),
     }
 }
 
