@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds everything and compares Toolbay with the least that such a server can cost: one run, one table.
 #
-#     scripts/bench.sh             some 8 minutes
-#     scripts/bench.sh --quick     some 2 minutes, less sure
+#     scripts/bench.sh             some 11 minutes
+#     scripts/bench.sh --quick     some 4 minutes, less sure
 #
 # usage: bench.sh [OPTIONS OF toolbay-bench run]        (--help shows them; docs/benchmarks.md explains the table)
 set -euo pipefail

@@ -1,11 +1,15 @@
 //! A call: what it costs with Toolbay and with the others, at several numbers of connections.
 
-use std::{process::Command, rc::Rc};
+use std::{
+    process::{Child, Command, Stdio},
+    rc::Rc,
+};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 
 use crate::{
+    baseline::Ratio,
     client::Client,
     load::Measured,
     process::Server,
@@ -17,6 +21,8 @@ use crate::{
 };
 
 const CONNECTIONS: [u32; 4] = [1, 8, 64, 256];
+/// Beside a busy process: fewer, since each row takes its time.
+const CONNECTIONS_BESIDE: [u32; 2] = [8, 64];
 /// The row that the others are compared with.
 const FLOOR: &str = "axum + fresh instance (the floor)";
 
@@ -76,15 +82,29 @@ pub(crate) struct Figures {
     pub(crate) p99_us: f64,
 }
 
-pub(crate) fn run(bench: &Bench) -> anyhow::Result<Vec<Verdict>> {
+/// A process that uses up caches, until this is dropped.
+struct Neighbour(Child);
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `beside`: a process that uses up caches runs all the while.
+pub(crate) fn run(bench: &Bench, beside: bool) -> anyhow::Result<(Vec<Verdict>, Vec<Ratio>)> {
     let contenders = contenders(bench)?;
     // Code and pools are warm, and whoever answers wrong does it now.
     for contender in &contenders {
         contender.measure(bench, 64, bench.pace)?;
     }
     let mut table = Table::new(&["connections", "server", "CPU µs/call", "× floor", "calls/s", "p50 µs", "p99 µs", "RSS MiB"], &[1]);
+    let neighbour = || Command::new(&bench.own).arg("thrash").stdin(Stdio::null()).spawn().context("cannot start the neighbour");
+    let _neighbour = beside.then(neighbour).transpose()?.map(Neighbour);
+    let (kind, connections) = if beside { ("call beside", &CONNECTIONS_BESIDE[..]) } else { ("call", &CONNECTIONS[..]) };
     let mut ratios = Vec::new();
-    for connections in CONNECTIONS {
+    for &connections in connections {
         let rounds = rounds(bench, &contenders, connections)?;
         let floor = cpu(at(&contenders, &rounds, FLOOR));
         for (contender, measured) in contenders.iter().zip(&rounds) {
@@ -93,7 +113,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Vec<Verdict>> {
             let what = json!({ "server": contender.label, "connections": connections });
             let rest = json!({ "cpu_us": figures.cpu_us, "ratio": figures.ratio, "calls_per_second": figures.calls_per_second,
                 "p50_us": figures.p50_us, "p99_us": figures.p99_us, "rss_mib": rss });
-            bench.record("call", &what, &rest)?;
+            bench.record(kind, &what, &rest)?;
             table.row([
                 connections.to_string(),
                 contender.label.clone(),
@@ -105,13 +125,15 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Vec<Verdict>> {
                 number(rss, 1),
             ]);
             if contender.is_ours {
-                ratios.push((contender.label.clone(), connections, figures.ratio));
+                ratios.push(Ratio { server: contender.label.clone(), connections, beside, ratio: figures.ratio });
             }
         }
         table.line();
     }
-    table.print("a call of `add`", &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds));
-    Ok(verdicts(&contenders, &ratios))
+    let title = if beside { "a call of `add` beside a process that uses up caches" } else { "a call of `add`" };
+    table.print(title, &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds));
+    let verdicts = verdicts(&contenders, &ratios, if beside { ", beside a busy process" } else { "" });
+    Ok((verdicts, ratios))
 }
 
 /// All take turns, in every round another one first: whatever disturbs the machine disturbs all of them.
@@ -151,14 +173,14 @@ pub(crate) fn figures(measured: &[Measured], floor: f64) -> Figures {
     }
 }
 
-fn verdicts(contenders: &[Contender], ratios: &[(String, u32, f64)]) -> Vec<Verdict> {
+fn verdicts(contenders: &[Contender], ratios: &[Ratio], how: &str) -> Vec<Verdict> {
     let ours = contenders.iter().filter(|contender| contender.is_ours);
     let verdict = |contender: &Contender| {
-        let mine = ratios.iter().filter(|(label, ..)| *label == contender.label);
-        let measured: Vec<String> = mine.clone().map(|(_, connections, ratio)| format!("{ratio:.2} at {connections}")).collect();
+        let mine = ratios.iter().filter(|ratio| ratio.server == contender.label);
+        let measured: Vec<String> = mine.clone().map(|Ratio { connections, ratio, .. }| format!("{ratio:.2} at {connections}")).collect();
         Verdict {
-            goal: format!("{}: CPU per call at most {GOAL} × the floor", contender.label),
-            met: mine.clone().all(|(.., ratio)| *ratio <= GOAL),
+            goal: format!("{}{how}: CPU per call at most {GOAL} × the floor", contender.label),
+            met: mine.clone().all(|mine| mine.ratio <= GOAL),
             measured: format!("{} connections", measured.join(", ")),
         }
     };

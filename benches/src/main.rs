@@ -4,6 +4,7 @@
 //! Toolbay is compared with, `load` is the clients. What the rows mean stands in `docs/benchmarks.md`.
 
 mod attacks;
+mod baseline;
 mod bridge;
 mod client;
 mod compare;
@@ -17,6 +18,7 @@ mod servers;
 mod starts;
 mod stats;
 mod table;
+mod thrash;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,8 @@ enum Job {
     Adder,
     /// The least that a client of such a server can cost
     Pipe(pipe::Options),
+    /// A neighbour that uses up the machine's caches
+    Thrash,
     /// A neighbour's calls beside attacks
     Attacks(attacks::Options),
 }
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Job::Load(options) => load::run(&options),
         Job::Adder => pipe::serve(),
         Job::Pipe(options) => pipe::run(&options),
+        Job::Thrash => thrash::run(),
         Job::Attacks(options) => attacks::run(&options),
     };
     match result {

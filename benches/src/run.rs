@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{bridge, compare, folders, starts};
+use crate::{baseline, bridge, compare, folders, starts};
 
 /// Toolbay's CPU time for a call is to be at most so many times that of the floor.
 pub(crate) const GOAL: f64 = 1.35;
@@ -50,6 +50,12 @@ pub(crate) struct Options {
     /// `supergateway` of npm, likewise
     #[arg(long, value_name = "FILE")]
     supergateway: Option<PathBuf>,
+    /// Compare the calls' ratios to the floor with those in this file, and fail where one is more than 10 % above
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "benches/baseline.json")]
+    check: Option<PathBuf>,
+    /// Write the calls' ratios into this file, for --check
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "benches/baseline.json")]
+    save: Option<PathBuf>,
     /// Rounds, in place of the usual number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -59,6 +65,8 @@ pub(crate) struct Options {
 enum Section {
     /// A call: Toolbay and the others
     Calls,
+    /// The same beside a process that uses up caches
+    Beside,
     /// From start to first answer
     Starts,
     /// Folders of 1, 100 and 1,000 plugins
@@ -183,8 +191,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     let wanted = |section| options.only.is_empty() || options.only.contains(&section);
     let mut verdicts = Vec::new();
-    if wanted(Section::Calls) {
-        verdicts.extend(compare::run(&bench)?);
+    let mut ratios = Vec::new();
+    for beside in [false, true] {
+        if wanted(if beside { Section::Beside } else { Section::Calls }) {
+            let (of_calls, measured) = compare::run(&bench, beside)?;
+            verdicts.extend(of_calls);
+            ratios.extend(measured);
+        }
     }
     if wanted(Section::Starts) {
         verdicts.push(starts::run(&bench)?);
@@ -201,7 +214,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         println!("{}", verdict.text());
     }
     println!("every figure: {}", options.out.display());
-    Ok(())
+    if let Some(path) = &options.save {
+        baseline::save(path, &ratios)?;
+    }
+    options.check.as_deref().map_or(Ok(()), |path| baseline::check(path, &ratios))
 }
 
 /// A goal, and whether it is met. Nothing fails by it: the machine may be busy with something else.

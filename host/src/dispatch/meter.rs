@@ -1,14 +1,17 @@
 //! The third layer: each call has an id and a span, is counted, and leaves one line in the log and one in the audit.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use tracing::{Instrument, Span};
+use pin_project_lite::pin_project;
+use tracing::Span;
 
 use super::{
     CallRequest, Operation, OperationResult, Outcome,
@@ -16,8 +19,10 @@ use super::{
     trace::trace_id,
 };
 use crate::{
-    provider::CallError,
+    catalog::{Entry, PromptEntry, ResourceEntry},
+    provider::{CallError, Principal, Provider},
     telemetry::{
+        LazySpan, MakeSpan,
         audit::Audit,
         metrics::{CallMeter, Metrics, Reason, Word},
     },
@@ -54,8 +59,8 @@ impl Meter {
     }
 
     /// The audit line of a call, if there is to be one.
-    pub(super) fn audited(&self, request: &CallRequest<'_>) -> Option<Audited> {
-        self.audit.as_ref().map(|audit| Audited::new(audit, request))
+    pub(super) fn audited(&self, request: &CallRequest<'_>) -> Option<Box<Audited>> {
+        self.audit.as_ref().map(|audit| Box::new(Audited::new(audit, request)))
     }
 
     /// What the call is counted by. A tool keeps it, so that nothing is looked up for its calls.
@@ -94,47 +99,119 @@ impl Meter {
     }
 
     /// Runs a call inside of its span. Its end is logged and counted there too, however it ends.
-    pub(super) async fn observe(
+    pub(super) fn observe<F>(
         &self,
-        span: Span,
+        span: LazySpan,
         meter: Option<Arc<CallMeter>>,
-        audited: Option<Audited>,
-        call: impl Future<Output = Result<OperationResult, CallError>>,
-    ) -> Result<OperationResult, CallError> {
-        async {
-            let mut running = Running::new(self, meter, audited);
-            let result = call.await;
-            running.finish(&result);
-            result
+        audited: Option<Box<Audited>>,
+        call: F,
+    ) -> Observed<'_, F>
+    where
+        F: Future<Output = Result<OperationResult, CallError>>,
+    {
+        Observed { call: Some(call), running: Some(Running::new(self, meter, audited)), span }
+    }
+}
+
+pin_project! {
+    /// A call that is observed.
+    ///
+    /// A future by hand: one that is made of others holds the call once for each, and a request moves it.
+    pub(super) struct Observed<'a, F> {
+        #[pin]
+        call: Option<F>,
+        running: Option<Running<'a>>,
+        span: LazySpan,
+    }
+
+    impl<F> PinnedDrop for Observed<'_, F> {
+        /// What ends with the call may log, and belongs to it.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _inside = this.span.enter();
+            this.call.set(None);
+            drop(this.running.take());
         }
-        .instrument(span)
-        .await
+    }
+}
+
+impl<F: Future<Output = Result<OperationResult, CallError>>> Future for Observed<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let _inside = this.span.enter();
+        let Some(call) = this.call.as_mut().as_pin_mut() else { return Poll::Pending };
+        let result = ready!(call.poll(context));
+        if let Some(running) = this.running.take() {
+            running.finish(&result);
+        }
+        this.call.set(None);
+        Poll::Ready(result)
     }
 }
 
 /// The span of a call: what is called, on which plugin, by whom.
-pub(super) fn span(request: &CallRequest<'_>) -> Span {
+pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
     let context = &request.context;
-    macro_rules! span {
-        ($what:ident, $name:expr, $provider:expr) => {
-            tracing::info_span!(
-                "call",
-                id = context.call_id,
-                parent = request.parent.as_ref().map(|parent| parent.id()),
-                trace = context.trace_parent.as_deref().and_then(trace_id),
-                $what = $name,
-                plugin = $provider.id().as_str(),
-                principal = context.principal.as_ref().map(|principal| principal.subject()),
-                era = request.front,
-            )
-        };
-    }
-    match &request.operation {
-        Operation::Call { entry, .. } => span!(tool, entry.name(), entry.provider()),
-        Operation::Read { entry, uri } => span!(resource, &**uri, entry.provider()),
-        Operation::Prompt { entry, .. } => span!(prompt, entry.name(), entry.provider()),
+    let subject = match &request.operation {
+        Operation::Call { entry, .. } => Subject::Tool(Arc::clone(entry)),
+        Operation::Read { entry, uri } => Subject::Resource(Arc::clone(entry), uri.as_ref().into()),
+        Operation::Prompt { entry, .. } => Subject::Prompt(Arc::clone(entry)),
         Operation::Complete { provider, completion } => {
-            span!(completion, completion.as_ref().map(|completion| completion.argument.as_str()), provider)
+            let argument = completion.as_ref().map(|completion| completion.argument.as_str().into());
+            Subject::Completion(Arc::clone(provider), argument)
+        }
+    };
+    LazySpan::new(CallSpan {
+        id: context.call_id,
+        parent: request.parent.as_ref().map(|parent| parent.id()),
+        trace_parent: context.trace_parent.clone(),
+        subject,
+        principal: context.principal.clone(),
+        front: request.front,
+    })
+}
+
+/// What the span of a call is made of.
+struct CallSpan {
+    id: u64,
+    parent: Option<u64>,
+    trace_parent: Option<Arc<str>>,
+    subject: Subject,
+    principal: Option<Principal>,
+    front: &'static str,
+}
+
+/// What is called.
+enum Subject {
+    Tool(Arc<Entry>),
+    Resource(Arc<ResourceEntry>, Box<str>),
+    Prompt(Arc<PromptEntry>),
+    Completion(Arc<dyn Provider>, Option<Box<str>>),
+}
+
+impl MakeSpan for CallSpan {
+    fn make(&self) -> Span {
+        macro_rules! span {
+            ($what:ident, $name:expr, $provider:expr) => {
+                tracing::info_span!(
+                    "call",
+                    id = self.id,
+                    parent = self.parent,
+                    trace = self.trace_parent.as_deref().and_then(trace_id),
+                    $what = $name,
+                    plugin = $provider.id().as_str(),
+                    principal = self.principal.as_ref().map(|principal| principal.subject()),
+                    era = self.front,
+                )
+            };
+        }
+        match &self.subject {
+            Subject::Tool(entry) => span!(tool, entry.name(), entry.provider()),
+            Subject::Resource(entry, uri) => span!(resource, &**uri, entry.provider()),
+            Subject::Prompt(entry) => span!(prompt, entry.name(), entry.provider()),
+            Subject::Completion(provider, argument) => span!(completion, argument.as_deref(), provider),
         }
     }
 }
@@ -143,13 +220,13 @@ pub(super) fn span(request: &CallRequest<'_>) -> Span {
 struct Running<'a> {
     all: &'a Meter,
     meter: Option<Arc<CallMeter>>,
-    audited: Option<Audited>,
+    audited: Option<Box<Audited>>,
     start: Instant,
     finished: bool,
 }
 
 impl<'a> Running<'a> {
-    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Audited>) -> Self {
+    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Box<Audited>>) -> Self {
         all.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { all, meter, audited, start: Instant::now(), finished: false }
     }
@@ -166,7 +243,7 @@ impl<'a> Running<'a> {
         u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn finish(&mut self, result: &Result<OperationResult, CallError>) {
+    fn finish(mut self, result: &Result<OperationResult, CallError>) {
         self.finished = true;
         let outcome = Outcome::of(result);
         let micros = self.ended(outcome, Some(result));

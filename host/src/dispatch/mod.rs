@@ -144,7 +144,7 @@ impl Dispatcher {
     /// # Errors
     ///
     /// Why there is no result: it was denied, or its provider has none.
-    pub async fn run(&self, mut request: CallRequest<'_>) -> Result<OperationResult, CallError> {
+    pub fn run<'a>(&'a self, mut request: CallRequest<'a>) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
         request.context.call_id = self.meter.next_id();
         if request.operation.provider().calls().is_some() {
             request.context.calls = self.calls(&request);
@@ -153,12 +153,15 @@ impl Dispatcher {
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation, request.parent.is_some());
         let span = meter::span(&request);
         let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
+        let CallRequest { operation, context, rounds, hold, .. } = request;
+        // Its parts by themselves: what a future is handed whole it holds twice.
         let call = async move {
             // Counts as running until it has ended.
             let _admitted = admitted?;
-            run::run(request).await
+            let _held = hold;
+            run::run(&operation, context, rounds).await
         };
-        self.meter.observe(span, meter, audited, call).await
+        self.meter.observe(span, meter, audited, call)
     }
 
     /// The way for a call to call others.

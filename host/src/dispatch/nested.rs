@@ -4,7 +4,6 @@ use std::{borrow::Cow, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::task::JoinHandle;
-use tracing::Instrument as _;
 
 use super::{
     CallRequest, Operation, OperationResult, TurnedAway,
@@ -13,6 +12,7 @@ use super::{
 use crate::{
     catalog::{Entry, Seen},
     provider::{CallContext, CallError, CallOutput, Calls, NestedError, Principal, Provider, Tool},
+    telemetry::carried,
 };
 
 /// These calls in the log and the audit.
@@ -132,7 +132,7 @@ impl Calls for Nested {
             Err(error) => return async { Err(error) }.boxed(),
         };
         // On a task of its own: the guest that waits is polled on a small stack, and its turns on the workers are none of the other's business.
-        let mut task = Task(tokio::spawn(Arc::clone(&self.host).run_nested(request).in_current_span()));
+        let mut task = Task(tokio::spawn(carried(Arc::clone(&self.host).run_nested(request))));
         async move {
             match (&mut task.0).await {
                 Ok(Ok(OperationResult::Call(output))) => Ok(output),

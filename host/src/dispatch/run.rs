@@ -1,16 +1,22 @@
 //! The last layer: the provider does it.
 
-use super::{CallRequest, Operation, OperationResult};
+use std::sync::Arc;
+
+use super::{Operation, OperationResult, Rounds};
 use crate::provider::{Call, CallContext, CallError, Completions};
 
 /// Runs a call that may be made, with a way to ask its caller where there is one.
-pub(super) async fn run(request: CallRequest<'_>) -> Result<OperationResult, CallError> {
-    let CallRequest { operation, mut context, rounds, hold: _held, .. } = request;
-    let Some(rounds) = rounds else { return provide(&operation, context).await };
-    context.asker = Some(rounds.clone().open(&operation)?);
-    match provide(&operation, context).await {
-        Err(CallError::InputRequired) => rounds.suspended(&operation).map(OperationResult::InputRequired),
-        result => result,
+pub(super) async fn run(
+    operation: &Operation<'_>,
+    mut context: CallContext,
+    rounds: Option<Arc<dyn Rounds>>,
+) -> Result<OperationResult, CallError> {
+    if let Some(rounds) = &rounds {
+        context.asker = Some(Arc::clone(rounds).open(operation)?);
+    }
+    match (provide(operation, context).await, rounds) {
+        (Err(CallError::InputRequired), Some(rounds)) => rounds.suspended(operation).map(OperationResult::InputRequired),
+        (result, _) => result,
     }
 }
 

@@ -80,7 +80,8 @@ impl EndpointState {
     /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
     pub(super) async fn run(&self, request: CallRequest<'_>, deferrable: bool) -> Result<Reply, CallError> {
         if deferrable {
-            tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned()).await
+            // Rarer, and a large future, which would be moved with every call.
+            Box::pin(tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned())).await
         } else {
             links::run(&self.dispatcher, &self.catalog, request).await.map(Reply::Result)
         }

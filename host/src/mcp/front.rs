@@ -92,7 +92,14 @@ impl Front {
     /// Dropping the future before it is done means that the connection is gone: it ends a call of
     /// 2026-07-28, while one of an older client runs on.
     pub async fn handle(&self, provider: Option<&str>, request: Request<Bytes>) -> Response<Body> {
-        let Some(provider) = provider else { return self.answer(self.views.whole(), request).await };
+        match provider {
+            None => self.answer(self.views.whole(), request).await,
+            Some(provider) => Box::pin(self.handle_for(provider, request)).await,
+        }
+    }
+
+    /// Answers a request about what one provider offers.
+    async fn handle_for(&self, provider: &str, request: Request<Bytes>) -> Response<Body> {
         let mut view = self.view_of(provider, request.extensions().get());
         if view.is_none() && !self.pending.is_ready() {
             self.pending.wait().await;
@@ -104,31 +111,34 @@ impl Front {
         }
     }
 
+    /// What is rare is boxed: a future takes as much room as the largest part of it, and is moved with every
+    /// request.
     async fn answer(&self, view: &View, request: Request<Bytes>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         match parts.method {
             Method::POST => {}
-            Method::GET | Method::DELETE => return view.general.session_request(parts).await,
+            Method::GET | Method::DELETE => return Box::pin(view.general.session_request(parts)).await,
             _ => return general::method_not_allowed("POST, GET, DELETE, OPTIONS"),
         }
         if !self.pending.is_ready() {
-            self.until_known(view, parts.extensions.get(), &body).await;
+            Box::pin(self.until_known(view, parts.extensions.get(), &body)).await;
         }
         let accepts = Accepts::of(&parts.headers);
         if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
             let id = intake::inspect(&body).ok().and_then(|head| head.id);
-            return view.shared.tasks.hand_on(&copy, parts, body, id.as_deref()).await;
+            return Box::pin(view.shared.tasks.hand_on(&copy, parts, body, id.as_deref())).await;
         }
         if !accepts.events {
             parts.extensions.insert(AnswerOnly);
         }
         if self.lean && !accepts.none() {
             match lean::answer(&view.shared, &parts, &body).await {
-                Ok(response) => return media::fit(response, accepts).await,
+                Ok(response) if accepts.both() => return response,
+                Ok(response) => return Box::pin(media::fit(response, accepts)).await,
                 Err(reason) => tracing::debug!(?reason, "a request is not a plain one and goes by rmcp"),
             }
         }
-        media::fit(view.general.post(parts, body, accepts).await, accepts).await
+        Box::pin(async move { media::fit(view.general.post(parts, body, accepts).await, accepts).await }).await
     }
 
     /// Waits for what a request is about, where that may still be to come. A call of what is there does not wait.

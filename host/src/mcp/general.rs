@@ -1,7 +1,11 @@
 //! The general way: everything that is not lean, served by rmcp request by request, with its answers made JSON-RPC where
 //! they are bare text. Sessions, which rmcp would keep in one process, are ours.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -199,6 +203,7 @@ impl General {
         parts.extensions.insert(Arc::clone(&signal));
         parts.extensions.insert(Arc::clone(&session));
         let cancellation = self.shared.fleet.cancellation(&session, &parts, id);
+        let begun = Instant::now();
         let running = {
             let (service, id) = (Arc::clone(&self.service), id.to_owned());
             async move {
@@ -212,7 +217,7 @@ impl General {
                 }
             }
         };
-        let running = cancellable(running, Some(session), cancellation, id);
+        let running = cancellable(running, Some(session), cancellation, id, begun);
         sse::respond(CallTask::spawn(id.to_owned(), outbox, false, running, signal)).await
     }
 
@@ -236,9 +241,8 @@ impl General {
         }
         match self.shared.fleet.home(session, &parts.headers) {
             Some(home) => drop(self.shared.fleet.hand_on(home, parts, body).await),
-            // An instance that runs it asks for it.
-            None if session.home().is_some() => session.note_cancelled(key),
-            None => {}
+            // An instance that runs it asks for it; here it may just begin.
+            None => session.note_cancelled(key),
         }
     }
 

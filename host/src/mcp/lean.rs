@@ -3,10 +3,11 @@
 //! It takes a request only when it has made every check that rmcp makes for that era and all of them hold. Whatever is unusual or wrong is left to the
 //! general way, with the reason, and that says what is wrong; here nothing is refused.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, task::Poll, time::Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::poll;
 use http::{Response, request::Parts};
 use serde_json::value::RawValue;
 
@@ -293,17 +294,25 @@ async fn run(shared: &Arc<EndpointState>, parts: &Parts, call: PlannedCall<'_>) 
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
     let request = request.with_start_signal(Arc::clone(&signal)).into_owned();
-    let cancellation = session.as_ref().and_then(|session| shared.fleet.cancellation(session, parts, id));
-    let running = {
+    let begun = Instant::now();
+    let mut running = {
         let (shared, id) = (Arc::clone(shared), id.to_owned());
-        async move {
+        // Boxed first: what is put around it is small then.
+        Box::pin(async move {
             let result = shared.run(request, deferrable).await;
             reply::outcome(&id, era, shared.is_private(), result, || shared.seen(principal.as_ref()))
-        }
+        })
     };
-    let running = cancellable(running, session, cancellation, id);
+    // Most calls are answered at once: nobody can cancel one of these or hang up on it, so nothing is made ready for that.
+    if outbox.is_none()
+        && let Poll::Ready(answer) = poll!(running.as_mut())
+    {
+        return answer.into_response();
+    }
+    let cancellation = session.as_ref().and_then(|session| shared.fleet.cancellation(session, parts, id));
+    let running = cancellable(running, session, cancellation, id, begun);
     match outbox {
-        Some(outbox) => sse::respond(CallTask::spawn(id.to_owned(), outbox, era == Era::Modern, running, signal)).await,
+        Some(outbox) => Box::pin(sse::respond(CallTask::spawn(id.to_owned(), outbox, era == Era::Modern, running, signal))).await,
         None => Detached::new(running, signal).await.map_or_else(sse::nothing, Answer::into_response),
     }
 }

@@ -10,14 +10,14 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use tracing::{
-    Metadata, Subscriber,
+    Event, Metadata, Subscriber,
     level_filters::LevelFilter,
     span::{Attributes, Id, Record},
     subscriber::Interest,
 };
 use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::Context, registry::LookupSpan};
 
-use super::filter;
+use super::{filter, lazy_span};
 
 /// A filter that can be replaced. Clones are the same one.
 #[derive(Clone)]
@@ -49,6 +49,9 @@ impl LiveFilter {
     pub(super) fn new(filter: EnvFilter) -> Self {
         let current = Current::of(filter);
         let spans = AtomicBool::new(matches!(current, Current::Spans(_)));
+        if spans.load(Relaxed) {
+            lazy_span::make_at_once();
+        }
         Self(Arc::new(Shared { current: ArcSwap::from_pointee(current), spans }))
     }
 
@@ -57,6 +60,7 @@ impl LiveFilter {
         let next = Current::of(filter);
         if matches!(next, Current::Spans(_)) {
             self.0.spans.store(true, Relaxed);
+            lazy_span::make_at_once();
         }
         self.0.current.store(Arc::new(next));
         // Every place in the code is decided about anew.
@@ -96,6 +100,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LiveFilter {
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         self.spans(|filter| Layer::<S>::on_new_span(filter, attributes, id, context));
+    }
+
+    /// Comes before the layer that writes the line.
+    fn on_event(&self, _event: &Event<'_>, _context: Context<'_, S>) {
+        lazy_span::make_all();
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {

@@ -6,6 +6,7 @@ pub mod audit;
 mod fields;
 mod filter;
 mod flush;
+mod lazy_span;
 mod live;
 pub mod metrics;
 mod terminal;
@@ -23,6 +24,7 @@ use tracing_subscriber::{
 use crate::config::{LogFormat, TelemetryConfig};
 use fields::SpanFields;
 pub use filter::FilterError;
+pub(crate) use lazy_span::{LazySpan, MakeSpan, carried};
 use live::LiveFilter;
 use writer::{Lines, Writer};
 

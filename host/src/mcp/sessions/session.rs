@@ -28,8 +28,9 @@ pub(in crate::mcp) const MAX_SUBSCRIPTIONS: usize = 1_000;
 /// For so long a call that nobody here knows may still be made known: another instance says so after a while that it runs.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
-/// As many cancelled calls are remembered.
+/// As many cancelled calls are remembered, and keys of so many bytes: ids are short.
 const CANCELLED: usize = 64;
+const KEY: usize = 256;
 
 /// One session.
 pub(in crate::mcp) struct Session {
@@ -117,11 +118,15 @@ impl Session {
         self.level.store(level as u8, Ordering::Relaxed);
     }
 
-    /// Makes a call cancellable until the guard is dropped.
-    pub(in crate::mcp) fn register(self: &Arc<Self>, key: String, abort: AbortHandle) -> Registered {
+    /// Makes a call that runs since then cancellable until the guard is dropped. One that was cancelled meanwhile ends.
+    pub(in crate::mcp) fn register(self: &Arc<Self>, key: String, begun: Instant, abort: AbortHandle) -> Registered {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        lock(&self.calls).insert(key.clone(), (number, abort));
+        lock(&self.calls).insert(key.clone(), (number, abort.clone()));
+        // First be found, then look.
+        if self.has_ended() || lock(&self.cancelled).iter().any(|(noted, since)| *noted == key && *since >= begun) {
+            abort.abort();
+        }
         Registered { session: Arc::clone(self), key, number }
     }
 
@@ -131,8 +136,11 @@ impl Session {
         call.map(|(_, abort)| abort.abort()).is_some()
     }
 
-    /// Takes note that a call was cancelled which another instance may run.
+    /// Takes note that a call was cancelled which another instance may run, or which is about to be made known here.
     pub(in crate::mcp) fn note_cancelled(&self, key: String) {
+        if key.len() > KEY {
+            return;
+        }
         let mut cancelled = lock(&self.cancelled);
         cancelled.retain(|(_, since)| since.elapsed() < REMEMBERED);
         if cancelled.len() >= CANCELLED {
@@ -289,6 +297,24 @@ mod tests {
             session.note_cancelled(n.to_string());
         }
         assert_eq!(lock(&session.cancelled).len(), CANCELLED);
+    }
+
+    #[test]
+    fn a_call_that_was_cancelled_before_it_was_known_ends() {
+        let session = session();
+        let begins = |key: &str, begun| {
+            let (call, abort) = futures::future::abortable(futures::future::pending::<()>());
+            let _registered = session.register(key.to_owned(), begun, abort);
+            call.is_aborted()
+        };
+        let begun = Instant::now();
+        session.note_cancelled("1".to_owned());
+        assert!(begins("1", begun) && !begins("2", begun));
+        assert!(!begins("1", Instant::now()), "a later call of the same id is another one");
+        session.note_cancelled("x".repeat(KEY + 1));
+        assert_eq!(lock(&session.cancelled).len(), 1, "long keys are not kept");
+        session.end();
+        assert!(begins("2", begun));
     }
 
     #[test]
