@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
-pub use calls::{Calls, MAX_DEPTH, NestedError};
+pub use calls::{Calls, MAX_DEPTH, NestedError, Nesting};
 pub use deferral::{Deferral, NotDeferred};
 pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
@@ -86,12 +86,28 @@ pub struct CallContext {
     pub deferral: Option<Arc<dyn Deferral>>,
     /// Where the call says that it waits in a queue, and that it runs. None: nobody wants to know.
     pub started: Option<Arc<StartSignal>>,
+    /// Calls that lead to this one, or that it can make. None, mostly: a client's own call, which makes none.
+    pub nesting: Option<Arc<Nesting>>,
+}
+
+impl CallContext {
     /// The way to call other tools. None: the provider has no use for it, or nobody to call for.
-    pub calls: Option<Arc<dyn Calls>>,
+    #[must_use]
+    pub fn calls(&self) -> Option<&Arc<dyn Calls>> {
+        self.nesting.as_ref()?.calls.as_ref()
+    }
+
     /// How many calls lead to this one, each made by the one before. 0: a client's own.
-    pub depth: u32,
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.nesting.as_ref().map_or(0, |nesting| nesting.depth)
+    }
+
     /// What was left of the time of the call that made this one.
-    pub time_left: Option<Duration>,
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.nesting.as_ref()?.time_left
+    }
 }
 
 /// What a call answered, well or badly.

@@ -39,7 +39,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
-    provider::{CallError, Calls, Principal},
+    provider::{CallError, Nesting, Principal},
     telemetry::{audit::Audit, metrics::Metrics},
 };
 
@@ -147,7 +147,7 @@ impl Dispatcher {
     pub fn run<'a>(&'a self, mut request: CallRequest<'a>) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
         request.context.call_id = self.meter.next_id();
         if request.operation.provider().calls().is_some() {
-            request.context.calls = self.calls(&request);
+            request.context.nesting = self.nesting(&request);
         }
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation, request.parent.is_some());
@@ -165,9 +165,11 @@ impl Dispatcher {
     }
 
     /// The way for a call to call others.
-    fn calls(&self, request: &CallRequest<'_>) -> Option<Arc<dyn Calls>> {
-        let (this, _) = (self.this.upgrade()?, self.catalog.as_ref()?);
-        Some(Arc::new(Nested::new(this, request)))
+    fn nesting(&self, request: &CallRequest<'_>) -> Option<Arc<Nesting>> {
+        let above = request.context.nesting.as_deref().cloned().unwrap_or_default();
+        let host = self.this.upgrade().filter(|_| self.catalog.is_some());
+        let calls = host.map(|host| Arc::new(Nested::new(host, request)) as _);
+        Some(Arc::new(Nesting { calls, ..above }))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     catalog::{Entry, Seen},
-    provider::{CallContext, CallError, CallOutput, Calls, NestedError, Principal, Provider, Tool},
+    provider::{CallContext, CallError, CallOutput, Calls, NestedError, Nesting, Principal, Provider, Tool},
     telemetry::carried,
 };
 
@@ -91,7 +91,8 @@ impl Nested {
         let (provider, own, shown) = (entry.provider().id().as_str(), entry.own_name(), entry.name());
         self.link.admit(&Target { provider, own, shown, arguments: &arguments }).map_err(NestedError::Circular)?;
         self.host.count(self.provider.id().as_str(), provider);
-        let CallContext { notifier, asker, deferral, time_left, .. } = context;
+        let time_left = context.time_left();
+        let CallContext { notifier, asker, deferral, .. } = context;
         let operation = Operation::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) };
         let mut request = CallRequest::new(self.principal.clone(), operation)
             .with_front(FACE)
@@ -101,8 +102,7 @@ impl Nested {
             .with_notifier(notifier)
             .with_deferral(deferral);
         request.context.asker = asker;
-        request.context.time_left = time_left;
-        request.context.depth = self.link.below();
+        request.context.nesting = Some(Arc::new(Nesting { calls: None, depth: self.link.below(), time_left }));
         request.parent = Some(Arc::clone(&self.link));
         Ok(request)
     }

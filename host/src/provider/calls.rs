@@ -1,6 +1,6 @@
 //! Calling other tools in the middle of a call: composition.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
@@ -20,6 +20,17 @@ pub trait Calls: Send + Sync {
     /// Of `context` the ways to the client are taken, and what is left of the time. Who calls, and by which call, is known here. The call runs on a task of its
     /// own, which ends when the future is dropped.
     fn call(&self, name: &str, arguments: String, context: CallContext) -> BoxFuture<'static, Result<CallOutput, NestedError>>;
+}
+
+/// Calls above and below a call.
+#[derive(Clone, Default)]
+pub struct Nesting {
+    /// The way to make some.
+    pub calls: Option<Arc<dyn Calls>>,
+    /// How many lead to it.
+    pub depth: u32,
+    /// What was left of the time of the one that made it.
+    pub time_left: Option<Duration>,
 }
 
 /// Why a call within a call has no answer.

@@ -328,7 +328,6 @@ fn file(path: &Path) -> std::io::Result<fs::File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
 fn broken(error: impl Into<redb::Error>) -> StoreError {
     let error: redb::Error = error.into();
     StoreError::Unavailable(format!("the store does not work: {error}"))

@@ -112,7 +112,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::FIELDS);
-    let timeout = call.time_left.map_or(plugin.timeout, |left| left.min(plugin.timeout));
+    let timeout = call.time_left().map_or(plugin.timeout, |left| left.min(plugin.timeout));
     let state = State {
         shared: shared.clone(),
         limiter: Limiter::new(plugin, shared.memory.instance()),

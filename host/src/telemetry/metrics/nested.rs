@@ -14,14 +14,17 @@ const MOST: usize = 10_000;
 /// What stands in the labels of those beyond that.
 const OTHER: &str = "_OTHER";
 
+/// Who made a call, and who was called.
+type Pair = (Box<str>, Box<str>);
+
 /// Counts by pair. Such a call costs far more than a lock.
 #[derive(Debug, Default)]
-pub struct NestedCalls(Mutex<BTreeMap<(Box<str>, Box<str>), u64>>);
+pub struct NestedCalls(Mutex<BTreeMap<Pair, u64>>);
 
 impl NestedCalls {
     pub(super) fn count(&self, parent: &str, provider: &str) {
         let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pair = (parent.into(), provider.into());
+        let pair: Pair = (parent.into(), provider.into());
         let pair = if pairs.len() < MOST || pairs.contains_key(&pair) { pair } else { (OTHER.into(), OTHER.into()) };
         *pairs.entry(pair).or_default() += 1;
     }

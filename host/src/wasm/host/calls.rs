@@ -14,7 +14,9 @@ use super::bindings::toolbay::plugin::{
 };
 use crate::{
     json::is_too_deep,
-    provider::{self, AskError, Asker, CallContext, CallError, CallOutput, Calls, JsonText, LogLevel, NestedError, Notifier, Question},
+    provider::{
+        self, AskError, Asker, CallContext, CallError, CallOutput, Calls, JsonText, LogLevel, NestedError, Nesting, Notifier, Question,
+    },
     wasm::{
         content::typed,
         deadline::Deadline,
@@ -32,7 +34,7 @@ const INVALID_PARAMS: i32 = -32602;
 
 impl Host for State {
     fn list_tools(&mut self) -> wasmtime::Result<Vec<Tool>> {
-        let tools = self.call.calls.as_ref().map(|calls| calls.list()).unwrap_or_default();
+        let tools = self.call.calls().map(|calls| calls.list()).unwrap_or_default();
         Ok(tools.iter().map(|tool| described(tool)).collect())
     }
 
@@ -52,7 +54,7 @@ impl Host for State {
 
 impl State {
     async fn call_others(&mut self, requests: Vec<Request>) -> wasmtime::Result<Vec<Result<Answer, Problem>>> {
-        let Some(calls) = self.call.calls.clone() else {
+        let Some(calls) = self.call.calls().cloned() else {
             let why = if self.listing {
                 "lists are the same for every caller, so no tool can be called for one while a list is made"
             } else {
@@ -164,7 +166,7 @@ impl Batch {
             asker,
             notifier,
             deferral: self.context.deferral.clone(),
-            time_left: Some(self.deadline.left()),
+            nesting: Some(Arc::new(Nesting { time_left: Some(self.deadline.left()), ..Nesting::default() })),
             ..CallContext::default()
         }
     }

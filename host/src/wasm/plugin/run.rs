@@ -41,7 +41,7 @@ impl Plugin {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth);
+        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
         let permit = entered.await.map_err(Failure::Call)?;
         let mut store = instance::store(&self.engine, &self.shared, context);
         store.data_mut().turn = permit.turn();
