@@ -58,9 +58,9 @@ export function callAll<T = any>(calls: [name: string, args?: Record<string, unk
 /** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
 export const store: {
   get<T = any>(key: string): T | undefined;
-  entry<T = any>(key: string): { value: T; version: bigint } | undefined;
+  entry<T = any>(key: string): { value: T; version: number } | undefined;
   /** Whether it was set. `ttl` is in milliseconds. */
-  set(key: string, value: unknown, options?: { ttl?: number; version?: bigint; absent?: boolean }): boolean;
+  set(key: string, value: unknown, options?: { ttl?: number; version?: number; absent?: boolean }): boolean;
   delete(key: string): boolean;
   increment(key: string, by?: number): number;
   keys(prefix?: string): string[];

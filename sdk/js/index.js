@@ -230,7 +230,7 @@ export const store = {
   /** Sets a value. `ttl`: for so many milliseconds; `version`: only if it is still that one; `absent`: only if there is none. Whether it was set. */
   set(key, value, { ttl, version, absent } = {}) {
     const when = absent ? { tag: 'absent' } : version === undefined ? { tag: 'always' } : { tag: 'version', val: version };
-    const set = kept(() => storeSet(key, bytes(value), ttl === undefined ? undefined : BigInt(ttl), when));
+    const set = kept(() => storeSet(key, bytes(value), ttl, when));
     return set !== undefined && set !== null;
   },
   /** Deletes a value. Whether there was one. */
@@ -239,7 +239,7 @@ export const store = {
   },
   /** Adds to a number in one step, and answers what it is then. */
   increment(key, by = 1) {
-    return Number(kept(() => storeIncrement(key, BigInt(by))));
+    return Number(kept(() => storeIncrement(key, by)));
   },
   /** All keys that begin so, in order. */
   keys(prefix = '') {

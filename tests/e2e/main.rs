@@ -14,6 +14,7 @@ mod config;
 mod conformance;
 mod containers;
 mod content;
+mod endpoints;
 mod examples;
 mod faces;
 mod fleet;

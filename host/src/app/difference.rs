@@ -85,6 +85,8 @@ pub struct Digests {
     pub section: BTreeMap<String, String>,
     /// Of each `[role.NAME]`.
     pub role: BTreeMap<String, String>,
+    /// Of each `[endpoint.NAME]`.
+    pub endpoint: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
@@ -119,6 +121,7 @@ impl Digests {
         Self {
             section: section.into_iter().map(|(name, digest)| (name.to_owned(), digest)).collect(),
             role: of_each(&config.role),
+            endpoint: of_each(&config.endpoint),
             plugin: of_each(&config.plugin),
             server: of_each(&config.server),
             model: of_each(&config.model),
@@ -133,6 +136,7 @@ impl Digests {
         for (kind, before, after) in [
             ("", &self.section, &next.section),
             ("role.", &self.role, &next.role),
+            ("endpoint.", &self.endpoint, &next.endpoint),
             ("plugin.", &self.plugin, &next.plugin),
             ("server.", &self.server, &next.server),
             ("model.", &self.model, &next.model),

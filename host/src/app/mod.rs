@@ -4,6 +4,7 @@
 //! on top of it: see [`App::front`]. What it was assembled from can change while it runs: see [`App::watch`].
 
 mod difference;
+mod endpoints;
 mod error;
 mod files;
 mod live;
@@ -29,15 +30,15 @@ pub use live::{ApplyError, ConfigSource};
 
 use crate::{
     catalog::{
-        Catalog, LivePolicy,
+        Catalog, Choice, LivePolicy,
         feed::{Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
     dispatch::Dispatcher,
     http::{Authenticator, HttpSettings, may_listen, may_serve_metrics},
     inference::{ModelStatus, Registry},
-    mcp::{Front, FrontOptions},
-    provider::{ProviderState, ProviderStatus, StatusSource},
+    mcp::{EndpointOptions, Front, FrontOptions},
+    provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
     telemetry::{self, audit::Audit, metrics::Metrics},
     wasm::{compile::Worker, plugin::PluginHost},
@@ -255,7 +256,8 @@ impl App {
             && running.auth == next.auth
             && running.state == next.state
             && running.tasks == next.tasks
-            && running.metrics == next.metrics;
+            && running.metrics == next.metrics
+            && running.endpoint == next.endpoint;
         if running.role != next.role || running.auth != next.auth {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
@@ -316,6 +318,17 @@ impl App {
         &self.catalog
     }
 
+    /// What each endpoint of the configuration offers now, whoever asks, by its name.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(String, Arc<Catalog>)> {
+        let options = endpoints::of(&self.config.borrow());
+        let choices = options.iter().filter_map(|(name, EndpointOptions { offers, search, .. })| {
+            let choice = Choice { endpoint: ProviderId::new(name.as_str()).ok()?, access: offers.clone(), search: *search };
+            Some((name.clone(), self.catalog.choose(choice)))
+        });
+        choices.collect()
+    }
+
     /// What callers may do. It follows the configuration.
     #[must_use]
     pub fn policy(&self) -> &Arc<LivePolicy> {
@@ -373,6 +386,7 @@ impl App {
             authenticated: !config.auth.is_open(),
             state: config.state.clone(),
             tasks: config.tasks.clone(),
+            endpoints: endpoints::of(config),
             ..FrontOptions::from(&config.http)
         };
         if let Some(address) = address {

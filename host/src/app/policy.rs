@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    catalog::{Limit, Policy, RateOf, Role},
+    catalog::{Limit, Policy, RateOf, Role, Table},
     config::{Config, LimitConfig, RoleConfig},
     provider::Roles,
 };
@@ -11,6 +11,7 @@ use crate::{
 /// The policy that a configuration says.
 pub(super) fn of(config: &Config) -> Policy {
     let roles = config.role.iter().map(|(name, role)| Role {
+        table: Table::Role,
         name: name.clone(),
         servers: role.servers.clone(),
         tools: role.tools.clone(),

@@ -39,6 +39,11 @@ impl Entry {
         Self { provider, own_name, tool, param_headers, json: OnceLock::new(), meter: OnceLock::new() }
     }
 
+    /// Under the provider's own name for it.
+    pub(super) fn plain(provider: Arc<dyn Provider>, tool: &Arc<Tool>) -> Self {
+        Self::of(provider, tool.name.clone(), Arc::clone(tool))
+    }
+
     /// Who runs it.
     #[must_use]
     pub fn provider(&self) -> &Arc<dyn Provider> {

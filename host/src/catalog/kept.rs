@@ -38,7 +38,7 @@ impl Seen {
     /// Whether something may be hidden from the caller.
     #[must_use]
     pub fn is_limited(&self) -> bool {
-        self.limits().is_some()
+        self.is_part()
     }
 }
 

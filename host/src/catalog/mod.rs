@@ -21,6 +21,7 @@
 //! Lists are in the order of providers, and of each provider's own. All of this depends on nothing but the set of providers at the start and what came
 //! after it, so every copy of the host publishes the same, and a copy that starts later has at most more qualified names.
 
+mod chosen;
 mod entry;
 pub mod feed;
 mod instructions;
@@ -31,6 +32,7 @@ mod part;
 mod policy;
 mod prompt;
 mod resources;
+pub mod search;
 mod snapshot;
 mod template;
 #[cfg(test)]
@@ -44,13 +46,14 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, watch};
 
+pub use chosen::Choice;
 pub use entry::{Entry, ParamHeader};
 pub use kept::Seen;
 pub use naming::{Collision, Kind};
-pub use policy::{Access, Limit, LivePolicy, Policy, RateOf, Role, Rule, Why};
+pub use policy::{Access, Limit, LivePolicy, Policy, RateOf, Role, Rule, Table, Why};
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
-pub use snapshot::{Generations, Snapshot};
+pub use snapshot::{Called, Generations, Snapshot};
 
 use crate::provider::{Principal, Provider, ProviderChange, ProviderId};
 use kept::Kept;
@@ -78,6 +81,10 @@ struct State {
     providers: BTreeMap<ProviderId, Held>,
     /// Catalogs of one provider each, for as long as somebody holds them.
     views: BTreeMap<ProviderId, Weak<Catalog>>,
+    /// Catalogs of what endpoints offer of this one, for as long as somebody holds them.
+    chosen: Vec<Weak<Catalog>>,
+    /// What this one offers of the one that it follows. None: it follows none.
+    choice: Option<Choice>,
     /// A view says nothing of collisions: the whole catalog has said it.
     is_view: bool,
     /// The first state is complete: names are kept from here on.
@@ -140,6 +147,9 @@ impl Catalog {
                 view.apply(own.map(|(id, uri)| ProviderChange::Updated(id.clone(), uri.clone())).collect());
             }
         }
+        for chosen in state.open_chosen() {
+            chosen.tell_updates(updated.clone());
+        }
         self.tell_updates(updated);
     }
 
@@ -156,10 +166,14 @@ impl Catalog {
         if !state.is_view {
             state.log_new(next.collisions());
         }
-        self.current.store(Arc::new(next));
+        let next = Arc::new(next);
+        self.current.store(Arc::clone(&next));
         self.kept.outdate();
         if changed {
             self.generations.send_replace(generations);
+        }
+        for chosen in state.open_chosen() {
+            chosen.follow(&next);
         }
     }
 
@@ -231,7 +245,7 @@ impl Catalog {
     pub fn policy_changed(&self) {
         let state = self.lock();
         self.generations.send_modify(|_| {});
-        for view in state.views.values().filter_map(Weak::upgrade) {
+        for view in state.views.values().chain(&state.chosen).filter_map(Weak::upgrade) {
             view.policy_changed();
         }
     }
@@ -255,6 +269,12 @@ impl Catalog {
 }
 
 impl State {
+    /// The catalogs of endpoints that somebody holds.
+    fn open_chosen(&mut self) -> Vec<Arc<Catalog>> {
+        self.chosen.retain(|chosen| chosen.strong_count() > 0);
+        self.chosen.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// The view of one provider, while somebody holds it.
     fn open_view(&mut self, id: &ProviderId) -> Option<Arc<Catalog>> {
         let view = self.views.get(id)?.upgrade();

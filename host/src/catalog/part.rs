@@ -4,12 +4,22 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use blake3::Hash;
 
-use super::{Access, Generations, PromptEntry, ResourceEntry, Snapshot, Why, instructions::Instructions, snapshot::Part};
+use super::{Access, Generations, PromptEntry, ResourceEntry, Snapshot, Why, instructions::Instructions, search::Search, snapshot::Part};
 use crate::provider::{OfferNames, ProviderId, ProviderState, ProviderStatus};
 
 impl Snapshot {
     /// What `access` allows of a whole snapshot.
     pub(super) fn part_of(whole: &Arc<Self>, access: Arc<Access>) -> Self {
+        let search = whole.search.as_ref().map(Search::endpoint);
+        Self::of(whole, access, false, search)
+    }
+
+    /// What an endpoint of this name offers of a whole snapshot. `search`: in place of its tools it lists those that find them.
+    pub(super) fn chosen(whole: &Arc<Self>, access: Arc<Access>, endpoint: &ProviderId, search: bool) -> Self {
+        Self::of(whole, access, true, search.then_some(endpoint))
+    }
+
+    fn of(whole: &Arc<Self>, access: Arc<Access>, is_chosen: bool, search: Option<&ProviderId>) -> Self {
         let prompt = |entry: &PromptEntry| access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()).is_allowed();
         let resource = |entry: &ResourceEntry| access.resource(entry.provider().id().as_str(), entry.own()).is_allowed();
         let mut part = Self {
@@ -21,38 +31,53 @@ impl Snapshot {
             collisions: Vec::new(),
             // Those of the whole are filtered when somebody asks.
             instructions: Instructions::default(),
+            lexicon: Arc::clone(&whole.lexicon),
+            search: None,
             part: None,
         };
-        let mut providers: BTreeSet<ProviderId> = part.tools().map(|entry| entry.provider().id().clone()).collect();
+        part.search = search.and_then(|endpoint| Search::new(endpoint, part.tools.published(), &part.lexicon));
+        let mut providers: BTreeSet<ProviderId> = part.tools.published().iter().map(|entry| entry.provider().id().clone()).collect();
         providers.extend(part.prompts().map(|entry| entry.provider().id().clone()));
         providers.extend(part.resources().chain(part.templates()).map(|entry| entry.provider().id().clone()));
-        part.part = Some(Part { whole: Arc::clone(whole), access, providers });
+        part.part = Some(Part { whole: Arc::clone(whole), access, is_chosen, providers });
         part
     }
 
-    /// What limits it. None: it is the whole catalog.
+    /// What its callers' roles limit it to. None: they limit nothing.
     #[must_use]
     pub fn limits(&self) -> Option<&Access> {
-        self.part.as_ref().map(|part| &*part.access)
+        self.by_roles().map(|part| &*part.access)
+    }
+
+    /// Whether it is a part of the catalog: what roles allow, or what an endpoint offers.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// The part, where roles make it one.
+    fn by_roles(&self) -> Option<&Part> {
+        self.part.as_ref().filter(|part| !part.is_chosen)
     }
 
     /// Whether its callers may learn of a provider: they may use something of it, or could if it were there.
     #[must_use]
     pub fn shows(&self, provider: &str) -> bool {
-        self.part.as_ref().is_none_or(|part| part.providers.contains(provider) || part.access.names_provider(provider))
+        let could = |part: &Part| part.access.names_provider(provider) && part.whole.shows(provider);
+        self.part.as_ref().is_none_or(|part| part.providers.contains(provider) || could(part))
     }
 
     /// Why a tool that is not here, and is in the whole catalog, is not. None: there is no such tool.
     #[must_use]
     pub fn hides_tool(&self, name: &str) -> Option<Why> {
-        let part = self.part.as_ref()?;
+        let part = self.by_roles()?;
         part.whole.resolve(name).map(|entry| part.access.tool(entry))
     }
 
     /// The same about a prompt.
     #[must_use]
     pub fn hides_prompt(&self, name: &str) -> Option<Why> {
-        let part = self.part.as_ref()?;
+        let part = self.by_roles()?;
         let entry = part.whole.prompt(name)?;
         Some(part.access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()))
     }
@@ -60,7 +85,7 @@ impl Snapshot {
     /// The same about a resource.
     #[must_use]
     pub fn hides_resource(&self, uri: &str) -> Option<Why> {
-        let part = self.part.as_ref()?;
+        let part = self.by_roles()?;
         part.whole.resource(uri).map(|entry| part.access.resource(entry.provider().id().as_str(), entry.own_uri(uri)))
     }
 

@@ -18,12 +18,33 @@ use crate::{
     wildcard::fits,
 };
 
-/// What those who have a role may use. `*` stands for any characters in all patterns.
+/// Which table of the configuration a set of patterns stands in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Table {
+    /// `[role.NAME]`.
+    #[default]
+    Role,
+    /// `[endpoint.NAME]`.
+    Endpoint,
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Role => "role",
+            Self::Endpoint => "endpoint",
+        })
+    }
+}
+
+/// What those who have a role may use, or what an endpoint offers. `*` stands for any characters in all patterns.
 ///
 /// A pattern of a tool or a prompt is `server__name`, which is about that plugin or server alone, or
 /// `name`, which is about all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
+    /// Where it stands.
+    pub table: Table,
     /// Its name.
     pub name: String,
     /// Plugins and servers of which everything may be used.
@@ -217,6 +238,8 @@ pub enum Why {
 /// One pattern of one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Where the role stands.
+    pub table: Table,
     /// The role.
     pub role: String,
     /// The list in which the pattern stands: `tools`.
@@ -235,7 +258,7 @@ impl Why {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} in {} of [role.{}]", self.pattern, self.list, self.role)
+        write!(f, "{:?} in {} of [{}.{}]", self.pattern, self.list, self.table, self.role)
     }
 }
 
@@ -250,6 +273,12 @@ impl fmt::Display for Why {
 }
 
 impl Access {
+    /// What one set of patterns allows.
+    #[must_use]
+    pub fn of(role: Role) -> Self {
+        Self { roles: vec![Arc::new(role)] }
+    }
+
     /// Whether it is everything there is, and whatever comes.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -339,7 +368,7 @@ impl Access {
     fn find(&self, list: &'static str, of: fn(&Role) -> &Vec<String>, is_it: impl Fn(&str) -> bool) -> Option<Rule> {
         self.roles.iter().find_map(|role| {
             let pattern = of(role).iter().find(|pattern| is_it(pattern))?;
-            Some(Rule { role: role.name.clone(), list, pattern: pattern.clone() })
+            Some(Rule { table: role.table, role: role.name.clone(), list, pattern: pattern.clone() })
         })
     }
 }

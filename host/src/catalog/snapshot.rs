@@ -11,8 +11,9 @@ use bytes::Bytes;
 use super::{
     Access, Collision, Entry, PromptEntry, ResourceEntry,
     instructions::Instructions,
-    names::{Names, Offered},
+    names::{Named as _, Names, Offered},
     resources::{HeldResources, Resources, qualified},
+    search::{Lexicon, Search, Terms},
 };
 use crate::provider::{Provider, ProviderId};
 
@@ -25,6 +26,10 @@ pub struct Snapshot {
     pub(super) resources: Resources,
     pub(super) collisions: Vec<Collision>,
     pub(super) instructions: Instructions,
+    /// The words of all providers' tools.
+    pub(super) lexicon: Lexicon,
+    /// What is listed in place of the tools, to find and call them. None: the tools are listed.
+    pub(super) search: Option<Search>,
     /// What it is a part of. None: it is the whole.
     pub(super) part: Option<Part>,
 }
@@ -34,6 +39,8 @@ pub(super) struct Part {
     /// What it is a part of: a template is matched in the order of all of them.
     pub(super) whole: Arc<Snapshot>,
     pub(super) access: Arc<Access>,
+    /// An endpoint offers no more than this, whatever roles its callers have.
+    pub(super) is_chosen: bool,
     /// Who offers something of it.
     pub(super) providers: BTreeSet<ProviderId>,
 }
@@ -43,6 +50,16 @@ impl Part {
     fn reads(&self, entry: &ResourceEntry, uri: &str) -> bool {
         self.access.resource(entry.provider().id().as_str(), entry.own_uri(uri)).is_allowed()
     }
+}
+
+/// What a call runs.
+pub struct Called<'a> {
+    /// The tool.
+    pub entry: Arc<Entry>,
+    /// JSON text of its arguments.
+    pub arguments: Cow<'a, str>,
+    /// Whether the call has the tool's own name, and not that of the tool that calls others.
+    pub is_named: bool,
 }
 
 /// Which published lists these are: each number grows by one with each list that differs from the one before.
@@ -60,18 +77,49 @@ impl Snapshot {
     /// The tool that a call by this name means: the published name, or the qualified form of any tool.
     #[must_use]
     pub fn resolve(&self, name: &str) -> Option<&Arc<Entry>> {
-        self.tools.resolve(name)
+        self.search.as_ref().and_then(|search| search.own(name)).or_else(|| self.tools.resolve(name))
     }
 
-    /// What is published: one provider after the other, each in its own order.
+    /// What a call by this name with these arguments runs, and with which arguments: the tool of that name, or the one that is named in the arguments of
+    /// the tool that calls others.
+    ///
+    /// # Errors
+    ///
+    /// The name of a tool that is not here.
+    pub fn called<'a>(&self, name: &str, arguments: Cow<'a, str>) -> Result<Called<'a>, String> {
+        let Some((entry, search)) = self.search.as_ref().and_then(|search| Some((search.own(name)?, search))) else {
+            let entry = self.tools.resolve(name).ok_or_else(|| name.to_owned())?;
+            return Ok(Called { entry: Arc::clone(entry), arguments, is_named: true });
+        };
+        match search.inner(entry, &arguments) {
+            Some(inner) => {
+                let entry = self.tools.resolve(&inner.name).filter(|entry| search.offers(entry)).ok_or(inner.name)?;
+                Ok(Called { entry: Arc::clone(entry), arguments: Cow::Owned(inner.arguments), is_named: false })
+            }
+            None => Ok(Called { entry: Arc::clone(entry), arguments, is_named: true }),
+        }
+    }
+
+    /// What is listed: one provider after the other, each in its own order.
     pub fn tools(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
+        self.search.as_ref().map_or(self.tools.published(), Search::listed).iter()
+    }
+
+    /// Every tool that can be called, listed or to be found by a search.
+    pub fn callable(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
         self.tools.published().iter()
+    }
+
+    /// Whether tools are found by a search and not listed.
+    #[must_use]
+    pub fn is_searched(&self) -> bool {
+        self.search.is_some()
     }
 
     /// The JSON array of all published tools. Made at the first question; every tool's own text is kept from one snapshot to the next.
     #[must_use]
     pub fn list_json(&self) -> &Bytes {
-        self.tools.list_json()
+        self.search.as_ref().map_or_else(|| self.tools.list_json(), Search::list_json)
     }
 
     /// The prompt of this name: the published one, or the qualified form of any prompt.
@@ -97,7 +145,15 @@ impl Snapshot {
         match &self.part {
             None => self.resources.resolve(uri),
             // Whether an address may be read that is not listed depends on the address.
-            Some(part) => self.resources.listed(uri).or_else(|| part.whole.resources.matching(uri, |entry| part.reads(entry, uri))),
+            Some(_) => self.resources.listed(uri).or_else(|| self.unlisted(uri, &|_| true)),
+        }
+    }
+
+    /// Whose an address is that is not listed, and that `allows` lets pass.
+    fn unlisted(&self, uri: &str, allows: &dyn Fn(&ResourceEntry) -> bool) -> Option<&Arc<ResourceEntry>> {
+        match &self.part {
+            None => self.resources.matching(uri, allows),
+            Some(part) => part.whole.unlisted(uri, &|entry| allows(entry) && part.reads(entry, uri)),
         }
     }
 
@@ -149,8 +205,15 @@ impl Snapshot {
     pub fn instructions(&self) -> Option<String> {
         match &self.part {
             None => self.instructions.text(|_| true),
-            Some(part) => part.whole.instructions.text(|id| part.providers.contains(id)),
+            // Of all providers they would be longer than the list that the search is in place of.
+            Some(_) if self.is_searched() => None,
+            Some(part) => self.root().instructions.text(|id| part.providers.contains(id)),
         }
+    }
+
+    /// What it is a part of, and that is no part.
+    fn root(&self) -> &Self {
+        self.part.as_ref().map_or(self, |part| part.whole.root())
     }
 
     /// Names and addresses that clash, and what came of it.
@@ -168,11 +231,16 @@ impl Snapshot {
     /// Takes the place of another snapshot: counts the lists that a client would see changed.
     pub(super) fn follow(&mut self, before: &Self) -> Generations {
         self.generations = Generations {
-            tools: before.generations.tools + u64::from(!self.tools.looks_like(&before.tools)),
+            tools: before.generations.tools + u64::from(!self.lists_as(before)),
             prompts: before.generations.prompts + u64::from(!self.prompts.looks_like(&before.prompts)),
             resources: before.generations.resources + u64::from(!self.resources.looks_like(&before.resources)),
         };
         self.generations
+    }
+
+    /// Whether a client would see the same tools.
+    fn lists_as(&self, before: &Self) -> bool {
+        self.tools().len() == before.tools().len() && self.tools().zip(before.tools()).all(|(a, b)| a.looks_like(b))
     }
 
     /// `before`: the state that clients have seen, whose names are kept. None: the first state is not complete yet.
@@ -191,6 +259,8 @@ impl Snapshot {
             ),
             collisions,
             instructions: Instructions::new(providers.values().map(Held::provider)),
+            lexicon: Arc::new(providers.iter().map(|(id, held)| (id.clone(), Arc::clone(&held.terms))).collect()),
+            search: None,
             part: None,
         }
     }
@@ -202,6 +272,7 @@ pub(super) struct Held {
     tools: Vec<Offered<Entry>>,
     prompts: Vec<Offered<PromptEntry>>,
     resources: HeldResources,
+    terms: Arc<Terms>,
     /// What is wrong within this provider alone.
     faults: Vec<Collision>,
 }
@@ -213,6 +284,7 @@ impl Held {
             tools: Offered::all(&provider, provider.tools(), &mut faults),
             prompts: Offered::all(&provider, &provider.offers().prompts, &mut faults),
             resources: HeldResources::new(&provider, &mut faults),
+            terms: Arc::new(Terms::of(&provider)),
             provider,
             faults,
         }

@@ -9,6 +9,7 @@ use super::{
     against::Against,
     clients::{Packages, Report},
     counted,
+    endpoints::Offered,
     local::LocalHost,
     print, print_json, quiet, runtime,
     seen::About,
@@ -88,6 +89,7 @@ impl Check {
                 return Ok(ExitCode::SUCCESS);
             }
             let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
+            let endpoints = host.endpoints();
             let clients = match &self.clients {
                 Some(folder) => Some(host.clients(&Packages::new(folder.as_deref())).await),
                 None => None,
@@ -102,6 +104,9 @@ impl Check {
                 if let (Some(report), Some(against)) = (report.as_object_mut(), &against) {
                     report.insert("against".to_owned(), json!(against));
                 }
+                if let Some(report) = report.as_object_mut().filter(|_| !endpoints.is_empty()) {
+                    report.insert("endpoints".to_owned(), json!(endpoints));
+                }
                 if let (Some(report), Some(clients)) = (report.as_object_mut(), &clients) {
                     report.insert("clients".to_owned(), json!(clients));
                 }
@@ -109,7 +114,8 @@ impl Check {
             } else {
                 let against = against.map(|against| format!("\n{}", against.text())).unwrap_or_default();
                 let clients = clients.map(|clients| clients.text()).unwrap_or_default();
-                print(&(of_models(&models) + &report(&statuses, &collisions, &unused) + &clients + &against))
+                let endpoints: String = endpoints.iter().map(Offered::text).collect();
+                print(&(of_models(&models) + &endpoints + &report(&statuses, &collisions, &unused) + &clients + &against))
             };
             host.close().await;
             printed?;

@@ -14,6 +14,7 @@ use super::{
     ConfigArgs, Failure,
     clients::{Packages, Report},
     dialogue::Dialogue,
+    endpoints::Offered,
     seen::{About, Seen},
     shown::{Answer, Shown},
 };
@@ -87,6 +88,12 @@ impl LocalHost {
     /// Names that several plugins offer, in sentences.
     pub(super) fn collisions(&self) -> Vec<String> {
         self.app.catalog().snapshot().collisions().iter().map(ToString::to_string).collect()
+    }
+
+    /// What each endpoint of the configuration offers.
+    pub(super) fn endpoints(&self) -> Vec<Offered> {
+        let (config, whole) = (self.app.config().borrow().clone(), self.app.catalog());
+        self.app.endpoints().iter().map(|(name, catalog)| Offered::of(name, &config, catalog, whole)).collect()
     }
 
     /// Whether clients can read what is published.

@@ -10,6 +10,7 @@ mod compile;
 mod dev;
 mod dialogue;
 mod embed_docs;
+mod endpoints;
 mod health;
 mod local;
 mod new;

@@ -40,6 +40,7 @@ impl Config {
         found.extend(of_section("http", &self.http, &other.http));
         found.extend(of_section("auth", &self.auth, &other.auth));
         found.extend(of_named("role", &self.role, &other.role));
+        found.extend(of_named("endpoint", &self.endpoint, &other.endpoint));
         found.extend(of_section("state", &self.state, &other.state));
         found.extend(of_section("tasks", &self.tasks, &other.tasks));
         found.extend(of_section("host", &self.host, &other.host));

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, PluginConfig, http, include, mcp_json, model,
+    Config, ConfigError, PluginConfig,
+    endpoint::{self, Known},
+    http, include, mcp_json, model,
     plugin::{BASE, LayerRules, Places},
     reader::Table,
     role,
@@ -66,6 +68,11 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
             Ok(found) => mcp_json::merge(&mut config, found),
             Err(error) => source.problems_of(item.place(), error),
         }
+    }
+    if let Some(table) = table("endpoint") {
+        let known =
+            Known { roles: &config.role, auth: &config.auth, plugins: &config.plugin, servers: &config.server, folder: &config.plugins };
+        config.endpoint = endpoint::endpoints(&table, &known);
     }
     include::refuse_nested(&root);
     root.finish();

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig,
-    StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
+    AuditConfig, AuthConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig,
+    ServerConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
     imported::ImportedServer,
     plugin::{BASE, Places},
     tables::RootKeys,
@@ -28,6 +28,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[role.NAME]`, by NAME.
     pub role: BTreeMap<String, RoleConfig>,
+    /// `[endpoint.NAME]`, by NAME.
+    pub endpoint: BTreeMap<String, EndpointConfig>,
     /// `[state]`.
     pub state: StateConfig,
     /// `[tasks]`.
@@ -68,6 +70,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             role: BTreeMap::new(),
+            endpoint: BTreeMap::new(),
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),

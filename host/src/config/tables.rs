@@ -6,8 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuditConfig, AuthConfig, DirGrant, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig,
-    ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    AuditConfig, AuthConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig,
+    MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -98,6 +98,7 @@ fn tables() -> Vec<TableInfo> {
         // Last: a key that plugins have too is looked for there first.
         of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
+        of::<EndpointConfig>("endpoint.NAME", "in [endpoint.NAME]", "EndpointSection"),
         of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
     ];
     let mut root = of::<RootKeys>("", "at the top level of toolbay.toml", "toolbay.toml");

@@ -33,7 +33,10 @@ mod run;
 mod tests;
 mod trace;
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 
@@ -125,6 +128,12 @@ impl Dispatcher {
     #[must_use]
     pub fn seen_now(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
         self.authorize.seen_now(catalog, principal)
+    }
+
+    /// Whether a principal has one of these roles.
+    #[must_use]
+    pub fn has_one_of(&self, principal: Option<&Principal>, roles: &BTreeSet<String>) -> bool {
+        self.authorize.policy().roles_of(principal).iter().any(|role| roles.contains(role))
     }
 
     /// Says in the log where something is not there for a principal that may not use it, and whether that is

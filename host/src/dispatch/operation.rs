@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use crate::{
-    catalog::{Entry, PromptEntry, ResourceEntry},
+    catalog::{Called, Entry, PromptEntry, ResourceEntry},
     provider::{CallOutput, Completion, Completions, JsonText, PromptOutput, Provider, Question},
 };
 
@@ -61,6 +61,15 @@ pub struct InputRequired {
     pub questions: Vec<(String, Question)>,
     /// What the caller has to bring back as it is.
     pub state: String,
+}
+
+impl<'a> Operation<'a> {
+    /// A call that was looked up.
+    #[must_use]
+    pub fn of(called: Called<'a>) -> Self {
+        let Called { entry, arguments, .. } = called;
+        Self::Call { entry, arguments }
+    }
 }
 
 impl Operation<'_> {

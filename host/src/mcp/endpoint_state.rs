@@ -11,7 +11,7 @@ use super::{
     asking::States,
     fleet::Fleet,
     links,
-    options::LiveOptions,
+    options::{EndpointOptions, LiveOptions},
     pending::Pending,
     sessions::{Room, Sessions},
     signing::Signer,
@@ -35,6 +35,16 @@ pub(super) struct Common {
     pub(super) options: LiveOptions,
 }
 
+impl Common {
+    /// Whether a caller may use an endpoint that is configured.
+    pub(super) fn admits(&self, endpoint: &str, principal: Option<&Principal>) -> bool {
+        let options = self.options.load();
+        let Some(EndpointOptions { roles, callers, .. }) = options.endpoints.get(endpoint) else { return false };
+        let is_open = roles.is_empty() && callers.is_empty();
+        is_open || principal.is_some_and(|principal| callers.contains(principal.subject())) || self.dispatcher.has_one_of(principal, roles)
+    }
+}
+
 /// What every request shares.
 pub(super) struct EndpointState {
     pub(super) catalog: Arc<Catalog>,
@@ -46,10 +56,18 @@ pub(super) struct EndpointState {
     pub(super) sessions: Arc<Sessions>,
     pub(super) closing: CancellationToken,
     options: LiveOptions,
+    /// The name of the endpoint, where it has one.
+    name: Option<String>,
 }
 
 impl EndpointState {
-    pub(super) fn new(catalog: Arc<Catalog>, common: &Common, sessions: Arc<Sessions>, closing: CancellationToken) -> Self {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        name: Option<&str>,
+        common: &Common,
+        sessions: Arc<Sessions>,
+        closing: CancellationToken,
+    ) -> Self {
         Self {
             catalog,
             dispatcher: Arc::clone(&common.dispatcher),
@@ -60,6 +78,7 @@ impl EndpointState {
             sessions,
             closing,
             options: Arc::clone(&common.options),
+            name: name.map(str::to_owned),
         }
     }
 
@@ -92,7 +111,8 @@ impl EndpointState {
         let options = self.options.load();
         let mut info = ServerConfig::new(capabilities(self.tasks.are_on()));
         info.server_info = Implementation::new("toolbay", options.server_version.clone());
-        let said = [options.instructions.clone(), self.seen(principal).instructions()];
+        let own = self.name.as_ref().and_then(|name| options.endpoints.get(name)).and_then(|endpoint| endpoint.instructions.clone());
+        let said = [options.instructions.clone(), own, self.seen(principal).instructions()];
         let said: Vec<String> = said.into_iter().flatten().collect();
         info.instructions = (!said.is_empty()).then(|| said.join("\n\n"));
         info

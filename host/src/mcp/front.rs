@@ -1,4 +1,4 @@
-//! The endpoints as they are reached over HTTP: that of everything, and one for each provider.
+//! The endpoints as they are reached over HTTP: that of everything, those that are configured, and one for each provider.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use super::{
     options::FrontOptions,
     pending::Pending,
     rpc,
-    views::{self, View, Views},
+    view::View,
+    views::{self, Views},
 };
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
@@ -147,7 +148,9 @@ impl Front {
         let waits = match head.method.as_deref() {
             Some("tools/call") => {
                 let name = head.params.as_deref().and_then(|params| serde_json::from_str::<Named>(params).ok());
-                name.is_some_and(|Named { name }| view.shared.seen(principal).resolve(&name).is_none())
+                let seen = view.shared.seen(principal);
+                // A search is for what is still to come, too.
+                name.is_some_and(|Named { name }| seen.is_searched() || seen.resolve(&name).is_none())
             }
             Some(method) => method.ends_with("/list") || matches!(method, "resources/read" | "prompts/get" | "completion/complete"),
             None => false,
@@ -195,8 +198,11 @@ impl Front {
         self.dispatcher().seen(catalog, principal)
     }
 
-    /// The endpoint of one provider, where there is such a provider for that caller.
+    /// The endpoint that is configured under this name, or that of one provider, where there is such a one for that caller.
     fn view_of(&self, provider: &str, principal: Option<&Principal>) -> Option<Arc<View>> {
+        if let Some(endpoint) = self.views.endpoint(provider, principal) {
+            return endpoint;
+        }
         // First: what is denied and what is not there take the same time.
         if self.seen(principal).shows(provider) { self.views.of(provider) } else { None }
     }
@@ -225,7 +231,7 @@ impl Front {
 
     /// The sentence for a provider that is not there: it says which there are.
     pub(crate) fn no_provider_text(&self, provider: &str, principal: Option<&Principal>) -> String {
-        views::no_provider(provider, self.catalog(), &self.seen(principal))
+        views::no_provider(provider, self.catalog(), &self.seen(principal), &self.views.endpoints_for(principal))
     }
 
     /// Whether callers have to say who they are.

@@ -293,10 +293,8 @@ impl ServerHandler for Handler {
             None => "{}".to_owned(),
             Some(arguments) => serde_json::to_string(arguments).map_err(|error| ErrorData::invalid_params(error.to_string(), None))?,
         };
-        let resolve = |snapshot: &Snapshot| match snapshot.resolve(&request.name) {
-            Some(entry) => Ok(Operation::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) }),
-            None => Err(CallError::UnknownTool(request.name.to_string())),
-        };
+        let resolve =
+            |snapshot: &Snapshot| snapshot.called(&request.name, Cow::Owned(arguments)).map(Operation::of).map_err(CallError::UnknownTool);
         match self.run(resolve, Some(input(request.request_state, request.input_responses)), &context).await? {
             Reply::Result(OperationResult::Call(output)) => typed::result(Self::era(&context), &output).map(Into::into),
             task @ Reply::Task(_) => {

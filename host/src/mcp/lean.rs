@@ -182,14 +182,13 @@ fn plan_call<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, params: Cal
     let caller = caller(shared, parts, "tools/call", Some(&name), meta)?;
     let input = input(&caller, state, responses)?;
     let snapshot = shared.seen(caller.principal());
-    let entry = snapshot.resolve(&name);
-    if caller.era == Era::Modern && entry.is_some_and(|entry| !has_param_headers(&parts.headers, entry, arguments)) {
+    let called = snapshot.called(&name, Cow::Borrowed(arguments));
+    if caller.era == Era::Modern
+        && called.as_ref().is_ok_and(|called| called.is_named && !has_param_headers(&parts.headers, &called.entry, arguments))
+    {
         return Err(Leave::Headers);
     }
-    let operation = match entry {
-        Some(entry) => Ok(Operation::Call { entry: Arc::clone(entry), arguments: Cow::Borrowed(arguments) }),
-        None => Err(CallError::UnknownTool(name.into_owned())),
-    };
+    let operation = called.map(Operation::of).map_err(CallError::UnknownTool);
     Ok(plan_operation(shared, id, caller, Some(input), operation, &snapshot))
 }
 

@@ -1,10 +1,17 @@
 //! How the MCP front is to behave.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
-use crate::config::{HttpConfig, Sessions, StateConfig, TasksConfig};
+use crate::{
+    catalog::Access,
+    config::{HttpConfig, Sessions, StateConfig, TasksConfig},
+};
 
 /// How the front is to behave. What is HTTP's (names, origins, sizes of bodies) is checked before it.
 #[derive(Clone, Debug)]
@@ -29,10 +36,27 @@ pub struct FrontOptions {
     pub server_version: String,
     /// What the server tells a model about itself.
     pub instructions: Option<String>,
+    /// The endpoints beside that of everything and those of providers, by name.
+    pub endpoints: Arc<BTreeMap<String, EndpointOptions>>,
     /// How its callers reach it, in a word, for the audit.
     pub face: &'static str,
     /// Off: everything goes by rmcp. For comparing the two.
     pub lean: bool,
+}
+
+/// An endpoint that offers a part of everything.
+#[derive(Clone, Debug)]
+pub struct EndpointOptions {
+    /// What it offers.
+    pub offers: Arc<Access>,
+    /// Whether it lists two tools that find and call the others.
+    pub search: bool,
+    /// The roles of those who may use it, and the callers who may whatever their roles. None of both: all callers.
+    pub roles: BTreeSet<String>,
+    /// See `roles`.
+    pub callers: BTreeSet<String>,
+    /// What it tells a model about itself.
+    pub instructions: Option<String>,
 }
 
 /// The options as they are now. They can change while requests are answered.
@@ -57,6 +81,7 @@ impl From<&HttpConfig> for FrontOptions {
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
+            endpoints: Arc::default(),
             face: "mcp",
             lean: true,
         }

@@ -42,7 +42,7 @@ pub(super) fn internal(message: &str) -> RpcError {
 /// What a failure of a call is in JSON-RPC.
 pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcError {
     match error {
-        CallError::UnknownTool(name) => unknown("tool", &name, snapshot, snapshot.tools().map(|entry| entry.name())),
+        CallError::UnknownTool(name) => unknown("tool", &name, snapshot, snapshot.callable().map(|entry| entry.name())),
         CallError::UnknownPrompt(name) => unknown("prompt", &name, snapshot, snapshot.prompts().map(|entry| entry.name())),
         CallError::UnknownResource(uri) => {
             let code = if era == Era::Modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
@@ -83,6 +83,9 @@ fn unknown<'s>(kind: &str, name: &str, snapshot: &Snapshot, names: impl Iterator
     let shown: String = name.chars().take(SHOWN_NAME).collect();
     let that = allowed(snapshot);
     let message = match names.as_slice() {
+        [] if kind == "tool" && snapshot.is_searched() => {
+            format!("there is no tool {shown:?}{that}; find_tools finds those that there are")
+        }
         [] => format!("there is no {kind} {shown:?}{that}; {kind}s/list says which there are"),
         names => format!("there is no {kind} {shown:?}{that}; did you mean {}?", names.join(" or ")),
     };

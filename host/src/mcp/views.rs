@@ -1,4 +1,4 @@
-//! Which endpoints there are: one for the whole catalog, and one for each provider that somebody asks for by name.
+//! Which endpoints there are: one for the whole catalog, those that are configured, and one for each provider that somebody asks for by name.
 //!
 //! An endpoint of one provider has sessions of its own, since what a session knows is one list of tools. What is limited for the whole process is shared:
 //! the count of calls and the room for sessions.
@@ -9,50 +9,26 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    asking::States,
-    endpoint_state::{Common, EndpointState},
-    fleet::Fleet,
-    general::General,
-    options::FrontOptions,
-    pending::Pending,
-    sessions::{Room, Sessions},
-    signing::Signer,
-    tasks::Tasks,
+    asking::States, endpoint_state::Common, endpoints::Endpoints, fleet::Fleet, options::FrontOptions, pending::Pending, sessions::Room,
+    signing::Signer, tasks::Tasks, view::View,
 };
 use crate::{
     catalog::{Catalog, Snapshot},
     cluster::Peers,
     dispatch::Dispatcher,
+    provider::Principal,
 };
-
-/// One endpoint.
-pub(super) struct View {
-    pub(super) shared: Arc<EndpointState>,
-    pub(super) general: General,
-    /// Ends the endpoint's streams and its watching task with it.
-    _closing: DropGuard,
-}
-
-impl View {
-    /// `endpoint`: the provider's name, or none for the endpoint of everything.
-    fn new(catalog: Arc<Catalog>, endpoint: Option<&str>, common: &Common, closing: CancellationToken) -> Self {
-        let (room, options) = (Arc::clone(&common.room), Arc::clone(&common.options));
-        let (dispatcher, signer) = (Arc::clone(&common.dispatcher), Arc::clone(&common.signer));
-        let sessions = Sessions::new(Arc::clone(&catalog), endpoint, dispatcher, signer, room, options, closing.clone());
-        tokio::spawn(Arc::clone(&sessions).watch());
-        let shared = Arc::new(EndpointState::new(catalog, common, sessions, closing.clone()));
-        Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
-    }
-}
 
 /// All endpoints.
 pub(super) struct Views {
     whole: View,
     /// By provider. Made when it is asked for, gone with the provider.
     of_one: RwLock<BTreeMap<String, Arc<View>>>,
+    /// Those that are configured.
+    endpoints: Endpoints,
     common: Common,
     closing: CancellationToken,
 }
@@ -81,7 +57,9 @@ impl Views {
             options,
         };
         let whole = View::new(catalog, None, &common, closing.child_token());
-        Self { whole, of_one: RwLock::default(), common, closing }
+        let endpoints = Endpoints::default();
+        endpoints.apply(&whole.shared.catalog, &common, &closing);
+        Self { whole, of_one: RwLock::default(), endpoints, common, closing }
     }
 
     /// Goes by other options from now on. What has begun under the old ones ends under them.
@@ -90,6 +68,7 @@ impl Views {
         self.common.room.resize(options.max_sessions);
         self.common.options.store(Arc::new(options));
         self.common.tasks.reconfigured();
+        self.endpoints.apply(&self.whole.shared.catalog, &self.common, &self.closing);
     }
 
     pub(super) fn whole(&self) -> &View {
@@ -98,6 +77,18 @@ impl Views {
 
     pub(super) fn dispatcher(&self) -> &Arc<Dispatcher> {
         &self.common.dispatcher
+    }
+
+    /// The endpoint that is configured under this name, where there is one. The inner None: not for this caller.
+    #[expect(clippy::option_option, reason = "what is not for a caller hides a provider of its name all the same")]
+    pub(super) fn endpoint(&self, name: &str, principal: Option<&Principal>) -> Option<Option<Arc<View>>> {
+        self.endpoints.get(name).map(|view| self.common.admits(name, principal).then_some(view))
+    }
+
+    /// The names of the endpoints that are configured and that a caller may use.
+    pub(super) fn endpoints_for(&self, principal: Option<&Principal>) -> Vec<String> {
+        let options = self.common.options.load();
+        options.endpoints.keys().filter(|name| self.common.admits(name, principal)).cloned().collect()
     }
 
     /// The endpoint of one provider, where there is such a provider.
@@ -126,12 +117,7 @@ impl Views {
                 changed = changes.changed() => if changed.is_err() { return },
             }
             changes.mark_unchanged();
-            for view in self.take_gone() {
-                let sessions = Arc::clone(&view.shared.sessions);
-                // Ends its streams, as far as no request holds it.
-                drop(view);
-                sessions.retire();
-            }
+            self.take_gone().into_iter().for_each(View::retire);
         }
     }
 
@@ -158,15 +144,19 @@ impl Views {
 }
 
 /// The sentence for a provider that is not there for a caller: it names those that are.
-pub(super) fn no_provider(provider: &str, catalog: &Catalog, seen: &Snapshot) -> String {
+///
+/// `endpoints`: those that the caller may use.
+pub(super) fn no_provider(provider: &str, catalog: &Catalog, seen: &Snapshot, endpoints: &[String]) -> String {
     /// Characters of what was asked for, and names of what there is, that are shown.
     const SHOWN: usize = 64;
     const NAMES: usize = 50;
     let shown: String = provider.chars().take(SHOWN).collect();
     let mut providers = catalog.providers();
     providers.retain(|provider| seen.shows(provider.id().as_str()));
-    let names: Vec<&str> = providers.iter().take(NAMES).map(|provider| provider.id().as_str()).collect();
-    let more = if providers.len() > NAMES { format!(" and {} more", providers.len() - NAMES) } else { String::new() };
+    let all = endpoints.len() + providers.len();
+    let names: Vec<&str> =
+        endpoints.iter().map(String::as_str).chain(providers.iter().map(|provider| provider.id().as_str())).take(NAMES).collect();
+    let more = if all > NAMES { format!(" and {} more", all - NAMES) } else { String::new() };
     if names.is_empty() {
         return match seen.limits() {
             None => format!("there is no plugin or server {shown:?}; there is none at all"),

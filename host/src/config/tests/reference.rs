@@ -19,6 +19,8 @@ fn open_table(table: &TableInfo) -> String {
         "auth.issuer.NAME" => "[auth]\nresource_url = \"https://a.example\"\n[auth.issuer.w]\nissuer = \"https://b.example\"\n".to_owned(),
         // A burst is of a rate.
         "role.NAME" => "[role.w]\nrate = \"1/s\"\n".to_owned(),
+        // Its name may not be that of a plugin.
+        "endpoint.NAME" => "[endpoint.e]\n".to_owned(),
         "role.NAME.limits.PATTERN" => "[role.w.limits.x]\nrate = \"1/s\"\n".to_owned(),
         "server.NAME" => "[server.s]\ncommand = [\"x\"]\n".to_owned(),
         "server.NAME.replicas" => "[server.s]\ncommand = [\"x\"]\n[server.s.replicas]\n".to_owned(),
@@ -85,6 +87,7 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     let mut config = good(&text);
     assert_eq!(config.plugin.remove("w"), Some(PluginConfig::default()));
     assert_eq!(config.role.remove("w"), Some(RoleConfig { rate: CallRate::parse("1/s").ok(), ..RoleConfig::default() }));
+    assert_eq!(config.endpoint.remove("e"), Some(EndpointConfig::default()));
     assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 

@@ -269,3 +269,39 @@ fn a_file_that_cannot_be_read_is_named() {
     let binary = Config::load(&path).unwrap_err();
     assert_eq!(binary.to_string(), format!("cannot read the configuration {}: it is not UTF-8 text (byte 11 is wrong)", path.display()));
 }
+
+#[test]
+fn an_endpoint_may_not_have_the_address_of_a_provider() {
+    let whose = "whose own endpoint is /x/mcp too; give the endpoint another name";
+    for (other, message) in [
+        ("[server.x]\ncommand = [\"y\"]", format!("there is a server of this name ([server.x], or an entry of mcp_json), {whose}")),
+        ("[plugin.x]\nmemory = \"8MiB\"", format!("there is a [plugin.x], {whose}")),
+    ] {
+        let told = wrong(&format!("[endpoint.x]\nsearch = true\n{other}"));
+        assert!(told.contains(&format!("1:11: \"x\" in [endpoint]: {message}")), "{told}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("plugins")).unwrap();
+    fs::write(folder.path().join("plugins/x.wasm"), b"").unwrap();
+    let text = "plugins = \"plugins\"\n[endpoint.x]\nsearch = true";
+    let told = Config::parse(text, &folder.path().join(FILE)).unwrap_err().to_string();
+    assert!(told.contains("2:11: \"x\" in [endpoint]: there is a plugin of this name") && told.contains("x.wasm"), "{told}");
+}
+
+#[test]
+fn what_an_endpoint_names_has_to_be_there() {
+    for (text, message) in [
+        ("[endpoint.X]", "1:11: endpoint name \"X\" is not allowed"),
+        ("[endpoint.x]\nrole = [\"y\"]", "2:1: unknown key \"role\" in [endpoint.x]; did you mean \"roles\"?"),
+        (
+            "[endpoint.x]\nroles = [\"redaer\"]\n[role.reader]",
+            "\"roles\" in [endpoint.x]: there is no [role.redaer]; did you mean \"reader\"?",
+        ),
+        ("[endpoint.x]\ncallers = [\"ann\"]", "\"callers\" in [endpoint.x]: there is no token \"ann\" in [auth.tokens]"),
+        ("[endpoint.x]\ntools = [\"\"]", "a pattern cannot be empty; \"*\" is any"),
+        ("[endpoint.x]\ninstructions = \" \"", "instructions cannot be empty"),
+    ] {
+        let told = wrong(text);
+        assert!(told.contains(message), "{text}: {told}");
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Refusal, Rest, answer, catalog, shape};
 use crate::{
-    catalog::{Catalog, Entry, Seen},
+    catalog::{Catalog, Seen},
     config::RestResult,
     dispatch::{CallRequest, Operation, OperationResult, TurnedAway},
     json::is_too_deep,
@@ -101,8 +101,7 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
     if rest.front.seen_of(&catalog, principal).resolve(&name).is_none() && !rest.front.pending().is_ready() {
         rest.front.pending().wait().await;
     }
-    let entry = find(rest, &rest.front.seen_of(&catalog, principal), &name, &head)?;
-    let operation = Operation::Call { entry, arguments: Cow::Borrowed(arguments) };
+    let operation = find(rest, &rest.front.seen_of(&catalog, principal), &name, arguments, &head)?;
     let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
     let request = CallRequest::new(principal.cloned(), operation)
         .with_front(FACE)
@@ -147,26 +146,27 @@ fn default_tool(catalog: &Catalog, seen: &Seen) -> Option<String> {
     }
 }
 
-fn find(rest: &Rest, seen: &Seen, name: &str, head: &Parts) -> Result<Arc<Entry>, Refusal> {
-    if let Some(entry) = seen.resolve(name) {
-        return Ok(Arc::clone(entry));
-    }
-    let error = CallError::UnknownTool(name.to_owned());
+fn find<'a>(rest: &Rest, seen: &Seen, name: &str, arguments: &'a str, head: &Parts) -> Result<Operation<'a>, Refusal> {
+    let name = match seen.called(name, Cow::Borrowed(arguments)) {
+        Ok(called) => return Ok(Operation::of(called)),
+        Err(name) => name,
+    };
+    let error = CallError::UnknownTool(name.clone());
     let (principal, trace_parent) = (head.extensions.get(), trace_parent(head));
     let denied = rest.front.dispatcher().log_denied(seen, principal, &error);
     let error = rest.front.pending().in_place_of(error);
     rest.front.dispatcher().turned_away(&TurnedAway { principal, face: FACE, trace_parent, error: &error, denied });
     if let CallError::Busy { retry_after, .. } = error {
-        let detail = format!("Tool {} not available yet", answer::echo(name));
+        let detail = format!("Tool {} not available yet", answer::echo(&name));
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail, error.to_string());
         return Err(Refusal { retry_after: Some(retry_after), ..refusal });
     }
-    let reason = match similar::nearest(name, seen.tools().map(|entry| entry.name())) {
+    let reason = match similar::nearest(&name, seen.callable().map(|entry| entry.name())) {
         Some(near) => format!("did you mean {near:?}?"),
-        None if seen.is_limited() => "GET tools next to this address lists those that your roles allow".to_owned(),
+        None if seen.limits().is_some() => "GET tools next to this address lists those that your roles allow".to_owned(),
         None => "GET tools next to this address lists them".to_owned(),
     };
-    Err(Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), reason))
+    Err(Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(&name)), reason))
 }
 
 /// The member `result`: structured content where there is some, else the text of a single block of text, else MCP's content blocks as they are.

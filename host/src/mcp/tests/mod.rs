@@ -3,6 +3,7 @@
 mod asking;
 mod bodies;
 mod cost;
+mod endpoints;
 mod eras;
 mod errors;
 mod ids;

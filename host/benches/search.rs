@@ -1,0 +1,103 @@
+//! How long a search takes among 10,000 tools, and how long it takes to count the words of them: `cargo bench -p toolbay --bench search`.
+//!
+//! The tools are those of `tests/search/tools.json`, again and again under other names, from as many servers.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use serde_json::{Map, Value, json};
+use toolbay::{
+    catalog::{
+        Catalog,
+        search::{Index, Lexicon, Terms},
+    },
+    provider::{Call, CallError, CallOutput, Provider, ProviderChange, ProviderId, Tool, ToolName},
+};
+
+const TOOLS: usize = 10_000;
+
+struct Fixed(ProviderId, Vec<Arc<Tool>>);
+
+impl Provider for Fixed {
+    fn id(&self) -> &ProviderId {
+        &self.0
+    }
+    fn tools(&self) -> &[Arc<Tool>] {
+        &self.1
+    }
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+        Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) })
+    }
+}
+
+fn tool(real: &Value, round: usize) -> Result<Arc<Tool>, Box<dyn Error>> {
+    let text = |member: &str| real.get(member).and_then(Value::as_str).map(str::to_owned);
+    let parameters = real.get("parameters").and_then(Value::as_object).into_iter().flatten();
+    let properties: Map<_, _> = parameters.map(|(name, about)| (name.clone(), json!({ "type": "string", "description": about }))).collect();
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), "object".into());
+    schema.insert("properties".to_owned(), properties.into());
+    Ok(Arc::new(Tool {
+        name: ToolName::new(format!("{}_{round}", text("name").unwrap_or_default()))?,
+        title: text("title"),
+        description: text("description"),
+        input_schema: Arc::new(schema),
+        output_schema: None,
+        annotations: None,
+        icons: None,
+        meta: None,
+        extra: Map::new(),
+        notifies: false,
+    }))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/search");
+    let servers: BTreeMap<String, Vec<Value>> = serde_json::from_str(&std::fs::read_to_string(folder.join("tools.json"))?)?;
+    let questions = std::fs::read_to_string(folder.join("questions.tsv"))?;
+    let questions: Vec<&str> = questions.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split('\t').nth(1)).collect();
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let mut left = TOOLS;
+    for round in 0.. {
+        for (server, tools) in &servers {
+            let tools: Vec<_> = tools.iter().take(left).map(|real| tool(real, round)).collect::<Result<_, _>>()?;
+            left -= tools.len();
+            providers.push(Arc::new(Fixed(ProviderId::new(format!("{server}{round}"))?, tools)));
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    let lexicon: Lexicon = Arc::new(providers.iter().map(|provider| (provider.id().clone(), Arc::new(Terms::of(provider)))).collect());
+    let catalog = Catalog::new();
+    catalog.apply(providers.iter().map(|provider| ProviderChange::Put(Arc::clone(provider))).collect());
+    let tools: Vec<_> = catalog.snapshot().callable().cloned().collect();
+    let timed = |what: &str, begin: Instant| println!("{what}: {:.1} ms", begin.elapsed().as_secs_f64() * 1000.0);
+
+    let begin = Instant::now();
+    let index = Index::new(&tools, &lexicon);
+    timed(&format!("an index of {} tools of {} servers, all words counted anew", tools.len(), providers.len()), begin);
+    let begin = Instant::now();
+    drop(Index::new(&tools, &lexicon));
+    timed("the same, with the words of each server counted before", begin);
+
+    let mut times: Vec<Duration> = Vec::new();
+    for _ in 0..20 {
+        for question in &questions {
+            let begin = Instant::now();
+            let found = index.search(question, 5);
+            times.push(begin.elapsed());
+            assert!(!found.is_empty(), "nothing is found for {question:?}");
+        }
+    }
+    times.sort_unstable();
+    let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default();
+    println!("a search: median {:?}, 99th percentile {:?}, of {}", at(50), at(99), times.len());
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The tools of one view, ranked by the words of a question: BM25.
+
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+
+use super::{
+    related,
+    terms::{Lexicon, Terms, is_for_models},
+    words,
+};
+use crate::catalog::Entry;
+
+/// How soon a word that stands there again counts no more.
+const SATURATION: f32 = 1.2;
+/// How much a long text counts less than a short one.
+const LENGTH: f32 = 0.5;
+/// What the very name of a tool is worth: it comes first.
+const NAMED: f32 = 1000.0;
+
+/// Words of a question that count, and bytes of it that are read.
+const WORDS: usize = 32;
+const QUESTION: usize = 1000;
+
+/// The tools of one view, to be searched. Making one costs a look-up for each tool: their words are kept with the provider.
+pub struct Index {
+    parts: Vec<Part>,
+    count: f32,
+    average: f32,
+}
+
+/// The tools of one provider.
+struct Part {
+    terms: Arc<Terms>,
+    /// At its place among all tools of the provider, each that may be found.
+    entries: Vec<Option<Arc<Entry>>>,
+}
+
+impl Part {
+    /// The tools that may be found and have a word, each with its place and how much it counts.
+    fn having(&self, word: &str) -> impl Iterator<Item = (usize, f32)> {
+        self.terms.counted().having(word).filter(|(place, _)| self.entries.get(*place).is_some_and(Option::is_some))
+    }
+}
+
+/// A tool that fits a question.
+#[derive(Clone)]
+pub struct Found {
+    /// The tool.
+    pub entry: Arc<Entry>,
+    /// How well it fits.
+    pub score: f32,
+}
+
+impl Index {
+    /// Of these tools.
+    #[must_use]
+    pub fn new(tools: &[Arc<Entry>], lexicon: &Lexicon) -> Self {
+        let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
+        let (mut count, mut length) = (0.0, 0.0);
+        for entry in tools.iter().filter(|entry| is_for_models(entry.tool().meta.as_ref())) {
+            let id = entry.provider().id();
+            let Some(terms) = lexicon.get(id) else { continue };
+            let counted = terms.counted();
+            let Some(place) = counted.place(entry.own_name()) else { continue };
+            let part = parts.entry(id.as_str()).or_insert_with(|| Part { terms: Arc::clone(terms), entries: vec![None; counted.len()] });
+            if let Some(at) = part.entries.get_mut(place) {
+                *at = Some(Arc::clone(entry));
+                count += 1.0;
+                length += counted.length(place);
+            }
+        }
+        Self { parts: parts.into_values().collect(), count, average: if count > 0.0 { length / count } else { 1.0 } }
+    }
+
+    /// The tools that fit a question best, the best first, at most `most` of them.
+    #[must_use]
+    pub fn search(&self, question: &str, most: usize) -> Vec<Found> {
+        let question = question.get(..question.floor_char_boundary(QUESTION)).unwrap_or_default().trim();
+        let mut wanted: Vec<String> = Vec::new();
+        words::each(question, |word| {
+            if wanted.len() < WORDS && !wanted.iter().any(|known| known == word) {
+                wanted.push(word.to_owned());
+            }
+        });
+        let mut scores: Vec<Vec<f32>> = self.parts.iter().map(|part| vec![0.0; part.entries.len()]).collect();
+        let mut best = scores.clone();
+        for word in &wanted {
+            // Of a word and those for the same, the one counts that says most.
+            self.score(word, 1.0, &mut best);
+            let others = related::to(word).iter().filter(|other| !wanted.contains(other));
+            others.for_each(|other| self.score(other, related::SHARE, &mut best));
+            for (score, best) in scores.iter_mut().flatten().zip(best.iter_mut().flatten()) {
+                *score += std::mem::take(best);
+            }
+        }
+        for (part, scores) in self.parts.iter().zip(&mut scores) {
+            for (entry, score) in part.entries.iter().zip(scores) {
+                if entry.as_ref().is_some_and(|entry| is_named(entry, question)) {
+                    *score += NAMED;
+                }
+            }
+        }
+        self.best(&scores, most)
+    }
+
+    /// What one word says for each tool, where that is more than what stands there.
+    fn score(&self, word: &str, share: f32, best: &mut [Vec<f32>]) {
+        let having: usize = self.parts.iter().map(|part| part.having(word).count()).sum();
+        if having == 0 {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "so many tools there are not")]
+        let having = having as f32;
+        let rarity = share * ((self.count - having + 0.5) / (having + 0.5)).ln_1p();
+        for (part, best) in self.parts.iter().zip(best) {
+            for (place, weight) in part.having(word) {
+                let norm = 1.0 - LENGTH + LENGTH * part.terms.counted().length(place) / self.average;
+                if let Some(best) = best.get_mut(place) {
+                    *best = best.max(rarity * weight * (SATURATION + 1.0) / (weight + SATURATION * norm));
+                }
+            }
+        }
+    }
+
+    fn best(&self, scores: &[Vec<f32>], most: usize) -> Vec<Found> {
+        let mut found: Vec<(f32, &Arc<Entry>)> = Vec::new();
+        for (part, scores) in self.parts.iter().zip(scores) {
+            let fitting = part.entries.iter().zip(scores).filter(|(_, score)| **score > 0.0);
+            found.extend(fitting.filter_map(|(entry, score)| Some((*score, entry.as_ref()?))));
+        }
+        // Of those that fit equally well the first by name, so that a question has one answer.
+        let order =
+            |(a, x): &(f32, &Arc<Entry>), (b, y): &(f32, &Arc<Entry>)| -> Ordering { b.total_cmp(a).then_with(|| x.name().cmp(y.name())) };
+        if found.len() > most && most > 0 {
+            found.select_nth_unstable_by(most - 1, order);
+            found.truncate(most);
+        }
+        found.sort_unstable_by(order);
+        found.into_iter().take(most).map(|(score, entry)| Found { entry: Arc::clone(entry), score }).collect()
+    }
+}
+
+/// Whether a question is just the name of a tool.
+fn is_named(entry: &Entry, question: &str) -> bool {
+    entry.name().eq_ignore_ascii_case(question) || entry.own_name().eq_ignore_ascii_case(question)
+}
