@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("shape", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
+    ("store", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
     (
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "threads",
             "shape",
             "inference",
+            "store",
             "provider",
             "config",
             "schema",

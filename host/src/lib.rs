@@ -31,6 +31,7 @@ pub mod servers;
 pub mod shape;
 mod similar;
 pub mod stdio;
+pub mod store;
 pub mod supervised;
 pub mod telemetry;
 mod threads;

@@ -4,6 +4,7 @@
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod asking;
+mod calls;
 mod deferral;
 mod definition;
 mod json_text;
@@ -21,6 +22,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
+pub use calls::{Calls, MAX_DEPTH, NestedError, Nesting};
 pub use deferral::{Deferral, NotDeferred};
 pub use definition::Definition;
 pub use json_text::JsonText;
@@ -90,6 +92,28 @@ pub struct CallContext {
     pub deferral: Option<Arc<dyn Deferral>>,
     /// Where the call says that it waits in a queue, and that it runs. None: nobody wants to know.
     pub started: Option<Arc<StartSignal>>,
+    /// Calls that lead to this one, or that it can make. None, mostly: a client's own call, which makes none.
+    pub nesting: Option<Arc<Nesting>>,
+}
+
+impl CallContext {
+    /// The way to call other tools. None: the provider has no use for it, or nobody to call for.
+    #[must_use]
+    pub fn calls(&self) -> Option<&Arc<dyn Calls>> {
+        self.nesting.as_ref()?.calls.as_ref()
+    }
+
+    /// How many calls lead to this one, each made by the one before. 0: a client's own.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.nesting.as_ref().map_or(0, |nesting| nesting.depth)
+    }
+
+    /// What was left of the time of the call that made this one.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.nesting.as_ref()?.time_left
+    }
 }
 
 /// What a call answered, well or badly.
@@ -220,6 +244,11 @@ pub trait Provider: Send + Sync {
 
     /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
     fn default_tool(&self) -> Option<&str> {
+        None
+    }
+
+    /// Which tools its own may call: patterns of names, as roles have them. None: none of them calls any, and nothing is made ready for that.
+    fn calls(&self) -> Option<&[String]> {
         None
     }
 

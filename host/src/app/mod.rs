@@ -123,8 +123,8 @@ impl App {
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
         let traces = if options.run == Run::Serve { Traces::start(&config.traces)? } else { None };
-        let dispatcher = Dispatcher::with(config.metrics.enabled, audit, traces);
         let catalog = Catalog::new();
+        let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces);
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
         let feed = Feed::through(trust.clone(), catalog.clone());

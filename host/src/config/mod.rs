@@ -38,6 +38,7 @@ mod server;
 mod settings;
 mod source;
 mod state;
+mod store;
 mod syntax;
 mod tables;
 mod tasks;
@@ -81,6 +82,7 @@ pub use server::{
 };
 pub use settings::Config;
 pub use state::StateConfig;
+pub use store::{StoreConfig, StoreGrant, StoreScope};
 pub use tasks::TasksConfig;
 pub use telemetry::{LogFormat, TelemetryConfig, parse_log_filter};
 pub use traces::TracesConfig;

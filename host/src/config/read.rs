@@ -42,6 +42,7 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     section(table("state"), &mut config.state);
     section(table("tasks"), &mut config.tasks);
     section(table("host"), &mut config.host);
+    section(table("store"), &mut config.store);
     section(table("telemetry"), &mut config.telemetry);
     section(table("metrics"), &mut config.metrics);
     section(table("audit"), &mut config.audit);

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
-    PluginConfig, RoleConfig, ServerConfig, StateConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
+    PluginConfig, RoleConfig, ServerConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, Places},
@@ -37,6 +37,8 @@ pub struct Config {
     pub tasks: TasksConfig,
     /// `[host]`.
     pub host: HostConfig,
+    /// `[store]`.
+    pub store: StoreConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
     /// `[metrics]`.
@@ -79,6 +81,7 @@ impl Default for Config {
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),
+            store: StoreConfig::default(),
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),

@@ -50,6 +50,7 @@ impl Audited {
         };
         let record = Record {
             id: Some(context.call_id),
+            parent: request.parent.as_ref().map(|parent| parent.id()),
             trace: context.trace_parent.as_deref().and_then(trace_id).map(Into::into),
             caller: context.principal.as_ref().map(|principal| principal.subject().into()),
             front: request.face,

@@ -199,6 +199,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
     };
     LazySpan::new(CallSpan {
         id: context.call_id,
+        parent: request.parent.as_ref().map(|parent| parent.id()),
         trace_parent: context.trace_parent.clone(),
         subject,
         principal: context.principal.clone(),
@@ -209,6 +210,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
 /// What the span of a call is made of.
 struct CallSpan {
     id: u64,
+    parent: Option<u64>,
     trace_parent: Option<Arc<str>>,
     subject: Subject,
     principal: Option<Principal>,
@@ -230,6 +232,7 @@ impl MakeSpan for CallSpan {
                 tracing::info_span!(
                     "call",
                     id = self.id,
+                    parent = self.parent,
                     trace = self.trace_parent.as_deref().and_then(trace_id),
                     $what = $name,
                     plugin = $provider.id().as_str(),

@@ -14,11 +14,16 @@
 //! The layers are called one after the other, without boxes or dynamic dispatch: a call pays nothing for
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,
 //! become a task) is handed in through its context as trait objects. So nothing here knows MCP or HTTP.
+//!
+//! A tool that calls others does so by `nested`, which makes a [`CallRequest`] of each: it goes through the
+//! same layers, in the name of the same principal.
 
 mod audited;
 mod authorize;
+mod chain;
 mod confirm;
 mod meter;
+mod nested;
 mod operation;
 mod outcome;
 mod rate;
@@ -31,11 +36,16 @@ mod run;
 mod tests;
 mod traced;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
 
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
-    provider::{CallError, Principal},
+    provider::{CallError, Nesting, Principal},
     telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 
@@ -43,6 +53,7 @@ pub use audited::TurnedAway;
 use authorize::Authorize;
 pub use confirm::LiveConfirm;
 use meter::Meter;
+use nested::{Host, Nested};
 pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
 use rate_limit::RateLimit;
@@ -51,12 +62,20 @@ pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 
 /// Decides and runs calls. One for the whole host: what it counts and limits is counted for all fronts.
-#[derive(Debug)]
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
     confirm: Arc<LiveConfirm>,
     meter: Arc<Meter>,
+    /// What tools that call others find them in. None: they find none.
+    catalog: Option<Arc<Catalog>>,
+    this: Weak<Self>,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("meter", &self.meter).finish_non_exhaustive()
+    }
 }
 
 impl Dispatcher {
@@ -69,8 +88,17 @@ impl Dispatcher {
     /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go; `traces`: where their spans go.
     #[must_use]
     pub fn with(metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
-        let meter = Arc::new(Meter::new(metrics, audit, traces));
-        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), confirm: Arc::default(), meter })
+        Self::make(Authorize::default(), Arc::default(), Arc::new(Meter::new(metrics, audit, traces)), None)
+    }
+
+    /// The same, whose tools can call each other: those of `catalog`.
+    #[must_use]
+    pub fn over(catalog: Arc<Catalog>, metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
+        Self::make(Authorize::default(), Arc::default(), Arc::new(Meter::new(metrics, audit, traces)), Some(catalog))
+    }
+
+    fn make(authorize: Authorize, confirm: Arc<LiveConfirm>, meter: Arc<Meter>, catalog: Option<Arc<Catalog>>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self { authorize, rate_limit: RateLimit::default(), confirm, meter, catalog, this: this.clone() })
     }
 
     /// Where audit lines go, if there are any.
@@ -110,8 +138,7 @@ impl Dispatcher {
     /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
     #[must_use]
     pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
-        let (confirm, meter) = (Arc::clone(&self.confirm), Arc::clone(&self.meter));
-        Arc::new(Self { authorize: Authorize::new(policy), rate_limit: RateLimit::default(), confirm, meter })
+        Self::make(Authorize::new(policy), Arc::clone(&self.confirm), Arc::clone(&self.meter), self.catalog.clone())
     }
 
     /// Which calls a person has to confirm. The same for all fronts.
@@ -158,8 +185,11 @@ impl Dispatcher {
     pub fn run<'a>(&'a self, mut request: CallRequest<'a>) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
         request.context.call_id = self.meter.next_id();
         let traced = self.meter.traced(&mut request);
+        if request.operation.provider().calls().is_some() {
+            request.context.nesting = self.nesting(&request);
+        }
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
-        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
+        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation, request.parent.is_some());
         let span = meter::span(&request);
         let watched = self.meter.watched(&request, traced);
         let CallRequest { operation, context, rounds, hold, .. } = request;
@@ -171,5 +201,32 @@ impl Dispatcher {
             run::run(&operation, context, rounds, &self.confirm).await
         };
         self.meter.observe(span, watched, call)
+    }
+
+    /// The way for a call to call others.
+    fn nesting(&self, request: &CallRequest<'_>) -> Option<Arc<Nesting>> {
+        let above = request.context.nesting.as_deref().cloned().unwrap_or_default();
+        let host = self.this.upgrade().filter(|_| self.catalog.is_some());
+        let calls = host.map(|host| Arc::new(Nested::new(host, request)) as _);
+        Some(Arc::new(Nesting { calls, ..above }))
+    }
+}
+
+impl Host for Dispatcher {
+    fn seen(&self, principal: Option<&Principal>) -> Option<Seen> {
+        self.catalog.as_ref().map(|catalog| self.authorize.seen(catalog, principal))
+    }
+
+    fn count(&self, parent: &str, provider: &str) {
+        self.metrics().nested(parent, provider);
+    }
+
+    fn not_there(&self, seen: &Seen, what: &TurnedAway<'_>) {
+        let denied = what.denied || self.log_denied(seen, what.principal, what.error);
+        self.turned_away(&TurnedAway { denied, ..*what });
+    }
+
+    fn run_nested(self: Arc<Self>, request: CallRequest<'static>) -> BoxFuture<'static, Result<OperationResult, CallError>> {
+        async move { Self::run(&self, request).await }.boxed()
     }
 }

@@ -71,6 +71,8 @@ families! {
         "Time from a call's arrival to its result, including its time in the queue.";
     CALLS_IN_FLIGHT: Gauge "toolbay_calls_in_flight" []
         "Calls that run or are queued.";
+    NESTED_CALLS: Counter "toolbay_nested_calls_total" ["parent", "provider"]
+        "Calls that tools of the plugin `parent` made of others. They are among `toolbay_calls_total` too.";
     REFUSALS: Counter "toolbay_refusals_total" ["reason"]
         "Requests and calls that were turned away before anything ran for them, by reason.";
 

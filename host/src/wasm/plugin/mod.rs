@@ -96,6 +96,10 @@ impl Provider for Plugin {
         self.code.shared.config.default_tool.as_deref()
     }
 
+    fn calls(&self) -> Option<&[String]> {
+        self.code.shared.calls.then_some(self.code.shared.config.grants.calls.as_slice())
+    }
+
     fn offers(&self) -> &Offers {
         &self.offers
     }

@@ -48,11 +48,12 @@ impl Code {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let entered = self.gate.enter(&self.shared.id, context.principal.as_ref(), context.started.as_deref()).await;
-        let Permit { turn: _turn, place } = entered.map_err(Failure::Call)?;
+        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
+        let Permit { running, place } = entered.await.map_err(Failure::Call)?;
         // What waits for its turn does not run yet.
         let span = context.enter(SpanKind::Internal, || format!("run {}", self.shared.id));
         let mut store = instance::store(&self.engine, &self.shared, context);
+        store.data_mut().turn = running.turn();
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
         let code = Arc::clone(self);
