@@ -27,27 +27,27 @@ use crate::threads::{self, Task};
 /// Ticks of the clock, 5 ms each, that pass while a call keeps a worker until it is a long one.
 const LONG: u64 = 2;
 
-/// Time of the processor that a call uses until the next ones of its plugin begin beside the workers. It is measured for calls that may be long only, as that
-/// is no time for nothing.
+/// Time of the processor that a long call uses. It is measured beside the workers only, as looking at it takes time too.
 const LONG_TIME: Duration = Duration::from_millis(8);
 
 /// Ticks after a long call for which the next ones of its plugin are taken to be long: 10 s.
 const WATCHED: u64 = 2000;
+
+/// The same after a call that kept a worker for long, which may have been the doing of other programs: 1 s.
+const SUSPECTED: u64 = 200;
 
 /// How long the calls of one plugin run.
 pub(crate) struct Pace {
     engines: Arc<Engines>,
     /// Its calls are long until this tick.
     long: AtomicU64,
-    /// They may be until this one: a call kept a worker for long, which may have been the doing of other programs.
-    watched: AtomicU64,
     /// Its turns beside the workers: half of the threads, so that no plugin keeps all of them.
     turns: Arc<Semaphore>,
 }
 
 impl Pace {
     pub(crate) fn new(engines: Arc<Engines>) -> Arc<Self> {
-        Arc::new(Self { engines, long: AtomicU64::new(0), watched: AtomicU64::new(0), turns: Arc::new(Semaphore::new(threads::cores())) })
+        Arc::new(Self { engines, long: AtomicU64::new(0), turns: Arc::new(Semaphore::new(threads::cores())) })
     }
 
     fn now(&self) -> u64 {
@@ -58,19 +58,8 @@ impl Pace {
         self.now() < self.long.load(Ordering::Relaxed)
     }
 
-    fn is_watched(&self) -> bool {
-        self.now() < self.watched.load(Ordering::Relaxed)
-    }
-
-    fn watch(&self) {
-        self.watched.store(self.now() + WATCHED, Ordering::Relaxed);
-    }
-
-    /// A call used so much of the processor's time.
-    fn note(&self, used: Duration) {
-        if used >= LONG_TIME {
-            self.long.store(self.now() + WATCHED, Ordering::Relaxed);
-        }
+    fn take_for_long(&self, ticks: u64) {
+        self.long.fetch_max(self.now() + ticks, Ordering::Relaxed);
     }
 }
 
@@ -80,8 +69,6 @@ pub(crate) struct Paced<F: Future> {
     pace: Arc<Pace>,
     /// Ticks for which it has kept a worker.
     kept: u64,
-    /// Time that it has used, as far as it was measured.
-    used: Duration,
 }
 
 /// Where the work is done.
@@ -96,7 +83,7 @@ enum Place<F: Future> {
 
 impl<F: Future> Paced<F> {
     pub(crate) fn new(work: F, pace: &Arc<Pace>) -> Self {
-        Self { place: Place::Here(Box::pin(work)), pace: Arc::clone(pace), kept: 0, used: Duration::ZERO }
+        Self { place: Place::Here(Box::pin(work)), pace: Arc::clone(pace), kept: 0 }
     }
 }
 
@@ -108,21 +95,16 @@ where
     type Output = Result<F::Output, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { place, pace, kept, used } = &mut *self;
+        let Self { place, pace, kept } = &mut *self;
         if let Place::Here(work) = place
             && *kept < LONG
             && !pace.is_long()
         {
-            let began = pace.is_watched().then(thread_time);
             let before = pace.now();
             let polled = work.as_mut().poll(cx);
             *kept += pace.now().saturating_sub(before);
             if *kept >= LONG {
-                pace.watch();
-            }
-            if let Some(began) = began {
-                *used += thread_time().saturating_sub(began);
-                pace.note(*used);
+                pace.take_for_long(SUSPECTED);
             }
             return polled.map(Ok);
         }
@@ -130,7 +112,7 @@ where
             Place::Here(work) => match threads::long() {
                 Ok(threads) => {
                     let turns = PollSemaphore::new(Arc::clone(&pace.turns));
-                    let beside = Beside { work, pace: Arc::clone(pace), turns, used: *used };
+                    let beside = Beside { work, pace: Arc::clone(pace), turns, used: Duration::ZERO };
                     Place::Beside(Task::new(threads.spawn(beside.in_current_span())))
                 }
                 // The system gives no thread: it is done here.
@@ -167,7 +149,9 @@ impl<F: Future> Future for Beside<F> {
         let before = thread_time();
         let polled = self.work.as_mut().poll(cx);
         self.used += thread_time().saturating_sub(before);
-        self.pace.note(self.used);
+        if self.used >= LONG_TIME {
+            self.pace.take_for_long(WATCHED);
+        }
         polled
     }
 }
@@ -210,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_kept_its_worker_goes_on_beside_it() {
+    async fn a_call_that_kept_its_worker_goes_on_beside_it_as_do_the_next_ones_for_a_moment() {
         let pace = pace();
         let long = {
             let pace = Arc::clone(&pace);
@@ -223,26 +207,25 @@ mod tests {
         };
         let here = name();
         assert_eq!(Paced::new(long, &pace).await.unwrap(), (here.clone(), "long".to_owned()));
-        // It did not compute: whoever had the processor meanwhile, the next call is none of the long ones.
+        assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), "long");
+        // It did not compute: somebody else had the processor.
+        keep(&pace, SUSPECTED);
         assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), here);
     }
 
     #[tokio::test]
     async fn calls_of_a_plugin_that_computes_begin_beside_the_workers() {
         let pace = pace();
+        // All of it between two looks: within one instruction, say.
+        let long = |pace: Arc<Pace>| async move {
+            compute();
+            keep(&pace, LONG);
+            name()
+        };
         let here = name();
-        for _ in 0..2 {
-            // All of it between two looks: within one instruction, say.
-            let long = {
-                let pace = Arc::clone(&pace);
-                async move {
-                    compute();
-                    keep(&pace, LONG);
-                    name()
-                }
-            };
-            assert_eq!(Paced::new(long, &pace).await.unwrap(), here);
-        }
+        assert_eq!(Paced::new(long(Arc::clone(&pace)), &pace).await.unwrap(), here);
+        assert_eq!(Paced::new(long(Arc::clone(&pace)), &pace).await.unwrap(), "long");
+        keep(&pace, SUSPECTED);
         assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), "long");
     }
 

@@ -133,8 +133,9 @@ impl<'a> Lint<'a> {
         if kind == Some("object") && !schema.contains_key("properties") {
             self.add(place, "has no properties");
         }
-        // Those that say nothing are taken for none by google-genai.
-        if kind == Some("array") && schema.get("items").and_then(Value::as_object).is_none_or(Map::is_empty) {
+        // Those that say nothing are taken for none by google-genai, which reads arguments alone.
+        let says_nothing = |items: &Map<String, Value>| self.role == Role::Input && items.is_empty();
+        if kind == Some("array") && schema.get("items").and_then(Value::as_object).is_none_or(says_nothing) {
             self.add(place, "has no items");
         }
         for (key, value) in schema {

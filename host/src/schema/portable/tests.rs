@@ -166,6 +166,13 @@ fn a_schema_that_is_too_large_is_made_smaller_step_by_step() {
 }
 
 #[test]
+fn items_that_say_nothing_are_a_fault_of_arguments_alone() {
+    let Value::Object(schema) = json!({"type": "object", "properties": {"list": {"type": "array", "items": {}}}}) else { unreachable!() };
+    assert!(faults(&schema)[0].contains("no items"));
+    assert_eq!(super::lint::faults_of(&schema, Role::Output), [] as [&str; 0]);
+}
+
+#[test]
 fn alternatives_of_which_one_is_cut_away_are_anything() {
     let members: Map<String, Value> = (0..40).map(|n| (format!("member_{n}"), json!({"type": "string"}))).collect();
     let schema = json!({"type": "object", "properties": {
