@@ -52,9 +52,9 @@ impl Search {
         let finder: Arc<dyn Provider> = Arc::new(Finder {
             id: endpoint.clone(),
             tools: vec![Arc::clone(&find), Arc::clone(&call)],
-            all: tools.to_vec(),
+            all: tools.into(),
             lexicon: Arc::clone(lexicon),
-            index: OnceLock::new(),
+            index: Arc::default(),
         });
         let entry = |tool: &Arc<Tool>| Arc::new(Entry::plain(Arc::clone(&finder), tool));
         Some(Self { endpoint: endpoint.clone(), listed: [entry(&find), entry(&call)], list: OnceLock::new() })
@@ -161,12 +161,25 @@ fn call_tool() -> Option<Tool> {
 struct Finder {
     id: ProviderId,
     tools: Vec<Arc<Tool>>,
-    all: Vec<Arc<Entry>>,
+    all: Arc<[Arc<Entry>]>,
     lexicon: Lexicon,
-    index: OnceLock<Index>,
+    index: Arc<OnceLock<Index>>,
 }
 
 impl Finder {
+    /// Makes the index apart from what serves calls: to count the words of ten thousand tools takes a good part of a second.
+    async fn prepare(&self) {
+        if self.index.get().is_some() {
+            return;
+        }
+        let (index, all, lexicon) = (Arc::clone(&self.index), Arc::clone(&self.all), Arc::clone(&self.lexicon));
+        let making = tokio::task::spawn_blocking(move || {
+            index.get_or_init(|| Index::new(&all, &lexicon));
+        });
+        // Where that fails it is made in place.
+        drop(making.await);
+    }
+
     fn find(&self, arguments: &str) -> CallOutput {
         #[derive(Deserialize)]
         struct Arguments {
@@ -225,10 +238,15 @@ impl Provider for Finder {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
-        let output = match call.tool {
-            FIND => self.find(call.arguments),
-            _ => CallOutput::error(inner(call.arguments).err().unwrap_or_else(|| "the tool is called by its name".to_owned())),
-        };
-        async move { Ok(output) }.boxed()
+        async move {
+            Ok(match call.tool {
+                FIND => {
+                    self.prepare().await;
+                    self.find(call.arguments)
+                }
+                _ => CallOutput::error(inner(call.arguments).err().unwrap_or_else(|| "the tool is called by its name".to_owned())),
+            })
+        }
+        .boxed()
     }
 }
