@@ -17,42 +17,47 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("tls", &[]),
     ("descriptors", &[]),
-    ("connections", &[]),
+    ("file_events", &[]),
     ("offload", &[]),
+    ("threads", &["offload"]),
     ("similar", &[]),
     ("wildcard", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
     ("config", &["provider", "json", "schema", "similar"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["provider", "config", "tls"]),
     ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("shape", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
+    ("store", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
     (
         "wasm",
         &[
-            "connections",
+            "threads",
             "shape",
             "inference",
+            "store",
             "provider",
             "config",
             "schema",
             "similar",
             "offload",
             "descriptors",
+            "file_events",
             "json",
             "telemetry",
             "tls",
         ],
     ),
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
-    ("remote", &["connections", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    ("remote", &["threads", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
+    ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // Other instances of this host.
@@ -60,12 +65,31 @@ const LAYERS: &[(&str, &[&str])] = &[
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.
-    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar"]),
-    ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
+    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "threads", "offload"]),
+    (
+        "http",
+        &[
+            "mcp",
+            "dispatch",
+            "identity",
+            "catalog",
+            "provider",
+            "config",
+            "descriptors",
+            "json",
+            "similar",
+            "telemetry",
+            "threads",
+            "offload",
+        ],
+    ),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.
-    ("app", &["http", "mcp", "dispatch", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"]),
+    (
+        "app",
+        &["file_events", "http", "mcp", "dispatch", "trust", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"],
+    ),
 ];
 
 /// What puts all of it together, and may know everything.

@@ -12,14 +12,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use futures::future::{BoxFuture, join_all};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -64,7 +64,7 @@ pub struct Servers {
     engine: Arc<Engine>,
     queue: mpsc::Sender<CatalogUpdate>,
     generations: AtomicU64,
-    settled: AtomicBool,
+    settled: watch::Sender<bool>,
     /// What replaces servers and ends those that were replaced.
     tasks: TaskTracker,
     /// The host ends: nobody waits for calls any more.
@@ -104,7 +104,7 @@ impl Servers {
             engine: Engine::new(config.host.container_engine.clone()),
             queue,
             generations: AtomicU64::new(0),
-            settled: AtomicBool::new(false),
+            settled: watch::Sender::new(false),
             tasks: TaskTracker::new(),
             ending: CancellationToken::new(),
         });
@@ -240,7 +240,7 @@ impl Servers {
             server.inlet.barrier().await;
         });
         let _ = tokio::time::timeout(within, join_all(each)).await;
-        self.settled.store(true, Relaxed);
+        self.settled.send_replace(true);
     }
 
     /// Ends all of them at the same time. Nothing of them is left when this returns.
@@ -302,7 +302,16 @@ impl StatusSource for Servers {
     }
 
     fn ready(&self) -> bool {
-        self.settled.load(Relaxed) || self.is_empty()
+        *self.settled.borrow() || self.is_empty()
+    }
+
+    fn until_ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if !self.ready() {
+                // The sender is `self`, which is still here.
+                let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+            }
+        })
     }
 }
 

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     config::NameRules,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, JsonText, Offer, Offers, PromptOutput, Provider, ProviderId,
-        Reference, Subscription, Tool, ToolName,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offer, Offers, PromptOutput, Provider,
+        ProviderId, Reference, Subscription, Tool, ToolName,
     },
     similar,
     wildcard::fits,
@@ -228,6 +228,28 @@ impl Provider for Shaped {
 
     fn default_tool(&self) -> Option<&str> {
         self.default_tool.as_deref()
+    }
+
+    fn definitions(&self) -> Vec<(String, Definition)> {
+        let said: HashMap<String, (String, Definition)> = {
+            let names = self.inner.tools().iter().map(|tool| tool.name.to_string());
+            names.zip(self.inner.definitions()).collect()
+        };
+        let of = |tool: &Arc<Tool>| said.get(self.own_tools.get(tool.name.as_str())?).cloned();
+        // Every tool was made of one of its own.
+        self.tools.iter().map(|tool| of(tool).unwrap_or_else(|| (tool.name.to_string(), Definition::of(tool)))).collect()
+    }
+
+    fn code(&self) -> Option<String> {
+        self.inner.code()
+    }
+
+    fn own_instructions(&self) -> Option<&str> {
+        self.inner.own_instructions()
+    }
+
+    fn calls(&self) -> Option<&[String]> {
+        self.inner.calls()
     }
 
     fn instructions(&self) -> Option<&str> {

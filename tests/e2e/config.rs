@@ -70,6 +70,31 @@ async fn what_serve_refuses_check_refuses_with_the_same_words() {
 }
 
 #[tokio::test]
+async fn what_keeps_serve_from_starting_is_told_by_check_before() {
+    for (config, code, words) in [
+        ("[audit]\nfile = \"none/audit.jsonl\"", 1, "[audit] file: cannot open the file"),
+        ("[audit]\nsyslog = \"none/log\"", 1, "[audit] syslog: cannot open the socket"),
+        ("[metrics]\nlisten = \"192.0.2.7:9100\"\nauthenticate = false", 1, "[metrics] listen: cannot listen at 192.0.2.7:9100"),
+        ("[metrics]\nlisten = \"0.0.0.0:9100\"", 2, "[metrics] listen: "),
+        ("listen = \"127.0.0.1:8001\"\n[metrics]\nlisten = \"127.0.0.1:8001\"", 2, "[metrics] listen: 127.0.0.1:8001 is taken by `listen`"),
+    ] {
+        let setup = Setup::new().plugin("calculator").config(config);
+        let check = setup.run(["check"]).await;
+        assert!(check.expect_code(code).all().contains(words), "{words}: {}", check.all());
+        if !config.starts_with("listen") {
+            let serve = setup.refused().await;
+            assert_eq!(serve.code, Some(code), "{}", serve.all());
+        }
+        assert!(!setup.home().join("none").exists());
+    }
+    // A port that somebody uses now is told, and no reason to fail: it may be the host that is to be replaced.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it has an address");
+    let check = Setup::new().plugin("calculator").config(&format!("listen = \"{address}\"")).run(["check"]).await;
+    assert!(check.expect_code(0).stdout.contains(&format!("warning listen: cannot listen at {address}")), "{}", check.all());
+}
+
+#[tokio::test]
 async fn files_of_teams_are_one_configuration_and_units_are_as_people_type_them() {
     let setup =
         Setup::new().plugin("calculator").config("include = [\"conf.d/*.toml\"]\n[http]\ndrain = \"1m 30s\"\nmax_body = \"1.5 MiB\"");

@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, Metadata},
-    io::ErrorKind,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,7 +19,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::config::Files;
+use crate::{config::Files, file_events::is_missing};
 
 /// How often the files are looked at where no event asks for it.
 /// With the settling time it stays below the second within which a change is live.
@@ -195,14 +194,6 @@ impl FileWatch {
 fn folder(path: &Path) -> Option<PathBuf> {
     let folder = path.parent()?;
     Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
-}
-
-fn is_missing(error: &notify::Error) -> bool {
-    match &error.kind {
-        notify::ErrorKind::PathNotFound => true,
-        notify::ErrorKind::Io(error) => error.kind() == ErrorKind::NotFound,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

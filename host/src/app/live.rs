@@ -51,9 +51,9 @@ pub(super) struct ConfigStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorStatus>,
     /// Keys that differ from what is running and count from the next start on.
-    needs_restart: Vec<&'static str>,
+    needs_restart: Vec<String>,
     /// Keys that the command line sets in place of the files.
-    command_line: Vec<&'static str>,
+    command_line: Vec<String>,
     /// Configurations that were applied after the start.
     reloads: u64,
     /// Configurations that were rejected.
@@ -121,7 +121,7 @@ impl ConfigStatus {
     }
 
     /// A configuration is the one that runs. `changed`: it was not before. Whether another one was rejected meanwhile.
-    pub(super) fn applied(&mut self, config: &Config, needs_restart: Vec<&'static str>, changed: bool) -> bool {
+    pub(super) fn applied(&mut self, config: &Config, needs_restart: Vec<String>, changed: bool) -> bool {
         let was_rejected = self.error.is_some();
         if changed || self.error.is_some() || self.needs_restart != needs_restart {
             self.since = now();
@@ -156,8 +156,8 @@ impl ConfigStatus {
     }
 }
 
-fn command_line(overrides: &Overrides) -> Vec<&'static str> {
-    let Overrides { listen, plugins, mcp_json, log, log_format, console } = overrides;
+fn command_line(overrides: &Overrides) -> Vec<String> {
+    let Overrides { listen, plugins, mcp_json, log, log_format, console, .. } = overrides;
     [
         ("listen", listen.is_some()),
         ("plugins", plugins.is_some()),
@@ -167,7 +167,8 @@ fn command_line(overrides: &Overrides) -> Vec<&'static str> {
         ("console.enabled", *console),
     ]
     .into_iter()
-    .filter_map(|(key, is_set)| is_set.then_some(key))
+    .filter(|(_, is_set)| *is_set)
+    .map(|(key, _)| key.to_owned())
     .collect()
 }
 

@@ -28,11 +28,12 @@ use tokio::{
 pub use difference::{Change, Digests, How};
 pub use error::AppError;
 pub use live::{ApplyError, ConfigSource};
+pub use policy::warning as roles_warning;
 
 use crate::{
     catalog::{
-        Catalog, Choice, LivePolicy,
-        feed::{Feed, Inlet, Origin, clash},
+        Catalog, Choice, Confirm, LivePolicy,
+        feed::{CatalogUpdate, Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
     dispatch::Dispatcher,
@@ -41,10 +42,11 @@ use crate::{
     mcp::{EndpointOptions, Front, FrontOptions},
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
-    telemetry::{self, audit::Audit, metrics::Metrics},
+    telemetry::{self, audit::Audit, metrics::Metrics, traces::Traces},
+    trust::Trust,
     wasm::{compile::Worker, plugin::PluginHost},
 };
-use difference::{changed, needs_restart, without_restart};
+use difference::{changed, needs_restart};
 use live::{ConfigStatus, Live};
 use plugins::Plugins;
 
@@ -55,6 +57,9 @@ const SERVE_WAITS: Duration = Duration::from_secs(10);
 /// The same where nothing comes later.
 /// A server has its own deadline, `start_timeout`, which says more; this is for one that has a very long one.
 const ONCE_WAITS: Duration = Duration::from_secs(300);
+
+/// How long the last spans may take.
+const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// How long the last audit lines may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -99,9 +104,11 @@ pub struct App {
     models: Arc<Registry>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
+    /// What everything on offer passes.
+    trust: Arc<Trust>,
+    feed: Feed,
     /// When it was started, in milliseconds since 1970.
     started: u64,
-    _feed: Feed,
 }
 
 impl App {
@@ -115,9 +122,12 @@ impl App {
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
-        let dispatcher = Dispatcher::with(config.metrics.enabled, audit);
+        let traces = if options.run == Run::Serve { Traces::start(&config.traces)? } else { None };
         let catalog = Catalog::new();
-        let feed = Feed::start(catalog.clone());
+        let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces);
+        let trust = Trust::new(&config.trust);
+        dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
+        let feed = Feed::through(trust.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
         let optional = !config.server.is_empty() && !options.folder_required;
         let servers = async {
@@ -160,10 +170,11 @@ impl App {
             servers,
             models,
             whole,
+            trust,
+            feed,
             started: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
-            _feed: feed,
         };
         if options.run == Run::Once {
             app.first_attempt_done().await;
@@ -226,7 +237,7 @@ impl App {
     pub async fn apply(&self, wanted: Arc<Config>) -> Result<(), ApplyError> {
         let _one = self.applying.lock().await;
         let running = self.config.borrow().clone();
-        let next = Arc::new(without_restart(&running, &wanted));
+        let next = Arc::new(wanted.as_ref().clone().without_restart(&running));
         fn refused(error: impl std::fmt::Display) -> ApplyError {
             ApplyError::Refused(error.to_string())
         }
@@ -270,6 +281,12 @@ impl App {
         if running.role != next.role || running.auth != next.auth {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
+        }
+        if running.trust != next.trust {
+            self.trust.put(&next.trust);
+            self.dispatcher.confirm().put(Confirm::new(next.trust.confirm.clone()));
+            // The queue ends with the host.
+            let _ = self.feed.queue().send(CatalogUpdate::Rules).await;
         }
         if !is_same {
             self.reconfigure_fronts(&next);
@@ -344,6 +361,12 @@ impl App {
         &self.policy
     }
 
+    /// What upstreams say, and what of it is accepted.
+    #[must_use]
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
     /// Whether there is a folder of plugins.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
@@ -412,6 +435,12 @@ impl App {
         // What is being applied is applied whole, and ended below.
         let _one = self.applying.lock().await;
         tokio::join!(self.plugins.stop(), self.servers.stop());
+        if let Some(traces) = self.dispatcher.traces().cloned() {
+            let flushed = tokio::task::spawn_blocking(move || traces.flush(LAST_SPANS)).await;
+            if !flushed.unwrap_or(false) {
+                tracing::warn!("the last spans could not be sent within {LAST_SPANS:?}");
+            }
+        }
         if let Some(audit) = self.dispatcher.audit().cloned() {
             let flushed = tokio::task::spawn_blocking(move || audit.flush(LAST_LINES)).await;
             if !flushed.unwrap_or(false) {
@@ -429,11 +458,21 @@ impl StatusSource for App {
             status.error = Some(clash(&status.name));
         }
         statuses.extend(self.servers.statuses());
+        for status in &mut statuses {
+            self.trust.annotate(status);
+        }
         statuses
     }
 
     fn ready(&self) -> bool {
         *self.whole.borrow() && self.plugins.ready()
+    }
+
+    fn until_ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // It is so after the plugins have settled, and the sender is `self`, which is still here.
+            let _ = self.whole.subscribe().wait_for(|whole| *whole).await;
+        })
     }
 
     fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {

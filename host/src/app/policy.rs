@@ -42,7 +42,8 @@ fn names(names: &[String]) -> Roles {
 }
 
 /// What the operator should know of the roles, if anything.
-pub(super) fn warning(config: &Config) -> Option<String> {
+#[must_use]
+pub fn warning(config: &Config) -> Option<String> {
     if config.role.is_empty() || !config.auth.default_roles.is_empty() {
         return None;
     }

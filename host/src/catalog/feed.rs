@@ -26,6 +26,8 @@ pub enum CatalogUpdate {
     /// The names that belong to servers from now on.
     /// A plugin of such a name is not served, and comes back when the server is gone.
     Servers(BTreeSet<String>),
+    /// The gate goes by other rules: what is on offer passes it again.
+    Rules,
     /// Answered when all that was sent before is in the catalog.
     Barrier(oneshot::Sender<()>),
 }
@@ -40,6 +42,26 @@ pub enum Origin {
     Server(u64),
 }
 
+/// What every provider passes on its way into the catalog.
+pub trait Gate: Send + Sync {
+    /// The provider as it may be offered.
+    fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider>;
+
+    /// A provider is gone.
+    fn gone(&self, id: &ProviderId);
+}
+
+/// Lets everything through as it is.
+struct Open;
+
+impl Gate for Open {
+    fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider> {
+        Arc::clone(provider)
+    }
+
+    fn gone(&self, _: &ProviderId) {}
+}
+
 /// Takes updates into a catalog until it is dropped.
 pub struct Feed {
     queue: mpsc::Sender<CatalogUpdate>,
@@ -50,9 +72,15 @@ impl Feed {
     /// Starts with an empty queue.
     #[must_use]
     pub fn start(catalog: Arc<Catalog>) -> Self {
+        Self::through(Arc::new(Open), catalog)
+    }
+
+    /// The same; all that is offered passes a gate.
+    #[must_use]
+    pub fn through(gate: Arc<dyn Gate>, catalog: Arc<Catalog>) -> Self {
         let (queue, updates) = mpsc::channel(QUEUE);
         // Ended by `drop`.
-        Self { queue, task: tokio::spawn(Merge::new(catalog).run(updates)) }
+        Self { queue, task: tokio::spawn(Merge::new(gate, catalog).run(updates)) }
     }
 
     /// The way into the queue.
@@ -150,17 +178,20 @@ pub fn clash(name: &str) -> String {
 
 /// The state of the feed.
 struct Merge {
+    gate: Arc<dyn Gate>,
     catalog: Arc<Catalog>,
     /// All plugins, also those whose name a server has.
     plugins: BTreeMap<ProviderId, Arc<dyn Provider>>,
+    /// What servers offer, as it came.
+    offered: BTreeMap<ProviderId, Arc<dyn Provider>>,
     servers: BTreeSet<String>,
     /// The newest generation that was published of each server.
     newest: HashMap<ProviderId, u64>,
 }
 
 impl Merge {
-    fn new(catalog: Arc<Catalog>) -> Self {
-        Self { catalog, plugins: BTreeMap::new(), servers: BTreeSet::new(), newest: HashMap::new() }
+    fn new(gate: Arc<dyn Gate>, catalog: Arc<Catalog>) -> Self {
+        Self { gate, catalog, plugins: BTreeMap::new(), offered: BTreeMap::new(), servers: BTreeSet::new(), newest: HashMap::new() }
     }
 
     async fn run(mut self, mut updates: mpsc::Receiver<CatalogUpdate>) {
@@ -168,20 +199,38 @@ impl Merge {
             match update {
                 CatalogUpdate::Changes(Origin::Plugins, changes) => {
                     let changes = changes.into_iter().filter(|change| self.of_plugins(change)).collect();
-                    self.catalog.apply(changes);
+                    self.apply(changes);
                 }
                 CatalogUpdate::Changes(Origin::Server(generation), changes) => {
                     let changes = changes.into_iter().filter(|change| self.of_server(generation, change)).collect();
-                    self.catalog.apply(changes);
+                    self.apply(changes);
                 }
                 CatalogUpdate::Servers(names) => {
                     let changes = self.rename(names);
-                    self.catalog.apply(changes);
+                    self.apply(changes);
+                }
+                CatalogUpdate::Rules => {
+                    let plugins = self.plugins.iter().filter(|(id, _)| !self.servers.contains(id.as_str()));
+                    let all = plugins.chain(&self.offered).map(|(_, provider)| ProviderChange::Put(Arc::clone(provider)));
+                    self.apply(all.collect());
                 }
                 // Who asked may have gone.
                 CatalogUpdate::Barrier(reached) => drop(reached.send(())),
             }
         }
+    }
+
+    /// Takes changes into the catalog, each provider as the gate lets it through.
+    fn apply(&self, changes: Vec<ProviderChange>) {
+        let admitted = changes.into_iter().map(|change| match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.admit(&provider)),
+            ProviderChange::Remove(id) => {
+                self.gate.gone(&id);
+                ProviderChange::Remove(id)
+            }
+            updated @ ProviderChange::Updated(..) => updated,
+        });
+        self.catalog.apply(admitted.collect());
     }
 
     /// Takes in a change of the folder. Whether the catalog is to have it.
@@ -214,8 +263,13 @@ impl Merge {
         if !self.servers.contains(id.as_str()) || newest > generation {
             return false;
         }
-        if matches!(change, ProviderChange::Put(_)) {
-            self.newest.insert(id.clone(), generation);
+        match change {
+            ProviderChange::Put(provider) => {
+                self.newest.insert(id.clone(), generation);
+                self.offered.insert(id.clone(), Arc::clone(provider));
+            }
+            ProviderChange::Remove(_) => drop(self.offered.remove(id)),
+            ProviderChange::Updated(..) => {}
         }
         true
     }
@@ -227,6 +281,7 @@ impl Merge {
         for name in before.difference(&self.servers) {
             let Ok(id) = ProviderId::new(name.as_str()) else { continue };
             self.newest.remove(&id);
+            self.offered.remove(&id);
             changes.push(match self.plugins.get(&id) {
                 Some(plugin) => ProviderChange::Put(Arc::clone(plugin)),
                 None => ProviderChange::Remove(id),

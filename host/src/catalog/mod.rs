@@ -54,7 +54,7 @@ use disabled::Disabled;
 pub use entry::{Entry, ParamHeader};
 pub use kept::Seen;
 pub use naming::{Collision, Kind};
-pub use policy::{Access, Limit, LivePolicy, Policy, RateOf, Role, Rule, Table, Why};
+pub use policy::{Access, Confirm, Limit, LivePolicy, Policy, RateOf, Role, Rule, Table, Why};
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Called, Generations, Snapshot};

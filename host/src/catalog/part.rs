@@ -127,17 +127,8 @@ fn only_allowed(access: &Access, status: ProviderStatus) -> ProviderStatus {
             prompts: prompts.into_iter().filter(|prompt| access.prompt(&name, prompt, prompt).is_allowed()).collect(),
         },
         error: error.filter(|_| state != ProviderState::Serving).map(|_| "it has a problem: its operator's log says which".to_owned()),
-        source: String::new(),
-        digest: None,
-        warnings: Vec::new(),
-        imports: Vec::new(),
-        in_flight: 0,
-        queued: 0,
-        replicas: None,
-        name,
-        kind,
-        state,
         since,
         next_try,
+        ..ProviderStatus::new(name.clone(), kind, state, "")
     }
 }

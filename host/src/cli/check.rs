@@ -13,10 +13,10 @@ use super::{
     local::LocalHost,
     print, print_json, quiet, runtime,
     seen::About,
+    startup::{self, Trouble},
 };
 use crate::{
     app::Digests,
-    http::{self, Authenticator},
     inference::ModelStatus,
     provider::{OfferNames, ProviderState, ProviderStatus},
     similar, telemetry,
@@ -73,13 +73,25 @@ impl Check {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
         // What `serve` would refuse at its start.
         let config = self.config.load()?;
-        http::may_listen(config.listen, &Authenticator::from_config(&config.auth), self.insecure).map_err(super::Failure::usage)?;
+        let (mut troubles, warnings) = (startup::troubles(&config, self.insecure), startup::warnings(&config));
+        startup::usable(&troubles)?;
+        if self.path.is_some() {
+            // It is about plugins, whatever runs here now.
+            troubles.retain(|trouble| !trouble.passing);
+        }
         runtime()?.block_on(async {
             let against = match &self.against {
                 Some(url) => Some(Against::ask(url, self.token_env.as_deref(), &Digests::of(&self.config.load()?)).await?),
                 None => None,
             };
-            let host = LocalHost::open(&self.config, self.path).await?;
+            let host = match LocalHost::open(&self.config, self.path).await {
+                Ok(host) => host,
+                Err(failure) => {
+                    // It is not all that keeps `serve` from starting.
+                    print(&at_start(&troubles, &warnings))?;
+                    return Err(failure);
+                }
+            };
             let about = self.subject.as_deref().map(About::Subject).or_else(|| (!self.role.is_empty()).then_some(About::Roles(&self.role)));
             if let Some(about) = about {
                 let seen = host.seen(&about);
@@ -98,9 +110,11 @@ impl Check {
             let unused = unused(host.configured(), &statuses);
             let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
             let broken = plugins + models.iter().filter(|model| model.error.is_some()).count();
+            let held = statuses.iter().map(|status| status.held.len()).sum::<usize>();
+            let is_fine = held == 0 && broken == 0 && is_readable && startup::can_start(&troubles);
             let printed = if self.json {
-                let mut report =
-                    json!({ "ok": broken == 0 && is_readable, "plugins": statuses, "collisions": collisions, "unused": unused, "models": models });
+                let mut report = json!({ "ok": is_fine, "start": troubles, "warnings": warnings,
+                        "plugins": statuses, "collisions": collisions, "unused": unused, "models": models });
                 if let (Some(report), Some(against)) = (report.as_object_mut(), &against) {
                     report.insert("against".to_owned(), json!(against));
                 }
@@ -115,11 +129,18 @@ impl Check {
                 let against = against.map(|against| format!("\n{}", against.text())).unwrap_or_default();
                 let clients = clients.map(|clients| clients.text()).unwrap_or_default();
                 let endpoints: String = endpoints.iter().map(Offered::text).collect();
-                print(&(of_models(&models) + &endpoints + &report(&statuses, &collisions, &unused) + &clients + &against))
+                print(
+                    &(at_start(&troubles, &warnings)
+                        + &of_models(&models)
+                        + &endpoints
+                        + &report(&statuses, &collisions, &unused)
+                        + &clients
+                        + &against),
+                )
             };
             host.close().await;
             printed?;
-            Ok(if broken == 0 && is_readable { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+            Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         })
     }
 }
@@ -133,6 +154,12 @@ fn unused(configured: &[String], statuses: &[ProviderStatus]) -> Vec<String> {
             None => format!("[plugin.{name}] is configured, but there is no {name}.wasm"),
         })
         .collect()
+}
+
+/// What is to be said of the start of `serve`.
+fn at_start(troubles: &[Trouble], warnings: &[String]) -> String {
+    let told = troubles.iter().map(|trouble| format!("{} {trouble}\n", if trouble.passing { "warning" } else { "BROKEN " }));
+    told.chain(warnings.iter().map(|warning| format!("warning {warning}\n"))).collect()
 }
 
 fn of_models(models: &[ModelStatus]) -> String {
@@ -160,9 +187,12 @@ fn of_models(models: &[ModelStatus]) -> String {
 }
 
 /// Imports of ours that reach beyond the answer of a call, and what a plugin that has them may do.
-const MEANINGS: [(&str, &str); 3] = [
+const MEANINGS: [(&str, &str); 6] = [
+    ("toolbay:plugin/calls@", "call the tools that `calls` grants, in the name of its caller"),
     ("toolbay:plugin/client@", "request input from the user or the client's model during a call"),
     ("toolbay:plugin/task@", "continue a call as a task after the client has been answered"),
+    ("toolbay:plugin/store@", "keep keys and values on disk that `store` grants"),
+    ("wasi:keyvalue/", "keep keys and values on disk that `store` grants"),
     ("toolbay:plugin/notify@", "refresh its lists, and notify clients of changed resources"),
 ];
 
@@ -190,6 +220,9 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
         }
         for (_, meaning) in MEANINGS.iter().filter(|(name, _)| status.imports.iter().any(|import| import.starts_with(name))) {
             let _ = writeln!(text, "        may {meaning}");
+        }
+        for held in &status.held {
+            let _ = writeln!(text, "        HELD BACK {}", one_line(std::slice::from_ref(held)));
         }
         for warning in &status.warnings {
             let _ = writeln!(text, "        warning: {warning}");
@@ -219,6 +252,10 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
             let _ = write!(text, ", {}", counted(count, what));
         }
     }
+    let held = sum(|status| status.held.len());
+    if held > 0 {
+        let _ = write!(text, ", {held} held back (`toolbay lock --diff` shows why)");
+    }
     let _ = writeln!(text, ", {broken} broken");
     text
 }
@@ -234,27 +271,10 @@ fn one_line(names: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::provider::ProviderKind;
-    use std::time::SystemTime;
 
     #[test]
     fn a_section_for_a_plugin_that_is_not_there_is_told_with_the_nearest_name() {
-        let status = ProviderStatus {
-            name: "weather".to_owned(),
-            kind: ProviderKind::Wasm,
-            state: ProviderState::Serving,
-            source: "weather.wasm".to_owned(),
-            digest: None,
-            tools: Vec::new(),
-            offers: OfferNames::default(),
-            error: None,
-            warnings: Vec::new(),
-            imports: Vec::new(),
-            in_flight: 0,
-            queued: 0,
-            replicas: None,
-            since: SystemTime::UNIX_EPOCH,
-            next_try: None,
-        };
+        let status = ProviderStatus::new("weather", ProviderKind::Wasm, ProviderState::Serving, "weather.wasm");
         let configured = ["default", "weather", "wether", "x"].map(str::to_owned);
         assert_eq!(
             unused(&configured, &[status]),

@@ -13,6 +13,7 @@ mod embed_docs;
 mod endpoints;
 mod health;
 mod local;
+mod lock;
 mod new;
 mod remote;
 mod schema;
@@ -21,6 +22,7 @@ mod serve;
 mod setup;
 mod shown;
 mod source;
+mod startup;
 mod stdio;
 mod supervise;
 mod test;
@@ -74,6 +76,9 @@ enum Command {
     /// Load everything, serve nothing: show what is offered and imported, and what is wrong
     #[command(after_long_help = check::HELP)]
     Check(check::Check),
+    /// Accept what plugins and servers say of themselves, in toolbay.lock
+    #[command(after_long_help = lock::HELP)]
+    Lock(lock::LockArgs),
     /// List the tools of a running server or of a folder
     #[command(after_long_help = tools::HELP)]
     Tools(tools::Tools),
@@ -119,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Stdio(stdio) => stdio.run(),
         Command::Check(check) => check.run(),
+        Command::Lock(lock) => lock.run(),
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
         Command::Audit(audit) => audit.run(),

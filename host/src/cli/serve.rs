@@ -1,18 +1,18 @@
 //! `toolbay serve`: the main job.
 
-use std::{fmt::Write as _, io::ErrorKind, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    ConfigArgs, Failure, Outcome, counted, print, runtime,
+    startup::{self, Listeners},
 };
-
-use super::{ConfigArgs, Failure, Outcome, counted, print, runtime};
 use crate::{
     app::{App, AppOptions, ConfigSource},
     config::{self, Config, Files, Loaded, LogFormat},
     descriptors,
-    http::{self, AppState, Authenticator, Shutdown, shutdown},
+    http::{self, AppState, Shutdown, shutdown},
     provider::{ProviderState, ProviderStatus, StatusSource},
     servers::Run,
     telemetry,
@@ -85,16 +85,9 @@ impl Serve {
             None => telemetry::init(&config.telemetry),
         }
         .map_err(Failure::usage)?;
-        let authenticator = Authenticator::from_config(&config.auth);
-        http::may_listen(config.listen, &authenticator, self.insecure).map_err(Failure::usage)?;
-        if let Some(address) = config.metrics.listen {
-            http::may_serve_metrics(address, &authenticator, config.metrics.authenticate).map_err(Failure::usage)?;
-        }
-        if config.console.enabled {
-            http::may_serve_console(config.console.listen.unwrap_or(config.listen), &authenticator).map_err(Failure::usage)?;
-        }
+        startup::refused(&config, self.insecure)?;
         if !config.listen.ip().is_loopback() && config.http.allowed_hosts.is_empty() {
-            let tokens = !authenticator.is_open();
+            let tokens = !config.auth.is_open();
             tracing::info!(tokens, "listening beyond loopback under any name; [http] allowed_hosts limits the names");
         }
         let options = AppOptions { run: Run::Serve, folder_required: self.config.plugins.is_some(), insecure: self.insecure };
@@ -111,15 +104,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
-    let listener = bind(config.listen, "with --listen").await?;
-    let for_metrics = match config.metrics.listen {
-        Some(address) => Some(bind(address, "by `listen` in [metrics]").await?),
-        None => None,
-    };
-    let for_console = match config.console.listen.filter(|_| config.console.enabled) {
-        Some(address) => Some(bind(address, "by `listen` in [console]").await?),
-        None => None,
-    };
+    let Listeners { all: listener, metrics: for_metrics, console: for_console } = Listeners::bind(&config).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let console = config.console.enabled.then(|| match &for_console {
         Some(listener) => listener.local_addr(),
@@ -181,21 +166,6 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     }
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Listens at an address; `how`: by what another one is chosen.
-async fn bind(address: SocketAddr, how: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let advice = match error.kind() {
-            ErrorKind::AddrInUse => format!("another program uses the port: stop it, or choose another port {how}"),
-            ErrorKind::AddrNotAvailable => {
-                format!("this machine has no such address: choose one of its own {how}, or 0.0.0.0 for all of them")
-            }
-            ErrorKind::PermissionDenied => format!("ports below 1024 need root: choose a higher one {how}"),
-            _ => format!("choose another address {how}"),
-        };
-        Failure::failed(format!("cannot listen at {address}: {error}; {advice}"))
-    })
 }
 
 /// What a person wants to know once it runs.

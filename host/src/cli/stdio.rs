@@ -2,8 +2,6 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use tokio::sync::watch;
-
 use super::{ConfigArgs, Failure, Outcome, remote, runtime};
 use crate::{
     app::{App, AppOptions, ConfigSource},
@@ -85,15 +83,11 @@ async fn host(config: Config, folder_required: bool, source: ConfigSource, files
     let app = App::start(Arc::new(config), AppOptions { run: Run::Serve, folder_required, insecure: true }).await?;
     let front = app.front(None);
     app.watch(source, files);
-    let (ready, is_ready) = watch::channel(false);
     let settling = tokio::spawn({
         let app = app.clone();
-        async move {
-            app.first_attempt_done().await;
-            ready.send_replace(true);
-        }
+        async move { app.first_attempt_done().await }
     });
-    let served = serve(Arc::new(Host::new(front.clone(), is_ready)), &http).await;
+    let served = serve(Arc::new(Host::new(front.clone())), &http).await;
     settling.abort();
     front.close();
     app.stop().await;

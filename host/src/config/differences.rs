@@ -30,29 +30,88 @@ impl fmt::Display for Difference {
     }
 }
 
+impl Difference {
+    /// The key as one word: `host.instances`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        [self.table.as_str(), self.key.unwrap_or_default()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// Does the same with every section that there is once, by its header.
+macro_rules! each_section {
+    ($do:ident) => {
+        each_section!($do: http, auth, state, tasks, host, store, telemetry, metrics, audit, traces, console, trust, inference)
+    };
+    ($do:ident: $($section:ident),+) => {
+        $($do!($section);)+
+    };
+}
+
 impl Config {
-    /// In which keys `other` differs from this, in the order of the reference page. Plugins,
-    /// servers and models are compared as a whole.
+    /// In which keys `other` differs from this. Roles, plugins, servers and models are compared as a
+    /// whole, and come last.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
-        let root = |config: &Self| RootKeys { listen: config.listen, plugins: config.plugins.clone(), ..RootKeys::default() };
-        let mut found = of_section("", &root(self), &root(other));
-        found.extend(of_section("http", &self.http, &other.http));
-        found.extend(of_section("auth", &self.auth, &other.auth));
+        let mut found = of_section("", &self.root(), &other.root());
+        macro_rules! compare {
+            ($section:ident) => {
+                found.extend(of_section(stringify!($section), &self.$section, &other.$section));
+            };
+        }
+        each_section!(compare);
         found.extend(of_named("role", &self.role, &other.role));
         found.extend(of_named("endpoint", &self.endpoint, &other.endpoint));
-        found.extend(of_section("state", &self.state, &other.state));
-        found.extend(of_section("tasks", &self.tasks, &other.tasks));
-        found.extend(of_section("host", &self.host, &other.host));
-        found.extend(of_section("telemetry", &self.telemetry, &other.telemetry));
-        found.extend(of_section("metrics", &self.metrics, &other.metrics));
-        found.extend(of_section("audit", &self.audit, &other.audit));
-        found.extend(of_section("console", &self.console, &other.console));
-        found.extend(of_section("inference", &self.inference, &other.inference));
         found.extend(of_named("model", &self.model, &other.model));
         found.extend(of_named("plugin", &self.plugin, &other.plugin));
         found.extend(of_named("server", &self.server, &other.server));
         found
+    }
+
+    /// This as far as it can be used without a restart: the keys that wait for one are as in what runs.
+    #[must_use]
+    pub fn without_restart(mut self, running: &Self) -> Self {
+        let mut root = self.root();
+        root.keep(&running.root());
+        (self.listen, self.plugins) = (root.listen, root.plugins);
+        macro_rules! keep {
+            ($section:ident) => {
+                self.$section.keep(&running.$section);
+            };
+        }
+        each_section!(keep);
+        self
+    }
+
+    /// The keys that wait for a restart (`host.instances`), and their values as `Debug` shows them,
+    /// which hides secrets.
+    #[must_use]
+    pub fn restart_values(&self) -> Vec<(String, String)> {
+        let mut values: Vec<_> = self.root().fixed().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        macro_rules! list {
+            ($section:ident) => {
+                values.extend(self.$section.fixed().into_iter().map(|(key, value)| (format!("{}.{key}", stringify!($section)), value)));
+            };
+        }
+        each_section!(list);
+        values
+    }
+
+    /// The sections that there are once, by header, as `Debug` shows them, which hides secrets.
+    #[must_use]
+    pub fn section_values(&self) -> Vec<(&'static str, String)> {
+        let mut values = Vec::new();
+        macro_rules! list {
+            ($section:ident) => {
+                values.push((stringify!($section), format!("{:?}", self.$section)));
+            };
+        }
+        each_section!(list);
+        values
+    }
+
+    fn root(&self) -> RootKeys {
+        RootKeys { listen: self.listen, plugins: self.plugins.clone(), ..RootKeys::default() }
     }
 }
 

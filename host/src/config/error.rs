@@ -19,6 +19,14 @@ pub enum ConfigError {
         /// What the system said.
         reason: String,
     },
+    /// The lock file cannot be used.
+    #[error("cannot use the lock file {}: {reason}; `toolbay lock --accept` writes a new one, if what is there now is to be accepted", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The file was read and is wrong.
     #[error("{}", lines(problems))]
     Invalid {
@@ -32,7 +40,7 @@ impl ConfigError {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         match self {
-            Self::Read { .. } => &[],
+            Self::Read { .. } | Self::Lock { .. } => &[],
             Self::Invalid { problems } => problems,
         }
     }

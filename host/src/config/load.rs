@@ -3,12 +3,15 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
     Config, ConfigError, LogFormat,
     files::{self, Files},
-    include, mcp_json, read,
+    include,
+    lock::Lock,
+    mcp_json, read,
     source::{Environment, Source},
     tables,
 };
@@ -39,6 +42,8 @@ pub struct Overrides {
     pub log: Option<String>,
     /// `--log-format`.
     pub log_format: Option<LogFormat>,
+    /// The lock file is not read: for whoever writes it.
+    pub without_lock: bool,
     /// `--console`.
     pub console: bool,
 }
@@ -90,6 +95,7 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
         None => Ok(Config::default()),
     };
     let config = config.and_then(|config| over(config, overrides, &mut found));
+    let config = if overrides.without_lock { config } else { config.and_then(|config| with_lock(config, &mut found)) };
     Loaded { config, files: found }
 }
 
@@ -104,7 +110,7 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>, fil
 }
 
 fn over(mut config: Config, overrides: &Overrides, files: &mut Files) -> Result<Config, ConfigError> {
-    let Overrides { listen, plugins, mcp_json, log, log_format, console } = overrides.clone();
+    let Overrides { listen, plugins, mcp_json, log, log_format, console, .. } = overrides.clone();
     config.listen = listen.unwrap_or(config.listen);
     config.plugins = plugins.unwrap_or(config.plugins);
     config.telemetry.log = log.unwrap_or(config.telemetry.log);
@@ -114,5 +120,13 @@ fn over(mut config: Config, overrides: &Overrides, files: &mut Files) -> Result<
         files.files.insert(path.clone());
         config.add_mcp_json(&path)?;
     }
+    Ok(config)
+}
+
+/// Reads the lock file, which is one of those that a configuration is made from.
+fn with_lock(mut config: Config, files: &mut Files) -> Result<Config, ConfigError> {
+    let path = config.lock_path();
+    files.files.insert(path.clone());
+    config.trust.locked = Lock::read(&path)?.map(Arc::new);
     Ok(config)
 }

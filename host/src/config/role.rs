@@ -109,6 +109,7 @@ pub(super) fn role_name(name: &str) -> Result<String, String> {
     if fits { Ok(name.to_owned()) } else { Err("the name of a role must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\" and \".\"".to_owned()) }
 }
 
+/// A pattern of names.
 pub(super) fn pattern(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("a pattern cannot be empty; \"*\" is any".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -16,6 +16,13 @@ pub(super) trait Section: Default {
 
     /// The keys that differ.
     fn changed(&self, other: &Self) -> Vec<Key>;
+
+    /// Takes the keys that count only from the next start on from what runs.
+    fn keep(&mut self, running: &Self);
+
+    /// The keys that count only from the next start on, and their values as `Debug` shows them,
+    /// which hides secrets.
+    fn fixed(&self) -> Vec<(&'static str, String)>;
 }
 
 /// Declares a table of the configuration.
@@ -87,6 +94,19 @@ macro_rules! section {
                 })+
                 Self::keys().into_iter().filter(|key| !same.contains(&key.name)).collect()
             }
+
+            fn keep(&mut self, running: &Self) {
+                $(if $crate::config::section::waits!($($of $(=> $($mark $(($note))?),+)?)?) {
+                    self.$field.clone_from(&running.$field);
+                })+
+            }
+
+            fn fixed(&self) -> Vec<(&'static str, String)> {
+                let keys = [$($crate::config::section::waits!($($of $(=> $($mark $(($note))?),+)?)?).then(|| {
+                    ($crate::config::section::key_name!($field $($key)?), format!("{:?}", self.$field))
+                })),+];
+                keys.into_iter().flatten().collect()
+            }
         }
     };
 }
@@ -112,6 +132,26 @@ macro_rules! key {
     };
 }
 
+/// Whether a key is marked as one that waits for a restart.
+macro_rules! waits {
+    () => {
+        false
+    };
+    ($of:expr $(=> $($mark:ident $(($note:expr))?),+)?) => {
+        false $($(|| $crate::config::section::is_restart!($mark))+)?
+    };
+}
+
+/// Whether this is that mark.
+macro_rules! is_restart {
+    (restart) => {
+        true
+    };
+    ($other:ident) => {
+        false
+    };
+}
+
 /// Reads a key into its field, if the field has one and the table sets it.
 macro_rules! read_key {
     (($name:expr, $type:ty, $field:expr, $table:ident)) => {};
@@ -122,4 +162,4 @@ macro_rules! read_key {
     };
 }
 
-pub(super) use {key, key_name, read_key, section};
+pub(super) use {is_restart, key, key_name, read_key, section, waits};

@@ -9,8 +9,9 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
-    PluginConfig, RoleConfig, ServerConfig, StateConfig, TasksConfig, TelemetryConfig,
+    PluginConfig, RoleConfig, ServerConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
+    lock,
     plugin::{BASE, Places},
     tables::RootKeys,
 };
@@ -36,12 +37,18 @@ pub struct Config {
     pub tasks: TasksConfig,
     /// `[host]`.
     pub host: HostConfig,
+    /// `[store]`.
+    pub store: StoreConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
     /// `[metrics]`.
     pub metrics: MetricsConfig,
     /// `[audit]`.
     pub audit: AuditConfig,
+    /// `[traces]`.
+    pub traces: TracesConfig,
+    /// `[trust]`, and the lock file.
+    pub trust: TrustConfig,
     /// `[console]`.
     pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
@@ -74,9 +81,12 @@ impl Default for Config {
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),
+            store: StoreConfig::default(),
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),
+            traces: TracesConfig::default(),
+            trust: TrustConfig::default(),
             console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
@@ -94,6 +104,13 @@ impl Config {
     #[must_use]
     pub fn origin(&self) -> Option<&Path> {
         self.origin.as_deref()
+    }
+
+    /// Where the lock file is, or would be.
+    #[must_use]
+    pub fn lock_path(&self) -> PathBuf {
+        let beside = || self.origin().and_then(Path::parent).unwrap_or(Path::new("")).join(lock::NAME);
+        self.trust.lock.clone().unwrap_or_else(beside)
     }
 
     /// What a plugin may use and reach before its sidecar says anything.

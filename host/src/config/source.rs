@@ -137,7 +137,7 @@ impl<'a> Source<'a> {
     /// Notes what is wrong with another file that this one names.
     pub(super) fn problems_of(&self, place: Place, error: ConfigError) {
         match error {
-            ConfigError::Read { .. } => self.problem_at(place, error.to_string()),
+            ConfigError::Read { .. } | ConfigError::Lock { .. } => self.problem_at(place, error.to_string()),
             ConfigError::Invalid { problems } => self.problems.borrow_mut().extend(problems),
         }
     }

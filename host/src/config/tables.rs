@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig,
-    LimitConfig, MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    LimitConfig, MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
+    ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -65,9 +66,12 @@ fn tables() -> Vec<TableInfo> {
         of::<StateConfig>("state", "in [state]", "StateSection"),
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
+        of::<StoreConfig>("store", "in [store]", "StoreSection"),
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
         of::<MetricsConfig>("metrics", "in [metrics]", "MetricsSection"),
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),
+        of::<TracesConfig>("traces", "in [traces]", "TracesSection"),
+        of::<TrustConfig>("trust", "in [trust]", "TrustSection"),
         of::<ConsoleConfig>("console", "in [console]", "ConsoleSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),

@@ -17,7 +17,7 @@ use super::{
     CallRequest, Operation, OperationResult, Outcome,
     audited::{self, Audited, TurnedAway},
     recent::{Recent, Recorded},
-    trace::trace_id,
+    traced::{self, Traced},
 };
 use crate::{
     catalog::{Entry, PromptEntry, ResourceEntry},
@@ -26,6 +26,7 @@ use crate::{
         LazySpan, MakeSpan,
         audit::Audit,
         metrics::{CallMeter, Metrics, Reason, Word},
+        traces::{Traces, trace_id},
     },
 };
 
@@ -42,6 +43,7 @@ pub(super) struct Meter {
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
+    traces: Option<Arc<Traces>>,
     /// The last calls, where somebody looks at them.
     recent: OnceLock<Arc<Recent>>,
 }
@@ -53,13 +55,14 @@ pub(super) struct Watched {
     audited: Option<Box<Audited>>,
     /// In a box: without a console, a call carries no room for it.
     recorded: Option<Box<Recorded>>,
+    traced: Option<Traced>,
 }
 
 impl Meter {
     /// `is_on`: whether there are metrics.
-    pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>) -> Self {
+    pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Self {
         let metrics = Arc::new(Metrics::new(WORDS.as_slice(), is_on));
-        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit, recent: OnceLock::new() }
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit, traces, recent: OnceLock::new() }
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
@@ -68,6 +71,15 @@ impl Meter {
 
     pub(super) fn audit(&self) -> Option<&Arc<Audit>> {
         self.audit.as_ref()
+    }
+
+    pub(super) fn traces(&self) -> Option<&Arc<Traces>> {
+        self.traces.as_ref()
+    }
+
+    /// The span of a call, if it is recorded. All that is done for the call belongs to it from here on.
+    pub(super) fn traced(&self, request: &mut CallRequest<'_>) -> Option<Traced> {
+        traced::begin(self.traces.as_ref()?, request)
     }
 
     pub(super) fn keep_recent(&self) {
@@ -79,10 +91,11 @@ impl Meter {
     }
 
     /// Who is told of the end of this call.
-    pub(super) fn watched(&self, request: &CallRequest<'_>) -> Watched {
+    pub(super) fn watched(&self, request: &CallRequest<'_>, traced: Option<Traced>) -> Watched {
         Watched {
             meter: self.of(&request.operation),
             audited: self.audit.as_ref().map(|audit| Box::new(Audited::new(audit, request))),
+            traced,
             recorded: self.recent.get().map(|recent| Box::new(recent.begin(request))),
         }
     }
@@ -186,6 +199,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
     };
     LazySpan::new(CallSpan {
         id: context.call_id,
+        parent: request.parent.as_ref().map(|parent| parent.id()),
         trace_parent: context.trace_parent.clone(),
         subject,
         principal: context.principal.clone(),
@@ -196,6 +210,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
 /// What the span of a call is made of.
 struct CallSpan {
     id: u64,
+    parent: Option<u64>,
     trace_parent: Option<Arc<str>>,
     subject: Subject,
     principal: Option<Principal>,
@@ -217,6 +232,7 @@ impl MakeSpan for CallSpan {
                 tracing::info_span!(
                     "call",
                     id = self.id,
+                    parent = self.parent,
                     trace = self.trace_parent.as_deref().and_then(trace_id),
                     $what = $name,
                     plugin = $provider.id().as_str(),
@@ -251,9 +267,12 @@ impl<'a> Running<'a> {
     /// Counts its end and tells the audit of it. How long it took, in microseconds.
     fn ended(&mut self, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
         let took: Duration = self.start.elapsed();
-        let Watched { meter, audited, recorded } = std::mem::take(&mut self.watched);
+        let Watched { meter, audited, recorded, traced } = std::mem::take(&mut self.watched);
         if let Some(meter) = meter {
             meter.ended(outcome as usize, took);
+        }
+        if let Some(traced) = traced {
+            traced.ended(result, outcome, took);
         }
         if let Some(audited) = audited {
             audited.ended(result, outcome, took);

@@ -15,10 +15,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{CallRequest, Operation, OperationResult, Outcome, TurnedAway, audited, trace::trace_id};
+use super::{CallRequest, Operation, OperationResult, Outcome, TurnedAway, audited};
 use crate::{
     catalog::Entry,
     provider::{CallError, Principal, ProviderId},
+    telemetry::traces::trace_id,
 };
 
 /// Calls of each kind that are kept.

@@ -207,7 +207,7 @@ fn metrics_cost_a_call_no_allocation() {
         call();
         allocation_counter::measure(call).count_total
     };
-    let (on, off) = (allocations(Dispatcher::with(true, None)), allocations(Dispatcher::with(false, None)));
+    let (on, off) = (allocations(Dispatcher::with(true, None, None)), allocations(Dispatcher::with(false, None, None)));
     assert_eq!(on, off);
 }
 

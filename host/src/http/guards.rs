@@ -2,19 +2,40 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::{body::Body, extract::State, middleware::Next};
+use axum::{Extension, body::Body, extract::State, middleware::Next};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
-use super::{admission::Admission, answer};
+use super::{admission::Admission, answer, metrics};
 
 /// Where a request comes from, for the log.
 #[derive(Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-/// Lets through what comes by a name of ours, and from no foreign page.
-pub(super) async fn from_ours(State(admission): State<Arc<Admission>>, request: Request<Body>, next: Next) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    match admission.check_origin(&head) {
+/// Who may reach a route.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    /// Whoever comes by a name of ours, and from no foreign page.
+    Ours,
+    /// Those who may call.
+    Callers,
+    /// Those who may read the metrics.
+    Scrapers,
+}
+
+/// Lets through those who may reach a route.
+pub(super) async fn guard(
+    State((admission, reach)): State<(Arc<Admission>, Reach)>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
+    let (mut head, body) = request.into_parts();
+    let admitted = match reach {
+        Reach::Ours => admission.check_origin(&head),
+        Reach::Callers => admission.admit(&mut head, peer, false).await,
+        Reach::Scrapers => metrics::admit(&admission, &mut head, peer).await,
+    };
+    match admitted {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(refusal) => *refusal,
     }

@@ -10,13 +10,7 @@
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
-use axum::{
-    Extension, Router,
-    body::Body,
-    extract::State,
-    middleware::{Next, from_fn_with_state},
-    routing::get,
-};
+use axum::{Extension, Router, body::Body, middleware::from_fn_with_state, routing::get};
 use futures::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
@@ -30,7 +24,7 @@ use super::{
     connection::{Connection, Limits, Service},
     console,
     endpoint::Endpoint,
-    guards::{Peer, from_ours, wrong_method},
+    guards::{Peer, Reach, guard, wrong_method},
     metrics, oauth_hint,
     path::MCP_PATH,
     rest::Route,
@@ -132,53 +126,23 @@ impl<E: Endpoint> Service for App<E> {
 
 /// Everything but the MCP endpoints.
 fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<Page>>, rest: Router) -> Router {
-    let from_ours = from_fn_with_state(Arc::clone(admission), from_ours);
-    let by_callers = from_fn_with_state(Arc::clone(admission), by_callers);
-    let by_scrapers = from_fn_with_state(Arc::clone(admission), by_scrapers);
+    let only = |reach: Reach| from_fn_with_state((Arc::clone(admission), reach), guard);
     // A method that is not served is none of a route's business, so it is told to anybody.
     let page = |route: axum::routing::MethodRouter<Arc<Health>>| route.fallback(wrong_method);
     let scraped = metrics.map_or_else(Router::new, |metrics| {
-        let route = get(metrics::page).route_layer(by_scrapers).fallback(wrong_method);
+        let route = get(metrics::page).route_layer(only(Reach::Scrapers)).fallback(wrong_method);
         Router::new().route(metrics::PATH, route).with_state(metrics)
     });
     Router::new()
         .route("/healthz", page(get(status::alive)))
         .route("/readyz", page(get(status::ready)))
-        .route("/", page(get(status::welcome).route_layer(from_ours)))
-        .route("/status", page(get(status::status).route_layer(by_callers.clone())))
+        .route("/", page(get(status::welcome).route_layer(only(Reach::Ours))))
+        .route("/status", page(get(status::status).route_layer(only(Reach::Callers))))
         .with_state(health)
         .merge(scraped)
-        .merge(rest.route_layer(by_callers))
+        .merge(rest.route_layer(only(Reach::Callers)))
         .fallback(nothing)
         .layer(Extension(Arc::clone(admission)))
-}
-
-/// Lets through those who may call.
-async fn by_callers(
-    State(admission): State<Arc<Admission>>,
-    Extension(Peer(peer)): Extension<Peer>,
-    request: Request<Body>,
-    next: Next,
-) -> Response<Body> {
-    let (mut head, body) = request.into_parts();
-    match admission.admit(&mut head, peer, false).await {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => *refusal,
-    }
-}
-
-/// Lets through those who may read the metrics.
-async fn by_scrapers(
-    State(admission): State<Arc<Admission>>,
-    Extension(Peer(peer)): Extension<Peer>,
-    request: Request<Body>,
-    next: Next,
-) -> Response<Body> {
-    let (mut head, body) = request.into_parts();
-    match metrics::admit(&admission, &mut head, peer).await {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => *refusal,
-    }
 }
 
 /// Who sends a message of MCP to another address reads the errors of JSON-RPC, and who looks for OAuth why there is none.

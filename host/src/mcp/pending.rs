@@ -12,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
+
 use crate::provider::{Absence, CallError, ProviderState, StatusSource};
 
 /// How long a request waits for the first look at everything: as long as readiness waits for servers.
 const WAIT: Duration = Duration::from_secs(10);
-/// How often it looks. Only requests of a host's first seconds do.
-const LOOK: Duration = Duration::from_millis(20);
 /// How long what was seen of all providers is good for, so that a flood of unknown names costs one look.
 const FRESH: Duration = Duration::from_millis(100);
 /// When to try again.
@@ -57,11 +57,7 @@ impl Pending {
     }
 
     async fn wait_at_most(&self, limit: Duration) {
-        let ready = async {
-            while !self.is_ready() {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
+        let ready = join_all(self.statuses.iter().map(|source| source.until_ready()));
         // What is there after that is listed; the rest comes as a change of the lists.
         let _ = tokio::time::timeout(limit, ready).await;
     }
@@ -104,11 +100,14 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use futures::future::BoxFuture;
+    use tokio::sync::watch;
+
     use super::*;
     use crate::provider::ProviderStatus;
 
     #[derive(Default)]
-    struct Source(AtomicBool);
+    struct Source(watch::Sender<bool>);
 
     impl StatusSource for Source {
         fn statuses(&self) -> Vec<ProviderStatus> {
@@ -116,7 +115,13 @@ mod tests {
         }
 
         fn ready(&self) -> bool {
-            self.0.load(Relaxed)
+            *self.0.borrow()
+        }
+
+        fn until_ready(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {
+                let _ = self.0.subscribe().wait_for(|ready| *ready).await;
+            })
         }
     }
 
@@ -132,7 +137,7 @@ mod tests {
             let pending = Arc::clone(&pending);
             async move { pending.wait().await }
         });
-        source.0.store(true, Relaxed);
+        source.0.send_replace(true);
         waiting.await.unwrap();
         assert_eq!(pending.in_place_of(unknown()), unknown());
     }
@@ -140,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_for_ever() {
         let pending = Pending::new(vec![Arc::new(Source::default())]);
-        let limit = 3 * LOOK;
+        let limit = Duration::from_millis(60);
         let start = Instant::now();
         pending.wait_at_most(limit).await;
         assert!(start.elapsed() >= limit && !pending.is_ready());

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::{Offer, Offers};
@@ -25,6 +26,9 @@ pub struct ProviderStatus {
     pub digest: Option<String>,
     /// The provider's own names of its tools.
     pub tools: Vec<String>,
+    /// Its tools that are not offered until somebody accepts them, and why: `add: its definition has changed`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
     /// What it offers beside tools.
     #[serde(flatten)]
     pub offers: OfferNames,
@@ -62,6 +66,29 @@ pub struct Absence {
 }
 
 impl ProviderStatus {
+    /// One that offers nothing, runs nothing and is not replicated, in this state from now on.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: ProviderKind, state: ProviderState, source: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            state,
+            source: source.into(),
+            digest: None,
+            tools: Vec::new(),
+            held: Vec::new(),
+            offers: OfferNames::default(),
+            error: None,
+            warnings: Vec::new(),
+            imports: Vec::new(),
+            in_flight: 0,
+            queued: 0,
+            replicas: None,
+            since: SystemTime::now(),
+            next_try: None,
+        }
+    }
+
     /// Why it offers nothing. Only for one that is not in the catalog.
     #[must_use]
     pub fn absence(&self) -> Absence {
@@ -188,6 +215,8 @@ pub trait StatusSource: Send + Sync {
     fn statuses(&self) -> Vec<ProviderStatus>;
     /// Whether the first look at everything is done, so that calls find what they should.
     fn ready(&self) -> bool;
+    /// Waits until it is [ready](Self::ready), or has ended. Whoever waits has a deadline.
+    fn until_ready(&self) -> BoxFuture<'_, ()>;
     /// What else is worth showing, by the name of its part of `/status`.
     fn sections(&self) -> Vec<(&'static str, serde_json::Value)> {
         Vec::new()

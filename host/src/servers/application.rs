@@ -14,7 +14,7 @@ use tokio::{
 use super::{Member, Run};
 use crate::{
     config::{OpenApiSource, ServerConfig},
-    provider::{OfferNames, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
+    provider::{ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     remote::openapi::{Look, Reader, Wanted},
     shape::{is_published, shape},
 };
@@ -38,23 +38,8 @@ impl Application {
         run: Run,
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
-        let state = Arc::new(Mutex::new(ProviderStatus {
-            name: id.to_string(),
-            kind: ProviderKind::Remote,
-            state: ProviderState::Loading,
-            source: source.document.clone(),
-            digest: None,
-            tools: Vec::new(),
-            offers: OfferNames::default(),
-            error: None,
-            warnings: Vec::new(),
-            imports: Vec::new(),
-            in_flight: 0,
-            queued: 0,
-            replicas: None,
-            since: SystemTime::now(),
-            next_try: None,
-        }));
+        let status = ProviderStatus::new(id.as_str(), ProviderKind::Remote, ProviderState::Loading, &*source.document);
+        let state = Arc::new(Mutex::new(status));
         let (settle, settled) = watch::channel(false);
         let loading = Loading { id, source: source.clone(), config: config.clone(), run, changes, state: Arc::clone(&state), settle };
         // Ended by `stop`, or when this is dropped.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use crate::{
     config::ImportedServer,
-    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus},
+    provider::{ProviderKind, ProviderState, ProviderStatus},
 };
 
 /// By the name that they have here.
@@ -36,20 +36,9 @@ pub(super) fn add(statuses: &mut Vec<ProviderStatus>, imported: &Imported) {
 
 fn unserved(name: &str, entry: &ImportedServer, error: String) -> ProviderStatus {
     ProviderStatus {
-        name: name.to_owned(),
-        kind: ProviderKind::Bridge,
-        state: ProviderState::Broken,
-        source: entry.place.to_string(),
-        digest: None,
-        tools: Vec::new(),
-        offers: OfferNames::default(),
         error: Some(error),
         warnings: entry.notes.clone(),
-        imports: Vec::new(),
-        in_flight: 0,
-        queued: 0,
-        replicas: None,
         since: SystemTime::UNIX_EPOCH,
-        next_try: None,
+        ..ProviderStatus::new(name, ProviderKind::Bridge, ProviderState::Broken, entry.place.to_string())
     }
 }

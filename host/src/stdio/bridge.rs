@@ -1,32 +1,24 @@
 //! One client: what it sends goes to the endpoint, what the endpoint sends comes back.
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
-};
-use serde_json::{Value, json, value::RawValue};
-use tokio::sync::{Notify, mpsc};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header::ACCEPT};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    endpoint::{Answer, Endpoint, EndpointError},
+    endpoint::Endpoint,
     lines::Out,
+    link::{Link, post},
     message::Message,
+    messages::{Messages, code, is_answer},
+    requests::{self, Requests},
     session::{Greeting, Session},
-};
-use crate::remote::mcp::{
-    events::Events,
-    headers::{ParamHeaders, VERSION},
 };
 
 /// JSON-RPC: the message is none.
@@ -36,33 +28,19 @@ const INTERNAL_ERROR: i32 = -32603;
 /// MCP 2026-07-28: headers and body disagree, so that arguments may have to be repeated in headers.
 const HEADER_MISMATCH: i64 = -32020;
 
-/// Between tries of a request that did not go out. Together they outlast a restart of the other end.
-const RETRIES: [Duration; 6] = [
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(800),
-    Duration::from_millis(1600),
-    Duration::from_millis(3200),
-];
-
 /// How long a notification may take to be accepted: what follows it waits.
 const ACCEPTED: Duration = Duration::from_secs(30);
 /// How long the good-bye to a session may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Between tries to listen again, the first and the longest.
 const LISTEN_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// Bytes of one message from the other end: larger than any limit of a host's own.
-const LARGEST: usize = 256 << 20;
-/// Bytes that are read of an error that is no message.
-const ERROR_TEXT: usize = 16 << 10;
 
 /// Clones are the same one.
 #[derive(Clone)]
 pub(super) struct Bridge(Arc<Inner>);
 
 struct Inner {
-    endpoint: Arc<dyn Endpoint>,
+    link: Link,
     output: mpsc::Sender<Out>,
     session: Mutex<Option<Session>>,
     greeting: Mutex<Greeting>,
@@ -70,23 +48,7 @@ struct Inner {
     renewing: tokio::sync::Mutex<()>,
     /// Hears what the other end sends outside of answers.
     listener: Mutex<Option<AbortOnDropHandle<()>>>,
-    running: Mutex<HashMap<u64, Running>>,
-    idle: Notify,
-    next: AtomicU64,
-    params: ParamHeaders,
-}
-
-/// A request that is not answered yet.
-struct Running {
-    /// JSON text.
-    id: String,
-    task: AbortOnDropHandle<()>,
-    /// Of 2026-07-28, where the end of the connection cancels it.
-    modern: bool,
-    /// Lasts as long as the client does.
-    listens: bool,
-    /// The client wants no answer any more.
-    cancelled: bool,
+    requests: Requests,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -96,16 +58,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Bridge {
     pub(super) fn new(endpoint: Arc<dyn Endpoint>, output: mpsc::Sender<Out>) -> Self {
         Self(Arc::new(Inner {
-            endpoint,
+            link: Link::new(endpoint),
             output,
             session: Mutex::default(),
             greeting: Mutex::default(),
             renewing: tokio::sync::Mutex::default(),
             listener: Mutex::default(),
-            running: Mutex::default(),
-            idle: Notify::new(),
-            next: AtomicU64::new(0),
-            params: ParamHeaders::default(),
+            requests: Requests::default(),
         }))
     }
 
@@ -124,7 +83,7 @@ impl Bridge {
             return self.start(message, line);
         }
         if let Some(id) = message.cancels()
-            && self.cancel(&id)
+            && self.0.requests.cancel(&id)
         {
             return;
         }
@@ -151,13 +110,7 @@ impl Bridge {
 
     /// Waits until every request is answered, but those that only listen.
     pub(super) async fn finished(&self) {
-        loop {
-            let idle = self.0.idle.notified();
-            if lock(&self.0.running).values().all(|running| running.listens) {
-                return;
-            }
-            idle.await;
-        }
+        self.0.requests.finished().await;
     }
 
     /// Ends everything, the session too.
@@ -169,7 +122,7 @@ impl Bridge {
             *request.method_mut() = Method::DELETE;
             session.write(request.headers_mut());
             // A session that nobody ends goes by itself.
-            let _ = tokio::time::timeout(FAREWELL, self.0.endpoint.send(request)).await;
+            let _ = tokio::time::timeout(FAREWELL, self.0.link.endpoint.send(request)).await;
         }
     }
 
@@ -185,7 +138,7 @@ impl Bridge {
 
     /// Sends `initialize`, and keeps the session that it opens. What is returned is the answer.
     async fn open(&self, message: &Message, line: Bytes) -> Result<Vec<u8>, String> {
-        let answer = self.send(&post(HeaderMap::new(), line)).await.map_err(|error| error.message)?;
+        let answer = self.0.link.send(&post(HeaderMap::new(), line)).await.map_err(|error| error.message)?;
         let headers = answer.headers().clone();
         let mut messages = Messages::of(answer);
         loop {
@@ -216,7 +169,7 @@ impl Bridge {
         tracing::info!("the server had lost the session; a new one was opened");
         for line in greeting.rest() {
             let request = self.request(&Message::of(line), line.clone());
-            self.send(&request).await.map_err(|error| error.message)?;
+            self.0.link.send(&request).await.map_err(|error| error.message)?;
         }
         self.listen();
         // What was listed before may be different now.
@@ -229,65 +182,29 @@ impl Bridge {
 
     /// Runs a request beside the others.
     fn start(&self, message: Message, line: Bytes) {
-        let serial = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let method = message.method.as_deref().unwrap_or_default();
-        let (listens, modern) = (method == "subscriptions/listen", message.revision.is_some());
-        let waits = !matches!(method, "ping" | "server/discover");
-        let id = message.id.clone().unwrap_or_default();
+        let request = requests::Request {
+            id: message.id.clone().unwrap_or_default(),
+            modern: message.revision.is_some(),
+            listens: message.method.as_deref() == Some("subscriptions/listen"),
+        };
         let bridge = self.clone();
-        // The task cannot be done before it is in the table: it takes its place out under the same lock.
-        let mut running = lock(&self.0.running);
-        let task = tokio::spawn(async move {
-            let _done = Done { bridge: bridge.clone(), serial };
-            if waits {
-                bridge.0.endpoint.ready().await;
-            }
+        self.0.requests.start(request, async move {
             if message.revision.is_none() {
                 lock(&bridge.0.greeting).note(&message, &line);
             }
             let request = bridge.request(&message, line);
             bridge.exchange(&message, request).await;
         });
-        running.insert(serial, Running { id, task: AbortOnDropHandle::new(task), modern, listens, cancelled: false });
-    }
-
-    /// Takes note that the client wants no answer of a request. True: that was all that is to be done.
-    fn cancel(&self, id: &str) -> bool {
-        let mut running = lock(&self.0.running);
-        let Some((&serial, call)) = running.iter_mut().find(|(_, running)| running.id == id) else { return false };
-        call.cancelled = true;
-        if call.modern {
-            // In 2026-07-28 the end of the connection is the cancellation.
-            call.task.abort();
-            running.remove(&serial);
-            self.0.idle.notify_waiters();
-            return true;
-        }
-        false
-    }
-
-    /// Whether nobody wants an answer of this request any more.
-    fn is_cancelled(&self, id: &str) -> bool {
-        lock(&self.0.running).values().any(|running| running.id == id && running.cancelled)
     }
 
     /// A message as a request of HTTP.
     fn request(&self, message: &Message, line: Bytes) -> Request<Bytes> {
+        if message.revision.is_some() {
+            return self.0.link.modern(message, line);
+        }
         let mut headers = HeaderMap::new();
-        match &message.revision {
-            Some(revision) => {
-                if let Ok(revision) = HeaderValue::try_from(revision) {
-                    headers.insert(VERSION, revision);
-                }
-                if let Some(method) = &message.method {
-                    self.0.params.write(&mut headers, method, message.params.as_deref().unwrap_or("{}"));
-                }
-            }
-            None => {
-                if let Some(session) = &*lock(&self.0.session) {
-                    session.write(&mut headers);
-                }
-            }
+        if let Some(session) = &*lock(&self.0.session) {
+            session.write(&mut headers);
         }
         post(headers, line)
     }
@@ -296,7 +213,7 @@ impl Bridge {
     async fn exchange(&self, message: &Message, mut request: Request<Bytes>) {
         let id = message.id.as_deref().filter(|_| message.method.is_some());
         let session = lock(&self.0.session).clone().filter(|session| message.revision.is_none() && session.id.is_some());
-        let mut answer = self.send(&request).await;
+        let mut answer = self.0.link.send(&request).await;
         if let (Ok(found), Some(lost)) = (&answer, &session)
             && found.status() == StatusCode::NOT_FOUND
         {
@@ -304,7 +221,7 @@ impl Bridge {
                 return self.fail(id, INTERNAL_ERROR, &why).await;
             }
             request = self.request(message, request.into_body());
-            answer = self.send(&request).await;
+            answer = self.0.link.send(&request).await;
         }
         let answer = match answer {
             Ok(answer) => answer,
@@ -320,7 +237,7 @@ impl Bridge {
                 Ok(text) => {
                     if std::mem::take(&mut mismatch)
                         && code(&text) == Some(HEADER_MISMATCH)
-                        && let Some(again) = self.with_params(message, &request).await
+                        && let Some(again) = self.0.link.with_params(message, &request).await
                     {
                         messages = Messages::of(again);
                         continue;
@@ -328,7 +245,7 @@ impl Bridge {
                     if is_answer(&text, id) {
                         answered = true;
                         if message.method.as_deref() == Some("tools/list") {
-                            self.learn(&text);
+                            self.0.link.learn(&text);
                         }
                     }
                     self.say(text).await;
@@ -337,56 +254,8 @@ impl Bridge {
                 Err(why) => return self.fail(id, INTERNAL_ERROR, &why).await,
             }
         }
-        if let Some(id) = id.filter(|id| !answered && !self.is_cancelled(id)) {
+        if let Some(id) = id.filter(|id| !answered && !self.0.requests.is_cancelled(id)) {
             self.fail(Some(id), INTERNAL_ERROR, "the server ended its answer before it was whole").await;
-        }
-    }
-
-    /// Makes a call again whose arguments have to be repeated in headers, as the tool's schema says which.
-    async fn with_params(&self, message: &Message, request: &Request<Bytes>) -> Option<Answer> {
-        let params: Value = serde_json::from_str(message.params.as_deref()?).ok()?;
-        let mut cursor = Value::Null;
-        loop {
-            let mut list = json!({ "_meta": params.get("_meta")? });
-            if let (Some(list), false) = (list.as_object_mut(), cursor.is_null()) {
-                list.insert("cursor".to_owned(), cursor);
-            }
-            let line = json!({ "jsonrpc": "2.0", "id": "toolbay-tools", "method": "tools/list", "params": list }).to_string();
-            let list = Message::of(line.as_bytes());
-            let answer = self.send(&self.request(&list, line.into())).await.ok()?;
-            let text = Messages::of(answer).next(list.id.as_deref()).await?.ok()?;
-            self.learn(&text);
-            cursor = serde_json::from_slice::<Value>(&text).ok()?.pointer("/result/nextCursor").cloned().unwrap_or_default();
-            if cursor.is_null() {
-                break;
-            }
-        }
-        self.send(&self.request(message, request.body().clone())).await.ok()
-    }
-
-    /// Takes note of what a list of tools wants in headers.
-    fn learn(&self, answer: &[u8]) {
-        #[derive(serde::Deserialize)]
-        struct Listed<'a> {
-            #[serde(borrow)]
-            result: &'a RawValue,
-        }
-        if let Ok(Listed { result }) = serde_json::from_slice(answer) {
-            self.0.params.learn(result.get());
-        }
-    }
-
-    /// Sends, and again where nothing went out.
-    async fn send(&self, request: &Request<Bytes>) -> Result<Answer, EndpointError> {
-        let mut tries = RETRIES.iter();
-        loop {
-            match (self.0.endpoint.send(request.clone()).await, tries.next()) {
-                (Err(error), Some(wait)) if error.unsent => {
-                    tracing::debug!("trying again in {wait:?}: {error}");
-                    tokio::time::sleep(*wait).await;
-                }
-                (answer, _) => return answer,
-            }
         }
     }
 
@@ -410,7 +279,7 @@ impl Bridge {
             if let Some(id) = &last_id {
                 headers.insert("last-event-id", id.clone());
             }
-            match self.0.endpoint.send(request).await {
+            match self.0.link.endpoint.send(request).await {
                 Ok(answer) if answer.status().is_success() => {
                     let mut messages = Messages::of(answer);
                     while let Some(Ok(message)) = messages.next(None).await {
@@ -462,142 +331,7 @@ pub(super) struct Ends(Bridge);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        let running = std::mem::take(&mut *lock(&self.0.0.running));
-        drop(running);
+        self.0.0.requests.end();
         lock(&self.0.0.listener).take();
-    }
-}
-
-/// Takes a request out of the table when its task ends, however it does.
-struct Done {
-    bridge: Bridge,
-    serial: u64,
-}
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        let gone = lock(&self.bridge.0.running).remove(&self.serial);
-        if let Some(running) = gone {
-            // Ends by itself: this is the task.
-            drop(running.task.detach());
-        }
-        self.bridge.0.idle.notify_waiters();
-    }
-}
-
-fn post(mut headers: HeaderMap, line: Bytes) -> Request<Bytes> {
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let mut request = Request::new(line);
-    *request.method_mut() = Method::POST;
-    *request.headers_mut() = headers;
-    request
-}
-
-/// The code of an error of JSON-RPC.
-fn code(message: &[u8]) -> Option<i64> {
-    serde_json::from_slice::<Value>(message).ok()?.pointer("/error/code")?.as_i64()
-}
-
-/// Whether a message is the answer to the request of this id.
-fn is_answer(message: &[u8], id: Option<&str>) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Head<'a> {
-        #[serde(borrow)]
-        id: Option<&'a RawValue>,
-        method: Option<serde::de::IgnoredAny>,
-    }
-    let Ok(Head { id: Some(found), method: None }) = serde_json::from_slice::<Head<'_>>(message) else { return false };
-    id == Some(found.get())
-}
-
-/// The messages of one response.
-struct Messages {
-    status: StatusCode,
-    body: futures::stream::BoxStream<'static, Result<Bytes, String>>,
-    /// None: the body is one message.
-    events: Option<Events>,
-    ended: bool,
-    /// An error without an id is a message too.
-    as_it_is: bool,
-}
-
-impl Messages {
-    fn of(answer: Answer) -> Self {
-        let status = answer.status();
-        let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-        Self { status, body: answer.into_body(), events: is_stream.then(|| Events::new(LARGEST)), ended: false, as_it_is: false }
-    }
-
-    /// The next one. `id` is that of the request, which the answer to it must have.
-    async fn next(&mut self, id: Option<&str>) -> Option<Result<Vec<u8>, String>> {
-        use futures::StreamExt as _;
-        let Some(events) = &mut self.events else {
-            if std::mem::replace(&mut self.ended, true) {
-                return None;
-            }
-            return self.whole(id).await.transpose();
-        };
-        loop {
-            if let Some(event) = events.next() {
-                return Some(Ok(event));
-            }
-            if self.ended {
-                return None;
-            }
-            match self.body.next().await {
-                Some(Ok(chunk)) if events.push(&chunk).is_ok() => {}
-                Some(Ok(_)) => {
-                    self.ended = true;
-                    return Some(Err(format!("the server sent an event of more than {LARGEST} bytes")));
-                }
-                Some(Err(why)) => {
-                    self.ended = true;
-                    return Some(Err(format!("the connection to the server broke: {why}")));
-                }
-                None => self.ended = true,
-            }
-        }
-    }
-
-    /// The event that the stream goes on from.
-    fn last_id(&self) -> Option<HeaderValue> {
-        self.events.as_ref()?.last_id.as_deref().and_then(|id| HeaderValue::try_from(id).ok())
-    }
-
-    /// The body as one message, which an error may have to be made of.
-    async fn whole(&mut self, id: Option<&str>) -> Result<Option<Vec<u8>>, String> {
-        use futures::StreamExt as _;
-        let mut text = Vec::new();
-        while let Some(chunk) = self.body.next().await {
-            text.extend_from_slice(&chunk.map_err(|why| format!("the connection to the server broke: {why}"))?);
-            if text.len() > LARGEST {
-                return Err(format!("the server sent a message of more than {LARGEST} bytes"));
-            }
-        }
-        if self.status.is_success() {
-            return Ok((!text.trim_ascii().is_empty()).then_some(text));
-        }
-        let mut error = match serde_json::from_slice::<Value>(&text) {
-            Ok(error) if error.get("error").is_some_and(Value::is_object) => error,
-            _ => {
-                text.truncate(ERROR_TEXT);
-                let said = String::from_utf8_lossy(&text);
-                return Err(format!("the server answered {}{}{}", self.status, if said.is_empty() { "" } else { ": " }, said.trim()));
-            }
-        };
-        // An error that the transport made knows no id.
-        let Some(id) = id else {
-            let message = error.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
-            return if error.get("id").is_none_or(Value::is_null) && !self.as_it_is {
-                Err(format!("the server answered {}: {message}", self.status))
-            } else {
-                Ok(Some(text))
-            };
-        };
-        if let (Some(members), Ok(id)) = (error.as_object_mut(), serde_json::from_str(id)) {
-            members.insert("id".to_owned(), id);
-        }
-        Ok(Some(error.to_string().into_bytes()))
     }
 }

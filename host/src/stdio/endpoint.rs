@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use http::{HeaderValue, Request, Response, StatusCode};
 use reqwest::redirect::Policy;
-use tokio::sync::watch;
 
 use crate::{mcp::Front, tls};
 
@@ -17,11 +16,6 @@ pub type Answer = Response<BoxStream<'static, Result<Bytes, String>>>;
 pub trait Endpoint: Send + Sync + 'static {
     /// Sends one request; the URI of it is made up by the endpoint. Dropping the future, or the answer's body, closes the connection.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Answer, EndpointError>>;
-
-    /// Waits until the endpoint knows all that it will offer, or has waited long enough.
-    fn ready(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
 }
 
 /// Why there is no answer.
@@ -37,14 +31,13 @@ pub struct EndpointError {
 /// The host in this process.
 pub struct Host {
     front: Arc<Front>,
-    ready: watch::Receiver<bool>,
 }
 
 impl Host {
-    /// `ready` says when the first look at everything is in the catalog.
+    /// What is not there yet is waited for by the front, as it is for requests of HTTP.
     #[must_use]
-    pub fn new(front: Arc<Front>, ready: watch::Receiver<bool>) -> Self {
-        Self { front, ready }
+    pub fn new(front: Arc<Front>) -> Self {
+        Self { front }
     }
 }
 
@@ -53,14 +46,6 @@ impl Endpoint for Host {
         Box::pin(async move {
             let response = self.front.handle(None, request).await;
             Ok(response.map(|body| body.into_data_stream().map(|chunk| chunk.map_err(|error| error.to_string())).boxed()))
-        })
-    }
-
-    fn ready(&self) -> BoxFuture<'_, ()> {
-        let mut ready = self.ready.clone();
-        Box::pin(async move {
-            // A host that ends before it is ready answers as it is.
-            let _ = ready.wait_for(|ready| *ready).await;
         })
     }
 }

@@ -10,7 +10,10 @@
 mod bridge;
 mod endpoint;
 mod lines;
+mod link;
 mod message;
+mod messages;
+mod requests;
 mod session;
 
 use std::{pin::pin, sync::Arc, time::Duration};

@@ -164,22 +164,17 @@ impl Server {
         };
         let provider = published.as_ref().map(|published| &published.provider);
         ProviderStatus {
-            name: self.id.to_string(),
-            kind: self.kind,
-            state,
-            source: self.source.clone(),
-            digest: None,
             tools: provider.map(|provider| provider.tools().iter().map(|tool| tool.name.to_string()).collect()).unwrap_or_default(),
             offers: provider.map(|provider| OfferNames::from(provider.offers())).unwrap_or_default(),
             error: report.trouble,
             warnings: published.as_ref().map(|published| published.warnings.clone()).unwrap_or_default(),
-            imports: Vec::new(),
             in_flight: report.ongoing,
             queued: report.queued,
             // Of a remote server nothing is started here.
             replicas: (self.kind != ProviderKind::Remote).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
             next_try: report.next_try,
+            ..ProviderStatus::new(self.id.as_str(), self.kind, state, &*self.source)
         }
     }
 }

@@ -11,6 +11,7 @@ mod lazy_span;
 mod live;
 pub mod metrics;
 mod terminal;
+pub mod traces;
 mod writer;
 
 use std::{borrow::Cow, io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
@@ -26,7 +27,7 @@ use crate::config::{LogFormat, TelemetryConfig};
 use fields::SpanFields;
 pub use filter::FilterError;
 pub use kept::{KeptLine, keep_lines, kept_lines};
-pub(crate) use lazy_span::{LazySpan, MakeSpan};
+pub(crate) use lazy_span::{LazySpan, MakeSpan, carried};
 use live::LiveFilter;
 use writer::{Lines, Writer};
 

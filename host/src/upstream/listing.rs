@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::PublishRules,
     json,
-    provider::{CallContext, Offer, Offers, Tool},
+    provider::{CallContext, Definition, Offer, Offers, Tool},
 };
 
 /// Levels of one entry: a reader of JSON recurses once for each.
@@ -42,6 +42,8 @@ const MAX_WARNINGS: usize = 20;
 pub struct Listing {
     /// Its tools, in its own order.
     pub tools: Vec<Arc<Tool>>,
+    /// What it says of each of them, as it says it.
+    pub said: Vec<Definition>,
     /// Everything else.
     pub offers: Offers,
     /// Its hint for models on how to use it: `instructions` of its handshake.
@@ -59,7 +61,7 @@ impl Listing {
     pub fn keep_lost(&mut self, older: &Self) {
         for method in &self.lost {
             match *method {
-                TOOLS => self.tools.clone_from(&older.tools),
+                TOOLS => (self.tools, self.said) = (older.tools.clone(), older.said.clone()),
                 RESOURCES => self.offers.resources.clone_from(&older.offers.resources),
                 TEMPLATES => self.offers.templates.clone_from(&older.offers.templates),
                 PROMPTS => self.offers.prompts.clone_from(&older.offers.prompts),
@@ -147,18 +149,23 @@ pub async fn fetch(channel: &dyn Channel, terms: Terms<'_>) -> Result<Listing, L
     let mut collected = Collected::default();
     let (tools_error, mut listing) = (tools.as_ref().err().cloned(), Listing::default());
     let entries = collected.entries(TOOLS, "tools", tools)?;
-    listing.tools = collected.keep("tool", entries, |entry| fit::tool(entry, terms.publish), |tool| tool.name.as_str());
+    let convert = |entry: Map<String, Value>| {
+        let said = Definition::of_entry(&entry);
+        fit::tool(entry, terms.publish).map(|(tool, faults)| ((tool, said), faults))
+    };
+    let tools = collected.keep("tool", entries, convert, |(tool, _)| tool.name.as_str());
+    (listing.tools, listing.said) = tools.into_iter().map(|(tool, said)| (Arc::new(tool), said)).unzip();
     let entries = collected.entries(RESOURCES, "resources", resources)?;
-    listing.offers.resources = collected.keep("resource", entries, |entry| fit::offer(entry, "uri"), key_of);
+    listing.offers.resources = collected.keep_offers("resource", entries, "uri");
     // Servers that have resources and no templates may not know the method.
     let templates = match templates {
         Err(ListingError { why: ChannelError::Rpc { .. }, .. }) => Ok(Fetched::Nothing),
         other => other,
     };
     let entries = collected.entries(TEMPLATES, "resource templates", templates)?;
-    listing.offers.templates = collected.keep("resource template", entries, |entry| fit::offer(entry, "uriTemplate"), key_of);
+    listing.offers.templates = collected.keep_offers("resource template", entries, "uriTemplate");
     let entries = collected.entries(PROMPTS, "prompts", prompts)?;
-    listing.offers.prompts = collected.keep("prompt", entries, |entry| fit::offer(entry, "name"), key_of);
+    listing.offers.prompts = collected.keep_offers("prompt", entries, "name");
     let offers = &listing.offers;
     if let Some(error) = tools_error
         && offers.resources.is_empty()
@@ -188,10 +195,6 @@ enum Fetched {
 /// Whether a list that fails like this is missing alone. Else the connection itself is at fault.
 fn is_passed_over(why: &ChannelError) -> bool {
     matches!(why, ChannelError::Rpc { .. } | ChannelError::Malformed(_))
-}
-
-fn key_of(offer: &Offer) -> &str {
-    &offer.key
 }
 
 /// An entry of a list, or why it cannot be read.
@@ -281,7 +284,7 @@ impl Collected {
         entries: Vec<Entry>,
         convert: impl Fn(Map<String, Value>) -> Result<(T, Vec<String>), String>,
         key: impl Fn(&T) -> &str,
-    ) -> Vec<Arc<T>> {
+    ) -> Vec<T> {
         let mut keys = HashSet::new();
         let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -290,7 +293,7 @@ impl Collected {
                     let name = key(&thing).to_owned();
                     self.warnings.extend(faults.into_iter().map(|fault| format!("{kind} {name:?}: {fault}")));
                     if keys.insert(name.clone()) {
-                        kept.push(Arc::new(thing));
+                        kept.push(thing);
                     } else {
                         self.warnings.push(format!("there are two {kind}s {name:?}; the second is not offered"));
                     }
@@ -299,6 +302,12 @@ impl Collected {
             }
         }
         kept
+    }
+
+    /// The same of what is not a tool; `member` is what that tells one from another.
+    fn keep_offers(&mut self, kind: &str, entries: Vec<Entry>, member: &str) -> Vec<Arc<Offer>> {
+        let kept = self.keep(kind, entries, |entry| fit::offer(entry, member), |offer| offer.key.as_str());
+        kept.into_iter().map(Arc::new).collect()
     }
 
     fn finish(mut self) -> (Vec<String>, Vec<&'static str>) {

@@ -63,7 +63,17 @@ fn files_of_teams_are_read_as_one_configuration() {
     assert_eq!(config.server.keys().collect::<Vec<_>>(), ["db", "desk"]);
     let ServerSource::Command(db) = &config.server["db"].source else { panic!() };
     assert_eq!(db.argv, [setup.path("conf.d/db").display().to_string()], "a path goes from the folder of its file");
-    let names = ["toolbay.toml", "ops", "conf.d/web.toml", "conf.d/web", "conf.d/key", "conf.d/data.toml", "extra.toml", "mcp.json"];
+    let names = [
+        "toolbay.toml",
+        "ops",
+        "conf.d/web.toml",
+        "conf.d/web",
+        "conf.d/key",
+        "conf.d/data.toml",
+        "extra.toml",
+        "mcp.json",
+        "toolbay.lock",
+    ];
     assert_eq!(files, Files { files: setup.paths(&names), folders: setup.paths(&["conf.d"]) });
 }
 
@@ -150,11 +160,12 @@ fn the_command_line_stands_over_the_files() {
         log: Some("debug".to_owned()),
         log_format: Some(LogFormat::Json),
         console: true,
+        ..Overrides::default()
     };
     let Loaded { config, files } = load(Some(&setup.path("toolbay.toml")), &overrides);
     let config = config.unwrap();
     assert_eq!((config.listen.port(), config.plugins.as_path(), config.server.len()), (2, Path::new("b"), 1));
     assert!(config.console.enabled);
     assert_eq!(config.telemetry, TelemetryConfig { format: LogFormat::Json, log: "debug".to_owned() });
-    assert_eq!(files.files, setup.paths(&["toolbay.toml", "mcp.json"]));
+    assert_eq!(files.files, setup.paths(&["toolbay.toml", "mcp.json", "toolbay.lock"]));
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::http::{
     admission::Admission,
     answer,
-    guards::{from_ours, wrong_method},
+    guards::{Reach, guard, wrong_method},
 };
 
 /// Nothing but what this server sends, and nothing that is made of a string. Images and sounds of results come as `data:`.
@@ -65,7 +65,7 @@ pub(super) fn router(admission: &Arc<Admission>) -> Router {
         let file = get(move |State(()): State<()>, headers: HeaderMap| async move { send(place, &headers) });
         router = router.route(&format!("/console/{}", asset.name), file.fallback(wrong_method));
     }
-    router.route_layer(from_fn_with_state(Arc::clone(admission), from_ours))
+    router.route_layer(from_fn_with_state((Arc::clone(admission), Reach::Ours), guard))
 }
 
 /// The page's links go from `/console`.

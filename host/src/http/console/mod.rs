@@ -54,7 +54,7 @@ pub(super) struct Console {
     admission: Arc<Admission>,
 }
 
-/// The routes of the console. `from_ours` has checked the name by which they were asked for.
+/// The routes of the console. `guard` has checked the name by which they were asked for.
 pub(super) fn router(host: Arc<dyn ConsoleHost>, front: Arc<Front>, admission: &Arc<Admission>) -> Router {
     let audit = front.dispatcher().audit().cloned();
     let console = Arc::new(Console { host, front, audit, admission: Arc::clone(admission) });

@@ -13,22 +13,15 @@ struct Source(Mutex<bool>, &'static str);
 impl StatusSource for Source {
     fn statuses(&self) -> Vec<ProviderStatus> {
         vec![ProviderStatus {
-            name: self.1.to_owned(),
-            kind: ProviderKind::Wasm,
-            state: ProviderState::Serving,
-            source: "plugins/x.wasm".to_owned(),
-            digest: None,
             tools: vec!["add".to_owned()],
             offers: OfferNames { prompts: vec!["greet".to_owned()], ..OfferNames::default() },
-            error: None,
-            warnings: Vec::new(),
-            imports: Vec::new(),
             in_flight: 1,
-            queued: 0,
-            replicas: None,
             since: SystemTime::UNIX_EPOCH,
-            next_try: None,
+            ..ProviderStatus::new(self.1, ProviderKind::Wasm, ProviderState::Serving, "plugins/x.wasm")
         }]
+    }
+    fn until_ready(&self) -> futures::future::BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
     fn ready(&self) -> bool {
         *self.0.lock().unwrap()

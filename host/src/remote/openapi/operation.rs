@@ -14,7 +14,7 @@ use super::{
     library::Flaw,
     names::Named,
     parameter::{self, Parameter, Place, Style},
-    promise::Promise,
+    promise::{Promise, promised},
     request::{self, Request},
     schema::{Translation, Way, weight},
     security::Applied,
@@ -110,7 +110,7 @@ impl Operation {
         let (names, root) = input.finish();
         let (mut input_schema, mut notes) = schemas.into_root(root, room.input);
         let (output_schema, promise) =
-            Promise::new(document, found, room, publish.output).map_or((None, None), |(schema, promise)| (Some(schema), Some(promise)));
+            promised(document, found, room, publish.output).map_or((None, None), |(schema, promise)| (Some(schema), Some(promise)));
         if !room.is_trial {
             let made = Schema::new(&input_schema).or_else(|why| {
                 // A pattern that makes too large a machine is the application's to check.

@@ -91,6 +91,13 @@ impl Audit {
         Ok(Some(audit))
     }
 
+    /// What [`Self::start`] could not open, by key. Nothing is written or made.
+    #[must_use]
+    pub fn probe(config: &AuditConfig) -> Vec<(&'static str, AuditError)> {
+        let unusable = Outputs::new(config).probe().into_iter();
+        unusable.map(|(key, what, error)| (key, AuditError::Open { what, error })).collect()
+    }
+
     fn with(outputs: Outputs, redactor: Option<Redactor>) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
         let counts = Arc::<Counts>::default();

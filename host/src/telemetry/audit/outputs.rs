@@ -48,6 +48,22 @@ impl Outputs {
         Ok(())
     }
 
+    /// What could not be opened: the key, what it is, and why. Nothing is written or made.
+    pub(super) fn probe(mut self) -> Vec<(&'static str, String, io::Error)> {
+        let mut unusable = Vec::new();
+        if let Some(file) = &self.file
+            && let Err(error) = file.probe()
+        {
+            unusable.push(("[audit] file", format!("the file {}", file.path().display()), error));
+        }
+        if let Some(syslog) = &mut self.syslog
+            && let Err(error) = syslog.open()
+        {
+            unusable.push(("[audit] syslog", format!("the socket {}", syslog.path.display()), error));
+        }
+        unusable
+    }
+
     /// Writes lines, each with its newline, to all of them.
     ///
     /// # Errors

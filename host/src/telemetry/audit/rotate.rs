@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::Access;
+
 /// A file that makes place for the next one when it is full: `audit.jsonl`, `audit.jsonl.1` (the newest of the old ones), `audit.jsonl.2`, …
 #[derive(Debug)]
 pub(super) struct RotatingFile {
@@ -23,6 +25,17 @@ impl RotatingFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it could be opened. A file that is not there is not made: its folder is asked.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        match OpenOptions::new().append(true).open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+            }
+            opened => opened.map(drop),
+        }
     }
 
     /// Opens it, where it is not open or is another file by now.

@@ -8,6 +8,7 @@ mod calls;
 mod durations;
 pub mod family;
 mod http;
+mod nested;
 mod page;
 mod process;
 mod refusals;
@@ -23,6 +24,7 @@ pub use calls::{CallMeter, CallMeters, Word};
 pub use durations::Durations;
 pub use family::{Family, Kind};
 pub use http::{HttpMeters, HttpRoute};
+pub use nested::NestedCalls;
 pub use page::{Format, Out, Page, Samples, Source, Value};
 pub use process::{Process, Usage};
 pub use refusals::{Reason, Refusals};
@@ -33,6 +35,7 @@ pub struct Metrics {
     is_on: bool,
     calls: CallMeters,
     http: HttpMeters,
+    nested: NestedCalls,
     refusals: Refusals,
     connections: AtomicU64,
 }
@@ -42,7 +45,7 @@ impl Metrics {
     #[must_use]
     pub fn new(outcomes: &'static [Word], is_on: bool) -> Self {
         let (http, refusals) = (HttpMeters::default(), Refusals::default());
-        Self { is_on, calls: CallMeters::new(outcomes), http, refusals, connections: AtomicU64::new(0) }
+        Self { is_on, calls: CallMeters::new(outcomes), http, nested: NestedCalls::default(), refusals, connections: AtomicU64::new(0) }
     }
 
     /// The calls, if they are counted.
@@ -55,6 +58,13 @@ impl Metrics {
     #[must_use]
     pub fn http(&self) -> Option<&HttpMeters> {
         self.is_on.then_some(&self.http)
+    }
+
+    /// Counts a call that a tool of `parent` makes of one of `provider`.
+    pub fn nested(&self, parent: &str, provider: &str) {
+        if self.is_on {
+            self.nested.count(parent, provider);
+        }
     }
 
     /// Counts something that was turned away.
@@ -85,6 +95,7 @@ impl Metrics {
 impl Source for Metrics {
     fn collect(&self, out: &mut Out<'_>) -> fmt::Result {
         self.calls.collect(out)?;
+        self.nested.collect(out)?;
         self.refusals.collect(out)?;
         self.http.collect(out)?;
         out.single(&family::HTTP_CONNECTIONS, self.connections.load(Relaxed))

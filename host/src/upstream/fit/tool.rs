@@ -10,7 +10,8 @@ use crate::{
     provider::{Tool, ToolName},
     schema::{
         Schema,
-        portable::{Role, portable, relaxed},
+        portable::{Role, portable},
+        promise::Promise,
     },
 };
 
@@ -77,7 +78,7 @@ fn output(schema: Value, rules: PublishRules, faults: &mut Vec<String>) -> Optio
             schema
         }
         // What is lost of a promise that is not kept to needs no word.
-        _ => relaxed(fitted.schema),
+        _ => Promise::of(&fitted.schema).0,
     };
     match Schema::new(&published) {
         Ok(_) => Some(published),

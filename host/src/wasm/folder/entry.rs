@@ -288,11 +288,9 @@ impl Entry {
     pub(super) fn status(&self) -> ProviderStatus {
         let serving = self.serving.as_ref();
         let loaded = serving.map(|serving| &serving.loaded);
+        let name = if self.id.is_some() { self.stem.clone() } else { format!("{}.wasm", self.stem) };
+        let source = self.seen.file.path.display().to_string();
         ProviderStatus {
-            name: if self.id.is_some() { self.stem.clone() } else { format!("{}.wasm", self.stem) },
-            kind: ProviderKind::Wasm,
-            state: self.state(),
-            source: self.seen.file.path.display().to_string(),
             digest: serving.map(|serving| short(serving.version.digest)),
             tools: loaded.map(|loaded| loaded.provider.tools().iter().map(|tool| tool.name.to_string()).collect()).unwrap_or_default(),
             offers: loaded.map(|loaded| loaded.provider.offers().into()).unwrap_or_default(),
@@ -301,9 +299,8 @@ impl Entry {
             imports: loaded.map(|loaded| loaded.imports.clone()).unwrap_or_default(),
             in_flight: loaded.map_or(0, |loaded| loaded.load.in_flight()),
             queued: loaded.map_or(0, |loaded| loaded.load.queued()),
-            replicas: None,
             since: self.since,
-            next_try: None,
+            ..ProviderStatus::new(name, ProviderKind::Wasm, self.state(), source)
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,6 +15,7 @@ use notify::{
 use tokio::sync::Notify;
 
 use super::names::{Role, role};
+use crate::file_events::is_missing;
 
 /// What happened to a plugin's files last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,18 +156,10 @@ impl Events {
         }
         match watching.watcher.watch(&self.folder, RecursiveMode::NonRecursive) {
             Ok(()) => watching.on = now,
-            Err(error) if vanished(&error) => {}
+            Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-}
-
-fn vanished(error: &notify::Error) -> bool {
-    match &error.kind {
-        notify::ErrorKind::PathNotFound => true,
-        notify::ErrorKind::Io(error) => error.kind() == ErrorKind::NotFound,
-        _ => false,
     }
 }
 

@@ -268,6 +268,10 @@ impl StatusSource for Folder {
     fn ready(&self) -> bool {
         *self.shared.ready.borrow()
     }
+
+    fn until_ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.settled())
+    }
 }
 
 /// An absolute path, links in it kept: a folder behind a link may be switched for another one.

@@ -1,0 +1,237 @@
+//! `toolbay lock`: accepts what plugins and servers say, in a file.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use super::{ConfigArgs, FAILED, Failure, Outcome, counted, print, quiet, runtime};
+use crate::{
+    app::{App, AppOptions},
+    config::Lock,
+    provider::{ProviderState, StatusSource as _},
+    servers::Run,
+    similar, telemetry,
+    trust::{Difference, Observed, Part, differences},
+};
+
+/// What `--help` says after the options.
+pub(super) const HELP: &str = r#"toolbay.lock pins what each server says of its tools, and each plugin by the digest of its file. While the file is there,
+a tool that is new or says something else is held back (or flagged: `changed` in [trust]) until it is accepted here.
+A running host takes a changed toolbay.lock within a second. Keep the file beside toolbay.toml, and review its changes.
+
+  toolbay lock                          write toolbay.lock, or say what differs from it
+  toolbay lock --diff                   show what is new or says something else, word by word
+  toolbay lock --accept                 accept all of it
+  toolbay lock --accept github          accept what one server or plugin says
+  toolbay lock --accept github__search  accept one tool
+
+Exit status: 0 nothing differs, or it was accepted; 1 something differs, or could not be started; 2 wrong configuration."#;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+pub(super) struct LockArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Accept what is there now: all of it, or of these servers, plugins and tools (NAME or NAME__TOOL)
+    #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "diff")]
+    accept: Option<Vec<String>>,
+    /// Show what differs from the lock file, and write nothing
+    #[arg(long)]
+    diff: bool,
+}
+
+/// What is there now, beside the lock file.
+struct Found {
+    path: PathBuf,
+    /// None: there is no file yet, or, where all is accepted, none that can be read.
+    lock: Option<Lock>,
+    observed: BTreeMap<String, Observed>,
+    /// What could not be started, and why.
+    broken: Vec<(String, String)>,
+}
+
+impl LockArgs {
+    pub(super) fn run(self) -> Outcome {
+        let _logs = telemetry::init(&quiet()).map_err(Failure::usage)?;
+        let mut source = self.config.source();
+        source.overrides.without_lock = true;
+        let config = source.load().config?;
+        let path = config.lock_path();
+        let lock = match Lock::read(&path) {
+            Ok(lock) => lock,
+            // Whoever accepts all needs nothing of what was.
+            Err(_) if self.accept.as_ref().is_some_and(Vec::is_empty) => None,
+            Err(error) => return Err(Failure::usage(error)),
+        };
+        let folder_required = self.config.plugins.is_some();
+        let found = runtime()?.block_on(async {
+            let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true }).await?;
+            let broken = app.statuses().into_iter().filter(|status| status.state != ProviderState::Serving);
+            let broken = broken.map(|status| (status.name, status.error.unwrap_or_default())).collect();
+            let found = Found { path, lock, observed: app.trust().observed(), broken };
+            app.stop().await;
+            Ok::<_, Failure>(found)
+        })?;
+        match (self.accept, &found.lock) {
+            (Some(names), _) => found.accept(&names),
+            (None, None) if !self.diff => found.accept(&[]),
+            (None, _) => found.show(self.diff),
+        }
+    }
+}
+
+impl Found {
+    /// What differs, by the name of its plugin or server.
+    fn differences(&self) -> Vec<(&str, Difference)> {
+        let lock = self.lock.clone().unwrap_or_default();
+        let mut found = Vec::new();
+        for (name, observed) in &self.observed {
+            found.extend(differences(&lock, name, observed).into_iter().map(|one| (name.as_str(), one)));
+        }
+        found
+    }
+
+    /// Plugins and servers of the lock file that are not configured any more.
+    fn gone(&self) -> Vec<String> {
+        let lock = self.lock.iter().flat_map(|lock| lock.plugins.keys().chain(lock.servers.keys()));
+        let is_there = |name: &String| self.observed.contains_key(name) || self.broken.iter().any(|(broken, _)| broken == name);
+        lock.filter(|name| !is_there(name)).cloned().collect()
+    }
+
+    fn show(&self, whole: bool) -> Outcome {
+        let (found, gone) = (self.differences(), self.gone());
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        for (name, one) in &found {
+            let _ = if whole { write!(text, "{}", one.text(name)) } else { writeln!(text, "{}", one.sentence(name)) };
+        }
+        for name in &gone {
+            let _ = writeln!(text, "{name}: it was accepted and is gone");
+        }
+        text.push_str(&self.of_broken());
+        let path = self.path.display();
+        if found.is_empty() && gone.is_empty() {
+            let _ = writeln!(text, "nothing differs from {path}");
+        } else {
+            let more = if whole { "" } else { "`toolbay lock --diff` shows them word by word, and " };
+            let count = counted(found.len() + gone.len(), "difference");
+            let _ = writeln!(text, "{count} from {path}; {more}`toolbay lock --accept [NAME]` accepts them");
+        }
+        print(&text)?;
+        let is_same = found.is_empty() && gone.is_empty() && self.broken.is_empty();
+        Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    fn of_broken(&self) -> String {
+        let told = self.broken.iter().map(|(name, error)| {
+            let known = self.lock.as_ref().is_some_and(|lock| lock.plugins.contains_key(name) || lock.servers.contains_key(name));
+            let kept = if known { "what was accepted of it stays" } else { "nothing of it is accepted" };
+            format!("BROKEN  {name}: {error}; {kept}\n")
+        });
+        told.collect()
+    }
+
+    fn accept(&self, names: &[String]) -> Outcome {
+        let found = self.differences();
+        for name in names {
+            self.check(name)?;
+        }
+        let is_named = |provider: &str, one: &Difference| {
+            names.is_empty()
+                || names
+                    .iter()
+                    .any(|name| name == provider || matches!(&one.part, Part::Tool(tool) if *name == format!("{provider}__{tool}")))
+        };
+        let mut lock = self.lock.clone().unwrap_or_default();
+        let (mut text, mut accepted) = (String::new(), 0);
+        for (provider, one) in found.iter().filter(|(provider, one)| is_named(provider, one)) {
+            if let Some(observed) = self.observed.get(*provider) {
+                put(&mut lock, provider, observed, &one.part);
+            }
+            accepted += 1;
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{}", one.text(provider));
+        }
+        // One that offers no tool is there all the same, so that its first one is new.
+        let unknown = |name: &str| !lock.plugins.contains_key(name) && !lock.servers.contains_key(name);
+        let empty: Vec<_> = self.observed.iter().filter(|(name, _)| (names.is_empty() || names.contains(name)) && unknown(name)).collect();
+        empty.into_iter().for_each(|(name, observed)| observed.put(name, &mut lock));
+        let gone: Vec<String> = self.gone().into_iter().filter(|name| names.is_empty() || names.contains(name)).collect();
+        for name in &gone {
+            lock.plugins.remove(name);
+            lock.servers.remove(name);
+            let _ = writeln!(text, "gone    {name}");
+        }
+        let is_first = self.lock.is_none();
+        if is_first {
+            text.clear();
+        }
+        write(&self.path, &lock.to_text())?;
+        text.push_str(&self.of_broken());
+        let tools: usize = lock.servers.values().map(|server| server.tools.len()).sum();
+        let _ = match is_first {
+            true => writeln!(
+                text,
+                "{} written: {}, {} of {}",
+                self.path.display(),
+                counted(lock.plugins.len(), "plugin"),
+                counted(tools, "tool"),
+                counted(lock.servers.len(), "server")
+            ),
+            false => writeln!(text, "{} accepted in {}", counted(accepted + gone.len(), "difference"), self.path.display()),
+        };
+        print(&text)?;
+        Ok(if self.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    /// Whether a name is one of something that can be accepted.
+    fn check(&self, name: &str) -> Result<(), Failure> {
+        let mut known: Vec<String> = self.observed.keys().cloned().chain(self.gone()).collect();
+        for (provider, observed) in &self.observed {
+            let lock = self.lock.as_ref().and_then(|lock| lock.servers.get(provider));
+            if let Observed::Server(server) = observed {
+                let tools = server.tools.keys().chain(lock.into_iter().flat_map(|lock| lock.tools.keys()));
+                known.extend(tools.map(|tool| format!("{provider}__{tool}")));
+            }
+        }
+        if known.iter().any(|one| one == name) {
+            return Ok(());
+        }
+        if let Some((_, error)) = self.broken.iter().find(|(broken, _)| broken == name) {
+            return Err(Failure::failed(format!("{name} is broken, so it says nothing that could be accepted: {error}")));
+        }
+        let near =
+            similar::nearest(name, known.iter().map(String::as_str)).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        Err(Failure::usage(format!("there is no server, plugin or tool {name:?} to accept{near}")))
+    }
+}
+
+/// Accepts one part of what is there now.
+fn put(lock: &mut Lock, provider: &str, observed: &Observed, part: &Part) {
+    let Observed::Server(now) = observed else { return observed.put(provider, lock) };
+    let server = lock.servers.entry(provider.to_owned()).or_default();
+    match part {
+        Part::Code => {}
+        Part::Instructions => server.instructions.clone_from(&now.instructions),
+        Part::Tool(tool) => match now.tools.get(tool) {
+            Some(definition) => drop(server.tools.insert(tool.clone(), definition.clone())),
+            None => drop(server.tools.remove(tool)),
+        },
+    }
+}
+
+/// Puts the file in place as a whole: a running host reads it at any time.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    written.map_err(|error| {
+        // It may not have been made.
+        let _ = std::fs::remove_file(&beside);
+        Failure::failed(format!("cannot write {}: {error}; `lock` in [trust] says where it is", path.display()))
+    })
+}

@@ -1,0 +1,162 @@
+//! `toolbay.lock`: the definitions of tools, and the plugins, that somebody has accepted.
+
+use std::{collections::BTreeMap, io::ErrorKind, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+use crate::provider::Definition;
+
+/// The name of the file beside `toolbay.toml`.
+pub(super) const NAME: &str = "toolbay.lock";
+
+/// The form of the file.
+const VERSION: u32 = 1;
+
+const HEAD: &str =
+    "# What this host may offer of its plugins and servers. Written by `toolbay lock`: review its changes like those of code.\n\n";
+
+/// What was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// The digest of each plugin: the BLAKE3 of its file, in hex.
+    pub plugins: BTreeMap<String, String>,
+    /// What each server says.
+    pub servers: BTreeMap<String, LockedServer>,
+}
+
+/// What was accepted of one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockedServer {
+    /// What it tells models of itself.
+    pub instructions: Option<String>,
+    /// Its tools, by its own names.
+    pub tools: BTreeMap<String, Definition>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    plugin: BTreeMap<String, FilePlugin>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    server: BTreeMap<String, FileServer>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePlugin {
+    digest: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileServer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instructions: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tools: BTreeMap<String, FileTool>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTool {
+    digest: String,
+    definition: String,
+}
+
+impl Lock {
+    /// Reads the file. None: there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Lock`]: it is there and cannot be used.
+    pub fn read(path: &Path) -> Result<Option<Self>, ConfigError> {
+        let wrong = |reason: String| ConfigError::Lock { path: path.to_owned(), reason };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).map(Some).map_err(wrong),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    fn parse(text: &str) -> Result<Self, String> {
+        let File { version, plugin, server } = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        if version != VERSION {
+            return Err(format!("it has version {version}, and this Toolbay reads version {VERSION}"));
+        }
+        let servers = server.into_iter().map(|(name, server)| {
+            let tools = server.tools.into_iter().map(|(tool, said)| {
+                // A reader of the file judges by the definition, and the host by the digest.
+                let is_it = |definition: &Definition| definition.digest() == said.digest;
+                let definition = Definition::parse(&said.definition).filter(is_it);
+                let edited =
+                    || format!("the definition of {tool:?} of [server.{name}] does not have the digest beside it: the file was edited");
+                Ok::<_, String>((tool.clone(), definition.ok_or_else(edited)?))
+            });
+            let tools = tools.collect::<Result<_, _>>()?;
+            Ok::<_, String>((name, LockedServer { instructions: server.instructions, tools }))
+        });
+        Ok(Self {
+            servers: servers.collect::<Result<_, _>>()?,
+            plugins: plugin.into_iter().map(|(name, plugin)| (name, plugin.digest)).collect(),
+        })
+    }
+
+    /// The text of the file.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let tool = |definition: &Definition| FileTool { digest: definition.digest(), definition: format!("{}\n", definition.pretty()) };
+        let server = |server: &LockedServer| FileServer {
+            instructions: server.instructions.clone(),
+            tools: server.tools.iter().map(|(name, definition)| (name.clone(), tool(definition))).collect(),
+        };
+        let file = File {
+            version: VERSION,
+            plugin: self.plugins.iter().map(|(name, digest)| (name.clone(), FilePlugin { digest: digest.clone() })).collect(),
+            server: self.servers.iter().map(|(name, one)| (name.clone(), server(one))).collect(),
+        };
+        // Nothing in it is anything that TOML does not have.
+        format!("{HEAD}{}", toml::to_string_pretty(&file).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lock(words: &str) -> Lock {
+        let text = serde_json::json!({ "description": words, "inputSchema": { "type": "object" } }).to_string();
+        let tools = BTreeMap::from([(format!("t.{words}"), Definition::parse(&text).unwrap())]);
+        let server = LockedServer { instructions: Some(words.to_owned()), tools };
+        Lock {
+            plugins: BTreeMap::from([("p".to_owned(), "00".to_owned())]),
+            servers: BTreeMap::from([("s".to_owned(), server), ("empty".to_owned(), LockedServer::default())]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_whatever_servers_say(words in any::<String>()) {
+            let lock = lock(&words);
+            let text = lock.to_text();
+            prop_assert_eq!(Lock::parse(&text), Ok(lock), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_edited_by_hand_is_refused() {
+        let text = lock("Adds numbers").to_text();
+        assert!(text.contains("\ndefinition = \"\"\"\n{\n  \"description\": \"Adds numbers\",\n"), "{text}");
+        let error = Lock::parse(&text.replacen("\"Adds numbers\"", "\"Adds numbers nicely\"", 2)).unwrap_err();
+        assert!(error.contains("edited") && error.contains("[server.s]"), "{error}");
+        assert!(Lock::parse(&text.replace("version = 1", "version = 2")).unwrap_err().contains("version 2"));
+        assert!(Lock::parse("version = 1\nplugins = {}").unwrap_err().contains("plugins"));
+    }
+}

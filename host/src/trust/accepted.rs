@@ -1,0 +1,149 @@
+//! A provider as far as it is accepted: what is held back is not there.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use futures::future::BoxFuture;
+
+use super::{Change, Difference, Part};
+use crate::{
+    catalog::Confirm,
+    provider::{
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider,
+        ProviderId, Subscription, Tool,
+    },
+};
+
+/// A provider without what is held back.
+pub(super) struct Accepted {
+    inner: Arc<dyn Provider>,
+    tools: Vec<Arc<Tool>>,
+    names: HashSet<String>,
+    /// Whether its instructions are passed on.
+    instructs: bool,
+    /// Whether it offers anything beside tools.
+    offers: bool,
+}
+
+impl Accepted {
+    /// The provider as it may be offered: itself, where nothing of it is held back and nothing has to be confirmed.
+    pub(super) fn of(
+        provider: &Arc<dyn Provider>,
+        published: &BTreeMap<String, String>,
+        differences: &[Difference],
+        hold: bool,
+        confirm: &Confirm,
+    ) -> Arc<dyn Provider> {
+        let held = || differences.iter().filter(|one| hold && one.change != Change::Gone);
+        let is_whole = !held().any(|one| one.part == Part::Code);
+        let names: HashSet<&str> = held()
+            .filter_map(|one| match &one.part {
+                Part::Tool(own) => Some(published.get(own).unwrap_or(own).as_str()),
+                _ => None,
+            })
+            .collect();
+        let instructs = is_whole && !held().any(|one| one.part == Part::Instructions);
+        let id = provider.id().as_str();
+        let is_asked_for = |tool: &Tool| !tool.notifies && confirm.rule_for(id, tool.name.as_str(), tool.name.as_str(), tool).is_some();
+        if is_whole && instructs && names.is_empty() && !provider.tools().iter().any(|tool| is_asked_for(tool)) {
+            return Arc::clone(provider);
+        }
+        let kept = provider.tools().iter().filter(|tool| is_whole && !names.contains(tool.name.as_str()));
+        // Before the call of a tool that has to be confirmed its caller is asked, so the front must be ready to.
+        let tools: Vec<_> = kept
+            .map(|tool| if is_asked_for(tool) { Arc::new(Tool { notifies: true, ..Tool::clone(tool) }) } else { Arc::clone(tool) })
+            .collect();
+        let names = tools.iter().map(|tool| tool.name.to_string()).collect();
+        Arc::new(Self { inner: Arc::clone(provider), tools, names, instructs, offers: is_whole })
+    }
+}
+
+impl Provider for Accepted {
+    fn id(&self) -> &ProviderId {
+        self.inner.id()
+    }
+
+    fn tools(&self) -> &[Arc<Tool>] {
+        &self.tools
+    }
+
+    fn unread(&self) -> &[String] {
+        self.inner.unread()
+    }
+
+    fn definitions(&self) -> Vec<(String, Definition)> {
+        self.inner
+            .definitions()
+            .into_iter()
+            .zip(self.inner.tools())
+            .filter(|(_, tool)| self.names.contains(tool.name.as_str()))
+            .map(|(said, _)| said)
+            .collect()
+    }
+
+    fn code(&self) -> Option<String> {
+        self.inner.code()
+    }
+
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+        if self.names.contains(call.tool) {
+            return self.inner.call(call);
+        }
+        Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) })
+    }
+
+    fn default_tool(&self) -> Option<&str> {
+        self.inner.default_tool().filter(|name| self.names.contains(*name))
+    }
+
+    fn instructions(&self) -> Option<&str> {
+        // Those of the operator were not the server's to change.
+        let own = self.inner.own_instructions();
+        self.inner.instructions().filter(|text| self.instructs || own != Some(*text))
+    }
+
+    fn own_instructions(&self) -> Option<&str> {
+        self.inner.own_instructions().filter(|_| self.instructs)
+    }
+
+    fn offers(&self) -> &Offers {
+        static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };
+        if self.offers { self.inner.offers() } else { &NOTHING }
+    }
+
+    fn reads_unlisted(&self) -> bool {
+        self.offers && self.inner.reads_unlisted()
+    }
+
+    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+        if self.offers {
+            return self.inner.read_resource(uri, context);
+        }
+        Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) })
+    }
+
+    fn subscribe(&self, uri: &str) -> Option<Subscription> {
+        self.inner.subscribe(uri).filter(|_| self.offers)
+    }
+
+    fn get_prompt<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: Vec<(String, String)>,
+        context: CallContext,
+    ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
+        if self.offers {
+            return self.inner.get_prompt(name, arguments, context);
+        }
+        Box::pin(async move { Err(CallError::UnknownPrompt(name.to_owned())) })
+    }
+
+    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+        if self.offers {
+            return self.inner.complete(completion, context);
+        }
+        Box::pin(async { Ok(Completions::default()) })
+    }
+}

@@ -1,0 +1,243 @@
+//! What of a provider differs from what was accepted.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde_json::Value;
+
+use super::hidden::visible;
+use crate::{
+    config::{Lock, LockedServer},
+    provider::Provider,
+};
+
+/// What a provider says now, as a lock file keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// A plugin, by the digest of its code.
+    Plugin(String),
+    /// A server, by what it says.
+    Server(LockedServer),
+}
+
+impl Observed {
+    /// Of a provider, and by which name each of its own tools is published.
+    pub(super) fn of(provider: &dyn Provider) -> (Self, BTreeMap<String, String>) {
+        let definitions = provider.definitions();
+        let names = provider.tools().iter().map(|tool| tool.name.to_string());
+        let published = definitions.iter().map(|(own, _)| own.clone()).zip(names).collect();
+        let observed = match provider.code() {
+            Some(digest) => Self::Plugin(digest),
+            None => {
+                let instructions = provider.own_instructions().map(str::to_owned);
+                Self::Server(LockedServer { instructions, tools: definitions.into_iter().collect() })
+            }
+        };
+        (observed, published)
+    }
+
+    /// Writes it into a lock file, in place of what was there of it.
+    pub fn put(&self, name: &str, lock: &mut Lock) {
+        match self {
+            Self::Plugin(digest) => drop(lock.plugins.insert(name.to_owned(), digest.clone())),
+            Self::Server(server) => drop(lock.servers.insert(name.to_owned(), server.clone())),
+        }
+    }
+}
+
+/// How something differs from what was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nobody has accepted it.
+    New,
+    /// It is another one.
+    Changed,
+    /// It was accepted, and is not there any more.
+    Gone,
+}
+
+/// What it is that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A plugin's code, and with it everything that it says.
+    Code,
+    /// A server's instructions for models.
+    Instructions,
+    /// A tool, by the server's own name.
+    Tool(String),
+}
+
+/// One thing in which a provider differs from what was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is.
+    pub part: Part,
+    /// How it differs.
+    pub change: Change,
+    before: Value,
+    after: Value,
+}
+
+/// In what a provider of this name differs from what was accepted of it.
+#[must_use]
+pub fn differences(lock: &Lock, name: &str, observed: &Observed) -> Vec<Difference> {
+    let compared = |part: Part, before: Option<Value>, after: Option<Value>| {
+        let change = match (&before, &after) {
+            (None, None) => return None,
+            (None, Some(_)) => Change::New,
+            (Some(_), None) => Change::Gone,
+            (Some(before), Some(after)) if before != after => Change::Changed,
+            _ => return None,
+        };
+        Some(Difference { part, change, before: before.unwrap_or_default(), after: after.unwrap_or_default() })
+    };
+    match observed {
+        Observed::Plugin(digest) => {
+            let before = lock.plugins.get(name).map(|digest| Value::from(digest.as_str()));
+            compared(Part::Code, before, Some(digest.as_str().into())).into_iter().collect()
+        }
+        Observed::Server(now) => {
+            let nothing = LockedServer::default();
+            let before = lock.servers.get(name).unwrap_or(&nothing);
+            let text = |server: &LockedServer| server.instructions.as_deref().map(Value::from);
+            let instructions = compared(Part::Instructions, text(before), text(now));
+            let mut names: Vec<&String> = before.tools.keys().chain(now.tools.keys()).collect();
+            names.sort();
+            names.dedup();
+            let tools = names.into_iter().filter_map(|tool| {
+                let (before, after) = (before.tools.get(tool), now.tools.get(tool));
+                if before.is_some() && before == after {
+                    return None;
+                }
+                compared(Part::Tool(tool.clone()), before.map(|one| one.value()), after.map(|one| one.value()))
+            });
+            instructions.into_iter().chain(tools).collect()
+        }
+    }
+}
+
+impl Difference {
+    /// Why it is not accepted, as the end of a sentence.
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        match (&self.part, self.change) {
+            (Part::Tool(_), Change::New) => "it is new and was not accepted",
+            (Part::Tool(_), Change::Changed) => "its definition has changed since it was accepted",
+            (Part::Code, Change::New) => "the plugin is new and was not accepted",
+            (Part::Code, Change::Changed) => "the plugin's file has changed since it was accepted",
+            (Part::Instructions, Change::New) => "they are new and were not accepted",
+            (Part::Instructions, Change::Changed) => "they have changed since they were accepted",
+            (_, Change::Gone) => "it was accepted and is gone",
+        }
+    }
+
+    /// A whole sentence; `provider` is whose it is.
+    #[must_use]
+    pub fn sentence(&self, provider: &str) -> String {
+        match &self.part {
+            Part::Code => format!("plugin {provider}: {}", self.why()),
+            Part::Instructions => format!("the instructions of {provider}: {}", self.why()),
+            Part::Tool(name) => format!("tool {:?} of {provider}: {}", visible(name), self.why()),
+        }
+    }
+
+    /// What was accepted and what is there now, for people to compare. Characters that nobody sees are
+    /// written out.
+    #[must_use]
+    pub fn text(&self, provider: &str) -> String {
+        let what = match &self.part {
+            Part::Code => format!("plugin {provider}"),
+            Part::Instructions => format!("instructions of {provider}"),
+            Part::Tool(name) => format!("tool {} of {provider}", visible(name)),
+        };
+        let how = match self.change {
+            Change::New => "new",
+            Change::Changed => "changed",
+            Change::Gone => "gone",
+        };
+        let mut text = format!("{how:<8}{what}\n");
+        if self.change != Change::Gone {
+            compare("", &self.before, &self.after, &mut text);
+        }
+        text
+    }
+}
+
+/// Writes in which members two values differ.
+fn compare(place: &str, before: &Value, after: &Value, text: &mut String) {
+    if before == after {
+        return;
+    }
+    let below = |name: &str| if place.is_empty() { visible(name) } else { format!("{place}.{}", visible(name)) };
+    if let (Value::Object(before), Value::Object(after)) = (before, after) {
+        let mut names: Vec<&String> = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name))).collect();
+        names.sort();
+        for name in names {
+            compare(&below(name), before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null), text);
+        }
+        return;
+    }
+    // What is new is shown by its members too, one line each.
+    if let (Value::Null, Value::Object(after)) = (before, after)
+        && !after.is_empty()
+        && place.is_empty()
+    {
+        for (name, value) in after {
+            compare(&below(name), &Value::Null, value, text);
+        }
+        return;
+    }
+    // Writing to a String cannot fail.
+    if !place.is_empty() {
+        let _ = writeln!(text, "          {place}");
+    }
+    for (sign, value) in [('-', before), ('+', after)] {
+        let shown = match value {
+            Value::Null => continue,
+            Value::String(value) => visible(value),
+            other => visible(&other.to_string()),
+        };
+        for line in shown.lines() {
+            let _ = writeln!(text, "          {sign} {line}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::Definition;
+
+    fn server(instructions: Option<&str>, tools: &[(&str, Value)]) -> LockedServer {
+        let tools = tools.iter().map(|(name, value)| ((*name).to_owned(), Definition::parse(&value.to_string()).unwrap()));
+        LockedServer { instructions: instructions.map(str::to_owned), tools: tools.collect() }
+    }
+
+    #[test]
+    fn what_differs_is_told_with_what_was_and_what_is() {
+        let mut lock = Lock::default();
+        let before = server(None, &[("add", json!({"description": "Adds", "inputSchema": {"type": "object"}})), ("old", json!({}))]);
+        Observed::Server(before.clone()).put("s", &mut lock);
+        Observed::Plugin("aa".to_owned()).put("p", &mut lock);
+        assert_eq!(differences(&lock, "s", &Observed::Server(before)), []);
+        assert_eq!(differences(&lock, "p", &Observed::Plugin("aa".to_owned())), []);
+        let changed = json!({"description": "Adds\u{200b}\nand steals", "inputSchema": {"type": "object", "properties": {"note": {"type": "string"}}}});
+        let now = server(Some("Always"), &[("add", changed), ("new", json!({"title": "N"}))]);
+        let found = differences(&lock, "s", &Observed::Server(now));
+        let told: Vec<_> = found.iter().map(|one| (one.change, one.sentence("s"))).collect();
+        assert_eq!(told.iter().map(|(change, _)| *change).collect::<Vec<_>>(), [Change::New, Change::Changed, Change::New, Change::Gone]);
+        assert_eq!(told[1].1, "tool \"add\" of s: its definition has changed since it was accepted");
+        assert_eq!(
+            found[1].text("s"),
+            "changed tool add of s\n          description\n          - Adds\n          + Adds\\u{200b}\n          + and steals\n          \
+             inputSchema.properties\n          + {\"note\":{\"type\":\"string\"}}\n"
+        );
+        assert!(found[2].text("s").contains("          title\n          + N\n"), "{}", found[2].text("s"));
+        let [plugin] = &differences(&lock, "p", &Observed::Plugin("bb".to_owned()))[..] else { panic!() };
+        assert_eq!((&plugin.part, plugin.change), (&Part::Code, Change::Changed));
+        // One that nobody has accepted anything of.
+        let unknown = server(None, &[("add", json!({}))]);
+        assert_eq!(differences(&lock, "other", &Observed::Server(unknown))[0].change, Change::New);
+    }
+}

@@ -1,0 +1,149 @@
+//! Trust in what upstreams say: what differs from the lock file is held back or flagged until somebody
+//! accepts it, and characters that nobody sees are told.
+//!
+//! [`Trust`] stands before the catalog: whatever a plugin or a server offers passes it, and passes it again
+//! when the lock file or the configuration has changed.
+
+mod accepted;
+mod difference;
+mod hidden;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+
+pub use difference::{Change, Difference, Observed, Part, differences};
+pub use hidden::visible;
+
+use crate::{
+    catalog::{Confirm, feed::Gate},
+    config::{Lock, OnChange, TrustConfig},
+    provider::{Provider, ProviderId, ProviderStatus},
+};
+use accepted::Accepted;
+
+/// What is said of upstreams by the operator, and what they say now.
+pub struct Trust {
+    rules: ArcSwap<Rules>,
+    seen: Mutex<BTreeMap<ProviderId, Seen>>,
+}
+
+struct Rules {
+    lock: Option<Arc<Lock>>,
+    hold: bool,
+    confirm: Confirm,
+}
+
+impl Rules {
+    fn of(config: &TrustConfig) -> Arc<Self> {
+        let hold = config.changed == OnChange::Hold;
+        Arc::new(Self { lock: config.locked.clone(), hold, confirm: Confirm::new(config.confirm.clone()) })
+    }
+}
+
+/// What one provider said last.
+struct Seen {
+    observed: Observed,
+    /// By which name each of its own tools is published.
+    published: BTreeMap<String, String>,
+    differences: Vec<Difference>,
+    /// Sentences.
+    hidden: Vec<String>,
+    held: bool,
+}
+
+impl Trust {
+    /// By this configuration.
+    #[must_use]
+    pub fn new(config: &TrustConfig) -> Arc<Self> {
+        Arc::new(Self { rules: ArcSwap::new(Rules::of(config)), seen: Mutex::default() })
+    }
+
+    /// Goes by another configuration from now on. What passed before has to pass again.
+    pub fn put(&self, config: &TrustConfig) {
+        self.rules.store(Rules::of(config));
+    }
+
+    /// What all providers said last, by their names.
+    #[must_use]
+    pub fn observed(&self) -> BTreeMap<String, Observed> {
+        self.lock().iter().map(|(id, seen)| (id.to_string(), seen.observed.clone())).collect()
+    }
+
+    /// Adds to a status what is known of it here.
+    pub fn annotate(&self, status: &mut ProviderStatus) {
+        let all = self.lock();
+        let Some((_, seen)) = all.iter().find(|(id, _)| id.as_str() == status.name) else { return };
+        status.warnings.extend(seen.hidden.iter().cloned());
+        if !seen.held {
+            status.warnings.extend(seen.differences.iter().filter(|one| one.change != Change::Gone).map(|one| one.sentence(&status.name)));
+            return;
+        }
+        for difference in &seen.differences {
+            let why = difference.why();
+            match &difference.part {
+                _ if difference.change == Change::Gone => {}
+                Part::Tool(own) => {
+                    let name = seen.published.get(own).unwrap_or(own);
+                    status.tools.retain(|tool| tool != name);
+                    status.held.push(format!("{name}: {why}"));
+                }
+                Part::Code => {
+                    status.held.extend(std::mem::take(&mut status.tools).into_iter().map(|name| format!("{name}: {why}")));
+                    status.offers = Default::default();
+                }
+                Part::Instructions => status.warnings.push(format!("its instructions are not passed on: {why}")),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ProviderId, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gate for Trust {
+    fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider> {
+        let rules = self.rules.load_full();
+        let id = provider.id();
+        let (observed, published) = Observed::of(&**provider);
+        let differences = rules.lock.as_deref().map(|lock| differences(lock, id.as_str(), &observed)).unwrap_or_default();
+        let hidden = hidden::in_provider(&**provider);
+        let seen = Seen { observed, published, differences, hidden, held: rules.hold };
+        let mut all = self.lock();
+        seen.log(id, all.get(id));
+        let admitted = Accepted::of(provider, &seen.published, &seen.differences, rules.hold, &rules.confirm);
+        all.insert(id.clone(), seen);
+        admitted
+    }
+
+    fn gone(&self, id: &ProviderId) {
+        self.lock().remove(id);
+    }
+}
+
+impl Seen {
+    /// Tells the operator what was not so before.
+    fn log(&self, id: &ProviderId, before: Option<&Self>) {
+        let is_new = |one: &&Difference| before.is_none_or(|before| before.held != self.held || !before.differences.contains(one));
+        let done = if self.held { "is not offered until it is accepted" } else { "is offered all the same" };
+        for one in self.differences.iter().filter(|one| one.change != Change::Gone).filter(is_new) {
+            tracing::warn!(
+                provider = %id,
+                "{}: it {done}; `toolbay lock --diff` shows what it says, and `toolbay lock --accept {id}` accepts it",
+                one.sentence(id.as_str())
+            );
+        }
+        for sentence in self.hidden.iter().filter(|one| before.is_none_or(|before| !before.hidden.contains(one))) {
+            tracing::warn!(provider = %id, "{sentence}");
+        }
+        if let Some(before) = before.filter(|before| before.held && !before.differences.is_empty())
+            && self.differences.is_empty()
+        {
+            tracing::info!(provider = %id, "what was held back is offered now: it was accepted ({} changes)", before.differences.len());
+        }
+    }
+}
