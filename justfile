@@ -41,7 +41,11 @@ image *options:
 bench *options:
     scripts/bench.sh {{ options }}
 
-# A neighbour's calls beside attacks: none may fail, and p99 should stay within twice of alone.
+# What takes hours in full: the writer of the plugins' store is killed 10,000 times, and nothing acknowledged may be lost.
+soak rounds="10000":
+    TOOLBAY_STORE_ROUNDS={{rounds}} cargo test -p toolbay --lib -- --exact --nocapture store::tests::nothing_that_was_acknowledged_is_lost_by_kill_9
+
+# A neighbour's calls beside attacks: none may fail, and p99 should stay within twice of alone, or of what the same load of another process does to it.
 attacks *options: build plugins
     scripts/build-test-plugins.sh
     cargo run --release --locked --package toolbay-bench -- attacks {{ options }}

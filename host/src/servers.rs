@@ -147,6 +147,19 @@ impl Servers {
         }
     }
 
+    /// Starts a server anew beside the one that serves, as if its configuration had changed. False: there is none of that name.
+    pub fn restart(self: &Arc<Self>, name: &str) -> bool {
+        let mut running = self.lock();
+        let Some(current) = running.get(name).filter(|_| !self.ending.is_cancelled()) else { return false };
+        let Ok(id) = ProviderId::new(name) else { return false };
+        let next = self.start_one(id, &current.config, current.interests.clone());
+        if let Some(current) = running.insert(name.to_owned(), Arc::clone(&next)) {
+            tracing::info!(server = name, "server restarted by an operator");
+            self.replace(current, next);
+        }
+        true
+    }
+
     fn start_one(&self, id: ProviderId, config: &ServerConfig, interests: Arc<Interests>) -> Arc<Running> {
         let generation = self.generations.fetch_add(1, Relaxed) + 1;
         let (changes, inlet) = Inlet::open(Origin::Server(generation), self.queue.clone());

@@ -262,6 +262,10 @@ impl Provider for Shaped {
         self.inner.own_instructions()
     }
 
+    fn calls(&self) -> Option<&[String]> {
+        self.inner.calls()
+    }
+
     fn instructions(&self) -> Option<&str> {
         self.instructions.as_deref()
     }

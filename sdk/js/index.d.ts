@@ -50,5 +50,21 @@ export function ask<T = Record<string, unknown>>(text: string, properties?: Sche
 /** Asks the person to visit a page. Whether the person agreed. */
 export function askLink(text: string, url: string): boolean;
 
+/** Calls another tool, as the operator grants it. Its structured content, or else its text. A tool that failed throws its text. */
+export function call<T = any>(name: string, args?: Record<string, unknown>): T;
+/** Calls several at once, 64 at most. */
+export function callAll<T = any>(calls: [name: string, args?: Record<string, unknown>][]): { value?: T; error?: Error }[];
+
+/** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
+export const store: {
+  get<T = any>(key: string): T | undefined;
+  entry<T = any>(key: string): { value: T; version: number } | undefined;
+  /** Whether it was set. `ttl` is in milliseconds. */
+  set(key: string, value: unknown, options?: { ttl?: number; version?: number; absent?: boolean }): boolean;
+  delete(key: string): boolean;
+  increment(key: string, by?: number): number;
+  keys(prefix?: string): string[];
+};
+
 /** The interface `tools` of the contract. The build exports it. */
 export const tools: unknown;

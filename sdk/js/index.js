@@ -1,8 +1,10 @@
 // Tools as plain functions: `tool({ name, description, input, run })`, and what a running tool can do.
+import { call as callHost, callAll as callAllHost } from 'toolbay:plugin/calls@0.1.0';
 import { ask as askHost } from 'toolbay:plugin/client@0.1.0';
 import { principal as principalOf, remainingMs } from 'toolbay:plugin/context@0.1.0';
 import { message } from 'toolbay:plugin/log@0.1.0';
 import { report } from 'toolbay:plugin/progress@0.1.0';
+import { get as storeGet, set as storeSet, delete as storeDelete, increment as storeIncrement, keys as storeKeys } from 'toolbay:plugin/store@0.1.0';
 
 const INVALID_PARAMS = -32602;
 const registered = new Map();
@@ -149,6 +151,106 @@ function askOne(question) {
 function replied(reply, read) {
   return reply.action === 'accept' ? read(reply.content) : undefined;
 }
+
+/**
+ * Calls another tool, of any plugin or server. The operator grants it: `calls` in `[plugin.NAME]`.
+ * Answers its structured content, or else its text. A tool that failed throws its text.
+ */
+export function call(name, args) {
+  return answered(() => callHost(name, JSON.stringify(args ?? {})));
+}
+
+/** Calls several at once, each by `[name, args]`. For each of them `{ value }`, or `{ error }`. */
+export function callAll(calls) {
+  const answers = callAllHost(calls.map(([name, args]) => ({ name, arguments: JSON.stringify(args ?? {}) })));
+  return answers.map((each) => {
+    try {
+      return { value: answered(() => unwrapped(each)) };
+    } catch (error) {
+      return { error };
+    }
+  });
+}
+
+function answered(make) {
+  let given;
+  try {
+    given = make();
+  } catch (error) {
+    throw new Error(problemText(error));
+  }
+  const text = given.content.filter(({ tag }) => tag === 'text').map(({ val }) => val.text).join('\n');
+  if (given.isError) throw new Error(text);
+  const structured = given.structuredContent;
+  return structured === undefined || structured === null ? text : JSON.parse(structured);
+}
+
+/** A `result` that stands in a list. */
+function unwrapped(result) {
+  if (result.tag === 'err') throw result.val;
+  return result.val;
+}
+
+function problemText(error) {
+  const problem = error?.payload ?? error;
+  const why = typeof problem?.val === 'string' ? problem.val : problem?.val?.message;
+  return why ?? String(error);
+}
+
+function kept(run) {
+  try {
+    return run();
+  } catch (error) {
+    throw new Error(problemText(error));
+  }
+}
+
+const bytes = (value) => {
+  // The engine has no TextEncoder.
+  const text = unescape(encodeURIComponent(JSON.stringify(value)));
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+};
+const parsed = (value) => {
+  let text = '';
+  for (const byte of value) text += String.fromCharCode(byte);
+  return JSON.parse(decodeURIComponent(escape(text)));
+};
+
+/** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
+export const store = {
+  /** A value, or undefined. */
+  get(key) {
+    return store.entry(key)?.value;
+  },
+  /** A value with its version, for `set`. */
+  entry(key) {
+    const found = kept(() => storeGet(key));
+    return found === undefined || found === null ? undefined : { value: parsed(found.value), version: found.version };
+  },
+  /** Sets a value. `ttl`: for so many milliseconds; `version`: only if it is still that one; `absent`: only if there is none. Whether it was set. */
+  set(key, value, { ttl, version, absent } = {}) {
+    const when = absent ? { tag: 'absent' } : version === undefined ? { tag: 'always' } : { tag: 'version', val: version };
+    const set = kept(() => storeSet(key, bytes(value), ttl, when));
+    return set !== undefined && set !== null;
+  },
+  /** Deletes a value. Whether there was one. */
+  delete(key) {
+    return kept(() => storeDelete(key, { tag: 'always' }));
+  },
+  /** Adds to a number in one step, and answers what it is then. */
+  increment(key, by = 1) {
+    return Number(kept(() => storeIncrement(key, by)));
+  },
+  /** All keys that begin so, in order. */
+  keys(prefix = '') {
+    const all = [];
+    for (;;) {
+      const part = kept(() => storeKeys(prefix, all.at(-1), 1000));
+      if (part.length === 0) return all;
+      all.push(...part);
+    }
+  },
+};
 
 function askProblem(error) {
   const problem = error?.payload ?? error;

@@ -16,6 +16,7 @@ Outside of the host, in your tests, the same functions work: what a tool tells i
 
 import dataclasses
 import enum
+import functools
 import inspect
 import json
 import re
@@ -43,6 +44,14 @@ try:
         from wit_world.imports import client as _client
     except ImportError:
         _client = None
+    try:
+        from wit_world.imports import calls as _calls
+    except ImportError:
+        _calls = None
+    try:
+        from wit_world.imports import store as _store
+    except ImportError:
+        _store = None
     try:
         from wit_world.imports import outgoing_handler as _outgoing, wasi_http_types as _http
     except ImportError:
@@ -75,6 +84,9 @@ class Double:
     requests: list = dataclasses.field(default_factory=list)
     pages: dict = dataclasses.field(default_factory=dict)
     answers: list = dataclasses.field(default_factory=list)
+    tools: dict = dataclasses.field(default_factory=dict)
+    calls: list = dataclasses.field(default_factory=list)
+    store: dict = dataclasses.field(default_factory=dict)
 
 
 double = Double()
@@ -169,6 +181,121 @@ def ask(message, form=None):
         if content is None:
             return None
     return _read(form, content) if form else content
+
+
+def call_tool(name, **arguments):
+    """Calls another tool, of any plugin or server. The operator grants it: `calls` in `[plugin.NAME]`.
+
+    Answers its structured content, or else its text. A tool that failed raises its text.
+    """
+    if not _exported:
+        return _doubled(name, arguments)
+    try:
+        return _answered(_calls.call(name, json.dumps(_plain(arguments))))
+    except Err as error:
+        raise RuntimeError(_reason(error.value)) from None
+
+
+def call_all(calls):
+    """Calls several at once, each as `(name, arguments)`. In their order: what each answered, or its exception."""
+    if _exported:
+        requests = [_calls.Request(name, json.dumps(_plain(arguments))) for name, arguments in calls]
+        makes = [functools.partial(_unwrapped, result) for result in _calls.call_all(requests)]
+    else:
+        makes = [functools.partial(_doubled, name, arguments) for name, arguments in calls]
+    answers = []
+    for make in makes:
+        try:
+            answers.append(make())
+        except RuntimeError as error:
+            answers.append(error)
+    return answers
+
+
+def _doubled(name, arguments):
+    double.calls.append((name, arguments))
+    if name not in double.tools:
+        raise RuntimeError(f"there is no tool {name!r}: put a function into double.tools")
+    return double.tools[name](**arguments)
+
+
+def _unwrapped(result):
+    if isinstance(result, Err):
+        raise RuntimeError(_reason(result.value))
+    return _answered(result.value)
+
+
+def _answered(answer):
+    text = "\n".join(block.value.text for block in answer.content if isinstance(block, _types.Content_Text))
+    if answer.is_error:
+        raise RuntimeError(text)
+    return text if answer.structured_content is None else json.loads(answer.structured_content)
+
+
+def _reason(error):
+    why = getattr(error, "value", error)
+    return str(getattr(why, "message", why))
+
+
+class _Store:
+    """What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`."""
+
+    def get(self, key, default=None):
+        """A value, or `default`."""
+        found = self.entry(key)
+        return default if found is None else found[0]
+
+    def entry(self, key):
+        """A value and its version, or None."""
+        if not _exported:
+            found = double.store.get(key)
+            return None if found is None else (json.loads(found[0]), found[1])
+        found = self._run(lambda: _store.get(key))
+        return None if found is None else (json.loads(found.value), found.version)
+
+    def set(self, key, value, *, ttl=None, version=None, absent=False):
+        """Sets a value. `ttl`: for so many seconds; `version`: only if it is still that one; `absent`: only if there is none. Whether it was set."""
+        data = json.dumps(_plain(value), ensure_ascii=False).encode()
+        if not _exported:
+            found = double.store.get(key)
+            if (absent and found is not None) or (version is not None and (found is None or found[1] != version)):
+                return False
+            double.store[key] = (data, max((known for _, known in double.store.values()), default=0) + 1)
+            return True
+        when = _store.Condition_Absent() if absent else _store.Condition_Always() if version is None else _store.Condition_Version(version)
+        return self._run(lambda: _store.set(key, data, None if ttl is None else int(ttl * 1000), when)) is not None
+
+    def delete(self, key):
+        """Deletes a value. Whether there was one."""
+        if not _exported:
+            return double.store.pop(key, None) is not None
+        return self._run(lambda: _store.delete(key, _store.Condition_Always()))
+
+    def increment(self, key, by=1):
+        """Adds to a number in one step, and answers what it is then."""
+        if not _exported:
+            number = self.get(key, 0) + by
+            self.set(key, number)
+            return number
+        return self._run(lambda: _store.increment(key, by))
+
+    def keys(self, prefix=""):
+        """All keys that begin so, in order."""
+        if not _exported:
+            return sorted(key for key in double.store if key.startswith(prefix))
+        found = []
+        while part := self._run(lambda: _store.keys(prefix, found[-1] if found else None, 1000)):
+            found += part
+        return found
+
+    def _run(self, function):
+        try:
+            return function()
+        except Err as error:
+            raise RuntimeError(_reason(error.value)) from None
+
+
+store = _Store()
 
 
 @dataclasses.dataclass

@@ -230,3 +230,65 @@ async fn the_example_of_the_sdk_tells_asks_answers_and_draws() {
     let refused = call("read", r#"{"url":"http://127.0.0.1:9/"}"#, &[]).await;
     assert!(refused.expect_code(1).stdout.contains("http_private"), "{}", refused.stdout);
 }
+
+/// A tool that calls another one, keeps what it said, and counts.
+const JS: &str = r"import { call, callAll, store, tool } from 'toolbay-plugin';
+
+tool({
+  name: 'total',
+  description: 'Adds by another tool, and keeps the sum.',
+  input: { a: { type: 'number' }, b: { type: 'number' } },
+  run({ a, b }) {
+    const sum = Number(call('add', { a, b }).result ?? call('add', { a, b }));
+    const [first, second] = callAll([['add', { a: 1, b: 1 }], ['nowhere', {}]]);
+    store.set('sum', { sum, 'größe': '€' });
+    const { value, version } = store.entry('sum');
+    const swapped = [store.set('sum', value, { version }), store.set('sum', value, { version })];
+    const denied = (() => { try { call('divide', { a, b }); } catch (error) { return error.message; } })();
+    return `${sum} ${first.error ?? 'well'} ${second.error.message} ${value['größe']} ${swapped} ${store.increment('calls')} ${store.keys()} ${denied}`;
+  },
+});
+";
+
+/// The same.
+const PYTHON: &str = r#"from toolbay_plugin import call_all, call_tool, store, tool
+
+
+@tool
+def total(a: float, b: float) -> str:
+    "Adds by another tool, and keeps the sum."
+    answer = call_tool("add", a=a, b=b)
+    sum = float(answer["result"] if isinstance(answer, dict) else answer)
+    first, second = call_all([("add", {"a": 1, "b": 1}), ("nowhere", {})])
+    well = first if isinstance(first, Exception) else "well"
+    store.set("sum", {"sum": sum, "größe": "€"})
+    value, version = store.entry("sum")
+    swapped = [store.set("sum", value, version=version), store.set("sum", value, version=version)]
+    try:
+        denied = call_tool("divide", a=a, b=b)
+    except RuntimeError as error:
+        denied = str(error)
+    kept = f"{str(swapped[0]).lower()},{str(swapped[1]).lower()} {store.increment('calls')} {','.join(store.keys())}"
+    return f"{sum:g} {well} {second} {value['größe']} {kept} {denied}"
+"#;
+
+#[tokio::test]
+async fn plugins_in_javascript_and_python_call_other_tools_and_keep_things() {
+    for (lang, file, code) in [("js", "src/index.js", JS), ("python", "app.py", PYTHON)] {
+        let author = Author::new(lang, "tools").await;
+        std::fs::write(author.folder().join(file), code).expect("it can be written");
+        let (is_well, said) = author.run(&["build", &author.name]).await;
+        assert!(is_well, "{said}");
+        let name = &author.name;
+        let component = author.folder().join(format!("dist/{name}.wasm"));
+        let grants = format!("[plugin.{name}]\ncalls = [\"add\"]\nstore = true\n[store]\npath = \":memory:\"\n");
+        let server = Setup::new().plugin("calculator").file(&component, name).config(&grants).start().await;
+        let client = Client::modern(&server);
+        for count in 1..=2 {
+            let total = client.call("total", json!({ "a": 2, "b": 3 })).await.ok();
+            let line = format!("plugin {name} may not call tool \"divide\"; to grant it, put  calls = [\"add\", \"divide\"]");
+            let wanted = format!("5 well there is no tool \"nowhere\" € true,false {count} calls,sum {line}");
+            assert!(total.starts_with(&wanted), "{total}\n{wanted}");
+        }
+    }
+}

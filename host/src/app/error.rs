@@ -1,7 +1,7 @@
 //! Why there can be no host at all.
 
 use crate::{
-    telemetry::audit::AuditError,
+    telemetry::{audit::AuditError, traces::TracesError},
     wasm::{folder::FolderError, plugin::HostError},
 };
 
@@ -17,6 +17,9 @@ pub enum AppError {
     /// There can be no audit lines.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// There can be no traces.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 impl AppError {

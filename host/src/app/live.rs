@@ -157,13 +157,14 @@ impl ConfigStatus {
 }
 
 fn command_line(overrides: &Overrides) -> Vec<String> {
-    let Overrides { listen, plugins, mcp_json, log, log_format, .. } = overrides;
+    let Overrides { listen, plugins, mcp_json, log, log_format, console, .. } = overrides;
     [
         ("listen", listen.is_some()),
         ("plugins", plugins.is_some()),
         ("mcp_json", mcp_json.is_some()),
         ("telemetry.log", log.is_some()),
         ("telemetry.format", log_format.is_some()),
+        ("console.enabled", *console),
     ]
     .into_iter()
     .filter(|(_, is_set)| *is_set)

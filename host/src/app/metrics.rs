@@ -98,7 +98,11 @@ impl Source for App {
         let (written, dropped) = self.dispatcher.audit().map_or((0, 0), |audit| audit.counts());
         let mut lines = out.family(&family::AUDIT_LINES)?;
         lines.add(["written"], written)?;
-        lines.add(["dropped"], dropped)
+        lines.add(["dropped"], dropped)?;
+        let (exported, dropped) = self.dispatcher.traces().map_or((0, 0), |traces| traces.counts());
+        let mut spans = out.family(&family::TRACE_SPANS)?;
+        spans.add(["exported"], exported)?;
+        spans.add(["dropped"], dropped)
     }
 }
 

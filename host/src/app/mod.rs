@@ -3,6 +3,7 @@
 //! An [`App`] owns everything that offers something (the folder of plugins, the servers, the models) and the catalog that it is offered in. Fronts are put
 //! on top of it: see [`App::front`]. What it was assembled from can change while it runs: see [`App::watch`].
 
+mod console;
 mod difference;
 mod endpoints;
 mod error;
@@ -15,7 +16,7 @@ mod policy;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures::future::BoxFuture;
@@ -36,12 +37,12 @@ use crate::{
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
     dispatch::Dispatcher,
-    http::{Authenticator, HttpSettings, may_listen, may_serve_metrics},
+    http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{EndpointOptions, Front, FrontOptions},
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
-    telemetry::{self, audit::Audit, metrics::Metrics},
+    telemetry::{self, audit::Audit, metrics::Metrics, traces::Traces},
     trust::Trust,
     wasm::{compile::Worker, plugin::PluginHost},
 };
@@ -56,6 +57,9 @@ const SERVE_WAITS: Duration = Duration::from_secs(10);
 /// The same where nothing comes later.
 /// A server has its own deadline, `start_timeout`, which says more; this is for one that has a very long one.
 const ONCE_WAITS: Duration = Duration::from_secs(300);
+
+/// How long the last spans may take.
+const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// How long the last audit lines may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -103,6 +107,8 @@ pub struct App {
     /// What everything on offer passes.
     trust: Arc<Trust>,
     feed: Feed,
+    /// When it was started, in milliseconds since 1970.
+    started: u64,
 }
 
 impl App {
@@ -116,8 +122,9 @@ impl App {
         let host = PluginHost::new(config.clone(), Worker::own())?;
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
-        let dispatcher = Dispatcher::with(config.metrics.enabled, audit);
+        let traces = if options.run == Run::Serve { Traces::start(&config.traces)? } else { None };
         let catalog = Catalog::new();
+        let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces);
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
         let feed = Feed::through(trust.clone(), catalog.clone());
@@ -166,6 +173,9 @@ impl App {
             whole,
             trust,
             feed,
+            started: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
         };
         if options.run == Run::Once {
             app.first_attempt_done().await;
@@ -239,6 +249,9 @@ impl App {
         }
         if let Some(address) = next.metrics.listen {
             may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;
+        }
+        if next.console.enabled {
+            may_serve_console(next.console.listen.unwrap_or(next.listen), &authenticator).map_err(refused)?;
         }
         telemetry::check_filter(&next.telemetry.log).map_err(refused)?;
         let models = if running.model == next.model && running.inference == next.inference {
@@ -423,6 +436,12 @@ impl App {
         // What is being applied is applied whole, and ended below.
         let _one = self.applying.lock().await;
         tokio::join!(self.plugins.stop(), self.servers.stop());
+        if let Some(traces) = self.dispatcher.traces().cloned() {
+            let flushed = tokio::task::spawn_blocking(move || traces.flush(LAST_SPANS)).await;
+            if !flushed.unwrap_or(false) {
+                tracing::warn!("the last spans could not be sent within {LAST_SPANS:?}");
+            }
+        }
         if let Some(audit) = self.dispatcher.audit().cloned() {
             let flushed = tokio::task::spawn_blocking(move || audit.flush(LAST_LINES)).await;
             if !flushed.unwrap_or(false) {

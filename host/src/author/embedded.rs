@@ -10,19 +10,20 @@ macro_rules! files {
 }
 
 /// The contract between the host and plugins.
-pub(super) const CONTRACT: &[Embedded] =
-    files!("wit": "client.wit", "host.wit", "prompts.wit", "resources.wit", "task.wit", "tools.wit", "types.wit", "worlds.wit");
+pub(super) const CONTRACT: &[Embedded] = files!("wit": "calls.wit", "client.wit", "host.wit", "prompts.wit", "resources.wit", "store.wit", "task.wit", "tools.wit", "types.wit", "worlds.wit");
 
 /// The SDK for Rust: two crates beside each other.
 pub(super) const RUST_SDK: &[Embedded] = files!("sdk/rust":
     "toolbay-plugin/Cargo.toml",
     "toolbay-plugin/src/answer.rs",
     "toolbay-plugin/src/ask.rs",
+    "toolbay-plugin/src/call.rs",
     "toolbay-plugin/src/context.rs",
     "toolbay-plugin/src/http/mod.rs",
     "toolbay-plugin/src/http/url.rs",
     "toolbay-plugin/src/lib.rs",
     "toolbay-plugin/src/schema.rs",
+    "toolbay-plugin/src/store.rs",
     "toolbay-plugin/src/testing.rs",
     "toolbay-plugin/src/tool.rs",
     "toolbay-plugin/src/wasm.rs",

@@ -28,8 +28,10 @@ const OF_SDK: [&str; 3] = ["context", "log", "progress"];
 const HTTP: &str = "http";
 
 /// Imports of the contract, and the words in a plugin's code that mean them.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 9] = [
     (HTTP, r"\bfetch\b"),
+    ("calls", r"\b(call_tool|call_all|calls)\b"),
+    ("store", r"\bstore\b"),
     ("client", r"\b(ask|client)\b"),
     ("context", r"\bcontext\b"),
     ("log", r"\blog\b"),

@@ -16,12 +16,15 @@
 //! fixed order: most literal characters first, then by text. What a provider has and does not list is read by the qualified form, which links in its
 //! answers get.
 //!
+//! A tool that an operator has disabled is in no snapshot, and keeps its name for when it is enabled again: see [`disabled`].
+//!
 //! What a caller sees of it goes by its roles: [`Catalog::seen`] is the snapshot without what these do not allow, made once for each set of roles.
 //!
 //! Lists are in the order of providers, and of each provider's own. All of this depends on nothing but the set of providers at the start and what came
 //! after it, so every copy of the host publishes the same, and a copy that starts later has at most more qualified names.
 
 mod chosen;
+mod disabled;
 mod entry;
 pub mod feed;
 mod instructions;
@@ -47,6 +50,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, watch};
 
 pub use chosen::Choice;
+use disabled::Disabled;
 pub use entry::{Entry, ParamHeader};
 pub use kept::Seen;
 pub use naming::{Collision, Kind};
@@ -79,6 +83,8 @@ pub struct Catalog {
 #[derive(Default)]
 struct State {
     providers: BTreeMap<ProviderId, Held>,
+    /// Tools that an operator has disabled, by provider and own name.
+    disabled: Disabled,
     /// Catalogs of one provider each, for as long as somebody holds them.
     views: BTreeMap<ProviderId, Weak<Catalog>>,
     /// Catalogs of what endpoints offer of this one, for as long as somebody holds them.
@@ -161,6 +167,9 @@ impl Catalog {
     fn rebuild(&self, state: &mut State) {
         let before = self.current.load();
         let mut next = Snapshot::build(&state.providers, state.is_settled.then_some(&**before));
+        if !state.disabled.is_empty() {
+            next.disabled = next.tools.hide(|entry| state.disabled.has(entry));
+        }
         let generations = next.follow(&before);
         let changed = generations != before.generations();
         if !state.is_view {
@@ -201,6 +210,25 @@ impl Catalog {
         self.updates.subscribe()
     }
 
+    /// Takes a tool, by its provider and that one's own name for it, out of everything that anybody sees, or puts it back. Calls in flight go on.
+    /// None: there is no such tool. Else whether anything changed.
+    pub fn disable(&self, provider: &str, tool: &str, disabled: bool) -> Option<bool> {
+        let mut state = self.lock();
+        let (id, held) = state.providers.get_key_value(provider)?;
+        if !held.provider().tools().iter().any(|offered| offered.name.as_str() == tool) {
+            return None;
+        }
+        let id = id.clone();
+        let changed = state.disabled.set(&id, tool, disabled);
+        if changed {
+            self.rebuild(&mut state);
+            if let Some(view) = state.open_view(&id) {
+                view.disable(provider, tool, disabled);
+            }
+        }
+        Some(changed)
+    }
+
     /// The catalog of one provider alone, under its own names, or None where there is no such provider. It follows this one: a new version of the provider
     /// is in both, and when the provider is gone it is empty. Who asks twice gets the same one, while somebody holds it.
     #[must_use]
@@ -211,7 +239,10 @@ impl Catalog {
             return Some(view);
         }
         let view = Self::new();
-        view.lock().is_view = true;
+        {
+            let mut inner = view.lock();
+            (inner.is_view, inner.disabled) = (true, state.disabled.clone());
+        }
         view.apply(vec![ProviderChange::Put(provider)]);
         state.views.insert(id, Arc::downgrade(&view));
         Some(view)

@@ -141,6 +141,13 @@ impl<E: Named> Names<E> {
         Self { by_name, published, holders: HashMap::new(), list: OnceLock::new() }
     }
 
+    /// Takes out what is hidden, and says what that was. Names stay given out: what comes back has the name that it had.
+    pub(super) fn hide(&mut self, is_hidden: impl Fn(&E) -> bool) -> Vec<Arc<E>> {
+        let hidden = self.published.extract_if(.., |entry| is_hidden(entry)).collect();
+        self.by_name.retain(|_, entry| !is_hidden(entry));
+        hidden
+    }
+
     pub(super) fn looks_like(&self, other: &Self) -> bool {
         self.published.len() == other.published.len() && self.published.iter().zip(&other.published).all(|(a, b)| a.looks_like(b))
     }

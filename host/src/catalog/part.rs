@@ -31,6 +31,7 @@ impl Snapshot {
             collisions: Vec::new(),
             // Those of the whole are filtered when somebody asks.
             instructions: Instructions::default(),
+            disabled: Vec::new(),
             lexicon: Arc::clone(&whole.lexicon),
             search: None,
             part: None,

@@ -91,6 +91,11 @@ impl Policy {
         roles.iter().filter_map(|name| self.roles.get(name).map(|role| &**role))
     }
 
+    /// All roles, by name.
+    pub fn all_roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.values().map(|role| &**role)
+    }
+
     /// What these roles allow together. A name that no role has allows nothing.
     #[must_use]
     pub fn access(&self, roles: &Roles) -> Access {

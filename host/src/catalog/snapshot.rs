@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub(super) resources: Resources,
     pub(super) collisions: Vec<Collision>,
     pub(super) instructions: Instructions,
+    /// Tools that an operator has disabled, as they would be published.
+    pub(super) disabled: Vec<Arc<Entry>>,
     /// The words of all providers' tools.
     pub(super) lexicon: Lexicon,
     /// What is listed in place of the tools, to find and call them. None: the tools are listed.
@@ -108,6 +110,12 @@ impl Snapshot {
     /// Every tool that can be called, listed or to be found by a search.
     pub fn callable(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
         self.tools.published().iter()
+    }
+
+    /// Tools that an operator has disabled: nobody can list or call them.
+    #[must_use]
+    pub fn disabled(&self) -> &[Arc<Entry>] {
+        &self.disabled
     }
 
     /// Whether tools are found by a search and not listed.
@@ -259,6 +267,7 @@ impl Snapshot {
             ),
             collisions,
             instructions: Instructions::new(providers.values().map(Held::provider)),
+            disabled: Vec::new(),
             lexicon: Arc::new(providers.iter().map(|(id, held)| (id.clone(), Arc::clone(&held.terms))).collect()),
             search: None,
             part: None,

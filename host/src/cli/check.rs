@@ -187,9 +187,12 @@ fn of_models(models: &[ModelStatus]) -> String {
 }
 
 /// Imports of ours that reach beyond the answer of a call, and what a plugin that has them may do.
-const MEANINGS: [(&str, &str); 3] = [
+const MEANINGS: [(&str, &str); 6] = [
+    ("toolbay:plugin/calls@", "call the tools that `calls` grants, in the name of its caller"),
     ("toolbay:plugin/client@", "request input from the user or the client's model during a call"),
     ("toolbay:plugin/task@", "continue a call as a task after the client has been answered"),
+    ("toolbay:plugin/store@", "keep keys and values on disk that `store` grants"),
+    ("wasi:keyvalue/", "keep keys and values on disk that `store` grants"),
     ("toolbay:plugin/notify@", "refresh its lists, and notify clients of changed resources"),
 ];
 

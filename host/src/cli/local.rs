@@ -21,7 +21,7 @@ use super::{
 use crate::{
     app::{App, AppOptions},
     catalog::{Entry, ParamHeader},
-    config::Config,
+    config::{Config, StoreConfig},
     inference::ModelStatus,
     mcp::Front,
     provider::{ProviderStatus, StatusSource as _},
@@ -62,6 +62,10 @@ impl LocalHost {
         let configured = if config.plugins.is_dir() { config.plugin.keys().cloned().collect() } else { Vec::new() };
         if config.plugins.is_file() {
             config.server.clear();
+        }
+        if config.origin().is_none() && config.store.path.is_none() {
+            // Nobody has said where plugins keep things: not where a host that serves does.
+            config.store.path = Some(StoreConfig::MEMORY.into());
         }
         let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true }).await?;
         let front = app.front(None);

@@ -53,6 +53,9 @@ pub(super) struct Serve {
     /// Listen beyond loopback without authentication: anybody who reaches the port can call every tool
     #[arg(long)]
     insecure: bool,
+    /// Serve the console for operators at /console, as `enabled = true` in [console] does
+    #[arg(long)]
+    console: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as toolbay=debug,warn
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -69,6 +72,7 @@ impl Serve {
             .as_ref()
             .map(|listen| config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}"))));
         source.overrides.listen = listen.transpose()?;
+        source.overrides.console = self.console;
         source.overrides.log.clone_from(&self.log);
         source.overrides.log_format = self.log_format.as_deref().map(|format| match format {
             "json" => LogFormat::Json,
@@ -100,8 +104,13 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
-    let Listeners { all: listener, metrics: for_metrics } = Listeners::bind(&config).await?;
+    let Listeners { all: listener, metrics: for_metrics, console: for_console } = Listeners::bind(&config).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    let console = config.console.enabled.then(|| match &for_console {
+        Some(listener) => listener.local_addr(),
+        None => Ok(address),
+    });
+    let console = console.transpose().map_err(Failure::failed)?;
     let config = Arc::new(config);
     let app = App::start(config.clone(), options).await?;
     for warning in config.state.warning().into_iter().chain(config.tasks.warning(config.state.copies)) {
@@ -115,7 +124,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
             if app.first_attempt_done().await {
                 let names = app.catalog().snapshot().tools().count();
                 let folder = app.has_plugins().then_some(plugins.as_str());
-                let _ = print(&banner(address, names, folder, &app.statuses()));
+                let _ = print(&banner(address, console, names, folder, &app.statuses()));
             }
         }
     });
@@ -130,12 +139,30 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
         }
         None => None,
     };
-    let state = AppState::new(front, app.http_settings(address), statuses, page);
+    if config.console.enabled {
+        app.open_console();
+    }
+    // There are all endpoints, so that the console can try what it shows.
+    let at_its_own = match for_console {
+        Some(listener) => {
+            let settings = app.http_settings(listener.local_addr().map_err(Failure::failed)?);
+            let state = AppState::new(front.clone(), settings, statuses.clone(), None).with_console(app.clone());
+            Some(tokio::spawn(http::serve(listener, state, Shutdown::new())))
+        }
+        None => None,
+    };
+    let mut state = AppState::new(front, app.http_settings(address), statuses, page);
+    if config.console.enabled && at_its_own.is_none() {
+        state = state.with_console(app.clone());
+    }
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
     app.stop().await;
     if let Some(metrics) = metrics {
         metrics.abort();
+    }
+    if let Some(console) = at_its_own {
+        console.abort();
     }
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
@@ -143,8 +170,8 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
 
 /// What a person wants to know once it runs.
 ///
-/// `plugins`: the folder; None: there is none.
-fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[ProviderStatus]) -> String {
+/// `console`: where it is, if there is one. `plugins`: the folder; None: there is none.
+fn banner(address: SocketAddr, console: Option<SocketAddr>, tools: usize, plugins: Option<&str>, statuses: &[ProviderStatus]) -> String {
     /// Names of tools that are shown for one plugin, and plugins that are shown.
     const TOOLS: usize = 6;
     const PLUGINS: usize = 20;
@@ -186,5 +213,8 @@ fn banner(address: SocketAddr, tools: usize, plugins: Option<&str>, statuses: &[
         text,
         "\nPaste into a client's configuration:\n\n  {{\"mcpServers\": {{\"toolbay\": {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\n\nor try it here:\n\n  toolbay tools --url {url}\n"
     );
+    if let Some(console) = console {
+        let _ = writeln!(text, "The console, for operators:\n\n  http://{console}/console\n");
+    }
     text
 }

@@ -20,12 +20,16 @@ use crate::{
 const BY_OPTION: &str = "with --listen or `listen` in toolbay.toml";
 /// The same for the metrics.
 const BY_METRICS: &str = "by `listen` in [metrics]";
+/// The same for the console.
+const BY_CONSOLE: &str = "by `listen` in [console]";
 
 /// The sockets that `serve` listens at.
 pub(super) struct Listeners {
     pub(super) all: TcpListener,
     /// For the metrics alone.
     pub(super) metrics: Option<TcpListener>,
+    /// For the console alone.
+    pub(super) console: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -39,7 +43,11 @@ impl Listeners {
             Some(address) => Some(bound(address, BY_METRICS).await?),
             None => None,
         };
-        Ok(Self { all, metrics })
+        let console = match config.console.listen.filter(|_| config.console.enabled) {
+            Some(address) => Some(bound(address, BY_CONSOLE).await?),
+            None => None,
+        };
+        Ok(Self { all, metrics, console })
     }
 }
 
@@ -61,6 +69,9 @@ pub(super) fn refused(config: &Config, insecure: bool) -> Result<(), Failure> {
     http::may_listen(config.listen, &authenticator, insecure).map_err(Failure::usage)?;
     if let Some(address) = config.metrics.listen {
         http::may_serve_metrics(address, &authenticator, config.metrics.authenticate).map_err(Failure::usage)?;
+    }
+    if config.console.enabled {
+        http::may_serve_console(config.console.listen.unwrap_or(config.listen), &authenticator).map_err(Failure::usage)?;
     }
     telemetry::check_filter(&config.telemetry.log).map_err(Failure::usage)
 }
@@ -103,11 +114,25 @@ pub(super) fn troubles(config: &Config, insecure: bool) -> Vec<Trouble> {
             found.push(usage("[metrics] listen", why));
         }
     }
+    let console = config.console.listen.filter(|_| config.console.enabled);
+    if config.console.enabled {
+        if let Err(error) = http::may_serve_console(console.unwrap_or(config.listen), &authenticator) {
+            found.push(usage("[console] listen", error.to_string()));
+        }
+        if let Some(address) = console {
+            for (other, whose) in [(Some(config.listen), "`listen` in toolbay.toml"), (config.metrics.listen, "`listen` in [metrics]")] {
+                if other.is_some_and(|other| overlap(address, other)) {
+                    found.push(usage("[console] listen", format!("{address} is taken by {whose}: choose another port")));
+                }
+            }
+        }
+    }
     if let Err(error) = telemetry::check_filter(&config.telemetry.log) {
         found.push(usage("[telemetry] log", error.to_string()));
     }
     let metrics = config.metrics.listen.filter(|address| !overlap(*address, config.listen));
-    let addresses = [("listen", Some(config.listen), BY_OPTION), ("[metrics] listen", metrics, BY_METRICS)];
+    let addresses =
+        [("listen", Some(config.listen), BY_OPTION), ("[metrics] listen", metrics, BY_METRICS), ("[console] listen", console, BY_CONSOLE)];
     for (key, address, how) in addresses {
         let Some(address) = address else { continue };
         if let Err(error) = std::net::TcpListener::bind(address) {

@@ -44,6 +44,8 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
     /// The lock file is not read: for whoever writes it.
     pub without_lock: bool,
+    /// `--console`.
+    pub console: bool,
 }
 
 impl Config {
@@ -108,11 +110,12 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>, fil
 }
 
 fn over(mut config: Config, overrides: &Overrides, files: &mut Files) -> Result<Config, ConfigError> {
-    let Overrides { listen, plugins, mcp_json, log, log_format, .. } = overrides.clone();
+    let Overrides { listen, plugins, mcp_json, log, log_format, console, .. } = overrides.clone();
     config.listen = listen.unwrap_or(config.listen);
     config.plugins = plugins.unwrap_or(config.plugins);
     config.telemetry.log = log.unwrap_or(config.telemetry.log);
     config.telemetry.format = log_format.unwrap_or(config.telemetry.format);
+    config.console.enabled |= console;
     if let Some(path) = mcp_json {
         files.files.insert(path.clone());
         config.add_mcp_json(&path)?;

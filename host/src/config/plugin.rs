@@ -12,9 +12,11 @@ use super::{
     host::{MOST_INSTANCES, MOST_MEMORY},
     publish::ToolRules,
     reader::{Item, Table},
+    role::pattern,
     secret::variable_name,
     section::{Section, section},
-    types::{DAY, GIB, KIB, MIB, MILLISECOND, SECOND, TIB, duration, list, number, secrets, size, text, text_or_source},
+    store::{Grant, SCOPES, StoreGrant, StoreScope},
+    types::{DAY, GIB, KIB, MIB, MILLISECOND, SECOND, TIB, choice, duration, list, number, secrets, size, text, text_or_source},
 };
 
 /// Limits and grants of one plugin.
@@ -81,6 +83,15 @@ section! {
         env: BTreeMap<String, Secret> = BTreeMap::new(), secrets(variable_name, text_or_source(Ok));
         /// Folders to mount.
         dirs: Vec<DirGrant> = Vec::new(), Dirs;
+        /// Tools that the plugin may call, of plugins and servers alike, among those that the caller
+        /// of its own tool may use: `image_*`, `files__read`, `calc__*`. `*` stands for any
+        /// characters.
+        calls: Vec<String> = Vec::new(), list("patterns", text("pattern", pattern));
+        /// Whether the plugin may keep keys and values in the store: `true` for as much as `quota` in
+        /// `[store]` says, or a size.
+        store: StoreGrant = StoreGrant::None, Grant;
+        /// `"plugin"`: all calls see the same keys. `"caller"`: each caller has keys of its own.
+        store_scope: StoreScope = StoreScope::Plugin, choice(SCOPES);
         /// Largest graph that the plugin itself may pass to wasi-nn's `load`; 0 denies it.
         nn_load: u64 = 0, size(0..=TIB);
     }

@@ -42,10 +42,19 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     section(table("state"), &mut config.state);
     section(table("tasks"), &mut config.tasks);
     section(table("host"), &mut config.host);
+    section(table("store"), &mut config.store);
     section(table("telemetry"), &mut config.telemetry);
     section(table("metrics"), &mut config.metrics);
     section(table("audit"), &mut config.audit);
+    section(table("traces"), &mut config.traces);
     section(table("trust"), &mut config.trust);
+    if let Some(table) = table("console") {
+        config.console.read(&table);
+        for list in ["view", "operate"] {
+            table.get(list).iter().for_each(|list| role::check_list(list, &config.role));
+        }
+        table.finish();
+    }
     section(table("inference"), &mut config.inference);
     if let Some(table) = table("model") {
         config.model = model::models(&table);

@@ -71,15 +71,7 @@ pub(super) fn roles(table: &Table<'_>) -> BTreeMap<String, RoleConfig> {
 
 /// Says of each role that a caller is given whether there is such a role.
 pub(super) fn check_names(auth: &Table<'_>, roles: &BTreeMap<String, RoleConfig>) {
-    let check = |list: &Item<'_>| {
-        for item in list.value.is_array().then(|| list.list()).flatten().into_iter().flatten() {
-            let Some(name) = item.value.as_str().filter(|name| role_name(name).is_ok() && !roles.contains_key(*name)) else { continue };
-            match similar::nearest(name, roles.keys().map(String::as_str)) {
-                Some(near) => item.fail(format_args!("there is no [role.{name}]; did you mean {near:?}?")),
-                None => item.fail(format_args!("there is no [role.{name}]")),
-            }
-        }
-    };
+    let check = |list: &Item<'_>| check_list(list, roles);
     if let Some(list) = auth.get("default_roles") {
         check(&list);
     }
@@ -100,12 +92,24 @@ pub(super) fn check_names(auth: &Table<'_>, roles: &BTreeMap<String, RoleConfig>
     }
 }
 
+/// Says of each role in a list whether there is such a role.
+pub(super) fn check_list(list: &Item<'_>, roles: &BTreeMap<String, RoleConfig>) {
+    for item in list.value.is_array().then(|| list.list()).flatten().into_iter().flatten() {
+        let Some(name) = item.value.as_str().filter(|name| role_name(name).is_ok() && !roles.contains_key(*name)) else { continue };
+        match similar::nearest(name, roles.keys().map(String::as_str)) {
+            Some(near) => item.fail(format_args!("there is no [role.{name}]; did you mean {near:?}?")),
+            None => item.fail(format_args!("there is no [role.{name}]")),
+        }
+    }
+}
+
 /// The name of a role.
 pub(super) fn role_name(name: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if fits { Ok(name.to_owned()) } else { Err("the name of a role must be 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\" and \".\"".to_owned()) }
 }
 
+/// A pattern of names.
 pub(super) fn pattern(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("a pattern cannot be empty; \"*\" is any".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig, PluginConfig, RoleConfig,
-    ServerConfig, ServerSource, StateConfig, TasksConfig, TelemetryConfig, TrustConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
+    PluginConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig,
+    TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, Places},
@@ -37,14 +38,20 @@ pub struct Config {
     pub tasks: TasksConfig,
     /// `[host]`.
     pub host: HostConfig,
+    /// `[store]`.
+    pub store: StoreConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
     /// `[metrics]`.
     pub metrics: MetricsConfig,
     /// `[audit]`.
     pub audit: AuditConfig,
+    /// `[traces]`.
+    pub traces: TracesConfig,
     /// `[trust]`, and the lock file.
     pub trust: TrustConfig,
+    /// `[console]`.
+    pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
@@ -75,10 +82,13 @@ impl Default for Config {
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
             host: HostConfig::default(),
+            store: StoreConfig::default(),
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),
+            traces: TracesConfig::default(),
             trust: TrustConfig::default(),
+            console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
             imported: BTreeMap::new(),

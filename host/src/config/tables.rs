@@ -6,8 +6,9 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuditConfig, AuthConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig, LimitConfig,
-    MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, TasksConfig, TelemetryConfig, ToolOverride, TrustConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig,
+    LimitConfig, MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
+    ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -65,10 +66,13 @@ fn tables() -> Vec<TableInfo> {
         of::<StateConfig>("state", "in [state]", "StateSection"),
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
+        of::<StoreConfig>("store", "in [store]", "StoreSection"),
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
         of::<MetricsConfig>("metrics", "in [metrics]", "MetricsSection"),
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),
+        of::<TracesConfig>("traces", "in [traces]", "TracesSection"),
         of::<TrustConfig>("trust", "in [trust]", "TrustSection"),
+        of::<ConsoleConfig>("console", "in [console]", "ConsoleSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),
         TableInfo {

@@ -2,10 +2,13 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{CallRequest, Operation, OperationResult, Outcome, trace::trace_id};
+use super::{CallRequest, Operation, OperationResult, Outcome};
 use crate::{
     provider::{CallError, Principal},
-    telemetry::audit::{Arguments, Audit, Record},
+    telemetry::{
+        audit::{Arguments, Audit, Record},
+        traces::trace_id,
+    },
 };
 
 /// Bytes of a name that a caller made up.
@@ -47,6 +50,7 @@ impl Audited {
         };
         let record = Record {
             id: Some(context.call_id),
+            parent: request.parent.as_ref().map(|parent| parent.id()),
             trace: context.trace_parent.as_deref().and_then(trace_id).map(Into::into),
             caller: context.principal.as_ref().map(|principal| principal.subject().into()),
             front: request.face,
@@ -98,7 +102,7 @@ pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
 }
 
 /// What kind of error: a code of JSON-RPC, or a word.
-fn kind(error: &CallError, outcome: Outcome) -> Cow<'static, str> {
+pub(super) fn kind(error: &CallError, outcome: Outcome) -> Cow<'static, str> {
     match error {
         CallError::Protocol { code, .. } => Cow::Owned(code.to_string()),
         _ => Cow::Borrowed(outcome.as_str()),

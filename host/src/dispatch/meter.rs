@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -16,7 +16,8 @@ use tracing::Span;
 use super::{
     CallRequest, Operation, OperationResult, Outcome,
     audited::{self, Audited, TurnedAway},
-    trace::trace_id,
+    recent::{Recent, Recorded},
+    traced::{self, Traced},
 };
 use crate::{
     catalog::{Entry, PromptEntry, ResourceEntry},
@@ -25,6 +26,7 @@ use crate::{
         LazySpan, MakeSpan,
         audit::Audit,
         metrics::{CallMeter, Metrics, Reason, Word},
+        traces::{Traces, trace_id},
     },
 };
 
@@ -41,13 +43,26 @@ pub(super) struct Meter {
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
+    traces: Option<Arc<Traces>>,
+    /// The last calls, where somebody looks at them.
+    recent: OnceLock<Arc<Recent>>,
+}
+
+/// Who is told of the end of one call.
+#[derive(Default)]
+pub(super) struct Watched {
+    meter: Option<Arc<CallMeter>>,
+    audited: Option<Box<Audited>>,
+    /// In a box: without a console, a call carries no room for it.
+    recorded: Option<Box<Recorded>>,
+    traced: Option<Traced>,
 }
 
 impl Meter {
     /// `is_on`: whether there are metrics.
-    pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>) -> Self {
+    pub(super) fn new(is_on: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Self {
         let metrics = Arc::new(Metrics::new(WORDS.as_slice(), is_on));
-        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit }
+        Self { last_id: AtomicU64::new(0), in_flight: AtomicUsize::new(0), metrics, audit, traces, recent: OnceLock::new() }
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
@@ -58,13 +73,35 @@ impl Meter {
         self.audit.as_ref()
     }
 
-    /// The audit line of a call, if there is to be one.
-    pub(super) fn audited(&self, request: &CallRequest<'_>) -> Option<Box<Audited>> {
-        self.audit.as_ref().map(|audit| Box::new(Audited::new(audit, request)))
+    pub(super) fn traces(&self) -> Option<&Arc<Traces>> {
+        self.traces.as_ref()
+    }
+
+    /// The span of a call, if it is recorded. All that is done for the call belongs to it from here on.
+    pub(super) fn traced(&self, request: &mut CallRequest<'_>) -> Option<Traced> {
+        traced::begin(self.traces.as_ref()?, request)
+    }
+
+    pub(super) fn keep_recent(&self) {
+        self.recent.get_or_init(Arc::default);
+    }
+
+    pub(super) fn recent(&self) -> Option<&Arc<Recent>> {
+        self.recent.get()
+    }
+
+    /// Who is told of the end of this call.
+    pub(super) fn watched(&self, request: &CallRequest<'_>, traced: Option<Traced>) -> Watched {
+        Watched {
+            meter: self.of(&request.operation),
+            audited: self.audit.as_ref().map(|audit| Box::new(Audited::new(audit, request))),
+            traced,
+            recorded: self.recent.get().map(|recent| Box::new(recent.begin(request))),
+        }
     }
 
     /// What the call is counted by. A tool keeps it, so that nothing is looked up for its calls.
-    pub(super) fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
+    fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
         let calls = self.metrics.calls()?;
         Some(match operation {
             Operation::Call { entry, .. } => Arc::clone(entry.meter(|provider, tool| calls.meter(operation.method(), provider, tool))),
@@ -76,6 +113,9 @@ impl Meter {
     pub(super) fn turned_away(&self, what: &TurnedAway<'_>) {
         if let Some(audit) = &self.audit {
             audit.write(audited::turned_away(what));
+        }
+        if let Some(recent) = self.recent.get() {
+            recent.turned_away(what);
         }
         let reason = match what.error {
             _ if what.denied => Reason::Denied,
@@ -99,17 +139,11 @@ impl Meter {
     }
 
     /// Runs a call inside of its span. Its end is logged and counted there too, however it ends.
-    pub(super) fn observe<F>(
-        &self,
-        span: LazySpan,
-        meter: Option<Arc<CallMeter>>,
-        audited: Option<Box<Audited>>,
-        call: F,
-    ) -> Observed<'_, F>
+    pub(super) fn observe<F>(&self, span: LazySpan, watched: Watched, call: F) -> Observed<'_, F>
     where
         F: Future<Output = Result<OperationResult, CallError>>,
     {
-        Observed { call: Some(call), running: Some(Running::new(self, meter, audited)), span }
+        Observed { call: Some(call), running: Some(Running::new(self, watched)), span }
     }
 }
 
@@ -165,6 +199,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
     };
     LazySpan::new(CallSpan {
         id: context.call_id,
+        parent: request.parent.as_ref().map(|parent| parent.id()),
         trace_parent: context.trace_parent.clone(),
         subject,
         principal: context.principal.clone(),
@@ -175,6 +210,7 @@ pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
 /// What the span of a call is made of.
 struct CallSpan {
     id: u64,
+    parent: Option<u64>,
     trace_parent: Option<Arc<str>>,
     subject: Subject,
     principal: Option<Principal>,
@@ -196,6 +232,7 @@ impl MakeSpan for CallSpan {
                 tracing::info_span!(
                     "call",
                     id = self.id,
+                    parent = self.parent,
                     trace = self.trace_parent.as_deref().and_then(trace_id),
                     $what = $name,
                     plugin = $provider.id().as_str(),
@@ -216,26 +253,32 @@ impl MakeSpan for CallSpan {
 /// Counts a call as running until it is dropped. One that is dropped before it has finished was cancelled.
 struct Running<'a> {
     all: &'a Meter,
-    meter: Option<Arc<CallMeter>>,
-    audited: Option<Box<Audited>>,
+    watched: Watched,
     start: Instant,
     finished: bool,
 }
 
 impl<'a> Running<'a> {
-    fn new(all: &'a Meter, meter: Option<Arc<CallMeter>>, audited: Option<Box<Audited>>) -> Self {
+    fn new(all: &'a Meter, watched: Watched) -> Self {
         all.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { all, meter, audited, start: Instant::now(), finished: false }
+        Self { all, watched, start: Instant::now(), finished: false }
     }
 
     /// Counts its end and tells the audit of it. How long it took, in microseconds.
     fn ended(&mut self, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
         let took: Duration = self.start.elapsed();
-        if let Some(meter) = &self.meter {
+        let Watched { meter, audited, recorded, traced } = std::mem::take(&mut self.watched);
+        if let Some(meter) = meter {
             meter.ended(outcome as usize, took);
         }
-        if let Some(audited) = self.audited.take() {
+        if let Some(traced) = traced {
+            traced.ended(result, outcome, took);
+        }
+        if let Some(audited) = audited {
             audited.ended(result, outcome, took);
+        }
+        if let Some(recorded) = recorded {
+            recorded.ended(result, outcome, self.start, took);
         }
         u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
     }

@@ -14,67 +14,114 @@
 //! The layers are called one after the other, without boxes or dynamic dispatch: a call pays nothing for
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,
 //! become a task) is handed in through its context as trait objects. So nothing here knows MCP or HTTP.
+//!
+//! A tool that calls others does so by `nested`, which makes a [`CallRequest`] of each: it goes through the
+//! same layers, in the name of the same principal.
 
 mod audited;
 mod authorize;
+mod chain;
 mod confirm;
 mod meter;
+mod nested;
 mod operation;
 mod outcome;
 mod rate;
 mod rate_limit;
+mod recent;
 mod request;
 mod rounds;
 mod run;
 #[cfg(test)]
 mod tests;
-mod trace;
+mod traced;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
 
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
-    provider::{CallError, Principal},
-    telemetry::{audit::Audit, metrics::Metrics},
+    provider::{CallError, Nesting, Principal},
+    telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 
 pub use audited::TurnedAway;
 use authorize::Authorize;
 pub use confirm::LiveConfirm;
 use meter::Meter;
+use nested::{Host, Nested};
 pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
 use rate_limit::RateLimit;
+pub use recent::{Recent, RecentCall};
 pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 
 /// Decides and runs calls. One for the whole host: what it counts and limits is counted for all fronts.
-#[derive(Debug)]
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
     confirm: Arc<LiveConfirm>,
     meter: Arc<Meter>,
+    /// What tools that call others find them in. None: they find none.
+    catalog: Option<Arc<Catalog>>,
+    this: Weak<Self>,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("meter", &self.meter).finish_non_exhaustive()
+    }
 }
 
 impl Dispatcher {
     /// One that nobody has called yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Self::with(true, None)
+        Self::with(true, None, None)
     }
 
-    /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go.
+    /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go; `traces`: where their spans go.
     #[must_use]
-    pub fn with(metrics: bool, audit: Option<Arc<Audit>>) -> Arc<Self> {
-        let meter = Arc::new(Meter::new(metrics, audit));
-        Arc::new(Self { authorize: Authorize::default(), rate_limit: RateLimit::default(), confirm: Arc::default(), meter })
+    pub fn with(metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
+        Self::make(Authorize::default(), Arc::default(), Arc::new(Meter::new(metrics, audit, traces)), None)
+    }
+
+    /// The same, whose tools can call each other: those of `catalog`.
+    #[must_use]
+    pub fn over(catalog: Arc<Catalog>, metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
+        Self::make(Authorize::default(), Arc::default(), Arc::new(Meter::new(metrics, audit, traces)), Some(catalog))
+    }
+
+    fn make(authorize: Authorize, confirm: Arc<LiveConfirm>, meter: Arc<Meter>, catalog: Option<Arc<Catalog>>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self { authorize, rate_limit: RateLimit::default(), confirm, meter, catalog, this: this.clone() })
     }
 
     /// Where audit lines go, if there are any.
     #[must_use]
     pub fn audit(&self) -> Option<&Arc<Audit>> {
         self.meter.audit()
+    }
+
+    /// Where spans go, if calls are traced.
+    #[must_use]
+    pub fn traces(&self) -> Option<&Arc<Traces>> {
+        self.meter.traces()
+    }
+
+    /// Keeps the last calls from now on, for somebody to look at.
+    pub fn keep_recent(&self) {
+        self.meter.keep_recent();
+    }
+
+    /// The last calls, if they are kept.
+    #[must_use]
+    pub fn recent(&self) -> Option<&Arc<Recent>> {
+        self.meter.recent()
     }
 
     /// What is counted. The fronts count here too.
@@ -91,8 +138,7 @@ impl Dispatcher {
     /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
     #[must_use]
     pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
-        let (confirm, meter) = (Arc::clone(&self.confirm), Arc::clone(&self.meter));
-        Arc::new(Self { authorize: Authorize::new(policy), rate_limit: RateLimit::default(), confirm, meter })
+        Self::make(Authorize::new(policy), Arc::clone(&self.confirm), Arc::clone(&self.meter), self.catalog.clone())
     }
 
     /// Which calls a person has to confirm. The same for all fronts.
@@ -138,10 +184,14 @@ impl Dispatcher {
     /// Why there is no result: it was denied, or its provider has none.
     pub fn run<'a>(&'a self, mut request: CallRequest<'a>) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
         request.context.call_id = self.meter.next_id();
+        let traced = self.meter.traced(&mut request);
+        if request.operation.provider().calls().is_some() {
+            request.context.nesting = self.nesting(&request);
+        }
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
-        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation);
+        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation, request.parent.is_some());
         let span = meter::span(&request);
-        let (meter, audited) = (self.meter.of(&request.operation), self.meter.audited(&request));
+        let watched = self.meter.watched(&request, traced);
         let CallRequest { operation, context, rounds, hold, .. } = request;
         // Its parts by themselves: what a future is handed whole it holds twice.
         let call = async move {
@@ -150,6 +200,33 @@ impl Dispatcher {
             let _held = hold;
             run::run(&operation, context, rounds, &self.confirm).await
         };
-        self.meter.observe(span, meter, audited, call)
+        self.meter.observe(span, watched, call)
+    }
+
+    /// The way for a call to call others.
+    fn nesting(&self, request: &CallRequest<'_>) -> Option<Arc<Nesting>> {
+        let above = request.context.nesting.as_deref().cloned().unwrap_or_default();
+        let host = self.this.upgrade().filter(|_| self.catalog.is_some());
+        let calls = host.map(|host| Arc::new(Nested::new(host, request)) as _);
+        Some(Arc::new(Nesting { calls, ..above }))
+    }
+}
+
+impl Host for Dispatcher {
+    fn seen(&self, principal: Option<&Principal>) -> Option<Seen> {
+        self.catalog.as_ref().map(|catalog| self.authorize.seen(catalog, principal))
+    }
+
+    fn count(&self, parent: &str, provider: &str) {
+        self.metrics().nested(parent, provider);
+    }
+
+    fn not_there(&self, seen: &Seen, what: &TurnedAway<'_>) {
+        let denied = what.denied || self.log_denied(seen, what.principal, what.error);
+        self.turned_away(&TurnedAway { denied, ..*what });
+    }
+
+    fn run_nested(self: Arc<Self>, request: CallRequest<'static>) -> BoxFuture<'static, Result<OperationResult, CallError>> {
+        async move { Self::run(&self, request).await }.boxed()
     }
 }

@@ -96,10 +96,18 @@ impl Drop for Admitted {
 impl RateLimit {
     /// Counts one call that may be made. Called once for each. Does not wait.
     ///
+    /// A call that a tool makes is part of the one that its caller has running, which `concurrency` counts: only a limit on some tools counts both.
+    ///
     /// # Errors
     ///
     /// [`CallError::Limited`], with the time after which the next call may be made.
-    pub(super) fn check(&self, policy: &Policy, principal: Option<&Principal>, operation: &Operation<'_>) -> Result<Admitted, CallError> {
+    pub(super) fn check(
+        &self,
+        policy: &Policy,
+        principal: Option<&Principal>,
+        operation: &Operation<'_>,
+        is_nested: bool,
+    ) -> Result<Admitted, CallError> {
         if !policy.has_limits() {
             return Ok(Admitted::default());
         }
@@ -109,7 +117,7 @@ impl RateLimit {
         let mut admitted = Admitted::default();
         let mut counted_today = Vec::new();
         for rule in rules.iter().filter(|rule| rule.is_about(operation)) {
-            if let Err(refusal) = rule.begin(&mut admitted, &mut counted_today) {
+            if let Err(refusal) = rule.begin(&mut admitted, &mut counted_today, is_nested) {
                 counted_today.iter().for_each(|counts: &Arc<Counts>| counts.uncount_today());
                 return Err(refusal.of(principal, &rule.limit));
             }
@@ -184,8 +192,9 @@ impl Rule {
     }
 
     /// Counts a call as running, and as one of today.
-    fn begin(&self, admitted: &mut Admitted, counted_today: &mut Vec<Arc<Counts>>) -> Result<(), Refusal> {
-        if let Some(most) = self.limit.concurrency {
+    fn begin(&self, admitted: &mut Admitted, counted_today: &mut Vec<Arc<Counts>>, is_nested: bool) -> Result<(), Refusal> {
+        let is_counted = !is_nested || self.limit.pattern.is_some();
+        if let Some(most) = self.limit.concurrency.filter(|_| is_counted) {
             let next = |running: usize| (running < most).then_some(running + 1);
             if self.counts.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_err() {
                 return Err(Refusal::Concurrency(most));

@@ -2,8 +2,11 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::{Operation, Rounds, trace::trace_id};
-use crate::provider::{Asker, CallContext, Deferral, Notifier, Principal, StartSignal};
+use super::{Operation, Rounds, chain::Link};
+use crate::{
+    provider::{Asker, CallContext, Deferral, Notifier, Principal, StartSignal},
+    telemetry::traces::trace_id,
+};
 
 /// A call that has passed every check of its front's protocol.
 pub struct CallRequest<'a> {
@@ -13,6 +16,8 @@ pub struct CallRequest<'a> {
     pub(super) front: &'static str,
     pub(super) face: &'static str,
     pub(super) hold: Option<Hold>,
+    /// The call that makes this one. None: a client does.
+    pub(super) parent: Option<Arc<Link>>,
 }
 
 /// Something that is held until a call has ended, and not looked at: its request's share of a budget.
@@ -31,7 +36,7 @@ impl<'a> CallRequest<'a> {
     #[must_use]
     pub fn new(principal: Option<Principal>, operation: Operation<'a>) -> Self {
         let context = CallContext { principal, ..CallContext::default() };
-        Self { operation, context, rounds: None, front: "internal", face: "internal", hold: None }
+        Self { operation, context, rounds: None, front: "internal", face: "internal", hold: None, parent: None }
     }
 
     /// Which front it comes through, by which rules: for the log.
@@ -103,8 +108,8 @@ impl<'a> CallRequest<'a> {
     /// The same, free of the request that it came from.
     #[must_use]
     pub fn into_owned(self) -> CallRequest<'static> {
-        let Self { operation, context, rounds, front, face, hold } = self;
-        CallRequest { operation: operation.into_owned(), context, rounds, front, face, hold }
+        let Self { operation, context, rounds, front, face, hold, parent } = self;
+        CallRequest { operation: operation.into_owned(), context, rounds, front, face, hold, parent }
     }
 
     /// What is to be done.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{endpoint::McpEndpoint, rest, settings::HttpSettings};
+use super::{console::ConsoleHost, endpoint::McpEndpoint, rest, settings::HttpSettings};
 use crate::{
     mcp::Front,
     provider::StatusSource,
@@ -32,6 +32,8 @@ pub struct AppState<E> {
     pub audit: Option<Arc<Audit>>,
     /// What is shown at `/metrics`. None: nothing is there.
     pub page: Option<Arc<Page>>,
+    /// The host that the console is about. None: there is no console.
+    pub console: Option<Arc<dyn ConsoleHost>>,
     /// Toolbay's version, shown in `/status`.
     pub version: &'static str,
 }
@@ -44,6 +46,12 @@ impl AppState<McpEndpoint> {
         let endpoint = McpEndpoint::new(Arc::clone(&front), &settings);
         let rest = rest::router(&endpoint);
         let front = Some(front);
-        Self { endpoint, rest, front, settings, statuses, metrics, audit, page, version: env!("CARGO_PKG_VERSION") }
+        Self { endpoint, rest, front, settings, statuses, metrics, audit, page, console: None, version: env!("CARGO_PKG_VERSION") }
+    }
+
+    /// The same with a console, which is about this host.
+    #[must_use]
+    pub fn with_console(self, host: Arc<dyn ConsoleHost>) -> Self {
+        Self { console: Some(host), ..self }
     }
 }

@@ -4,13 +4,16 @@ use std::{future::Future, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 
 use super::{
     bodies::{Bodies, Received},
     settings::HttpSettings,
 };
-use crate::mcp::{self, Front};
+use crate::{
+    mcp::{self, Front},
+    offload, threads,
+};
 
 /// What answers at [`MCP_PATH`](super::MCP_PATH): every method but `OPTIONS`, after origin and
 /// authentication. Who calls is in the request's extensions, as [`Principal`](crate::provider::Principal).
@@ -69,7 +72,14 @@ impl Endpoint for McpEndpoint {
                 if let Some(share) = share {
                     parts.extensions.insert(share);
                 }
-                self.front.handle(provider, Request::from_parts(parts, bytes)).await
+                let (size, request) = (bytes.len(), Request::from_parts(parts, bytes));
+                if size <= offload::SMALL {
+                    return self.front.handle(provider, request).await;
+                }
+                // Reading megabytes takes long, before it is known what is asked for.
+                let (front, provider) = (Arc::clone(&self.front), provider.map(str::to_owned));
+                let handled = Box::pin(threads::sized(size, async move { front.handle(provider.as_deref(), request).await }));
+                handled.await.unwrap_or_else(|_| mcp::refusal(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down", None))
             }
             Err(refused) => mcp::refusal(refused.status, &refused.message, refused.retry_after),
         }

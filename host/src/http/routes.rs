@@ -8,15 +8,9 @@
 //! route. Only probes, and what does not exist, are answered to anybody. CORS is not tower-http's layer, since
 //! that lets a foreign page's preflight pass without a word, and knows no list of headers without an end.
 
-use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
-use axum::{
-    Extension, Router,
-    body::Body,
-    extract::State,
-    middleware::{Next, from_fn_with_state},
-    routing::get,
-};
+use axum::{Extension, Router, body::Body, middleware::from_fn_with_state, routing::get};
 use futures::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
@@ -28,7 +22,9 @@ use super::{
     app_state::AppState,
     body::Received,
     connection::{Connection, Limits, Service},
+    console,
     endpoint::Endpoint,
+    guards::{Peer, Reach, guard, wrong_method},
     metrics, oauth_hint,
     path::MCP_PATH,
     rest::Route,
@@ -47,16 +43,16 @@ pub(super) struct App<E> {
     router: Router,
 }
 
-/// Where a request comes from, for the log.
-#[derive(Clone, Copy)]
-struct Peer(SocketAddr);
-
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
-        let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, version } = state;
+        let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, console, version } = state;
         let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit));
-        let health = Arc::new(Health::new(statuses, front, version));
-        let router = router(&admission, Arc::clone(&health), page, rest);
+        let console = console.zip(front.clone()).map(|(host, front)| console::router(host, front, &admission));
+        let health = Arc::new(Health::new(statuses, front, console.is_some(), version));
+        let mut router = router(&admission, Arc::clone(&health), page, rest);
+        if let Some(console) = console {
+            router = router.merge(console.layer(Extension(Arc::clone(&admission))));
+        }
         Self { endpoint, limits, admission, health, metrics, router }
     }
 
@@ -149,36 +145,6 @@ fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<P
         .layer(Extension(Arc::clone(admission)))
 }
 
-/// Who may reach a route.
-#[derive(Clone, Copy)]
-enum Reach {
-    /// Whoever comes by a name of ours, and from no foreign page.
-    Ours,
-    /// Those who may call.
-    Callers,
-    /// Those who may read the metrics.
-    Scrapers,
-}
-
-/// Lets through those who may reach a route.
-async fn guard(
-    State((admission, reach)): State<(Arc<Admission>, Reach)>,
-    Extension(Peer(peer)): Extension<Peer>,
-    request: Request<Body>,
-    next: Next,
-) -> Response<Body> {
-    let (mut head, body) = request.into_parts();
-    let admitted = match reach {
-        Reach::Ours => admission.check_origin(&head),
-        Reach::Callers => admission.admit(&mut head, peer, false).await,
-        Reach::Scrapers => metrics::admit(&admission, &mut head, peer).await,
-    };
-    match admitted {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(refusal) => *refusal,
-    }
-}
-
 /// Who sends a message of MCP to another address reads the errors of JSON-RPC, and who looks for OAuth why there is none.
 async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method, uri: Uri) -> Response<Body> {
     if matches!(method, Method::GET | Method::HEAD)
@@ -194,11 +160,6 @@ async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method
         Method::POST => answer::rpc_problem(StatusCode::NOT_FOUND, &format!("{error}; the MCP endpoint is {MCP_PATH}"), MCP_PATH),
         _ => answer::problem(StatusCode::NOT_FOUND, &error, MCP_PATH),
     }
-}
-
-async fn wrong_method(method: Method, uri: Uri) -> Response<Body> {
-    let error = format!("{} is not allowed at {}", answer::echo(method.as_str()), uri.path());
-    answer::with(answer::problem(StatusCode::METHOD_NOT_ALLOWED, &error, "GET"), header::ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
 /// Whether a path is an MCP endpoint: that of everything, or of the provider that it names. Clients and
@@ -225,6 +186,7 @@ fn route_of(path: &str) -> HttpRoute {
         "/readyz" => HttpRoute::Readyz,
         "/status" => HttpRoute::Status,
         metrics::PATH => HttpRoute::Metrics,
+        path if path == "/console" || path.starts_with("/console/") && Route::of(path).is_none() => HttpRoute::Console,
         _ => match Route::of(path) {
             Some(Route::Tools(None)) => HttpRoute::Tools,
             Some(Route::Tools(Some(_))) => HttpRoute::ProviderTools,

@@ -23,6 +23,7 @@ pub(super) struct Health {
     statuses: Vec<Arc<dyn StatusSource>>,
     /// Knows what callers may be told. None: everything.
     front: Option<Arc<Front>>,
+    has_console: bool,
     version: &'static str,
     /// No new work: set once, when the end begins.
     draining: AtomicBool,
@@ -38,8 +39,8 @@ struct Status {
 }
 
 impl Health {
-    pub(super) fn new(statuses: Vec<Arc<dyn StatusSource>>, front: Option<Arc<Front>>, version: &'static str) -> Self {
-        Self { statuses, front, version, draining: AtomicBool::new(false) }
+    pub(super) fn new(statuses: Vec<Arc<dyn StatusSource>>, front: Option<Arc<Front>>, has_console: bool, version: &'static str) -> Self {
+        Self { statuses, front, has_console, version, draining: AtomicBool::new(false) }
     }
 
     /// Takes no new work from now on.
@@ -84,6 +85,7 @@ pub(super) async fn status(State(health): State<Arc<Health>>, principal: Option<
 /// `/`: what is where.
 pub(super) async fn welcome(State(health): State<Arc<Health>>) -> Response<Body> {
     let version = health.version;
+    let console = if health.has_console { "The console, for operators: /console.\n" } else { "" };
     answer::text(
         StatusCode::OK,
         format!(
@@ -92,7 +94,7 @@ pub(super) async fn welcome(State(health): State<Arc<Health>>) -> Response<Body>
              One plugin alone, under its own names: /NAME{MCP_PATH}.\n\
              Without MCP: GET /tools, POST /call, /NAME/tools, /NAME/call; described in /openapi.json.\n\
              How the plugins stand: /status. Whether the server lives, and takes calls: /healthz, /readyz.\n\
-             Metrics for Prometheus: /metrics.\n"
+             Metrics for Prometheus: /metrics.\n{console}"
         ),
     )
 }

@@ -23,6 +23,12 @@ impl Endpoints {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// All of them, by name.
+    pub(super) fn all(&self) -> Vec<(String, Arc<View>)> {
+        let views = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        views.iter().map(|(name, view)| (name.clone(), Arc::clone(view))).collect()
+    }
+
     /// Goes by the options of now: what stays keeps its sessions, which are told where their lists are others.
     pub(super) fn apply(&self, whole: &Arc<Catalog>, common: &Common, closing: &CancellationToken) {
         let wanted = Arc::clone(&common.options.load().endpoints);

@@ -13,6 +13,7 @@ use super::{
     lean, media,
     options::FrontOptions,
     pending::Pending,
+    present::{SessionInfo, TaskInfo},
     rpc,
     view::View,
     views::{self, Views},
@@ -261,6 +262,12 @@ impl Front {
     #[must_use]
     pub fn tasks(&self) -> (usize, usize) {
         self.views.whole().shared.tasks.counts()
+    }
+
+    /// Who is here now, at all endpoints.
+    #[must_use]
+    pub fn present(&self) -> (Vec<SessionInfo>, Vec<TaskInfo>) {
+        (self.views.sessions(), self.views.whole().shared.tasks.list())
     }
 
     /// Open sessions of clients before 2026-07-28.

@@ -288,7 +288,7 @@ async fn run(shared: &Arc<EndpointState>, parts: &Parts, call: PlannedCall<'_>) 
     if era == Era::Modern && outbox.is_none() {
         // The connection's end drops this future, and with it the call, unless that is a task by then.
         let result = shared.run(request, deferrable).await;
-        return reply::outcome(id, era, shared.is_private(), result, || shared.seen(principal.as_ref())).into_response();
+        return reply::outcome(id, era, shared.is_private(), result, || shared.seen(principal.as_ref())).await.into_response();
     }
     // From here on the call outlives the request, or may.
     let signal = Arc::<StartSignal>::default();
@@ -299,7 +299,7 @@ async fn run(shared: &Arc<EndpointState>, parts: &Parts, call: PlannedCall<'_>) 
         // Boxed first: what is put around it is small then.
         Box::pin(async move {
             let result = shared.run(request, deferrable).await;
-            reply::outcome(&id, era, shared.is_private(), result, || shared.seen(principal.as_ref()))
+            reply::outcome(&id, era, shared.is_private(), result, || shared.seen(principal.as_ref())).await
         })
     };
     // Most calls are answered at once: nobody can cancel one of these or hang up on it, so nothing is made ready for that.

@@ -78,6 +78,11 @@ impl Subscriptions {
         true
     }
 
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.subscribed.len()
+    }
+
     pub(super) fn remove(&mut self, uri: &str) {
         if self.subscribed.remove(uri) {
             self.bytes -= uri.len();

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    asking::States, endpoint_state::Common, endpoints::Endpoints, fleet::Fleet, options::FrontOptions, pending::Pending, sessions::Room,
-    signing::Signer, tasks::Tasks, view::View,
+    asking::States, endpoint_state::Common, endpoints::Endpoints, fleet::Fleet, options::FrontOptions, pending::Pending,
+    present::SessionInfo, sessions::Room, signing::Signer, tasks::Tasks, view::View,
 };
 use crate::{
     catalog::{Catalog, Snapshot},
@@ -73,6 +73,18 @@ impl Views {
 
     pub(super) fn whole(&self) -> &View {
         &self.whole
+    }
+
+    /// Sessions that something is kept of.
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        let mut sessions = self.whole.shared.sessions.list(None);
+        for (name, view) in self.read().iter() {
+            sessions.extend(view.shared.sessions.list(Some(name)));
+        }
+        for (name, view) in self.endpoints.all() {
+            sessions.extend(view.shared.sessions.list(Some(&name)));
+        }
+        sessions
     }
 
     pub(super) fn dispatcher(&self) -> &Arc<Dispatcher> {

@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::{
     config::Secret,
-    connections::{Task, Threads},
     provider::ProviderId,
+    threads::{Task, Threads},
     tls::{self, cause},
 };
 
@@ -54,7 +54,7 @@ pub(super) fn client(id: &ProviderId, redirects: fn() -> Policy) -> Result<reqwe
 ///
 /// Why there is no answer.
 pub(super) async fn send(request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
-    static THREADS: Threads = Threads::new();
+    static THREADS: Threads = Threads::outgoing();
     // Where there can be no more threads, it is sent all the same.
     let Ok(threads) = THREADS.handle() else { return request.send().await };
     match Task::new(threads.spawn(request.send())).end().await {

@@ -71,13 +71,14 @@ impl Schema {
     ///
     /// As [`Self::new`].
     pub(crate) fn within(schema: &Map<String, Value>, budget: &Budget) -> Result<Self, String> {
-        let schema = Value::Object(schema.clone());
+        let mut schema = Value::Object(schema.clone());
         if deeper_than(&schema, DEPTH) {
             return Err(format!("is nested more than {DEPTH} levels deep"));
         }
         let cost::Cost { levels, visits, choices } = cost::of(&schema, DEPTH)?;
         let patterns = Patterns::new(budget.clone());
         patterns.count_names(&schema)?;
+        pattern::ascii_names(&mut schema);
         let keyword = Arc::clone(&patterns);
         let validator = jsonschema::options()
             .with_keyword("pattern", move |_, value, _| keyword.keyword(value))

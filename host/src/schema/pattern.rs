@@ -291,6 +291,30 @@ fn ascii_boundaries(pattern: &str) -> String {
     text
 }
 
+/// The names of `patternProperties` anywhere in a schema so that their `\b` means ASCII words too: the validator compiles them by itself, and takes them
+/// for Unicode's. (`\B` stays as it is: a pattern for texts may not hold within a letter.)
+pub(super) fn ascii_names(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(named)) = members.get_mut("patternProperties")
+                && named.keys().any(|name| name.contains("\\b"))
+            {
+                *named = std::mem::take(named).into_iter().map(|(name, part)| (ascii_name(name), part)).collect();
+            }
+            members.values_mut().for_each(ascii_names);
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(ascii_names),
+        _ => {}
+    }
+}
+
+fn ascii_name(name: String) -> String {
+    if !name.contains("\\b") || name.contains("\\B") {
+        return name;
+    }
+    jsonschema_regex::to_rust_regex(&name).map_or_else(|()| name.clone(), |rust| ascii_boundaries(&rust))
+}
+
 /// A text as it stands in an error. The pattern, which comes after it, is not to be cut off.
 fn shown(instance: &Value) -> String {
     const SHOWN: usize = 100;
@@ -370,6 +394,29 @@ mod tests {
             let pattern = pattern(source);
             assert_eq!(pattern.matches_at_once(text), matches, "{source} {text}");
             assert_eq!(pattern.walk(text.as_bytes()), Some(matches), "{source} {text}");
+        }
+    }
+
+    #[test]
+    fn boundaries_in_the_names_of_properties_are_those_of_ascii_words() {
+        let schema = serde_json::json!({
+            "type": "object",
+            "patternProperties": { r"^\bname\b": { "type": "integer" }, r"^\wx\\b": true },
+            "additionalProperties": false,
+            "properties": { "in": { "items": { "patternProperties": { r"\bid\b": { "type": "integer" } } } } },
+        });
+        let schema = crate::schema::Schema::new(schema.as_object().unwrap()).unwrap();
+        for (value, fits) in [
+            (r#"{"name": 1}"#, true),
+            // `é` is a letter, and none of an ASCII word.
+            (r#"{"nameé": 1}"#, true),
+            (r#"{"nameé": "one"}"#, false),
+            (r#"{"names": 1}"#, false),
+            (r#"{"in": [{"éid": 1}]}"#, true),
+            (r#"{"in": [{"éid": "one"}]}"#, false),
+            (r#"{"in": [{"aid": "one"}]}"#, true),
+        ] {
+            assert_eq!(schema.check(value).is_ok(), fits, "{value}");
         }
     }
 

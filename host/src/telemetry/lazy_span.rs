@@ -6,12 +6,15 @@
 
 use std::{
     cell::Cell,
+    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::{Context, Poll},
 };
 
+use pin_project_lite::pin_project;
 use tracing::Span;
 
 /// Somebody looks at spans before lines are logged in them.
@@ -81,6 +84,49 @@ impl LazySpan {
         }
         Entered(())
     }
+}
+
+/// The same work on another task: inside of the spans that this thread is in now, made or not.
+pub(crate) fn carried<F: Future>(work: F) -> Carried<F> {
+    let inside = INSIDE.take();
+    let spans = inside.iter().map(|inside| inside.span.clone()).collect();
+    INSIDE.set(inside);
+    Carried { work: Some(work), spans }
+}
+
+pin_project! {
+    /// Work that is done, and dropped, inside of spans.
+    pub(crate) struct Carried<F> {
+        #[pin]
+        work: Option<F>,
+        spans: Vec<LazySpan>,
+    }
+
+    impl<F> PinnedDrop for Carried<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            within(this.spans, || this.work.set(None));
+        }
+    }
+}
+
+impl<F: Future> Future for Carried<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let Some(work) = this.work.as_pin_mut() else { return Poll::Pending };
+        within(this.spans, || work.poll(context))
+    }
+}
+
+/// Does something inside of these spans, the outermost first.
+fn within<T>(spans: &[LazySpan], work: impl FnOnce() -> T) -> T {
+    let mut entered: Vec<Entered> = spans.iter().map(LazySpan::enter).collect();
+    let done = work();
+    // The innermost is left first.
+    while entered.pop().is_some() {}
+    done
 }
 
 impl Drop for Entered {
@@ -154,6 +200,17 @@ mod tests {
             let _again = inner.enter();
             tracing::info!("five");
         }
+        // As a call within a call does, on a task of its own, whose caller has logged nothing.
+        let work = {
+            let _outer = outer.enter();
+            let _middle = span("middle").enter();
+            let inmost = span("inmost");
+            carried(async move {
+                let _inmost = inmost.enter();
+                tracing::info!("other task");
+            })
+        };
+        std::thread::spawn(move || futures::executor::block_on(work)).join().unwrap();
         tracing::info!(made = made.load(Relaxed), "six");
     }
 
@@ -174,13 +231,15 @@ mod tests {
         let both = format!("{OUTER}{INNER}").replace(": call", ":call");
         let wanted = [format!("{both}one"), format!("{both}two"), format!("{OUTER}three"), "four".to_owned(), format!("{both}five")];
         let mut lines = lines("info");
-        assert_eq!(lines.pop().unwrap(), "six made=2");
+        assert_eq!(lines.pop().unwrap(), "six made=4");
+        let carried = r#"call{tool="outer"}:call{tool="middle"}:call{tool="inmost"}: other task"#;
+        assert_eq!(lines.pop().unwrap(), carried);
         assert_eq!(lines, wanted);
     }
 
     #[test]
     fn a_filter_that_looks_at_spans_has_them_all() {
         let lines = lines("toolbay[call]=info,toolbay=info");
-        assert_eq!(lines.last().unwrap(), "six made=3", "{lines:?}");
+        assert_eq!(lines.last().unwrap(), "six made=5", "{lines:?}");
     }
 }

@@ -6,13 +6,15 @@ pub mod audit;
 mod fields;
 mod filter;
 mod flush;
+mod kept;
 mod lazy_span;
 mod live;
 pub mod metrics;
 mod terminal;
+pub mod traces;
 mod writer;
 
-use std::{io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
+use std::{borrow::Cow, io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
 
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -24,7 +26,8 @@ use tracing_subscriber::{
 use crate::config::{LogFormat, TelemetryConfig};
 use fields::SpanFields;
 pub use filter::FilterError;
-pub(crate) use lazy_span::{LazySpan, MakeSpan};
+pub use kept::{KeptLine, keep_lines, kept_lines};
+pub(crate) use lazy_span::{LazySpan, MakeSpan, carried};
 use live::LiveFilter;
 use writer::{Lines, Writer};
 
@@ -66,6 +69,12 @@ impl Drop for Guard {
     fn drop(&mut self) {
         flush(LAST_LINES);
     }
+}
+
+/// The text without the values of secrets that the configuration holds or held.
+#[must_use]
+pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    audit::known(text)
 }
 
 /// Begins to log to stderr, panics too. `TOOLBAY_LOG` goes before the configuration's filter.

@@ -13,7 +13,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::flush::flush;
+use super::{flush::flush, kept};
 use crate::config::LogFormat;
 
 /// Lines that may wait. With some 200 bytes each this is 3 MiB at most in the usual case; a line more is dropped and counted.
@@ -112,7 +112,10 @@ fn write_all(lines: &Receiver<Message>, mut out: impl Write, dropped: &Dropped, 
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Line(line) => batch.extend_from_slice(&line),
+                Message::Line(line) => {
+                    kept::push(&line);
+                    batch.extend_from_slice(&line);
+                }
                 Message::Flush(done) => asked.push(done),
             }
             next = if batch.len() < BATCH { lines.try_recv().ok() } else { None };

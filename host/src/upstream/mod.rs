@@ -22,7 +22,7 @@ mod strays;
 pub(crate) mod subscriber;
 mod turns;
 
-use std::{any::Any, collections::BTreeSet, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -142,6 +142,22 @@ pub enum ChannelError {
     /// What came is not what MCP allows.
     #[error("{0}")]
     Malformed(String),
+}
+
+impl ChannelError {
+    /// What kind of error, in a word or by its code: for traces.
+    #[must_use]
+    pub fn kind(&self) -> Cow<'static, str> {
+        match self {
+            Self::Rpc { code, .. } => Cow::Owned(code.to_string()),
+            Self::Closed(_) => Cow::Borrowed("closed"),
+            Self::Unreachable(_) => Cow::Borrowed("unreachable"),
+            Self::Busy { .. } => Cow::Borrowed("busy"),
+            Self::Timeout(_) => Cow::Borrowed("timeout"),
+            Self::Ask(_) => Cow::Borrowed("ask"),
+            Self::Malformed(_) => Cow::Borrowed("malformed"),
+        }
+    }
 }
 
 /// Chooses the connection for a call: the only one, or one of several replicas.

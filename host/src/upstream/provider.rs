@@ -14,7 +14,7 @@ use crate::{
     config::{PublishRules, ServerLimits},
     provider::{
         AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider,
-        ProviderId, Reference, Subscription, Tool,
+        ProviderId, Reference, Span, SpanKind, Subscription, Tool,
     },
 };
 
@@ -44,15 +44,36 @@ impl UpstreamProvider {
     async fn request<T>(
         &self,
         method: &'static str,
+        // What it is about, for the trace.
+        target: &str,
         params: &str,
         context: &CallContext,
         read: impl FnOnce(&JsonText) -> Result<T, ChannelError>,
     ) -> Result<T, CallError> {
         let Lease { channel, guard } = self.pick.pick(context.started.as_deref()).await?;
+        let mut own = None;
+        let span = context.span.is_some().then(|| self.enter(own.insert(context.clone()), method, target)).flatten();
+        let context = own.as_ref().unwrap_or(context);
         let result =
             channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result.with_whole_characters()));
         drop(guard);
+        if let (Some(span), Err(error)) = (&span, &result) {
+            span.fail(&error.kind());
+        }
         result.map_err(|error| self.error(error))
+    }
+
+    /// Begins the span of a request to the server.
+    fn enter(&self, context: &mut CallContext, method: &'static str, target: &str) -> Option<Arc<dyn Span>> {
+        let name = || if target.is_empty() { method.to_owned() } else { format!("{method} {target}") };
+        let span = context.enter(SpanKind::Client, name)?;
+        span.set("mcp.method.name", method.into());
+        if method == "tools/call" {
+            span.set("gen_ai.operation.name", "execute_tool".into());
+            span.set("gen_ai.tool.name", target.into());
+        }
+        span.set("toolbay.provider", self.id.as_str().into());
+        Some(span)
     }
 
     fn error(&self, error: ChannelError) -> CallError {
@@ -94,7 +115,7 @@ impl Provider for UpstreamProvider {
             params.push_str(",\"arguments\":");
             params.push_str(call.arguments);
             params.push('}');
-            let output = self.request("tools/call", &params, &call.context, convert::call).await?;
+            let output = self.request("tools/call", call.tool, &params, &call.context, convert::call).await?;
             Ok(self.outputs.fit(self.id.as_str(), call.tool, output).await)
         })
     }
@@ -122,7 +143,7 @@ impl Provider for UpstreamProvider {
             write_key(&mut params, "uri");
             write_json(&mut params, uri);
             params.push('}');
-            self.request("resources/read", &params, &context, |result| convert::contents(result, uri)).await
+            self.request("resources/read", "", &params, &context, |result| convert::contents(result, uri)).await
         })
     }
 
@@ -142,14 +163,14 @@ impl Provider for UpstreamProvider {
             write_json(&mut params, name);
             write_arguments(&mut params, &arguments);
             params.push('}');
-            self.request("prompts/get", &params, &context, convert::prompt).await
+            self.request("prompts/get", name, &params, &context, convert::prompt).await
         })
     }
 
     fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
         Box::pin(async move {
             let params = completion_params(&completion);
-            self.request("completion/complete", &params, &context, convert::completions).await
+            self.request("completion/complete", "", &params, &context, convert::completions).await
         })
     }
 }

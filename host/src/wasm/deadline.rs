@@ -1,7 +1,7 @@
 //! When a call has to be over: later by the time in which it waits for its caller.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,8 +18,8 @@ pub(crate) struct Deadline {
 enum Time {
     /// The call is over at this moment.
     Until(Instant),
-    /// The call waits, and has this much left when it goes on.
-    Left(Duration),
+    /// The call waits for so many answers at once, and has this much left when it goes on.
+    Left(Duration, u32),
 }
 
 impl Deadline {
@@ -32,7 +32,7 @@ impl Deadline {
     pub(crate) fn left(&self) -> Duration {
         match self.time() {
             Time::Until(end) => end.saturating_duration_since(Instant::now()),
-            Time::Left(left) => left,
+            Time::Left(left, _) => left,
         }
     }
 
@@ -42,23 +42,27 @@ impl Deadline {
             match self.time() {
                 Time::Until(end) if end <= Instant::now() => return,
                 Time::Until(end) => tokio::time::sleep_until(end.into()).await,
-                Time::Left(_) => self.resumed.notified().await,
+                Time::Left(..) => self.resumed.notified().await,
             }
         }
     }
 
-    /// Stops the time until the answer is dropped.
+    /// Stops the time until the answer is dropped, and all others are.
     pub(crate) fn pause(&self) -> Paused<'_> {
-        self.set(Time::Left(self.left()));
+        let mut time = self.lock();
+        *time = match *time {
+            Time::Until(end) => Time::Left(end.saturating_duration_since(Instant::now()), 1),
+            Time::Left(left, pauses) => Time::Left(left, pauses + 1),
+        };
         Paused(self)
     }
 
     fn time(&self) -> Time {
-        *self.time.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.lock()
     }
 
-    fn set(&self, time: Time) {
-        *self.time.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    fn lock(&self) -> MutexGuard<'_, Time> {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,7 +71,13 @@ pub(crate) struct Paused<'a>(&'a Deadline);
 
 impl Drop for Paused<'_> {
     fn drop(&mut self) {
-        self.0.set(Time::Until(Instant::now() + self.0.left()));
+        let mut time = self.0.lock();
+        *time = match *time {
+            Time::Left(left, pauses @ 2..) => Time::Left(left, pauses - 1),
+            Time::Left(left, _) => Time::Until(Instant::now() + left),
+            until @ Time::Until(_) => until,
+        };
+        drop(time);
         self.0.resumed.notify_one();
     }
 }
@@ -85,6 +95,18 @@ mod tests {
         assert_eq!(deadline.left(), left);
         drop(paused);
         assert!(deadline.left() <= left);
+    }
+
+    #[test]
+    fn time_goes_on_when_the_last_of_several_answers_has_come() {
+        let deadline = Deadline::new(Duration::from_secs(60));
+        let (first, second) = (deadline.pause(), deadline.pause());
+        let left = deadline.left();
+        drop(first);
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(deadline.left(), left);
+        drop(second);
+        assert!(matches!(deadline.time(), Time::Until(_)));
     }
 
     #[tokio::test]

@@ -5,10 +5,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use super::{clock::Clock, lanes, memory::HostMemory};
+use super::{clock::Clock, memory::HostMemory};
 use crate::config::HostConfig;
 
 /// Bytes of a slot's memory that are zeroed by hand where the kernel tells which pages were written: beyond this, pages go back to the kernel.
@@ -90,8 +89,6 @@ pub struct Engines {
     host: HostConfig,
     scan: bool,
     clock: Clock,
-    /// The turns of guests that keep a worker for long.
-    lanes: Arc<Semaphore>,
     memory: Arc<HostMemory>,
 }
 
@@ -126,7 +123,6 @@ impl Engines {
             host: host.clone(),
             scan,
             clock,
-            lanes: lanes::lanes(),
             memory: host.memory.map_or_else(HostMemory::of_machine, HostMemory::new),
         }))
     }
@@ -139,11 +135,6 @@ impl Engines {
     /// The memory of all instances.
     pub(crate) fn memory(&self) -> &Arc<HostMemory> {
         &self.memory
-    }
-
-    /// The turns of guests that keep a worker for long.
-    pub(crate) fn lanes(&self) -> &Arc<Semaphore> {
-        &self.lanes
     }
 
     /// The engine of a kind.

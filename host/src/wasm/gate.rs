@@ -1,10 +1,19 @@
 //! Who may run now: calls in flight and in the queue, for one plugin and for the whole pool.
+//!
+//! A plugin whose tools call others ([`Gate::calling`]) waits for calls while it holds an instance, and its calls may come back to it. So that nobody waits for
+//! something that waits for it:
+//!
+//! - Its turn, which `concurrency` counts, is given back while it waits for what it called, and taken again afterwards: see [`Turn`]. Whoever has a turn runs,
+//!   and waits for nothing of this file: a place in the pool comes first. A client's call counts against `concurrency` from its start to its end as well, so
+//!   that those which wait are no more than those which may run.
+//! - Its instance keeps a place in the pool, which cannot be given back. So the last places are kept for calls that are deeper in a chain: a call which can
+//!   make others leaves some free for each level below it ([`Levels`]). The deepest ones make no calls, so they end and give their places back.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +22,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::PluginLimits,
-    provider::{CallError, Principal, ProviderId, StartSignal, start_signal},
+    provider::{CallError, MAX_DEPTH, Principal, ProviderId, StartSignal, start_signal},
 };
 
 /// How long a caller who was turned away had better wait. Most calls take milliseconds: a second is enough for the queue to move.
@@ -25,6 +34,10 @@ const SHARED: usize = 64;
 /// The way into one plugin.
 pub(crate) struct Gate {
     running: Arc<Semaphore>,
+    /// Clients' calls from start to end, of a plugin whose tools call others.
+    calling: Option<Arc<Semaphore>>,
+    /// Calls that have given their turn back.
+    away: Arc<AtomicUsize>,
     concurrency: usize,
     queue: usize,
     waiting: AtomicUsize,
@@ -48,6 +61,38 @@ pub(crate) struct Pool {
     /// Plugins that wait until no place would be kept back from them.
     waiting: AtomicUsize,
     freed: Notify,
+    levels: Levels,
+    /// Whether a plugin was loaded whose tools call others.
+    has_calling: AtomicBool,
+}
+
+/// Places for the levels of calls that lead to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Levels {
+    /// How deep calls may wait for a place. One that is deeper gets one at once or not at all.
+    deepest: u32,
+    /// Places for each level.
+    each: usize,
+}
+
+impl Levels {
+    fn of(places: usize) -> Self {
+        // A quarter of the pool, or what a pool of a few places can spare.
+        let deepest = usize::try_from(MAX_DEPTH).unwrap_or(usize::MAX).min(places.saturating_sub(1));
+        let each = (places / 4 / usize::try_from(MAX_DEPTH).unwrap_or(usize::MAX)).max(1);
+        Self { deepest: u32::try_from(deepest).unwrap_or(MAX_DEPTH), each }
+    }
+
+    /// Places that a call leaves free which can make others.
+    fn kept(self, depth: u32) -> usize {
+        let levels = usize::try_from(self.deepest.saturating_sub(depth)).unwrap_or(usize::MAX);
+        levels.saturating_mul(self.each)
+    }
+
+    /// Whether there will be a place, however many calls wait for deeper ones.
+    fn can_wait(self, depth: u32, weight: usize) -> bool {
+        depth == 0 || depth <= self.deepest && weight <= self.each
+    }
 }
 
 impl Pool {
@@ -60,6 +105,8 @@ impl Pool {
             few: places / 16,
             waiting: AtomicUsize::new(0),
             freed: Notify::new(),
+            levels: Levels::of(places),
+            has_calling: AtomicBool::new(false),
         })
     }
 
@@ -73,16 +120,101 @@ impl Pool {
     fn allows(&self, has: usize, weight: usize) -> bool {
         has <= self.few.max(weight) || self.places.available_permits() >= self.kept
     }
+
+    /// Whether so many places are enough for an instance of this weight that can make calls.
+    pub(crate) fn has_room_for_calling(&self, weight: u32) -> bool {
+        self.levels.kept(0).saturating_add(weight as usize) <= self.all
+    }
+}
+
+/// A turn among the calls of a plugin, given back while what it called runs.
+pub(crate) struct Turn {
+    running: Arc<Semaphore>,
+    held: Mutex<Held>,
+    /// Calls of the plugin that have given theirs back.
+    away: Arc<AtomicUsize>,
+}
+
+/// Where a turn is.
+enum Held {
+    /// The call runs.
+    Here(#[expect(dead_code, reason = "it is held, and not looked at")] OwnedSemaphorePermit),
+    /// The call waits for what it called.
+    Away,
+    /// The call has ended. What still runs of it takes no turn.
+    Ended,
+}
+
+impl Turn {
+    /// Lets others run. [`Self::take`] ends that.
+    pub(crate) fn give_back(&self) {
+        let mut held = self.lock();
+        if matches!(*held, Held::Here(_)) {
+            *held = Held::Away;
+            self.away.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for a turn to go on. At most as many wait as may run, and those that they called.
+    pub(crate) async fn take(&self) {
+        // It is closed when the host ends, which ends the call as well.
+        let Ok(permit) = self.running.clone().acquire_owned().await else { return };
+        let mut held = self.lock();
+        if matches!(*held, Held::Away) {
+            *held = Held::Here(permit);
+            self.away.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The call has ended, wherever it was.
+    fn end(&self) {
+        if matches!(std::mem::replace(&mut *self.lock(), Held::Ended), Held::Away) {
+            self.away.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The right to run one instance, given back when dropped.
 pub(crate) struct Permit {
-    _plugin: OwnedSemaphorePermit,
+    /// Of the plugin's own, as long as somebody waits for the call.
+    pub(crate) running: RunningTurn,
+    /// Of the pool's, as long as there is an instance.
+    pub(crate) place: Place,
+}
+
+/// One of the calls of a plugin that run, until this is dropped.
+pub(crate) struct RunningTurn {
+    _plugin: Option<OwnedSemaphorePermit>,
+    _calling: Option<OwnedSemaphorePermit>,
+    turn: Option<Arc<Turn>>,
+}
+
+impl RunningTurn {
+    /// Its turn, where that can be given back. None: its plugin makes no calls.
+    pub(crate) fn turn(&self) -> Option<Arc<Turn>> {
+        self.turn.clone()
+    }
+}
+
+impl Drop for RunningTurn {
+    fn drop(&mut self) {
+        if let Some(turn) = &self.turn {
+            turn.end();
+        }
+    }
+}
+
+/// The places of an instance in the pool, given back when dropped.
+pub(crate) struct Place {
     place: Option<OwnedSemaphorePermit>,
     pool: Arc<Pool>,
 }
 
-impl Drop for Permit {
+impl Drop for Place {
     fn drop(&mut self) {
         drop(self.place.take());
         if self.pool.waiting.load(Ordering::Relaxed) > 0 {
@@ -128,6 +260,8 @@ impl Gate {
     pub(crate) fn new(limits: &PluginLimits, pool: Arc<Pool>, weight: u32) -> Self {
         Self {
             running: Arc::new(Semaphore::new(limits.concurrency)),
+            calling: None,
+            away: Arc::default(),
             concurrency: limits.concurrency,
             queue: limits.queue,
             waiting: AtomicUsize::new(0),
@@ -138,16 +272,37 @@ impl Gate {
         }
     }
 
-    /// Waits for a turn, if the queue has a place. `signal` is told of it.
+    /// The same for a plugin whose tools call others.
+    pub(crate) fn calling(self) -> Self {
+        self.pool.has_calling.store(true, Ordering::Relaxed);
+        Self { calling: Some(Arc::new(Semaphore::new(self.concurrency))), ..self }
+    }
+
+    /// [`Self::enter_at`] for a client's call.
+    #[cfg(test)]
+    async fn enter(&self, plugin: &ProviderId, caller: Option<&Principal>, signal: Option<&StartSignal>) -> Result<Permit, CallError> {
+        self.enter_at(plugin, caller, signal, 0).await
+    }
+
+    /// Waits for a turn, if the queue has a place. `signal` is told of it. `depth`: how many calls led to this one.
     ///
     /// A caller that has a name gets at most half of the queue, so that its flood leaves places to others, and they wait for that half at most.
-    pub(crate) async fn enter(
+    pub(crate) async fn enter_at(
         &self,
         plugin: &ProviderId,
         caller: Option<&Principal>,
         signal: Option<&StartSignal>,
+        depth: u32,
     ) -> Result<Permit, CallError> {
-        if let Ok(of_plugin) = self.running.clone().try_acquire_owned()
+        if self.calling.is_some() || depth > 0 {
+            if let Some(permit) = self.at_once(depth) {
+                start_signal::mark_started(signal);
+                return Ok(permit);
+            }
+            if !self.pool.levels.can_wait(depth, self.weight as usize) {
+                return Err(self.too_deep(plugin, depth));
+            }
+        } else if let Ok(of_plugin) = self.running.clone().try_acquire_owned()
             && let Ok(place) = self.pool.places.clone().try_acquire_many_owned(self.weight)
             && self.pool.allows(self.places(), self.weight as usize)
         {
@@ -163,9 +318,15 @@ impl Gate {
             return Err(self.busy(plugin, "this caller has its half of the queue"));
         };
         let turn = async {
+            let Some(calling) = &self.calling else {
+                let of_plugin = self.running.clone().acquire_owned().await.ok()?;
+                let place = self.place(depth).await?;
+                return Some(self.permit(of_plugin, place));
+            };
+            let calling = if depth == 0 { Some(calling.clone().acquire_owned().await.ok()?) } else { None };
+            let place = self.place(depth).await?;
             let of_plugin = self.running.clone().acquire_owned().await.ok()?;
-            let place = self.place().await?;
-            Some(self.permit(of_plugin, place))
+            Some(self.permit_to_call(calling, of_plugin, place))
         };
         let turn = start_signal::queued(signal, tokio::time::timeout(self.patience, turn)).await;
         drop((waiting, share));
@@ -196,22 +357,65 @@ impl Gate {
         self.waiting_of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A permit without waiting, for a call within a call, or one that can make calls.
+    fn at_once(&self, depth: u32) -> Option<Permit> {
+        let Some(calling) = &self.calling else {
+            let of_plugin = self.running.clone().try_acquire_owned().ok()?;
+            let place = self.free_place(depth)?;
+            return Some(self.permit(of_plugin, place));
+        };
+        let calling = if depth == 0 { Some(calling.clone().try_acquire_owned().ok()?) } else { None };
+        let place = self.free_place(depth)?;
+        let of_plugin = self.running.clone().try_acquire_owned().ok()?;
+        Some(self.permit_to_call(calling, of_plugin, place))
+    }
+
+    /// A place that is free, if this plugin may have it.
+    fn free_place(&self, depth: u32) -> Option<OwnedSemaphorePermit> {
+        let place = self.pool.places.clone().try_acquire_many_owned(self.weight).ok()?;
+        self.may_keep(depth).then_some(place)
+    }
+
+    /// Whether a place that it has just taken leaves enough to others.
+    fn may_keep(&self, depth: u32) -> bool {
+        let levels = &self.pool.levels;
+        let leaves_levels = self.calling.is_none() || self.pool.places.available_permits() >= levels.kept(depth);
+        // Who waits for a call within a call holds a place, so that the call is not kept waiting for those of others.
+        leaves_levels && (depth > 0 || self.pool.allows(self.places(), self.weight as usize))
+    }
+
     /// Waits for a place in the pool, and until this plugin may have it.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    async fn place(&self, depth: u32) -> Option<OwnedSemaphorePermit> {
         let _waiting = Waiting::new(&self.pool.waiting);
+        // Who waits for several places in the line takes them one by one, and keeps those that a call within a call could run in.
+        let lines_up = self.weight == 1 || !self.pool.has_calling.load(Ordering::Relaxed);
         loop {
             let freed = self.pool.freed.notified();
-            let place = self.pool.places.clone().acquire_many_owned(self.weight).await.ok()?;
-            if self.pool.allows(self.places(), self.weight as usize) {
+            if lines_up {
+                let place = self.pool.places.clone().acquire_many_owned(self.weight).await.ok()?;
+                if self.may_keep(depth) {
+                    return Some(place);
+                }
+            } else if let Some(place) = self.free_place(depth) {
                 return Some(place);
             }
-            drop(place);
             freed.await;
         }
     }
 
     fn permit(&self, plugin: OwnedSemaphorePermit, place: OwnedSemaphorePermit) -> Permit {
-        Permit { _plugin: plugin, place: Some(place), pool: Arc::clone(&self.pool) }
+        let running = RunningTurn { _plugin: Some(plugin), _calling: None, turn: None };
+        Permit { running, place: self.taken(place) }
+    }
+
+    fn permit_to_call(&self, calling: Option<OwnedSemaphorePermit>, plugin: OwnedSemaphorePermit, place: OwnedSemaphorePermit) -> Permit {
+        let turn = Turn { running: Arc::clone(&self.running), held: Mutex::new(Held::Here(plugin)), away: Arc::clone(&self.away) };
+        let running = RunningTurn { _plugin: None, _calling: calling, turn: Some(Arc::new(turn)) };
+        Permit { running, place: self.taken(place) }
+    }
+
+    fn taken(&self, place: OwnedSemaphorePermit) -> Place {
+        Place { place: Some(place), pool: Arc::clone(&self.pool) }
     }
 
     /// Places that the calls of this plugin have, or are about to have.
@@ -223,6 +427,15 @@ impl Gate {
     pub(crate) fn out_of_slots(&self, plugin: &ProviderId) -> CallError {
         CallError::Busy {
             what: format!("plugin {plugin} got no instance: the host's pool is full; raise `instances` in [host]"),
+            retry_after: RETRY_AFTER,
+        }
+    }
+
+    fn too_deep(&self, plugin: &ProviderId, depth: u32) -> CallError {
+        CallError::Busy {
+            what: format!(
+                "plugin {plugin} got no instance for a call that {depth} others wait for, and the host's pool is too small to wait for one; raise `instances` in [host]"
+            ),
             retry_after: RETRY_AFTER,
         }
     }
@@ -240,7 +453,9 @@ impl Gate {
 
     /// Calls that run now.
     pub(crate) fn in_flight(&self) -> usize {
-        self.concurrency.saturating_sub(self.running.available_permits())
+        let running = self.concurrency.saturating_sub(self.running.available_permits());
+        // Those that wait for what they called have no turn, and are there all the same.
+        running + self.away.load(Ordering::Relaxed)
     }
 
     /// Calls that wait.
@@ -354,6 +569,67 @@ mod tests {
         let _running = narrow.enter(&id, Some(&ann), None).await.unwrap();
         let mut turn = Box::pin(narrow.enter(&id, Some(&ann), None));
         assert!((&mut turn).now_or_never().is_none() && narrow.queued() == 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_what_it_called_gives_its_turn_back_and_takes_it_again() {
+        use futures::FutureExt as _;
+        let limits = PluginLimits { concurrency: 1, timeout: Duration::from_secs(5), ..PluginLimits::default() };
+        let (pool, id) = (Pool::new(4), ProviderId::new("p").unwrap());
+        let gate = Gate::new(&limits, pool.clone(), 1).calling();
+        let first = gate.enter_at(&id, None, None, 0).await.unwrap();
+        assert!(gate.enter_at(&id, None, None, 1).now_or_never().is_none(), "there is one turn");
+        let turn = first.running.turn().unwrap();
+        turn.give_back();
+        // Another client's call has to wait: the first has not ended.
+        assert!(gate.enter_at(&id, None, None, 0).now_or_never().is_none());
+        let below = gate.enter_at(&id, None, None, 1).now_or_never().unwrap().unwrap();
+        assert_eq!((gate.in_flight(), pool.counts().0), (2, 2));
+        assert!(turn.take().now_or_never().is_none());
+        drop(below);
+        turn.take().now_or_never().unwrap();
+        assert_eq!(gate.in_flight(), 1);
+        // Who ends while it waits leaves nothing behind.
+        turn.give_back();
+        drop(first);
+        assert_eq!((gate.in_flight(), pool.counts().0), (0, 0));
+        assert!(gate.enter_at(&id, None, None, 0).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn calls_that_can_make_others_leave_places_for_them() {
+        use futures::FutureExt as _;
+        let limits = PluginLimits { concurrency: 100, queue: 100, timeout: Duration::from_millis(50), ..PluginLimits::default() };
+        let id = ProviderId::new("p").unwrap();
+        for places in [1, 2, 3, 9, 10, 40, 64, 1000] {
+            let pool = Pool::new(places);
+            let (calling, leaf) = (Gate::new(&limits, pool.clone(), 1).calling(), Gate::new(&limits, pool.clone(), 1));
+            let mut held = Vec::new();
+            for depth in 0..MAX_DEPTH {
+                // As many as get a place at once, on each level.
+                while let Some(Ok(permit)) = calling.enter_at(&id, None, None, depth).now_or_never() {
+                    permit.running.turn().unwrap().give_back();
+                    held.push(permit);
+                    if depth == 0 && held.len() >= 100 {
+                        break;
+                    }
+                }
+                let free = pool.counts().1;
+                let levels = pool.levels;
+                assert!(free >= levels.kept(depth), "{places} places, {depth} deep: {free} are free, {levels:?}");
+                // The next level can run, or is told at once that it cannot.
+                match leaf.enter_at(&id, None, None, depth + 1).now_or_never() {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        assert!(depth + 1 > levels.deepest, "{places} places, {depth} deep: {error}");
+                        assert!(error.to_string().contains("raise `instances`"), "{error}");
+                    }
+                    None => panic!("{places} places, {depth} deep: it waits for who waits for it"),
+                }
+            }
+        }
+        // None is left for what an instance of several places would call.
+        assert!(!Pool::new(4).has_room_for_calling(4) && Pool::new(1000).has_room_for_calling(4));
     }
 
     #[tokio::test]

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     clock::Beat,
     deadline::Deadline,
     engine::Engines,
+    gate::Turn,
     host::{
+        calls::Told,
         files::{CallFiles, OpenFiles},
         nn::Nn,
         notify::Bell,
@@ -27,6 +30,7 @@ use crate::{
     inference::Registry,
     offload::Offload,
     provider::{CallContext, CallError, ProviderId},
+    store::Store as KeyValues,
 };
 
 /// What all calls of one version of a plugin share.
@@ -37,17 +41,22 @@ pub(crate) struct Shared {
     pub(crate) config: PluginConfig,
     /// Whether CPython is in it, which looks for its modules in folders of its own.
     pub(crate) is_python: bool,
+    /// Whether its tools call others.
+    pub(crate) calls: bool,
     pub(crate) policy: Arc<HttpPolicy>,
     pub(crate) clients: Arc<OutgoingClients>,
     pub(crate) models: Arc<Registry>,
+    pub(crate) store: Arc<KeyValues>,
+    /// What it may keep there. None: nothing.
+    pub(crate) store_quota: Option<u64>,
     /// Log lines of all calls together.
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
     pub(crate) bell: Bell,
     /// The memory of all its instances.
     pub(crate) memory: Arc<PluginMemory>,
-    /// How long its calls keep a worker.
-    pub(crate) pace: Pace,
+    /// How long its calls run.
+    pub(crate) pace: Arc<Pace>,
     /// Files that all calls together have open.
     pub(crate) open_files: OpenFiles,
     /// Where long arguments and answers are read.
@@ -75,11 +84,19 @@ pub(crate) struct State {
     pub(crate) files: CallFiles,
     /// The highest progress told so far: it may only rise.
     pub(crate) progress: f64,
+    /// Where it ends, as it was told last.
+    pub(crate) total: Option<f64>,
+    /// The highest with what it called. None: it has called nothing that was to be told of.
+    pub(crate) told: Option<Arc<Told>>,
+    /// Its turn, given back while what it called runs. None: it makes no calls.
+    pub(crate) turn: Option<Arc<Turn>>,
     pub(crate) table: ResourceTable,
     /// What it does with models. Made when the guest first asks for it.
     pub(crate) nn: Option<Box<Nn>>,
     /// Made when the guest first asks for something of WASI: most calls never do.
     wasi: Option<WasiCtx>,
+    /// Made when the guest first asks for a variable by `wasi:config`.
+    variables: Option<WasiConfigVariables>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     /// Keeps the clock ticking.
@@ -90,24 +107,29 @@ pub(crate) struct State {
 pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallContext) -> Store<State> {
     let plugin = &shared.config.limits;
     let refusals = Refusals::default();
-    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone(), call.trace_parent.clone());
+    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone(), &call);
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::FIELDS);
+    let timeout = call.time_left().map_or(plugin.timeout, |left| left.min(plugin.timeout));
     let state = State {
         shared: shared.clone(),
         limiter: Limiter::new(plugin, shared.memory.instance()),
         call,
-        deadline: Arc::new(Deadline::new(plugin.timeout)),
+        deadline: Arc::new(Deadline::new(timeout)),
         listing: false,
         rounds: 0,
         refusals,
         files: CallFiles::default(),
         progress: f64::NEG_INFINITY,
+        total: None,
+        told: None,
+        turn: None,
         table,
         nn: None,
         wasi: None,
+        variables: None,
         http,
         outgoing,
         _beat: shared.engines.clock().beat(),
@@ -126,6 +148,14 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
     store
+}
+
+impl State {
+    /// The variables that were granted.
+    pub(crate) fn variables(&mut self) -> &WasiConfigVariables {
+        let granted = &self.shared.config.grants.env;
+        self.variables.get_or_insert_with(|| granted.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect())
+    }
 }
 
 impl WasiView for State {

@@ -1,117 +1,303 @@
-//! Guests that keep a worker for long at a time: never all workers at once.
+//! Calls that take long leave the async workers to those that do not.
 //!
-//! A guest is interrupted every few milliseconds, but not within one instruction: filling 120 MiB of memory is one, and takes a tenth of a second. Which
-//! plugins do such things is seen from how long their calls keep a worker. From then on, for a while, their calls take turns on all workers but one, so that
-//! the calls of others find a worker that is free.
+//! A guest is interrupted every few milliseconds, but not within one instruction: filling 120 MiB of memory is one, and takes a tenth of a
+//! second. And where many guests compute, each of them keeps a worker until it is interrupted, one after the other. So a call that has kept
+//! a worker for longer than most calls take goes on on threads of their own, at a lower priority; and the next calls of its plugin begin
+//! there, for a while. Which calls are long is seen from how long they run: nobody has to say so.
 
 use std::{
+    panic::resume_unwind,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::sync::Semaphore;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{sync::Semaphore, task::JoinError};
 use tokio_util::sync::PollSemaphore;
+use tracing::Instrument as _;
 
-use super::clock::Clock;
+use super::engine::Engines;
+use crate::threads::{self, Task};
 
-/// Ticks of the clock, 5 ms each, after which a guest has kept a worker for long: an interruption would have come after one.
-const LONG: u64 = 4;
+/// Ticks of the clock, 5 ms each, that pass while a call keeps a worker until it is a long one.
+const LONG: u64 = 2;
 
-/// Ticks for which a plugin whose guest did so is not trusted: 10 s.
+/// Time of the processor that a call uses until the next ones of its plugin begin beside the workers. It is measured for calls that may be long only, as that
+/// is no time for nothing.
+const LONG_TIME: Duration = Duration::from_millis(8);
+
+/// Ticks after a long call for which the next ones of its plugin are taken to be long: 10 s.
 const WATCHED: u64 = 2000;
 
-/// What is known of a plugin.
-#[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU64);
+/// How long the calls of one plugin run.
+pub(crate) struct Pace {
+    engines: Arc<Engines>,
+    /// Its calls are long until this tick.
+    long: AtomicU64,
+    /// They may be until this one: a call kept a worker for long, which may have been the doing of other programs.
+    watched: AtomicU64,
+    /// Its turns beside the workers: half of the threads, so that no plugin keeps all of them.
+    turns: Arc<Semaphore>,
+}
 
 impl Pace {
-    fn is_slow(&self, now: u64) -> bool {
-        now < self.0.load(Ordering::Relaxed)
+    pub(crate) fn new(engines: Arc<Engines>) -> Arc<Self> {
+        Arc::new(Self { engines, long: AtomicU64::new(0), watched: AtomicU64::new(0), turns: Arc::new(Semaphore::new(threads::cores())) })
     }
 
-    fn note(&self, before: u64, now: u64) {
-        if now.saturating_sub(before) >= LONG {
-            self.0.store(now + WATCHED, Ordering::Relaxed);
+    fn now(&self) -> u64 {
+        self.engines.clock().ticks()
+    }
+
+    fn is_long(&self) -> bool {
+        self.now() < self.long.load(Ordering::Relaxed)
+    }
+
+    fn is_watched(&self) -> bool {
+        self.now() < self.watched.load(Ordering::Relaxed)
+    }
+
+    fn watch(&self) {
+        self.watched.store(self.now() + WATCHED, Ordering::Relaxed);
+    }
+
+    /// A call used so much of the processor's time.
+    fn note(&self, used: Duration) {
+        if used >= LONG_TIME {
+            self.long.store(self.now() + WATCHED, Ordering::Relaxed);
         }
     }
 }
 
-/// The turns of slow guests: one fewer than there are workers.
-pub(crate) fn lanes() -> Arc<Semaphore> {
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Arc::new(Semaphore::new(workers.saturating_sub(1).max(1)))
+/// The work of a call.
+pub(crate) struct Paced<F: Future> {
+    place: Place<F>,
+    pace: Arc<Pace>,
+    /// Ticks for which it has kept a worker.
+    kept: u64,
+    /// Time that it has used, as far as it was measured.
+    used: Duration,
 }
 
-/// The work of a guest, which waits for a turn where its plugin is slow.
-pub(crate) struct Paced<'a, F> {
-    work: F,
-    pace: &'a Pace,
-    clock: &'a Clock,
-    lanes: PollSemaphore,
+/// Where the work is done.
+enum Place<F: Future> {
+    /// By the worker that asks.
+    Here(Pin<Box<F>>),
+    /// Beside the workers. Dropping it ends it there.
+    Beside(Task<F::Output>),
+    /// On its way from the one to the other.
+    Between,
 }
 
-impl<'a, F> Paced<'a, F> {
-    pub(crate) fn new(work: F, pace: &'a Pace, clock: &'a Clock, lanes: &Arc<Semaphore>) -> Self {
-        Self { work, pace, clock, lanes: PollSemaphore::new(Arc::clone(lanes)) }
+impl<F: Future> Paced<F> {
+    pub(crate) fn new(work: F, pace: &Arc<Pace>) -> Self {
+        Self { place: Place::Here(Box::pin(work)), pace: Arc::clone(pace), kept: 0, used: Duration::ZERO }
     }
 }
 
-impl<F: Future + Unpin> Future for Paced<'_, F> {
+impl<F> Future for Paced<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    type Output = Result<F::Output, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { place, pace, kept, used } = &mut *self;
+        if let Place::Here(work) = place
+            && *kept < LONG
+            && !pace.is_long()
+        {
+            let began = pace.is_watched().then(thread_time);
+            let before = pace.now();
+            let polled = work.as_mut().poll(cx);
+            *kept += pace.now().saturating_sub(before);
+            if *kept >= LONG {
+                pace.watch();
+            }
+            if let Some(began) = began {
+                *used += thread_time().saturating_sub(began);
+                pace.note(*used);
+            }
+            return polled.map(Ok);
+        }
+        *place = match std::mem::replace(place, Place::Between) {
+            Place::Here(work) => match threads::long() {
+                Ok(threads) => {
+                    let turns = PollSemaphore::new(Arc::clone(&pace.turns));
+                    let beside = Beside { work, pace: Arc::clone(pace), turns, used: *used };
+                    Place::Beside(Task::new(threads.spawn(beside.in_current_span())))
+                }
+                // The system gives no thread: it is done here.
+                Err(_) => Place::Here(work),
+            },
+            place => place,
+        };
+        match place {
+            Place::Here(work) => work.as_mut().poll(cx).map(Ok),
+            Place::Beside(task) => Pin::new(task).poll(cx).map_err(|error| match error.try_into_panic() {
+                // As if it had been done here.
+                Ok(panic) => resume_unwind(panic),
+                Err(cancelled) => cancelled,
+            }),
+            Place::Between => Poll::Pending,
+        }
+    }
+}
+
+/// The work of a call beside the workers. It has a turn of its plugin for as long as it keeps a thread, and not while its guest waits for something.
+struct Beside<F> {
+    work: Pin<Box<F>>,
+    pace: Arc<Pace>,
+    turns: PollSemaphore,
+    /// Time that it has used.
+    used: Duration,
+}
+
+impl<F: Future> Future for Beside<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let before = self.clock.ticks();
-        // Held for as long as the worker is, and not while the guest waits for something.
-        let _turn = if self.pace.is_slow(before) { ready!(self.lanes.poll_acquire(cx)) } else { None };
-        let before = self.clock.ticks();
-        let polled = Pin::new(&mut self.work).poll(cx);
-        self.pace.note(before, self.clock.ticks());
+        let _turn = ready!(self.turns.poll_acquire(cx));
+        let before = thread_time();
+        let polled = self.work.as_mut().poll(cx);
+        self.used += thread_time().saturating_sub(before);
+        self.pace.note(self.used);
         polled
     }
 }
 
+/// What this thread has had of the processor.
+fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, time::Duration};
-
-    use wasmtime::Engine;
+    use std::{thread, time::Instant};
 
     use super::*;
+    use crate::config::HostConfig;
 
-    fn clock() -> Clock {
-        Clock::start(&Engine::default()).unwrap()
+    fn pace() -> Arc<Pace> {
+        Pace::new(Engines::new(&HostConfig { instances: 10, ..HostConfig::default() }).unwrap())
+    }
+
+    fn name() -> String {
+        thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    /// Keeps its thread for so many ticks.
+    fn keep(pace: &Pace, ticks: u64) {
+        let _beat = pace.engines.clock().beat();
+        let end = pace.now() + ticks;
+        while pace.now() < end {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Uses its processor for longer than a call that is none of the long ones.
+    fn compute() {
+        let began = thread_time();
+        while thread_time() < began + LONG_TIME {
+            std::hint::spin_loop();
+        }
     }
 
     #[tokio::test]
-    async fn who_kept_a_worker_waits_for_a_turn_and_gives_it_back_while_it_waits() {
-        let (clock, pace, lanes) = (clock(), Pace::default(), Arc::new(Semaphore::new(1)));
-        let _beat = clock.beat();
-        let long = || {
-            let begun = clock.ticks();
-            while clock.ticks() < begun + LONG {
-                std::thread::sleep(Duration::from_millis(1));
+    async fn a_call_that_kept_its_worker_goes_on_beside_it() {
+        let pace = pace();
+        let long = {
+            let pace = Arc::clone(&pace);
+            async move {
+                let first = name();
+                keep(&pace, LONG);
+                tokio::task::yield_now().await;
+                (first, name())
             }
         };
-        Paced::new(pin!(async { long() }), &pace, &clock, &lanes).await;
-        assert!(pace.is_slow(clock.ticks()));
-        let taken = Arc::clone(&lanes).acquire_owned().await.unwrap();
-        let mut waits = Paced::new(Box::pin(tokio::time::sleep(Duration::from_millis(1))), &pace, &clock, &lanes);
-        assert!(futures::poll!(&mut waits).is_pending());
-        drop(taken);
-        // It waits for its timer now, and keeps no turn for that.
-        assert!(futures::poll!(&mut waits).is_pending());
-        assert_eq!(lanes.available_permits(), 1);
-        waits.await;
+        let here = name();
+        assert_eq!(Paced::new(long, &pace).await.unwrap(), (here.clone(), "long".to_owned()));
+        // It did not compute: whoever had the processor meanwhile, the next call is none of the long ones.
+        assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), here);
     }
 
     #[tokio::test]
-    async fn who_is_quick_takes_no_turn() {
-        let (clock, pace) = (clock(), Pace::default());
-        let none = Arc::new(Semaphore::new(0));
-        assert_eq!(Paced::new(pin!(async { 1 }), &pace, &clock, &none).await, 1);
+    async fn calls_of_a_plugin_that_computes_begin_beside_the_workers() {
+        let pace = pace();
+        let here = name();
+        for _ in 0..2 {
+            // All of it between two looks: within one instruction, say.
+            let long = {
+                let pace = Arc::clone(&pace);
+                async move {
+                    compute();
+                    keep(&pace, LONG);
+                    name()
+                }
+            };
+            assert_eq!(Paced::new(long, &pace).await.unwrap(), here);
+        }
+        assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), "long");
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_at_once_stays_where_it_is() {
+        let here = name();
+        assert_eq!(Paced::new(async { name() }, &pace()).await.unwrap(), here);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_dropped_ends_beside_the_workers_too() {
+        let pace = pace();
+        pace.long.store(u64::MAX, Ordering::Relaxed);
+        let (held, gone) = tokio::sync::oneshot::channel::<()>();
+        let mut waits = Paced::new(
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            },
+            &pace,
+        );
+        assert!(futures::poll!(&mut waits).is_pending());
+        drop(waits);
+        assert!(tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn one_plugin_does_not_have_all_the_threads() {
+        let (greedy, other) = (pace(), pace());
+        greedy.long.store(u64::MAX, Ordering::Relaxed);
+        other.long.store(u64::MAX, Ordering::Relaxed);
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let many: Vec<_> = (0..threads::cores() * 3)
+            .map(|_| {
+                let wait = Arc::clone(&wait);
+                tokio::spawn(Paced::new(async move { drop(wait.lock().map(|wait| wait.recv())) }, &greedy))
+            })
+            .collect();
+        let begun = Instant::now();
+        while greedy.turns.available_permits() > 0 && begun.elapsed() < Duration::from_secs(20) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(tokio::time::timeout(Duration::from_secs(20), Paced::new(async { 1 }, &other)).await.unwrap().unwrap(), 1);
+        drop(release);
+        for one in many {
+            one.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "on purpose")]
+    async fn a_panic_is_the_callers_as_it_would_be_on_a_worker() {
+        let pace = pace();
+        pace.long.store(u64::MAX, Ordering::Relaxed);
+        let _ = Paced::new(async { panic!("on purpose") }, &pace).await;
     }
 }

@@ -90,8 +90,7 @@ impl Limit {
     /// Whether a call of this tool counts.
     #[must_use]
     pub fn is_about(&self, entry: &Entry) -> bool {
-        let (provider, own, published) = (entry.provider().id().as_str(), entry.own_name(), entry.name());
-        self.pattern.as_deref().is_none_or(|pattern| names(pattern, provider, own, published))
+        self.pattern.as_deref().is_none_or(|pattern| entry.is_named(pattern))
     }
 
     /// Where it stands in the configuration.
@@ -101,6 +100,14 @@ impl Limit {
             None => format!("[role.{}]", self.role),
             Some(pattern) => format!("[role.{}.limits.{pattern:?}]", self.role),
         }
+    }
+}
+
+impl Entry {
+    /// Whether a pattern names it: `server__name`, which is about that plugin or server alone, or `name`.
+    #[must_use]
+    pub fn is_named(&self, pattern: &str) -> bool {
+        names(pattern, self.provider().id().as_str(), self.own_name(), self.name())
     }
 }
 

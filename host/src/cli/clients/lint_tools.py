@@ -37,14 +37,14 @@ def reader(package):
 
 
 def attempt(who, tool, what):
-    signal.alarm(PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
         return what()
     except Exception as error:  # Whatever it is: the reader fails on it.
         problems.append(f"{who}: tool {tool}: {type(error).__name__}: {str(error)[:300]}")
         return None
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def too_long(*_):
@@ -101,7 +101,19 @@ def gemini(tool):
 
 def is_recursive(tool):
     definitions = field(tool, "inputSchema", "input_schema").get("$defs", {})
-    return any(f'"#/$defs/{name}"' in json.dumps(definition) for name, definition in definitions.items())
+    texts = {name: json.dumps(definition) for name, definition in definitions.items()}
+    leads = {name: {other for other in definitions if f'"#/$defs/{other}"' in text} for name, text in texts.items()}
+
+    def reached(name):
+        found, left = set(), list(leads[name])
+        while left:
+            other = left.pop()
+            if other not in found:
+                found.add(other)
+                left.extend(leads[other])
+        return found
+
+    return any(name in reached(name) for name in definitions)
 
 
 def every(schema):
@@ -230,7 +242,7 @@ async def listed(source):
 
 
 async def main():
-    signal.signal(signal.SIGALRM, too_long)
+    signal.signal(signal.SIGPROF, too_long)
     if not reader("mcp"):
         print(json.dumps({"tools": 0, "readers": [], "problems": []}))
         return

@@ -183,7 +183,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             argv = self.list("command", Some(command))?;
         } else {
             let text = command.text().ok_or("\"command\" must be text")?;
-            argv.push(self.expand("command", text)?);
+            argv = self.command_line(text)?;
         }
         argv.extend(self.list("args", self.members.get("args"))?);
         self.for_this_system(&mut argv);
@@ -217,6 +217,23 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
         }
         self.note_dollars(argv.iter().skip(1).map(String::as_str), "args");
         Ok(ServerConfig::new(ServerSource::Command(CommandSource { argv, cwd, env })))
+    }
+
+    /// The program and the arguments of a "command" that has these in it: some clients give it to a shell.
+    fn command_line(&mut self, text: &str) -> Result<Vec<String>, String> {
+        let whole = self.expand("command", text)?;
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [first, _, ..] = words.as_slice() else { return Ok(vec![whole]) };
+        let exists = |text: &str| self.file.path(text).exists();
+        // The path of a program can have a space in it.
+        if exists(&whole) || text.contains('\\') || (first.contains('/') && !exists(&self.expand("command", first)?)) {
+            return Ok(vec![whole]);
+        }
+        if text.contains(['"', '\'', '`', '|', '&', ';', '<', '>', '(', '*']) {
+            return Err("has a line for a shell as its \"command\", and none reads it; write the program alone, and its arguments as the list \"args\"".to_owned());
+        }
+        self.notes.push(format!("\"command\" has arguments in it; write {first:?} alone, and the others as \"args\""));
+        words.iter().map(|word| self.expand("command", word)).collect()
     }
 
     /// A command line that was written for Windows.

@@ -294,6 +294,28 @@ fn files_of_other_shapes_are_found_out() {
 }
 
 #[test]
+fn a_command_with_its_arguments_in_it_is_read_as_words() {
+    for (entry, argv) in [
+        (r#"{"command": "python3 x.py"}"#, &["python3", "x.py"][..]),
+        (r#"{"command": " npx  -y thing ", "args": ["two words"]}"#, &["npx", "-y", "thing", "two words"]),
+        (r#"{"command": "cmd /c npx -y thing"}"#, &["npx", "-y", "thing"]),
+        (r#"{"command": "run --in ${HOME}"}"#, &["run", "--in", "/home/me"]),
+    ] {
+        let entry = one(entry);
+        assert_eq!(program(&entry).argv, argv);
+        assert!(entry.told.notes[0].contains("\"command\" has arguments in it"), "{:?}", entry.told.notes);
+    }
+    // A path with a space in it is one word, whether it is there or not.
+    let folder = tempfile::tempdir().unwrap();
+    let tool = folder.path().join("my tool");
+    std::fs::write(&tool, "").unwrap();
+    for path in [tool.to_str().unwrap(), "/opt/My Tool/run"] {
+        let entry = one(&format!("{{\"command\": {path:?}}}"));
+        assert_eq!((program(&entry).argv.as_slice(), entry.told.notes.len()), (&[path.to_owned()][..], 0));
+    }
+}
+
+#[test]
 fn an_entry_that_cannot_be_served_says_why_and_the_others_are_served() {
     for (entry, why) in [
         ("5", "an entry must be an object ({…})"),
@@ -301,6 +323,10 @@ fn an_entry_that_cannot_be_served_says_why_and_the_others_are_served() {
         (r#"{"command": 5}"#, "\"command\" must be text"),
         (r#"{"command": ""}"#, "\"command\" names no program"),
         (r#"{"command": []}"#, "\"command\" names no program"),
+        (
+            r#"{"command": "cd /srv && python3 x.py"}"#,
+            "has a line for a shell as its \"command\", and none reads it; write the program alone, and its arguments as the list \"args\"",
+        ),
         (r#"{"command": "x", "args": {}}"#, "\"args\" must be a list of texts"),
         (r#"{"command": "x", "args": [[]]}"#, "\"args\" must be a list of texts"),
         (r#"{"command": "x", "cwd": "/not/there"}"#, "\"cwd\": there is no folder /not/there"),

@@ -46,6 +46,11 @@ fn every_key_is_understood() {
         [auth.tokens]
         ci = { from_env = "OTHER" }
         me = { from_file = "token" }
+        [store]
+        path = "kept.redb"
+        size = "2GiB"
+        quota = "1MiB"
+        value = "64KiB"
         [state]
         keys = [{ from_env = "KEY" }, { from_file = "key" }]
         ttl = "10m"
@@ -79,6 +84,9 @@ fn every_key_is_understood() {
         http_timeout = "250ms"
         nn_memory = "1MiB"
         nn_time = "5s"
+        calls = ["image_*", "files__read"]
+        store = "4MiB"
+        store_scope = "caller"
         nn_load = "2MiB"
         http = ["API.weather.gov", "*.example.com:8443"]
         http_private = ["127.0.0.1:9000"]
@@ -150,6 +158,8 @@ fn every_key_is_understood() {
         container_engine: EngineChoice::Api("unix:///run/podman/podman.sock".to_owned()),
     };
     assert_eq!(config.host, host);
+    let store = StoreConfig { path: Some(folder.path().join("kept.redb")), size: 2 << 30, quota: 1 << 20, value: 1 << 16 };
+    assert_eq!(config.store, store);
     assert_eq!(config.telemetry, TelemetryConfig { format: LogFormat::Json, log: "toolbay=debug,warn".to_owned() });
     let data = folder.path().join("data");
     let weather = PluginConfig {
@@ -179,6 +189,9 @@ fn every_key_is_understood() {
                 DirGrant { host: data.clone(), guest: "/data".to_owned(), write: false },
                 DirGrant { host: data, guest: "/out".to_owned(), write: true },
             ],
+            calls: vec!["image_*".to_owned(), "files__read".to_owned()],
+            store: StoreGrant::Bytes(4 << 20),
+            store_scope: StoreScope::Caller,
             nn_load: 2 << 20,
         },
         names: NameRules {

@@ -159,11 +159,13 @@ fn the_command_line_stands_over_the_files() {
         mcp_json: Some(setup.path("mcp.json")),
         log: Some("debug".to_owned()),
         log_format: Some(LogFormat::Json),
+        console: true,
         ..Overrides::default()
     };
     let Loaded { config, files } = load(Some(&setup.path("toolbay.toml")), &overrides);
     let config = config.unwrap();
     assert_eq!((config.listen.port(), config.plugins.as_path(), config.server.len()), (2, Path::new("b"), 1));
+    assert!(config.console.enabled);
     assert_eq!(config.telemetry, TelemetryConfig { format: LogFormat::Json, log: "debug".to_owned() });
     assert_eq!(files.files, setup.paths(&["toolbay.toml", "mcp.json", "toolbay.lock"]));
 }

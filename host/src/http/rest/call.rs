@@ -13,8 +13,9 @@ use crate::{
     config::RestResult,
     dispatch::{CallRequest, Operation, OperationResult, TurnedAway},
     json::is_too_deep,
+    offload,
     provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred, Principal},
-    similar,
+    similar, threads,
 };
 
 /// The fixed sentences.
@@ -49,7 +50,7 @@ struct Asked<'a> {
 }
 
 /// Answers a call. The media type of the body does not matter: pages of other origins were refused before, which is what it could protect from.
-pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn call(rest: &Arc<Rest>, provider: Option<&str>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
     let principal = head.extensions.get::<Principal>();
     if provider.is_some_and(|provider| rest.front.catalog_of(provider, principal).is_none()) && !rest.front.pending().is_ready() {
@@ -68,8 +69,6 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
         configured.or_else(|| default_tool(&catalog, &seen))
     };
     let missing = if default.is_some() { NO_ARGS } else { NO_NAME };
-    let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
-
     // Held to the end of the call, and its share of the room for bodies with it.
     let received = rest.bodies.read(&head.headers, body).await.map_err(|refused| {
         let detail = match refused.status {
@@ -79,45 +78,96 @@ pub(super) async fn call(rest: &Rest, provider: Option<&str>, request: Request<B
         };
         Refusal { retry_after: refused.retry_after, ..Refusal::new(refused.status, detail, refused.message) }
     })?;
-    if is_too_deep(&received.bytes) {
-        return Err(refuse("the request's body is nested too deep"));
+    let size = received.bytes.len();
+    let asks = Asks { catalog, default, missing, result };
+    if size <= offload::SMALL {
+        return asks.answer(rest, &head, &received.bytes).await;
     }
-    let text = std::str::from_utf8(&received.bytes).map_err(|_| refuse("the body is not UTF-8"))?;
-    // A list would be taken for the members in order.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(refuse("send a JSON object: {\"tool_name\": \"…\", \"tool_args\": {…}}"));
+    // Reading megabytes takes long, before it is known what is asked for.
+    let rest = Arc::clone(rest);
+    let answered = Box::pin(threads::sized(size, async move { asks.answer(&rest, &head, &received.bytes).await }));
+    answered.await.unwrap_or_else(|_| Err(failed("the host is shutting down")))
+}
+
+/// What is known of a call before its body is read.
+struct Asks {
+    catalog: Arc<Catalog>,
+    /// What is meant where no tool is named.
+    default: Option<String>,
+    /// The sentence for who names none.
+    missing: &'static str,
+    result: RestResult,
+}
+
+impl Asks {
+    async fn answer(self, rest: &Rest, head: &Parts, body: &[u8]) -> Result<Response<Body>, Refusal> {
+        let Self { catalog, default, missing, result } = self;
+        let principal = head.extensions.get::<Principal>();
+        let refuse = |reason: &str| Refusal::new(StatusCode::BAD_REQUEST, missing, reason);
+        if is_too_deep(body) {
+            return Err(refuse("the request's body is nested too deep"));
+        }
+        let text = std::str::from_utf8(body).map_err(|_| refuse("the body is not UTF-8"))?;
+        // A list would be taken for the members in order.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(refuse("send a JSON object: {\"tool_name\": \"…\", \"tool_args\": {…}}"));
+        }
+        let Asked { tool_name, tool_args } =
+            serde_json::from_str(text).map_err(|error| refuse(&format!("the body is not the JSON object that is wanted: {error}")))?;
+        let name: Cow<'_, str> = match (tool_name, &default) {
+            (Some(name), _) => serde_json::from_str::<String>(name.get()).map_err(|_| refuse("'tool_name' must be a string"))?.into(),
+            (None, Some(default)) => default.into(),
+            (None, None) => return Err(refuse("'tool_name' is missing; GET tools next to this address lists them")),
+        };
+        let arguments = tool_args.ok_or_else(|| refuse("'tool_args' is missing; {} is not arguments"))?.get();
+        if !arguments.starts_with('{') {
+            return Err(refuse("'tool_args' must be an object"));
+        }
+        if rest.front.seen_of(&catalog, principal).resolve(&name).is_none() && !rest.front.pending().is_ready() {
+            rest.front.pending().wait().await;
+        }
+        let operation = find(rest, &rest.front.seen_of(&catalog, principal), &name, arguments, head)?;
+        let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
+        let request = CallRequest::new(principal.cloned(), operation)
+            .with_front(FACE)
+            .with_face(FACE)
+            .with_trace_parent(trace_parent(head).map(Arc::from))
+            .with_asker(Arc::new(NO_CLIENT))
+            .with_deferral(deferral);
+        match rest.front.dispatcher().run(request).await {
+            Ok(OperationResult::Call(output)) => {
+                let size = bytes(&output);
+                if size <= offload::SMALL {
+                    return shown(&output, result);
+                }
+                // Boxed, as all that is rare: what every call carries stays small.
+                let shown = Box::pin(threads::sized(size, async move { shown(&output, result) }));
+                shown.await.unwrap_or_else(|_| Err(failed("the host is shutting down")))
+            }
+            // MCP's servers answer arguments that do not fit by a result.
+            Err(CallError::InvalidParams(message)) if result == RestResult::Mcp => Ok(as_mcp(&CallOutput::error(message))),
+            Ok(_) => Err(failed("a tool answered as something else does")),
+            Err(error) => Err(refusal(error)),
+        }
     }
-    let Asked { tool_name, tool_args } =
-        serde_json::from_str(text).map_err(|error| refuse(&format!("the body is not the JSON object that is wanted: {error}")))?;
-    let name: Cow<'_, str> = match (tool_name, &default) {
-        (Some(name), _) => serde_json::from_str::<String>(name.get()).map_err(|_| refuse("'tool_name' must be a string"))?.into(),
-        (None, Some(default)) => default.into(),
-        (None, None) => return Err(refuse("'tool_name' is missing; GET tools next to this address lists them")),
-    };
-    let arguments = tool_args.ok_or_else(|| refuse("'tool_args' is missing; {} is not arguments"))?.get();
-    if !arguments.starts_with('{') {
-        return Err(refuse("'tool_args' must be an object"));
+}
+
+/// What came of a call, in the shape that is wanted.
+fn shown(output: &CallOutput, result: RestResult) -> Result<Response<Body>, Refusal> {
+    match result {
+        RestResult::Mcp => Ok(as_mcp(output)),
+        RestResult::Value if output.is_error => Err(failed(said(output))),
+        RestResult::Value => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", value(output)))),
     }
-    if rest.front.seen_of(&catalog, principal).resolve(&name).is_none() && !rest.front.pending().is_ready() {
-        rest.front.pending().wait().await;
-    }
-    let operation = find(rest, &rest.front.seen_of(&catalog, principal), &name, arguments, &head)?;
-    let deferral = operation.notifies().then(|| Arc::new(Attached) as _);
-    let request = CallRequest::new(principal.cloned(), operation)
-        .with_front(FACE)
-        .with_face(FACE)
-        .with_trace_parent(trace_parent(&head).map(Arc::from))
-        .with_asker(Arc::new(NO_CLIENT))
-        .with_deferral(deferral);
-    match rest.front.dispatcher().run(request).await {
-        Ok(OperationResult::Call(output)) if result == RestResult::Mcp => Ok(as_mcp(&output)),
-        // MCP's servers answer arguments that do not fit by a result.
-        Err(CallError::InvalidParams(message)) if result == RestResult::Mcp => Ok(as_mcp(&CallOutput::error(message))),
-        Ok(OperationResult::Call(output)) if output.is_error => Err(failed(said(&output))),
-        Ok(OperationResult::Call(output)) => Ok(answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", value(&output)))),
-        Ok(_) => Err(failed("a tool answered as something else does")),
-        Err(error) => Err(refusal(error)),
-    }
+}
+
+/// About how long an answer is.
+fn bytes(output: &CallOutput) -> usize {
+    let content = output.content.iter().map(|content| match content {
+        Content::Text(text) => text.len(),
+        Content::Block(block) => block.as_str().len(),
+    });
+    content.sum::<usize>() + output.structured.as_ref().map_or(0, |structured| structured.as_str().len())
 }
 
 /// W3C `traceparent`.

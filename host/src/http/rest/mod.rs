@@ -87,7 +87,7 @@ impl Route {
 }
 
 /// Answers a request. Dropping the future means that the connection is gone, and ends the call.
-async fn answer(rest: &Rest, route: Route, request: Request<Body>) -> Response<Body> {
+async fn answer(rest: &Arc<Rest>, route: Route, request: Request<Body>) -> Response<Body> {
     let (method, allowed) = match &route {
         Route::Call(_) => (request.method() == Method::POST, "POST"),
         Route::Tools(_) | Route::OpenApi => (matches!(*request.method(), Method::GET | Method::HEAD), "GET, HEAD"),

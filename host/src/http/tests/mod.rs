@@ -157,6 +157,7 @@ impl Server {
             metrics: Arc::clone(crate::dispatch::Dispatcher::new().metrics()),
             audit: None,
             page: None,
+            console: None,
             version: "1.2.3",
         };
         change(&mut state, &mut limits);

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     headers::{Ambiguous, SESSION_NAME, single},
     options::LiveOptions,
+    present::SessionInfo,
     signing::{OpenError, SignError, Signer},
     updates::{COALESCE, gathered},
 };
@@ -242,6 +243,16 @@ impl Sessions {
     /// Sessions that something is kept of, at all endpoints.
     pub(super) fn len(&self) -> usize {
         self.room.open()
+    }
+
+    /// Those that something is kept of, for an operator to see.
+    pub(super) fn list(&self, endpoint: Option<&str>) -> Vec<SessionInfo> {
+        let now = self.now();
+        let info = |session: &Arc<Session>| {
+            let idle = now.saturating_sub(session.used.load(Ordering::Relaxed));
+            SessionInfo { endpoint: endpoint.map(str::to_owned), idle: idle / 1_000_000, ..session.info() }
+        };
+        self.read().values().map(info).collect()
     }
 
     /// Ends all sessions for good, since what they were about is gone. Calls that run end by themselves.

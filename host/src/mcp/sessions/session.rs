@@ -17,6 +17,7 @@ use crate::{
     catalog::Generations,
     mcp::{
         asking::Questions,
+        present::SessionInfo,
         updates::{Gathered, Subscriptions},
     },
     provider::{LogLevel, Principal, Subscription},
@@ -230,6 +231,21 @@ impl Session {
         }
         self.nudge();
         self.cancel.notify_waiters();
+    }
+
+    /// What an operator sees of it.
+    pub(super) fn info(&self) -> SessionInfo {
+        let capabilities: serde_json::Map<String, serde_json::Value> = serde_json::from_str(self.capabilities()).unwrap_or_default();
+        SessionInfo {
+            caller: self.owner.as_ref().map(|owner| owner.subject().to_owned()),
+            endpoint: None,
+            revision: self.claims.revision.clone(),
+            capabilities: capabilities.into_iter().map(|(name, _)| name).collect(),
+            idle: 0,
+            streams: lock(&self.streams).len(),
+            calls: lock(&self.calls).len(),
+            subscriptions: lock(&self.subscriptions).len(),
+        }
     }
 
     /// Whether a stream is open or a call runs.

@@ -29,6 +29,7 @@ use super::{
     asking::{is_declared, responses},
     headers::{METHOD_NAME, NAME_NAME},
     options::{FrontOptions, LiveOptions},
+    present::TaskInfo,
     signing::Signer,
 };
 use crate::{
@@ -169,6 +170,13 @@ impl Tasks {
     /// How many there are, and the bytes of their results.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.lock().len(), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// All of them, the newest first, for an operator to see.
+    pub(super) fn list(&self) -> Vec<TaskInfo> {
+        let mut tasks: Vec<TaskInfo> = self.lock().values().map(|task| task.info()).collect();
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.created));
+        tasks
     }
 
     /// `tasks/get`: the result as JSON.

@@ -18,6 +18,7 @@ use crate::{
     json::write_json,
     mcp::{
         asking::{Responses, check_response, keys, late},
+        present::TaskInfo,
         render,
         rpc::{BUSY, RpcError, error_object},
     },
@@ -80,6 +81,18 @@ impl End {
     }
 }
 
+impl Inner {
+    fn status(&self) -> &'static str {
+        match &self.end {
+            Some(End::Completed(_)) => "completed",
+            Some(End::Failed(_)) => "failed",
+            Some(End::Cancelled) => "cancelled",
+            None if self.open.is_empty() => "working",
+            None => "input_required",
+        }
+    }
+}
+
 impl Task {
     pub(super) fn new(id: String, principal: Option<Principal>, ttl: Duration) -> Self {
         let created = Utc::now();
@@ -93,6 +106,20 @@ impl Task {
 
     pub(super) fn is_of(&self, principal: Option<&Principal>) -> bool {
         self.principal.as_ref() == principal
+    }
+
+    /// What an operator sees of it.
+    pub(super) fn info(&self) -> TaskInfo {
+        let inner = self.lock();
+        TaskInfo {
+            caller: self.principal.as_ref().map(|principal| principal.subject().to_owned()),
+            status: inner.status(),
+            message: inner.message.clone(),
+            created: self.created.timestamp_millis(),
+            updated: inner.updated.timestamp_millis(),
+            expires: self.expires.saturating_duration_since(Instant::now()).as_secs(),
+            bytes: inner.end.as_ref().map_or(0, End::size),
+        }
     }
 
     /// Says how far the call has come.
@@ -180,14 +207,7 @@ impl Task {
         let inner = self.lock();
         let mut to = Vec::with_capacity(512 + self.id.len() + inner.end.as_ref().map_or(0, End::size));
         to.extend_from_slice(b"{\"resultType\":\"complete\"");
-        let status = match &inner.end {
-            Some(End::Completed(_)) => "completed",
-            Some(End::Failed(_)) => "failed",
-            Some(End::Cancelled) => "cancelled",
-            None if inner.open.is_empty() => "working",
-            None => "input_required",
-        };
-        self.write(&mut to, status, &inner);
+        self.write(&mut to, inner.status(), &inner);
         match &inner.end {
             Some(End::Completed(result)) => {
                 to.extend_from_slice(b",\"result\":");

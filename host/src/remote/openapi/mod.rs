@@ -31,7 +31,7 @@ use std::{collections::HashMap, sync::Arc};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use crate::provider::{Call, CallError, CallOutput, Provider, ProviderId, Tool};
+use crate::provider::{Call, CallError, CallOutput, Provider, ProviderId, SpanKind, Tool};
 use operation::Operation;
 pub use reader::{Look, Reader, Wanted};
 use send::Sender;
@@ -125,13 +125,19 @@ impl Application {
             Err(message) => return Ok(CallOutput::error(message)),
         };
         let _turn = self.sender.turn(&self.id, call.context.started.as_deref()).await?;
-        match self.sender.send(&request, call.context.trace_parent.as_deref()).await {
+        let mut context = call.context;
+        let span = context.enter(SpanKind::Client, || request.method.to_string());
+        let sent = self.sender.send(&request, context.trace_parent.as_deref()).await;
+        if let Some(span) = span {
+            request.trace(&*span, sent.as_ref().ok().map(|response| response.status));
+        }
+        match sent {
             Ok(response) => match answer::busy(&self.id, &response) {
                 Some(busy) => Err(busy),
                 None => Ok(answer::output(&self.id, operation, response)),
             },
             Err(message) => {
-                tracing::warn!(server = %self.id, tool = call.tool, call = call.context.call_id, "{message}");
+                tracing::warn!(server = %self.id, tool = call.tool, call = context.call_id, "{message}");
                 Ok(CallOutput::error(message))
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -11,6 +11,7 @@ use super::{
     operation::{Operation, Slot},
     parameter::{Place, Style},
 };
+use crate::provider::Span;
 
 /// A request, written but not sent.
 #[derive(Debug)]
@@ -20,6 +21,28 @@ pub(super) struct Request {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// With its media type.
     pub(super) body: Option<(String, Vec<u8>)>,
+}
+
+impl Request {
+    /// Tells the span of its sending what it was, and what came of it. Its URL is not told: there may be secrets in it.
+    pub(super) fn trace(&self, span: &dyn Span, status: Option<StatusCode>) {
+        span.set("http.request.method", self.method.as_str().into());
+        if let Some(host) = self.url.host_str() {
+            span.set("server.address", host.into());
+        }
+        if let Some(port) = self.url.port_or_known_default() {
+            span.set("server.port", port.into());
+        }
+        match status {
+            Some(status) => {
+                span.set("http.response.status_code", status.as_u16().into());
+                if status.is_client_error() || status.is_server_error() {
+                    span.fail(status.as_str());
+                }
+            }
+            None => span.fail("unreachable"),
+        }
+    }
 }
 
 /// Puts every argument in its place.

@@ -7,6 +7,7 @@ use super::{
     defs::{map_parts, reachable},
     keywords::is_known,
     parts::target,
+    walk::items_are,
 };
 
 /// Levels that are tried, one after the other, where a schema is too large.
@@ -19,7 +20,11 @@ const INLINED: usize = 20_000;
 /// Bytes of a description where a schema is too large.
 const SHORT: usize = 160;
 
-/// The schema where it is no larger than `max` bytes, else a smaller one: without examples, with short descriptions, with fewer levels.
+/// Bytes of a list of values where a schema is too large. Tried one after the other.
+const LISTS: [usize; 2] = [4 << 10, 512];
+
+/// The schema where it is no larger than `max` bytes, else a smaller one: without examples, with short descriptions, with the first values of long
+/// lists, with fewer levels.
 ///
 /// # Errors
 ///
@@ -36,7 +41,8 @@ pub(super) fn bounded(schema: Map<String, Value>, max: usize, role: Role, notes:
             let cut = cut(&schema, levels);
             if fits(&cut) {
                 notes.push(format!(
-                    "has more than {INLINED} schemas in it once its references are written out, as some clients do: only {levels} levels of it are published"
+                    "has more than {INLINED} schemas in it once its references are written out, as some clients do: {}",
+                    published(levels)
                 ));
                 return Ok(cut);
             }
@@ -52,14 +58,26 @@ pub(super) fn bounded(schema: Map<String, Value>, max: usize, role: Role, notes:
         notes.push(format!("has {size} bytes, more than `max_schema` ({max}): its descriptions are shortened"));
         return Ok(schema);
     }
+    let mut schema = schema;
+    for bytes in LISTS {
+        schema = unlisted(schema, bytes);
+        if size_of(&schema) <= max && fits(&schema) {
+            notes.push(format!("has {size} bytes, more than `max_schema` ({max}): of its long lists of values, only the first are told"));
+            return Ok(schema);
+        }
+    }
     for levels in LEVELS {
         let cut = cut(&schema, levels);
         if size_of(&cut) <= max && fits(&cut) {
-            notes.push(format!("has {size} bytes, more than `max_schema` ({max}): only {levels} levels of it are published"));
+            notes.push(format!("has {size} bytes, more than `max_schema` ({max}): {}", published(levels)));
             return Ok(cut);
         }
     }
     Err(format!("has {size} bytes, more than `max_schema` ({max})"))
+}
+
+fn published(levels: usize) -> String {
+    if levels == 1 { "only its first level is published".to_owned() } else { format!("only {levels} levels of it are published") }
 }
 
 /// Whether there are more schemas than these in it once each reference is what it leads to. One that leads back to where it stands ends there.
@@ -115,22 +133,52 @@ fn size_of(schema: &Map<String, Value>) -> usize {
     count.0
 }
 
-fn shortened(mut schema: Map<String, Value>) -> Map<String, Value> {
-    for key in ["examples", "default", "title"] {
-        schema.shift_remove(key);
-    }
-    schema.retain(|key, _| is_known(key) || matches!(key.as_str(), "description" | "title" | "deprecated" | "x-mcp-header"));
-    if let Some(Value::String(text)) = schema.get_mut("description")
-        && text.len() > SHORT
-    {
-        text.truncate(text.floor_char_boundary(SHORT));
-        text.push('…');
-    }
+fn shortened(schema: Map<String, Value>) -> Map<String, Value> {
+    everywhere(schema, &mut |schema| {
+        for key in ["examples", "default", "title"] {
+            schema.shift_remove(key);
+        }
+        schema.retain(|key, _| is_known(key) || matches!(key.as_str(), "description" | "title" | "deprecated" | "x-mcp-header"));
+        if let Some(Value::String(text)) = schema.get_mut("description")
+            && text.len() > SHORT
+        {
+            text.truncate(text.floor_char_boundary(SHORT));
+            text.push('…');
+        }
+    })
+}
+
+/// The schema with each `enum` of more than so many bytes told in its description instead, as far as there is room: whatever is left out is still taken.
+fn unlisted(schema: Map<String, Value>, bytes: usize) -> Map<String, Value> {
+    everywhere(schema, &mut |schema| {
+        let Some(Value::Array(values)) = schema.get("enum") else { return };
+        let texts: Vec<String> = values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+        if texts.iter().map(|text| text.len() + 3).sum::<usize>() <= bytes {
+            return;
+        }
+        schema.shift_remove("enum");
+        let own = schema.get("description").and_then(Value::as_str).map_or_else(String::new, |own| format!("{own}\n"));
+        let mut told = format!("{own}One of {} values: ", texts.len());
+        for text in &texts {
+            if told.len() + text.len() > own.len() + SHORT {
+                break;
+            }
+            told.push_str(text);
+            told.push_str(", ");
+        }
+        told.push('…');
+        schema.insert("description".to_owned(), told.into());
+    })
+}
+
+/// The schema with this done to it and to each one in it, its definitions too.
+fn everywhere(mut schema: Map<String, Value>, each: &mut impl FnMut(&mut Map<String, Value>)) -> Map<String, Value> {
+    each(&mut schema);
     let defs = schema.shift_remove("$defs");
-    let mut schema = map_parts(schema, &mut |_, part| shortened(part));
+    let mut schema = map_parts(schema, &mut |_, part| everywhere(part, each));
     if let Some(Value::Object(defs)) = defs {
         let defs = defs.into_iter().map(|(name, part)| match part {
-            Value::Object(part) => (name, Value::Object(shortened(part))),
+            Value::Object(part) => (name, Value::Object(everywhere(part, each))),
             other => (name, other),
         });
         schema.insert("$defs".to_owned(), Value::Object(defs.collect()));
@@ -162,7 +210,19 @@ fn cut(schema: &Map<String, Value>, levels: usize) -> Map<String, Value> {
     if !left.is_empty() {
         out.insert("$defs".to_owned(), left.into());
     }
-    out
+    // An alternative that was cut can be anything, and so can the whole.
+    let typed = |part: &Value| part.get("type").is_some() || part.get("$ref").is_some();
+    let out = everywhere(out, &mut |schema| {
+        if schema.get("anyOf").and_then(Value::as_array).is_some_and(|parts| !parts.iter().all(typed)) {
+            schema.shift_remove("anyOf");
+        }
+    });
+    everywhere(out, &mut |schema| {
+        // What an array holds may be what was cut.
+        if let Some(Value::Object(items)) = schema.get("items").filter(|items| items.as_object().is_some_and(Map::is_empty)) {
+            items_are(items.clone(), schema);
+        }
+    })
 }
 
 /// Whether a definition is written out that is reached with so many levels left. The first to reach it has the most: levels are read one by one.

@@ -178,3 +178,42 @@ pub(super) fn reachable(schema: &Map<String, Value>, defs: &Map<String, Value>) 
     }
     found
 }
+
+/// The schema with nothing beside a reference that leads back to the definition in which it stands: openai-agents writes out each that has something
+/// beside it, and would not come to an end.
+pub(super) fn bare_circles(mut schema: Map<String, Value>) -> Map<String, Value> {
+    let Some(Value::Object(defs)) = schema.get_mut("$defs") else { return schema };
+    let number: HashMap<String, usize> = defs.keys().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+    // Which definitions lead to each.
+    let mut from: Vec<Vec<usize>> = vec![Vec::new(); number.len()];
+    for (at, def) in defs.values().enumerate() {
+        let mut open: Vec<&Map<String, Value>> = def.as_object().into_iter().collect();
+        while let Some(part) = open.pop() {
+            if let Some(to) = target(part).and_then(|name| from.get_mut(*number.get(name)?)) {
+                to.push(at);
+            }
+            parts(part, &mut |_, part| open.push(part));
+        }
+    }
+    for (at, def) in defs.values_mut().enumerate() {
+        let Value::Object(def) = def else { continue };
+        let mut leading = vec![false; from.len()];
+        let mut open = vec![at];
+        while let Some(one) = open.pop() {
+            if let Some(seen) = leading.get_mut(one).filter(|seen| !**seen) {
+                *seen = true;
+                open.extend(from.get(one).into_iter().flatten());
+            }
+        }
+        let leads_back = |name: &str| number.get(name).and_then(|at| leading.get(*at)).is_some_and(|leads| *leads);
+        *def = bare_references(std::mem::take(def), &leads_back);
+    }
+    schema
+}
+
+fn bare_references(mut schema: Map<String, Value>, is_bare: &impl Fn(&str) -> bool) -> Map<String, Value> {
+    if schema.len() > 1 && target(&schema).is_some_and(is_bare) {
+        schema.retain(|key, _| key == "$ref");
+    }
+    map_parts(schema, &mut |_, part| bare_references(part, is_bare))
+}

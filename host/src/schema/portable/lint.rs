@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     MAX_SAFE_INTEGER, Role,
+    defs::bare_circles,
     keywords::{TYPES, is_safe},
     pattern,
 };
@@ -66,6 +67,9 @@ pub(crate) fn faults_of(schema: &Map<String, Value>, role: Role) -> Vec<String> 
     }
     lint.schema(schema, "");
     lint.value(&Value::Object(schema.clone()), "", 0);
+    if role == Role::Input && bare_circles(schema.clone()) != *schema {
+        lint.add("", "has something beside a reference that leads back to where it stands");
+    }
     lint.faults
 }
 
@@ -129,7 +133,8 @@ impl<'a> Lint<'a> {
         if kind == Some("object") && !schema.contains_key("properties") {
             self.add(place, "has no properties");
         }
-        if kind == Some("array") && !schema.contains_key("items") {
+        // Those that say nothing are taken for none by google-genai.
+        if kind == Some("array") && schema.get("items").and_then(Value::as_object).is_none_or(Map::is_empty) {
             self.add(place, "has no items");
         }
         for (key, value) in schema {

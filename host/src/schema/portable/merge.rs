@@ -125,6 +125,7 @@ impl<'a> Merge<'a> {
                             (Some(Value::Object(both)), Value::Object(schema)) if *both != schema && target(both).is_none() => {
                                 if target(&schema).is_none() {
                                     self.combine(both, schema);
+                                    *both = self.flat(std::mem::take(both), &mut Vec::new());
                                 } else if both.keys().all(|key| !narrows(key)) {
                                     let mut schema = schema;
                                     schema.extend(std::mem::take(both));

@@ -13,6 +13,7 @@
 //! | one `type` for each schema, several by `anyOf`; no `oneOf` | Gemini's `type` is no list, and it knows no `oneOf` |
 //! | `enum` of texts that are not empty; others are told in the description; `const` is an `enum` | Gemini |
 //! | references go to `#/$defs/…`, are there, and are no circle | Ajv and Python's validators raise on those that dangle |
+//! | nothing stands beside a reference that leads back to its definition | openai-agents writes such a one out without end |
 //! | patterns that JavaScript, Python and Rust compile alike, see [`pattern`] | Ajv compiles each when the list is read |
 //! | no draft-4 words (`id`, boolean `exclusiveMinimum`, `required: true`), no OpenAPI words (`nullable`) | Ajv throws |
 //!
@@ -70,7 +71,7 @@ pub(crate) fn portable(schema: &Value, role: Role, max: usize) -> Result<Portabl
     let schema = walk.document(role)?;
     let mut notes = walk.notes.finish();
     let schema = bound::bounded(defs::hoisted(schema), max, role, &mut notes)?;
-    Ok(Portable { schema, notes })
+    Ok(Portable { schema: defs::bare_circles(schema), notes })
 }
 
 /// Makes a schema of ours portable, of which it is known that it is well made. Its keywords are those of [`portable`]'s results.

@@ -572,7 +572,7 @@ pub(super) fn tuple(each: &[Map<String, Value>], out: &mut Map<String, Value>) {
 
 /// The schema of an array's members. An empty one is taken for none at all by google-genai, and Gemini's API
 /// refuses an array without `items`.
-fn items_are(mut items: Map<String, Value>, out: &mut Map<String, Value>) {
+pub(super) fn items_are(mut items: Map<String, Value>, out: &mut Map<String, Value>) {
     if items.is_empty() {
         items.insert("description".to_owned(), "Any value.".into());
     }

@@ -11,6 +11,7 @@ mod rotate;
 mod worker;
 
 use std::{
+    borrow::Cow,
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -63,6 +64,11 @@ pub enum AuditError {
     /// No thread.
     #[error("cannot start the thread that writes audit lines: {0}")]
     Thread(io::Error),
+}
+
+/// The text without the values of secrets that the configuration holds or held.
+pub(super) fn known(text: &str) -> Cow<'_, str> {
+    redact::known(text)
 }
 
 impl Audit {

@@ -52,6 +52,19 @@ impl CallMeter {
     }
 }
 
+impl CallMeter {
+    /// Calls by the way in which they ended, in the order of [`CallMeters::words`].
+    pub fn outcomes(&self) -> impl Iterator<Item = u64> {
+        self.outcomes.iter().map(|count| count.load(Relaxed))
+    }
+
+    /// How long they took.
+    #[must_use]
+    pub fn durations(&self) -> &Durations {
+        &self.durations
+    }
+}
+
 type Tools = HashMap<Box<str>, Arc<CallMeter>>;
 
 #[derive(Debug, Default)]
@@ -99,6 +112,22 @@ impl CallMeters {
     #[cfg(test)]
     pub(super) fn with_most(words: &'static [Word], most: usize) -> Self {
         Self { most, ..Self::new(words) }
+    }
+
+    /// How calls end.
+    #[must_use]
+    pub fn words(&self) -> &'static [Word] {
+        self.words
+    }
+
+    /// Shows every meter: its method, its provider, its tool.
+    pub fn each(&self, mut visit: impl FnMut(&'static str, &str, &str, &CallMeter)) {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        for (method, providers) in &table.meters {
+            for (provider, tools) in providers {
+                tools.iter().for_each(|(tool, meter)| visit(method, provider, tool, meter));
+            }
+        }
     }
 
     /// The meter of what is called, made at the first question. Whoever calls often keeps it. Names are those of what is loaded.

@@ -57,6 +57,23 @@ impl Durations {
         self.sum.fetch_add(nanos, Relaxed);
     }
 
+    /// The upper ends of all buckets but the last, in nanoseconds.
+    #[must_use]
+    pub fn ends() -> &'static [u64] {
+        &ENDS
+    }
+
+    /// How many times are in each bucket.
+    pub fn counts(&self) -> impl Iterator<Item = u64> {
+        self.buckets.iter().map(|bucket| bucket.load(Relaxed))
+    }
+
+    /// All times together, in nanoseconds.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum.load(Relaxed)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.buckets.iter().all(|bucket| bucket.load(Relaxed) == 0)
     }

@@ -71,6 +71,8 @@ families! {
         "Time from a call's arrival to its result, including its time in the queue.";
     CALLS_IN_FLIGHT: Gauge "toolbay_calls_in_flight" []
         "Calls that run or are queued.";
+    NESTED_CALLS: Counter "toolbay_nested_calls_total" ["parent", "provider"]
+        "Calls that tools of the plugin `parent` made of others. They are among `toolbay_calls_total` too.";
     REFUSALS: Counter "toolbay_refusals_total" ["reason"]
         "Requests and calls that were turned away before anything ran for them, by reason.";
 
@@ -156,6 +158,9 @@ families! {
 
     AUDIT_LINES: Counter "toolbay_audit_lines_total" ["result"]
         "Audit lines that were `written`, or `dropped` since they came too fast or their destination can't be written.";
+
+    TRACE_SPANS: Counter "toolbay_trace_spans_total" ["result"]
+        "Spans of `[traces]` that were `exported`, or `dropped` since they came too fast or the collector can't be reached.";
 
     PROCESS_CPU: Counter "process_cpu_seconds_total" []
         "CPU time, user and system, of this process. Programs of servers and compilations have processes of their own.";

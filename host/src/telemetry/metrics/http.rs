@@ -38,6 +38,7 @@ routes! {
     Readyz => "/readyz",
     Status => "/status",
     Metrics => "/metrics",
+    Console => "/console",
     Root => "/",
     // As the semantic conventions say: without a route there is no label.
     None => "",

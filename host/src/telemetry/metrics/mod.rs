@@ -8,6 +8,7 @@ mod calls;
 mod durations;
 pub mod family;
 mod http;
+mod nested;
 mod page;
 mod process;
 mod refusals;
@@ -23,8 +24,9 @@ pub use calls::{CallMeter, CallMeters, Word};
 pub use durations::Durations;
 pub use family::{Family, Kind};
 pub use http::{HttpMeters, HttpRoute};
+pub use nested::NestedCalls;
 pub use page::{Format, Out, Page, Samples, Source, Value};
-pub use process::Process;
+pub use process::{Process, Usage};
 pub use refusals::{Reason, Refusals};
 
 /// What a host counts of its calls and requests.
@@ -33,6 +35,7 @@ pub struct Metrics {
     is_on: bool,
     calls: CallMeters,
     http: HttpMeters,
+    nested: NestedCalls,
     refusals: Refusals,
     connections: AtomicU64,
 }
@@ -42,7 +45,7 @@ impl Metrics {
     #[must_use]
     pub fn new(outcomes: &'static [Word], is_on: bool) -> Self {
         let (http, refusals) = (HttpMeters::default(), Refusals::default());
-        Self { is_on, calls: CallMeters::new(outcomes), http, refusals, connections: AtomicU64::new(0) }
+        Self { is_on, calls: CallMeters::new(outcomes), http, nested: NestedCalls::default(), refusals, connections: AtomicU64::new(0) }
     }
 
     /// The calls, if they are counted.
@@ -57,11 +60,30 @@ impl Metrics {
         self.is_on.then_some(&self.http)
     }
 
+    /// Counts a call that a tool of `parent` makes of one of `provider`.
+    pub fn nested(&self, parent: &str, provider: &str) {
+        if self.is_on {
+            self.nested.count(parent, provider);
+        }
+    }
+
     /// Counts something that was turned away.
     pub fn refused(&self, reason: Reason) {
         if self.is_on {
             self.refusals.count(reason);
         }
+    }
+
+    /// What was turned away.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
     }
 
     /// So many connections are open now.
@@ -73,6 +95,7 @@ impl Metrics {
 impl Source for Metrics {
     fn collect(&self, out: &mut Out<'_>) -> fmt::Result {
         self.calls.collect(out)?;
+        self.nested.collect(out)?;
         self.refusals.collect(out)?;
         self.http.collect(out)?;
         out.single(&family::HTTP_CONNECTIONS, self.connections.load(Relaxed))

@@ -7,6 +7,8 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
+use serde::Serialize;
+
 use super::{Out, Source, family};
 
 /// The process itself, asked when the page is made.
@@ -15,6 +17,27 @@ pub struct Process(
     /// When it was started, in seconds since 1970.
     OnceLock<Option<f64>>,
 );
+
+/// What this process uses now.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Usage {
+    /// CPU time since the start, in seconds.
+    pub cpu: f64,
+    /// Memory that is in RAM, in bytes.
+    pub resident: u64,
+    /// Its threads.
+    pub threads: u64,
+}
+
+impl Usage {
+    /// Asks the system.
+    #[must_use]
+    pub fn now() -> Option<Self> {
+        let Stat { cpu_ticks, threads, resident_pages, .. } = Stat::read()?;
+        let cpu = cpu_ticks as f64 / clock_ticks_per_second() as f64;
+        Some(Self { cpu, resident: resident_pages * page_size() as u64, threads })
+    }
+}
 
 /// Fields of `/proc/self/stat`.
 struct Stat {

@@ -71,6 +71,11 @@ impl Refusals {
             count.fetch_add(1, Relaxed);
         }
     }
+
+    /// How many, by the word of the reason.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Reason::ALL.iter().zip(&self.0).map(|(reason, count)| (reason.as_str(), count.load(Relaxed)))
+    }
 }
 
 impl Source for Refusals {

@@ -1,18 +1,22 @@
 //! What the host offers to plugins: one file for each interface.
 
+pub(crate) mod calls;
 pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod files;
 pub(crate) mod folders;
+pub(crate) mod keyvalue;
 pub(crate) mod log;
 pub(crate) mod nn;
 pub(crate) mod notify;
 pub mod outgoing;
 pub(crate) mod output;
 pub(crate) mod progress;
+pub(crate) mod store;
 pub(crate) mod task;
 
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi_config::WasiConfig;
 
 use super::instance::State;
 
@@ -30,7 +34,13 @@ pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "full",
-        imports: { "toolbay:plugin/client.ask": async | trappable, default: trappable },
+        imports: {
+            "toolbay:plugin/client.ask": async | trappable,
+            "toolbay:plugin/calls.call": async | trappable,
+            "toolbay:plugin/calls.call-all": async | trappable,
+            "toolbay:plugin/store": async | trappable,
+            default: trappable,
+        },
         exports: { default: async },
     });
 }
@@ -46,11 +56,15 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     outgoing::bound_requests(linker)?;
     folders::tell_refusals(linker)?;
     nn::add_to_linker(linker)?;
+    keyvalue::add_to_linker(linker)?;
+    wasmtime_wasi_config::add_to_linker(linker, |state| WasiConfig::new(state.variables()))?;
     bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::client::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::notify::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::task::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

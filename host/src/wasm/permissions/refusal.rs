@@ -30,6 +30,7 @@ enum What {
     Time { authority: String, limit: Duration },
     File { path: String, granted: String },
     Model { told: String },
+    Store { told: String },
     Outside { path: String, folder: Option<String> },
     Special { path: String, what: &'static str },
     Files { path: String, limit: usize },
@@ -59,6 +60,11 @@ impl Refusal {
     /// A model that is not granted. `told` says so, and which line grants it.
     pub(crate) fn model(plugin: &ProviderId, told: String) -> Self {
         Self { plugin: plugin.as_str().into(), what: What::Model { told } }
+    }
+
+    /// The store, which is not granted. `told` says so, and which line grants it.
+    pub(crate) fn store(plugin: &ProviderId, told: String) -> Self {
+        Self { plugin: plugin.as_str().into(), what: What::Store { told } }
     }
 
     /// A file that may not be used like that: written to in a folder that is read-only, or outside of the folder.
@@ -140,7 +146,7 @@ impl fmt::Display for Refusal {
             What::Body { authority, limit } => {
                 write!(f, "plugin {plugin} was sent more than {limit} bytes by {authority}; to allow more, raise http_body in {limits}")
             }
-            What::Model { told } => f.write_str(told),
+            What::Model { told } | What::Store { told } => f.write_str(told),
             What::File { path, granted } => write!(
                 f,
                 "plugin {plugin} may not do that to {path:?}, it was granted {granted}; to let it write there, put  write = true  beside the \

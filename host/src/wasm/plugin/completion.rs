@@ -42,19 +42,22 @@ impl Plugin {
                 (wit::Reference::Template(text.clone()), text)
             }
         };
-        let Some(interface) = &self.interfaces.completion else { return Ok(Completions::default()) };
+        if self.code.interfaces.completion.is_none() {
+            return Ok(Completions::default());
+        }
         let call_id = context.call_id;
-        let found = self.run(context, |mut store, instance| async move {
-            let guest = self.bound("completion", Some(interface.load(&mut store, &instance)))?;
+        let found = self.code.run(context, move |code, mut store, instance| async move {
+            let interface = code.interfaces.completion.as_ref();
+            let guest = code.bound("completion", interface.map(|interface| interface.load(&mut store, &instance)))?;
             let found = guest.call_complete(&mut store, &what, &argument, &value, &others).await;
             let found = found
-                .map_err(|error| self.explain(&store, &error))?
+                .map_err(|error| code.explain(&store, &error))?
                 .map_err(|error| Failure::Call(protocol_error(error, &store.data().refusals.messages())))?;
             let found = capped(found);
-            self.within_output(found.values.iter().map(String::len).sum())?;
+            code.within_output(found.values.iter().map(String::len).sum())?;
             Ok(found)
         });
-        found.await.map_err(|failure| self.as_error(failure, &name, call_id))
+        found.await.map_err(|failure| self.code.as_error(failure, &name, call_id))
     }
 }
 

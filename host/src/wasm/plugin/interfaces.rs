@@ -5,7 +5,7 @@ use wasmtime::{
     component::{Component, InstancePre, types::ComponentItem},
 };
 
-use super::{Plugin, run::Failure};
+use super::{Code, run::Failure};
 use crate::{
     provider::CallError,
     wasm::{
@@ -56,7 +56,7 @@ fn known<I>(exported: &[&str], interface: &str, indices: impl FnOnce() -> wasmti
     })
 }
 
-impl Plugin {
+impl Code {
     /// An interface of an instance, ready to be called.
     pub(super) fn bound<G>(&self, interface: &str, guest: Option<wasmtime::Result<G>>) -> Result<G, Failure> {
         let missing = || Failure::Call(CallError::Internal(format!("plugin {} has no interface `{interface}`", self.shared.id)));

@@ -66,26 +66,26 @@ impl Plugin {
         if which.tools {
             (next.tools, next.routes, next.warnings.tools) = self.find_tools().await?;
         }
-        if which.resources && self.interfaces.resources.is_some() {
+        if which.resources && self.code.interfaces.resources.is_some() {
             let (listed, templates) = self.list_resources().await?;
             let mut warnings = Vec::new();
             next.offers.resources = publish("resource", listed, resources::resource, &mut warnings);
             next.offers.templates = publish("resource template", templates, resources::template, &mut warnings);
             next.warnings.resources = warnings;
         }
-        if which.prompts && self.interfaces.prompts.is_some() {
+        if which.prompts && self.code.interfaces.prompts.is_some() {
             let mut warnings = Vec::new();
             next.offers.prompts = publish("prompt", self.list_prompts().await?, prompts::prompt, &mut warnings);
             next.warnings.prompts = warnings;
         }
-        next.offers.completes = self.interfaces.completion.is_some();
+        next.offers.completes = self.code.interfaces.completion.is_some();
         Ok(next)
     }
 
     async fn find_tools(&self) -> Result<(Vec<Arc<Tool>>, Arc<HashMap<String, Route>>, Vec<String>), LoadError> {
-        let overrides = &self.shared.config.tools;
-        let notifies = self.origin.notifies;
-        let described = typed::describe(&self.engine, &self.origin.component, &self.origin.docs, overrides);
+        let overrides = &self.code.shared.config.tools;
+        let notifies = self.code.origin.notifies;
+        let described = typed::describe(&self.code.engine, &self.code.origin.component, &self.code.origin.docs, overrides);
         let mut warnings = described.warnings;
         let (mut tools, mut routes) = (Vec::new(), HashMap::new());
         let mut offer = |tool: Arc<Tool>, route: Route, warnings: &mut Vec<String>| {
@@ -101,7 +101,7 @@ impl Plugin {
             let function = function.with_notifies(notifies);
             offer(function.tool().clone(), Route::Typed(Arc::new(function)), &mut warnings);
         }
-        if self.interfaces.tools.is_some() {
+        if self.code.interfaces.tools.is_some() {
             for listed in self.read_tools(self.list_tools().await?).await? {
                 match listed {
                     Ok(listed) => {
@@ -115,7 +115,7 @@ impl Plugin {
         for name in overrides.keys().filter(|name| !routes.contains_key(name.as_str())) {
             warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
         }
-        if let Some(name) = self.shared.config.default_tool.as_deref().filter(|name| !routes.contains_key(*name)) {
+        if let Some(name) = self.code.shared.config.default_tool.as_deref().filter(|name| !routes.contains_key(*name)) {
             warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
         }
         Ok((tools, Arc::new(routes), warnings))
@@ -123,7 +123,7 @@ impl Plugin {
 
     /// Compiles the schemas of listed tools, beside the async workers. Those of many tools can take long: past the time of a call, the rest is not offered.
     async fn read_tools(&self, tools: Vec<wit::Tool>) -> Result<Vec<Result<Listed, String>>, LoadError> {
-        let (shared, notifies) = (Arc::clone(&self.shared), self.origin.notifies);
+        let (shared, notifies) = (Arc::clone(&self.code.shared), self.code.origin.notifies);
         let timeout = shared.config.limits.timeout;
         let work = move || {
             let (patterns, begun) = (Budget::new(Budget::PLUGIN), Instant::now());
@@ -136,7 +136,12 @@ impl Plugin {
             };
             tools.into_iter().map(read).collect()
         };
-        self.shared.offload.run(work).await.map_err(|lost| LoadError(format!("the schemas of its tools could not be compiled: {lost}")))
+        self.code
+            .shared
+            .offload
+            .run(work)
+            .await
+            .map_err(|lost| LoadError(format!("the schemas of its tools could not be compiled: {lost}")))
     }
 
     /// A plugin that has nothing to offer is no plugin.
@@ -145,7 +150,7 @@ impl Plugin {
         if !(self.tools.is_empty() && resources.is_empty() && templates.is_empty() && prompts.is_empty()) {
             return Ok(());
         }
-        let interfaces = &self.interfaces;
+        let interfaces = &self.code.interfaces;
         let warnings = self.warnings.all();
         let why = if !warnings.is_empty() {
             warnings.join("; ")
@@ -159,17 +164,17 @@ impl Plugin {
 
     /// As it goes into the folder's table, under the names that the configuration gives it.
     pub(super) fn loaded(self: Arc<Self>) -> Loaded {
-        let config = &self.shared.config;
+        let config = &self.code.shared.config;
         // What is said of tools stands in their schemas already, but for what is the same whoever runs a tool.
         let tools = config.tools.iter().filter_map(|(own, said)| Some((own.clone(), said.of_any_provider()?))).collect();
         let names = NameRules { tools, ..config.names.clone() };
-        let (provider, unfit) = shape(self.clone(), &names, None, &format!("plugin.{}", self.shared.id));
+        let (provider, unfit) = shape(self.clone(), &names, None, &format!("plugin.{}", self.code.shared.id));
         Loaded {
             provider,
             warnings: [self.warnings.all(), unfit].concat(),
-            imports: self.origin.imports.clone(),
-            load: Arc::new(Counters(self.gate.clone())),
-            news: self.origin.tells.then(|| Arc::new(Ear(self.clone())) as _),
+            imports: self.code.origin.imports.clone(),
+            load: Arc::new(Counters(self.code.gate.clone())),
+            news: self.code.origin.tells.then(|| Arc::new(Ear(self.clone())) as _),
         }
     }
 
@@ -180,7 +185,7 @@ impl Plugin {
                 Ok(next) if next.tools == self.tools && next.offers == self.offers => return None,
                 Ok(next) => return Some(Arc::new(next).loaded()),
                 Err(error) if tries == TRIES => {
-                    tracing::warn!(plugin = %self.shared.id, %error, "the plugin reports changed lists, but they cannot be read; the previous ones stay");
+                    tracing::warn!(plugin = %self.code.shared.id, %error, "the plugin reports changed lists, but they cannot be read; the previous ones stay");
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -197,7 +202,7 @@ impl News for Ear {
         let plugin = self.0.clone();
         Box::pin(async move {
             loop {
-                let Said { lists, updated } = plugin.shared.bell.wait(plugin.shared.id.as_str()).await;
+                let Said { lists, updated } = plugin.code.shared.bell.wait(plugin.code.shared.id.as_str()).await;
                 let relisted = if lists.any() { plugin.look_again(lists).await } else { None };
                 if relisted.is_some() || !updated.is_empty() {
                     return Told { relisted, updated: updated.into_iter().collect() };

@@ -15,7 +15,7 @@ use wasmtime::{
 };
 
 use super::{
-    Plugin,
+    Code, Plugin,
     interfaces::Interfaces,
     lists::{Origin, Warnings},
     run::Failure,
@@ -25,6 +25,7 @@ use crate::{
     inference::{InferenceError, Registry},
     offload::Offload,
     provider::{CallContext, Offers, ProviderId},
+    store::Store as KeyValues,
     wasm::{
         compile::{CompileCounts, Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
@@ -47,20 +48,25 @@ use crate::{
 };
 
 /// Imports through which a call can send something to the client before its answer, or ask what the client can and wants.
-const NOTIFYING: [&str; 5] =
-    ["toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress", "toolbay:plugin/task"];
+const NOTIFYING: [&str; 6] =
+    [CALLING, "toolbay:plugin/client", "toolbay:plugin/context", "toolbay:plugin/log", "toolbay:plugin/progress", "toolbay:plugin/task"];
+
+/// The import by which a plugin calls tools.
+const CALLING: &str = "toolbay:plugin/calls";
 
 /// Compiling that takes longer is told in the log.
 const QUIET: Duration = Duration::from_millis(1500);
 
 /// Packages whose interfaces the host offers.
-const OFFERED: [&str; 9] = [
+const OFFERED: [&str; 11] = [
     "toolbay:plugin/",
     "wasi:cli/",
     "wasi:clocks/",
+    "wasi:config/",
     "wasi:filesystem/",
     "wasi:http/",
     "wasi:io/",
+    "wasi:keyvalue/",
     "wasi:nn/",
     "wasi:random/",
     "wasi:sockets/",
@@ -76,10 +82,13 @@ pub struct PluginHost {
     linkers: [OnceLock<Linker<State>>; EngineKind::ALL.len()],
     clients: Arc<OutgoingClients>,
     models: Arc<Registry>,
+    store: Arc<KeyValues>,
     pool: Arc<Pool>,
     config: ArcSwap<Config>,
     /// What the configuration said of each plugin when that was asked for last, and the number of it.
     views: Mutex<HashMap<ProviderId, (PluginView, u64)>>,
+    /// What a plugin may keep that is granted no size.
+    store_quota: u64,
     /// What the pool was made for.
     limits: HostConfig,
     /// For tests: what every plugin is given, in place of what is configured.
@@ -137,7 +146,9 @@ impl PluginHost {
             linkers: [OnceLock::new(), OnceLock::new()],
             clients: Arc::new(clients),
             models,
+            store: KeyValues::new(&config.store),
             pool,
+            store_quota: config.store.quota,
             limits: config.host.clone(),
             config: ArcSwap::new(config),
             views: Mutex::default(),
@@ -213,6 +224,20 @@ impl PluginHost {
         compiled.map_err(|error| LoadError(error.to_string()))
     }
 
+    /// The way into a plugin. `calls`: whether its tools call others.
+    fn gate(&self, config: &PluginConfig, weight: u32, calls: bool) -> Result<Arc<Gate>, LoadError> {
+        let gate = Gate::new(&config.limits, self.pool.clone(), weight);
+        if !calls {
+            return Ok(Arc::new(gate));
+        }
+        if !self.pool.has_room_for_calling(weight) {
+            return Err(LoadError(format!(
+                "its tools call others, and an instance takes {weight} places of the pool, so that none would be left for what they call; raise `instances` in [host]"
+            )));
+        }
+        Ok(Arc::new(gate.calling()))
+    }
+
     async fn load_source(&self, source: Source) -> Result<Loaded, LoadError> {
         let id = source.id;
         let sidecar = source.sidecar.as_ref().map(|sidecar| (sidecar.text.as_str(), sidecar.path.as_path()));
@@ -226,19 +251,23 @@ impl PluginHost {
         let engine = self.engines.get(kind).map_err(|error| LoadError(error.to_string()))?;
         let imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
         let pre = self.linker(kind)?.instantiate_pre(&component).map_err(|error| LoadError(cannot_link(&imports, &error)))?;
-        let gate = Arc::new(Gate::new(&config.limits, self.pool.clone(), weight(&component, &self.limits)));
+        let calls = imports.iter().any(|import| import.starts_with(CALLING));
+        let gate = self.gate(&config, weight(&component, &self.limits), calls)?;
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
             models: self.models.clone(),
+            store: self.store.clone(),
+            store_quota: config.grants.store.bytes(self.store_quota),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
             bell: Bell::default(),
             memory: self.engines.memory().plugin(),
-            pace: Pace::default(),
+            pace: Pace::new(self.engines.clone()),
             open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
             is_python: typed::is_python(engine, &component),
+            calls,
             id,
             config,
         });
@@ -246,13 +275,9 @@ impl PluginHost {
         let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
         let (notifies, tells) = (imports_any(&NOTIFYING), imports_any(&[TELLING]));
         let asks_for_models = imports_any(&["wasi:nn/"]) && grants_no_model(&shared);
+        let origin = Origin { digest, component, docs, imports, notifies, tells };
         let plugin = Plugin {
-            engine: engine.clone(),
-            pre,
-            shared,
-            gate,
-            interfaces: Arc::new(interfaces),
-            origin: Arc::new(Origin { digest, component, docs, imports, notifies, tells }),
+            code: Arc::new(Code { engine: engine.clone(), pre, shared, gate, interfaces, origin }),
             tools: Vec::new(),
             routes: Arc::default(),
             offers: Offers::default(),
@@ -289,26 +314,32 @@ impl Loader for Arc<PluginHost> {
 
 impl Plugin {
     pub(super) async fn list_tools(&self) -> Result<Vec<wit::Tool>, LoadError> {
-        let interface = self.interfaces.tools.as_ref();
-        let tools = self.list("tools", |mut store, instance| async move {
-            let guest = self.bound("tools", interface.map(|interface| interface.load(&mut store, &instance)))?;
-            guest.call_list_tools(&mut store).await.map_err(|error| self.explain(&store, &error))
+        let tools = self.code.list("tools", |code, mut store, instance| async move {
+            let guest = code.bound("tools", code.interfaces.tools.as_ref().map(|interface| interface.load(&mut store, &instance)))?;
+            guest.call_list_tools(&mut store).await.map_err(|error| code.explain(&store, &error))
         });
         tools.await
     }
+}
 
+impl Code {
     /// Asks the plugin for a list, in an instance under the same limits as a call.
-    pub(super) async fn list<T, F>(&self, what: &str, ask: impl FnOnce(Store<State>, Instance) -> F) -> Result<Vec<T>, LoadError>
+    pub(super) async fn list<T, F>(
+        self: &Arc<Self>,
+        what: &str,
+        ask: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<Vec<T>, LoadError>
     where
-        F: Future<Output = Result<Result<Vec<T>, Error>, Failure>>,
+        T: Send + 'static,
+        F: Future<Output = Result<Result<Vec<T>, Error>, Failure>> + Send,
     {
         let limit = limits::listed(&self.shared.config.limits);
         // A call of the host's own: there is nobody to notify.
-        let listed = self.run(CallContext::default(), |mut store, instance| {
+        let listed = self.run(CallContext::default(), move |code, mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.
             store.set_hostcall_fuel(limit);
             store.data_mut().listing = true;
-            ask(store, instance)
+            ask(code, store, instance)
         });
         match listed.await {
             Ok(Ok(listed)) => Ok(listed),
@@ -363,8 +394,7 @@ fn grants_no_model(shared: &Shared) -> bool {
 
 /// Names the interfaces that are missing. The linker names the first function of one, and not always what it belongs to.
 fn cannot_link(imports: &[String], error: &wasmtime::Error) -> String {
-    const MAY: &str =
-        "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28 and toolbay:plugin 0.1";
+    const MAY: &str = "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1 and toolbay:plugin 0.1";
     let unknown: Vec<String> =
         imports.iter().filter(|name| !OFFERED.iter().any(|package| name.starts_with(package))).map(|name| format!("`{name}`")).collect();
     if unknown.is_empty() {
@@ -380,8 +410,8 @@ mod tests {
     #[test]
     fn a_missing_import_is_told_by_the_name_of_its_interface() {
         let error = wasmtime::Error::msg("instance export `get` has the wrong type");
-        let told = cannot_link(&["wasi:cli/stdout@0.2.0".to_owned(), "wasi:keyvalue/store@0.2.0-draft".to_owned()], &error);
-        assert!(told.starts_with("it imports `wasi:keyvalue/store@0.2.0-draft`, which this host does not offer"), "{told}");
+        let told = cannot_link(&["wasi:cli/stdout@0.2.0".to_owned(), "wasi:blobstore/blobstore@0.2.0-draft".to_owned()], &error);
+        assert!(told.starts_with("it imports `wasi:blobstore/blobstore@0.2.0-draft`, which this host does not offer"), "{told}");
         let told = cannot_link(&["wasi:cli/stdout@9.0.0".to_owned()], &error);
         assert!(told.contains("in another version: instance export `get`"), "{told}");
     }

@@ -44,17 +44,22 @@ use run::Failure;
 /// A plugin that is ready to be called. What it has listed is its own; the rest is shared by all that list of the same version again.
 #[derive(Clone)]
 pub(crate) struct Plugin {
-    engine: Engine,
-    pre: InstancePre<State>,
-    shared: Arc<Shared>,
-    gate: Arc<Gate>,
-    interfaces: Arc<Interfaces>,
-    origin: Arc<Origin>,
+    code: Arc<Code>,
     tools: Vec<Arc<Tool>>,
     routes: Arc<HashMap<String, Route>>,
     /// What it offers beside tools.
     offers: Offers,
     warnings: Warnings,
+}
+
+/// What runs, and what all of its calls share.
+struct Code {
+    engine: Engine,
+    pre: InstancePre<State>,
+    shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    interfaces: Interfaces,
+    origin: Origin,
 }
 
 /// How a tool is run.
@@ -64,9 +69,15 @@ enum Route {
     Listed(Arc<Listed>),
 }
 
+/// A call of a tool, with its arguments.
+enum Work {
+    Typed(Arc<TypedFunction>, Vec<Val>),
+    Listed(Arc<Listed>, String),
+}
+
 impl Provider for Plugin {
     fn id(&self) -> &ProviderId {
-        &self.shared.id
+        &self.code.shared.id
     }
 
     fn tools(&self) -> &[Arc<Tool>] {
@@ -78,11 +89,15 @@ impl Provider for Plugin {
     }
 
     fn code(&self) -> Option<String> {
-        Some(self.origin.digest.to_hex().to_string())
+        Some(self.code.origin.digest.to_hex().to_string())
     }
 
     fn default_tool(&self) -> Option<&str> {
-        self.shared.config.default_tool.as_deref()
+        self.code.shared.config.default_tool.as_deref()
+    }
+
+    fn calls(&self) -> Option<&[String]> {
+        self.code.shared.calls.then_some(self.code.shared.config.grants.calls.as_slice())
     }
 
     fn offers(&self) -> &Offers {
@@ -90,7 +105,7 @@ impl Provider for Plugin {
     }
 
     fn reads_unlisted(&self) -> bool {
-        self.interfaces.resources.is_some()
+        self.code.interfaces.resources.is_some()
     }
 
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
@@ -116,15 +131,20 @@ impl Plugin {
         let Call { tool, arguments, context } = call;
         let route = self.routes.get(tool).ok_or_else(|| CallError::UnknownTool(tool.to_owned()))?;
         // Arguments are checked before anything is taken or started for them.
-        let values = match self.checked(route, arguments).await? {
+        let values = match self.code.checked(route, arguments).await? {
             Ok(values) => values,
             Err(message) => return Ok(CallOutput::error(message)),
         };
         let call_id = context.call_id;
-        let answer = self.run(context, |mut store, instance| async move {
-            let mut output = match route {
-                Route::Typed(function) => self.call_typed(&mut store, instance, function, &values).await?,
-                Route::Listed(listed) => self.call_listed(&mut store, instance, listed, arguments).await?,
+        // Owned: a call that takes long goes on elsewhere.
+        let work = match route {
+            Route::Typed(function) => Work::Typed(Arc::clone(function), values),
+            Route::Listed(listed) => Work::Listed(Arc::clone(listed), arguments.to_owned()),
+        };
+        let answer = self.code.run(context, move |code, mut store, instance| async move {
+            let mut output = match work {
+                Work::Typed(function, values) => code.call_typed(&mut store, instance, &function, &values).await?,
+                Work::Listed(listed, arguments) => code.call_listed(&mut store, instance, &listed, arguments).await?,
             };
             if output.is_error {
                 append(&mut output, store.data().refusals.messages());
@@ -134,7 +154,7 @@ impl Plugin {
         match answer.await {
             Ok(output) => Ok(output),
             Err(Failure::Plugin { message, refusals }) => {
-                tracing::warn!(plugin = %self.shared.id, tool, call = call_id, "{message}");
+                tracing::warn!(plugin = %self.code.shared.id, tool, call = call_id, "{message}");
                 let mut output = CallOutput::error(message);
                 append(&mut output, refusals);
                 Ok(output)
@@ -142,7 +162,9 @@ impl Plugin {
             Err(Failure::Call(error)) => Err(error),
         }
     }
+}
 
+impl Code {
     /// The arguments as a typed function takes them, or what is wrong with them.
     async fn checked(&self, route: &Route, arguments: &str) -> Result<Result<Vec<Val>, String>, CallError> {
         if route.is_quick(arguments.len()) {
@@ -192,11 +214,11 @@ impl Plugin {
         store: &mut Store<State>,
         instance: Instance,
         listed: &Arc<Listed>,
-        arguments: &str,
+        arguments: String,
     ) -> Result<CallOutput, Failure> {
         let interface = self.interfaces.tools.as_ref();
         let guest = self.bound("tools", interface.map(|interface| interface.load(&mut *store, &instance)))?;
-        let result = guest.call_call_tool(&mut *store, listed.name(), &arguments.to_owned()).await;
+        let result = guest.call_call_tool(&mut *store, listed.name(), &arguments).await;
         let result = result.map_err(|error| self.explain(store, &error))?;
         let result = result.map_err(|error| Failure::Call(listed::protocol_error(error, &store.data().refusals.messages())))?;
         let limit = self.shared.config.limits.output;

@@ -96,10 +96,10 @@ fn messages(messages: Vec<wit::Message>, prompt: &str) -> Result<JsonText, serde
 
 impl Plugin {
     pub(super) async fn list_prompts(&self) -> Result<Vec<wit::Prompt>, LoadError> {
-        let interface = self.interfaces.prompts.as_ref();
-        let prompts = self.list("prompts", |mut store, instance| async move {
-            let guest = self.bound("prompts", interface.map(|interface| interface.load(&mut store, &instance)))?;
-            guest.call_list_prompts(&mut store).await.map_err(|error| self.explain(&store, &error))
+        let prompts = self.code.list("prompts", |code, mut store, instance| async move {
+            let interface = code.interfaces.prompts.as_ref();
+            let guest = code.bound("prompts", interface.map(|interface| interface.load(&mut store, &instance)))?;
+            guest.call_list_prompts(&mut store).await.map_err(|error| code.explain(&store, &error))
         });
         prompts.await
     }
@@ -112,30 +112,31 @@ impl Plugin {
         context: CallContext,
     ) -> Result<PromptOutput, CallError> {
         let unknown = || CallError::UnknownPrompt(name.to_owned());
-        let interface = self.interfaces.prompts.as_ref().ok_or_else(unknown)?;
         let prompt = self.offers.prompts.iter().find(|prompt| prompt.key == name).ok_or_else(unknown)?;
         // Arguments are checked before anything is taken or started for them.
         check(prompt, &arguments).map_err(CallError::InvalidParams)?;
         let call_id = context.call_id;
-        let filled = self.run(context, |mut store, instance| async move {
-            let guest = self.bound("prompts", Some(interface.load(&mut store, &instance)))?;
-            let filled = guest.call_get_prompt(&mut store, name, &arguments).await.map_err(|error| self.explain(&store, &error))?;
+        let asked = name.to_owned();
+        let filled = self.code.run(context, move |code, mut store, instance| async move {
+            let interface = code.interfaces.prompts.as_ref();
+            let guest = code.bound("prompts", interface.map(|interface| interface.load(&mut store, &instance)))?;
+            let filled = guest.call_get_prompt(&mut store, &asked, &arguments).await.map_err(|error| code.explain(&store, &error))?;
             let filled = filled.map_err(|error| Failure::Call(protocol_error(error, &store.data().refusals.messages())))?;
             let not_json =
-                |error| Failure::Call(CallError::Internal(format!("the prompt of plugin {} cannot be sent: {error}", self.shared.id)));
+                |error| Failure::Call(CallError::Internal(format!("the prompt of plugin {} cannot be sent: {error}", code.shared.id)));
             let bytes = filled.messages.iter().map(|message| content::bytes(&message.content)).sum();
-            let (given, prompt) = (filled.messages, name.to_owned());
-            let messages = self.sized(bytes, move || messages(given, &prompt)).await?.map_err(not_json)?;
+            let (given, prompt) = (filled.messages, asked.clone());
+            let messages = code.sized(bytes, move || messages(given, &prompt)).await?.map_err(not_json)?;
             let meta = filled.meta.and_then(|text| {
-                object(&text).inspect_err(|why| tracing::warn!(prompt = name, "the plugin's meta {why} and is left out")).ok()?;
+                object(&text).inspect_err(|why| tracing::warn!(prompt = asked, "the plugin's meta {why} and is left out")).ok()?;
                 JsonText::parse(text).ok()
             });
             let length = |text: Option<&str>| text.map_or(0, str::len);
             let bytes = messages.as_str().len() + length(filled.description.as_deref()) + length(meta.as_ref().map(JsonText::as_str));
-            self.within_output(bytes)?;
+            code.within_output(bytes)?;
             Ok(PromptOutput { description: filled.description, messages, meta })
         });
-        filled.await.map_err(|failure| self.as_error(failure, name, call_id))
+        filled.await.map_err(|failure| self.code.as_error(failure, name, call_id))
     }
 }
 

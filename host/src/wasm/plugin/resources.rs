@@ -82,39 +82,43 @@ fn contents(read: wit::Contents) -> Result<JsonText, serde_json::Error> {
 impl Plugin {
     /// Lists resources and templates, each in an instance of its own.
     pub(super) async fn list_resources(&self) -> Result<(Vec<wit::Resource>, Vec<wit::Template>), crate::wasm::folder::LoadError> {
-        let interface = self.interfaces.resources.as_ref();
-        let resources = self.list("resources", |mut store, instance| async move {
-            let guest = self.bound("resources", interface.map(|interface| interface.load(&mut store, &instance)))?;
-            guest.call_list_resources(&mut store).await.map_err(|error| self.explain(&store, &error))
+        let resources = self.code.list("resources", |code, mut store, instance| async move {
+            let interface = code.interfaces.resources.as_ref();
+            let guest = code.bound("resources", interface.map(|interface| interface.load(&mut store, &instance)))?;
+            guest.call_list_resources(&mut store).await.map_err(|error| code.explain(&store, &error))
         });
         let resources = resources.await?;
-        let templates = self.list("resource templates", |mut store, instance| async move {
-            let guest = self.bound("resources", interface.map(|interface| interface.load(&mut store, &instance)))?;
-            guest.call_list_templates(&mut store).await.map_err(|error| self.explain(&store, &error))
+        let templates = self.code.list("resource templates", |code, mut store, instance| async move {
+            let interface = code.interfaces.resources.as_ref();
+            let guest = code.bound("resources", interface.map(|interface| interface.load(&mut store, &instance)))?;
+            guest.call_list_templates(&mut store).await.map_err(|error| code.explain(&store, &error))
         });
         Ok((resources, templates.await?))
     }
 
     /// Reads a resource.
     pub(super) async fn read(&self, uri: &str, context: CallContext) -> Result<Vec<JsonText>, CallError> {
-        let unknown = || CallError::UnknownResource(uri.to_owned());
-        let interface = self.interfaces.resources.as_ref().ok_or_else(unknown)?;
+        if self.code.interfaces.resources.is_none() {
+            return Err(CallError::UnknownResource(uri.to_owned()));
+        }
         let call_id = context.call_id;
-        let read = self.run(context, |mut store, instance| async move {
-            let guest = self.bound("resources", Some(interface.load(&mut store, &instance)))?;
-            let read = guest.call_read_resource(&mut store, uri).await.map_err(|error| self.explain(&store, &error))?;
+        let asked = uri.to_owned();
+        let read = self.code.run(context, move |code, mut store, instance| async move {
+            let interface = code.interfaces.resources.as_ref();
+            let guest = code.bound("resources", interface.map(|interface| interface.load(&mut store, &instance)))?;
+            let read = guest.call_read_resource(&mut store, &asked).await.map_err(|error| code.explain(&store, &error))?;
             let read = read
                 .map_err(|error| Failure::Call(protocol_error(error, &store.data().refusals.messages())))?
-                .ok_or_else(|| Failure::Call(unknown()))?;
+                .ok_or_else(|| Failure::Call(CallError::UnknownResource(asked)))?;
             let not_json =
-                |error| Failure::Call(CallError::Internal(format!("what plugin {} read cannot be sent: {error}", self.shared.id)));
+                |error| Failure::Call(CallError::Internal(format!("what plugin {} read cannot be sent: {error}", code.shared.id)));
             let bytes = read.iter().map(bytes).sum();
-            let read = self.sized(bytes, move || read.into_iter().map(contents).collect::<Result<Vec<_>, _>>());
+            let read = code.sized(bytes, move || read.into_iter().map(contents).collect::<Result<Vec<_>, _>>());
             let read = read.await?.map_err(not_json)?;
-            self.within_output(read.iter().map(|contents| contents.as_str().len()).sum())?;
+            code.within_output(read.iter().map(|contents| contents.as_str().len()).sum())?;
             Ok(read)
         });
-        read.await.map_err(|failure| self.as_error(failure, uri, call_id))
+        read.await.map_err(|failure| self.code.as_error(failure, uri, call_id))
     }
 }
 

@@ -1,13 +1,14 @@
 //! One instance from its start to its end: the permit, the limits, and the words for what went wrong.
 
-use std::pin::pin;
+use std::sync::Arc;
 
 use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
-use super::Plugin;
+use super::Code;
 use crate::{
-    provider::{CallContext, CallError},
+    provider::{CallContext, CallError, SpanKind},
     wasm::{
+        gate::Permit,
         instance::{self, Ended, State},
         lanes::Paced,
         limits::{self, Exceeded, exceeded},
@@ -35,29 +36,46 @@ impl Failure {
     }
 }
 
-impl Plugin {
-    /// Does some work in a fresh instance, under every limit. The work owns the store, so that the instance is gone when the work is done or dropped.
-    pub(super) async fn run<T, F>(&self, context: CallContext, work: impl FnOnce(Store<State>, Instance) -> F) -> Result<T, Failure>
+impl Code {
+    /// Does some work in a fresh instance, under every limit. The work owns the store, so that the instance is gone when the work is done or dropped; and
+    /// whatever else it needs, as it goes on beside the async workers where it takes long.
+    pub(super) async fn run<T, F>(
+        self: &Arc<Self>,
+        mut context: CallContext,
+        work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<T, Failure>
     where
-        F: Future<Output = Result<T, Failure>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send,
     {
-        let _permit =
-            self.gate.enter(&self.shared.id, context.principal.as_ref(), context.started.as_deref()).await.map_err(Failure::Call)?;
+        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
+        let Permit { running, place } = entered.await.map_err(Failure::Call)?;
+        // What waits for its turn does not run yet.
+        let span = context.enter(SpanKind::Internal, || format!("run {}", self.shared.id));
         let mut store = instance::store(&self.engine, &self.shared, context);
+        store.data_mut().turn = running.turn();
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
-        let answer = async {
-            let instance = self.instantiate(&mut store).await?;
-            work(store, instance).await
+        let code = Arc::clone(self);
+        let answer = async move {
+            // Given back when the instance is gone, which may be later than the call where that is dropped.
+            let _place = place;
+            let instance = code.instantiate(&mut store).await?;
+            work(code, store, instance).await
         };
-        let engines = &self.shared.engines;
-        let answer = pin!(answer);
-        let answer = Paced::new(answer, &self.shared.pace, engines.clock(), engines.lanes());
         let answer = tokio::select! {
             biased;
-            answer = answer => answer,
+            answer = Paced::new(answer, &self.shared.pace) => {
+                answer.unwrap_or_else(|_| Err(Failure::Call(CallError::Internal("the host is shutting down".to_owned()))))
+            }
             () = deadline.over() => Err(Failure::plugin(self.over(Exceeded::Timeout(self.shared.config.limits.timeout)))),
         };
+        if let (Some(span), Err(failure)) = (&span, &answer) {
+            span.fail(match failure {
+                Failure::Plugin { .. } => "plugin",
+                Failure::Call(_) => "host",
+            });
+        }
         match answer {
             Err(Failure::Plugin { message, .. }) => Err(Failure::Plugin { message, refusals: refusals.messages() }),
             answer => answer,

@@ -35,6 +35,26 @@ pub enum Block {
         /// A name for it.
         name: String,
     },
+    /// Something that the client could read, contents and all.
+    Resource {
+        /// Its address.
+        uri: String,
+        /// Such as `text/plain`.
+        mime_type: Option<String>,
+        /// What it holds.
+        body: Body,
+    },
+    /// A content block of MCP as JSON, for kinds that are not named here.
+    Other(Value),
+}
+
+/// What a resource holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Text.
+    Text(String),
+    /// Bytes. The host encodes them.
+    Bytes(Vec<u8>),
 }
 
 /// A picture.

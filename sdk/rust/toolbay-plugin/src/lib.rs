@@ -16,7 +16,7 @@
 //! The doc comment is the tool's description, and a parameter's doc comment is the argument's. Types become JSON Schemas, and the host checks arguments
 //! before the tool runs. Every call has a sandbox of its own: nothing in memory outlives it.
 //!
-//! A tool that takes a [`&Ctx`](Ctx) can tell how far it is, log, ask the person at the other end, and use HTTP. Natively all of that is recorded and answered
+//! A tool that takes a [`&Ctx`](Ctx) can tell how far it is, log, ask the person at the other end, call other tools, keep things, and use HTTP. Natively all of that is recorded and answered
 //! by [`testing::Fake`], so `cargo test` runs tools as they are.
 
 #![warn(missing_docs)]
@@ -26,18 +26,22 @@ extern crate self as toolbay_plugin;
 
 mod answer;
 mod ask;
+mod call;
 mod context;
 mod http;
 mod schema;
+mod store;
 pub mod testing;
 mod tool;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
-pub use answer::{Answer, Audio, Block, Image, IntoAnswer, Json};
+pub use answer::{Answer, Audio, Block, Body, Image, IntoAnswer, Json};
 pub use ask::{AskError, Reply};
+pub use call::{CallError, Callable};
 pub use context::{Ctx, Level};
 pub use http::{HttpError, Method, Request, Response};
+pub use store::{Entry, Store, StoreError, When};
 pub use tool::{Hints, Tool};
 
 /// Derives `Serialize`, `Deserialize` and `JsonSchema` for a type that a tool takes or answers.

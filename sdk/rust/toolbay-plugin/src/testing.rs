@@ -20,12 +20,16 @@ pub use native::*;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
-    use std::{cell::RefCell, collections::VecDeque, time::Duration};
+    use std::{
+        cell::{Cell, RefCell},
+        collections::{BTreeMap, VecDeque},
+        time::Duration,
+    };
 
     use serde_json::Value;
 
     use crate::{
-        Answer, AskError, Ctx, HttpError, Level, Reply, Response, Tool,
+        Answer, AskError, CallError, Callable, Ctx, Entry, HttpError, Level, Reply, Response, StoreError, Tool, When,
         ask::{Answered, Question},
         http::Exchange,
     };
@@ -42,6 +46,20 @@ mod native {
         principal: Option<String>,
         meta: Option<Value>,
         capabilities: Option<Value>,
+        tools: Vec<(String, Double)>,
+        calls: RefCell<Vec<(String, Value)>>,
+        store: RefCell<BTreeMap<String, Entry>>,
+        last_version: Cell<u64>,
+        store_error: Option<StoreError>,
+    }
+
+    /// Another tool, as a test plays it.
+    struct Double(Box<dyn Fn(&Value) -> Result<Answer, CallError>>);
+
+    impl std::fmt::Debug for Double {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Double")
+        }
     }
 
     /// Progress that a tool told.
@@ -158,6 +176,38 @@ mod native {
             self
         }
 
+        /// Another tool, which answers its arguments with this.
+        #[must_use]
+        pub fn tool(self, name: &str, run: impl Fn(&Value) -> Answer + 'static) -> Self {
+            self.tool_or_error(name, move |arguments| Ok(run(arguments)))
+        }
+
+        /// The same, which may be denied or unable to answer.
+        #[must_use]
+        pub fn tool_or_error(mut self, name: &str, run: impl Fn(&Value) -> Result<Answer, CallError> + 'static) -> Self {
+            self.tools.push((name.to_owned(), Double(Box::new(run))));
+            self
+        }
+
+        /// The calls of other tools, by name and arguments.
+        #[must_use]
+        pub fn calls(&self) -> Vec<(String, Value)> {
+            self.calls.borrow().clone()
+        }
+
+        /// What the store has in the end, in the order of the keys. Time stands still: nothing expires.
+        #[must_use]
+        pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
+            self.store.borrow().iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+        }
+
+        /// The store answers nothing but this.
+        #[must_use]
+        pub fn store_fails(mut self, error: StoreError) -> Self {
+            self.store_error = Some(error);
+            self
+        }
+
         /// Who calls.
         #[must_use]
         pub fn with_principal(mut self, name: &str) -> Self {
@@ -241,6 +291,74 @@ mod native {
             Some((_, page)) => Ok(Response { url, ..page.clone() }),
             None => Err(HttpError::Unreachable(url, "the test prepared nothing there: see Fake::http".to_owned())),
         }
+    }
+
+    pub(crate) fn call_other(ctx: &Ctx<'_>, name: &str, arguments: Value) -> Result<Answer, CallError> {
+        ctx.host.calls.borrow_mut().push((name.to_owned(), arguments.clone()));
+        match ctx.host.tools.iter().find(|(known, _)| known == name) {
+            Some((_, Double(run))) => run(&arguments),
+            None => Err(CallError::Unknown(format!("there is no tool {name:?}: the test prepared none, see Fake::tool"))),
+        }
+    }
+
+    pub(crate) fn call_others(ctx: &Ctx<'_>, calls: Vec<(String, Value)>) -> Vec<Result<Answer, CallError>> {
+        calls.into_iter().map(|(name, arguments)| call_other(ctx, &name, arguments)).collect()
+    }
+
+    pub(crate) fn callable(ctx: &Ctx<'_>) -> Vec<Callable> {
+        let callable = |(name, _): &(String, Double)| Callable { name: name.clone(), description: None, input: Value::Null, output: None };
+        ctx.host.tools.iter().map(callable).collect()
+    }
+
+    fn works(ctx: &Ctx<'_>) -> Result<(), StoreError> {
+        ctx.host.store_error.clone().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn store_get(ctx: &Ctx<'_>, key: &str) -> Result<Option<Entry>, StoreError> {
+        works(ctx)?;
+        Ok(ctx.host.store.borrow().get(key).cloned())
+    }
+
+    pub(crate) fn store_set(ctx: &Ctx<'_>, key: &str, value: &[u8], _: Option<Duration>, when: When) -> Result<Option<u64>, StoreError> {
+        works(ctx)?;
+        let mut store = ctx.host.store.borrow_mut();
+        let holds = match (when, store.get(key)) {
+            (When::Always, _) | (When::Absent, None) => true,
+            (When::Version(version), Some(entry)) => entry.version == version,
+            (When::Absent, Some(_)) | (When::Version(_), None) => false,
+        };
+        if !holds {
+            return Ok(None);
+        }
+        let version = ctx.host.last_version.get() + 1;
+        ctx.host.last_version.set(version);
+        store.insert(key.to_owned(), Entry { value: value.to_vec(), version });
+        Ok(Some(version))
+    }
+
+    pub(crate) fn store_delete(ctx: &Ctx<'_>, key: &str) -> Result<bool, StoreError> {
+        works(ctx)?;
+        Ok(ctx.host.store.borrow_mut().remove(key).is_some())
+    }
+
+    pub(crate) fn store_increment(ctx: &Ctx<'_>, key: &str, by: i64) -> Result<i64, StoreError> {
+        let before = match store_get(ctx, key)? {
+            None => 0,
+            Some(entry) => {
+                let number = String::from_utf8(entry.value).ok().and_then(|text| text.parse::<i64>().ok());
+                number.ok_or_else(|| StoreError::Invalid(format!("{key:?} holds no number")))?
+            }
+        };
+        let number = before.checked_add(by).ok_or_else(|| StoreError::Invalid(format!("{before} and {by} are too large together")))?;
+        store_set(ctx, key, number.to_string().as_bytes(), None, When::Always)?;
+        Ok(number)
+    }
+
+    pub(crate) fn store_keys(ctx: &Ctx<'_>, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+        works(ctx)?;
+        let store = ctx.host.store.borrow();
+        let fits = |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+        Ok(store.keys().filter(fits).cloned().collect())
     }
 
     pub(crate) fn call_id(_: &Ctx<'_>) -> String {

@@ -15,13 +15,13 @@ use wasip2::{
 };
 
 use crate::{
-    Answer, AskError, Block, Ctx, HttpError, Level, Method, Reply, Response, Tool,
+    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, Entry, HttpError, Level, Image, Method, Reply, Response, StoreError, Tool, When,
     ask::{Answered, Question},
     bindings::{
         exports::toolbay::plugin::tools as wit,
         toolbay::plugin::{
-            client, context, log as wit_log, progress as wit_progress, task,
-            types::{BinaryContent, Content, Error, LogLevel, ResourceLink, Role, TextContent},
+            calls, client, context, log as wit_log, progress as wit_progress, store, task,
+            types::{BinaryContent, Content, EmbeddedResource, Error, LogLevel, ResourceBody, ResourceLink, Role, TextContent},
         },
     },
     http::Exchange,
@@ -101,6 +101,67 @@ fn content(block: Block) -> Content {
             annotations: None,
             meta: None,
         }),
+        Block::Resource { uri, mime_type, body } => {
+            let body = match body {
+                Body::Text(text) => ResourceBody::Text(text),
+                Body::Bytes(bytes) => ResourceBody::Blob(bytes),
+            };
+            Content::EmbeddedResource(EmbeddedResource { uri, mime_type, body, annotations: None, meta: None })
+        }
+        Block::Other(json) => Content::Other(json.to_string()),
+    }
+}
+
+fn block(content: Content) -> Block {
+    match content {
+        Content::Text(content) => Block::Text(content.text),
+        Content::Image(content) => Block::Image(Image { data: content.data, mime_type: content.mime_type }),
+        Content::Audio(content) => Block::Audio(Audio { data: content.data, mime_type: content.mime_type }),
+        Content::ResourceLink(link) => Block::Link { uri: link.uri, name: link.name },
+        Content::EmbeddedResource(resource) => {
+            let body = match resource.body {
+                ResourceBody::Text(text) => Body::Text(text),
+                ResourceBody::Blob(bytes) => Body::Bytes(bytes),
+            };
+            Block::Resource { uri: resource.uri, mime_type: resource.mime_type, body }
+        }
+        Content::Other(json) => Block::Other(serde_json::from_str(&json).unwrap_or_default()),
+    }
+}
+
+pub(crate) fn call_other(_: &Ctx<'_>, name: &str, arguments: serde_json::Value) -> Result<Answer, CallError> {
+    answered(calls::call(name, &arguments.to_string()))
+}
+
+pub(crate) fn call_others(_: &Ctx<'_>, calls: Vec<(String, serde_json::Value)>) -> Vec<Result<Answer, CallError>> {
+    let request = |(name, arguments): (String, serde_json::Value)| calls::Request { name, arguments: arguments.to_string() };
+    let requests: Vec<_> = calls.into_iter().map(request).collect();
+    calls::call_all(&requests).into_iter().map(answered).collect()
+}
+
+pub(crate) fn callable(_: &Ctx<'_>) -> Vec<Callable> {
+    let json = |text: String| serde_json::from_str(&text).unwrap_or_default();
+    let callable = |tool: calls::Tool| Callable {
+        name: tool.name,
+        description: tool.description,
+        input: json(tool.input_schema),
+        output: tool.output_schema.map(json),
+    };
+    calls::list_tools().into_iter().map(callable).collect()
+}
+
+fn answered(called: Result<calls::Answer, calls::CallError>) -> Result<Answer, CallError> {
+    match called {
+        Ok(answer) => Ok(Answer {
+            content: answer.content.into_iter().map(block).collect(),
+            structured: answer.structured_content.and_then(|text| serde_json::from_str(&text).ok()),
+            is_error: answer.is_error,
+        }),
+        Err(calls::CallError::Unknown(why)) => Err(CallError::Unknown(why)),
+        Err(calls::CallError::Denied(why)) => Err(CallError::Denied(why)),
+        Err(calls::CallError::Circular(why)) => Err(CallError::Circular(why)),
+        Err(calls::CallError::Busy(why)) => Err(CallError::Busy(why)),
+        Err(calls::CallError::Failed(error)) => Err(CallError::Failed(error.message)),
     }
 }
 
@@ -153,6 +214,42 @@ pub(crate) fn ask(_: &Ctx<'_>, question: Question) -> Result<Answered, AskError>
         })),
         Some(client::Answer::Completion(completion)) => Ok(Answered::Text(completion.text)),
         Some(client::Answer::Roots(_)) | None => Err(AskError::Unanswered("the answer is of another kind".to_owned())),
+    }
+}
+
+pub(crate) fn store_get(_: &Ctx<'_>, key: &str) -> Result<Option<Entry>, StoreError> {
+    let found = store::get(key).map_err(store_error)?;
+    Ok(found.map(|entry| Entry { value: entry.value, version: entry.version }))
+}
+
+pub(crate) fn store_set(_: &Ctx<'_>, key: &str, value: &[u8], ttl: Option<Duration>, when: When) -> Result<Option<u64>, StoreError> {
+    let when = match when {
+        When::Always => store::Condition::Always,
+        When::Absent => store::Condition::Absent,
+        When::Version(version) => store::Condition::Version(version),
+    };
+    let ttl = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    store::set(key, value, ttl, when).map_err(store_error)
+}
+
+pub(crate) fn store_delete(_: &Ctx<'_>, key: &str) -> Result<bool, StoreError> {
+    store::delete(key, store::Condition::Always).map_err(store_error)
+}
+
+pub(crate) fn store_increment(_: &Ctx<'_>, key: &str, by: i64) -> Result<i64, StoreError> {
+    store::increment(key, by).map_err(store_error)
+}
+
+pub(crate) fn store_keys(_: &Ctx<'_>, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+    store::keys(prefix, after, u32::MAX).map_err(store_error)
+}
+
+fn store_error(error: store::StoreError) -> StoreError {
+    match error {
+        store::StoreError::Denied(why) => StoreError::Denied(why),
+        store::StoreError::Invalid(why) => StoreError::Invalid(why),
+        store::StoreError::Full(why) => StoreError::Full(why),
+        store::StoreError::Unavailable(why) => StoreError::Unavailable(why),
     }
 }
 

@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 use wasmtime_wasi_http::Error;
 
 use crate::{
-    connections::{Task, Threads},
+    threads::{Task, Threads},
     tls::{self, cause},
     wasm::permissions::{Reach, address::is_public},
 };
@@ -71,7 +71,7 @@ impl OutgoingClients {
             rustls::ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(rustls::ALL_VERSIONS)?;
         }
         Ok(Self {
-            threads: Threads::default(),
+            threads: Threads::outgoing(),
             public: OnceCell::new(),
             private: OnceCell::new(),
             lookup,

@@ -32,6 +32,7 @@ pub use self::client::{ClientError, OutgoingClients};
 use self::{send::Admitted, target::Target};
 use crate::{
     config::PluginLimits,
+    provider::{CallContext, Span, SpanKind},
     wasm::{
         limits::CHUNK,
         permissions::{HttpPolicy, Refusal, Refusals},
@@ -51,6 +52,8 @@ pub struct Outgoing {
     open: Option<Arc<Semaphore>>,
     /// W3C `traceparent` of the call, for requests in which the plugin sets none.
     trace_parent: Option<Arc<str>>,
+    /// The span of the call, where that is recorded.
+    span: Option<Arc<dyn Span>>,
 }
 
 /// What of the limits concerns HTTP.
@@ -69,10 +72,10 @@ impl Outgoing {
         policy: Arc<HttpPolicy>,
         limits: &PluginLimits,
         refusals: Refusals,
-        trace_parent: Option<Arc<str>>,
+        call: &CallContext,
     ) -> Self {
         let limits = Limits { connections: limits.http_connections, body: limits.http_body, timeout: limits.http_timeout };
-        Self { clients, policy, refusals, limits, open: None, trace_parent }
+        Self { clients, policy, refusals, limits, open: None, trace_parent: call.trace_parent.clone(), span: call.span.clone() }
     }
 
     /// Checks a request and sends it. Dropping the future, or the body of the answer, ends the request and closes its connection.
@@ -82,10 +85,21 @@ impl Outgoing {
         options: Option<RequestOptions>,
     ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
         let ready = self.admit(&request);
-        if let Some(value) = self.trace_parent.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
+        let span = self.span.as_ref().map(|span| begin(&**span, &request));
+        let parent = span.as_ref().map(|span| span.trace_parent()).or_else(|| self.trace_parent.clone());
+        if let Some(value) = parent.and_then(|text| HeaderValue::try_from(&*text).ok()) {
             request.headers_mut().entry(TRACE_PARENT).or_insert(value);
         }
-        async move { ready?.run(request, options.unwrap_or_default()).await }
+        async move {
+            let result = match ready {
+                Ok(admitted) => admitted.run(request, options.unwrap_or_default()).await,
+                Err(error) => Err(error),
+            };
+            if let Some(span) = span {
+                end(&*span, &result);
+            }
+            result
+        }
     }
 
     /// Everything that is to be decided before anything is sent.
@@ -117,6 +131,43 @@ impl Outgoing {
             permit,
         })
     }
+}
+
+/// Begins the span of a request. Its URL is not told: there may be secrets in it.
+fn begin(span: &dyn Span, request: &Request<WasiBody>) -> Arc<dyn Span> {
+    let method = match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH") => known,
+        _ => "HTTP",
+    };
+    let span = span.child(SpanKind::Client, method.to_owned());
+    span.set("http.request.method", if method == "HTTP" { "_OTHER" } else { method }.into());
+    if let Some(host) = request.uri().host() {
+        span.set("server.address", host.into());
+    }
+    if let Some(port) = request.uri().port_u16() {
+        span.set("server.port", port.into());
+    }
+    span
+}
+
+/// The head of the answer is there, or never will be.
+fn end(span: &dyn Span, result: &Result<Response<WasiBody>, Error>) {
+    match result {
+        Ok(response) => {
+            let status = response.status();
+            span.set("http.response.status_code", status.as_u16().into());
+            if status.is_client_error() || status.is_server_error() {
+                span.fail(status.as_str());
+            }
+        }
+        Err(error) => span.fail(&word(error)),
+    }
+}
+
+/// What kind of error, in the word that `wasi:http` has for it.
+fn word(error: &Error) -> String {
+    let text = format!("{error:?}");
+    text.chars().take_while(|c| c.is_alphanumeric()).collect()
 }
 
 /// What a request ends in: the answer, and a future for errors that come after it, of which there are none here.

@@ -23,6 +23,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use super::{Outgoing, OutgoingClients};
 use crate::{
     config::{Grants, HostMatch, HostPattern, PluginLimits},
+    provider::CallContext,
     wasm::permissions::{HttpPolicy, Refusals},
 };
 
@@ -63,7 +64,7 @@ impl Plugin {
         };
         let refusals = Refusals::default();
         let policy = Arc::new(HttpPolicy::new("weather", &grants));
-        Self { outgoing: Outgoing::new(clients.clone(), policy, &limits, refusals.clone(), None), refusals }
+        Self { outgoing: Outgoing::new(clients.clone(), policy, &limits, refusals.clone(), &CallContext::default()), refusals }
     }
 
     /// One that may reach a server on loopback by the name `svc.test`.

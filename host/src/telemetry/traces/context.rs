@@ -1,10 +1,38 @@
-//! W3C Trace Context, as far as a call brings it.
+//! W3C Trace Context: which trace a request belongs to.
 
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
+/// Who asks, as `traceparent` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parent {
+    pub(super) trace: [u8; 16],
+    pub(super) span: [u8; 8],
+    /// Whether it records its part.
+    pub(super) sampled: bool,
+}
+
+impl Parent {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        trace_id(text)?;
+        let mut parts = text.split('-').skip(1);
+        let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
+        let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
+        Some(Self { trace: bytes(trace)?, span: bytes(span)?, sampled })
+    }
+}
+
+fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// The trace id in a `traceparent`. None: it is not well-formed, so that it is to be ignored (Trace Context, 3.2.2).
-pub(super) fn trace_id(parent: &str) -> Option<&str> {
+#[must_use]
+pub fn trace_id(parent: &str) -> Option<&str> {
     let mut parts = parent.split('-');
     let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -36,6 +64,15 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(trace_id(&parent), is_one.then_some(id), "{parent}");
+            assert_eq!(Parent::parse(&parent).is_some(), is_one, "{parent}");
+        }
+    }
+
+    #[test]
+    fn whether_the_caller_records_is_in_the_last_bit_of_its_flags() {
+        for (flags, sampled) in [("00", false), ("01", true), ("02", false), ("ff", true)] {
+            let parent = Parent::parse(&format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}")).unwrap();
+            assert_eq!((parent.sampled, parent.trace[0], parent.span[7]), (sampled, 0x0a, 0x31));
         }
     }
 }

@@ -1,0 +1,36 @@
+//! `[traces]`: where what calls did is sent to.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    Secret,
+    section::section,
+    server::{header_name, http_url},
+    types::{Boolean, HOUR, MILLISECOND, duration, fraction, number, optional, secrets, text, text_or_source},
+};
+
+section! {
+    /// Traces of calls for an OpenTelemetry collector (OTLP over HTTP).
+    pub struct TracesConfig {
+        /// The collector's URL, such as `"http://127.0.0.1:4318"`. Without a path, `/v1/traces` is
+        /// added. Unset: nothing is recorded.
+        endpoint: Option<String> = None, optional(text("URL", http_url)) => restart;
+        /// Sent with each export, such as `{ Authorization = { from_env = "TRACES_TOKEN" } }`.
+        headers: BTreeMap<String, Secret> = BTreeMap::new(), secrets(header_name, text_or_source(Ok)) => restart;
+        /// The share of calls that are recorded, of those that come without a `traceparent`. A call
+        /// with one is recorded if its flags say so.
+        sample: f64 = 1.0, fraction(0.0..=1.0) => restart;
+        /// Calls that take at least this long are kept, whatever `sample` says.
+        slow: Option<Duration> = None, optional(duration(MILLISECOND..=HOUR)) => unset("none are kept for that"), restart;
+        /// Whether calls that fail are kept, whatever `sample` says.
+        failed: bool = false, Boolean => restart;
+        /// The name of this service in traces.
+        service_name: String = "toolbay".to_owned(), text("text", service_name) => restart;
+        /// Spans that may wait to be sent. Further ones are dropped and counted.
+        queue: usize = 8192, number(64..=1_000_000) => restart;
+    }
+}
+
+fn service_name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("the name of a service cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+}

@@ -1,0 +1,100 @@
+//! What operators do in the console. Each action is a line of the log and of the audit.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{Extension, body::Body, extract::State};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::Console;
+use crate::{http::answer, provider::Principal, telemetry::audit::Record};
+
+#[derive(Deserialize)]
+struct Restart {
+    server: String,
+}
+
+#[derive(Deserialize)]
+struct Disable {
+    provider: String,
+    /// The provider's own name of the tool.
+    tool: String,
+    disabled: bool,
+}
+
+/// One action, until it is known what came of it.
+struct Action<'a> {
+    console: &'a Console,
+    caller: Option<&'a str>,
+    operation: &'static str,
+}
+
+impl Action<'_> {
+    fn done(&self, provider: Option<&str>, name: Option<&str>) -> Response<Body> {
+        let Self { caller, operation, .. } = *self;
+        tracing::info!(principal = caller, provider, name, "console: {operation}");
+        self.write(provider, name, "ok", None);
+        answer::json_text(StatusCode::OK, "{}".to_owned())
+    }
+
+    fn failed(&self, status: StatusCode, error: &str, hint: &str) -> Response<Body> {
+        self.write(None, None, "invalid_params", Some(Cow::Borrowed("invalid_params")));
+        answer::problem(status, error, hint)
+    }
+
+    fn write(&self, provider: Option<&str>, name: Option<&str>, outcome: &'static str, error: Option<Cow<'static, str>>) {
+        if let Some(audit) = &self.console.audit {
+            audit.write(Record {
+                event: "console",
+                caller: self.caller.map(Into::into),
+                front: "http",
+                operation: Some(self.operation),
+                provider: provider.map(Into::into),
+                name: name.map(Into::into),
+                outcome,
+                error,
+                ..Record::default()
+            });
+        }
+    }
+}
+
+pub(super) async fn restart(State(console): State<Arc<Console>>, principal: Option<Extension<Principal>>, body: Bytes) -> Response<Body> {
+    let action = Action { console: &console, caller: principal.as_deref().map(Principal::subject), operation: "restart" };
+    let Ok(Restart { server }) = serde_json::from_slice(&body) else { return malformed(&action) };
+    if console.host.restart(&server) {
+        return action.done(Some(&server), None);
+    }
+    let error = format!("there is no server {:?}", answer::echo(&server));
+    action.failed(StatusCode::NOT_FOUND, &error, "plugins are not restarted: each call has an instance of its own")
+}
+
+pub(super) async fn disable(State(console): State<Arc<Console>>, principal: Option<Extension<Principal>>, body: Bytes) -> Response<Body> {
+    let caller = principal.as_deref().map(Principal::subject);
+    let Ok(Disable { provider, tool, disabled }) = serde_json::from_slice(&body) else {
+        return malformed(&Action { console: &console, caller, operation: "disable" });
+    };
+    let action = Action { console: &console, caller, operation: if disabled { "disable" } else { "enable" } };
+    match console.front.catalog().disable(&provider, &tool, disabled) {
+        Some(_) => action.done(Some(&provider), Some(&tool)),
+        None => {
+            let error = format!("{:?} has no tool {:?}", answer::echo(&provider), answer::echo(&tool));
+            action.failed(StatusCode::NOT_FOUND, &error, "look at the list of tools again")
+        }
+    }
+}
+
+pub(super) async fn reload(State(console): State<Arc<Console>>, principal: Option<Extension<Principal>>) -> Response<Body> {
+    let action = Action { console: &console, caller: principal.as_deref().map(Principal::subject), operation: "reload" };
+    console.host.reread();
+    action.done(None, None)
+}
+
+fn malformed(action: &Action<'_>) -> Response<Body> {
+    action.failed(
+        StatusCode::BAD_REQUEST,
+        "the body is not the JSON that this action takes",
+        "reload the page: it may be of another version of Toolbay",
+    )
+}

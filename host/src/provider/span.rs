@@ -1,0 +1,59 @@
+//! The trace that a call belongs to, as far as it is recorded: what is done for the call begins spans of its own.
+
+use std::sync::Arc;
+
+use super::CallContext;
+
+/// Which side of an exchange a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanKind {
+    /// Something is done for a caller elsewhere.
+    Server,
+    /// Somebody elsewhere is asked to do something.
+    Client,
+    /// Something is done here.
+    Internal,
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SpanValue {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+}
+
+impl From<&str> for SpanValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<u16> for SpanValue {
+    fn from(number: u16) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+/// A span that is recorded. It ends when the last of those who hold it lets it go.
+pub trait Span: Send + Sync {
+    /// Begins a span below it.
+    fn child(&self, kind: SpanKind, name: String) -> Arc<dyn Span>;
+    /// Sets an attribute.
+    fn set(&self, key: &'static str, value: SpanValue);
+    /// Says that what it is about has failed: by a code, or a word from a short list.
+    fn fail(&self, kind: &str);
+    /// W3C `traceparent`, by which others belong to it.
+    fn trace_parent(&self) -> Arc<str>;
+}
+
+impl CallContext {
+    /// Begins a span of something that is done for this call, and has all that is done with this context belong to it. None: nothing is recorded.
+    pub fn enter(&mut self, kind: SpanKind, name: impl FnOnce() -> String) -> Option<Arc<dyn Span>> {
+        let span = self.span.as_ref()?.child(kind, name());
+        self.trace_parent = Some(span.trace_parent());
+        self.span = Some(Arc::clone(&span));
+        Some(span)
+    }
+}

@@ -1,0 +1,85 @@
+//! Traces: what a call did, where and how long, as spans that are sent to an OpenTelemetry collector (OTLP over HTTP).
+//!
+//! Whether a call is recorded is decided before anything is made of it. What is recorded is gathered with its trace and goes into a queue when the call has
+//! ended: then it is known, too, whether it was slow or failed. A thread of its own sends it. Where that cannot follow, spans are dropped and counted.
+
+mod context;
+mod export;
+mod queue;
+mod record;
+mod span;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc::sync_channel},
+    thread,
+    time::Duration,
+};
+
+pub use context::trace_id;
+pub use span::Root;
+
+use super::flush::flush;
+use crate::{config::TracesConfig, provider::SpanKind};
+use context::Parent;
+use export::Exporter;
+use queue::{Counts, Message, Sink};
+
+/// Why there can be no traces.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    /// The exporter cannot be made.
+    #[error("cannot prepare the client that sends traces to [traces] endpoint: {0}")]
+    Client(String),
+    /// No thread.
+    #[error("cannot start the thread that sends traces: {0}")]
+    Thread(io::Error),
+}
+
+/// Decides what is recorded, and sends it.
+#[derive(Debug)]
+pub struct Traces {
+    sample: f64,
+    sink: Arc<Sink>,
+}
+
+impl Traces {
+    /// Starts to send, where the configuration says where to.
+    ///
+    /// # Errors
+    ///
+    /// [`TracesError`].
+    pub fn start(config: &TracesConfig) -> Result<Option<Arc<Self>>, TracesError> {
+        let Some(endpoint) = &config.endpoint else { return Ok(None) };
+        let counts = Arc::<Counts>::default();
+        let (queue, messages) = sync_channel(config.queue);
+        let exporter = Exporter::new(endpoint, config, messages, Arc::clone(&counts)).map_err(TracesError::Client)?;
+        // It ends when this is gone and all is sent.
+        thread::Builder::new().name("toolbay-traces".to_owned()).spawn(move || exporter.run()).map_err(TracesError::Thread)?;
+        let TracesConfig { sample, slow, failed, queue: most, .. } = *config;
+        Ok(Some(Arc::new(Self { sample, sink: Arc::new(Sink { slow, failed, queue, most, counts }) })))
+    }
+
+    /// Begins the trace of a call here, if it is to be recorded. `parent`: W3C `traceparent` of its request.
+    pub fn begin(&self, parent: Option<&str>, name: impl FnOnce() -> String) -> Option<Root> {
+        let parent = parent.and_then(Parent::parse);
+        // Who asks for it has decided already whether the trace is one of those that are kept.
+        let sampled = parent.as_ref().map_or_else(|| self.sample > 0.0 && fastrand::f64() < self.sample, |parent| parent.sampled);
+        (sampled || self.sink.keeps_some()).then(|| Root::new(&self.sink, parent, sampled, SpanKind::Server, name()))
+    }
+
+    /// Spans that were sent and taken, and spans that were dropped.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.sink.counts.exported.load(Relaxed), self.sink.counts.dropped.load(Relaxed))
+    }
+
+    /// Waits until all up to now is sent, for so long at most. Blocks. Whether it is.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> bool {
+        flush(&self.sink.queue, Message::Flush, limit)
+    }
+}

@@ -1,0 +1,264 @@
+//! Traces: a real host, a collector that reads OTLP by its numbers, and one tree for each call.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
+use rustix::process::Signal;
+use toolbay_tests::{Client, Setup, eventually, json, outside::Outside, secs};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLER: &str = "b7ad6b7169203331";
+
+/// `SPAN_KIND_…` of OTLP.
+const INTERNAL: u64 = 1;
+const SERVER: u64 = 2;
+const CLIENT: u64 = 3;
+
+type Received = Arc<Mutex<Vec<Span>>>;
+
+/// A message of Protocol Buffers: its numbers, and its texts, bytes and messages.
+#[derive(Clone, Debug, Default)]
+struct Message {
+    numbers: Vec<(u64, u64)>,
+    parts: Vec<(u64, Vec<u8>)>,
+}
+
+impl Message {
+    fn read(mut rest: &[u8]) -> Self {
+        fn varint(rest: &mut &[u8]) -> u64 {
+            let (mut number, mut place) = (0, 0);
+            loop {
+                let byte = rest[0];
+                *rest = &rest[1..];
+                number |= u64::from(byte & 0x7f) << place;
+                place += 7;
+                if byte < 0x80 {
+                    return number;
+                }
+            }
+        }
+        let mut message = Self::default();
+        while !rest.is_empty() {
+            let key = varint(&mut rest);
+            match key & 7 {
+                0 => message.numbers.push((key >> 3, varint(&mut rest))),
+                1 => {
+                    message.numbers.push((key >> 3, u64::from_le_bytes(rest[..8].try_into().expect("eight bytes"))));
+                    rest = &rest[8..];
+                }
+                2 => {
+                    let length = usize::try_from(varint(&mut rest)).expect("a length");
+                    message.parts.push((key >> 3, rest[..length].to_vec()));
+                    rest = &rest[length..];
+                }
+                other => panic!("OTLP has no field of the kind {other}"),
+            }
+        }
+        message
+    }
+
+    fn all(&self, number: u64) -> impl Iterator<Item = Self> {
+        self.parts.iter().filter(move |(field, _)| *field == number).map(|(_, bytes)| Self::read(bytes))
+    }
+
+    fn bytes(&self, number: u64) -> Vec<u8> {
+        self.parts.iter().find(|(field, _)| *field == number).map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+    }
+
+    fn text(&self, number: u64) -> String {
+        String::from_utf8(self.bytes(number)).expect("text")
+    }
+
+    fn number(&self, number: u64) -> Option<u64> {
+        self.numbers.iter().find(|(field, _)| *field == number).map(|(_, value)| *value)
+    }
+}
+
+/// A span, as far as it is looked at.
+#[derive(Clone, Debug)]
+struct Span {
+    trace: String,
+    id: String,
+    parent: String,
+    name: String,
+    kind: u64,
+    attributes: BTreeMap<String, String>,
+    /// `STATUS_CODE_ERROR` is 2.
+    status: u64,
+}
+
+impl Span {
+    fn of(message: &Message) -> Self {
+        let attributes = message.all(9).map(|pair| {
+            let value = pair.all(2).next().expect("a value");
+            (pair.text(1), value.number(3).map_or_else(|| value.text(1), |number| number.to_string()))
+        });
+        Self {
+            trace: hex(&message.bytes(1)),
+            id: hex(&message.bytes(2)),
+            parent: hex(&message.bytes(4)),
+            name: message.text(5),
+            kind: message.number(6).expect("a kind"),
+            attributes: attributes.collect(),
+            status: message.all(15).next().and_then(|status| status.number(3)).unwrap_or_default(),
+        }
+    }
+}
+
+/// A collector on loopback, ended with the test.
+struct Collector {
+    url: String,
+    spans: Received,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let spans = Received::default();
+        let router = Router::new().route("/v1/traces", post(receive)).with_state(Arc::clone(&spans));
+        let task = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Self { url, spans, task }
+    }
+
+    /// The spans of one trace, as soon as there are so many.
+    async fn spans(&self, trace: &str, count: usize) -> Vec<Span> {
+        eventually(&format!("{count} spans"), secs(20), async || {
+            let all = self.spans.lock().expect("no handler panics");
+            let of: Vec<Span> = all.iter().filter(|span| span.trace == trace).cloned().collect();
+            (of.len() >= count).then_some(of)
+        })
+        .await
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn receive(State(spans): State<Received>, headers: HeaderMap, body: Bytes) {
+    assert_eq!(headers["authorization"], "Bearer c0llect0r");
+    let request = Message::read(&body);
+    let sent: Vec<Span> = request
+        .all(1)
+        .flat_map(|of| of.all(2).collect::<Vec<_>>())
+        .flat_map(|of| of.all(2).collect::<Vec<_>>())
+        .map(|span| Span::of(&span))
+        .collect();
+    spans.lock().expect("no handler panics").extend(sent);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text(span: &Span, key: &str) -> String {
+    span.attributes.get(key).cloned().unwrap_or_else(|| panic!("no {key} in {span:?}"))
+}
+
+fn config(collector: &Collector, more: &str) -> String {
+    format!("[traces]\nendpoint = {:?}\nheaders = {{ Authorization = {{ from_env = \"COLLECTOR\" }} }}\n{more}\n", collector.url)
+}
+
+fn setup(collector: &Collector, more: &str) -> Setup {
+    Setup::new().config(&config(collector, more)).env("COLLECTOR", "Bearer c0llect0r")
+}
+
+fn parent(flags: &str) -> toolbay_tests::Value {
+    json!({ "traceparent": format!("00-{TRACE}-{CALLER}-{flags}") })
+}
+
+/// A server that answers the `_meta` that it is sent.
+const META: &str = r#"
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    method, result = message.get("method"), None
+    if method == "initialize":
+        result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "meta", "version": "1"}}
+    elif method == "tools/list":
+        result = {"tools": [{"name": "sent_meta", "inputSchema": {"type": "object"}}]}
+    elif method == "tools/call":
+        result = {"content": [{"type": "text", "text": json.dumps(message["params"].get("_meta"))}]}
+    if "id" in message:
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result or {}}), flush=True)
+"#;
+
+#[tokio::test]
+async fn a_call_of_a_plugin_and_the_request_that_it_sends_are_one_tree() {
+    let (collector, outside) = (Collector::start().await, Outside::start().await);
+    let grants = format!("[plugin.probe]\nhttp_private = [\"127.0.0.1:{}\"]", outside.port());
+    let server = setup(&collector, &format!("sample = 0.0\n{grants}")).test_plugin("probe").start().await;
+    let mut client = Client::modern(&server);
+    client.meta = parent("01");
+    client.call("http_get", json!({ "url": format!("{}/hello", outside.base()), "timeout_ms": 5000 })).await.ok();
+    let spans = collector.spans(TRACE, 3).await;
+    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name} is not in {spans:?}"));
+    let (root, run, get) = (named("tools/call http_get"), named("run probe"), named("GET"));
+    assert_eq!((root.parent.clone(), root.kind), (CALLER.to_owned(), SERVER));
+    assert_eq!((&run.parent, run.kind), (&root.id, INTERNAL));
+    assert_eq!((&get.parent, get.kind), (&run.id, CLIENT));
+    assert_eq!(text(root, "mcp.method.name") + " " + &text(root, "gen_ai.tool.name"), "tools/call http_get");
+    assert_eq!(text(root, "toolbay.provider"), "probe");
+    assert_eq!((text(get, "http.response.status_code"), text(get, "server.port")), ("200".to_owned(), outside.port().to_string()));
+    let visits = outside.visits();
+    assert_eq!(visits[0].header("traceparent"), Some(format!("00-{TRACE}-{}-01", get.id).as_str()));
+    // What a plugin is told is its own span.
+    let told = client.call("context", json!({})).await;
+    let mine = collector.spans(TRACE, 5).await;
+    let run = mine.iter().rfind(|span| span.name == "run probe").expect("its span");
+    assert!(told.body.contains(&format!("00-{TRACE}-{}-01", run.id)), "{told:?}");
+    // Nobody asked for this one.
+    client.meta = json!({});
+    client.call("echo", json!({})).await.ok();
+    client.meta = parent("00");
+    client.call("echo", json!({})).await.ok();
+    assert_eq!(collector.spans(TRACE, 5).await.len(), 5);
+    let page = toolbay_tests::client::http().get(format!("http://{}/metrics", server.address())).send().await.expect("an answer");
+    let page = page.text().await.expect("a page");
+    assert!(page.contains("toolbay_trace_spans_total{result=\"exported\"} 5"), "{page}");
+}
+
+#[tokio::test]
+async fn a_call_of_a_server_is_one_tree_and_the_end_of_the_host_loses_none() {
+    let collector = Collector::start().await;
+    let setup = setup(&collector, "[server.meta]\ncommand = [\"python3\", \"./meta.py\"]");
+    std::fs::write(setup.home().join("meta.py"), META).expect("the server can be written");
+    let mut server = setup.start().await;
+    let client = Client::modern(&server);
+    let told = client.call("sent_meta", json!({})).await;
+    server.signal(Signal::TERM);
+    server.wait_exit(secs(30)).await;
+    let spans = collector.spans.lock().expect("no handler panics").clone();
+    let [below, root] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((root.name.as_str(), below.name.as_str()), ("tools/call sent_meta", "tools/call sent_meta"));
+    assert_eq!((root.kind, below.kind), (SERVER, CLIENT));
+    assert!(root.parent.is_empty() && below.parent == root.id && below.trace == root.trace);
+    let sent = format!("00-{}-{}-01", below.trace, below.id);
+    assert!(told.body.contains(&sent), "{sent} is not in {told:?}");
+    // The log has the trace that began here.
+    assert!(server.log().is_empty() || !server.log().contains("cannot be sent"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn only_calls_that_fail_are_kept_where_that_is_asked_for() {
+    let collector = Collector::start().await;
+    let server = setup(&collector, "sample = 0.0\nfailed = true").test_plugin("probe").start().await;
+    let client = Client::modern(&server);
+    client.call("echo", json!({ "a": 1 })).await.ok();
+    client.call("fail", json!({ "message": "no" })).await.failure();
+    let kept = eventually("the failed call", secs(20), async || {
+        let spans = collector.spans.lock().expect("no handler panics").clone();
+        (spans.len() >= 2).then_some(spans)
+    })
+    .await;
+    assert!(kept.iter().all(|span| !span.name.contains("echo")), "{kept:?}");
+    let root = kept.iter().find(|span| span.name == "tools/call fail").expect("the call");
+    assert_eq!((root.status, text(root, "error.type")), (2, "tool_error".to_owned()));
+}
