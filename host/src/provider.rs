@@ -234,6 +234,11 @@ pub trait Provider: Send + Sync {
         self.tools().iter().map(|tool| (tool.name.to_string(), Definition::of(tool))).collect()
     }
 
+    /// The same of its prompts, in their order.
+    fn prompt_definitions(&self) -> Vec<(String, Definition)> {
+        self.offers().prompts.iter().map(|prompt| (prompt.key.clone(), Definition::of_entry(&prompt.json))).collect()
+    }
+
     /// The digest of its code (BLAKE3, in hex), where that decides what it says and does: of a plugin.
     fn code(&self) -> Option<String> {
         None

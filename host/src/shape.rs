@@ -240,6 +240,20 @@ impl Provider for Shaped {
         self.tools.iter().map(|tool| of(tool).unwrap_or_else(|| (tool.name.to_string(), Definition::of(tool)))).collect()
     }
 
+    fn prompt_definitions(&self) -> Vec<(String, Definition)> {
+        let said: HashMap<String, Definition> = self.inner.prompt_definitions().into_iter().collect();
+        let of = |prompt: &Arc<Offer>| {
+            let own = self.own_prompts.get(&prompt.key)?;
+            Some((own.clone(), said.get(own)?.clone()))
+        };
+        // Every prompt was made of one of its own.
+        self.offers
+            .prompts
+            .iter()
+            .map(|prompt| of(prompt).unwrap_or_else(|| (prompt.key.clone(), Definition::of_entry(&prompt.json))))
+            .collect()
+    }
+
     fn code(&self) -> Option<String> {
         self.inner.code()
     }

@@ -148,7 +148,8 @@ impl App {
         };
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
-        if let Some(warning) = policy::warning(&config).filter(|_| options.run == Run::Serve) {
+        let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings());
+        for warning in warnings.filter(|_| options.run == Run::Serve) {
             tracing::warn!("{warning}");
         }
         let app = Self {
@@ -304,7 +305,7 @@ impl App {
             tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
         let warnings = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
-        for warning in warnings.chain(policy::warning(&next)).filter(|_| !changes.is_empty()) {
+        for warning in warnings.chain(policy::warning(&next)).chain(next.trust_warnings()).filter(|_| !changes.is_empty()) {
             tracing::warn!("{warning}");
         }
         Ok(())

@@ -142,9 +142,9 @@ impl Found {
         }
         let is_named = |provider: &str, one: &Difference| {
             names.is_empty()
-                || names
-                    .iter()
-                    .any(|name| name == provider || matches!(&one.part, Part::Tool(tool) if *name == format!("{provider}__{tool}")))
+                || names.iter().any(|name| {
+                    name == provider || matches!(&one.part, Part::Tool(tool) | Part::Prompt(tool) if *name == format!("{provider}__{tool}"))
+                })
         };
         let mut lock = self.lock.clone().unwrap_or_default();
         let (mut text, mut accepted) = (String::new(), 0);
@@ -194,7 +194,11 @@ impl Found {
         for (provider, observed) in &self.observed {
             let lock = self.lock.as_ref().and_then(|lock| lock.servers.get(provider));
             if let Observed::Server(server) = observed {
-                let tools = server.tools.keys().chain(lock.into_iter().flat_map(|lock| lock.tools.keys()));
+                let tools = server
+                    .tools
+                    .keys()
+                    .chain(server.prompts.keys())
+                    .chain(lock.into_iter().flat_map(|lock| lock.tools.keys().chain(lock.prompts.keys())));
                 known.extend(tools.map(|tool| format!("{provider}__{tool}")));
             }
         }
@@ -220,6 +224,10 @@ fn put(lock: &mut Lock, provider: &str, observed: &Observed, part: &Part) {
         Part::Tool(tool) => match now.tools.get(tool) {
             Some(definition) => drop(server.tools.insert(tool.clone(), definition.clone())),
             None => drop(server.tools.remove(tool)),
+        },
+        Part::Prompt(prompt) => match now.prompts.get(prompt) {
+            Some(definition) => drop(server.prompts.insert(prompt.clone(), definition.clone())),
+            None => drop(server.prompts.remove(prompt)),
         },
     }
 }

@@ -174,7 +174,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         .into_iter()
         .chain(config.tasks.warning(config.state.copies))
         .chain(crate::app::roles_warning(config))
-        .chain(config.trust.warning())
+        .chain(config.trust_warnings())
         .collect()
 }
 

@@ -32,6 +32,8 @@ pub struct LockedServer {
     pub instructions: Option<String>,
     /// Its tools, by its own names.
     pub tools: BTreeMap<String, Definition>,
+    /// Its prompts, by its own names.
+    pub prompts: BTreeMap<String, Definition>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,12 +58,14 @@ struct FileServer {
     #[serde(skip_serializing_if = "Option::is_none")]
     instructions: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    tools: BTreeMap<String, FileTool>,
+    tools: BTreeMap<String, FileSaid>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    prompts: BTreeMap<String, FileSaid>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileTool {
+struct FileSaid {
     digest: String,
     definition: String,
 }
@@ -89,17 +93,19 @@ impl Lock {
         if version != VERSION {
             return Err(format!("it has version {version}, and this Toolbay reads version {VERSION}"));
         }
-        let servers = server.into_iter().map(|(name, server)| {
-            let tools = server.tools.into_iter().map(|(tool, said)| {
+        let accepted = |server: &str, all: BTreeMap<String, FileSaid>| -> Result<BTreeMap<String, Definition>, String> {
+            let one = |(name, said): (String, FileSaid)| {
                 // A reader of the file judges by the definition, and the host by the digest.
-                let is_it = |definition: &Definition| definition.digest() == said.digest;
-                let definition = Definition::parse(&said.definition).filter(is_it);
+                let definition = Definition::parse(&said.definition).filter(|definition| definition.digest() == said.digest);
                 let edited =
-                    || format!("the definition of {tool:?} of [server.{name}] does not have the digest beside it: the file was edited");
-                Ok::<_, String>((tool.clone(), definition.ok_or_else(edited)?))
-            });
-            let tools = tools.collect::<Result<_, _>>()?;
-            Ok::<_, String>((name, LockedServer { instructions: server.instructions, tools }))
+                    || format!("the definition of {name:?} of [server.{server}] does not have the digest beside it: the file was edited");
+                Ok((name.clone(), definition.ok_or_else(edited)?))
+            };
+            all.into_iter().map(one).collect()
+        };
+        let servers = server.into_iter().map(|(name, FileServer { instructions, tools, prompts })| {
+            let (tools, prompts) = (accepted(&name, tools)?, accepted(&name, prompts)?);
+            Ok::<_, String>((name, LockedServer { instructions, tools, prompts }))
         });
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
@@ -110,10 +116,14 @@ impl Lock {
     /// The text of the file.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let tool = |definition: &Definition| FileTool { digest: definition.digest(), definition: format!("{}\n", definition.pretty()) };
+        let said = |all: &BTreeMap<String, Definition>| -> BTreeMap<String, FileSaid> {
+            let one = |definition: &Definition| FileSaid { digest: definition.digest(), definition: format!("{}\n", definition.pretty()) };
+            all.iter().map(|(name, definition)| (name.clone(), one(definition))).collect()
+        };
         let server = |server: &LockedServer| FileServer {
             instructions: server.instructions.clone(),
-            tools: server.tools.iter().map(|(name, definition)| (name.clone(), tool(definition))).collect(),
+            tools: said(&server.tools),
+            prompts: said(&server.prompts),
         };
         let file = File {
             version: VERSION,
@@ -134,7 +144,7 @@ mod tests {
     fn lock(words: &str) -> Lock {
         let text = serde_json::json!({ "description": words, "inputSchema": { "type": "object" } }).to_string();
         let tools = BTreeMap::from([(format!("t.{words}"), Definition::parse(&text).unwrap())]);
-        let server = LockedServer { instructions: Some(words.to_owned()), tools };
+        let server = LockedServer { instructions: Some(words.to_owned()), prompts: tools.clone(), tools };
         Lock {
             plugins: BTreeMap::from([("p".to_owned(), "00".to_owned())]),
             servers: BTreeMap::from([("s".to_owned(), server), ("empty".to_owned(), LockedServer::default())]),

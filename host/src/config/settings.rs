@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
-    PluginConfig, RoleConfig, ServerConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
+    PluginConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig,
+    TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, Places},
@@ -111,6 +112,23 @@ impl Config {
     pub fn lock_path(&self) -> PathBuf {
         let beside = || self.origin().and_then(Path::parent).unwrap_or(Path::new("")).join(lock::NAME);
         self.trust.lock.clone().unwrap_or_else(beside)
+    }
+
+    /// What the operator should know of what is pinned, in sentences.
+    #[must_use]
+    pub fn trust_warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.trust.warning().into_iter().collect();
+        for (name, server) in self.server.iter().filter(|_| self.trust.locked.is_some()) {
+            if let ServerSource::Image(source) = &server.source
+                && !source.image.contains("@sha256:")
+            {
+                warnings.push(format!(
+                    "`image` of [server.{name}] is not pinned by digest: its code can change while its tools say the same; write image = \"{}@sha256:…\"",
+                    source.image
+                ));
+            }
+        }
+        warnings
     }
 
     /// What a plugin may use and reach before its sidecar says anything.

@@ -1,13 +1,10 @@
 //! A provider as far as it is accepted: what is held back is not there.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use super::{Change, Difference, Part};
+use super::{Change, Difference, Part, difference::Published};
 use crate::{
     catalog::Confirm,
     provider::{
@@ -23,40 +20,50 @@ pub(super) struct Accepted {
     names: HashSet<String>,
     /// Whether its instructions are passed on.
     instructs: bool,
-    /// Whether it offers anything beside tools.
-    offers: bool,
+    /// Whether it offers anything beside tools: a plugin that is held back does not.
+    is_whole: bool,
+    /// What it offers beside tools.
+    offers: Offers,
 }
 
 impl Accepted {
     /// The provider as it may be offered: itself, where nothing of it is held back and nothing has to be confirmed.
     pub(super) fn of(
         provider: &Arc<dyn Provider>,
-        published: &BTreeMap<String, String>,
+        published: &Published,
         differences: &[Difference],
         hold: bool,
         confirm: &Confirm,
     ) -> Arc<dyn Provider> {
         let held = || differences.iter().filter(|one| hold && one.change != Change::Gone);
         let is_whole = !held().any(|one| one.part == Part::Code);
-        let names: HashSet<&str> = held()
-            .filter_map(|one| match &one.part {
-                Part::Tool(own) => Some(published.get(own).unwrap_or(own).as_str()),
-                _ => None,
-            })
-            .collect();
+        let (mut tools, mut prompts) = (HashSet::new(), HashSet::new());
+        for one in held() {
+            match &one.part {
+                Part::Tool(own) => {
+                    tools.insert(published.tool(own));
+                }
+                Part::Prompt(own) => {
+                    prompts.insert(published.prompt(own));
+                }
+                Part::Code | Part::Instructions => {}
+            }
+        }
         let instructs = is_whole && !held().any(|one| one.part == Part::Instructions);
         let id = provider.id().as_str();
         let is_asked_for = |tool: &Tool| !tool.notifies && confirm.rule_for(id, tool.name.as_str(), tool.name.as_str(), tool).is_some();
-        if is_whole && instructs && names.is_empty() && !provider.tools().iter().any(|tool| is_asked_for(tool)) {
+        if is_whole && instructs && tools.is_empty() && prompts.is_empty() && !provider.tools().iter().any(|tool| is_asked_for(tool)) {
             return Arc::clone(provider);
         }
-        let kept = provider.tools().iter().filter(|tool| is_whole && !names.contains(tool.name.as_str()));
+        let kept = provider.tools().iter().filter(|tool| is_whole && !tools.contains(tool.name.as_str()));
         // Before the call of a tool that has to be confirmed its caller is asked, so the front must be ready to.
-        let tools: Vec<_> = kept
+        let offered: Vec<_> = kept
             .map(|tool| if is_asked_for(tool) { Arc::new(Tool { notifies: true, ..Tool::clone(tool) }) } else { Arc::clone(tool) })
             .collect();
-        let names = tools.iter().map(|tool| tool.name.to_string()).collect();
-        Arc::new(Self { inner: Arc::clone(provider), tools, names, instructs, offers: is_whole })
+        let names = offered.iter().map(|tool| tool.name.to_string()).collect();
+        let mut offers = if is_whole { provider.offers().clone() } else { Offers::default() };
+        offers.prompts.retain(|prompt| !prompts.contains(prompt.key.as_str()));
+        Arc::new(Self { inner: Arc::clone(provider), tools: offered, names, instructs, is_whole, offers })
     }
 }
 
@@ -109,23 +116,22 @@ impl Provider for Accepted {
     }
 
     fn offers(&self) -> &Offers {
-        static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };
-        if self.offers { self.inner.offers() } else { &NOTHING }
+        &self.offers
     }
 
     fn reads_unlisted(&self) -> bool {
-        self.offers && self.inner.reads_unlisted()
+        self.is_whole && self.inner.reads_unlisted()
     }
 
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
-        if self.offers {
+        if self.is_whole {
             return self.inner.read_resource(uri, context);
         }
         Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) })
     }
 
     fn subscribe(&self, uri: &str) -> Option<Subscription> {
-        self.inner.subscribe(uri).filter(|_| self.offers)
+        self.inner.subscribe(uri).filter(|_| self.is_whole)
     }
 
     fn get_prompt<'a>(
@@ -134,14 +140,14 @@ impl Provider for Accepted {
         arguments: Vec<(String, String)>,
         context: CallContext,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
-        if self.offers {
+        if self.offers.prompts.iter().any(|prompt| prompt.key == name) {
             return self.inner.get_prompt(name, arguments, context);
         }
         Box::pin(async move { Err(CallError::UnknownPrompt(name.to_owned())) })
     }
 
     fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
-        if self.offers {
+        if self.offers.completes {
             return self.inner.complete(completion, context);
         }
         Box::pin(async { Ok(Completions::default()) })

@@ -7,8 +7,24 @@ use serde_json::Value;
 use super::hidden::visible;
 use crate::{
     config::{Lock, LockedServer},
-    provider::Provider,
+    provider::{Definition, Provider},
 };
+
+/// The published names of what a provider has, by its own names.
+pub(super) struct Published {
+    pub(super) tools: BTreeMap<String, String>,
+    pub(super) prompts: BTreeMap<String, String>,
+}
+
+impl Published {
+    pub(super) fn tool<'a>(&'a self, own: &'a String) -> &'a str {
+        self.tools.get(own).unwrap_or(own)
+    }
+
+    pub(super) fn prompt<'a>(&'a self, own: &'a String) -> &'a str {
+        self.prompts.get(own).unwrap_or(own)
+    }
+}
 
 /// What a provider says now, as a lock file keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,16 +36,20 @@ pub enum Observed {
 }
 
 impl Observed {
-    /// Of a provider, and by which name each of its own tools is published.
-    pub(super) fn of(provider: &dyn Provider) -> (Self, BTreeMap<String, String>) {
+    /// Of a provider, and by which names what it has is published.
+    pub(super) fn of(provider: &dyn Provider) -> (Self, Published) {
         let definitions = provider.definitions();
         let names = provider.tools().iter().map(|tool| tool.name.to_string());
-        let published = definitions.iter().map(|(own, _)| own.clone()).zip(names).collect();
+        let tools = definitions.iter().map(|(own, _)| own.clone()).zip(names).collect();
+        let prompts = provider.prompt_definitions().into_iter().map(|(own, _)| own);
+        let prompts = prompts.zip(provider.offers().prompts.iter().map(|prompt| prompt.key.clone())).collect();
+        let published = Published { tools, prompts };
         let observed = match provider.code() {
             Some(digest) => Self::Plugin(digest),
             None => {
                 let instructions = provider.own_instructions().map(str::to_owned);
-                Self::Server(LockedServer { instructions, tools: definitions.into_iter().collect() })
+                let prompts = provider.prompt_definitions().into_iter().collect();
+                Self::Server(LockedServer { instructions, tools: definitions.into_iter().collect(), prompts })
             }
         };
         (observed, published)
@@ -64,6 +84,8 @@ pub enum Part {
     Instructions,
     /// A tool, by the server's own name.
     Tool(String),
+    /// A prompt, by the server's own name.
+    Prompt(String),
 }
 
 /// One thing in which a provider differs from what was accepted.
@@ -100,17 +122,22 @@ pub fn differences(lock: &Lock, name: &str, observed: &Observed) -> Vec<Differen
             let before = lock.servers.get(name).unwrap_or(&nothing);
             let text = |server: &LockedServer| server.instructions.as_deref().map(Value::from);
             let instructions = compared(Part::Instructions, text(before), text(now));
-            let mut names: Vec<&String> = before.tools.keys().chain(now.tools.keys()).collect();
-            names.sort();
-            names.dedup();
-            let tools = names.into_iter().filter_map(|tool| {
-                let (before, after) = (before.tools.get(tool), now.tools.get(tool));
-                if before.is_some() && before == after {
-                    return None;
-                }
-                compared(Part::Tool(tool.clone()), before.map(|one| one.value()), after.map(|one| one.value()))
-            });
-            instructions.into_iter().chain(tools).collect()
+            let each =
+                |before: &BTreeMap<String, Definition>, now: &BTreeMap<String, Definition>, part: fn(String) -> Part| -> Vec<Difference> {
+                    let mut names: Vec<&String> = before.keys().chain(now.keys()).collect();
+                    names.sort();
+                    names.dedup();
+                    let differs = |name: &&String| before.get(*name) != now.get(*name);
+                    let value = |all: &BTreeMap<String, Definition>, name: &String| all.get(name).map(Definition::value);
+                    names
+                        .into_iter()
+                        .filter(differs)
+                        .filter_map(|name| compared(part(name.clone()), value(before, name), value(now, name)))
+                        .collect()
+                };
+            let tools = each(&before.tools, &now.tools, Part::Tool);
+            let prompts = each(&before.prompts, &now.prompts, Part::Prompt);
+            instructions.into_iter().chain(tools).chain(prompts).collect()
         }
     }
 }
@@ -120,8 +147,8 @@ impl Difference {
     #[must_use]
     pub fn why(&self) -> &'static str {
         match (&self.part, self.change) {
-            (Part::Tool(_), Change::New) => "it is new and was not accepted",
-            (Part::Tool(_), Change::Changed) => "its definition has changed since it was accepted",
+            (Part::Tool(_) | Part::Prompt(_), Change::New) => "it is new and was not accepted",
+            (Part::Tool(_) | Part::Prompt(_), Change::Changed) => "its definition has changed since it was accepted",
             (Part::Code, Change::New) => "the plugin is new and was not accepted",
             (Part::Code, Change::Changed) => "the plugin's file has changed since it was accepted",
             (Part::Instructions, Change::New) => "they are new and were not accepted",
@@ -137,6 +164,7 @@ impl Difference {
             Part::Code => format!("plugin {provider}: {}", self.why()),
             Part::Instructions => format!("the instructions of {provider}: {}", self.why()),
             Part::Tool(name) => format!("tool {:?} of {provider}: {}", visible(name), self.why()),
+            Part::Prompt(name) => format!("prompt {:?} of {provider}: {}", visible(name), self.why()),
         }
     }
 
@@ -148,6 +176,7 @@ impl Difference {
             Part::Code => format!("plugin {provider}"),
             Part::Instructions => format!("instructions of {provider}"),
             Part::Tool(name) => format!("tool {} of {provider}", visible(name)),
+            Part::Prompt(name) => format!("prompt {} of {provider}", visible(name)),
         };
         let how = match self.change {
             Change::New => "new",
@@ -207,11 +236,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::Definition;
 
     fn server(instructions: Option<&str>, tools: &[(&str, Value)]) -> LockedServer {
         let tools = tools.iter().map(|(name, value)| ((*name).to_owned(), Definition::parse(&value.to_string()).unwrap()));
-        LockedServer { instructions: instructions.map(str::to_owned), tools: tools.collect() }
+        LockedServer { instructions: instructions.map(str::to_owned), tools: tools.collect(), prompts: BTreeMap::new() }
     }
 
     #[test]

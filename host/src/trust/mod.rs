@@ -15,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+use difference::Published;
 pub use difference::{Change, Difference, Observed, Part, differences};
 pub use hidden::visible;
 
@@ -47,8 +48,7 @@ impl Rules {
 /// What one provider said last.
 struct Seen {
     observed: Observed,
-    /// By which name each of its own tools is published.
-    published: BTreeMap<String, String>,
+    published: Published,
     differences: Vec<Difference>,
     /// Sentences.
     hidden: Vec<String>,
@@ -87,9 +87,14 @@ impl Trust {
             match &difference.part {
                 _ if difference.change == Change::Gone => {}
                 Part::Tool(own) => {
-                    let name = seen.published.get(own).unwrap_or(own);
+                    let name = seen.published.tool(own);
                     status.tools.retain(|tool| tool != name);
                     status.held.push(format!("{name}: {why}"));
+                }
+                Part::Prompt(own) => {
+                    let name = seen.published.prompt(own);
+                    status.offers.prompts.retain(|prompt| prompt != name);
+                    status.held.push(format!("prompt {name}: {why}"));
                 }
                 Part::Code => {
                     status.held.extend(std::mem::take(&mut status.tools).into_iter().map(|name| format!("{name}: {why}")));
@@ -145,5 +150,102 @@ impl Seen {
         {
             tracing::info!(provider = %id, "what was held back is offered now: it was accepted ({} changes)", before.differences.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::{Call, CallError, CallOutput, Definition, Offer, Offers, ProviderKind, ProviderState, Tool, ToolName};
+
+    struct Says {
+        id: ProviderId,
+        tools: Vec<Arc<Tool>>,
+        offers: Offers,
+        instructions: String,
+    }
+
+    impl Provider for Says {
+        fn id(&self) -> &ProviderId {
+            &self.id
+        }
+        fn tools(&self) -> &[Arc<Tool>] {
+            &self.tools
+        }
+        fn offers(&self) -> &Offers {
+            &self.offers
+        }
+        fn instructions(&self) -> Option<&str> {
+            Some(&self.instructions)
+        }
+        fn call<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+            Box::pin(async { Ok(CallOutput::default()) })
+        }
+    }
+
+    /// A server that says this of its tool, its prompt and itself.
+    fn server(tool: &str, prompt: &str, instructions: &str) -> Arc<dyn Provider> {
+        let schema = json!({ "type": "object" }).as_object().cloned().unwrap_or_default();
+        let said = Tool {
+            name: ToolName::new("t").unwrap(),
+            title: None,
+            description: Some(tool.to_owned()),
+            input_schema: Arc::new(schema),
+            output_schema: None,
+            annotations: None,
+            icons: None,
+            meta: None,
+            extra: serde_json::Map::new(),
+            notifies: false,
+        };
+        let json = json!({ "name": "p", "description": prompt }).as_object().cloned().unwrap_or_default();
+        let offers = Offers { prompts: vec![Arc::new(Offer { key: "p".to_owned(), json })], ..Offers::default() };
+        let id = ProviderId::new("s").unwrap();
+        Arc::new(Says { id, tools: vec![Arc::new(said)], offers, instructions: instructions.to_owned() })
+    }
+
+    fn offered(provider: &dyn Provider) -> (usize, usize, bool) {
+        (provider.tools().len(), provider.offers().prompts.len(), provider.instructions().is_some())
+    }
+
+    #[test]
+    fn each_part_is_held_back_by_itself_and_offered_when_it_is_accepted() {
+        let open = Trust::new(&TrustConfig::default());
+        open.admit(&server("a", "b", "c"));
+        let mut lock = Lock::default();
+        open.observed()["s"].put("s", &mut lock);
+        assert_eq!(lock.servers["s"].prompts["p"], Definition::parse(r#"{"description": "b"}"#).unwrap());
+        let config = TrustConfig { locked: Some(Arc::new(lock)), ..TrustConfig::default() };
+        let trust = Trust::new(&config);
+        for (says, left, held) in [
+            (server("a", "b", "c"), (1, 1, true), 0),
+            (server("x", "b", "c"), (0, 1, true), 1),
+            (server("a", "x", "c"), (1, 0, true), 1),
+            (server("a", "b", "x"), (1, 1, false), 0),
+            (server("x", "x", "x"), (0, 0, false), 2),
+        ] {
+            assert_eq!(offered(&*trust.admit(&says)), left);
+            let mut status = ProviderStatus::new("s", ProviderKind::Bridge, ProviderState::Serving, "");
+            status.tools.push("t".to_owned());
+            status.offers.prompts.push("p".to_owned());
+            trust.annotate(&mut status);
+            assert_eq!((status.tools.len(), status.offers.prompts.len(), status.held.len()), (left.0, left.1, held), "{:?}", status.held);
+            // Flagged only: all of it is offered, and told.
+            let flagging = Trust::new(&TrustConfig { changed: OnChange::Flag, ..config.clone() });
+            assert_eq!(offered(&*flagging.admit(&says)), (1, 1, true));
+        }
+        trust.put(&TrustConfig::default());
+        assert_eq!(offered(&*trust.admit(&server("x", "x", "x"))), (1, 1, true));
+    }
+
+    #[test]
+    fn callers_of_what_has_to_be_confirmed_can_be_asked() {
+        let config = TrustConfig { confirm: vec!["s__t".to_owned()], ..TrustConfig::default() };
+        let admitted = Trust::new(&config).admit(&server("a", "b", "c"));
+        assert!(admitted.tools()[0].notifies && offered(&*admitted) == (1, 1, true));
+        assert!(!Trust::new(&TrustConfig::default()).admit(&server("a", "b", "c")).tools()[0].notifies);
     }
 }
