@@ -24,6 +24,7 @@ if command -v systemd-analyze >/dev/null; then
     trap 'rm -rf "$work"' EXIT
     # The program does not have to be installed for its unit to be right.
     sed 's|^ExecStart=/usr/bin/toolbay|ExecStart=/bin/true|' deploy/systemd/toolbay.service >"$work/toolbay.service"
-    problems=$(systemd-analyze verify "$work/toolbay.service" 2>&1 | grep -F toolbay.service || true)
+    cp deploy/systemd/toolbay.socket "$work"
+    problems=$(systemd-analyze verify "$work/toolbay.service" "$work/toolbay.socket" 2>&1 | grep -E 'toolbay\.(service|socket)' || true)
     [ -z "$problems" ] || { echo "check-deploy: $problems" >&2; exit 1; }
 fi

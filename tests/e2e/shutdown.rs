@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use toolbay_tests::{
     Client, Server, Setup, eventually, json, millis, secs,
     wat::{self, binary},
@@ -81,4 +82,55 @@ async fn an_idle_server_with_listening_clients_ends_at_once() {
     server.signal(Signal::TERM);
     assert_eq!(server.wait_exit(secs(10)).await.code(), Some(0));
     assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn who_connects_while_one_version_follows_another_waits_where_the_socket_is_passed() {
+    let setup = Setup::new().plugin("calculator");
+    let mut unit = setup.by_socket_unit().spawn().expect("python3 runs");
+    let mut lines = BufReader::new(unit.stdout.take().expect("a pipe")).lines();
+    let port: u16 = lines.next_line().await.unwrap().expect("a line").parse().expect("a port");
+    let again = tokio::spawn(async move {
+        let mut times = 0;
+        while let Ok(Some(line)) = lines.next_line().await {
+            times += usize::from(line == "started again");
+        }
+        times
+    });
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let pid = Pid::from_raw(i32::try_from(unit.id().expect("it runs")).expect("a process id")).expect("a process id");
+    let restarts = async {
+        for _ in 0..3 {
+            tokio::time::sleep(secs(2)).await;
+            kill_process(pid, Signal::USR1).expect("it runs");
+        }
+        tokio::time::sleep(secs(2)).await;
+    };
+    tokio::pin!(restarts);
+    let mut calls = 0;
+    loop {
+        // Each on a connection of its own.
+        let client = Client::at(&url).alone();
+        let call = client.call("add", json!({ "a": calls, "b": 1 }));
+        let reply = tokio::select! {
+            reply = call => reply,
+            () = &mut restarts => break,
+        };
+        assert_eq!(reply.ok().parse(), Ok(f64::from(calls) + 1.0), "call {calls}");
+        calls += 1;
+    }
+    kill_process(pid, Signal::TERM).expect("it runs");
+    assert_eq!(unit.wait().await.expect("its end").code(), Some(0));
+    assert_eq!(again.await.expect("no panic"), 3);
+    assert!(calls > 10, "{calls}");
+}
+
+#[tokio::test]
+async fn a_socket_that_cannot_be_used_is_told() {
+    for (count, wanted) in [("1", "cannot use the socket of LISTEN_FDS"), ("2", "LISTEN_FDS passes 2 sockets")] {
+        let setup = Setup::new().env("LISTEN_FDS", count);
+        let refused = setup.refused().await;
+        refused.expect_code(2);
+        assert!(refused.stderr.contains(wanted) && refused.stderr.contains("ListenStream="), "{}", refused.stderr);
+    }
 }

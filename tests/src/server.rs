@@ -140,6 +140,21 @@ impl Setup {
         }
     }
 
+    /// The server, started by something that passes it a listening socket, and prints its port: see `tests/servers/socket_unit.py`.
+    #[must_use]
+    pub fn by_socket_unit(&self) -> Command {
+        let serve = self.serve();
+        let serve = serve.as_std();
+        let mut command = Command::new("python3");
+        command.arg(files::root().join("tests/servers/socket_unit.py")).arg(serve.get_program()).args(serve.get_args());
+        command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(folder) = serve.get_current_dir() {
+            command.current_dir(folder);
+        }
+        command.stdout(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
     /// `toolbay stdio` with this folder and configuration.
     #[must_use]
     pub fn stdio(&self) -> Command {

@@ -75,7 +75,7 @@ impl Dev {
             .map_err(|error| Failure::failed(format!("cannot start the thread that builds: {error}")))?;
         descriptors::raise();
         let options = AppOptions { run: Run::Serve, folder_required: true, insecure: false };
-        runtime()?.block_on(serve::serve(config, options, source, files))
+        runtime()?.block_on(serve::serve(config, options, source, files, None))
     }
 }
 

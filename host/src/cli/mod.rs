@@ -21,6 +21,7 @@ mod seen;
 mod serve;
 mod setup;
 mod shown;
+mod socket;
 mod source;
 mod startup;
 mod stdio;

@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     ConfigArgs, Failure, Outcome, counted, print, runtime,
+    socket::Passed,
     startup::{self, Listeners},
 };
 use crate::{
@@ -71,7 +72,9 @@ impl Serve {
             .listen
             .as_ref()
             .map(|listen| config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}"))));
-        source.overrides.listen = listen.transpose()?;
+        let passed = Passed::take()?;
+        // It is where we listen, whatever the configuration says, and what may be served there goes by that.
+        source.overrides.listen = passed.as_ref().map(|passed| passed.address).or(listen.transpose()?);
         source.overrides.console = self.console;
         source.overrides.log.clone_from(&self.log);
         source.overrides.log_format = self.log_format.as_deref().map(|format| match format {
@@ -93,18 +96,18 @@ impl Serve {
         let options = AppOptions { run: Run::Serve, folder_required: self.config.plugins.is_some(), insecure: self.insecure };
         descriptors::raise();
         let runtime = runtime()?;
-        let outcome = runtime.block_on(serve(config, options, source, files));
+        let outcome = runtime.block_on(serve(config, options, source, files, passed));
         // What a thread of the system still does (a file on a disk that does not answer) keeps nobody from ending.
         runtime.shutdown_timeout(LAST_FILES);
         outcome
     }
 }
 
-pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSource, files: Files) -> Outcome {
+pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSource, files: Files, passed: Option<Passed>) -> Outcome {
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
-    let Listeners { all: listener, metrics: for_metrics, console: for_console } = Listeners::bind(&config).await?;
+    let Listeners { all: listener, metrics: for_metrics, console: for_console } = Listeners::bind(&config, passed).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let console = config.console.enabled.then(|| match &for_console {
         Some(listener) => listener.local_addr(),

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use super::Failure;
+use super::{Failure, socket::Passed};
 use crate::{
     config::Config,
     http::{self, Authenticator},
@@ -33,12 +33,15 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Listens at all addresses of a configuration.
-    pub(super) async fn bind(config: &Config) -> Result<Self, Failure> {
+    /// Listens at all addresses of a configuration; at that of a socket that was passed there is one already.
+    pub(super) async fn bind(config: &Config, passed: Option<Passed>) -> Result<Self, Failure> {
         let bound = |address: SocketAddr, how| async move {
             TcpListener::bind(address).await.map_err(|error| Failure::failed(cannot_listen(address, &error, how)))
         };
-        let all = bound(config.listen, BY_OPTION).await?;
+        let all = match passed {
+            Some(passed) => passed.into_listener().map_err(Failure::failed)?,
+            None => bound(config.listen, BY_OPTION).await?,
+        };
         let metrics = match config.metrics.listen {
             Some(address) => Some(bound(address, BY_METRICS).await?),
             None => None,
