@@ -118,7 +118,7 @@ async fn circles_and_towers_end_with_the_chain() {
         "circular: calls go in a circle, with the same arguments: chain__chain_forever -> other__chain_forever -> chain__chain_forever"
     );
     let bomb = client.call("chain__chain_down", json!({ "n": 100, "tool": "chain__chain_down" })).await.failure();
-    let chain = vec!["chain__chain_down"; 10].join(" -> ");
+    let chain = ["chain__chain_down"; 10].join(" -> ");
     assert_eq!(bomb, format!("circular: calls lead to each other more than 8 deep: {chain}"));
     // As deep as may be, which is a recursion that ends.
     assert_eq!(client.call("chain__chain_down", json!({ "n": 8, "tool": "chain__chain_down" })).await.ok(), "8 7 6 5 4 3 2 1 0");
@@ -247,7 +247,7 @@ async fn what_is_asked_below_is_asked_of_the_client() {
     }
     // Who cannot be asked is told what it lacks, as in a call of its own.
     let unable = Client::modern(&server).call("chain_call", one.clone()).await;
-    assert_eq!(unable.error()["data"]["requiredCapabilities"].is_object(), true, "{unable:?}");
+    assert!(unable.error()["data"]["requiredCapabilities"].is_object(), "{unable:?}");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub(super) struct Offered {
     tools: Vec<String>,
     resources: Vec<String>,
     prompts: Vec<String>,
-    /// Who may use it. Empty: everybody who is let in.
+    /// Who may use it. Empty: every caller.
     roles: Vec<String>,
     callers: Vec<String>,
     warnings: Vec<String>,

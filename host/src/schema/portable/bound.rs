@@ -62,7 +62,7 @@ pub(super) fn bounded(schema: Map<String, Value>, max: usize, role: Role, notes:
     for bytes in LISTS {
         schema = unlisted(schema, bytes);
         if size_of(&schema) <= max && fits(&schema) {
-            notes.push(format!("has {size} bytes, more than `max_schema` ({max}): of its long lists of values, only the first are told"));
+            notes.push(format!("has {size} bytes, more than `max_schema` ({max}): of its long lists of values, only the first are listed"));
             return Ok(schema);
         }
     }
