@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use toolbay_tests::{Client, Reply, Server, Setup, Value, client::http, eventually, files, json, secs};
+use toolbay_tests::{Client, Reply, Server, Setup, Value, client::http, eventually, files, json, secs, wat};
 
 /// Writes what the server says of its tools; each is a name and a description.
 fn say(at: &Path, tools: &[(&str, &str)]) {
@@ -161,13 +161,23 @@ async fn answered(client: &Client, tool: &str, arguments: Value, answer: Value) 
 
 #[tokio::test]
 async fn a_person_confirms_calls_whatever_the_upstream_is() {
-    let setup = setup("[trust]\nconfirm = [\"notes__add\", \"calculator__a*\"]\n").plugin("calculator");
+    let setup = setup("[trust]\nconfirm = [\"notes__add\", \"calculator__a*\", \"slow__*\"]\n").plugin("calculator");
+    let setup = setup.bytes("slow.wasm", &wat::binary(&wat::version(7)));
     let server = setup.start().await;
     let able = Client::modern(&server).able(json!({ "elicitation": {} }));
     // A plugin that asks nothing itself, and a server.
     let (sum, note) = (json!({ "a": 1, "b": 2 }), json!({ "text": "x\u{202e}" }));
     assert_eq!(answered(&able, "calculator__add", sum.clone(), accept()).await.result()["structuredContent"]["result"], 3.0);
     assert_eq!(answered(&able, "notes__add", note.clone(), accept()).await.ok(), "{\"text\": \"x\\u202e\"}");
+    // One that could not even ask: it imports nothing.
+    let turns = json!({ "turns": 1 });
+    assert_eq!(answered(&able, "slow_version", turns.clone(), accept()).await.result()["structuredContent"]["result"], 7);
+    let session = Client::legacy_able(&server, json!({ "elicitation": {} })).await;
+    let mut messages = session.stream("tools/call", json!({ "name": "slow_version", "arguments": turns })).await;
+    let question = messages.next().await.expect("a question");
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    session.answer(&question["id"], accept()).await;
+    assert_eq!(messages.next().await.expect("the answer")["result"]["structuredContent"]["result"], 7);
     for action in ["decline", "cancel"] {
         let reply = answered(&able, "notes__add", note.clone(), json!({ "action": action })).await;
         assert!(reply.is_error() && reply.text().contains("denied") && reply.text().contains("the person did not"), "{reply:?}");

@@ -141,6 +141,12 @@ impl Dispatcher {
         Self::make(Authorize::new(policy), Arc::clone(&self.confirm), Arc::clone(&self.meter), self.catalog.clone())
     }
 
+    /// Whether a person has to confirm a call, so that there has to be a way to ask.
+    #[must_use]
+    pub fn must_confirm(&self, operation: &Operation<'_>) -> bool {
+        self.confirm.rule_for(operation).is_some()
+    }
+
     /// Which calls a person has to confirm. The same for all fronts.
     #[must_use]
     pub fn confirm(&self) -> &Arc<LiveConfirm> {

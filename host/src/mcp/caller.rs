@@ -100,11 +100,12 @@ impl<'a> Caller<'a> {
     }
 
     /// Where the notifications of its call go, when that may send some and somebody wants them.
-    pub(super) fn outbox(&self, operation: &Operation<'_>) -> Option<Arc<Outbox>> {
+    pub(super) fn outbox(&self, endpoint: &EndpointState, operation: &Operation<'_>) -> Option<Arc<Outbox>> {
+        let talks = talks(endpoint, operation);
         if let Some(outbox) = &self.outbox {
-            return operation.notifies().then(|| Arc::clone(outbox));
+            return talks.then(|| Arc::clone(outbox));
         }
-        let listens = operation.notifies() && (self.token.is_some() || self.level.is_some());
+        let listens = talks && (self.token.is_some() || self.level.is_some());
         listens.then(|| Arc::new(Outbox::new(self.token.as_deref(), self.level)))
     }
 
@@ -118,9 +119,10 @@ impl<'a> Caller<'a> {
         input: Option<Input>,
         asker: impl FnOnce(&Arc<Session>) -> Option<Arc<dyn Asker>>,
     ) -> (CallRequest<'o>, bool) {
+        let talks = talks(endpoint, &operation);
         let asking = match (input, self.era) {
-            (Some(input), Era::Modern) if operation.notifies() || !input.is_empty() => Asking::Returning(input),
-            (Some(_), Era::Legacy) if operation.notifies() => {
+            (Some(input), Era::Modern) if talks || !input.is_empty() => Asking::Returning(input),
+            (Some(_), Era::Legacy) if talks => {
                 Asking::Waiting(self.session.as_ref().and_then(asker).unwrap_or_else(|| Arc::new(NO_SESSION)))
             }
             _ => Asking::Never,
@@ -137,4 +139,9 @@ impl<'a> Caller<'a> {
             .with_hold(self.hold);
         (asking.hand_to(request, &endpoint.states), deferrable)
     }
+}
+
+/// Whether a call may tell or ask its caller something before its result: of itself, or since a person has to confirm it.
+fn talks(endpoint: &EndpointState, operation: &Operation<'_>) -> bool {
+    operation.notifies() || endpoint.dispatcher.must_confirm(operation)
 }

@@ -132,7 +132,7 @@ impl Handler {
         let operation = resolve(&snapshot).map_err(not_there)?;
         drop(seen);
         let caller = self.caller(context)?;
-        let outbox = caller.outbox(&operation);
+        let outbox = caller.outbox(&self.shared, &operation);
         let asker = |session: &Arc<Session>| {
             let (session, outbox, fleet) = (Arc::clone(session), Arc::clone(outbox.as_ref()?), Arc::clone(&self.shared.fleet));
             Some(Arc::new(SessionAsker { session, fleet, outbox, patience: self.shared.ask_timeout() }) as Arc<dyn Asker>)

@@ -224,7 +224,7 @@ fn plan_operation<'a>(
 ) -> Plan<'a> {
     match operation {
         Ok(operation) => {
-            let outbox = caller.outbox(&operation);
+            let outbox = caller.outbox(shared, &operation);
             let (era, session) = (caller.era, caller.session.clone());
             let asker = |session: &Arc<Session>| {
                 let (session, outbox) = (Arc::clone(session), Arc::clone(outbox.as_ref()?));

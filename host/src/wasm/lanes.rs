@@ -19,10 +19,12 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::Semaphore, task::JoinError};
 use tokio_util::sync::PollSemaphore;
-use tracing::Instrument as _;
 
 use super::engine::Engines;
-use crate::threads::{self, Task};
+use crate::{
+    telemetry::carried,
+    threads::{self, Task},
+};
 
 /// Ticks of the clock, 5 ms each, that pass while a call keeps a worker until it is a long one.
 const LONG: u64 = 2;
@@ -113,7 +115,7 @@ where
                 Ok(threads) => {
                     let turns = PollSemaphore::new(Arc::clone(&pace.turns));
                     let beside = Beside { work, pace: Arc::clone(pace), turns, used: Duration::ZERO };
-                    Place::Beside(Task::new(threads.spawn(beside.in_current_span())))
+                    Place::Beside(Task::new(threads.spawn(carried(beside))))
                 }
                 // The system gives no thread: it is done here.
                 Err(_) => Place::Here(work),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::Ctx;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing as host;
 #[cfg(target_arch = "wasm32")]
 use crate::wasm as host;
-use crate::Ctx;
 
 /// Why nothing was read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,8 @@ impl Store<'_> {
     pub fn get_versioned<T: DeserializeOwned>(self, key: &str) -> Result<Option<(T, u64)>, StoreError> {
         let Some(Entry { value, version }) = self.get_bytes(key)? else { return Ok(None) };
         let read = serde_json::from_slice(&value);
-        read.map(|value| Some((value, version))).map_err(|error| StoreError::Invalid(format!("the value of {key:?} cannot be read: {error}")))
+        read.map(|value| Some((value, version)))
+            .map_err(|error| StoreError::Invalid(format!("the value of {key:?} cannot be read: {error}")))
     }
 
     /// A value as it is.

@@ -15,7 +15,8 @@ use wasip2::{
 };
 
 use crate::{
-    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, Entry, HttpError, Level, Image, Method, Reply, Response, StoreError, Tool, When,
+    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, Entry, HttpError, Image, Level, Method, Reply, Response, StoreError,
+    Tool, When,
     ask::{Answered, Question},
     bindings::{
         exports::toolbay::plugin::tools as wit,

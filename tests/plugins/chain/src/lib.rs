@@ -15,9 +15,17 @@ const TOOLS: [(&str, &str, &str); 6] = [
     ("chain_call", "Calls a tool", r#"{"type":"object","properties":{"tool":{"type":"string"},"arguments":{}},"required":["tool"]}"#),
     ("chain_all", "Calls several tools at once", r#"{"type":"object","properties":{"calls":{"type":"array"}},"required":["calls"]}"#),
     ("chain_list", "Names the tools that it may call", r#"{"type":"object"}"#),
-    ("chain_down", "Calls itself with one less", r#"{"type":"object","properties":{"n":{"type":"integer"},"tool":{"type":"string"}},"required":["n"]}"#),
+    (
+        "chain_down",
+        "Calls itself with one less",
+        r#"{"type":"object","properties":{"n":{"type":"integer"},"tool":{"type":"string"}},"required":["n"]}"#,
+    ),
     ("chain_forever", "Calls itself with the same, or tools in turn", r#"{"type":"object","properties":{"tools":{"type":"array"}}}"#),
-    ("chain_step", "Calls a tool as the second of three steps", r#"{"type":"object","properties":{"tool":{"type":"string"},"arguments":{}},"required":["tool"]}"#),
+    (
+        "chain_step",
+        "Calls a tool as the second of three steps",
+        r#"{"type":"object","properties":{"tool":{"type":"string"},"arguments":{}},"required":["tool"]}"#,
+    ),
 ];
 
 struct Chain;
