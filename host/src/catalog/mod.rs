@@ -16,7 +16,7 @@
 //! fixed order: most literal characters first, then by text. What a provider has and does not list is read by the qualified form, which links in its
 //! answers get.
 //!
-//! A tool that an operator has disabled is in no snapshot, and keeps its name for when it is enabled again: see [`disabled`].
+//! A tool that an operator has disabled is in no snapshot, and keeps its name for when it is enabled again: see `disabled`.
 //!
 //! What a caller sees of it goes by its roles: [`Catalog::seen`] is the snapshot without what these do not allow, made once for each set of roles.
 //!
