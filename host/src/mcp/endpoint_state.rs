@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{TryFutureExt as _, future::Either};
 use rmcp::model::{CacheScope, Implementation, JsonObject, ServerCapabilities, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -97,12 +98,18 @@ impl EndpointState {
     }
 
     /// Runs a call. `deferrable`: it may become a task, so that not the end of its request ends it but that of the task.
-    pub(super) async fn run(&self, request: CallRequest<'_>, deferrable: bool) -> Result<Reply, CallError> {
+    ///
+    /// No `async fn`, as in [`links::run`].
+    pub(super) fn run<'a>(
+        &'a self,
+        request: CallRequest<'a>,
+        deferrable: bool,
+    ) -> impl Future<Output = Result<Reply, CallError>> + Send + 'a {
         if deferrable {
             // Rarer, and a large future, which would be moved with every call.
-            Box::pin(tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned())).await
+            Either::Left(Box::pin(tasks::run(&self.tasks, &self.dispatcher, &self.catalog, request.into_owned())))
         } else {
-            links::run(&self.dispatcher, &self.catalog, request).await.map(Reply::Result)
+            Either::Right(links::run(&self.dispatcher, &self.catalog, request).map_ok(Reply::Result))
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use futures::TryFutureExt as _;
 use serde_json::Value;
 
 use crate::{
@@ -11,15 +12,22 @@ use crate::{
 };
 
 /// Runs a call, and makes the links in its answer such that they can be read here.
-pub(super) async fn run(dispatcher: &Dispatcher, catalog: &Catalog, request: CallRequest<'_>) -> Result<OperationResult, CallError> {
+///
+/// No `async fn`: that would hold the request, and the call that is made of it, once more.
+pub(super) fn run<'a>(
+    dispatcher: &'a Dispatcher,
+    catalog: &'a Catalog,
+    request: CallRequest<'a>,
+) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
     let (provider, principal) = (Arc::clone(request.operation().provider()), request.context().principal.clone());
-    let mut result = dispatcher.run(request).await?;
-    if let OperationResult::Call(output) = &mut result
-        && output.content.iter().any(|content| matches!(content, Content::Block(_)))
-    {
-        qualify(output, provider.id(), &dispatcher.seen(catalog, principal.as_ref()));
-    }
-    Ok(result)
+    dispatcher.run(request).map_ok(move |mut result| {
+        if let OperationResult::Call(output) = &mut result
+            && output.content.iter().any(|content| matches!(content, Content::Block(_)))
+        {
+            qualify(output, provider.id(), &dispatcher.seen(catalog, principal.as_ref()));
+        }
+        result
+    })
 }
 
 /// Puts the published address of a resource in place of its provider's own, where that is another.
