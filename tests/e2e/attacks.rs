@@ -310,7 +310,7 @@ async fn signals_that_mean_nothing_change_nothing_and_quit_drains() {
     assert_serves(&server).await;
     server.signal(Signal::QUIT);
     assert_eq!(server.wait_exit(secs(10)).await.code(), Some(0));
-    assert!(server.log().contains("SIGQUIT"));
+    server.wait_log("the signal", |line| line.contains("SIGQUIT")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -183,8 +183,9 @@ async fn a_caller_that_leaves_stops_everything_below() {
     for name in ["chain", "other", "probe", "worker"] {
         in_flight(&server, name, 0).await;
     }
-    let log = server.log();
-    assert_eq!(log.matches("outcome=\"cancelled\"").count(), 4, "{log}");
+    let cancelled = || server.log().matches("outcome=\"cancelled\"").count();
+    eventually("all four are cancelled", secs(10), async || (cancelled() >= 4).then_some(())).await;
+    assert_eq!(cancelled(), 4, "{}", server.log());
 }
 
 #[tokio::test]

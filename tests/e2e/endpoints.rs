@@ -92,7 +92,7 @@ async fn a_search_finds_and_calls_real_tools_and_the_audit_has_their_names() {
     assert!(
         guest.call("call_tool", json!({ "name": "multiply", "arguments": { "a": 1, "b": 2 } })).await.body.contains("there is no tool")
     );
-    assert!(server.log().contains("a call of tool \"multiply\" was denied"), "{}", server.log());
+    server.wait_log("the denial", |line| line.contains("a call of tool \"multiply\" was denied")).await;
     // Progress comes through, and so does a question to the user.
     let messages = at(&server, "all", ADMIN);
     let told = messages.call("call_tool", json!({ "name": "test_tool_with_progress", "arguments": {} })).await;
