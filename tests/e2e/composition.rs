@@ -1,6 +1,6 @@
 //! Tools that call tools: across plugins and servers, by grants and roles, in circles, and what passes through to the client.
 
-use toolbay_tests::{Client, Server, Setup, Value, client::http, files, json, secs};
+use toolbay_tests::{Client, Server, Setup, Value, client::http, eventually, files, json, secs};
 
 /// A server on stdio.
 fn worker() -> String {
