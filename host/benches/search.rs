@@ -43,18 +43,8 @@ fn tool(real: &Value, round: usize) -> Result<Arc<Tool>, Box<dyn Error>> {
     let mut schema = Map::new();
     schema.insert("type".to_owned(), "object".into());
     schema.insert("properties".to_owned(), properties.into());
-    Ok(Arc::new(Tool {
-        name: ToolName::new(format!("{}_{round}", text("name").unwrap_or_default()))?,
-        title: text("title"),
-        description: text("description"),
-        input_schema: Arc::new(schema),
-        output_schema: None,
-        annotations: None,
-        icons: None,
-        meta: None,
-        extra: Map::new(),
-        notifies: false,
-    }))
+    let name = ToolName::new(format!("{}_{round}", text("name").unwrap_or_default()))?;
+    Ok(Arc::new(Tool { title: text("title"), description: text("description"), ..Tool::new(name, schema) }))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

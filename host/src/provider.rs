@@ -61,6 +61,25 @@ pub struct Tool {
     pub notifies: bool,
 }
 
+impl Tool {
+    /// One of which nothing else is known.
+    #[must_use]
+    pub fn new(name: ToolName, input_schema: Map<String, Value>) -> Self {
+        Self {
+            name,
+            title: None,
+            description: None,
+            input_schema: Arc::new(input_schema),
+            output_schema: None,
+            annotations: None,
+            icons: None,
+            meta: None,
+            extra: Map::new(),
+            notifies: false,
+        }
+    }
+}
+
 /// A call on its way down. Borrowed from the request: nothing is copied for a provider that does not need it.
 pub struct Call<'a> {
     /// The provider's own name of the tool.

@@ -19,6 +19,11 @@ pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     near(wrong, names, 1).pop()
 }
 
+/// The end of a sentence on an unknown name: the one that was most likely meant, or nothing.
+pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(wrong, names).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
+}
+
 /// The names that may have been meant, the likeliest first, at most `most` of them.
 pub(crate) fn near<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
     if !comparable(wrong) {

@@ -16,7 +16,7 @@ mod policy;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -173,9 +173,7 @@ impl App {
             whole,
             trust,
             feed,
-            started: SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
+            started: telemetry::unix_millis(),
         };
         if options.run == Run::Once {
             app.first_attempt_done().await;

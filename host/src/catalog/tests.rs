@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use futures::{FutureExt, future::BoxFuture};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::provider::{Call, CallError, CallOutput, Offer, Offers, Provider, Tool, ToolName};
@@ -34,18 +34,7 @@ impl Provider for Fixed {
 
 fn tool(name: &str) -> Arc<Tool> {
     let Value::Object(schema) = json!({"type": "object"}) else { unreachable!() };
-    Arc::new(Tool {
-        name: ToolName::new(name).unwrap(),
-        title: None,
-        description: None,
-        input_schema: Arc::new(schema),
-        output_schema: None,
-        annotations: None,
-        icons: None,
-        meta: None,
-        extra: Map::new(),
-        notifies: false,
-    })
+    Arc::new(Tool::new(ToolName::new(name).unwrap(), schema))
 }
 
 pub(super) fn put(id: &str, tools: &[&str]) -> ProviderChange {

@@ -84,14 +84,8 @@ type IsAbout<'a> = &'a dyn Fn(&str) -> bool;
 
 /// The patterns that are about nothing on offer, in words.
 fn unused(endpoint: &EndpointConfig, whole: &Snapshot) -> Vec<String> {
-    let named = |pattern: &str, provider: &str, own: &str, published: &str| match pattern.split_once("__") {
-        Some((server, name)) => fits(provider, server) && (fits(own, name) || fits(published, pattern) || fits(published, name)),
-        None => fits(own, pattern) || fits(published, pattern),
-    };
-    let of_tools =
-        |pattern: &str| whole.callable().any(|entry| named(pattern, entry.provider().id().as_str(), entry.own_name(), entry.name()));
-    let of_prompts =
-        |pattern: &str| whole.prompts().any(|entry| named(pattern, entry.provider().id().as_str(), entry.own_name(), entry.name()));
+    let of_tools = |pattern: &str| whole.callable().any(|entry| entry.is_named(pattern));
+    let of_prompts = |pattern: &str| whole.prompts().any(|entry| entry.is_named(pattern));
     let of_resources = |pattern: &str| whole.resources().chain(whole.templates()).any(|entry| fits(entry.uri(), pattern));
     let of_servers = |pattern: &str| {
         let tools = whole.callable().map(|entry| entry.provider());

@@ -208,8 +208,7 @@ impl Found {
         if let Some((_, error)) = self.broken.iter().find(|(broken, _)| broken == name) {
             return Err(Failure::failed(format!("{name} is broken, so it says nothing that could be accepted: {error}")));
         }
-        let near =
-            similar::nearest(name, known.iter().map(String::as_str)).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        let near = similar::did_you_mean(name, known.iter().map(String::as_str));
         Err(Failure::usage(format!("there is no server, plugin or tool {name:?} to accept{near}")))
     }
 }

@@ -101,7 +101,7 @@ impl Seen {
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
-    let near = similar::nearest(name, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    let near = similar::did_you_mean(name, known);
     Failure::usage(format!("there is no {what}{near}"))
 }
 

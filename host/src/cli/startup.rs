@@ -66,17 +66,32 @@ fn cannot_listen(address: SocketAddr, error: &io::Error, how: &str) -> String {
     format!("cannot listen at {address}: {error}; {advice}")
 }
 
-/// What keeps `serve` from starting by what the configuration says, whatever the machine is like.
-pub(super) fn refused(config: &Config, insecure: bool) -> Result<(), Failure> {
+/// What keeps `serve` from starting by what the configuration says, whatever the machine is like: the key, and why.
+fn forbidden(config: &Config, insecure: bool) -> Vec<(&'static str, String)> {
     let authenticator = Authenticator::from_config(&config.auth);
-    http::may_listen(config.listen, &authenticator, insecure).map_err(Failure::usage)?;
-    if let Some(address) = config.metrics.listen {
-        http::may_serve_metrics(address, &authenticator, config.metrics.authenticate).map_err(Failure::usage)?;
+    let mut found = Vec::new();
+    if let Err(error) = http::may_listen(config.listen, &authenticator, insecure) {
+        found.push(("listen", error.to_string()));
     }
-    if config.console.enabled {
-        http::may_serve_console(config.console.listen.unwrap_or(config.listen), &authenticator).map_err(Failure::usage)?;
+    if let Some(address) = config.metrics.listen
+        && let Err(error) = http::may_serve_metrics(address, &authenticator, config.metrics.authenticate)
+    {
+        found.push(("[metrics] listen", error.to_string()));
     }
-    telemetry::check_filter(&config.telemetry.log).map_err(Failure::usage)
+    if config.console.enabled
+        && let Err(error) = http::may_serve_console(config.console.listen.unwrap_or(config.listen), &authenticator)
+    {
+        found.push(("[console] listen", error.to_string()));
+    }
+    if let Err(error) = telemetry::check_filter(&config.telemetry.log) {
+        found.push(("[telemetry] log", error.to_string()));
+    }
+    found
+}
+
+/// Fails where the configuration keeps `serve` from starting, with the first reason.
+pub(super) fn refused(config: &Config, insecure: bool) -> Result<(), Failure> {
+    forbidden(config, insecure).into_iter().next().map_or(Ok(()), |(_, why)| Err(Failure::usage(why)))
 }
 
 /// One thing that keeps `serve` from starting, or that its operator should know.
@@ -102,36 +117,19 @@ impl fmt::Display for Trouble {
 
 /// All that keeps `serve` from starting here. Nothing is written, and nothing is kept.
 pub(super) fn troubles(config: &Config, insecure: bool) -> Vec<Trouble> {
-    let mut found = Vec::new();
     let usage = |key, why: String| Trouble { key, why, passing: false, is_usage: true };
-    let authenticator = Authenticator::from_config(&config.auth);
-    if let Err(error) = http::may_listen(config.listen, &authenticator, insecure) {
-        found.push(usage("listen", error.to_string()));
-    }
-    if let Some(address) = config.metrics.listen {
-        if let Err(error) = http::may_serve_metrics(address, &authenticator, config.metrics.authenticate) {
-            found.push(usage("[metrics] listen", error.to_string()));
-        }
-        if overlap(address, config.listen) {
-            let why = format!("{address} is taken by `listen` in toolbay.toml: choose another port, or remove it to have /metrics there");
-            found.push(usage("[metrics] listen", why));
-        }
+    let mut found: Vec<_> = forbidden(config, insecure).into_iter().map(|(key, why)| usage(key, why)).collect();
+    if let Some(address) = config.metrics.listen.filter(|address| overlap(*address, config.listen)) {
+        let why = format!("{address} is taken by `listen` in toolbay.toml: choose another port, or remove it to have /metrics there");
+        found.push(usage("[metrics] listen", why));
     }
     let console = config.console.listen.filter(|_| config.console.enabled);
-    if config.console.enabled {
-        if let Err(error) = http::may_serve_console(console.unwrap_or(config.listen), &authenticator) {
-            found.push(usage("[console] listen", error.to_string()));
-        }
-        if let Some(address) = console {
-            for (other, whose) in [(Some(config.listen), "`listen` in toolbay.toml"), (config.metrics.listen, "`listen` in [metrics]")] {
-                if other.is_some_and(|other| overlap(address, other)) {
-                    found.push(usage("[console] listen", format!("{address} is taken by {whose}: choose another port")));
-                }
+    if let Some(address) = console {
+        for (other, whose) in [(Some(config.listen), "`listen` in toolbay.toml"), (config.metrics.listen, "`listen` in [metrics]")] {
+            if other.is_some_and(|other| overlap(address, other)) {
+                found.push(usage("[console] listen", format!("{address} is taken by {whose}: choose another port")));
             }
         }
-    }
-    if let Err(error) = telemetry::check_filter(&config.telemetry.log) {
-        found.push(usage("[telemetry] log", error.to_string()));
     }
     let metrics = config.metrics.listen.filter(|address| !overlap(*address, config.listen));
     let addresses =

@@ -99,8 +99,7 @@ impl Known<'_> {
         let unknown = |item: Option<Item<'_>>, names: &[String], known: &BTreeSet<&str>, what: &dyn Fn(&str) -> String| {
             let Some(item) = item else { return };
             for name in names.iter().filter(|name| !known.contains(name.as_str())) {
-                let near =
-                    similar::nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                let near = similar::did_you_mean(name, known.iter().copied());
                 item.fail(format_args!("there is no {}{near}", what(name)));
             }
         };

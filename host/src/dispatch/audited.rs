@@ -109,7 +109,8 @@ pub(super) fn kind(error: &CallError, outcome: Outcome) -> Cow<'static, str> {
     }
 }
 
-fn cut(name: &str) -> &str {
+/// The beginning of a name that a caller may have made up.
+pub(super) fn cut(name: &str) -> &str {
     name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
 }
 

@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -19,7 +19,7 @@ use super::{CallRequest, Operation, OperationResult, Outcome, TurnedAway, audite
 use crate::{
     catalog::Entry,
     provider::{CallError, Principal, ProviderId},
-    telemetry::traces::trace_id,
+    telemetry::{traces::trace_id, unix_millis},
 };
 
 /// Calls of each kind that are kept.
@@ -142,7 +142,7 @@ impl Recent {
         self.keep(true, |number| RecentCall {
             number,
             id: None,
-            time: now(),
+            time: unix_millis(),
             operation: record.operation.unwrap_or_default(),
             provider: None,
             name: record.name,
@@ -213,7 +213,7 @@ impl Recorded {
         self.recent.keep(is_bad, |number| RecentCall {
             number,
             id: Some(self.id),
-            time: now(),
+            time: unix_millis(),
             operation: self.operation,
             provider: Some(provider),
             name,
@@ -225,12 +225,6 @@ impl Recorded {
             trace: self.trace_parent.as_deref().and_then(trace_id).map(Into::into),
         });
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Without secrets of the configuration, and no longer than is shown.

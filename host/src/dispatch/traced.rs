@@ -8,9 +8,6 @@ use crate::{
     telemetry::traces::{Root, Traces},
 };
 
-/// Bytes of a name that a caller made up.
-const NAME: usize = 200;
-
 /// The span of a call that is recorded.
 pub(super) struct Traced(Root);
 
@@ -25,7 +22,7 @@ pub(super) fn begin(traces: &Arc<Traces>, request: &mut CallRequest<'_>) -> Opti
             span.set("gen_ai.operation.name", "execute_tool".into());
             span.set("gen_ai.tool.name", entry.name().into());
         }
-        Operation::Read { uri, .. } => span.set("mcp.resource.uri", cut(uri).into()),
+        Operation::Read { uri, .. } => span.set("mcp.resource.uri", audited::cut(uri).into()),
         Operation::Prompt { entry, .. } => span.set("gen_ai.prompt.name", entry.name().into()),
         Operation::Complete { .. } => {}
     }
@@ -59,8 +56,4 @@ fn name(operation: &Operation<'_>) -> String {
         Operation::Prompt { entry, .. } => format!("{method} {}", entry.name()),
         Operation::Read { .. } | Operation::Complete { .. } => method.to_owned(),
     }
-}
-
-fn cut(uri: &str) -> &str {
-    uri.get(..uri.floor_char_boundary(NAME)).unwrap_or_default()
 }

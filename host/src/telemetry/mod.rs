@@ -14,7 +14,13 @@ mod terminal;
 pub mod traces;
 mod writer;
 
-use std::{borrow::Cow, io::IsTerminal as _, panic::PanicHookInfo, sync::OnceLock, time::Duration};
+use std::{
+    borrow::Cow,
+    io::IsTerminal as _,
+    panic::PanicHookInfo,
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
 
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -164,6 +170,13 @@ pub fn flush(limit: Duration) {
     if let Some(lines) = LINES.get() {
         lines.flush(limit);
     }
+}
+
+/// Now, in milliseconds since 1970: as pages of browsers count time.
+#[must_use]
+pub fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Log lines that were dropped, since stderr was not read fast enough.

@@ -189,18 +189,7 @@ mod tests {
     /// A server that says this of its tool, its prompt and itself.
     fn server(tool: &str, prompt: &str, instructions: &str) -> Arc<dyn Provider> {
         let schema = json!({ "type": "object" }).as_object().cloned().unwrap_or_default();
-        let said = Tool {
-            name: ToolName::new("t").unwrap(),
-            title: None,
-            description: Some(tool.to_owned()),
-            input_schema: Arc::new(schema),
-            output_schema: None,
-            annotations: None,
-            icons: None,
-            meta: None,
-            extra: serde_json::Map::new(),
-            notifies: false,
-        };
+        let said = Tool { description: Some(tool.to_owned()), ..Tool::new(ToolName::new("t").unwrap(), schema) };
         let json = json!({ "name": "p", "description": prompt }).as_object().cloned().unwrap_or_default();
         let offers = Offers { prompts: vec![Arc::new(Offer { key: "p".to_owned(), json })], ..Offers::default() };
         let id = ProviderId::new("s").unwrap();

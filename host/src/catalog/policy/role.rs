@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{catalog::Entry, wildcard::fits};
+use crate::{
+    catalog::{Entry, PromptEntry},
+    wildcard::fits,
+};
 
 /// Which table of the configuration a set of patterns stands in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,6 +108,14 @@ impl Limit {
 
 impl Entry {
     /// Whether a pattern names it: `server__name`, which is about that plugin or server alone, or `name`.
+    #[must_use]
+    pub fn is_named(&self, pattern: &str) -> bool {
+        names(pattern, self.provider().id().as_str(), self.own_name(), self.name())
+    }
+}
+
+impl PromptEntry {
+    /// The same of a prompt.
     #[must_use]
     pub fn is_named(&self, pattern: &str) -> bool {
         names(pattern, self.provider().id().as_str(), self.own_name(), self.name())

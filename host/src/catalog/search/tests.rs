@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -28,18 +28,7 @@ impl Provider for Fixed {
 
 pub(super) fn tool(name: &str, description: &str, properties: Value) -> Tool {
     let Value::Object(schema) = json!({"type": "object", "properties": properties}) else { panic!("an object") };
-    Tool {
-        name: ToolName::new(name).unwrap(),
-        title: None,
-        description: Some(description.to_owned()),
-        input_schema: Arc::new(schema),
-        output_schema: None,
-        annotations: None,
-        icons: None,
-        meta: None,
-        extra: Map::new(),
-        notifies: false,
-    }
+    Tool { description: Some(description.to_owned()), ..Tool::new(ToolName::new(name).unwrap(), schema) }
 }
 
 pub(super) fn put(id: &str, tools: Vec<Tool>) -> ProviderChange {

@@ -117,18 +117,8 @@ fn tool(name: &str, title: &str, description: String, properties: Value, require
     schema.insert("type".to_owned(), "object".into());
     schema.insert("properties".to_owned(), properties);
     schema.insert("required".to_owned(), json!([required]));
-    Some(Tool {
-        name: ToolName::new(name).ok()?,
-        title: Some(title.to_owned()),
-        description: Some(description),
-        input_schema: Arc::new(schema),
-        output_schema: None,
-        annotations,
-        icons: None,
-        meta: None,
-        extra: Map::new(),
-        notifies: false,
-    })
+    let tool = Tool::new(ToolName::new(name).ok()?, schema);
+    Some(Tool { title: Some(title.to_owned()), description: Some(description), annotations, ..tool })
 }
 
 /// `of`: whose tools there are.
@@ -193,8 +183,12 @@ impl Finder {
         let Some(query) = query.filter(|query| !query.trim().is_empty()) else {
             return CallOutput::error("\"query\" is missing: say in a few words what the tool should do");
         };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 1 and MOST")]
-        let limit = limit.map_or(USUAL, |limit| if limit >= 1.0 { limit.min(50.0) as usize } else { 1 });
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what is no such number becomes the nearest one that is"
+        )]
+        let limit = limit.map_or(USUAL, |limit| (limit as usize).clamp(1, MOST));
         let index = self.index.get_or_init(|| Index::new(&self.all, &self.lexicon));
         let found = index.search(&query, limit);
         if found.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! Counts only grow; the page subtracts. They are those of the metrics, so that the console and Prometheus say the same.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{body::Body, extract::State};
 use http::{Response, StatusCode};
@@ -13,7 +13,10 @@ use super::{Console, Pool};
 use crate::{
     http::answer,
     provider::{ProviderKind, ProviderState},
-    telemetry::metrics::{CallMeter, Usage},
+    telemetry::{
+        metrics::{CallMeter, Usage},
+        unix_millis,
+    },
 };
 
 /// Tools that are told apart: those with the most calls.
@@ -145,9 +148,8 @@ pub(super) async fn live(State(console): State<Arc<Console>>) -> Response<Body> 
         .map(|model| json!({ "name": model["name"], "queued": model["queued"], "computes": model["computes"], "failed": model["failed"] }));
     let snapshot = console.front.catalog().snapshot();
     let generations = snapshot.generations();
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let live = Live {
-        time: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        time: unix_millis(),
         ready: console.host.ready(),
         counted: metrics.calls().is_some(),
         in_flight: dispatcher.in_flight(),
