@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::{
-    defs::reachable,
+    defs::{filled, reachable},
     parts::{any_of, target},
 };
 
@@ -40,7 +40,8 @@ pub(super) fn merged(root: Map<String, Value>, defs: Map<String, Value>) -> Resu
     if !done.is_empty() {
         top.insert("$defs".to_owned(), done.into());
     }
-    Ok(top)
+    // A circle that was cut leaves nothing where something was said.
+    Ok(filled(top))
 }
 
 struct Merge<'a> {

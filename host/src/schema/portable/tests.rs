@@ -221,6 +221,21 @@ fn nothing_stands_beside_a_reference_that_leads_back() {
 }
 
 #[test]
+fn where_a_circle_is_cut_something_is_said_in_its_place() {
+    let circle = json!({"allOf": [{"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}]});
+    for of in [
+        json!({"type": "array", "items": circle}),
+        json!({"type": "array", "prefixItems": [{"anyOf": [circle]}], "items": false}),
+        json!({"type": "array", "items": {"anyOf": [circle, {"type": "string"}]}}),
+        json!({"anyOf": [circle, {"type": "array", "items": {"allOf": [circle, {"$ref": "#/$defs/d"}]}}]}),
+    ] {
+        let made =
+            input(json!({"type": "object", "properties": {"a": {"type": "array", "items": {"$ref": "#/$defs/d"}}}, "$defs": {"d": of}}));
+        assert_eq!(faults(&made), [] as [&str; 0], "{of} became {made:?}");
+    }
+}
+
+#[test]
 fn an_array_whose_members_are_cut_away_says_that_they_can_be_anything() {
     let members: Map<String, Value> = (0..40).map(|n| (format!("member_{n}"), json!({"type": "string"}))).collect();
     let schema = json!({"type": "object", "properties": {
