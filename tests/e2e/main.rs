@@ -42,6 +42,7 @@ mod starting;
 mod stdio;
 mod store;
 mod tasks;
+mod tls;
 mod traces;
 mod translate;
 mod trust;

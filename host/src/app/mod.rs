@@ -242,8 +242,8 @@ impl App {
         }
         // All that can be wrong comes first.
         let authenticator = Authenticator::from_config(&next.auth);
-        if running.auth != next.auth {
-            may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
+        if running.auth != next.auth || running.http.tls != next.http.tls {
+            may_listen(next.listen, &authenticator, next.http.asks_for_certificates(), self.options.insecure).map_err(refused)?;
         }
         if let Some(address) = next.metrics.listen {
             may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;

@@ -45,6 +45,7 @@ mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod toml_reader;
 mod traces;
 mod trust;

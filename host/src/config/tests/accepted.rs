@@ -140,6 +140,7 @@ fn every_key_is_understood() {
         drain: Duration::ZERO,
         rest_result: RestResult::Mcp,
         rest_default_tool: Some("w_get_alerts".to_owned()),
+        ..HttpConfig::default()
     };
     assert_eq!(config.http, http);
     let tokens: Vec<_> = config.auth.tokens.iter().map(|(name, token)| (name, token.expose())).collect();
