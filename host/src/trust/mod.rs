@@ -166,6 +166,7 @@ mod tests {
         tools: Vec<Arc<Tool>>,
         offers: Offers,
         instructions: String,
+        calls: Vec<String>,
     }
 
     impl Provider for Says {
@@ -181,6 +182,9 @@ mod tests {
         fn instructions(&self) -> Option<&str> {
             Some(&self.instructions)
         }
+        fn calls(&self) -> Option<&[String]> {
+            Some(&self.calls)
+        }
         fn call<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
             Box::pin(async { Ok(CallOutput::default()) })
         }
@@ -193,7 +197,7 @@ mod tests {
         let json = json!({ "name": "p", "description": prompt }).as_object().cloned().unwrap_or_default();
         let offers = Offers { prompts: vec![Arc::new(Offer { key: "p".to_owned(), json })], ..Offers::default() };
         let id = ProviderId::new("s").unwrap();
-        Arc::new(Says { id, tools: vec![Arc::new(said)], offers, instructions: instructions.to_owned() })
+        Arc::new(Says { id, tools: vec![Arc::new(said)], offers, instructions: instructions.to_owned(), calls: vec!["x".to_owned()] })
     }
 
     fn offered(provider: &dyn Provider) -> (usize, usize, bool) {
@@ -236,5 +240,6 @@ mod tests {
         let admitted = Trust::new(&config).admit(&server("a", "b", "c"));
         assert!(admitted.tools()[0].notifies && offered(&*admitted) == (1, 1, true));
         assert!(!Trust::new(&TrustConfig::default()).admit(&server("a", "b", "c")).tools()[0].notifies);
+        assert_eq!(admitted.calls(), Some(["x".to_owned()].as_slice()), "it may call what it could call before");
     }
 }

@@ -9,11 +9,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     clock::Beat,
-    deadline::Deadline,
     engine::Engines,
     gate::Turn,
     host::{
-        calls::Told,
         files::{CallFiles, OpenFiles},
         nn::Nn,
         notify::Bell,
@@ -26,6 +24,7 @@ use super::{
     permissions::{HttpPolicy, Refusals},
 };
 use crate::{
+    composition::{Deadline, Told},
     config::{DirGrant, PluginConfig},
     inference::Registry,
     offload::Offload,

@@ -3,7 +3,6 @@
 pub(crate) mod clock;
 pub mod compile;
 pub(crate) mod content;
-pub(crate) mod deadline;
 pub mod engine;
 pub mod folder;
 pub(crate) mod gate;
