@@ -41,9 +41,9 @@ async fn a_pipeline_is_a_tool_like_any() {
     assert!(refused.contains("argument `b`"), "{refused}");
     // At its own address, by REST, and with a session.
     assert_eq!(Client::at(&server.url_of("sum")).tool_names().await, ["sum"]);
-    let rest = http().post(format!("{}/sum/call", server.base)).json(&json!({ "arguments": { "a": 1, "b": 1, "c": 1 } }));
-    let rest: Value = serde_json_of(&rest.send().await.expect("REST").text().await.expect("a body"));
-    assert!(rest.to_string().contains('3'), "{rest}");
+    let body = json!({ "tool_name": "sum", "tool_args": { "a": 1, "b": 1, "c": 1 } }).to_string();
+    let rest = http().post(format!("{}/sum/call", server.base)).body(body).send().await.expect("REST").text().await.expect("a body");
+    assert!(rest.contains("\"result\":3"), "{rest}");
     assert_eq!(
         Client::legacy(&server).await.call("sum", json!({ "a": 1, "b": 1, "c": 2 })).await.result()["structuredContent"]["result"],
         4.0
@@ -52,10 +52,6 @@ async fn a_pipeline_is_a_tool_like_any() {
     assert_eq!((&status["kind"], &status["state"], &status["tools"]), (&json!("pipeline"), &json!("serving"), &json!(["sum"])));
     let page = http().get(format!("http://{}/metrics", server.address())).send().await.expect("/metrics").text().await.expect("a page");
     assert!(page.contains("toolbay_nested_calls_total{parent=\"sum\",provider=\"calculator\"} 6\n"), "{page}");
-}
-
-fn serde_json_of(text: &str) -> Value {
-    text.parse().unwrap_or_else(|_| panic!("{text}"))
 }
 
 /// Download, classify, translate, as in the tutorials.
@@ -301,7 +297,7 @@ async fn pipelines_come_change_and_go_without_a_restart() {
     let file = server.home().join("toolbay.toml");
     let text = std::fs::read_to_string(&file).expect("the configuration");
     std::fs::write(&file, format!("{}{SUM}", text.replace("\"add\"", "\"multiply\""))).expect("it can be written");
-    changes.wait("a change of the list", |message| message["method"] == "notifications/tools/list_changed").await;
+    changes.wait_method("notifications/tools/list_changed").await;
     eventually("the other pipeline", secs(20), async || client.tool_names().await.contains(&"sum".to_owned()).then_some(())).await;
     assert!(client.call("double", json!({ "n": 4 })).await.ok().contains("16"));
     // One that calls nothing is told, and the rest goes on.

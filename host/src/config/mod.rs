@@ -10,6 +10,7 @@ mod endpoint;
 mod engine;
 mod error;
 mod files;
+mod headers;
 mod host;
 mod http;
 mod imported;
@@ -30,7 +31,6 @@ mod plugin;
 mod plugin_view;
 mod publish;
 mod read;
-mod reader;
 mod role;
 mod schema;
 mod secret;
@@ -46,6 +46,7 @@ mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod toml_reader;
 mod traces;
 mod trust;
 mod types;
@@ -79,8 +80,8 @@ pub use role::RoleConfig;
 pub use schema::json_schema;
 pub use secret::{Secret, known_secrets};
 pub use server::{
-    CommandSource, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource,
-    UrlSource,
+    CommandSource, DocumentPlace, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits,
+    ServerSource, UrlSource,
 };
 pub use settings::Config;
 pub use state::StateConfig;

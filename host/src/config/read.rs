@@ -7,13 +7,13 @@ use super::{
     endpoint::{self, Known},
     http, include, mcp_json, model,
     pipeline::{self, Taken},
-    plugin::{BASE, LayerRules, Places},
-    reader::Table,
+    plugin::{BASE, KeyLocations, LayerRules},
     role,
     section::Section,
     server,
     source::{Environment, Source},
     tables::{self, RootKeys},
+    toml_reader::Table,
 };
 use crate::provider::ProviderId;
 
@@ -106,7 +106,7 @@ fn section<S: Section>(table: Option<Table<'_>>, section: &mut S) {
     }
 }
 
-type Plugins = (BTreeMap<String, PluginConfig>, Arc<BTreeMap<String, Places>>);
+type Plugins = (BTreeMap<String, PluginConfig>, Arc<BTreeMap<String, KeyLocations>>);
 
 fn plugins(table: &Table<'_>, max_memory: usize) -> Plugins {
     let (mut configs, mut places) = (BTreeMap::new(), BTreeMap::new());

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use super::{
     PluginConfig, ServerConfig, ToolOverride,
     error::Place,
-    reader::{Item, Table},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{Boolean, DAY, MILLISECOND, SECOND, duration, optional, text},
 };
 use crate::{

@@ -6,8 +6,8 @@ use super::value::{Arguments, Expression, Name, spot};
 use crate::{
     config::{
         key::TypeInfo,
-        reader::Item,
         section::{Section, section},
+        toml_reader::Item,
         types::{Type, choice, list, number, optional, text},
     },
     pick::{Pick, Spot, Template},

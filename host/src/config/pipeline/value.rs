@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use toml::de::DeValue;
 
 use crate::{
-    config::{error::Place, key::TypeInfo, reader::Item, types::Type},
+    config::{error::Place, key::TypeInfo, toml_reader::Item, types::Type},
     pick::{Pick, Spot, Template},
     schema::Schema,
 };
