@@ -9,6 +9,7 @@ mod bridge;
 mod client;
 mod compare;
 mod folders;
+mod hops;
 mod load;
 mod pipe;
 mod process;

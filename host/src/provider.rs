@@ -276,6 +276,11 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// What the calls of its tools come through, in a word: for the log and the audit.
+    fn calls_through(&self) -> &'static str {
+        "plugin"
+    }
+
     /// How to use it, for models: MCP's `instructions`.
     fn instructions(&self) -> Option<&str> {
         None

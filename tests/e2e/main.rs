@@ -28,6 +28,7 @@ mod metrics;
 mod neural;
 mod oauth;
 mod permissions;
+mod pipelines;
 mod protocol;
 mod readers;
 mod reconfigure;

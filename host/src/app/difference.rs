@@ -26,6 +26,8 @@ pub struct Digests {
     pub plugin: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
     pub server: BTreeMap<String, String>,
+    /// Of each `[pipeline.NAME]`.
+    pub pipeline: BTreeMap<String, String>,
     /// Of each `[model.NAME]`.
     pub model: BTreeMap<String, String>,
     /// Of each key that waits for a restart.
@@ -46,6 +48,7 @@ impl Digests {
             endpoint: of_each(&config.endpoint),
             plugin: of_each(&config.plugin),
             server: of_each(&config.server),
+            pipeline: of_each(&config.pipeline),
             model: of_each(&config.model),
             restart: digests(config.restart_values()),
         }
@@ -61,6 +64,7 @@ impl Digests {
             ("endpoint.", &self.endpoint, &next.endpoint),
             ("plugin.", &self.plugin, &next.plugin),
             ("server.", &self.server, &next.server),
+            ("pipeline.", &self.pipeline, &next.pipeline),
             ("model.", &self.model, &next.model),
         ] {
             let mut names: Vec<_> = before.keys().chain(after.keys()).collect();

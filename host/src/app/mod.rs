@@ -40,6 +40,7 @@ use crate::{
     http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{EndpointOptions, Front, FrontOptions},
+    pipeline::Pipelines,
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
     telemetry::{self, audit::Audit, metrics::Metrics, traces::Traces},
@@ -101,6 +102,7 @@ pub struct App {
     /// The plugins' way into the catalog.
     inlet: Inlet,
     servers: Arc<Servers>,
+    pipelines: Arc<Pipelines>,
     models: Arc<Registry>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
@@ -146,6 +148,7 @@ impl App {
                 return Err(error.into());
             }
         };
+        let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
         let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings());
@@ -169,6 +172,7 @@ impl App {
             plugins,
             inlet,
             servers,
+            pipelines,
             models,
             whole,
             trust,
@@ -188,6 +192,7 @@ impl App {
         tokio::join!(self.plugins.settled(), self.servers.settled(wait));
         let done = self.inlet.barrier().await;
         if done {
+            self.pipelines.settle().await;
             self.catalog.settle();
             self.whole.send_replace(true);
         }
@@ -292,6 +297,7 @@ impl App {
             self.reconfigure_http(&next);
         }
         self.servers.apply(&next).await;
+        self.pipelines.apply(&next).await;
         let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
         let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
         if !changes.is_empty() {
@@ -433,6 +439,7 @@ impl App {
         }
         // What is being applied is applied whole, and ended below.
         let _one = self.applying.lock().await;
+        self.pipelines.stop();
         tokio::join!(self.plugins.stop(), self.servers.stop());
         if let Some(traces) = self.dispatcher.traces().cloned() {
             let flushed = tokio::task::spawn_blocking(move || traces.flush(LAST_SPANS)).await;
@@ -452,11 +459,15 @@ impl App {
 impl StatusSource for App {
     fn statuses(&self) -> Vec<ProviderStatus> {
         let mut statuses = self.plugins.statuses();
-        for status in statuses.iter_mut().filter(|status| self.servers.has(&status.name)) {
-            status.state = ProviderState::Broken;
-            status.error = Some(clash(&status.name));
+        for status in &mut statuses {
+            let owner = [("server", self.servers.has(&status.name)), ("pipeline", self.pipelines.has(&status.name))];
+            if let Some((kind, _)) = owner.into_iter().find(|(_, has)| *has) {
+                status.state = ProviderState::Broken;
+                status.error = Some(clash(kind, &status.name));
+            }
         }
         statuses.extend(self.servers.statuses());
+        statuses.extend(self.pipelines.statuses());
         for status in &mut statuses {
             self.trust.annotate(status);
         }

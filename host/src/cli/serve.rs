@@ -14,7 +14,7 @@ use crate::{
     config::{self, Config, Files, Loaded, LogFormat},
     descriptors,
     http::{self, AppState, Shutdown, shutdown},
-    provider::{ProviderState, ProviderStatus, StatusSource},
+    provider::{ProviderKind, ProviderState, ProviderStatus, StatusSource},
     servers::Run,
     telemetry,
 };
@@ -187,15 +187,17 @@ fn banner(
     const TOOLS: usize = 6;
     const PLUGINS: usize = 20;
     let url = format!("{scheme}://{address}/mcp");
-    let serving = |is_plugin: bool| {
-        statuses.iter().filter(|status| status.state != ProviderState::Broken && status.kind.is_plugin() == is_plugin).count()
+    let counts = |is: fn(ProviderKind) -> bool, what| {
+        let all = || statuses.iter().filter(|status| is(status.kind));
+        (all().count() > 0).then(|| counted(all().filter(|status| status.state != ProviderState::Broken).count(), what))
     };
-    let (of_plugins, of_servers) = (serving(true), serving(false));
-    let any_server = statuses.iter().any(|status| !status.kind.is_plugin());
-    let of = match (plugins, any_server) {
-        (Some(_), true) => format!("{} and {}", counted(of_plugins, "plugin"), counted(of_servers, "server")),
-        (None, _) => counted(of_servers, "server"),
-        (Some(_), false) => counted(of_plugins, "plugin"),
+    let of_plugins = counts(ProviderKind::is_plugin, "plugin").or_else(|| plugins.map(|_| counted(0, "plugin")));
+    let of_servers = counts(ProviderKind::is_server, "server").or_else(|| of_plugins.is_none().then(|| counted(0, "server")));
+    let of_pipelines = counts(|kind| kind == ProviderKind::Pipeline, "pipeline");
+    let of: Vec<String> = [of_plugins, of_servers, of_pipelines].into_iter().flatten().collect();
+    let of = match of.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => of.join(""),
     };
     let mut text = String::new();
     // Writing to a String cannot fail.

@@ -49,7 +49,7 @@ macro_rules! each_section {
 }
 
 impl Config {
-    /// In which keys `other` differs from this. Roles, plugins, servers and models are compared as a
+    /// In which keys `other` differs from this. Roles, plugins, servers, pipelines and models are compared as a
     /// whole, and come last.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
@@ -65,6 +65,7 @@ impl Config {
         found.extend(of_named("model", &self.model, &other.model));
         found.extend(of_named("plugin", &self.plugin, &other.plugin));
         found.extend(of_named("server", &self.server, &other.server));
+        found.extend(of_named("pipeline", &self.pipeline, &other.pipeline));
         found
     }
 

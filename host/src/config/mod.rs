@@ -26,6 +26,7 @@ mod metrics;
 mod model;
 #[cfg(test)]
 mod pages;
+mod pipeline;
 mod plugin;
 mod plugin_view;
 mod publish;
@@ -72,6 +73,7 @@ pub use load::{Loaded, Overrides, load};
 pub use lock::{Lock, LockedServer};
 pub use metrics::MetricsConfig;
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
+pub use pipeline::{KnownTools, OnError, PipelineConfig, PipelineProblem, StepConfig, Uses};
 pub use plugin::{Grants, PluginConfig, PluginLimits};
 pub use plugin_view::PluginView;
 pub use publish::{NameRules, ToolOverride};

@@ -6,6 +6,7 @@ use super::{
     Config, ConfigError, PluginConfig,
     endpoint::{self, Known},
     http, include, mcp_json, model,
+    pipeline::{self, Taken},
     plugin::{BASE, KeyLocations, LayerRules},
     role,
     section::Section,
@@ -78,9 +79,19 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
             Err(error) => source.problems_of(item.place(), error),
         }
     }
+    if let Some(table) = table("pipeline") {
+        let taken = Taken { plugins: &config.plugin, servers: &config.server, folder: &config.plugins };
+        config.pipeline = pipeline::pipelines(&table, &taken);
+    }
     if let Some(table) = table("endpoint") {
-        let known =
-            Known { roles: &config.role, auth: &config.auth, plugins: &config.plugin, servers: &config.server, folder: &config.plugins };
+        let known = Known {
+            roles: &config.role,
+            auth: &config.auth,
+            plugins: &config.plugin,
+            servers: &config.server,
+            pipelines: &config.pipeline,
+            folder: &config.plugins,
+        };
         config.endpoint = endpoint::endpoints(&table, &known);
     }
     include::refuse_nested(&root);

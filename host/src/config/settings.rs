@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
-    PluginConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig,
-    TrustConfig,
+    PipelineConfig, PluginConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
+    TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -56,6 +56,8 @@ pub struct Config {
     pub plugin: BTreeMap<String, PluginConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
+    /// `[pipeline.NAME]`, by NAME.
+    pub pipeline: BTreeMap<String, PipelineConfig>,
     /// What stands in the file of another program's servers, by the name that it has here: what is served
     /// is in `server` too.
     pub imported: BTreeMap<String, ImportedServer>,
@@ -91,6 +93,7 @@ impl Default for Config {
             console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
             server: BTreeMap::new(),
+            pipeline: BTreeMap::new(),
             imported: BTreeMap::new(),
             inference: InferenceConfig::default(),
             model: BTreeMap::new(),

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig,
-    LimitConfig, MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
-    ToolOverride, TracesConfig, TrustConfig,
+    LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, RoleConfig, StateConfig, StepConfig, StoreConfig,
+    TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -99,6 +99,8 @@ fn tables() -> Vec<TableInfo> {
             about: "How many replicas run, and when more are started.".to_owned(),
             groups: vec![("", server::replica_keys())],
         },
+        of::<PipelineConfig>("pipeline.NAME", "in [pipeline.NAME]", "PipelineSection"),
+        of::<StepConfig>("pipeline.NAME.steps", "in [[pipeline.NAME.steps]]", "StepSection"),
         // Last: a key that plugins have too is looked for there first.
         of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),

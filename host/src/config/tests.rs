@@ -4,6 +4,7 @@ mod accepted;
 mod broken;
 mod files;
 mod layers;
+mod pipelines;
 mod reference;
 mod refused;
 mod servers;

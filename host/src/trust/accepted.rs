@@ -87,6 +87,14 @@ impl Provider for Accepted {
         Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) })
     }
 
+    fn calls(&self) -> Option<&[String]> {
+        self.inner.calls()
+    }
+
+    fn calls_through(&self) -> &'static str {
+        self.inner.calls_through()
+    }
+
     fn default_tool(&self) -> Option<&str> {
         self.inner.default_tool().filter(|name| self.names.contains(*name))
     }

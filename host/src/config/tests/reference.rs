@@ -21,6 +21,9 @@ fn open_table(table: &TableInfo) -> String {
         "role.NAME" => "[role.w]\nrate = \"1/s\"\n".to_owned(),
         // Its name may not be that of a plugin.
         "endpoint.NAME" => "[endpoint.e]\n".to_owned(),
+        "pipeline.NAME" => "[pipeline.p]\nsteps = [{ tool = \"t\" }]\n".to_owned(),
+        // What is said of the items of a list.
+        "pipeline.NAME.steps" => "[[pipeline.q.steps]]\ntool = \"t\"\neach = \"args.list\"\n".to_owned(),
         "role.NAME.limits.PATTERN" => "[role.w.limits.x]\nrate = \"1/s\"\n".to_owned(),
         "server.NAME" => "[server.s]\ncommand = [\"x\"]\n".to_owned(),
         "server.NAME.replicas" => "[server.s]\ncommand = [\"x\"]\n[server.s.replicas]\n".to_owned(),
@@ -89,6 +92,11 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     assert_eq!(config.role.remove("w"), Some(RoleConfig { rate: CallRate::parse("1/s").ok(), ..RoleConfig::default() }));
     assert_eq!(config.endpoint.remove("e"), Some(EndpointConfig::default()));
     assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
+    let step = |name: &str| StepConfig { name: name.to_owned(), tool: "t".to_owned(), ..StepConfig::default() };
+    assert_eq!(config.pipeline.remove("p"), Some(PipelineConfig { steps: vec![step("1")], ..PipelineConfig::default() }));
+    let each = crate::pick::Pick::parse("args.list").ok();
+    let steps = vec![StepConfig { each, ..step("1") }];
+    assert_eq!(config.pipeline.remove("q"), Some(PipelineConfig { steps, ..PipelineConfig::default() }));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 
     let server = |kind: &str, value: &str| {
