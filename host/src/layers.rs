@@ -55,6 +55,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["threads", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    // Plugins in a registry, as files for `wasm`.
+    ("oci", &["wasm", "threads", "provider", "config", "tls", "wildcard"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
@@ -88,7 +90,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The composition root.
     (
         "app",
-        &["file_events", "http", "mcp", "dispatch", "trust", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"],
+        &[
+            "file_events",
+            "http",
+            "mcp",
+            "dispatch",
+            "trust",
+            "servers",
+            "oci",
+            "wasm",
+            "inference",
+            "catalog",
+            "provider",
+            "config",
+            "telemetry",
+        ],
     ),
 ];
 

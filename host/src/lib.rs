@@ -23,6 +23,7 @@ mod json;
 #[cfg(test)]
 mod layers;
 pub mod mcp;
+pub mod oci;
 mod offload;
 pub mod provider;
 pub mod remote;

@@ -31,6 +31,7 @@ mod permissions;
 mod protocol;
 mod readers;
 mod reconfigure;
+mod registry;
 mod reload;
 mod remote;
 mod roles;

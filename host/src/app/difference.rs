@@ -24,6 +24,8 @@ pub struct Digests {
     pub endpoint: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
+    /// Of each `[registry.NAME]`.
+    pub registry: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
     pub server: BTreeMap<String, String>,
     /// Of each `[model.NAME]`.
@@ -45,6 +47,7 @@ impl Digests {
             role: of_each(&config.role),
             endpoint: of_each(&config.endpoint),
             plugin: of_each(&config.plugin),
+            registry: of_each(&config.registry),
             server: of_each(&config.server),
             model: of_each(&config.model),
             restart: digests(config.restart_values()),
@@ -60,6 +63,7 @@ impl Digests {
             ("role.", &self.role, &next.role),
             ("endpoint.", &self.endpoint, &next.endpoint),
             ("plugin.", &self.plugin, &next.plugin),
+            ("registry.", &self.registry, &next.registry),
             ("server.", &self.server, &next.server),
             ("model.", &self.model, &next.model),
         ] {

@@ -6,6 +6,7 @@ mod files;
 mod layers;
 mod reference;
 mod refused;
+mod registries;
 mod servers;
 
 use std::{
