@@ -10,6 +10,7 @@ mod endpoint;
 mod engine;
 mod error;
 mod files;
+mod headers;
 mod host;
 mod http;
 mod imported;
@@ -30,7 +31,6 @@ mod plugin;
 mod plugin_view;
 mod publish;
 mod read;
-mod reader;
 mod registry;
 mod role;
 mod schema;
@@ -48,6 +48,7 @@ mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod toml_reader;
 mod traces;
 mod trust;
 mod types;
@@ -83,8 +84,8 @@ pub use role::RoleConfig;
 pub use schema::json_schema;
 pub use secret::{Secret, known_secrets};
 pub use server::{
-    CommandSource, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource,
-    UrlSource,
+    CommandSource, DocumentPlace, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits,
+    ServerSource, UrlSource,
 };
 pub use settings::Config;
 pub use signed::{PublicKey, SignedRule};

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use super::{
     OciReference, Secret,
     oci::is_host,
-    reader::Table,
     section::{Section, section},
+    toml_reader::Table,
     types::{Boolean, FilePath, MONTH, SECOND, choice, credential, duration, optional, text},
 };
 
