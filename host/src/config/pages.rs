@@ -70,6 +70,9 @@ fn machine() -> tempfile::TempDir {
     for secret in ["secrets/token", "secrets/key", "plugins/secrets/key", "run/secrets/laptop"] {
         fs::write(machine.path().join(secret), format!("a-long-enough-value-for-{}", secret.replace('/', "-"))).unwrap();
     }
+    let key =
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAENptdY/l3nB0yqkXLBWkZWQwo6+cuOSWS1X9vPavpiQOoTTGC0xX57OojUadxF1cdQmrsiReWg2Wn4FneJfa8xw==";
+    fs::write(machine.path().join("cosign.pub"), format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n")).unwrap();
     fs::write(machine.path().join("translator.yaml"), "openapi: 3.1.0").unwrap();
     machine
 }

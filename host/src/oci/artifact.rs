@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::client::{RawManifest, RegistryError};
+use super::error::RegistryError;
 use crate::config::is_digest;
 
 /// The layer of a component, as `wkg` writes it.
@@ -34,6 +35,17 @@ const COMPONENTS: [&str; 4] = [
 
 /// Largest sidecar.
 const MAX_SIDECAR: u64 = 1 << 20;
+
+/// A manifest as it was sent.
+#[derive(Clone, Debug)]
+pub struct RawManifest {
+    /// To the last byte, as the digest is of them.
+    pub bytes: Bytes,
+    /// Of the bytes.
+    pub digest: String,
+    /// What the registry calls it.
+    pub media_type: Option<String>,
+}
 
 /// A manifest (OCI Image Specification).
 #[derive(Clone, Debug, Deserialize, Serialize)]

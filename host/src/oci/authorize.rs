@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    client::bounded,
+    body::bounded,
     credentials::{Login, Who},
 };
 use crate::tls::cause;

@@ -16,8 +16,8 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    client::RegistryError,
     digest::{Hasher, sha256},
+    error::RegistryError,
 };
 use crate::config::OciReference;
 

@@ -9,10 +9,12 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::{
-    artifact::{ACCEPTED, Descriptor},
+    artifact::{ACCEPTED, Descriptor, RawManifest},
     authorize::{Authorizer, Scope},
+    body::{bounded, said},
     credentials,
     digest::{Hasher, sha256},
+    error::RegistryError,
 };
 use crate::{
     config::{OciReference, RegistryConfig, is_digest},
@@ -30,45 +32,6 @@ const MAX_MANIFEST: usize = 4 << 20;
 const MAX_ERROR: usize = 16 << 10;
 /// As many redirects as browsers follow.
 const REDIRECTS: usize = 10;
-
-/// What did not work, in words for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegistryError {
-    message: String,
-    /// The registry says that it does not have it.
-    pub is_missing: bool,
-}
-
-impl RegistryError {
-    pub(super) fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), is_missing: false }
-    }
-}
-
-impl fmt::Display for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for RegistryError {}
-
-impl From<String> for RegistryError {
-    fn from(message: String) -> Self {
-        Self::new(message)
-    }
-}
-
-/// A manifest as it was sent.
-#[derive(Clone, Debug)]
-pub struct RawManifest {
-    /// To the last byte, as the digest is of them.
-    pub bytes: Bytes,
-    /// Of the bytes.
-    pub digest: String,
-    /// What the registry calls it.
-    pub media_type: Option<String>,
-}
 
 /// One repository of a registry, and how to talk to it.
 pub struct Registry {
@@ -353,43 +316,6 @@ fn place_of(reference: &OciReference) -> (String, String) {
     ("registry-1.docker.io".to_owned(), repository)
 }
 
-/// The whole body, which may not be longer than that.
-pub(super) async fn bounded(mut answer: Response, most: usize) -> Result<Bytes, String> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(|error| format!("it broke off: {}", cause(&error)))? {
-        if bytes.len() + piece.len() > most {
-            return Err(format!("it is longer than {most} bytes"));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.into())
-}
-
-/// What a registry says of an error, as one line.
-fn said(body: &[u8]) -> String {
-    const LONGEST: usize = 300;
-    #[derive(serde::Deserialize)]
-    struct Errors {
-        errors: Vec<One>,
-    }
-    #[derive(serde::Deserialize)]
-    struct One {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
-    let text = match serde_json::from_slice::<Errors>(body) {
-        Ok(Errors { errors }) => {
-            let one = |One { code, message }: &One| if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
-            errors.iter().map(one).collect::<Vec<_>>().join("; ")
-        }
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,12 +336,5 @@ mod tests {
         assert_eq!(place("oci://docker.io/a"), ("registry-1.docker.io".to_owned(), "library/a".to_owned()));
         assert_eq!(place("oci://docker.io/a/b"), ("registry-1.docker.io".to_owned(), "a/b".to_owned()));
         assert_eq!(place("oci://ghcr.io/a"), ("ghcr.io".to_owned(), "a".to_owned()));
-    }
-
-    #[test]
-    fn what_a_registry_says_is_one_line_without_tricks() {
-        assert_eq!(said(br#"{"errors":[{"code":"DENIED","message":"no\nway"},{"code":"X"}]}"#), "DENIED: no way; X");
-        assert_eq!(said(b"a\n\x1b[31mb"), "a [31mb");
-        assert_eq!(said(&[b'x'; 1000]).len(), 300);
     }
 }

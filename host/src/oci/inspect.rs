@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{
     artifact::{self, Found, Manifest, SIDECAR, SIDECAR_ANNOTATION},
-    client::{Registry, RegistryError},
+    client::Registry,
+    error::RegistryError,
     signature,
 };
 use crate::config::{OciReference, RegistryConfig};

@@ -6,22 +6,25 @@
 
 mod artifact;
 mod authorize;
+mod body;
 mod cache;
 mod client;
 mod component;
 mod credentials;
 mod digest;
+mod error;
 mod inspect;
 mod pull;
 mod pulls;
 mod push;
 mod signature;
 
-pub use artifact::{Descriptor, Manifest};
+pub use artifact::{Descriptor, Manifest, RawManifest};
 pub use cache::Cache;
-pub use client::{RawManifest, Registry, RegistryError};
+pub use client::Registry;
 pub use component::Interfaces;
 pub use digest::sha256;
+pub use error::RegistryError;
 pub use inspect::{Description, describe};
 pub use pull::{Artifact, PullSettings, pull};
 pub use pulls::Pulls;

@@ -3,10 +3,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    artifact::{self, Descriptor, Found, Manifest, Parts, SidecarPart},
+    artifact::{self, Descriptor, Found, Manifest, Parts, RawManifest, SidecarPart},
     cache::{Cache, blocking},
-    client::{RawManifest, Registry, RegistryError},
+    client::Registry,
     digest::sha256,
+    error::RegistryError,
     signature,
 };
 use crate::{

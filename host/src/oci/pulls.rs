@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::{
     cache::{Cache, blocking},
-    client::RegistryError,
+    error::RegistryError,
     pull::{Artifact, PullSettings, cached, pull},
 };
 use crate::{

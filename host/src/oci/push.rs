@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{
     artifact::{COMPONENT, CONFIG, Descriptor, MANIFEST, Manifest, SIDECAR},
-    client::{Registry, RegistryError},
+    client::Registry,
     component::Interfaces,
     digest::sha256,
+    error::RegistryError,
 };
 use crate::config::{OciReference, RegistryConfig};
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     artifact::{self, Found},
     cache::{Cache, blocking},
-    client::{Registry, RegistryError},
+    client::Registry,
+    error::RegistryError,
 };
 use crate::{
     config::{OciReference, PublicKey, SignedRule},
