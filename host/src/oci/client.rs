@@ -66,6 +66,8 @@ impl Registry {
                 .referer(false)
                 .no_gzip()
                 .redirect(redirects(is_plain));
+            // What is on this machine is not behind the proxy of the environment.
+            let builder = if is_loopback(&reference.registry) { builder.no_proxy() } else { builder };
             if authorities.is_empty() { builder } else { builder.tls_certs_merge(authorities.clone()) }
         };
         let no_https = |why: &str| tracing::warn!("no https: {why}; install ca-certificates or set SSL_CERT_FILE");

@@ -149,9 +149,8 @@ impl Shared {
     /// Notes that there is such a plugin, if not what it is yet. What served under its name goes on until then.
     fn name(&self, id: &ProviderId, wanted: &Wanted) {
         self.change(|pulled| {
-            let plugin = pulled.plugins.entry(id.clone()).or_insert_with(|| PulledPlugin::named(String::new()));
-            plugin.source = wanted.reference.to_string();
-            plugin.tried = false;
+            let named = || PulledPlugin::named(wanted.reference.to_string());
+            pulled.plugins.entry(id.clone()).or_insert_with(named).tried = false;
         });
     }
 
@@ -214,23 +213,26 @@ impl Wanted {
             Err(error) => {
                 let reason = error.to_string();
                 let is_news = told.as_ref() != Some(&reason);
-                let has_file = shared.pulled.borrow().plugins.get(id).is_some_and(|plugin| plugin.file.is_some());
-                let fallback = match &shared.cache {
-                    Ok(cache) if !has_file => self.in_cache(cache).await.ok().flatten(),
-                    _ => None,
+                let kept = match &shared.cache {
+                    Ok(cache) => self.in_cache(cache).await.ok().flatten(),
+                    Err(_) => None,
                 };
+                // What has to be signed and cannot be shown to be serves no longer, as the rule may be new.
+                let is_withdrawn = kept.is_none() && !self.settings.signed.is_empty();
+                let has_file = shared.pulled.borrow().plugins.get(id).is_some_and(|plugin| plugin.file.is_some());
                 if is_news {
-                    let serves = if has_file || fallback.is_some() {
-                        "the version that was pulled before keeps serving"
-                    } else {
-                        "it is not served"
+                    let serves = match kept.is_some() || (has_file && !is_withdrawn) {
+                        true => "the version that was pulled before keeps serving",
+                        false => "it is not served",
                     };
                     tracing::warn!(plugin = %id, source, "cannot pull the plugin, and {serves}; it is tried again: {reason}");
                 }
                 *told = Some(reason.clone());
                 shared.ended(id, |plugin| {
-                    if let Some(artifact) = &fallback {
+                    if let Some(artifact) = &kept {
                         self.land(id, plugin, artifact);
+                    } else if is_withdrawn {
+                        *plugin = PulledPlugin { withdrawn: true, ..PulledPlugin::named(source.clone()) };
                     }
                     plugin.trouble = Some(format!("cannot pull {source}: {reason}"));
                 });
@@ -268,7 +270,7 @@ impl Wanted {
                 );
             }
         }
-        *plugin = PulledPlugin { source, file: Some(file), trouble: None, tried: true };
+        *plugin = PulledPlugin { file: Some(file), tried: true, ..PulledPlugin::named(source) };
     }
 }
 

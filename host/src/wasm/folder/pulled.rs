@@ -27,6 +27,8 @@ pub struct PulledPlugin {
     pub source: String,
     /// What to serve. None: nothing yet, so what has served under the name goes on.
     pub file: Option<PulledFile>,
+    /// It may not serve any more, whatever has served under the name.
+    pub withdrawn: bool,
     /// Why there is nothing newer.
     pub trouble: Option<String>,
     /// Whether it was tried.
@@ -46,7 +48,7 @@ impl PulledPlugin {
     /// One of which nothing is known but where it comes from.
     #[must_use]
     pub fn named(source: String) -> Self {
-        Self { source, file: None, trouble: None, tried: false }
+        Self { source, file: None, withdrawn: false, trouble: None, tried: false }
     }
 }
 
@@ -83,6 +85,8 @@ impl Pulled {
 pub(super) struct Over {
     /// By name. None: there is no file, or it has gone, which changes nothing for what serves.
     plugins: BTreeMap<String, Option<Seen>>,
+    /// Those that may not serve.
+    withdrawn: BTreeSet<String>,
     /// Files of the folder in whose place they are.
     pub(super) shadowed: BTreeSet<PathBuf>,
     /// Whether all of them were tried.
@@ -101,6 +105,9 @@ pub(super) fn look(pulled: &Pulled, folder: &Path, scan: Option<&Scan>, max_file
             Some(Seen { file: seen_at(&file.path, max_file)?, sidecar })
         });
         over.plugins.insert(id.to_string(), seen);
+        if plugin.withdrawn {
+            over.withdrawn.insert(id.to_string());
+        }
     }
     over
 }
@@ -120,7 +127,8 @@ impl Over {
         for (stem, seen) in self.plugins {
             let sidecar = format!("{stem}.toml");
             scan.orphans.retain(|path| path.file_name().is_none_or(|name| *name != *sidecar));
-            match seen.or_else(|| entries.get(&stem).map(|entry| entry.seen.clone())) {
+            let before = entries.get(&stem).filter(|_| !self.withdrawn.contains(&stem)).map(|entry| entry.seen.clone());
+            match seen.or(before) {
                 Some(seen) => drop(scan.plugins.insert(stem, seen)),
                 None => drop(scan.plugins.remove(&stem)),
             }
