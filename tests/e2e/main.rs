@@ -32,6 +32,7 @@ mod pipelines;
 mod protocol;
 mod readers;
 mod reconfigure;
+mod registry;
 mod reload;
 mod remote;
 mod roles;
