@@ -22,6 +22,10 @@ pub struct Digests {
     pub role: BTreeMap<String, String>,
     /// Of each `[endpoint.NAME]`.
     pub endpoint: BTreeMap<String, String>,
+    /// Of each `[guard.NAME]`.
+    pub guard: BTreeMap<String, String>,
+    /// Of each `[flow.NAME]`.
+    pub flow: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
@@ -44,6 +48,8 @@ impl Digests {
             section: digests(section),
             role: of_each(&config.role),
             endpoint: of_each(&config.endpoint),
+            guard: of_each(&config.guard),
+            flow: of_each(&config.flow),
             plugin: of_each(&config.plugin),
             server: of_each(&config.server),
             model: of_each(&config.model),
@@ -59,6 +65,8 @@ impl Digests {
             ("", &self.section, &next.section),
             ("role.", &self.role, &next.role),
             ("endpoint.", &self.endpoint, &next.endpoint),
+            ("guard.", &self.guard, &next.guard),
+            ("flow.", &self.flow, &next.flow),
             ("plugin.", &self.plugin, &next.plugin),
             ("server.", &self.server, &next.server),
             ("model.", &self.model, &next.model),

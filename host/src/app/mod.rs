@@ -127,6 +127,7 @@ impl App {
         let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces);
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
+        dispatcher.safeguards().put(policy::safeguards(&config), config.trust.flow_window);
         let feed = Feed::through(trust.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
         let optional = !config.server.is_empty() && !options.folder_required;
@@ -280,6 +281,9 @@ impl App {
         if running.role != next.role || running.auth != next.auth {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
+        }
+        if running.guard != next.guard || running.flow != next.flow || running.trust.flow_window != next.trust.flow_window {
+            self.dispatcher.safeguards().put(policy::safeguards(&next), next.trust.flow_window);
         }
         if running.trust != next.trust {
             self.trust.put(&next.trust);

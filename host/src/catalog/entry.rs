@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 
-use super::{Kind, names::Named, naming::is_safe};
+use super::{Kind, Marks, Safeguards, names::Named, naming::is_safe};
 use crate::{
     provider::{Provider, Tool, ToolName},
     telemetry::metrics::CallMeter,
@@ -21,6 +22,8 @@ pub struct Entry {
     param_headers: Vec<ParamHeader>,
     json: OnceLock<Box<str>>,
     meter: OnceLock<Arc<CallMeter>>,
+    /// What the safeguards of one version say of it.
+    marks: ArcSwapOption<(u64, Option<Arc<Marks>>)>,
 }
 
 /// An argument that is repeated in a header, so that a proxy can route by it: the schema's `x-mcp-header` (2026-07-28, "Custom Headers").
@@ -36,7 +39,7 @@ impl Entry {
     fn of(provider: Arc<dyn Provider>, own_name: ToolName, tool: Arc<Tool>) -> Self {
         let mut param_headers = Vec::new();
         collect_param_headers(tool.input_schema.get("properties"), &mut Vec::new(), &mut param_headers);
-        Self { provider, own_name, tool, param_headers, json: OnceLock::new(), meter: OnceLock::new() }
+        Self { provider, own_name, tool, param_headers, json: OnceLock::new(), meter: OnceLock::new(), marks: ArcSwapOption::empty() }
     }
 
     /// Under the provider's own name for it.
@@ -71,6 +74,19 @@ impl Entry {
     /// What its calls are counted by. `find` finds it by the provider's name and the tool's own one, once.
     pub fn meter(&self, find: impl FnOnce(&str, &str) -> Arc<CallMeter>) -> &Arc<CallMeter> {
         self.meter.get_or_init(|| find(self.provider.id().as_str(), self.own_name()))
+    }
+
+    /// What the safeguards say of it, which is worked out once for each version of them. None: nothing.
+    #[must_use]
+    pub fn marks(&self, safeguards: &Safeguards) -> Option<Arc<Marks>> {
+        if let Some(known) = &*self.marks.load()
+            && known.0 == safeguards.version()
+        {
+            return known.1.clone();
+        }
+        let marks = safeguards.marks(self);
+        self.marks.store(Some(Arc::new((safeguards.version(), marks.clone()))));
+        marks
     }
 
     /// Arguments that a client of 2026-07-28 has to repeat in headers. Nearly always none.

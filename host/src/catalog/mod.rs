@@ -54,7 +54,9 @@ use disabled::Disabled;
 pub use entry::{Entry, ParamHeader};
 pub use kept::Seen;
 pub use naming::{Collision, Kind};
-pub use policy::{Access, Confirm, Limit, LivePolicy, Policy, RateOf, Role, Rule, Table, Why};
+pub use policy::{
+    Access, Confirm, FlowRule, GuardRule, Labels, Limit, LivePolicy, Marks, Policy, RateOf, Role, Rule, Safeguards, Table, Why,
+};
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Called, Generations, Snapshot};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{
     Config, ConfigError, PluginConfig,
     endpoint::{self, Known},
-    http, include, mcp_json, model,
+    flow, guard, http, include, mcp_json, model,
     plugin::{BASE, LayerRules, Places},
     reader::Table,
     role,
@@ -77,6 +77,12 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
             Ok(found) => mcp_json::merge(&mut config, found),
             Err(error) => source.problems_of(item.place(), error),
         }
+    }
+    if let Some(table) = table("guard") {
+        config.guard = guard::guards(&table, config.server.keys());
+    }
+    if let Some(table) = table("flow") {
+        config.flow = flow::flows(&table);
     }
     if let Some(table) = table("endpoint") {
         let known =

@@ -8,7 +8,7 @@ use super::{Change, Difference, Part, difference::Published};
 use crate::{
     catalog::Confirm,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offers, PromptOutput, Provider,
         ProviderId, Subscription, Tool,
     },
 };
@@ -99,6 +99,14 @@ impl Provider for Accepted {
             return self.inner.call(call);
         }
         Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) })
+    }
+
+    fn calls(&self) -> Option<&[String]> {
+        self.inner.calls()
+    }
+
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.inner.guard().filter(|_| self.is_whole)
     }
 
     fn default_tool(&self) -> Option<&str> {

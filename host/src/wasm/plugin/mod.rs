@@ -1,6 +1,7 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod completion;
+mod guard;
 mod interfaces;
 mod listed;
 mod lists;
@@ -32,8 +33,8 @@ use super::{
 use crate::{
     offload,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, Offers, PromptOutput, Provider, ProviderId,
-        Tool,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, Guard, JsonText, Offers, PromptOutput, Provider,
+        ProviderId, Tool,
     },
 };
 use interfaces::Interfaces;
@@ -98,6 +99,10 @@ impl Provider for Plugin {
 
     fn calls(&self) -> Option<&[String]> {
         self.code.shared.calls.then_some(self.code.shared.config.grants.calls.as_slice())
+    }
+
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.code.interfaces.guards().any().then_some(self)
     }
 
     fn offers(&self) -> &Offers {

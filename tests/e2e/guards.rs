@@ -1,0 +1,250 @@
+//! Guards: the operator's own rules as plugins, before and after every call whichever way it comes, and what becomes of a call whose guard fails.
+
+use toolbay_tests::{Client, Reply, Server, Setup, StdioClient, Value, client::http, eventually, files, json, secs};
+
+const SUM: &str = "{ \"a\": 2, \"b\": 3 }";
+
+fn sum() -> Value {
+    serde_json::from_str(SUM).expect("JSON")
+}
+
+/// A guard of these tools, by these settings.
+fn guard(name: &str, tools: &[&str], settings: &str) -> String {
+    format!("[guard.{name}]\nplugin = \"warden\"\ntools = {tools:?}\nsettings = {settings}\n")
+}
+
+/// The calculator and the guard that does what it is told.
+fn setup(config: &str) -> Setup {
+    Setup::new().plugin("calculator").test_plugin("warden").config(config)
+}
+
+/// The number that a call of the calculator has for an answer.
+fn number(reply: &Reply) -> f64 {
+    reply.result()["structuredContent"]["result"].as_f64().unwrap_or_else(|| panic!("no number: {reply:?}"))
+}
+
+async fn metrics(server: &Server) -> String {
+    http().get(format!("http://{}/metrics", server.address())).send().await.expect("/metrics").text().await.expect("a page")
+}
+
+/// Replaces the configuration of a server that runs.
+fn reconfigure(server: &Server, from: &str, to: &str) {
+    let path = server.home().join("toolbay.toml");
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    assert!(text.contains(from), "{text}");
+    std::fs::write(path, text.replace(from, to)).expect("it can be written");
+}
+
+#[tokio::test]
+async fn a_guard_stands_before_every_way_of_a_call() {
+    let guards = guard("no_add", &["calculator__add"], "{ before = \"deny\" }");
+    let rest = "[plugin.chain]\ncalls = [\"*\"]\n[endpoint.few]\nsearch = true\n";
+    let setup = setup(&format!("{guards}{rest}")).test_plugin("chain").test_plugin("everything");
+    let audit = setup.home().join("audit.jsonl");
+    let server = setup.config(&format!("[audit]\nfile = {audit:?}\n")).start().await;
+    let denied = |text: &str| assert!(text.contains("denied by guard no_add: not today; nothing was done"), "{text}");
+    let (modern, legacy, plain) = (Client::modern(&server), Client::legacy_able(&server, json!({})).await, Client::legacy(&server).await);
+    for client in [&modern, &legacy, &plain] {
+        for name in ["add", "calculator__add"] {
+            denied(&client.call(name, sum()).await.failure());
+        }
+        assert_eq!(number(&client.call("subtract", sum()).await), -1.0, "what is not named is not guarded");
+    }
+    denied(&Client::at(&server.url_of("calculator")).call("add", sum()).await.failure());
+    denied(&Client::at(&server.url_of("few")).call("call_tool", json!({ "name": "add", "arguments": sum() })).await.failure());
+    denied(&modern.call("chain_call", json!({ "tool": "add", "arguments": sum() })).await.failure());
+    for path in ["calculator/call", "call"] {
+        let body = json!({ "tool_name": "add", "tool_args": sum() }).to_string();
+        let answer = http().post(format!("{}/{path}", server.base)).body(body).send().await.expect("an answer");
+        denied(&answer.text().await.expect("a body"));
+    }
+    let called = server.setup().run(["call", "calculator__add", SUM]).await;
+    denied(&called.expect_code(1).all());
+    let mut stdio = StdioClient::start(server.setup().stdio());
+    stdio.initialize("2025-11-25", json!({})).await;
+    denied(&stdio.rpc("tools/call", json!({ "name": "add", "arguments": sum() })).await.to_string());
+    stdio.close();
+    // It is told, and no tool of its own is there.
+    assert!(!modern.tool_names().await.iter().any(|name| name.contains("warden")));
+    let status = server.plugin_status("warden").await.expect("its status");
+    assert_eq!(status["state"], "serving", "{status}");
+    let page = metrics(&server).await;
+    assert!(page.contains("toolbay_guard_decisions_total{guard=\"no_add\",decision=\"deny\"}"), "{page}");
+    assert!(
+        page.lines().any(|line| line.starts_with("toolbay_calls_total") && line.contains("\"add\"") && line.contains("outcome=\"denied\"")),
+        "{page}"
+    );
+    eventually("an audit line", secs(20), || async {
+        let lines = std::fs::read_to_string(&audit).unwrap_or_default();
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.into_iter().find(|line| line["outcome"] == "denied" && line["error"] == "guard.no_add" && line["name"] == "add")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn guards_change_what_goes_in_and_what_comes_out_and_each_sees_the_work_of_the_one_before() {
+    let config = [
+        guard("second", &["add"], "{ after = \"remake\" }"),
+        guard("first", &["calc*__a*"], "{ before = { change = { a = 40, b = 2 } }, after = \"remake\" }") + "order = 1\n",
+        guard("told", &["multiply"], "{ before = \"tell\" }"),
+        guard("words", &["*"], "{ before = { deny_if = \"4000\" } }") + "order = 50\n",
+    ];
+    let auth =
+        "[auth.tokens]\nann = { from_env = \"ANN\", roles = [\"b\", \"a\"] }\n[role.a]\nservers = [\"*\"]\n[role.b]\ndeny = [\"echo\"]\n";
+    let server = setup(&config.concat()).config(auth).env("ANN", "ann-0123456789abcdef").start().await;
+    let client = Client::modern(&server).token("ann-0123456789abcdef");
+    let reply = client.call("add", sum()).await;
+    assert_eq!(number(&reply), 42.0);
+    assert!(reply.text().starts_with("first: second: ") && reply.text().contains("42"), "answers pass in the opposite order: {reply:?}");
+    assert_eq!(reply.result()["_meta"]["with"], "{\"a\":40,\"b\":2}", "{reply:?}");
+    // What it is told of a call.
+    let told = client.call("multiply", sum()).await.failure();
+    let told: Value =
+        serde_json::from_str(told.split_once("told: ").expect("its words").1.split_once("; nothing").expect("an end").0).expect("JSON");
+    let annotations = told["annotations"].as_str().map(|text| serde_json::from_str::<Value>(text).expect("JSON"));
+    assert!(annotations.is_none_or(|annotations| annotations.is_object()), "{told}");
+    for (key, value) in [
+        ("arguments", sum()),
+        ("who", json!("ann")),
+        ("roles", json!(["a", "b"])),
+        ("guard", json!("told")),
+        ("tool", json!("multiply")),
+        ("provider", json!("calculator")),
+        ("own", json!("multiply")),
+    ] {
+        assert_eq!(told[key], value, "{key} of {told}");
+    }
+    // What a guard makes is what the next one sees: 40 is no 4000, and what the client sends is.
+    assert!(client.call("subtract", json!({ "a": 4000, "b": 1 })).await.failure().contains("denied by guard words: it has a word"));
+    assert_eq!(number(&client.call("add", json!({ "a": 4000, "b": 1 })).await), 42.0);
+    // Changed arguments are checked as a client's are.
+    reconfigure(&server, "a = 40, b = 2", "a = \"x\", b = 2");
+    eventually("the change counts", secs(20), || async { client.call("add", sum()).await.is_error().then_some(()) }).await;
+    let failure = client.call("add", sum()).await.failure();
+    assert!(failure.contains('a') && failure.starts_with("first: second: "), "{failure}");
+}
+
+#[tokio::test]
+async fn a_guard_that_fails_denies_or_passes_and_its_neighbours_go_on() {
+    let bad = [
+        ("panic", "crashed"),
+        ("spin", "timeout"),
+        ("grow", "memory"),
+        ("cannot", "cannot decide: the stars are wrong"),
+        ("nonsense", "cannot be used: it is not a JSON object"),
+        ("list", "cannot be used: it is not a JSON object"),
+    ];
+    let mut config = "[plugin.warden]\ntimeout = \"1s\"\nmemory = \"32MiB\"\n".to_owned();
+    for (mode, _) in bad {
+        config += &guard(&format!("{mode}_before"), &[&format!("{mode}__add")], &format!("{{ before = {mode:?} }}"));
+        config += &guard(&format!("{mode}_after"), &[&format!("{mode}__subtract")], &format!("{{ after = {mode:?} }}"));
+        config += &(guard(&format!("{mode}_pass"), &[&format!("{mode}__multiply")], &format!("{{ before = {mode:?}, after = {mode:?} }}"))
+            + "on_failure = \"pass\"\n");
+    }
+    config += "[guard.gone]\nplugin = \"nowhere\"\ntools = [\"calculator__divide\"]\n";
+    config += "[guard.no_guard]\nplugin = \"calculator\"\ntools = [\"calculator__subtract\"]\n";
+    let calculators = bad.iter().fold(setup(&config), |setup, (mode, _)| setup.file(&files::plugin("calculator"), mode));
+    let server = calculators.start().await;
+    let client = Client::modern(&server);
+    let neighbour = tokio::spawn({
+        let client = Client::modern(&server);
+        async move {
+            for _ in 0..100 {
+                assert_eq!(number(&client.call("calculator__add", sum()).await), 5.0);
+            }
+        }
+    });
+    for (mode, why) in bad {
+        let before = client.call(&format!("{mode}__add"), sum()).await.failure();
+        assert!(before.contains(&format!("denied: guard {mode}_before failed: ")) && before.contains(why), "{before}");
+        assert!(before.ends_with("; nothing was done"), "{before}");
+        let after = client.call(&format!("{mode}__subtract"), sum()).await.failure();
+        assert!(after.contains(why) && after.ends_with("; the tool has run, and its answer is withheld"), "{after}");
+        assert_eq!(number(&client.call(&format!("{mode}__multiply"), sum()).await), 6.0, "{mode}");
+    }
+    for (tool, plugin) in [("calculator__divide", "nowhere"), ("calculator__subtract", "calculator")] {
+        let failure = client.call(tool, sum()).await.failure();
+        assert!(failure.contains(&format!("there is no guard {plugin:?} among the plugins that are loaded")), "{failure}");
+    }
+    neighbour.await.expect("the neighbour's calls were answered");
+    let page = metrics(&server).await;
+    assert!(page.contains("toolbay_guard_decisions_total{guard=\"spin_before\",decision=\"error\"} 1\n"), "{page}");
+}
+
+fn accept() -> Value {
+    json!({ "action": "accept", "content": {} })
+}
+
+#[tokio::test]
+async fn a_guard_has_a_person_asked() {
+    let config = guard("asks", &["add"], "{ before = \"ask\" }") + &guard("late", &["multiply"], "{ after = \"ask\" }");
+    let server = setup(&config).start().await;
+    let able = Client::modern(&server).able(json!({ "elicitation": {} }));
+    let again = async |answer: Value, arguments: Value| {
+        let asked = able.call("add", sum()).await;
+        let question = &asked.result()["inputRequests"]["toolbay-guard-asks"]["params"]["message"];
+        assert_eq!(question, "May this be done?\\u{202e} (guard.asks)", "{asked:?}");
+        let params = json!({ "name": "add", "arguments": arguments, "inputResponses": { "toolbay-guard-asks": answer },
+            "requestState": asked.result()["requestState"] });
+        able.rpc("tools/call", params).await
+    };
+    assert_eq!(number(&again(accept(), sum()).await), 5.0);
+    for action in ["decline", "cancel"] {
+        let failure = again(json!({ "action": action }), sum()).await.failure();
+        assert!(failure.contains("denied by guard asks: a person has to agree, and the person did not"), "{failure}");
+    }
+    assert_eq!(again(accept(), json!({ "a": 9, "b": 9 })).await.code(), -32602, "the answer to one call is none to another");
+    // Who cannot ask.
+    for client in [Client::modern(&server), Client::legacy(&server).await] {
+        let failure = client.call("add", sum()).await.failure();
+        assert!(failure.contains("denied by guard asks: a person has to agree"), "{failure}");
+    }
+    // On a session, before and after.
+    let session = Client::legacy_able(&server, json!({ "elicitation": {} })).await;
+    for (tool, answer, expected) in
+        [("add", accept(), Some(5.0)), ("multiply", accept(), Some(6.0)), ("multiply", json!({ "action": "decline" }), None)]
+    {
+        let mut messages = session.stream("tools/call", json!({ "name": tool, "arguments": sum() })).await;
+        let question = messages.next().await.expect("a question");
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        session.answer(&question["id"], answer).await;
+        let result = messages.next().await.expect("the answer")["result"].clone();
+        assert_eq!(result["structuredContent"]["result"].as_f64(), expected, "{result}");
+    }
+    // A call is not made twice for a question on its answer.
+    let failure = able.call("multiply", sum()).await.failure();
+    assert!(failure.contains("this client can only be asked before a call; the tool has run"), "{failure}");
+}
+
+#[tokio::test]
+async fn guards_follow_the_configuration_and_their_files() {
+    let server = setup(&guard("g", &["add"], "{ before = \"deny\" }")).start().await;
+    let client = Client::modern(&server);
+    assert!(client.call("add", sum()).await.is_error());
+    reconfigure(&server, "[\"add\"]", "[\"subtract\"]");
+    eventually("another tool is guarded", secs(20), || async { client.call("subtract", sum()).await.is_error().then_some(()) }).await;
+    assert_eq!(number(&client.call("add", sum()).await), 5.0);
+    reconfigure(&server, "before = \"deny\"", "after = \"remake\"");
+    eventually("other settings count", secs(20), || async { client.call("subtract", sum()).await.text().starts_with("g: ").then_some(()) })
+        .await;
+    // Without its file it denies, and with it it judges again.
+    let file = server.plugin_file("warden");
+    std::fs::rename(&file, server.home().join("warden.away")).expect("it can be moved");
+    eventually("the guard is gone", secs(20), || async {
+        let reply = client.call("subtract", sum()).await;
+        (reply.is_error() && reply.text().contains("there is no guard \"warden\"")).then_some(())
+    })
+    .await;
+    std::fs::rename(server.home().join("warden.away"), &file).expect("it can be moved");
+    eventually("the guard is back", secs(30), || async { client.call("subtract", sum()).await.text().starts_with("g: ").then_some(()) })
+        .await;
+    // A broken file leaves the one before in place.
+    std::fs::write(&file, b"no component").expect("it can be written");
+    server.wait_plugin("warden", "has a fault", |status| status["error"].is_string() || status["message"].is_string()).await;
+    assert!(client.call("subtract", sum()).await.text().starts_with("g: "));
+    let text = std::fs::read_to_string(server.home().join("toolbay.toml")).unwrap();
+    std::fs::write(server.home().join("toolbay.toml"), text.split("[guard.").next().unwrap()).unwrap();
+    eventually("no guard is left", secs(20), || async { (!client.call("subtract", sum()).await.text().starts_with("g: ")).then_some(()) })
+        .await;
+}
