@@ -9,6 +9,7 @@ mod bridge;
 mod client;
 mod compare;
 mod folders;
+mod guards;
 mod load;
 mod pipe;
 mod process;

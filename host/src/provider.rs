@@ -14,6 +14,7 @@ mod names;
 mod notifier;
 mod offers;
 mod principal;
+mod relisted;
 mod span;
 pub mod start_signal;
 mod status;
@@ -34,6 +35,7 @@ pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
 pub use principal::{Principal, Roles};
+pub use relisted::relisted;
 pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
 pub use status::{

@@ -248,3 +248,128 @@ async fn guards_follow_the_configuration_and_their_files() {
     eventually("no guard is left", secs(20), || async { (!client.call("subtract", sum()).await.text().starts_with("g: ")).then_some(()) })
         .await;
 }
+
+#[tokio::test]
+async fn a_guard_hides_tools_or_describes_them_and_no_caller_pays_for_it() {
+    let config = guard("words", &["calculator__*"], "{ list = { hide = \"divide\", describe = \"add\" } }");
+    let server = setup(&config).plugin("text-tools").start().await;
+    let client = Client::modern(&server);
+    let names = client.tool_names().await;
+    assert!(!names.contains(&"divide".to_owned()) && names.contains(&"subtract".to_owned()), "{names:?}");
+    let tools = client.tools().await;
+    let add = tools.iter().find(|tool| tool["name"] == "add").expect("add");
+    assert!(add["description"].as_str().is_some_and(|text| text.starts_with("Checked: ") && text.len() > 12), "{add}");
+    for name in ["divide", "calculator__divide"] {
+        let reply = client.call(name, sum()).await;
+        assert!(reply.failure().contains("divide"), "{reply:?}");
+    }
+    assert_eq!(number(&client.call("add", sum()).await), 5.0);
+    let status = server.plugin_status("calculator").await.expect("its status");
+    assert!(status["warnings"].to_string().contains("tool divide is hidden by guard words: it is not wanted"), "{status}");
+    let page = metrics(&server).await;
+    let asked = page
+        .lines()
+        .filter(|line| line.starts_with("toolbay_guard_decisions_total{guard=\"words\""))
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    for _ in 0..5 {
+        client.tool_names().await;
+        Client::legacy(&server).await.tool_names().await;
+    }
+    let page = metrics(&server).await;
+    for line in asked.iter().filter(|line| !line.contains("allow")) {
+        assert!(page.contains(line), "{line} grew by listing");
+    }
+    // It follows the configuration; one that fails hides all that it guards, unless it is told otherwise.
+    reconfigure(&server, "hide = \"divide\", describe = \"add\"", "hide = \"subtract\"");
+    eventually("another tool is hidden", secs(20), || async {
+        let names = client.tool_names().await;
+        (names.contains(&"divide".to_owned()) && !names.contains(&"subtract".to_owned())).then_some(())
+    })
+    .await;
+    reconfigure(&server, "list = { hide = \"subtract\" }", "list = \"panic\"");
+    eventually("all are hidden", secs(20), || async {
+        let names = client.tool_names().await;
+        (!names.contains(&"add".to_owned()) && names.contains(&"word_count".to_owned())).then_some(())
+    })
+    .await;
+    reconfigure(&server, "list = \"panic\"", "list = \"short\"");
+    server.wait_log("a list that is too short", |line| line.contains("was asked for") && line.contains("answered for 0")).await;
+    reconfigure(&server, "tools = [\"calculator__*\"]", "tools = [\"calculator__*\"]\non_failure = \"pass\"");
+    eventually("all are there", secs(20), || async { client.tool_names().await.contains(&"add".to_owned()).then_some(()) }).await;
+}
+
+/// A server with tools that do what a lethal trio does: they read private things, read what strangers wrote, and send.
+fn trio() -> Setup {
+    let setup = Setup::new();
+    let (script, tools) = (files::root().join("tests/servers/rugpull.py"), setup.home().join("tools.json"));
+    let tool = |name: &str| json!({ "name": name, "description": name, "inputSchema": { "type": "object" } });
+    let all = Value::from(["secrets", "web", "mail", "note"].map(tool).to_vec());
+    std::fs::write(&tools, all.to_string()).expect("a file can be written");
+    let flows = "[flow.private]\ntools = [\"trio__secrets\"]\nreads = \"private\"\n[flow.web]\ntools = [\"web\"]\nreads = [\"untrusted\"]\n\
+                 [flow.out]\ntools = [\"trio__mail\", \"web\"]\nsends = \"outside\"\n";
+    setup.config(&format!("[server.trio]\ncommand = [\"python3\", {script:?}, {tools:?}]\nstop_timeout = \"1s\"\n{flows}"))
+}
+
+#[tokio::test]
+async fn what_read_private_and_untrusted_things_sends_nothing_outside_unconfirmed() {
+    let tokens = "[auth.tokens]\nann = { from_env = \"ANN\" }\nbob = { from_env = \"BOB\" }\n";
+    let audit = "[audit]\nstdout = true\n";
+    let setup = trio().config(tokens).config(audit).env("ANN", "ann-0123456789abcdef").env("BOB", "bob-0123456789abcdef");
+    let server = setup.start().await;
+    let url = format!("{}/mcp", server.base);
+    let as_ann = || Client::modern(&server).token("ann-0123456789abcdef");
+    let in_conversation = async |name: &str, tool: &str, client: &Client| {
+        client.rpc("tools/call", json!({ "name": tool, "arguments": {}, "_meta": { "toolbay/conversation": name } })).await
+    };
+    let ann = as_ann();
+    // One of the two is not enough, in any order, and neither is what another conversation or caller has read.
+    in_conversation("one", "secrets", &ann).await.ok();
+    in_conversation("one", "mail", &ann).await.ok();
+    in_conversation("two", "web", &ann).await.ok();
+    in_conversation("two", "mail", &ann).await.ok();
+    in_conversation("one", "note", &ann).await.ok();
+    in_conversation("one", "web", &ann).await.ok();
+    let denied = in_conversation("one", "mail", &ann).await.failure();
+    assert!(denied.starts_with("denied: this conversation has read private things and things that strangers wrote"), "{denied}");
+    assert!(in_conversation("one", "web", &ann).await.failure().contains("denied"), "what reads the web sends to it as well");
+    in_conversation("one", "note", &ann).await.ok();
+    in_conversation("two", "mail", &ann).await.ok();
+    in_conversation("one", "mail", &Client::modern(&server).token("bob-0123456789abcdef")).await.ok();
+    // A person can say yes, each time anew.
+    let able = as_ann().able(json!({ "elicitation": {} }));
+    let asked = in_conversation("one", "mail", &able).await;
+    let question = &asked.result()["inputRequests"]["toolbay-flow"]["params"]["message"];
+    assert!(question.as_str().is_some_and(|text| text.contains("mail of trio")), "{asked:?}");
+    for (answer, is_made) in [(json!({ "action": "accept", "content": {} }), true), (json!({ "action": "decline" }), false)] {
+        let asked = in_conversation("one", "mail", &able).await;
+        let params = json!({ "name": "mail", "arguments": {}, "_meta": { "toolbay/conversation": "one" },
+            "inputResponses": { "toolbay-flow": answer }, "requestState": asked.result()["requestState"] });
+        assert_eq!(!able.rpc("tools/call", params).await.is_error(), is_made);
+    }
+    // A session is a conversation.
+    let (first, second) = (Client::legacy_as(&url, "bob-0123456789abcdef").await, Client::legacy_as(&url, "bob-0123456789abcdef").await);
+    for tool in ["web", "secrets"] {
+        first.call(tool, json!({})).await.ok();
+    }
+    assert!(first.call("mail", json!({})).await.failure().starts_with("denied: this conversation"));
+    second.call("mail", json!({})).await.ok();
+    // Without either, all that a caller does is one.
+    let bob = Client::modern(&server).token("bob-0123456789abcdef");
+    for tool in ["secrets", "web"] {
+        bob.call(tool, json!({})).await.ok();
+    }
+    assert!(bob.call("mail", json!({})).await.failure().starts_with("denied: this conversation"));
+    eventually("an audit line", secs(20), || async {
+        server.stdout().lines().any(|line| line.contains("\"outcome\":\"denied\"") && line.contains("\"error\":\"flow\"")).then_some(())
+    })
+    .await;
+    // The rule follows the configuration.
+    reconfigure(&server, "reads = \"private\"", "reads = \"untrusted\"");
+    reconfigure(&server, "[flow.out]", "[flow.nothing]\ntools = [\"note\"]\nsends = \"outside\"\n[flow.out]");
+    server.wait_log("the configuration is applied", |line| line.contains("[flow.nothing]")).await;
+    let carol = "later";
+    for tool in ["secrets", "web", "mail"] {
+        in_conversation(carol, tool, &ann).await.ok();
+    }
+}

@@ -36,7 +36,7 @@ use crate::{
         feed::{CatalogUpdate, Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
-    dispatch::Dispatcher,
+    dispatch::{Dispatcher, Screen},
     http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{EndpointOptions, Front, FrontOptions},
@@ -106,6 +106,7 @@ pub struct App {
     whole: watch::Sender<bool>,
     /// What everything on offer passes.
     trust: Arc<Trust>,
+    screen: Arc<Screen>,
     feed: Feed,
     /// When it was started, in milliseconds since 1970.
     started: u64,
@@ -128,7 +129,9 @@ impl App {
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
         dispatcher.safeguards().put(policy::safeguards(&config), config.trust.flow_window);
-        let feed = Feed::through(trust.clone(), catalog.clone());
+        let (safeguards, metrics) = (dispatcher.safeguards().clone(), dispatcher.metrics().clone());
+        let screen = Screen::new(trust.clone(), catalog.clone(), safeguards, metrics);
+        let feed = Feed::through(screen.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
         let optional = !config.server.is_empty() && !options.folder_required;
         let servers = async {
@@ -173,6 +176,7 @@ impl App {
             models,
             whole,
             trust,
+            screen,
             feed,
             started: telemetry::unix_millis(),
         };
@@ -187,7 +191,11 @@ impl App {
     pub async fn first_attempt_done(&self) -> bool {
         let wait = if self.options.run == Run::Serve { SERVE_WAITS } else { ONCE_WAITS };
         tokio::join!(self.plugins.settled(), self.servers.settled(wait));
-        let done = self.inlet.barrier().await;
+        let mut done = self.inlet.barrier().await;
+        if done && self.screen.settle() {
+            // What waited for a guard that is not there waits no more.
+            done = self.feed.queue().send(CatalogUpdate::Rules).await.is_ok() && self.inlet.barrier().await;
+        }
         if done {
             self.catalog.settle();
             self.whole.send_replace(true);
@@ -284,6 +292,8 @@ impl App {
         }
         if running.guard != next.guard || running.flow != next.flow || running.trust.flow_window != next.trust.flow_window {
             self.dispatcher.safeguards().put(policy::safeguards(&next), next.trust.flow_window);
+            // The queue ends with the host.
+            let _ = self.feed.queue().send(CatalogUpdate::Rules).await;
         }
         if running.trust != next.trust {
             self.trust.put(&next.trust);
@@ -463,6 +473,7 @@ impl StatusSource for App {
         statuses.extend(self.servers.statuses());
         for status in &mut statuses {
             self.trust.annotate(status);
+            self.screen.annotate(status);
         }
         statuses
     }

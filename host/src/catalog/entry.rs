@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 
-use super::{Kind, Marks, Safeguards, names::Named, naming::is_safe};
+use super::{Kind, Marks, names::Named, naming::is_safe};
 use crate::{
     provider::{Provider, Tool, ToolName},
     telemetry::metrics::CallMeter,
@@ -13,6 +13,9 @@ use crate::{
 
 /// Bytes of an original name that a description tells.
 const SHOWN: usize = 256;
+
+/// What was worked out last, and by which version of the rules.
+pub(super) type KeptMarks = ArcSwapOption<(u64, Option<Arc<Marks>>)>;
 
 /// A tool on offer.
 pub struct Entry {
@@ -22,8 +25,7 @@ pub struct Entry {
     param_headers: Vec<ParamHeader>,
     json: OnceLock<Box<str>>,
     meter: OnceLock<Arc<CallMeter>>,
-    /// What the safeguards of one version say of it.
-    marks: ArcSwapOption<(u64, Option<Arc<Marks>>)>,
+    marks: KeptMarks,
 }
 
 /// An argument that is repeated in a header, so that a proxy can route by it: the schema's `x-mcp-header` (2026-07-28, "Custom Headers").
@@ -76,17 +78,9 @@ impl Entry {
         self.meter.get_or_init(|| find(self.provider.id().as_str(), self.own_name()))
     }
 
-    /// What the safeguards say of it, which is worked out once for each version of them. None: nothing.
-    #[must_use]
-    pub fn marks(&self, safeguards: &Safeguards) -> Option<Arc<Marks>> {
-        if let Some(known) = &*self.marks.load()
-            && known.0 == safeguards.version()
-        {
-            return known.1.clone();
-        }
-        let marks = safeguards.marks(self);
-        self.marks.store(Some(Arc::new((safeguards.version(), marks.clone()))));
-        marks
+    /// What one version of the operator's rules says of it.
+    pub(super) fn kept_marks(&self) -> &KeptMarks {
+        &self.marks
     }
 
     /// Arguments that a client of 2026-07-28 has to repeat in headers. Nearly always none.

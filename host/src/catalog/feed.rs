@@ -7,6 +7,10 @@ use std::{
     sync::Arc,
 };
 
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, join_all},
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -46,6 +50,11 @@ pub enum Origin {
 pub trait Gate: Send + Sync {
     /// The provider as it may be offered.
     fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider>;
+
+    /// The same as it may be listed, which can take a while.
+    fn screen(&self, provider: Arc<dyn Provider>) -> BoxFuture<'_, Arc<dyn Provider>> {
+        std::future::ready(provider).boxed()
+    }
 
     /// A provider is gone.
     fn gone(&self, id: &ProviderId);
@@ -198,39 +207,55 @@ impl Merge {
         while let Some(update) = updates.recv().await {
             match update {
                 CatalogUpdate::Changes(Origin::Plugins, changes) => {
+                    let judges = changes.iter().any(|change| self.judges_lists(change));
                     let changes = changes.into_iter().filter(|change| self.of_plugins(change)).collect();
-                    self.apply(changes);
+                    self.apply(changes).await;
+                    if judges {
+                        self.apply(self.all()).await;
+                    }
                 }
                 CatalogUpdate::Changes(Origin::Server(generation), changes) => {
                     let changes = changes.into_iter().filter(|change| self.of_server(generation, change)).collect();
-                    self.apply(changes);
+                    self.apply(changes).await;
                 }
                 CatalogUpdate::Servers(names) => {
                     let changes = self.rename(names);
-                    self.apply(changes);
+                    self.apply(changes).await;
                 }
-                CatalogUpdate::Rules => {
-                    let plugins = self.plugins.iter().filter(|(id, _)| !self.servers.contains(id.as_str()));
-                    let all = plugins.chain(&self.offered).map(|(_, provider)| ProviderChange::Put(Arc::clone(provider)));
-                    self.apply(all.collect());
-                }
+                CatalogUpdate::Rules => self.apply(self.all()).await,
                 // Who asked may have gone.
                 CatalogUpdate::Barrier(reached) => drop(reached.send(())),
             }
         }
     }
 
+    /// Everything on offer, to pass the gate again.
+    fn all(&self) -> Vec<ProviderChange> {
+        let plugins = self.plugins.iter().filter(|(id, _)| !self.servers.contains(id.as_str()));
+        plugins.chain(&self.offered).map(|(_, provider)| ProviderChange::Put(Arc::clone(provider))).collect()
+    }
+
+    /// Whether a plugin that comes or goes judges what others list.
+    fn judges_lists(&self, change: &ProviderChange) -> bool {
+        let judges = |provider: &Arc<dyn Provider>| provider.guard().is_some_and(|guard| guard.hooks().list);
+        match change {
+            ProviderChange::Put(provider) => judges(provider) || self.plugins.get(provider.id()).is_some_and(judges),
+            ProviderChange::Remove(id) => self.plugins.get(id).is_some_and(judges),
+            ProviderChange::Updated(..) => false,
+        }
+    }
+
     /// Takes changes into the catalog, each provider as the gate lets it through.
-    fn apply(&self, changes: Vec<ProviderChange>) {
-        let admitted = changes.into_iter().map(|change| match change {
-            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.admit(&provider)),
+    async fn apply(&self, changes: Vec<ProviderChange>) {
+        let admitted = changes.into_iter().map(async |change| match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.screen(self.gate.admit(&provider)).await),
             ProviderChange::Remove(id) => {
                 self.gate.gone(&id);
                 ProviderChange::Remove(id)
             }
             updated @ ProviderChange::Updated(..) => updated,
         });
-        self.catalog.apply(admitted.collect());
+        self.catalog.apply(join_all(admitted).await);
     }
 
     /// Takes in a change of the folder. Whether the catalog is to have it.

@@ -29,6 +29,7 @@ mod entry;
 pub mod feed;
 mod instructions;
 mod kept;
+mod marks;
 mod names;
 mod naming;
 mod part;
@@ -53,10 +54,9 @@ pub use chosen::Choice;
 use disabled::Disabled;
 pub use entry::{Entry, ParamHeader};
 pub use kept::Seen;
+pub use marks::{GuardRule, Labels, Marks};
 pub use naming::{Collision, Kind};
-pub use policy::{
-    Access, Confirm, FlowRule, GuardRule, Labels, Limit, LivePolicy, Marks, Policy, RateOf, Role, Rule, Safeguards, Table, Why,
-};
+pub use policy::{Access, Confirm, FlowRule, Limit, LivePolicy, Policy, RateOf, Role, Rule, Safeguards, Table, Why};
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Called, Generations, Snapshot};

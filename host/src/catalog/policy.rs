@@ -18,7 +18,7 @@ use arc_swap::{ArcSwap, Guard};
 pub use access::{Access, Rule, Why};
 pub use confirm::Confirm;
 pub use role::{Limit, RateOf, Role, Table};
-pub use safeguards::{FlowRule, GuardRule, Labels, Marks, Safeguards};
+pub use safeguards::{FlowRule, Safeguards};
 
 use crate::provider::{Principal, Roles};
 

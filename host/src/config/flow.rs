@@ -80,9 +80,6 @@ pub(super) fn flows(table: &Table<'_>) -> BTreeMap<String, FlowConfig> {
         if keys.get("tools").is_none() {
             item.fail("has no \"tools\"; write which tools it labels: tools = [\"mail__*\"]");
         }
-        if keys.get("reads").is_none() && keys.get("sends").is_none() {
-            item.fail("has neither \"reads\" nor \"sends\": it labels nothing");
-        }
         keys.finish();
         flows.insert(item.key.clone(), flow);
     }

@@ -30,7 +30,7 @@ section! {
     /// the operator's own rules. Its limits and grants stand in `[plugin.NAME]` of the plugin.
     pub struct GuardConfig {
         /// The plugin: a file of this name in the plugin folder, without `.wasm`.
-        plugin: String = String::new(), text("name", plugin_name) => required;
+        plugin: String = String::new(), Name => required;
         /// The tools that it guards, of plugins and servers alike: `github__*`, `calc__add`,
         /// `delete_*`. `*` stands for any characters.
         tools: Vec<String> = vec!["*".to_owned()], list("patterns", text("pattern", pattern));
@@ -46,6 +46,23 @@ section! {
         settings: Map<String, Value> = Map::new(), Free;
         /// Where it stands among all guards.
         place: usize = 0;
+    }
+}
+
+/// The name of a plugin.
+struct Name;
+
+impl Type<String> for Name {
+    fn read(&self, item: &Item<'_>) -> Option<String> {
+        item.parsed(plugin_name)
+    }
+
+    fn info(&self) -> TypeInfo {
+        TypeInfo::new("name", json!({ "type": "string" }))
+    }
+
+    fn write(&self, _: &String) -> Option<Value> {
+        None
     }
 }
 

@@ -36,6 +36,7 @@ mod request;
 mod rounds;
 mod run;
 mod safeguards;
+mod screen;
 #[cfg(test)]
 mod tests;
 mod traced;
@@ -66,6 +67,7 @@ pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
 use run::Checks;
 pub use safeguards::LiveSafeguards;
+pub use screen::Screen;
 
 /// The operator's rules on single calls.
 type Rules = (Arc<LiveConfirm>, Arc<LiveSafeguards>);

@@ -34,6 +34,11 @@ impl LiveSafeguards {
         self.are_there.store(are_there, Ordering::Release);
     }
 
+    /// Those of this moment.
+    pub(super) fn rules(&self) -> Arc<Safeguards> {
+        self.rules.load_full()
+    }
+
     /// What holds for a call. None: nothing.
     pub(super) fn marks(&self, operation: &Operation<'_>) -> Option<Arc<Marks>> {
         if !self.are_there.load(Ordering::Acquire) {

@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use super::role::names;
-use crate::{catalog::Entry, provider::Tool};
+use crate::{
+    catalog::{Entry, GuardRule, Labels, Marks},
+    provider::Tool,
+};
 
 /// All such rules at one moment.
 #[derive(Debug)]
@@ -16,61 +19,12 @@ pub struct Safeguards {
     flows: Vec<FlowRule>,
 }
 
-/// One guard.
-#[derive(Debug)]
-pub struct GuardRule {
-    /// Its name in the configuration.
-    pub name: Arc<str>,
-    /// What the audit and the log call it: `guard.NAME`.
-    pub label: Arc<str>,
-    /// The plugin that judges.
-    pub plugin: String,
-    /// Patterns of tools.
-    pub tools: Vec<String>,
-    /// Whether a call goes on where the guard fails.
-    pub passes: bool,
-    /// What it is told: JSON text of an object.
-    pub settings: Arc<str>,
-}
-
 /// What some tools read and send.
 #[derive(Clone, Debug, Default)]
 pub struct FlowRule {
     /// Patterns of tools.
     pub tools: Vec<String>,
     /// The labels.
-    pub labels: Labels,
-}
-
-/// What a tool reads, and where it sends what it is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Labels {
-    /// Its answers are not for everybody.
-    pub private: bool,
-    /// Strangers write its answers.
-    pub untrusted: bool,
-    /// What it is given goes to others.
-    pub outside: bool,
-}
-
-impl Labels {
-    /// The labels of both.
-    #[must_use]
-    pub fn with(self, other: Self) -> Self {
-        Self {
-            private: self.private || other.private,
-            untrusted: self.untrusted || other.untrusted,
-            outside: self.outside || other.outside,
-        }
-    }
-}
-
-/// What holds for one tool. Decided once for each tool and configuration.
-#[derive(Debug)]
-pub struct Marks {
-    /// In the order in which they are asked before a call.
-    pub guards: Vec<Arc<GuardRule>>,
-    /// What it reads and sends.
     pub labels: Labels,
 }
 
@@ -115,13 +69,28 @@ impl Safeguards {
     }
 
     /// What holds for a tool. None: nothing.
-    #[must_use]
-    pub fn marks(&self, entry: &Entry) -> Option<Arc<Marks>> {
+    fn marks(&self, entry: &Entry) -> Option<Arc<Marks>> {
         let is_it = |pattern: &String| entry.is_named(pattern);
         let guards: Vec<_> = self.guards.iter().filter(|guard| guard.tools.iter().any(is_it)).cloned().collect();
         let flows = self.flows.iter().filter(|flow| flow.tools.iter().any(is_it));
         let labels = flows.fold(Labels::default(), |labels, flow| labels.with(flow.labels));
         (!guards.is_empty() || labels != Labels::default()).then(|| Arc::new(Marks { guards, labels }))
+    }
+}
+
+impl Entry {
+    /// What the safeguards say of it, which is worked out once for each version of them. None: nothing.
+    #[must_use]
+    pub fn marks(&self, safeguards: &Safeguards) -> Option<Arc<Marks>> {
+        let kept = self.kept_marks();
+        if let Some(known) = &*kept.load()
+            && known.0 == safeguards.version()
+        {
+            return known.1.clone();
+        }
+        let marks = safeguards.marks(self);
+        kept.store(Some(Arc::new((safeguards.version(), marks.clone()))));
+        marks
     }
 }
 

@@ -22,6 +22,7 @@ fn open_table(table: &TableInfo) -> String {
         // Its name may not be that of a plugin.
         "endpoint.NAME" => "[endpoint.e]\n".to_owned(),
         "role.NAME.limits.PATTERN" => "[role.w.limits.x]\nrate = \"1/s\"\n".to_owned(),
+        "guard.NAME" => "[guard.w]\nplugin = \"p\"\n".to_owned(),
         "server.NAME" => "[server.s]\ncommand = [\"x\"]\n".to_owned(),
         "server.NAME.replicas" => "[server.s]\ncommand = [\"x\"]\n[server.s.replicas]\n".to_owned(),
         header => format!("[{}]\n", header.replace("NAME", "w").replace("TOOL", "t")),
@@ -89,6 +90,8 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     assert_eq!(config.role.remove("w"), Some(RoleConfig { rate: CallRate::parse("1/s").ok(), ..RoleConfig::default() }));
     assert_eq!(config.endpoint.remove("e"), Some(EndpointConfig::default()));
     assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
+    assert_eq!(config.guard.remove("w"), Some(GuardConfig { plugin: "p".to_owned(), ..GuardConfig::default() }));
+    assert_eq!(config.flow.remove("w"), Some(FlowConfig::default()));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 
     let server = |kind: &str, value: &str| {
