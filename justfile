@@ -41,9 +41,9 @@ image *options:
 bench *options:
     scripts/bench.sh {{ options }}
 
-# What takes hours in full: the writer of the plugins' store is killed 10,000 times, and nothing acknowledged may be lost.
+# What takes hours in full: generated inputs that no run has seen yet, and a killed writer of the plugins' store, 10,000 times each.
 soak rounds="10000":
-    TOOLBAY_STORE_ROUNDS={{rounds}} cargo test -p toolbay --lib -- --exact --nocapture store::tests::nothing_that_was_acknowledged_is_lost_by_kill_9
+    scripts/soak.sh {{ rounds }}
 
 # A neighbour's calls beside attacks: none may fail, and p99 should stay within twice of alone, or of what the same load of another process does to it.
 attacks *options: build plugins

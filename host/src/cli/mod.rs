@@ -217,14 +217,14 @@ impl ConfigArgs {
 /// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
 fn quiet() -> TelemetryConfig {
     TelemetryConfig {
-        log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,toolbay::supervised=error,rmcp=off".to_owned(),
+        log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,toolbay::supervisor=error,rmcp=off".to_owned(),
         ..TelemetryConfig::default()
     }
 }
 
 /// Logs of subcommands that try a plugin: all that it says, and how it failed.
 const TRYING: &str = "warn,toolbay::wasm::folder=error,toolbay::wasm::plugin=error,toolbay::wasm::plugin::run=warn,toolbay::wasm::permissions=error,\
-toolbay::plugin=debug,toolbay::bridge=error,toolbay::supervised=error,rmcp=off";
+toolbay::plugin=debug,toolbay::bridge=error,toolbay::supervisor=error,rmcp=off";
 
 /// The runtime that everything runs on.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -7,9 +7,9 @@ use toml::de::DeValue;
 
 use super::{
     key::TypeInfo,
-    reader::{Item, Table},
     role::{pattern, role_name},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{Type, choice, list, number, text},
 };
 use crate::{provider::ProviderId, similar};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     address::{AllowedHost, AllowedOrigin},
     publish::tool_name,
-    reader::Table,
     section::{Section, section},
+    toml_reader::Table,
     types::{DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, YEAR, choice, duration, list, number, optional, size, text},
 };
 

@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod flow;
 mod guard;
+mod headers;
 mod host;
 mod http;
 mod imported;
@@ -31,7 +32,6 @@ mod plugin;
 mod plugin_view;
 mod publish;
 mod read;
-mod reader;
 mod role;
 mod schema;
 mod secret;
@@ -47,6 +47,7 @@ mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod toml_reader;
 mod traces;
 mod trust;
 mod types;
@@ -81,8 +82,8 @@ pub use role::RoleConfig;
 pub use schema::json_schema;
 pub use secret::{Secret, known_secrets};
 pub use server::{
-    CommandSource, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource,
-    UrlSource,
+    CommandSource, DocumentPlace, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits,
+    ServerSource, UrlSource,
 };
 pub use settings::Config;
 pub use state::StateConfig;

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     catalog::{Catalog, Entry, GuardRule, Marks},
     provider::{
-        CallContext, CallError, CallOutput, Content, GuardFailure, GuardedCall, GuardedTool, Nesting, Provider, Verdict, check_object,
+        CallContext, CallError, CallOutput, Content, GuardFailure, GuardHooks, GuardedCall, GuardedTool, Nesting, Provider, Verdict,
+        check_object,
     },
     telemetry::metrics::{GuardWord, Metrics},
 };
@@ -50,6 +51,9 @@ pub(super) struct Guarded<'a> {
     entry: Arc<Entry>,
     context: CallContext,
 }
+
+/// The plugin that judges, or why there is none.
+type Found = Result<Arc<dyn Provider>, String>;
 
 /// What one guard makes of what it is shown.
 enum Decision {
@@ -166,10 +170,11 @@ impl<'a> Guarded<'a> {
                 Decision::Same => {}
                 Decision::Other(changed) => match CallOutput::from_json(&changed) {
                     Ok(changed) => (output, is_changed) = (changed, true),
-                    Err(why) => match self.failed(rule, &format!("its answer cannot be used: {why}"), When::After) {
-                        Some(denied) => return Ok(denied),
-                        None => {}
-                    },
+                    Err(why) => {
+                        if let Some(denied) = self.failed(rule, &format!("its answer cannot be used: {why}"), When::After) {
+                            return Ok(denied);
+                        }
+                    }
                 },
                 Decision::Denied(denied) => return Ok(denied),
             }
@@ -181,11 +186,7 @@ impl<'a> Guarded<'a> {
     }
 
     /// The guard of a rule, as it is now, and what it is told. None: it does not want to be asked this. An error inside: it cannot be asked.
-    fn guard(
-        &self,
-        rule: &GuardRule,
-        wants: impl Fn(crate::provider::GuardHooks) -> bool,
-    ) -> Option<(Result<Arc<dyn Provider>, String>, GuardedCall)> {
+    fn guard(&self, rule: &GuardRule, wants: impl Fn(GuardHooks) -> bool) -> Option<(Found, GuardedCall)> {
         let found = self.around.catalog.and_then(|catalog| catalog.snapshot().guard(&rule.plugin).cloned());
         if let Some(hooks) = found.as_ref().and_then(|provider| provider.guard()).map(|guard| guard.hooks())
             && !wants(hooks)

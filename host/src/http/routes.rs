@@ -20,7 +20,7 @@ use super::{
     admission::Admission,
     answer,
     app_state::AppState,
-    body::Received,
+    body::DeadlineBody,
     connection::{Connection, Limits, Service},
     console,
     endpoint::Endpoint,
@@ -58,9 +58,9 @@ impl<E: Endpoint> App<E> {
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
         let (mut head, incoming) = request.into_parts();
-        let incoming = Received::new(incoming, self.limits.body, head.version, &head.headers);
+        let incoming = DeadlineBody::new(incoming, self.limits.body, head.version, &head.headers);
         let path = head.uri.path();
-        if connection.surplus && !matches!(path, "/healthz" | "/readyz") {
+        if connection.over_limit && !matches!(path, "/healthz" | "/readyz") {
             self.metrics.refused(Reason::Connections);
             return full(connection, head.version);
         }

@@ -4,10 +4,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Role,
-    defs::{map_parts, reachable},
+    defs::{everywhere, filled, map_parts, reachable},
     keywords::is_known,
     parts::target,
-    walk::items_are,
 };
 
 /// Levels that are tried, one after the other, where a schema is too large.
@@ -171,21 +170,6 @@ fn unlisted(schema: Map<String, Value>, bytes: usize) -> Map<String, Value> {
     })
 }
 
-/// The schema with this done to it and to each one in it, its definitions too.
-fn everywhere(mut schema: Map<String, Value>, each: &mut impl FnMut(&mut Map<String, Value>)) -> Map<String, Value> {
-    each(&mut schema);
-    let defs = schema.shift_remove("$defs");
-    let mut schema = map_parts(schema, &mut |_, part| everywhere(part, each));
-    if let Some(Value::Object(defs)) = defs {
-        let defs = defs.into_iter().map(|(name, part)| match part {
-            Value::Object(part) => (name, Value::Object(everywhere(part, each))),
-            other => (name, other),
-        });
-        schema.insert("$defs".to_owned(), Value::Object(defs.collect()));
-    }
-    schema
-}
-
 /// The schema with so many levels, those behind references counted too.
 fn cut(schema: &Map<String, Value>, levels: usize) -> Map<String, Value> {
     let mut top = schema.clone();
@@ -210,19 +194,7 @@ fn cut(schema: &Map<String, Value>, levels: usize) -> Map<String, Value> {
     if !left.is_empty() {
         out.insert("$defs".to_owned(), left.into());
     }
-    // An alternative that was cut can be anything, and so can the whole.
-    let typed = |part: &Value| part.get("type").is_some() || part.get("$ref").is_some();
-    let out = everywhere(out, &mut |schema| {
-        if schema.get("anyOf").and_then(Value::as_array).is_some_and(|parts| !parts.iter().all(typed)) {
-            schema.shift_remove("anyOf");
-        }
-    });
-    everywhere(out, &mut |schema| {
-        // What an array holds may be what was cut.
-        if let Some(Value::Object(items)) = schema.get("items").filter(|items| items.as_object().is_some_and(Map::is_empty)) {
-            items_are(items.clone(), schema);
-        }
-    })
+    filled(out)
 }
 
 /// Whether a definition is written out that is reached with so many levels left. The first to reach it has the most: levels are read one by one.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::parts::{target, unique};
+use super::parts::{items_are, target, unique};
 
 /// Schemas in schemas before the next one is a definition. Model APIs limit it (OpenAI: 10), as do parsers of JSON; each is about two levels of text.
 const NESTED: usize = 7;
@@ -119,6 +119,37 @@ fn has_parts(schema: &Map<String, Value>) -> bool {
     let mut found = false;
     parts(schema, &mut |_, part| found |= !part.is_empty());
     found
+}
+
+/// The schema with something said wherever a part was taken out: of its alternatives, which are nothing once one of them takes anything,
+/// and of what its arrays hold.
+pub(super) fn filled(schema: Map<String, Value>) -> Map<String, Value> {
+    let typed = |part: &Value| part.get("type").is_some() || part.get("$ref").is_some();
+    let schema = everywhere(schema, &mut |schema| {
+        if schema.get("anyOf").and_then(Value::as_array).is_some_and(|parts| !parts.iter().all(typed)) {
+            schema.shift_remove("anyOf");
+        }
+    });
+    everywhere(schema, &mut |schema| {
+        if let Some(Value::Object(items)) = schema.get("items").filter(|items| items.as_object().is_some_and(Map::is_empty)) {
+            items_are(items.clone(), schema);
+        }
+    })
+}
+
+/// The schema with this done to it and to each one in it, its definitions too.
+pub(super) fn everywhere(mut schema: Map<String, Value>, each: &mut impl FnMut(&mut Map<String, Value>)) -> Map<String, Value> {
+    each(&mut schema);
+    let defs = schema.shift_remove("$defs");
+    let mut schema = map_parts(schema, &mut |_, part| everywhere(part, each));
+    if let Some(Value::Object(defs)) = defs {
+        let defs = defs.into_iter().map(|(name, part)| match part {
+            Value::Object(part) => (name, Value::Object(everywhere(part, each))),
+            other => (name, other),
+        });
+        schema.insert("$defs".to_owned(), Value::Object(defs.collect()));
+    }
+    schema
 }
 
 /// The schemas directly inside of a schema, with the property's name where they have one.

@@ -55,3 +55,12 @@ pub(super) fn any_of(schemas: Vec<Map<String, Value>>) -> Map<String, Value> {
     }
     out
 }
+
+/// The schema of an array's members. An empty one is taken for none at all by google-genai, and Gemini's API
+/// refuses an array without `items`.
+pub(super) fn items_are(mut items: Map<String, Value>, out: &mut Map<String, Value>) {
+    if items.is_empty() {
+        items.insert("description".to_owned(), "Any value.".into());
+    }
+    out.insert("items".to_owned(), items.into());
+}

@@ -8,7 +8,7 @@ use super::{
     Notes, Role, any_object,
     keywords::{ANNOTATIONS, TYPES, common, count, implied, is_known, is_of, is_plain, number, type_of},
     merge,
-    parts::{any_of, unique},
+    parts::{any_of, items_are, unique},
     pattern,
     references::Names,
 };
@@ -568,15 +568,6 @@ pub(super) fn tuple(each: &[Map<String, Value>], out: &mut Map<String, Value>) {
         add_description(out, &format!("In this order: {}.", order.join(", ")));
     }
     items_are(items, out);
-}
-
-/// The schema of an array's members. An empty one is taken for none at all by google-genai, and Gemini's API
-/// refuses an array without `items`.
-pub(super) fn items_are(mut items: Map<String, Value>, out: &mut Map<String, Value>) {
-    if items.is_empty() {
-        items.insert("description".to_owned(), "Any value.".into());
-    }
-    out.insert("items".to_owned(), items.into());
 }
 
 /// Appends to a description.

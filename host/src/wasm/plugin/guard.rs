@@ -11,7 +11,7 @@ use crate::{
         CallContext, CallError, Guard, GuardFailure, GuardHooks, GuardedCall, GuardedList, GuardedTool, ListedTool, Listing, Verdict,
     },
     wasm::{
-        host::bindings::{exports::toolbay::plugin::tool_list as list, toolbay::plugin::guarding as wit},
+        imports::bindings::{exports::toolbay::plugin::tool_list as list, toolbay::plugin::guarding as wit},
         instance::State,
     },
 };

@@ -10,7 +10,7 @@ use crate::{
     provider::CallError,
     wasm::{
         folder::LoadError,
-        host::bindings::exports::toolbay::plugin::{after_call, before_call, completion, prompts, resources, tool_list, tools},
+        imports::bindings::exports::toolbay::plugin::{after_call, before_call, completion, prompts, resources, tool_list, tools},
         instance::State,
     },
 };
