@@ -12,7 +12,7 @@ use super::{
     toml_reader::{Item, Table},
     types::{Type, choice, list, number, text},
 };
-use crate::{provider::ProviderId, similar};
+use crate::provider::ProviderId;
 
 /// What becomes of a call whose guard fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,15 +143,4 @@ fn plugin_name(name: &str) -> Result<String, String> {
         return Err(format!("{name:?} is the name of a file; write {stem:?}"));
     }
     ProviderId::new(name).map(|_| name.to_owned()).map_err(|error| error.to_string())
-}
-
-/// What is not wrong with guards, and most likely not meant. `plugins`: the names of those that are loaded.
-#[must_use]
-pub fn missing<'p>(guards: &BTreeMap<String, GuardConfig>, plugins: impl Iterator<Item = &'p str> + Clone) -> Vec<String> {
-    let gone = guards.iter().filter(|(_, guard)| !plugins.clone().any(|plugin| plugin == guard.plugin));
-    gone.map(|(name, guard)| {
-        let near = similar::did_you_mean(&guard.plugin, plugins.clone());
-        format!("[guard.{name}] names the plugin {:?}, which is not there{near}", guard.plugin)
-    })
-    .collect()
 }

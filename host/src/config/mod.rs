@@ -64,7 +64,7 @@ pub use engine::EngineChoice;
 pub use error::{ConfigError, Place, Problem};
 pub use files::Files;
 pub use flow::{FlowConfig, Reads, Sends};
-pub use guard::{GuardConfig, OnFailure, missing as missing_guards};
+pub use guard::{GuardConfig, OnFailure};
 pub use host::HostConfig;
 pub use http::{HttpConfig, RestResult, Sessions};
 pub use imported::ImportedServer;
