@@ -1,5 +1,8 @@
 //! Guards: the operator's own rules as plugins, before and after every call whichever way it comes, and what becomes of a call whose guard fails.
 
+use std::path::PathBuf;
+
+use tokio::process::Command;
 use toolbay_tests::{Client, Reply, Server, Setup, StdioClient, Value, client::http, eventually, files, json, secs};
 
 const SUM: &str = "{ \"a\": 2, \"b\": 3 }";
@@ -19,7 +22,7 @@ fn setup(config: &str) -> Setup {
 }
 
 /// The number that a call of the calculator has for an answer.
-fn number(reply: &Reply) -> f64 {
+fn number_of(reply: &Reply) -> f64 {
     reply.result()["structuredContent"]["result"].as_f64().unwrap_or_else(|| panic!("no number: {reply:?}"))
 }
 
@@ -48,7 +51,7 @@ async fn a_guard_stands_before_every_way_of_a_call() {
         for name in ["add", "calculator__add"] {
             denied(&client.call(name, sum()).await.failure());
         }
-        assert_eq!(number(&client.call("subtract", sum()).await), -1.0, "what is not named is not guarded");
+        assert_eq!(number_of(&client.call("subtract", sum()).await), -1.0, "what is not named is not guarded");
     }
     denied(&Client::at(&server.url_of("calculator")).call("add", sum()).await.failure());
     denied(&Client::at(&server.url_of("few")).call("call_tool", json!({ "name": "add", "arguments": sum() })).await.failure());
@@ -95,7 +98,7 @@ async fn guards_change_what_goes_in_and_what_comes_out_and_each_sees_the_work_of
     let server = setup(&config.concat()).config(auth).env("ANN", "ann-0123456789abcdef").start().await;
     let client = Client::modern(&server).token("ann-0123456789abcdef");
     let reply = client.call("add", sum()).await;
-    assert_eq!(number(&reply), 42.0);
+    assert_eq!(number_of(&reply), 42.0);
     assert!(reply.text().starts_with("first: second: ") && reply.text().contains("42"), "answers pass in the opposite order: {reply:?}");
     assert_eq!(reply.result()["_meta"]["with"], "{\"a\":40,\"b\":2}", "{reply:?}");
     // What it is told of a call.
@@ -117,7 +120,7 @@ async fn guards_change_what_goes_in_and_what_comes_out_and_each_sees_the_work_of
     }
     // What a guard makes is what the next one sees: 40 is no 4000, and what the client sends is.
     assert!(client.call("subtract", json!({ "a": 4000, "b": 1 })).await.failure().contains("denied by guard words: it has a word"));
-    assert_eq!(number(&client.call("add", json!({ "a": 4000, "b": 1 })).await), 42.0);
+    assert_eq!(number_of(&client.call("add", json!({ "a": 4000, "b": 1 })).await), 42.0);
     // Changed arguments are checked as a client's are.
     reconfigure(&server, "a = 40, b = 2", "a = \"x\", b = 2");
     eventually("the change counts", secs(20), || async { client.call("add", sum()).await.is_error().then_some(()) }).await;
@@ -151,7 +154,7 @@ async fn a_guard_that_fails_denies_or_passes_and_its_neighbours_go_on() {
         let client = Client::modern(&server);
         async move {
             for _ in 0..100 {
-                assert_eq!(number(&client.call("calculator__add", sum()).await), 5.0);
+                assert_eq!(number_of(&client.call("calculator__add", sum()).await), 5.0);
             }
         }
     });
@@ -161,7 +164,7 @@ async fn a_guard_that_fails_denies_or_passes_and_its_neighbours_go_on() {
         assert!(before.ends_with("; nothing was done"), "{before}");
         let after = client.call(&format!("{mode}__subtract"), sum()).await.failure();
         assert!(after.contains(why) && after.ends_with("; the tool has run, and its answer is withheld"), "{after}");
-        assert_eq!(number(&client.call(&format!("{mode}__multiply"), sum()).await), 6.0, "{mode}");
+        assert_eq!(number_of(&client.call(&format!("{mode}__multiply"), sum()).await), 6.0, "{mode}");
     }
     for (tool, plugin) in [("calculator__divide", "nowhere"), ("calculator__subtract", "calculator")] {
         let failure = client.call(tool, sum()).await.failure();
@@ -189,7 +192,7 @@ async fn a_guard_has_a_person_asked() {
             "requestState": asked.result()["requestState"] });
         able.rpc("tools/call", params).await
     };
-    assert_eq!(number(&again(accept(), sum()).await), 5.0);
+    assert_eq!(number_of(&again(accept(), sum()).await), 5.0);
     for action in ["decline", "cancel"] {
         let failure = again(json!({ "action": action }), sum()).await.failure();
         assert!(failure.contains("denied by guard asks: a person has to agree, and the person did not"), "{failure}");
@@ -224,7 +227,7 @@ async fn guards_follow_the_configuration_and_their_files() {
     assert!(client.call("add", sum()).await.is_error());
     reconfigure(&server, "[\"add\"]", "[\"subtract\"]");
     eventually("another tool is guarded", secs(20), || async { client.call("subtract", sum()).await.is_error().then_some(()) }).await;
-    assert_eq!(number(&client.call("add", sum()).await), 5.0);
+    assert_eq!(number_of(&client.call("add", sum()).await), 5.0);
     reconfigure(&server, "before = \"deny\"", "after = \"remake\"");
     eventually("other settings count", secs(20), || async { client.call("subtract", sum()).await.text().starts_with("g: ").then_some(()) })
         .await;
@@ -263,7 +266,7 @@ async fn a_guard_hides_tools_or_describes_them_and_no_caller_pays_for_it() {
         let reply = client.call(name, sum()).await;
         assert!(reply.failure().contains("divide"), "{reply:?}");
     }
-    assert_eq!(number(&client.call("add", sum()).await), 5.0);
+    assert_eq!(number_of(&client.call("add", sum()).await), 5.0);
     let status = server.plugin_status("calculator").await.expect("its status");
     assert!(status["warnings"].to_string().contains("tool divide is hidden by guard words: it is not wanted"), "{status}");
     let page = metrics(&server).await;
@@ -372,4 +375,52 @@ async fn what_read_private_and_untrusted_things_sends_nothing_outside_unconfirme
     for tool in ["secrets", "web", "mail"] {
         in_conversation(carol, tool, &ann).await.ok();
     }
+}
+
+/// A guard in Python, built as its author does. Where it is.
+async fn python_guard(setup: &Setup) -> PathBuf {
+    let (lab, wit, folder) = (crate::authors::lab(), setup.home().join("wit"), files::root().join("tests/plugins/pyguard"));
+    let (from, built) = (files::root().join("wit"), setup.home().join("pyguard.built"));
+    let copied = Command::new("cp").arg("-r").args([&from, &wit]).status().await.expect("cp");
+    assert!(copied.success());
+    std::fs::write(wit.join("rules.wit"), "world rules {\n    export before-call;\n    export after-call;\n}\n")
+        .expect("it can be written");
+    let mut build = Command::new(lab.join("python/bin/componentize-py"));
+    build.arg("-d").arg(&wit).args(["-w", "rules", "componentize", "app", "-p"]).arg(&folder).arg("-o").arg(&built);
+    let output = build.env("PYTHONDONTWRITEBYTECODE", "1").output().await.expect("componentize-py can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    built
+}
+
+#[tokio::test]
+async fn a_guard_in_rust_and_one_in_python_look_at_the_same_calls() {
+    let python = "[guard.python]\nplugin = \"pyguard\"\ntools = [\"add\"]\nsettings = { never = 13 }\n";
+    let server = setup(&(guard("rust", &["add"], "{ after = \"remake\" }") + python)).start().await;
+    let built = python_guard(server.setup()).await;
+    let client = Client::modern(&server);
+    assert!(client.call("add", sum()).await.failure().contains("there is no guard \"pyguard\""));
+    std::fs::rename(built, server.plugin_file("pyguard")).expect("it can be put in place");
+    // An interpreter is compiled first.
+    eventually("the guard in Python judges", secs(600), || async { (!client.call("add", sum()).await.is_error()).then_some(()) }).await;
+    let calls = (0..64).map(|number| {
+        let client = Client::modern(&server);
+        async move {
+            let reply = client.call("add", json!({ "a": number, "b": 1000 })).await;
+            if number == 13 {
+                assert!(reply.failure().contains("denied by guard python: python never takes 13"), "{reply:?}");
+                return;
+            }
+            assert_eq!(number_of(&reply), f64::from(number) + 1001.0, "{reply:?}");
+            let text = reply.text();
+            assert!(text.starts_with("rust: ") && !text.contains("looked"), "the first guard has the last word: {text}");
+        }
+    });
+    futures::future::join_all(calls).await;
+    reconfigure(&server, "after = \"remake\"", "before = { deny_if = \"77\" }");
+    eventually("the other one is not asked", secs(20), || async {
+        client.call("add", json!({ "a": 77, "b": 1 })).await.is_error().then_some(())
+    })
+    .await;
+    let reply = client.call("add", sum()).await;
+    assert!(reply.result()["content"].to_string().contains("python looked at add"), "{reply:?}");
 }
