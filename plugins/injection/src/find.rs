@@ -82,11 +82,14 @@ fn has_hidden_style(text: &str) -> bool {
     }
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
     plain.match_indices("style=").any(|(at, _)| {
-        let style: String = plain.get(at..).unwrap_or_default().chars().skip(7).take_while(|c| !matches!(c, '"' | '\'' | '>')).take(500).collect();
-        ["display:none", "visibility:hidden", "font-size:0", "font-size:1px", "opacity:0", "color:transparent", "text-indent:-999"].iter().any(|way| {
-            // `opacity:0.5` can be seen.
-            style.split(way).nth(1).is_some_and(|rest| !rest.starts_with('.'))
-        })
+        let style: String =
+            plain.get(at..).unwrap_or_default().chars().skip(7).take_while(|c| !matches!(c, '"' | '\'' | '>')).take(500).collect();
+        ["display:none", "visibility:hidden", "font-size:0", "font-size:1px", "opacity:0", "color:transparent", "text-indent:-999"]
+            .iter()
+            .any(|way| {
+                // `opacity:0.5` can be seen.
+                style.split(way).nth(1).is_some_and(|rest| !rest.starts_with('.'))
+            })
     })
 }
 
@@ -174,7 +177,8 @@ mod tests {
 
     #[test]
     fn no_text_is_a_panic() {
-        let pieces = ["![", "](", "https://", "<!--", "-->", "<img", " src=", "é", "\u{e0041}", "style=", "\"", ">", "İ", "ignore ", "all "];
+        let pieces =
+            ["![", "](", "https://", "<!--", "-->", "<img", " src=", "é", "\u{e0041}", "style=", "\"", ">", "İ", "ignore ", "all "];
         let mut seed = 11_u32;
         for _ in 0..5_000 {
             let mut text = String::new();

@@ -85,7 +85,8 @@ impl tool_list::Guest for Injection {
 }
 
 fn judge(settings: &Settings, answer: &str) -> Result<Verdict, String> {
-    let mut answer: Map<String, Value> = serde_json::from_str(answer).map_err(|error| format!("it was given what is not a JSON object: {error}"))?;
+    let mut answer: Map<String, Value> =
+        serde_json::from_str(answer).map_err(|error| format!("it was given what is not a JSON object: {error}"))?;
     let mut found = Vec::new();
     for (key, member) in &answer {
         if key != "isError" {

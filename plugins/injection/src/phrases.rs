@@ -8,10 +8,46 @@ const WORD: usize = 40;
 type Form = &'static [&'static [&'static str]];
 
 const IGNORE: &[&str] = &["ignore", "disregard", "forget", "override", "bypass", "neglect"];
-const FILLERS: &[&str] =
-    &["*", "all", "any", "the", "your", "of", "my", "these", "those", "every", "other", "everything", "previous", "prior", "above", "earlier", "preceding", "existing", "original", "system", "safety", "current"];
-const ORDERS: &[&str] = &["instructions", "instruction", "prompts", "prompt", "rules", "directions", "guidelines", "directives", "orders", "context", "messages", "constraints"];
-const BEFORE: &[&str] = &["previous", "prior", "above", "earlier", "preceding", "existing", "original", "system", "your", "all", "any", "these"];
+const FILLERS: &[&str] = &[
+    "*",
+    "all",
+    "any",
+    "the",
+    "your",
+    "of",
+    "my",
+    "these",
+    "those",
+    "every",
+    "other",
+    "everything",
+    "previous",
+    "prior",
+    "above",
+    "earlier",
+    "preceding",
+    "existing",
+    "original",
+    "system",
+    "safety",
+    "current",
+];
+const ORDERS: &[&str] = &[
+    "instructions",
+    "instruction",
+    "prompts",
+    "prompt",
+    "rules",
+    "directions",
+    "guidelines",
+    "directives",
+    "orders",
+    "context",
+    "messages",
+    "constraints",
+];
+const BEFORE: &[&str] =
+    &["previous", "prior", "above", "earlier", "preceding", "existing", "original", "system", "your", "all", "any", "these"];
 const TELL: &[&str] = &["tell", "inform", "alert", "notify", "mention", "show", "reveal"];
 const USER: &[&str] = &["user", "human", "person", "anyone", "anybody", "them"];
 const SHOW: &[&str] = &["reveal", "print", "repeat", "send", "output", "leak", "show"];
@@ -23,7 +59,14 @@ const FORMS: &[Form] = &[
     &[&["don"], &["t"], TELL, &["", "this", "it", "that"], &["", "to"], &["", "the"], USER],
     &[&["without"], &["telling", "informing", "notifying", "alerting", "asking"], &["", "the"], USER],
     &[SHOW, &["", "me"], &["your", "the"], &["", "full", "entire", "hidden"], &["system"], &["prompt", "message", "instructions"]],
-    &[&["you"], &["are"], &["now"], &["", "in"], &["", "a", "an"], &["dan", "jailbroken", "unrestricted", "developer", "free", "root", "admin"]],
+    &[
+        &["you"],
+        &["are"],
+        &["now"],
+        &["", "in"],
+        &["", "a", "an"],
+        &["dan", "jailbroken", "unrestricted", "developer", "free", "root", "admin"],
+    ],
     &[&["new", "updated", "important"], &["system"], &["instructions", "instruction", "prompt", "message"]],
     &[&["system"], &["override"], &["", "code", "command", "instructions", "prompt"]],
     &[&["end"], &["of"], &["", "the"], &["system"], &["prompt", "message", "instructions"]],
@@ -31,7 +74,17 @@ const FORMS: &[Form] = &[
 
 /// Marks of the formats in which models are given their conversations.
 const MARKS: [&str; 11] = [
-    "<|im_start|>", "<|im_end|>", "<|system|>", "<|user|>", "<|assistant|>", "<<sys>>", "[/inst]", "[inst]", "<system>", "</system>", "<important>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<<sys>>",
+    "[/inst]",
+    "[inst]",
+    "<system>",
+    "</system>",
+    "<important>",
 ];
 
 /// The first of them, as part of a sentence.
@@ -66,7 +119,8 @@ fn worth(text: &str) -> bool {
         return true;
     }
     const STARTS: [&[u8]; 15] = [
-        b"ignore", b"disreg", b"forget", b"overri", b"bypass", b"neglec", b"tell", b"inform", b"alert", b"notify", b"mention", b"system", b"reveal", b"show", b"now",
+        b"ignore", b"disreg", b"forget", b"overri", b"bypass", b"neglec", b"tell", b"inform", b"alert", b"notify", b"mention", b"system",
+        b"reveal", b"show", b"now",
     ];
     let bytes = text.as_bytes();
     (0..bytes.len()).any(|at| {

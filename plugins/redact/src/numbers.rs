@@ -67,14 +67,84 @@ fn luhn(digits: &[u8]) -> bool {
 
 /// Lengths by country, as the registry has them.
 const COUNTRIES: [(&[u8; 2], usize); 78] = [
-    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22), (b"BH", 22), (b"BR", 29),
-    (b"BY", 28), (b"CH", 21), (b"CR", 22), (b"CY", 28), (b"CZ", 24), (b"DE", 22), (b"DK", 18), (b"DO", 28), (b"EE", 20), (b"EG", 29),
-    (b"ES", 24), (b"FI", 18), (b"FO", 18), (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GL", 18), (b"GR", 27), (b"GT", 28),
-    (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23), (b"IQ", 23), (b"IS", 26), (b"IT", 27), (b"JO", 30), (b"KW", 30), (b"KZ", 20),
-    (b"LB", 28), (b"LC", 32), (b"LI", 21), (b"LT", 20), (b"LU", 20), (b"LV", 21), (b"LY", 25), (b"MC", 27), (b"MD", 24), (b"ME", 22),
-    (b"MK", 19), (b"MR", 27), (b"MT", 31), (b"MU", 30), (b"NL", 18), (b"NO", 15), (b"PK", 24), (b"PL", 28), (b"PS", 29), (b"PT", 25),
-    (b"QA", 29), (b"RO", 24), (b"RS", 22), (b"SA", 24), (b"SC", 31), (b"SE", 24), (b"SI", 19), (b"SK", 24), (b"SM", 27), (b"ST", 25),
-    (b"SV", 28), (b"TL", 23), (b"TN", 24), (b"TR", 26), (b"UA", 29), (b"VA", 22), (b"VG", 24), (b"XK", 20),
+    (b"AD", 24),
+    (b"AE", 23),
+    (b"AL", 28),
+    (b"AT", 20),
+    (b"AZ", 28),
+    (b"BA", 20),
+    (b"BE", 16),
+    (b"BG", 22),
+    (b"BH", 22),
+    (b"BR", 29),
+    (b"BY", 28),
+    (b"CH", 21),
+    (b"CR", 22),
+    (b"CY", 28),
+    (b"CZ", 24),
+    (b"DE", 22),
+    (b"DK", 18),
+    (b"DO", 28),
+    (b"EE", 20),
+    (b"EG", 29),
+    (b"ES", 24),
+    (b"FI", 18),
+    (b"FO", 18),
+    (b"FR", 27),
+    (b"GB", 22),
+    (b"GE", 22),
+    (b"GI", 23),
+    (b"GL", 18),
+    (b"GR", 27),
+    (b"GT", 28),
+    (b"HR", 21),
+    (b"HU", 28),
+    (b"IE", 22),
+    (b"IL", 23),
+    (b"IQ", 23),
+    (b"IS", 26),
+    (b"IT", 27),
+    (b"JO", 30),
+    (b"KW", 30),
+    (b"KZ", 20),
+    (b"LB", 28),
+    (b"LC", 32),
+    (b"LI", 21),
+    (b"LT", 20),
+    (b"LU", 20),
+    (b"LV", 21),
+    (b"LY", 25),
+    (b"MC", 27),
+    (b"MD", 24),
+    (b"ME", 22),
+    (b"MK", 19),
+    (b"MR", 27),
+    (b"MT", 31),
+    (b"MU", 30),
+    (b"NL", 18),
+    (b"NO", 15),
+    (b"PK", 24),
+    (b"PL", 28),
+    (b"PS", 29),
+    (b"PT", 25),
+    (b"QA", 29),
+    (b"RO", 24),
+    (b"RS", 22),
+    (b"SA", 24),
+    (b"SC", 31),
+    (b"SE", 24),
+    (b"SI", 19),
+    (b"SK", 24),
+    (b"SM", 27),
+    (b"ST", 25),
+    (b"SV", 28),
+    (b"TL", 23),
+    (b"TN", 24),
+    (b"TR", 26),
+    (b"UA", 29),
+    (b"VA", 22),
+    (b"VG", 24),
+    (b"XK", 20),
 ];
 
 pub fn ibans(text: &str, found: &mut Vec<Found>) {
@@ -117,11 +187,7 @@ fn iban_at(bytes: &[u8], at: usize) -> Option<usize> {
 fn remainder(plain: &[u8]) -> u32 {
     let (head, account) = plain.split_at(4);
     account.iter().chain(head).fold(0, |rest, byte| {
-        if byte.is_ascii_digit() {
-            (rest * 10 + u32::from(byte - b'0')) % 97
-        } else {
-            (rest * 100 + u32::from(byte - b'A') + 10) % 97
-        }
+        if byte.is_ascii_digit() { (rest * 10 + u32::from(byte - b'0')) % 97 } else { (rest * 100 + u32::from(byte - b'A') + 10) % 97 }
     })
 }
 
@@ -153,7 +219,16 @@ mod tests {
             assert_eq!(in_text(cards, &format!("card {card}, and 12")), [card]);
             assert_eq!(in_text(cards, card), [card]);
         }
-        for harmless in ["4111111111111112", "1234567890123456", "0000000000000000", "a4111111111111111", "4111111111111111b", "41111111", "3.4111111111111111", "1764460800000"] {
+        for harmless in [
+            "4111111111111112",
+            "1234567890123456",
+            "0000000000000000",
+            "a4111111111111111",
+            "4111111111111111b",
+            "41111111",
+            "3.4111111111111111",
+            "1764460800000",
+        ] {
             assert_eq!(in_text(cards, harmless), Vec::<String>::new(), "{harmless}");
         }
     }
@@ -170,7 +245,14 @@ mod tests {
         ] {
             assert_eq!(in_text(ibans, &format!("to {iban}.")), [iban]);
         }
-        for harmless in ["DE89370400440532013001", "XX89370400440532013000", "DE8937040044053201300", "DE893704004405320130000", "de89370400440532013000", "DE89"] {
+        for harmless in [
+            "DE89370400440532013001",
+            "XX89370400440532013000",
+            "DE8937040044053201300",
+            "DE893704004405320130000",
+            "de89370400440532013000",
+            "DE89",
+        ] {
             assert_eq!(in_text(ibans, harmless), Vec::<String>::new(), "{harmless}");
         }
     }
