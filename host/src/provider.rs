@@ -3,6 +3,7 @@
 //! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, and `bridge` and `remote` beside it) know nothing of
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
+mod app;
 mod asking;
 mod calls;
 mod deferral;
@@ -21,6 +22,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
+pub use app::{APPS, APPS_DECLARED, PAGE_SCHEME, page_of, with_page, with_pages, without_page};
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
 pub use calls::{Calls, MAX_DEPTH, NestedError, Nesting};
 pub use deferral::{Deferral, NotDeferred};

@@ -1,5 +1,6 @@
 //! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
 
+mod apps;
 mod asking;
 mod attacks;
 mod audit;

@@ -119,6 +119,7 @@ fn every_key_is_understood() {
         destructive = false
         idempotent = true
         open_world = false
+        app = "ui://weather/alerts.html"
     "#;
     let config = load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap();
     assert_eq!((config.listen.to_string(), config.plugins), ("127.0.0.1:9000".to_owned(), folder.path().join("tools")));
@@ -212,6 +213,7 @@ fn every_key_is_understood() {
                 destructive: Some(false),
                 idempotent: Some(true),
                 open_world: Some(false),
+                app: Some("ui://weather/alerts.html".to_owned()),
             },
         )]),
         default_tool: Some("get_alerts".to_owned()),
