@@ -29,16 +29,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["provider", "config", "tls"]),
     ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
-    ("shape", &["provider", "config", "json", "similar", "wildcard"]),
+    ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
     ("store", &["config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
-    ("supervised", &["shape", "upstream", "provider", "config", "telemetry"]),
+    ("supervisor", &["overrides", "upstream", "provider", "config", "telemetry"]),
     (
         "wasm",
         &[
             "threads",
-            "shape",
+            "overrides",
             "inference",
             "store",
             "provider",
@@ -53,12 +53,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("bridge", &["supervised", "upstream", "provider", "config", "json", "telemetry"]),
-    ("remote", &["threads", "supervised", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    ("bridge", &["supervisor", "upstream", "provider", "config", "json", "telemetry"]),
+    ("remote", &["threads", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
-    ("servers", &["bridge", "remote", "supervised", "shape", "catalog", "provider", "config"]),
+    ("servers", &["bridge", "remote", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // Other instances of this host.
     ("cluster", &["tls"]),
@@ -99,7 +99,7 @@ const TOP: &[&str] = &["cli", "main"];
 const CIRCLES: &[(&str, &str)] = &[
     ("wasm", "the data of a store names the imports that use it"),
     ("remote", "the impl of one connection, and of one document, is in several files"),
-    ("supervised", "replicas and their state"),
+    ("supervisor", "replicas and their state"),
     ("servers", "what runs, and one kind of it"),
 ];
 
@@ -152,7 +152,7 @@ fn no_files_of_a_folder_import_each_other_in_a_circle() {
     }
 }
 
-/// All files of the crate by their modules' paths: `mcp::asking::replay`. The root is "".
+/// All files of the crate by their modules' paths: `mcp::client_requests::replay`. The root is "".
 struct Code {
     files: BTreeMap<String, File>,
 }

@@ -3,7 +3,7 @@
 //! The way of a call: [`http`] → [`mcp`] → [`dispatch`] → [`provider`] → [`wasm`], and straight back; what is on offer is in the [`catalog`].
 //! Imports point downwards only.
 //!
-//! Servers that exist already are providers too: [`bridge`] (programs, containers) and [`remote`] (HTTP) stand beside each other above [`supervised`], which
+//! Servers that exist already are providers too: [`bridge`] (programs, containers) and [`remote`] (HTTP) stand beside each other above [`supervisor`], which
 //! keeps them up, and [`upstream`], which speaks MCP as a client.
 
 pub mod app;
@@ -24,15 +24,15 @@ mod json;
 mod layers;
 pub mod mcp;
 mod offload;
+pub mod overrides;
 pub mod provider;
 pub mod remote;
 mod schema;
 pub mod servers;
-pub mod shape;
 mod similar;
 pub mod stdio;
 pub mod store;
-pub mod supervised;
+pub mod supervisor;
 pub mod telemetry;
 mod threads;
 mod tls;

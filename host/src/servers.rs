@@ -27,12 +27,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use application::Application;
 
 use crate::{
-    bridge::{container::Engine, process::Program, started::Started},
+    bridge::{container::Engine, process::Program, stdio_connector::StdioConnector},
     catalog::feed::{CatalogUpdate, Inlet, Origin},
     config::{Config, ImportedServer, Replicas, ServerConfig, ServerSource},
     provider::{ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
     remote::mcp::Remote,
-    supervised::{
+    supervisor::{
         replicas::{Interests, Policy},
         server::Server,
     },
@@ -46,7 +46,7 @@ const LINGER: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// One server, of any kind.
-pub trait Member: Send + Sync {
+pub trait ManagedServer: Send + Sync {
     /// Waits until the first attempt to reach it has ended, well or badly, and what came of it was sent.
     fn settled(&self) -> BoxFuture<'_, ()>;
     /// How it is.
@@ -74,7 +74,7 @@ pub struct Servers {
 /// One server with one configuration.
 struct Running {
     config: ServerConfig,
-    member: Box<dyn Member>,
+    member: Box<dyn ManagedServer>,
     inlet: Inlet,
     /// The resources that clients subscribed to. They go from one configuration to the next.
     interests: Arc<Interests>,
@@ -323,7 +323,7 @@ fn start(
     run: Run,
     interests: Arc<Interests>,
     changes: mpsc::Sender<Vec<ProviderChange>>,
-) -> Box<dyn Member> {
+) -> Box<dyn ManagedServer> {
     let mut config = config.clone();
     let mut policy = Policy::default();
     if run == Run::Once {
@@ -333,12 +333,12 @@ fn start(
     }
     match &config.source {
         ServerSource::Command(source) => {
-            let reach = Started::new(id.clone(), Box::new(Program::new(source.clone())), config.limits);
+            let reach = StdioConnector::new(id.clone(), Box::new(Program::new(source.clone())), config.limits);
             Box::new(Server::start(id, Box::new(reach), &config, policy, interests, changes))
         }
         ServerSource::Image(source) => {
             let image = engine.image(id.as_str(), source.clone());
-            let reach = Started::new(id.clone(), Box::new(image), config.limits);
+            let reach = StdioConnector::new(id.clone(), Box::new(image), config.limits);
             Box::new(Server::start(id, Box::new(reach), &config, policy, interests, changes))
         }
         ServerSource::Url(source) => {
@@ -352,7 +352,7 @@ fn start(
     }
 }
 
-impl Member for Server {
+impl ManagedServer for Server {
     fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(Self::settled(self))
     }

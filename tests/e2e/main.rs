@@ -6,6 +6,7 @@ mod attacks;
 mod audit;
 mod authors;
 mod cancellation;
+mod card;
 mod changes;
 mod classify;
 mod cli;

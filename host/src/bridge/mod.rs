@@ -3,5 +3,5 @@
 pub mod container;
 pub mod launch;
 pub mod process;
-pub mod started;
 pub mod stdio;
+pub mod stdio_connector;

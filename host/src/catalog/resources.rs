@@ -13,28 +13,13 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Collision, Kind, names::json_array, template::Template};
-use crate::provider::{Offer, PAGE_SCHEME, Provider, ProviderId};
-
-/// What a qualified address begins with.
-const SCHEME: &str = "toolbay://";
-
-/// The same for a page.
-const PAGES: &str = "ui://toolbay/";
-
-/// The address of a resource or a template among those of all providers.
-pub(super) fn qualified(provider: &ProviderId, own: &str) -> String {
-    let scheme = if own.starts_with(PAGE_SCHEME) { PAGES } else { SCHEME };
-    format!("{scheme}{provider}/{own}")
-}
-
-/// Whose address it is, and its own. None: it is not qualified.
-fn split_qualified(uri: &str) -> Option<(&str, &str)> {
-    match uri.strip_prefix(SCHEME) {
-        Some(rest) => rest.split_once('/'),
-        None => uri.strip_prefix(PAGES)?.split_once('/').filter(|(_, own)| own.starts_with(PAGE_SCHEME)),
-    }
-}
+use super::{
+    Collision, Kind,
+    address::{qualified, split_qualified},
+    names::json_array,
+    template::Template,
+};
+use crate::provider::{Offer, Provider, ProviderId};
 
 /// A resource or a resource template on offer.
 pub struct ResourceEntry {

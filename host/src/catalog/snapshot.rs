@@ -10,9 +10,10 @@ use bytes::Bytes;
 
 use super::{
     Access, Collision, Entry, PromptEntry, ResourceEntry, Why,
+    address::qualified,
     instructions::Instructions,
     names::{Named as _, Names, Offered},
-    resources::{HeldResources, Resources, qualified},
+    resources::{HeldResources, Resources},
     search::{Lexicon, Search, Terms},
 };
 use crate::provider::{Provider, ProviderId};

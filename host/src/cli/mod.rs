@@ -7,6 +7,7 @@ mod call;
 mod check;
 mod clients;
 mod compile;
+mod connect;
 mod dev;
 mod dialogue;
 mod embed_docs;
@@ -92,6 +93,9 @@ enum Command {
     /// Ask a running server whether it takes calls, for health checks of containers
     #[command(after_long_help = health::HELP)]
     Health(health::Health),
+    /// Print what to put into a client's configuration: Claude Code, Codex, Cursor, VS Code, …
+    #[command(after_long_help = connect::HELP)]
+    Connect(connect::Connect),
     /// Begin a plugin: a folder with all that it needs
     #[command(after_long_help = new::HELP)]
     New(new::New),
@@ -130,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Call(call) => call.run(),
         Command::Audit(audit) => audit.run(),
         Command::Health(health) => health.run(),
+        Command::Connect(connect) => connect.run(),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Test(test) => test.run(),
@@ -217,14 +222,14 @@ impl ConfigArgs {
 /// Logs of subcommands that answer on stdout: only what is worth a warning, unless asked for more by `TOOLBAY_LOG`.
 fn quiet() -> TelemetryConfig {
     TelemetryConfig {
-        log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,toolbay::supervised=error,rmcp=off".to_owned(),
+        log: "warn,toolbay::wasm::folder=error,toolbay::bridge=error,toolbay::supervisor=error,rmcp=off".to_owned(),
         ..TelemetryConfig::default()
     }
 }
 
 /// Logs of subcommands that try a plugin: all that it says, and how it failed.
 const TRYING: &str = "warn,toolbay::wasm::folder=error,toolbay::wasm::plugin=error,toolbay::wasm::plugin::run=warn,toolbay::wasm::permissions=error,\
-toolbay::plugin=debug,toolbay::bridge=error,toolbay::supervised=error,rmcp=off";
+toolbay::plugin=debug,toolbay::bridge=error,toolbay::supervisor=error,rmcp=off";
 
 /// The runtime that everything runs on.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::{
     issuer::{IssuerConfig, Issuers, server_url},
     key::TypeInfo,
-    reader::{Item, Table},
     role::role_name,
     secret,
     section::section,
+    toml_reader::{Item, Table},
     types::{Type, list, optional, text},
 };
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::{
     key::TypeInfo,
-    reader::Item,
     section::{Section, section},
+    toml_reader::Item,
     types::{Boolean, Type, text},
 };
 

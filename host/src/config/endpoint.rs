@@ -7,9 +7,9 @@ use std::{
 
 use super::{
     AuthConfig, PluginConfig, RoleConfig, ServerConfig,
-    reader::{Item, Table},
     role::{pattern, role_name},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{Boolean, list, optional, text},
 };
 use crate::{provider::ProviderId, similar};

@@ -9,8 +9,8 @@ use std::{
 use super::{
     error::ConfigError,
     files::{Files, read},
-    reader::{Item, Table},
     source::Source,
+    toml_reader::{Item, Table},
 };
 
 /// A file that an editor keeps beside the one that is written (`.web.toml.swp`) is none of the

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     key::TypeInfo,
-    reader::{Item, Table},
     role::role_name,
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{Type, duration, list, optional, text},
 };
 

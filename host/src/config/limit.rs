@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     key::TypeInfo,
-    reader::{Item, Table},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{DAY, HOUR, SECOND, Type, number, optional, text},
 };
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::{address::parse_listen, key::TypeInfo, reader::Item, types::Type};
+use super::{address::parse_listen, key::TypeInfo, toml_reader::Item, types::Type};
 
 /// An address to listen on.
 pub(super) struct Listen;

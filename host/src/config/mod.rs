@@ -29,7 +29,6 @@ mod plugin;
 mod plugin_view;
 mod publish;
 mod read;
-mod reader;
 mod role;
 mod schema;
 mod secret;
@@ -45,6 +44,7 @@ mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod toml_reader;
 mod traces;
 mod trust;
 mod types;

@@ -7,8 +7,8 @@ use toml::de::DeValue;
 
 use super::{
     key::TypeInfo,
-    reader::{Item, Table},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{FilePath, KIB, MIB, MILLISECOND, SECOND, TIB, Type, duration, list, number, optional, size, text},
     units::{format_size, parse_size},
 };

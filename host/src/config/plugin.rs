@@ -11,11 +11,11 @@ use super::{
     error::Place,
     host::{MOST_INSTANCES, MOST_MEMORY},
     publish::ToolRules,
-    reader::{Item, Table},
     role::pattern,
     secret::variable_name,
     section::{Section, section},
     store::{Grant, SCOPES, StoreGrant, StoreScope},
+    toml_reader::{Item, Table},
     types::{DAY, GIB, KIB, MIB, MILLISECOND, SECOND, TIB, choice, duration, list, number, secrets, size, text, text_or_source},
 };
 
@@ -101,7 +101,7 @@ section! {
 pub(super) const BASE: &str = "default";
 
 /// The keys that one layer has set, and where.
-pub(super) type Places = BTreeMap<String, Place>;
+pub(super) type KeyLocations = BTreeMap<String, Place>;
 
 /// What a layer may do.
 pub(super) struct LayerRules<'a> {
@@ -121,8 +121,8 @@ impl PluginConfig {
     }
 
     /// The same with the keys of a layer in place of its own, and where these stand.
-    pub(super) fn over(mut self, table: Table<'_>, rules: &LayerRules<'_>) -> (Self, Places) {
-        let mut places = Places::new();
+    pub(super) fn over(mut self, table: Table<'_>, rules: &LayerRules<'_>) -> (Self, KeyLocations) {
+        let mut places = KeyLocations::new();
         for item in table.items() {
             note_places(&item, &table.path, &mut places);
         }
@@ -151,7 +151,7 @@ impl PluginConfig {
 
 /// Where a key stands. Tables that layers merge name by name are no key that two layers could both
 /// set: what is in them is.
-fn note_places(item: &Item<'_>, root: &str, places: &mut Places) {
+fn note_places(item: &Item<'_>, root: &str, places: &mut KeyLocations) {
     let path = item.path_below(root);
     let merged = path == "env" || path == "tools" || path.starts_with("tools.") && (item.value.is_table());
     match item.value.as_table().filter(|_| merged).and_then(|_| item.table()) {

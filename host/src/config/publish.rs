@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     key::TypeInfo,
-    reader::{Item, Table},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{Boolean, Type, list, optional, text, texts},
 };
 use crate::provider::{PAGE_SCHEME, ToolName};

@@ -6,13 +6,13 @@ use super::{
     Config, ConfigError, PluginConfig,
     endpoint::{self, Known},
     http, include, mcp_json, model,
-    plugin::{BASE, LayerRules, Places},
-    reader::Table,
+    plugin::{BASE, KeyLocations, LayerRules},
     role,
     section::Section,
     server,
     source::{Environment, Source},
     tables::{self, RootKeys},
+    toml_reader::Table,
 };
 use crate::provider::ProviderId;
 
@@ -95,7 +95,7 @@ fn section<S: Section>(table: Option<Table<'_>>, section: &mut S) {
     }
 }
 
-type Plugins = (BTreeMap<String, PluginConfig>, Arc<BTreeMap<String, Places>>);
+type Plugins = (BTreeMap<String, PluginConfig>, Arc<BTreeMap<String, KeyLocations>>);
 
 fn plugins(table: &Table<'_>, max_memory: usize) -> Plugins {
     let (mut configs, mut places) = (BTreeMap::new(), BTreeMap::new());

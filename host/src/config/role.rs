@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     limit::{self, CallRate, LimitConfig, Limits, MOST},
-    reader::{Item, Table},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{list, number, optional, text},
 };
 use crate::similar;

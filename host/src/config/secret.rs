@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{reader::Item, source::Source};
+use super::{source::Source, toml_reader::Item};
 
 /// Text that is shown to nobody.
 #[derive(Clone, PartialEq, Eq)]

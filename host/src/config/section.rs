@@ -1,7 +1,7 @@
 //! The one declaration of a key: [`section!`] makes of it the field, its default, its reader, and
 //! what the schema and the reference page say of it.
 
-use super::{key::Key, reader::Table};
+use super::{key::Key, toml_reader::Table};
 
 /// A table whose keys are declared by [`section!`].
 pub(super) trait Section: Default {
@@ -81,7 +81,7 @@ macro_rules! section {
                 keys
             }
 
-            fn read(&mut self, table: &$crate::config::reader::Table<'_>) {
+            fn read(&mut self, table: &$crate::config::toml_reader::Table<'_>) {
                 $($crate::config::section::read_key!(
                     ($crate::config::section::key_name!($field $($key)?), $type, &mut self.$field, table) $($of)?
                 );)+

@@ -13,7 +13,7 @@ use super::{
     TrustConfig,
     imported::ImportedServer,
     lock,
-    plugin::{BASE, Places},
+    plugin::{BASE, KeyLocations},
     tables::RootKeys,
 };
 
@@ -66,7 +66,7 @@ pub struct Config {
     /// The file that this was read from.
     pub(super) origin: Option<PathBuf>,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
-    pub(super) places: Arc<BTreeMap<String, Places>>,
+    pub(super) places: Arc<BTreeMap<String, KeyLocations>>,
 }
 
 impl Default for Config {

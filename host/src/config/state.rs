@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{
     Secret,
     key::TypeInfo,
-    reader::Item,
     section::section,
+    toml_reader::Item,
     types::{HOUR, MONTH, SECOND, Type, credential, duration, list, number},
 };
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     key::TypeInfo,
-    reader::Item,
     section::section,
+    toml_reader::Item,
     types::{FilePath, GIB, KIB, MIB, TIB, Type, optional, size},
     units::format_size,
 };

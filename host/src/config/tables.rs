@@ -12,9 +12,9 @@ use super::{
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
-    reader::Item,
     section::{Section, section},
     server,
+    toml_reader::Item,
     types::{FilePath, Type, list, optional},
 };
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{
     Secret,
     key::TypeInfo,
-    reader::{Item, set},
     secret::{self, Plain},
+    toml_reader::{Item, set},
     units::{format_duration, format_size},
 };
 

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// Who is answered before the body was read (a caller without a token, a body over its limit) may still be sending. A connection that is closed then is
 /// reset, and the client never sees the answer that says why. So what is dropped unread is read for a while, beside everything else.
-pub(super) struct Received {
+pub(super) struct DeadlineBody {
     /// None when there is nothing more to come.
     incoming: Option<Incoming>,
     limit: Duration,
@@ -36,7 +36,7 @@ pub(super) struct Received {
     is_sent_anyway: bool,
 }
 
-impl Received {
+impl DeadlineBody {
     pub(super) fn new(incoming: Incoming, limit: Duration, version: Version, headers: &HeaderMap) -> Self {
         // HTTP/2 ends one request without ending the connection. With `Expect`, the client waits to be asked.
         let is_sent_anyway = version < Version::HTTP_2 && !headers.contains_key(EXPECT);
@@ -44,7 +44,7 @@ impl Received {
     }
 }
 
-impl HttpBody for Received {
+impl HttpBody for DeadlineBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -74,7 +74,7 @@ impl HttpBody for Received {
     }
 }
 
-impl Drop for Received {
+impl Drop for DeadlineBody {
     fn drop(&mut self) {
         let unread = self.incoming.take().filter(|incoming| self.is_sent_anyway && !incoming.is_end_stream());
         if let (Some(unread), Ok(runtime)) = (unread, Handle::try_current()) {

@@ -1,6 +1,6 @@
 //! One connection: what it may take its time for, and how it is ended.
 //!
-//! A connection is watched without a timer for each request. Reads, writes and requests leave their mark in a [`Watch`], which costs a few plain stores;
+//! A connection is watched without a timer for each request. Reads, writes and requests leave their mark in a [`ConnectionState`], which costs a few plain stores;
 //! one timer a connection comes by now and then and looks how long the same mark has stood there. What is too slow is therefore ended after one to two
 //! times its limit.
 
@@ -32,7 +32,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{held::Room, outgoing::Outgoing};
+use super::{guarded_body::Room, outgoing::Outgoing};
 
 /// Bytes of a request's head. Browsers and proxies stop at 8 to 32 KiB; `traceparent`, a token and `Mcp-Param-*` headers take a few.
 const MAX_HEAD: usize = 64 << 10;
@@ -112,19 +112,19 @@ pub(super) struct Connection {
     /// When it was accepted.
     pub(super) since: Instant,
     /// One connection too many: it may ask for our health and nothing else.
-    pub(super) surplus: bool,
+    pub(super) over_limit: bool,
     /// It is one of those that the limit counts.
     pub(super) counts: AtomicBool,
     /// What long answers of all connections may take until they are read.
     pub(super) answers: Arc<Room>,
     /// The server ends soon: the next answer is the last on its connection.
     pub(super) leaving: Arc<AtomicBool>,
-    pub(super) watch: Watch,
+    pub(super) watch: ConnectionState,
 }
 
 /// Marks that reads, writes and requests leave. All but `closing` are written and read by the connection's own task, or counted (HTTP/2).
 #[derive(Default)]
-pub(super) struct Watch {
+pub(super) struct ConnectionState {
     /// Grows with every change of the others.
     changes: AtomicU32,
     /// Requests whose answer is not yet there.
@@ -154,7 +154,7 @@ enum Phase {
     Idle,
 }
 
-impl Watch {
+impl ConnectionState {
     /// Asks the connection to end: at once where it is idle, else after the answers it owes.
     pub(super) fn close(&self) {
         self.closing.store(true, std::sync::atomic::Ordering::Release);
@@ -247,10 +247,10 @@ impl Drop for Open {
 }
 
 /// A request whose answer is not yet there.
-struct Answering<'a>(&'a Watch);
+struct Answering<'a>(&'a ConnectionState);
 
 impl<'a> Answering<'a> {
-    fn new(watch: &'a Watch) -> Self {
+    fn new(watch: &'a ConnectionState) -> Self {
         watch.answering.fetch_add(1, Relaxed);
         Self(watch)
     }
@@ -292,7 +292,7 @@ pub(super) async fn run<S: Service>(
         }
     });
     let mut http = pin!(builder.serve_connection(io, service));
-    let mut patience = Patience { changes: 0, since: Instant::now() };
+    let mut patience = IdleTracker { changes: 0, since: Instant::now() };
     let mut timer = pin!(sleep(limits.head));
     let mut closing = false;
     let watch = &connection.watch;
@@ -335,14 +335,14 @@ pub(super) async fn run<S: Service>(
 }
 
 /// How long the same has been going on.
-struct Patience {
+struct IdleTracker {
     changes: u32,
     since: Instant,
 }
 
-impl Patience {
+impl IdleTracker {
     /// When to look again, or what has lasted for too long.
-    fn look(&mut self, watch: &Watch, limits: Limits) -> Result<Duration, Phase> {
+    fn look(&mut self, watch: &ConnectionState, limits: Limits) -> Result<Duration, Phase> {
         let changes = watch.changes.load(Relaxed);
         if changes != self.changes {
             *self = Self { changes, since: Instant::now() };

@@ -22,7 +22,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::held::{Held, PIECE, Room};
+use super::guarded_body::{GuardedBody, PIECE, Room};
 
 /// Bytes of an answer over HTTP/2 that is not counted: one connection can have hundreds of them.
 const SMALL: usize = 4 << 10;
@@ -34,7 +34,7 @@ const EVENTS: usize = 64;
 pub(super) struct Outgoing<T> {
     body: Source,
     /// What has come of the body and was not handed on.
-    waits: Option<Held>,
+    waits: Option<GuardedBody>,
     room: Arc<Room>,
     _kept: T,
 }
@@ -48,7 +48,7 @@ enum Source {
 enum Part {
     Frame(Frame<Bytes>),
     /// What is counted.
-    Held(Held),
+    GuardedBody(GuardedBody),
     Failed(axum::Error),
 }
 
@@ -109,7 +109,7 @@ fn counted(frame: Frame<Bytes>, room: &Arc<Room>, least: usize) -> Part {
         return Part::Frame(frame);
     }
     match frame.into_data() {
-        Ok(data) => Part::Held(room.hold(data)),
+        Ok(data) => Part::GuardedBody(room.hold(data)),
         Err(frame) => Part::Frame(frame),
     }
 }
@@ -146,7 +146,7 @@ impl<T: Unpin> HttpBody for Outgoing<T> {
                 }
             }
             match ready!(this.body.poll_part(&this.room, cx)) {
-                Some(Part::Held(held)) => this.waits = Some(held),
+                Some(Part::GuardedBody(held)) => this.waits = Some(held),
                 Some(Part::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Some(Part::Failed(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),

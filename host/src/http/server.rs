@@ -19,8 +19,8 @@ use tokio::{
 use crate::descriptors;
 
 use super::{
-    connection::{self, Builder, Connection, LONGEST, Limits, Service, Watch},
-    held::Room,
+    connection::{self, Builder, Connection, ConnectionState, LONGEST, Limits, Service},
+    guarded_body::Room,
     shutdown::{Shutdown, Stage},
 };
 
@@ -125,11 +125,11 @@ struct Server<S> {
     /// How many of them count: not those beyond the limit, and not those that were told to go.
     counted: usize,
     /// Those beyond the limit, the oldest first.
-    surplus: VecDeque<(Id, AbortHandle)>,
+    over_limit: VecDeque<(Id, AbortHandle)>,
     /// What long answers may take until they are read.
     answers: Arc<Room>,
-    full: Grumble,
-    refused: Grumble,
+    full: ThrottledLog,
+    refused: ThrottledLog,
 }
 
 impl<S: Service> Server<S> {
@@ -156,9 +156,9 @@ impl<S: Service> Server<S> {
             open: HashMap::new(),
             counted: 0,
             answers: Room::new(options.max_answers),
-            surplus: VecDeque::new(),
-            full: Grumble::default(),
-            refused: Grumble::default(),
+            over_limit: VecDeque::new(),
+            full: ThrottledLog::default(),
+            refused: ThrottledLog::default(),
         }
     }
 
@@ -184,15 +184,15 @@ impl<S: Service> Server<S> {
     }
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let surplus = self.counted >= self.max_connections && !self.end_an_idle_one();
-        if surplus {
+        let over_limit = self.counted >= self.max_connections && !self.end_an_idle_one();
+        if over_limit {
             let max = self.max_connections;
             self.full.say(|| {
                 tracing::warn!(
                     "connection limit reached: {max} connections are busy and more are rejected; raise max_connections in [http]"
                 )
             });
-            if self.surplus.len() >= SURPLUS && !self.end_the_oldest_surplus() {
+            if self.over_limit.len() >= SURPLUS && !self.end_the_oldest_surplus() {
                 return;
             }
         }
@@ -203,16 +203,16 @@ impl<S: Service> Server<S> {
         let connection = Arc::new(Connection {
             peer,
             since: std::time::Instant::now(),
-            surplus,
-            counts: AtomicBool::new(!surplus),
+            over_limit,
+            counts: AtomicBool::new(!over_limit),
             answers: self.answers.clone(),
             leaving: self.leaving.clone(),
-            watch: Watch::default(),
+            watch: ConnectionState::default(),
         });
         let run = connection::run(stream, connection.clone(), self.service.clone(), (self.limits)(), self.builder.clone());
         let task = self.connections.spawn(run);
-        if surplus {
-            self.surplus.push_back((task.id(), task.clone()));
+        if over_limit {
+            self.over_limit.push_back((task.id(), task.clone()));
         } else {
             self.counted += 1;
         }
@@ -236,8 +236,8 @@ impl<S: Service> Server<S> {
 
     fn end_the_oldest_surplus(&mut self) -> bool {
         let answers = |id: &Id| self.open.get(id).is_some_and(|connection| connection.watch.answering() > 0);
-        let Some(at) = self.surplus.iter().position(|(id, _)| !answers(id)) else { return false };
-        if let Some((_, task)) = self.surplus.remove(at) {
+        let Some(at) = self.over_limit.iter().position(|(id, _)| !answers(id)) else { return false };
+        if let Some((_, task)) = self.over_limit.remove(at) {
             task.abort();
         }
         true
@@ -256,7 +256,7 @@ impl<S: Service> Server<S> {
         if self.open.remove(&id).is_some_and(|connection| connection.counts.load(Relaxed)) {
             self.counted -= 1;
         }
-        self.surplus.retain(|(other, _)| *other != id);
+        self.over_limit.retain(|(other, _)| *other != id);
         (self.opened)(self.open.len());
     }
 
@@ -332,9 +332,9 @@ fn is_connections_own(error: &io::Error) -> bool {
 
 /// Says the same thing only now and then.
 #[derive(Default)]
-struct Grumble(Option<Instant>);
+struct ThrottledLog(Option<Instant>);
 
-impl Grumble {
+impl ThrottledLog {
     fn say(&mut self, what: impl FnOnce()) {
         if self.0.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
             self.0 = Some(Instant::now());

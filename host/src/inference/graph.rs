@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 use super::{
-    account::Account,
     backend::{Dim, Session, Slot},
     batch::{self, Inputs, Outputs},
-    fault::{Code, Fault},
+    call_budget::Account,
+    error::{Code, NnError},
     graph_state::{GraphState, Settings},
     metrics::{GraphStatus, Metrics},
     queue::{Job, Queue, Ticket},
@@ -62,19 +62,19 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`Fault`], where an input is not what the graph takes, a limit is reached, or the run fails.
-    pub async fn compute(&self, account: &Arc<Account>, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, Fault> {
+    /// [`NnError`], where an input is not what the graph takes, a limit is reached, or the run fails.
+    pub async fn compute(&self, account: &Arc<Account>, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, NnError> {
         let answer = self.compute_views(account, inputs).await;
         self.0.metrics.answered(answer.is_ok());
         answer?.into_iter().map(|(name, view)| Ok((name, Tensor::rows(account, view)?))).collect()
     }
 
-    async fn compute_views(&self, account: &Arc<Account>, inputs: Vec<(String, Tensor)>) -> Result<Outputs, Fault> {
+    async fn compute_views(&self, account: &Arc<Account>, inputs: Vec<(String, Tensor)>) -> Result<Outputs, NnError> {
         let (views, more) = self.check(&inputs)?;
         let _booked = reorder::book(account, more)?;
         let left = account.time_left();
         if left.is_zero() {
-            return Err(Fault::new(Code::Timeout, account.out_of_time()));
+            return Err(NnError::new(Code::Timeout, account.out_of_time()));
         }
         let (reply, answer) = oneshot::channel();
         let (ticket, started) = Ticket::new();
@@ -106,17 +106,17 @@ impl Graph {
             biased;
             answer = answer => {
                 leaves.answered = true;
-                answer.unwrap_or_else(|_| Err(Fault::new(Code::Runtime, "the host is shutting down")))
+                answer.unwrap_or_else(|_| Err(NnError::new(Code::Runtime, "the host is shutting down")))
             }
             () = out_of_time => {
                 account.spend(left);
-                Err(Fault::new(Code::Timeout, account.out_of_time()))
+                Err(NnError::new(Code::Timeout, account.out_of_time()))
             }
         }
     }
 
     /// The tensors in the order of the graph's inputs, when each is what the graph takes; and the bytes of what is given in another order of its rows.
-    fn check(&self, given: &[(String, Tensor)]) -> Result<(Inputs, u64), Fault> {
+    fn check(&self, given: &[(String, Tensor)]) -> Result<(Inputs, u64), NnError> {
         let GraphState { inputs, layout, settings, .. } = &*self.0;
         let graph = &settings.name;
         let known = || inputs.iter().map(|slot| slot.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -124,7 +124,7 @@ impl Graph {
         for (name, tensor) in given.iter().filter(|(name, _)| inputs.iter().all(|slot| slot.name != *name)) {
             if !Orders::takes(name, layout, inputs) {
                 let name: String = name.chars().take(100).collect();
-                return Err(Fault::invalid(format!("{graph} has no input {name:?}; it has {}", known())));
+                return Err(NnError::invalid(format!("{graph} has no input {name:?}; it has {}", known())));
             }
             orders.read(graph, name, tensor)?;
         }
@@ -132,10 +132,10 @@ impl Graph {
         for slot in inputs {
             let mut named = given.iter().filter(|(name, _)| *name == slot.name);
             let Some((_, tensor)) = named.next() else {
-                return Err(Fault::invalid(format!("{graph} needs an input {:?}; it has {}", slot.name, known())));
+                return Err(NnError::invalid(format!("{graph} needs an input {:?}; it has {}", slot.name, known())));
             };
             if named.next().is_some() {
-                return Err(Fault::invalid(format!("the input {:?} of {graph} is given twice", slot.name)));
+                return Err(NnError::invalid(format!("the input {:?} of {graph} is given twice", slot.name)));
             }
             views.push(fit(graph, slot, tensor)?);
         }
@@ -143,18 +143,18 @@ impl Graph {
         // The graph gives that dimension one name in all of them. Rows that differ would be stretched by some operators, and mean nothing.
         if layout.batches && views.iter().any(|view| view.dim(0) != views.first().map_or(0, |first| first.dim(0))) {
             let rows: Vec<String> = inputs.iter().zip(&views).map(|(slot, view)| format!("{} {}", slot.name, view.dim(0))).collect();
-            return Err(Fault::invalid(format!("{graph} takes as many rows in each input, and was given: {}", rows.join(", "))));
+            return Err(NnError::invalid(format!("{graph} takes as many rows in each input, and was given: {}", rows.join(", "))));
         }
         Ok((views, more))
     }
 }
 
 /// Whether a tensor is what an input takes.
-fn fit(graph: &str, slot: &Slot, tensor: &Tensor) -> Result<View, Fault> {
+fn fit(graph: &str, slot: &Slot, tensor: &Tensor) -> Result<View, NnError> {
     if let Data::Bad(fault) = &tensor.data {
-        return Err(Fault::new(fault.code, format!("the input {:?} of {graph}: {}", slot.name, fault.message)));
+        return Err(NnError::new(fault.code, format!("the input {:?} of {graph}: {}", slot.name, fault.message)));
     }
-    let wrong = || Err(Fault::invalid(format!("{graph} takes {slot} and was given {}{:?}", tensor.ty, tensor.dims)));
+    let wrong = || Err(NnError::invalid(format!("{graph} takes {slot} and was given {}{:?}", tensor.ty, tensor.dims)));
     if slot.ty.carrier() != Some(tensor.ty) {
         return wrong();
     }

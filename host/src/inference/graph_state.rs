@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    account::Account,
     backend::{Session, Slot},
+    call_budget::Account,
     layout::Layout,
     metrics::Metrics,
 };

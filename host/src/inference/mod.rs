@@ -4,11 +4,11 @@
 //! device has one queue: it is fair between plugins, and computes of one graph that arrive together run as one. What runs a graph is a
 //! [`backend::Backend`]; ONNX Runtime is the one that there is.
 
-mod account;
 pub mod backend;
 mod batch;
+mod call_budget;
 mod element_type;
-mod fault;
+mod error;
 mod graph;
 mod graph_state;
 mod layout;
@@ -25,9 +25,9 @@ mod tensor;
 mod tests;
 mod worker;
 
-pub use account::Account;
+pub use call_budget::Account;
 pub use element_type::ElementType;
-pub use fault::{Code, Fault};
+pub use error::{Code, NnError};
 pub use graph::Graph;
 pub use library::LibraryError;
 pub use metrics::{GraphStatus, ModelStatus};

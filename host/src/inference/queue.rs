@@ -19,10 +19,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    account::Account,
     backend::{Cancel, Session},
     batch::{self, Inputs, Key, Outputs},
-    fault::Fault,
+    call_budget::Account,
+    error::NnError,
     graph_state::{GraphState as Graph, Settings},
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Job {
     pub(super) key: Option<Key>,
     pub(super) arrived: Instant,
     pub(super) ticket: Arc<Ticket>,
-    pub(super) reply: oneshot::Sender<Result<Outputs, Fault>>,
+    pub(super) reply: oneshot::Sender<Result<Outputs, NnError>>,
 }
 
 /// By which a caller finds its compute again.

@@ -11,9 +11,9 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 
 use super::{
-    account::Account,
     backend::{Backend, Options, Source},
-    fault::{Code, Fault},
+    call_budget::Account,
+    error::{Code, NnError},
     graph::Graph,
     graph_state::Settings,
     library::{self, LibraryError},
@@ -153,15 +153,15 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Fault`]: not there, or not granted, with the line that would grant it.
-    pub fn graph(&self, plugin: &str, name: &str, loading: &mut Loading) -> Result<Graph, Fault> {
+    /// [`NnError`]: not there, or not granted, with the line that would grant it.
+    pub fn graph(&self, plugin: &str, name: &str, loading: &mut Loading) -> Result<Graph, NnError> {
         let shown: String = name.chars().take(150).collect();
         let (model, stem) = name.split_once(['/', ':']).map_or((name, None), |(model, stem)| (model, Some(stem)));
         let models = &**loading.models.get_or_insert_with(|| self.current.load_full());
         let config = models.config(model);
         let Some(config) = config else {
             let (model, rest) = (shown.split(['/', ':']).next().unwrap_or_default(), "of toolbay.toml");
-            return Err(Fault::new(
+            return Err(NnError::new(
                 Code::NotFound,
                 format!("there is no model {model:?}; [model.{model}] {rest} with its `path` makes it"),
             ));
@@ -169,7 +169,7 @@ impl Registry {
         if !config.plugins.iter().any(|granted| granted == plugin) {
             let mut plugins = config.plugins.clone();
             plugins.push(plugin.to_owned());
-            return Err(Fault::new(
+            return Err(NnError::new(
                 Code::Security,
                 format!(
                     "plugin {plugin} may not use the model {model}; to allow it, put  plugins = {plugins:?}  into [model.{model}] of toolbay.toml"
@@ -178,12 +178,12 @@ impl Registry {
         }
         let Some((_, found)) = models.models.get(model) else {
             let why = models.idle.get(model).map(|(_, error)| error.to_string()).unwrap_or_default();
-            return Err(Fault::new(Code::Unsupported, format!("the model {model} does not serve: {why}")));
+            return Err(NnError::new(Code::Unsupported, format!("the model {model} does not serve: {why}")));
         };
         let version = loading.versions.entry(model.to_owned()).or_insert_with(|| found.version());
         version.graph(stem.map(|stem| stem.strip_suffix(".onnx").unwrap_or(stem))).map_err(|graphs| {
             let graphs: Vec<String> = graphs.iter().map(|stem| format!("{model}/{stem}")).collect();
-            Fault::new(Code::NotFound, format!("the model {model} has no graph {shown:?}; it has {}", graphs.join(", ")))
+            NnError::new(Code::NotFound, format!("the model {model} has no graph {shown:?}; it has {}", graphs.join(", ")))
         })
     }
 
@@ -191,26 +191,27 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Fault`], where there is no runtime, or it refuses the graph.
-    pub fn bring(&self, account: &Arc<Account>, bytes: Vec<u8>) -> Result<(Graph, Tensor), Fault> {
+    /// [`NnError`], where there is no runtime, or it refuses the graph.
+    pub fn bring(&self, account: &Arc<Account>, bytes: Vec<u8>) -> Result<(Graph, Tensor), NnError> {
         let begin = Instant::now();
-        let len = u32::try_from(bytes.len()).map_err(|_| Fault::new(Code::TooLarge, "the graph is larger than 4 GiB"))?;
+        let len = u32::try_from(bytes.len()).map_err(|_| NnError::new(Code::TooLarge, "the graph is larger than 4 GiB"))?;
         let held = Tensor::held(account, bytes, len)?;
         let bytes = held.brought();
-        let library = library::load(self.library.as_deref()).map_err(|error| Fault::new(Code::Unsupported, error.to_string()))?;
+        let library = library::load(self.library.as_deref()).map_err(|error| NnError::new(Code::Unsupported, error.to_string()))?;
         let lane = {
             let mut brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
             match &*brought {
                 Some(lane) => lane.clone(),
                 None => {
-                    let lane = Lane::start(Device::Cpu, &BTreeMap::new()).map_err(|error| Fault::new(Code::Runtime, error.to_string()))?;
+                    let lane =
+                        Lane::start(Device::Cpu, &BTreeMap::new()).map_err(|error| NnError::new(Code::Runtime, error.to_string()))?;
                     brought.insert(Arc::new(lane)).clone()
                 }
             }
         };
         let options = Options { device: Device::Cpu, threads: 1, memory: None };
         let session =
-            Onnx::new(library).open(Source::Bytes(bytes), &options).map_err(|error| Fault::new(Code::InvalidEncoding, error.0))?;
+            Onnx::new(library).open(Source::Bytes(bytes), &options).map_err(|error| NnError::new(Code::InvalidEncoding, error.0))?;
         let settings = Settings {
             model: format!("{}'s own", account.plugin()).into(),
             name: "the graph".to_owned(),
@@ -220,7 +221,7 @@ impl Registry {
         };
         let graph = Graph::new(settings, vec![session], Arc::new(Metrics::default()), lane.queue.clone());
         account.spend(begin.elapsed());
-        graph.map(|graph| (graph, held)).ok_or_else(|| Fault::new(Code::Runtime, "the graph has no session"))
+        graph.map(|graph| (graph, held)).ok_or_else(|| NnError::new(Code::Runtime, "the graph has no session"))
     }
 
     /// How all models stand, by name.

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::{
-    account::Account,
     backend::Slot,
+    call_budget::Account,
     element_type::ElementType,
-    fault::{Code, Fault},
+    error::{Code, NnError},
     layout::{Layout, Past},
     tensor::{Data, Tensor, View, usizes},
 };
@@ -42,10 +42,10 @@ impl Orders {
     /// # Errors
     ///
     /// Where it is no list of rows.
-    pub(super) fn read(&mut self, graph: &str, name: &str, tensor: &Tensor) -> Result<(), Fault> {
-        let wrong = |what: String| Fault::invalid(format!("the input {name:?} of {graph} {what}"));
+    pub(super) fn read(&mut self, graph: &str, name: &str, tensor: &Tensor) -> Result<(), NnError> {
+        let wrong = |what: String| NnError::invalid(format!("the input {name:?} of {graph} {what}"));
         if let Data::Bad(fault) = &tensor.data {
-            return Err(Fault::new(fault.code, format!("the input {name:?} of {graph}: {}", fault.message)));
+            return Err(NnError::new(fault.code, format!("the input {name:?} of {graph}: {}", fault.message)));
         }
         if tensor.dims.len() != 1 || !matches!(tensor.ty, ElementType::I64 | ElementType::I32) {
             return Err(wrong(format!("is i64[rows] or i32[rows], and was given as {}{:?}", tensor.ty, tensor.dims)));
@@ -69,7 +69,7 @@ impl Orders {
     /// # Errors
     ///
     /// Where a row is none of what is given, or there are more bytes of them than the account allows.
-    pub(super) fn apply(&self, graph: &str, layout: &Layout, inputs: &[Slot], views: &mut [View]) -> Result<u64, Fault> {
+    pub(super) fn apply(&self, graph: &str, layout: &Layout, inputs: &[Slot], views: &mut [View]) -> Result<u64, NnError> {
         let mut bytes = 0_u64;
         for ((slot, past), view) in inputs.iter().zip(&layout.past).zip(views) {
             let (name, order) = match past {
@@ -81,7 +81,7 @@ impl Orders {
             let rows = view.dim(0);
             if let Some(row) = order.iter().find(|row| **row >= rows) {
                 let what = format!("names row {row}, and {:?} has {rows}", slot.name);
-                return Err(Fault::invalid(format!("the input {name:?} of {graph} {what}")));
+                return Err(NnError::invalid(format!("the input {name:?} of {graph} {what}")));
             }
             if order.iter().copied().eq(0..rows) {
                 continue;
@@ -96,9 +96,9 @@ impl Orders {
 }
 
 /// Books what a compute needs for rows in another order, while it goes on.
-pub(super) fn book(account: &Arc<Account>, bytes: u64) -> Result<Option<super::account::Held>, Fault> {
+pub(super) fn book(account: &Arc<Account>, bytes: u64) -> Result<Option<super::call_budget::Held>, NnError> {
     if bytes == 0 {
         return Ok(None);
     }
-    account.hold(bytes).map(Some).map_err(|message| Fault::new(Code::TooLarge, message))
+    account.hold(bytes).map(Some).map_err(|message| NnError::new(Code::TooLarge, message))
 }

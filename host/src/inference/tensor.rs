@@ -3,10 +3,10 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    account::{Account, Held},
     backend::{BackendError, Value},
+    call_budget::{Account, Held},
     element_type::ElementType,
-    fault::{Code, Fault},
+    error::{Code, NnError},
 };
 
 /// A tensor that a call holds. Its memory is on the call's account until it is dropped.
@@ -26,7 +26,7 @@ pub(super) enum Data {
     /// In the result of a run.
     Rows(Rows),
     /// Nowhere: the tensor cannot be used, for this reason.
-    Bad(Fault),
+    Bad(NnError),
 }
 
 /// Some rows of a value, of which a part along one other axis.
@@ -61,10 +61,10 @@ impl Tensor {
     pub fn new(account: &Arc<Account>, ty: ElementType, dims: Vec<u32>, bytes: Vec<u8>) -> Self {
         /// ONNX Runtime's own limit is far above what any model has.
         const RANK: usize = 32;
-        let bad = |code, message: String| Self { ty, dims: dims.clone(), data: Data::Bad(Fault::new(code, message)), _held: None };
+        let bad = |code, message: String| Self { ty, dims: dims.clone(), data: Data::Bad(NnError::new(code, message)), _held: None };
         if dims.len() > RANK {
             let rank = dims.len();
-            let data = Data::Bad(Fault::invalid(format!("a tensor has at most {RANK} dimensions, not {rank}")));
+            let data = Data::Bad(NnError::invalid(format!("a tensor has at most {RANK} dimensions, not {rank}")));
             return Self { ty, dims: Vec::new(), data, _held: None };
         }
         let len = bytes.len();
@@ -83,8 +83,8 @@ impl Tensor {
     }
 
     /// Bytes that are no tensor, and have their place on the account all the same.
-    pub(super) fn held(account: &Arc<Account>, bytes: Vec<u8>, len: u32) -> Result<Self, Fault> {
-        let held = account.hold(u64::from(len)).map_err(|message| Fault::new(Code::TooLarge, message))?;
+    pub(super) fn held(account: &Arc<Account>, bytes: Vec<u8>, len: u32) -> Result<Self, NnError> {
+        let held = account.hold(u64::from(len)).map_err(|message| NnError::new(Code::TooLarge, message))?;
         Ok(Self { ty: ElementType::U8, dims: vec![len], data: Data::Bytes(Arc::new(bytes)), _held: Some(held) })
     }
 
@@ -94,10 +94,10 @@ impl Tensor {
     }
 
     /// A part of what a run gave.
-    pub(super) fn rows(account: &Arc<Account>, view: View) -> Result<Self, Fault> {
+    pub(super) fn rows(account: &Arc<Account>, view: View) -> Result<Self, NnError> {
         let View { ty, dims, data, .. } = view;
         let size = size_of(ty, usizes(&dims)).unwrap_or(usize::MAX);
-        let held = account.hold(size as u64).map_err(|message| Fault::new(Code::TooLarge, message))?;
+        let held = account.hold(size as u64).map_err(|message| NnError::new(Code::TooLarge, message))?;
         Ok(Self { ty, dims, data, _held: Some(held) })
     }
 
@@ -123,11 +123,11 @@ impl Tensor {
     /// # Errors
     ///
     /// Where they cannot be had from the device.
-    pub fn bytes(&self) -> Result<Vec<u8>, Fault> {
+    pub fn bytes(&self) -> Result<Vec<u8>, NnError> {
         match &self.data {
             Data::Bytes(bytes) => Ok(bytes.to_vec()),
             Data::Bad(_) => Ok(Vec::new()),
-            Data::Rows(_) => self.view().read(|bytes| bytes.into_owned()).map_err(|error| Fault::new(Code::Runtime, error.0)),
+            Data::Rows(_) => self.view().read(|bytes| bytes.into_owned()).map_err(|error| NnError::new(Code::Runtime, error.0)),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     backend::{BackendError, Cancel, Session},
     batch::{self, Inputs, Outputs},
-    fault::{Code, Fault},
+    error::{Code, NnError},
     graph_state::GraphState as Graph,
     queue::{Batch, Job, Queue},
 };
@@ -67,7 +67,7 @@ fn work(queue: &Queue, batch: Batch) {
     for (job, answer) in jobs.into_iter().zip(answers) {
         let Job { account, reply, rows: own, .. } = job;
         account.spend(took.mul_f64(own as f64 / rows.max(1) as f64));
-        let answer = answer.map_err(|error| Fault::new(Code::Runtime, format!("{} did not compute: {}", graph.name(), error.0)));
+        let answer = answer.map_err(|error| NnError::new(Code::Runtime, format!("{} did not compute: {}", graph.name(), error.0)));
         // The caller may be gone.
         let _ = reply.send(answer);
     }

@@ -11,7 +11,7 @@ use http::{
 
 use super::{
     era::Era,
-    render,
+    result_json,
     rpc::{
         BUSY, HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY, RpcError, UNSUPPORTED_VERSION, error_body, internal,
         rpc_error,
@@ -77,7 +77,7 @@ pub(super) fn raw(id: &str, era: Era, result: Result<Vec<u8>, CallError>, snapsh
 /// The answer to a request for a list, with all items on one page.
 pub(super) fn list(id: &str, era: Era, private: bool, member: &str, items: &[u8]) -> Answer {
     let mut body = begin(id, items.len());
-    render::list(&mut body, era, private, member, items);
+    result_json::list(&mut body, era, private, member, items);
     body.push(b'}');
     Answer { status: StatusCode::OK, retry_after: None, body }
 }

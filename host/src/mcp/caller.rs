@@ -8,11 +8,11 @@ use std::{borrow::Cow, sync::Arc};
 use http::request::Parts;
 
 use super::{
-    asking::{Asking, Input, NO_SESSION},
+    client_requests::{Asking, Input, NO_SESSION},
     endpoint_state::EndpointState,
     era::Era,
-    intake::AnswerOnly,
-    outbox::Outbox,
+    notification_queue::NotificationQueue,
+    request_checks::AnswerOnly,
     sessions::Session,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(super) struct Caller<'a> {
     tasks: bool,
     hold: Option<Hold>,
     /// What becomes the stream of its request, where that is made already.
-    outbox: Option<Arc<Outbox>>,
+    outbox: Option<Arc<NotificationQueue>>,
 }
 
 /// What a request's `_meta` says of its caller.
@@ -100,13 +100,13 @@ impl<'a> Caller<'a> {
     }
 
     /// Where the notifications of its call go, when that may send some and somebody wants them.
-    pub(super) fn outbox(&self, endpoint: &EndpointState, operation: &Operation<'_>) -> Option<Arc<Outbox>> {
+    pub(super) fn outbox(&self, endpoint: &EndpointState, operation: &Operation<'_>) -> Option<Arc<NotificationQueue>> {
         let talks = talks(endpoint, operation);
         if let Some(outbox) = &self.outbox {
             return talks.then(|| Arc::clone(outbox));
         }
         let listens = talks && (self.token.is_some() || self.level.is_some());
-        listens.then(|| Arc::new(Outbox::new(self.token.as_deref(), self.level)))
+        listens.then(|| Arc::new(NotificationQueue::new(self.token.as_deref(), self.level)))
     }
 
     /// Its call, and whether that may become a task. Without `input` there is nothing to ask. `asker` asks
@@ -115,7 +115,7 @@ impl<'a> Caller<'a> {
         self,
         endpoint: &EndpointState,
         operation: Operation<'o>,
-        outbox: Option<&Arc<Outbox>>,
+        outbox: Option<&Arc<NotificationQueue>>,
         input: Option<Input>,
         asker: impl FnOnce(&Arc<Session>) -> Option<Arc<dyn Asker>>,
     ) -> (CallRequest<'o>, bool) {

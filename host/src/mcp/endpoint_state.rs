@@ -9,7 +9,7 @@ use rmcp::model::{CacheScope, Implementation, JsonObject, ServerCapabilities, Se
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    asking::States,
+    client_requests::States,
     fleet::Fleet,
     links,
     options::{EndpointOptions, LiveOptions},

@@ -8,13 +8,12 @@ use http::{Method, Request, Response, StatusCode};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    answer, general,
-    intake::{self, Accepts, AnswerOnly},
-    lean, media,
+    answer, fast_path, media,
     options::FrontOptions,
     pending::Pending,
     present::{SessionInfo, TaskInfo},
-    rpc,
+    request_checks::{self, Accepts, AnswerOnly},
+    rmcp_service, rpc,
     view::View,
     views::{self, Views},
 };
@@ -120,21 +119,21 @@ impl Front {
         match parts.method {
             Method::POST => {}
             Method::GET | Method::DELETE => return Box::pin(view.general.session_request(parts)).await,
-            _ => return general::method_not_allowed("POST, GET, DELETE, OPTIONS"),
+            _ => return rmcp_service::method_not_allowed("POST, GET, DELETE, OPTIONS"),
         }
         if !self.pending.is_ready() {
             Box::pin(self.until_known(view, parts.extensions.get(), &body)).await;
         }
         let accepts = Accepts::of(&parts.headers);
         if let Some(copy) = view.shared.tasks.elsewhere(&parts.headers) {
-            let id = intake::inspect(&body).ok().and_then(|head| head.id);
+            let id = request_checks::inspect(&body).ok().and_then(|head| head.id);
             return Box::pin(view.shared.tasks.hand_on(&copy, parts, body, id.as_deref())).await;
         }
         if !accepts.events {
             parts.extensions.insert(AnswerOnly);
         }
         if self.lean && !accepts.none() {
-            match lean::answer(&view.shared, &parts, &body).await {
+            match fast_path::answer(&view.shared, &parts, &body).await {
                 Ok(response) if accepts.both() => return response,
                 Ok(response) => return Box::pin(media::fit(response, accepts)).await,
                 Err(reason) => tracing::debug!(?reason, "a request is not a plain one and goes by rmcp"),
@@ -145,7 +144,7 @@ impl Front {
 
     /// Waits for what a request is about, where that may still be to come. A call of what is there does not wait.
     async fn until_known(&self, view: &View, principal: Option<&Principal>, body: &[u8]) {
-        let Ok(head) = intake::inspect(body) else { return };
+        let Ok(head) = request_checks::inspect(body) else { return };
         let waits = match head.method.as_deref() {
             Some("tools/call") => {
                 let name = head.params.as_deref().and_then(|params| serde_json::from_str::<Named>(params).ok());
@@ -164,7 +163,7 @@ impl Front {
     /// Says that there is no such provider, and which there are; or why one that is known is not there.
     fn no_provider(&self, provider: &str, principal: Option<&Principal>, body: &[u8]) -> Response<Body> {
         // The answer is to the request's id, where it has one that can be read.
-        let id = intake::inspect(body).ok().and_then(|head| head.id);
+        let id = request_checks::inspect(body).ok().and_then(|head| head.id);
         if let Some(Absence { why, retry_after }) = self.absence(provider, principal) {
             return answer::plain_error(StatusCode::SERVICE_UNAVAILABLE, id.as_deref(), rpc::BUSY, &why, retry_after);
         }
@@ -211,6 +210,11 @@ impl Front {
     /// What one provider offers, under its own names, where there is such a provider for that caller.
     pub(crate) fn catalog_of(&self, provider: &str, principal: Option<&Principal>) -> Option<Arc<Catalog>> {
         self.view_of(provider, principal).map(|view| Arc::clone(&view.shared.catalog))
+    }
+
+    /// The endpoints that are configured and that anybody who comes in may use.
+    pub(crate) fn open_endpoints(&self) -> Vec<String> {
+        self.views.endpoints_for(None)
     }
 
     /// Why a provider that is known is not in the catalog. None: nobody knows one of that name, or the

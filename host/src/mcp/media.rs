@@ -9,7 +9,7 @@ use http::{
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{intake::Accepts, sse};
+use super::{request_checks::Accepts, sse};
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";

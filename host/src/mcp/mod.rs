@@ -10,7 +10,7 @@
 //!
 //! `lean` is what makes a call cost microseconds: it reads a request once, borrows what it can and writes the
 //! result's JSON by itself, so that no member of it is lost. It takes a request only where nothing is unusual,
-//! and says why where it leaves one (`lean::Leave`, in the log at debug).
+//! and says why where it leaves one (`fast_path::Leave`, in the log at debug).
 //!
 //! rmcp stays for the rest: `initialize` and the life of sessions with their streams and resumption,
 //! `subscriptions/listen`, `server/discover`, the methods that only sessions have, and every refusal of a
@@ -21,31 +21,32 @@
 //! mean in `resolve`, results and errors in `render` and `rpc`. A parity test sends the same requests both ways.
 
 mod answer;
-mod asking;
 mod caller;
 mod cancel;
-mod detach;
+mod client_requests;
+mod disconnect;
 mod endpoint_state;
 mod endpoints;
 mod envelope;
 mod era;
-mod faults;
+mod fast_path;
 mod fleet;
 mod front;
-mod general;
-mod handler;
 mod headers;
-mod intake;
-mod lean;
 mod links;
 mod media;
+mod notification_queue;
 mod options;
-mod outbox;
 mod pending;
 mod present;
-mod render;
 mod reply;
+mod request_checks;
 mod resolve;
+mod result_json;
+mod rmcp_convert;
+mod rmcp_errors;
+mod rmcp_handler;
+mod rmcp_service;
 mod rpc;
 mod sessions;
 mod signing;
@@ -53,13 +54,12 @@ mod sse;
 mod tasks;
 #[cfg(test)]
 mod tests;
-mod typed;
 mod updates;
 mod view;
 mod views;
 
 pub(crate) use answer::refusal;
 pub use front::Front;
-pub(crate) use intake::check_content_type;
 pub use options::{EndpointOptions, FrontOptions};
 pub use present::{SessionInfo, TaskInfo};
+pub(crate) use request_checks::check_content_type;

@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::{
     answer::{self, Answer},
     era::Era,
-    render,
+    result_json,
     tasks::Reply,
 };
 use crate::{catalog::Seen, offload, provider::CallError, threads};
@@ -46,7 +46,7 @@ fn written(id: &str, era: Era, private: bool, reply: &Reply, size: usize) -> Ans
 /// About how long the result is going to be.
 pub(super) fn size(reply: &Reply) -> usize {
     match reply {
-        Reply::Result(result) => render::size(result),
+        Reply::Result(result) => result_json::size(result),
         Reply::Task(_) => 512,
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn size(reply: &Reply) -> usize {
 /// Appends the result of a request: an object.
 pub(super) fn write(to: &mut Vec<u8>, era: Era, private: bool, reply: &Reply) {
     match reply {
-        Reply::Result(result) => render::result(to, era, private, result),
+        Reply::Result(result) => result_json::result(to, era, private, result),
         Reply::Task(task) => {
             to.push(b'{');
             task.write_created(to);

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde_json::{Map, Value};
 
-use super::{faults::kind, rpc::allowed};
+use super::{rmcp_errors::kind, rpc::allowed};
 use crate::{
     catalog::Snapshot,
     dispatch::Operation,

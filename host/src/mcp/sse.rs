@@ -23,8 +23,8 @@ use tokio::{
 
 use super::{
     answer::Answer,
-    detach::{Abandonable, Caller},
-    outbox::Outbox,
+    disconnect::{Caller, CancelBeforeStart},
+    notification_queue::NotificationQueue,
 };
 use crate::provider::StartSignal;
 
@@ -35,7 +35,7 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) struct CallTask {
     task: JoinHandle<Option<Answer>>,
     id: String,
-    outbox: Arc<Outbox>,
+    outbox: Arc<NotificationQueue>,
     /// In 2026-07-28 closing the stream cancels the call; before, it does not, once the call has begun.
     ends_with_stream: bool,
     caller: Arc<Caller>,
@@ -45,13 +45,13 @@ impl CallTask {
     /// The future's None means: cancelled, no answer.
     pub(super) fn spawn(
         id: String,
-        outbox: Arc<Outbox>,
+        outbox: Arc<NotificationQueue>,
         ends_with_stream: bool,
         call: impl Future<Output = Option<Answer>> + Send + 'static,
         signal: Arc<StartSignal>,
     ) -> Self {
         let caller = Arc::<Caller>::default();
-        Self { task: tokio::spawn(Abandonable::new(call, signal, Arc::clone(&caller))), id, outbox, ends_with_stream, caller }
+        Self { task: tokio::spawn(CancelBeforeStart::new(call, signal, Arc::clone(&caller))), id, outbox, ends_with_stream, caller }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
@@ -119,7 +119,7 @@ pub(super) fn response(body: Body) -> Response<Body> {
 }
 
 struct CallStream {
-    outbox: Arc<Outbox>,
+    outbox: Arc<NotificationQueue>,
     task: Option<CallTask>,
     last: Option<Bytes>,
     beat: Interval,

@@ -6,7 +6,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     endpoint_state::{Common, EndpointState},
-    general::General,
+    rmcp_service::RmcpService,
     sessions::Sessions,
 };
 use crate::catalog::Catalog;
@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 /// One endpoint.
 pub(super) struct View {
     pub(super) shared: Arc<EndpointState>,
-    pub(super) general: General,
+    pub(super) general: RmcpService,
     /// Ends the endpoint's streams and its watching task with it.
     _closing: DropGuard,
 }
@@ -27,7 +27,7 @@ impl View {
         let sessions = Sessions::new(Arc::clone(&catalog), endpoint, dispatcher, signer, room, options, closing.clone());
         tokio::spawn(Arc::clone(&sessions).watch());
         let shared = Arc::new(EndpointState::new(catalog, endpoint, common, sessions, closing.clone()));
-        Self { general: General::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
+        Self { general: RmcpService::new(Arc::clone(&shared)), shared, _closing: closing.drop_guard() }
     }
 
     /// Ends it: its streams, as far as no request holds it, and its sessions.

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    asking::States, endpoint_state::Common, endpoints::Endpoints, fleet::Fleet, options::FrontOptions, pending::Pending,
+    client_requests::States, endpoint_state::Common, endpoints::Endpoints, fleet::Fleet, options::FrontOptions, pending::Pending,
     present::SessionInfo, sessions::Room, signing::Signer, tasks::Tasks, view::View,
 };
 use crate::{

@@ -11,12 +11,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Member, Run};
+use super::{ManagedServer, Run};
 use crate::{
     config::{OpenApiSource, ServerConfig},
+    overrides::{is_published, with_overrides},
     provider::{ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     remote::openapi::{Look, Reader, Wanted},
-    shape::{is_published, shape},
 };
 
 /// Until the document is asked for again where it could not be had; each time twice as long.
@@ -91,7 +91,7 @@ impl Loading {
             return self.turn(ProviderState::Serving, |status| (status.error, status.next_try) = (None, None));
         };
         let section = format!("server.{}", self.id);
-        let (provider, unfit) = shape(provider, &self.config.names, self.config.default_tool.as_deref(), &section);
+        let (provider, unfit) = with_overrides(provider, &self.config.names, self.config.default_tool.as_deref(), &section);
         for text in &unfit {
             tracing::warn!(server = %self.id, "{text}");
         }
@@ -137,7 +137,7 @@ impl Loading {
     }
 }
 
-impl Member for Application {
+impl ManagedServer for Application {
     fn settled(&self) -> BoxFuture<'_, ()> {
         let mut settled = self.settled.clone();
         Box::pin(async move {

@@ -14,14 +14,14 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
-    bridge::{process::Program, started::Started},
+    bridge::{process::Program, stdio_connector::StdioConnector},
     config::{CommandSource, ServerLimits, UrlSource},
     provider::{
         AskError, Asker, Call, CallContext, CallError, CallOutput, Content, JsonText, LogLevel, Notifier, Provider, ProviderId, Question,
         StartSignal,
     },
     remote::mcp::Remote,
-    supervised::{replicas::Attached, server::Reach},
+    supervisor::{replicas::Attached, server::ServerConnector},
     upstream::{
         Change, Channel, Lease, Pick, UpstreamProvider,
         listing::{self, Listing, Terms},
@@ -64,7 +64,7 @@ impl Server {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/servers/misbehave.py").display().to_string();
         let era = way.modern.then(|| "modern".to_owned());
         let (id, limits) = (ProviderId::new("test").unwrap(), ServerLimits::default());
-        let (reach, http): (Box<dyn Reach>, _) = if way.http {
+        let (reach, http): (Box<dyn ServerConnector>, _) = if way.http {
             let mut command = tokio::process::Command::new("python3");
             command.arg(script).arg("http").args(era).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
             let mut child = command.spawn().unwrap();
@@ -76,7 +76,7 @@ impl Server {
         } else {
             let argv = ["python3".to_owned(), script].into_iter().chain(era).collect();
             let program = Program::new(CommandSource { argv, ..CommandSource::default() });
-            (Box::new(Started::new(id.clone(), Box::new(program), limits)), None)
+            (Box::new(StdioConnector::new(id.clone(), Box::new(program), limits)), None)
         };
         let connected = reach.open().await.unwrap();
         let channel = connected.channel;

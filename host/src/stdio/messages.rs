@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, value::RawValue};
 
 use super::endpoint::Answer;
-use crate::remote::mcp::events::Events;
+use crate::remote::mcp::sse_decoder::SseDecoder;
 
 /// Bytes of one message from the other end: larger than any limit of a host's own.
 const LARGEST: usize = 256 << 20;
@@ -17,7 +17,7 @@ pub(super) struct Messages {
     status: StatusCode,
     body: futures::stream::BoxStream<'static, Result<Bytes, String>>,
     /// None: the body is one message.
-    events: Option<Events>,
+    events: Option<SseDecoder>,
     ended: bool,
     /// An error without an id is a message too.
     pub(super) as_it_is: bool,
@@ -27,7 +27,7 @@ impl Messages {
     pub(super) fn of(answer: Answer) -> Self {
         let status = answer.status();
         let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-        Self { status, body: answer.into_body(), events: is_stream.then(|| Events::new(LARGEST)), ended: false, as_it_is: false }
+        Self { status, body: answer.into_body(), events: is_stream.then(|| SseDecoder::new(LARGEST)), ended: false, as_it_is: false }
     }
 
     /// The next one. `id` is that of the request, which the answer to it must have.

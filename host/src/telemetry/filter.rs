@@ -70,8 +70,8 @@ mod tests {
             ("", "toolbay", Level::WARN, true),
             ("", "toolbay", Level::INFO, false),
             ("off", "toolbay", Level::ERROR, false),
-            ("toolbay::wasm=trace", "toolbay::wasm::gate", Level::TRACE, true),
-            ("toolbay::wasm", "toolbay::wasm::gate", Level::TRACE, true),
+            ("toolbay::wasm=trace", "toolbay::wasm::admission", Level::TRACE, true),
+            ("toolbay::wasm", "toolbay::wasm::admission", Level::TRACE, true),
             ("toolbay::wasm=trace", "toolbay::mcp", Level::ERROR, false),
         ] {
             let targets = simple(&parse(filter, "test").unwrap()).unwrap_or_else(|| panic!("{filter}"));

@@ -4,11 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Change, ChannelError, Era,
-    flight::Whose,
+    Change, ChannelError, Era, input_required,
     message::{self, INTERNAL_ERROR, METHOD_NOT_FOUND},
+    pending::Whose,
     raw::RawObject,
-    rounds,
     server_log::visible,
     session::{Session, Transport},
 };
@@ -84,7 +83,7 @@ impl<T: Transport> Session<T> {
         if method == "ping" {
             return answer(message::answer(id, "{}"));
         }
-        let question = rounds::question_of_session(method, params).filter(|_| self.transport.era() == Era::Legacy);
+        let question = input_required::question_of_session(method, params).filter(|_| self.transport.era() == Era::Legacy);
         let Some(question) = question else {
             return answer(message::refusal(id, METHOD_NOT_FOUND, &format!("there is no method {method} here")));
         };
@@ -137,7 +136,7 @@ impl<T: Transport> Session<T> {
     }
 
     fn answer(self: &Arc<Self>, call: u64, id: &str, kind: QuestionKind, outcome: Result<Vec<JsonText>, AskError>) {
-        let (reply, end) = rounds::reply(id, kind, outcome);
+        let (reply, end) = input_required::reply(id, kind, outcome);
         if let Some(error) = end {
             // The refusal brings the server to its end of the call too: a cancellation would as well, but then many servers send no answer, and it would
             // not be known when this one is done with the call.

@@ -1,26 +1,26 @@
 //! Other MCP servers, seen from the client's side: what a connection to one is, and how what it offers becomes a provider. How the connection is made
 //! (`bridge`: a program or a container; `remote`: HTTP) is not known here.
 
+mod call_lock;
 mod clock;
 mod closing;
 pub mod convert;
 mod era;
 pub mod fit;
-pub(crate) mod flight;
 #[cfg(test)]
 mod generated;
 pub mod handshake;
 mod inbox;
+pub mod input_required;
 pub mod listing;
 pub mod message;
 pub mod meta;
+pub(crate) mod pending;
 mod provider;
-pub mod rounds;
 mod server_log;
 pub(crate) mod session;
 mod strays;
 pub(crate) mod subscriber;
-mod turns;
 
 use std::{any::Any, borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -31,16 +31,16 @@ use tokio::sync::broadcast;
 use crate::provider::{AskError, CallContext, CallError, JsonText, StartSignal, Subscription};
 
 pub(crate) use crate::json::raw;
+pub use call_lock::{CallGuard, CallLock, no_turn};
 pub use clock::{Clock, deadline};
 pub use closing::Closing;
 pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
-pub(crate) use flight::Entry;
+pub(crate) use pending::Entry;
 pub use provider::UpstreamProvider;
 pub(crate) use server_log::{LINE, ServerLog, visible};
 pub(crate) use session::{Request, Session, Transport, cancellation};
 pub use strays::Strays;
 pub(crate) use subscriber::all_updated;
-pub use turns::{Turn, Turns, no_turn};
 
 /// One connection to an MCP server, past its handshake. Any number of requests may be under way at once.
 pub trait Channel: Send + Sync {

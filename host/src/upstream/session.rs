@@ -18,11 +18,9 @@ use tokio::{
 };
 
 use super::{
-    Change, ChannelError, Clock, Closing, Era, Known, ServerLog, Strays, Turn, Turns, Uris,
-    flight::{Entry, Flight, Reply},
-    message, no_turn,
+    CallGuard, CallLock, Change, ChannelError, Clock, Closing, Era, Known, ServerLog, Strays, Uris, input_required, message, no_turn,
+    pending::{Entry, Flight, Reply},
     raw::write_json,
-    rounds,
 };
 use crate::provider::{CallContext, JsonText, LogLevel};
 
@@ -71,7 +69,7 @@ pub(crate) struct Request<'a> {
     /// Who makes it.
     pub(crate) context: &'a CallContext,
     /// Its right to be made, in the order of calls.
-    pub(crate) turn: Option<Arc<Turn>>,
+    pub(crate) turn: Option<Arc<CallGuard>>,
     /// When its time is over, as things stand: how long a message may wait for room.
     pub(crate) until: Instant,
 }
@@ -100,7 +98,7 @@ pub(crate) struct Session<T> {
     pub(crate) opened: watch::Sender<u64>,
     /// By the server's ids, as JSON text.
     pub(super) questions: Mutex<HashMap<String, AbortHandle>>,
-    turns: Turns,
+    turns: CallLock,
     next_id: AtomicU64,
     /// Whether the server sends log messages, and from which level on.
     logs: AtomicBool,
@@ -128,7 +126,7 @@ impl<T: Transport> Session<T> {
             wanted: watch::Sender::default(),
             opened: watch::Sender::default(),
             questions: Mutex::default(),
-            turns: Turns::default(),
+            turns: CallLock::default(),
             next_id: AtomicU64::new(1),
             logs: AtomicBool::new(false),
             level: AtomicU8::new(LogLevel::Emergency as u8),
@@ -187,12 +185,12 @@ impl<T: Transport> Session<T> {
                 let send = |params: String| async move {
                     T::exchange(self, Request { method, params: &params, context, turn: None, until: clock.until() }).await
                 };
-                rounds::answered(params, context.asker.as_deref(), send).await
+                input_required::answered(params, context.asker.as_deref(), send).await
             }
         }
     }
 
-    async fn turn(&self, timeout: Duration, deadline: Instant) -> Result<Turn, ChannelError> {
+    async fn turn(&self, timeout: Duration, deadline: Instant) -> Result<CallGuard, ChannelError> {
         if let Some(turn) = self.turns.at_once(&self.known) {
             return Ok(turn);
         }
@@ -217,7 +215,7 @@ impl<T: Transport> Session<T> {
         self: &Arc<Self>,
         method: &str,
         context: &CallContext,
-        turn: Option<Arc<Turn>>,
+        turn: Option<Arc<CallGuard>>,
     ) -> (InFlight<T>, oneshot::Receiver<Reply>) {
         let id = self.next_id();
         let (waits, reply) = oneshot::channel();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     provider::{Content, JsonText},
-    wasm::host::bindings::toolbay::plugin::types::{self, Annotations, Icon, Role},
+    wasm::imports::bindings::toolbay::plugin::types::{self, Annotations, Icon, Role},
 };
 
 /// One block of content for the way up. What is no content is left out, with a word in the log about `whose` it was.

@@ -7,7 +7,7 @@ use std::{
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use super::{clock::Clock, memory::HostMemory};
+use super::{epoch_ticker::Clock, memory::HostMemory};
 use crate::config::HostConfig;
 
 /// Bytes of a slot's memory that are zeroed by hand where the kernel tells which pages were written: beyond this, pages go back to the kernel.

@@ -8,15 +8,15 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    clock::Beat,
+    admission::Turn,
     deadline::Deadline,
     engine::Engines,
-    gate::Turn,
-    host::{
+    epoch_ticker::TickGuard,
+    imports::{
         calls::Told,
         files::{CallFiles, OpenFiles},
         nn::Nn,
-        notify::Bell,
+        notify::ChangeSignal,
         outgoing::{Outgoing, OutgoingClients},
         output::{Output, Stream},
     },
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     /// Log lines of all calls together.
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
-    pub(crate) bell: Bell,
+    pub(crate) bell: ChangeSignal,
     /// The memory of all its instances.
     pub(crate) memory: Arc<PluginMemory>,
     /// How long its calls run.
@@ -100,7 +100,7 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     outgoing: Outgoing,
     /// Keeps the clock ticking.
-    _beat: Beat,
+    _beat: TickGuard,
 }
 
 /// A store for one call, with every limit set.

@@ -1,13 +1,13 @@
 //! Plugins: WebAssembly components, from a file in a folder to an answered call.
 
-pub(crate) mod clock;
+pub(crate) mod admission;
 pub mod compile;
 pub(crate) mod content;
 pub(crate) mod deadline;
 pub mod engine;
+pub(crate) mod epoch_ticker;
 pub mod folder;
-pub(crate) mod gate;
-pub mod host;
+pub mod imports;
 pub(crate) mod instance;
 pub(crate) mod lanes;
 pub(crate) mod limits;

@@ -46,7 +46,7 @@ impl Scheme {
 
 /// Which addresses of a granted host may be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum AddressScope {
     /// Only public ones: what the name resolves to is still to be checked.
     Public,
     /// Any.
@@ -73,16 +73,16 @@ impl HttpPolicy {
     /// # Errors
     ///
     /// [`Refusal`], with the grant that is missing.
-    pub fn check(&self, scheme: Scheme, host: &Host, port: u16) -> Result<Reach, Refusal> {
+    pub fn check(&self, scheme: Scheme, host: &Host, port: u16) -> Result<AddressScope, Refusal> {
         let granted = |patterns: &[HostPattern]| patterns.iter().any(|pattern| pattern.matches(host, port, scheme.default_port()));
         if granted(&self.private) {
-            return Ok(Reach::Private);
+            return Ok(AddressScope::Private);
         }
         if surely_private(host) {
             return Err(self.refuse_private(scheme, host, port));
         }
         if granted(&self.open) {
-            return Ok(Reach::Public);
+            return Ok(AddressScope::Public);
         }
         Err(Refusal::host(&self.plugin, scheme.as_str(), authority(host, port), pattern_for(scheme, host, port)))
     }
@@ -145,7 +145,7 @@ mod tests {
         HttpPolicy::new("weather", &grants)
     }
 
-    fn ask(policy: &HttpPolicy, url: &str) -> Result<Reach, String> {
+    fn ask(policy: &HttpPolicy, url: &str) -> Result<AddressScope, String> {
         let url = url::Url::parse(url).unwrap();
         let scheme = if url.scheme() == "https" { Scheme::Https } else { Scheme::Http };
         let host = canonical_host(url.host().unwrap().to_owned()).unwrap();
@@ -209,7 +209,7 @@ mod tests {
         ] {
             let policy = policy(&[grant], &[]);
             for url in granted {
-                assert_eq!(ask(&policy, url), Ok(Reach::Public), "{grant} should grant {url}");
+                assert_eq!(ask(&policy, url), Ok(AddressScope::Public), "{grant} should grant {url}");
             }
             for url in refused {
                 assert!(ask(&policy, url).is_err(), "{grant} should not grant {url}");
@@ -237,7 +237,7 @@ mod tests {
         for url in loopback {
             let message = ask(&open, url).unwrap_err();
             assert!(message.contains("http_private = [\"127.0.0.1:9000\"]"), "{url}: {message}");
-            assert_eq!(ask(&private, url), Ok(Reach::Private), "{url}");
+            assert_eq!(ask(&private, url), Ok(AddressScope::Private), "{url}");
         }
         for url in ["http://127.0.0.1", "http://127.0.0.1:9001", "http://127.0.0.2:9000", "http://localhost:9000", "http://[::1]:9000"] {
             assert!(ask(&private, url).is_err(), "{url}");
@@ -248,10 +248,10 @@ mod tests {
     #[test]
     fn a_private_grant_grants_the_host_itself() {
         let policy = policy(&["api.example.com"], &["db.internal:8080", "*.svc.cluster.local", "[::1]"]);
-        assert_eq!(ask(&policy, "http://db.internal:8080"), Ok(Reach::Private));
-        assert_eq!(ask(&policy, "http://a.svc.cluster.local"), Ok(Reach::Private));
-        assert_eq!(ask(&policy, "http://[::1]"), Ok(Reach::Private));
-        assert_eq!(ask(&policy, "https://api.example.com"), Ok(Reach::Public));
+        assert_eq!(ask(&policy, "http://db.internal:8080"), Ok(AddressScope::Private));
+        assert_eq!(ask(&policy, "http://a.svc.cluster.local"), Ok(AddressScope::Private));
+        assert_eq!(ask(&policy, "http://[::1]"), Ok(AddressScope::Private));
+        assert_eq!(ask(&policy, "https://api.example.com"), Ok(AddressScope::Public));
         assert!(ask(&policy, "http://db.internal").is_err());
     }
 

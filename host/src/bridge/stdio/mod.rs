@@ -1,10 +1,10 @@
 //! A server on stdin and stdout, as a channel: newline-delimited JSON-RPC, any number of requests at once.
 
-mod life;
+mod connection;
+mod lifecycle;
 mod lines;
-mod link;
-mod out;
 mod stderr;
+mod stdin_queue;
 #[cfg(test)]
 mod tests;
 
@@ -24,16 +24,16 @@ use crate::{
         message, subscriber,
     },
 };
-use life::Life;
-use link::Link;
-use out::Out;
+use connection::StdioConnection;
+use lifecycle::Life;
+use stdin_queue::StdinQueue;
 
 /// A server whose handshake failed is not worth a long good-bye.
 const FAILED_STOP: Duration = Duration::from_millis(500);
 
 /// A connection to a running server. Dropping it kills the server.
 pub struct StdioChannel {
-    link: Arc<Link>,
+    link: Arc<StdioConnection>,
     server: JsonText,
     era: Era,
     name: String,
@@ -65,7 +65,7 @@ pub async fn connect(
 ) -> Result<Arc<StdioChannel>, ConnectError> {
     let Launched { stdin, stdout, stderr, running, advice } = launched;
     let name = running.name();
-    let (link, doomed) = Link::open(server.into(), Out::new(stdin), Arc::clone(known), limits.max_message, advice);
+    let (link, doomed) = StdioConnection::open(server.into(), StdinQueue::new(stdin), Arc::clone(known), limits.max_message, advice);
     let life = Life::begin(&link, running, stdout, stderr, doomed);
     let (begun, until) = (Instant::now(), deadline(limits.start));
     let wire = Handshake { link: &link, until };
@@ -101,7 +101,7 @@ pub async fn connect(
 
 /// The connection before it is one.
 struct Handshake<'a> {
-    link: &'a Arc<Link>,
+    link: &'a Arc<StdioConnection>,
     until: Instant,
 }
 
@@ -148,7 +148,7 @@ impl StdioChannel {
 }
 
 /// What is asked for at once: log messages, and in the newer era to be told of changes.
-async fn begin(link: &Arc<Link>, greeting: Greeting) {
+async fn begin(link: &Arc<StdioConnection>, greeting: Greeting) {
     let Greeting { era, server, .. } = greeting.clone();
     link.set_greeting(greeting);
     match era {

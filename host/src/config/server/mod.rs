@@ -21,8 +21,8 @@ use super::{
     NameRules,
     key::Key,
     publish::ToolRules,
-    reader::{Item, Table},
     section::{Section, section},
+    toml_reader::{Item, Table},
     types::{optional, text},
 };
 use crate::provider::ProviderId;

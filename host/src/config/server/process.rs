@@ -9,9 +9,9 @@ use super::{
         DirGrant, Secret,
         dirs::{Dirs, Folder},
         key::TypeInfo,
-        reader::Item,
         secret::variable_name,
         section::{Section, section},
+        toml_reader::Item,
         types::{
             Boolean, DAY, MIB, SECOND, TIB, Type, choice, duration, fraction, list, number, optional, secrets, size, text, text_or_source,
         },

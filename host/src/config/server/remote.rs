@@ -9,8 +9,8 @@ use super::{
     super::{
         Secret,
         key::TypeInfo,
-        reader::{Item, Table},
         section::section,
+        toml_reader::{Item, Table},
         types::{Boolean, DAY, SECOND, Type, credential, duration, optional, secrets, text, text_or_source},
     },
     kind::{OPENAPI, REMOTE},

@@ -43,6 +43,10 @@ fn every_key_is_understood() {
         drain = "0s"
         rest_result = "mcp"
         rest_default_tool = "w_get_alerts"
+        card = true
+        card_name = "com.example/tools"
+        card_title = "Tools"
+        card_description = " All of them. "
         [auth.tokens]
         ci = { from_env = "OTHER" }
         me = { from_file = "token" }
@@ -140,6 +144,10 @@ fn every_key_is_understood() {
         drain: Duration::ZERO,
         rest_result: RestResult::Mcp,
         rest_default_tool: Some("w_get_alerts".to_owned()),
+        card: Some(true),
+        card_name: Some("com.example/tools".to_owned()),
+        card_title: Some("Tools".to_owned()),
+        card_description: Some("All of them.".to_owned()),
     };
     assert_eq!(config.http, http);
     let tokens: Vec<_> = config.auth.tokens.iter().map(|(name, token)| (name, token.expose())).collect();

@@ -196,8 +196,8 @@ async fn http2_is_subject_to_the_same_limits() {
     let (mut send, driver) = h2(&server).await;
     let slow = send.send_request(to(&server, "/mcp", "slow"));
     assert_eq!(server.event().await, "begun");
-    let (mut surplus, ended) = h2(&server).await;
-    let refused = surplus.send_request(to(&server, "/mcp", "")).await.unwrap();
+    let (mut over_limit, ended) = h2(&server).await;
+    let refused = over_limit.send_request(to(&server, "/mcp", "")).await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     timeout(PATIENCE, ended).await.unwrap().unwrap().unwrap();
     server.endpoint.gate.add_permits(1);

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The message of a compute that must fail.
-async fn refused(graph: &Graph, account: &Arc<Account>, inputs: Vec<(String, Tensor)>) -> Fault {
+async fn refused(graph: &Graph, account: &Arc<Account>, inputs: Vec<(String, Tensor)>) -> NnError {
     match graph.compute(account, inputs).await {
         Err(fault) => fault,
         Ok(outputs) => panic!("{:?} should have been refused", outputs.iter().map(|(name, _)| name).collect::<Vec<_>>()),

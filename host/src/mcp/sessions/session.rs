@@ -16,7 +16,7 @@ use super::token::Claims;
 use crate::{
     catalog::Generations,
     mcp::{
-        asking::Questions,
+        client_requests::Questions,
         present::SessionInfo,
         updates::{Gathered, Subscriptions},
     },

@@ -3,8 +3,8 @@
 //! A task lives in the memory of the copy of the host that runs its call: what runs cannot be anywhere else. Its id names that copy, so that any other can
 //! hand a request for it on (`copies`). `deferred` is a call on its way to become a task, `task` is what clients see of one.
 
-mod copies;
-mod deferred;
+mod peer_routing;
+mod promotion;
 mod task;
 
 use std::{
@@ -22,11 +22,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, request::Parts};
 use serde_json::{Map, Value, json};
 
-pub(super) use deferred::{Reply, run};
+pub(super) use promotion::{Reply, run};
 pub(super) use task::Task;
 
 use super::{
-    asking::{is_declared, responses},
+    client_requests::{is_declared, responses},
     headers::{METHOD_NAME, NAME_NAME},
     options::{FrontOptions, LiveOptions},
     present::TaskInfo,
@@ -37,7 +37,7 @@ use crate::{
     config::TasksConfig,
     provider::{CallError, Deferral, NotDeferred, Principal},
 };
-use copies::Copies;
+use peer_routing::Copies;
 use task::End;
 
 /// The extension's name.

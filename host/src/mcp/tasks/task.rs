@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     json::write_json,
     mcp::{
-        asking::{Responses, check_response, keys, late},
+        client_requests::{Responses, check_response, keys, late},
         present::TaskInfo,
-        render,
+        result_json,
         rpc::{BUSY, RpcError, error_object},
     },
     provider::{AskError, CallError, JsonText, Principal, Question},
@@ -219,7 +219,7 @@ impl Task {
             }
             None if !inner.open.is_empty() => {
                 to.extend_from_slice(b",\"inputRequests\":");
-                render::questions(&mut to, inner.open.iter().map(|open| (open.key.as_str(), &open.question)));
+                result_json::questions(&mut to, inner.open.iter().map(|open| (open.key.as_str(), &open.question)));
             }
             Some(End::Cancelled) | None => {}
         }

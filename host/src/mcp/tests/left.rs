@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::mcp::lean::{self, Leave};
+use crate::mcp::fast_path::{self, Leave};
 
 /// The reason for which a request is left. None: it is answered.
 async fn left(lab: &Lab, request: http::Request<axum::body::Body>) -> Option<Leave> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    lean::answer(lab.front.state(), &parts, &body).await.err()
+    fast_path::answer(lab.front.state(), &parts, &body).await.err()
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The front as a client sees it: real requests, a real provider in this process.
 
-mod asking;
 mod bodies;
+mod client_requests;
 mod cost;
 mod endpoints;
 mod eras;

@@ -6,15 +6,15 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tokio::time::Duration;
 
 use super::{
-    events::Events,
-    headers::{SESSION, Speech},
+    connection::HttpConnection,
+    headers::{SESSION, SessionHeaders},
     http::Failure,
-    link::Link,
+    sse_decoder::SseDecoder,
 };
 use crate::{
     provider::{CallContext, JsonText},
     upstream::{
-        ChannelError, Era, Turn,
+        CallGuard, ChannelError, Era,
         message::{self, Incoming},
         meta,
     },
@@ -36,15 +36,15 @@ pub(super) struct Answer {
     pub(super) session: Option<HeaderValue>,
 }
 
-impl Link {
+impl HttpConnection {
     /// Sends one request and awaits its answer. Dropping the future cancels the request.
     pub(super) async fn exchange(
         self: &Arc<Self>,
-        speech: &Speech,
+        speech: &SessionHeaders,
         method: &'static str,
         params: &str,
         context: &CallContext,
-        turn: Option<Arc<Turn>>,
+        turn: Option<Arc<CallGuard>>,
     ) -> Result<Answer, Failure> {
         let (mut in_flight, ended) = self.begin(method, context, turn);
         let id = in_flight.id;
@@ -103,9 +103,9 @@ impl Link {
         }
     }
 
-    async fn stream(self: &Arc<Self>, mut response: reqwest::Response, speech: &Speech, id: u64) -> Result<JsonText, Failure> {
+    async fn stream(self: &Arc<Self>, mut response: reqwest::Response, speech: &SessionHeaders, id: u64) -> Result<JsonText, Failure> {
         let http = &self.transport.http;
-        let mut events = Events::new(http.limits.max_message);
+        let mut events = SseDecoder::new(http.limits.max_message);
         let mut fruitless = 0;
         loop {
             let broken = match response.chunk().await {

@@ -18,7 +18,7 @@ const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// How requests are made up.
 #[derive(Clone, Debug)]
-pub(super) struct Speech {
+pub(super) struct SessionHeaders {
     pub(super) era: Era,
     /// None: before `initialize` was answered.
     pub(super) version: Option<HeaderValue>,
@@ -26,7 +26,7 @@ pub(super) struct Speech {
     pub(super) session: Option<HeaderValue>,
 }
 
-impl Speech {
+impl SessionHeaders {
     pub(super) fn modern() -> Self {
         Self { era: Era::Modern, version: Some(HeaderValue::from_static(MODERN_VERSION)), session: None }
     }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::redirect::{Action, Attempt, Policy};
 use url::Url;
 
-use super::events::{Events, TooLong};
+use super::sse_decoder::{SseDecoder, TooLong};
 use crate::{
     config::{ServerLimits, UrlSource},
     provider::ProviderId,
@@ -160,7 +160,7 @@ impl Http {
         Ok(body)
     }
 
-    pub(super) fn push(&self, events: &mut Events, bytes: &Bytes) -> Result<(), Failure> {
+    pub(super) fn push(&self, events: &mut SseDecoder, bytes: &Bytes) -> Result<(), Failure> {
         events.push(bytes).map_err(|TooLong| self.too_long())
     }
 

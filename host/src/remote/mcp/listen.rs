@@ -6,9 +6,9 @@ use http::Method;
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 use super::{
-    events::Events,
+    connection::{Agreed, HttpConnection},
     http::Failure,
-    link::{Agreed, Link},
+    sse_decoder::SseDecoder,
 };
 use crate::{
     provider::CallContext,
@@ -41,7 +41,7 @@ enum End {
 }
 
 /// Listens for changes of lists until dropped.
-pub(super) async fn run(link: Arc<Link>) {
+pub(super) async fn run(link: Arc<HttpConnection>) {
     let changed = |session: &Agreed, again: bool| {
         if again {
             link.all_changed(&session.server);
@@ -52,7 +52,7 @@ pub(super) async fn run(link: Arc<Link>) {
 
 /// Has the server tell updates of these resources, by the rules of the newer era. The stream is open when this
 /// returns, or could not be opened in time: it is tried again and again until the task ends.
-pub(super) async fn updates(link: Arc<Link>, uris: Uris) -> JoinHandle<()> {
+pub(super) async fn updates(link: Arc<HttpConnection>, uris: Uris) -> JoinHandle<()> {
     let (open, is_open) = oneshot::channel();
     let task = tokio::spawn(async move {
         let open = std::sync::Mutex::new(Some(open));
@@ -73,7 +73,7 @@ pub(super) async fn updates(link: Arc<Link>, uris: Uris) -> JoinHandle<()> {
 
 /// Keeps a stream open until dropped. `params`: of `subscriptions/listen`, in the newer era. `opened` is told of each stream, and whether there was one
 /// before, so that something may have been missed since.
-pub(super) async fn follow(link: &Arc<Link>, params: &Params<'_>, opened: &Opened<'_>) {
+pub(super) async fn follow(link: &Arc<HttpConnection>, params: &Params<'_>, opened: &Opened<'_>) {
     let mut sessions = link.sessions();
     let mut pause = PAUSE;
     let mut before = false;
@@ -116,7 +116,7 @@ type Params<'a> = dyn Fn(&Agreed) -> Option<String> + Send + Sync + 'a;
 /// Is told of a stream.
 type Opened<'a> = dyn Fn(&Agreed, bool) + Send + Sync + 'a;
 
-async fn stream(link: &Arc<Link>, session: &Arc<Agreed>, params: Option<String>, opened: impl FnOnce()) -> End {
+async fn stream(link: &Arc<HttpConnection>, session: &Arc<Agreed>, params: Option<String>, opened: impl FnOnce()) -> End {
     let speech = &session.speech;
     let mut headers = speech.headers();
     let sent = match speech.era {
@@ -145,7 +145,7 @@ async fn stream(link: &Arc<Link>, session: &Arc<Agreed>, params: Option<String>,
         return End::None;
     }
     opened();
-    let mut events = Events::new(link.transport.http.limits.max_message);
+    let mut events = SseDecoder::new(link.transport.http.limits.max_message);
     loop {
         let Ok(Some(bytes)) = response.chunk().await else { return End::Over };
         if events.push(&bytes).is_err() {

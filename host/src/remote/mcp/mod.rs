@@ -4,12 +4,12 @@
 //! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes and of updates of resources. What a session
 //! is, whatever carries it, is in `upstream`.
 
-pub(crate) mod events;
+mod connection;
 mod exchange;
 pub(crate) mod headers;
 mod http;
-mod link;
 mod listen;
+pub(crate) mod sse_decoder;
 #[cfg(test)]
 mod tests;
 
@@ -23,14 +23,14 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     config::{ServerLimits, UrlSource},
     provider::{CallContext, JsonText, ProviderId, ProviderKind},
-    supervised::{
+    supervisor::{
         replicas::{Attached, ConnectError, Connected},
-        server::Reach,
+        server::ServerConnector,
     },
     upstream::{Change, Channel, ChannelError, Uris, handshake::subscribes, subscriber},
 };
+use connection::HttpConnection;
 use http::Http;
-use link::Link;
 
 /// A server of `[server.NAME]` with `url`.
 pub struct Remote {
@@ -48,7 +48,7 @@ impl Remote {
     }
 }
 
-impl Reach for Remote {
+impl ServerConnector for Remote {
     fn kind(&self) -> ProviderKind {
         ProviderKind::Remote
     }
@@ -68,7 +68,7 @@ impl Reach for Remote {
 
 /// A server that was greeted.
 struct HttpChannel {
-    link: Arc<Link>,
+    link: Arc<HttpConnection>,
     server: JsonText,
     listener: AbortOnDropHandle<()>,
     subscriber: AbortOnDropHandle<()>,
@@ -78,7 +78,7 @@ impl HttpChannel {
     async fn connect(http: Arc<Http>) -> Result<Arc<Self>, String> {
         let (id, limit, place) = (http.id.clone(), http.limits.start, http.place());
         let late = || format!("{place} does not answer within {} s (`start_timeout` of [server.{id}])", limit.as_secs_f64());
-        let greeted = tokio::time::timeout(limit, Link::open(http)).await.map_err(|_| late())?;
+        let greeted = tokio::time::timeout(limit, HttpConnection::open(http)).await.map_err(|_| late())?;
         let link = greeted.map_err(|error| if matches!(error, ChannelError::Timeout(_)) { late() } else { error.to_string() })?;
         let server = link.agreed().server.clone();
         let listener = AbortOnDropHandle::new(tokio::spawn(listen::run(link.clone())));

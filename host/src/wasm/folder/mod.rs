@@ -87,17 +87,17 @@ pub struct Loaded {
     /// What it is doing now.
     pub load: Arc<dyn Load>,
     /// What it says while it serves. None: it never says anything.
-    pub news: Option<Arc<dyn News>>,
+    pub news: Option<Arc<dyn PluginUpdates>>,
 }
 
 /// What a plugin says by itself while it serves. Called by the watching task, which waits for one thing after the other.
-pub trait News: Send + Sync {
+pub trait PluginUpdates: Send + Sync {
     /// Waits for the next thing. Dropped when the plugin is gone, or another version serves.
-    fn next(&self) -> BoxFuture<'static, Told>;
+    fn next(&self) -> BoxFuture<'static, PluginUpdate>;
 }
 
 /// What a plugin said.
-pub struct Told {
+pub struct PluginUpdate {
     /// It lists something else now: the same version with its new lists, to serve in place of the one that said so.
     pub relisted: Option<Loaded>,
     /// URIs of resources that hold something else now.

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FolderOptions, Loader, Shared, Told, blocking,
+    FolderOptions, Loader, PluginUpdate, Shared, blocking,
     entry::{Due, Entry, Moment, Stage, Task},
     events::{Events, Hints},
     load::{Job, Outcome, load, tell, tell_lists},
@@ -45,7 +45,7 @@ const ORPHAN_AGE: Duration = Duration::from_secs(3);
 type Finished = (String, u64, Outcome);
 
 /// What a plugin that serves said: which plugin, which of its versions, what.
-type Heard = (String, u64, Told);
+type Heard = (String, u64, PluginUpdate);
 
 /// The watching task's state.
 pub(super) struct Watch {
@@ -372,7 +372,7 @@ impl Watch {
     /// Takes in what a plugin said.
     fn hear(&mut self, heard: Result<Heard, JoinError>) {
         // The only way to an error is that another version serves.
-        let Ok((stem, ticket, Told { relisted, updated })) = heard else { return };
+        let Ok((stem, ticket, PluginUpdate { relisted, updated })) = heard else { return };
         let shared = Arc::clone(&self.shared);
         let mut entries = shared.entries();
         let Some(entry) = entries.get_mut(&stem).filter(|entry| entry.hearing.as_ref().is_some_and(|(now, _)| *now == ticket)) else {

@@ -1,9 +1,9 @@
 //! The interface `completion`: values for an argument that somebody types.
 
-use super::{Plugin, listed::protocol_error, run::Failure};
+use super::{Plugin, dynamic_tools::protocol_error, run::Failure};
 use crate::{
     provider::{CallContext, CallError, Completion, Completions, Reference},
-    wasm::host::bindings::exports::toolbay::plugin::completion as wit,
+    wasm::imports::bindings::exports::toolbay::plugin::completion as wit,
 };
 
 /// Values in one answer: MCP allows no more.

@@ -10,7 +10,7 @@ use crate::{
     provider::CallError,
     wasm::{
         folder::LoadError,
-        host::bindings::exports::toolbay::plugin::{completion, prompts, resources, tools},
+        imports::bindings::exports::toolbay::plugin::{completion, prompts, resources, tools},
         instance::State,
     },
 };

@@ -17,7 +17,7 @@ use wasmtime::{
 use super::{
     Code, Plugin,
     interfaces::Interfaces,
-    lists::{Origin, Warnings},
+    listing::{Origin, Warnings},
     run::Failure,
 };
 use crate::{
@@ -27,15 +27,15 @@ use crate::{
     provider::{CallContext, Offers, ProviderId},
     store::Store as KeyValues,
     wasm::{
+        admission::{AdmissionQueue, Pool},
         compile::{CompileCounts, Compiled, Compiler, Worker},
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
         folder::{LoadError, Loaded, Loader, Source},
-        gate::{Gate, Pool},
-        host::{
+        imports::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
             files::OpenFiles,
             link,
-            notify::{Bell, Lists},
+            notify::{ChangeSignal, Lists},
             outgoing::OutgoingClients,
             output::Output,
         },
@@ -225,8 +225,8 @@ impl PluginHost {
     }
 
     /// The way into a plugin. `calls`: whether its tools call others.
-    fn gate(&self, config: &PluginConfig, weight: u32, calls: bool) -> Result<Arc<Gate>, LoadError> {
-        let gate = Gate::new(&config.limits, self.pool.clone(), weight);
+    fn gate(&self, config: &PluginConfig, weight: u32, calls: bool) -> Result<Arc<AdmissionQueue>, LoadError> {
+        let gate = AdmissionQueue::new(&config.limits, self.pool.clone(), weight);
         if !calls {
             return Ok(Arc::new(gate));
         }
@@ -261,7 +261,7 @@ impl PluginHost {
             store_quota: config.grants.store.bytes(self.store_quota),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
-            bell: Bell::default(),
+            bell: ChangeSignal::default(),
             memory: self.engines.memory().plugin(),
             pace: Pace::new(self.engines.clone()),
             open_files: OpenFiles::new(config.limits.open_files),

@@ -1,9 +1,9 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod completion;
+mod dynamic_tools;
 mod interfaces;
-mod listed;
-mod lists;
+mod listing;
 mod load;
 mod offers;
 mod prompts;
@@ -24,7 +24,7 @@ use wasmtime::{
 pub use load::{HostError, PluginHost};
 
 use super::{
-    gate::Gate,
+    admission::AdmissionQueue,
     instance::{Shared, State},
     limits::Exceeded,
     typed::{OutputError, TypedFunction},
@@ -36,9 +36,9 @@ use crate::{
         Tool,
     },
 };
+use dynamic_tools::{Listed, Wrong};
 use interfaces::Interfaces;
-use listed::{Listed, Wrong};
-use lists::{Origin, Warnings};
+use listing::{Origin, Warnings};
 use run::Failure;
 
 /// A plugin that is ready to be called. What it has listed is its own; the rest is shared by all that list of the same version again.
@@ -57,7 +57,7 @@ struct Code {
     engine: Engine,
     pre: InstancePre<State>,
     shared: Arc<Shared>,
-    gate: Arc<Gate>,
+    gate: Arc<AdmissionQueue>,
     interfaces: Interfaces,
     origin: Origin,
 }
@@ -220,7 +220,7 @@ impl Code {
         let guest = self.bound("tools", interface.map(|interface| interface.load(&mut *store, &instance)))?;
         let result = guest.call_call_tool(&mut *store, listed.name(), &arguments).await;
         let result = result.map_err(|error| self.explain(store, &error))?;
-        let result = result.map_err(|error| Failure::Call(listed::protocol_error(error, &store.data().refusals.messages())))?;
+        let result = result.map_err(|error| Failure::Call(dynamic_tools::protocol_error(error, &store.data().refusals.messages())))?;
         let limit = self.shared.config.limits.output;
         let answered = if listed.is_quick(&result) {
             listed.answer(result, limit)

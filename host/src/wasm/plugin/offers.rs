@@ -8,7 +8,7 @@ use crate::{
     provider::Offer,
     wasm::{
         content::{icon, object, put},
-        host::bindings::toolbay::plugin::types::Icon,
+        imports::bindings::toolbay::plugin::types::Icon,
     },
 };
 

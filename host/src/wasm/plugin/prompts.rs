@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Plugin,
-    listed::{check_name, protocol_error},
+    dynamic_tools::{check_name, protocol_error},
     offers::{Common, offer},
     run::Failure,
 };
@@ -15,7 +15,7 @@ use crate::{
     wasm::{
         content::{self, object, put},
         folder::LoadError,
-        host::bindings::{exports::toolbay::plugin::prompts as wit, toolbay::plugin::types::Role},
+        imports::bindings::{exports::toolbay::plugin::prompts as wit, toolbay::plugin::types::Role},
     },
 };
 
@@ -143,7 +143,7 @@ impl Plugin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wasm::host::bindings::toolbay::plugin::types::{Content as Block, TextContent};
+    use crate::wasm::imports::bindings::toolbay::plugin::types::{Content as Block, TextContent};
 
     fn taking(arguments: &[(&str, bool)]) -> wit::Prompt {
         let argument = |(name, required): &(&str, bool)| wit::Argument {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Plugin,
-    listed::protocol_error,
+    dynamic_tools::protocol_error,
     offers::{Common, offer},
     run::Failure,
     uri,
@@ -14,7 +14,7 @@ use crate::{
     provider::{CallContext, CallError, JsonText, Offer},
     wasm::{
         content::{annotation, object, put},
-        host::bindings::{exports::toolbay::plugin::resources as wit, toolbay::plugin::types::ResourceBody},
+        imports::bindings::{exports::toolbay::plugin::resources as wit, toolbay::plugin::types::ResourceBody},
     },
 };
 
@@ -125,7 +125,7 @@ impl Plugin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wasm::host::bindings::toolbay::plugin::types::{Annotations, Icon, Role};
+    use crate::wasm::imports::bindings::toolbay::plugin::types::{Annotations, Icon, Role};
     use serde_json::Value;
 
     fn note() -> wit::Resource {

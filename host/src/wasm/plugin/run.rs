@@ -8,7 +8,7 @@ use super::Code;
 use crate::{
     provider::{CallContext, CallError, SpanKind},
     wasm::{
-        gate::Permit,
+        admission::Permit,
         instance::{self, Ended, State},
         lanes::Paced,
         limits::{self, Exceeded, exceeded},

@@ -19,8 +19,8 @@ use serde_json::value::RawValue;
 use wasmtime::component::Val;
 
 use super::{
-    problem::{ArgumentError, OutOfMemory, Path, Problems, expected, quoted, shown},
-    shape::{Cases, Fields, Shape},
+    diagnostics::{ArgumentError, OutOfMemory, Path, Problems, expected, quoted, shown},
+    wit_type::{Cases, Fields, Shape},
 };
 use parts::{FlagSeed, KeySeed, PairSeed, drain, integer, number};
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use wasmparser::BinaryReader;
 use wit_parser::{PackageId, PackageMetadata, Resolve, TypeDef, TypeDefKind, WorldId, WorldItem};
 
-use super::{docs::OWN_SECTION, fit, types::Kind};
+use super::{docs::OWN_SECTION, types::Kind, wit_match};
 
 /// Why docs could not be put into a component.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,7 @@ impl<'p> Files<'p> {
             None => all.collect(),
         };
         let worlds: Vec<_> = worlds.into_iter().filter_map(|world| self.resolve.worlds.get(world)).collect();
-        match fit::difference(component, &self.resolve, &worlds)? {
+        match wit_match::difference(component, &self.resolve, &worlds)? {
             Some(difference) => Err(EmbedError::Misfit { path: self.path.to_owned(), difference }),
             None => Ok(()),
         }

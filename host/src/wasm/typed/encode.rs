@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use wasmtime::component::Val;
 
-use super::shape::{Cases, Fields, Shape};
+use super::wit_type::{Cases, Fields, Shape};
 
 /// Why an answer could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -205,7 +205,7 @@ impl Writer {
                 self.comma(written)?;
                 self.string(key)?;
                 self.raw(":")?;
-                self.value(shape, value).map_err(|stop| stop.at(|| format!("[{}]", super::problem::quoted(key))))?;
+                self.value(shape, value).map_err(|stop| stop.at(|| format!("[{}]", super::diagnostics::quoted(key))))?;
                 written += 1;
             }
         }

@@ -9,9 +9,9 @@ use super::{
     ArgumentError, OutputError, decode,
     docs::{cut, split},
     encode, schema,
-    shape::{self, Budget, Fields, Shape, Unfit},
     tags::{Tags, tags},
     types::TypeDocs,
+    wit_type::{self, Budget, Fields, Shape, Unfit},
 };
 use crate::{
     config::ToolOverride,
@@ -56,7 +56,7 @@ pub(super) struct Source<'a> {
 impl TypedFunction {
     /// Plans a function, or says why it cannot be a tool.
     pub(super) fn new(name: ToolName, source: &Source<'_>, budget: &mut Budget, mut warn: impl FnMut(String)) -> Result<Self, String> {
-        let mut params = shape::fields(source.ty.params(), 0, budget, source.types).map_err(|(unfit, at)| match at {
+        let mut params = wit_type::fields(source.ty.params(), 0, budget, source.types).map_err(|(unfit, at)| match at {
             Some(param) => format!("its parameter {param:?} is or has in it {unfit}"),
             None => format!("its parameters are {unfit}"),
         })?;
@@ -145,7 +145,7 @@ impl TypedFunction {
 
 fn answer(source: &Source<'_>, budget: &mut Budget) -> Result<Answer, Unfit> {
     let Some(ty) = source.ty.results().next() else { return Ok(Answer::Nothing) };
-    Ok(match shape::shape(&ty, 0, budget, source.types)? {
+    Ok(match wit_type::shape(&ty, 0, budget, source.types)? {
         Shape::Result(ok, error) => Answer::Result { ok: ok.map(|shape| *shape), error: error.map(|shape| *shape) },
         shape => Answer::Value(shape),
     })

@@ -6,18 +6,18 @@
 pub mod docs;
 
 mod decode;
+mod diagnostics;
 mod embed;
 mod encode;
-mod fit;
 mod function;
 mod names;
-mod problem;
 mod schema;
-mod shape;
 mod tags;
 #[cfg(test)]
 mod tests;
 mod types;
+mod wit_match;
+mod wit_type;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -29,8 +29,8 @@ use wasmtime::{
     },
 };
 
-pub use self::{docs::Docs, encode::OutputError, function::TypedFunction, problem::ArgumentError};
-use self::{function::Source, names::published, shape::Budget, types::TypeDocs};
+pub use self::{diagnostics::ArgumentError, docs::Docs, encode::OutputError, function::TypedFunction};
+use self::{function::Source, names::published, types::TypeDocs, wit_type::Budget};
 use crate::{config::ToolOverride, provider::ToolName};
 
 /// Functions of one component that are published.

@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     names::Name,
-    shape::{Cases, Fields, Shape},
+    wit_type::{Cases, Fields, Shape},
 };
 use crate::schema::portable::{self, MAX_SAFE_INTEGER};
 

@@ -33,7 +33,7 @@ use crate::{
         Offers, PromptOutput, Provider, ProviderChange, ProviderId, Question, QuestionKind, Subscription, Tool, ToolName,
     },
     remote::mcp::Remote,
-    supervised::{replicas::Policy, server::Server},
+    supervisor::{replicas::Policy, server::Server},
     upstream::Era,
 };
 

@@ -59,12 +59,12 @@ impl Load for Idle {
 }
 
 /// What toys say by themselves.
-type Said = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Told>>>;
+type Said = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<PluginUpdate>>>;
 
 struct Telling(Said);
 
-impl News for Telling {
-    fn next(&self) -> BoxFuture<'static, Told> {
+impl PluginUpdates for Telling {
+    fn next(&self) -> BoxFuture<'static, PluginUpdate> {
         let said = Arc::clone(&self.0);
         async move {
             let said = said.lock().await.recv().await;
@@ -76,7 +76,7 @@ impl News for Telling {
 
 /// Loads toys and remembers what it was given.
 struct ToyLoader {
-    tell: mpsc::UnboundedSender<Told>,
+    tell: mpsc::UnboundedSender<PluginUpdate>,
     said: Said,
     calls: Mutex<Vec<String>>,
     /// Lets `slow` toys through.

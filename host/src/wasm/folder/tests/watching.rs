@@ -365,13 +365,13 @@ async fn what_a_plugin_says_is_told_and_what_an_older_version_says_is_not() {
     let mut relisted = toy(id.clone(), "another");
     relisted.news = Some(Arc::new(Telling(said)));
     let digest = bench.status("a").unwrap().digest;
-    bench.loader.tell.send(Told { relisted: Some(relisted), updated: vec!["x:1".to_owned()] }).ok().unwrap();
+    bench.loader.tell.send(PluginUpdate { relisted: Some(relisted), updated: vec!["x:1".to_owned()] }).ok().unwrap();
     bench.serves("a", Some("another")).await;
     let status = bench.status("a").unwrap();
     assert_eq!((status.tools, status.digest, status.state), (vec!["another".to_owned()], digest, ProviderState::Serving));
     // It is listened to again after each thing.
     for uri in ["x:2", "x:3"] {
-        bench.loader.tell.send(Told { relisted: None, updated: vec![uri.to_owned()] }).ok().unwrap();
+        bench.loader.tell.send(PluginUpdate { relisted: None, updated: vec![uri.to_owned()] }).ok().unwrap();
     }
     while bench.updated.len() < 3 {
         bench.take().await;
@@ -381,7 +381,7 @@ async fn what_a_plugin_says_is_told_and_what_an_older_version_says_is_not() {
 
     bench.put("a.wasm", "v2.");
     bench.serves("a", Some("v2")).await;
-    bench.loader.tell.send(Told { relisted: Some(toy(id, "too-late")), updated: Vec::new() }).ok().unwrap();
+    bench.loader.tell.send(PluginUpdate { relisted: Some(toy(id, "too-late")), updated: Vec::new() }).ok().unwrap();
     bench.put("b.wasm", "v1.");
     bench.serves("b", Some("v1")).await;
     assert_eq!(bench.served["a"], "v2");

@@ -6,7 +6,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::*;
-use crate::wasm::folder::{News, Told};
+use crate::wasm::folder::{PluginUpdate, PluginUpdates};
 
 /// A plugin with one resource, `note:aaaaaaaa`, each `a` of which is made another letter by `list`; its tool `run` says that the list has changed, and
 /// that `note:aaaaaaaa` was updated.
@@ -52,7 +52,7 @@ fn address(provider: &Arc<dyn Provider>) -> String {
     provider.offers().resources[0].key.clone()
 }
 
-async fn next(news: &Arc<dyn News>) -> Told {
+async fn next(news: &Arc<dyn PluginUpdates>) -> PluginUpdate {
     tokio::time::timeout(Duration::from_secs(30), news.next()).await.expect("it never says anything")
 }
 
@@ -65,7 +65,7 @@ async fn a_list_that_has_changed_is_listed_by_a_new_provider_and_the_old_one_goe
     for _ in 0..100 {
         call(&old, "run", "{}").await.unwrap();
     }
-    let Told { relisted, updated } = next(&news).await;
+    let PluginUpdate { relisted, updated } = next(&news).await;
     let relisted = relisted.unwrap();
     assert_eq!(updated, ["note:aaaaaaaa"]);
     assert_ne!(address(&old), address(&relisted.provider));
@@ -83,7 +83,7 @@ async fn a_list_that_is_the_same_is_no_news_and_what_a_list_says_of_itself_is_no
     let news = loaded.news.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(300), news.next()).await.is_err(), "making the list was heard");
     call(&loaded.provider, "run", "{}").await.unwrap();
-    let Told { relisted, updated } = next(&news).await;
+    let PluginUpdate { relisted, updated } = next(&news).await;
     assert!(relisted.is_none() && updated == ["note:aaaaaaaa"], "{updated:?}");
 }
 

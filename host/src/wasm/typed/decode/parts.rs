@@ -11,9 +11,9 @@ use wasmtime::component::Val;
 
 use super::{NOTHING, Seed};
 use crate::wasm::typed::{
+    diagnostics::{Path, Problems, listed, quoted, shown, unknown},
     names::Names,
-    problem::{Path, Problems, listed, quoted, shown, unknown},
-    shape::{Int, Shape},
+    wit_type::{Int, Shape},
 };
 
 /// The name of a field or parameter: its position.

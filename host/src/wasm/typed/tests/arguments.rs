@@ -1,7 +1,7 @@
 //! What is said of arguments that do not fit.
 
 use super::*;
-use crate::wasm::typed::{decode, problem::ArgumentError};
+use crate::wasm::typed::{decode, diagnostics::ArgumentError};
 
 fn fields(list: Vec<(&'static str, Shape)>) -> Fields {
     let (names, shapes): (Vec<_>, Vec<_>) = list.into_iter().unzip();

@@ -20,7 +20,7 @@ use wasmtime::{
 use super::{
     Described, Docs, TypedFunction, describe,
     names::Names,
-    shape::{Cases, Fields, Int, Shape},
+    wit_type::{Cases, Fields, Int, Shape},
 };
 use crate::provider::{CallOutput, Content};
 

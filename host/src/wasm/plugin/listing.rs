@@ -1,0 +1,226 @@
+//! What a plugin offers, from the lists that it makes: when it is loaded, and again when it says that they have changed.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use wasmtime::component::Component;
+
+use super::{Plugin, Route, dynamic_tools::Listed, offers::publish, prompts, resources};
+use crate::{
+    config::NameRules,
+    offload,
+    overrides::with_overrides,
+    provider::{Offers, Tool},
+    schema::Budget,
+    wasm::{
+        admission::AdmissionQueue,
+        folder::{Load, LoadError, Loaded, PluginUpdate, PluginUpdates},
+        imports::{
+            bindings::exports::toolbay::plugin::tools as wit,
+            notify::{Lists, Said},
+        },
+        typed::{self, docs::Docs},
+    },
+};
+
+/// How often lists are asked for before a plugin that says that they have changed is left as it was, and how long is waited in between: it may just be busy.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What all lists of one version are made from.
+pub(super) struct Origin {
+    /// Of the file's content.
+    pub(super) digest: blake3::Hash,
+    pub(super) component: Component,
+    pub(super) docs: Docs,
+    /// The interfaces that it imports.
+    pub(super) imports: Vec<String>,
+    /// Whether a call may send something before its answer.
+    pub(super) notifies: bool,
+    /// Whether it may say that something has changed.
+    pub(super) tells: bool,
+}
+
+/// What is not wrong but worth knowing of each list.
+#[derive(Clone, Default)]
+pub(super) struct Warnings {
+    tools: Vec<String>,
+    resources: Vec<String>,
+    prompts: Vec<String>,
+}
+
+impl Warnings {
+    fn all(&self) -> Vec<String> {
+        [&self.tools[..], &self.resources, &self.prompts].concat()
+    }
+}
+
+impl Plugin {
+    /// The same plugin, with these lists made anew.
+    pub(super) async fn listed(&self, which: Lists) -> Result<Self, LoadError> {
+        let mut next = self.clone();
+        if which.tools {
+            (next.tools, next.routes, next.warnings.tools) = self.find_tools().await?;
+        }
+        if which.resources && self.code.interfaces.resources.is_some() {
+            let (listed, templates) = self.list_resources().await?;
+            let mut warnings = Vec::new();
+            next.offers.resources = publish("resource", listed, resources::resource, &mut warnings);
+            next.offers.templates = publish("resource template", templates, resources::template, &mut warnings);
+            next.warnings.resources = warnings;
+        }
+        if which.prompts && self.code.interfaces.prompts.is_some() {
+            let mut warnings = Vec::new();
+            next.offers.prompts = publish("prompt", self.list_prompts().await?, prompts::prompt, &mut warnings);
+            next.warnings.prompts = warnings;
+        }
+        next.offers.completes = self.code.interfaces.completion.is_some();
+        Ok(next)
+    }
+
+    async fn find_tools(&self) -> Result<(Vec<Arc<Tool>>, Arc<HashMap<String, Route>>, Vec<String>), LoadError> {
+        let overrides = &self.code.shared.config.tools;
+        let notifies = self.code.origin.notifies;
+        let described = typed::describe(&self.code.engine, &self.code.origin.component, &self.code.origin.docs, overrides);
+        let mut warnings = described.warnings;
+        let (mut tools, mut routes) = (Vec::new(), HashMap::new());
+        let mut offer = |tool: Arc<Tool>, route: Route, warnings: &mut Vec<String>| {
+            let name = tool.name.as_str().to_owned();
+            if routes.contains_key(&name) {
+                warnings.push(format!("there are two tools of the name {name}; the second is not offered"));
+                return;
+            }
+            tools.push(tool);
+            routes.insert(name, route);
+        };
+        for function in described.functions {
+            let function = function.with_notifies(notifies);
+            offer(function.tool().clone(), Route::Typed(Arc::new(function)), &mut warnings);
+        }
+        if self.code.interfaces.tools.is_some() {
+            for listed in self.read_tools(self.list_tools().await?).await? {
+                match listed {
+                    Ok(listed) => {
+                        warnings.extend_from_slice(listed.notes());
+                        offer(listed.tool().clone(), Route::Listed(Arc::new(listed)), &mut warnings);
+                    }
+                    Err(message) => warnings.push(format!("{message}; it is not offered")),
+                }
+            }
+        }
+        for name in overrides.keys().filter(|name| !routes.contains_key(name.as_str())) {
+            warnings.push(format!("[tools.{name}] is configured, but there is no such tool"));
+        }
+        if let Some(name) = self.code.shared.config.default_tool.as_deref().filter(|name| !routes.contains_key(*name)) {
+            warnings.push(format!("default_tool = {name:?} is configured, but there is no such tool"));
+        }
+        Ok((tools, Arc::new(routes), warnings))
+    }
+
+    /// Compiles the schemas of listed tools, beside the async workers. Those of many tools can take long: past the time of a call, the rest is not offered.
+    async fn read_tools(&self, tools: Vec<wit::Tool>) -> Result<Vec<Result<Listed, String>>, LoadError> {
+        let (shared, notifies) = (Arc::clone(&self.code.shared), self.code.origin.notifies);
+        let timeout = shared.config.limits.timeout;
+        let work = move || {
+            let (patterns, begun) = (Budget::new(Budget::PLUGIN), Instant::now());
+            let read = |tool: wit::Tool| {
+                if offload::is_given_up() || begun.elapsed() > timeout {
+                    let name: String = tool.name.chars().take(128).collect();
+                    return Err(format!("tool {name}: compiling the schemas before its own took longer than {timeout:?}, the `timeout`"));
+                }
+                Listed::new(tool, notifies, &shared.config.tools, &patterns)
+            };
+            tools.into_iter().map(read).collect()
+        };
+        self.code
+            .shared
+            .offload
+            .run(work)
+            .await
+            .map_err(|lost| LoadError(format!("the schemas of its tools could not be compiled: {lost}")))
+    }
+
+    /// A plugin that has nothing to offer is no plugin.
+    pub(super) fn check_offers(&self) -> Result<(), LoadError> {
+        let Offers { resources, templates, prompts, completes: _ } = &self.offers;
+        if !(self.tools.is_empty() && resources.is_empty() && templates.is_empty() && prompts.is_empty()) {
+            return Ok(());
+        }
+        let interfaces = &self.code.interfaces;
+        let warnings = self.warnings.all();
+        let why = if !warnings.is_empty() {
+            warnings.join("; ")
+        } else if interfaces.tools.is_some() || interfaces.resources.is_some() || interfaces.prompts.is_some() {
+            "its lists are empty".to_owned()
+        } else {
+            "it exports no function and no interface `toolbay:plugin/tools`, `resources` or `prompts`; export a function, or target the world `toolbay:plugin/plugin` or `full`".to_owned()
+        };
+        Err(LoadError(format!("it has no tools, no resources and no prompts: {why}")))
+    }
+
+    /// As it goes into the folder's table, under the names that the configuration gives it.
+    pub(super) fn loaded(self: Arc<Self>) -> Loaded {
+        let config = &self.code.shared.config;
+        // What is said of tools stands in their schemas already, but for what is the same whoever runs a tool.
+        let tools = config.tools.iter().filter_map(|(own, said)| Some((own.clone(), said.of_any_provider()?))).collect();
+        let names = NameRules { tools, ..config.names.clone() };
+        let (provider, unfit) = with_overrides(self.clone(), &names, None, &format!("plugin.{}", self.code.shared.id));
+        Loaded {
+            provider,
+            warnings: [self.warnings.all(), unfit].concat(),
+            imports: self.code.origin.imports.clone(),
+            load: Arc::new(Counters(self.code.gate.clone())),
+            news: self.code.origin.tells.then(|| Arc::new(Ear(self.clone())) as _),
+        }
+    }
+
+    /// The plugin with these lists as they are now. None, where they are the same, or cannot be made.
+    async fn look_again(&self, which: Lists) -> Option<Loaded> {
+        for tries in 1..=TRIES {
+            match self.listed(which).await {
+                Ok(next) if next.tools == self.tools && next.offers == self.offers => return None,
+                Ok(next) => return Some(Arc::new(next).loaded()),
+                Err(error) if tries == TRIES => {
+                    tracing::warn!(plugin = %self.code.shared.id, %error, "the plugin reports changed lists, but they cannot be read; the previous ones stay");
+                }
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        None
+    }
+}
+
+/// Listens to what the calls of a plugin say.
+struct Ear(Arc<Plugin>);
+
+impl PluginUpdates for Ear {
+    fn next(&self) -> BoxFuture<'static, PluginUpdate> {
+        let plugin = self.0.clone();
+        Box::pin(async move {
+            loop {
+                let Said { lists, updated } = plugin.code.shared.bell.wait(plugin.code.shared.id.as_str()).await;
+                let relisted = if lists.any() { plugin.look_again(lists).await } else { None };
+                if relisted.is_some() || !updated.is_empty() {
+                    return PluginUpdate { relisted, updated: updated.into_iter().collect() };
+                }
+            }
+        })
+    }
+}
+
+/// The counters of a plugin, for its status.
+struct Counters(Arc<AdmissionQueue>);
+
+impl Load for Counters {
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    fn queued(&self) -> usize {
+        self.0.queued()
+    }
+}
