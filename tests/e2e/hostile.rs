@@ -268,3 +268,31 @@ async fn files_that_are_no_plugins_are_named_with_the_reason_and_hurt_nobody() {
     assert!(!status.to_string().contains("notes") && !status.to_string().contains("hidden"), "{status}");
     assert_eq!(Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.result()["structuredContent"]["result"], 3.0);
 }
+
+#[tokio::test]
+async fn a_plugin_has_no_more_of_the_processors_than_its_cpu() {
+    let setup = Setup::new().plugin("calculator").bytes("slow.wasm", &binary(&wat::version(7)));
+    let server = setup.config("[plugin.slow]\ncpu = 0.1\n").start().await;
+    let client = Client::modern(&server);
+    client.call("slow_version", json!({ "turns": 1 })).await.ok();
+    let (started, before) = (Instant::now(), server.cpu());
+    // Some 20 ms each, by four callers: without the limit they would take all processors.
+    let end = started + secs(6);
+    let callers = (0..4).map(|_| {
+        let client = Client::modern(&server);
+        async move {
+            let mut calls = 0;
+            while Instant::now() < end {
+                client.call("slow_version", json!({ "turns": 20_000_000_u64 })).await.ok();
+                calls += 1;
+            }
+            calls
+        }
+    });
+    let calls: usize = futures::future::join_all(callers).await.into_iter().sum();
+    let used = server.cpu() - before;
+    // A tenth of the time, what may be used at once, and what the host itself does.
+    let allowed = started.elapsed().mul_f64(0.1) + secs(1);
+    assert!(calls > 0 && used < allowed, "{used:?} for {calls} calls, and {allowed:?} were allowed");
+    server.wait_log("that its calls wait", |log| log.contains("calls wait: the plugin has used its `cpu`")).await;
+}

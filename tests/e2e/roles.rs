@@ -293,6 +293,28 @@ async fn a_changed_role_counts_at_once_and_is_told_to_those_whom_it_is_about() {
 }
 
 #[tokio::test]
+async fn a_pattern_that_is_about_nothing_is_told() {
+    let setup = Setup::new().plugin("calculator").config(
+        "[trust]\nconfirm = [\"destructive\", \"divde*\", \"calculator__add\"]\n\
+         [role.one]\nservers = [\"*\", \"calculater\"]\ntools = [\"sqrt*\", \"calculator__sub*\"]\nprompts = [\"*\"]\n\
+         [role.one.limits.\"ad\"]\nrate = \"1/s\"\n",
+    );
+    let told = setup.run(["check"]).await.expect_code(0).all();
+    let warnings: Vec<&str> =
+        told.lines().filter_map(|line| line.strip_prefix("warning ")?.strip_suffix(" is about nothing that is on offer now")).collect();
+    assert_eq!(
+        warnings,
+        [
+            "\"divde*\" in confirm of [trust]",
+            "\"calculater\" in servers of [role.one]",
+            "\"sqrt*\" in tools of [role.one]",
+            "\"ad\" in limits of [role.one]"
+        ],
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn the_operator_is_shown_what_a_caller_sees_and_why() {
     let setup = Setup::new().plugin("calculator").test_plugin("everything");
     let setup = setup.env("ADMIN", ADMIN).env("LEFT", LEFT).env("RIGHT", RIGHT).env("NOBODY", NOBODY).config(TOKENS).config(ROLES);

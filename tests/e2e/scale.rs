@@ -7,13 +7,6 @@ use toolbay_tests::{Client, Server, Setup, eventually, files, json, secs};
 /// Calls that are measured.
 const CALLS: usize = 4000;
 
-/// User and system time of the server so far, in ticks of 10 ms.
-fn ticks(server: &Server) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{}/stat", server.pid)).expect("it runs");
-    let fields: Vec<&str> = text.rsplit(')').next().expect("the name is in brackets").split_whitespace().collect();
-    fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime")
-}
-
 /// CPU time of one call of a tool, in microseconds.
 async fn cost(server: &Server, tool: &str) -> f64 {
     let clients: Vec<Client> = (0..8).map(|_| Client::modern(server)).collect();
@@ -26,9 +19,9 @@ async fn cost(server: &Server, tool: &str) -> f64 {
         futures::future::join_all(work).await;
     };
     round(400).await;
-    let before = ticks(server);
+    let before = server.cpu();
     round(CALLS).await;
-    (ticks(server) - before) as f64 * 10_000.0 / CALLS as f64
+    (server.cpu() - before).as_secs_f64() * 1e6 / CALLS as f64
 }
 
 /// A thousand calculators, `p0000` to `p0999`.

@@ -427,6 +427,15 @@ impl Server {
     ///
     /// # Panics
     ///
+    /// User and system time so far, in steps of 10 ms.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("it still runs");
+        let fields: Vec<&str> = text.rsplit(')').next().expect("the name is in brackets").split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks of 10 ms");
+        Duration::from_millis(10 * (ticks(11) + ticks(12)))
+    }
+
     /// Where the process is gone.
     #[must_use]
     pub fn resident(&self) -> u64 {

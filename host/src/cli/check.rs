@@ -73,9 +73,10 @@ impl Check {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
         // What `serve` would refuse at its start.
         let config = self.config.load()?;
-        let (mut troubles, warnings) = (startup::troubles(&config, self.insecure), startup::warnings(&config));
+        let (mut troubles, mut warnings) = (startup::troubles(&config, self.insecure), startup::warnings(&config));
         startup::usable(&troubles)?;
-        if self.path.is_some() {
+        let is_whole = self.path.is_none();
+        if !is_whole {
             // It is about plugins, whatever runs here now.
             troubles.retain(|trouble| !trouble.passing);
         }
@@ -92,6 +93,9 @@ impl Check {
                     return Err(failure);
                 }
             };
+            if is_whole {
+                warnings.extend(host.unused_patterns());
+            }
             let about = self.subject.as_deref().map(About::Subject).or_else(|| (!self.role.is_empty()).then_some(About::Roles(&self.role)));
             if let Some(about) = about {
                 let seen = host.seen(&about);

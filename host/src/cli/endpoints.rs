@@ -4,12 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::counted;
-use crate::{
-    catalog::{Catalog, Snapshot},
-    config::{Config, EndpointConfig},
-    wildcard::fits,
-};
+use super::{counted, unused};
+use crate::{catalog::Catalog, config::Config};
 
 /// Names of one list that are shown to people.
 const SHOWN: usize = 12;
@@ -45,7 +41,7 @@ impl Offered {
             prompts: snapshot.prompts().map(|entry| entry.name().to_owned()).collect(),
             roles: endpoint.roles.clone(),
             callers: endpoint.callers.clone(),
-            warnings: unused(&endpoint, &whole.snapshot()),
+            warnings: unused::of_endpoint(&endpoint, &whole.snapshot()),
         };
         if whole.has_provider(name) {
             offered.warnings.push(format!("the plugin {name} has no endpoint of its own, since this one has its address"));
@@ -77,33 +73,4 @@ impl Offered {
         }
         text
     }
-}
-
-/// Whether a pattern is about something on offer.
-type IsAbout<'a> = &'a dyn Fn(&str) -> bool;
-
-/// The patterns that are about nothing on offer, in words.
-fn unused(endpoint: &EndpointConfig, whole: &Snapshot) -> Vec<String> {
-    let of_tools = |pattern: &str| whole.callable().any(|entry| entry.is_named(pattern));
-    let of_prompts = |pattern: &str| whole.prompts().any(|entry| entry.is_named(pattern));
-    let of_resources = |pattern: &str| whole.resources().chain(whole.templates()).any(|entry| fits(entry.uri(), pattern));
-    let of_servers = |pattern: &str| {
-        let tools = whole.callable().map(|entry| entry.provider());
-        let others = whole.resources().chain(whole.templates()).map(|entry| entry.provider());
-        tools.chain(others).chain(whole.prompts().map(|entry| entry.provider())).any(|provider| fits(provider.id().as_str(), pattern))
-    };
-    let lists: [(&str, &[String], IsAbout<'_>); 5] = [
-        ("servers", &endpoint.servers, &of_servers),
-        ("tools", &endpoint.tools, &of_tools),
-        ("resources", &endpoint.resources, &of_resources),
-        ("prompts", &endpoint.prompts, &of_prompts),
-        ("deny", &endpoint.deny, &|pattern| of_servers(pattern) || of_tools(pattern) || of_resources(pattern) || of_prompts(pattern)),
-    ];
-    let unused = lists.iter().flat_map(|(list, patterns, is_about)| {
-        patterns
-            .iter()
-            .filter(|pattern| !is_about(pattern))
-            .map(move |pattern| format!("{pattern:?} in {list} is about nothing that is on offer now"))
-    });
-    unused.collect()
 }

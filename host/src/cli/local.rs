@@ -17,6 +17,7 @@ use super::{
     endpoints::Offered,
     seen::{About, Seen},
     shown::{Answer, Shown},
+    unused,
 };
 use crate::{
     app::{App, AppOptions},
@@ -94,6 +95,12 @@ impl LocalHost {
     pub(super) fn endpoints(&self) -> Vec<Offered> {
         let (config, whole) = (self.app.config().borrow().clone(), self.app.catalog());
         self.app.endpoints().iter().map(|(name, catalog)| Offered::of(name, &config, catalog, whole)).collect()
+    }
+
+    /// The patterns of roles, and of what has to be confirmed, that are about nothing on offer.
+    pub(super) fn unused_patterns(&self) -> Vec<String> {
+        let config = self.app.config().borrow().clone();
+        unused::of_config(&config, &self.app.catalog().snapshot())
     }
 
     /// Whether clients can read what is published.

@@ -29,6 +29,7 @@ mod stdio;
 mod supervise;
 mod test;
 mod tools;
+mod unused;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 

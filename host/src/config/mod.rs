@@ -10,6 +10,7 @@ mod endpoint;
 mod engine;
 mod error;
 mod files;
+mod headers;
 mod host;
 mod http;
 mod imported;
@@ -77,8 +78,8 @@ pub use role::RoleConfig;
 pub use schema::json_schema;
 pub use secret::{Secret, known_secrets};
 pub use server::{
-    CommandSource, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource,
-    UrlSource,
+    CommandSource, DocumentPlace, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits,
+    ServerSource, UrlSource,
 };
 pub use settings::Config;
 pub use state::StateConfig;

@@ -16,7 +16,10 @@ use super::{
     section::{Section, section},
     store::{Grant, SCOPES, StoreGrant, StoreScope},
     toml_reader::{Item, Table},
-    types::{DAY, GIB, KIB, MIB, MILLISECOND, SECOND, TIB, choice, duration, list, number, secrets, size, text, text_or_source},
+    types::{
+        DAY, GIB, KIB, MIB, MILLISECOND, SECOND, TIB, choice, duration, fraction, list, number, optional, secrets, size, text,
+        text_or_source,
+    },
 };
 
 /// Limits and grants of one plugin.
@@ -52,6 +55,9 @@ section! {
         log_rate: u32 = 100, number(0..=1_000_000);
         /// Concurrent calls.
         concurrency: usize = 64, number(1..=MOST_INSTANCES);
+        /// Processors that all calls of the plugin together may use, on average over a second: `0.2`, or
+        /// `4`. Beyond that they wait, and their `timeout` goes on.
+        cpu: Option<f64> = None, optional(fraction(0.01..=1024.0)) => unset("no limit");
         /// Calls that may wait for a free slot. The next call gets 503.
         queue: usize = 256, number(0..=1_000_000);
         /// Files and folders that all calls of the plugin may have open together.

@@ -1,12 +1,14 @@
 //! `[traces]`: where what calls did is sent to.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
+
+use http::HeaderMap;
+use url::Url;
 
 use super::{
-    Secret,
+    headers::{Headers, http_url},
     section::section,
-    server::{header_name, http_url},
-    types::{Boolean, HOUR, MILLISECOND, duration, fraction, number, optional, secrets, text, text_or_source},
+    types::{Boolean, HOUR, MILLISECOND, duration, fraction, number, optional, text},
 };
 
 section! {
@@ -14,9 +16,9 @@ section! {
     pub struct TracesConfig {
         /// The collector's URL, such as `"http://127.0.0.1:4318"`. Without a path, `/v1/traces` is
         /// added. Unset: nothing is recorded.
-        endpoint: Option<String> = None, optional(text("URL", http_url)) => restart;
+        endpoint: Option<Url> = None, optional(text("URL", http_url)) => restart;
         /// Sent with each export, such as `{ Authorization = { from_env = "TRACES_TOKEN" } }`.
-        headers: BTreeMap<String, Secret> = BTreeMap::new(), secrets(header_name, text_or_source(Ok)) => restart;
+        headers: HeaderMap = HeaderMap::new(), Headers => restart;
         /// The share of calls that are recorded, of those that come without a `traceparent`. A call
         /// with one is recorded if its flags say so, unless `parent_based = false`.
         sample: f64 = 1.0, fraction(0.0..=1.0) => restart;

@@ -1,16 +1,12 @@
 //! The HTTP client of one remote server, and what it sends with every request.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use reqwest::redirect::Policy;
 use url::Url;
 
 use crate::{
-    config::Secret,
     provider::ProviderId,
     threads::{Task, Threads},
     tls::{self, cause},
@@ -64,28 +60,6 @@ pub(super) async fn send(request: reqwest::RequestBuilder) -> reqwest::Result<re
     }
 }
 
-/// `headers` and `bearer` of the configuration, marked as secrets.
-///
-/// # Errors
-///
-/// Which of them cannot be sent.
-pub(super) fn headers(headers: &BTreeMap<String, Secret>, bearer: Option<&Secret>) -> Result<HeaderMap, String> {
-    let mut map = HeaderMap::new();
-    let secret = |text: &str, what: &str| {
-        let mut value = HeaderValue::try_from(text).map_err(|_| format!("{what} has characters that a header cannot have"))?;
-        value.set_sensitive(true);
-        Ok::<_, String>(value)
-    };
-    for (name, value) in headers {
-        let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} in `headers` is not a name of a header"))?;
-        map.insert(key, secret(&value.0, &format!("the value of {name:?} in `headers`"))?);
-    }
-    if let Some(bearer) = bearer {
-        map.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", bearer.0), "`bearer`")?);
-    }
-    Ok(map)
-}
-
 /// How long the other end wants its callers to wait, where it has too much to do and says so: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
 pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -107,6 +81,8 @@ pub(super) fn place(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

@@ -38,7 +38,7 @@ impl Application {
         run: Run,
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
-        let status = ProviderStatus::new(id.as_str(), ProviderKind::Remote, ProviderState::Loading, &*source.document);
+        let status = ProviderStatus::new(id.as_str(), ProviderKind::Remote, ProviderState::Loading, source.document.to_string());
         let state = Arc::new(Mutex::new(status));
         let (settle, settled) = watch::channel(false);
         let loading = Loading { id, source: source.clone(), config: config.clone(), run, changes, state: Arc::clone(&state), settle };

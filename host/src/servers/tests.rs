@@ -1,7 +1,6 @@
 //! One server over stdio and over HTTP, in both eras: a session behaves alike on both.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex},
@@ -71,7 +70,7 @@ impl Server {
             let mut port = String::new();
             BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).await.unwrap();
             let url = format!("http://127.0.0.1:{}/mcp", port.trim());
-            let source = UrlSource { url, headers: BTreeMap::new(), bearer: None };
+            let source = UrlSource { url: url.parse().unwrap(), headers: http::HeaderMap::new() };
             (Box::new(Remote::new(id.clone(), &source, limits)), Some(child))
         } else {
             let argv = ["python3".to_owned(), script].into_iter().chain(era).collect();

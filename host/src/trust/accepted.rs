@@ -5,12 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use futures::future::BoxFuture;
 
 use super::{Change, Difference, Part, difference::Published};
-use crate::{
-    catalog::Confirm,
-    provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider,
-        ProviderId, Subscription, Tool,
-    },
+use crate::provider::{
+    Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider, ProviderId,
+    Subscription, Tool,
 };
 
 /// A provider without what is held back.
@@ -27,14 +24,8 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// The provider as it may be offered: itself, where nothing of it is held back and nothing has to be confirmed.
-    pub(super) fn of(
-        provider: &Arc<dyn Provider>,
-        published: &Published,
-        differences: &[Difference],
-        hold: bool,
-        confirm: &Confirm,
-    ) -> Arc<dyn Provider> {
+    /// The provider as it may be offered: itself, where nothing of it is held back.
+    pub(super) fn of(provider: &Arc<dyn Provider>, published: &Published, differences: &[Difference], hold: bool) -> Arc<dyn Provider> {
         let held = || differences.iter().filter(|one| hold && one.change != Change::Gone);
         let is_whole = !held().any(|one| one.part == Part::Code);
         let (mut tools, mut prompts) = (HashSet::new(), HashSet::new());
@@ -50,16 +41,11 @@ impl Accepted {
             }
         }
         let instructs = is_whole && !held().any(|one| one.part == Part::Instructions);
-        let id = provider.id().as_str();
-        let is_asked_for = |tool: &Tool| !tool.notifies && confirm.rule_for(id, tool.name.as_str(), tool.name.as_str(), tool).is_some();
-        if is_whole && instructs && tools.is_empty() && prompts.is_empty() && !provider.tools().iter().any(|tool| is_asked_for(tool)) {
+        if is_whole && instructs && tools.is_empty() && prompts.is_empty() {
             return Arc::clone(provider);
         }
-        let kept = provider.tools().iter().filter(|tool| is_whole && !tools.contains(tool.name.as_str()));
-        // Before the call of a tool that has to be confirmed its caller is asked, so the front must be ready to.
-        let offered: Vec<_> = kept
-            .map(|tool| if is_asked_for(tool) { Arc::new(Tool { notifies: true, ..Tool::clone(tool) }) } else { Arc::clone(tool) })
-            .collect();
+        let offered: Vec<_> =
+            provider.tools().iter().filter(|tool| is_whole && !tools.contains(tool.name.as_str())).map(Arc::clone).collect();
         let names = offered.iter().map(|tool| tool.name.to_string()).collect();
         let mut offers = if is_whole { provider.offers().clone() } else { Offers::default() };
         offers.prompts.retain(|prompt| !prompts.contains(prompt.key.as_str()));

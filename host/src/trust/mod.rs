@@ -20,7 +20,7 @@ pub use difference::{Change, Difference, Observed, Part, differences};
 pub use hidden::visible;
 
 use crate::{
-    catalog::{Confirm, feed::Gate},
+    catalog::feed::Gate,
     config::{Lock, OnChange, TrustConfig},
     provider::{Provider, ProviderId, ProviderStatus},
 };
@@ -35,13 +35,11 @@ pub struct Trust {
 struct Rules {
     lock: Option<Arc<Lock>>,
     hold: bool,
-    confirm: Confirm,
 }
 
 impl Rules {
     fn of(config: &TrustConfig) -> Arc<Self> {
-        let hold = config.changed == OnChange::Hold;
-        Arc::new(Self { lock: config.locked.clone(), hold, confirm: Confirm::new(config.confirm.clone()) })
+        Arc::new(Self { lock: config.locked.clone(), hold: config.changed == OnChange::Hold })
     }
 }
 
@@ -120,7 +118,7 @@ impl Gate for Trust {
         let seen = Seen { observed, published, differences, hidden, held: rules.hold };
         let mut all = self.lock();
         seen.log(id, all.get(id));
-        let admitted = Accepted::of(provider, &seen.published, &seen.differences, rules.hold, &rules.confirm);
+        let admitted = Accepted::of(provider, &seen.published, &seen.differences, rules.hold);
         all.insert(id.clone(), seen);
         admitted
     }
@@ -228,13 +226,5 @@ mod tests {
         }
         trust.put(&TrustConfig::default());
         assert_eq!(offered(&*trust.admit(&server("x", "x", "x"))), (1, 1, true));
-    }
-
-    #[test]
-    fn callers_of_what_has_to_be_confirmed_can_be_asked() {
-        let config = TrustConfig { confirm: vec!["s__t".to_owned()], ..TrustConfig::default() };
-        let admitted = Trust::new(&config).admit(&server("a", "b", "c"));
-        assert!(admitted.tools()[0].notifies && offered(&*admitted) == (1, 1, true));
-        assert!(!Trust::new(&TrustConfig::default()).admit(&server("a", "b", "c")).tools()[0].notifies);
     }
 }

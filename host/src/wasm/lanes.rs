@@ -20,7 +20,10 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::Semaphore, task::JoinError};
 use tokio_util::sync::PollSemaphore;
 
-use super::engine::Engines;
+use super::{
+    cpu_share::{CpuShare, Waiting},
+    engine::Engines,
+};
 use crate::{
     telemetry::carried,
     threads::{self, Task},
@@ -45,11 +48,13 @@ pub(crate) struct Pace {
     long: AtomicU64,
     /// Its turns beside the workers: half of the threads, so that no plugin keeps all of them.
     turns: Arc<Semaphore>,
+    /// What its calls may have of the processors, where that is limited: then all of them are measured, which is done beside the workers.
+    share: Option<CpuShare>,
 }
 
 impl Pace {
-    pub(crate) fn new(engines: Arc<Engines>) -> Arc<Self> {
-        Arc::new(Self { engines, long: AtomicU64::new(0), turns: Arc::new(Semaphore::new(threads::cores())) })
+    pub(crate) fn new(engines: Arc<Engines>, share: Option<CpuShare>) -> Arc<Self> {
+        Arc::new(Self { engines, long: AtomicU64::new(0), turns: Arc::new(Semaphore::new(threads::cores())), share })
     }
 
     fn now(&self) -> u64 {
@@ -57,7 +62,7 @@ impl Pace {
     }
 
     fn is_long(&self) -> bool {
-        self.now() < self.long.load(Ordering::Relaxed)
+        self.share.is_some() || self.now() < self.long.load(Ordering::Relaxed)
     }
 
     fn take_for_long(&self, ticks: u64) {
@@ -114,7 +119,7 @@ where
             Place::Here(work) => match threads::long() {
                 Ok(threads) => {
                     let turns = PollSemaphore::new(Arc::clone(&pace.turns));
-                    let beside = Beside { work, pace: Arc::clone(pace), turns, used: Duration::ZERO };
+                    let beside = Beside { work, pace: Arc::clone(pace), turns, used: Duration::ZERO, waiting: Waiting::default() };
                     Place::Beside(Task::new(threads.spawn(carried(beside))))
                 }
                 // The system gives no thread: it is done here.
@@ -141,18 +146,28 @@ struct Beside<F> {
     turns: PollSemaphore,
     /// Time that it has used.
     used: Duration,
+    waiting: Waiting,
 }
 
 impl<F: Future> Future for Beside<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let _turn = ready!(self.turns.poll_acquire(cx));
+        let Self { work, pace, turns, used, waiting } = &mut *self;
+        // Before the turn: who waits for the plugin's share keeps nobody from a thread.
+        if let Some(share) = &pace.share {
+            ready!(share.poll_ready(waiting, cx));
+        }
+        let _turn = ready!(turns.poll_acquire(cx));
         let before = thread_time();
-        let polled = self.work.as_mut().poll(cx);
-        self.used += thread_time().saturating_sub(before);
-        if self.used >= LONG_TIME {
-            self.pace.take_for_long(WATCHED);
+        let polled = work.as_mut().poll(cx);
+        let time = thread_time().saturating_sub(before);
+        if let Some(share) = &pace.share {
+            share.used(time);
+        }
+        *used += time;
+        if *used >= LONG_TIME {
+            pace.take_for_long(WATCHED);
         }
         polled
     }
@@ -171,7 +186,7 @@ mod tests {
     use crate::config::HostConfig;
 
     fn pace() -> Arc<Pace> {
-        Pace::new(Engines::new(&HostConfig { instances: 10, ..HostConfig::default() }).unwrap())
+        Pace::new(Engines::new(&HostConfig { instances: 10, ..HostConfig::default() }).unwrap(), None)
     }
 
     fn name() -> String {

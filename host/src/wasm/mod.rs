@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub mod compile;
 pub(crate) mod content;
+mod cpu_share;
 pub(crate) mod deadline;
 pub mod engine;
 pub(crate) mod epoch_ticker;

@@ -19,6 +19,12 @@ impl Confirm {
         Self(rules)
     }
 
+    /// Whether a rule is a class, and no pattern.
+    #[must_use]
+    pub fn is_class(rule: &str) -> bool {
+        matches!(rule, DESTRUCTIVE | OPEN_WORLD)
+    }
+
     /// Whether no call has to be confirmed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

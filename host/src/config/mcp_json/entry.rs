@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
+
 use super::{
     super::{
-        CommandSource, NameRules, Secret, ServerConfig, ServerSource, UrlSource, secret,
-        server::{header_name, http_url},
+        CommandSource, NameRules, Secret, ServerConfig, ServerSource, UrlSource,
+        headers::{bearer, header_name, header_value, http_url},
+        secret,
     },
     document::{Member, Members},
     env_file, expand,
@@ -178,7 +181,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             let path = members.get("path").and_then(|path| path.text()).ok_or("\"command\" has no \"path\"")?;
             argv.push(self.expand("command.path", path)?);
             argv.extend(self.list("command.args", members.get("args"))?);
-            env = self.pairs("command.env", members.get("env"), Pairs::Variables)?;
+            env = self.variables("command.env", members.get("env"))?;
         } else if command.items().is_some() {
             argv = self.list("command", Some(command))?;
         } else {
@@ -199,7 +202,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             env.extend(env_file::read(&path).map_err(|error| format!("{key:?}: {error}"))?);
         }
         if let Some((key, member)) = self.one_of(&ENV) {
-            env.extend(self.pairs(key, Some(member), Pairs::Variables)?);
+            env.extend(self.variables(key, Some(member))?);
         }
         let cwd = match self.one_of(&CWD) {
             None => self.file.base.workspace.clone().filter(|folder| folder.is_dir()),
@@ -255,37 +258,37 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
         let written = url.text().ok_or_else(|| format!("{key:?} must be text"))?;
         let url = self.expand(key, written)?;
         // What a variable holds may be a secret.
-        http_url(&url).map_err(|message| {
+        let url = http_url(&url).map_err(|message| {
+            let url = &url;
             if url == written {
                 format!("{key:?} {message}")
             } else {
                 format!("{key:?} {written:?} is not an http or https URL once its variables have their values")
             }
         })?;
-        let mut headers = self.pairs("headers", self.members.get("headers"), Pairs::Headers)?;
+        let mut headers = self.headers(self.members.get("headers"))?;
         let nested = self.members.get("requestOptions").or_else(|| self.members.get("requestInit")).and_then(|options| options.members());
         if let Some(nested) = nested.and_then(|options| options.get("headers")) {
-            headers.extend(self.pairs("headers", Some(nested), Pairs::Headers)?);
+            headers.extend(self.headers(Some(nested))?);
         }
-        let bearer = match self.one_of(&TOKEN) {
-            Some((key, token)) if !headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) => {
-                let token = token.text().ok_or_else(|| format!("{key:?} must be text"))?;
-                Some(Secret(self.expand(key, token)?))
-            }
-            _ => None,
-        };
+        if let Some((key, token)) = self.one_of(&TOKEN)
+            && !headers.contains_key(AUTHORIZATION)
+        {
+            let token = token.text().ok_or_else(|| format!("{key:?} must be text"))?;
+            let token = bearer(Secret(self.expand(key, token)?)).map_err(|message| format!("{key:?}: {message}"))?;
+            headers.insert(AUTHORIZATION, token);
+        }
         for key in ["args", "env", "cwd", "envFile"] {
             if self.members.get(key).is_some_and(|member| !is_empty(member)) {
                 self.notes.push(format!("{key:?} is ignored: a server elsewhere has none"));
             }
         }
-        let path = url.split(['?', '#']).next().unwrap_or_default();
-        if path.trim_end_matches('/').ends_with("/sse") || (self.file.is_gemini && key == "url") {
+        if url.path().trim_end_matches('/').ends_with("/sse") || (self.file.is_gemini && key == "url") {
             self.notes.push(format!(
                 "{key:?} looks like an address of the SSE transport of 2024; it is asked by Streamable HTTP, which many servers speak there too"
             ));
         }
-        Ok(ServerConfig::new(ServerSource::Url(UrlSource { url, headers, bearer })))
+        Ok(ServerConfig::new(ServerSource::Url(UrlSource { url, headers })))
     }
 
     /// Which tools are published, where the client has a list of them.
@@ -366,54 +369,55 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
             .collect()
     }
 
-    /// Names and values: an object, or a list of `NAME=value`.
-    fn pairs(&mut self, key: &str, member: Option<Member<'a, 'd>>, pairs: Pairs) -> Result<BTreeMap<String, Secret>, String> {
+    /// Variables of the environment.
+    fn variables(&mut self, key: &str, member: Option<Member<'a, 'd>>) -> Result<BTreeMap<String, Secret>, String> {
         let mut found = BTreeMap::new();
-        let mut own = Vec::new();
-        let Some(member) = member.filter(|member| !member.is_null()) else { return Ok(found) };
-        let mut take = |name: &str, value: &str| {
+        for (name, value) in pairs(key, member)? {
             let path = format!("{key}.{name}");
-            match pairs {
-                Pairs::Variables => secret::variable_name(name).map_err(|message| format!("{path:?} {message}"))?,
-                Pairs::Headers => match header_name(name) {
-                    Ok(()) => {}
-                    // Many files repeat what a client sends by itself.
-                    Err(message) if http::HeaderName::from_bytes(name.as_bytes()).is_ok() => {
-                        own.push(format!("{path:?} {message}, and is ignored"));
-                        return Ok(());
-                    }
-                    Err(message) => return Err(format!("{path:?} {message}")),
-                },
-            }
-            let value = self.expand(&path, value)?;
-            if matches!(pairs, Pairs::Headers) && http::HeaderValue::from_str(&value).is_err() {
-                return Err(format!("{path:?} holds a character that the value of a header cannot, such as a newline"));
-            }
-            found.insert(name.to_owned(), Secret(value));
-            Ok(())
-        };
-        if let Some(members) = member.members() {
-            for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
-                let text = value.scalar().ok_or_else(|| format!("{:?} must be text", format!("{key}.{name}")))?;
-                take(&name, &text)?;
-            }
-        } else {
-            let items = member.items().ok_or_else(|| format!("{key:?} must be an object of texts"))?;
-            for item in items {
-                let (name, value) =
-                    item.text().and_then(|text| text.split_once('=')).ok_or_else(|| format!("{key:?} must be an object of texts"))?;
-                take(name.trim(), value)?;
+            secret::variable_name(&name).map_err(|message| format!("{path:?} {message}"))?;
+            found.insert(name, Secret(self.expand(&path, &value)?));
+        }
+        Ok(found)
+    }
+
+    /// Headers that are sent with every request.
+    fn headers(&mut self, member: Option<Member<'a, 'd>>) -> Result<HeaderMap, String> {
+        let mut found = HeaderMap::new();
+        for (name, value) in pairs("headers", member)? {
+            let path = format!("headers.{name}");
+            match header_name(&name) {
+                Ok(header) => {
+                    let value = Secret(self.expand(&path, &value)?);
+                    found.insert(header, header_value(value).map_err(|message| format!("{path:?} {message}"))?);
+                }
+                // Many files repeat what a client sends by itself.
+                Err(message) if HeaderName::from_bytes(name.as_bytes()).is_ok() => {
+                    self.notes.push(format!("{path:?} {message}, and is ignored"));
+                }
+                Err(message) => return Err(format!("{path:?} {message}")),
             }
         }
-        self.notes.append(&mut own);
         Ok(found)
     }
 }
 
-#[derive(Clone, Copy)]
-enum Pairs {
-    Variables,
-    Headers,
+/// Names and their texts: an object, or a list of `NAME=text`.
+fn pairs(key: &str, member: Option<Member<'_, '_>>) -> Result<Vec<(String, String)>, String> {
+    let Some(member) = member.filter(|member| !member.is_null()) else { return Ok(Vec::new()) };
+    if let Some(members) = member.members() {
+        let given = members.iter().filter(|(_, value)| !value.is_null());
+        let pair = |(name, value): (_, Member<'_, '_>)| match value.scalar() {
+            Some(text) => Ok((String::from(name), String::from(text))),
+            None => Err(format!("{:?} must be text", format!("{key}.{name}"))),
+        };
+        return given.map(pair).collect();
+    }
+    let wrong = || format!("{key:?} must be an object of texts");
+    let split = |item: Member<'_, '_>| {
+        let (name, value) = item.text()?.split_once('=')?;
+        Some((name.trim().to_owned(), value.to_owned()))
+    };
+    member.items().ok_or_else(wrong)?.into_iter().map(|item| split(item).ok_or_else(wrong)).collect()
 }
 
 fn is_empty(member: Member<'_, '_>) -> bool {

@@ -84,12 +84,12 @@ fn claude_desktop_and_claude_code() {
     assert_eq!([&git.env["A"], &git.env["B"], &git.env["C"]], [&secret("s3cr3t"), &secret("b"), &secret("$TOKEN")]);
     assert_eq!(Path::new(&git.argv[0]), std::env::current_dir().unwrap().join("git.sh"));
     assert_eq!(
-        (remote(&found[2]).url.as_str(), &remote(&found[2]).headers["Authorization"]),
-        ("http://127.0.0.1:9692/mcp", &secret("Bearer s3cr3t"))
+        (remote(&found[2]).url.as_str(), remote(&found[2]).headers["Authorization"].to_str().unwrap()),
+        ("http://127.0.0.1:9692/mcp", "Bearer s3cr3t")
     );
     assert!(refusal(&found[3]).contains("\"sse\""));
     assert!(found[..3].iter().all(|entry| entry.told.notes.is_empty()), "{found:?}");
-    assert_eq!(remote(&found[4]).url, "https://x.example/mcp");
+    assert_eq!(remote(&found[4]).url.as_str(), "https://x.example/mcp");
     assert!(found[4].told.notes.iter().filter(|note| note.contains("nobody signs in here")).count() == 2, "{found:?}");
 }
 
@@ -117,10 +117,10 @@ fn cursor_and_windsurf() {
     assert_eq!(relative.env["FROM_FILE"].0, "1");
     assert!(refusal(by(&found, "missing")).contains("no.env"));
     assert!(refusal(by(&found, "remote")).contains("\"NOT_SET\" is not set"));
-    assert!(remote(by(&found, "oauth")).url.ends_with("9693/mcp") && by(&found, "oauth").told.notes.len() == 1);
+    assert!(remote(by(&found, "oauth")).url.as_str().ends_with("9693/mcp") && by(&found, "oauth").told.notes.len() == 1);
     let surf = by(&found, "surf");
     assert_eq!(surf.server.as_ref().unwrap().names.exclude, ["a", "b"]);
-    assert_eq!(remote(surf).headers.keys().collect::<Vec<_>>(), ["X"]);
+    assert_eq!(remote(surf).headers.keys().collect::<Vec<_>>(), ["x"]);
     assert_eq!(surf.told.notes, ["\"headers.Accept\" is a header that the host sets itself, and is ignored"]);
     assert_eq!(found.len(), 6);
 
@@ -158,7 +158,7 @@ fn vs_code_with_comments_and_inputs() {
     assert_eq!((&*program(&found[1]).env["KEY"].0, &*program(&found[1]).env["R"].0), ("s3cr3t-input", "eu"));
     assert!(refusal(&found[2]).contains("TOOLBAY_INPUT_MADE") && refusal(&found[3]).contains("TOOLBAY_INPUT_NOWHERE"));
     assert!(found[4].told.notes[0].contains("an image is confined") && found[4].told.notes.len() == 1, "{:?}", found[4].told);
-    assert_eq!(remote(&found[5]).url, "https://api.githubcopilot.com/mcp/");
+    assert_eq!(remote(&found[5]).url.as_str(), "https://api.githubcopilot.com/mcp/");
     // In the settings of VS Code.
     let found = read(r#"{"editor.fontSize": 12, "mcp": {"inputs": [], "servers": {"a": {"command": "x"}}}}"#);
     assert_eq!(program(&found[0]).argv, ["x"]);
@@ -225,7 +225,7 @@ fn gemini_cli() {
     let names = &py.server.as_ref().unwrap().names;
     assert_eq!((&names.include[..], &names.exclude[..]), (&["safe".to_owned(), "other".into()][..], &["bad".to_owned()][..]));
     assert_eq!(
-        (remote(by(&found, "http")).url.as_str(), &*remote(by(&found, "http")).headers["Authorization"].0),
+        (remote(by(&found, "http")).url.as_str(), remote(by(&found, "http")).headers["Authorization"].to_str().unwrap()),
         ("http://localhost:3000/mcp", "Bearer s3cr3t")
     );
     assert!(by(&found, "sse").told.notes[0].contains("SSE transport"));
@@ -262,7 +262,7 @@ fn cline_roo_opencode_and_copilot() {
         (&program(&found[0]).argv[..], &*program(&found[0]).env["K"].0),
         (&["npx".to_owned(), "-y".into(), "x".into()][..], "s3cr3t")
     );
-    assert_eq!((&*remote(&found[1]).headers["Authorization"].0, found.len()), ("Bearer s3cr3t", 2));
+    assert_eq!((remote(&found[1]).headers["Authorization"].to_str().unwrap(), found.len()), ("Bearer s3cr3t", 2));
 }
 
 #[test]

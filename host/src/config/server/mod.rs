@@ -9,16 +9,17 @@ mod schemas;
 
 use std::collections::BTreeMap;
 
+use url::Url;
+
 pub use limits::ServerLimits;
 pub use process::{CommandSource, ImageSource, Pull, Replicas};
-pub use remote::{OpenApiSource, UrlSource};
+pub use remote::{DocumentPlace, OpenApiSource, UrlSource};
 pub use schemas::{OutputSchema, PublishRules};
-
-pub(super) use remote::{header_name, http_url};
 
 use self::kind::{COMMAND, IMAGE, Kind, OPENAPI, PROCESSES, REMOTE};
 use super::{
     NameRules,
+    headers::http_url,
     key::Key,
     publish::ToolRules,
     section::{Section, section},
@@ -82,9 +83,9 @@ section! {
         /// A container image whose entry point speaks MCP on stdin and stdout.
         image: Option<String> = None, optional(text("text", process::image_name));
         /// A remote MCP server (Streamable HTTP).
-        url: Option<String> = None, optional(text("URL", http_url)) => secret;
+        url: Option<Url> = None, optional(text("URL", http_url)) => secret;
         /// An HTTP application, by its OpenAPI document.
-        openapi: Option<String> = None, optional(remote::Document) => secret;
+        openapi: Option<DocumentPlace> = None, optional(remote::Document) => secret;
     }
 }
 
@@ -168,7 +169,7 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
     table.finish();
     names.tools = tools.tools;
     let replicas = launch.replicas;
-    let remote::CredentialKeys { headers, bearer } = credentials;
+    let headers = credentials.headers();
     let source = match kind? {
         Kind::Command => ServerSource::Command(CommandSource {
             argv: [source.command.unwrap_or_default(), launch.args].concat(),
@@ -178,13 +179,12 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
         Kind::Image => {
             ServerSource::Image(ImageSource { image: source.image.unwrap_or_default(), args: launch.args, env: launch.env, ..image })
         }
-        Kind::Url => ServerSource::Url(UrlSource { url: source.url.unwrap_or_default(), headers, bearer }),
+        Kind::Url => ServerSource::Url(UrlSource { url: source.url?, headers }),
         Kind::OpenApi => ServerSource::OpenApi(OpenApiSource {
-            document: source.openapi.unwrap_or_default(),
+            document: source.openapi?,
             base_url: openapi.base_url,
             refresh: openapi.refresh,
             headers,
-            bearer,
             query: openapi.query,
             credentials: openapi.credentials,
             follow_references: openapi.follow_references,

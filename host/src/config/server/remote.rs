@@ -1,13 +1,16 @@
 //! Servers that are reached by HTTP: remote MCP servers, and applications that an OpenAPI document
 //! describes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{
     super::{
         Secret,
+        headers::{Headers, bearer, http_url},
         key::TypeInfo,
         section::section,
         toml_reader::{Item, Table},
@@ -21,10 +24,19 @@ section! {
     pub(super) struct CredentialKeys {
         /// Headers sent with every request: `NAME = "value"`, `NAME = { from_env = "VARIABLE" }` or
         /// `NAME = { from_file = "path" }`.
-        headers: BTreeMap<String, Secret> = BTreeMap::new(), secrets(header_name, text_or_source(header_value)) => only(REMOTE);
+        headers: HeaderMap = HeaderMap::new(), Headers => only(REMOTE);
         /// Sent as `Authorization: Bearer …`: `{ from_env = "VARIABLE" }` or
         /// `{ from_file = "path" }`.
-        bearer: Option<Secret> = None, optional(credential(bearer)) => only(REMOTE);
+        bearer: Option<HeaderValue> = None, optional(credential(bearer)) => only(REMOTE);
+    }
+}
+
+impl CredentialKeys {
+    /// All that is sent with every request.
+    pub(super) fn headers(self) -> HeaderMap {
+        let mut headers = self.headers;
+        headers.extend(self.bearer.map(|token| (AUTHORIZATION, token)));
+        headers
     }
 }
 
@@ -32,18 +44,16 @@ section! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct UrlSource {
     /// http or https. Key: `url`.
-    pub url: String,
-    /// Sent with every request. Key: `headers`.
-    pub headers: BTreeMap<String, Secret>,
-    /// Sent as `Authorization: Bearer`. Key: `bearer`.
-    pub bearer: Option<Secret>,
+    pub url: Url,
+    /// Sent with every request. Keys: `headers`, `bearer`.
+    pub headers: HeaderMap,
 }
 
 section! {
     /// How an application is reached.
     pub(super) struct OpenApiKeys {
         /// Base URL of the application.
-        base_url: Option<String> = None, optional(text("URL", http_url)) => only(&[OPENAPI]), secret, unset("the document's");
+        base_url: Option<Url> = None, optional(text("URL", http_url)) => only(&[OPENAPI]), secret, unset("the document's");
         /// How often to check a document at a URL for changes, by `ETag` if there is
         /// one; `"0s"` never. A file is reread when it changes.
         refresh: Duration = SECOND * 60, duration(Duration::ZERO..=DAY) => only(&[OPENAPI]);
@@ -58,20 +68,36 @@ section! {
     }
 }
 
+/// Where an OpenAPI document is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DocumentPlace {
+    /// An absolute path.
+    File(PathBuf),
+    /// http or https.
+    Url(Url),
+}
+
+impl fmt::Display for DocumentPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
 /// `openapi = "classifier.json"`, or a URL.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenApiSource {
-    /// A file's absolute path, or an http(s) URL. Key: `openapi`.
-    pub document: String,
+    /// Where the document is. Key: `openapi`.
+    pub document: DocumentPlace,
     /// Where the application is, in place of the document's `servers`. Key: `base_url`.
-    pub base_url: Option<String>,
+    pub base_url: Option<Url>,
     /// How often a document at a URL is asked for again. Zero: never. A file is watched. Key:
     /// `refresh`.
     pub refresh: Duration,
-    /// Sent with every request. Key: `headers`.
-    pub headers: BTreeMap<String, Secret>,
-    /// Sent as `Authorization: Bearer`. Key: `bearer`.
-    pub bearer: Option<Secret>,
+    /// Sent with every request. Keys: `headers`, `bearer`.
+    pub headers: HeaderMap,
     /// Sent in the query of every request. Key: `query`.
     pub query: BTreeMap<String, Secret>,
     /// By the name of a security scheme of the document, sent where it says. Key: `credentials`.
@@ -84,38 +110,26 @@ impl OpenApiSource {
     /// Whether there is anything that is meant for the application alone.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
-        self.bearer.is_some() || !self.headers.is_empty() || !self.query.is_empty() || !self.credentials.is_empty()
+        !self.headers.is_empty() || !self.query.is_empty() || !self.credentials.is_empty()
     }
 }
 
-impl Default for OpenApiSource {
-    fn default() -> Self {
+impl OpenApiSource {
+    /// An application that this document describes, with the defaults for the rest.
+    #[must_use]
+    pub fn new(document: DocumentPlace) -> Self {
         let OpenApiKeys { base_url, refresh, query, credentials, follow_references } = OpenApiKeys::default();
-        let (document, headers) = (String::new(), BTreeMap::new());
-        Self { document, base_url, refresh, headers, bearer: None, query, credentials, follow_references }
+        Self { document, base_url, refresh, headers: HeaderMap::new(), query, credentials, follow_references }
     }
 }
 
 /// What no key alone shows to be wrong.
 pub(super) fn check_credentials(table: &Table<'_>, credentials: &CredentialKeys) {
     if let Some(bearer) = table.get("bearer")
-        && credentials.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"))
+        && credentials.headers.contains_key(AUTHORIZATION)
     {
         bearer.fail_key("\"headers\" has \"Authorization\" already; keep one of them");
     }
-}
-
-/// A header that may be set: those of the protocol and of the connection are the host's own.
-pub(in super::super) fn header_name(name: &str) -> Result<(), String> {
-    let lower = name.to_ascii_lowercase();
-    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err("is not a name of an HTTP header".to_owned());
-    }
-    let own = ["host", "content-type", "content-length", "accept", "connection", "transfer-encoding", "upgrade"];
-    if own.contains(&lower.as_str()) || lower.starts_with("mcp-") {
-        return Err("is a header that the host sets itself".to_owned());
-    }
-    Ok(())
 }
 
 /// The name of something of somebody else's.
@@ -123,54 +137,27 @@ fn any_name(_: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn header_value(value: Secret) -> Result<Secret, String> {
-    match http::HeaderValue::from_str(&value.0) {
-        Ok(_) => Ok(value),
-        Err(_) => Err("holds a character that the value of a header cannot, such as a newline".to_owned()),
-    }
-}
-
-fn bearer(token: Secret) -> Result<Secret, String> {
-    if token.0.is_empty() || !token.0.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("the token must be visible ASCII without white space".to_owned());
-    }
-    Ok(token)
-}
-
-/// The address of a server.
-pub(in super::super) fn http_url(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text).map_err(|error| format!("{text:?} is not a URL ({error}); write \"https://host/mcp\""))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => {}
-        scheme => return Err(format!("{scheme:?} is not spoken here; write an http or https URL")),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a URL holds no password here; write bearer = { from_env = \"VARIABLE\" } or headers".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
 /// An OpenAPI document: a file, or a URL.
 pub(super) struct Document;
 
-impl Type<String> for Document {
-    fn read(&self, item: &Item<'_>) -> Option<String> {
+impl Type<DocumentPlace> for Document {
+    fn read(&self, item: &Item<'_>) -> Option<DocumentPlace> {
         if item.text()?.contains("://") {
-            return item.parsed(http_url);
+            return item.parsed(http_url).map(DocumentPlace::Url);
         }
         let path = item.file_path()?;
         let path = std::path::absolute(&path).unwrap_or(path);
         if !path.is_file() {
             item.fail(format_args!("there is no file {}; write the path of an OpenAPI document, or its http(s) URL", path.display()));
         }
-        Some(path.to_string_lossy().into_owned())
+        Some(DocumentPlace::File(path))
     }
 
     fn info(&self) -> TypeInfo {
         TypeInfo::new("path or URL", json!({ "type": "string" }))
     }
 
-    fn write(&self, _: &String) -> Option<Value> {
+    fn write(&self, _: &DocumentPlace) -> Option<Value> {
         None
     }
 }

@@ -81,6 +81,7 @@ fn every_key_is_understood() {
         output = 1000
         log_rate = 0
         concurrency = 1
+        cpu = 0.2
         queue = 0
         open_files = 30
         http_connections = 2
@@ -179,6 +180,7 @@ fn every_key_is_understood() {
             output: 1000,
             log_rate: 0,
             concurrency: 1,
+            cpu: Some(0.2),
             queue: 0,
             open_files: 30,
             http_connections: 2,

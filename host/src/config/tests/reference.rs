@@ -97,7 +97,7 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     };
     let command = ServerSource::Command(CommandSource { argv: vec!["x".to_owned()], ..CommandSource::default() });
     let image = ServerSource::Image(ImageSource { image: "x".to_owned(), ..ImageSource::default() });
-    let openapi = ServerSource::OpenApi(OpenApiSource { document: "http://x/".to_owned(), ..OpenApiSource::default() });
+    let openapi = ServerSource::OpenApi(OpenApiSource::new(DocumentPlace::Url("http://x/".parse().unwrap())));
     assert_eq!(server("command", "x"), ServerConfig::new(command));
     assert_eq!(server("image", "x"), ServerConfig::new(image));
     assert_eq!(server("openapi", "http://x/"), ServerConfig::new(openapi));

@@ -1,6 +1,13 @@
 //! `[server.NAME]`, right and wrong.
 
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::*;
+
+/// Headers as they are sent.
+fn sent(headers: &[(&'static str, &str)]) -> HeaderMap {
+    headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
+}
 
 #[test]
 fn servers_of_each_kind_are_understood() {
@@ -128,22 +135,22 @@ fn servers_of_each_kind_are_understood() {
     };
     assert_eq!(config.server["boxed"], ServerConfig::new(ServerSource::Image(image)));
     let far = UrlSource {
-        url: "https://tools.example.com/mcp".to_owned(),
-        headers: BTreeMap::from([("X-Team".to_owned(), secret("a"))]),
-        bearer: Some(secret(SECRET)),
+        url: "https://tools.example.com/mcp".parse().unwrap(),
+        headers: sent(&[("x-team", "a"), ("authorization", &format!("Bearer {SECRET}"))]),
     };
     assert_eq!(config.server["far"], ServerConfig::new(ServerSource::Url(far)));
     let app = OpenApiSource {
-        document: folder.path().join("app.json").display().to_string(),
-        base_url: Some("http://127.0.0.1:9000".to_owned()),
+        document: DocumentPlace::File(folder.path().join("app.json")),
+        base_url: Some("http://127.0.0.1:9000".parse().unwrap()),
         refresh: Duration::from_secs(300),
-        headers: BTreeMap::from([("Authorization".to_owned(), secret(SECRET))]),
-        bearer: None,
+        headers: sent(&[("authorization", SECRET)]),
         query: BTreeMap::from([("appid".to_owned(), secret(SECRET)), ("lang".to_owned(), secret("de"))]),
         credentials: BTreeMap::from([("an odd scheme".to_owned(), secret(SECRET))]),
         follow_references: true,
     };
     assert_eq!(config.server["app"], ServerConfig::new(ServerSource::OpenApi(app)));
+    let shown = format!("{:?}", config.server);
+    assert!(!shown.contains(SECRET) && shown.contains("tools.example.com"), "{shown}");
 }
 
 #[test]

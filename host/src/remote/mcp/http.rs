@@ -11,7 +11,7 @@ use super::sse_decoder::{SseDecoder, TooLong};
 use crate::{
     config::{ServerLimits, UrlSource},
     provider::ProviderId,
-    remote::client::{client, headers, place, retry_after, send},
+    remote::client::{client, place, retry_after, send},
     tls::cause,
     upstream::{ChannelError, Known, message::Incoming},
 };
@@ -106,10 +106,9 @@ impl From<Refusal> for ChannelError {
 
 impl Http {
     pub(super) fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Result<Self, String> {
-        let url = Url::parse(&source.url).map_err(|error| format!("`url` of [server.{id}] is not a URL: {error}"))?;
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
-        let headers = headers(&source.headers, source.bearer.as_ref()).map_err(fault)?;
+        let (url, headers) = (source.url.clone(), source.headers.clone());
         Ok(Self { id, limits, client, url, known: Arc::default(), headers })
     }
 

@@ -78,8 +78,7 @@ impl<'a> Document<'a> {
     pub(super) fn base(&self, id: &ProviderId, source: &OpenApiSource) -> Result<Base, Error> {
         let none = |reason: String| Error::NoAddress { document: self.name.clone(), reason, server: id.clone() };
         if let Some(configured) = &source.base_url {
-            let url = http_url(configured).map_err(|reason| none(format!("base_url: {reason}")))?;
-            return Ok(Base { url, is_configured: true });
+            return Ok(Base { url: configured.clone(), is_configured: true });
         }
         let url = match self.version {
             Version::V2 => self.host().map_err(none)?,

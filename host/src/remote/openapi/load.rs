@@ -116,7 +116,7 @@ pub(super) fn load(
             (false, _) => "it has no operations".to_owned(),
             (true, left_out) => left_out.join("; "),
         };
-        return Err(Error::Nothing { document: source.document.clone(), reason });
+        return Err(Error::Nothing { document: source.document.to_string(), reason });
     }
     let others = unwanted.into_iter().map(|(_, named)| named.name).collect();
     let warnings = left_out.finish().into_iter().chain(notes.finish()).collect();

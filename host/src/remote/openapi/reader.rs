@@ -19,7 +19,7 @@ use super::{
     tree::Tree,
 };
 use crate::{
-    config::{OpenApiSource, PublishRules, ServerLimits},
+    config::{DocumentPlace, OpenApiSource, PublishRules, ServerLimits},
     provider::{Provider, ProviderId},
 };
 
@@ -102,10 +102,9 @@ impl Reader {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(id: ProviderId, source: &OpenApiSource, limits: ServerLimits, publish: PublishRules, wanted: Wanted) -> Self {
-        let url = Url::parse(&source.document).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let place = match url {
-            Some(url) => Place::Url { url, conditions: HeaderMap::new() },
-            None => Place::File { path: PathBuf::from(&source.document), stamp: None },
+        let place = match source.document.clone() {
+            DocumentPlace::Url(url) => Place::Url { url, conditions: HeaderMap::new() },
+            DocumentPlace::File(path) => Place::File { path, stamp: None },
         };
         Self { id, source: source.clone(), limits, publish, wanted, place, others: BTreeMap::new(), sender: None, seen: None }
     }
@@ -120,7 +119,7 @@ impl Reader {
             Some(sender) => Arc::clone(sender),
             None => Arc::clone(self.sender.insert(Arc::new(Sender::new(&self.id, &self.source, &self.limits)?))),
         };
-        let name = &self.source.document;
+        let name = self.source.document.to_string();
         if let Place::Url { conditions, .. } = &mut self.place
             && !self.others.is_empty()
         {
@@ -189,7 +188,7 @@ impl Reader {
         sender: &Arc<Sender>,
         mut others: BTreeMap<Url, Result<String, String>>,
     ) -> Result<Loaded, Error> {
-        let name = self.source.document.clone();
+        let name = self.source.document.to_string();
         let unread = |reason: String| Error::Read { document: name.clone(), reason };
         let text = text(bytes).map_err(unread)?;
         let (own, at, may_read): (_, _, MayRead) = match &self.place {
@@ -208,8 +207,9 @@ impl Reader {
             let (id, source, wanted, publish) = (self.id.clone(), self.source.clone(), Arc::clone(&self.wanted), self.publish);
             let (sender_of_calls, own) = (Arc::clone(sender), own.clone());
             let (made, back) = off_the_workers(move || {
-                let made = Document::new(&library, &source.document, own)
-                    .map_err(|reason| Error::Document { document: source.document.clone(), reason })
+                let name = source.document.to_string();
+                let made = Document::new(&library, &name, own)
+                    .map_err(|reason| Error::Document { document: name.clone(), reason })
                     .and_then(|document| load(&id, &source, &document, publish, &wanted, sender_of_calls));
                 (made, library)
             })

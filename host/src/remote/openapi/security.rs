@@ -51,10 +51,7 @@ impl<'a> Security<'a> {
             Version::V2 => root.get("securityDefinitions"),
             _ => root.get("components").and_then(|components| components.get("securitySchemes")),
         };
-        let mut configured: BTreeSet<String> = source.headers.keys().map(|name| name.to_ascii_lowercase()).collect();
-        if source.bearer.is_some() {
-            configured.insert("authorization".to_owned());
-        }
+        let configured: BTreeSet<String> = source.headers.keys().map(ToString::to_string).collect();
         let query = source.query.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         Self { schemes, everywhere: root.get("security"), always: Applied { query, configured, ..Applied::default() } }
     }

@@ -64,7 +64,7 @@ impl Sender {
         let fault = |reason: String| Error::Client { server: id.clone(), reason };
         Ok(Self {
             client: client::client(id, || Policy::custom(follow)).map_err(fault)?,
-            headers: client::headers(&source.headers, source.bearer.as_ref()).map_err(fault)?,
+            headers: source.headers.clone(),
             limits: *limits,
             running: Arc::new(Semaphore::new(limits.concurrency.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
@@ -183,7 +183,7 @@ impl Sender {
         conditions: &HeaderMap,
     ) -> Result<Option<(HeaderMap, Vec<u8>)>, String> {
         // What is meant for the application is not shown to whoever else may have the document.
-        let same = source.base_url.as_deref().is_none_or(|base| Url::parse(base).is_ok_and(|base| base.origin() == url.origin()));
+        let same = source.base_url.as_ref().is_none_or(|base| base.origin() == url.origin());
         let mut headers = if same { self.headers.clone() } else { HeaderMap::new() };
         headers.extend(conditions.clone());
         let fetching = async {

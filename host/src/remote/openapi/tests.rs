@@ -17,15 +17,16 @@ use std::{
 use axum::{
     Json, Router,
     body::Bytes,
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Redirect},
     routing::{any, get, post},
 };
 use serde_json::json;
+use url::Url;
 
 use super::*;
 use crate::{
-    config::{OpenApiSource, PublishRules, Secret, ServerLimits},
+    config::{DocumentPlace, OpenApiSource, PublishRules, Secret, ServerLimits},
     provider::{CallContext, Content},
 };
 
@@ -48,7 +49,15 @@ async fn start(app: Router) -> Running {
 }
 
 fn source(document: &str) -> OpenApiSource {
-    OpenApiSource { document: document.to_owned(), ..OpenApiSource::default() }
+    OpenApiSource::new(match document.parse::<Url>() {
+        Ok(url) if url.scheme() == "http" => DocumentPlace::Url(url),
+        _ => DocumentPlace::File(document.into()),
+    })
+}
+
+/// `Authorization: Bearer own-token`.
+fn own_token() -> HeaderMap {
+    HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer own-token"))])
 }
 
 fn reader(source: &OpenApiSource, limits: ServerLimits) -> Reader {
@@ -70,7 +79,7 @@ async fn load_with(source: OpenApiSource) -> Result<Arc<dyn Provider>, Error> {
 async fn loaded(text: &str, base: &str) -> Arc<dyn Provider> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    let source = OpenApiSource { base_url: Some(base.to_owned()), ..source(file.path().to_str().unwrap()) };
+    let source = OpenApiSource { base_url: Some(base.parse().unwrap()), ..source(file.path().to_str().unwrap()) };
     load_with(source).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -158,8 +167,11 @@ async fn a_classifier_is_a_tool_by_the_address_of_its_document() {
     );
     let app = start(app).await;
     let configured = OpenApiSource {
-        headers: [("X-Team".to_owned(), Secret("blue".to_owned()))].into(),
-        bearer: Some(Secret("own-token".to_owned())),
+        headers: {
+            let mut headers = own_token();
+            headers.insert("x-team", HeaderValue::from_static("blue"));
+            headers
+        },
         ..source(&format!("{}/openapi.json", app.base))
     };
     let provider = load_with(configured).await.unwrap();
@@ -421,11 +433,7 @@ async fn answers_of_every_kind_are_what_a_caller_can_use() {
         names.iter().map(|name| (format!("/{name}"), json!({"get": {"operationId": name, "responses": {}}}))).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document(paths.into(), json!({}))).unwrap();
-    let source = OpenApiSource {
-        base_url: Some(app.base.clone()),
-        bearer: Some(Secret("own-token".to_owned())),
-        ..source(file.path().to_str().unwrap())
-    };
+    let source = OpenApiSource { base_url: Some(app.base.parse().unwrap()), headers: own_token(), ..source(file.path().to_str().unwrap()) };
     let limits = ServerLimits { call: Duration::from_secs(20), max_message: 15_000, ..ServerLimits::default() };
     let provider = load_within(&source, limits).await.unwrap();
 
@@ -514,7 +522,7 @@ async fn one_more_call_than_may_run_and_wait_is_turned_away() {
     let app = app.await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document(json!({"/x": {"get": {"operationId": "x"}}}), json!({}))).unwrap();
-    let source = OpenApiSource { base_url: Some(app.base.clone()), ..source(file.path().to_str().unwrap()) };
+    let source = OpenApiSource { base_url: Some(app.base.parse().unwrap()), ..source(file.path().to_str().unwrap()) };
     let limits = ServerLimits { concurrency: 1, queue: 0, ..ServerLimits::default() };
     let provider = load_within(&source, limits).await.unwrap();
     let first = tokio::spawn({
@@ -629,8 +637,7 @@ async fn a_document_from_elsewhere_does_not_say_who_gets_the_token() {
     let part = json!({"openapi": "3.1.0", "info": head, "paths": paths(elsewhere)}).to_string();
     let app = Router::new().route("/whole.json", get(async move || whole.clone())).route("/part.json", get(async move || part.clone()));
     let app = start(app.fallback(any(echo))).await;
-    let with_token =
-        |name: &str| OpenApiSource { bearer: Some(Secret("own-token".to_owned())), ..source(&format!("{}/{name}.json", app.base)) };
+    let with_token = |name: &str| OpenApiSource { headers: own_token(), ..source(&format!("{}/{name}.json", app.base)) };
     for (document, left) in [("whole", "y"), ("part", "x")] {
         let provider = load_with(with_token(document)).await.unwrap();
         let names: Vec<&str> = provider.tools().iter().map(|tool| tool.name.as_str()).collect();
@@ -638,9 +645,9 @@ async fn a_document_from_elsewhere_does_not_say_who_gets_the_token() {
         assert_eq!(structured(&call(&provider, left, json!({})).await)["headers"]["authorization"], "Bearer own-token");
     }
     // The operator says where it may go, or there is nothing that could go astray.
-    let provider = load_with(OpenApiSource { base_url: Some(other.base.clone()), ..with_token("whole") }).await.unwrap();
+    let provider = load_with(OpenApiSource { base_url: Some(other.base.parse().unwrap()), ..with_token("whole") }).await.unwrap();
     call(&provider, "x", json!({})).await;
-    let provider = load_with(OpenApiSource { bearer: None, ..with_token("whole") }).await.unwrap();
+    let provider = load_with(OpenApiSource { headers: HeaderMap::new(), ..with_token("whole") }).await.unwrap();
     call(&provider, "x", json!({})).await;
     assert_eq!(*seen.lock().unwrap(), [true, false]);
 }

@@ -14,6 +14,9 @@ use super::{
 /// References that are followed into each other while parts are put together.
 const DEPTH: usize = 24;
 
+/// Schemas in schemas that are put together, those behind references counted too.
+const NESTED: usize = 160;
+
 /// Schemas that may be written while parts are put together, before it is given up.
 const MAX_COPIED: usize = 20_000;
 
@@ -23,7 +26,7 @@ const MAX_COPIED: usize = 20_000;
 ///
 /// Why it is no schema of an object, as the end of a sentence.
 pub(super) fn merged(root: Map<String, Value>, defs: Map<String, Value>) -> Result<Map<String, Value>, String> {
-    let mut merge = Merge { defs: &defs, copied: 0 };
+    let mut merge = Merge { defs: &defs, copied: 0, nested: 0 };
     let mut done = Map::new();
     for (name, schema) in &defs {
         let Value::Object(schema) = schema else { continue };
@@ -47,12 +50,25 @@ pub(super) fn merged(root: Map<String, Value>, defs: Map<String, Value>) -> Resu
 struct Merge<'a> {
     defs: &'a Map<String, Value>,
     copied: usize,
+    /// Schemas that are being put together, each in the one before.
+    nested: usize,
 }
 
 impl<'a> Merge<'a> {
     /// A schema whose parts, and theirs, are put together. `open` are the definitions that are being read.
     fn schema(&mut self, schema: &Map<String, Value>, open: &mut Vec<&'a str>) -> Map<String, Value> {
         self.copied += 1;
+        // What is deeper may be anything: the stack is that of whoever reads a list.
+        if self.nested == NESTED {
+            return Map::new();
+        }
+        self.nested += 1;
+        let out = self.whole(schema, open);
+        self.nested -= 1;
+        out
+    }
+
+    fn whole(&mut self, schema: &Map<String, Value>, open: &mut Vec<&'a str>) -> Map<String, Value> {
         let mut out = Map::new();
         for (key, value) in schema {
             let value = match (&**key, value) {
@@ -76,7 +92,7 @@ impl<'a> Merge<'a> {
                 return out;
             }
             let part = self.inlined(part, open);
-            self.combine(&mut out, part);
+            self.combine(&mut out, part, open);
         }
         self.flat(out, open)
     }
@@ -108,7 +124,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Puts `part` to what there is: both hold.
-    fn combine(&mut self, out: &mut Map<String, Value>, part: Map<String, Value>) {
+    fn combine(&mut self, out: &mut Map<String, Value>, part: Map<String, Value>, open: &mut Vec<&'a str>) {
         let closes = |schema: &Map<String, Value>| schema.get("additionalProperties").cloned();
         let rest = match (closes(out), closes(&part)) {
             (Some(a), Some(b)) if a == b => Some(a),
@@ -125,8 +141,8 @@ impl<'a> Merge<'a> {
                         match (have.get_mut(&name), schema) {
                             (Some(Value::Object(both)), Value::Object(schema)) if *both != schema && target(both).is_none() => {
                                 if target(&schema).is_none() {
-                                    self.combine(both, schema);
-                                    *both = self.flat(std::mem::take(both), &mut Vec::new());
+                                    self.combine(both, schema, open);
+                                    *both = self.flat(std::mem::take(both), open);
                                 } else if both.keys().all(|key| !narrows(key)) {
                                     let mut schema = schema;
                                     schema.extend(std::mem::take(both));

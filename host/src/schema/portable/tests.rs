@@ -236,6 +236,33 @@ fn where_a_circle_is_cut_something_is_said_in_its_place() {
 }
 
 #[test]
+fn parts_that_lead_back_into_themselves_come_to_an_end() {
+    let object = |property: Value| json!({"type": "object", "properties": {"a": property}});
+    let back = json!({"$ref": "#/$defs/d"});
+    let plain = json!({"type": "object", "properties": {}});
+    // A hundred definitions, each of which has to be read into the one before.
+    let chain: Map<String, Value> = (0..100)
+        .map(|at| {
+            let next = json!({"$ref": format!("#/$defs/d{}", (at + 1) % 100)});
+            let deep = (0..50).fold(json!({"allOf": [next.clone(), object(next)]}), |inner, _| object(inner));
+            (format!("d{at}"), json!({"allOf": [deep.clone(), {"type": "object", "description": "x", "properties": {"b": deep}}]}))
+        })
+        .collect();
+    for (start, defs) in [
+        ("d", json!({"d": {"allOf": [object(plain.clone()), object(json!({"anyOf": [back, {"type": "string"}]}))]}})),
+        ("d", json!({"d": {"allOf": [object(json!({"anyOf": [back, plain]})), object(json!({"allOf": [plain, back]}))]}})),
+        ("d0", Value::Object(chain)),
+    ] {
+        let schema = json!({"type": "object", "properties": {"a": {"$ref": format!("#/$defs/{start}")}}, "$defs": defs});
+        // The stack that an async worker has.
+        let read = std::thread::Builder::new().stack_size(2 << 20).spawn(move || portable(&schema, Role::Input, MAX)).unwrap();
+        if let Ok(made) = read.join().unwrap() {
+            assert_eq!(faults(&made.schema), [] as [&str; 0]);
+        }
+    }
+}
+
+#[test]
 fn an_array_whose_members_are_cut_away_says_that_they_can_be_anything() {
     let members: Map<String, Value> = (0..40).map(|n| (format!("member_{n}"), json!({"type": "string"}))).collect();
     let schema = json!({"type": "object", "properties": {

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use url::Url;
 
 use super::{
     queue::{Counts, Message},
@@ -39,7 +40,7 @@ pub(super) struct Exporter {
     counts: Arc<Counts>,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
-    url: String,
+    url: Url,
     headers: HeaderMap,
     resource: Vec<(&'static str, String)>,
     last_told: Option<Instant>,
@@ -54,16 +55,10 @@ enum Failure {
 }
 
 impl Exporter {
-    pub(super) fn new(endpoint: &str, config: &TracesConfig, messages: Receiver<Message>, counts: Arc<Counts>) -> Result<Self, String> {
+    pub(super) fn new(endpoint: &Url, config: &TracesConfig, messages: Receiver<Message>, counts: Arc<Counts>) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        for (name, value) in &config.headers {
-            let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} in `headers` is not a name of a header"))?;
-            let mut value = HeaderValue::try_from(value.0.as_str())
-                .map_err(|_| format!("the value of {name:?} in `headers` is not one of a header"))?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
+        headers.extend(config.headers.clone());
         let builder = || reqwest::Client::builder().timeout(TIMEOUT).no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = tls::client(builder, |why| tracing::warn!("no https for traces: {why}; install ca-certificates or set SSL_CERT_FILE"))
             .map_err(|error| tls::cause(&error))?;
@@ -151,7 +146,7 @@ impl Exporter {
 
     /// Sends one request. How many spans were rejected.
     async fn send(&self, body: Vec<u8>) -> Result<usize, Failure> {
-        let sent = self.client.post(&self.url).headers(self.headers.clone()).body(body).send().await;
+        let sent = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body).send().await;
         let mut response = sent.map_err(|error| Failure::Later(tls::cause(&error), None))?;
         let status = response.status();
         let again = [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
@@ -174,14 +169,12 @@ impl Exporter {
 }
 
 /// Where spans go: OTLP's path, unless the endpoint has one.
-fn url(endpoint: &str) -> String {
-    match url::Url::parse(endpoint) {
-        Ok(mut url) if url.path() == "/" => {
-            url.set_path("/v1/traces");
-            url.into()
-        }
-        _ => endpoint.to_owned(),
+fn url(endpoint: &Url) -> Url {
+    let mut url = endpoint.clone();
+    if url.path() == "/" {
+        url.set_path("/v1/traces");
     }
+    url
 }
 
 #[cfg(test)]
@@ -195,7 +188,7 @@ mod tests {
             ("https://c.example/", "https://c.example/v1/traces"),
             ("https://c.example/otlp/v1/traces", "https://c.example/otlp/v1/traces"),
         ] {
-            assert_eq!(url(endpoint), expected);
+            assert_eq!(url(&Url::parse(endpoint).unwrap()).as_str(), expected);
         }
     }
 }

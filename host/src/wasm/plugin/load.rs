@@ -29,6 +29,7 @@ use crate::{
     wasm::{
         admission::{AdmissionQueue, Pool},
         compile::{CompileCounts, Compiled, Compiler, Worker},
+        cpu_share::CpuShare,
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
         folder::{LoadError, Loaded, Loader, Source},
         imports::{
@@ -263,7 +264,7 @@ impl PluginHost {
             engines: self.engines.clone(),
             bell: ChangeSignal::default(),
             memory: self.engines.memory().plugin(),
-            pace: Pace::new(self.engines.clone()),
+            pace: Pace::new(self.engines.clone(), config.limits.cpu.map(|cpu| CpuShare::new(id.clone(), cpu))),
             open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
             is_python: typed::is_python(engine, &component),

@@ -12,7 +12,7 @@ use std::{
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
@@ -265,7 +265,7 @@ async fn what_stands_in_the_way_is_said_with_what_to_do() {
     )
     .await;
     let at = |path: &str| format!("http://{}{path}?token=secret", port.address);
-    let open = |path: &str| UrlSource { url: at(path), headers: BTreeMap::new(), bearer: None };
+    let open = |path: &str| UrlSource { url: at(path).parse().unwrap(), headers: HeaderMap::new() };
     let error = trouble(open("/401")).await;
     assert!(error.contains("401") && error.contains("who are you") && error.contains("[server.up] bearer = { from_env"), "{error}");
     let error = trouble(source(&at("/401"))).await;
@@ -280,7 +280,7 @@ async fn what_stands_in_the_way_is_said_with_what_to_do() {
     let error = trouble(open("/else")).await;
     assert!(error.contains("404") && error.contains("nothing here") && error.contains("/else"), "{error}");
     let nobody = Port::open(None, Arc::new(|_| async { answer(200, "", "") }.boxed())).await.close().await;
-    let error = trouble(UrlSource { url: format!("http://{nobody}/mcp"), headers: BTreeMap::new(), bearer: None }).await;
+    let error = trouble(UrlSource { url: format!("http://{nobody}/mcp").parse().unwrap(), headers: HeaderMap::new() }).await;
     assert!(error.contains(&nobody.to_string()) && error.contains("refused"), "{error}");
 }
 

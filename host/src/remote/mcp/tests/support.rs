@@ -1,7 +1,6 @@
 //! A second Toolbay on a port of loopback, which can be stopped and started again there, and a caller that hears and answers.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -9,7 +8,7 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use futures::{FutureExt as _, future::BoxFuture};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header::AUTHORIZATION};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -25,7 +24,7 @@ use tokio::{
 use crate::{
     catalog::Catalog,
     config::HttpConfig,
-    config::{Secret, ServerConfig, ServerLimits, ServerSource, UrlSource},
+    config::{ServerConfig, ServerLimits, ServerSource, UrlSource},
     http::{Authenticator, Endpoint as _, HttpSettings, McpEndpoint},
     mcp::{Front, FrontOptions},
     provider::{
@@ -308,9 +307,11 @@ pub(super) struct Down {
 
 pub(super) fn source(url: &str) -> UrlSource {
     UrlSource {
-        url: url.to_owned(),
-        headers: BTreeMap::from([("x-key".into(), Secret("k".into()))]),
-        bearer: Some(Secret("the-token".into())),
+        url: url.parse().unwrap(),
+        headers: HeaderMap::from_iter([
+            (HeaderName::from_static("x-key"), HeaderValue::from_static("k")),
+            (AUTHORIZATION, HeaderValue::from_static("Bearer the-token")),
+        ]),
     }
 }
 

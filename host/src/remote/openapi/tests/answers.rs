@@ -185,7 +185,7 @@ async fn each_operation_is_sent_with_what_its_security_schemes_ask_for() {
     std::fs::write(file.path(), whole.to_string()).unwrap();
     let credentials = [("key", "k 1"), ("head", "h1"), ("cookie", "c1"), ("basic", "ann:pw"), ("token", "t1"), ("oauth", "o1")];
     let source = OpenApiSource {
-        base_url: Some(app.base.clone()),
+        base_url: Some(app.base.parse().unwrap()),
         credentials: credentials.map(|(name, value)| (name.to_owned(), secret(value))).into(),
         ..source(file.path().to_str().unwrap())
     };
@@ -228,7 +228,7 @@ async fn a_key_may_stand_in_the_query_of_every_request() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document(paths, json!({}))).unwrap();
     let source = OpenApiSource {
-        base_url: Some(format!("{}/v1?tenant=a%26b&x", app.base)),
+        base_url: Some(format!("{}/v1?tenant=a%26b&x", app.base).parse().unwrap()),
         query: [("appid".to_owned(), secret("k&1"))].into(),
         ..source(file.path().to_str().unwrap())
     };
@@ -308,7 +308,7 @@ async fn a_stream_of_events_is_read_as_far_as_it_goes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("api.json");
     std::fs::write(&file, text).unwrap();
-    let source = OpenApiSource { base_url: Some(app.base.clone()), ..source(file.to_str().unwrap()) };
+    let source = OpenApiSource { base_url: Some(app.base.parse().unwrap()), ..source(file.to_str().unwrap()) };
     let provider = load_within(&source, ServerLimits { call: Duration::from_secs(2), ..ServerLimits::default() }).await.unwrap();
     let output = call(&provider, "endless", json!({})).await;
     let said = blocks(&output);
@@ -333,7 +333,7 @@ async fn what_is_sent_without_end_before_an_answer_stops_nobody() {
     });
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document(json!({"/a": {"get": {"operationId": "a"}}}), json!({}))).unwrap();
-    let source = OpenApiSource { base_url: Some(base), ..source(file.path().to_str().unwrap()) };
+    let source = OpenApiSource { base_url: Some(base.parse().unwrap()), ..source(file.path().to_str().unwrap()) };
     let provider = load_within(&source, ServerLimits { call: Duration::from_secs(1), ..ServerLimits::default() }).await.unwrap();
     let mut others = 0;
     let answer = {

@@ -71,7 +71,7 @@ fn memory() -> (u64, u64) {
 async fn one(path: &Path, sum: &mut Sum) {
     let name = path.to_string_lossy().into_owned();
     let size = fs::metadata(path).unwrap().len();
-    let configured = OpenApiSource { base_url: Some("http://127.0.0.1:9".to_owned()), ..source(&name) };
+    let configured = OpenApiSource { base_url: Some("http://127.0.0.1:9".parse().unwrap()), ..source(&name) };
     let (before, _) = memory();
     let started = Instant::now();
     let looked = tokio::spawn(async move {

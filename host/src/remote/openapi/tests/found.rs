@@ -330,7 +330,7 @@ async fn only_what_is_wanted_is_read_and_names_do_not_depend_on_it() {
     let paths = json!({"/a": {"get": {"operationId": "same"}}, "/b": {"get": {"operationId": "same"}}, "/c": {"get": {"operationId": "bad", "parameters": 5}}});
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document(paths, json!({}))).unwrap();
-    let source = OpenApiSource { base_url: Some("http://127.0.0.1:9".to_owned()), ..source(file.path().to_str().unwrap()) };
+    let source = OpenApiSource { base_url: Some("http://127.0.0.1:9".parse().unwrap()), ..source(file.path().to_str().unwrap()) };
     let wanted: Wanted = Arc::new(|name| name == "same_2");
     let mut reader = Reader::new(ProviderId::new("app").unwrap(), &source, ServerLimits::default(), PublishRules::default(), wanted);
     let Ok(Look::New(provider, warnings)) = reader.look().await else { panic!() };
@@ -489,7 +489,7 @@ async fn what_is_published_of_schemas_is_for_the_operator_to_say() {
     let answer = json!({"200": {"description": "ok", "content": {"application/json": {"schema": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}}}}});
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document(json!({"/a": {"get": {"operationId": "a", "responses": answer}}}), json!({}))).unwrap();
-    let source = OpenApiSource { base_url: Some("http://127.0.0.1:9".to_owned()), ..source(file.path().to_str().unwrap()) };
+    let source = OpenApiSource { base_url: Some("http://127.0.0.1:9".parse().unwrap()), ..source(file.path().to_str().unwrap()) };
     for (output, required) in [(OutputSchema::Relaxed, Some(false)), (OutputSchema::AsIs, Some(true)), (OutputSchema::Off, None)] {
         let publish = PublishRules { output, ..PublishRules::default() };
         let mut reader = Reader::new(ProviderId::new("app").unwrap(), &source, ServerLimits::default(), publish, Arc::new(|_| true));

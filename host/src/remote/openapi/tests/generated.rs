@@ -69,7 +69,7 @@ fn odd() -> impl Strategy<Value = Value> {
 /// The tools that are made of a text.
 fn tools(text: &str) -> Vec<Arc<Tool>> {
     let id = ProviderId::new("app").unwrap();
-    let source = OpenApiSource { base_url: Some("http://127.0.0.1:9".to_owned()), ..source("/x/api.json") };
+    let source = OpenApiSource { base_url: Some("http://127.0.0.1:9".parse().unwrap()), ..source("/x/api.json") };
     let Ok(tree) = Tree::parse(0, text.to_owned()) else { return Vec::new() };
     let library = Library::new("file:///x/api.json".parse().unwrap(), tree, |_, _| Err("which is not read".to_owned()));
     let sender = Arc::new(Sender::new(&id, &source, &ServerLimits::default()).unwrap());
