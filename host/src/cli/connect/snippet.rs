@@ -200,7 +200,7 @@ mod tests {
             for way in [Way::Http, Way::Stdio { program: "/opt/a b/toolbay" }] {
                 let Snippet { text, .. } = of(*client, "tools", URL, None, way);
                 match (way, read(&text)) {
-                    (Way::Http, ServerSource::Url(found)) => assert_eq!(found.url, URL, "{text}"),
+                    (Way::Http, ServerSource::Url(found)) => assert_eq!(found.url.as_str(), URL, "{text}"),
                     (Way::Stdio { .. }, ServerSource::Command(found)) => {
                         assert_eq!(found.argv, ["/opt/a b/toolbay", "stdio", "--url", URL], "{text}");
                     }
