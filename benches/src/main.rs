@@ -10,6 +10,7 @@ mod client;
 mod compare;
 mod folders;
 mod guards;
+mod hops;
 mod load;
 mod pipe;
 mod process;

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{baseline, bridge, compare, folders, guards, starts};
+use crate::{baseline, bridge, compare, folders, guards, hops, starts};
 
 /// Toolbay's CPU time for a call is to be at most so many times that of the floor.
 pub(crate) const GOAL: f64 = 1.35;
@@ -25,6 +25,8 @@ pub(crate) const BRIDGE_GOAL_US: f64 = 60.0;
 pub(crate) const GUARD_GOAL_US: f64 = 15.0;
 /// And a call in a folder of 1,000 plugins is to cost at most so many times what it costs in a folder of one: more than the machine's own noise.
 pub(crate) const FLAT_GOAL: f64 = 1.10;
+/// And a call within a call is to cost at most so many times the CPU time of the same call by itself.
+pub(crate) const HOP_GOAL: f64 = 1.5;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -40,6 +42,9 @@ pub(crate) struct Options {
     /// The component with the function `add` that everything calls
     #[arg(long, value_name = "FILE", default_value = "dist/plugins/calculator.wasm")]
     plugin: PathBuf,
+    /// The component whose tool calls others; without it there is no row for it
+    #[arg(long, value_name = "FILE", default_value = "target/test-plugins/chain.wasm")]
+    caller: PathBuf,
     /// Where every single figure is written, one JSON object a line; folders and logs of the run are made beside it
     #[arg(long, value_name = "FILE", default_value = "target/bench/results.json")]
     out: PathBuf,
@@ -75,6 +80,8 @@ enum Section {
     Folders,
     /// A server on stdio behind Toolbay
     Bridge,
+    /// A call that leads to another one
+    Hops,
     /// Calls with guards
     Guards,
 }
@@ -93,6 +100,8 @@ pub(crate) struct Bench {
     pub(crate) own: PathBuf,
     pub(crate) toolbay: PathBuf,
     pub(crate) plugin: PathBuf,
+    /// The component whose tool calls others, if it is there.
+    pub(crate) caller: PathBuf,
     pub(crate) others: Others,
     pub(crate) dir: PathBuf,
     pub(crate) pace: Pace,
@@ -196,6 +205,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         own: std::env::current_exe()?,
         toolbay: fs::canonicalize(&options.toolbay)?,
         plugin: fs::canonicalize(&options.plugin)?,
+        caller: options.caller.clone(),
         others: Others { mcp_proxy: options.mcp_proxy.clone(), mcpo: options.mcpo.clone(), supergateway: options.supergateway.clone() },
         dir: fs::canonicalize(dir)?,
         pace,
@@ -223,6 +233,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Section::Bridge) {
         verdicts.push(bridge::run(&bench)?);
+    }
+    if wanted(Section::Hops) {
+        verdicts.push(hops::run(&bench)?);
     }
     if wanted(Section::Guards) {
         verdicts.push(guards::run(&bench)?);

@@ -1,10 +1,12 @@
 //! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
 
+mod apps;
 mod asking;
 mod attacks;
 mod audit;
 mod authors;
 mod cancellation;
+mod card;
 mod changes;
 mod classify;
 mod cli;
@@ -29,9 +31,11 @@ mod metrics;
 mod neural;
 mod oauth;
 mod permissions;
+mod pipelines;
 mod protocol;
 mod readers;
 mod reconfigure;
+mod registry;
 mod reload;
 mod remote;
 mod roles;
@@ -43,6 +47,7 @@ mod starting;
 mod stdio;
 mod store;
 mod tasks;
+mod tls;
 mod traces;
 mod translate;
 mod trust;

@@ -28,8 +28,12 @@ pub struct Digests {
     pub flow: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
+    /// Of each `[registry.NAME]`.
+    pub registry: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
     pub server: BTreeMap<String, String>,
+    /// Of each `[pipeline.NAME]`.
+    pub pipeline: BTreeMap<String, String>,
     /// Of each `[model.NAME]`.
     pub model: BTreeMap<String, String>,
     /// Of each key that waits for a restart.
@@ -51,7 +55,9 @@ impl Digests {
             guard: of_each(&config.guard),
             flow: of_each(&config.flow),
             plugin: of_each(&config.plugin),
+            registry: of_each(&config.registry),
             server: of_each(&config.server),
+            pipeline: of_each(&config.pipeline),
             model: of_each(&config.model),
             restart: digests(config.restart_values()),
         }
@@ -68,7 +74,9 @@ impl Digests {
             ("guard.", &self.guard, &next.guard),
             ("flow.", &self.flow, &next.flow),
             ("plugin.", &self.plugin, &next.plugin),
+            ("registry.", &self.registry, &next.registry),
             ("server.", &self.server, &next.server),
+            ("pipeline.", &self.pipeline, &next.pipeline),
             ("model.", &self.model, &next.model),
         ] {
             let mut names: Vec<_> = before.keys().chain(after.keys()).collect();

@@ -40,6 +40,7 @@ use crate::{
     http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{EndpointOptions, Front, FrontOptions},
+    pipeline::Pipelines,
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
     telemetry::{self, audit::Audit, metrics::Metrics, traces::Traces},
@@ -101,6 +102,7 @@ pub struct App {
     /// The plugins' way into the catalog.
     inlet: Inlet,
     servers: Arc<Servers>,
+    pipelines: Arc<Pipelines>,
     models: Arc<Registry>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
@@ -133,7 +135,7 @@ impl App {
         let screen = Screen::new(trust.clone(), catalog.clone(), safeguards, metrics);
         let feed = Feed::through(screen.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
-        let optional = !config.server.is_empty() && !options.folder_required;
+        let optional = (!config.server.is_empty() || plugins::are_pulled(&config)) && !options.folder_required;
         let servers = async {
             let servers = Servers::start(&config, options.run, feed.queue().clone()).await;
             if options.run == Run::Once {
@@ -150,6 +152,7 @@ impl App {
                 return Err(error.into());
             }
         };
+        let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
         let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings());
@@ -173,6 +176,7 @@ impl App {
             plugins,
             inlet,
             servers,
+            pipelines,
             models,
             whole,
             trust,
@@ -197,6 +201,7 @@ impl App {
             done = self.feed.queue().send(CatalogUpdate::Rules).await.is_ok() && self.inlet.barrier().await;
         }
         if done {
+            self.pipelines.settle().await;
             self.catalog.settle();
             self.whole.send_replace(true);
         }
@@ -251,8 +256,8 @@ impl App {
         }
         // All that can be wrong comes first.
         let authenticator = Authenticator::from_config(&next.auth);
-        if running.auth != next.auth {
-            may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
+        if running.auth != next.auth || running.http.tls != next.http.tls {
+            may_listen(next.listen, &authenticator, next.http.asks_for_certificates(), self.options.insecure).map_err(refused)?;
         }
         if let Some(address) = next.metrics.listen {
             may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;
@@ -279,7 +284,7 @@ impl App {
         }
         self.config.send_replace(next.clone());
         self.host.reconfigure(next.clone());
-        self.plugins.reconfigured();
+        self.plugins.reconfigured(&next);
         let is_same = running.http == next.http
             && running.auth == next.auth
             && running.state == next.state
@@ -306,6 +311,7 @@ impl App {
             self.reconfigure_http(&next);
         }
         self.servers.apply(&next).await;
+        self.pipelines.apply(&next).await;
         let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
         let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
         if !changes.is_empty() {
@@ -383,7 +389,7 @@ impl App {
     /// Whether there is a folder of plugins.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
-        !matches!(self.plugins, Plugins::None)
+        self.plugins.is_there()
     }
 
     /// How the models stand.
@@ -447,6 +453,7 @@ impl App {
         }
         // What is being applied is applied whole, and ended below.
         let _one = self.applying.lock().await;
+        self.pipelines.stop();
         tokio::join!(self.plugins.stop(), self.servers.stop());
         if let Some(traces) = self.dispatcher.traces().cloned() {
             let flushed = tokio::task::spawn_blocking(move || traces.flush(LAST_SPANS)).await;
@@ -466,11 +473,15 @@ impl App {
 impl StatusSource for App {
     fn statuses(&self) -> Vec<ProviderStatus> {
         let mut statuses = self.plugins.statuses();
-        for status in statuses.iter_mut().filter(|status| self.servers.has(&status.name)) {
-            status.state = ProviderState::Broken;
-            status.error = Some(clash(&status.name));
+        for status in &mut statuses {
+            let owner = [("server", self.servers.has(&status.name)), ("pipeline", self.pipelines.has(&status.name))];
+            if let Some((kind, _)) = owner.into_iter().find(|(_, has)| *has) {
+                status.state = ProviderState::Broken;
+                status.error = Some(clash(kind, &status.name));
+            }
         }
         statuses.extend(self.servers.statuses());
+        statuses.extend(self.pipelines.statuses());
         for status in &mut statuses {
             self.trust.annotate(status);
             self.screen.annotate(status);

@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig, InferenceConfig,
-    MetricsConfig, ModelConfig, PluginConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig,
-    TelemetryConfig, TracesConfig, TrustConfig,
+    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, StateConfig,
+    StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -58,8 +58,12 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
+    /// `[registry.NAME]`, by NAME.
+    pub registry: BTreeMap<String, RegistryConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
+    /// `[pipeline.NAME]`, by NAME.
+    pub pipeline: BTreeMap<String, PipelineConfig>,
     /// What stands in the file of another program's servers, by the name that it has here: what is served
     /// is in `server` too.
     pub imported: BTreeMap<String, ImportedServer>,
@@ -96,7 +100,9 @@ impl Default for Config {
             flow: BTreeMap::new(),
             console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
+            registry: BTreeMap::new(),
             server: BTreeMap::new(),
+            pipeline: BTreeMap::new(),
             imported: BTreeMap::new(),
             inference: InferenceConfig::default(),
             model: BTreeMap::new(),

@@ -12,6 +12,7 @@ mod app_state;
 mod auth;
 mod bodies;
 mod body;
+mod card;
 mod connection;
 mod console;
 mod cors;
@@ -33,6 +34,7 @@ mod server;
 mod settings;
 pub mod shutdown;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
 

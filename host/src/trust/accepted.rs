@@ -91,6 +91,10 @@ impl Provider for Accepted {
         self.inner.calls()
     }
 
+    fn calls_through(&self) -> &'static str {
+        self.inner.calls_through()
+    }
+
     fn guard(&self) -> Option<&dyn Guard> {
         self.inner.guard().filter(|_| self.is_whole)
     }

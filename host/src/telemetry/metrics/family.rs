@@ -79,7 +79,7 @@ families! {
         "Requests and calls that were turned away before anything ran for them, by reason.";
 
     PROVIDER_STATE: Gauge "toolbay_provider_state" ["provider", "kind", "state"]
-        "1 for the state that a plugin (`kind=\"wasm\"`) or server (`bridge`, `remote`) is in, 0 for the others.";
+        "1 for the state that a plugin (`kind=\"wasm\"`), a server (`bridge`, `remote`) or a `pipeline` is in, 0 for the others.";
     PROVIDER_IN_FLIGHT: Gauge "toolbay_provider_calls_in_flight" ["provider"]
         "Calls that run on a plugin or server.";
     PROVIDER_QUEUED: Gauge "toolbay_provider_calls_queued" ["provider"]
