@@ -73,7 +73,7 @@ pub use lock::{Lock, LockedServer};
 pub use metrics::MetricsConfig;
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use pipeline::{KnownTools, OnError, PipelineConfig, PipelineProblem, StepConfig, Uses};
-pub use plugin::{Grants, PluginConfig, PluginLimits};
+pub use plugin::{Grants, PluginConfig, PluginLimits, ReuseAcross};
 pub use plugin_view::PluginView;
 pub use publish::{NameRules, ToolOverride};
 pub use role::RoleConfig;
