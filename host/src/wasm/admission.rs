@@ -130,7 +130,7 @@ impl Pool {
     fn reclaim(&self) -> bool {
         let all = self.spare.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Each of them, whatever came of the one before.
-        all.iter().filter_map(Weak::upgrade).fold(false, |any, spare| spare.reclaim() || any)
+        all.iter().filter_map(Weak::upgrade).filter(|spare| spare.reclaim()).count() > 0
     }
 
     /// Whether nobody waits for a place, and enough are free for one more that is only held in reserve.

@@ -6,6 +6,9 @@ use crate::{
     provider::{AskError, Asker, Principal, Question},
 };
 
+/// Of a call: long enough for a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Counts its calls, and does what is asked of it otherwise.
 const COUNTER: &str = r#"(component
     (core module $m
@@ -26,7 +29,7 @@ fn host(instances: u32, reuse: u32, across: ReuseAcross) -> Host {
     let mut config = Config::default();
     config.host.instances = instances;
     config.host.cache = Some(folder.path().join("cache"));
-    let limits = PluginLimits { reuse, concurrency: 4, ..limits() };
+    let limits = PluginLimits { reuse, concurrency: 4, timeout: TIMEOUT, ..limits() };
     let grants = Grants { reuse_across: across, ..Grants::default() };
     let given = PluginConfig { limits, grants, ..PluginConfig::default() };
     Host { host: PluginHost::with_limits(Arc::new(config), Worker::InProcess, given), _folder: folder }
@@ -107,9 +110,9 @@ async fn each_call_has_its_own_time() {
     let provider = host.load(COUNTER).await.unwrap();
     let begun = std::time::Instant::now();
     let mut last = String::new();
-    while begun.elapsed() < limits().timeout * 2 {
+    while begun.elapsed() < TIMEOUT + Duration::from_millis(200) {
         last = call_as(&provider, None, "run").await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(last.parse::<u32>().unwrap() > 1, "{last}");
 }
