@@ -58,6 +58,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("bridge", &["supervisor", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["threads", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    // Plugins in a registry, as files for `wasm`.
+    ("oci", &["wasm", "threads", "provider", "config", "tls", "wildcard"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
@@ -100,6 +102,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "trust",
             "servers",
             "pipeline",
+            "oci",
             "wasm",
             "inference",
             "catalog",

@@ -24,6 +24,7 @@ mod json;
 #[cfg(test)]
 mod layers;
 pub mod mcp;
+pub mod oci;
 mod offload;
 pub mod overrides;
 pub mod pick;

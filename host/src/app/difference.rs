@@ -24,6 +24,8 @@ pub struct Digests {
     pub endpoint: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
+    /// Of each `[registry.NAME]`.
+    pub registry: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
     pub server: BTreeMap<String, String>,
     /// Of each `[pipeline.NAME]`.
@@ -47,6 +49,7 @@ impl Digests {
             role: of_each(&config.role),
             endpoint: of_each(&config.endpoint),
             plugin: of_each(&config.plugin),
+            registry: of_each(&config.registry),
             server: of_each(&config.server),
             pipeline: of_each(&config.pipeline),
             model: of_each(&config.model),
@@ -63,6 +66,7 @@ impl Digests {
             ("role.", &self.role, &next.role),
             ("endpoint.", &self.endpoint, &next.endpoint),
             ("plugin.", &self.plugin, &next.plugin),
+            ("registry.", &self.registry, &next.registry),
             ("server.", &self.server, &next.server),
             ("pipeline.", &self.pipeline, &next.pipeline),
             ("model.", &self.model, &next.model),

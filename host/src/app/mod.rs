@@ -131,7 +131,7 @@ impl App {
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
         let feed = Feed::through(trust.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
-        let optional = !config.server.is_empty() && !options.folder_required;
+        let optional = (!config.server.is_empty() || plugins::are_pulled(&config)) && !options.folder_required;
         let servers = async {
             let servers = Servers::start(&config, options.run, feed.queue().clone()).await;
             if options.run == Run::Once {
@@ -247,8 +247,8 @@ impl App {
         }
         // All that can be wrong comes first.
         let authenticator = Authenticator::from_config(&next.auth);
-        if running.auth != next.auth {
-            may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
+        if running.auth != next.auth || running.http.tls != next.http.tls {
+            may_listen(next.listen, &authenticator, next.http.asks_for_certificates(), self.options.insecure).map_err(refused)?;
         }
         if let Some(address) = next.metrics.listen {
             may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;
@@ -275,7 +275,7 @@ impl App {
         }
         self.config.send_replace(next.clone());
         self.host.reconfigure(next.clone());
-        self.plugins.reconfigured();
+        self.plugins.reconfigured(&next);
         let is_same = running.http == next.http
             && running.auth == next.auth
             && running.state == next.state
@@ -375,7 +375,7 @@ impl App {
     /// Whether there is a folder of plugins.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
-        !matches!(self.plugins, Plugins::None)
+        self.plugins.is_there()
     }
 
     /// How the models stand.

@@ -123,11 +123,12 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     app.watch(source, files);
     let banner = tokio::spawn({
         let (app, plugins) = (app.clone(), config.plugins.display().to_string());
+        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         async move {
             if app.first_attempt_done().await {
                 let names = app.catalog().snapshot().tools().count();
                 let folder = app.has_plugins().then_some(plugins.as_str());
-                let _ = print(&banner(address, console, names, folder, &app.statuses()));
+                let _ = print(&banner(scheme, address, console, names, folder, &app.statuses()));
             }
         }
     });
@@ -174,11 +175,18 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
 /// What a person wants to know once it runs.
 ///
 /// `console`: where it is, if there is one. `plugins`: the folder; None: there is none.
-fn banner(address: SocketAddr, console: Option<SocketAddr>, tools: usize, plugins: Option<&str>, statuses: &[ProviderStatus]) -> String {
+fn banner(
+    scheme: &str,
+    address: SocketAddr,
+    console: Option<SocketAddr>,
+    tools: usize,
+    plugins: Option<&str>,
+    statuses: &[ProviderStatus],
+) -> String {
     /// Names of tools that are shown for one plugin, and plugins that are shown.
     const TOOLS: usize = 6;
     const PLUGINS: usize = 20;
-    let url = format!("http://{address}/mcp");
+    let url = format!("{scheme}://{address}/mcp");
     let counts = |is: fn(ProviderKind) -> bool, what| {
         let all = || statuses.iter().filter(|status| is(status.kind));
         (all().count() > 0).then(|| counted(all().filter(|status| status.state != ProviderState::Broken).count(), what))
@@ -219,7 +227,7 @@ fn banner(address: SocketAddr, console: Option<SocketAddr>, tools: usize, plugin
         "\nPaste into a client's configuration:\n\n  {{\"mcpServers\": {{\"toolbay\": {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\n\nor try it here:\n\n  toolbay tools --url {url}\n"
     );
     if let Some(console) = console {
-        let _ = writeln!(text, "The console, for operators:\n\n  http://{console}/console\n");
+        let _ = writeln!(text, "The console, for operators:\n\n  {scheme}://{console}/console\n");
     }
     text
 }

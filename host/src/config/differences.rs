@@ -64,6 +64,7 @@ impl Config {
         found.extend(of_named("endpoint", &self.endpoint, &other.endpoint));
         found.extend(of_named("model", &self.model, &other.model));
         found.extend(of_named("plugin", &self.plugin, &other.plugin));
+        found.extend(of_named("registry", &self.registry, &other.registry));
         found.extend(of_named("server", &self.server, &other.server));
         found.extend(of_named("pipeline", &self.pipeline, &other.pipeline));
         found

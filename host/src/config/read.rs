@@ -7,8 +7,8 @@ use super::{
     endpoint::{self, Known},
     http, include, mcp_json, model,
     pipeline::{self, Taken},
-    plugin::{BASE, KeyLocations, LayerRules},
-    role,
+    plugin::{BASE, KeyLocations, Layer, LayerRules},
+    registry, role,
     section::Section,
     server,
     source::{Environment, Source},
@@ -62,6 +62,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     }
     if let Some(table) = table("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);
+    }
+    if let Some(table) = table("registry") {
+        config.registry = registry::registries(&table);
     }
     if let Some(table) = table("server") {
         config.server = server::servers(&table);
@@ -119,7 +122,10 @@ fn plugins(table: &Table<'_>, max_memory: usize) -> Plugins {
         }
         let Some(keys) = item.table() else { continue };
         let is_base = item.key == BASE;
-        let (config, set) = base.clone().over(keys, &LayerRules { max_memory: max_memory as u64, no_grants: None, is_base });
+        let (config, set) = base.clone().over(
+            keys,
+            &LayerRules { max_memory: max_memory as u64, no_grants: None, layer: if is_base { Layer::Default } else { Layer::Plugin } },
+        );
         if is_base {
             base = config.clone();
         } else {
@@ -165,7 +171,7 @@ pub(super) fn sidecar(
     let rules = LayerRules {
         max_memory: config.host.max_memory as u64,
         no_grants: (!config.host.sidecar_grants).then_some(refusal.as_str()),
-        is_base: false,
+        layer: Layer::Sidecar,
     };
     let (merged, set_here) = config.base_of(name).over(root, &rules);
     for (key, place) in &set_here {

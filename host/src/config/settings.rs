@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
-    PipelineConfig, PluginConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
-    TracesConfig, TrustConfig,
+    PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig,
+    TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -54,6 +54,8 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
+    /// `[registry.NAME]`, by NAME.
+    pub registry: BTreeMap<String, RegistryConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
     /// `[pipeline.NAME]`, by NAME.
@@ -92,6 +94,7 @@ impl Default for Config {
             trust: TrustConfig::default(),
             console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
+            registry: BTreeMap::new(),
             server: BTreeMap::new(),
             pipeline: BTreeMap::new(),
             imported: BTreeMap::new(),

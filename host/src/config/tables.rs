@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig,
-    LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, RoleConfig, StateConfig, StepConfig, StoreConfig,
-    TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
+    LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, PluginOrigin, RegistryConfig, RoleConfig, SignedRule,
+    StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -58,8 +58,13 @@ pub(super) fn vocabulary() -> &'static Vocabulary {
 }
 
 fn tables() -> Vec<TableInfo> {
-    let plugin =
-        vec![("limits", PluginLimits::keys()), ("grants", Grants::keys()), ("names", NameRules::keys()), ("tools", ToolRules::keys())];
+    let plugin = vec![
+        ("source", PluginOrigin::keys()),
+        ("limits", PluginLimits::keys()),
+        ("grants", Grants::keys()),
+        ("names", NameRules::keys()),
+        ("tools", ToolRules::keys()),
+    ];
     let below = vec![
         of::<HttpConfig>("http", "in [http]", "HttpSection"),
         of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
@@ -72,6 +77,7 @@ fn tables() -> Vec<TableInfo> {
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),
         of::<TracesConfig>("traces", "in [traces]", "TracesSection"),
         of::<TrustConfig>("trust", "in [trust]", "TrustSection"),
+        of::<SignedRule>("trust.signed", "in signed of [trust]", "SignedSection"),
         of::<ConsoleConfig>("console", "in [console]", "ConsoleSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),
@@ -85,6 +91,7 @@ fn tables() -> Vec<TableInfo> {
         },
         of::<DirGrant>("plugin.NAME.dirs", "in dirs of [plugin.NAME]", "DirSection"),
         of::<ToolOverride>("plugin.NAME.tools.TOOL", "in [plugin.NAME.tools.TOOL]", "ToolSection"),
+        of::<RegistryConfig>("registry.NAME", "in [registry.NAME]", "RegistrySection"),
         TableInfo {
             header: "server.NAME",
             home: "in [server.NAME]",

@@ -7,6 +7,7 @@ mod layers;
 mod pipelines;
 mod reference;
 mod refused;
+mod registries;
 mod servers;
 
 use std::{

@@ -3,8 +3,10 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::{
+    SignedRule,
     lock::Lock,
     section::section,
+    signed::Rules,
     types::{FilePath, choice, list, optional, text},
 };
 
@@ -32,6 +34,9 @@ section! {
         /// the tool's annotations, which default to true as in MCP; all else is a pattern of tools, as
         /// in `tools` of `[role.NAME]`. A call of a client that can't ask a person is denied.
         confirm: Vec<String> = Vec::new(), list("classes and patterns", text("pattern", pattern));
+        /// Plugins from a registry that are served only with a signature by cosign: `[{ source =
+        /// "ghcr.io/acme/*", keys = ["cosign.pub"] }]`.
+        signed: Vec<SignedRule> = Vec::new(), Rules;
         /// What the lock file holds. None: there is none.
         locked: Option<Arc<Lock>> = None;
     }

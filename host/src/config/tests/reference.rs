@@ -17,6 +17,7 @@ fn open_table(table: &TableInfo) -> String {
         "model.NAME" => "[model.m]\npath = \"models/m\"\n".to_owned(),
         "plugin.NAME.dirs" => "[[plugin.w.dirs]]\nhost = \"/\"\nguest = \"/\"\n".to_owned(),
         "auth.issuer.NAME" => "[auth]\nresource_url = \"https://a.example\"\n[auth.issuer.w]\nissuer = \"https://b.example\"\n".to_owned(),
+        "trust.signed" => "[[trust.signed]]\nsource = \"x\"\nkeys = []\n".to_owned(),
         // A burst is of a rate.
         "role.NAME" => "[role.w]\nrate = \"1/s\"\n".to_owned(),
         // Its name may not be that of a plugin.
@@ -81,14 +82,16 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     };
     let all = |_: &Key| true;
     let mut text = String::new();
-    for table in
-        tables().iter().filter(|table| !["dirs", "tools", "limits", "issuer", "server"].iter().any(|word| table.header.contains(word)))
+    for table in tables()
+        .iter()
+        .filter(|table| !["dirs", "tools", "limits", "issuer", "server", "signed"].iter().any(|word| table.header.contains(word)))
     {
         text += &format!("{}{}", open_table(table), defaults(table.header, &all));
     }
     assert!(text.matches('=').count() > 30, "{text}");
     let mut config = good(&text);
     assert_eq!(config.plugin.remove("w"), Some(PluginConfig::default()));
+    assert_eq!(config.registry.remove("w"), Some(RegistryConfig::default()));
     assert_eq!(config.role.remove("w"), Some(RoleConfig { rate: CallRate::parse("1/s").ok(), ..RoleConfig::default() }));
     assert_eq!(config.endpoint.remove("e"), Some(EndpointConfig::default()));
     assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
