@@ -9,6 +9,7 @@ mod bridge;
 mod client;
 mod compare;
 mod folders;
+mod guards;
 mod hops;
 mod load;
 mod pipe;

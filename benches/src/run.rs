@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{baseline, bridge, compare, folders, hops, starts};
+use crate::{baseline, bridge, compare, folders, guards, hops, starts};
 
 /// Toolbay's CPU time for a call is to be at most so many times that of the floor.
 pub(crate) const GOAL: f64 = 1.35;
@@ -21,6 +21,8 @@ pub(crate) const GOAL: f64 = 1.35;
 pub(crate) const START_GOAL_MS: f64 = 150.0;
 /// What the bridge adds to a raw round trip on a pipe is to be at most so many microseconds of CPU time a call, HTTP and all.
 pub(crate) const BRIDGE_GOAL_US: f64 = 60.0;
+/// What a guard adds to a call is to be at most so many microseconds of CPU time for each question.
+pub(crate) const GUARD_GOAL_US: f64 = 15.0;
 /// And a call in a folder of 1,000 plugins is to cost at most so many times what it costs in a folder of one: more than the machine's own noise.
 pub(crate) const FLAT_GOAL: f64 = 1.10;
 /// And a call within a call is to cost at most so many times the CPU time of the same call by itself.
@@ -80,6 +82,8 @@ enum Section {
     Bridge,
     /// A call that leads to another one
     Hops,
+    /// Calls with guards
+    Guards,
 }
 
 /// How long it is measured.
@@ -143,8 +147,20 @@ impl Bench {
 
     /// Toolbay's command line for a folder. What it compiles is kept under the name.
     pub(crate) fn toolbay_args(&self, folder: &Path, cache: &str, listen: &str) -> anyhow::Result<Vec<String>> {
-        let config = self.dir.join(format!("{cache}.toml"));
-        fs::write(&config, format!("[host]\ncache = \"{cache}\"\n"))?;
+        self.toolbay_args_with(folder, cache, cache, "", listen)
+    }
+
+    /// The same with more in the configuration, which is kept under `name`.
+    pub(crate) fn toolbay_args_with(
+        &self,
+        folder: &Path,
+        name: &str,
+        cache: &str,
+        more: &str,
+        listen: &str,
+    ) -> anyhow::Result<Vec<String>> {
+        let config = self.dir.join(format!("{name}.toml"));
+        fs::write(&config, format!("[host]\ncache = \"{cache}\"\n{more}"))?;
         let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
         Ok(["serve", "--config", &text(&config)?, "--plugins", &text(folder)?, "--listen", listen].map(str::to_owned).to_vec())
     }
@@ -220,6 +236,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Section::Hops) {
         verdicts.push(hops::run(&bench)?);
+    }
+    if wanted(Section::Guards) {
+        verdicts.push(guards::run(&bench)?);
     }
     println!();
     for verdict in &verdicts {

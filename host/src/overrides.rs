@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     config::NameRules,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offer, Offers, PromptOutput, Provider,
-        ProviderId, Reference, Subscription, Tool, ToolName,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offer, Offers, PromptOutput,
+        Provider, ProviderId, Reference, Subscription, Tool, ToolName,
     },
     similar,
     wildcard::fits,
@@ -269,6 +269,10 @@ impl Provider for OverriddenProvider {
 
     fn calls(&self) -> Option<&[String]> {
         self.inner.calls()
+    }
+
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.inner.guard()
     }
 
     fn instructions(&self) -> Option<&str> {

@@ -20,6 +20,7 @@ mod examples;
 mod faces;
 mod fleet;
 mod fuzz;
+mod guards;
 mod hostile;
 mod http;
 mod image;

@@ -22,6 +22,10 @@ pub struct Digests {
     pub role: BTreeMap<String, String>,
     /// Of each `[endpoint.NAME]`.
     pub endpoint: BTreeMap<String, String>,
+    /// Of each `[guard.NAME]`.
+    pub guard: BTreeMap<String, String>,
+    /// Of each `[flow.NAME]`.
+    pub flow: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
     /// Of each `[registry.NAME]`.
@@ -48,6 +52,8 @@ impl Digests {
             section: digests(section),
             role: of_each(&config.role),
             endpoint: of_each(&config.endpoint),
+            guard: of_each(&config.guard),
+            flow: of_each(&config.flow),
             plugin: of_each(&config.plugin),
             registry: of_each(&config.registry),
             server: of_each(&config.server),
@@ -65,6 +71,8 @@ impl Digests {
             ("", &self.section, &next.section),
             ("role.", &self.role, &next.role),
             ("endpoint.", &self.endpoint, &next.endpoint),
+            ("guard.", &self.guard, &next.guard),
+            ("flow.", &self.flow, &next.flow),
             ("plugin.", &self.plugin, &next.plugin),
             ("registry.", &self.registry, &next.registry),
             ("server.", &self.server, &next.server),

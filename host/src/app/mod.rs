@@ -36,7 +36,7 @@ use crate::{
         feed::{CatalogUpdate, Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
-    dispatch::Dispatcher,
+    dispatch::{Dispatcher, Screen},
     http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{EndpointOptions, Front, FrontOptions},
@@ -108,6 +108,7 @@ pub struct App {
     whole: watch::Sender<bool>,
     /// What everything on offer passes.
     trust: Arc<Trust>,
+    screen: Arc<Screen>,
     feed: Feed,
     /// When it was started, in milliseconds since 1970.
     started: u64,
@@ -129,7 +130,10 @@ impl App {
         let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces);
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
-        let feed = Feed::through(trust.clone(), catalog.clone());
+        dispatcher.safeguards().put(policy::safeguards(&config), config.trust.flow_window);
+        let (safeguards, metrics) = (dispatcher.safeguards().clone(), dispatcher.metrics().clone());
+        let screen = Screen::new(trust.clone(), catalog.clone(), safeguards, metrics);
+        let feed = Feed::through(screen.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
         let optional = (!config.server.is_empty() || plugins::are_pulled(&config)) && !options.folder_required;
         let servers = async {
@@ -176,6 +180,7 @@ impl App {
             models,
             whole,
             trust,
+            screen,
             feed,
             started: telemetry::unix_millis(),
         };
@@ -190,7 +195,11 @@ impl App {
     pub async fn first_attempt_done(&self) -> bool {
         let wait = if self.options.run == Run::Serve { SERVE_WAITS } else { ONCE_WAITS };
         tokio::join!(self.plugins.settled(), self.servers.settled(wait));
-        let done = self.inlet.barrier().await;
+        let mut done = self.inlet.barrier().await;
+        if done && self.screen.settle() {
+            // What waited for a guard that is not there waits no more.
+            done = self.feed.queue().send(CatalogUpdate::Rules).await.is_ok() && self.inlet.barrier().await;
+        }
         if done {
             self.pipelines.settle().await;
             self.catalog.settle();
@@ -285,6 +294,11 @@ impl App {
         if running.role != next.role || running.auth != next.auth {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
+        }
+        if running.guard != next.guard || running.flow != next.flow || running.trust.flow_window != next.trust.flow_window {
+            self.dispatcher.safeguards().put(policy::safeguards(&next), next.trust.flow_window);
+            // The queue ends with the host.
+            let _ = self.feed.queue().send(CatalogUpdate::Rules).await;
         }
         if running.trust != next.trust {
             self.trust.put(&next.trust);
@@ -470,6 +484,7 @@ impl StatusSource for App {
         statuses.extend(self.pipelines.statuses());
         for status in &mut statuses {
             self.trust.annotate(status);
+            self.screen.annotate(status);
         }
         statuses
     }

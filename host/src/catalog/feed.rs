@@ -7,6 +7,10 @@ use std::{
     sync::Arc,
 };
 
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, join_all},
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -50,6 +54,11 @@ pub enum Origin {
 pub trait Gate: Send + Sync {
     /// The provider as it may be offered.
     fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider>;
+
+    /// The same as it may be listed, which can take a while.
+    fn screen(&self, provider: Arc<dyn Provider>) -> BoxFuture<'_, Arc<dyn Provider>> {
+        std::future::ready(provider).boxed()
+    }
 
     /// A provider is gone.
     fn gone(&self, id: &ProviderId);
@@ -197,6 +206,8 @@ struct Merge {
     offered: BTreeMap<ProviderId, Arc<dyn Provider>>,
     servers: BTreeSet<String>,
     pipelines: BTreeSet<String>,
+    /// The pipelines that can be served, as they came.
+    made: BTreeMap<ProviderId, Arc<dyn Provider>>,
     /// The newest generation that was published of each server.
     newest: HashMap<ProviderId, u64>,
 }
@@ -210,6 +221,7 @@ impl Merge {
             offered: BTreeMap::new(),
             servers: BTreeSet::new(),
             pipelines: BTreeSet::new(),
+            made: BTreeMap::new(),
             newest: HashMap::new(),
         }
     }
@@ -218,49 +230,83 @@ impl Merge {
         while let Some(update) = updates.recv().await {
             match update {
                 CatalogUpdate::Changes(Origin::Plugins, changes) => {
+                    let judges = changes.iter().any(|change| self.judges_lists(change));
                     let changes = changes.into_iter().filter(|change| self.of_plugins(change)).collect();
-                    self.apply(changes);
+                    self.apply(changes).await;
+                    if judges {
+                        self.apply_all().await;
+                    }
                 }
                 CatalogUpdate::Changes(Origin::Server(generation), changes) => {
                     let changes = changes.into_iter().filter(|change| self.of_server(generation, change)).collect();
-                    self.apply(changes);
+                    self.apply(changes).await;
                 }
                 CatalogUpdate::Changes(Origin::Pipelines, mut changes) => {
                     changes.retain(|change| self.pipelines.contains(id_of(change).as_str()));
-                    self.catalog.apply(changes);
+                    for change in &changes {
+                        match change {
+                            ProviderChange::Put(pipeline) => drop(self.made.insert(pipeline.id().clone(), Arc::clone(pipeline))),
+                            ProviderChange::Remove(id) => drop(self.made.remove(id)),
+                            ProviderChange::Updated(..) => {}
+                        }
+                    }
+                    self.apply_own(changes).await;
                 }
                 CatalogUpdate::Servers(names) => {
                     let before = std::mem::replace(&mut self.servers, names.clone());
                     let changes = self.rename("server", &before, &names);
-                    self.apply(changes);
+                    self.apply(changes).await;
                 }
                 CatalogUpdate::Pipelines(names) => {
                     let before = std::mem::replace(&mut self.pipelines, names.clone());
                     let changes = self.rename("pipeline", &before, &names);
-                    self.apply(changes);
+                    self.apply(changes).await;
                 }
-                CatalogUpdate::Rules => {
-                    let plugins = self.plugins.iter().filter(|(id, _)| self.owner(id.as_str()).is_none());
-                    let all = plugins.chain(&self.offered).map(|(_, provider)| ProviderChange::Put(Arc::clone(provider)));
-                    self.apply(all.collect());
-                }
+                CatalogUpdate::Rules => self.apply_all().await,
                 // Who asked may have gone.
                 CatalogUpdate::Barrier(reached) => drop(reached.send(())),
             }
         }
     }
 
+    /// Has everything on offer pass the gate again.
+    async fn apply_all(&self) {
+        let put = |(_, provider): (_, &Arc<dyn Provider>)| ProviderChange::Put(Arc::clone(provider));
+        let plugins = self.plugins.iter().filter(|(id, _)| self.owner(id.as_str()).is_none());
+        self.apply(plugins.chain(&self.offered).map(put).collect()).await;
+        self.apply_own(self.made.iter().map(put).collect()).await;
+    }
+
+    /// Takes changes of what the operator has written into the catalog: nobody has to accept it, but it is shown to those who judge lists.
+    async fn apply_own(&self, changes: Vec<ProviderChange>) {
+        let screened = changes.into_iter().map(async |change| match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.screen(provider).await),
+            change => change,
+        });
+        self.catalog.apply(join_all(screened).await);
+    }
+
+    /// Whether a plugin that comes or goes judges what others list.
+    fn judges_lists(&self, change: &ProviderChange) -> bool {
+        let judges = |provider: &Arc<dyn Provider>| provider.guard().is_some_and(|guard| guard.hooks().list);
+        match change {
+            ProviderChange::Put(provider) => judges(provider) || self.plugins.get(provider.id()).is_some_and(judges),
+            ProviderChange::Remove(id) => self.plugins.get(id).is_some_and(judges),
+            ProviderChange::Updated(..) => false,
+        }
+    }
+
     /// Takes changes into the catalog, each provider as the gate lets it through.
-    fn apply(&self, changes: Vec<ProviderChange>) {
-        let admitted = changes.into_iter().map(|change| match change {
-            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.admit(&provider)),
+    async fn apply(&self, changes: Vec<ProviderChange>) {
+        let admitted = changes.into_iter().map(async |change| match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.screen(self.gate.admit(&provider)).await),
             ProviderChange::Remove(id) => {
                 self.gate.gone(&id);
                 ProviderChange::Remove(id)
             }
             updated @ ProviderChange::Updated(..) => updated,
         });
-        self.catalog.apply(admitted.collect());
+        self.catalog.apply(join_all(admitted).await);
     }
 
     /// What a name belongs to that no plugin can have.
@@ -318,6 +364,8 @@ impl Merge {
             if kind == "server" {
                 self.newest.remove(&id);
                 self.offered.remove(&id);
+            } else {
+                self.made.remove(&id);
             }
             // It may have become a name of the other kind meanwhile.
             let next = match self.owner(name) {

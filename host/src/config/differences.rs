@@ -62,6 +62,8 @@ impl Config {
         each_section!(compare);
         found.extend(of_named("role", &self.role, &other.role));
         found.extend(of_named("endpoint", &self.endpoint, &other.endpoint));
+        found.extend(of_named("guard", &self.guard, &other.guard));
+        found.extend(of_named("flow", &self.flow, &other.flow));
         found.extend(of_named("model", &self.model, &other.model));
         found.extend(of_named("plugin", &self.plugin, &other.plugin));
         found.extend(of_named("registry", &self.registry, &other.registry));

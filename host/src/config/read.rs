@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{
     Config, ConfigError, PluginConfig,
     endpoint::{self, Known},
-    http, include, mcp_json, model,
+    flow, guard, http, include, mcp_json, model,
     pipeline::{self, Taken},
     plugin::{BASE, KeyLocations, Layer, LayerRules},
     registry, role,
@@ -85,6 +85,12 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     if let Some(table) = table("pipeline") {
         let taken = Taken { plugins: &config.plugin, servers: &config.server, folder: &config.plugins };
         config.pipeline = pipeline::pipelines(&table, &taken);
+    }
+    if let Some(table) = table("guard") {
+        config.guard = guard::guards(&table, config.server.keys());
+    }
+    if let Some(table) = table("flow") {
+        config.flow = flow::flows(&table);
     }
     if let Some(table) = table("endpoint") {
         let known = Known {

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
-    PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig,
-    TelemetryConfig, TracesConfig, TrustConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig, InferenceConfig,
+    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, StateConfig,
+    StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -50,6 +50,10 @@ pub struct Config {
     pub traces: TracesConfig,
     /// `[trust]`, and the lock file.
     pub trust: TrustConfig,
+    /// `[guard.NAME]`, by NAME.
+    pub guard: BTreeMap<String, GuardConfig>,
+    /// `[flow.NAME]`, by NAME.
+    pub flow: BTreeMap<String, FlowConfig>,
     /// `[console]`.
     pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
@@ -92,6 +96,8 @@ impl Default for Config {
             audit: AuditConfig::default(),
             traces: TracesConfig::default(),
             trust: TrustConfig::default(),
+            guard: BTreeMap::new(),
+            flow: BTreeMap::new(),
             console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
             registry: BTreeMap::new(),

@@ -6,9 +6,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig,
-    LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, PluginOrigin, RegistryConfig, RoleConfig, SignedRule,
-    StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
+    InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, PluginOrigin,
+    RegistryConfig, RoleConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig,
+    TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -111,6 +112,8 @@ fn tables() -> Vec<TableInfo> {
         // Last: a key that plugins have too is looked for there first.
         of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
+        of::<GuardConfig>("guard.NAME", "in [guard.NAME]", "GuardSection"),
+        of::<FlowConfig>("flow.NAME", "in [flow.NAME]", "FlowSection"),
         of::<EndpointConfig>("endpoint.NAME", "in [endpoint.NAME]", "EndpointSection"),
         of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
     ];

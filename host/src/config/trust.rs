@@ -1,13 +1,13 @@
 //! `[trust]`: what upstreams may say, and which calls a person confirms.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     SignedRule,
     lock::Lock,
     section::section,
     signed::Rules,
-    types::{FilePath, choice, list, optional, text},
+    types::{DAY, FilePath, HOUR, SECOND, choice, duration, list, optional, text},
 };
 
 /// What is done about what nobody has accepted.
@@ -37,6 +37,9 @@ section! {
         /// Plugins from a registry that are served only with a signature by cosign: `[{ source =
         /// "ghcr.io/acme/*", keys = ["cosign.pub"] }]`.
         signed: Vec<SignedRule> = Vec::new(), Rules;
+        /// How long a conversation remembers what was read in it, after the last call, for the rule of
+        /// `[flow.NAME]`.
+        flow_window: Duration = HOUR, duration(SECOND..=DAY);
         /// What the lock file holds. None: there is none.
         locked: Option<Arc<Lock>> = None;
     }

@@ -37,6 +37,7 @@ pub(super) struct Nested {
     principal: Option<Principal>,
     trace_parent: Option<Arc<str>>,
     meta: Option<Arc<str>>,
+    conversation: Option<Arc<str>>,
     /// Whose tool it is, which knows what was granted.
     provider: Arc<dyn Provider>,
     link: Arc<Link>,
@@ -59,6 +60,7 @@ impl Nested {
             principal: context.principal.clone(),
             trace_parent: context.trace_parent.clone(),
             meta: context.meta.clone(),
+            conversation: context.conversation.clone(),
             provider: Arc::clone(provider),
             link: Link::new(request.parent.as_ref(), context.call_id, &target),
         }
@@ -96,6 +98,7 @@ impl Nested {
             .with_face(face)
             .with_trace_parent(self.trace_parent.clone())
             .with_meta(self.meta.clone())
+            .with_session(self.conversation.clone())
             .with_notifier(notifier)
             .with_deferral(deferral);
         request.context.asker = asker;

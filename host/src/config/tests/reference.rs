@@ -26,6 +26,7 @@ fn open_table(table: &TableInfo) -> String {
         // What is said of the items of a list.
         "pipeline.NAME.steps" => "[[pipeline.q.steps]]\ntool = \"t\"\neach = \"args.list\"\n".to_owned(),
         "role.NAME.limits.PATTERN" => "[role.w.limits.x]\nrate = \"1/s\"\n".to_owned(),
+        "guard.NAME" => "[guard.w]\nplugin = \"p\"\n".to_owned(),
         "server.NAME" => "[server.s]\ncommand = [\"x\"]\n".to_owned(),
         "server.NAME.replicas" => "[server.s]\ncommand = [\"x\"]\n[server.s.replicas]\n".to_owned(),
         header => format!("[{}]\n", header.replace("NAME", "w").replace("TOOL", "t")),
@@ -100,6 +101,8 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     let each = crate::pick::Pick::parse("args.list").ok();
     let steps = vec![StepConfig { each, ..step("1") }];
     assert_eq!(config.pipeline.remove("q"), Some(PipelineConfig { steps, ..PipelineConfig::default() }));
+    assert_eq!(config.guard.remove("w"), Some(GuardConfig { plugin: "p".to_owned(), ..GuardConfig::default() }));
+    assert_eq!(config.flow.remove("w"), Some(FlowConfig::default()));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 
     let server = |kind: &str, value: &str| {

@@ -73,6 +73,8 @@ families! {
         "Calls that run or are queued.";
     NESTED_CALLS: Counter "toolbay_nested_calls_total" ["parent", "provider"]
         "Calls that tools of the plugin `parent` made of others. They are among `toolbay_calls_total` too.";
+    GUARD_DECISIONS: Counter "toolbay_guard_decisions_total" ["guard", "decision"]
+        "What guards decided, by guard: `allow`, `deny`, `change`, `ask`, or `error` where one failed or was not run.";
     REFUSALS: Counter "toolbay_refusals_total" ["reason"]
         "Requests and calls that were turned away before anything ran for them, by reason.";
 
