@@ -54,6 +54,10 @@ attacks *options: build plugins
 bench-inference *options:
     scripts/bench-inference.sh {{ options }}
 
+# Have the command-line clients on npm connect as `toolbay connect` says (fetches some 1.1 GB the first time).
+clients: build plugins
+    scripts/clients-try.sh
+
 # Run the tests that need an NVIDIA GPU.
 test-gpu:
     scripts/test-gpu.sh

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     config::NameRules,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offer, Offers, PromptOutput,
-        Provider, ProviderId, Reference, Subscription, Tool, ToolName,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offer, Offers, PAGE_SCHEME,
+        PromptOutput, Provider, ProviderId, Reference, Subscription, Tool, ToolName, with_page, without_page,
     },
     similar,
     wildcard::fits,
@@ -56,7 +56,12 @@ pub fn with_overrides(
         prompts.offered.push(Arc::new(Offer { key: name.as_str().to_owned(), json }));
     }
     let instructions = rules.instructions.clone().or_else(|| inner.instructions().map(str::to_owned));
-    let offers = Offers { prompts: prompts.offered, ..inner.offers().clone() };
+    let mut offers = Offers { prompts: prompts.offered, ..inner.offers().clone() };
+    if !rules.apps {
+        for list in [&mut offers.resources, &mut offers.templates] {
+            list.retain(|offer| !is_page(&offer.key));
+        }
+    }
     let wanted = default_tool.or(inner.default_tool());
     let is = |name: &str, own: &str| wanted == Some(name) || wanted == Some(own);
     let default_tool = tools.own.iter().find(|(name, own)| is(name, own)).map(|(name, _)| name.clone());
@@ -72,6 +77,7 @@ pub fn with_overrides(
         default_tool,
         instructions,
         offers,
+        apps: rules.apps,
         inner,
     };
     (Arc::new(shaped), warnings)
@@ -129,11 +135,18 @@ impl<T> Names<T> {
 /// A tool under its published name, in the operator's words, and the own names of parameters that have others now.
 fn describe(tool: &Arc<Tool>, name: ToolName, rules: &NameRules, section: &str, warnings: &mut Vec<String>) -> (Arc<Tool>, OwnParams) {
     let own = tool.name.as_str();
-    let Some(instead) = rules.tools.get(own) else {
-        let tool = if tool.name == name { tool.clone() } else { Arc::new(Tool { name, ..Tool::clone(tool) }) };
-        return (tool, OwnParams::new());
-    };
+    let loses_page = !rules.apps && tool.meta.is_some();
+    if !rules.tools.contains_key(own) && !loses_page && tool.name == name {
+        return (tool.clone(), OwnParams::new());
+    }
     let mut tool = Tool { name, ..Tool::clone(tool) };
+    let instead = rules.tools.get(own);
+    tool.meta = match instead.and_then(|instead| instead.app.as_deref()).filter(|_| rules.apps) {
+        Some(page) if !page.is_empty() => Some(with_page(tool.meta, page)),
+        None if rules.apps => tool.meta,
+        _ => tool.meta.and_then(without_page),
+    };
+    let Some(instead) = instead else { return (Arc::new(tool), OwnParams::new()) };
     tool.title = instead.title.clone().or(tool.title);
     tool.description = instead.description.clone().or(tool.description);
     tool.annotations = instead.annotations(tool.annotations);
@@ -187,6 +200,11 @@ fn nearest(name: &str, all: &[&str]) -> String {
     }
 }
 
+/// Whether it is the address of a page: MCP Apps.
+fn is_page(uri: &str) -> bool {
+    uri.starts_with(PAGE_SCHEME)
+}
+
 struct OverriddenProvider {
     inner: Arc<dyn Provider>,
     tools: Vec<Arc<Tool>>,
@@ -197,6 +215,8 @@ struct OverriddenProvider {
     default_tool: Option<String>,
     instructions: Option<String>,
     offers: Offers,
+    /// Whether its pages can be read.
+    apps: bool,
 }
 
 impl OverriddenProvider {
@@ -288,6 +308,9 @@ impl Provider for OverriddenProvider {
     }
 
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+        if !self.apps && is_page(uri) {
+            return Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) });
+        }
         self.inner.read_resource(uri, context)
     }
 
@@ -465,6 +488,37 @@ mod tests {
         let call = |arguments| shaped.call(Call { tool: "g_log", arguments, context: CallContext::default() });
         assert_eq!(call(r#"{"query": [1],"b":2}"#).await.unwrap().meta.unwrap().as_str(), r#"{"a":[1],"b":2}"#);
         assert_eq!(call(r#"{"a": 1}"#).await.unwrap().meta.unwrap().as_str(), r#"{"a": 1}"#, "the own name is taken too");
+    }
+
+    #[tokio::test]
+    async fn pages_are_given_and_taken_away() {
+        let named = |meta: serde_json::Value| meta.as_object().cloned();
+        let given = named(json!({ "ui": { "resourceUri": "ui://git/own", "visibility": ["app"] }, "ui/resourceUri": "ui://git/own" }));
+        let page = |key: &str| Arc::new(Offer { key: key.to_owned(), json: serde_json::Map::new() });
+        let tools = ["log", "status"].map(|name| {
+            let name = ToolName::new(name).unwrap();
+            Arc::new(Tool { meta: given.clone(), ..Tool::new(name, serde_json::Map::new()) })
+        });
+        let offers =
+            Offers { resources: vec![page("ui://git/own"), page("git://a")], templates: vec![page("ui://git/{x}")], ..Offers::default() };
+        let inner: Arc<dyn Provider> = Arc::new(Echo(ProviderId::new("git").unwrap(), tools.to_vec(), offers));
+        let shaped = |apps, app: &str| {
+            let instead = ToolOverride { app: Some(app.to_owned()), ..ToolOverride::default() };
+            let rules = NameRules { apps, tools: BTreeMap::from([("log".to_owned(), instead)]), ..rules() };
+            with_overrides(Arc::clone(&inner), &rules, None, "server.git").0
+        };
+        let metas = |shaped: &Arc<dyn Provider>| shaped.tools().iter().map(|tool| tool.meta.clone()).collect::<Vec<_>>();
+        let other = named(json!({ "ui": { "resourceUri": "ui://git/b", "visibility": ["app"] }, "ui/resourceUri": "ui://git/b" }));
+        assert_eq!(metas(&shaped(true, "ui://git/b")), [other, given.clone()]);
+        let none = named(json!({ "ui": { "visibility": ["app"] } }));
+        assert_eq!(metas(&shaped(true, "")), [none.clone(), given]);
+        let without = shaped(false, "ui://git/b");
+        assert_eq!(metas(&without), [none.clone(), none]);
+        let keys: Vec<&str> =
+            without.offers().resources.iter().chain(&without.offers().templates).map(|offer| offer.key.as_str()).collect();
+        assert_eq!(keys, ["git://a"]);
+        let read = without.read_resource("ui://git/own", CallContext::default()).await;
+        assert_eq!(read.unwrap_err().to_string(), "there is no resource \"ui://git/own\"");
     }
 
     #[test]

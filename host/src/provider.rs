@@ -4,6 +4,7 @@
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
 mod answer_json;
+mod app;
 mod asking;
 mod calls;
 mod deferral;
@@ -25,6 +26,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 pub use answer_json::check_object;
+pub use app::{APPS, APPS_DECLARED, PAGE_SCHEME, page_of, with_page, with_pages, without_page};
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
 pub use calls::{Calls, MAX_DEPTH, NestedError, Nesting};
 pub use deferral::{Deferral, NotDeferred};

@@ -1,10 +1,12 @@
 //! End-to-end suites: each test starts the real binary, and says in its name how it behaves.
 
+mod apps;
 mod asking;
 mod attacks;
 mod audit;
 mod authors;
 mod cancellation;
+mod card;
 mod changes;
 mod classify;
 mod cli;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Kind, Marks, names::Named, naming::is_safe};
 use crate::{
-    provider::{Provider, Tool, ToolName},
+    provider::{Provider, Tool, ToolName, page_of, with_pages},
     telemetry::metrics::CallMeter,
 };
 
@@ -71,6 +71,19 @@ impl Entry {
     #[must_use]
     pub fn name(&self) -> &str {
         self.tool.name.as_str()
+    }
+
+    /// The address of the page that clients show beside its answers: MCP Apps.
+    #[must_use]
+    pub fn page(&self) -> Option<&str> {
+        page_of(self.tool.meta.as_ref()?)
+    }
+
+    /// The same with links to its pages as they are published, where these are others: `published` has them by its provider's own.
+    pub(super) fn linked(&self, published: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let meta = with_pages(self.tool.meta.as_ref()?, published)?;
+        let tool = Arc::new(Tool { meta: Some(meta), ..Tool::clone(&self.tool) });
+        Some(Self::of(Arc::clone(&self.provider), self.own_name.clone(), tool))
     }
 
     /// What its calls are counted by. `find` finds it by the provider's name and the tool's own one, once.

@@ -23,6 +23,7 @@
 //! Lists are in the order of providers, and of each provider's own. All of this depends on nothing but the set of providers at the start and what came
 //! after it, so every copy of the host publishes the same, and a copy that starts later has at most more qualified names.
 
+mod address;
 mod chosen;
 mod disabled;
 mod entry;

@@ -148,6 +148,19 @@ impl<E: Named> Names<E> {
         hidden
     }
 
+    /// Puts what `other` makes of some in their place, under the same names.
+    pub(super) fn replace(&mut self, other: impl Fn(&E) -> Option<E>) {
+        // Both hold the same ones, and one may have several names. What is replaced is kept until the end, so that nothing else gets its address.
+        let mut made: HashMap<*const E, (Arc<E>, Arc<E>)> = HashMap::new();
+        for entry in self.by_name.values_mut().chain(&mut self.published) {
+            let known = made.get(&Arc::as_ptr(entry)).map(|(_, new)| Arc::clone(new));
+            if let Some(new) = known.or_else(|| other(entry).map(Arc::new)) {
+                let old = std::mem::replace(entry, Arc::clone(&new));
+                made.insert(Arc::as_ptr(&old), (old, new));
+            }
+        }
+    }
+
     pub(super) fn looks_like(&self, other: &Self) -> bool {
         self.published.len() == other.published.len() && self.published.iter().zip(&other.published).all(|(a, b)| a.looks_like(b))
     }

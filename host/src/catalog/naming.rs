@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use super::address;
 use crate::provider::ProviderId;
 
 /// Between the provider and the tool in a qualified name.
@@ -186,7 +187,7 @@ impl fmt::Display for Collision {
                     f,
                     "{kind} {uri:?} is offered by several plugins or servers: that of {published:?} is published, and those of others as"
                 )?;
-                others.iter().take(SHOWN).try_for_each(|provider| write!(f, " toolbay://{provider}/{uri}"))?;
+                others.iter().take(SHOWN).try_for_each(|provider| write!(f, " {}", address::qualified(provider, uri)))?;
                 more(f, others)
             }
             Self::BadTemplate { template, provider, fault } => {

@@ -7,7 +7,12 @@ use std::{
 
 use blake3::Hash;
 
-use super::{Access, Generations, PromptEntry, ResourceEntry, Snapshot, Why, instructions::Instructions, search::Search, snapshot::Part};
+use super::{
+    Access, Entry, Generations, PromptEntry, ResourceEntry, Snapshot, Why,
+    instructions::Instructions,
+    search::Search,
+    snapshot::{Part, reads},
+};
 use crate::provider::{OfferNames, ProviderId, ProviderState, ProviderStatus};
 
 impl Snapshot {
@@ -24,10 +29,12 @@ impl Snapshot {
 
     fn of(whole: &Arc<Self>, access: Arc<Access>, is_chosen: bool, search: Option<&ProviderId>) -> Self {
         let prompt = |entry: &PromptEntry| access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()).is_allowed();
-        let resource = |entry: &ResourceEntry| access.resource(entry.provider().id().as_str(), entry.own()).is_allowed();
+        let tools = whole.tools.only(|entry| access.tool(entry).is_allowed());
+        let pages = pages(whole, tools.published());
+        let resource = |entry: &ResourceEntry| reads(&access, &pages, entry, entry.uri());
         let mut part = Self {
             generations: Generations::default(),
-            tools: whole.tools.only(|entry| access.tool(entry).is_allowed()),
+            tools,
             prompts: whole.prompts.only(prompt),
             resources: whole.resources.only(resource),
             // They name what others offer.
@@ -45,7 +52,7 @@ impl Snapshot {
         let mut providers: BTreeSet<ProviderId> = part.tools.published().iter().map(|entry| entry.provider().id().clone()).collect();
         providers.extend(part.prompts().map(|entry| entry.provider().id().clone()));
         providers.extend(part.resources().chain(part.templates()).map(|entry| entry.provider().id().clone()));
-        part.part = Some(Part { whole: Arc::clone(whole), access, is_chosen, providers });
+        part.part = Some(Part { whole: Arc::clone(whole), access, is_chosen, providers, pages });
         part
     }
 
@@ -108,6 +115,15 @@ impl Snapshot {
         let resources = self.resources().map(|entry| entry.json()).chain(["-"]).chain(self.templates().map(|entry| entry.json()));
         [print(self.tools().map(|entry| entry.json())), print(self.prompts().map(|entry| entry.json())), print(resources)]
     }
+}
+
+/// The pages of these tools: a tool's own alone, whatever address it names.
+fn pages(whole: &Snapshot, tools: &[Arc<Entry>]) -> BTreeSet<Box<str>> {
+    let own = |entry: &&Arc<Entry>| {
+        let page = entry.page().and_then(|page| whole.resource(page));
+        page.is_some_and(|page| page.provider().id() == entry.provider().id())
+    };
+    tools.iter().filter(own).filter_map(|entry| entry.page().map(Box::from)).collect()
 }
 
 fn print<'a>(items: impl Iterator<Item = &'a str>) -> Hash {

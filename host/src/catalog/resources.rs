@@ -1,7 +1,8 @@
 //! Resources by URI and templates in the order in which they are tried.
 //!
 //! Each address has a second, qualified form, `toolbay://NAME/` and the provider's own: of those that several providers have, one is
-//! published as it is and the others in that form. It also leads to what a provider has and does not list.
+//! published as it is and the others in that form. It also leads to what a provider has and does not list. Of a page of MCP Apps it is
+//! `ui://toolbay/NAME/` and the provider's own: clients show no other scheme.
 
 use std::{
     cmp::Reverse,
@@ -12,21 +13,13 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Collision, Kind, names::json_array, template::Template};
+use super::{
+    Collision, Kind,
+    address::{qualified, split_qualified},
+    names::json_array,
+    template::Template,
+};
 use crate::provider::{Offer, Provider, ProviderId};
-
-/// What a qualified address begins with.
-const SCHEME: &str = "toolbay://";
-
-/// The address of a resource or a template among those of all providers.
-pub(super) fn qualified(provider: &ProviderId, own: &str) -> String {
-    format!("{SCHEME}{provider}/{own}")
-}
-
-/// Whose address it is, and its own. None: it is not qualified.
-fn split_qualified(uri: &str) -> Option<(&str, &str)> {
-    uri.strip_prefix(SCHEME)?.split_once('/')
-}
 
 /// A resource or a resource template on offer.
 pub struct ResourceEntry {
@@ -54,18 +47,22 @@ impl ResourceEntry {
         &self.uri
     }
 
-    /// The URI, or the template's text, as the provider has it.
-    pub(super) fn own(&self) -> &str {
-        &self.own
-    }
-
     /// The provider's own form of an address that belongs to this entry, or of the template's text.
     #[must_use]
-    pub fn own_uri<'a>(&self, uri: &'a str) -> &'a str {
+    pub fn own_uri<'a>(&'a self, uri: &'a str) -> &'a str {
+        if *self.uri == *uri {
+            return &self.own;
+        }
         match split_qualified(uri) {
-            Some((provider, own)) if provider == self.provider.id().as_str() && !self.own.starts_with(SCHEME) => own,
+            // Another Toolbay's own addresses look qualified. Here they are so once more.
+            Some((provider, own)) if provider == self.provider.id().as_str() && !self.matches_as_own(uri) => own,
             _ => uri,
         }
+    }
+
+    /// Whether it is an address of the provider itself that fits its template.
+    fn matches_as_own(&self, uri: &str) -> bool {
+        self.own == self.uri && self.matches(uri)
     }
 
     /// The same in its qualified form.

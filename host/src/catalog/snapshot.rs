@@ -9,10 +9,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Access, Collision, Entry, PromptEntry, ResourceEntry,
+    Access, Collision, Entry, PromptEntry, ResourceEntry, Why,
+    address::qualified,
     instructions::Instructions,
     names::{Named as _, Names, Offered},
-    resources::{HeldResources, Resources, qualified},
+    resources::{HeldResources, Resources},
     search::{Lexicon, Search, Terms},
 };
 use crate::provider::{Provider, ProviderId};
@@ -47,12 +48,23 @@ pub(super) struct Part {
     pub(super) is_chosen: bool,
     /// Who offers something of it.
     pub(super) providers: BTreeSet<ProviderId>,
+    /// Addresses of the pages of its tools.
+    pub(super) pages: BTreeSet<Box<str>>,
 }
 
 impl Part {
     /// Whether an address may be read that belongs to this template, or to this provider without being listed. It goes by the provider's own form.
     fn reads(&self, entry: &ResourceEntry, uri: &str) -> bool {
-        self.access.resource(entry.provider().id().as_str(), entry.own_uri(uri)).is_allowed()
+        reads(&self.access, &self.pages, entry, uri)
+    }
+}
+
+/// Whether an address of this entry may be read. A tool brings its page with it, unless that is denied.
+pub(super) fn reads(access: &Access, pages: &BTreeSet<Box<str>>, entry: &ResourceEntry, uri: &str) -> bool {
+    match access.resource(entry.provider().id().as_str(), entry.own_uri(uri)) {
+        Why::Allowed(_) => true,
+        Why::Denied(_) => false,
+        Why::NotNamed => pages.contains(uri),
     }
 }
 
@@ -182,6 +194,17 @@ impl Snapshot {
         }
     }
 
+    /// The same of a page that a tool names. None: its own, or nobody has it.
+    fn published_page(&self, provider: &ProviderId, own: &str) -> Option<String> {
+        let holder = self.resource(own).map(|entry| entry.provider().id());
+        if holder == Some(provider) {
+            return None;
+        }
+        let published = qualified(provider, own);
+        // Whatever somebody else has at that address is no page of this tool.
+        (holder.is_some() || self.resource(&published).is_some()).then_some(published)
+    }
+
     /// The resource that is listed at this address.
     #[must_use]
     pub fn listed_resource(&self, uri: &str) -> Option<&Arc<ResourceEntry>> {
@@ -264,7 +287,7 @@ impl Snapshot {
         let mut collisions: Vec<Collision> = providers.values().flat_map(|held| held.faults.iter().cloned()).collect();
         let tools: Vec<_> = providers.values().flat_map(|held| &held.tools).collect();
         let prompts: Vec<_> = providers.values().flat_map(|held| &held.prompts).collect();
-        Self {
+        let mut snapshot = Self {
             generations: Generations::default(),
             tools: Names::assign(&tools, before.map(|before| &before.tools), &mut collisions),
             prompts: Names::assign(&prompts, before.map(|before| &before.prompts), &mut collisions),
@@ -284,7 +307,10 @@ impl Snapshot {
                 .filter(|(_, held)| held.provider().guard().is_some())
                 .map(|(id, held)| (id.clone(), Arc::clone(held.provider())))
                 .collect(),
-        }
+        };
+        let mut tools = std::mem::take(&mut snapshot.tools);
+        tools.replace(|entry| entry.linked(|own| snapshot.published_page(entry.provider().id(), own)));
+        Self { tools, ..snapshot }
     }
 }
 

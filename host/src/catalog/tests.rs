@@ -424,3 +424,106 @@ fn what_is_not_listed_is_read_as_far_as_roles_go() {
     }
     assert_eq!(listed(seen.resources_json(), "uri"), ["x://1 of b", "toolbay://open/x://1 of open"]);
 }
+
+/// A provider with one tool that names a page, and that page, listed or not.
+fn put_page(id: &str, tool_name: &str, page: &str, resources: &[&str]) -> ProviderChange {
+    let meta = json!({"ui": {"resourceUri": page}, "ui/resourceUri": page, "k": 1}).as_object().cloned();
+    let tools = vec![Arc::new(Tool { meta, ..Tool::clone(&tool(tool_name)) })];
+    let resources = resources.iter().map(|uri| {
+        let json = json!({"uri": uri, "title": id}).as_object().cloned().unwrap();
+        Arc::new(Offer { key: (*uri).to_owned(), json })
+    });
+    let offers = Offers { resources: resources.collect(), ..Offers::default() };
+    ProviderChange::Put(Arc::new(Fixed { id: ProviderId::new(id).unwrap(), tools, offers }))
+}
+
+/// Each tool with its page, and whose that page is: `tool: page of provider`.
+fn pages(snapshot: &Snapshot) -> Vec<String> {
+    let page = |entry: &Arc<Entry>| {
+        let page = entry.page().unwrap();
+        let of = snapshot.resource(page).map_or("nobody".to_owned(), |found| found.provider().id().to_string());
+        // What a client reads is the list.
+        let listed: Value = serde_json::from_str(entry.json()).unwrap();
+        assert_eq!((&listed["_meta"]["ui"]["resourceUri"], &listed["_meta"]["ui/resourceUri"]), (&json!(page), &json!(page)));
+        format!("{}: {page} of {of}", entry.name())
+    };
+    snapshot.tools().map(page).collect()
+}
+
+#[test]
+fn a_tool_names_its_own_page_under_the_address_that_is_published() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![put_page("b", "show", "ui://p", &["ui://p"])]);
+    assert_eq!(pages(&catalog.snapshot()), ["show: ui://p of b"]);
+    catalog.settle();
+    let changes = catalog.changes();
+    catalog.apply(vec![put_page("a", "show", "ui://p", &["ui://p"]), put_page("c", "other", "ui://p", &[])]);
+    assert!(changes.has_changed().unwrap());
+    let snapshot = catalog.snapshot();
+    let all = ["a__show: ui://toolbay/a/ui://p of a", "show: ui://p of b", "other: ui://toolbay/c/ui://p of nobody"];
+    assert_eq!(pages(&snapshot), all);
+    assert_eq!(listed(snapshot.resources_json(), "uri"), ["ui://toolbay/a/ui://p of a", "ui://p of b"]);
+    let entry = snapshot.resource("ui://toolbay/a/ui://p").unwrap();
+    assert_eq!((entry.own_uri("ui://toolbay/a/ui://p"), entry.own_uri("toolbay://a/ui://p")), ("ui://p", "ui://p"));
+    assert_eq!(snapshot.resource("toolbay://a/ui://p").unwrap().provider().id().as_str(), "a");
+    // Qualified names lead to the same tool.
+    assert_eq!(snapshot.resolve("a__show").unwrap().page(), Some("ui://toolbay/a/ui://p"));
+    assert_eq!(snapshot.resolve("b__show").unwrap().page(), Some("ui://p"));
+    let view = catalog.view("a").unwrap();
+    assert_eq!(pages(&view.snapshot()), ["show: ui://p of a"], "alone it has no other name");
+}
+
+#[test]
+fn no_tool_names_the_page_of_another_provider() {
+    let catalog = Catalog::new();
+    catalog.apply(vec![
+        put_page("a", "show", "ui://p", &["ui://p"]),
+        put_page("thief", "steal", "ui://p", &[]),
+        put_page("open", "go", "ui://p", &[]),
+    ]);
+    let snapshot = catalog.snapshot();
+    assert_eq!(
+        pages(&snapshot),
+        ["show: ui://p of a", "go: ui://toolbay/open/ui://p of open", "steal: ui://toolbay/thief/ui://p of nobody"]
+    );
+    // Not by a role that may call the tool, either.
+    let see = |role: Role| {
+        let name = role.name.clone();
+        let policy = Policy::new(vec![role], crate::provider::Roles::new([name.as_str()]), std::collections::HashMap::new());
+        catalog.seen(&policy, None)
+    };
+    let role = |tools: &[&str], deny: &[&str]| Role {
+        name: "some".to_owned(),
+        tools: tools.iter().map(|name| (*name).to_owned()).collect(),
+        deny: deny.iter().map(|name| (*name).to_owned()).collect(),
+        ..Role::default()
+    };
+    let seen = see(role(&["steal"], &[]));
+    assert!(seen.resource("ui://p").is_none() && seen.resource("ui://toolbay/thief/ui://p").is_none());
+    let seen = see(role(&["show"], &[]));
+    assert_eq!(seen.resource("ui://p").unwrap().provider().id().as_str(), "a", "a tool brings its page with it");
+    assert_eq!(listed(seen.resources_json(), "uri"), ["ui://p of a"]);
+    assert!(seen.resource("ui://toolbay/open/ui://p").is_none());
+    let seen = see(role(&["go"], &[]));
+    assert!(seen.resource("ui://toolbay/open/ui://p").is_some() && seen.resource("ui://toolbay/open/ui://q").is_none(), "listed or not");
+    let seen = see(role(&["show"], &["ui://*"]));
+    assert!(seen.resource("ui://p").is_none(), "what is denied stays so");
+}
+
+#[test]
+fn qualified_addresses_of_another_toolbay_are_read_as_they_are() {
+    let catalog = Catalog::new();
+    let own = ["ui://toolbay/x/ui://p", "toolbay://x/f://p"];
+    catalog.apply(vec![put_offers("a", &own, &["toolbay://x/f://{id}"], &[]), put_offers("b", &own, &[], &[])]);
+    let snapshot = catalog.snapshot();
+    let read = |uri: &str| snapshot.resource(uri).map(|entry| format!("{} of {}", entry.own_uri(uri), entry.provider().id()));
+    for (uri, want) in [
+        ("ui://toolbay/x/ui://p", "ui://toolbay/x/ui://p of a"),
+        ("ui://toolbay/b/ui://toolbay/x/ui://p", "ui://toolbay/x/ui://p of b"),
+        ("toolbay://x/f://p", "toolbay://x/f://p of a"),
+        ("toolbay://b/toolbay://x/f://p", "toolbay://x/f://p of b"),
+        ("toolbay://x/f://7", "toolbay://x/f://7 of a"),
+    ] {
+        assert_eq!(read(uri).as_deref(), Some(want), "{uri}");
+    }
+}

@@ -7,6 +7,7 @@ mod call;
 mod check;
 mod clients;
 mod compile;
+mod connect;
 mod dev;
 mod dialogue;
 mod embed_docs;
@@ -96,6 +97,9 @@ enum Command {
     /// Ask a running server whether it takes calls, for health checks of containers
     #[command(after_long_help = health::HELP)]
     Health(health::Health),
+    /// Print what to put into a client's configuration: Claude Code, Codex, Cursor, VS Code, …
+    #[command(after_long_help = connect::HELP)]
+    Connect(connect::Connect),
     /// Begin a plugin: a folder with all that it needs
     #[command(after_long_help = new::HELP)]
     New(new::New),
@@ -143,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Call(call) => call.run(),
         Command::Audit(audit) => audit.run(),
         Command::Health(health) => health.run(),
+        Command::Connect(connect) => connect.run(),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Test(test) => test.run(),

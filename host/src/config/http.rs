@@ -8,7 +8,9 @@ use super::{
     section::{Section, section},
     tls::{self, Pem, PemFile, ServerTls},
     toml_reader::Table,
-    types::{DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, YEAR, choice, duration, list, number, optional, size, text},
+    types::{
+        Boolean, DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, YEAR, choice, duration, list, number, optional, size, text,
+    },
 };
 
 section! {
@@ -66,6 +68,15 @@ section! {
         /// Shape of the REST API's answers unless the request chooses one: `"value"` is what a program
         /// wants of a result, `"mcp"` the whole `CallToolResult`.
         rest_result: RestResult = RestResult::Value, choice(REST_RESULTS);
+        /// Whether anybody may read the server cards (`/mcp/server-card`, `/NAME/mcp/server-card`) and the
+        /// catalog (`/.well-known/ai-catalog.json`), by which clients find this server.
+        card: Option<bool> = None, optional(Boolean) => unset("`true` where callers need not authenticate");
+        /// The name in the card: a host name backwards, `/` and a name, such as `"com.example/tools"`.
+        card_name: Option<String> = None, optional(text("name", card_name)) => unset("made of the host's name");
+        /// The title in the card, for people.
+        card_title: Option<String> = None, optional(text("text", card_text)) => unset("`\"Toolbay\"`");
+        /// One sentence in the card on what there is.
+        card_description: Option<String> = None, optional(text("text", card_text)) => unset("a general one");
         /// Tool for `/call` if the request names none.
         rest_default_tool: Option<String> = None, optional(text("name", tool_name)) => unset("the only tool, where there is one");
         /// What the files of `tls_cert`, `tls_key` and `tls_client_ca` make.
@@ -103,6 +114,19 @@ impl HttpConfig {
     pub fn asks_for_certificates(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.asks_clients)
     }
+}
+
+/// What the schema of server cards allows.
+fn card_name(text: &str) -> Result<String, String> {
+    let is = |part: &str, more: &str| !part.is_empty() && part.chars().all(|char| char.is_ascii_alphanumeric() || more.contains(char));
+    match text.split_once('/') {
+        Some((host, name)) if text.len() <= 200 && is(host, ".-") && is(name, "._-") => Ok(text.to_owned()),
+        _ => Err("is no name of a server card: write a host name backwards, / and a name, as in com.example/tools".to_owned()),
+    }
+}
+
+fn card_text(text: &str) -> Result<String, String> {
+    if (1..=100).contains(&text.trim().chars().count()) { Ok(text.trim().to_owned()) } else { Err("takes 1 to 100 characters".to_owned()) }
 }
 
 /// Reads `[http]`.

@@ -11,7 +11,7 @@ use super::{
     toml_reader::{Item, Table},
     types::{Boolean, Type, list, optional, text, texts},
 };
-use crate::provider::ToolName;
+use crate::provider::{PAGE_SCHEME, ToolName};
 
 /// Longest name that the operator may give to a tool.
 const MAX_NAME: usize = 256;
@@ -31,6 +31,8 @@ section! {
         exclude: Vec<String> = Vec::new(), list("names", text("name", pattern));
         /// How to use its tools, for models: what clients get as `instructions`.
         instructions: Option<String> = None, optional(text("text", not_blank)) => unset("the server's");
+        /// Whether clients get the pages that its tools show beside their answers (MCP Apps).
+        apps: bool = true, Boolean;
         /// By its own name: what to say of a tool instead of what the server says. A plugin's stand
         /// in [`PluginConfig::tools`](super::PluginConfig::tools).
         tools: BTreeMap<String, ToolOverride> = BTreeMap::new();
@@ -68,6 +70,9 @@ section! {
         idempotent: Option<bool> = None, optional(Boolean) => unset("the tool's");
         /// The hint `openWorldHint`: it reaches beyond what the host knows, such as the web.
         open_world: Option<bool> = None, optional(Boolean) => unset("the tool's");
+        /// The page that clients show beside its answers (MCP Apps): the `ui://` address of a
+        /// resource of the same plugin or server; `""` for none.
+        app: Option<String> = None, optional(text("address", page)) => unset("the tool's");
     }
 }
 
@@ -78,7 +83,7 @@ impl ToolOverride {
         self.rename_params.iter().find(|(_, name)| *name == published).map_or(published, |(own, _)| own)
     }
 
-    /// What of it is the same whoever runs the tool: hints, and names of parameters. None: nothing is said of these.
+    /// What of it is the same whoever runs the tool: hints, its page, and names of parameters. None: nothing is said of these.
     #[must_use]
     pub fn of_any_provider(&self) -> Option<Self> {
         let only = Self { title: None, description: None, params: BTreeMap::new(), ..self.clone() };
@@ -198,6 +203,15 @@ pub(super) fn tool_name(text: &str) -> Result<String, String> {
 
 fn pattern(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("a name cannot be empty; \"*\" is any".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn page(text: &str) -> Result<String, String> {
+    let is_page = text.strip_prefix(PAGE_SCHEME).is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace));
+    if is_page || text.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("is no address of a page: these begin with {PAGE_SCHEME}, as in {PAGE_SCHEME}charts/chart.html"))
+    }
 }
 
 fn not_blank(text: &str) -> Result<String, String> {

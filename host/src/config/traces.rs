@@ -20,8 +20,11 @@ section! {
         /// Sent with each export, such as `{ Authorization = { from_env = "TRACES_TOKEN" } }`.
         headers: HeaderMap = HeaderMap::new(), Headers => restart;
         /// The share of calls that are recorded, of those that come without a `traceparent`. A call
-        /// with one is recorded if its flags say so.
+        /// with one is recorded if its flags say so, unless `parent_based = false`.
         sample: f64 = 1.0, fraction(0.0..=1.0) => restart;
+        /// Whether a caller's `traceparent` decides if a call is recorded. `false`: `sample` decides for
+        /// all calls, so that no caller can have everything recorded. The trace id stays the caller's.
+        parent_based: bool = true, Boolean => restart;
         /// Calls that take at least this long are kept, whatever `sample` says.
         slow: Option<Duration> = None, optional(duration(MILLISECOND..=HOUR)) => unset("none are kept for that"), restart;
         /// Whether calls that fail are kept, whatever `sample` says.

@@ -1,7 +1,7 @@
 //! The answers that do not come from the endpoint: short JSON or text, never cached.
 
 use axum::body::Body;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -39,6 +39,31 @@ pub(super) fn json_text(status: StatusCode, body: String) -> Response<Body> {
     build(status, JSON, body)
 }
 
+/// A document that a client may keep, and asks for again by its tag: 304 where it is still the same.
+pub(super) fn tagged(asked: &HeaderMap, kind: HeaderValue, body: String, cache: HeaderValue) -> Response<Body> {
+    let hash = blake3::hash(body.as_bytes()).to_hex();
+    let tag = format!("\"{}\"", hash.get(..32).unwrap_or_default());
+    let is_known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok()).any(|known| {
+        // RFC 9110, 13.1.2: a list, compared weakly.
+        known.split(',').map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+    });
+    let mut response = if is_known { build(StatusCode::NOT_MODIFIED, kind, String::new()) } else { build(StatusCode::OK, kind, body) };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, cache);
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// The same of a value as JSON, which is this caller's own: a client asks each time whether it is still the same.
+pub(super) fn tagged_json<T: Serialize>(asked: &HeaderMap, value: &T) -> Response<Body> {
+    match serde_json::to_string(value) {
+        Ok(body) => tagged(asked, JSON, body, HeaderValue::from_static("private, no-cache")),
+        Err(_) => json(StatusCode::OK, value),
+    }
+}
+
 /// `{"error": …, "try": …}`.
 pub(super) fn problem(status: StatusCode, error: &str, hint: &str) -> Response<Body> {
     json(status, &Problem { error, hint })
@@ -72,4 +97,30 @@ fn build(status: StatusCode, kind: HeaderValue, body: String) -> Response<Body> 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_has_already_is_not_sent_again() {
+        let ask = |known: Option<&str>| {
+            let asked = known.map(|known| (header::IF_NONE_MATCH, HeaderValue::try_from(known).unwrap())).into_iter().collect();
+            tagged(&asked, JSON, "{}".to_owned(), HeaderValue::from_static("no-cache"))
+        };
+        let first = ask(None);
+        let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
+        for (known, status) in [
+            (tag.clone(), 304),
+            (format!("W/{tag}"), 304),
+            (format!("\"other\", {tag}"), 304),
+            ("*".to_owned(), 304),
+            ("\"other\"".to_owned(), 200),
+            (String::new(), 200),
+        ] {
+            let answer = ask(Some(&known));
+            assert_eq!((answer.status().as_u16(), answer.headers()[header::ETAG].to_str().unwrap()), (status, &*tag), "{known}");
+        }
+    }
 }

@@ -73,6 +73,14 @@ impl Authenticator {
         })
     }
 
+    /// The public address of this server, where the configuration has one.
+    pub(super) fn public_url(&self) -> Option<&PublicUrl> {
+        match self {
+            Self::Open => None,
+            Self::Bearer(bearer) => bearer.url.as_ref(),
+        }
+    }
+
     /// Whether callers have to say who they are.
     #[must_use]
     pub fn is_open(&self) -> bool {

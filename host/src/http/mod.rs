@@ -12,6 +12,7 @@ mod app_state;
 mod auth;
 mod bodies;
 mod body;
+mod card;
 mod connection;
 mod console;
 mod cors;

@@ -12,7 +12,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{Extension, Router, body::Body, middleware::from_fn_with_state, routing::get};
 use futures::FutureExt as _;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
 use tower::Service as _;
 
@@ -21,6 +21,7 @@ use super::{
     answer,
     app_state::AppState,
     body::DeadlineBody,
+    card::Cards,
     connection::{Connection, Limits, Service},
     console,
     endpoint::Endpoint,
@@ -39,6 +40,7 @@ pub(super) struct App<E> {
     admission: Arc<Admission>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    cards: Arc<Cards>,
     /// Everything but the MCP endpoints.
     router: Router,
 }
@@ -48,12 +50,13 @@ impl<E: Endpoint> App<E> {
         let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, console, version } = state;
         let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit));
         let console = console.zip(front.clone()).map(|(host, front)| console::router(host, front, &admission));
+        let cards = Arc::new(Cards::new(Arc::clone(&admission), front.clone(), version));
         let health = Arc::new(Health::new(statuses, front, console.is_some(), version));
-        let mut router = router(&admission, Arc::clone(&health), page, rest);
+        let mut router = router(&admission, Arc::clone(&health), page, rest, Arc::clone(&cards));
         if let Some(console) = console {
             router = router.merge(console.layer(Extension(Arc::clone(&admission))));
         }
-        Self { endpoint, limits, admission, health, metrics, router }
+        Self { endpoint, limits, admission, health, metrics, cards, router }
     }
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
@@ -87,7 +90,10 @@ impl<E: Endpoint> Service for App<E> {
         let (route, method) = (route_of(request.uri().path()), request.method().clone());
         let is_head = method == Method::HEAD;
         let page = self.admission.page(request.headers());
-        let preflight = page.as_ref().and_then(|page| page.preflight(request.method(), request.headers()));
+        let preflight = page.as_ref().and_then(|page| {
+            let card = || self.cards.preflight(request.method(), request.uri(), request.headers());
+            card().or_else(|| page.preflight(request.method(), request.headers()))
+        });
         let mut response = match preflight {
             Some(response) => response,
             None => AssertUnwindSafe(self.route(request, connection)).catch_unwind().await.unwrap_or_else(|panic| {
@@ -125,7 +131,7 @@ impl<E: Endpoint> Service for App<E> {
 }
 
 /// Everything but the MCP endpoints.
-fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<Page>>, rest: Router) -> Router {
+fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<Page>>, rest: Router, cards: Arc<Cards>) -> Router {
     let only = |reach: Reach| from_fn_with_state((Arc::clone(admission), reach), guard);
     // A method that is not served is none of a route's business, so it is told to anybody.
     let page = |route: axum::routing::MethodRouter<Arc<Health>>| route.fallback(wrong_method);
@@ -142,11 +148,21 @@ fn router(admission: &Arc<Admission>, health: Arc<Health>, metrics: Option<Arc<P
         .merge(scraped)
         .merge(rest.route_layer(only(Reach::Callers)))
         .fallback(nothing)
+        .layer(Extension(cards))
         .layer(Extension(Arc::clone(admission)))
 }
 
 /// Who sends a message of MCP to another address reads the errors of JSON-RPC, and who looks for OAuth why there is none.
-async fn nothing(Extension(admission): Extension<Arc<Admission>>, method: Method, uri: Uri) -> Response<Body> {
+async fn nothing(
+    Extension(admission): Extension<Arc<Admission>>,
+    Extension(cards): Extension<Arc<Cards>>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (head, _) = request.into_parts();
+    if let Some(card) = cards.get(&head) {
+        return card;
+    }
+    let Parts { method, uri, .. } = head;
     if matches!(method, Method::GET | Method::HEAD)
         && let Some(metadata) = admission.metadata(uri.path())
     {

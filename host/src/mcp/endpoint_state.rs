@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog::{Catalog, Seen},
     dispatch::{CallRequest, Dispatcher, TurnedAway},
-    provider::{CallError, Principal},
+    provider::{APPS, CallError, Principal},
 };
 
 /// What all endpoints share.
@@ -161,8 +161,10 @@ fn capabilities(tasks: bool) -> ServerCapabilities {
         .enable_completions()
         .enable_logging()
         .build();
+    let extensions = capabilities.extensions.get_or_insert_default();
+    extensions.insert(APPS.to_owned(), JsonObject::new());
     if tasks {
-        capabilities.extensions.get_or_insert_default().insert(tasks::EXTENSION.to_owned(), JsonObject::new());
+        extensions.insert(tasks::EXTENSION.to_owned(), JsonObject::new());
     }
     capabilities
 }

@@ -212,6 +212,11 @@ impl Front {
         self.view_of(provider, principal).map(|view| Arc::clone(&view.shared.catalog))
     }
 
+    /// The endpoints that are configured and that anybody who comes in may use.
+    pub(crate) fn open_endpoints(&self) -> Vec<String> {
+        self.views.endpoints_for(None)
+    }
+
     /// Why a provider that is known is not in the catalog. None: nobody knows one of that name, or the
     /// caller may not.
     pub(crate) fn absence(&self, provider: &str, principal: Option<&Principal>) -> Option<Absence> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     catalog::{Catalog, Snapshot},
-    dispatch::{CallRequest, Dispatcher, OperationResult},
+    dispatch::{CallRequest, Dispatcher, Operation, OperationResult},
     provider::{CallError, CallOutput, Content, JsonText, ProviderId},
 };
 
@@ -20,7 +20,11 @@ pub(super) fn run<'a>(
     request: CallRequest<'a>,
 ) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
     let (provider, principal) = (Arc::clone(request.operation().provider()), request.context().principal.clone());
+    let asked = asked_for(request.operation());
     dispatcher.run(request).map_ok(move |mut result| {
+        if let (OperationResult::Contents(contents), Some((own, asked))) = (&mut result, &asked) {
+            contents.iter_mut().for_each(|content| answer_to(content, own, asked));
+        }
         if let OperationResult::Call(output) = &mut result
             && output.content.iter().any(|content| matches!(content, Content::Block(_)))
         {
@@ -28,6 +32,25 @@ pub(super) fn run<'a>(
         }
         result
     })
+}
+
+/// The provider's own address of what is read, and the one that the client asked for. None: they are the same.
+fn asked_for(operation: &Operation<'_>) -> Option<(String, String)> {
+    let Operation::Read { entry, uri } = operation else { return None };
+    let own = entry.own_uri(uri);
+    (own != &**uri).then(|| (own.to_owned(), uri.to_string()))
+}
+
+/// Has what was read say the address that the client asked for: by that the client knows it again.
+fn answer_to(content: &mut JsonText, own: &str, asked: &str) {
+    let Ok(Value::Object(mut read)) = serde_json::from_str::<Value>(content.as_str()) else { return };
+    match read.get_mut("uri") {
+        Some(uri) if uri == own => *uri = asked.into(),
+        _ => return,
+    }
+    if let Ok(text) = JsonText::from_value(&read) {
+        *content = text;
+    }
 }
 
 /// Puts the published address of a resource in place of its provider's own, where that is another.

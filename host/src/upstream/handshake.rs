@@ -13,14 +13,14 @@ use super::{
     era::{CLIENT_INFO, Era, LEGACY_VERSION, MODERN_VERSION},
     raw::{RawObject, write_json, write_key},
 };
-use crate::provider::JsonText;
+use crate::provider::{APPS_DECLARED, JsonText};
 
 /// How long a server may think about `server/discover` before it gets `initialize` too: longer than servers were seen to need for their start (2.5 s).
 const PROBE: Duration = Duration::from_secs(5);
 
 /// What can be carried to whoever makes a call. A caller that cannot do it has its questions answered by an error. No roots: a server asks for them once and
-/// keeps them for the session, which all callers share.
-const CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{"context":{},"tools":{}}}"#;
+/// keeps them for the session, which all callers share. Pages of MCP Apps are handed on to all of them; who shows none has the text beside it.
+const CAPABILITIES: &str = r#""elicitation":{"form":{},"url":{}},"sampling":{"context":{},"tools":{}}"#;
 
 /// Revisions with `initialize` that can be spoken, the newest first: their differences are in what is
 /// not read here. The last one was a draft, and servers of that time still name it.
@@ -173,7 +173,8 @@ async fn initialize(wire: &dyn Wire, version: &'static str) -> Result<Greeting, 
 }
 
 async fn exchange_initialize(wire: &dyn Wire, version: &str) -> Result<Greeting, ChannelError> {
-    let params = format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":{CAPABILITIES},\"clientInfo\":{CLIENT_INFO}}}");
+    let capabilities = format!("{{{CAPABILITIES},\"extensions\":{APPS_DECLARED}}}");
+    let params = format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":{capabilities},\"clientInfo\":{CLIENT_INFO}}}");
     let server = wire.exchange(Era::Legacy, "initialize", &params).await?;
     let named: Option<String> = RawObject::parse(server.as_str()).and_then(|result| result.read("protocolVersion"));
     let Some(named) = named.filter(|named| !named.trim().is_empty()) else {

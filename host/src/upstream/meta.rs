@@ -4,10 +4,13 @@ use super::{
     era::{CLIENT_INFO, Era, MODERN_VERSION},
     raw::{RawObject, write_json, write_key},
 };
-use crate::provider::{Asker, CallContext, LogLevel};
+use crate::provider::{APPS_DECLARED, Asker, CallContext, LogLevel};
 
 /// Keys of MCP itself. They belong to one hop: version, capabilities, log level, subscription.
 const RESERVED: &str = "io.modelcontextprotocol/";
+
+/// An extension that is between a client and this host alone: a server's task would be one that nobody here knows.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// What a client can be asked, of all that it declared.
 const ASKABLE: [&str; 3] = ["elicitation", "sampling", "roots"];
@@ -54,13 +57,13 @@ fn modern(meta: &mut String, asker: Option<&dyn Asker>, level: Option<LogLevel>)
     meta.push_str(CLIENT_INFO);
     write_key(meta, "io.modelcontextprotocol/clientCapabilities");
     meta.push('{');
-    if let Some(declared) = asker.and_then(|asker| RawObject::parse(asker.capabilities())) {
-        for key in ASKABLE {
-            if let Some(value) = declared.get(key) {
-                write_key(meta, key);
-                meta.push_str(value);
-            }
+    match asker {
+        // The host asks for itself, and mostly for lists: these are for all callers.
+        None => {
+            write_key(meta, "extensions");
+            meta.push_str(APPS_DECLARED);
         }
+        Some(asker) => capabilities(meta, asker.capabilities()),
     }
     meta.push('}');
     if let Some(level) = level {
@@ -69,11 +72,38 @@ fn modern(meta: &mut String, asker: Option<&dyn Asker>, level: Option<LogLevel>)
     }
 }
 
+/// Of what a caller declared, JSON text of an object, what reaches a server.
+fn capabilities(to: &mut String, declared: &str) {
+    let Some(declared) = RawObject::parse(declared) else { return };
+    for key in ASKABLE {
+        if let Some(value) = declared.get(key) {
+            write_key(to, key);
+            to.push_str(value);
+        }
+    }
+    let Some(extensions) = declared.get("extensions").and_then(RawObject::parse) else { return };
+    let mut crossing = extensions.members().filter(|(name, _)| *name != TASKS).peekable();
+    if crossing.peek().is_none() {
+        return;
+    }
+    write_key(to, "extensions");
+    to.push('{');
+    for (name, value) in crossing {
+        write_key(to, name);
+        to.push_str(value);
+    }
+    to.push('}');
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use futures::future::BoxFuture;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::provider::{AskError, JsonText, Question};
 
     fn meta(era: Era, given: Value, trace_parent: Option<&str>) -> Option<Value> {
         let context =
@@ -98,7 +128,37 @@ mod tests {
         let text = outgoing(Era::Modern, &CallContext::default(), 1).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["io.modelcontextprotocol/protocolVersion"], MODERN_VERSION);
-        assert_eq!(value["io.modelcontextprotocol/clientCapabilities"], json!({}));
+        let ui = json!({"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}});
+        assert_eq!(value["io.modelcontextprotocol/clientCapabilities"], json!({ "extensions": ui }));
         assert_eq!(value["io.modelcontextprotocol/clientInfo"]["name"], "toolbay");
+    }
+
+    /// A caller that declared this.
+    struct Declared(&'static str);
+
+    impl Asker for Declared {
+        fn capabilities(&self) -> &str {
+            self.0
+        }
+        fn ask(&self, _: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+    }
+
+    #[test]
+    fn what_a_client_declared_reaches_the_server_and_its_tasks_do_not() {
+        let sent = |declared: &'static str| {
+            let context = CallContext { asker: Some(Arc::new(Declared(declared))), ..CallContext::default() };
+            let text = outgoing(Era::Modern, &context, 1).unwrap();
+            serde_json::from_str::<Value>(&text).unwrap()["io.modelcontextprotocol/clientCapabilities"].clone()
+        };
+        let declared = r#"{"elicitation":{},"tasks":{},"extensions":{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"mimeTypes":["a"]},"com.acme/x":{"y":1}}}"#;
+        let ui = json!({"io.modelcontextprotocol/ui": {"mimeTypes": ["a"]}, "com.acme/x": {"y": 1}});
+        assert_eq!(sent(declared), json!({"elicitation": {}, "extensions": ui}));
+        for declared in
+            ["{}", r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#, r#"{"extensions":[]}"#, r#"{"extensions":null}"#, "[]"]
+        {
+            assert_eq!(sent(declared), json!({}), "{declared}");
+        }
     }
 }

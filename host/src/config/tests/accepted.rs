@@ -43,6 +43,10 @@ fn every_key_is_understood() {
         drain = "0s"
         rest_result = "mcp"
         rest_default_tool = "w_get_alerts"
+        card = true
+        card_name = "com.example/tools"
+        card_title = "Tools"
+        card_description = " All of them. "
         [auth.tokens]
         ci = { from_env = "OTHER" }
         me = { from_file = "token" }
@@ -134,6 +138,7 @@ fn every_key_is_understood() {
         destructive = false
         idempotent = true
         open_world = false
+        app = "ui://weather/alerts.html"
     "#;
     let config = load::parse(text, &folder.path().join(FILE), &environment, &mut Files::default()).unwrap();
     assert_eq!((config.listen.to_string(), config.plugins), ("127.0.0.1:9000".to_owned(), folder.path().join("tools")));
@@ -154,6 +159,10 @@ fn every_key_is_understood() {
         drain: Duration::ZERO,
         rest_result: RestResult::Mcp,
         rest_default_tool: Some("w_get_alerts".to_owned()),
+        card: Some(true),
+        card_name: Some("com.example/tools".to_owned()),
+        card_title: Some("Tools".to_owned()),
+        card_description: Some("All of them.".to_owned()),
         ..HttpConfig::default()
     };
     assert_eq!(config.http, http);
@@ -249,6 +258,7 @@ fn every_key_is_understood() {
                 destructive: Some(false),
                 idempotent: Some(true),
                 open_world: Some(false),
+                app: Some("ui://weather/alerts.html".to_owned()),
             },
         )]),
         default_tool: Some("get_alerts".to_owned()),

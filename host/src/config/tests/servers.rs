@@ -31,6 +31,7 @@ fn servers_of_each_kind_are_understood() {
         concurrency = 1
         queue = 0
         max_message = "1MiB"
+        apps = false
         prefix = "git_"
         rename = { log = "history" }
         include = ["*"]
@@ -97,6 +98,7 @@ fn servers_of_each_kind_are_understood() {
             instructions: Some("Read the log first.".to_owned()),
             include: vec!["*".to_owned()],
             exclude: vec!["reset".to_owned()],
+            apps: false,
             tools: BTreeMap::from([(
                 "log".to_owned(),
                 ToolOverride { description: Some("What happened.".to_owned()), ..ToolOverride::default() },

@@ -101,9 +101,9 @@ async fn answer(rest: &Arc<Rest>, route: Route, request: Request<Body>) -> Respo
         rest.front.pending().wait().await;
     }
     let answered = match route {
-        Route::Tools(provider) => tools(&rest.front, provider.as_deref(), request.extensions().get()),
+        Route::Tools(provider) => tools(&rest.front, provider.as_deref(), &request),
         Route::Call(provider) => call::call(rest, provider.as_deref(), request).await,
-        Route::OpenApi => Ok(answer::json(StatusCode::OK, &openapi::document(&rest.front, request.extensions().get()))),
+        Route::OpenApi => Ok(answer::tagged_json(request.headers(), &openapi::document(&rest.front, request.extensions().get()))),
     };
     answered.unwrap_or_else(Refusal::into_response)
 }
@@ -121,7 +121,8 @@ struct List<'a> {
     tools: Vec<Listed<'a>>,
 }
 
-fn tools(front: &Front, provider: Option<&str>, principal: Option<&Principal>) -> Result<Response<Body>, Refusal> {
+fn tools(front: &Front, provider: Option<&str>, request: &Request<Body>) -> Result<Response<Body>, Refusal> {
+    let principal = request.extensions().get::<Principal>();
     let catalog = catalog(front, provider, principal)?;
     let snapshot = front.seen_of(&catalog, principal);
     let tools = snapshot.tools().map(|entry| entry.tool()).map(|tool| Listed {
@@ -129,7 +130,7 @@ fn tools(front: &Front, provider: Option<&str>, principal: Option<&Principal>) -
         description: tool.description.as_deref().unwrap_or_default(),
         input_schema: &tool.input_schema,
     });
-    Ok(answer::json(StatusCode::OK, &List { tools: tools.collect() }))
+    Ok(answer::tagged_json(request.headers(), &List { tools: tools.collect() }))
 }
 
 /// What is on offer at this address, as far as the caller may know of it.

@@ -32,7 +32,10 @@ pub(in crate::mcp) fn missing(declared: &str, questions: &[Question]) -> Option<
     (!missing.is_empty()).then_some(missing)
 }
 
-/// Of what a client declared, a JSON text, what somebody may ask for: short enough to go with every request of its session.
+/// Bytes of all extensions of a client that go with every request of its session. Names and types, no more.
+const MAX_EXTENSIONS: usize = 512;
+
+/// Of what a client declared, a JSON text, what somebody may ask for or wants to know: short enough to go with every request of its session.
 /// None: nothing.
 pub(in crate::mcp) fn essence(declared: &str) -> Option<String> {
     const ASKED: [(&str, &[&str]); 3] =
@@ -47,6 +50,18 @@ pub(in crate::mcp) fn essence(declared: &str) -> Option<String> {
             _ => None,
         };
         essence.insert(capability.to_owned(), Value::Object(parts.iter().filter_map(part).collect()));
+    }
+    let mut left = MAX_EXTENSIONS;
+    let mut fits = |(name, declared): &(&String, &Value)| {
+        let length = name.len() + declared.to_string().len();
+        let fits = declared.is_object() && length <= left;
+        left -= if fits { length } else { 0 };
+        fits
+    };
+    let extensions = declared.get("extensions").and_then(Value::as_object).into_iter().flatten();
+    let extensions: Map<String, Value> = extensions.filter(&mut fits).map(|(name, declared)| (name.clone(), declared.clone())).collect();
+    if !extensions.is_empty() {
+        essence.insert("extensions".to_owned(), Value::Object(extensions));
     }
     (!essence.is_empty()).then(|| Value::Object(essence).to_string())
 }
@@ -88,6 +103,10 @@ mod tests {
             (
                 json!({"elicitation": {"url": {"x": long.clone()}, "form": {}}, "sampling": {"tools": {}, "y": 1}, "roots": {"listChanged": true}, "tasks": {}}),
                 Some(json!({"elicitation": {"url": {}, "form": {}}, "sampling": {"tools": {}}, "roots": {"listChanged": true}})),
+            ),
+            (
+                json!({"extensions": {"a/long": {"x": long.clone()}, "io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}, "b/odd": 5}}),
+                Some(json!({"extensions": {"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}}})),
             ),
         ] {
             let seen = essence(&declared.to_string()).map(|text| serde_json::from_str::<Value>(&text).unwrap());

@@ -181,7 +181,7 @@ async fn initialize_and_discover_say_what_is_there() {
     assert_eq!(
         result["capabilities"],
         json!({"tools": {"listChanged": true}, "prompts": {"listChanged": true}, "resources": {"listChanged": true, "subscribe": true},
-            "completions": {}, "logging": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}})
+            "completions": {}, "logging": {}, "extensions": {"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {}}})
     );
     for version in ["2024-11-05", "2025-03-26", "2025-06-18"] {
         let mut params = initialize();

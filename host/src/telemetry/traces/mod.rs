@@ -43,6 +43,8 @@ pub enum TracesError {
 #[derive(Debug)]
 pub struct Traces {
     sample: f64,
+    /// Whether callers decide about their own traces.
+    parent_based: bool,
     sink: Arc<Sink>,
 }
 
@@ -59,15 +61,16 @@ impl Traces {
         let exporter = Exporter::new(endpoint, config, messages, Arc::clone(&counts)).map_err(TracesError::Client)?;
         // It ends when this is gone and all is sent.
         thread::Builder::new().name("toolbay-traces".to_owned()).spawn(move || exporter.run()).map_err(TracesError::Thread)?;
-        let TracesConfig { sample, slow, failed, queue: most, .. } = *config;
-        Ok(Some(Arc::new(Self { sample, sink: Arc::new(Sink { slow, failed, queue, most, counts }) })))
+        let TracesConfig { sample, parent_based, slow, failed, queue: most, .. } = *config;
+        Ok(Some(Arc::new(Self { sample, parent_based, sink: Arc::new(Sink { slow, failed, queue, most, counts }) })))
     }
 
     /// Begins the trace of a call here, if it is to be recorded. `parent`: W3C `traceparent` of its request.
     pub fn begin(&self, parent: Option<&str>, name: impl FnOnce() -> String) -> Option<Root> {
         let parent = parent.and_then(Parent::parse);
         // Who asks for it has decided already whether the trace is one of those that are kept.
-        let sampled = parent.as_ref().map_or_else(|| self.sample > 0.0 && fastrand::f64() < self.sample, |parent| parent.sampled);
+        let decided = parent.as_ref().filter(|_| self.parent_based).map(|parent| parent.sampled);
+        let sampled = decided.unwrap_or_else(|| self.sample > 0.0 && fastrand::f64() < self.sample);
         (sampled || self.sink.keeps_some()).then(|| Root::new(&self.sink, parent, sampled, SpanKind::Server, name()))
     }
 

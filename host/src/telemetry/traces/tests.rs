@@ -145,6 +145,24 @@ fn who_asks_decides_and_else_the_share_does() {
 }
 
 #[test]
+fn an_operator_can_decide_for_all_callers() {
+    let collector = Collector::start(&[(200, 0)]);
+    let with = |sample| {
+        traces(&collector.url, |config| {
+            (config.sample, config.parent_based) = (sample, false);
+        })
+    };
+    let (none, all) = (with(0.0), with(1.0));
+    for flags in ["00", "01"] {
+        let parent = format!("{PARENT}-{flags}");
+        assert!(none.begin(Some(&parent), || panic!("no name is made")).is_none(), "{flags}");
+        let root = all.begin(Some(&parent), String::new).expect("it is recorded");
+        let own = root.span().trace_parent();
+        assert!(own.starts_with(&PARENT[..35]) && own.ends_with("-01"), "the trace is the caller's: {own}");
+    }
+}
+
+#[test]
 fn what_was_slow_or_failed_is_kept_though_it_was_not_chosen() {
     let collector = Collector::start(&[(200, 0)]);
     let traces = traces(&collector.url, |config| {

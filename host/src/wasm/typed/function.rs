@@ -62,7 +62,7 @@ impl TypedFunction {
         })?;
         let answer = answer(source, budget).map_err(|unfit| format!("its result is or has in it {unfit}"))?;
 
-        let Tags { mut title, hints, rest } = tags(source.doc.unwrap_or_default());
+        let Tags { mut title, hints, meta, rest } = tags(source.doc.unwrap_or_default());
         let mut description = split(&rest, &mut params.names);
         if let Some(said) = source.said {
             title = said.title.clone().or(title);
@@ -82,7 +82,7 @@ impl TypedFunction {
             output_schema: answer.schema().map(|schema| Arc::new(schema::published(schema))),
             annotations: hints,
             icons: None,
-            meta: None,
+            meta,
             extra: Map::new(),
             notifies: false,
         });

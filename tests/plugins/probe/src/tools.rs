@@ -127,6 +127,7 @@ pub static ALL: [Entry; 36] = [
             "principal": context::principal(),
             "trace_parent": context::trace_parent(),
             "meta": context::meta().map(|meta| serde_json::from_str::<Value>(&meta).unwrap_or(Value::String(meta))),
+            "client_capabilities": serde_json::from_str::<Value>(&context::client_capabilities()).unwrap_or_default(),
             "remaining_ms": context::remaining_ms(),
         }))
     }),
