@@ -1,5 +1,5 @@
-//! Plugins from an OCI registry, a real one: pushed, pulled and served; what is tampered with or not signed is not served; a registry that is away, and a
-//! tag that moves, cost no call.
+//! Plugins from an OCI registry, a real one: pushed, pulled and served; what is tampered with or
+//! not signed is not served; a registry that is away, and a tag that moves, cost no call.
 
 use std::{fs, path::Path, process::Stdio};
 

@@ -1,4 +1,5 @@
-//! A real OCI registry (`docker-registry`), as plain as it can be or with a password and TLS, and a liar in front of one.
+//! A real OCI registry (`docker-registry`), as plain as it can be or with a password and TLS, and a
+//! liar in front of one.
 
 use std::{
     fs,
@@ -41,7 +42,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one over plain HTTP that lets anybody in. None: it is not installed, which CI does not accept.
+    /// Starts one over plain HTTP that lets anybody in. None: it is not installed, which CI does
+    /// not accept.
     pub async fn start() -> Option<Self> {
         Self::with(false, false).await
     }
@@ -116,7 +118,8 @@ impl Registry {
         assert!(answers(&mut self.child, self.port).await, "the registry starts again");
     }
 
-    /// Puts an artifact under a tag by hand, layer by layer: media type, content, annotations. The manifest's digest.
+    /// Puts an artifact under a tag by hand, layer by layer: media type, content, annotations. The
+    /// manifest's digest.
     ///
     /// # Panics
     ///

@@ -1,4 +1,5 @@
-//! The plugins of a host: a folder that is watched, or one that was looked at once, and what comes from registries.
+//! The plugins of a host: a folder that is watched, or one that was looked at once, and what comes
+//! from registries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,7 +39,8 @@ pub(super) fn are_pulled(config: &Config) -> bool {
 }
 
 impl Plugins {
-    /// Starts to watch, or looks once. What is found is sent to `changes`. `optional`: the folder need not be there.
+    /// Starts to watch, or looks once. What is found is sent to `changes`. `optional`: the folder
+    /// need not be there.
     pub(super) async fn start(
         config: &Config,
         run: Run,

@@ -99,7 +99,8 @@ fn of_registry(reference: &OciReference, config: &Config) -> Result<Value, Failu
     }))
 }
 
-/// The same for people. What comes from a registry is shown as it is, also where it is meant to deceive.
+/// The same for people. What comes from a registry is shown as it is, also where it is meant to
+/// deceive.
 fn text(shown: &Value) -> String {
     let mut text = String::new();
     let plain = |value: &Value| visible(value.as_str().map_or_else(|| value.to_string(), str::to_owned).as_str());

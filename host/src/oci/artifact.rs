@@ -1,4 +1,5 @@
-//! What a manifest says: which layer is the component, and which the sidecar. The forms of `wkg` and of Wassette are read, that of `wkg` is written.
+//! What a manifest says: which layer is the component, and which the sidecar. The forms of `wkg`
+//! and of Wassette are read, that of `wkg` is written.
 
 use std::collections::BTreeMap;
 

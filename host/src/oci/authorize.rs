@@ -1,4 +1,5 @@
-//! How a registry is told who asks: it names a scheme in its 401, and is answered with a password or with a token that another server gives for one.
+//! How a registry is told who asks: it names a scheme in its 401, and is answered with a password
+//! or with a token that another server gives for one.
 
 use std::{
     collections::BTreeMap,

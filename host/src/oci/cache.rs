@@ -1,7 +1,9 @@
-//! What was pulled, on disk by digest, and what each tag named last: what serves while a registry is away.
+//! What was pulled, on disk by digest, and what each tag named last: what serves while a registry
+//! is away.
 //!
-//! A file under its digest is whole: it is written beside, and moved there when it is what the digest says. It is read again before it is used, so that
-//! what a disk or a person has changed is not. Several hosts may share a folder.
+//! A file under its digest is whole: it is written beside, and moved there when it is what the
+//! digest says. It is read again before it is used, so that what a disk or a person has changed is
+//! not. Several hosts may share a folder.
 
 use std::{
     fs, io,
@@ -48,7 +50,8 @@ impl Drop for Scratch {
 }
 
 impl Cache {
-    /// In this folder, or in `${XDG_CACHE_HOME:-~/.cache}/toolbay/registry`. It is made when something is kept.
+    /// In this folder, or in `${XDG_CACHE_HOME:-~/.cache}/toolbay/registry`. It is made when
+    /// something is kept.
     ///
     /// # Errors
     ///
@@ -70,7 +73,8 @@ impl Cache {
         self.root.join("blobs").join(digest.replace(':', "/"))
     }
 
-    /// The file of a blob, if it is there and is what its digest says. One that is not is removed. Blocks.
+    /// The file of a blob, if it is there and is what its digest says. One that is not is removed.
+    /// Blocks.
     pub(super) fn blob(&self, digest: &str) -> Option<PathBuf> {
         let path = self.blob_path(digest);
         match digest_of(&path) {
@@ -109,7 +113,8 @@ impl Cache {
         self.keep(&scratch, &digest)
     }
 
-    /// The file of a sidecar, in a folder of its own: relative paths in it lead nowhere else. Blocks.
+    /// The file of a sidecar, in a folder of its own: relative paths in it lead nowhere else.
+    /// Blocks.
     pub(super) fn sidecar(&self, text: &[u8]) -> Result<PathBuf, String> {
         let scratch = self.written(text)?;
         self.put(&scratch, &self.root.join("sidecars").join(sha256(text).replace(':', "/")).join("sidecar.toml"))

@@ -1,4 +1,5 @@
-//! The distribution protocol as a client: manifests and blobs, bounded and held against their digests, both ways.
+//! The distribution protocol as a client: manifests and blobs, bounded and held against their
+//! digests, both ways.
 
 use std::{fmt, path::Path, time::Duration};
 
@@ -120,7 +121,8 @@ impl Registry {
         Ok(bytes)
     }
 
-    /// Gets a blob into a file, which holds exactly what the digest says when this is done without an error.
+    /// Gets a blob into a file, which holds exactly what the digest says when this is done without
+    /// an error.
     ///
     /// # Errors
     ///

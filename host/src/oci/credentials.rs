@@ -1,4 +1,5 @@
-//! Who a registry is told to be asking: by the configuration, or by what `docker login` and `podman login` have kept.
+//! Who a registry is told to be asking: by the configuration, or by what `docker login` and `podman
+//! login` have kept.
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +56,8 @@ struct AuthEntry {
     token: Option<String>,
 }
 
-/// What to send for something in a registry: what is configured, or else what the first file has for it.
+/// What to send for something in a registry: what is configured, or else what the first file has
+/// for it.
 ///
 /// # Errors
 ///
@@ -168,7 +170,8 @@ fn uses_helper(helper: &str, host: &str, path: &Path) -> String {
     )
 }
 
-/// The names under which something for a reference may be kept, the most exact first: `ghcr.io/acme/weather`, `ghcr.io/acme`, `ghcr.io`.
+/// The names under which something for a reference may be kept, the most exact first:
+/// `ghcr.io/acme/weather`, `ghcr.io/acme`, `ghcr.io`.
 fn names(reference: &OciReference) -> Vec<String> {
     let mut name = reference.place();
     let mut names = vec![name.clone()];

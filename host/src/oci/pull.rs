@@ -1,4 +1,5 @@
-//! One pull: from a reference to verified files in the cache; and the same from what the cache already has.
+//! One pull: from a reference to verified files in the cache; and the same from what the cache
+//! already has.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -56,7 +57,8 @@ pub struct Artifact {
 ///
 /// # Errors
 ///
-/// It cannot be had, is not what its digest says, is no plugin, or is not signed as demanded. Nothing that was there before is changed.
+/// It cannot be had, is not what its digest says, is no plugin, or is not signed as demanded.
+/// Nothing that was there before is changed.
 pub async fn pull(reference: &OciReference, settings: &PullSettings, cache: &Arc<Cache>) -> Result<Artifact, RegistryError> {
     static THREADS: Threads = Threads::outgoing();
     let (reference, settings, cache) = (reference.clone(), settings.clone(), Arc::clone(cache));
@@ -140,7 +142,8 @@ async fn into_cache(registry: &Registry, cache: &Arc<Cache>, blob: &Descriptor) 
     Ok(blocking(cache, move |cache| cache.keep(&scratch, &digest)).await??)
 }
 
-/// What the cache has for a reference, held against the same rules as what comes from a registry. None: nothing, or nothing whole. Blocks.
+/// What the cache has for a reference, held against the same rules as what comes from a registry.
+/// None: nothing, or nothing whole. Blocks.
 ///
 /// # Errors
 ///

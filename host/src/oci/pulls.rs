@@ -1,4 +1,5 @@
-//! The plugins that come from registries: each pulled, looked for again, and served from the cache while its registry is away.
+//! The plugins that come from registries: each pulled, looked for again, and served from the cache
+//! while its registry is away.
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +56,8 @@ fn wanted(config: &Config) -> BTreeMap<ProviderId, Wanted> {
     config.plugin.iter().filter_map(one).collect()
 }
 
-/// The version of a tag that was accepted, where nothing else is to be offered anyway: all hosts with that lock file serve the same.
+/// The version of a tag that was accepted, where nothing else is to be offered anyway: all hosts
+/// with that lock file serve the same.
 fn pinned(config: &Config, name: &str, reference: &OciReference) -> Option<OciReference> {
     let TrustConfig { locked: Some(lock), changed: OnChange::Hold, .. } = &config.trust else { return None };
     let source = lock.sources.get(name).filter(|_| reference.digest.is_none())?;
@@ -64,7 +66,8 @@ fn pinned(config: &Config, name: &str, reference: &OciReference) -> Option<OciRe
 }
 
 impl Pulls {
-    /// Begins to pull all that the configuration names. `patience`: after so long the start waits for none of them any more.
+    /// Begins to pull all that the configuration names. `patience`: after so long the start waits
+    /// for none of them any more.
     #[must_use]
     pub fn start(config: &Config, patience: Duration) -> Arc<Self> {
         let pulls = Arc::new(Self { shared: Shared::new(config), tasks: Mutex::default() });
@@ -146,7 +149,8 @@ impl Shared {
         self.pulled.send_modify(|pulled| change(Arc::make_mut(pulled)));
     }
 
-    /// Notes that there is such a plugin, if not what it is yet. What served under its name goes on until then.
+    /// Notes that there is such a plugin, if not what it is yet. What served under its name goes on
+    /// until then.
     fn name(&self, id: &ProviderId, wanted: &Wanted) {
         self.change(|pulled| {
             let named = || PulledPlugin::named(wanted.reference.to_string());
@@ -217,7 +221,8 @@ impl Wanted {
                     Ok(cache) => self.in_cache(cache).await.ok().flatten(),
                     Err(_) => None,
                 };
-                // What has to be signed and cannot be shown to be serves no longer, as the rule may be new.
+                // What has to be signed and cannot be shown to be serves no longer, as the rule may
+                // be new.
                 let is_withdrawn = kept.is_none() && !self.settings.signed.is_empty();
                 let has_file = shared.pulled.borrow().plugins.get(id).is_some_and(|plugin| plugin.file.is_some());
                 if is_news {

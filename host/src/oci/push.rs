@@ -14,7 +14,8 @@ use super::{
 };
 use crate::config::{OciReference, RegistryConfig};
 
-/// When every artifact was made: the same component is the same artifact, whoever pushes it and when.
+/// When every artifact was made: the same component is the same artifact, whoever pushes it and
+/// when.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// What is pushed.

@@ -1,6 +1,8 @@
-//! Whether what was pulled is signed as `[trust]` demands: by cosign, with a key, in the tag `sha256-….sig` beside it.
+//! Whether what was pulled is signed as `[trust]` demands: by cosign, with a key, in the tag
+//! `sha256-….sig` beside it.
 //!
-//! The signature is of a small document (cosign's "simple signing") that names the digest of the manifest, which names everything else.
+//! The signature is of a small document (cosign's "simple signing") that names the digest of the
+//! manifest, which names everything else.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Plugins that are served as if they were in the folder: each is a file elsewhere, which somebody has pulled.
+//! Plugins that are served as if they were in the folder: each is a file elsewhere, which somebody
+//! has pulled.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -58,7 +59,8 @@ impl Pulled {
         self.whole |= self.plugins.values().all(|plugin| plugin.tried);
     }
 
-    /// Says where each comes from and what is wrong with that, and adds those that have no file yet.
+    /// Says where each comes from and what is wrong with that, and adds those that have no file
+    /// yet.
     pub fn tell(&self, statuses: &mut Vec<ProviderStatus>) {
         for (id, plugin) in &self.plugins {
             let PulledPlugin { source, file, trouble, .. } = plugin;
