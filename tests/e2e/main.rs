@@ -44,6 +44,7 @@ mod starting;
 mod stdio;
 mod store;
 mod tasks;
+mod top;
 mod traces;
 mod translate;
 mod trust;
