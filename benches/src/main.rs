@@ -9,6 +9,8 @@ mod bridge;
 mod client;
 mod compare;
 mod folders;
+mod guards;
+mod hops;
 mod load;
 mod pipe;
 mod process;

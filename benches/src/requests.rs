@@ -6,6 +6,8 @@ use serde_json::Value;
 
 /// The name of the function of the calculator that everything calls.
 pub(crate) const TOOL: &str = "add";
+/// The tool that calls another one: of the plugin `chain` of the tests.
+pub(crate) const CALLER: &str = "chain_call";
 
 /// Which revision of MCP the clients speak, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,7 +58,10 @@ impl Dialect {
     pub(crate) fn call(&self, tool: &str, id: u32) -> (Vec<u8>, Expected) {
         // Eighths are exact in binary, so that every server prints the same sum.
         let (a, b) = (f64::from(id) + 0.125, f64::from(id) * 2.0 + 0.5);
-        let arguments = format!("{{\"a\":{a},\"b\":{b}}}");
+        let mut arguments = format!("{{\"a\":{a},\"b\":{b}}}");
+        if tool == CALLER {
+            arguments = format!("{{\"tool\":\"{TOOL}\",\"arguments\":{arguments}}}");
+        }
         let (request, id) = match self.era {
             Era::Plain => (self.post(tool, "", &arguments), None),
             Era::Modern | Era::Legacy => {

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{baseline, bridge, compare, folders, starts};
+use crate::{baseline, bridge, compare, folders, guards, hops, starts};
 
 /// Toolbay's CPU time for a call is to be at most so many times that of the floor.
 pub(crate) const GOAL: f64 = 1.35;
@@ -21,8 +21,12 @@ pub(crate) const GOAL: f64 = 1.35;
 pub(crate) const START_GOAL_MS: f64 = 150.0;
 /// What the bridge adds to a raw round trip on a pipe is to be at most so many microseconds of CPU time a call, HTTP and all.
 pub(crate) const BRIDGE_GOAL_US: f64 = 60.0;
+/// What a guard adds to a call is to be at most so many microseconds of CPU time for each question.
+pub(crate) const GUARD_GOAL_US: f64 = 15.0;
 /// And a call in a folder of 1,000 plugins is to cost at most so many times what it costs in a folder of one: more than the machine's own noise.
 pub(crate) const FLAT_GOAL: f64 = 1.10;
+/// And a call within a call is to cost at most so many times the CPU time of the same call by itself.
+pub(crate) const HOP_GOAL: f64 = 1.5;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -38,6 +42,9 @@ pub(crate) struct Options {
     /// The component with the function `add` that everything calls
     #[arg(long, value_name = "FILE", default_value = "dist/plugins/calculator.wasm")]
     plugin: PathBuf,
+    /// The component whose tool calls others; without it there is no row for it
+    #[arg(long, value_name = "FILE", default_value = "target/test-plugins/chain.wasm")]
+    caller: PathBuf,
     /// Where every single figure is written, one JSON object a line; folders and logs of the run are made beside it
     #[arg(long, value_name = "FILE", default_value = "target/bench/results.json")]
     out: PathBuf,
@@ -73,6 +80,10 @@ enum Section {
     Folders,
     /// A server on stdio behind Toolbay
     Bridge,
+    /// A call that leads to another one
+    Hops,
+    /// Calls with guards
+    Guards,
 }
 
 /// How long it is measured.
@@ -89,6 +100,8 @@ pub(crate) struct Bench {
     pub(crate) own: PathBuf,
     pub(crate) toolbay: PathBuf,
     pub(crate) plugin: PathBuf,
+    /// The component whose tool calls others, if it is there.
+    pub(crate) caller: PathBuf,
     pub(crate) others: Others,
     pub(crate) dir: PathBuf,
     pub(crate) pace: Pace,
@@ -134,8 +147,20 @@ impl Bench {
 
     /// Toolbay's command line for a folder. What it compiles is kept under the name.
     pub(crate) fn toolbay_args(&self, folder: &Path, cache: &str, listen: &str) -> anyhow::Result<Vec<String>> {
-        let config = self.dir.join(format!("{cache}.toml"));
-        fs::write(&config, format!("[host]\ncache = \"{cache}\"\n"))?;
+        self.toolbay_args_with(folder, cache, cache, "", listen)
+    }
+
+    /// The same with more in the configuration, which is kept under `name`.
+    pub(crate) fn toolbay_args_with(
+        &self,
+        folder: &Path,
+        name: &str,
+        cache: &str,
+        more: &str,
+        listen: &str,
+    ) -> anyhow::Result<Vec<String>> {
+        let config = self.dir.join(format!("{name}.toml"));
+        fs::write(&config, format!("[host]\ncache = \"{cache}\"\n{more}"))?;
         let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
         Ok(["serve", "--config", &text(&config)?, "--plugins", &text(folder)?, "--listen", listen].map(str::to_owned).to_vec())
     }
@@ -180,6 +205,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         own: std::env::current_exe()?,
         toolbay: fs::canonicalize(&options.toolbay)?,
         plugin: fs::canonicalize(&options.plugin)?,
+        caller: options.caller.clone(),
         others: Others { mcp_proxy: options.mcp_proxy.clone(), mcpo: options.mcpo.clone(), supergateway: options.supergateway.clone() },
         dir: fs::canonicalize(dir)?,
         pace,
@@ -207,6 +233,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Section::Bridge) {
         verdicts.push(bridge::run(&bench)?);
+    }
+    if wanted(Section::Hops) {
+        verdicts.push(hops::run(&bench)?);
+    }
+    if wanted(Section::Guards) {
+        verdicts.push(guards::run(&bench)?);
     }
     println!();
     for verdict in &verdicts {

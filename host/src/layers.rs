@@ -25,7 +25,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
-    ("config", &["provider", "json", "schema", "similar"]),
+    ("composition", &["provider"]),
+    ("pick", &["json", "similar"]),
+    ("config", &["provider", "json", "schema", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
     ("identity", &["provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
@@ -39,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "threads",
             "overrides",
+            "composition",
             "inference",
             "store",
             "provider",
@@ -55,10 +58,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("bridge", &["supervisor", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["threads", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    // Plugins in a registry, as files for `wasm`.
+    ("oci", &["wasm", "threads", "provider", "config", "tls", "wildcard"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "supervisor", "overrides", "catalog", "provider", "config"]),
+    ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
     ("dispatch", &["catalog", "provider", "telemetry"]),
     // Other instances of this host.
     ("cluster", &["tls"]),
@@ -88,7 +94,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The composition root.
     (
         "app",
-        &["file_events", "http", "mcp", "dispatch", "trust", "servers", "wasm", "inference", "catalog", "provider", "config", "telemetry"],
+        &[
+            "file_events",
+            "http",
+            "mcp",
+            "dispatch",
+            "trust",
+            "servers",
+            "pipeline",
+            "oci",
+            "wasm",
+            "inference",
+            "catalog",
+            "provider",
+            "config",
+            "telemetry",
+        ],
     ),
 ];
 

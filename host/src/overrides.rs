@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     config::NameRules,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offer, Offers, PAGE_SCHEME, PromptOutput,
-        Provider, ProviderId, Reference, Subscription, Tool, ToolName, with_page, without_page,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offer, Offers, PAGE_SCHEME,
+        PromptOutput, Provider, ProviderId, Reference, Subscription, Tool, ToolName, with_page, without_page,
     },
     similar,
     wildcard::fits,
@@ -289,6 +289,10 @@ impl Provider for OverriddenProvider {
 
     fn calls(&self) -> Option<&[String]> {
         self.inner.calls()
+    }
+
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.inner.guard()
     }
 
     fn instructions(&self) -> Option<&str> {

@@ -3,16 +3,19 @@
 //! The layers above (`catalog`, `mcp`, `http`) know providers only by this file; the layers below (`wasm`, and `bridge` and `remote` beside it) know nothing of
 //! MCP's wire format. What has to cross unharmed (schemas, structured content, `_meta`) crosses as JSON text.
 
+mod answer_json;
 mod app;
 mod asking;
 mod calls;
 mod deferral;
 mod definition;
+mod guard;
 mod json_text;
 mod names;
 mod notifier;
 mod offers;
 mod principal;
+mod relisted;
 mod span;
 pub mod start_signal;
 mod status;
@@ -22,16 +25,19 @@ use std::{any::Any, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
+pub use answer_json::check_object;
 pub use app::{APPS, APPS_DECLARED, PAGE_SCHEME, page_of, with_page, with_pages, without_page};
 pub use asking::{AskError, Asker, NoClientRequests, Question, QuestionKind};
 pub use calls::{Calls, MAX_DEPTH, NestedError, Nesting};
 pub use deferral::{Deferral, NotDeferred};
 pub use definition::Definition;
+pub use guard::{Guard, GuardFailure, GuardHooks, GuardedCall, GuardedList, GuardedTool, ListedTool, Listing, Verdict};
 pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
 pub use principal::{Principal, Roles};
+pub use relisted::relisted;
 pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
 pub use status::{
@@ -113,6 +119,8 @@ pub struct CallContext {
     pub deferral: Option<Arc<dyn Deferral>>,
     /// Where the call says that it waits in a queue, and that it runs. None: nobody wants to know.
     pub started: Option<Arc<StartSignal>>,
+    /// The caller's own name for the conversation that it belongs to: its session, mostly.
+    pub conversation: Option<Arc<str>>,
     /// Calls that lead to this one, or that it can make. None, mostly: a client's own call, which makes none.
     pub nesting: Option<Arc<Nesting>>,
 }
@@ -150,6 +158,9 @@ pub struct CallOutput {
     pub meta: Option<JsonText>,
     /// Members of the result that have no field here: an object, which is not empty.
     pub extra: Option<JsonText>,
+    /// Which rule of the operator has denied the call, where one has: for the log, metrics and audit. The
+    /// caller reads it in the content.
+    pub denied: Option<Arc<str>>,
 }
 
 impl CallOutput {
@@ -157,6 +168,12 @@ impl CallOutput {
     #[must_use]
     pub fn error(message: impl Into<String>) -> Self {
         Self { content: vec![Content::text(message)], is_error: true, ..Self::default() }
+    }
+
+    /// The answer of a call that a rule of the operator denies: `by` names the rule.
+    #[must_use]
+    pub fn denied(by: impl Into<Arc<str>>, message: impl Into<String>) -> Self {
+        Self { denied: Some(by.into()), ..Self::error(message) }
     }
 }
 
@@ -275,6 +292,16 @@ pub trait Provider: Send + Sync {
 
     /// Which tools its own may call: patterns of names, as roles have them. None: none of them calls any, and nothing is made ready for that.
     fn calls(&self) -> Option<&[String]> {
+        None
+    }
+
+    /// What the calls of its tools come through, in a word: for the log and the audit.
+    fn calls_through(&self) -> &'static str {
+        "plugin"
+    }
+
+    /// The guard that it is, if it is one. A guard offers nothing else.
+    fn guard(&self) -> Option<&dyn Guard> {
         None
     }
 

@@ -109,7 +109,7 @@ impl Dev {
 }
 
 /// What plugins in languages other than Rust are built with: `TOOLBAY_AUTHOR_LAB`, or as the script installs it.
-fn lab() -> PathBuf {
+pub(crate) fn lab() -> PathBuf {
     if let Some(folder) = std::env::var_os("TOOLBAY_AUTHOR_LAB") {
         return PathBuf::from(folder);
     }

@@ -29,7 +29,7 @@ async fn the_configuration_of_the_repository_serves_everything_that_ships() {
 
 #[tokio::test]
 async fn the_examples_with_plugins_are_well() {
-    for name in ["plugins", "models"] {
+    for name in ["plugins", "models", "pipelines"] {
         let config = files::root().join("examples").join(name).join("toolbay.toml");
         let setup = models::with_library(Setup::new());
         let checked = setup.run(["check", "--config", config.to_str().expect("a path in UTF-8")]).await;

@@ -231,7 +231,7 @@ impl Setup {
         tokio::spawn(copy_lines(child.stderr.take().expect("stderr is a pipe"), Arc::clone(&logs)));
         tokio::spawn(copy_lines(child.stdout.take().expect("stdout is a pipe"), Arc::clone(&out)));
         let line = tokio::select! {
-            line = out.wait("the line with the endpoint", START, |line| line.contains("http://") && line.contains("/mcp")) => line,
+            line = out.wait("the line with the endpoint", START, |line| line.contains("://") && line.contains("/mcp")) => line,
             status = child.wait() => {
                 // What it said last may still be on its way.
                 tokio::time::sleep(crate::millis(50)).await;
@@ -241,7 +241,7 @@ impl Setup {
                 return Err(said);
             }
         };
-        let start = line.find("http://").expect("the line was chosen for it");
+        let start = line.find("http").expect("the line was chosen for it");
         let url: String = line[start..].chars().take_while(|c| !c.is_whitespace()).collect();
         let base = url.trim_end_matches("/mcp").to_owned();
         let pid = child.id().expect("it runs");

@@ -22,10 +22,18 @@ pub struct Digests {
     pub role: BTreeMap<String, String>,
     /// Of each `[endpoint.NAME]`.
     pub endpoint: BTreeMap<String, String>,
+    /// Of each `[guard.NAME]`.
+    pub guard: BTreeMap<String, String>,
+    /// Of each `[flow.NAME]`.
+    pub flow: BTreeMap<String, String>,
     /// Of each `[plugin.NAME]`.
     pub plugin: BTreeMap<String, String>,
+    /// Of each `[registry.NAME]`.
+    pub registry: BTreeMap<String, String>,
     /// Of each `[server.NAME]`.
     pub server: BTreeMap<String, String>,
+    /// Of each `[pipeline.NAME]`.
+    pub pipeline: BTreeMap<String, String>,
     /// Of each `[model.NAME]`.
     pub model: BTreeMap<String, String>,
     /// Of each key that waits for a restart.
@@ -44,8 +52,12 @@ impl Digests {
             section: digests(section),
             role: of_each(&config.role),
             endpoint: of_each(&config.endpoint),
+            guard: of_each(&config.guard),
+            flow: of_each(&config.flow),
             plugin: of_each(&config.plugin),
+            registry: of_each(&config.registry),
             server: of_each(&config.server),
+            pipeline: of_each(&config.pipeline),
             model: of_each(&config.model),
             restart: digests(config.restart_values()),
         }
@@ -59,8 +71,12 @@ impl Digests {
             ("", &self.section, &next.section),
             ("role.", &self.role, &next.role),
             ("endpoint.", &self.endpoint, &next.endpoint),
+            ("guard.", &self.guard, &next.guard),
+            ("flow.", &self.flow, &next.flow),
             ("plugin.", &self.plugin, &next.plugin),
+            ("registry.", &self.registry, &next.registry),
             ("server.", &self.server, &next.server),
+            ("pipeline.", &self.pipeline, &next.pipeline),
             ("model.", &self.model, &next.model),
         ] {
             let mut names: Vec<_> = before.keys().chain(after.keys()).collect();

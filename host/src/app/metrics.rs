@@ -17,7 +17,12 @@ use crate::{
     },
 };
 
-const KINDS: [(ProviderKind, &str); 3] = [(ProviderKind::Wasm, "wasm"), (ProviderKind::Bridge, "bridge"), (ProviderKind::Remote, "remote")];
+const KINDS: [(ProviderKind, &str); 4] = [
+    (ProviderKind::Wasm, "wasm"),
+    (ProviderKind::Bridge, "bridge"),
+    (ProviderKind::Remote, "remote"),
+    (ProviderKind::Pipeline, "pipeline"),
+];
 
 const STATES: [(ProviderState, &str); 4] = [
     (ProviderState::Loading, "loading"),

@@ -36,10 +36,11 @@ use crate::{
         feed::{CatalogUpdate, Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
-    dispatch::Dispatcher,
+    dispatch::{Dispatcher, Screen},
     http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
     mcp::{EndpointOptions, Front, FrontOptions},
+    pipeline::Pipelines,
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
     telemetry::{self, audit::Audit, metrics::Metrics, traces::Traces},
@@ -101,11 +102,13 @@ pub struct App {
     /// The plugins' way into the catalog.
     inlet: Inlet,
     servers: Arc<Servers>,
+    pipelines: Arc<Pipelines>,
     models: Arc<Registry>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
     /// What everything on offer passes.
     trust: Arc<Trust>,
+    screen: Arc<Screen>,
     feed: Feed,
     /// When it was started, in milliseconds since 1970.
     started: u64,
@@ -127,9 +130,12 @@ impl App {
         let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces);
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
-        let feed = Feed::through(trust.clone(), catalog.clone());
+        dispatcher.safeguards().put(policy::safeguards(&config), config.trust.flow_window);
+        let (safeguards, metrics) = (dispatcher.safeguards().clone(), dispatcher.metrics().clone());
+        let screen = Screen::new(trust.clone(), catalog.clone(), safeguards, metrics);
+        let feed = Feed::through(screen.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
-        let optional = !config.server.is_empty() && !options.folder_required;
+        let optional = (!config.server.is_empty() || plugins::are_pulled(&config)) && !options.folder_required;
         let servers = async {
             let servers = Servers::start(&config, options.run, feed.queue().clone()).await;
             if options.run == Run::Once {
@@ -146,6 +152,7 @@ impl App {
                 return Err(error.into());
             }
         };
+        let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
         let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings());
@@ -169,9 +176,11 @@ impl App {
             plugins,
             inlet,
             servers,
+            pipelines,
             models,
             whole,
             trust,
+            screen,
             feed,
             started: telemetry::unix_millis(),
         };
@@ -186,8 +195,13 @@ impl App {
     pub async fn first_attempt_done(&self) -> bool {
         let wait = if self.options.run == Run::Serve { SERVE_WAITS } else { ONCE_WAITS };
         tokio::join!(self.plugins.settled(), self.servers.settled(wait));
-        let done = self.inlet.barrier().await;
+        let mut done = self.inlet.barrier().await;
+        if done && self.screen.settle() {
+            // What waited for a guard that is not there waits no more.
+            done = self.feed.queue().send(CatalogUpdate::Rules).await.is_ok() && self.inlet.barrier().await;
+        }
         if done {
+            self.pipelines.settle().await;
             self.catalog.settle();
             self.whole.send_replace(true);
         }
@@ -242,8 +256,8 @@ impl App {
         }
         // All that can be wrong comes first.
         let authenticator = Authenticator::from_config(&next.auth);
-        if running.auth != next.auth {
-            may_listen(next.listen, &authenticator, self.options.insecure).map_err(refused)?;
+        if running.auth != next.auth || running.http.tls != next.http.tls {
+            may_listen(next.listen, &authenticator, next.http.asks_for_certificates(), self.options.insecure).map_err(refused)?;
         }
         if let Some(address) = next.metrics.listen {
             may_serve_metrics(address, &authenticator, next.metrics.authenticate).map_err(refused)?;
@@ -270,7 +284,7 @@ impl App {
         }
         self.config.send_replace(next.clone());
         self.host.reconfigure(next.clone());
-        self.plugins.reconfigured();
+        self.plugins.reconfigured(&next);
         let is_same = running.http == next.http
             && running.auth == next.auth
             && running.state == next.state
@@ -280,6 +294,11 @@ impl App {
         if running.role != next.role || running.auth != next.auth {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
+        }
+        if running.guard != next.guard || running.flow != next.flow || running.trust.flow_window != next.trust.flow_window {
+            self.dispatcher.safeguards().put(policy::safeguards(&next), next.trust.flow_window);
+            // The queue ends with the host.
+            let _ = self.feed.queue().send(CatalogUpdate::Rules).await;
         }
         if running.trust != next.trust {
             self.trust.put(&next.trust);
@@ -292,6 +311,7 @@ impl App {
             self.reconfigure_http(&next);
         }
         self.servers.apply(&next).await;
+        self.pipelines.apply(&next).await;
         let before = std::mem::replace(&mut *lock(&self.wanted), wanted.clone());
         let was_rejected = lock(&self.status).applied(&next, waiting.clone(), !changes.is_empty());
         if !changes.is_empty() {
@@ -369,7 +389,7 @@ impl App {
     /// Whether there is a folder of plugins.
     #[must_use]
     pub fn has_plugins(&self) -> bool {
-        !matches!(self.plugins, Plugins::None)
+        self.plugins.is_there()
     }
 
     /// How the models stand.
@@ -433,6 +453,7 @@ impl App {
         }
         // What is being applied is applied whole, and ended below.
         let _one = self.applying.lock().await;
+        self.pipelines.stop();
         tokio::join!(self.plugins.stop(), self.servers.stop());
         if let Some(traces) = self.dispatcher.traces().cloned() {
             let flushed = tokio::task::spawn_blocking(move || traces.flush(LAST_SPANS)).await;
@@ -452,13 +473,18 @@ impl App {
 impl StatusSource for App {
     fn statuses(&self) -> Vec<ProviderStatus> {
         let mut statuses = self.plugins.statuses();
-        for status in statuses.iter_mut().filter(|status| self.servers.has(&status.name)) {
-            status.state = ProviderState::Broken;
-            status.error = Some(clash(&status.name));
+        for status in &mut statuses {
+            let owner = [("server", self.servers.has(&status.name)), ("pipeline", self.pipelines.has(&status.name))];
+            if let Some((kind, _)) = owner.into_iter().find(|(_, has)| *has) {
+                status.state = ProviderState::Broken;
+                status.error = Some(clash(kind, &status.name));
+            }
         }
         statuses.extend(self.servers.statuses());
+        statuses.extend(self.pipelines.statuses());
         for status in &mut statuses {
             self.trust.annotate(status);
+            self.screen.annotate(status);
         }
         statuses
     }

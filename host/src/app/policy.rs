@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::{
-    catalog::{Limit, Policy, RateOf, Role, Table},
-    config::{Config, LimitConfig, RoleConfig},
+    catalog::{FlowRule, GuardRule, Labels, Limit, Policy, RateOf, Role, Safeguards, Table},
+    config::{Config, LimitConfig, OnFailure, Reads, RoleConfig, Sends},
     provider::Roles,
 };
 
@@ -22,6 +22,29 @@ pub(super) fn of(config: &Config) -> Policy {
     });
     let of_tokens: HashMap<_, _> = config.auth.tokens.iter().map(|(name, token)| (name.to_owned(), names(token.roles()))).collect();
     Policy::new(roles.collect(), names(&config.auth.default_roles), of_tokens)
+}
+
+/// The guards and flows that a configuration says.
+pub(super) fn safeguards(config: &Config) -> Safeguards {
+    let mut guards: Vec<_> = config.guard.iter().collect();
+    guards.sort_by_key(|(_, guard)| guard.place);
+    let guards = guards.into_iter().map(|(name, guard)| GuardRule {
+        name: name.as_str().into(),
+        label: format!("guard.{name}").into(),
+        plugin: guard.plugin.clone(),
+        tools: guard.tools.clone(),
+        passes: guard.on_failure == OnFailure::Pass,
+        settings: serde_json::Value::Object(guard.settings.clone()).to_string().into(),
+    });
+    let flows = config.flow.values().map(|flow| FlowRule {
+        tools: flow.tools.clone(),
+        labels: Labels {
+            private: flow.reads.contains(&Reads::Private),
+            untrusted: flow.reads.contains(&Reads::Untrusted),
+            outside: flow.sends == Some(Sends::Outside),
+        },
+    });
+    Safeguards::new(guards.collect(), flows.collect())
 }
 
 fn limits(name: &str, role: &RoleConfig) -> Vec<Limit> {

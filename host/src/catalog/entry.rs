@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 
-use super::{Kind, names::Named, naming::is_safe};
+use super::{Kind, Marks, names::Named, naming::is_safe};
 use crate::{
     provider::{Provider, Tool, ToolName, page_of, with_pages},
     telemetry::metrics::CallMeter,
@@ -12,6 +13,9 @@ use crate::{
 
 /// Bytes of an original name that a description tells.
 const SHOWN: usize = 256;
+
+/// What was worked out last, and by which version of the rules.
+pub(super) type KeptMarks = ArcSwapOption<(u64, Option<Arc<Marks>>)>;
 
 /// A tool on offer.
 pub struct Entry {
@@ -21,6 +25,7 @@ pub struct Entry {
     param_headers: Vec<ParamHeader>,
     json: OnceLock<Box<str>>,
     meter: OnceLock<Arc<CallMeter>>,
+    marks: KeptMarks,
 }
 
 /// An argument that is repeated in a header, so that a proxy can route by it: the schema's `x-mcp-header` (2026-07-28, "Custom Headers").
@@ -36,7 +41,7 @@ impl Entry {
     fn of(provider: Arc<dyn Provider>, own_name: ToolName, tool: Arc<Tool>) -> Self {
         let mut param_headers = Vec::new();
         collect_param_headers(tool.input_schema.get("properties"), &mut Vec::new(), &mut param_headers);
-        Self { provider, own_name, tool, param_headers, json: OnceLock::new(), meter: OnceLock::new() }
+        Self { provider, own_name, tool, param_headers, json: OnceLock::new(), meter: OnceLock::new(), marks: ArcSwapOption::empty() }
     }
 
     /// Under the provider's own name for it.
@@ -84,6 +89,11 @@ impl Entry {
     /// What its calls are counted by. `find` finds it by the provider's name and the tool's own one, once.
     pub fn meter(&self, find: impl FnOnce(&str, &str) -> Arc<CallMeter>) -> &Arc<CallMeter> {
         self.meter.get_or_init(|| find(self.provider.id().as_str(), self.own_name()))
+    }
+
+    /// What one version of the operator's rules says of it.
+    pub(super) fn kept_marks(&self) -> &KeptMarks {
+        &self.marks
     }
 
     /// Arguments that a client of 2026-07-28 has to repeat in headers. Nearly always none.

@@ -7,6 +7,10 @@ use std::{
     sync::Arc,
 };
 
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, join_all},
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -26,6 +30,8 @@ pub enum CatalogUpdate {
     /// The names that belong to servers from now on.
     /// A plugin of such a name is not served, and comes back when the server is gone.
     Servers(BTreeSet<String>),
+    /// The same of pipelines.
+    Pipelines(BTreeSet<String>),
     /// The gate goes by other rules: what is on offer passes it again.
     Rules,
     /// Answered when all that was sent before is in the catalog.
@@ -40,12 +46,19 @@ pub enum Origin {
     /// One generation of a server: a changed configuration starts the next one beside it.
     /// What an older generation says after a newer one was published is dropped.
     Server(u64),
+    /// The pipelines of the configuration. They pass no gate: the operator has written them.
+    Pipelines,
 }
 
 /// What every provider passes on its way into the catalog.
 pub trait Gate: Send + Sync {
     /// The provider as it may be offered.
     fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider>;
+
+    /// The same as it may be listed, which can take a while.
+    fn screen(&self, provider: Arc<dyn Provider>) -> BoxFuture<'_, Arc<dyn Provider>> {
+        std::future::ready(provider).boxed()
+    }
 
     /// A provider is gone.
     fn gone(&self, id: &ProviderId);
@@ -139,6 +152,13 @@ impl Drop for Inlet {
     }
 }
 
+fn id_of(change: &ProviderChange) -> &ProviderId {
+    match change {
+        ProviderChange::Put(provider) => provider.id(),
+        ProviderChange::Remove(id) | ProviderChange::Updated(id, _) => id,
+    }
+}
+
 async fn forward(
     origin: Origin,
     mut changes: mpsc::Receiver<Vec<ProviderChange>>,
@@ -170,10 +190,10 @@ async fn forward(
     }
 }
 
-/// What a plugin is told whose name a server has.
+/// What a plugin is told whose name a server or a pipeline (`kind`) has.
 #[must_use]
-pub fn clash(name: &str) -> String {
-    format!("there is also a [server.{name}], which is served instead; rename {name}.wasm or the server")
+pub fn clash(kind: &str, name: &str) -> String {
+    format!("there is also a [{kind}.{name}], which is served instead; rename {name}.wasm or the {kind}")
 }
 
 /// The state of the feed.
@@ -185,52 +205,117 @@ struct Merge {
     /// What servers offer, as it came.
     offered: BTreeMap<ProviderId, Arc<dyn Provider>>,
     servers: BTreeSet<String>,
+    pipelines: BTreeSet<String>,
+    /// The pipelines that can be served, as they came.
+    made: BTreeMap<ProviderId, Arc<dyn Provider>>,
     /// The newest generation that was published of each server.
     newest: HashMap<ProviderId, u64>,
 }
 
 impl Merge {
     fn new(gate: Arc<dyn Gate>, catalog: Arc<Catalog>) -> Self {
-        Self { gate, catalog, plugins: BTreeMap::new(), offered: BTreeMap::new(), servers: BTreeSet::new(), newest: HashMap::new() }
+        Self {
+            gate,
+            catalog,
+            plugins: BTreeMap::new(),
+            offered: BTreeMap::new(),
+            servers: BTreeSet::new(),
+            pipelines: BTreeSet::new(),
+            made: BTreeMap::new(),
+            newest: HashMap::new(),
+        }
     }
 
     async fn run(mut self, mut updates: mpsc::Receiver<CatalogUpdate>) {
         while let Some(update) = updates.recv().await {
             match update {
                 CatalogUpdate::Changes(Origin::Plugins, changes) => {
+                    let judges = changes.iter().any(|change| self.judges_lists(change));
                     let changes = changes.into_iter().filter(|change| self.of_plugins(change)).collect();
-                    self.apply(changes);
+                    self.apply(changes).await;
+                    if judges {
+                        self.apply_all().await;
+                    }
                 }
                 CatalogUpdate::Changes(Origin::Server(generation), changes) => {
                     let changes = changes.into_iter().filter(|change| self.of_server(generation, change)).collect();
-                    self.apply(changes);
+                    self.apply(changes).await;
+                }
+                CatalogUpdate::Changes(Origin::Pipelines, mut changes) => {
+                    changes.retain(|change| self.pipelines.contains(id_of(change).as_str()));
+                    for change in &changes {
+                        match change {
+                            ProviderChange::Put(pipeline) => drop(self.made.insert(pipeline.id().clone(), Arc::clone(pipeline))),
+                            ProviderChange::Remove(id) => drop(self.made.remove(id)),
+                            ProviderChange::Updated(..) => {}
+                        }
+                    }
+                    self.apply_own(changes).await;
                 }
                 CatalogUpdate::Servers(names) => {
-                    let changes = self.rename(names);
-                    self.apply(changes);
+                    let before = std::mem::replace(&mut self.servers, names.clone());
+                    let changes = self.rename("server", &before, &names);
+                    self.apply(changes).await;
                 }
-                CatalogUpdate::Rules => {
-                    let plugins = self.plugins.iter().filter(|(id, _)| !self.servers.contains(id.as_str()));
-                    let all = plugins.chain(&self.offered).map(|(_, provider)| ProviderChange::Put(Arc::clone(provider)));
-                    self.apply(all.collect());
+                CatalogUpdate::Pipelines(names) => {
+                    let before = std::mem::replace(&mut self.pipelines, names.clone());
+                    let changes = self.rename("pipeline", &before, &names);
+                    self.apply(changes).await;
                 }
+                CatalogUpdate::Rules => self.apply_all().await,
                 // Who asked may have gone.
                 CatalogUpdate::Barrier(reached) => drop(reached.send(())),
             }
         }
     }
 
+    /// Has everything on offer pass the gate again.
+    async fn apply_all(&self) {
+        let put = |(_, provider): (_, &Arc<dyn Provider>)| ProviderChange::Put(Arc::clone(provider));
+        let plugins = self.plugins.iter().filter(|(id, _)| self.owner(id.as_str()).is_none());
+        self.apply(plugins.chain(&self.offered).map(put).collect()).await;
+        self.apply_own(self.made.iter().map(put).collect()).await;
+    }
+
+    /// Takes changes of what the operator has written into the catalog: nobody has to accept it, but it is shown to those who judge lists.
+    async fn apply_own(&self, changes: Vec<ProviderChange>) {
+        let screened = changes.into_iter().map(async |change| match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.screen(provider).await),
+            change => change,
+        });
+        self.catalog.apply(join_all(screened).await);
+    }
+
+    /// Whether a plugin that comes or goes judges what others list.
+    fn judges_lists(&self, change: &ProviderChange) -> bool {
+        let judges = |provider: &Arc<dyn Provider>| provider.guard().is_some_and(|guard| guard.hooks().list);
+        match change {
+            ProviderChange::Put(provider) => judges(provider) || self.plugins.get(provider.id()).is_some_and(judges),
+            ProviderChange::Remove(id) => self.plugins.get(id).is_some_and(judges),
+            ProviderChange::Updated(..) => false,
+        }
+    }
+
     /// Takes changes into the catalog, each provider as the gate lets it through.
-    fn apply(&self, changes: Vec<ProviderChange>) {
-        let admitted = changes.into_iter().map(|change| match change {
-            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.admit(&provider)),
+    async fn apply(&self, changes: Vec<ProviderChange>) {
+        let admitted = changes.into_iter().map(async |change| match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.screen(self.gate.admit(&provider)).await),
             ProviderChange::Remove(id) => {
                 self.gate.gone(&id);
                 ProviderChange::Remove(id)
             }
             updated @ ProviderChange::Updated(..) => updated,
         });
-        self.catalog.apply(admitted.collect());
+        self.catalog.apply(join_all(admitted).await);
+    }
+
+    /// What a name belongs to that no plugin can have.
+    fn owner(&self, name: &str) -> Option<&'static str> {
+        match (self.servers.contains(name), self.pipelines.contains(name)) {
+            (true, _) => Some("server"),
+            (_, true) => Some("pipeline"),
+            _ => None,
+        }
     }
 
     /// Takes in a change of the folder. Whether the catalog is to have it.
@@ -246,19 +331,16 @@ impl Merge {
             }
             ProviderChange::Updated(id, _) => id,
         };
-        let clashes = self.servers.contains(id.as_str());
-        if clashes && matches!(change, ProviderChange::Put(_)) {
-            tracing::warn!(plugin = %id, "plugin is not served: {}", clash(id.as_str()));
+        let owner = self.owner(id.as_str());
+        if let (Some(kind), ProviderChange::Put(_)) = (owner, change) {
+            tracing::warn!(plugin = %id, "plugin is not served: {}", clash(kind, id.as_str()));
         }
-        !clashes
+        owner.is_none()
     }
 
     /// Takes in a change of a server. Whether the catalog is to have it.
     fn of_server(&mut self, generation: u64, change: &ProviderChange) -> bool {
-        let id = match change {
-            ProviderChange::Put(provider) => provider.id(),
-            ProviderChange::Remove(id) | ProviderChange::Updated(id, _) => id,
-        };
+        let id = id_of(change);
         let newest = self.newest.get(id).copied().unwrap_or(0);
         if !self.servers.contains(id.as_str()) || newest > generation {
             return false;
@@ -274,22 +356,30 @@ impl Merge {
         true
     }
 
-    /// Takes in the names of the servers: what the catalog is to be told of it.
-    fn rename(&mut self, names: BTreeSet<String>) -> Vec<ProviderChange> {
-        let before = std::mem::replace(&mut self.servers, names);
+    /// Takes in the names of the servers, or of the pipelines: what the catalog is to be told of it.
+    fn rename(&mut self, kind: &str, before: &BTreeSet<String>, names: &BTreeSet<String>) -> Vec<ProviderChange> {
         let mut changes = Vec::new();
-        for name in before.difference(&self.servers) {
+        for name in before.difference(names) {
             let Ok(id) = ProviderId::new(name.as_str()) else { continue };
-            self.newest.remove(&id);
-            self.offered.remove(&id);
-            changes.push(match self.plugins.get(&id) {
-                Some(plugin) => ProviderChange::Put(Arc::clone(plugin)),
+            if kind == "server" {
+                self.newest.remove(&id);
+                self.offered.remove(&id);
+            } else {
+                self.made.remove(&id);
+            }
+            // It may have become a name of the other kind meanwhile.
+            let next = match self.owner(name) {
+                None => self.plugins.get(&id),
+                Some(_) => self.offered.get(&id),
+            };
+            changes.push(match next {
+                Some(provider) => ProviderChange::Put(Arc::clone(provider)),
                 None => ProviderChange::Remove(id),
             });
         }
-        for name in self.servers.difference(&before) {
+        for name in names.difference(before) {
             if let Some((id, _)) = self.plugins.get_key_value(name.as_str()) {
-                tracing::warn!(plugin = %id, "plugin is not served any more: {}", clash(name));
+                tracing::warn!(plugin = %id, "plugin is not served any more: {}", clash(kind, name));
                 changes.push(ProviderChange::Remove(id.clone()));
             }
         }

@@ -1,6 +1,9 @@
 //! The part of a snapshot that somebody may use: the same names and lists, as if there were nothing else.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use blake3::Hash;
 
@@ -42,6 +45,8 @@ impl Snapshot {
             lexicon: Arc::clone(&whole.lexicon),
             search: None,
             part: None,
+            // They are looked up in the whole.
+            guards: BTreeMap::new(),
         };
         part.search = search.and_then(|endpoint| Search::new(endpoint, part.tools.published(), &part.lexicon));
         let mut providers: BTreeSet<ProviderId> = part.tools.published().iter().map(|entry| entry.provider().id().clone()).collect();

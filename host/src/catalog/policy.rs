@@ -3,6 +3,7 @@
 mod access;
 mod confirm;
 mod role;
+mod safeguards;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,6 +18,7 @@ use arc_swap::{ArcSwap, Guard};
 pub use access::{Access, Rule, Why};
 pub use confirm::Confirm;
 pub use role::{Limit, RateOf, Role, Table};
+pub use safeguards::{FlowRule, Safeguards};
 
 use crate::provider::{Principal, Roles};
 

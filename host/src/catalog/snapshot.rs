@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub(super) search: Option<Search>,
     /// What it is a part of. None: it is the whole.
     pub(super) part: Option<Part>,
+    /// Providers that judge calls, and offer nothing.
+    pub(super) guards: BTreeMap<ProviderId, Arc<dyn Provider>>,
 }
 
 /// What a snapshot knows that is a part of another one.
@@ -88,6 +90,12 @@ pub struct Generations {
 }
 
 impl Snapshot {
+    /// The guard of this name, as it is now. A part of a snapshot knows none.
+    #[must_use]
+    pub fn guard(&self, id: &str) -> Option<&Arc<dyn Provider>> {
+        self.guards.get(id)
+    }
+
     /// The tool that a call by this name means: the published name, or the qualified form of any tool.
     #[must_use]
     pub fn resolve(&self, name: &str) -> Option<&Arc<Entry>> {
@@ -294,6 +302,11 @@ impl Snapshot {
             lexicon: Arc::new(providers.iter().map(|(id, held)| (id.clone(), Arc::clone(&held.terms))).collect()),
             search: None,
             part: None,
+            guards: providers
+                .iter()
+                .filter(|(_, held)| held.provider().guard().is_some())
+                .map(|(id, held)| (id.clone(), Arc::clone(held.provider())))
+                .collect(),
         };
         let mut tools = std::mem::take(&mut snapshot.tools);
         tools.replace(|entry| entry.linked(|own| snapshot.published_page(entry.provider().id(), own)));

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::Digests,
     inference::ModelStatus,
-    provider::{OfferNames, ProviderState, ProviderStatus},
+    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus},
     similar, telemetry,
 };
 
@@ -240,10 +240,13 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     }
     let broken = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
     let sum = |count: fn(&ProviderStatus) -> usize| statuses.iter().map(count).sum::<usize>();
-    let servers = sum(|status| usize::from(!status.kind.is_plugin()));
-    let mut counts = vec![counted(statuses.len() - servers, "plugin")];
-    if servers > 0 {
-        counts.push(counted(servers, "server"));
+    let servers = sum(|status| usize::from(status.kind.is_server()));
+    let pipelines = sum(|status| usize::from(status.kind == ProviderKind::Pipeline));
+    let mut counts = vec![counted(statuses.len() - servers - pipelines, "plugin")];
+    for (count, what) in [(servers, "server"), (pipelines, "pipeline")] {
+        if count > 0 {
+            counts.push(counted(count, what));
+        }
     }
     counts.push(counted(sum(|status| status.tools.len()), "tool"));
     text.push_str(&counts.join(", "));
@@ -274,7 +277,6 @@ fn one_line(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::ProviderKind;
 
     #[test]
     fn a_section_for_a_plugin_that_is_not_there_is_told_with_the_nearest_name() {

@@ -1,6 +1,6 @@
 //! `toolbay health`: whether a running server takes calls, for container engines and service managers. Images have no curl.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use super::{Failure, Outcome, causes, print, runtime};
 
@@ -10,6 +10,7 @@ Health checks need no token.
 
   toolbay health
   toolbay health --url http://127.0.0.1:9000
+  toolbay health --url https://127.0.0.1:9000 --no-verify
   toolbay health --live                       only whether the process answers, not whether it takes calls"#;
 
 /// Longer words of a server would only fill the log of whoever asks.
@@ -24,6 +25,12 @@ pub(super) struct Health {
     /// Ask /healthz (the process answers) instead of /readyz (it takes calls)
     #[arg(long)]
     live: bool,
+    /// With https: don't verify the server's certificate, such as for an address that it isn't made out to
+    #[arg(long)]
+    no_verify: bool,
+    /// With https: a file in PEM format with the certificate and the private key to show (tls_client_ca in [http])
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// Seconds to wait for the response
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -34,7 +41,14 @@ impl Health {
         let url = self.probe()?;
         runtime()?.block_on(async {
             crate::tls::install();
-            let client = reqwest::Client::builder()
+            let mut builder = reqwest::Client::builder();
+            if let Some(path) = &self.identity {
+                let read = std::fs::read(path).map_err(|error| error.to_string());
+                let identity = read.and_then(|pem| reqwest::Identity::from_pem(&pem).map_err(|error| causes(&error)));
+                builder = builder.identity(identity.map_err(|why| Failure::usage(format!("--identity {}: {why}", path.display())))?);
+            }
+            let client = builder
+                .tls_danger_accept_invalid_certs(self.no_verify)
                 .no_proxy()
                 .timeout(Duration::from_secs(self.timeout))
                 .redirect(reqwest::redirect::Policy::none())
@@ -74,7 +88,10 @@ mod tests {
     use super::*;
 
     fn probe(url: &str, live: bool) -> Result<String, String> {
-        Health { url: url.to_owned(), live, timeout: 1 }.probe().map(|url| url.to_string()).map_err(|failure| failure.message)
+        Health { url: url.to_owned(), live, no_verify: false, identity: None, timeout: 1 }
+            .probe()
+            .map(|url| url.to_string())
+            .map_err(|failure| failure.message)
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl LocalHost {
         let configured = if config.plugins.is_dir() { config.plugin.keys().cloned().collect() } else { Vec::new() };
         if config.plugins.is_file() {
             config.server.clear();
+            config.pipeline.clear();
         }
         if config.origin().is_none() && config.store.path.is_none() {
             // Nobody has said where plugins keep things: not where a host that serves does.

@@ -11,8 +11,8 @@ use std::{
 use super::{ConfigArgs, FAILED, Failure, Outcome, counted, print, quiet, runtime};
 use crate::{
     app::{App, AppOptions},
-    config::Lock,
-    provider::{ProviderState, StatusSource as _},
+    config::{Lock, OciReference},
+    provider::{ProviderState, ProviderStatus, StatusSource as _},
     servers::Run,
     similar, telemetry,
     trust::{Difference, Observed, Part, differences},
@@ -50,6 +50,8 @@ struct Found {
     /// None: there is no file yet, or, where all is accepted, none that can be read.
     lock: Option<Lock>,
     observed: BTreeMap<String, Observed>,
+    /// Where plugins from a registry are.
+    sources: BTreeMap<String, OciReference>,
     /// What could not be started, and why.
     broken: Vec<(String, String)>,
 }
@@ -70,9 +72,11 @@ impl LockArgs {
         let folder_required = self.config.plugins.is_some();
         let found = runtime()?.block_on(async {
             let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true }).await?;
+            let source = |status: &ProviderStatus| Some((status.name.clone(), OciReference::parse(&status.source).ok()?));
+            let sources = app.statuses().iter().filter(|status| status.kind.is_plugin()).filter_map(source).collect();
             let broken = app.statuses().into_iter().filter(|status| status.state != ProviderState::Serving);
             let broken = broken.map(|status| (status.name, status.error.unwrap_or_default())).collect();
-            let found = Found { path, lock, observed: app.trust().observed(), broken };
+            let found = Found { path, lock, observed: app.trust().observed(), sources, broken };
             app.stop().await;
             Ok::<_, Failure>(found)
         })?;
@@ -166,6 +170,16 @@ impl Found {
             lock.servers.remove(name);
             let _ = writeln!(text, "gone    {name}");
         }
+        // Where a plugin is pulled from is accepted with what was there.
+        for (name, digest) in &lock.plugins {
+            if matches!(self.observed.get(name), Some(Observed::Plugin(now)) if now == digest) {
+                match self.sources.get(name) {
+                    Some(source) => drop(lock.sources.insert(name.clone(), source.clone())),
+                    None => drop(lock.sources.remove(name)),
+                }
+            }
+        }
+        lock.sources.retain(|name, _| lock.plugins.contains_key(name));
         let is_first = self.lock.is_none();
         if is_first {
             text.clear();

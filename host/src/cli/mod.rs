@@ -13,9 +13,12 @@ mod dialogue;
 mod embed_docs;
 mod endpoints;
 mod health;
+mod inspect;
 mod local;
 mod lock;
 mod new;
+mod pull;
+mod push;
 mod remote;
 mod schema;
 mod seen;
@@ -116,6 +119,15 @@ enum Command {
     /// Put the doc comments of a plugin's WIT files into its .wasm, where the host finds them
     #[command(after_long_help = embed_docs::HELP)]
     EmbedDocs(embed_docs::EmbedDocs),
+    /// Put a component into an OCI registry
+    #[command(after_long_help = push::HELP)]
+    Push(push::Push),
+    /// Get a component out of an OCI registry, verified
+    #[command(after_long_help = pull::HELP)]
+    Pull(pull::Pull),
+    /// Show what an OCI registry has under a name, or what a component imports and exports
+    #[command(after_long_help = inspect::HELP)]
+    Inspect(inspect::Inspect),
     /// Install what isn't part of the binary: the library that runs models
     #[command(after_long_help = setup::HELP)]
     Setup(setup::Setup),
@@ -146,6 +158,9 @@ pub fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Dev(dev) => dev.run(),
         Command::EmbedDocs(embed) => embed.run(),
+        Command::Push(push) => push.run(),
+        Command::Pull(pull) => pull.run(),
+        Command::Inspect(inspect) => inspect.run(),
         Command::Setup(setup) => setup.run(),
         Command::Schema => schema::run(),
         Command::Compile(compile) => return compile.run(),

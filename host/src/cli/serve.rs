@@ -14,7 +14,7 @@ use crate::{
     config::{self, Config, Files, Loaded, LogFormat},
     descriptors,
     http::{self, AppState, Shutdown, shutdown},
-    provider::{ProviderState, ProviderStatus, StatusSource},
+    provider::{ProviderKind, ProviderState, ProviderStatus, StatusSource},
     servers::Run,
     telemetry,
 };
@@ -123,11 +123,12 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     app.watch(source, files);
     let banner = tokio::spawn({
         let (app, plugins) = (app.clone(), config.plugins.display().to_string());
+        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         async move {
             if app.first_attempt_done().await {
                 let names = app.catalog().snapshot().tools().count();
                 let folder = app.has_plugins().then_some(plugins.as_str());
-                let _ = print(&banner(address, console, names, folder, &app.statuses()));
+                let _ = print(&banner(scheme, address, console, names, folder, &app.statuses()));
             }
         }
     });
@@ -174,20 +175,29 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
 /// What a person wants to know once it runs.
 ///
 /// `console`: where it is, if there is one. `plugins`: the folder; None: there is none.
-fn banner(address: SocketAddr, console: Option<SocketAddr>, tools: usize, plugins: Option<&str>, statuses: &[ProviderStatus]) -> String {
+fn banner(
+    scheme: &str,
+    address: SocketAddr,
+    console: Option<SocketAddr>,
+    tools: usize,
+    plugins: Option<&str>,
+    statuses: &[ProviderStatus],
+) -> String {
     /// Names of tools that are shown for one plugin, and plugins that are shown.
     const TOOLS: usize = 6;
     const PLUGINS: usize = 20;
-    let url = format!("http://{address}/mcp");
-    let serving = |is_plugin: bool| {
-        statuses.iter().filter(|status| status.state != ProviderState::Broken && status.kind.is_plugin() == is_plugin).count()
+    let url = format!("{scheme}://{address}/mcp");
+    let counts = |is: fn(ProviderKind) -> bool, what| {
+        let all = || statuses.iter().filter(|status| is(status.kind));
+        (all().count() > 0).then(|| counted(all().filter(|status| status.state != ProviderState::Broken).count(), what))
     };
-    let (of_plugins, of_servers) = (serving(true), serving(false));
-    let any_server = statuses.iter().any(|status| !status.kind.is_plugin());
-    let of = match (plugins, any_server) {
-        (Some(_), true) => format!("{} and {}", counted(of_plugins, "plugin"), counted(of_servers, "server")),
-        (None, _) => counted(of_servers, "server"),
-        (Some(_), false) => counted(of_plugins, "plugin"),
+    let of_plugins = counts(ProviderKind::is_plugin, "plugin").or_else(|| plugins.map(|_| counted(0, "plugin")));
+    let of_servers = counts(ProviderKind::is_server, "server").or_else(|| of_plugins.is_none().then(|| counted(0, "server")));
+    let of_pipelines = counts(|kind| kind == ProviderKind::Pipeline, "pipeline");
+    let of: Vec<String> = [of_plugins, of_servers, of_pipelines].into_iter().flatten().collect();
+    let of = match of.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => of.join(""),
     };
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -217,7 +227,7 @@ fn banner(address: SocketAddr, console: Option<SocketAddr>, tools: usize, plugin
         "\nPaste into a client's configuration:\n\n  {{\"mcpServers\": {{\"toolbay\": {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\n\nor try it here:\n\n  toolbay tools --url {url}\n"
     );
     if let Some(console) = console {
-        let _ = writeln!(text, "The console, for operators:\n\n  http://{console}/console\n");
+        let _ = writeln!(text, "The console, for operators:\n\n  {scheme}://{console}/console\n");
     }
     text
 }

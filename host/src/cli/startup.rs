@@ -70,7 +70,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error, how: &str) -> String {
 fn forbidden(config: &Config, insecure: bool) -> Vec<(&'static str, String)> {
     let authenticator = Authenticator::from_config(&config.auth);
     let mut found = Vec::new();
-    if let Err(error) = http::may_listen(config.listen, &authenticator, insecure) {
+    if let Err(error) = http::may_listen(config.listen, &authenticator, config.http.asks_for_certificates(), insecure) {
         found.push(("listen", error.to_string()));
     }
     if let Some(address) = config.metrics.listen

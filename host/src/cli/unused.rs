@@ -2,7 +2,7 @@
 
 use crate::{
     catalog::{Confirm, Snapshot},
-    config::{Config, EndpointConfig, RoleConfig},
+    config::{Config, EndpointConfig, OnFailure, RoleConfig},
     wildcard::fits,
 };
 
@@ -26,6 +26,17 @@ pub(super) fn of_config(config: &Config, whole: &Snapshot) -> Vec<String> {
         let limits = limits.keys().filter(|pattern| !is_tool(pattern, whole));
         unused.extend(limits.map(|pattern| said(pattern, &format!("limits of [role.{name}]"))));
     }
+    let guards = config.guard.iter().map(|(name, guard)| (format!("tools of [guard.{name}]"), &guard.tools));
+    let flows = config.flow.iter().map(|(name, flow)| (format!("tools of [flow.{name}]"), &flow.tools));
+    for (place, patterns) in guards.chain(flows) {
+        let unnamed = patterns.iter().filter(|pattern| *pattern != "*" && !is_tool(pattern, whole));
+        unused.extend(unnamed.map(|pattern| said(pattern, &place)));
+    }
+    let missing = config.guard.iter().filter(|(_, guard)| whole.guard(&guard.plugin).is_none());
+    unused.extend(missing.map(|(name, guard)| {
+        let (plugin, then) = (&guard.plugin, if guard.on_failure == OnFailure::Deny { "denied" } else { "not guarded" });
+        format!("[guard.{name}] names the plugin {plugin:?}, which is not there or is no guard, so the calls that it guards are {then}")
+    }));
     unused
 }
 

@@ -49,7 +49,7 @@ macro_rules! each_section {
 }
 
 impl Config {
-    /// In which keys `other` differs from this. Roles, plugins, servers and models are compared as a
+    /// In which keys `other` differs from this. Roles, plugins, servers, pipelines and models are compared as a
     /// whole, and come last.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
@@ -62,9 +62,13 @@ impl Config {
         each_section!(compare);
         found.extend(of_named("role", &self.role, &other.role));
         found.extend(of_named("endpoint", &self.endpoint, &other.endpoint));
+        found.extend(of_named("guard", &self.guard, &other.guard));
+        found.extend(of_named("flow", &self.flow, &other.flow));
         found.extend(of_named("model", &self.model, &other.model));
         found.extend(of_named("plugin", &self.plugin, &other.plugin));
+        found.extend(of_named("registry", &self.registry, &other.registry));
         found.extend(of_named("server", &self.server, &other.server));
+        found.extend(of_named("pipeline", &self.pipeline, &other.pipeline));
         found
     }
 

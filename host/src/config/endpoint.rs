@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    AuthConfig, PluginConfig, RoleConfig, ServerConfig,
+    AuthConfig, PipelineConfig, PluginConfig, RoleConfig, ServerConfig,
     role::{pattern, role_name},
     section::{Section, section},
     toml_reader::{Item, Table},
@@ -52,6 +52,7 @@ pub(super) struct Known<'a> {
     pub(super) auth: &'a AuthConfig,
     pub(super) plugins: &'a BTreeMap<String, PluginConfig>,
     pub(super) servers: &'a BTreeMap<String, ServerConfig>,
+    pub(super) pipelines: &'a BTreeMap<String, PipelineConfig>,
     /// The folder of plugins.
     pub(super) folder: &'a Path,
 }
@@ -84,6 +85,8 @@ impl Known<'_> {
             format!("there is a server of this name ([server.{name}], or an entry of mcp_json)")
         } else if self.plugins.contains_key(name) {
             format!("there is a [plugin.{name}]")
+        } else if self.pipelines.contains_key(name) {
+            format!("there is a [pipeline.{name}]")
         } else if file.exists() {
             format!("there is a plugin of this name ({})", file.display())
         } else {

@@ -34,6 +34,10 @@ section! {
         /// The compilation cache. Anyone who can write to it can run code as Toolbay.
         cache: Option<PathBuf> = None, optional(FilePath)
             => restart, unset("`${XDG_CACHE_HOME:-~/.cache}/toolbay/compiled`");
+        /// Where plugins from an OCI registry are kept, by digest. Anyone who can write to it can
+        /// withhold a new version.
+        registry_cache: Option<PathBuf> = None, optional(FilePath)
+            => restart, unset("`${XDG_CACHE_HOME:-~/.cache}/toolbay/registry`");
         /// Whether a sidecar `NAME.toml` in the plugin folder may grant access.
         /// With `false`, it can set limits and descriptions only.
         sidecar_grants: bool = true, Boolean;

@@ -6,6 +6,7 @@ use super::{
     address::{AllowedHost, AllowedOrigin},
     publish::tool_name,
     section::{Section, section},
+    tls::{self, Pem, PemFile, ServerTls},
     toml_reader::Table,
     types::{
         Boolean, DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, YEAR, choice, duration, list, number, optional, size, text,
@@ -21,6 +22,14 @@ section! {
         /// Browser origins to accept (CORS) besides loopback: `"https://app.example.com"`. `"*"`
         /// accepts any.
         allowed_origins: Vec<AllowedOrigin> = Vec::new(), list("origins", text("origin", AllowedOrigin::parse));
+        /// Certificate of this server, followed by those between it and an authority, in PEM format.
+        /// Connections are encrypted then (`https`). The file is read again when it changes.
+        tls_cert: Option<Pem> = None, PemFile => unset("connections aren't encrypted");
+        /// The private key of `tls_cert`, in PEM format.
+        tls_key: Option<Pem> = None, PemFile;
+        /// Certificates of authorities, in PEM format. Clients must show a certificate that one of
+        /// them has signed (mTLS). It says that they may connect; who calls is still said by tokens.
+        tls_client_ca: Option<Pem> = None, PemFile => unset("clients need no certificate");
         /// Largest request body.
         max_body: usize = 4 << 20, size(KIB..=GIB);
         /// Bytes of request bodies held at once, from reading a body to the end of its call. Bodies
@@ -70,6 +79,8 @@ section! {
         card_description: Option<String> = None, optional(text("text", card_text)) => unset("a general one");
         /// Tool for `/call` if the request names none.
         rest_default_tool: Option<String> = None, optional(text("name", tool_name)) => unset("the only tool, where there is one");
+        /// What the files of `tls_cert`, `tls_key` and `tls_client_ca` make.
+        tls: Option<ServerTls> = None;
     }
 }
 
@@ -97,6 +108,14 @@ pub enum RestResult {
 
 const REST_RESULTS: &[(&str, RestResult)] = &[("value", RestResult::Value), ("mcp", RestResult::Mcp)];
 
+impl HttpConfig {
+    /// Whether clients have to show a certificate.
+    #[must_use]
+    pub fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.asks_clients)
+    }
+}
+
 /// What the schema of server cards allows.
 fn card_name(text: &str) -> Result<String, String> {
     let is = |part: &str, more: &str| !part.is_empty() && part.chars().all(|char| char.is_ascii_alphanumeric() || more.contains(char));
@@ -113,6 +132,7 @@ fn card_text(text: &str) -> Result<String, String> {
 /// Reads `[http]`.
 pub(super) fn read(table: Table<'_>, http: &mut HttpConfig) {
     http.read(&table);
+    http.tls = tls::server(&table, http);
     if http.max_bodies < http.max_body {
         if let Some(item) = table.get("max_bodies") {
             item.size_not_in(http.max_bodies as u64, &(http.max_body as u64..=TIB), "; one body of max_body has to fit");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, OciReference};
 use crate::provider::Definition;
 
 /// The name of the file beside `toolbay.toml`.
@@ -21,6 +21,8 @@ const HEAD: &str =
 pub struct Lock {
     /// The digest of each plugin: the BLAKE3 of its file, in hex.
     pub plugins: BTreeMap<String, String>,
+    /// Where plugins from a registry were when they were accepted, by tag and digest.
+    pub sources: BTreeMap<String, OciReference>,
     /// What each server says.
     pub servers: BTreeMap<String, LockedServer>,
 }
@@ -50,6 +52,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct FilePlugin {
     digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,7 +111,12 @@ impl Lock {
             let (tools, prompts) = (accepted(&name, tools)?, accepted(&name, prompts)?);
             Ok::<_, String>((name, LockedServer { instructions, tools, prompts }))
         });
+        let source = |(name, plugin): (&String, &FilePlugin)| {
+            let read = OciReference::parse(plugin.source.as_ref()?);
+            Some(read.map(|source| (name.clone(), source)).map_err(|error| format!("the source of [plugin.{name}]: {error}")))
+        };
         Ok(Self {
+            sources: plugin.iter().filter_map(source).collect::<Result<_, _>>()?,
             servers: servers.collect::<Result<_, _>>()?,
             plugins: plugin.into_iter().map(|(name, plugin)| (name, plugin.digest)).collect(),
         })
@@ -127,7 +136,13 @@ impl Lock {
         };
         let file = File {
             version: VERSION,
-            plugin: self.plugins.iter().map(|(name, digest)| (name.clone(), FilePlugin { digest: digest.clone() })).collect(),
+            plugin: self
+                .plugins
+                .iter()
+                .map(|(name, digest)| {
+                    (name.clone(), FilePlugin { digest: digest.clone(), source: self.sources.get(name).map(ToString::to_string) })
+                })
+                .collect(),
             server: self.servers.iter().map(|(name, one)| (name.clone(), server(one))).collect(),
         };
         // Nothing in it is anything that TOML does not have.
@@ -141,12 +156,15 @@ mod tests {
 
     use super::*;
 
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
     fn lock(words: &str) -> Lock {
         let text = serde_json::json!({ "description": words, "inputSchema": { "type": "object" } }).to_string();
         let tools = BTreeMap::from([(format!("t.{words}"), Definition::parse(&text).unwrap())]);
         let server = LockedServer { instructions: Some(words.to_owned()), prompts: tools.clone(), tools };
         Lock {
-            plugins: BTreeMap::from([("p".to_owned(), "00".to_owned())]),
+            plugins: ["p", "q"].map(|name| (name.to_owned(), "00".to_owned())).into(),
+            sources: BTreeMap::from([("q".to_owned(), OciReference::parse("oci://ghcr.io/acme/q:1").unwrap().at(DIGEST))]),
             servers: BTreeMap::from([("s".to_owned(), server), ("empty".to_owned(), LockedServer::default())]),
         }
     }

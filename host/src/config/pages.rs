@@ -64,12 +64,19 @@ fn pages() -> Vec<PathBuf> {
 /// A folder with what the pages mention: secrets and folders, also those that they give an absolute path.
 fn machine() -> tempfile::TempDir {
     let machine = tempfile::tempdir().unwrap();
-    for folder in ["data", "srv/maps", "srv/index", "plugins/data", "secrets", "plugins/secrets", "run/secrets"] {
+    for folder in ["data", "srv/maps", "srv/index", "plugins/data", "secrets", "plugins/secrets", "run/secrets", "etc/toolbay"] {
         fs::create_dir_all(machine.path().join(folder)).unwrap();
     }
     for secret in ["secrets/token", "secrets/key", "plugins/secrets/key", "run/secrets/laptop"] {
         fs::write(machine.path().join(secret), format!("a-long-enough-value-for-{}", secret.replace('/', "-"))).unwrap();
     }
+    let made = rcgen::generate_simple_self_signed(["tools.example.com".to_owned()]).unwrap();
+    for (name, text) in [("cert", made.cert.pem()), ("key", made.signing_key.serialize_pem()), ("clients", made.cert.pem())] {
+        fs::write(machine.path().join(format!("etc/toolbay/{name}.pem")), text).unwrap();
+    }
+    let key =
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAENptdY/l3nB0yqkXLBWkZWQwo6+cuOSWS1X9vPavpiQOoTTGC0xX57OojUadxF1cdQmrsiReWg2Wn4FneJfa8xw==";
+    fs::write(machine.path().join("cosign.pub"), format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n")).unwrap();
     fs::write(machine.path().join("translator.yaml"), "openapi: 3.1.0").unwrap();
     machine
 }
@@ -85,7 +92,7 @@ fn every_configuration_in_a_page_loads() {
             }
             let place = format!("{}:{line}", path.display());
             let there = |path: &str| format!("\"{}{path}", machine.path().display());
-            let text = text.replace("\"/srv/", &there("/srv/")).replace("\"/run/", &there("/run/"));
+            let text = text.replace("\"/srv/", &there("/srv/")).replace("\"/run/", &there("/run/")).replace("\"/etc/", &there("/etc/"));
             let result = if info.contains("sidecar") {
                 read::sidecar(&Config::default(), "weather", &text, &machine.path().join("plugins/weather.toml"), &environment).map(drop)
             } else {

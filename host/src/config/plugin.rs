@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    DirGrant, HostPattern, NameRules, Secret, ToolOverride,
+    DirGrant, HostPattern, NameRules, PluginOrigin, Secret, ToolOverride,
     dirs::Dirs,
     error::Place,
     host::{MOST_INSTANCES, MOST_MEMORY},
@@ -25,6 +25,8 @@ use super::{
 /// Limits and grants of one plugin.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PluginConfig {
+    /// Where it comes from.
+    pub origin: PluginOrigin,
     /// What a call may use.
     pub limits: PluginLimits,
     /// What a call may reach.
@@ -115,8 +117,19 @@ pub(super) struct LayerRules<'a> {
     pub(super) max_memory: u64,
     /// None: grants are allowed. Else the sentence that refuses them.
     pub(super) no_grants: Option<&'a str>,
-    /// Whether it is `[plugin.default]`, which knows no tools.
-    pub(super) is_base: bool,
+    /// Which one it is.
+    pub(super) layer: Layer,
+}
+
+/// Where keys of a plugin stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// `[plugin.default]`, which is about no plugin: it knows no tools.
+    Default,
+    /// `[plugin.NAME]`.
+    Plugin,
+    /// A sidecar.
+    Sidecar,
 }
 
 impl PluginConfig {
@@ -132,6 +145,15 @@ impl PluginConfig {
         for item in table.items() {
             note_places(&item, &table.path, &mut places);
         }
+        let home = "belongs to one plugin; write it in [plugin.NAME] of toolbay.toml";
+        match rules.layer {
+            Layer::Plugin => self.origin.read(&table),
+            Layer::Default => {
+                self.origin.read(&table);
+                table.get("source").iter().for_each(|item| item.fail_key(home));
+            }
+            Layer::Sidecar => PluginOrigin::keys().iter().filter_map(|key| table.get(key.name)).for_each(|item| item.fail_key(home)),
+        }
         table.bound("memory", rules.max_memory, ", which is max_memory in [host]");
         self.limits.read(&table);
         match rules.no_grants {
@@ -140,7 +162,7 @@ impl PluginConfig {
         }
         self.names.read(&table);
         let mut tools = ToolRules { default_tool: self.default_tool.take(), tools: std::mem::take(&mut self.tools) };
-        if rules.is_base {
+        if rules.layer == Layer::Default {
             for (key, home) in [("default_tool", "[plugin.NAME]"), ("tools", "[plugin.NAME.tools.TOOL]")] {
                 if let Some(item) = table.get(key) {
                     item.fail_key(format_args!("a tool belongs to one plugin; write it in {home}"));

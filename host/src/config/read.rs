@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{
     Config, ConfigError, PluginConfig,
     endpoint::{self, Known},
-    http, include, mcp_json, model,
-    plugin::{BASE, KeyLocations, LayerRules},
-    role,
+    flow, guard, http, include, mcp_json, model,
+    pipeline::{self, Taken},
+    plugin::{BASE, KeyLocations, Layer, LayerRules},
+    registry, role,
     section::Section,
     server,
     source::{Environment, Source},
@@ -62,6 +63,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     if let Some(table) = table("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);
     }
+    if let Some(table) = table("registry") {
+        config.registry = registry::registries(&table);
+    }
     if let Some(table) = table("server") {
         config.server = server::servers(&table);
         for item in table.items().filter(|item| config.plugin.contains_key(&item.key)) {
@@ -78,9 +82,25 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
             Err(error) => source.problems_of(item.place(), error),
         }
     }
+    if let Some(table) = table("pipeline") {
+        let taken = Taken { plugins: &config.plugin, servers: &config.server, folder: &config.plugins };
+        config.pipeline = pipeline::pipelines(&table, &taken);
+    }
+    if let Some(table) = table("guard") {
+        config.guard = guard::guards(&table, config.server.keys());
+    }
+    if let Some(table) = table("flow") {
+        config.flow = flow::flows(&table);
+    }
     if let Some(table) = table("endpoint") {
-        let known =
-            Known { roles: &config.role, auth: &config.auth, plugins: &config.plugin, servers: &config.server, folder: &config.plugins };
+        let known = Known {
+            roles: &config.role,
+            auth: &config.auth,
+            plugins: &config.plugin,
+            servers: &config.server,
+            pipelines: &config.pipeline,
+            folder: &config.plugins,
+        };
         config.endpoint = endpoint::endpoints(&table, &known);
     }
     include::refuse_nested(&root);
@@ -108,7 +128,10 @@ fn plugins(table: &Table<'_>, max_memory: usize) -> Plugins {
         }
         let Some(keys) = item.table() else { continue };
         let is_base = item.key == BASE;
-        let (config, set) = base.clone().over(keys, &LayerRules { max_memory: max_memory as u64, no_grants: None, is_base });
+        let (config, set) = base.clone().over(
+            keys,
+            &LayerRules { max_memory: max_memory as u64, no_grants: None, layer: if is_base { Layer::Default } else { Layer::Plugin } },
+        );
         if is_base {
             base = config.clone();
         } else {
@@ -154,7 +177,7 @@ pub(super) fn sidecar(
     let rules = LayerRules {
         max_memory: config.host.max_memory as u64,
         no_grants: (!config.host.sidecar_grants).then_some(refusal.as_str()),
-        is_base: false,
+        layer: Layer::Sidecar,
     };
     let (merged, set_here) = config.base_of(name).over(root, &rules);
     for (key, place) in &set_here {

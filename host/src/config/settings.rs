@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, HostConfig, HttpConfig, InferenceConfig, MetricsConfig, ModelConfig,
-    PluginConfig, RoleConfig, ServerConfig, ServerSource, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig,
-    TrustConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig, InferenceConfig,
+    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, StateConfig,
+    StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -50,12 +50,20 @@ pub struct Config {
     pub traces: TracesConfig,
     /// `[trust]`, and the lock file.
     pub trust: TrustConfig,
+    /// `[guard.NAME]`, by NAME.
+    pub guard: BTreeMap<String, GuardConfig>,
+    /// `[flow.NAME]`, by NAME.
+    pub flow: BTreeMap<String, FlowConfig>,
     /// `[console]`.
     pub console: ConsoleConfig,
     /// `[plugin.NAME]`, by NAME. `[plugin.default]` is the base of all others, sidecars too.
     pub plugin: BTreeMap<String, PluginConfig>,
+    /// `[registry.NAME]`, by NAME.
+    pub registry: BTreeMap<String, RegistryConfig>,
     /// `[server.NAME]`, by NAME.
     pub server: BTreeMap<String, ServerConfig>,
+    /// `[pipeline.NAME]`, by NAME.
+    pub pipeline: BTreeMap<String, PipelineConfig>,
     /// What stands in the file of another program's servers, by the name that it has here: what is served
     /// is in `server` too.
     pub imported: BTreeMap<String, ImportedServer>,
@@ -88,9 +96,13 @@ impl Default for Config {
             audit: AuditConfig::default(),
             traces: TracesConfig::default(),
             trust: TrustConfig::default(),
+            guard: BTreeMap::new(),
+            flow: BTreeMap::new(),
             console: ConsoleConfig::default(),
             plugin: BTreeMap::new(),
+            registry: BTreeMap::new(),
             server: BTreeMap::new(),
+            pipeline: BTreeMap::new(),
             imported: BTreeMap::new(),
             inference: InferenceConfig::default(),
             model: BTreeMap::new(),

@@ -6,9 +6,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, Grants, HostConfig, HttpConfig, InferenceConfig, IssuerConfig,
-    LimitConfig, MetricsConfig, ModelConfig, NameRules, PluginLimits, RoleConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig,
-    ToolOverride, TracesConfig, TrustConfig,
+    AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
+    InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, PluginOrigin,
+    RegistryConfig, RoleConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig,
+    TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -58,8 +59,13 @@ pub(super) fn vocabulary() -> &'static Vocabulary {
 }
 
 fn tables() -> Vec<TableInfo> {
-    let plugin =
-        vec![("limits", PluginLimits::keys()), ("grants", Grants::keys()), ("names", NameRules::keys()), ("tools", ToolRules::keys())];
+    let plugin = vec![
+        ("source", PluginOrigin::keys()),
+        ("limits", PluginLimits::keys()),
+        ("grants", Grants::keys()),
+        ("names", NameRules::keys()),
+        ("tools", ToolRules::keys()),
+    ];
     let below = vec![
         of::<HttpConfig>("http", "in [http]", "HttpSection"),
         of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
@@ -72,6 +78,7 @@ fn tables() -> Vec<TableInfo> {
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),
         of::<TracesConfig>("traces", "in [traces]", "TracesSection"),
         of::<TrustConfig>("trust", "in [trust]", "TrustSection"),
+        of::<SignedRule>("trust.signed", "in signed of [trust]", "SignedSection"),
         of::<ConsoleConfig>("console", "in [console]", "ConsoleSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),
@@ -85,6 +92,7 @@ fn tables() -> Vec<TableInfo> {
         },
         of::<DirGrant>("plugin.NAME.dirs", "in dirs of [plugin.NAME]", "DirSection"),
         of::<ToolOverride>("plugin.NAME.tools.TOOL", "in [plugin.NAME.tools.TOOL]", "ToolSection"),
+        of::<RegistryConfig>("registry.NAME", "in [registry.NAME]", "RegistrySection"),
         TableInfo {
             header: "server.NAME",
             home: "in [server.NAME]",
@@ -99,9 +107,13 @@ fn tables() -> Vec<TableInfo> {
             about: "How many replicas run, and when more are started.".to_owned(),
             groups: vec![("", server::replica_keys())],
         },
+        of::<PipelineConfig>("pipeline.NAME", "in [pipeline.NAME]", "PipelineSection"),
+        of::<StepConfig>("pipeline.NAME.steps", "in [[pipeline.NAME.steps]]", "StepSection"),
         // Last: a key that plugins have too is looked for there first.
         of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
+        of::<GuardConfig>("guard.NAME", "in [guard.NAME]", "GuardSection"),
+        of::<FlowConfig>("flow.NAME", "in [flow.NAME]", "FlowSection"),
         of::<EndpointConfig>("endpoint.NAME", "in [endpoint.NAME]", "EndpointSection"),
         of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
     ];

@@ -4,8 +4,10 @@ mod accepted;
 mod broken;
 mod files;
 mod layers;
+mod pipelines;
 mod reference;
 mod refused;
+mod registries;
 mod servers;
 
 use std::{

@@ -1,11 +1,13 @@
 //! `[trust]`: what upstreams may say, and which calls a person confirms.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
+    SignedRule,
     lock::Lock,
     section::section,
-    types::{FilePath, choice, list, optional, text},
+    signed::Rules,
+    types::{DAY, FilePath, HOUR, SECOND, choice, duration, list, optional, text},
 };
 
 /// What is done about what nobody has accepted.
@@ -32,6 +34,12 @@ section! {
         /// the tool's annotations, which default to true as in MCP; all else is a pattern of tools, as
         /// in `tools` of `[role.NAME]`. A call of a client that can't ask a person is denied.
         confirm: Vec<String> = Vec::new(), list("classes and patterns", text("pattern", pattern));
+        /// Plugins from a registry that are served only with a signature by cosign: `[{ source =
+        /// "ghcr.io/acme/*", keys = ["cosign.pub"] }]`.
+        signed: Vec<SignedRule> = Vec::new(), Rules;
+        /// How long a conversation remembers what was read in it, after the last call, for the rule of
+        /// `[flow.NAME]`.
+        flow_window: Duration = HOUR, duration(SECOND..=DAY);
         /// What the lock file holds. None: there is none.
         locked: Option<Arc<Lock>> = None;
     }

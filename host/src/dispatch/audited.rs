@@ -68,6 +68,7 @@ impl Audited {
         self.record.outcome = outcome.as_str();
         self.record.error = match result {
             Some(Err(error)) => Some(kind(error, outcome)),
+            Some(Ok(OperationResult::Call(output))) if output.denied.is_some() => output.denied.as_deref().map(|by| by.to_owned().into()),
             Some(Ok(_)) if outcome == Outcome::ToolError => Some(Cow::Borrowed(outcome.as_str())),
             _ => None,
         };

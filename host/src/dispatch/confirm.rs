@@ -7,18 +7,20 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use serde_json::{Value, json};
 
-use super::Operation;
+use super::{
+    Operation,
+    consent::{Consent, consent, shown},
+};
 use crate::{
-    catalog::Confirm,
-    provider::{AskError, Asker, CallError, CallOutput, JsonText, Question, QuestionKind},
+    catalog::{Confirm, Entry},
+    provider::{Asker, CallError, CallOutput},
 };
 
 /// The name of the question, for callers that come back with the answer.
 const KEY: &str = "toolbay-confirm";
-/// Characters of the arguments that the person is shown.
-const SHOWN: usize = 2000;
+/// What the audit calls the rule.
+const RULE: &str = "confirm";
 
 /// The rules of this moment. They can change while calls run.
 #[derive(Debug, Default)]
@@ -61,46 +63,17 @@ impl LiveConfirm {
 /// # Errors
 ///
 /// [`CallError::InputRequired`]: the caller is asked by the result of its call.
-pub(super) async fn confirmed(rule: String, operation: &Operation<'_>, asker: Option<&dyn Asker>) -> Result<Option<CallOutput>, CallError> {
-    let rule = rule.as_str();
-    let Operation::Call { entry, arguments } = operation else { return Ok(None) };
+pub(super) async fn confirmed(
+    rule: &str,
+    entry: &Entry,
+    arguments: &str,
+    asker: Option<&dyn Asker>,
+) -> Result<Option<CallOutput>, CallError> {
     let (name, provider) = (entry.name(), entry.provider().id());
-    let denied = |why: &str| {
-        tracing::info!(outcome = "denied", tool = name, %provider, rule, "a call that has to be confirmed was not made: {why}");
-        let text = format!(
-            "denied: calls of {name} have to be confirmed by a person ({rule:?} in `confirm` of [trust]), and {why}; nothing was done"
-        );
-        Ok(Some(CallOutput::error(text)))
-    };
-    let Some(asker) = asker else { return denied("this client cannot ask one") };
-    let shown = shown(arguments);
-    let message = format!("May {name} of {provider} be called with these arguments?\n{shown}");
-    let params = json!({ "mode": "form", "message": message, "requestedSchema": { "type": "object", "properties": {} } });
-    let Ok(params) = JsonText::from_value(&params) else { return denied("the question cannot be written") };
-    let question = Question { key: Some(KEY.to_owned()), kind: QuestionKind::Elicitation, params };
-    match asker.ask(vec![question]).await {
-        Ok(answers) => {
-            let answer: Option<Value> = answers.first().and_then(|answer| serde_json::from_str(answer.as_str()).ok());
-            match answer.as_ref().and_then(|answer| answer.get("action")).and_then(Value::as_str) {
-                Some("accept") => Ok(None),
-                _ => denied("the person did not"),
-            }
-        }
-        Err(AskError::Suspended) => Err(CallError::InputRequired),
-        Err(AskError::MissingCapability(_)) => denied("this client did not declare that it can ask one (`elicitation`)"),
-        Err(error) => denied(&error.to_string()),
-    }
-}
-
-/// Arguments for a person to read: not without end, and with nothing in them that hides.
-fn shown(arguments: &str) -> String {
-    let mut text: String = arguments
-        .chars()
-        .take(SHOWN)
-        .flat_map(|c| if c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric() { vec![c] } else { c.escape_unicode().collect() })
-        .collect();
-    if arguments.chars().nth(SHOWN).is_some() {
-        text.push('…');
-    }
-    text
+    let message = format!("May {name} of {provider} be called with these arguments?\n{}", shown(arguments));
+    let Consent::Refused(why) = consent(KEY.to_owned(), &message, asker).await? else { return Ok(None) };
+    tracing::info!(outcome = "denied", tool = name, %provider, rule, "a call that has to be confirmed was not made: {why}");
+    let text =
+        format!("denied: calls of {name} have to be confirmed by a person ({rule:?} in `confirm` of [trust]), and {why}; nothing was done");
+    Ok(Some(CallOutput::denied(RULE, text)))
 }

@@ -299,6 +299,8 @@ impl<'a> Running<'a> {
             (Outcome::InputRequired, Ok(_)) => {
                 tracing::debug!(outcome = word, micros, "the call ended with a request for input, and is made again with the answer");
             }
+            // Who denied it has said so.
+            (Outcome::Denied, Ok(_)) => tracing::debug!(outcome = word, micros, "call denied"),
             (Outcome::ToolError, Ok(_)) => tracing::info!(outcome = word, micros, "the tool answered with an error"),
             (_, Ok(_)) => tracing::debug!(outcome = word, micros, "call answered"),
         }

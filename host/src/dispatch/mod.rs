@@ -8,8 +8,8 @@
 //! 2. `rate_limit`: does it do that too often?
 //! 3. `meter`: the call's id and span, the metrics, the audit, the line in the log. A call that
 //!    was denied above is logged here as well: each call leaves one line, however it ended.
-//! 4. `confirm`: must a person confirm it first? It is asked as the provider would ask.
-//! 5. `run`: the provider.
+//! 4. `run`: `guarded` asks the guards of the tool, `confirm` a person, where the operator has rules on the call; then the
+//!    provider does it, and the guards see its answer.
 //!
 //! The layers are called one after the other, without boxes or dynamic dispatch: a call pays nothing for
 //! those that have nothing to say. What a call may do beyond its arguments (notify and ask its caller,
@@ -22,6 +22,9 @@ mod audited;
 mod authorize;
 mod chain;
 mod confirm;
+mod consent;
+mod conversations;
+mod guarded;
 mod meter;
 mod nested;
 mod operation;
@@ -32,6 +35,8 @@ mod recent;
 mod request;
 mod rounds;
 mod run;
+mod safeguards;
+mod screen;
 #[cfg(test)]
 mod tests;
 mod traced;
@@ -60,12 +65,19 @@ use rate_limit::RateLimit;
 pub use recent::{Recent, RecentCall};
 pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
+use run::Checks;
+pub use safeguards::LiveSafeguards;
+pub use screen::Screen;
+
+/// The operator's rules on single calls.
+type Rules = (Arc<LiveConfirm>, Arc<LiveSafeguards>);
 
 /// Decides and runs calls. One for the whole host: what it counts and limits is counted for all fronts.
 pub struct Dispatcher {
     authorize: Authorize,
     rate_limit: RateLimit,
     confirm: Arc<LiveConfirm>,
+    safeguards: Arc<LiveSafeguards>,
     meter: Arc<Meter>,
     /// What tools that call others find them in. None: they find none.
     catalog: Option<Arc<Catalog>>,
@@ -88,17 +100,19 @@ impl Dispatcher {
     /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go; `traces`: where their spans go.
     #[must_use]
     pub fn with(metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
-        Self::make(Authorize::default(), Arc::default(), Arc::new(Meter::new(metrics, audit, traces)), None)
+        Self::make(Authorize::default(), Rules::default(), Arc::new(Meter::new(metrics, audit, traces)), None)
     }
 
     /// The same, whose tools can call each other: those of `catalog`.
     #[must_use]
     pub fn over(catalog: Arc<Catalog>, metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
-        Self::make(Authorize::default(), Arc::default(), Arc::new(Meter::new(metrics, audit, traces)), Some(catalog))
+        Self::make(Authorize::default(), Rules::default(), Arc::new(Meter::new(metrics, audit, traces)), Some(catalog))
     }
 
-    fn make(authorize: Authorize, confirm: Arc<LiveConfirm>, meter: Arc<Meter>, catalog: Option<Arc<Catalog>>) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self { authorize, rate_limit: RateLimit::default(), confirm, meter, catalog, this: this.clone() })
+    fn make(authorize: Authorize, rules: Rules, meter: Arc<Meter>, catalog: Option<Arc<Catalog>>) -> Arc<Self> {
+        let (confirm, safeguards) = rules;
+        let rate_limit = RateLimit::default();
+        Arc::new_cyclic(|this| Self { authorize, rate_limit, confirm, safeguards, meter, catalog, this: this.clone() })
     }
 
     /// Where audit lines go, if there are any.
@@ -138,13 +152,20 @@ impl Dispatcher {
     /// One for other callers, who may do what a policy says. Their calls are counted with those of this.
     #[must_use]
     pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
-        Self::make(Authorize::new(policy), Arc::clone(&self.confirm), Arc::clone(&self.meter), self.catalog.clone())
+        let rules = (Arc::clone(&self.confirm), Arc::clone(&self.safeguards));
+        Self::make(Authorize::new(policy), rules, Arc::clone(&self.meter), self.catalog.clone())
     }
 
-    /// Whether a person has to confirm a call, so that there has to be a way to ask.
+    /// Whether a rule of the operator may have a person asked before a call, so that there has to be a way to ask.
     #[must_use]
-    pub fn must_confirm(&self, operation: &Operation<'_>) -> bool {
-        self.confirm.rule_for(operation).is_some()
+    pub fn may_ask(&self, operation: &Operation<'_>) -> bool {
+        self.confirm.rule_for(operation).is_some() || self.safeguards.marks(operation).is_some()
+    }
+
+    /// The guards and flows. The same for all fronts.
+    #[must_use]
+    pub fn safeguards(&self) -> &Arc<LiveSafeguards> {
+        &self.safeguards
     }
 
     /// Which calls a person has to confirm. The same for all fronts.
@@ -204,9 +225,14 @@ impl Dispatcher {
             // Counts as running until it has ended.
             let _admitted = admitted?;
             let _held = hold;
-            run::run(&operation, context, rounds, &self.confirm).await
+            run::run(&operation, context, rounds, self.checks()).await
         };
         self.meter.observe(span, watched, call)
+    }
+
+    fn checks(&self) -> Checks<'_> {
+        let (confirm, safeguards, catalog) = (&*self.confirm, &*self.safeguards, self.catalog.as_deref());
+        Checks { authorize: &self.authorize, confirm, safeguards, catalog, metrics: self.meter.metrics() }
     }
 
     /// The way for a call to call others.

@@ -15,9 +15,6 @@ use crate::{
     telemetry::carried,
 };
 
-/// These calls in the log and the audit.
-const FACE: &str = "plugin";
-
 /// What runs calls.
 pub(super) trait Host: Send + Sync {
     /// What a principal may use of everything on offer.
@@ -40,6 +37,7 @@ pub(super) struct Nested {
     principal: Option<Principal>,
     trace_parent: Option<Arc<str>>,
     meta: Option<Arc<str>>,
+    conversation: Option<Arc<str>>,
     /// Whose tool it is, which knows what was granted.
     provider: Arc<dyn Provider>,
     link: Arc<Link>,
@@ -62,6 +60,7 @@ impl Nested {
             principal: context.principal.clone(),
             trace_parent: context.trace_parent.clone(),
             meta: context.meta.clone(),
+            conversation: context.conversation.clone(),
             provider: Arc::clone(provider),
             link: Link::new(request.parent.as_ref(), context.call_id, &target),
         }
@@ -73,12 +72,12 @@ impl Nested {
 
     /// The call, if it may be made.
     fn request(&self, name: &str, arguments: String, context: CallContext) -> Result<CallRequest<'static>, NestedError> {
-        let principal = self.principal.as_ref();
+        let (principal, face) = (self.principal.as_ref(), self.provider.calls_through());
         let unknown = || CallError::UnknownTool(name.to_owned());
         let Some(seen) = self.host.seen(principal) else { return Err(unknown().into()) };
         let refuse = |denied| {
             let (error, trace_parent) = (&unknown(), self.trace_parent.as_deref());
-            self.host.not_there(&seen, &TurnedAway { principal, face: FACE, trace_parent, error, denied });
+            self.host.not_there(&seen, &TurnedAway { principal, face, trace_parent, error, denied });
         };
         let Some(entry) = seen.resolve(name) else {
             refuse(false);
@@ -95,10 +94,11 @@ impl Nested {
         let CallContext { notifier, asker, deferral, .. } = context;
         let operation = Operation::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) };
         let mut request = CallRequest::new(self.principal.clone(), operation)
-            .with_front(FACE)
-            .with_face(FACE)
+            .with_front(face)
+            .with_face(face)
             .with_trace_parent(self.trace_parent.clone())
             .with_meta(self.meta.clone())
+            .with_session(self.conversation.clone())
             .with_notifier(notifier)
             .with_deferral(deferral);
         request.context.asker = asker;

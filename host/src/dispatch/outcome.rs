@@ -29,6 +29,8 @@ pub enum Outcome {
     Busy,
     /// Its caller calls more often than its roles allow.
     Limited,
+    /// A guard, a flow or a person has denied it.
+    Denied,
     /// A fault of the host or the provider.
     Internal,
     /// Nobody wanted the result any more: the call was dropped before its end.
@@ -49,6 +51,7 @@ impl Outcome {
         Self::MissingCapability,
         Self::Busy,
         Self::Limited,
+        Self::Denied,
         Self::Internal,
         Self::Cancelled,
     ];
@@ -57,6 +60,7 @@ impl Outcome {
     #[must_use]
     pub fn of(result: &Result<OperationResult, CallError>) -> Self {
         match result {
+            Ok(OperationResult::Call(output)) if output.denied.is_some() => Self::Denied,
             Ok(OperationResult::Call(output)) if output.is_error => Self::ToolError,
             Ok(OperationResult::InputRequired(_)) => Self::InputRequired,
             Ok(_) => Self::Ok,
@@ -96,6 +100,7 @@ impl Outcome {
             Self::MissingCapability => "missing_capability",
             Self::Busy => "busy",
             Self::Limited => "limited",
+            Self::Denied => "denied",
             Self::Internal => "internal",
             Self::Cancelled => "cancelled",
         }
@@ -115,7 +120,7 @@ mod tests {
         let last = |outcome: Outcome| match outcome {
             Outcome::Ok | Outcome::InputRequired | Outcome::ToolError | Outcome::UnknownTool | Outcome::UnknownResource => false,
             Outcome::UnknownPrompt | Outcome::InvalidParams | Outcome::ProtocolError | Outcome::MissingCapability => false,
-            Outcome::Busy | Outcome::Limited | Outcome::Internal => false,
+            Outcome::Busy | Outcome::Limited | Outcome::Denied | Outcome::Internal => false,
             Outcome::Cancelled => true,
         };
         assert!(last(*Outcome::ALL.last().unwrap()));

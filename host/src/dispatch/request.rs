@@ -65,6 +65,13 @@ impl<'a> CallRequest<'a> {
         self
     }
 
+    /// The caller's session. None: it has none.
+    #[must_use]
+    pub fn with_session(mut self, session: Option<Arc<str>>) -> Self {
+        self.context.conversation = session;
+        self
+    }
+
     /// The way to tell the caller something before the result.
     #[must_use]
     pub fn with_notifier(mut self, notifier: Option<Arc<dyn Notifier>>) -> Self {

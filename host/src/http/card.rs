@@ -163,7 +163,8 @@ impl Place {
             return Ok(Self { base, host, has_oauth: true });
         }
         let authority = authority(&head.uri, &headers).unwrap_or_else(|| Authority::from_static("localhost"));
-        Ok(Self { base: format!("http://{authority}"), host: authority.host().to_owned(), has_oauth: false })
+        let scheme = if settings.config.tls.is_some() { "https" } else { "http" };
+        Ok(Self { base: format!("{scheme}://{authority}"), host: authority.host().to_owned(), has_oauth: false })
     }
 
     fn endpoint(&self, name: Option<&str>) -> String {

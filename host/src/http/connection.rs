@@ -26,13 +26,18 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::sleep,
 };
 
-use super::{guarded_body::Room, outgoing::Outgoing};
+use super::{
+    guarded_body::Room,
+    outgoing::Outgoing,
+    stream::{self, Stream},
+};
 
 /// Bytes of a request's head. Browsers and proxies stop at 8 to 32 KiB; `traceparent`, a token and `Mcp-Param-*` headers take a few.
 const MAX_HEAD: usize = 64 << 10;
@@ -187,6 +192,13 @@ impl ConnectionState {
         self.answering.load(Relaxed)
     }
 
+    /// Ready when the connection has to go, where nothing was asked on it yet.
+    pub(super) fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        let ends = self.is_closing() || self.ended.load(std::sync::atomic::Ordering::Acquire);
+        if ends { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn is_closing(&self) -> bool {
         self.closing.load(std::sync::atomic::Ordering::Acquire)
     }
@@ -265,11 +277,19 @@ impl Drop for Answering<'_> {
 /// Serves a connection to its end.
 pub(super) async fn run<S: Service>(
     stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
     connection: Arc<Connection>,
     service: Arc<S>,
     limits: Limits,
     builder: Arc<Builder>,
 ) {
+    let stream = match tls {
+        None => Stream::Plain(stream),
+        Some(config) => match Box::pin(stream::agreed(stream, config, &connection, limits.head)).await {
+            Some(stream) => stream,
+            None => return,
+        },
+    };
     let io = TokioIo::new(Watched { stream, connection: connection.clone() });
     let service = service_fn(|request: Request<Incoming>| {
         let version = request.version();
@@ -362,7 +382,7 @@ impl IdleTracker {
 
 /// The socket, leaving marks.
 struct Watched {
-    stream: TcpStream,
+    stream: Stream,
     connection: Arc<Connection>,
 }
 

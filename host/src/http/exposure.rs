@@ -11,18 +11,19 @@ use super::Authenticator;
      Either give callers tokens, in toolbay.toml:\n\
      \n    [auth.tokens]\n    me = {{ from_env = \"TOOLBAY_TOKEN\" }}\n\n\
      or let an authorization server say who calls: [auth.issuer.NAME], see docs/authorization.md;\n\
+     or have clients show a certificate: tls_client_ca in [http];\n\
      or listen on 127.0.0.1 only, or, where something in front asks for them, start with --insecure"
 )]
 pub struct Exposed(pub SocketAddr);
 
-/// Whether a server with this authentication may listen at this address.
+/// Whether a server with this authentication may listen at this address. `certificates`: clients have to show one.
 ///
 /// # Errors
 ///
 /// [`Exposed`], with both ways out, where others than this machine could come in without a token and nobody said that this is meant.
-pub fn may_listen(addr: SocketAddr, auth: &Authenticator, insecure: bool) -> Result<(), Exposed> {
+pub fn may_listen(addr: SocketAddr, auth: &Authenticator, certificates: bool, insecure: bool) -> Result<(), Exposed> {
     // `::ffff:127.0.0.1` is loopback too.
-    if addr.ip().to_canonical().is_loopback() || !auth.is_open() {
+    if addr.ip().to_canonical().is_loopback() || !auth.is_open() || certificates {
         return Ok(());
     }
     if insecure {
@@ -44,16 +45,17 @@ mod tests {
         let closed = Authenticator::from_config(&tokens);
         for addr in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
             let addr = addr.parse().unwrap();
-            let error = may_listen(addr, &open, false).unwrap_err().to_string();
+            let error = may_listen(addr, &open, false, false).unwrap_err().to_string();
             assert!(
                 error.contains(&addr.to_string()) && error.contains("[auth.tokens]\n    me = { from_env") && error.contains("--insecure"),
                 "{error}"
             );
-            assert_eq!(may_listen(addr, &open, true), Ok(()));
-            assert_eq!(may_listen(addr, &closed, false), Ok(()));
+            assert_eq!(may_listen(addr, &open, false, true), Ok(()));
+            assert_eq!(may_listen(addr, &open, true, false), Ok(()));
+            assert_eq!(may_listen(addr, &closed, false, false), Ok(()));
         }
         for addr in ["127.0.0.1:0", "127.8.0.1:1", "[::1]:8000", "[::ffff:127.0.0.1]:80"] {
-            assert_eq!(may_listen(addr.parse().unwrap(), &open, false), Ok(()));
+            assert_eq!(may_listen(addr.parse().unwrap(), &open, false, false), Ok(()));
         }
     }
 }

@@ -34,6 +34,7 @@ mod server;
 mod settings;
 pub mod shutdown;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
 

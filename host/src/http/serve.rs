@@ -40,6 +40,10 @@ pub(super) async fn serve_within<E: Endpoint>(
 ) -> Result<(), ServeError> {
     let settings = state.settings.clone();
     let HttpConfig { max_connections, max_answers, .. } = settings.load().config;
+    let tls = {
+        let settings = settings.clone();
+        Box::new(move || settings.load().config.tls.as_ref().map(|tls| Arc::clone(&tls.server)))
+    };
     let drain = {
         let settings = settings.clone();
         Box::new(move || settings.load().config.drain)
@@ -50,6 +54,6 @@ pub(super) async fn serve_within<E: Endpoint>(
     let metrics = Arc::clone(&state.metrics);
     let opened = Box::new(move |open| metrics.set_connections(open));
     let app = Arc::new(App::new(state, limits()));
-    let options = server::Options { limits: Box::new(limits), max_connections, max_answers, lame_duck, drain, opened };
+    let options = server::Options { limits: Box::new(limits), max_connections, max_answers, lame_duck, drain, opened, tls };
     server::serve(listener, app, options, shutdown).await
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -58,6 +59,8 @@ pub(super) struct Options {
     pub(super) drain: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Told how many connections are open.
     pub(super) opened: Box<dyn Fn(usize) + Send + Sync>,
+    /// How a new connection is encrypted, if it is.
+    pub(super) tls: Box<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>,
 }
 
 /// Serves a service until `shutdown` asks for the end.
@@ -120,6 +123,7 @@ struct Server<S> {
     /// Whether the end has been announced.
     leaving: Arc<AtomicBool>,
     opened: Box<dyn Fn(usize) + Send + Sync>,
+    tls: Box<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>,
     connections: JoinSet<()>,
     open: HashMap<Id, Arc<Connection>>,
     /// How many of them count: not those beyond the limit, and not those that were told to go.
@@ -150,6 +154,7 @@ impl<S: Service> Server<S> {
             drain: options.drain,
             leaving: Arc::default(),
             opened: options.opened,
+            tls: options.tls,
             service,
             limits: options.limits,
             connections: JoinSet::new(),
@@ -209,7 +214,7 @@ impl<S: Service> Server<S> {
             leaving: self.leaving.clone(),
             watch: ConnectionState::default(),
         });
-        let run = connection::run(stream, connection.clone(), self.service.clone(), (self.limits)(), self.builder.clone());
+        let run = connection::run(stream, (self.tls)(), connection.clone(), self.service.clone(), (self.limits)(), self.builder.clone());
         let task = self.connections.spawn(run);
         if over_limit {
             self.over_limit.push_back((task.id(), task.clone()));

@@ -136,12 +136,14 @@ impl<'a> Caller<'a> {
             .with_meta(self.meta)
             .with_notifier(outbox.map(|outbox| Arc::clone(outbox) as _))
             .with_deferral(deferral)
+            .with_session(self.session.as_ref().map(|session| Arc::clone(session.id())))
             .with_hold(self.hold);
         (asking.hand_to(request, &endpoint.states), deferrable)
     }
 }
 
-/// Whether a call may tell or ask its caller something before its result: of itself, or since a person has to confirm it.
+/// Whether a call may tell or ask its caller something before its result: of itself, or since a rule of the operator may have
+/// a person confirm it.
 fn talks(endpoint: &EndpointState, operation: &Operation<'_>) -> bool {
-    operation.notifies() || endpoint.dispatcher.must_confirm(operation)
+    operation.notifies() || endpoint.dispatcher.may_ask(operation)
 }

@@ -94,7 +94,11 @@ impl ProviderStatus {
     pub fn absence(&self) -> Absence {
         /// One that is being started is up within seconds, or is known not to be.
         const SOON: Duration = Duration::from_secs(1);
-        let (what, is_not) = if self.kind.is_plugin() { ("plugin", "is broken") } else { ("server", "is configured and not running") };
+        let (what, is_not) = match self.kind {
+            ProviderKind::Wasm => ("plugin", "is broken"),
+            ProviderKind::Pipeline => ("pipeline", "is broken"),
+            ProviderKind::Bridge | ProviderKind::Remote => ("server", "is configured and not running"),
+        };
         let name = &self.name;
         let Some(error) = self.error.as_ref().filter(|_| self.state == ProviderState::Broken) else {
             return Absence { why: format!("{what} {name} is being started for the first time"), retry_after: Some(SOON) };
@@ -185,13 +189,21 @@ pub enum ProviderKind {
     Bridge,
     /// A server or an HTTP application that runs elsewhere.
     Remote,
+    /// A tool that the configuration makes of others.
+    Pipeline,
 }
 
 impl ProviderKind {
-    /// Whether it is a plugin; all others are servers.
+    /// Whether it is a plugin.
     #[must_use]
     pub fn is_plugin(self) -> bool {
         self == Self::Wasm
+    }
+
+    /// Whether it is a server, of whatever kind.
+    #[must_use]
+    pub fn is_server(self) -> bool {
+        matches!(self, Self::Bridge | Self::Remote)
     }
 }
 

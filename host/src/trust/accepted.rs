@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 
 use super::{Change, Difference, Part, difference::Published};
 use crate::provider::{
-    Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider, ProviderId,
-    Subscription, Tool,
+    Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offers, PromptOutput, Provider,
+    ProviderId, Subscription, Tool,
 };
 
 /// A provider without what is held back.
@@ -85,6 +85,18 @@ impl Provider for Accepted {
             return self.inner.call(call);
         }
         Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) })
+    }
+
+    fn calls(&self) -> Option<&[String]> {
+        self.inner.calls()
+    }
+
+    fn calls_through(&self) -> &'static str {
+        self.inner.calls_through()
+    }
+
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.inner.guard().filter(|_| self.is_whole)
     }
 
     fn default_tool(&self) -> Option<&str> {

@@ -164,6 +164,7 @@ mod tests {
         tools: Vec<Arc<Tool>>,
         offers: Offers,
         instructions: String,
+        calls: Vec<String>,
     }
 
     impl Provider for Says {
@@ -179,6 +180,9 @@ mod tests {
         fn instructions(&self) -> Option<&str> {
             Some(&self.instructions)
         }
+        fn calls(&self) -> Option<&[String]> {
+            Some(&self.calls)
+        }
         fn call<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
             Box::pin(async { Ok(CallOutput::default()) })
         }
@@ -191,7 +195,7 @@ mod tests {
         let json = json!({ "name": "p", "description": prompt }).as_object().cloned().unwrap_or_default();
         let offers = Offers { prompts: vec![Arc::new(Offer { key: "p".to_owned(), json })], ..Offers::default() };
         let id = ProviderId::new("s").unwrap();
-        Arc::new(Says { id, tools: vec![Arc::new(said)], offers, instructions: instructions.to_owned() })
+        Arc::new(Says { id, tools: vec![Arc::new(said)], offers, instructions: instructions.to_owned(), calls: vec!["x".to_owned()] })
     }
 
     fn offered(provider: &dyn Provider) -> (usize, usize, bool) {
@@ -214,7 +218,9 @@ mod tests {
             (server("a", "b", "x"), (1, 1, false), 0),
             (server("x", "x", "x"), (0, 0, false), 2),
         ] {
-            assert_eq!(offered(&*trust.admit(&says)), left);
+            let admitted = trust.admit(&says);
+            assert_eq!(offered(&*admitted), left);
+            assert_eq!(admitted.calls(), Some(["x".to_owned()].as_slice()), "it may call what it could call before");
             let mut status = ProviderStatus::new("s", ProviderKind::Bridge, ProviderState::Serving, "");
             status.tools.push("t".to_owned());
             status.offers.prompts.push("p".to_owned());

@@ -57,6 +57,7 @@ pub fn call(result: &JsonText) -> Result<CallOutput, ChannelError> {
         is_error: object.read("isError").unwrap_or_default(),
         meta: meta(&object),
         extra: (extra.len() > 2).then(|| JsonText::from_writer(extra)),
+        denied: None,
     })
 }
 

@@ -9,11 +9,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     admission::Turn,
-    deadline::Deadline,
     engine::Engines,
     epoch_ticker::TickGuard,
     imports::{
-        calls::Told,
         files::{CallFiles, OpenFiles},
         nn::Nn,
         notify::ChangeSignal,
@@ -26,6 +24,7 @@ use super::{
     permissions::{HttpPolicy, Refusals},
 };
 use crate::{
+    composition::{Deadline, Told},
     config::{DirGrant, PluginConfig},
     inference::Registry,
     offload::Offload,

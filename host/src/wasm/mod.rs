@@ -4,7 +4,6 @@ pub(crate) mod admission;
 pub mod compile;
 pub(crate) mod content;
 mod cpu_share;
-pub(crate) mod deadline;
 pub mod engine;
 pub(crate) mod epoch_ticker;
 pub mod folder;

@@ -407,7 +407,7 @@ fn pairs(key: &str, member: Option<Member<'_, '_>>) -> Result<Vec<(String, Strin
     if let Some(members) = member.members() {
         let given = members.iter().filter(|(_, value)| !value.is_null());
         let pair = |(name, value): (_, Member<'_, '_>)| match value.scalar() {
-            Some(text) => Ok((String::from(name), String::from(text))),
+            Some(text) => Ok((name, String::from(text))),
             None => Err(format!("{:?} must be text", format!("{key}.{name}"))),
         };
         return given.map(pair).collect();
@@ -417,7 +417,7 @@ fn pairs(key: &str, member: Option<Member<'_, '_>>) -> Result<Vec<(String, Strin
         let (name, value) = item.text()?.split_once('=')?;
         Some((name.trim().to_owned(), value.to_owned()))
     };
-    member.items().ok_or_else(wrong)?.into_iter().map(|item| split(item).ok_or_else(wrong)).collect()
+    member.items().ok_or_else(wrong)?.map(|item| split(item).ok_or_else(wrong)).collect()
 }
 
 fn is_empty(member: Member<'_, '_>) -> bool {

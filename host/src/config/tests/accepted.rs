@@ -68,6 +68,7 @@ fn every_key_is_understood() {
         compile_memory = "1GiB"
         compile_jobs = 2
         cache = "/var/cache/toolbay"
+        registry_cache = "/var/cache/plugins"
         sidecar_grants = false
         container_engine = "unix:///run/podman/podman.sock"
         [telemetry]
@@ -75,7 +76,18 @@ fn every_key_is_understood() {
         log = "toolbay=debug,warn"
         [plugin.default]
         timeout = "10s"
+        [registry."localhost:5000"]
+        username = "u"
+        password = { from_env = "GOOD" }
+        ca = "ca.pem"
+        [registry."ghcr.io"]
+        token = { from_env = "GOOD" }
+        insecure = true
         [plugin."my.weather"]
+        source = "oci://localhost:5000/acme/weather:1"
+        pull = "missing"
+        interval = "1m"
+        sidecar = true
         memory = 0x100000
         table_elements = 5_000
         output = 1000
@@ -149,6 +161,7 @@ fn every_key_is_understood() {
         card_name: Some("com.example/tools".to_owned()),
         card_title: Some("Tools".to_owned()),
         card_description: Some("All of them.".to_owned()),
+        ..HttpConfig::default()
     };
     assert_eq!(config.http, http);
     let tokens: Vec<_> = config.auth.tokens.iter().map(|(name, token)| (name, token.expose())).collect();
@@ -164,6 +177,7 @@ fn every_key_is_understood() {
         compile_memory: 1 << 30,
         compile_jobs: 2,
         cache: Some(PathBuf::from("/var/cache/toolbay")),
+        registry_cache: Some(PathBuf::from("/var/cache/plugins")),
         sidecar_grants: false,
         container_engine: EngineChoice::Api("unix:///run/podman/podman.sock".to_owned()),
     };
@@ -171,8 +185,25 @@ fn every_key_is_understood() {
     let store = StoreConfig { path: Some(folder.path().join("kept.redb")), size: 2 << 30, quota: 1 << 20, value: 1 << 16 };
     assert_eq!(config.store, store);
     assert_eq!(config.telemetry, TelemetryConfig { format: LogFormat::Json, log: "toolbay=debug,warn".to_owned() });
+    let registries = [
+        RegistryConfig {
+            username: Some("u".to_owned()),
+            password: Some(Secret(SECRET.to_owned())),
+            ca: Some(folder.path().join("ca.pem")),
+            ..RegistryConfig::default()
+        },
+        RegistryConfig { token: Some(Secret(SECRET.to_owned())), insecure: Some(true), ..RegistryConfig::default() },
+    ];
+    let names = ["localhost:5000", "ghcr.io"].map(str::to_owned);
+    assert_eq!(config.registry, names.into_iter().zip(registries).collect());
     let data = folder.path().join("data");
     let weather = PluginConfig {
+        origin: PluginOrigin {
+            source: Some(OciReference::parse("oci://localhost:5000/acme/weather:1").unwrap()),
+            pull: PullPlugin::Missing,
+            interval: Duration::from_secs(60),
+            sidecar: true,
+        },
         limits: PluginLimits {
             memory: 1 << 20,
             table_elements: 5000,

@@ -17,11 +17,16 @@ fn open_table(table: &TableInfo) -> String {
         "model.NAME" => "[model.m]\npath = \"models/m\"\n".to_owned(),
         "plugin.NAME.dirs" => "[[plugin.w.dirs]]\nhost = \"/\"\nguest = \"/\"\n".to_owned(),
         "auth.issuer.NAME" => "[auth]\nresource_url = \"https://a.example\"\n[auth.issuer.w]\nissuer = \"https://b.example\"\n".to_owned(),
+        "trust.signed" => "[[trust.signed]]\nsource = \"x\"\nkeys = []\n".to_owned(),
         // A burst is of a rate.
         "role.NAME" => "[role.w]\nrate = \"1/s\"\n".to_owned(),
         // Its name may not be that of a plugin.
         "endpoint.NAME" => "[endpoint.e]\n".to_owned(),
+        "pipeline.NAME" => "[pipeline.p]\nsteps = [{ tool = \"t\" }]\n".to_owned(),
+        // What is said of the items of a list.
+        "pipeline.NAME.steps" => "[[pipeline.q.steps]]\ntool = \"t\"\neach = \"args.list\"\n".to_owned(),
         "role.NAME.limits.PATTERN" => "[role.w.limits.x]\nrate = \"1/s\"\n".to_owned(),
+        "guard.NAME" => "[guard.w]\nplugin = \"p\"\n".to_owned(),
         "server.NAME" => "[server.s]\ncommand = [\"x\"]\n".to_owned(),
         "server.NAME.replicas" => "[server.s]\ncommand = [\"x\"]\n[server.s.replicas]\n".to_owned(),
         header => format!("[{}]\n", header.replace("NAME", "w").replace("TOOL", "t")),
@@ -78,17 +83,26 @@ fn a_default_that_is_declared_is_the_one_that_is_used() {
     };
     let all = |_: &Key| true;
     let mut text = String::new();
-    for table in
-        tables().iter().filter(|table| !["dirs", "tools", "limits", "issuer", "server"].iter().any(|word| table.header.contains(word)))
+    for table in tables()
+        .iter()
+        .filter(|table| !["dirs", "tools", "limits", "issuer", "server", "signed"].iter().any(|word| table.header.contains(word)))
     {
         text += &format!("{}{}", open_table(table), defaults(table.header, &all));
     }
     assert!(text.matches('=').count() > 30, "{text}");
     let mut config = good(&text);
     assert_eq!(config.plugin.remove("w"), Some(PluginConfig::default()));
+    assert_eq!(config.registry.remove("w"), Some(RegistryConfig::default()));
     assert_eq!(config.role.remove("w"), Some(RoleConfig { rate: CallRate::parse("1/s").ok(), ..RoleConfig::default() }));
     assert_eq!(config.endpoint.remove("e"), Some(EndpointConfig::default()));
     assert_eq!(config.model.remove("m"), Some(ModelConfig { path: PathBuf::from("models/m"), ..ModelConfig::default() }));
+    let step = |name: &str| StepConfig { name: name.to_owned(), tool: "t".to_owned(), ..StepConfig::default() };
+    assert_eq!(config.pipeline.remove("p"), Some(PipelineConfig { steps: vec![step("1")], ..PipelineConfig::default() }));
+    let each = crate::pick::Pick::parse("args.list").ok();
+    let steps = vec![StepConfig { each, ..step("1") }];
+    assert_eq!(config.pipeline.remove("q"), Some(PipelineConfig { steps, ..PipelineConfig::default() }));
+    assert_eq!(config.guard.remove("w"), Some(GuardConfig { plugin: "p".to_owned(), ..GuardConfig::default() }));
+    assert_eq!(config.flow.remove("w"), Some(FlowConfig::default()));
     assert_eq!(Config { origin: None, places: Arc::default(), ..config }, Config::default());
 
     let server = |kind: &str, value: &str| {

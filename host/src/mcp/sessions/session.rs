@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    pub(super) fn id(&self) -> &Arc<str> {
+    pub(in crate::mcp) fn id(&self) -> &Arc<str> {
         &self.id
     }
 

@@ -73,11 +73,13 @@ families! {
         "Calls that run or are queued.";
     NESTED_CALLS: Counter "toolbay_nested_calls_total" ["parent", "provider"]
         "Calls that tools of the plugin `parent` made of others. They are among `toolbay_calls_total` too.";
+    GUARD_DECISIONS: Counter "toolbay_guard_decisions_total" ["guard", "decision"]
+        "What guards decided, by guard: `allow`, `deny`, `change`, `ask`, or `error` where one failed or was not run.";
     REFUSALS: Counter "toolbay_refusals_total" ["reason"]
         "Requests and calls that were turned away before anything ran for them, by reason.";
 
     PROVIDER_STATE: Gauge "toolbay_provider_state" ["provider", "kind", "state"]
-        "1 for the state that a plugin (`kind=\"wasm\"`) or server (`bridge`, `remote`) is in, 0 for the others.";
+        "1 for the state that a plugin (`kind=\"wasm\"`), a server (`bridge`, `remote`) or a `pipeline` is in, 0 for the others.";
     PROVIDER_IN_FLIGHT: Gauge "toolbay_provider_calls_in_flight" ["provider"]
         "Calls that run on a plugin or server.";
     PROVIDER_QUEUED: Gauge "toolbay_provider_calls_queued" ["provider"]

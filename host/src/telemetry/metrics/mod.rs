@@ -7,6 +7,7 @@
 mod calls;
 mod durations;
 pub mod family;
+mod guards;
 mod http;
 mod nested;
 mod page;
@@ -23,6 +24,7 @@ use std::{
 pub use calls::{CallMeter, CallMeters, Word};
 pub use durations::Durations;
 pub use family::{Family, Kind};
+pub use guards::{GuardDecisions, GuardWord};
 pub use http::{HttpMeters, HttpRoute};
 pub use nested::NestedCalls;
 pub use page::{Format, Out, Page, Samples, Source, Value};
@@ -36,6 +38,7 @@ pub struct Metrics {
     calls: CallMeters,
     http: HttpMeters,
     nested: NestedCalls,
+    guards: GuardDecisions,
     refusals: Refusals,
     connections: AtomicU64,
 }
@@ -45,7 +48,8 @@ impl Metrics {
     #[must_use]
     pub fn new(outcomes: &'static [Word], is_on: bool) -> Self {
         let (http, refusals) = (HttpMeters::default(), Refusals::default());
-        Self { is_on, calls: CallMeters::new(outcomes), http, nested: NestedCalls::default(), refusals, connections: AtomicU64::new(0) }
+        let (nested, guards) = (NestedCalls::default(), GuardDecisions::default());
+        Self { is_on, calls: CallMeters::new(outcomes), http, nested, guards, refusals, connections: AtomicU64::new(0) }
     }
 
     /// The calls, if they are counted.
@@ -64,6 +68,13 @@ impl Metrics {
     pub fn nested(&self, parent: &str, provider: &str) {
         if self.is_on {
             self.nested.count(parent, provider);
+        }
+    }
+
+    /// Counts what a guard decided.
+    pub fn guard(&self, guard: &str, word: GuardWord) {
+        if self.is_on {
+            self.guards.count(guard, word);
         }
     }
 
@@ -96,6 +107,7 @@ impl Source for Metrics {
     fn collect(&self, out: &mut Out<'_>) -> fmt::Result {
         self.calls.collect(out)?;
         self.nested.collect(out)?;
+        self.guards.collect(out)?;
         self.refusals.collect(out)?;
         self.http.collect(out)?;
         out.single(&family::HTTP_CONNECTIONS, self.connections.load(Relaxed))

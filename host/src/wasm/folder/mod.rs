@@ -11,6 +11,7 @@ mod load;
 mod mounts;
 mod names;
 mod once;
+mod pulled;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,11 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::once::{Once, load_once};
 use self::{entry::Entry, watch::Watch};
+pub use self::{
+    once::{Once, load_once},
+    pulled::{Pulled, PulledFile, PulledPlugin},
+};
 use crate::provider::{Provider, ProviderChange, ProviderId, ProviderStatus, StatusSource};
 
 /// Turns one version of a file into a provider: compile, check, list the tools.
@@ -130,6 +134,10 @@ pub struct FolderOptions {
     pub settle: Duration,
     /// Look at the folder this often instead of waiting for events. None: events, and polling where there are none.
     pub poll: Option<Duration>,
+    /// What is served besides the files of the folder. None: nothing.
+    pub pulled: Option<channel::Receiver<Arc<Pulled>>>,
+    /// The folder need not be there.
+    pub optional: bool,
 }
 
 impl FolderOptions {
@@ -139,7 +147,7 @@ impl FolderOptions {
     /// The usual way to watch a folder.
     #[must_use]
     pub fn new(path: PathBuf, max_file: u64, jobs: usize) -> Self {
-        Self { path, max_file, jobs, settle: Self::SETTLE, poll: None }
+        Self { path, max_file, jobs, settle: Self::SETTLE, poll: None, pulled: None, optional: false }
     }
 }
 
@@ -223,10 +231,11 @@ impl Folder {
         options.path =
             blocking(move || absolute(&path)).await.and_then(|path| path).map_err(|error| FolderError::of(&options.path, error))?;
         let path = options.path.clone();
-        blocking(move || std::fs::read_dir(path).map(drop))
-            .await
-            .and_then(|listed| listed)
-            .map_err(|error| FolderError::of(&options.path, error))?;
+        let listed = blocking(move || std::fs::read_dir(path).map(drop)).await.and_then(|listed| listed);
+        match listed.map_err(|error| FolderError::of(&options.path, error)) {
+            Err(error @ FolderError::Missing { .. }) if options.optional => tracing::info!("no folder of plugins is served: {error}"),
+            listed => listed?,
+        }
         let shared = Arc::new(Shared { entries: Mutex::default(), ready: channel::Sender::new(false), reconfigured: Notify::new() });
         let token = CancellationToken::new();
         let watch = Watch::start(options, loader, changes, Arc::clone(&shared), token.clone()).await;

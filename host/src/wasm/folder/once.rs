@@ -1,6 +1,7 @@
 //! One look at a folder or a file, without watching: for commands that end.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -13,6 +14,7 @@ use super::{
     entry::{Entry, Moment, Stage},
     load::{Job, Outcome, load},
     names::{Role, role},
+    pulled,
     scan::{Scan, scan, scan_one},
 };
 use crate::provider::{ProviderId, ProviderStatus};
@@ -36,7 +38,23 @@ pub struct Once {
 /// Where the folder is not there or cannot be listed, or the file is no plugin by its name. What is wrong with a plugin stands in its status.
 pub async fn load_once(options: FolderOptions, loader: Arc<dyn Loader>) -> Result<Once, FolderError> {
     let (path, max_file) = (options.path.clone(), options.max_file);
-    let found = blocking(move || find(&path, max_file)).await.map_err(|error| FolderError::of(&options.path, error))??;
+    let pulled = options.pulled.as_ref().map(|pulled| Arc::clone(&pulled.borrow()));
+    let optional = options.optional;
+    let looking = blocking(move || {
+        let mut found = match find(&path, max_file) {
+            Err(FolderError::Missing { .. }) if optional => Scan::default(),
+            found => found?,
+        };
+        if let Some(pulled) = pulled {
+            let over = pulled::look(&pulled, &path, Some(&found), max_file);
+            for path in &over.shadowed {
+                tracing::warn!("{} is not loaded, as `source` says where the plugin comes from", path.display());
+            }
+            over.lay(&mut found, &BTreeMap::new());
+        }
+        Ok(found)
+    });
+    let found = looking.await.map_err(|error| FolderError::of(&options.path, error))??;
     let turns = Arc::new(Semaphore::new(options.jobs.clamp(1, Semaphore::MAX_PERMITS)));
     let moment = Moment::now();
     let pause = options.settle.max(Duration::from_millis(10));

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Largest sidecar. They are a few lines; this only keeps a mistake from being read whole.
-const MAX_SIDECAR: u64 = 1 << 20;
+pub(super) const MAX_SIDECAR: u64 = 1 << 20;
 
 /// What tells one state of a file from another without reading it. The change time is in it because `cp -p` and `touch -r` set the other one back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,18 @@ pub(super) fn scan(folder: &Path, max_file: u64) -> io::Result<Scan> {
     }
     scan.orphans = sidecars.into_values().map(|entry| entry.path()).collect();
     Ok(scan)
+}
+
+/// Looks at a file that is elsewhere. None: it is not there.
+pub(super) fn seen_at(path: &Path, max: u64) -> Option<FileSeen> {
+    look(path, fs::symlink_metadata(path), None, max)
+}
+
+/// Looks at the sidecar that a plugin which is elsewhere has in the folder, if it has one.
+pub(super) fn sidecar_of(folder: &Path, stem: &str) -> Option<FileSeen> {
+    let path = folder.join(format!("{stem}.toml"));
+    let root = folder.canonicalize().ok()?;
+    look(&path, fs::symlink_metadata(&path), Some(&root), MAX_SIDECAR)
 }
 
 /// Looks at one file that was named by hand, wherever it is, and at its sidecar.

@@ -1,7 +1,7 @@
 //! The task that owns the folder: when to look, what to load, what to tell.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     future::pending,
     io,
     path::PathBuf,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch as channel},
     task::{JoinError, JoinSet},
     time::{MissedTickBehavior, interval, sleep_until},
 };
@@ -22,6 +22,7 @@ use super::{
     events::{Events, Hints},
     load::{Job, Outcome, load, tell, tell_lists},
     mounts::silent_file_system,
+    pulled::{self, Over, Pulled},
     scan::{self, Scan},
 };
 use crate::provider::ProviderChange;
@@ -77,6 +78,10 @@ pub(super) struct Watch {
     /// What is wrong with the folder itself, said once.
     trouble: Option<String>,
     orphans: HashMap<PathBuf, Option<Instant>>,
+    /// Files in whose place a pulled plugin is, said once.
+    shadowed: BTreeSet<PathBuf>,
+    /// Whether the start knows of all pulled plugins.
+    is_whole: bool,
 }
 
 impl Watch {
@@ -123,8 +128,11 @@ impl Watch {
             started: now,
             starting: None,
             links: false,
+            // One that may be missing and is was told of.
             trouble: None,
             orphans: HashMap::new(),
+            shadowed: BTreeSet::new(),
+            is_whole: false,
         }
     }
 
@@ -158,6 +166,7 @@ impl Watch {
             tokio::select! {
                 () = self.hints.notify.notified() => self.wanted = true,
                 () = shared.reconfigured.notified() => self.reconfigured(),
+                () = pulled_changes(&mut self.options.pulled) => self.wanted = true,
                 _ = heartbeat.tick() => self.beat().await,
                 Some(ended) = self.loads.join_next() => {
                     self.finish(ended);
@@ -218,27 +227,36 @@ impl Watch {
         let hints = self.hints.take();
         let moment = Moment::now();
         let (events, path, max_file) = (self.events.clone(), self.options.path.clone(), self.options.max_file);
+        let pulled = self.options.pulled.as_mut().map(|pulled| Arc::clone(&pulled.borrow_and_update()));
         let looked = blocking(move || {
             let ensured = events.map_or(Ok(()), |events| events.ensure());
-            (ensured, scan::scan(&path, max_file))
+            let scanned = scan::scan(&path, max_file);
+            let over = pulled.map_or_else(Over::nothing, |pulled| pulled::look(&pulled, &path, scanned.as_ref().ok(), max_file));
+            (ensured, scanned, over)
         });
-        let (ensured, scanned) = looked.await.unwrap_or_else(|error| (Ok(()), Err(error)));
+        let (ensured, scanned, over) = looked.await.unwrap_or_else(|error| (Ok(()), Err(error), Over::default()));
         self.looked = Instant::now();
         self.not_before = self.looked + LOOK_GAP.max(moment.instant.elapsed() * 10);
         if let Err(error) = ensured {
             tell_polling(&self.options, &no_events(&error));
             self.events = None;
         }
-        let Some(scan) = self.take_in(scanned) else {
+        let Some(mut scan) = self.take_in(scanned) else {
             self.due = None;
             return;
         };
         self.links = scan.links;
-        self.note_orphans(&scan, moment.instant);
-        let starting: Vec<String> = if self.starting.is_none() { scan.plugins.keys().cloned().collect() } else { Vec::new() };
-        self.starting.get_or_insert(starting);
+        self.tell_shadowed(&over.shadowed);
         let shared = Arc::clone(&self.shared);
         let mut entries = shared.entries();
+        let is_whole = over.whole;
+        over.lay(&mut scan, &entries);
+        self.note_orphans(&scan, moment.instant);
+        if !self.is_whole {
+            // What is pulled may come later than what the folder has: the start waits for both.
+            self.starting.get_or_insert_default().extend(scan.plugins.keys().cloned());
+            self.is_whole = is_whole;
+        }
         let settle = self.options.settle;
         let mut plugins = scan.plugins;
         for (stem, entry) in entries.iter_mut() {
@@ -280,6 +298,7 @@ impl Watch {
     /// What to make of a look at the folder. None: nothing.
     fn take_in(&mut self, scanned: io::Result<Scan>) -> Option<Scan> {
         let path = self.options.path.display();
+        let is_optional = self.options.optional;
         match scanned {
             Ok(scan) => {
                 if self.trouble.take().is_some() {
@@ -288,7 +307,7 @@ impl Watch {
                 Some(scan)
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                if self.trouble.is_none() {
+                if self.trouble.is_none() && !(is_optional && self.starting.is_none()) {
                     tracing::warn!(folder = %path, "the plugins folder is gone, and its plugins with it; create it again to serve them");
                 }
                 self.trouble = Some(error.to_string());
@@ -418,7 +437,7 @@ impl Watch {
 
     /// Says once that everything there at the start serves or is broken.
     fn check_started(&mut self) {
-        if !self.outbox.is_empty() || *self.shared.ready.borrow() {
+        if !self.outbox.is_empty() || !self.is_whole || *self.shared.ready.borrow() {
             return;
         }
         let Some(starting) = &mut self.starting else { return };
@@ -440,6 +459,14 @@ impl Watch {
         for path in &scan.orphans {
             self.orphans.entry(path.clone()).or_insert(Some(now));
         }
+    }
+
+    fn tell_shadowed(&mut self, shadowed: &BTreeSet<PathBuf>) {
+        for path in shadowed.difference(&self.shadowed) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            tracing::warn!("{} is not served, as [plugin.{stem}] has a `source`; remove the file or the `source`", path.display());
+        }
+        self.shadowed.clone_from(shadowed);
     }
 
     fn tell_orphans(&mut self) {
@@ -470,6 +497,17 @@ fn no_events(error: &notify::Error) -> String {
     match error.kind {
         notify::ErrorKind::MaxFilesWatch => "this user has no inotify watches left (raise fs.inotify.max_user_watches)".to_owned(),
         _ => format!("{error} (is fs.inotify.max_user_instances reached?)"),
+    }
+}
+
+/// Waits until something else was pulled, or for ever.
+async fn pulled_changes(pulled: &mut Option<channel::Receiver<Arc<Pulled>>>) {
+    let is_followed = match pulled {
+        Some(pulled) => pulled.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_followed {
+        pending().await
     }
 }
 

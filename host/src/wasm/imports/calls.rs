@@ -1,11 +1,8 @@
 //! The import `calls`: calling other tools, by the [`Calls`] of the call in hand.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::value::RawValue;
 
 use super::bindings::toolbay::plugin::{
@@ -13,13 +10,11 @@ use super::bindings::toolbay::plugin::{
     types::Error,
 };
 use crate::{
+    composition::{Passage, Told, Turns},
     json::is_too_deep,
-    provider::{
-        self, AskError, Asker, CallContext, CallError, CallOutput, Calls, JsonText, LogLevel, NestedError, Nesting, Notifier, Question,
-    },
+    provider::{self, CallError, CallOutput, JsonText, NestedError},
     wasm::{
         content::typed,
-        deadline::Deadline,
         instance::{Ended, State},
     },
 };
@@ -62,19 +57,14 @@ impl State {
             };
             return Ok(requests.iter().map(|_| Err(Problem::Denied(why.to_owned()))).collect());
         };
-        let batch = Batch {
-            calls,
-            context: self.call.clone(),
-            deadline: Arc::clone(&self.deadline),
-            told: self.told(),
-            turn: Arc::default(),
-            requests,
-        };
+        let turns = Turns::new(requests.len());
+        let told = self.told();
+        let passage = Passage::new(calls, self.call.clone(), Arc::clone(&self.deadline), told, Arc::clone(&turns));
         // Others may run meanwhile, among them what is called.
         if let Some(turn) = &self.turn {
             turn.give_back();
         }
-        let results = batch.run().await;
+        let results = make_all(&passage, &turns, &requests).await;
         if let Some(turn) = &self.turn {
             turn.take().await;
         }
@@ -90,197 +80,29 @@ impl State {
     }
 }
 
-/// Calls that are made together.
-struct Batch {
-    calls: Arc<dyn Calls>,
-    /// Of the call in hand.
-    context: CallContext,
-    deadline: Arc<Deadline>,
-    told: Option<Arc<Told>>,
-    /// The first of them that has no answer yet. It alone may ask, so that questions come in the same order when all is made again.
-    turn: Arc<AtomicUsize>,
-    requests: Vec<Request>,
-}
-
 type Called = Result<CallOutput, NestedError>;
 
-impl Batch {
-    /// Makes all of them. Err: the call in hand ends as one of them did.
-    async fn run(&self) -> wasmtime::Result<Vec<Called>> {
-        let mut results: Vec<Option<Called>> = self.requests.iter().map(|_| None).collect();
-        let mut running: FuturesUnordered<_> = (0..self.requests.len()).map(|index| self.make(index)).collect();
-        let mut again = vec![false; self.requests.len()];
-        while let Some((index, asked_early, result)) = running.next().await {
-            match result {
-                Err(NestedError::Call(CallError::InputRequired)) if asked_early => {
-                    if let Some(again) = again.get_mut(index) {
-                        *again = true;
-                    }
-                }
-                Err(NestedError::Call(end @ (CallError::InputRequired | CallError::MissingCapability(_)))) => return Err(Ended(end).into()),
-                result => {
-                    if let Some(place) = results.get_mut(index) {
-                        *place = Some(result);
-                    }
-                }
-            }
-            let first_open = results.iter().position(Option::is_none).unwrap_or(results.len());
-            self.turn.store(first_open, Ordering::Release);
-            if let Some(again) = again.get_mut(first_open).filter(|again| **again) {
-                *again = false;
-                running.push(self.make(first_open));
-            }
+/// Makes all of them at once. Err: the call in hand ends as one of them did.
+async fn make_all(passage: &Passage, turns: &Turns, requests: &[Request]) -> wasmtime::Result<Vec<Called>> {
+    let mut results: Vec<Option<Called>> = requests.iter().map(|_| None).collect();
+    let make = |(index, request)| async move {
+        let Request { name, arguments }: &Request = request;
+        match object(arguments) {
+            Ok(arguments) => (index, passage.call((index, 0), name, arguments).await),
+            Err(why) => (index, Err(CallError::InvalidParams(why).into())),
         }
-        Ok(results.into_iter().flatten().collect())
-    }
-
-    /// Makes one. Its answer, and whether it asked before its turn.
-    fn make(&self, index: usize) -> BoxFuture<'_, (usize, bool, Called)> {
-        let early = Arc::<AtomicBool>::default();
-        let called = match self.requests.get(index) {
-            Some(Request { name, arguments }) => match object(arguments) {
-                Ok(arguments) => self.calls.call(name, arguments, self.context_of(index, name, &early)),
-                Err(why) => async move { Err(CallError::InvalidParams(why).into()) }.boxed(),
-            },
-            None => async { Err(CallError::Internal("there is no such call".to_owned()).into()) }.boxed(),
-        };
-        async move {
-            let result = called.await;
-            (index, early.load(Ordering::Acquire), result)
+    };
+    let mut running: FuturesUnordered<_> = requests.iter().enumerate().map(make).collect();
+    while let Some((index, result)) = running.next().await {
+        if let Err(NestedError::Call(end @ (CallError::InputRequired | CallError::MissingCapability(_)))) = result {
+            return Err(Ended(end).into());
         }
-        .boxed()
-    }
-
-    /// What the call is given of the call in hand.
-    fn context_of(&self, index: usize, name: &str, early: &Arc<AtomicBool>) -> CallContext {
-        let asker = self.context.asker.clone().map(|inner| {
-            let (deadline, turn, early) = (Arc::clone(&self.deadline), Arc::clone(&self.turn), Arc::clone(early));
-            Arc::new(Passing { inner, deadline, turn, index, early }) as Arc<dyn Asker>
-        });
-        let notifier = self
-            .context
-            .notifier
-            .clone()
-            .map(|inner| Arc::new(Relay { inner, told: self.told.clone(), name: name.to_owned() }) as Arc<dyn Notifier>);
-        CallContext {
-            asker,
-            notifier,
-            deferral: self.context.deferral.clone(),
-            nesting: Some(Arc::new(Nesting { time_left: Some(self.deadline.left()), ..Nesting::default() })),
-            ..CallContext::default()
+        turns.moved(index, None);
+        if let Some(place) = results.get_mut(index) {
+            *place = Some(result);
         }
     }
-}
-
-/// Asks the caller of the call in hand. Meanwhile the time of that does not run either.
-struct Passing {
-    inner: Arc<dyn Asker>,
-    deadline: Arc<Deadline>,
-    turn: Arc<AtomicUsize>,
-    index: usize,
-    early: Arc<AtomicBool>,
-}
-
-impl Asker for Passing {
-    fn capabilities(&self) -> &str {
-        self.inner.capabilities()
-    }
-
-    fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<JsonText>, AskError>> {
-        // It does not wait for its turn: it may hold what those before it need.
-        if self.turn.load(Ordering::Acquire) != self.index {
-            self.early.store(true, Ordering::Release);
-            return async { Err(AskError::Suspended) }.boxed();
-        }
-        async move {
-            let _paused = self.deadline.pause();
-            self.inner.ask(questions).await
-        }
-        .boxed()
-    }
-}
-
-/// How far a call has come with what it called, as one number that only rises.
-#[derive(Debug)]
-pub(crate) struct Told(Mutex<Reach>);
-
-#[derive(Debug)]
-struct Reach {
-    highest: f64,
-    total: Option<f64>,
-    /// From where on what is called moves it.
-    base: f64,
-}
-
-impl Told {
-    fn new(progress: f64, total: Option<f64>) -> Self {
-        Self(Mutex::new(Reach { highest: progress, total, base: 0.0 }))
-    }
-
-    pub(crate) fn highest(&self) -> f64 {
-        self.lock().highest
-    }
-
-    /// The call itself has come so far.
-    pub(crate) fn reached(&self, progress: f64, total: Option<f64>) {
-        let mut reach = self.lock();
-        reach.total = total;
-        reach.highest = reach.highest.max(progress);
-    }
-
-    /// Something is called next.
-    fn begin(&self) {
-        let mut reach = self.lock();
-        reach.base = reach.highest.max(0.0);
-    }
-
-    /// What was called has come so far: a part of one step. None: that is no more than was told.
-    fn part(&self, progress: f64, total: Option<f64>) -> Option<(f64, Option<f64>)> {
-        let done = match total {
-            Some(total) if total > 0.0 => progress / total,
-            _ => progress / (progress.max(0.0) + 1.0),
-        };
-        let mut reach = self.lock();
-        let step = reach.total.map_or(1.0, |total| (total - reach.base).clamp(0.0, 1.0));
-        let reached = reach.base + step * done.clamp(0.0, 1.0);
-        if !reached.is_finite() || reached <= reach.highest {
-            return None;
-        }
-        reach.highest = reached;
-        Some((reached, reach.total))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Reach> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tells the caller of the call in hand what is told by one that it made.
-struct Relay {
-    inner: Arc<dyn Notifier>,
-    told: Option<Arc<Told>>,
-    /// What is called.
-    name: String,
-}
-
-impl Notifier for Relay {
-    fn wants_progress(&self) -> bool {
-        self.told.is_some()
-    }
-
-    fn progress(&self, progress: f64, total: Option<f64>, text: Option<String>) {
-        if let Some((progress, total)) = self.told.as_ref().and_then(|told| told.part(progress, total)) {
-            self.inner.progress(progress, total, Some(text.unwrap_or_else(|| self.name.clone())));
-        }
-    }
-
-    fn log_level(&self) -> Option<LogLevel> {
-        self.inner.log_level()
-    }
-
-    fn log(&self, level: LogLevel, logger: Option<String>, data: JsonText) {
-        self.inner.log(level, Some(logger.unwrap_or_else(|| self.name.clone())), data);
-    }
+    Ok(results.into_iter().flatten().collect())
 }
 
 /// Arguments as they can be sent on: an object, with nothing around it.

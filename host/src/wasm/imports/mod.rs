@@ -33,7 +33,7 @@ pub(crate) mod bindings {
     )]
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "full",
+        inline: "package toolbay:host; world everything { include toolbay:plugin/full@0.1.0; include toolbay:plugin/guard@0.1.0; }",
         imports: {
             "toolbay:plugin/client.ask": async | trappable,
             "toolbay:plugin/calls.call": async | trappable,

@@ -201,6 +201,7 @@ impl Listed {
                 }
             }),
             extra: None,
+            denied: None,
         };
         let text = |json: &Option<JsonText>| json.as_ref().map_or(0, |json| json.as_str().len());
         let blocks: usize = output

@@ -10,7 +10,7 @@ use crate::{
     provider::CallError,
     wasm::{
         folder::LoadError,
-        imports::bindings::exports::toolbay::plugin::{completion, prompts, resources, tools},
+        imports::bindings::exports::toolbay::plugin::{after_call, before_call, completion, prompts, resources, tool_list, tools},
         instance::State,
     },
 };
@@ -21,6 +21,9 @@ pub(super) struct Interfaces {
     pub(super) resources: Option<resources::GuestIndices>,
     pub(super) prompts: Option<prompts::GuestIndices>,
     pub(super) completion: Option<completion::GuestIndices>,
+    pub(super) before_call: Option<before_call::GuestIndices>,
+    pub(super) after_call: Option<after_call::GuestIndices>,
+    pub(super) tool_list: Option<tool_list::GuestIndices>,
 }
 
 impl Interfaces {
@@ -41,6 +44,9 @@ impl Interfaces {
             resources: known(&exported, "resources", || resources::GuestIndices::new(pre))?,
             prompts: known(&exported, "prompts", || prompts::GuestIndices::new(pre))?,
             completion: known(&exported, "completion", || completion::GuestIndices::new(pre))?,
+            before_call: known(&exported, "before-call", || before_call::GuestIndices::new(pre))?,
+            after_call: known(&exported, "after-call", || after_call::GuestIndices::new(pre))?,
+            tool_list: known(&exported, "tool-list", || tool_list::GuestIndices::new(pre))?,
         })
     }
 }

@@ -63,6 +63,10 @@ impl Plugin {
     /// The same plugin, with these lists made anew.
     pub(super) async fn listed(&self, which: Lists) -> Result<Self, LoadError> {
         let mut next = self.clone();
+        if self.code.interfaces.guards().any() {
+            next.warnings.tools = self.guard_warnings();
+            return Ok(next);
+        }
         if which.tools {
             (next.tools, next.routes, next.warnings.tools) = self.find_tools().await?;
         }
@@ -144,8 +148,33 @@ impl Plugin {
             .map_err(|lost| LoadError(format!("the schemas of its tools could not be compiled: {lost}")))
     }
 
+    /// What a guard exports in vain.
+    fn guard_warnings(&self) -> Vec<String> {
+        let interfaces = &self.code.interfaces;
+        let others = [
+            ("tools", interfaces.tools.is_some()),
+            ("resources", interfaces.resources.is_some()),
+            ("prompts", interfaces.prompts.is_some()),
+        ];
+        let others: Vec<&str> = others.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name).collect();
+        let config = &self.code.shared.config;
+        let described = typed::describe(&self.code.engine, &self.code.origin.component, &self.code.origin.docs, &config.tools);
+        let functions = described.functions.len();
+        let mut warnings = Vec::new();
+        if !others.is_empty() {
+            warnings.push(format!("it is a guard, so what it exports as `{}` is not offered", others.join("`, `")));
+        }
+        if functions > 0 {
+            warnings.push(format!("it is a guard, so the {functions} functions that it exports are not offered as tools"));
+        }
+        warnings
+    }
+
     /// A plugin that has nothing to offer is no plugin.
     pub(super) fn check_offers(&self) -> Result<(), LoadError> {
+        if self.code.interfaces.guards().any() {
+            return Ok(());
+        }
         let Offers { resources, templates, prompts, completes: _ } = &self.offers;
         if !(self.tools.is_empty() && resources.is_empty() && templates.is_empty() && prompts.is_empty()) {
             return Ok(());

@@ -2,6 +2,7 @@
 
 mod completion;
 mod dynamic_tools;
+mod guard;
 mod interfaces;
 mod listing;
 mod load;
@@ -32,8 +33,8 @@ use super::{
 use crate::{
     offload,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, JsonText, Offers, PromptOutput, Provider, ProviderId,
-        Tool,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, Guard, JsonText, Offers, PromptOutput, Provider,
+        ProviderId, Tool,
     },
 };
 use dynamic_tools::{Listed, Wrong};
@@ -98,6 +99,10 @@ impl Provider for Plugin {
 
     fn calls(&self) -> Option<&[String]> {
         self.code.shared.calls.then_some(self.code.shared.config.grants.calls.as_slice())
+    }
+
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.code.interfaces.guards().any().then_some(self)
     }
 
     fn offers(&self) -> &Offers {

@@ -12,7 +12,7 @@ const restart = name => attempt(() => act('restart', { server: name }), `${name}
 const Restart = ({ one, kind = '' }) => {
   const { session } = useLive();
   const word = one.kind === 'remote' ? 'Reconnect' : 'Restart';
-  return one.kind === 'wasm' ? null : html`<${Confirm} label=${word} kind=${kind} disabled=${!session?.may_operate} title=${`${word} ${one.name}?`} onYes=${() => restart(one.name)}>
+  return one.kind === 'wasm' || one.kind === 'pipeline' ? null : html`<${Confirm} label=${word} kind=${kind} disabled=${!session?.may_operate} title=${`${word} ${one.name}?`} onYes=${() => restart(one.name)}>
     A new one is started beside it, and takes its place when it is up. Calls that run end on the old one.<//>`;
 };
 

@@ -92,7 +92,7 @@ export function ToolPage({ name }) {
         It leaves all lists at once, and nobody can call it until it is enabled here or the host restarts. Calls that run go on.<//>`);
   return html`<${Head} title=${tool.title ?? tool.name} crumb=${html`${crumb}${about && html` / <a href=${serverLink(about.provider)}>${about.provider}</a>`}`}>${action}<//>
   <div class="stack">
-    ${about?.disabled && html`<${Note} tone="warn" title="Disabled">Nobody sees or calls it until it is enabled here or the host restarts. To make that last, exclude it in <code>${`[${kindOf(now, about.provider)}.${about.provider}]`}</code> of toolbay.toml: <code>${`exclude = ["${about.own}"]`}</code>.<//>`}
+    ${about?.disabled && html`<${Note} tone="warn" title="Disabled">Nobody sees or calls it until it is enabled here or the host restarts. To make that last, ${kindOf(now, about.provider) === 'pipeline' ? html`take <code>${`[pipeline.${about.provider}]`}</code> out of toolbay.toml` : html`exclude it in <code>${`[${kindOf(now, about.provider)}.${about.provider}]`}</code> of toolbay.toml: <code>${`exclude = ["${about.own}"]`}</code>`}.<//>`}
     <div class="halves">
       <div class="stack">
         <${Panel} title="About">
@@ -113,4 +113,7 @@ export function ToolPage({ name }) {
   </div>`;
 }
 
-const kindOf = (now, name) => (now.providers.find(one => one.name === name)?.kind === 'wasm' ? 'plugin' : 'server');
+const kindOf = (now, name) => {
+  const kind = now.providers.find(one => one.name === name)?.kind;
+  return kind === 'pipeline' ? kind : kind === 'wasm' ? 'plugin' : 'server';
+};

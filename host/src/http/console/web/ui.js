@@ -110,7 +110,7 @@ const OUTCOMES = {
 export const outcomeText = outcome => OUTCOMES[outcome]?.[1] ?? outcome;
 export const Outcome = ({ outcome }) => html`<${Pill} tone=${OUTCOMES[outcome]?.[0] ?? ''}>${outcomeText(outcome)}<//>`;
 
-export const kindText = kind => ({ wasm: 'Plugin', bridge: 'Server', remote: 'Remote' })[kind] ?? kind;
+export const kindText = kind => ({ wasm: 'Plugin', bridge: 'Server', remote: 'Remote', pipeline: 'Pipeline' })[kind] ?? kind;
 export const toolLink = name => `#/tools/${encodeURIComponent(name)}`;
 export const serverLink = name => `#/servers/${encodeURIComponent(name)}`;
 

@@ -138,7 +138,7 @@ fn toy(id: ProviderId, tool: &str) -> Loaded {
 }
 
 fn options(path: &Path) -> FolderOptions {
-    FolderOptions { path: path.to_owned(), max_file: 1 << 20, jobs: 2, settle: Duration::from_millis(50), poll: None }
+    FolderOptions { settle: Duration::from_millis(50), ..FolderOptions::new(path.to_owned(), 1 << 20, 2) }
 }
 
 /// A watched temporary folder, and what was told of it.
