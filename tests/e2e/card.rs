@@ -2,6 +2,7 @@
 
 use toolbay_tests::{Server, Setup, Value, client::http, json};
 
+const HOST: &str = "tools.example";
 const TOKEN: &str = "operator-0123456789abcdef";
 
 /// A page of any origin asks for it. The status, the headers and the document.
@@ -21,7 +22,7 @@ fn text<'h>(headers: &'h reqwest::header::HeaderMap, name: &str) -> &'h str {
 
 #[tokio::test]
 async fn every_endpoint_has_a_card_that_anybody_may_read_and_keep() {
-    let config = "[http]\ncard_name = \"com.example/tools\"\ncard_title = \"Tools\"\n[endpoint.some]\ntools = [\"add\"]\n";
+    let config = "[http]\nallowed_hosts = [\"tools.example\"]\ncard_name = \"com.example/tools\"\ncard_title = \"Tools\"\n[endpoint.some]\ntools = [\"add\"]\n";
     let server = Setup::new().plugin("calculator").config(config).start().await;
     for (path, endpoint, name, title) in [
         ("/mcp/server-card", "/mcp", "com.example/tools", "Tools"),
@@ -29,23 +30,29 @@ async fn every_endpoint_has_a_card_that_anybody_may_read_and_keep() {
         ("/some/mcp/server-card", "/some/mcp", "com.example/tools-some", "Tools: some"),
         ("/calculator/mcp/server-card", "/calculator/mcp", "com.example/tools-calculator", "Tools: calculator"),
     ] {
-        let (status, headers, card) = get(&server, path, &[]).await;
+        let (status, headers, card) = get(&server, path, &[("host", HOST)]).await;
         assert_eq!((status, text(&headers, "content-type")), (200, "application/mcp-server-card+json"), "{path}: {card}");
         assert_eq!((text(&headers, "access-control-allow-origin"), text(&headers, "cache-control")), ("*", "public, max-age=3600"));
         assert_eq!((&card["name"], &card["title"]), (&json!(name), &json!(title)), "{path}");
         assert_eq!(card["$schema"], "https://static.modelcontextprotocol.io/schemas/v1/server-card.schema.json");
         let remote = &card["remotes"][0];
-        assert_eq!((&remote["type"], &remote["url"]), (&json!("streamable-http"), &json!(format!("{}{endpoint}", server.base))));
+        assert_eq!((&remote["type"], &remote["url"]), (&json!("streamable-http"), &json!(format!("http://{HOST}{endpoint}"))));
         assert!(remote["headers"].is_null() && card["tools"].is_null(), "{card}");
-        let again = get(&server, path, &[("if-none-match", text(&headers, "etag"))]).await;
+        let again = get(&server, path, &[("host", HOST), ("if-none-match", text(&headers, "etag"))]).await;
         assert_eq!((again.0, text(&again.1, "etag")), (304, text(&headers, "etag")), "{path}");
-        let question =
-            http().request(reqwest::Method::OPTIONS, format!("{}{path}", server.base)).header("origin", "https://anywhere.example");
-        let answer = question.header("access-control-request-method", "GET").send().await.expect("an answer");
+        let ask = |host: &str| {
+            let question = http().request(reqwest::Method::OPTIONS, format!("{}{path}", server.base)).header("host", host);
+            question.header("origin", "https://anywhere.example").header("access-control-request-method", "GET").send()
+        };
+        let answer = ask(HOST).await.expect("an answer");
         assert_eq!(
             (answer.status().as_u16(), text(answer.headers(), "access-control-allow-headers")),
             (204, "Content-Type, If-None-Match")
         );
+        // No page in the web learns what runs on a person's own machine.
+        assert_eq!(ask("localhost").await.expect("an answer").status().as_u16(), 403);
+        let (status, headers, _) = get(&server, path, &[]).await;
+        assert_eq!((status, headers.get("access-control-allow-origin")), (200, None));
     }
     assert_eq!(get(&server, "/none/mcp/server-card", &[]).await.0, 404);
     let (status, headers, catalog) = get(&server, "/.well-known/ai-catalog.json", &[]).await;

@@ -85,8 +85,19 @@ async fn the_page_is_for_anybody_and_everything_behind_it_for_roles() {
     }
     let tag = page.headers()["etag"].to_str().expect("text").to_owned();
     assert_eq!(get(&server, "/console", None, &[("if-none-match", &tag)]).await, (304, String::new()));
-    for path in ["/session", "/live", "/status", "/offers", "/tool?name=add", "/calls", "/log", "/present", "/roles", "/seen?roles=caller"]
-    {
+    for path in [
+        "/session",
+        "/live",
+        "/history",
+        "/status",
+        "/offers",
+        "/tool?name=add",
+        "/calls",
+        "/log",
+        "/present",
+        "/roles",
+        "/seen?roles=caller",
+    ] {
         let path = format!("/console/api{path}");
         assert_eq!(get(&server, &path, None, &[]).await.0, 401, "{path}");
         let (status, problem) = get(&server, &path, Some(CALLER), &[]).await;
@@ -197,6 +208,19 @@ async fn a_plugin_that_is_called_console_keeps_its_routes() {
     );
     assert!(is_answered(&Client::at(&server.url_of("console"))).await);
     assert_eq!(get(&server, "/console", None, &[]).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_was_before_a_page_is_opened_is_kept() {
+    let server = Setup::new().plugin("calculator").arg("--console").start().await;
+    Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.ok();
+    let sample = eventually("the call is in the history", secs(60), || async {
+        let (_, history) = get(&server, "/console/api/history", None, &[]).await;
+        let history: Value = serde_json::from_str(&history).ok()?;
+        history["samples"].as_array()?.last().filter(|sample| sample["calls"]["count"].as_u64() > Some(0)).cloned()
+    })
+    .await;
+    assert!(sample["tools"].as_array().is_some_and(Vec::is_empty) && sample["providers"][0]["name"] == "calculator", "{sample}");
 }
 
 /// Shows, tries and steers everything, and fails where anything breaks the content security policy or cannot be used without a mouse or eyes.

@@ -47,6 +47,7 @@ mod starting;
 mod stdio;
 mod store;
 mod tasks;
+mod top;
 mod tls;
 mod traces;
 mod translate;

@@ -32,6 +32,7 @@ mod stdio;
 mod supervise;
 mod test;
 mod tools;
+mod top;
 mod unused;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -97,6 +98,9 @@ enum Command {
     /// Ask a running server whether it takes calls, for health checks of containers
     #[command(after_long_help = health::HELP)]
     Health(health::Health),
+    /// Show the live figures of a running server: calls, durations, errors, queues
+    #[command(after_long_help = top::HELP)]
+    Top(top::Top),
     /// Print what to put into a client's configuration: Claude Code, Codex, Cursor, VS Code, …
     #[command(after_long_help = connect::HELP)]
     Connect(connect::Connect),
@@ -148,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Health(health) => health.run(),
         Command::Connect(connect) => connect.run(),
+        Command::Top(top) => top.run(),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Test(test) => test.run(),

@@ -1,6 +1,7 @@
 //! Being found: the server card of each MCP endpoint, and the catalog of all cards (SEP-2127 and its extension, July 2026).
 //!
-//! Anybody may read them, from any page, so they say no more than anybody may know: where the endpoint is and how one authenticates.
+//! Anybody may read them, from any page, so they say no more than anybody may know: where the endpoint is and how one authenticates. On loopback
+//! only pages may that can call this server anyway: no page in the web is to learn what runs on a person's machine.
 
 use std::sync::Arc;
 
@@ -67,7 +68,8 @@ impl Cards {
     /// The answer to a browser that asks before a page of any origin reads one. None: this is no such question.
     pub(super) fn preflight(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
         let asks = *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        if !asks || About::of(uri.path()).is_none() || !self.are_shown() {
+        let is_local = authority(uri, headers).is_none_or(|authority| is_loopback(authority.host()));
+        if !asks || is_local || About::of(uri.path()).is_none() || !self.are_shown() {
             return None;
         }
         let mut response = Response::new(Body::empty());
@@ -105,7 +107,9 @@ impl Cards {
         };
         let kind = if about == About::Catalog { CATALOG_TYPE } else { CARD_TYPE };
         let mut response = answer::tagged(&head.headers, kind, document.to_string(), CACHE);
-        response.headers_mut().extend(open_to_pages());
+        if !is_loopback(&place.host) {
+            response.headers_mut().extend(open_to_pages());
+        }
         Some(response)
     }
 
@@ -158,9 +162,9 @@ impl Place {
             let host = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
             return Ok(Self { base, host, has_oauth: true });
         }
-        let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| head.uri.authority().map(Authority::as_str));
-        let authority: Authority = asked.unwrap_or("localhost").parse().unwrap_or_else(|_| Authority::from_static("localhost"));
-        Ok(Self { base: format!("http://{authority}"), host: authority.host().to_owned(), has_oauth: false })
+        let authority = authority(&head.uri, &headers).unwrap_or_else(|| Authority::from_static("localhost"));
+        let scheme = if settings.config.tls.is_some() { "https" } else { "http" };
+        Ok(Self { base: format!("{scheme}://{authority}"), host: authority.host().to_owned(), has_oauth: false })
     }
 
     fn endpoint(&self, name: Option<&str>) -> String {
@@ -186,6 +190,19 @@ impl Place {
             "url": format!("{}{CARD}", self.endpoint(endpoint)),
         })
     }
+}
+
+/// The name by which this server was asked for.
+fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(Authority::as_str));
+    asked?.parse().ok()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || host.ends_with(".localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn is_name(host: &str) -> bool {
@@ -228,6 +245,12 @@ mod tests {
         ] {
             assert_eq!(About::of(path), about, "{path}");
         }
+    }
+
+    #[test]
+    fn a_persons_own_machine_is_known_by_all_its_names() {
+        assert!(["localhost", "LocalHost", "a.localhost", "127.0.0.1", "127.1.2.3", "[::1]", "::1"].iter().all(|host| is_loopback(host)));
+        assert!(["tools.example.com", "10.0.0.1", "[::2]", "localhost.example.com", ""].iter().all(|host| !is_loopback(host)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const TOOLS: usize = 100;
 const GOOD: usize = 2;
 
 #[derive(Serialize)]
-struct Live {
+pub(super) struct Live {
     /// In milliseconds since 1970.
     time: u64,
     ready: bool,
@@ -107,69 +107,80 @@ impl Counted {
 }
 
 pub(super) async fn live(State(console): State<Arc<Console>>) -> Response<Body> {
-    let dispatcher = console.front.dispatcher();
-    let metrics = dispatcher.metrics();
-    let (mut outcomes, mut calls) = (Vec::new(), Counted::default());
-    let mut of_providers: BTreeMap<String, Counted> = BTreeMap::new();
-    let mut tools = Vec::new();
-    if let Some(meters) = metrics.calls() {
-        outcomes.resize(meters.words().len(), 0);
-        meters.each(|method, provider, tool, meter| {
-            outcomes.iter_mut().zip(meter.outcomes()).for_each(|(all, count)| *all += count);
-            calls.add(meter);
-            match of_providers.get_mut(provider) {
-                Some(of) => of.add(meter),
-                None => of_providers.entry(provider.to_owned()).or_default().add(meter),
-            }
-            if method == "tools/call" && meter.outcomes().any(|count| count > 0) {
-                let mut calls = Counted::default();
-                calls.add(meter);
-                tools.push(Tool { provider: provider.to_owned(), name: tool.to_owned(), calls: calls.trimmed() });
-            }
-        });
+    answer::json(StatusCode::OK, &Live::of(&console))
+}
+
+impl Live {
+    /// Of the host and its providers, and of no single tool or model.
+    pub(super) fn of_all(console: &Console) -> Self {
+        Self { tools: Vec::new(), models: Vec::new(), ..Self::of(console) }
     }
-    tools.sort_unstable_by(|a, b| b.calls.count.cmp(&a.calls.count).then_with(|| (&a.provider, &a.name).cmp(&(&b.provider, &b.name))));
-    tools.truncate(TOOLS);
-    let mut providers: Vec<Provider> = console
-        .host
-        .statuses()
-        .into_iter()
-        .map(|status| {
-            let replicas = status.replicas.map(|replicas| [replicas.up.len() as u64, replicas.wanted.into(), replicas.restarts]);
-            let calls = of_providers.remove(&status.name).unwrap_or_default().trimmed();
-            let (kind, state, in_flight, queued) = (status.kind, status.state, status.in_flight, status.queued);
-            Provider { name: status.name, kind, state, in_flight, queued, replicas, calls }
-        })
-        .collect();
-    providers.sort_by(|a, b| a.name.cmp(&b.name));
-    let sections: BTreeMap<_, _> = console.host.sections().into_iter().collect();
-    let models = sections.get("models").and_then(Value::as_array).into_iter().flatten();
-    let models = models
-        .map(|model| json!({ "name": model["name"], "queued": model["queued"], "computes": model["computes"], "failed": model["failed"] }));
-    let snapshot = console.front.catalog().snapshot();
-    let generations = snapshot.generations();
-    let live = Live {
-        time: unix_millis(),
-        ready: console.host.ready(),
-        counted: metrics.calls().is_some(),
-        in_flight: dispatcher.in_flight(),
-        queued: providers.iter().map(|provider| provider.queued).sum(),
-        outcomes,
-        calls: calls.trimmed(),
-        refusals: metrics.refusals().counts().filter(|(_, count)| *count > 0).collect(),
-        connections: metrics.connections(),
-        sessions: console.front.sessions(),
-        tasks: console.front.tasks().0,
-        pool: console.host.pool(),
-        process: Usage::now(),
-        models: models.collect(),
-        providers,
-        tools,
-        generations: [generations.tools, generations.prompts, generations.resources],
-        disabled: snapshot.disabled().len(),
-        configuration: sections.get("configuration").map(|section| section["state"].clone()).unwrap_or_default(),
-    };
-    answer::json(StatusCode::OK, &live)
+
+    fn of(console: &Console) -> Self {
+        let dispatcher = console.front.dispatcher();
+        let metrics = dispatcher.metrics();
+        let (mut outcomes, mut calls) = (Vec::new(), Counted::default());
+        let mut of_providers: BTreeMap<String, Counted> = BTreeMap::new();
+        let mut tools = Vec::new();
+        if let Some(meters) = metrics.calls() {
+            outcomes.resize(meters.words().len(), 0);
+            meters.each(|method, provider, tool, meter| {
+                outcomes.iter_mut().zip(meter.outcomes()).for_each(|(all, count)| *all += count);
+                calls.add(meter);
+                match of_providers.get_mut(provider) {
+                    Some(of) => of.add(meter),
+                    None => of_providers.entry(provider.to_owned()).or_default().add(meter),
+                }
+                if method == "tools/call" && meter.outcomes().any(|count| count > 0) {
+                    let mut calls = Counted::default();
+                    calls.add(meter);
+                    tools.push(Tool { provider: provider.to_owned(), name: tool.to_owned(), calls: calls.trimmed() });
+                }
+            });
+        }
+        tools.sort_unstable_by(|a, b| b.calls.count.cmp(&a.calls.count).then_with(|| (&a.provider, &a.name).cmp(&(&b.provider, &b.name))));
+        tools.truncate(TOOLS);
+        let mut providers: Vec<Provider> = console
+            .host
+            .statuses()
+            .into_iter()
+            .map(|status| {
+                let replicas = status.replicas.map(|replicas| [replicas.up.len() as u64, replicas.wanted.into(), replicas.restarts]);
+                let calls = of_providers.remove(&status.name).unwrap_or_default().trimmed();
+                let (kind, state, in_flight, queued) = (status.kind, status.state, status.in_flight, status.queued);
+                Provider { name: status.name, kind, state, in_flight, queued, replicas, calls }
+            })
+            .collect();
+        providers.sort_by(|a, b| a.name.cmp(&b.name));
+        let sections: BTreeMap<_, _> = console.host.sections().into_iter().collect();
+        let models = sections.get("models").and_then(Value::as_array).into_iter().flatten();
+        let models = models.map(
+            |model| json!({ "name": model["name"], "queued": model["queued"], "computes": model["computes"], "failed": model["failed"] }),
+        );
+        let snapshot = console.front.catalog().snapshot();
+        let generations = snapshot.generations();
+        Self {
+            time: unix_millis(),
+            ready: console.host.ready(),
+            counted: metrics.calls().is_some(),
+            in_flight: dispatcher.in_flight(),
+            queued: providers.iter().map(|provider| provider.queued).sum(),
+            outcomes,
+            calls: calls.trimmed(),
+            refusals: metrics.refusals().counts().filter(|(_, count)| *count > 0).collect(),
+            connections: metrics.connections(),
+            sessions: console.front.sessions(),
+            tasks: console.front.tasks().0,
+            pool: console.host.pool(),
+            process: Usage::now(),
+            models: models.collect(),
+            providers,
+            tools,
+            generations: [generations.tools, generations.prompts, generations.resources],
+            disabled: snapshot.disabled().len(),
+            configuration: sections.get("configuration").map(|section| section["state"].clone()).unwrap_or_default(),
+        }
+    }
 }
 
 #[cfg(test)]

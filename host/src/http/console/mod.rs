@@ -8,6 +8,7 @@ mod access;
 mod act;
 mod api;
 mod assets;
+mod history;
 mod host;
 mod live;
 mod offers;
@@ -52,15 +53,18 @@ pub(super) struct Console {
     front: Arc<Front>,
     audit: Option<Arc<Audit>>,
     admission: Arc<Admission>,
+    history: history::History,
 }
 
 /// The routes of the console. `guard` has checked the name by which they were asked for.
 pub(super) fn router(host: Arc<dyn ConsoleHost>, front: Arc<Front>, admission: &Arc<Admission>) -> Router {
     let audit = front.dispatcher().audit().cloned();
-    let console = Arc::new(Console { host, front, audit, admission: Arc::clone(admission) });
+    let console = Arc::new(Console { host, front, audit, admission: Arc::clone(admission), history: history::History::default() });
+    history::keep(&console);
     let seen = Router::new()
         .route("/session", get(api::session))
         .route("/live", get(live::live))
+        .route("/history", get(history::history))
         .route("/status", get(api::status))
         .route("/offers", get(offers::offers))
         .route("/tool", get(offers::tool))

@@ -154,10 +154,19 @@ export function columns(keys, count = SAMPLES) {
 /** How many series are kept: for the test that says that this has an end. */
 export const kept = () => series.size;
 
+/** What the host has kept of the time before the page was opened. It knows no single tools, so rates begin anew behind it. */
+async function remember() {
+  const { samples } = await get('history');
+  samples.forEach(take);
+  live.now = null;
+  before = [];
+}
+
 async function poll() {
   timer = null;
   try {
     live.session ??= await get('session');
+    if (!live.ticks) await remember();
     const answer = await get('live');
     if (live.error) live.session = await get('session');
     take(answer);
