@@ -248,6 +248,17 @@ tool({
     return `${sum} ${first.error ?? 'well'} ${second.error.message} ${value['größe']} ${swapped} ${store.increment('calls')} ${store.keys()} ${denied}`;
   },
 });
+
+let served = 0;
+
+tool({
+  name: 'count',
+  description: 'How many calls this instance has served.',
+  run() {
+    served += 1;
+    return String(served);
+  },
+});
 ";
 
 /// The same.
@@ -270,6 +281,17 @@ def total(a: float, b: float) -> str:
         denied = str(error)
     kept = f"{str(swapped[0]).lower()},{str(swapped[1]).lower()} {store.increment('calls')} {','.join(store.keys())}"
     return f"{sum:g} {well} {second} {value['größe']} {kept} {denied}"
+
+
+served = 0
+
+
+@tool
+def count() -> str:
+    "How many calls this instance has served."
+    global served
+    served += 1
+    return str(served)
 "#;
 
 #[tokio::test]
@@ -289,6 +311,21 @@ async fn plugins_in_javascript_and_python_call_other_tools_and_keep_things() {
             let line = format!("plugin {name} may not call tool \"divide\"; to grant it, put  calls = [\"add\", \"divide\"]");
             let wanted = format!("5 well there is no tool \"nowhere\" € true,false {count} calls,sum {line}");
             assert!(total.starts_with(&wanted), "{total}\n{wanted}");
+            assert_eq!(client.call("count", json!({})).await.ok(), "1");
+        }
+        serves_several_calls(name, &component).await;
+    }
+}
+
+/// `reuse`: the calls of one caller in one instance, and never two callers' unless the operator says so.
+async fn serves_several_calls(name: &str, component: &Path) {
+    let tokens = "[auth.tokens]\nann = { from_env = \"ANN\" }\nbob = { from_env = \"BOB\" }\n";
+    let [ann, bob] = ["ann-0123456789abcdef", "bob-0123456789abcdef"];
+    for (across, counted) in [("", ["1", "1", "2", "3", "1"]), ("reuse_across = \"all\"\n", ["1", "2", "3", "1", "2"])] {
+        let config = format!("[plugin.{name}]\nreuse = 3\n{across}[store]\npath = \":memory:\"\n{tokens}");
+        let server = Setup::new().file(component, name).config(&config).env("ANN", ann).env("BOB", bob).start().await;
+        for (token, turn) in [ann, bob, ann, ann, ann].into_iter().zip(counted) {
+            assert_eq!(Client::modern(&server).token(token).call("count", json!({})).await.ok(), turn, "{name}, {across}");
         }
     }
 }

@@ -463,3 +463,18 @@ async fn the_guards_that_ship_take_secrets_out_and_flag_instructions() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_answer_of_a_task_is_guarded_too() {
+    let config = guard("late", &["slow_compute"], "{ after = \"remake\" }");
+    let server = setup(&config).test_plugin("everything").start().await;
+    let client = Client::modern(&server).able(json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } }));
+    let begun = client.call("slow_compute", json!({ "seconds": 1 })).await;
+    assert_eq!(begun.result()["resultType"], "task", "{begun:?}");
+    let answer = eventually("the task ends", secs(60), || async {
+        let reply = client.rpc("tasks/get", json!({ "taskId": begun.result()["taskId"] })).await;
+        (reply.result()["status"] == "completed").then(|| reply.result().clone())
+    })
+    .await;
+    assert!(answer["result"]["content"][0]["text"].as_str().is_some_and(|text| text.starts_with("late: ")), "{answer}");
+}

@@ -11,7 +11,7 @@ use crate::{
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"The component becomes an artifact as `wkg oci push` makes it, which Wassette and other tools read too.
-The digest that is printed names it for ever; a tag can be moved.
+The digest that is printed names it forever; a tag can be moved.
 
   toolbay push weather.wasm oci://ghcr.io/acme/weather:1.2
   toolbay push weather.wasm oci://localhost:5000/weather:1.2 --sidecar weather.toml

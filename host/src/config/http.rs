@@ -132,7 +132,7 @@ fn card_text(text: &str) -> Result<String, String> {
 /// Reads `[http]`.
 pub(super) fn read(table: Table<'_>, http: &mut HttpConfig) {
     http.read(&table);
-    http.tls = tls::server(&table, http);
+    http.tls = tls::server(&table, http.tls_cert.as_ref(), http.tls_key.as_ref(), http.tls_client_ca.as_ref());
     if http.max_bodies < http.max_body {
         if let Some(item) = table.get("max_bodies") {
             item.size_not_in(http.max_bodies as u64, &(http.max_body as u64..=TIB), "; one body of max_body has to fit");

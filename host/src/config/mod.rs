@@ -83,7 +83,7 @@ pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use oci::OciReference;
 pub(crate) use oci::is_digest;
 pub use pipeline::{KnownTools, OnError, PipelineConfig, PipelineProblem, StepConfig, Uses};
-pub use plugin::{Grants, PluginConfig, PluginLimits};
+pub use plugin::{Grants, PluginConfig, PluginLimits, ReuseAcross};
 pub use plugin_view::PluginView;
 pub use publish::{NameRules, ToolOverride};
 pub use registry::{PluginOrigin, PullPlugin, RegistryConfig};

@@ -52,6 +52,10 @@ section! {
         timeout: Duration = SECOND * 60, duration(MILLISECOND..=DAY);
         /// Largest result, as JSON.
         output: usize = 8 << 20, size(1..=GIB);
+        /// How many calls an instance serves, one after another; 1: each call has a fresh one. For
+        /// interpreters, whose start takes longer than most calls. What a call leaves in the
+        /// instance's memory, the next one finds; whose calls that are is `reuse_across`.
+        reuse: u32 = 1, number(1..=1_000_000);
         /// Log lines per second that are kept, with bursts of as many. A line longer than 256 bytes
         /// counts as several.
         log_rate: u32 = 100, number(0..=1_000_000);
@@ -100,10 +104,25 @@ section! {
         store: StoreGrant = StoreGrant::None, Grant;
         /// `"plugin"`: all calls see the same keys. `"caller"`: each caller has keys of its own.
         store_scope: StoreScope = StoreScope::Plugin, choice(SCOPES);
+        /// Whose calls an instance serves where `reuse` is over 1. `"principal"`: those of one caller;
+        /// callers that nobody tells apart, without authentication, have fresh ones. `"all"`: those of
+        /// all callers, whose data then meets in one instance.
+        reuse_across: ReuseAcross = ReuseAcross::Principal, choice(ACROSS);
         /// Largest graph that the plugin itself may pass to wasi-nn's `load`; 0 denies it.
         nn_load: u64 = 0, size(0..=TIB);
     }
 }
+
+/// Whose calls one instance serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReuseAcross {
+    /// Those of one caller.
+    Principal,
+    /// Those of all.
+    All,
+}
+
+const ACROSS: &[(&str, ReuseAcross)] = &[("principal", ReuseAcross::Principal), ("all", ReuseAcross::All)];
 
 /// The section that is the base of all plugins.
 pub(super) const BASE: &str = "default";

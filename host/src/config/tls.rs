@@ -10,7 +10,6 @@ use rustls::{
 use serde_json::{Value, json};
 
 use super::{
-    http::HttpConfig,
     key::TypeInfo,
     toml_reader::{Item, Table},
     types::Type,
@@ -78,10 +77,10 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// What the keys of `[http]` make. What is wrong is noted where it stands.
-pub(super) fn server(table: &Table<'_>, http: &HttpConfig) -> Option<ServerTls> {
+/// What `tls_cert`, `tls_key` and `tls_client_ca` of `[http]` make. What is wrong is noted where it stands.
+pub(super) fn server(table: &Table<'_>, cert: Option<&Pem>, private: Option<&Pem>, clients: Option<&Pem>) -> Option<ServerTls> {
     let key = |name: &'static str| table.get(name);
-    let (cert, private) = match (&http.tls_cert, &http.tls_key) {
+    let (cert, private) = match (cert, private) {
         (Some(cert), Some(private)) => (cert, private),
         (cert, private) => {
             for (name, is_there, wanted) in [("tls_cert", cert.is_some(), "tls_key"), ("tls_key", private.is_some(), "tls_cert")] {
@@ -103,14 +102,14 @@ pub(super) fn server(table: &Table<'_>, http: &HttpConfig) -> Option<ServerTls> 
     };
     let made = chain(cert).map_err(|why| ("tls_cert", why)).and_then(|chain| {
         let private = private_key(private).map_err(|why| ("tls_key", why))?;
-        let clients = http.tls_client_ca.as_ref().map(roots).transpose().map_err(|why| ("tls_client_ca", why))?;
+        let clients = clients.map(roots).transpose().map_err(|why| ("tls_client_ca", why))?;
         config(chain, private, clients)
     });
     match made {
         Ok(server) => Some(ServerTls {
             server: Arc::new(server),
-            asks_clients: http.tls_client_ca.is_some(),
-            made_of: [Some(cert.clone()), Some(private.clone()), http.tls_client_ca.clone()],
+            asks_clients: clients.is_some(),
+            made_of: [Some(cert.clone()), Some(private.clone()), clients.cloned()],
         }),
         Err((name, why)) => {
             fail(name, why);

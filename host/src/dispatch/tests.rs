@@ -10,7 +10,7 @@ use serde_json::Map;
 
 use super::*;
 use crate::{
-    catalog::{Catalog, Limit, Policy, RateOf, Role},
+    catalog::{Catalog, GuardRule, Limit, Policy, RateOf, Role, Safeguards},
     provider::{
         AskError, Asker, Call, CallOutput, JsonText, NoClientRequests, Principal, Provider, ProviderChange, ProviderId, Question,
         QuestionKind, Roles, Tool, ToolName,
@@ -209,6 +209,53 @@ fn metrics_cost_a_call_no_allocation() {
     };
     let (on, off) = (allocations(Dispatcher::with(true, None, None)), allocations(Dispatcher::with(false, None, None)));
     assert_eq!(on, off);
+}
+
+/// The rules of one guard, which no plugin is.
+fn guarded(tools: &[&str], passes: bool) -> Safeguards {
+    let rule = GuardRule {
+        name: "g".into(),
+        label: "guard.g".into(),
+        plugin: "nowhere".to_owned(),
+        tools: tools.iter().map(|tool| (*tool).to_owned()).collect(),
+        passes,
+        settings: "{}".into(),
+    };
+    Safeguards::new(vec![rule], Vec::new())
+}
+
+#[test]
+fn guards_of_other_tools_cost_a_call_no_allocation() {
+    let fixture = Fixture::new();
+    let allocations = || {
+        let request = || {
+            CallRequest::new(
+                None,
+                Operation::Call { entry: Arc::clone(fixture.catalog.snapshot().resolve("ok").unwrap()), arguments: Cow::Borrowed("{}") },
+            )
+        };
+        let call = || assert!(futures::executor::block_on(fixture.dispatcher.run(request())).is_ok());
+        // What guards a tool is worked out at its first call.
+        call();
+        allocation_counter::measure(call).count_total
+    };
+    let without = allocations();
+    fixture.dispatcher.safeguards().put(guarded(&["p__fail", "q__*"], false), std::time::Duration::from_secs(1));
+    assert_eq!(allocations(), without);
+}
+
+#[tokio::test]
+async fn a_guard_that_is_not_there_denies_or_passes_and_only_what_it_names() {
+    let fixture = Fixture::new();
+    for (passes, outcome) in [(false, Outcome::Denied), (true, Outcome::Ok)] {
+        fixture.dispatcher.safeguards().put(guarded(&["o*"], passes), std::time::Duration::from_secs(1));
+        let result = fixture.dispatcher.run(fixture.request("ok")).await;
+        assert_eq!(Outcome::of(&result), outcome, "{result:?}");
+        assert_eq!(Outcome::of(&fixture.dispatcher.run(fixture.request("fail")).await), Outcome::ToolError);
+    }
+    assert_eq!(fixture.seen.lock().unwrap().iter().filter(|call| call.starts_with("1 ")).count(), 0, "the first was not made");
+    fixture.dispatcher.safeguards().put(Safeguards::default(), std::time::Duration::from_secs(1));
+    assert_eq!(Outcome::of(&fixture.dispatcher.run(fixture.request("ok")).await), Outcome::Ok);
 }
 
 /// A role that may do everything, within limits.

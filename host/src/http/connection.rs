@@ -285,10 +285,13 @@ pub(super) async fn run<S: Service>(
 ) {
     let stream = match tls {
         None => Stream::Plain(stream),
-        Some(config) => match Box::pin(stream::agreed(stream, config, &connection, limits.head)).await {
-            Some(stream) => stream,
-            None => return,
-        },
+        Some(config) => {
+            let ended = poll_fn(|cx| connection.watch.poll_end(cx));
+            match Box::pin(stream::agreed(stream, config, &connection.peer, ended, limits.head)).await {
+                Some(stream) => stream,
+                None => return,
+            }
+        }
     };
     let io = TokioIo::new(Watched { stream, connection: connection.clone() });
     let service = service_fn(|request: Request<Incoming>| {

@@ -1,7 +1,7 @@
 //! What the bytes of a connection go through: the socket as it is, or TLS on it.
 
 use std::{
-    future::poll_fn,
+    fmt::Display,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -17,25 +17,29 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::connection::Connection;
-
 /// One of the two.
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The stream once both ends have agreed on how it is encrypted. None: they did not, or not in this time, or the connection has to go.
-pub(super) async fn agreed(stream: TcpStream, config: Arc<ServerConfig>, connection: &Connection, time: Duration) -> Option<Stream> {
+/// The stream once both ends have agreed on how it is encrypted. None: they did not, or not in this time, or the connection has to go, which `ended` tells.
+pub(super) async fn agreed(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    peer: &impl Display,
+    ended: impl Future<Output = ()>,
+    time: Duration,
+) -> Option<Stream> {
     let agreed = tokio::select! {
         biased;
         agreed = timeout(time, TlsAcceptor::from(config).accept(stream)) => agreed,
-        () = poll_fn(|cx| connection.watch.poll_end(cx)) => return None,
+        () = ended => return None,
     };
     match agreed {
         Ok(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
-        Ok(Err(error)) => tracing::debug!(peer = %connection.peer, %error, "a connection failed to agree on TLS"),
-        Err(_) => tracing::debug!(peer = %connection.peer, "closing a connection that was too slow to agree on TLS"),
+        Ok(Err(error)) => tracing::debug!(peer = %peer, %error, "a connection failed to agree on TLS"),
+        Err(_) => tracing::debug!(peer = %peer, "closing a connection that was too slow to agree on TLS"),
     }
     None
 }

@@ -265,7 +265,7 @@ async fn steps_that_wait_for_the_same_run_at_once_and_time_ends_all_of_them() {
         after = ["a", "b"]
         [pipeline.late]
         timeout = "20ms"
-        steps = [{ name = "first", tool = "echo" }, { name = "second", tool = "hang" }]
+        steps = [{ name = "only", tool = "hang" }]
         "#,
     )
     .await;
@@ -274,7 +274,7 @@ async fn steps_that_wait_for_the_same_run_at_once_and_time_ends_all_of_them() {
     let late = fixture.failure("late", json!({})).await;
     assert_eq!(
         late,
-        "pipeline late did not end within 0.02 s at step \"second\" of pipeline late (tool hang); the operator can raise `timeout` in [pipeline.late] of toolbay.toml"
+        "pipeline late did not end within 0.02 s at step \"only\" of pipeline late (tool hang); the operator can raise `timeout` in [pipeline.late] of toolbay.toml"
     );
 }
 

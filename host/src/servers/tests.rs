@@ -321,7 +321,11 @@ async fn a_session_of_all_callers_has_no_roots_and_a_question_can_be_taken_back(
         let server = Server::start(way).await;
         let seen: Value =
             serde_json::from_str(&text(&server.call_with("roots", json!({}), Person::named("me").context()).await.unwrap())).unwrap();
-        assert_eq!((&seen["offered"], &seen["error"]["code"]), (&json!(["elicitation", "sampling"]), &json!(-32601)), "{way:?}");
+        assert_eq!(
+            (&seen["offered"], &seen["error"]["code"]),
+            (&json!(["elicitation", "extensions", "sampling"]), &json!(-32601)),
+            "{way:?}"
+        );
 
         /// Never answers, and tells when it is given up.
         struct Patient(tokio::sync::mpsc::UnboundedSender<()>);

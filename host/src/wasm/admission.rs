@@ -12,7 +12,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -64,6 +64,14 @@ pub(crate) struct Pool {
     levels: Levels,
     /// Whether a plugin was loaded whose tools call others.
     has_calling: AtomicBool,
+    /// Who has places that it can do without.
+    spare: Mutex<Vec<Weak<dyn Reclaim>>>,
+}
+
+/// Somebody with instances that wait for nothing but their next call.
+pub(crate) trait Reclaim: Send + Sync {
+    /// Drops all of them. Whether there were any.
+    fn reclaim(&self) -> bool;
 }
 
 /// Places for the levels of calls that lead to each other.
@@ -107,7 +115,27 @@ impl Pool {
             freed: Notify::new(),
             levels: Levels::of(places),
             has_calling: AtomicBool::new(false),
+            spare: Mutex::default(),
         })
+    }
+
+    /// Somebody who may have places to spare from now on.
+    pub(crate) fn spares(&self, spare: Weak<dyn Reclaim>) {
+        let mut all = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|spare| spare.strong_count() > 0);
+        all.push(spare);
+    }
+
+    /// Frees places of instances that wait for a call: somebody needs one now. Whether there were any.
+    fn reclaim(&self) -> bool {
+        let all = self.spare.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Each of them, whatever came of the one before.
+        all.iter().filter_map(Weak::upgrade).filter(|spare| spare.reclaim()).count() > 0
+    }
+
+    /// Whether nobody waits for a place, and enough are free for one more that is only held in reserve.
+    fn has_spare(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0 && self.places.available_permits() > self.all / 2
     }
 
     /// Places that are used, that are free, and plugins' calls that wait for one.
@@ -372,8 +400,27 @@ impl AdmissionQueue {
 
     /// A place that is free, if this plugin may have it.
     fn free_place(&self, depth: u32) -> Option<OwnedSemaphorePermit> {
+        let free = || {
+            let place = self.pool.places.clone().try_acquire_many_owned(self.weight).ok()?;
+            self.may_keep(depth).then_some(place)
+        };
+        free().or_else(|| if self.pool.reclaim() { free() } else { None })
+    }
+
+    /// A place for an instance that is held in reserve, where that keeps nobody waiting.
+    pub(crate) fn spare_place(&self) -> Option<Place> {
         let place = self.pool.places.clone().try_acquire_many_owned(self.weight).ok()?;
-        self.may_keep(depth).then_some(place)
+        self.pool.has_spare().then(|| self.taken(place))
+    }
+
+    /// Whether an instance may wait for its next call: nobody waits for its place.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.pool.waiting.load(Ordering::Relaxed) == 0
+    }
+
+    /// What waits for calls of this plugin, and can be dropped when others need its places.
+    pub(crate) fn spares(&self, spare: Weak<dyn Reclaim>) {
+        self.pool.spares(spare);
     }
 
     /// Whether a place that it has just taken leaves enough to others.
@@ -391,13 +438,14 @@ impl AdmissionQueue {
         let lines_up = self.weight == 1 || !self.pool.has_calling.load(Ordering::Relaxed);
         loop {
             let freed = self.pool.freed.notified();
+            if let Some(place) = self.free_place(depth) {
+                return Some(place);
+            }
             if lines_up {
                 let place = self.pool.places.clone().acquire_many_owned(self.weight).await.ok()?;
                 if self.may_keep(depth) {
                     return Some(place);
                 }
-            } else if let Some(place) = self.free_place(depth) {
-                return Some(place);
             }
             freed.await;
         }

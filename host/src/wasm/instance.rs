@@ -1,6 +1,12 @@
 //! One instance's state: what WASI and our own imports work on while a call runs.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -98,8 +104,12 @@ pub(crate) struct State {
     variables: Option<WasiConfigVariables>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
-    /// Keeps the clock ticking.
-    _beat: TickGuard,
+    /// The id of the call in hand, for what it writes.
+    call_id: Arc<AtomicU64>,
+    /// stdout and stderr, where the guest has asked for them.
+    streams: Option<[Stream; 2]>,
+    /// Keeps the clock ticking. None: it waits for a call.
+    beat: Option<TickGuard>,
 }
 
 /// A store for one call, with every limit set.
@@ -111,12 +121,13 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::FIELDS);
-    let timeout = call.time_left().map_or(plugin.timeout, |left| left.min(plugin.timeout));
+    let call_id = Arc::new(AtomicU64::new(call.call_id));
+    let deadline = Arc::new(Deadline::new(time_of(shared, &call)));
     let state = State {
         shared: shared.clone(),
         limiter: Limiter::new(plugin, shared.memory.instance()),
         call,
-        deadline: Arc::new(Deadline::new(timeout)),
+        deadline,
         listing: false,
         rounds: 0,
         refusals,
@@ -131,7 +142,9 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         variables: None,
         http,
         outgoing,
-        _beat: shared.engines.clock().beat(),
+        call_id,
+        streams: None,
+        beat: Some(shared.engines.clock().beat()),
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
@@ -149,7 +162,45 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
     store
 }
 
+/// How long a call may take.
+fn time_of(shared: &Shared, call: &CallContext) -> Duration {
+    let own = shared.config.limits.timeout;
+    call.time_left().map_or(own, |left| left.min(own))
+}
+
+/// Makes a store that has served a call ready for another one, with every limit set anew.
+pub(crate) fn renew(store: &mut Store<State>, call: CallContext) {
+    store.data_mut().begin(call);
+    let copied = limits::copied(&store.data().shared.config.limits);
+    store.set_hostcall_fuel(copied);
+    store.set_epoch_deadline(1);
+}
+
 impl State {
+    /// Another call begins.
+    fn begin(&mut self, call: CallContext) {
+        let shared = &self.shared;
+        let refusals = Refusals::default();
+        self.outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), &shared.config.limits, refusals.clone(), &call);
+        self.deadline = Arc::new(Deadline::new(time_of(shared, &call)));
+        self.call_id.store(call.call_id, Ordering::Relaxed);
+        self.beat = Some(shared.engines.clock().beat());
+        (self.call, self.refusals, self.rounds) = (call, refusals, 0);
+        (self.progress, self.total, self.told, self.turn) = (f64::NEG_INFINITY, None, None, None);
+        self.limiter.exceeded = None;
+    }
+
+    /// The call has ended, and the instance may serve another one. False: it has taken too much for that, or holds what belongs to the call.
+    pub(crate) fn rest(&mut self) -> bool {
+        // What it held of its caller is let go; unfinished lines are its own.
+        self.call = CallContext::default();
+        (self.told, self.turn, self.beat) = (None, None, None);
+        for stream in self.streams.iter().flatten() {
+            stream.end();
+        }
+        self.nn.is_none() && self.files.are_closed() && self.limiter.has_room()
+    }
+
     /// The variables that were granted.
     pub(crate) fn variables(&mut self) -> &WasiConfigVariables {
         let granted = &self.shared.config.grants.env;
@@ -159,7 +210,11 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let ctx = self.wasi.get_or_insert_with(|| wasi(&self.shared, self.call.call_id));
+        let (shared, call_id) = (&self.shared, &self.call_id);
+        let streams = self
+            .streams
+            .get_or_insert_with(|| ["stdout", "stderr"].map(|source| Stream::new(shared.output.clone(), call_id.clone(), source)));
+        let ctx = self.wasi.get_or_insert_with(|| wasi(shared, streams));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
@@ -171,14 +226,14 @@ impl WasiHttpView for State {
 }
 
 /// WASI with nothing in it but what was granted.
-fn wasi(shared: &Arc<Shared>, call_id: u64) -> WasiCtx {
+fn wasi(shared: &Arc<Shared>, [stdout, stderr]: &[Stream; 2]) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     let grants = &shared.config.grants;
     builder
         .arg(shared.id.as_str())
         .max_random_size(limits::RANDOM)
-        .stdout(Stream::new(shared.output.clone(), call_id, "stdout"))
-        .stderr(Stream::new(shared.output.clone(), call_id, "stderr"))
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
         // Sockets are not offered: HTTP goes through the host, which checks each request.
         .allow_tcp(false)
         .allow_udp(false)

@@ -130,6 +130,13 @@ impl Limiter {
     }
 }
 
+impl Limiter {
+    /// Whether another call would find enough: an instance that hoards is not kept.
+    pub(crate) fn has_room(&self) -> bool {
+        self.memory_left >= self.memory / 4 && self.elements_left >= self.elements / 4
+    }
+}
+
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);

@@ -103,6 +103,8 @@ fn every_key_is_understood() {
         nn_time = "5s"
         calls = ["image_*", "files__read"]
         store = "4MiB"
+        reuse = 50
+        reuse_across = "all"
         store_scope = "caller"
         nn_load = "2MiB"
         http = ["API.weather.gov", "*.example.com:8443"]
@@ -209,6 +211,7 @@ fn every_key_is_understood() {
             table_elements: 5000,
             timeout: Duration::from_secs(10),
             output: 1000,
+            reuse: 50,
             log_rate: 0,
             concurrency: 1,
             cpu: Some(0.2),
@@ -234,6 +237,7 @@ fn every_key_is_understood() {
             calls: vec!["image_*".to_owned(), "files__read".to_owned()],
             store: StoreGrant::Bytes(4 << 20),
             store_scope: StoreScope::Caller,
+            reuse_across: ReuseAcross::All,
             nn_load: 2 << 20,
         },
         names: NameRules {

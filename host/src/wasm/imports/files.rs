@@ -53,6 +53,11 @@ impl CallFiles {
         Some((own, Arc::clone(&ALL).try_acquire_owned().ok()?))
     }
 
+    /// Whether nothing is open any more.
+    pub(crate) fn are_closed(&self) -> bool {
+        self.0.iter().all(|(file, ..)| file.strong_count() == 0)
+    }
+
     /// Keeps the place as long as this is open.
     pub(crate) fn keep(&mut self, opened: &Descriptor, (own, one): (OwnedSemaphorePermit, OwnedSemaphorePermit)) {
         let file = match opened {

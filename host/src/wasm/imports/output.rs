@@ -117,15 +117,22 @@ fn visible(text: &str, most: usize) -> String {
 #[derive(Clone)]
 pub(crate) struct Stream {
     output: Arc<Output>,
-    call: u64,
+    /// The id of the call in hand.
+    call: Arc<AtomicU64>,
     source: &'static str,
     /// What was written of a line that has not ended.
     line: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Stream {
-    pub(crate) fn new(output: Arc<Output>, call: u64, source: &'static str) -> Self {
+    pub(crate) fn new(output: Arc<Output>, call: Arc<AtomicU64>, source: &'static str) -> Self {
         Self { output, call, source, line: Arc::default() }
+    }
+
+    /// The call has ended: so has its last line.
+    pub(crate) fn end(&self) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end_line(&mut line);
     }
 
     fn take(&self, bytes: &[u8]) {
@@ -144,7 +151,7 @@ impl Stream {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
         if !text.is_empty() {
-            self.output.line(self.call, LogLevel::Info, self.source, text);
+            self.output.line(self.call.load(Ordering::Relaxed), LogLevel::Info, self.source, text);
         }
         line.clear();
     }
@@ -219,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_does_not_grow() {
-        let stream = Stream::new(Arc::new(Output::new("endless", 1)), 1, "stdout");
+        let stream = Stream::new(Arc::new(Output::new("endless", 1)), Arc::default(), "stdout");
         for _ in 0..100 {
             stream.take(&[b'x'; WRITE]);
         }

@@ -17,6 +17,7 @@ use wasmtime::{
 use super::{
     Code, Plugin,
     interfaces::Interfaces,
+    kept::{self, Kept},
     listing::{Origin, Warnings},
     run::Failure,
 };
@@ -27,7 +28,7 @@ use crate::{
     provider::{CallContext, Offers, ProviderId},
     store::Store as KeyValues,
     wasm::{
-        admission::{AdmissionQueue, Pool},
+        admission::{AdmissionQueue, Pool, Reclaim},
         compile::{CompileCounts, Compiled, Compiler, Worker},
         cpu_share::CpuShare,
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
@@ -54,6 +55,9 @@ const NOTIFYING: [&str; 6] =
 
 /// The import by which a plugin calls tools.
 const CALLING: &str = "toolbay:plugin/calls";
+
+/// The import by which a plugin asks its caller.
+const ASKING: &str = "toolbay:plugin/client";
 
 /// Compiling that takes longer is told in the log.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -274,11 +278,19 @@ impl PluginHost {
         });
         let interfaces = Interfaces::of(&component, engine, &pre)?;
         let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
+        let imports_client = imports_any(&[ASKING]);
         let (notifies, tells) = (imports_any(&NOTIFYING), imports_any(&[TELLING]));
         let asks_for_models = imports_any(&["wasi:nn/"]) && grants_no_model(&shared);
         let origin = Origin { digest, component, docs, imports, notifies, tells };
+        let kept = Kept::new(&shared.config, imports_client);
+        if let Some(kept) = &kept {
+            let spare: Arc<dyn Reclaim> = kept.clone();
+            gate.spares(Arc::downgrade(&spare));
+            // Ended when the plugin is gone.
+            tokio::spawn(kept::expire(Arc::downgrade(kept)));
+        }
         let plugin = Plugin {
-            code: Arc::new(Code { engine: engine.clone(), pre, shared, gate, interfaces, origin }),
+            code: Arc::new(Code { engine: engine.clone(), pre, shared, gate, interfaces, origin, kept }),
             tools: Vec::new(),
             routes: Arc::default(),
             offers: Offers::default(),

@@ -4,6 +4,7 @@ mod completion;
 mod dynamic_tools;
 mod guard;
 mod interfaces;
+mod kept;
 mod listing;
 mod load;
 mod offers;
@@ -39,6 +40,7 @@ use crate::{
 };
 use dynamic_tools::{Listed, Wrong};
 use interfaces::Interfaces;
+use kept::Kept;
 use listing::{Origin, Warnings};
 use run::Failure;
 
@@ -61,6 +63,8 @@ struct Code {
     gate: Arc<AdmissionQueue>,
     interfaces: Interfaces,
     origin: Origin,
+    /// Instances that wait for a call. None: each call has a fresh one.
+    kept: Option<Arc<Kept>>,
 }
 
 /// How a tool is run.
@@ -146,15 +150,18 @@ impl Plugin {
             Route::Typed(function) => Work::Typed(Arc::clone(function), values),
             Route::Listed(listed) => Work::Listed(Arc::clone(listed), arguments.to_owned()),
         };
-        let answer = self.code.run(context, move |code, mut store, instance| async move {
-            let mut output = match work {
-                Work::Typed(function, values) => code.call_typed(&mut store, instance, &function, &values).await?,
-                Work::Listed(listed, arguments) => code.call_listed(&mut store, instance, &listed, arguments).await?,
+        let answer = self.code.run_kept(context, move |code, mut store, instance| async move {
+            let output = match work {
+                Work::Typed(function, values) => code.call_typed(&mut store, instance, &function, &values).await,
+                Work::Listed(listed, arguments) => code.call_listed(&mut store, instance, &listed, arguments).await,
             };
-            if output.is_error {
-                append(&mut output, store.data().refusals.messages());
-            }
-            Ok(output)
+            let output = output.map(|mut output| {
+                if output.is_error {
+                    append(&mut output, store.data().refusals.messages());
+                }
+                output
+            });
+            (output, store)
         });
         match answer.await {
             Ok(output) => Ok(output),

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
-use super::Code;
+use super::{
+    Code,
+    kept::{Owner, Ready},
+};
 use crate::{
     provider::{CallContext, CallError, SpanKind},
     wasm::{
-        admission::Permit,
+        admission::{Permit, Reclaim as _},
         instance::{self, Ended, State},
         lanes::Paced,
         limits::{self, Exceeded, exceeded},
@@ -41,27 +44,89 @@ impl Code {
     /// whatever else it needs, as it goes on beside the async workers where it takes long.
     pub(super) async fn run<T, F>(
         self: &Arc<Self>,
-        mut context: CallContext,
+        context: CallContext,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send,
     {
+        self.run_in(context, None, move |code, store, instance| {
+            let work = work(code, store, instance);
+            async move { (work.await, None) }
+        })
+        .await
+    }
+
+    /// The same in an instance that may have served calls before, and may serve others afterwards, where the plugin has `reuse`. The work gives the store back.
+    pub(super) async fn run_kept<T, F>(
+        self: &Arc<Self>,
+        context: CallContext,
+        work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = (Result<T, Failure>, Store<State>)> + Send,
+    {
+        let owner = self.kept.as_ref().and_then(|kept| kept.owner(&context));
+        self.run_in(context, owner, move |code, store, instance| {
+            let work = work(code, store, instance);
+            async move {
+                let (result, store) = work.await;
+                (result, Some(store))
+            }
+        })
+        .await
+    }
+
+    /// `owner`: whose instances may serve the call, and whose this one is then. None: only a fresh one, which is not kept.
+    async fn run_in<T, F>(
+        self: &Arc<Self>,
+        mut context: CallContext,
+        owner: Option<Owner>,
+        work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
+    {
         let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
         let Permit { running, place } = entered.await.map_err(Failure::Call)?;
         // What waits for its turn does not run yet.
         let span = context.enter(SpanKind::Internal, || format!("run {}", self.shared.id));
-        let mut store = instance::store(&self.engine, &self.shared, context);
+        let (mut store, waited, served) = match owner.as_ref().and_then(|owner| self.kept.as_ref()?.take(owner)) {
+            // It has a place of its own, and needs no second one.
+            Some(Ready { mut store, instance, served, .. }) => {
+                instance::renew(&mut store, context);
+                (store, Some(instance), served)
+            }
+            None => (instance::store(&self.engine, &self.shared, context), None, 0),
+        };
         store.data_mut().turn = running.turn();
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
         let code = Arc::clone(self);
         let answer = async move {
             // Given back when the instance is gone, which may be later than the call where that is dropped.
-            let _place = place;
-            let instance = code.instantiate(&mut store).await?;
-            work(code, store, instance).await
+            let place = place;
+            let instance = match waited {
+                Some(instance) => instance,
+                None => code.instantiate(&mut store).await?,
+            };
+            if served == 0 && owner.is_some() {
+                code.reserve();
+            }
+            let (result, store) = work(Arc::clone(&code), store, instance).await;
+            if let (Ok(_), Some(store), Some(owner), Some(kept)) = (&result, store, owner, &code.kept)
+                && code.gate.may_wait()
+            {
+                kept.put(Ready::new(store, instance, place, served + 1, Some(owner)));
+                // Somebody who began to wait meanwhile found nothing to take.
+                if !code.gate.may_wait() {
+                    kept.reclaim();
+                }
+            }
+            result
         };
         let answer = tokio::select! {
             biased;
@@ -80,6 +145,22 @@ impl Code {
             Err(Failure::Plugin { message, .. }) => Err(Failure::Plugin { message, refusals: refusals.messages() }),
             answer => answer,
         }
+    }
+
+    /// Makes an instance for the next caller that has none, while nobody waits for it.
+    fn reserve(self: &Arc<Self>) {
+        let Some(kept) = self.kept.as_ref().filter(|kept| !kept.has_fresh()) else { return };
+        let Some(place) = self.gate.spare_place() else { return };
+        let (code, kept) = (Arc::clone(self), Arc::clone(kept));
+        // It ends by itself: instantiating is under the limits of a call.
+        tokio::spawn(async move {
+            let mut store = instance::store(&code.engine, &code.shared, CallContext::default());
+            let made = tokio::time::timeout(code.shared.config.limits.timeout, code.instantiate(&mut store)).await;
+            // What goes wrong here goes wrong for the next call too, which is told.
+            if let Ok(Ok(instance)) = made {
+                kept.put(Ready::new(store, instance, place, 0, None));
+            }
+        });
     }
 
     async fn instantiate(&self, store: &mut Store<State>) -> Result<Instance, Failure> {

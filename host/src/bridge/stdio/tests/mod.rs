@@ -578,7 +578,7 @@ async fn a_session_of_all_callers_has_no_roots() {
     let server = server(&[]).await;
     let output = server.call_with("roots", json!({}), asked_by("me")).await.unwrap();
     let seen: Value = serde_json::from_str(&said(&output)).unwrap();
-    assert_eq!(seen["offered"], json!(["elicitation", "sampling"]));
+    assert_eq!(seen["offered"], json!(["elicitation", "extensions", "sampling"]));
     assert_eq!((&seen["result"], &seen["error"]["code"]), (&Value::Null, &json!(-32601)), "{seen}");
     assert!(!server.known.asks(), "what is refused to all does not make calls wait for each other");
 }

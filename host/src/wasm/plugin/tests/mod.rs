@@ -2,6 +2,7 @@
 
 mod asking;
 mod offers;
+mod reuse;
 mod telling;
 
 use std::{sync::Arc, time::Duration};
