@@ -2,8 +2,8 @@
 //! plugins serves them like its own files; and pushed.
 //!
 //! A pull goes from the outside in: what the registry says is held against the digest that it was
-//! asked for ([`client`]), read as an artifact ([`artifact`]), held against the signatures that
-//! `[trust]` demands ([`signature`]) and put into the cache ([`cache`]). [`Pulls`] does that for
+//! asked for (`client`), read as an artifact (`artifact`), held against the signatures that
+//! `[trust]` demands (`signature`) and put into the cache (`cache`). [`Pulls`] does that for
 //! each `source` of the configuration, again and again, and says what is there now.
 
 mod artifact;

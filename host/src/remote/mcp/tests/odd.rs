@@ -201,6 +201,10 @@ async fn a_server_that_asks_on_a_stream_of_its_own_has_its_calls_made_one_at_a_t
                 let question = json!({"jsonrpc": "2.0", "id": format!("q-{number}"), "method": "elicitation/create", "params": params});
                 listening.lock().unwrap().as_ref().unwrap().send(format!("data: {question}\n\n")).unwrap();
                 let said = is_answered.await.unwrap();
+                if number < 2 {
+                    // Neither ends before the other has asked.
+                    both.wait().await;
+                }
                 running.fetch_sub(1, SeqCst);
                 result(&message["id"], text(&said.to_string()))
             }
