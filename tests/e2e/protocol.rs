@@ -38,7 +38,11 @@ async fn a_stateless_client_can_discover_the_server() {
     assert!(versions.contains(&json!(MODERN)), "{result}");
     assert!(result["capabilities"]["tools"].is_object(), "{result}");
     assert!(result["capabilities"]["prompts"].is_object() && result["capabilities"]["resources"].is_object(), "{result}");
-    assert_eq!(result["capabilities"]["extensions"], json!({ "io.modelcontextprotocol/tasks": {} }), "{result}");
+    assert_eq!(
+        result["capabilities"]["extensions"],
+        json!({ "io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {} }),
+        "{result}"
+    );
     assert!(result["capabilities"]["tasks"].is_null(), "{result}");
 }
 
