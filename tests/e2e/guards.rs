@@ -129,6 +129,24 @@ async fn guards_change_what_goes_in_and_what_comes_out_and_each_sees_the_work_of
 }
 
 #[tokio::test]
+async fn a_guard_that_is_kept_judges_each_call_as_the_first() {
+    let guards = guard("no_add", &["calculator__add"], "{ before = \"deny\" }") + &guard("all", &["*"], "{ before = \"allow\" }");
+    let server = setup(&format!("{guards}[plugin.warden]\nreuse = 5\nreuse_across = \"all\"\n")).start().await;
+    let client = Client::modern(&server);
+    // More than one instance serves, with several at once.
+    let calls = (0..24).map(|n| {
+        let client = &client;
+        async move {
+            match n % 2 {
+                0 => assert!(client.call("add", sum()).await.failure().contains("denied by guard no_add")),
+                _ => assert_eq!(number_of(&client.call("subtract", sum()).await), -1.0),
+            }
+        }
+    });
+    futures::future::join_all(calls).await;
+}
+
+#[tokio::test]
 async fn a_guard_that_fails_denies_or_passes_and_its_neighbours_go_on() {
     let bad = [
         ("panic", "crashed"),

@@ -1,7 +1,5 @@
 //! The interfaces of a guard: `before-call`, `after-call` and `tool-list`.
 
-use std::sync::Arc;
-
 use futures::future::BoxFuture;
 use wasmtime::{Store, component::Instance};
 
@@ -30,12 +28,10 @@ impl Guard for Plugin {
 
     fn before(&self, call: GuardedCall, arguments: String, context: CallContext) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
         let call = guarded(call, context.call_id);
-        Box::pin(self.judge(context, move |code, mut store, instance| async move {
-            let interface = code.interfaces.before_call.as_ref();
-            let guest = code.bound("before-call", interface.map(|interface| interface.load(&mut store, &instance)))?;
-            let said = guest.call_before_call(&mut store, &call, &arguments).await.map_err(|error| code.explain(&store, &error))?;
-            code.verdict(said)
-        }))
+        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
+            let verdict = code.before(&mut store, &instance, &call, &arguments).await;
+            (verdict, store)
+        })))
     }
 
     fn after(
@@ -46,12 +42,10 @@ impl Guard for Plugin {
         context: CallContext,
     ) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
         let call = guarded(call, context.call_id);
-        Box::pin(self.judge(context, move |code, mut store, instance| async move {
-            let interface = code.interfaces.after_call.as_ref();
-            let guest = code.bound("after-call", interface.map(|interface| interface.load(&mut store, &instance)))?;
-            let said = guest.call_after_call(&mut store, &call, &arguments, &answer).await.map_err(|error| code.explain(&store, &error))?;
-            code.verdict(said)
-        }))
+        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
+            let verdict = code.after(&mut store, &instance, &call, &arguments, &answer).await;
+            (verdict, store)
+        })))
     }
 
     fn list(&self, guarded: GuardedList) -> BoxFuture<'_, Result<Vec<Listing>, GuardFailure>> {
@@ -61,7 +55,7 @@ impl Guard for Plugin {
             settings: guarded.settings.to_string(),
             tools: guarded.tools.into_iter().map(listed).collect(),
         };
-        Box::pin(self.judge(CallContext::default(), move |code, mut store, instance| async move {
+        Box::pin(failed(self.code.run(CallContext::default(), move |code, mut store, instance| async move {
             store.data_mut().listing = true;
             let interface = code.interfaces.tool_list.as_ref();
             let guest = code.bound("tool-list", interface.map(|interface| interface.load(&mut store, &instance)))?;
@@ -75,32 +69,49 @@ impl Guard for Plugin {
                 )));
             }
             Ok(said.into_iter().map(listing).collect())
-        }))
+        })))
     }
 }
 
-impl Plugin {
-    /// Asks the guard something, in a fresh instance.
-    async fn judge<T, F>(
-        &self,
-        context: CallContext,
-        ask: impl FnOnce(Arc<Code>, Store<State>, Instance) -> F + Send + 'static,
-    ) -> Result<T, GuardFailure>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Failure>> + Send,
-    {
-        self.code.run(context, ask).await.map_err(|failure| match failure {
-            Failure::Plugin { message, refusals } => {
-                GuardFailure::Failed(std::iter::once(message).chain(refusals).collect::<Vec<_>>().join("; "))
-            }
-            Failure::Call(CallError::Internal(message)) => GuardFailure::Failed(message),
-            Failure::Call(error) => GuardFailure::NotRun(error),
-        })
-    }
+/// What a question comes to, where it has no answer.
+async fn failed<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T, GuardFailure> {
+    asked.await.map_err(|failure| match failure {
+        Failure::Plugin { message, refusals } => {
+            GuardFailure::Failed(std::iter::once(message).chain(refusals).collect::<Vec<_>>().join("; "))
+        }
+        Failure::Call(CallError::Internal(message)) => GuardFailure::Failed(message),
+        Failure::Call(error) => GuardFailure::NotRun(error),
+    })
 }
 
 impl Code {
+    async fn before(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+        call: &wit::GuardedCall,
+        arguments: &String,
+    ) -> Result<Verdict, Failure> {
+        let interface = self.interfaces.before_call.as_ref();
+        let guest = self.bound("before-call", interface.map(|interface| interface.load(&mut *store, instance)))?;
+        let said = guest.call_before_call(&mut *store, call, arguments).await.map_err(|error| self.explain(store, &error))?;
+        self.verdict(said)
+    }
+
+    async fn after(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+        call: &wit::GuardedCall,
+        arguments: &String,
+        answer: &String,
+    ) -> Result<Verdict, Failure> {
+        let interface = self.interfaces.after_call.as_ref();
+        let guest = self.bound("after-call", interface.map(|interface| interface.load(&mut *store, instance)))?;
+        let said = guest.call_after_call(&mut *store, call, arguments, answer).await.map_err(|error| self.explain(store, &error))?;
+        self.verdict(said)
+    }
+
     fn verdict(&self, said: Result<wit::Verdict, String>) -> Result<Verdict, Failure> {
         let verdict = match said.map_err(|why| self.cannot(&why))? {
             wit::Verdict::Allow => return Ok(Verdict::Allow),
