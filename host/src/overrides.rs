@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     config::NameRules,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offer, Offers, PAGE_SCHEME,
-        PromptOutput, Provider, ProviderId, Reference, Subscription, Tool, ToolName, with_page, without_page,
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offer, Offers, PAGE_SCHEME, PromptOutput,
+        Provider, ProviderId, Reference, Tool, ToolName, with_page, without_page,
     },
     similar,
     wildcard::fits,
@@ -233,6 +233,10 @@ impl OverriddenProvider {
 }
 
 impl Provider for OverriddenProvider {
+    fn inner(&self) -> Option<&dyn Provider> {
+        Some(&*self.inner)
+    }
+
     fn id(&self) -> &ProviderId {
         self.inner.id()
     }
@@ -279,22 +283,6 @@ impl Provider for OverriddenProvider {
             .collect()
     }
 
-    fn code(&self) -> Option<String> {
-        self.inner.code()
-    }
-
-    fn own_instructions(&self) -> Option<&str> {
-        self.inner.own_instructions()
-    }
-
-    fn calls(&self) -> Option<&[String]> {
-        self.inner.calls()
-    }
-
-    fn guard(&self) -> Option<&dyn Guard> {
-        self.inner.guard()
-    }
-
     fn instructions(&self) -> Option<&str> {
         self.instructions.as_deref()
     }
@@ -303,19 +291,11 @@ impl Provider for OverriddenProvider {
         &self.offers
     }
 
-    fn reads_unlisted(&self) -> bool {
-        self.inner.reads_unlisted()
-    }
-
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         if !self.apps && is_page(uri) {
             return Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) });
         }
         self.inner.read_resource(uri, context)
-    }
-
-    fn subscribe(&self, uri: &str) -> Option<Subscription> {
-        self.inner.subscribe(uri)
     }
 
     fn get_prompt<'a>(

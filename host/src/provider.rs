@@ -255,7 +255,15 @@ pub enum CallError {
 ///
 /// A provider never changes what it offers: a new version of a plugin is a new provider under the same id, and calls in flight end on the one they
 /// began with.
+///
+/// One that stands before another, to change a part of what that offers, says which in [`Self::inner`]: what it does not say itself is as that one says
+/// it. Its tools and their definitions are always its own to say.
 pub trait Provider: Send + Sync {
+    /// The provider that this one stands before, if it does.
+    fn inner(&self) -> Option<&dyn Provider> {
+        None
+    }
+
     /// Its name. Unique in the catalog: a second provider with the same id takes the place of the first.
     fn id(&self) -> &ProviderId;
 
@@ -264,7 +272,7 @@ pub trait Provider: Send + Sync {
 
     /// Names of tools that it has, and that were not read since the configuration leaves them out.
     fn unread(&self) -> &[String] {
-        &[]
+        self.inner().map_or(&[], |inner| inner.unread())
     }
 
     /// What its source says of each of [`Self::tools`], in their order, before anybody changed a word of it: by the source's own name.
@@ -279,7 +287,7 @@ pub trait Provider: Send + Sync {
 
     /// The digest of its code (BLAKE3, in hex), where that decides what it says and does: of a plugin.
     fn code(&self) -> Option<String> {
-        None
+        self.inner()?.code()
     }
 
     /// Runs a tool. Dropping the future ends the call: whatever runs for it is stopped at its next yield, within some 10 ms.
@@ -287,56 +295,57 @@ pub trait Provider: Send + Sync {
 
     /// The tool that is meant where a caller names none, by its name in [`Self::tools`]. Only callers without MCP may do that.
     fn default_tool(&self) -> Option<&str> {
-        None
+        self.inner()?.default_tool()
     }
 
     /// Which tools its own may call: patterns of names, as roles have them. None: none of them calls any, and nothing is made ready for that.
     fn calls(&self) -> Option<&[String]> {
-        None
+        self.inner()?.calls()
     }
 
     /// What the calls of its tools come through, in a word: for the log and the audit.
     fn calls_through(&self) -> &'static str {
-        "plugin"
+        self.inner().map_or("plugin", |inner| inner.calls_through())
     }
 
     /// The guard that it is, if it is one. A guard offers nothing else.
     fn guard(&self) -> Option<&dyn Guard> {
-        None
+        self.inner()?.guard()
     }
 
     /// How to use it, for models: MCP's `instructions`.
     fn instructions(&self) -> Option<&str> {
-        None
+        self.inner()?.instructions()
     }
 
     /// The same as its source says it, before an operator put others in their place.
     fn own_instructions(&self) -> Option<&str> {
-        self.instructions()
+        self.inner().map_or_else(|| self.instructions(), |inner| inner.own_instructions())
     }
 
     /// What it offers beside tools.
     fn offers(&self) -> &Offers {
         static NOTHING: Offers = Offers { resources: Vec::new(), templates: Vec::new(), prompts: Vec::new(), completes: false };
-        &NOTHING
+        self.inner().map_or(&NOTHING, |inner| inner.offers())
     }
 
     /// Whether it may have resources that it does not list: its answers can link to them.
     fn reads_unlisted(&self) -> bool {
-        false
+        self.inner().is_some_and(|inner| inner.reads_unlisted())
     }
 
     /// Reads a resource: MCP's `contents`, each as JSON text of an object.
     fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
-        let _ = context;
-        Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) })
+        match self.inner() {
+            Some(inner) => inner.read_resource(uri, context),
+            None => Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) }),
+        }
     }
 
     /// Somebody wants to hear of updates of a resource, by the provider's own URI, until what is returned is dropped. Called once for each who does; must not
     /// block. None: it tells of updates in any case, or never.
     fn subscribe(&self, uri: &str) -> Option<Subscription> {
-        let _ = uri;
-        None
+        self.inner()?.subscribe(uri)
     }
 
     /// Fills in a prompt, by its own name.
@@ -346,14 +355,18 @@ pub trait Provider: Send + Sync {
         arguments: Vec<(String, String)>,
         context: CallContext,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
-        let _ = (arguments, context);
-        Box::pin(async move { Err(CallError::UnknownPrompt(name.to_owned())) })
+        match self.inner() {
+            Some(inner) => inner.get_prompt(name, arguments, context),
+            None => Box::pin(async move { Err(CallError::UnknownPrompt(name.to_owned())) }),
+        }
     }
 
     /// Values for an argument of a prompt or a template. Nothing, where it has none to offer.
     fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
-        let _ = (completion, context);
-        Box::pin(async { Ok(Completions::default()) })
+        match self.inner() {
+            Some(inner) => inner.complete(completion, context),
+            None => Box::pin(async { Ok(Completions::default()) }),
+        }
     }
 }
 

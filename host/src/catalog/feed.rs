@@ -298,15 +298,15 @@ impl Merge {
 
     /// Takes changes into the catalog, each provider as the gate lets it through.
     async fn apply(&self, changes: Vec<ProviderChange>) {
-        let admitted = changes.into_iter().map(async |change| match change {
-            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.screen(self.gate.admit(&provider)).await),
+        let admitted = changes.into_iter().map(|change| match change {
+            ProviderChange::Put(provider) => ProviderChange::Put(self.gate.admit(&provider)),
             ProviderChange::Remove(id) => {
                 self.gate.gone(&id);
                 ProviderChange::Remove(id)
             }
             updated @ ProviderChange::Updated(..) => updated,
         });
-        self.catalog.apply(join_all(admitted).await);
+        self.apply_own(admitted.collect()).await;
     }
 
     /// What a name belongs to that no plugin can have.

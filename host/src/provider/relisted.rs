@@ -4,10 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use super::{
-    Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offers, PromptOutput, Provider,
-    ProviderId, Subscription, Tool,
-};
+use super::{Call, CallError, CallOutput, Definition, Provider, ProviderId, Tool};
 
 /// The provider with these tools, each of which has the name of one of its own. The others are not there.
 #[must_use]
@@ -23,16 +20,16 @@ struct Relisted {
 }
 
 impl Provider for Relisted {
+    fn inner(&self) -> Option<&dyn Provider> {
+        Some(&*self.inner)
+    }
+
     fn id(&self) -> &ProviderId {
         self.inner.id()
     }
 
     fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
-    }
-
-    fn unread(&self) -> &[String] {
-        self.inner.unread()
     }
 
     fn definitions(&self) -> Vec<(String, Definition)> {
@@ -42,10 +39,6 @@ impl Provider for Relisted {
 
     fn prompt_definitions(&self) -> Vec<(String, Definition)> {
         self.inner.prompt_definitions()
-    }
-
-    fn code(&self) -> Option<String> {
-        self.inner.code()
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
@@ -58,49 +51,56 @@ impl Provider for Relisted {
     fn default_tool(&self) -> Option<&str> {
         self.inner.default_tool().filter(|name| self.names.contains(*name))
     }
+}
 
-    fn calls(&self) -> Option<&[String]> {
-        self.inner.calls()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ToolName;
+
+    /// Says something of everything that does not go by its tools.
+    struct Whole(ProviderId);
+
+    impl Provider for Whole {
+        fn id(&self) -> &ProviderId {
+            &self.0
+        }
+
+        fn tools(&self) -> &[Arc<Tool>] {
+            &[]
+        }
+
+        fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
+            Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) })
+        }
+
+        fn code(&self) -> Option<String> {
+            Some("code".to_owned())
+        }
+
+        fn calls_through(&self) -> &'static str {
+            "pipeline"
+        }
+
+        fn own_instructions(&self) -> Option<&str> {
+            Some("own")
+        }
+
+        fn instructions(&self) -> Option<&str> {
+            Some("words")
+        }
+
+        fn reads_unlisted(&self) -> bool {
+            true
+        }
     }
 
-    fn guard(&self) -> Option<&dyn Guard> {
-        self.inner.guard()
-    }
-
-    fn instructions(&self) -> Option<&str> {
-        self.inner.instructions()
-    }
-
-    fn own_instructions(&self) -> Option<&str> {
-        self.inner.own_instructions()
-    }
-
-    fn offers(&self) -> &Offers {
-        self.inner.offers()
-    }
-
-    fn reads_unlisted(&self) -> bool {
-        self.inner.reads_unlisted()
-    }
-
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
-        self.inner.read_resource(uri, context)
-    }
-
-    fn subscribe(&self, uri: &str) -> Option<Subscription> {
-        self.inner.subscribe(uri)
-    }
-
-    fn get_prompt<'a>(
-        &'a self,
-        name: &'a str,
-        arguments: Vec<(String, String)>,
-        context: CallContext,
-    ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
-        self.inner.get_prompt(name, arguments, context)
-    }
-
-    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
-        self.inner.complete(completion, context)
+    #[test]
+    fn what_one_that_stands_before_another_does_not_change_is_as_that_one_says_it() {
+        let whole: Arc<dyn Provider> = Arc::new(Whole(ProviderId::new("p").unwrap()));
+        let listed = relisted(whole, vec![Arc::new(Tool::new(ToolName::new("t").unwrap(), serde_json::Map::new()))]);
+        assert_eq!((listed.code().as_deref(), listed.calls_through()), (Some("code"), "pipeline"));
+        assert_eq!((listed.instructions(), listed.own_instructions(), listed.reads_unlisted()), (Some("words"), Some("own"), true));
+        assert_eq!((listed.calls(), listed.unread(), listed.tools().len()), (None, &[][..], 1));
     }
 }

@@ -54,16 +54,16 @@ impl Accepted {
 }
 
 impl Provider for Accepted {
+    fn inner(&self) -> Option<&dyn Provider> {
+        Some(&*self.inner)
+    }
+
     fn id(&self) -> &ProviderId {
         self.inner.id()
     }
 
     fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
-    }
-
-    fn unread(&self) -> &[String] {
-        self.inner.unread()
     }
 
     fn definitions(&self) -> Vec<(String, Definition)> {
@@ -76,23 +76,11 @@ impl Provider for Accepted {
             .collect()
     }
 
-    fn code(&self) -> Option<String> {
-        self.inner.code()
-    }
-
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         if self.names.contains(call.tool) {
             return self.inner.call(call);
         }
         Box::pin(async move { Err(CallError::UnknownTool(call.tool.to_owned())) })
-    }
-
-    fn calls(&self) -> Option<&[String]> {
-        self.inner.calls()
-    }
-
-    fn calls_through(&self) -> &'static str {
-        self.inner.calls_through()
     }
 
     fn guard(&self) -> Option<&dyn Guard> {
