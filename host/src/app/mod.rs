@@ -256,7 +256,7 @@ impl App {
         }
         // All that can be wrong comes first.
         let authenticator = Authenticator::from_config(&next.auth);
-        if running.auth != next.auth || running.http.tls != next.http.tls {
+        if running.auth != next.auth || running.http.asks_for_certificates() != next.http.asks_for_certificates() {
             may_listen(next.listen, &authenticator, next.http.asks_for_certificates(), self.options.insecure).map_err(refused)?;
         }
         if let Some(address) = next.metrics.listen {

@@ -1,14 +1,12 @@
 //! `[endpoint.NAME]`: a part of everything, at an address of its own.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AuthConfig, PipelineConfig, PluginConfig, RoleConfig, ServerConfig,
+    AuthConfig, RoleConfig,
     role::{pattern, role_name},
     section::{Section, section},
+    taken::Taken,
     toml_reader::{Item, Table},
     types::{Boolean, list, optional, text},
 };
@@ -50,11 +48,7 @@ section! {
 pub(super) struct Known<'a> {
     pub(super) roles: &'a BTreeMap<String, RoleConfig>,
     pub(super) auth: &'a AuthConfig,
-    pub(super) plugins: &'a BTreeMap<String, PluginConfig>,
-    pub(super) servers: &'a BTreeMap<String, ServerConfig>,
-    pub(super) pipelines: &'a BTreeMap<String, PipelineConfig>,
-    /// The folder of plugins.
-    pub(super) folder: &'a Path,
+    pub(super) taken: Taken<'a>,
 }
 
 /// The tables `[endpoint.NAME]`.
@@ -80,19 +74,9 @@ impl Known<'_> {
     /// `/NAME/mcp` is either an endpoint's or a provider's.
     fn check_name(&self, item: &Item<'_>) {
         let name = item.key.as_str();
-        let file = self.folder.join(format!("{name}.wasm"));
-        let other = if self.servers.contains_key(name) {
-            format!("there is a server of this name ([server.{name}], or an entry of mcp_json)")
-        } else if self.plugins.contains_key(name) {
-            format!("there is a [plugin.{name}]")
-        } else if self.pipelines.contains_key(name) {
-            format!("there is a [pipeline.{name}]")
-        } else if file.exists() {
-            format!("there is a plugin of this name ({})", file.display())
-        } else {
-            return;
-        };
-        item.fail_key(format_args!("{other}, whose own endpoint is /{name}/mcp too; give the endpoint another name"));
+        if let Some(other) = self.taken.by(name) {
+            item.fail_key(format_args!("{other}, whose own endpoint is /{name}/mcp too; give the endpoint another name"));
+        }
     }
 
     /// Says of each role and caller whether there is such a one.

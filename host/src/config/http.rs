@@ -112,7 +112,7 @@ impl HttpConfig {
     /// Whether clients have to show a certificate.
     #[must_use]
     pub fn asks_for_certificates(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.asks_clients)
+        self.tls.is_some() && self.tls_client_ca.is_some()
     }
 }
 

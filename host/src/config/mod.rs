@@ -47,6 +47,7 @@ mod state;
 mod store;
 mod syntax;
 mod tables;
+mod taken;
 mod tasks;
 mod telemetry;
 #[cfg(test)]

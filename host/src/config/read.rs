@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{
     Config, ConfigError, PluginConfig,
     endpoint::{self, Known},
-    flow, guard, http, include, mcp_json, model,
-    pipeline::{self, Taken},
+    flow, guard, http, include, mcp_json, model, pipeline,
     plugin::{BASE, KeyLocations, Layer, LayerRules},
     registry, role,
     section::Section,
     server,
     source::{Environment, Source},
     tables::{self, RootKeys},
+    taken::Taken,
     toml_reader::Table,
 };
 use crate::provider::ProviderId;
@@ -83,7 +83,7 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
         }
     }
     if let Some(table) = table("pipeline") {
-        let taken = Taken { plugins: &config.plugin, servers: &config.server, folder: &config.plugins };
+        let taken = Taken::new(config.server.keys(), config.plugin.keys(), std::iter::empty(), &config.plugins);
         config.pipeline = pipeline::pipelines(&table, &taken);
     }
     if let Some(table) = table("guard") {
@@ -96,10 +96,7 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
         let known = Known {
             roles: &config.role,
             auth: &config.auth,
-            plugins: &config.plugin,
-            servers: &config.server,
-            pipelines: &config.pipeline,
-            folder: &config.plugins,
+            taken: Taken::new(config.server.keys(), config.plugin.keys(), config.pipeline.keys(), &config.plugins),
         };
         config.endpoint = endpoint::endpoints(&table, &known);
     }

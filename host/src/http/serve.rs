@@ -42,7 +42,7 @@ pub(super) async fn serve_within<E: Endpoint>(
     let HttpConfig { max_connections, max_answers, .. } = settings.load().config;
     let tls = {
         let settings = settings.clone();
-        Box::new(move || settings.load().config.tls.as_ref().map(|tls| Arc::clone(&tls.server)))
+        Box::new(move || settings.load().config.tls.as_ref().map(|tls| Arc::clone(&tls.0)))
     };
     let drain = {
         let settings = settings.clone();

@@ -5,14 +5,15 @@ mod shape;
 mod step;
 mod value;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value};
 
 use super::{
-    PluginConfig, ServerConfig, ToolOverride,
+    ToolOverride,
     error::Place,
     section::{Section, section},
+    taken::Taken,
     toml_reader::{Item, Table},
     types::{Boolean, DAY, MILLISECOND, SECOND, duration, optional, text},
 };
@@ -79,14 +80,6 @@ impl PipelineConfig {
     }
 }
 
-/// What the names of pipelines are held against.
-pub(super) struct Taken<'a> {
-    pub(super) plugins: &'a BTreeMap<String, PluginConfig>,
-    pub(super) servers: &'a BTreeMap<String, ServerConfig>,
-    /// The folder of plugins.
-    pub(super) folder: &'a Path,
-}
-
 /// The tables `[pipeline.NAME]`.
 pub(super) fn pipelines(table: &Table<'_>, taken: &Taken<'_>) -> BTreeMap<String, PipelineConfig> {
     let mut pipelines = BTreeMap::new();
@@ -96,7 +89,11 @@ pub(super) fn pipelines(table: &Table<'_>, taken: &Taken<'_>) -> BTreeMap<String
         } else if let Err(error) = ToolName::new(item.key.as_str()) {
             item.fail_key(format_args!("cannot be the name of a tool: {error}"));
         } else {
-            taken.check_name(&item);
+            if let Some(other) = taken.by(&item.key) {
+                item.fail_key(format_args!(
+                    "{other}; tools are called by the name of their plugin, server or pipeline, so rename one of them"
+                ));
+            }
         }
         let Some(keys) = item.table() else { continue };
         let mut pipeline = PipelineConfig { spot: spot(&item.place()), ..PipelineConfig::default() };
@@ -125,24 +122,6 @@ fn check_at_load(item: &Item<'_>, keys: &Table<'_>, pipeline: &PipelineConfig) {
     for PipelineProblem { spot, message, .. } in pipeline.problems(None) {
         let place = spot.place().map(|(file, line, column)| Place { file: file.to_owned(), line, column });
         item.source.problem_at(place.unwrap_or_else(|| item.place()), message);
-    }
-}
-
-impl Taken<'_> {
-    /// A name is either a pipeline's, or a plugin's or server's.
-    fn check_name(&self, item: &Item<'_>) {
-        let name = item.key.as_str();
-        let file = self.folder.join(format!("{name}.wasm"));
-        let other = if self.servers.contains_key(name) {
-            format!("there is a server of this name ([server.{name}], or an entry of mcp_json)")
-        } else if self.plugins.contains_key(name) {
-            format!("there is a [plugin.{name}]")
-        } else if file.exists() {
-            format!("there is a plugin of this name ({})", file.display())
-        } else {
-            return;
-        };
-        item.fail_key(format_args!("{other}; tools are called by the name of their plugin, server or pipeline, so rename one of them"));
     }
 }
 
