@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts, uri::Authority};
 use serde_json::{Map, Value, json};
 
-use super::{admission::Admission, answer, path::MCP_PATH};
+use super::{admission::Admission, answer, origin, path::MCP_PATH};
 use crate::{config::HttpConfig, mcp::Front};
 
 const CARD_TYPE: HeaderValue = HeaderValue::from_static("application/mcp-server-card+json");
@@ -198,11 +198,9 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     asked?.parse().ok()
 }
 
+/// Whether it is a name of this machine, those included that the check of `Host` does not trust.
 fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case("localhost")
-        || host.ends_with(".localhost")
-        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    origin::is_loopback(host.trim_start_matches('[').trim_end_matches(']')) || host.ends_with(".localhost")
 }
 
 fn is_name(host: &str) -> bool {

@@ -92,7 +92,7 @@ impl Origins {
 }
 
 /// Names of this machine: `localhost`, and every address that leads nowhere else. No name of a page that rebinds its own is one of these.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "127.0.0.1"
         || host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
