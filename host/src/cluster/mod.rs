@@ -27,6 +27,9 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 /// by then is as good as gone.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// For so long a connection to another instance waits for its next use. There may be hundreds of instances, and each is rarely asked.
+const IDLE: Duration = Duration::from_secs(15);
+
 /// A look at what an instance keeps waits for nothing.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -121,7 +124,7 @@ impl Peers {
     fn client(&self) -> Result<&reqwest::Client, &String> {
         let made = self.client.get_or_init(|| {
             let builder = || {
-                let builder = reqwest::Client::builder().connect_timeout(CONNECT).no_proxy().referer(false);
+                let builder = reqwest::Client::builder().connect_timeout(CONNECT).pool_idle_timeout(IDLE).no_proxy().referer(false);
                 builder.redirect(reqwest::redirect::Policy::none())
             };
             tls::client(builder, |_| ()).map_err(|error| cause(&error))
