@@ -201,9 +201,9 @@ mod tests {
         let peers = Peers { head: Duration::from_millis(50), ..Peers::new(None) };
         for (method, patience) in [(Method::GET, Patience::Endless), (Method::POST, Patience::Short)] {
             peers.lock().clear();
-            let why = peers.hand_on(&address, request(method.clone()), patience).await.err().expect("no answer").to_string();
+            let why = peers.hand_on(&address, request(method.clone()), patience).await.expect_err("no answer").to_string();
             assert!(why.contains("has not answered within"), "{why}");
-            let why = peers.hand_on(&address, request(method), patience).await.err().expect("no answer").to_string();
+            let why = peers.hand_on(&address, request(method), patience).await.expect_err("no answer").to_string();
             assert!(why.contains("just now"), "the next one does not wait: {why}");
         }
     }

@@ -150,10 +150,13 @@ impl Room {
 mod tests {
     use super::*;
 
+    /// Its owner, and when it was used.
+    type Session = (Option<Principal>, u64);
+
     /// Sessions that are never in use.
     struct Idle {
         room: Arc<Room>,
-        kept: Mutex<HashMap<Arc<str>, (Option<Principal>, u64)>>,
+        kept: Mutex<HashMap<Arc<str>, Session>>,
         /// How often one was looked at.
         looks: AtomicUsize,
     }
