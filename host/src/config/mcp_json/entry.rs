@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 
 use super::{
     super::{
-        CommandSource, NameRules, Secret, ServerConfig, ServerSource, UrlSource,
+        CommandSource, NameRules, Secret, ServerConfig, ServerSource, UpstreamAuth, UrlSource,
         headers::{bearer, header_name, header_value, http_url},
         secret,
     },
@@ -288,7 +288,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
                 "{key:?} looks like an address of the SSE transport of 2024; it is asked by Streamable HTTP, which many servers speak there too"
             ));
         }
-        Ok(ServerConfig::new(ServerSource::Url(UrlSource { url, headers })))
+        Ok(ServerConfig::new(ServerSource::Url(UrlSource { url, headers, auth: UpstreamAuth::default() })))
     }
 
     /// Which tools are published, where the client has a list of them.

@@ -4,6 +4,7 @@
 //! the session, tries again what may be tried again, and says when the server is gone → `listen` hears of changes and of updates of resources. What a session
 //! is, whatever carries it, is in `upstream`.
 
+mod callers;
 mod connection;
 mod exchange;
 pub(crate) mod headers;
@@ -15,7 +16,6 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, Method};
 use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,8 +27,9 @@ use crate::{
         replicas::{Attached, ConnectError, Connected},
         server::ServerConnector,
     },
-    upstream::{Change, Channel, ChannelError, Uris, handshake::subscribes, subscriber},
+    upstream::{Change, Channel, ChannelError, Uris, handshake::subscribes, is_call, subscriber},
 };
+use callers::Callers;
 use connection::HttpConnection;
 use http::Http;
 
@@ -70,6 +71,8 @@ impl ServerConnector for Remote {
 struct HttpChannel {
     link: Arc<HttpConnection>,
     server: JsonText,
+    /// Where each caller has a connection of its own.
+    callers: Option<Callers>,
     listener: AbortOnDropHandle<()>,
     subscriber: AbortOnDropHandle<()>,
 }
@@ -78,12 +81,13 @@ impl HttpChannel {
     async fn connect(http: Arc<Http>) -> Result<Arc<Self>, String> {
         let (id, limit, place) = (http.id.clone(), http.limits.start, http.place());
         let late = || format!("{place} does not answer within {} s (`start_timeout` of [server.{id}])", limit.as_secs_f64());
-        let greeted = tokio::time::timeout(limit, HttpConnection::open(http)).await.map_err(|_| late())?;
+        let greeted = tokio::time::timeout(limit, HttpConnection::open(Arc::clone(&http), None)).await.map_err(|_| late())?;
         let link = greeted.map_err(|error| if matches!(error, ChannelError::Timeout(_)) { late() } else { error.to_string() })?;
         let server = link.agreed().server.clone();
         let listener = AbortOnDropHandle::new(tokio::spawn(listen::run(link.clone())));
         let subscriber = AbortOnDropHandle::new(tokio::spawn(subscriber::run(link.clone())));
-        Ok(Arc::new(Self { link, server, listener, subscriber }))
+        let callers = http.credentials.is_per_caller().then(|| Callers::new(http));
+        Ok(Arc::new(Self { link, server, callers, listener, subscriber }))
     }
 }
 
@@ -95,7 +99,15 @@ impl Channel for HttpChannel {
         context: &'a CallContext,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
-        Box::pin(self.link.request(method, params, context, timeout))
+        match (&self.callers, &context.principal) {
+            (Some(callers), Some(principal)) if is_call(method) => Box::pin(async move {
+                let opened = tokio::time::timeout(timeout, callers.of(principal)).await;
+                let link = opened.unwrap_or(Err(ChannelError::Timeout(timeout)))?;
+                link.request(method, params, context, timeout).await
+            }),
+            // Who has no name has no token either, which is said where the request is sent.
+            _ => Box::pin(self.link.request(method, params, context, timeout)),
+        }
     }
 
     fn server(&self) -> &JsonText {
@@ -129,14 +141,14 @@ impl Attached for Attachment {
         Box::pin(async move {
             self.0.listener.abort();
             self.0.subscriber.abort();
-            let link = &self.0.link;
-            let agreed = link.agreed();
-            // There is nobody to say good-bye to where the server is gone.
-            if agreed.speech.session.is_some() && link.closing.why().is_none() {
-                let headers: HeaderMap = agreed.speech.headers();
-                let _ = tokio::time::timeout(grace, link.transport.http.send(Method::DELETE, headers, None)).await;
-            }
-            link.closing.close("the connection was closed by the host");
+            let of_callers = async {
+                if let Some(callers) = &self.0.callers {
+                    callers.leave().await;
+                }
+            };
+            // Who is gone by then is not waited for.
+            let _ = tokio::time::timeout(grace, async { tokio::join!(of_callers, Arc::clone(&self.0.link).leave()) }).await;
+            self.0.link.closing.close("the connection was closed by the host");
         })
     }
 }
