@@ -33,7 +33,7 @@ pub(super) struct Http {
     /// Whether the server asks its callers on a stream that belongs to no call, which holds for its next connection too.
     pub(super) known: Arc<Known>,
     /// What it is shown of who asks.
-    pub(super) credentials: Credentials,
+    pub(super) credentials: Arc<Credentials>,
 }
 
 /// Why a request has no answer.
@@ -109,8 +109,23 @@ impl Http {
     pub(super) fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Result<Self, String> {
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
-        let credentials = Credentials::new(&id, &source.headers, &source.auth).map_err(fault)?;
+        let credentials = Arc::new(Credentials::new(&id, &source.headers, &source.auth).map_err(fault)?);
         Ok(Self { id, limits, client, url: source.url.clone(), known: Arc::default(), credentials })
+    }
+
+    /// The same server at another address of it, as it tells it.
+    pub(super) fn beside(&self, told: &str) -> Result<Self, String> {
+        let Self { id, limits, client, url, known, credentials } = self;
+        let other = url.join(told).map_err(|error| format!("{} tells an address that is none: {error}", self.place()))?;
+        if other.origin() != url.origin() {
+            return Err(format!(
+                "{} wants messages sent to {}, which is another server; tokens and headers are meant for this one alone",
+                self.place(),
+                place(&other)
+            ));
+        }
+        let (id, client, known, credentials) = (id.clone(), client.clone(), Arc::clone(known), Arc::clone(credentials));
+        Ok(Self { id, limits: *limits, client, url: other, known, credentials })
     }
 
     /// Its address without what may be secret of it.
