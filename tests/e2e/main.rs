@@ -5,6 +5,7 @@ mod asking;
 mod attacks;
 mod audit;
 mod authors;
+mod callers;
 mod cancellation;
 mod card;
 mod changes;

@@ -1,6 +1,8 @@
 //! `[http]`: how the endpoint is reached, and what its clients may use of it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use http::HeaderName;
 
 use super::{
     address::{AllowedHost, AllowedOrigin},
@@ -86,6 +88,10 @@ section! {
         rest_default_tool: Option<String> = None, optional(text("name", tool_name)) => unset("the only tool, where there is one");
         /// What the files of `tls_cert`, `tls_key` and `tls_client_ca` make.
         tls: Option<ServerTls> = None;
+        /// Headers of requests that some server is to be sent.
+        forwarded: Vec<HeaderName> = Vec::new();
+        /// The public keys by which servers verify who calls: a JWK set. None: there are none.
+        jwks: Option<Arc<str>> = None;
     }
 }
 
