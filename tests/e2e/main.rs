@@ -21,6 +21,7 @@ mod endpoints;
 mod examples;
 mod faces;
 mod fleet;
+mod foreign;
 mod fuzz;
 mod guards;
 mod hostile;

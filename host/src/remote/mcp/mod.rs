@@ -6,10 +6,8 @@
 
 mod connection;
 mod exchange;
-pub(crate) mod headers;
 mod http;
 mod listen;
-pub(crate) mod sse_decoder;
 #[cfg(test)]
 mod tests;
 
