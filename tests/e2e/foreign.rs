@@ -140,5 +140,5 @@ async fn what_speaks_no_mcp_is_told_so_in_its_status() {
         let error = status["error"].as_str().unwrap_or_default();
         assert!(error.contains("MCP server") && error.contains(wanted), "{mode}: {error}");
     }
-    assert_eq!(Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.ok(), "3");
+    assert_eq!(Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.ok(), "3.0");
 }

@@ -140,7 +140,7 @@ pub enum ChannelError {
     Timeout(Duration),
     /// The host did not make the request, or not to its end, and says why in the words of a call.
     #[error(transparent)]
-    Call(CallError),
+    Call(Box<CallError>),
     /// The server asked the caller something, and that did not end well.
     #[error(transparent)]
     Ask(#[from] AskError),

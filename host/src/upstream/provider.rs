@@ -89,7 +89,7 @@ impl UpstreamProvider {
         match error {
             ChannelError::Rpc { code, message, data } => CallError::Protocol { code, message, data },
             ChannelError::Busy { what, retry_after } => CallError::Busy { what: format!("{kind} {id} is busy: {what}"), retry_after },
-            ChannelError::Call(error) => error,
+            ChannelError::Call(error) => *error,
             ChannelError::Ask(AskError::Suspended) => CallError::InputRequired,
             ChannelError::Ask(AskError::MissingCapability(capability)) => CallError::MissingCapability(capability),
             ChannelError::Timeout(limit) => CallError::Internal(format!(

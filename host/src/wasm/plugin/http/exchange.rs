@@ -178,7 +178,7 @@ impl GuestSession {
         in_flight.done();
         let (answer, refusals) = match ran {
             Ok(answered) => answered,
-            Err(Failure::Call(error)) => return Err(ChannelError::Call(error)),
+            Err(Failure::Call(error)) => return Err(ChannelError::Call(Box::new(error))),
             Err(Failure::Plugin { message, refusals }) if is_call => {
                 tracing::warn!(plugin = &*self.server, call = context.call_id, "{message}");
                 return Ok((failed(message, refusals), None));
@@ -188,7 +188,7 @@ impl GuestSession {
                 let message = std::iter::once(message).chain(refusals).collect::<Vec<_>>().join("; ");
                 return Err(ChannelError::Malformed(message));
             }
-            Err(failure) => return Err(ChannelError::Call(transport.code.as_error(failure, method, context.call_id))),
+            Err(failure) => return Err(ChannelError::Call(Box::new(transport.code.as_error(failure, method, context.call_id)))),
         };
         transport.status.store(answer.status.as_u16(), Relaxed);
         let session = answer.session.clone();
@@ -211,7 +211,7 @@ impl GuestSession {
             Ok((answer, _)) if answer.status.is_success() => Ok(()),
             Ok((answer, _)) => answer.result(self.transport.path, "a notification").map(drop),
             Err(Failure::Plugin { message, .. }) => Err(ChannelError::Malformed(message)),
-            Err(Failure::Call(error)) => Err(ChannelError::Call(error)),
+            Err(Failure::Call(error)) => Err(ChannelError::Call(Box::new(error))),
         }
     }
 
