@@ -145,6 +145,9 @@ impl Message {
         let result = self.result(mode, &mut |notification| stream.event(&format!("data: {notification}")));
         stream.event(&format!("id: 1\nevent: message\ndata: {}", message(id, result)));
         stream.close();
+        if self.params["name"] == "linger" {
+            std::thread::sleep(std::time::Duration::from_secs(60));
+        }
     }
 
     fn result(&self, mode: &str, tell: &mut dyn FnMut(Value)) -> Result<Value, (i32, String)> {

@@ -166,12 +166,16 @@ impl GuestSession {
         let is_call = method == "tools/call";
         let ran = if is_call {
             let work = move |code: Arc<Code>, mut store: Store<State>, instance| async move {
-                (session.converse(&code, &mut store, instance, id, post, limit).await, store)
+                let mut cut = false;
+                let answered = session.converse(&code, &mut store, instance, id, post, limit, &mut cut).await;
+                (answered, (!cut).then_some(store))
             };
             transport.code.run_kept(context.clone(), work).await
         } else {
+            let listing = is_of_host(method);
             let work = move |code: Arc<Code>, mut store: Store<State>, instance| async move {
-                session.converse(&code, &mut store, instance, id, post, limit).await
+                store.data_mut().listing = listing;
+                session.converse(&code, &mut store, instance, id, post, limit, &mut false).await
             };
             transport.code.run(context.clone(), work).await
         };
@@ -204,7 +208,7 @@ impl GuestSession {
         let (post, session) = (self.transport.post(speech.headers(), message), Arc::clone(self));
         let limit = self.transport.limit("");
         let told = self.transport.code.run(CallContext::default(), move |code, mut store, instance| async move {
-            session.converse(&code, &mut store, instance, 0, post, limit).await
+            session.converse(&code, &mut store, instance, 0, post, limit, &mut false).await
         });
         match told.await {
             Ok((Answer { said: Said::Refused(Some(error), _), .. }, _)) => Err(error),
@@ -215,6 +219,7 @@ impl GuestSession {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what an instance is, and what is said to it")]
     /// One message in an instance, which opens a session of its own before it where that is what the server needs.
     async fn converse(
         self: &Arc<Self>,
@@ -224,6 +229,7 @@ impl GuestSession {
         id: u64,
         mut post: Post,
         limit: usize,
+        cut: &mut bool,
     ) -> Result<(Answer, Vec<String>), Failure> {
         let guest = code.handler(store, &instance)?;
         if self.transport.opens.load(Relaxed)
@@ -231,18 +237,19 @@ impl GuestSession {
         {
             let open = self.next_id();
             let greeting = self.transport.post(HeaderMap::new(), message::request(open, "initialize", &agreed.greeting, None));
-            let opened = self.sent(code, store, &guest, open, greeting, limit).await?;
+            let opened = self.sent(code, store, &guest, open, greeting, limit, cut).await?;
             let mut speech = agreed.speech.clone();
             speech.session = opened.session;
             let ready = message::notification("notifications/initialized", "{}");
-            self.sent(code, store, &guest, open, self.transport.post(speech.headers(), ready), limit).await?;
+            self.sent(code, store, &guest, open, self.transport.post(speech.headers(), ready), limit, cut).await?;
             post.headers.remove(SESSION);
             post.headers.extend(speech.session.map(|session| (SESSION, session)));
         }
-        let answer = self.sent(code, store, &guest, id, post, limit).await?;
+        let answer = self.sent(code, store, &guest, id, post, limit, cut).await?;
         Ok((answer, store.data().refusals.messages()))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "as above")]
     async fn sent(
         self: &Arc<Self>,
         code: &Arc<Code>,
@@ -251,9 +258,10 @@ impl GuestSession {
         id: u64,
         post: Post,
         limit: usize,
+        cut: &mut bool,
     ) -> Result<Answer, Failure> {
         let plugin = &code.shared.id;
-        match code.post(store, guest, post, Taking::new(self, id, limit)).await? {
+        match code.post(store, guest, post, Taking::new(self, id, limit), cut).await? {
             Ok(answer) => Ok(answer),
             Err(Unanswered::TooLong) => Err(Failure::plugin(code.over(Exceeded::Output(limit)))),
             Err(Unanswered::Missing(what)) => Err(Failure::plugin(format!("plugin {plugin} ended without {what}"))),
