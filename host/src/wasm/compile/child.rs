@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use wasmtime::OptLevel;
 
-use super::adapt;
+use super::{adapt, headroom};
 use crate::{
     config::HostConfig,
     wasm::engine::{EngineKind, compile_engine},
@@ -117,6 +117,8 @@ pub fn make(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind
 ///
 /// The first engine's words, unless only the second one knows what the component uses.
 fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
+    let roomy = headroom::give(bytes);
+    let bytes = roomy.as_deref().unwrap_or(bytes);
     let attempt = |kind| compile_engine(host, kind, level.opt()).and_then(|engine| engine.precompile_component(bytes));
     let first = match attempt(EngineKind::Plain) {
         Ok(code) => return Ok((EngineKind::Plain, code)),

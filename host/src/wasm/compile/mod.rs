@@ -6,6 +6,7 @@
 mod adapt;
 pub mod cache;
 pub mod child;
+pub(crate) mod headroom;
 
 use std::{
     collections::HashMap,
