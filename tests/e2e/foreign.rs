@@ -1,4 +1,5 @@
-//! Components that were made for others: MCP servers over `wasi:http`, which are plugins without a change, and what is none.
+//! Components that were made for others: MCP servers over `wasi:http`, which are plugins without a
+//! change, and what is none.
 
 use toolbay_tests::{Client, Setup, files, json};
 

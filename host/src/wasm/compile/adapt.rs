@@ -1,4 +1,5 @@
-//! From a core module with its WIT world in it to a component: the last step of a build, where the build tool leaves that to others.
+//! From a core module with its WIT world in it to a component: the last step of a build, where the
+//! build tool leaves that to others.
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as REACTOR,
@@ -12,7 +13,8 @@ pub(super) fn is_core_module(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm\x01\0\0\0")
 }
 
-/// The component of a module that was built with bindings to a world: these leave the world in it. What it imports of WASI preview 1 is adapted.
+/// The component of a module that was built with bindings to a world: these leave the world in it.
+/// What it imports of WASI preview 1 is adapted.
 ///
 /// # Errors
 ///

@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{provider::CallError, wasm::instance::State};
 
-/// How long a handler may go on after its answer is whole, and how long an answer may be missing after its handler has ended.
+/// How long a handler may go on after its answer is whole, and how long an answer may be missing
+/// after its handler has ended.
 const AFTER: Duration = Duration::from_secs(1);
 
 /// Servers that are careful about the name that they are called by accept this one.
@@ -95,8 +96,8 @@ impl Code {
         self.bound(EXPORT, self.interfaces.http.as_ref().map(|interface| interface.load(store, instance)))
     }
 
-    /// Makes a request in an instance, and has the answer read while the handler works. `cut`: whether the handler did not come to its end, so that the
-    /// instance serves nobody any more.
+    /// Makes a request in an instance, and has the answer read while the handler works. `cut`:
+    /// whether the handler did not come to its end, so that the instance serves nobody any more.
     pub(super) async fn post<R: Reader>(
         &self,
         store: &mut Store<State>,
@@ -115,7 +116,8 @@ impl Code {
             tokio::select! {
                 biased;
                 answer = &mut reading => {
-                    // What it still does belongs to the call, if it does not take long. Where nobody takes its answer, it has nothing to do.
+                    // What it still does belongs to the call, if it does not take long. Where
+                    // nobody takes its answer, it has nothing to do.
                     let handled = match &answer {
                         Err(Unanswered::TooLong) => Ok(()),
                         _ => match tokio::time::timeout(AFTER, handling).await {

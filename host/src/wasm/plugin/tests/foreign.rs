@@ -5,7 +5,8 @@ use wit_parser::Resolve;
 
 use super::*;
 
-/// A module as a build tool leaves it that makes no components: it writes to stdout by WASI preview 1.
+/// A module as a build tool leaves it that makes no components: it writes to stdout by WASI preview
+/// 1.
 const MODULE: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
