@@ -6,8 +6,6 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::{ComponentEncoder, metadata};
 
-use crate::wasm::typed;
-
 /// Whether these are the bytes of a core module.
 pub(super) fn is_core_module(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm\x01\0\0\0")
@@ -22,7 +20,7 @@ pub(super) fn is_core_module(bytes: &[u8]) -> bool {
 pub(super) fn component(module: &[u8]) -> Result<Vec<u8>, String> {
     let fault =
         |error: &dyn std::fmt::Display| format!("it is a core WebAssembly module, not a component, and cannot be made one: {error}");
-    let (found, bindings) = metadata::decode(module).map_err(|error| fault(&format_args!("{error:#}")))?;
+    let (found, _) = metadata::decode(module).map_err(|error| fault(&format_args!("{error:#}")))?;
     if found.is_none() {
         return Err(
             "it is a core WebAssembly module, not a component, and has no WIT world in it, which says what its functions are; build it for \
@@ -32,6 +30,5 @@ pub(super) fn component(module: &[u8]) -> Result<Vec<u8>, String> {
     }
     let encoder = ComponentEncoder::default().validate(true).module(module);
     let component = encoder.and_then(|encoder| encoder.adapter(PREVIEW1, REACTOR)).and_then(|mut encoder| encoder.encode());
-    let component = component.map_err(|error| fault(&format_args!("{error:#}")))?;
-    Ok(typed::with_docs(component, bindings.resolve, bindings.world))
+    component.map_err(|error| fault(&format_args!("{error:#}")))
 }

@@ -66,28 +66,14 @@ pub fn embed(component: &[u8], wit: &Path, world: Option<&str>) -> Result<Vec<u8
         }
     }
     files.check(component)?;
-    append(&mut out, &metadata);
-    Ok(out)
-}
-
-/// Puts the docs of the world that a component was just made for into it. Without any, it stays as it is.
-pub(crate) fn with_docs(mut component: Vec<u8>, resolve: Resolve, world: WorldId) -> Vec<u8> {
-    let Some(main) = resolve.worlds.get(world).and_then(|world| world.package) else { return component };
-    if let Ok(metadata) = (Files { path: Path::new(""), resolve, main, world: Some(world) }).metadata() {
-        append(&mut component, &metadata);
-    }
-    component
-}
-
-/// Appends the section of our own.
-fn append(component: &mut Vec<u8>, metadata: &[u8]) {
     let mut body = Vec::new();
     leb128(OWN_SECTION.len(), &mut body);
     body.extend_from_slice(OWN_SECTION.as_bytes());
-    body.extend_from_slice(metadata);
-    component.push(0);
-    leb128(body.len(), component);
-    component.extend_from_slice(&body);
+    body.extend_from_slice(&metadata);
+    out.push(0);
+    leb128(body.len(), &mut out);
+    out.extend_from_slice(&body);
+    Ok(out)
 }
 
 /// WIT files that were read.

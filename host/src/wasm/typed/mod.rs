@@ -29,7 +29,6 @@ use wasmtime::{
     },
 };
 
-pub(crate) use self::embed::with_docs;
 pub use self::{diagnostics::ArgumentError, docs::Docs, encode::OutputError, function::TypedFunction};
 use self::{function::Source, names::published, types::TypeDocs, wit_type::Budget};
 use crate::{config::ToolOverride, provider::ToolName};
