@@ -24,7 +24,7 @@ die() {
     exit 2
 }
 
-maintainer="${DEBFULLNAME:-Toolbay} <${DEBEMAIL:-toolbay@localhost.localdomain}>" level=6
+maintainer="${DEBFULLNAME:-Toolbay} <${DEBEMAIL:-toolbay@localhost.localdomain}>" compression=(-Zxz -z6)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
 output=$root/dist binary='' plugins='' revision=''
 while [ $# -gt 0 ]; do
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
         sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
         exit 0
         ;;
-    --fast) level=0 && shift && continue ;;
+    --fast) compression=(-Zgzip -z1) && shift && continue ;;
     --output | --binary | --plugins | --revision | --maintainer)
         [ $# -ge 2 ] || die "$1 needs a value; --help shows how"
         case $1 in --output) output=$2 ;; --binary) binary=$2 ;; --plugins) plugins=$2 ;; --revision) revision=$2 ;; --maintainer) maintainer=$2 ;; esac
@@ -157,6 +157,6 @@ find "$package" -type d -exec chmod 755 {} +
 find "$package" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$output"
 made=$output/toolbay_${version}${revision}_$architecture.deb
-dpkg-deb --root-owner-group -Zxz -z$level --build "$package" "$made" >/dev/null
+dpkg-deb --root-owner-group "${compression[@]}" --build "$package" "$made" >/dev/null
 say "built $made ($(du --apparent-size --block-size=1000000 "$made" | cut -f 1) MB)"
 printf '%s\n' "$made"
