@@ -33,6 +33,7 @@ pub mod provider;
 pub mod remote;
 mod schema;
 pub mod servers;
+pub mod shared;
 mod similar;
 pub mod stdio;
 pub mod store;

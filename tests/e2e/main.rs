@@ -42,6 +42,7 @@ mod roles;
 mod scale;
 mod scaling;
 mod servers;
+mod shared;
 mod shutdown;
 mod starting;
 mod stdio;

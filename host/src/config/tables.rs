@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
     InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, PluginOrigin,
-    RegistryConfig, RoleConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig,
-    TrustConfig,
+    RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -73,6 +73,7 @@ fn tables() -> Vec<TableInfo> {
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
         of::<StoreConfig>("store", "in [store]", "StoreSection"),
+        of::<SharedConfig>("shared", "in [shared]", "SharedSection"),
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
         of::<MetricsConfig>("metrics", "in [metrics]", "MetricsSection"),
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),

@@ -30,6 +30,14 @@ impl fmt::Debug for Pem {
     }
 }
 
+impl Pem {
+    /// What is in it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// The type of such a key.
 pub(super) struct PemFile;
 
