@@ -11,7 +11,7 @@ use super::{
     key::TypeInfo,
     secret::{self, Plain},
     section::{Section, section},
-    tls::{Pem, PemFile},
+    tls::{self, Pem, PemFile},
     toml_reader::{Item, Table},
     types::{Boolean, MILLISECOND, Type, choice, credential, duration, optional, text},
 };
@@ -171,6 +171,11 @@ pub(super) fn read(table: Table<'_>, config: &mut SharedConfig) {
     }
     if let Some(item) = table.get("tls_ca").filter(|_| !url.is_tls()) {
         item.fail_key("is of no use with a URL that isn't encrypted; write rediss://");
+    }
+    if let (Some(item), Some(ca)) = (table.get("tls_ca"), &config.tls_ca)
+        && let Err(why) = tls::roots(ca)
+    {
+        item.fail(why);
     }
     table.finish();
 }

@@ -73,7 +73,6 @@ fn tables() -> Vec<TableInfo> {
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
         of::<StoreConfig>("store", "in [store]", "StoreSection"),
-        of::<SharedConfig>("shared", "in [shared]", "SharedSection"),
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
         of::<MetricsConfig>("metrics", "in [metrics]", "MetricsSection"),
         of::<AuditConfig>("audit", "in [audit]", "AuditSection"),
@@ -111,6 +110,7 @@ fn tables() -> Vec<TableInfo> {
         of::<PipelineConfig>("pipeline.NAME", "in [pipeline.NAME]", "PipelineSection"),
         of::<StepConfig>("pipeline.NAME.steps", "in [[pipeline.NAME.steps]]", "StepSection"),
         // Last: a key that plugins have too is looked for there first.
+        of::<SharedConfig>("shared", "in [shared]", "SharedSection"),
         of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
         of::<GuardConfig>("guard.NAME", "in [guard.NAME]", "GuardSection"),

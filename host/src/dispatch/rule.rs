@@ -195,3 +195,29 @@ impl Refusal {
         CallError::Limited { what, retry_after }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_by_all_hosts_is_believed_for_a_while_and_told_whole() {
+        let hold = Hold::default();
+        assert!(hold.look().is_ok());
+        hold.refused(Duration::from_secs(3600));
+        assert!(hold.look().is_err_and(|wait| wait > Duration::from_secs(3000)));
+        hold.refused(Duration::ZERO);
+        assert!(hold.look().is_ok());
+    }
+
+    #[test]
+    fn a_caller_is_counted_under_the_same_key_everywhere_and_not_by_its_name() {
+        let limit =
+            |role: &str, pattern: Option<&str>| Limit { role: role.to_owned(), pattern: pattern.map(str::to_owned), ..Limit::default() };
+        let ann = key("ann@example.com", &limit("r", None));
+        assert!(ann.starts_with('{') && ann.ends_with("}:r") && ann == key("ann@example.com", &limit("r", None)), "{ann}");
+        let others =
+            [key("bob", &limit("r", None)), key("ann@example.com", &limit("q", None)), key("ann@example.com", &limit("r", Some("*__add")))];
+        assert!(!ann.contains("ann") && others.iter().all(|other| *other != ann), "{ann} {others:?}");
+    }
+}

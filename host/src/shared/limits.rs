@@ -57,7 +57,7 @@ impl Link {
                 Counted::Daily { most, .. } => call.arg("day").arg(*most).arg(0),
             };
         }
-        let (place, wait): (usize, u64) = call.run(self).await?;
+        let (place, wait): (usize, u64) = self.run(&call).await?;
         Ok(match place.checked_sub(1) {
             None => Ok(()),
             Some(limit) => Err(Refused { limit, wait: Duration::from_micros(wait) }),

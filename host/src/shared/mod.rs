@@ -3,6 +3,7 @@
 //! The connection is kept by a task of its own. While there is none, everybody is told so at once: no call waits for a server that is known to be away.
 //! What plugins keep there is in [`store`](crate::store).
 
+mod connect;
 mod fault;
 mod limits;
 mod link;
@@ -13,9 +14,10 @@ use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed};
 
 use crate::config::{OnOutage, SharedConfig};
 
+pub use connect::Server;
 pub use fault::Fault;
 pub use limits::{Counted, Refused};
-pub use link::{Link, Server};
+pub use link::Link;
 pub(crate) use script::Script;
 pub use status::{Decision, SharedStatus};
 

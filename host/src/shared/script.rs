@@ -2,9 +2,7 @@
 
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 
-use super::{Fault, Link};
-
-/// A script, and what runs it.
+/// A script.
 #[derive(Debug)]
 pub(crate) struct Script(redis::Script);
 
@@ -32,12 +30,7 @@ impl Call<'_> {
         self
     }
 
-    /// Runs it. Fails at once where there is no connection.
-    pub(crate) async fn run<T: FromRedisValue>(&self, link: &Link) -> Result<T, Fault> {
-        link.command(async |mut connection: MultiplexedConnection| self.0.invoke_async(&mut connection).await).await
-    }
-
-    pub(super) async fn run_on<T: FromRedisValue>(&self, mut connection: MultiplexedConnection) -> redis::RedisResult<T> {
+    pub(super) async fn run<T: FromRedisValue>(&self, mut connection: MultiplexedConnection) -> redis::RedisResult<T> {
         self.0.invoke_async(&mut connection).await
     }
 }

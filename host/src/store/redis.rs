@@ -44,7 +44,7 @@ impl Remote {
     pub(super) async fn get(&self, space: &Space, key: &str) -> Result<Option<Entry>, StoreError> {
         self.connected().await?;
         let call = GET.with_keys(self.keys_of(space)).arg(key);
-        let (version, value): (u64, Vec<u8>) = call.run(&self.link).await.map_err(|fault| unread(&fault))?;
+        let (version, value): (u64, Vec<u8>) = self.link.run(&call).await.map_err(|fault| unread(&fault))?;
         Ok((version > 0).then_some(Entry { value, version }))
     }
 
@@ -64,7 +64,7 @@ impl Remote {
         // No text has this byte.
         let end = [b"(", prefix.as_bytes(), b"\xff"].concat();
         let call = KEYS.with_keys(self.keys_of(space)).arg(start).arg(end).arg(skip).arg(limit);
-        call.run(&self.link).await.map_err(|fault| unread(&fault))
+        self.link.run(&call).await.map_err(|fault| unread(&fault))
     }
 
     pub(super) async fn write(&self, space: &Space, key: &str, write: &Write) -> Result<Written, StoreError> {
@@ -85,7 +85,7 @@ impl Remote {
         };
         let call = WRITE.with_keys(self.keys_of(space));
         let call = call.arg(key).arg(word).arg(value).arg(ttl).arg(by).arg(when).arg(space.quota).arg(self.limits.size);
-        let (said, number): (String, String) = call.run(&self.link).await.map_err(|fault| unwritten(&fault))?;
+        let (said, number): (String, String) = self.link.run(&call).await.map_err(|fault| unwritten(&fault))?;
         answer(space, key, write, self.limits.size, &said, &number)
     }
 
