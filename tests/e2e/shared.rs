@@ -125,7 +125,7 @@ async fn while_redis_is_away_each_host_counts_by_itself_if_it_fails_open() {
     redis.kill().await;
     for server in &servers {
         away(server).await;
-        server.wait_log("why", |line| line.contains("WARN") && line.contains("meanwhile each host counts calls by itself")).await;
+        server.wait_log("why", |line| line.contains("WARN") && line.contains("meanwhile each instance counts calls by itself")).await;
     }
     for one in &load {
         one.more(50).await;

@@ -17,8 +17,8 @@ use super::{
 };
 
 section! {
-    /// What several hosts share through Redis or Valkey: how often callers have called, and what
-    /// plugins keep. Hosts with the same `redis` and `prefix` share both.
+    /// What several instances share through Redis or Valkey: how often callers have called, and what
+    /// plugins keep. Those with the same `redis` and `prefix` share both.
     pub struct SharedConfig {
         /// The URL of Redis or Valkey: `redis://HOST:6379`, `rediss://` with TLS, `unix:///PATH`;
         /// `/2` at its end is a database. A URL with a password comes from
@@ -28,19 +28,19 @@ section! {
         password: Option<Secret> = None, optional(credential(password)) => unset("that of the URL, or none");
         /// Authorities (PEM) that sign the server's certificate, with `rediss://`.
         tls_ca: Option<Pem> = None, PemFile => unset("those that this machine trusts");
-        /// Whether `rate` and `daily` of roles count the calls of a caller at all hosts together.
-        /// `concurrency` is always of each host.
+        /// Whether `rate` and `daily` of roles count the calls of a caller at all instances together.
+        /// `concurrency` is always of each instance.
         limits: bool = true, Boolean;
         /// Whether plugins keep keys and values there and not in the file of `[store]`.
         store: bool = true, Boolean => restart;
         /// What becomes of calls that are limited by `rate` or `daily` while Redis can't be reached:
-        /// `"open"`: each host counts by itself; `"closed"`: they are refused.
+        /// `"open"`: each instance counts by itself; `"closed"`: they are refused.
         on_failure: OnOutage = OnOutage::Open, choice(ON_OUTAGE);
         /// How long an answer may take.
         timeout: Duration = Duration::from_millis(500), duration(Duration::from_millis(5)..=Duration::from_secs(60));
         /// How long connecting may take.
         connect_timeout: Duration = Duration::from_secs(2), duration(10 * MILLISECOND..=Duration::from_secs(60));
-        /// What all keys begin with. Hosts that share nothing with each other have different ones.
+        /// What all keys begin with. Instances that share nothing with each other have different ones.
         prefix: String = "toolbay".to_owned(), text("text", prefix) => restart;
     }
 }

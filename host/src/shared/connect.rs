@@ -25,7 +25,7 @@ pub(super) async fn connect(config: &SharedConfig) -> Result<(MultiplexedConnect
     let connecting = async {
         let client =
             client(config).map_err(|error| Fault::of(&error, config))?.ok_or_else(|| Fault::unusable(config, "`redis` is not set"))?;
-        let options = AsyncConnectionConfig::new().set_response_timeout(Some(config.timeout)).set_connection_timeout(Some(limit));
+        let options = AsyncConnectionConfig::new().set_response_timeout(config.timeout).set_connection_timeout(limit);
         let failed = |error: redis::RedisError| Fault::of(&error, config);
         let mut connection = client.get_multiplexed_async_connection_with_config(&options).await.map_err(failed)?;
         cmd("PING").query_async::<()>(&mut connection).await.map_err(failed)?;
@@ -45,11 +45,9 @@ pub(super) async fn probe(connection: &MultiplexedConnection, config: &SharedCon
 fn client(config: &SharedConfig) -> RedisResult<Option<Client>> {
     let Some(url) = &config.redis else { return Ok(None) };
     let mut info = url.url().clone().into_connection_info()?;
-    let mut settings = info.redis_settings().clone().set_lib_name("toolbay", env!("CARGO_PKG_VERSION"));
     if let Some(password) = &config.password {
-        settings = settings.set_password(&password.0);
+        info.redis.password = Some(password.0.clone());
     }
-    info = info.set_redis_settings(settings);
     match &config.tls_ca {
         None => Client::open(info),
         Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca.bytes().to_vec()) }),

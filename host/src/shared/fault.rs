@@ -2,7 +2,7 @@
 
 use std::{fmt, io, time::Duration};
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError};
 
 use crate::config::SharedConfig;
 
@@ -51,31 +51,26 @@ impl Fault {
             (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => format!(
                 "{place} refuses the user name or password; correct `password` in [shared] and the user in `redis`, or leave them out if it has none"
             ),
-            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => {
+            (_, Some("NOPERM")) => {
                 format!(
                     "{place} does not allow its user what is needed ({said}); grant it ~PREFIX:* +@read +@write +@scripting +@connection +time +info, with `prefix` of [shared]"
                 )
             }
-            (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => {
+            (ErrorKind::ReadOnly, _) => {
                 format!("{place} is a replica, which takes no writes; name the primary in `redis` of [shared]")
             }
-            (ErrorKind::Server(ServerErrorKind::BusyLoading), _) => format!("{place} is still loading its data"),
-            (ErrorKind::Server(ServerErrorKind::MasterDown), _) => format!("{place} is a replica that has lost its primary"),
-            (
-                ErrorKind::Server(
-                    ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::ClusterDown | ServerErrorKind::CrossSlot,
-                ),
-                _,
-            ) => {
+            (ErrorKind::BusyLoadingError, _) => format!("{place} is still loading its data"),
+            (ErrorKind::MasterDown, _) => format!("{place} is a replica that has lost its primary"),
+            (ErrorKind::Moved | ErrorKind::Ask | ErrorKind::ClusterDown | ErrorKind::CrossSlot, _) => {
                 format!("{place} is a node of a cluster ({said}), which is not supported; name one without cluster mode")
             }
             (_, Some("OOM")) => format!("{place} has no memory left; raise its `maxmemory`"),
             (_, Some("MISCONF")) => format!("{place} refuses writes, since it cannot save its data ({said}); its log says why"),
-            (ErrorKind::Parse, _) => {
+            (ErrorKind::ParseError, _) => {
                 format!("what answers at {place} does not speak the protocol of Redis; correct the port in `redis` of [shared]")
             }
             (ErrorKind::InvalidClientConfig, _) => format!("{place} cannot be connected to: {said}"),
-            (ErrorKind::Io, _) => Self::of_io(error, &said, config, &place),
+            (ErrorKind::IoError, _) => Self::of_io(error, &said, config, &place),
             _ => format!("{place} answers: {said}"),
         };
         let is_lost = error.is_unrecoverable_error();

@@ -291,7 +291,7 @@ impl Inner {
     fn log(&self, fault: &Fault, config: &SharedConfig) {
         let meanwhile = match (config.limits, config.on_failure) {
             (false, _) => "",
-            (true, OnOutage::Open) => "; meanwhile each host counts calls by itself",
+            (true, OnOutage::Open) => "; meanwhile each instance counts calls by itself",
             (true, OnOutage::Closed) => "; meanwhile calls that `rate` or `daily` limits are refused",
         };
         tracing::warn!("{fault}{meanwhile}");
