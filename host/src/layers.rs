@@ -36,7 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
-    ("store", &["config"]),
+    ("shared", &["config", "tls"]),
+    ("store", &["shared", "config"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervisor", &["overrides", "upstream", "provider", "config", "telemetry"]),
     (
@@ -70,7 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
-    ("dispatch", &["catalog", "provider", "telemetry"]),
+    ("dispatch", &["shared", "catalog", "provider", "telemetry"]),
     // Other instances of this host.
     ("cluster", &["tls"]),
     // A plugin author's project, which serves nothing.
@@ -111,6 +112,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "oci",
             "wasm",
             "inference",
+            "store",
+            "shared",
             "catalog",
             "provider",
             "config",

@@ -34,6 +34,7 @@ pub mod provider;
 pub mod remote;
 mod schema;
 pub mod servers;
+pub mod shared;
 pub mod signing;
 mod similar;
 pub mod stdio;

@@ -47,6 +47,7 @@ mod roles;
 mod scale;
 mod scaling;
 mod servers;
+mod shared;
 mod shutdown;
 mod starting;
 mod stdio;

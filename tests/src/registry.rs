@@ -190,7 +190,7 @@ fn openssl(arguments: &[&str], folder: &Path) {
 }
 
 /// `ca.pem`, and `cert.pem` with `key.pem` by it, for localhost.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     let new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let ca = ["req", "-x509", "-days", "30", "-subj", "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.pem"];
     openssl(&[&ca[..], &new[..], &["-addext", "basicConstraints=critical,CA:TRUE"]].concat(), folder);

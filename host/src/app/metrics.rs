@@ -73,6 +73,24 @@ impl App {
         out.single(&family::COMPILE_SECONDS, compiled.time.as_secs_f64())
     }
 
+    fn shared(&self, out: &mut Out<'_>) -> fmt::Result {
+        let status = self.shared.link().map(|link| link.status());
+        let mut up = out.family(&family::SHARED_UP)?;
+        if let Some(status) = &status {
+            up.add([], status.is_connected())?;
+        }
+        let mut commands = out.family(&family::SHARED_COMMANDS)?;
+        if let Some(status) = &status {
+            commands.add(["answered"], status.answered)?;
+            commands.add(["failed"], status.failed)?;
+        }
+        let mut decisions = out.family(&family::SHARED_DECISIONS)?;
+        for (decision, count) in self.shared.decisions().filter(|_| status.is_some()) {
+            decisions.add([decision], count)?;
+        }
+        Ok(())
+    }
+
     fn offers(&self, out: &mut Out<'_>) -> fmt::Result {
         let snapshot = self.catalog.snapshot();
         let mut entries = out.family(&family::CATALOG)?;
@@ -96,6 +114,7 @@ impl Source for App {
         out.single(&family::TASK_RESULTS, tasks.iter().map(|(_, bytes)| bytes).sum::<usize>())?;
         models(&self.models.statuses(), out)?;
         self.configuration(out)?;
+        self.shared(out)?;
         out.single(&family::READY, self.ready())?;
         let tasks = tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         out.single(&family::RUNTIME_TASKS, tasks)?;

@@ -44,6 +44,8 @@ use crate::{
     pipeline::Pipelines,
     provider::{ProviderId, ProviderState, ProviderStatus, StatusSource},
     servers::{Run, Servers},
+    shared::Shared,
+    store::Store,
     telemetry::{self, audit::Audit, metrics::Metrics, traces::Traces},
     trust::Trust,
     wasm::{compile::Worker, plugin::PluginHost},
@@ -105,6 +107,8 @@ pub struct App {
     servers: Arc<Servers>,
     pipelines: Arc<Pipelines>,
     models: Arc<Registry>,
+    /// What this host shares with others.
+    shared: Arc<Shared>,
     /// Whether the first look at everything is in the catalog.
     whole: watch::Sender<bool>,
     /// What everything on offer passes.
@@ -123,12 +127,17 @@ impl App {
     ///
     /// [`AppError`]: where there can be no host at all. What is wrong with one plugin or server stands in its status.
     pub async fn start(config: Arc<Config>, options: AppOptions) -> Result<Arc<Self>, AppError> {
-        let host = PluginHost::new(config.clone(), Worker::own())?;
+        let shared = Shared::new(&config.shared);
+        if options.run == Run::Serve {
+            shared.start();
+        }
+        let store = Store::new(&config.store, shared.store_link());
+        let host = PluginHost::new(config.clone(), Worker::own(), store)?;
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
         let traces = if options.run == Run::Serve { Traces::start(&config.traces)? } else { None };
         let catalog = Catalog::new();
-        let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces);
+        let dispatcher = Dispatcher::over(catalog.clone(), config.metrics.enabled, audit, traces, shared.clone());
         let trust = Trust::new(&config.trust);
         dispatcher.confirm().put(Confirm::new(config.trust.confirm.clone()));
         dispatcher.safeguards().put(policy::safeguards(&config), config.trust.flow_window);
@@ -156,7 +165,7 @@ impl App {
         let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
-        let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings());
+        let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings()).chain(config.shared_warning());
         for warning in warnings.filter(|_| options.run == Run::Serve) {
             tracing::warn!("{warning}");
         }
@@ -179,6 +188,7 @@ impl App {
             servers,
             pipelines,
             models,
+            shared,
             whole,
             trust,
             screen,
@@ -285,6 +295,7 @@ impl App {
         }
         self.config.send_replace(next.clone());
         self.host.reconfigure(next.clone());
+        self.shared.reconfigure(&next.shared);
         self.plugins.reconfigured(&next);
         let is_same = running.http == next.http
             && running.auth == next.auth
@@ -509,6 +520,9 @@ impl StatusSource for App {
         // One that only grows says that something is never given back.
         let tasks = tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         sections.push(("runtime", serde_json::json!({ "tasks": tasks })));
+        if let Some(link) = self.shared.link() {
+            sections.push(("shared", serde_json::to_value(link.status()).unwrap_or_default()));
+        }
         let models = self.models.statuses();
         if !models.is_empty() {
             sections.push(("models", serde_json::to_value(models).unwrap_or_default()));

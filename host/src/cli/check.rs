@@ -81,6 +81,11 @@ impl Check {
             troubles.retain(|trouble| !trouble.passing);
         }
         runtime()?.block_on(async {
+            if is_whole {
+                let (trouble, told) = startup::shared(&config).await;
+                troubles.extend(trouble);
+                warnings.extend(told);
+            }
             let against = match &self.against {
                 Some(url) => Some(Against::ask(url, self.token_env.as_deref(), &Digests::of(&self.config.load()?)).await?),
                 None => None,
@@ -195,8 +200,8 @@ const MEANINGS: [(&str, &str); 6] = [
     ("toolbay:plugin/calls@", "call the tools that `calls` grants, in the name of its caller"),
     ("toolbay:plugin/client@", "request input from the user or the client's model during a call"),
     ("toolbay:plugin/task@", "continue a call as a task after the client has been answered"),
-    ("toolbay:plugin/store@", "keep keys and values on disk that `store` grants"),
-    ("wasi:keyvalue/", "keep keys and values on disk that `store` grants"),
+    ("toolbay:plugin/store@", "keep keys and values in the store, as `store` grants"),
+    ("wasi:keyvalue/", "keep keys and values in the store, as `store` grants"),
     ("toolbay:plugin/notify@", "refresh its lists, and notify clients of changed resources"),
 ];
 

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::Config,
     http::{self, Authenticator},
+    shared::Link,
     telemetry::{self, audit::Audit},
 };
 
@@ -165,6 +166,17 @@ pub(super) fn troubles(config: &Config, insecure: bool) -> Vec<Trouble> {
     found
 }
 
+/// What is wrong with the Redis or Valkey that is shared, if there is one, and what may go wrong there. `serve` starts in spite of it.
+pub(super) async fn shared(config: &Config) -> (Option<Trouble>, Vec<String>) {
+    if config.shared.redis.is_none() {
+        return (None, Vec::new());
+    }
+    match Link::probe(&config.shared).await {
+        Ok(server) => (None, server.warnings),
+        Err(fault) => (Some(Trouble { key: "[shared] redis", why: fault.to_string(), passing: false, is_usage: false }), Vec::new()),
+    }
+}
+
 /// Whether one port serves both.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
@@ -194,6 +206,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         .chain(config.tasks.warning(config.state.copies))
         .chain(crate::app::roles_warning(config))
         .chain(config.trust_warnings())
+        .chain(config.shared_warning())
         .collect()
 }
 

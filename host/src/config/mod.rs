@@ -41,6 +41,7 @@ mod secret;
 mod section;
 mod server;
 mod settings;
+mod shared;
 mod signed;
 mod source;
 mod state;
@@ -96,6 +97,7 @@ pub use server::{
     Replicas, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
 };
 pub use settings::Config;
+pub use shared::{OnOutage, RedisUrl, SharedConfig};
 pub use signed::{PublicKey, SignedRule};
 pub use state::StateConfig;
 pub use store::{StoreConfig, StoreGrant, StoreScope};

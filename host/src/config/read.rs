@@ -9,7 +9,7 @@ use super::{
     plugin::{BASE, KeyLocations, Layer, LayerRules},
     registry, role,
     section::Section,
-    server,
+    server, shared,
     source::{Environment, Source},
     tables::{self, RootKeys},
     taken::Taken,
@@ -44,6 +44,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     section(table("tasks"), &mut config.tasks);
     section(table("host"), &mut config.host);
     section(table("store"), &mut config.store);
+    if let Some(table) = table("shared") {
+        shared::read(table, &mut config.shared);
+    }
     section(table("telemetry"), &mut config.telemetry);
     section(table("metrics"), &mut config.metrics);
     section(table("audit"), &mut config.audit);

@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig, InferenceConfig,
-    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, StateConfig,
-    StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
+    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, SharedConfig,
+    StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -40,6 +40,8 @@ pub struct Config {
     pub host: HostConfig,
     /// `[store]`.
     pub store: StoreConfig,
+    /// `[shared]`.
+    pub shared: SharedConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
     /// `[metrics]`.
@@ -91,6 +93,7 @@ impl Default for Config {
             tasks: TasksConfig::default(),
             host: HostConfig::default(),
             store: StoreConfig::default(),
+            shared: SharedConfig::default(),
             telemetry: TelemetryConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),
@@ -141,6 +144,16 @@ impl Config {
             }
         }
         warnings
+    }
+
+    /// What the operator should know of what is shared, in a sentence.
+    #[must_use]
+    pub fn shared_warning(&self) -> Option<String> {
+        let is_unused = self.shared.redis.is_some() && self.shared.store && self.store.path.is_some();
+        is_unused.then(|| {
+            "`path` in [store] is not used: plugins keep keys and values in `redis` of [shared]; leave it out, or set store = false in [shared]"
+                .to_owned()
+        })
     }
 
     /// What a plugin may use and reach before its sidecar says anything.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
     InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, PluginOrigin,
-    RegistryConfig, RoleConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig,
-    TrustConfig,
+    RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride,
+    TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -110,6 +110,7 @@ fn tables() -> Vec<TableInfo> {
         of::<PipelineConfig>("pipeline.NAME", "in [pipeline.NAME]", "PipelineSection"),
         of::<StepConfig>("pipeline.NAME.steps", "in [[pipeline.NAME.steps]]", "StepSection"),
         // Last: a key that plugins have too is looked for there first.
+        of::<SharedConfig>("shared", "in [shared]", "SharedSection"),
         of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
         of::<GuardConfig>("guard.NAME", "in [guard.NAME]", "GuardSection"),

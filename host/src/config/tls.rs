@@ -30,6 +30,14 @@ impl fmt::Debug for Pem {
     }
 }
 
+impl Pem {
+    /// What is in it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// The type of such a key.
 pub(super) struct PemFile;
 
@@ -148,7 +156,8 @@ fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, String> {
         .map_err(|_| format!("{} has no private key in PEM format (PKCS #8, PKCS #1 or SEC1, not encrypted)", pem.path.display()))
 }
 
-fn roots(pem: &Pem) -> Result<RootCertStore, String> {
+/// Authorities that sign certificates.
+pub(super) fn roots(pem: &Pem) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(pem)? {
         roots.add(certificate).map_err(|error| format!("{} has a certificate that cannot be an authority: {error}", pem.path.display()))?;

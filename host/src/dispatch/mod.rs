@@ -24,6 +24,7 @@ mod chain;
 mod confirm;
 mod consent;
 mod conversations;
+mod counted;
 mod guarded;
 mod meter;
 mod nested;
@@ -34,6 +35,7 @@ mod rate_limit;
 mod recent;
 mod request;
 mod rounds;
+mod rule;
 mod run;
 mod safeguards;
 mod screen;
@@ -51,6 +53,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
     provider::{CallError, Nesting, Principal},
+    shared::Shared,
     telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 
@@ -100,18 +103,26 @@ impl Dispatcher {
     /// The same; `metrics`: whether its calls are counted; `audit`: where their audit lines go; `traces`: where their spans go.
     #[must_use]
     pub fn with(metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
-        Self::make(Authorize::default(), Rules::default(), Arc::new(Meter::new(metrics, audit, traces)), None)
+        let meter = Arc::new(Meter::new(metrics, audit, traces));
+        Self::make(Authorize::default(), Rules::default(), meter, None, Arc::default())
     }
 
-    /// The same, whose tools can call each other: those of `catalog`.
+    /// The same, whose tools can call each other: those of `catalog`. `shared`: where the calls of a caller are counted together with other hosts.
     #[must_use]
-    pub fn over(catalog: Arc<Catalog>, metrics: bool, audit: Option<Arc<Audit>>, traces: Option<Arc<Traces>>) -> Arc<Self> {
-        Self::make(Authorize::default(), Rules::default(), Arc::new(Meter::new(metrics, audit, traces)), Some(catalog))
+    pub fn over(
+        catalog: Arc<Catalog>,
+        metrics: bool,
+        audit: Option<Arc<Audit>>,
+        traces: Option<Arc<Traces>>,
+        shared: Arc<Shared>,
+    ) -> Arc<Self> {
+        let meter = Arc::new(Meter::new(metrics, audit, traces));
+        Self::make(Authorize::default(), Rules::default(), meter, Some(catalog), shared)
     }
 
-    fn make(authorize: Authorize, rules: Rules, meter: Arc<Meter>, catalog: Option<Arc<Catalog>>) -> Arc<Self> {
+    fn make(authorize: Authorize, rules: Rules, meter: Arc<Meter>, catalog: Option<Arc<Catalog>>, shared: Arc<Shared>) -> Arc<Self> {
         let (confirm, safeguards) = rules;
-        let rate_limit = RateLimit::default();
+        let rate_limit = RateLimit::new(shared);
         Arc::new_cyclic(|this| Self { authorize, rate_limit, confirm, safeguards, meter, catalog, this: this.clone() })
     }
 
@@ -153,7 +164,8 @@ impl Dispatcher {
     #[must_use]
     pub fn under(&self, policy: Arc<LivePolicy>) -> Arc<Self> {
         let rules = (Arc::clone(&self.confirm), Arc::clone(&self.safeguards));
-        Self::make(Authorize::new(policy), rules, Arc::clone(&self.meter), self.catalog.clone())
+        let shared = Arc::clone(self.rate_limit.shared());
+        Self::make(Authorize::new(policy), rules, Arc::clone(&self.meter), self.catalog.clone(), shared)
     }
 
     /// Whether a rule of the operator may have a person asked before a call, so that there has to be a way to ask.
@@ -223,7 +235,11 @@ impl Dispatcher {
         // Its parts by themselves: what a future is handed whole it holds twice.
         let call = async move {
             // Counts as running until it has ended.
-            let _admitted = admitted?;
+            let mut admitted = admitted?;
+            if let Some(pending) = admitted.pending.take() {
+                // In a box: calls that no other host has a word in carry no room for it.
+                pending.decide().await?;
+            }
             let _held = hold;
             run::run(&operation, context, rounds, self.checks()).await
         };

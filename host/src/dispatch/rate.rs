@@ -33,6 +33,25 @@ impl Rate {
         self.take_at(nanos(self.started.elapsed()))
     }
 
+    /// Whether one could be counted now. Else: how long until the next.
+    pub(super) fn look(&self) -> Result<(), Duration> {
+        let now = nanos(self.started.elapsed());
+        let ahead = self.due.load(Ordering::Acquire).saturating_sub(now);
+        if ahead <= self.ahead { Ok(()) } else { Err(Duration::from_nanos(ahead - self.ahead)) }
+    }
+
+    /// Counts one that was let in by somebody else.
+    pub(super) fn count(&self) {
+        let now = nanos(self.started.elapsed());
+        let next = |due: u64| Some(due.max(now).saturating_add(self.each));
+        let _always = self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+    }
+
+    /// The time that one takes, and how far ahead of its time the last of a burst may be.
+    pub(super) fn pace(&self) -> (Duration, Duration) {
+        (Duration::from_nanos(self.each), Duration::from_nanos(self.ahead))
+    }
+
     fn take_at(&self, now: u64) -> Result<(), Duration> {
         let next = |due: u64| {
             let due = due.max(now);
@@ -67,6 +86,17 @@ mod tests {
         assert!(rate.take_at(SECOND / 10).is_err());
         // A pause gives a burst again, and no more than one.
         assert_eq!((0..9).filter(|_| rate.take_at(100 * SECOND).is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn a_look_counts_nothing_and_what_others_let_in_counts() {
+        let rate = Rate::new(1, Duration::from_secs(3600), 2);
+        assert!((0..9).all(|_| rate.look().is_ok()));
+        rate.count();
+        assert!(rate.look().is_ok());
+        rate.count();
+        assert!(rate.look().is_err_and(|wait| wait <= Duration::from_secs(3600)) && rate.take().is_err());
+        assert_eq!(rate.pace(), (Duration::from_secs(3600), Duration::from_secs(3600)));
     }
 
     #[test]

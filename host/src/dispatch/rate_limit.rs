@@ -8,25 +8,27 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 
-use super::{Operation, rate::Rate};
+use super::{
+    Operation,
+    counted::Pending,
+    rate::Rate,
+    rule::{Counts, Refusal, Rule},
+};
 use crate::{
-    catalog::{Limit, Policy},
+    catalog::Policy,
     provider::{CallError, Principal, Roles},
+    shared::Shared,
 };
 
 /// Callers that are counted before those are looked for that have not called for long.
 const MANY: usize = 10_000;
 /// How long a caller that does not call is remembered: as long as a quota counts.
-const REMEMBERED: Duration = DAY;
-/// A day, as quotas have it: from midnight to midnight, UTC.
-const DAY: Duration = Duration::from_secs(24 * 3600);
-/// When to try again where as many calls run as may: most take less.
-const SOON: Duration = Duration::from_secs(1);
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// The limits on calls by principal and by tool. How many calls a provider runs at once is limited below.
 pub(super) struct RateLimit {
@@ -34,17 +36,13 @@ pub(super) struct RateLimit {
     /// How many accounts there may be before some are looked for that are not needed.
     sweep_at: AtomicUsize,
     started: Instant,
+    /// Where calls are counted together with other hosts.
+    shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RateLimit").finish_non_exhaustive()
-    }
-}
-
-impl Default for RateLimit {
-    fn default() -> Self {
-        Self { accounts: RwLock::default(), sweep_at: AtomicUsize::new(MANY), started: Instant::now() }
     }
 }
 
@@ -66,35 +64,36 @@ struct Standing {
     rules: Arc<[Rule]>,
 }
 
-/// One limit, and what counts against it.
-#[derive(Clone)]
-struct Rule {
-    limit: Limit,
-    rate: Option<Arc<Rate>>,
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    in_flight: AtomicUsize,
-    /// The day, and the calls of it: 32 bits each.
-    day: AtomicU64,
-}
-
 /// A call that may be made. It counts as running until this is dropped.
 #[derive(Default)]
-pub(super) struct Admitted(Vec<Arc<Counts>>);
+pub(super) struct Admitted {
+    running: Vec<Arc<Counts>>,
+    /// What other hosts have a word in: to be awaited before the call is made.
+    pub(super) pending: Option<Box<Pending>>,
+}
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        for counts in &self.0 {
-            counts.in_flight.fetch_sub(1, Ordering::AcqRel);
+        for counts in &self.running {
+            counts.ended();
         }
     }
 }
 
 impl RateLimit {
+    /// Counts nothing yet. `shared`: where it is counted together with other hosts.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { accounts: RwLock::default(), sweep_at: AtomicUsize::new(MANY), started: Instant::now(), shared }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Counts one call that may be made. Called once for each. Does not wait.
+    ///
+    /// Where other hosts have a word in it, that is still to be asked for: see [`Pending`]. What this host alone refuses all of them would, so a flood does
+    /// not reach them.
     ///
     /// A call that a tool makes is part of the one that its caller has running, which `concurrency` counts: only a limit on some tools counts both.
     ///
@@ -113,20 +112,25 @@ impl RateLimit {
         }
         let account = self.account(principal);
         account.used.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
-        let rules = account.rules(policy, policy.roles_of(principal));
+        let rules = account.rules(policy, policy.roles_of(principal), principal.map_or("", Principal::subject));
+        let is_shared = self.shared.counts_calls();
         let mut admitted = Admitted::default();
         let mut counted_today = Vec::new();
         for rule in rules.iter().filter(|rule| rule.is_about(operation)) {
-            if let Err(refusal) = rule.begin(&mut admitted, &mut counted_today, is_nested) {
+            if let Err(refusal) = rule.begin(&mut admitted.running, &mut counted_today, is_nested, is_shared) {
                 counted_today.iter().for_each(|counts: &Arc<Counts>| counts.uncount_today());
                 return Err(refusal.of(principal, &rule.limit));
             }
         }
         // A rate cannot be given back, so it is asked last.
         for rule in rules.iter().filter(|rule| rule.is_about(operation)) {
-            let Some(Err(wait)) = rule.rate.as_ref().map(|rate| rate.take()) else { continue };
+            let asked = |rate: &Arc<Rate>| if is_shared { rate.look().and_then(|()| rule.rate_hold.look()) } else { rate.take() };
+            let Some(Err(wait)) = rule.rate.as_ref().map(asked) else { continue };
             counted_today.iter().for_each(|counts| counts.uncount_today());
             return Err(Refusal::Rate(wait).of(principal, &rule.limit));
+        }
+        if is_shared {
+            admitted.pending = Pending::of(&self.shared, principal, &rules, |rule| rule.is_about(operation), counted_today);
         }
         Ok(admitted)
     }
@@ -149,7 +153,7 @@ impl RateLimit {
 
 impl Account {
     /// The limits by this policy. What was counted before counts on.
-    fn rules(&self, policy: &Policy, roles: &Roles) -> Arc<[Rule]> {
+    fn rules(&self, policy: &Policy, roles: &Roles, subject: &str) -> Arc<[Rule]> {
         let is_of = |standing: &Standing| standing.policy == Some(policy.version()) && standing.roles == *roles;
         let now = self.now.load();
         if is_of(&now) {
@@ -160,96 +164,14 @@ impl Account {
         if is_of(&before) {
             return Arc::clone(&before.rules);
         }
-        let rules: Arc<[Rule]> = policy.limits(roles).map(|limit| Rule::after(&before.rules, limit)).collect();
+        let rules: Arc<[Rule]> = policy.limits(roles).map(|limit| Rule::after(&before.rules, limit, subject)).collect();
         let next = Standing { policy: Some(policy.version()), roles: roles.clone(), rules: Arc::clone(&rules) };
         self.now.store(Arc::new(next));
         rules
     }
 
     fn is_needed(&self, now: u64) -> bool {
-        let runs = || self.now.load().rules.iter().any(|rule| rule.counts.in_flight.load(Ordering::Acquire) > 0);
+        let runs = || self.now.load().rules.iter().any(|rule| rule.counts.are_running());
         now.saturating_sub(self.used.load(Ordering::Relaxed)) < REMEMBERED.as_secs() || runs()
-    }
-}
-
-impl Rule {
-    fn after(before: &[Self], limit: &Limit) -> Self {
-        let known = before.iter().find(|rule| rule.limit.role == limit.role && rule.limit.pattern == limit.pattern);
-        let same_rate = known.filter(|rule| rule.limit.rate == limit.rate).and_then(|rule| rule.rate.clone());
-        Self {
-            rate: same_rate.or_else(|| limit.rate.map(|rate| Arc::new(Rate::new(rate.calls, rate.per, rate.burst)))),
-            counts: known.map(|rule| Arc::clone(&rule.counts)).unwrap_or_default(),
-            limit: limit.clone(),
-        }
-    }
-
-    fn is_about(&self, operation: &Operation<'_>) -> bool {
-        match (&self.limit.pattern, operation) {
-            (None, _) => true,
-            (Some(_), Operation::Call { entry, .. }) => self.limit.is_about(entry),
-            (Some(_), _) => false,
-        }
-    }
-
-    /// Counts a call as running, and as one of today.
-    fn begin(&self, admitted: &mut Admitted, counted_today: &mut Vec<Arc<Counts>>, is_nested: bool) -> Result<(), Refusal> {
-        let is_counted = !is_nested || self.limit.pattern.is_some();
-        if let Some(most) = self.limit.concurrency.filter(|_| is_counted) {
-            let next = |running: usize| (running < most).then_some(running + 1);
-            if self.counts.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_err() {
-                return Err(Refusal::Concurrency(most));
-            }
-            admitted.0.push(Arc::clone(&self.counts));
-        }
-        if let Some(most) = self.limit.daily {
-            self.counts.count_today(most).map_err(|wait| Refusal::Daily(most, wait))?;
-            counted_today.push(Arc::clone(&self.counts));
-        }
-        Ok(())
-    }
-}
-
-impl Counts {
-    /// One more of today's calls, if there may be one. Else the time until tomorrow.
-    fn count_today(&self, most: u32) -> Result<(), Duration> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let today = now / DAY.as_secs();
-        let next = |counted: u64| {
-            let calls = if counted >> 32 == today { counted & u64::from(u32::MAX) } else { 0 };
-            (calls < u64::from(most)).then_some((today << 32) | (calls + 1))
-        };
-        let left = Duration::from_secs(DAY.as_secs() - now % DAY.as_secs());
-        self.day.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).map(drop).map_err(|_| left)
-    }
-
-    /// The call was not made after all.
-    fn uncount_today(&self) {
-        let less = |counted: u64| (counted & u64::from(u32::MAX) > 0).then(|| counted - 1);
-        let _none_counted = self.day.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
-    }
-}
-
-/// Which kind of limit was reached.
-enum Refusal {
-    Rate(Duration),
-    Concurrency(usize),
-    Daily(u32, Duration),
-}
-
-impl Refusal {
-    fn of(self, principal: Option<&Principal>, limit: &Limit) -> CallError {
-        let caller = principal.map_or_else(|| "a caller without a name".to_owned(), |principal| format!("caller {}", principal.subject()));
-        let place = limit.place();
-        let (what, retry_after) = match self {
-            Self::Rate(wait) => {
-                let rate = limit.rate.map(|rate| rate.to_string()).unwrap_or_default();
-                (format!("{caller} calls more often than {rate}, which `rate` in {place} allows"), wait)
-            }
-            Self::Concurrency(most) => {
-                (format!("{caller} has {most} calls running, which is all that `concurrency` in {place} allows"), SOON)
-            }
-            Self::Daily(most, wait) => (format!("{caller} has made {most} calls today, which is all that `daily` in {place} allows"), wait),
-        };
-        CallError::Limited { what, retry_after }
     }
 }

@@ -123,7 +123,7 @@ impl Fixture {
         let feed = Feed::start(catalog.clone());
         let pipelines = Pipelines::start(&config(text), catalog.clone(), feed.queue().clone()).await;
         pipelines.settle().await;
-        let dispatcher = Dispatcher::over(catalog.clone(), false, None, None);
+        let dispatcher = Dispatcher::over(catalog.clone(), false, None, None, Arc::default());
         Self { catalog, feed, pipelines, dispatcher, most, made }
     }
 

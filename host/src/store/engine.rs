@@ -246,12 +246,11 @@ impl<'t> Tables<'t> {
                 break;
             }
             if is_last {
-                let plugin = &space.plugin;
-                return Err(StoreError::Full(if own > space.quota {
-                    format!("plugin {plugin} may keep {} bytes, and this would make {own}; raise `store` in [plugin.{plugin}]", space.quota)
+                return Err(if own > space.quota {
+                    StoreError::too_much_of(space, own)
                 } else {
-                    format!("all plugins together may keep {} bytes, and this would make {all}; raise `size` in [store]", self.limits.size)
-                }));
+                    StoreError::too_much(self.limits.size, all)
+                });
             }
             while self.sweep(SWEEP)? {}
         }

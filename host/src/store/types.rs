@@ -1,6 +1,6 @@
 //! What is read and written.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 /// Whose keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,16 @@ pub enum Write {
     Increment(i64),
 }
 
+impl Write {
+    /// Of the value that it sets.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Set { value, .. } => value.len(),
+            Self::Delete(_) | Self::Increment(_) => 0,
+        }
+    }
+}
+
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -74,4 +84,17 @@ pub enum StoreError {
     /// The store does not work.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl StoreError {
+    /// A plugin would keep more than it may.
+    pub(super) fn too_much_of(space: &Space, own: impl Display) -> Self {
+        let (plugin, quota) = (&space.plugin, space.quota);
+        Self::Full(format!("plugin {plugin} may keep {quota} bytes, and this would make {own}; raise `store` in [plugin.{plugin}]"))
+    }
+
+    /// All of them would keep more than they may.
+    pub(super) fn too_much(size: u64, all: impl Display) -> Self {
+        Self::Full(format!("all plugins together may keep {size} bytes, and this would make {all}; raise `size` in [store]"))
+    }
 }

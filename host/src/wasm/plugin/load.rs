@@ -139,7 +139,7 @@ impl PluginHost {
     /// # Errors
     ///
     /// [`HostError`].
-    pub fn new(config: Arc<Config>, worker: Worker) -> Result<Arc<Self>, HostError> {
+    pub fn new(config: Arc<Config>, worker: Worker, store: Arc<KeyValues>) -> Result<Arc<Self>, HostError> {
         let engines = Engines::new(&config.host)?;
         let compiler = Compiler::new(engines.clone(), &config.host, worker)?;
         let clients = OutgoingClients::new().map_err(|error| HostError::Clients(error.to_string()))?;
@@ -151,7 +151,7 @@ impl PluginHost {
             linkers: [OnceLock::new(), OnceLock::new()],
             clients: Arc::new(clients),
             models,
-            store: KeyValues::new(&config.store),
+            store,
             pool,
             store_quota: config.store.quota,
             limits: config.host.clone(),
@@ -189,7 +189,8 @@ impl PluginHost {
 
     #[cfg(test)]
     pub(crate) fn with_limits(config: Arc<Config>, worker: Worker, given: PluginConfig) -> Arc<Self> {
-        let mut host = Self::new(config, worker).unwrap();
+        let store = KeyValues::new(&config.store, None);
+        let mut host = Self::new(config, worker, store).unwrap();
         Arc::get_mut(&mut host).unwrap().given = Some(given);
         host
     }
