@@ -11,7 +11,7 @@ say() { printf 'lint: %s\n' "$*" >&2; }
 
 say "1 of 5: format"
 cargo fmt --all --check
-for manifest in plugins/*/Cargo.toml plugins/shared/*/Cargo.toml tests/plugins/*/Cargo.toml sdk/rust/*/Cargo.toml examples/author/rust/Cargo.toml; do
+for manifest in plugins/*/Cargo.toml plugins/shared/*/Cargo.toml tests/plugins/*/Cargo.toml sdk/rust/*/Cargo.toml examples/author/rust/Cargo.toml benches/peers/component/Cargo.toml; do
     [ ! -f "$manifest" ] || cargo fmt --manifest-path "$manifest" --check
 done
 

@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Session of a legacy client
     #[arg(long)]
     session: Option<String>,
+    /// Where MCP is served
+    #[arg(long, default_value = crate::requests::PATH)]
+    path: String,
     /// Name of the tool
     #[arg(long, default_value = crate::requests::TOOL)]
     tool: String,
@@ -96,7 +99,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Measured> {
-    let dialect = Dialect { host: options.address.clone(), era: options.era, session: options.session.clone() };
+    let path = options.path.trim_start_matches('/').to_owned();
+    let dialect = Dialect { host: options.address.clone(), era: options.era, session: options.session.clone(), path };
     let variants = (1..=VARIANTS).map(|id| dialect.call(&options.tool, id)).map(|(request, expected)| Variant {
         request,
         expected,

@@ -1,0 +1,260 @@
+"""Who is compared: how each is started, with which settings, and what it does not do."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import forge
+from measure import START, Failed, Tree, Way
+
+HERE = Path(__file__).resolve().parent
+SERVERS = HERE / "servers"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What starts need to know."""
+
+    toolbay: Path
+    bench: Path
+    plugins: Path
+    component: Path
+    # Where setup.py installed the others.
+    cache: Path
+    # For configuration, databases and logs of this run.
+    work: Path
+    # MCP over HTTP, in Rust: what gateways stand before.
+    upstream: str
+    cores: int
+
+    def venv(self, name: str, program: str) -> str:
+        return str(self.cache / name / "bin" / program)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A command line, and where it serves."""
+
+    command: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A row of the table."""
+
+    name: str
+    label: str
+    group: str
+    start: Callable[[Context, int], Start]
+    # Under the names of `LACKS`; empty: it does all of that.
+    lacks: tuple[str, ...] = ()
+    settings: str = ""
+    era: str = "modern"
+    tool: str = "add"
+    path: str = "/mcp"
+    # What it needs once in a run, before it is measured.
+    prepare: Callable[[Context], None] | None = None
+    # What setup.py has to install for it.
+    needs: str = ""
+    # It chooses its port itself, and says it.
+    says_address: bool = False
+    # Checked against the published ratios.
+    is_ours: bool = False
+
+
+FLOOR = "floor"
+GROUPS = {
+    "server": "A tool server",
+    "stdio": "In front of a stdio server",
+    "gateway": "A gateway in front of an MCP server over HTTP",
+}
+LACKS = {
+    "sandbox": "no sandbox: a tool can do what the server's user can",
+    "limits": "no limits on a call's memory and CPU",
+    "auth": "no authentication of callers as set up here",
+    "mcp": "no MCP towards its callers",
+    "host": "one tool, known at build time",
+    "reload": "a new version needs a restart",
+    "sessions": "no sessions, progress or questions as set up here",
+}
+
+
+def floor(context: Context, port: int) -> Start:
+    return own(context, "floor", "--plugin", str(context.plugins / "calculator.wasm"))
+
+
+def own(context: Context, kind: str, *more: str) -> Start:
+    """A server of toolbay-bench. It chooses its port."""
+    return Start([str(context.bench), "serve", kind, *more])
+
+
+@contextmanager
+def upstream(context: Context) -> Iterator[Context]:
+    """What gateways stand before: the Rust SDK's server, one for all, not counted."""
+    with Tree(own(context, "rmcp").command, context.work / "upstream.log") as tree:
+        yield replace(context, upstream=f"http://127.0.0.1:{said_port(tree)}/mcp")
+
+
+def said_port(tree: Tree) -> int:
+    """The port that a server of toolbay-bench says on its first line."""
+    deadline = time.monotonic() + START
+    while time.monotonic() < deadline:
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)/mcp", tree.log.read_text(errors="replace")):
+            return int(found[1])
+        tree.runs()
+        time.sleep(0.002)
+    raise Failed("it did not say where it serves")
+
+
+def toolbay(context: Context, port: int, name: str, configuration: str, plugins: bool) -> Start:
+    folder = context.work / f"toolbay-{name}"
+    (folder / "plugins").mkdir(parents=True, exist_ok=True)
+    if plugins:
+        target = folder / "plugins" / "calculator.wasm"
+        if not target.exists():
+            target.write_bytes((context.plugins / "calculator.wasm").read_bytes())
+    config = folder / "toolbay.toml"
+    config.write_text(f'[host]\ncache = "cache"\n{configuration}')
+    serve = ["serve", "--config", str(config), "--plugins", str(folder / "plugins"), "--listen", f"127.0.0.1:{port}"]
+    return Start([str(context.toolbay), *serve])
+
+
+def toolbay_plugin(context: Context, port: int) -> Start:
+    return toolbay(context, port, "plugin", "", plugins=True)
+
+
+def toolbay_stdio(context: Context, port: int) -> Start:
+    return toolbay(context, port, "stdio", f'[server.adder]\ncommand = ["{context.bench}", "adder"]\n', plugins=False)
+
+
+def toolbay_gateway(context: Context, port: int) -> Start:
+    return toolbay(context, port, "gateway", f'[server.adder]\nurl = "{context.upstream}"\n', plugins=False)
+
+
+def wasmtime(context: Context, port: int, reuse: int) -> Start:
+    pool = f"pooling-allocator=y,pooling-memory-keep-resident={2 << 20},pooling-table-keep-resident={1 << 20}"
+    # The component imports the environment and standard streams, which -Scli gives it. Instances come from a pool, as Toolbay's and the floor's do.
+    serve = ["serve", "-Scli", "-O", pool, "--max-instance-reuse-count", str(reuse), "--addr", f"127.0.0.1:{port}", str(context.component)]
+    return Start([os.environ.get("WASMTIME") or str(context.cache / "wasmtime" / "wasmtime"), *serve])
+
+
+def ray(context: Context, port: int, venv: str, app: str, env: dict[str, str]) -> Start:
+    # Sockets in it must have short paths.
+    folder = context.work / "r"
+    folder.mkdir(exist_ok=True)
+    env = {
+        "RAY_TMPDIR": str(folder),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_DEFAULT_HTTP_HOST": "127.0.0.1",
+        "PYTHONPATH": str(SERVERS),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PEER_PORT": str(port),
+        **env,
+    }
+    return Start([context.venv(venv, "python"), str(SERVERS / "ray_run.py"), app], env, folder)
+
+
+def ray_published(context: Context, port: int) -> Start:
+    return ray(context, port, "ray-published", "ray_published", {})
+
+
+def ray_best(context: Context, port: int) -> Start:
+    return ray(context, port, "ray-best", "ray_best", {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"})
+
+
+def ray_haproxy(context: Context, port: int) -> Start:
+    folder = context.work / "h"
+    folder.mkdir(exist_ok=True)
+    env = {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    }
+    return ray(context, port, "ray-best", "ray_best", env)
+
+
+def uvicorn(context: Context, port: int, venv: str, app: str, env: dict[str, str] | None = None) -> Start:
+    command = [context.venv(venv, "uvicorn"), f"{app}:app", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(context.cores), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    return Start(command, {"PYTHONPATH": str(SERVERS), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
+
+
+def typescript(context: Context, port: int) -> Start:
+    # Node looks for packages beside the file.
+    folder = context.cache / "typescript"
+    return Start(["node", str(folder / "typescript.mjs")], {"PORT": str(port), "WORKERS": str(context.cores), "NODE_ENV": "production"})
+
+
+def mcp_proxy(context: Context, port: int) -> Start:
+    options = ["--stateless", "--port", str(port), "--log-level", "WARNING"]
+    return Start([context.venv("mcp-proxy", "mcp-proxy"), *options, "--", str(context.bench), "adder"])
+
+
+def mcpo(context: Context, port: int) -> Start:
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "WARNING"]
+    return Start([context.venv("mcpo", "mcpo"), *options, "--", str(context.bench), "adder"])
+
+
+def supergateway(context: Context, port: int) -> Start:
+    options = ["--stdio", f"'{context.bench}' adder", "--outputTransport", "streamableHttp", "--port", str(port), "--logLevel", "none"]
+    return Start([str(context.cache / "supergateway" / "node_modules" / ".bin" / "supergateway"), *options])
+
+
+def fastmcp_gateway(context: Context, port: int) -> Start:
+    return uvicorn(context, port, "fastmcp", "fastmcp_proxy", {"UPSTREAM": context.upstream})
+
+
+def forge_start(context: Context, port: int) -> Start:
+    return Start(forge.command(context.cache / "forge", context.cores, port), forge.environment(context.work / "forge"), context.work / "forge")
+
+
+def forge_prepare(context: Context) -> None:
+    forge.prepare(context.cache / "forge", context.work / "forge", context.upstream)
+
+
+PYTHON = ("sandbox", "limits", "auth", "reload", "sessions")
+PEERS = [
+    Peer(FLOOR, "fresh instance behind bare axum (the floor)", "server", floor, ("limits", "auth", "host", "reload", "sessions"), "the ratios are to this", says_address=True),
+    Peer("toolbay", "Toolbay, plugin", "server", toolbay_plugin, settings="as it comes", is_ours=True),
+    Peer("rmcp", "rmcp (Rust SDK)", "server", lambda c, p: own(c, "rmcp"), PYTHON, "stateless, JSON answers, mimalloc", says_address=True),
+    Peer(
+        "wasmtime", "wasmtime serve, fresh instance", "server", lambda c, p: wasmtime(c, p, 1), ("auth", "host", "reload", "sessions"),
+        "pooling allocator; an MCP server of one tool compiled to a component",
+        needs="wasmtime",
+    ),
+    Peer(
+        "wasmtime-reuse", "wasmtime serve, instance reused", "server", lambda c, p: wasmtime(c, p, 1000), ("auth", "host", "reload", "sessions"),
+        "the same, 1,000 requests an instance: state crosses calls",
+        needs="wasmtime",
+    ),
+    Peer("python", "Python SDK, uvicorn", "server", lambda c, p: uvicorn(c, p, "python", "python_sdk"), PYTHON,
+         "a worker a core, uvloop, httptools, stateless, JSON answers, no access log", needs="python"),
+    Peer("fastmcp", "FastMCP, uvicorn", "server", lambda c, p: uvicorn(c, p, "fastmcp", "fastmcp_server"), PYTHON, "the same", needs="fastmcp"),
+    Peer("typescript", "TypeScript SDK, Node", "server", typescript, PYTHON, "a worker a core (node:cluster), stateless, JSON answers", needs="typescript"),
+    Peer("ray-published", "Ray Serve, tutorial as published", "server", ray_published, PYTHON,
+         "mcp 1.11 inside FastAPI, event streams, 1 to 20 replicas", era="earlier", path="/mcp/", needs="ray-published"),
+    Peer("ray-best", "Ray Serve, tuned", "server", ray_best, PYTHON,
+         "newest SDK, JSON answers, no FastAPI, `RAY_SERVE_THROUGHPUT_OPTIMIZED`, no dashboard", needs="ray-best"),
+    Peer("ray-haproxy", "Ray Serve, tuned, HAProxy", "server", ray_haproxy, PYTHON, "the same with `RAY_SERVE_ENABLE_HA_PROXY`", needs="ray-best"),
+    Peer("toolbay-stdio", "Toolbay", "stdio", toolbay_stdio, settings="as it comes", is_ours=True),
+    Peer("mcp-proxy", "mcp-proxy (Python)", "stdio", mcp_proxy, PYTHON, "`--stateless`", era="legacy", needs="mcp-proxy"),
+    Peer("mcpo", "mcpo (Python)", "stdio", mcpo, (*PYTHON, "mcp"), "plain HTTP: `POST /add`", era="plain", needs="mcpo"),
+    Peer("supergateway", "supergateway (Node)", "stdio", supergateway, PYTHON, "as it comes: a process of the server for each call", era="legacy", needs="supergateway"),
+    Peer("toolbay-gateway", "Toolbay", "gateway", toolbay_gateway, settings="as it comes", is_ours=True),
+    Peer("fastmcp-gateway", "FastMCP proxy", "gateway", fastmcp_gateway, PYTHON, "as FastMCP above; one session of the upstream for all calls", needs="fastmcp"),
+    Peer("forge", "ContextForge", "gateway", forge_start, ("limits", "auth", "sessions"), forge.SETTINGS, era="legacy", tool=forge.TOOL, prepare=forge_prepare, needs="forge"),
+]
+
+
+def way(peer: Peer, port: int) -> Way:
+    return Way(port, peer.era, peer.tool, peer.path)
