@@ -22,6 +22,8 @@ cargo clippy --release --locked --workspace --all-targets -- -D warnings
 say "3 of 5: documentation"
 python3 scripts/check-docs.py
 python3 scripts/check-words.py
+# Of what counts and prints the comparison with others: nothing of them is installed for it.
+python3 -B -m unittest discover -q -s benches/peers
 RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps --quiet
 
 say "4 of 5: deployment files"

@@ -15,7 +15,7 @@ from measure import Failed, Tree
 # It publishes a tool under the name of its gateway and its own.
 GATEWAY = "upstream"
 TOOL = f"{GATEWAY}-add"
-SETTINGS = "a worker a core, stateless, JSON answers, SQLite, cache in memory; authentication, rate limits, admin pages and its records of calls off"
+SETTINGS = "a worker a core, stateless, JSON answers, SQLite and cache in memory; authentication, rate limits, compression, admin pages and its records of calls off"
 ADMIN = "admin@example.com"
 KEYS = "keys.json"
 START = 120.0
@@ -51,6 +51,13 @@ def environment(folder: Path) -> dict[str, str]:
         "PLUGINS_ENABLED": "false",
         "MCPGATEWAY_UI_ENABLED": "false",
         "MCPGATEWAY_ADMIN_API_ENABLED": "false",
+        "MCPGATEWAY_TOOL_CANCELLATION_ENABLED": "false",
+        "COMPRESSION_ENABLED": "false",
+        "TOKEN_USAGE_LOGGING_ENABLED": "false",
+        "METRICS_AGGREGATION_ENABLED": "false",
+        "PERFORMANCE_TRACKING_ENABLED": "false",
+        "CORRELATION_ID_ENABLED": "false",
+        "STRUCTURED_LOGGING_ENABLED": "false",
         "LOG_LEVEL": "CRITICAL",
     }
 

@@ -64,6 +64,8 @@ class Peer:
     needs: str = ""
     # It chooses its port itself, and says it.
     says_address: bool = False
+    # It needs tens of milliseconds a call.
+    is_slow: bool = False
     # Checked against the published ratios.
     is_ours: bool = False
 
@@ -249,10 +251,10 @@ PEERS = [
     Peer("toolbay-stdio", "Toolbay", "stdio", toolbay_stdio, settings="as it comes", is_ours=True),
     Peer("mcp-proxy", "mcp-proxy (Python)", "stdio", mcp_proxy, PYTHON, "`--stateless`", era="legacy", needs="mcp-proxy"),
     Peer("mcpo", "mcpo (Python)", "stdio", mcpo, (*PYTHON, "mcp"), "plain HTTP: `POST /add`", era="plain", needs="mcpo"),
-    Peer("supergateway", "supergateway (Node)", "stdio", supergateway, PYTHON, "as it comes: a process of the server for each call", era="legacy", needs="supergateway"),
+    Peer("supergateway", "supergateway (Node)", "stdio", supergateway, PYTHON, "as it comes: a process of the server for each call", era="legacy", needs="supergateway", is_slow=True),
     Peer("toolbay-gateway", "Toolbay", "gateway", toolbay_gateway, settings="as it comes", is_ours=True),
     Peer("fastmcp-gateway", "FastMCP proxy", "gateway", fastmcp_gateway, PYTHON, "as FastMCP above; one session of the upstream for all calls", needs="fastmcp"),
-    Peer("forge", "ContextForge", "gateway", forge_start, ("limits", "auth", "sessions"), forge.SETTINGS, era="legacy", tool=forge.TOOL, prepare=forge_prepare, needs="forge"),
+    Peer("forge", "ContextForge", "gateway", forge_start, ("limits", "auth", "sessions"), forge.SETTINGS, era="legacy", tool=forge.TOOL, prepare=forge_prepare, needs="forge", is_slow=True),
 ]
 
 

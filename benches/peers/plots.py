@@ -62,15 +62,19 @@ def all_of(results: dict) -> dict[str, str]:
     before = {"stdio": " before a stdio server", "gateway": " as a gateway"}
 
     def of(rows: list[dict], value, title: str, unit: str) -> str:
-        chosen = [(row["label"] + before.get(row["group"], ""), value(row), row["ours"]) for row in rows]
+        chosen = [(row["label"] + before.get(row["group"], ""), figure, row["ours"]) for row in rows if (figure := value(row)) is not None]
         return bars(title, unit, sorted(chosen, key=lambda row: row[1]))
 
     small = [row for row in servers if row["name"] not in ("wasmtime-reuse", "ray-haproxy")]
-    cpu = lambda row: row["calls"]["8"]["cpu_us"]  # noqa: E731
+
+    def calls(number: str, key: str):
+        return lambda row: row["calls"].get(number, {}).get(key)
+
+    cpu = calls("8", "cpu_us")
     return {
         "comparison.svg": of(small, cpu, "CPU time of one tool call, 8 connections (less is better, logarithmic)", "µs"),
         "comparison-cpu.svg": of(good, cpu, "CPU time of one call of `add`, 8 connections (logarithmic)", "µs"),
-        "comparison-rate.svg": of(good, lambda row: row["calls"]["64"]["calls_per_second"], "Calls a second, 64 connections (logarithmic)", "calls/s"),
+        "comparison-rate.svg": of(good, calls("64", "calls_per_second"), "Calls a second, 64 connections (logarithmic)", "calls/s"),
         "comparison-start.svg": of(good, lambda row: row["start_s"] * 1e3, "From start to first answer (logarithmic)", "ms"),
         "comparison-memory.svg": of(good, lambda row: row["idle_mib"], "Memory of an idle server: PSS of all its processes (logarithmic)", "MiB"),
     }

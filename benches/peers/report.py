@@ -56,6 +56,9 @@ def calls_table(rows: list[dict]) -> list[str]:
                 lines.append(f"| {named(row)} | failed | | | | |")
                 continue
             calls = row["calls"][number]
+            if "failed" in calls:
+                lines.append(f"| {named(row)} | failed | | | | |")
+                continue
             figures = [cell(calls["cpu_us"]), times(row, number), cell(calls["calls_per_second"]), cell(calls["p50_us"] / 1e3, 2), cell(calls["p99_us"] / 1e3, 2)]
             lines.append(f"| {named(row)} | {' | '.join(figures)} |")
         lines.append("")
@@ -99,6 +102,8 @@ def tables(results: dict) -> str:
         if rows:
             lines += [f"### {title}", "", *calls_table(rows), *rest_table(rows)]
             lines += [f"- {row['label']} failed: {clean(row['failed'])}" for row in rows if "failed" in row]
+            calls = [(row["label"], number, of) for row in rows for number, of in row.get("calls", {}).items() if "failed" in of]
+            lines += [f"- {label} failed at {number} connections: {clean(of['failed'])}" for label, number, of in calls]
             lines.append("")
     lines += ["### What each does", "", *lacks_table(results["rows"])]
     text = "\n".join(lines)
@@ -145,7 +150,7 @@ def check(results: dict) -> int:
             mark = "  DEARER" if change > ROOM else ""
             print(f"{row['name']} at {number} connections: {calls['ratio']:.2f} × the floor, published {before['calls'][number]['ratio']:.2f} ({change:+.0%}){mark}")
     if not compared and not worse:
-        print(f"nothing of {PUBLISHED.relative_to(ROOT)} was measured in this run")
+        print(f"nothing of {PUBLISHED.name} was measured in this run")
         return 1
     return 1 if worse else 0
 

@@ -14,16 +14,20 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import peers
 import setup
-from measure import Failed, Tree, load
+from measure import Failed, Tree, Way, load
 
 CONNECTIONS = (1, 8, 64)
 # Before anything is measured: code is warm then, in every process of a server.
 WARM = 2.0
+WARM_CONNECTIONS = 16
+# At least so long for servers that need tens of milliseconds a call.
+SLOW = 6.0
 # Between the first answer and the look at the memory of an idle server.
 SETTLE = 2.0
 
@@ -51,10 +55,23 @@ def one(context: peers.Context, peer: peers.Peer, pace: argparse.Namespace) -> d
         figures["idle_cpu"] = (tree.cpu_seconds() - cpu) / (time.monotonic() - began)
         figures["idle_mib"] = tree.memory_mib()
         figures["processes"] = len(tree.pids())
-        load(context.bench, tree, way, max(CONNECTIONS), 0.1, pace.warm)
-        figures["calls"] = {str(number): load(context.bench, tree, way, number, 0.3, pace.seconds) for number in CONNECTIONS}
+        with suppress(Failed):
+            load(context.bench, tree, way, WARM_CONNECTIONS, 0.1, pace.warm)
+        seconds = max(pace.seconds, SLOW) if peer.is_slow else pace.seconds
+        figures["calls"] = {str(number): attempt(context, tree, way, number, seconds) for number in CONNECTIONS}
+        if all("failed" in calls for calls in figures["calls"].values()):
+            raise Failed(next(iter(figures["calls"].values()))["failed"])
         figures["busy_mib"] = tree.memory_mib()
     return figures
+
+
+def attempt(context: peers.Context, tree: Tree, way: Way, number: int, seconds: float) -> dict:
+    """Some servers answer few connections and not many."""
+    try:
+        return load(context.bench, tree, way, number, 0.3, seconds)
+    except Failed as error:
+        tree.runs()
+        return {"failed": str(error)}
 
 
 def rounds(context: peers.Context, chosen: list[peers.Peer], pace: argparse.Namespace) -> dict[str, list]:
@@ -68,7 +85,7 @@ def rounds(context: peers.Context, chosen: list[peers.Peer], pace: argparse.Name
             began = time.monotonic()
             try:
                 turn = one(context, peer, pace)
-                cpu = ", ".join(f"{figures['cpu_us']:.0f}" for figures in turn["calls"].values())
+                cpu = ", ".join(f"{figures['cpu_us']:.0f}" if "cpu_us" in figures else "failed" for figures in turn["calls"].values())
                 say(f"round {number + 1}: {peer.name}: {cpu} µs of CPU a call ({time.monotonic() - began:.0f} s)")
             except Failed as error:
                 turn = {"failed": str(error)}
@@ -84,23 +101,30 @@ def summary(peer: peers.Peer, turns: list[dict], floor: list[dict]) -> dict:
     if not good:
         return row | {"failed": turns[-1]["failed"] if turns else "it was not measured"}
     floors = {turn["round"]: turn for turn in floor if "failed" not in turn}
-
-    def middle(values: list[float]) -> float:
-        return float(f"{statistics.median(values):.6g}")
-
     for key in ("start_s", "idle_cpu", "idle_mib", "busy_mib", "processes"):
         row[key] = middle([turn[key] for turn in good])
     row["calls"] = {}
     for number in map(str, CONNECTIONS):
-        calls = {key: middle([turn["calls"][number][key] for turn in good]) for key in ("cpu_us", "calls_per_second", "p50_us", "p99_us", "cpu_share")}
-        ratios = [turn["calls"][number]["cpu_us"] / floors[turn["round"]]["calls"][number]["cpu_us"] for turn in good if turn["round"] in floors]
-        if ratios:
-            calls["ratio"] = middle(ratios)
-        row["calls"][number] = calls
+        row["calls"][number] = calls_summary({turn["round"]: turn["calls"][number] for turn in good}, {number_: turn["calls"][number] for number_, turn in floors.items()})
     row["rounds"] = len(good)
     if len(good) < len(turns):
         row["failed_rounds"] = [turn["failed"] for turn in turns if "failed" in turn]
     return row
+
+
+def calls_summary(calls: dict[int, dict], floors: dict[int, dict]) -> dict:
+    """The calls at one number of connections, by their rounds."""
+    good = {turn: figures for turn, figures in calls.items() if "failed" not in figures}
+    if not good:
+        return {"failed": next(iter(calls.values()))["failed"]}
+    result = {key: middle([figures[key] for figures in good.values()]) for key in ("cpu_us", "calls_per_second", "p50_us", "p99_us", "cpu_share")}
+    ratios = [figures["cpu_us"] / floors[turn]["cpu_us"] for turn, figures in good.items() if "cpu_us" in floors.get(turn, {})]
+    return result | ({"ratio": middle(ratios)} if ratios else {})
+
+
+def middle(values: list[float]) -> float:
+    """The median, without digits that mean nothing."""
+    return float(f"{statistics.median(values):.6g}")
 
 
 def machine() -> dict:
@@ -135,8 +159,9 @@ def main() -> int:
         print(f"bench-peers: there is no {', '.join(sorted(unknown))}; there are {', '.join(peer.name for peer in peers.PEERS)}", file=sys.stderr)
         return 2
     chosen = [peer for peer in peers.PEERS if not wanted or peer.name in wanted or peer.name == peers.FLOOR]
-    # Short, since sockets of Ray are in it, and their paths must not exceed 107 bytes.
-    work = Path(tempfile.mkdtemp(prefix="tbp"))
+    # In memory, so that no database waits for a disk. Short, since sockets of Ray are in it, and their paths must not exceed 107 bytes.
+    memory = Path("/dev/shm")
+    work = Path(tempfile.mkdtemp(prefix="tbp", dir=memory if os.access(memory, os.W_OK) else None))
     try:
         context = peers.Context(
             toolbay=options.toolbay.resolve(),
