@@ -35,12 +35,15 @@ class Way:
     era: str = "modern"
     tool: str = "add"
     path: str = "/mcp"
+    # For another tool than `add`: the same arguments in each call, and a file with the text of the answer.
+    arguments: dict | None = None
+    text: Path | None = None
 
 
 def call(way: Way, number: int, timeout: float = 10.0) -> None:
-    """One call of `add`. Fails unless its answer is the right one."""
+    """One call. Fails unless its answer is the right one."""
     a, b = number + 0.125, number * 2 + 0.5
-    arguments = {"a": a, "b": b}
+    arguments = way.arguments or {"a": a, "b": b}
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     params: dict[str, object] = {"name": way.tool, "arguments": arguments}
     if way.era == "modern":
@@ -67,7 +70,10 @@ def call(way: Way, number: int, timeout: float = 10.0) -> None:
         text = next((line[6:] for line in text.splitlines() if line.startswith("data: {")), "")
     try:
         answer = json.loads(text)
-        right = answer == a + b if way.era == "plain" else is_right(answer, number, a + b)
+        if way.text:
+            right = is_text(answer, number, way.text.read_text())
+        else:
+            right = answer == a + b if way.era == "plain" else is_right(answer, number, a + b)
     except ValueError:
         right = False
     if not right:
@@ -85,6 +91,15 @@ def is_right(answer: dict, number: int, total: float) -> bool:
             and float(result["content"][0]["text"]) == total
         )
     except (KeyError, IndexError, TypeError, ValueError):
+        return False
+
+
+def is_text(answer: dict, number: int, text: str) -> bool:
+    """The id, the text, and that it is no error."""
+    try:
+        result = answer["result"]
+        return answer["id"] == number and not result.get("isError") and result["content"][0]["text"] == text
+    except (KeyError, IndexError, TypeError):
         return False
 
 
@@ -177,10 +192,15 @@ def load(bench: Path, tree: Tree, way: Way, connections: int, warmup: float, sec
     """So many connections for a while, each answer checked. CPU time is that of the whole tree."""
     command = [str(bench), "load", "--address", f"127.0.0.1:{way.port}", "--pid", str(tree.pid), "--family", "--era", way.era, "--tool", way.tool]
     command += ["--connections", str(connections), "--warmup", str(int(warmup * 1000)), "--millis", str(int(seconds * 1000))]
+    if way.text:
+        command += ["--arguments", json.dumps(way.arguments), "--text", str(way.text)]
     if way.path != "/mcp":
         command += ["--path", way.path]
     before, began = tree.cpu_seconds(), time.monotonic()
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=warmup + seconds + 60)
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=warmup + seconds + 60)
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"with {connections} connections: the clients did not end") from error
     tree.runs()
     if ran.returncode != 0:
         said = ran.stderr.strip().removeprefix("toolbay-bench: ")

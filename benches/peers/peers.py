@@ -1,8 +1,11 @@
 """Who is compared: how each is started, with which settings, and what it does not do."""
 
+import json
 import os
 import re
+import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +32,8 @@ class Context:
     work: Path
     # MCP over HTTP, in Rust: what gateways stand before.
     upstream: str
+    # What tools that fetch ask, `HOST:PORT`.
+    weather: str
     cores: int
 
     def venv(self, name: str, program: str) -> str:
@@ -71,8 +76,10 @@ class Peer:
 
 
 FLOOR = "floor"
+STATE = "CA"
 GROUPS = {
     "server": "A tool server",
+    "fetch": "A tool that fetches: `get_alerts` of the tutorials",
     "stdio": "In front of a stdio server",
     "gateway": "A gateway in front of an MCP server over HTTP",
 }
@@ -98,9 +105,26 @@ def own(context: Context, kind: str, *more: str) -> Start:
 
 @contextmanager
 def upstream(context: Context) -> Iterator[Context]:
-    """What gateways stand before: the Rust SDK's server, one for all, not counted."""
-    with Tree(own(context, "rmcp").command, context.work / "upstream.log") as tree:
-        yield replace(context, upstream=f"http://127.0.0.1:{said_port(tree)}/mcp")
+    """What gateways stand before and tools fetch from: the Rust SDK's server and a weather service, one for all, not counted."""
+    with (
+        Tree(own(context, "rmcp").command, context.work / "upstream.log") as rmcp,
+        Tree(own(context, "alerts").command, context.work / "alerts.log") as alerts,
+    ):
+        weather = f"127.0.0.1:{said_port(alerts)}"
+        with urllib.request.urlopen(f"http://{weather}/alerts/active/area/{STATE}", timeout=10) as response:
+            alerts_file(context).write_text("\n---\n".join(map(alert, json.load(response)["features"])))
+        yield replace(context, upstream=f"http://127.0.0.1:{said_port(rmcp)}/mcp", weather=weather)
+
+
+def alerts_file(context: Context) -> Path:
+    """What every `get_alerts` has to answer."""
+    return context.work / "alerts.txt"
+
+
+def alert(feature: dict) -> str:
+    """As the tutorials write it."""
+    p = feature["properties"]
+    return f"Event: {p['event']}\nArea: {p['areaDesc']}\nSeverity: {p['severity']}\nDescription: {p['description']}\nInstructions: {p['instruction']}"
 
 
 def said_port(tree: Tree) -> int:
@@ -114,13 +138,11 @@ def said_port(tree: Tree) -> int:
     raise Failed("it did not say where it serves")
 
 
-def toolbay(context: Context, port: int, name: str, configuration: str, plugins: bool) -> Start:
+def toolbay(context: Context, port: int, name: str, configuration: str, plugin: str = "") -> Start:
     folder = context.work / f"toolbay-{name}"
     (folder / "plugins").mkdir(parents=True, exist_ok=True)
-    if plugins:
-        target = folder / "plugins" / "calculator.wasm"
-        if not target.exists():
-            target.write_bytes((context.plugins / "calculator.wasm").read_bytes())
+    if plugin and not (target := folder / "plugins" / f"{plugin}.wasm").exists():
+        target.write_bytes((context.plugins / target.name).read_bytes())
     config = folder / "toolbay.toml"
     config.write_text(f'[host]\ncache = "cache"\n{configuration}')
     serve = ["serve", "--config", str(config), "--plugins", str(folder / "plugins"), "--listen", f"127.0.0.1:{port}"]
@@ -128,22 +150,47 @@ def toolbay(context: Context, port: int, name: str, configuration: str, plugins:
 
 
 def toolbay_plugin(context: Context, port: int) -> Start:
-    return toolbay(context, port, "plugin", "", plugins=True)
+    return toolbay(context, port, "plugin", "", "calculator")
+
+
+def toolbay_fetch(context: Context, port: int) -> Start:
+    grants = f'[plugin.weather]\nhttp = ["{context.weather}"]\nenv = {{ NWS_API_BASE = "http://{context.weather}" }}\n'
+    return toolbay(context, port, "fetch", grants, "weather")
+
+
+def fetching(context: Context, start: Start) -> Start:
+    """The same server, told where the weather service is."""
+    return replace(start, env={**start.env, "NWS_API_BASE": f"http://{context.weather}"})
 
 
 def toolbay_stdio(context: Context, port: int) -> Start:
-    return toolbay(context, port, "stdio", f'[server.adder]\ncommand = ["{context.bench}", "adder"]\n', plugins=False)
+    return toolbay(context, port, "stdio", f'[server.adder]\ncommand = ["{context.bench}", "adder"]\n')
 
 
 def toolbay_gateway(context: Context, port: int) -> Start:
-    return toolbay(context, port, "gateway", f'[server.adder]\nurl = "{context.upstream}"\n', plugins=False)
+    return toolbay(context, port, "gateway", f'[server.adder]\nurl = "{context.upstream}"\n')
+
+
+# Instances come from a pool, as Toolbay's and the floor's do, which keeps as much of their memory.
+POOL = ["-O", f"pooling-allocator=y,pooling-memory-keep-resident={2 << 20},pooling-table-keep-resident={1 << 20}"]
+
+
+def wasmtime_program(context: Context) -> str:
+    return os.environ.get("WASMTIME") or str(context.cache / "wasmtime" / "wasmtime")
+
+
+def wasmtime_prepare(context: Context) -> None:
+    """Compiles the component, so that no start has to."""
+    compile = [wasmtime_program(context), "compile", *POOL, "-o", str(context.work / "mcp.cwasm"), str(context.component)]
+    ran = subprocess.run(compile, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise Failed(f"it does not compile the component: {ran.stderr.strip()[-300:]}")
 
 
 def wasmtime(context: Context, port: int, reuse: int) -> Start:
-    pool = f"pooling-allocator=y,pooling-memory-keep-resident={2 << 20},pooling-table-keep-resident={1 << 20}"
-    # The component imports the environment and standard streams, which -Scli gives it. Instances come from a pool, as Toolbay's and the floor's do.
-    serve = ["serve", "-Scli", "-O", pool, "--max-instance-reuse-count", str(reuse), "--addr", f"127.0.0.1:{port}", str(context.component)]
-    return Start([os.environ.get("WASMTIME") or str(context.cache / "wasmtime" / "wasmtime"), *serve])
+    # The component imports the environment and standard streams, which -Scli gives it.
+    serve = ["serve", "-Scli", *POOL, "--allow-precompiled", "--max-instance-reuse-count", str(reuse), "--addr", f"127.0.0.1:{port}"]
+    return Start([wasmtime_program(context), *serve, str(context.work / "mcp.cwasm")])
 
 
 def ray(context: Context, port: int, venv: str, app: str, env: dict[str, str]) -> Start:
@@ -231,13 +278,13 @@ PEERS = [
     Peer("rmcp", "rmcp (Rust SDK)", "server", lambda c, p: own(c, "rmcp"), PYTHON, "stateless, JSON answers, mimalloc", says_address=True),
     Peer(
         "wasmtime", "wasmtime serve, fresh instance", "server", lambda c, p: wasmtime(c, p, 1), ("auth", "host", "reload", "sessions"),
-        "pooling allocator; an MCP server of one tool compiled to a component",
-        needs="wasmtime",
+        "pooling allocator, compiled beforehand; an MCP server of one tool as a component",
+        needs="wasmtime", prepare=wasmtime_prepare,
     ),
     Peer(
         "wasmtime-reuse", "wasmtime serve, instance reused", "server", lambda c, p: wasmtime(c, p, 1000), ("auth", "host", "reload", "sessions"),
         "the same, 1,000 requests an instance: state crosses calls",
-        needs="wasmtime",
+        needs="wasmtime", prepare=wasmtime_prepare,
     ),
     Peer("python", "Python SDK, uvicorn", "server", lambda c, p: uvicorn(c, p, "python", "python_sdk"), PYTHON,
          "a worker a core, uvloop, httptools, stateless, JSON answers, no access log", needs="python"),
@@ -248,6 +295,17 @@ PEERS = [
     Peer("ray-best", "Ray Serve, tuned", "server", ray_best, PYTHON,
          "newest SDK, JSON answers, no FastAPI, `RAY_SERVE_THROUGHPUT_OPTIMIZED`, no dashboard", needs="ray-best"),
     Peer("ray-haproxy", "Ray Serve, tuned, HAProxy", "server", ray_haproxy, PYTHON, "the same with `RAY_SERVE_ENABLE_HA_PROXY`", needs="ray-best"),
+    Peer("toolbay-fetch", "Toolbay, plugin", "fetch", toolbay_fetch, settings="as it comes", tool="get_alerts", is_ours=True),
+    Peer("python-fetch", "Python SDK, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "python", "python_sdk")), PYTHON,
+         "as above; one HTTP client for all calls", tool="get_alerts", needs="python"),
+    Peer("fastmcp-fetch", "FastMCP, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "fastmcp", "fastmcp_server")), PYTHON, "the same",
+         tool="get_alerts", needs="fastmcp"),
+    Peer("typescript-fetch", "TypeScript SDK, Node", "fetch", lambda c, p: fetching(c, typescript(c, p)), PYTHON, "as above; Node's fetch",
+         tool="get_alerts", needs="typescript"),
+    Peer("ray-published-fetch", "Ray Serve, tutorial as published", "fetch", lambda c, p: fetching(c, ray_published(c, p)), PYTHON,
+         "as above; an HTTP client for each call", era="earlier", tool="get_alerts", path="/mcp/", needs="ray-published", is_slow=True),
+    Peer("ray-haproxy-fetch", "Ray Serve, tuned, HAProxy", "fetch", lambda c, p: fetching(c, ray_haproxy(c, p)), PYTHON,
+         "as above; one HTTP client for all calls", tool="get_alerts", needs="ray-best"),
     Peer("toolbay-stdio", "Toolbay", "stdio", toolbay_stdio, settings="as it comes", is_ours=True),
     Peer("mcp-proxy", "mcp-proxy (Python)", "stdio", mcp_proxy, PYTHON, "`--stateless`", era="legacy", needs="mcp-proxy"),
     Peer("mcpo", "mcpo (Python)", "stdio", mcpo, (*PYTHON, "mcp"), "plain HTTP: `POST /add`", era="plain", needs="mcpo"),
@@ -258,5 +316,6 @@ PEERS = [
 ]
 
 
-def way(peer: Peer, port: int) -> Way:
-    return Way(port, peer.era, peer.tool, peer.path)
+def way(context: Context, peer: Peer, port: int) -> Way:
+    way = Way(port, peer.era, peer.tool, peer.path)
+    return replace(way, arguments={"state": STATE}, text=alerts_file(context)) if peer.group == "fetch" else way

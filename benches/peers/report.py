@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import plots
-from peers import GROUPS, LACKS
+from peers import GROUPS, LACKS, PEERS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs/comparison.md"
@@ -23,6 +23,7 @@ README_MARK = "<!-- comparison.svg -->"
 README_PLOT = "![CPU time of one tool call with Toolbay and with other servers](docs/images/comparison.svg)"
 PLOTS = {
     "CPU time of one call at 8 connections": "comparison-cpu.svg",
+    "CPU time of one call that fetches, at 8 connections": "comparison-fetch.svg",
     "Calls a second at 64 connections": "comparison-rate.svg",
     "From start to first answer": "comparison-start.svg",
     "Memory of an idle server": "comparison-memory.svg",
@@ -118,6 +119,9 @@ def clean(text: str) -> str:
 
 
 def publish(results: dict) -> None:
+    names = {row["name"] for row in results["rows"]}
+    if results["pace"]["quick"] or (missing := [peer.name for peer in PEERS if peer.name not in names]):
+        sys.exit(f"only a full run is published: {'this is a quick one' if results['pace']['quick'] else ', '.join(missing) + ' is not in it'}")
     page = PAGE.read_text()
     before, rest = page.split(BEGIN, 1)
     after = rest.split(END, 1)[1]

@@ -28,8 +28,10 @@ WARM = 2.0
 WARM_CONNECTIONS = 16
 # At least so long for servers that need tens of milliseconds a call.
 SLOW = 6.0
-# Between the first answer and the look at the memory of an idle server.
-SETTLE = 2.0
+# After the first answer other workers may still start.
+SETTLE = 1.5
+# Without a call, before the look at the memory of an idle server.
+IDLE = 2.0
 
 
 def say(text: str) -> None:
@@ -48,10 +50,11 @@ def one(context: peers.Context, peer: peers.Peer, pace: argparse.Namespace) -> d
     start = peer.start(context, port)
     log = context.work / f"{peer.name}.log"
     with Tree(start.command, log, start.env, start.cwd) as tree:
-        way = peers.way(peer, peers.said_port(tree) if peer.says_address else port)
+        way = peers.way(context, peer, peers.said_port(tree) if peer.says_address else port)
         figures: dict = {"start_s": tree.until_it_answers(way)}
-        cpu, began = tree.cpu_seconds(), time.monotonic()
         time.sleep(SETTLE)
+        cpu, began = tree.cpu_seconds(), time.monotonic()
+        time.sleep(IDLE)
         figures["idle_cpu"] = (tree.cpu_seconds() - cpu) / (time.monotonic() - began)
         figures["idle_mib"] = tree.memory_mib()
         figures["processes"] = len(tree.pids())
@@ -141,7 +144,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--component", type=Path, required=True, help="the MCP server for wasmtime")
     parser.add_argument("--out", type=Path, default=Path("target/bench/peers.json"), help="file for the figures")
     parser.add_argument("--only", default="", help="names, with commas; the floor is always there")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="measured in a round at each number of connections")
     parser.add_argument("--warm", type=float, default=WARM, help="seconds of load before that")
     parser.add_argument("--quick", action="store_true", help="one short round: to see that all works")
@@ -171,6 +174,7 @@ def main() -> int:
             cache=setup.CACHE,
             work=work,
             upstream="",
+            weather="",
             cores=os.cpu_count() or 1,
         )
         missing = setup.everything({peer.needs for peer in chosen if peer.needs})

@@ -18,7 +18,7 @@ import plots
 import report
 import run
 import setup
-from measure import Failed, Tree, Way, call, is_right
+from measure import Failed, Tree, Way, call, is_right, is_text
 from peers import GROUPS, LACKS, PEERS
 
 # Starts a process that outlives its parent, as daemons do, and works a while itself.
@@ -81,6 +81,12 @@ class Answers(unittest.TestCase):
         self.assertFalse(is_right(self.answer(structuredContent=None), 2, 6.625))
         self.assertFalse(is_right(self.answer(content=[]), 2, 6.625))
         self.assertFalse(is_right({"error": {}}, 2, 6.625))
+
+    def test_a_text_is_right_only_word_by_word(self):
+        self.assertTrue(is_text(self.answer(), 2, "6.625"))
+        self.assertFalse(is_text(self.answer(), 2, "6.62"))
+        self.assertFalse(is_text(self.answer(), 1, "6.625"))
+        self.assertFalse(is_text(self.answer(isError=True), 2, "6.625"))
 
     def test_answers_come_as_json_or_as_events(self):
         bodies = {"/json": ("application/json", "{}"), "/events": ("text/event-stream", "event: message\ndata: {}\n\n"), "/wrong": ("application/json", "[]")}
@@ -160,7 +166,8 @@ class Figures(unittest.TestCase):
 
     def test_plots_are_xml_with_every_row(self):
         made = plots.all_of(results())
-        for name in ("comparison.svg", *report.PLOTS.values()):
+        self.assertEqual(set(made) | {"comparison-fetch.svg"}, {"comparison.svg", *report.PLOTS.values()})
+        for name in made:
             root = ElementTree.fromstring(made[name])
             texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
             self.assertIn("Toolbay, plugin", texts)

@@ -200,6 +200,7 @@ fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
             Kind::Bare => "axum + serde_json",
             Kind::Floor => FLOOR,
             Kind::Rmcp => "rmcp, native tool",
+            Kind::Alerts => "a weather service",
         };
         contenders.push(Contender::modern(label, &server, TOOL));
     }

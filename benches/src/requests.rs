@@ -1,5 +1,7 @@
 //! The requests, as bytes, and whether an answer to them is right.
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use serde_json::Value;
@@ -82,7 +84,13 @@ impl Dialect {
                 (self.request("tools/call", Some(tool), id, &params), Some(id))
             }
         };
-        (request, Expected { id, sum: a + b })
+        (request, Expected { id, answer: Right::Sum(a + b) })
+    }
+
+    /// One call of any tool with the same arguments each time, which has one text for an answer.
+    pub(crate) fn call_for_text(&self, tool: &str, id: u32, arguments: &str, text: &Rc<str>) -> (Vec<u8>, Expected) {
+        let params = format!("\"name\":\"{tool}\",\"arguments\":{arguments}");
+        (self.request("tools/call", Some(tool), id, &params), Expected { id: Some(id), answer: Right::Text(text.clone()) })
     }
 
     pub(crate) fn list(&self, id: u32, cursor: Option<&str>) -> Vec<u8> {
@@ -141,11 +149,19 @@ impl Dialect {
 }
 
 /// What the answer to a call has to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Expected {
     /// None: the answer is the sum alone.
     id: Option<u32>,
-    sum: f64,
+    answer: Right,
+}
+
+#[derive(Clone, Debug)]
+enum Right {
+    /// As a structured value, and its copy in text.
+    Sum(f64),
+    /// As text.
+    Text(Rc<str>),
 }
 
 impl Expected {
@@ -154,16 +170,18 @@ impl Expected {
         let text = String::from_utf8_lossy(body);
         ensure!(status == 200, "the server answered {status}: {text}");
         let answer: Value = serde_json::from_str(message(&text)).with_context(|| format!("the answer is not JSON: {text:?}"))?;
-        let Some(id) = self.id else {
-            ensure!(answer.as_f64() == Some(self.sum), "wrong answer: the sum {} was expected, this came: {text}", self.sum);
-            return Ok(());
-        };
         let at = |pointer: &str| answer.pointer(pointer);
-        let right = at("/id").and_then(Value::as_u64) == Some(u64::from(id))
-            && at("/result/isError").and_then(Value::as_bool) != Some(true)
-            && at("/result/structuredContent/result").and_then(Value::as_f64) == Some(self.sum)
-            && at("/result/content/0/text").and_then(Value::as_str).and_then(|text| text.parse().ok()) == Some(self.sum);
-        ensure!(right, "wrong answer: id {id} and the sum {} were expected, this came: {text}", self.sum);
+        let text_is = |right: &dyn Fn(&str) -> bool| at("/result/content/0/text").and_then(Value::as_str).is_some_and(right);
+        let right = match (&self.answer, self.id) {
+            (Right::Sum(sum), None) => answer.as_f64() == Some(*sum),
+            (Right::Sum(sum), Some(_)) => {
+                at("/result/structuredContent/result").and_then(Value::as_f64) == Some(*sum) && text_is(&|text| text.parse() == Ok(*sum))
+            }
+            (Right::Text(expected), _) => text_is(&|text| *text == **expected),
+        };
+        let is_answered = self.id.is_none_or(|id| at("/id").and_then(Value::as_u64) == Some(u64::from(id)))
+            && at("/result/isError").and_then(Value::as_bool) != Some(true);
+        ensure!(right && is_answered, "wrong answer: id {:?} and {:?} were expected, this came: {text}", self.id, self.answer);
         Ok(())
     }
 }
@@ -203,6 +221,17 @@ mod tests {
         let chunk = format!("7a\r\n{body}\r\n0\r\n\r\n");
         assert!(right(&chunk));
         assert!(!right(&chunk.replace("6.625", "6.5")));
+    }
+
+    #[test]
+    fn a_text_is_right_only_word_by_word() {
+        let (request, expected) =
+            Dialect::modern("127.0.0.1:1").call_for_text("get_alerts", 2, r#"{"state":"CA"}"#, &Rc::from("a\n---\nb"));
+        assert!(String::from_utf8(request).unwrap().contains(r#""name":"get_alerts","arguments":{"state":"CA"}"#));
+        let body = r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"a\n---\nb"}]}}"#;
+        assert!(expected.check(200, body.as_bytes()).is_ok());
+        assert!(expected.check(200, body.replace("---", "--").as_bytes()).is_err());
+        assert!(expected.check(200, body.replace("\"id\":2", "\"id\":3").as_bytes()).is_err());
     }
 
     #[test]

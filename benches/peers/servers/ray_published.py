@@ -9,7 +9,7 @@ from ray import serve
 import nws
 
 mcp = FastMCP("weather", stateless_http=True)
-mcp.tool()(nws.get_alerts)
+mcp.tool(name="get_alerts")(nws.get_alerts_as_published)
 mcp.tool()(nws.add)
 
 

@@ -1,5 +1,6 @@
 //! The servers that Toolbay is compared with: one process each, with the allocator and the runtime of the host.
 
+mod alerts;
 mod bare;
 mod floor;
 mod native;
@@ -29,9 +30,12 @@ pub(crate) enum Kind {
     Floor,
     /// rmcp with a tool written in Rust
     Rmcp,
+    /// No MCP: a weather service that always has the same alerts, for tools that fetch
+    Alerts,
 }
 
 impl Kind {
+    /// Those that `add`.
     pub(crate) const ALL: [Self; 3] = [Self::Bare, Self::Floor, Self::Rmcp];
 
     pub(crate) fn name(self) -> &'static str {
@@ -39,6 +43,7 @@ impl Kind {
             Self::Bare => "bare",
             Self::Floor => "floor",
             Self::Rmcp => "rmcp",
+            Self::Alerts => "alerts",
         }
     }
 }
@@ -48,6 +53,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Kind::Bare => bare::router(),
         Kind::Floor => floor::router(options.plugin.as_deref().unwrap_or(std::path::Path::new("calculator.wasm")))?,
         Kind::Rmcp => native::router(),
+        Kind::Alerts => alerts::router(),
     };
     // As the host does it.
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(router))
