@@ -95,10 +95,15 @@ def is_right(answer: dict, number: int, total: float) -> bool:
 
 
 def is_text(answer: dict, number: int, text: str) -> bool:
-    """The id, the text, and that it is no error."""
+    """The id, the structured value and its copy in text, and that it is no error."""
     try:
         result = answer["result"]
-        return answer["id"] == number and not result.get("isError") and result["content"][0]["text"] == text
+        return (
+            answer["id"] == number
+            and not result.get("isError")
+            and result["structuredContent"]["result"] == text
+            and result["content"][0]["text"] == text
+        )
     except (KeyError, IndexError, TypeError):
         return False
 
@@ -192,8 +197,6 @@ def load(bench: Path, tree: Tree, way: Way, connections: int, warmup: float, sec
     """So many connections for a while, each answer checked. CPU time is that of the whole tree."""
     command = [str(bench), "load", "--address", f"127.0.0.1:{way.port}", "--pid", str(tree.pid), "--family", "--era", way.era, "--tool", way.tool]
     command += ["--connections", str(connections), "--warmup", str(int(warmup * 1000)), "--millis", str(int(seconds * 1000))]
-    if way.text:
-        command += ["--arguments", json.dumps(way.arguments), "--text", str(way.text)]
     if way.path != "/mcp":
         command += ["--path", way.path]
     before, began = tree.cpu_seconds(), time.monotonic()

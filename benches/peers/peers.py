@@ -108,7 +108,7 @@ def upstream(context: Context) -> Iterator[Context]:
     """What gateways stand before and tools fetch from: the Rust SDK's server and a weather service, one for all, not counted."""
     with (
         Tree(own(context, "rmcp").command, context.work / "upstream.log") as rmcp,
-        Tree(own(context, "alerts").command, context.work / "alerts.log") as alerts,
+        Tree(own(context, "upstream").command, context.work / "weather.log") as alerts,
     ):
         weather = f"127.0.0.1:{said_port(alerts)}"
         with urllib.request.urlopen(f"http://{weather}/alerts/active/area/{STATE}", timeout=10) as response:
@@ -154,7 +154,7 @@ def toolbay_plugin(context: Context, port: int) -> Start:
 
 
 def toolbay_fetch(context: Context, port: int) -> Start:
-    grants = f'[plugin.weather]\nhttp = ["{context.weather}"]\nenv = {{ NWS_API_BASE = "http://{context.weather}" }}\n'
+    grants = f'[plugin.weather]\nhttp_private = ["{context.weather}"]\nenv = {{ NWS_API_BASE = "http://{context.weather}" }}\n'
     return toolbay(context, port, "fetch", grants, "weather")
 
 
@@ -291,11 +291,13 @@ PEERS = [
     Peer("fastmcp", "FastMCP, uvicorn", "server", lambda c, p: uvicorn(c, p, "fastmcp", "fastmcp_server"), PYTHON, "the same", needs="fastmcp"),
     Peer("typescript", "TypeScript SDK, Node", "server", typescript, PYTHON, "a worker a core (node:cluster), stateless, JSON answers", needs="typescript"),
     Peer("ray-published", "Ray Serve, tutorial as published", "server", ray_published, PYTHON,
-         "mcp 1.11 inside FastAPI, event streams, 1 to 20 replicas", era="earlier", path="/mcp/", needs="ray-published"),
+         "mcp 1.11 inside FastAPI, event streams, 1 to 20 replicas", era="earlier", path="/mcp/", needs="ray-published", is_slow=True),
     Peer("ray-best", "Ray Serve, tuned", "server", ray_best, PYTHON,
          "newest SDK, JSON answers, no FastAPI, `RAY_SERVE_THROUGHPUT_OPTIMIZED`, no dashboard", needs="ray-best"),
     Peer("ray-haproxy", "Ray Serve, tuned, HAProxy", "server", ray_haproxy, PYTHON, "the same with `RAY_SERVE_ENABLE_HA_PROXY`", needs="ray-best"),
     Peer("toolbay-fetch", "Toolbay, plugin", "fetch", toolbay_fetch, settings="as it comes", tool="get_alerts", is_ours=True),
+    Peer("native-fetch", "axum + reqwest + serde", "fetch", lambda c, p: own(c, "fetching", "--upstream", c.weather), (*PYTHON, "host"),
+         "the least that such a call costs; no sandbox", tool="get_alerts", says_address=True),
     Peer("python-fetch", "Python SDK, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "python", "python_sdk")), PYTHON,
          "as above; one HTTP client for all calls", tool="get_alerts", needs="python"),
     Peer("fastmcp-fetch", "FastMCP, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "fastmcp", "fastmcp_server")), PYTHON, "the same",

@@ -83,10 +83,12 @@ class Answers(unittest.TestCase):
         self.assertFalse(is_right({"error": {}}, 2, 6.625))
 
     def test_a_text_is_right_only_word_by_word(self):
-        self.assertTrue(is_text(self.answer(), 2, "6.625"))
-        self.assertFalse(is_text(self.answer(), 2, "6.62"))
-        self.assertFalse(is_text(self.answer(), 1, "6.625"))
-        self.assertFalse(is_text(self.answer(isError=True), 2, "6.625"))
+        right = self.answer(structuredContent={"result": "6.625"})
+        self.assertTrue(is_text(right, 2, "6.625"))
+        self.assertFalse(is_text(right, 2, "6.62"))
+        self.assertFalse(is_text(right, 1, "6.625"))
+        self.assertFalse(is_text(self.answer(), 2, "6.625"))
+        self.assertFalse(is_text(self.answer(isError=True, structuredContent={"result": "6.625"}), 2, "6.625"))
 
     def test_answers_come_as_json_or_as_events(self):
         bodies = {"/json": ("application/json", "{}"), "/events": ("text/event-stream", "event: message\ndata: {}\n\n"), "/wrong": ("application/json", "[]")}

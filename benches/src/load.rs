@@ -4,8 +4,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs,
-    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -28,7 +26,7 @@ use crate::{
 /// Different calls that take turns, so that nothing can answer from what it did just before.
 const VARIANTS: u32 = 64;
 /// An answer is at most so large: text is in it twice where a server has structured content too.
-const LARGEST: usize = 256 << 10;
+const LARGEST: usize = 64 << 10;
 /// For the answers that are still on their way at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -55,12 +53,6 @@ pub(crate) struct Options {
     /// Name of the tool
     #[arg(long, default_value = crate::requests::TOOL)]
     tool: String,
-    /// Arguments of every call, in place of two numbers
-    #[arg(long, value_name = "JSON", requires = "text")]
-    arguments: Option<String>,
-    /// The text that every call then has to answer
-    #[arg(long, value_name = "FILE", requires = "arguments")]
-    text: Option<PathBuf>,
     /// Connections at once
     #[arg(long, default_value_t = 8)]
     connections: u32,
@@ -111,18 +103,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 async fn measure(options: &Options) -> anyhow::Result<Measured> {
     let path = options.path.trim_start_matches('/').to_owned();
     let dialect = Dialect { host: options.address.clone(), era: options.era, session: options.session.clone(), path };
-    let fixed = match (&options.arguments, &options.text) {
-        (Some(arguments), Some(file)) => {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            Some((arguments, Rc::<str>::from(text)))
-        }
-        _ => None,
-    };
-    let call = |id| match &fixed {
-        Some((arguments, text)) => dialect.call_for_text(&options.tool, id, arguments, text),
-        None => dialect.call(&options.tool, id),
-    };
-    let variants = (1..=VARIANTS).map(call).map(|(request, expected)| Variant { request, expected, known: RefCell::default() });
+    let variants = (1..=VARIANTS).map(|id| dialect.call(&options.tool, id)).map(|(request, expected)| Variant {
+        request,
+        expected,
+        known: RefCell::default(),
+    });
     let shared = Rc::new(Shared {
         variants: variants.collect(),
         measuring: Cell::new(false),

@@ -7,6 +7,7 @@ import * as z from 'zod';
 
 const terms = z.object({ a: z.number(), b: z.number() });
 const place = z.object({ state: z.string() });
+const told = z.object({ result: z.string() });
 const sum = z.object({ result: z.number() });
 
 function weather() {
@@ -15,9 +16,14 @@ function weather() {
         content: [{ type: 'text', text: String(a + b) }],
         structuredContent: { result: a + b },
     }));
-    server.registerTool('get_alerts', { description: 'Weather alerts of a state of the USA.', inputSchema: place }, async ({ state }) => ({
-        content: [{ type: 'text', text: await alerts(state) }],
-    }));
+    server.registerTool(
+        'get_alerts',
+        { description: 'Weather alerts of a state of the USA.', inputSchema: place, outputSchema: told },
+        async ({ state }) => {
+            const text = await alerts(state);
+            return { content: [{ type: 'text', text }], structuredContent: { result: text } };
+        },
+    );
     return server;
 }
 
