@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares Toolbay with other MCP servers, gateways and bridges: one run, one table, every answer checked.
 #
-#     scripts/bench-peers.sh             some 30 minutes, and some 10 the first time (1.8 GB from PyPI and npm)
+#     scripts/bench-peers.sh             some 25 minutes, and some 10 more the first time (1.8 GB from PyPI and npm)
 #     scripts/bench-peers.sh --quick     one short round
 #     scripts/bench-peers.sh --publish   a full run, from which docs/comparison.md and its plots are made
 #     scripts/bench-peers.sh --check     compares Toolbay's ratios to the floor with those in docs/comparison.json

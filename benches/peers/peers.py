@@ -273,7 +273,7 @@ def forge_prepare(context: Context) -> None:
 
 PYTHON = ("sandbox", "limits", "auth", "reload", "sessions")
 PEERS = [
-    Peer(FLOOR, "fresh instance behind bare axum (the floor)", "server", floor, ("limits", "auth", "host", "reload", "sessions"), "the ratios are to this", says_address=True),
+    Peer(FLOOR, "axum + fresh instance (the floor)", "server", floor, ("limits", "auth", "host", "reload", "sessions"), "the ratios are to this", says_address=True),
     Peer("toolbay", "Toolbay, plugin", "server", toolbay_plugin, settings="as it comes", is_ours=True),
     Peer("rmcp", "rmcp (Rust SDK)", "server", lambda c, p: own(c, "rmcp"), PYTHON, "stateless, JSON answers, mimalloc", says_address=True),
     Peer(

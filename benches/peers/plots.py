@@ -75,8 +75,8 @@ def all_of(results: dict) -> dict[str, str]:
     cpu = calls("8", "cpu_us")
     return {
         "comparison.svg": of(small, cpu, "CPU time of one tool call, 8 connections (less is better, logarithmic)", "µs"),
-        "comparison-cpu.svg": of(add, cpu, "CPU time of one call of `add`, 8 connections (logarithmic)", "µs"),
+        "comparison-cpu.svg": of(add, cpu, "CPU time of one call of add, 8 connections (logarithmic)", "µs"),
         "comparison-rate.svg": of(add, calls("64", "calls_per_second"), "Calls a second, 64 connections (logarithmic)", "calls/s"),
         "comparison-start.svg": of(add, lambda row: row["start_s"] * 1e3, "From start to first answer (logarithmic)", "ms"),
         "comparison-memory.svg": of(add, lambda row: row["idle_mib"], "Memory of an idle server: PSS of all its processes (logarithmic)", "MiB"),
-    } | ({"comparison-fetch.svg": of(fetch, cpu, "CPU time of one call of `get_alerts`, 8 connections (logarithmic)", "µs")} if fetch else {})
+    } | ({"comparison-fetch.svg": of(fetch, cpu, "CPU time of one call of get_alerts, 8 connections (logarithmic)", "µs")} if fetch else {})
