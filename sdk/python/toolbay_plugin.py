@@ -152,6 +152,17 @@ def principal():
     return _context.principal() if _exported else None
 
 
+def roles():
+    """The roles that the caller was given when it was let in."""
+    return list(_context.roles()) if _exported else []
+
+
+def claims():
+    """Claims of the caller's token that the operator lets plugins know, if there are any."""
+    text = _context.claims() if _exported else None
+    return None if text is None else json.loads(text)
+
+
 def remaining():
     """Seconds until the host ends this call."""
     return _context.remaining_ms() / 1000 if _exported else 60.0
@@ -551,6 +562,8 @@ if _exported:
                 why = f"{type(error).__name__}: {error}"
                 if isinstance(error, ModuleNotFoundError):
                     why += "; only what was imported when the plugin was built is there: import it at the top of the module"
+                elif isinstance(error, PermissionError) and "/asyncio/" in "".join(traceback.format_tb(error.__traceback__)):
+                    why += "; the event loop of asyncio needs sockets, which plugins do not have: call what you await without async"
                 return _exported.CallResult([_text(why)], None, True, None)
 
     def _published(tool):

@@ -38,6 +38,10 @@ section! {
         roles: BTreeMap<String, Vec<String>> = BTreeMap::new(), RolesByValue;
         /// Roles of every caller with a token of this issuer.
         default_roles: Vec<String> = Vec::new(), list("names", text("name", role_name));
+        /// Claims that plugins and servers with `identity` are told, such as `email` or `org.unit`.
+        claims: Vec<String> = Vec::new(), list("texts", text("claim", told_claim));
+        /// A server exchanges the tokens of its callers, so they are kept until they end.
+        keeps_tokens: bool = false;
     }
 }
 
@@ -120,12 +124,23 @@ pub(crate) fn server_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn not_empty(text: &str) -> Result<String, String> {
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// Claims that the host sets itself.
+const OWN_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "roles", "cnf"];
+
+/// A claim that is handed on beside those that say who calls.
+fn told_claim(text: &str) -> Result<String, String> {
+    if OWN_CLAIMS.contains(&text) {
+        return Err(format!("{text:?} is a claim that the host sets itself"));
+    }
+    not_empty(text)
+}
+
 /// RFC 6749, 3.3.
-fn scope(text: &str) -> Result<String, String> {
+pub(super) fn scope(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     if fits { Ok(text.to_owned()) } else { Err(format!("{text:?} is not a scope: one word without quotes")) }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::IssuerConfig,
-    provider::{Principal, Roles},
+    provider::{CallerToken, Principal, Roles},
 };
 
 /// Bytes of the name of a caller.
@@ -72,7 +72,7 @@ impl Issuer {
     }
 
     /// Verifies a token that says that it is this issuer's.
-    pub(super) async fn verify(issuer: &Arc<Self>, parts: &Parts<'_>, now: u64) -> Result<Verified, Refusal> {
+    pub(super) async fn verify(issuer: &Arc<Self>, token: &str, parts: &Parts<'_>, now: u64) -> Result<Verified, Refusal> {
         let config = &issuer.config;
         let (key, keys) = issuer.keys.of(config, parts.key.as_deref(), parts.algorithm).await?;
         // The key is for the algorithm of the token: they were compared when it was looked up.
@@ -99,7 +99,9 @@ impl Issuer {
         let subject = subject.filter(|subject| (1..=LONGEST_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control));
         let subject = subject.ok_or_else(|| Refusal::Claim(config.subject_claim.clone()))?;
         let roles = issuer.roles(&claims, &scopes);
-        let principal = Principal::with_roles(&format!("{}:{subject}", issuer.name), roles);
+        let told = config.claims.iter().filter_map(|path| Some((path.clone(), claim(&claims.others, path)?.clone()))).collect();
+        let kept = config.keeps_tokens.then(|| CallerToken::new(token, claims.exp));
+        let principal = Principal::with_token(&format!("{}:{subject}", issuer.name), roles, told, kept);
         let audience = claims.aud.into_list();
         let is_configured = audience.iter().any(|audience| config.audience.contains(audience));
         if !config.audience.is_empty() && !is_configured {

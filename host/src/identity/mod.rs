@@ -83,7 +83,7 @@ impl Issuers {
         }
         let parts = token::Parts::of(token)?;
         let issuer = self.all.iter().find(|issuer| issuer.config().issuer == parts.issuer).ok_or(Refusal::Issuer)?;
-        let verified = Arc::new(Issuer::verify(issuer, &parts, now()).await?);
+        let verified = Arc::new(Issuer::verify(issuer, token, &parts, now()).await?);
         self.keep(hash, &verified);
         verified.principal_for(resources)
     }
