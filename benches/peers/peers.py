@@ -83,14 +83,15 @@ GROUPS = {
     "stdio": "In front of a stdio server",
     "gateway": "A gateway in front of an MCP server over HTTP",
 }
+# What a server does, as the tables have it. `lacks` of a peer has those that it does not.
 LACKS = {
-    "sandbox": "no sandbox: a tool can do what the server's user can",
-    "limits": "no limits on a call's memory and CPU",
-    "auth": "no authentication of callers as set up here",
-    "mcp": "no MCP towards its callers",
-    "host": "one tool, known at build time",
-    "reload": "a new version needs a restart",
-    "sessions": "no sessions, progress or questions as set up here",
+    "sandbox": "a tool can reach only what was granted to it, and its memory is not that of other calls; – where it runs no tools itself",
+    "limits": "as set up here, the time of a call and the number of calls at once are limited, and the memory of a plugin",
+    "auth": "it can authenticate callers by itself; no row of this run does",
+    "mcp": "its callers speak MCP",
+    "host": "tools are found when it runs; it serves more than one",
+    "reload": "a new version of a tool is served without a restart",
+    "sessions": "as set up here, clients can have sessions, progress and questions",
 }
 
 
@@ -201,8 +202,8 @@ def ray(context: Context, port: int, venv: str, app: str, env: dict[str, str]) -
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_DEFAULT_HTTP_HOST": "127.0.0.1",
-        "PYTHONPATH": str(SERVERS),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "SDKPATH": str(SERVERS),
+        "SDKDONTWRITEBYTECODE": "1",
         "PEER_PORT": str(port),
         **env,
     }
@@ -235,7 +236,7 @@ def ray_haproxy(context: Context, port: int) -> Start:
 def uvicorn(context: Context, port: int, venv: str, app: str, env: dict[str, str] | None = None) -> Start:
     command = [context.venv(venv, "uvicorn"), f"{app}:app", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(context.cores), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    return Start(command, {"PYTHONPATH": str(SERVERS), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
+    return Start(command, {"SDKPATH": str(SERVERS), "SDKDONTWRITEBYTECODE": "1", **(env or {})})
 
 
 def typescript(context: Context, port: int) -> Start:
@@ -271,50 +272,52 @@ def forge_prepare(context: Context) -> None:
     forge.prepare(context.cache / "forge", context.work / "forge", context.upstream)
 
 
-PYTHON = ("sandbox", "limits", "auth", "reload", "sessions")
+SDK = ("sandbox", "limits", "reload", "sessions")
+# Those that authenticate nobody either.
+OPEN = (*SDK, "auth")
 PEERS = [
     Peer(FLOOR, "axum + fresh instance (the floor)", "server", floor, ("limits", "auth", "host", "reload", "sessions"), "the ratios are to this", says_address=True),
     Peer("toolbay", "Toolbay, plugin", "server", toolbay_plugin, settings="as it comes", is_ours=True),
-    Peer("rmcp", "rmcp (Rust SDK)", "server", lambda c, p: own(c, "rmcp"), PYTHON, "stateless, JSON answers, mimalloc", says_address=True),
+    Peer("rmcp", "rmcp (Rust SDK)", "server", lambda c, p: own(c, "rmcp"), OPEN, "stateless, JSON answers, mimalloc", says_address=True),
     Peer(
-        "wasmtime", "wasmtime serve, fresh instance", "server", lambda c, p: wasmtime(c, p, 1), ("auth", "host", "reload", "sessions"),
+        "wasmtime", "wasmtime serve, fresh instance", "server", lambda c, p: wasmtime(c, p, 1), ("limits", "auth", "host", "reload", "sessions"),
         "pooling allocator, compiled beforehand; an MCP server of one tool as a component",
         needs="wasmtime", prepare=wasmtime_prepare,
     ),
     Peer(
-        "wasmtime-reuse", "wasmtime serve, instance reused", "server", lambda c, p: wasmtime(c, p, 1000), ("auth", "host", "reload", "sessions"),
+        "wasmtime-reuse", "wasmtime serve, instance reused", "server", lambda c, p: wasmtime(c, p, 1000), ("sandbox", "limits", "auth", "host", "reload", "sessions"),
         "the same, 1,000 requests an instance: state crosses calls",
         needs="wasmtime", prepare=wasmtime_prepare,
     ),
-    Peer("python", "Python SDK, uvicorn", "server", lambda c, p: uvicorn(c, p, "python", "python_sdk"), PYTHON,
+    Peer("python", "Python SDK, uvicorn", "server", lambda c, p: uvicorn(c, p, "python", "python_sdk"), SDK,
          "a worker a core, uvloop, httptools, stateless, JSON answers, no access log", needs="python"),
-    Peer("fastmcp", "FastMCP, uvicorn", "server", lambda c, p: uvicorn(c, p, "fastmcp", "fastmcp_server"), PYTHON, "the same", needs="fastmcp"),
-    Peer("typescript", "TypeScript SDK, Node", "server", typescript, PYTHON, "a worker a core (node:cluster), stateless, JSON answers", needs="typescript"),
-    Peer("ray-published", "Ray Serve, tutorial as published", "server", ray_published, PYTHON,
+    Peer("fastmcp", "FastMCP, uvicorn", "server", lambda c, p: uvicorn(c, p, "fastmcp", "fastmcp_server"), SDK, "the same", needs="fastmcp"),
+    Peer("typescript", "TypeScript SDK, Node", "server", typescript, SDK, "a worker a core (node:cluster), stateless, JSON answers", needs="typescript"),
+    Peer("ray-published", "Ray Serve, tutorial as published", "server", ray_published, SDK,
          "mcp 1.11 inside FastAPI, event streams, 1 to 20 replicas", era="earlier", path="/mcp/", needs="ray-published", is_slow=True),
-    Peer("ray-best", "Ray Serve, tuned", "server", ray_best, PYTHON,
+    Peer("ray-best", "Ray Serve, tuned", "server", ray_best, SDK,
          "newest SDK, JSON answers, no FastAPI, `RAY_SERVE_THROUGHPUT_OPTIMIZED`, no dashboard", needs="ray-best"),
-    Peer("ray-haproxy", "Ray Serve, tuned, HAProxy", "server", ray_haproxy, PYTHON, "the same with `RAY_SERVE_ENABLE_HA_PROXY`", needs="ray-best"),
+    Peer("ray-haproxy", "Ray Serve, tuned, HAProxy", "server", ray_haproxy, SDK, "the same with `RAY_SERVE_ENABLE_HA_PROXY`", needs="ray-best"),
     Peer("toolbay-fetch", "Toolbay, plugin", "fetch", toolbay_fetch, settings="as it comes", tool="get_alerts", is_ours=True),
-    Peer("native-fetch", "axum + reqwest + serde", "fetch", lambda c, p: own(c, "fetching", "--upstream", c.weather), (*PYTHON, "host"),
+    Peer("native-fetch", "axum + reqwest + serde", "fetch", lambda c, p: own(c, "fetching", "--upstream", c.weather), (*OPEN, "host"),
          "the least that such a call costs; no sandbox", tool="get_alerts", says_address=True),
-    Peer("python-fetch", "Python SDK, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "python", "python_sdk")), PYTHON,
+    Peer("python-fetch", "Python SDK, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "python", "python_sdk")), SDK,
          "as above; one HTTP client for all calls", tool="get_alerts", needs="python"),
-    Peer("fastmcp-fetch", "FastMCP, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "fastmcp", "fastmcp_server")), PYTHON, "the same",
+    Peer("fastmcp-fetch", "FastMCP, uvicorn", "fetch", lambda c, p: fetching(c, uvicorn(c, p, "fastmcp", "fastmcp_server")), SDK, "the same",
          tool="get_alerts", needs="fastmcp"),
-    Peer("typescript-fetch", "TypeScript SDK, Node", "fetch", lambda c, p: fetching(c, typescript(c, p)), PYTHON, "as above; Node's fetch",
+    Peer("typescript-fetch", "TypeScript SDK, Node", "fetch", lambda c, p: fetching(c, typescript(c, p)), SDK, "as above; Node's fetch",
          tool="get_alerts", needs="typescript"),
-    Peer("ray-published-fetch", "Ray Serve, tutorial as published", "fetch", lambda c, p: fetching(c, ray_published(c, p)), PYTHON,
+    Peer("ray-published-fetch", "Ray Serve, tutorial as published", "fetch", lambda c, p: fetching(c, ray_published(c, p)), SDK,
          "as above; an HTTP client for each call", era="earlier", tool="get_alerts", path="/mcp/", needs="ray-published", is_slow=True),
-    Peer("ray-haproxy-fetch", "Ray Serve, tuned, HAProxy", "fetch", lambda c, p: fetching(c, ray_haproxy(c, p)), PYTHON,
+    Peer("ray-haproxy-fetch", "Ray Serve, tuned, HAProxy", "fetch", lambda c, p: fetching(c, ray_haproxy(c, p)), SDK,
          "as above; one HTTP client for all calls", tool="get_alerts", needs="ray-best"),
-    Peer("toolbay-stdio", "Toolbay", "stdio", toolbay_stdio, settings="as it comes", is_ours=True),
-    Peer("mcp-proxy", "mcp-proxy (Python)", "stdio", mcp_proxy, PYTHON, "`--stateless`", era="legacy", needs="mcp-proxy"),
-    Peer("mcpo", "mcpo (Python)", "stdio", mcpo, (*PYTHON, "mcp"), "plain HTTP: `POST /add`", era="plain", needs="mcpo"),
-    Peer("supergateway", "supergateway (Node)", "stdio", supergateway, PYTHON, "as it comes: a process of the server for each call", era="legacy", needs="supergateway", is_slow=True),
+    Peer("toolbay-stdio", "Toolbay", "stdio", toolbay_stdio, ("sandbox",), settings="as it comes", is_ours=True),
+    Peer("mcp-proxy", "mcp-proxy (Python)", "stdio", mcp_proxy, OPEN, "`--stateless`", era="legacy", needs="mcp-proxy"),
+    Peer("mcpo", "mcpo (Python)", "stdio", mcpo, (*SDK, "mcp"), "plain HTTP: `POST /add`", era="plain", needs="mcpo"),
+    Peer("supergateway", "supergateway (Node)", "stdio", supergateway, OPEN, "as it comes: a process of the server for each call", era="legacy", needs="supergateway", is_slow=True),
     Peer("toolbay-gateway", "Toolbay", "gateway", toolbay_gateway, settings="as it comes", is_ours=True),
-    Peer("fastmcp-gateway", "FastMCP proxy", "gateway", fastmcp_gateway, PYTHON, "as FastMCP above; one session of the upstream for all calls", needs="fastmcp"),
-    Peer("forge", "ContextForge", "gateway", forge_start, ("limits", "auth", "sessions"), forge.SETTINGS, era="legacy", tool=forge.TOOL, prepare=forge_prepare, needs="forge", is_slow=True),
+    Peer("fastmcp-gateway", "FastMCP proxy", "gateway", fastmcp_gateway, SDK, "as FastMCP above; one session of the upstream for all calls", needs="fastmcp"),
+    Peer("forge", "ContextForge", "gateway", forge_start, ("sessions",), forge.SETTINGS, era="legacy", tool=forge.TOOL, prepare=forge_prepare, needs="forge", is_slow=True),
 ]
 
 

@@ -84,7 +84,9 @@ def lacks_table(rows: list[dict]) -> list[str]:
     keys = list(LACKS)
     lines = ["| | " + " | ".join(keys) + " |", "|---|" + "---|" * len(keys)]
     for row in rows:
-        lines.append(f"| {named(row)} | " + " | ".join("no" if key in row["lacks"] else "yes" for key in keys) + " |")
+        cells = ["–" if key == "sandbox" and row["group"] == "gateway" else "no" if key in row["lacks"] else "yes" for key in keys]
+        label = named(row) + {"stdio": ", stdio", "gateway": ", gateway"}.get(row["group"], "")
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return [*lines, "", *(f"- **{key}**: {text}" for key, text in LACKS.items()), ""]
 
 
@@ -106,7 +108,7 @@ def tables(results: dict) -> str:
             calls = [(row["label"], number, of) for row in rows for number, of in row.get("calls", {}).items() if "failed" in of]
             lines += [f"- {label} failed at {number} connections: {clean(of['failed'])}" for label, number, of in calls]
             lines.append("")
-    lines += ["### What each does", "", *lacks_table(results["rows"])]
+    lines += ["### What each does", "", *lacks_table([row for row in results["rows"] if row["group"] != "fetch"])]
     text = "\n".join(lines)
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")

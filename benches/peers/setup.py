@@ -1,6 +1,7 @@
 """Installs the others, each once, at locked versions, into ${XDG_CACHE_HOME:-~/.cache}/toolbay/peers."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -106,6 +107,9 @@ def versions() -> dict[str, str]:
     for name, packages in PACKAGES.items():
         pins = dict(line.split("==", 1) for line in PYTHON[name].read_text().splitlines() if "==" in line)
         found[name] = ", ".join(f"{package} {pins[package].split()[0]}" for package in packages if package in pins)
-    found["node"] = run("node", "--version").strip() if shutil.which("node") else "none"
-    found["python"] = sys.version.split()[0]
+    found["node"] = f"Node {run('node', '--version').strip()}" if shutil.which("node") else "no Node"
+    found["python"] = f"Python {sys.version.split()[0]}"
+    for name in NODE:
+        pins = json.loads((NODE[name] / "package.json").read_text())["dependencies"]
+        found[name] = ", ".join(f"{package} {version}" for package, version in pins.items())
     return found
