@@ -108,7 +108,7 @@ def versions() -> dict[str, str]:
         pins = dict(line.split("==", 1) for line in PYTHON[name].read_text().splitlines() if "==" in line)
         found[name] = ", ".join(f"{package} {pins[package].split()[0]}" for package in packages if package in pins)
     found["node"] = f"Node {run('node', '--version').strip()}" if shutil.which("node") else "no Node"
-    found["python"] = f"Python {sys.version.split()[0]}"
+    found["interpreter"] = f"Python {sys.version.split()[0]}"
     for name in NODE:
         pins = json.loads((NODE[name] / "package.json").read_text())["dependencies"]
         found[name] = ", ".join(f"{package} {version}" for package, version in pins.items())
