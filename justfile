@@ -41,6 +41,10 @@ image *options:
 bench *options:
     scripts/bench.sh {{ options }}
 
+# Compare with other MCP servers, gateways and bridges, in one run and one table (fetches some 1.8 GB the first time).
+peers *options:
+    scripts/bench-peers.sh {{ options }}
+
 # What takes hours in full: generated inputs that no run has seen yet, and a killed writer of the plugins' store, 10,000 times each.
 soak rounds="10000":
     scripts/soak.sh {{ rounds }}

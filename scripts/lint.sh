@@ -11,7 +11,7 @@ say() { printf 'lint: %s\n' "$*" >&2; }
 
 say "1 of 5: format"
 cargo fmt --all --check
-for manifest in plugins/*/Cargo.toml plugins/shared/*/Cargo.toml tests/plugins/*/Cargo.toml sdk/rust/*/Cargo.toml examples/author/rust/Cargo.toml; do
+for manifest in plugins/*/Cargo.toml plugins/shared/*/Cargo.toml tests/plugins/*/Cargo.toml sdk/rust/*/Cargo.toml examples/author/rust/Cargo.toml benches/peers/component/Cargo.toml; do
     [ ! -f "$manifest" ] || cargo fmt --manifest-path "$manifest" --check
 done
 
@@ -22,6 +22,8 @@ cargo clippy --release --locked --workspace --all-targets -- -D warnings
 say "3 of 5: documentation"
 python3 scripts/check-docs.py
 python3 scripts/check-words.py
+# Of what counts and prints the comparison with others: nothing of them is installed for it.
+python3 -B -m unittest discover -q -s benches/peers
 RUSTDOCFLAGS=-Dwarnings cargo doc --release --locked --workspace --no-deps --quiet
 
 say "4 of 5: deployment files"

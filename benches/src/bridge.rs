@@ -191,7 +191,7 @@ fn bridge(bench: &Bench, name: &str, program: &Path, era: Era, args: impl Fn(&st
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let args = args(&address.port().to_string(), &bench.own.display().to_string());
     let server = Rc::new(Server::start_at(program, args, &bench.log(name), &address.to_string())?);
-    ready(&Dialect { host: server.address.clone(), era, session: None }, name)?;
+    ready(&Dialect::new(&server.address, era), name)?;
     Ok(server)
 }
 

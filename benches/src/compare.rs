@@ -228,7 +228,7 @@ fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
 
 /// The session that a legacy client gets from `initialize`.
 fn session(address: &str) -> anyhow::Result<Option<String>> {
-    let mut dialect = Dialect { host: address.to_owned(), era: Era::Legacy, session: None };
+    let mut dialect = Dialect::new(address, Era::Legacy);
     let mut client = Client::connect(address)?;
     let answer = client.send(&dialect.initialize())?;
     ensure!(answer.status == 200, "initialize was answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
@@ -241,7 +241,7 @@ fn session(address: &str) -> anyhow::Result<Option<String>> {
 }
 
 fn serves_without_session(address: &str) -> anyhow::Result<bool> {
-    let dialect = Dialect { host: address.to_owned(), era: Era::Legacy, session: None };
+    let dialect = Dialect::new(address, Era::Legacy);
     let (request, expected) = dialect.call(TOOL, 1);
     let answer = Client::connect(address)?.send(&request)?;
     Ok(expected.check(answer.status, &answer.body).is_ok())

@@ -25,6 +25,8 @@ use crate::{
 
 /// Different calls that take turns, so that nothing can answer from what it did just before.
 const VARIANTS: u32 = 64;
+/// An answer is at most so large: text is in it twice where a server has structured content too.
+const LARGEST: usize = 64 << 10;
 /// For the answers that are still on their way at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -45,6 +47,9 @@ pub(crate) struct Options {
     /// Session of a legacy client
     #[arg(long)]
     session: Option<String>,
+    /// Where MCP is served
+    #[arg(long, default_value = crate::requests::PATH)]
+    path: String,
     /// Name of the tool
     #[arg(long, default_value = crate::requests::TOOL)]
     tool: String,
@@ -96,7 +101,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Measured> {
-    let dialect = Dialect { host: options.address.clone(), era: options.era, session: options.session.clone() };
+    let path = options.path.trim_start_matches('/').to_owned();
+    let dialect = Dialect { host: options.address.clone(), era: options.era, session: options.session.clone(), path };
     let variants = (1..=VARIANTS).map(|id| dialect.call(&options.tool, id)).map(|(request, expected)| Variant {
         request,
         expected,
@@ -160,7 +166,7 @@ async fn measure(options: &Options) -> anyhow::Result<Measured> {
 }
 
 async fn one_after_the_other(mut stream: TcpStream, shared: Rc<Shared>, number: u32) -> anyhow::Result<()> {
-    let mut buffer = vec![0; 16 << 10];
+    let mut buffer = vec![0; LARGEST];
     // Each begins elsewhere.
     let first = usize::try_from(number % VARIANTS)?;
     for variant in shared.variants.iter().cycle().skip(first) {

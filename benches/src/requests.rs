@@ -18,6 +18,8 @@ pub(crate) enum Era {
     Modern,
     /// 2025-11-25
     Legacy,
+    /// 2025-06-18, which older servers know at most
+    Earlier,
     /// No MCP: arguments by POST to `/TOOL`, the sum as the answer's body, as mcpo has it
     Plain,
 }
@@ -28,6 +30,7 @@ impl Era {
         match self {
             Self::Modern => "modern",
             Self::Legacy => "legacy",
+            Self::Earlier => "earlier",
             Self::Plain => "plain",
         }
     }
@@ -36,6 +39,7 @@ impl Era {
         match self {
             Self::Modern => "2026-07-28",
             Self::Legacy => "2025-11-25",
+            Self::Earlier => "2025-06-18",
             Self::Plain => "none",
         }
     }
@@ -49,11 +53,20 @@ pub(crate) struct Dialect {
     pub(crate) era: Era,
     /// The id that a legacy server gave to this client.
     pub(crate) session: Option<String>,
+    /// Where MCP is served, without the first slash.
+    pub(crate) path: String,
 }
 
+/// Where MCP is served, if nothing else is said.
+pub(crate) const PATH: &str = "mcp";
+
 impl Dialect {
+    pub(crate) fn new(host: &str, era: Era) -> Self {
+        Self { host: host.to_owned(), era, session: None, path: PATH.to_owned() }
+    }
+
     pub(crate) fn modern(host: &str) -> Self {
-        Self { host: host.to_owned(), era: Era::Modern, session: None }
+        Self::new(host, Era::Modern)
     }
 
     /// One call: the bytes of the request, and what has to come back.
@@ -68,7 +81,7 @@ impl Dialect {
         };
         let (request, id) = match self.era {
             Era::Plain => (self.post(tool, "", &arguments), None),
-            Era::Modern | Era::Legacy => {
+            Era::Modern | Era::Legacy | Era::Earlier => {
                 let params = format!("\"name\":\"{tool}\",\"arguments\":{arguments}");
                 (self.request("tools/call", Some(tool), id, &params), Some(id))
             }
@@ -87,16 +100,16 @@ impl Dialect {
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{client}}}}}"#
         );
-        self.post("mcp", "", &body)
+        self.post(&self.path, "", &body)
     }
 
     pub(crate) fn initialized(&self) -> Vec<u8> {
-        self.post("mcp", &self.headers("notifications/initialized", None), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+        self.post(&self.path, &self.headers("notifications/initialized", None), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
     }
 
     fn request(&self, method: &str, name: Option<&str>, id: u32, params: &str) -> Vec<u8> {
         let meta = match self.era {
-            Era::Legacy | Era::Plain => "",
+            Era::Legacy | Era::Earlier | Era::Plain => "",
             Era::Modern => concat!(
                 r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
                 r#""io.modelcontextprotocol/clientInfo":{"name":"toolbay-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#,
@@ -104,7 +117,7 @@ impl Dialect {
         };
         let comma = if meta.is_empty() || params.is_empty() { "" } else { "," };
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}{comma}{params}}}}}"#);
-        self.post("mcp", &self.headers(method, name), &body)
+        self.post(&self.path, &self.headers(method, name), &body)
     }
 
     fn headers(&self, method: &str, name: Option<&str>) -> String {
@@ -183,11 +196,14 @@ impl Expected {
     }
 }
 
-/// The message in a body: all of it, or where it came as a stream of events, in chunks, the first event's data.
+/// The message in a body: all of it, or where it came as a stream of events, in chunks, the first event's data, or where it came in one chunk, its line.
 fn message(body: &str) -> &str {
+    if body.starts_with('{') {
+        return body;
+    }
     match body.split_once("data: ") {
-        Some((_, data)) if !body.starts_with('{') => data.lines().next().unwrap_or_default(),
-        _ => body,
+        Some((_, data)) => data.lines().next().unwrap_or_default(),
+        None => body.lines().find(|line| line.starts_with('{')).unwrap_or(body),
     }
 }
 
@@ -212,16 +228,26 @@ mod tests {
         let event = format!("94\r\nevent: message\ndata: {body}\n\n\r\n0\r\n\r\n");
         assert!(right(&event));
         assert!(!right(&event.replace("6.625", "6.5")));
+        let chunk = format!("7a\r\n{body}\r\n0\r\n\r\n");
+        assert!(right(&chunk));
+        assert!(!right(&chunk.replace("6.625", "6.5")));
     }
 
     #[test]
     fn without_mcp_the_answer_is_the_sum() {
-        let dialect = Dialect { host: "127.0.0.1:1".to_owned(), era: Era::Plain, session: None };
+        let dialect = Dialect::new("127.0.0.1:1", Era::Plain);
         let (request, expected) = dialect.call(TOOL, 2);
         assert!(String::from_utf8(request).unwrap().starts_with("POST /add HTTP/1.1\r\n"));
         assert!(expected.check(200, b"6.625").is_ok());
         assert!(expected.check(200, b"6.5").is_err());
         assert!(expected.check(422, b"6.625").is_err());
+    }
+
+    #[test]
+    fn the_path_is_the_one_that_was_told() {
+        let dialect = Dialect { path: "mcp/".to_owned(), ..Dialect::modern("127.0.0.1:1") };
+        let (request, _) = dialect.call(TOOL, 1);
+        assert!(String::from_utf8(request).unwrap().starts_with("POST /mcp/ HTTP/1.1\r\n"));
     }
 
     #[test]
