@@ -176,8 +176,9 @@ async fn a_server_that_speaks_nothing_but_the_sse_transport_of_2024_is_served_wh
 
 #[tokio::test]
 async fn an_address_that_is_no_mcp_endpoint_is_not_taken_for_one_of_2024() {
-    let up = other().start().await;
-    let check = front(&format!("[server.up]\nurl = \"{}/nothing\"\nbearer = {{ from_env = \"UP_TOKEN\" }}", up.base)).run(["check"]).await;
+    let (lab, port) = (Lab::find(), TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port());
+    let _up = lab.running("upstream_server.mjs", &[&json!({ "port": port }).to_string()]).await;
+    let check = front(&format!("[server.up]\nurl = \"http://127.0.0.1:{port}/nowhere\"")).run(["check"]).await;
     check.expect_code(1);
-    assert!(check.all().contains("/nothing answers 404"), "{}", check.all());
+    assert!(check.all().contains("/nowhere answers 404"), "{}", check.all());
 }
