@@ -3,6 +3,7 @@
 mod completion;
 mod dynamic_tools;
 mod guard;
+mod http;
 mod interfaces;
 mod kept;
 mod listing;
@@ -161,7 +162,7 @@ impl Plugin {
                 }
                 output
             });
-            (output, store)
+            (output, Some(store))
         });
         match answer.await {
             Ok(output) => Ok(output),
