@@ -31,13 +31,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["provider", "json", "schema", "signing", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
     ("identity", &["provider", "config", "tls"]),
-    // What servers elsewhere are shown of who calls.
-    ("credentials", &["signing", "provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
     ("shared", &["config", "tls"]),
     ("store", &["shared", "config"]),
+    // What servers elsewhere are shown of who calls.
+    ("credentials", &["store", "signing", "provider", "config", "tls"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervisor", &["overrides", "upstream", "provider", "config", "telemetry"]),
     (
@@ -69,7 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
-    ("servers", &["bridge", "remote", "supervisor", "overrides", "catalog", "provider", "config"]),
+    ("servers", &["bridge", "remote", "credentials", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
     ("dispatch", &["shared", "catalog", "provider", "telemetry"]),
     // Other instances of this host.
@@ -82,6 +82,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "http",
         &[
             "mcp",
+            "credentials",
             "dispatch",
             "identity",
             "catalog",

@@ -30,6 +30,7 @@ use crate::{
     bridge::{container::Engine, process::Program, stdio_connector::StdioConnector},
     catalog::feed::{CatalogUpdate, Inlet, Origin},
     config::{Config, ImportedServer, Replicas, ServerConfig, ServerSource},
+    credentials::accounts::Accounts,
     provider::{ProviderChange, ProviderId, ProviderState, ProviderStatus, StatusSource},
     remote::mcp::Remote,
     supervisor::{
@@ -62,6 +63,8 @@ pub struct Servers {
     imported: Mutex<Arc<BTreeMap<String, ImportedServer>>>,
     run: Run,
     engine: Arc<Engine>,
+    /// Accounts that callers can have at servers elsewhere.
+    accounts: Option<Arc<Accounts>>,
     queue: mpsc::Sender<CatalogUpdate>,
     generations: AtomicU64,
     settled: watch::Sender<bool>,
@@ -96,12 +99,13 @@ pub enum Run {
 impl Servers {
     /// Starts all of them, none waiting for another. What they offer is sent to `queue`.
     #[must_use]
-    pub async fn start(config: &Config, run: Run, queue: mpsc::Sender<CatalogUpdate>) -> Arc<Self> {
+    pub async fn start(config: &Config, run: Run, queue: mpsc::Sender<CatalogUpdate>, accounts: Option<Arc<Accounts>>) -> Arc<Self> {
         let servers = Arc::new(Self {
             running: Mutex::default(),
             imported: Mutex::default(),
             run,
             engine: Engine::new(config.host.container_engine.clone()),
+            accounts,
             queue,
             generations: AtomicU64::new(0),
             settled: watch::Sender::new(false),
@@ -163,7 +167,7 @@ impl Servers {
     fn start_one(&self, id: ProviderId, config: &ServerConfig, interests: Arc<Interests>) -> Arc<Running> {
         let generation = self.generations.fetch_add(1, Relaxed) + 1;
         let (changes, inlet) = Inlet::open(Origin::Server(generation), self.queue.clone());
-        let member = start(id, config, &self.engine, self.run, interests.clone(), changes);
+        let member = start(id, config, &self.engine, self.accounts.as_deref(), self.run, interests.clone(), changes);
         Arc::new(Running { config: config.clone(), member, inlet, interests, before: Mutex::default(), retired: CancellationToken::new() })
     }
 
@@ -320,6 +324,7 @@ fn start(
     id: ProviderId,
     config: &ServerConfig,
     engine: &Arc<Engine>,
+    accounts: Option<&Accounts>,
     run: Run,
     interests: Arc<Interests>,
     changes: mpsc::Sender<Vec<ProviderChange>>,
@@ -344,7 +349,7 @@ fn start(
         ServerSource::Url(source) => {
             // There is one connection, and it is tried again sooner than a program is started again.
             policy.longest_open = policy.open;
-            let reach = Remote::new(id.clone(), source, config.limits);
+            let reach = Remote::with_accounts(id.clone(), source, config.limits, accounts);
             let config = ServerConfig { replicas: Replicas { min: 1, max: 1, ..config.replicas }, ..config.clone() };
             Box::new(Server::start(id, Box::new(reach), &config, policy, interests, changes))
         }

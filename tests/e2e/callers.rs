@@ -11,6 +11,8 @@ use toolbay_tests::{
 };
 
 const ANN: &str = "ann-0123456789abcdef";
+const BOB: &str = "bob-0123456789abcdef";
+const STATE_KEY: &str = "0123456789abcdef0123456789abcdef";
 const SECRET: &str = "s3cret-0123456789";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
@@ -115,12 +117,18 @@ struct Bench {
     server: Server,
     issuer: String,
     up: String,
+    store: tempfile::TempDir,
     _running: [Running; 2],
 }
 
 impl Bench {
     /// `grants`: of the servers `up` and `app`, with `{issuer}` and `{audience}`.
     async fn start(grants: &str, secret: &str) -> Self {
+        Self::with(grants, "", secret).await
+    }
+
+    /// `more`: of the server `up` alone.
+    async fn with(grants: &str, more: &str, secret: &str) -> Self {
         let (lab, port, up, own) = (Lab::find(), free_port(), free_port(), free_port());
         let (issuer, up) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{up}"));
         let (audience, whole) = (format!("{up}/mcp"), format!("http://127.0.0.1:{own}/mcp"));
@@ -131,33 +139,48 @@ impl Bench {
         let clients = json!([
             machine("toolbay", &["client_credentials", EXCHANGE]),
             machine("ann", &["client_credentials"]),
-            machine("bob", &["client_credentials"])
+            machine("bob", &["client_credentials"]),
+            json!({ "client_id": "web", "token_endpoint_auth_method": "none", "redirect_uris": [format!("http://127.0.0.1:{own}/oauth-callback")] })
         ]);
         let config = json!({ "port": port, "resources": [whole, audience], "clients": clients, "exchange": true });
         let provider = lab.running("oidc_server.mjs", &[&config.to_string()]).await;
         let port = up.rsplit(':').next().expect("a port").parse::<u16>().expect("a port");
         let config = json!({ "port": port, "issuer": issuer, "audience": audience });
         let upstream = lab.running("upstream_server.mjs", &[&config.to_string()]).await;
+        let store = tempfile::tempdir().expect("a folder");
         let grants = grants.replace("{issuer}", &issuer).replace("{audience}", &audience);
         let config = format!(
             r#"
             [auth]
             resource_url = "http://127.0.0.1:{own}"
             tokens.operator = {{ from_env = "ANN" }}
+            tokens.bob = {{ from_env = "BOB" }}
+            [state]
+            keys = [{{ from_env = "STATE_KEY" }}]
+            [store]
+            path = "{}/store.redb"
             [auth.issuer.main]
             issuer = "{issuer}"
             claims = ["client_id", "absent"]
             [server.up]
             url = "{audience}"
             {grants}
+            {more}
             [server.app]
             openapi = "{up}/openapi.json"
             {grants}
-            "#
+            "#,
+            store.path().display()
         );
-        let setup = Setup::new().test_plugin("probe").env("ANN", ANN).env("UP_SECRET", secret).listen(&format!("127.0.0.1:{own}"));
+        let setup = Setup::new()
+            .test_plugin("probe")
+            .env("ANN", ANN)
+            .env("BOB", BOB)
+            .env("STATE_KEY", STATE_KEY)
+            .env("UP_SECRET", secret)
+            .listen(&format!("127.0.0.1:{own}"));
         let server = setup.config(&config).start().await;
-        Self { server, issuer, up, _running: [provider, upstream] }
+        Self { server, issuer, up, store, _running: [provider, upstream] }
     }
 
     /// A caller's own token for this host.
@@ -268,4 +291,108 @@ async fn a_callers_token_is_exchanged_for_one_of_the_upstream_and_each_caller_ha
         "{told}"
     );
     bench.is_silent(&[&ann, &bob]).await;
+}
+
+/// A link that a person gets, in the answer of a call by a client that can show one.
+async fn asked_to_visit(client: &Client) -> (Value, String) {
+    let asked = client.call("seen", json!({})).await;
+    let result = asked.result().clone();
+    assert_eq!(result["resultType"], "input_required", "{asked:?}");
+    let question = result["inputRequests"].as_object().and_then(|asked| asked.values().next()).expect("a question").clone();
+    assert_eq!(question["params"]["mode"], "url", "{question}");
+    (result.clone(), question["params"]["url"].as_str().expect("a link").to_owned())
+}
+
+#[tokio::test]
+async fn a_person_connects_an_account_once_and_is_called_for_with_its_token_from_then_on() {
+    let lab = Lab::find();
+    let bench = Bench::with(CLIENT, "oauth = { }\n", SECRET).await;
+    let connect = async |link: &str, more: &[&str]| -> Value {
+        let ran = lab.client("connect_account.mjs", &[&[link, "alice"], more].concat()).await;
+        ran.stdout.lines().last().unwrap_or_default().parse().unwrap_or_else(|_| panic!("{}\n{}", ran.all, bench.server.log()))
+    };
+    // Who cannot be asked gets the link in the error.
+    let said = Client::modern(&bench.server).token(BOB).call("seen", json!({})).await;
+    let error = said.error();
+    let visit = &error["data"]["elicitations"][0];
+    assert_eq!((&error["code"], &visit["mode"]), (&json!(-32042), &json!("url")), "{said:?}");
+    assert!(visit["url"].as_str().is_some_and(|url| url.starts_with(&format!("{}/oauth-start?state=", bench.server.base))), "{said:?}");
+
+    let client = Client::modern(&bench.server).token(ANN).able(json!({ "elicitation": { "url": {} } }));
+    let (result, link) = asked_to_visit(&client).await;
+    // In another browser it does not work: somebody else's link is of no use.
+    let other = connect(&link, &["other"]).await;
+    assert!(other["status"] == 400 && other["last"].as_str().is_some_and(|last| last.contains("not the browser")), "{other}");
+    let other = if link.as_bytes()[link.len() - 20] == b'x' { 'y' } else { 'x' };
+    let changed = connect(&format!("{}{other}{}", &link[..link.len() - 20], &link[link.len() - 19..]), &[]).await;
+    assert_eq!(changed["status"], 400, "{changed}");
+    let connected = connect(&link, &[]).await;
+    assert_eq!(connected["status"], 200, "{connected}");
+    assert!(connected["page"].as_str().is_some_and(|page| page.contains("<strong>operator</strong>")), "{connected}");
+    let asked = &connected["asked"];
+    assert_eq!((&asked["code_challenge_method"], &asked["scope"]), (&json!("S256"), &json!("mcp:tools")), "{asked}");
+    assert_eq!(asked["resource"], format!("{}/mcp", bench.up), "{asked}");
+    // The call goes on with the answer, and the next ones ask nothing.
+    let key = result["inputRequests"].as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
+    let again = json!({ "name": "seen", "arguments": {}, "requestState": result["requestState"], "inputResponses": { key: { "action": "accept" } } });
+    let answered: Value = client.rpc("tools/call", again).await.ok().parse().expect("JSON");
+    assert_eq!(answered["token"]["sub"], "alice", "{answered}");
+    for client in [Client::modern(&bench.server).token(ANN), Client::legacy_as(&bench.server.url, ANN).await] {
+        assert_eq!(seen(&client, "seen", &[]).await["token"]["sub"], "alice");
+    }
+    // It is nobody else's.
+    assert_eq!(Client::modern(&bench.server).token(BOB).call("seen", json!({})).await.code(), -32042);
+
+    // A token that is revoked is renewed by its refresh token.
+    client::http().post(format!("{}/revoke-all", bench.up)).send().await.expect("an answer");
+    let caller = Client::modern(&bench.server).token(ANN);
+    eventually("it is renewed", secs(60), || async {
+        let reply = caller.call("seen", json!({})).await;
+        reply.answer().get("error").is_none().then_some(())
+    })
+    .await;
+    assert!(bench.given("refresh_token").await >= 1);
+
+    // What is kept is encrypted.
+    let store = std::fs::read(bench.store.path().join("store.redb")).expect("the store");
+    assert!(store.windows(16).any(|part| part == b"account/up/opera"), "it is there");
+    for secret in ["eyJ", "refresh"] {
+        assert!(!store.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in the store");
+    }
+    let account = async |method: &str| -> Value {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = client::http().request(method, format!("{}/oauth-accounts?server=up", bench.server.base));
+        let text = request.bearer_auth(ANN).send().await.expect("an answer").text().await.expect("a body");
+        text.parse().unwrap_or_else(|_| panic!("{text}"))
+    };
+    assert_eq!(account("GET").await, json!({ "server": "up", "connected": true }));
+    // The person takes it back.
+    assert_eq!(account("DELETE").await, json!({ "server": "up", "connected": false }));
+    assert!(account("GET").await["url"].as_str().is_some_and(|url| url.contains("/oauth-start?state=")));
+    assert_eq!(caller.call("seen", json!({})).await.code(), -32042);
+    bench.is_silent(&["refresh_token="]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_shows_nothing_without_an_account_is_listed_with_one() {
+    let lab = Lab::find();
+    let bench = Bench::with("", "oauth = { lists_as = \"operator\", client_id = \"web\", scopes = [\"mcp:tools\"] }\n", SECRET).await;
+    let error = eventually("it waits for an account", secs(60), || async {
+        let status = bench.server.status_as(ANN).await;
+        let up = status["plugins"].as_array().expect("a list").iter().find(|plugin| plugin["name"] == "up").cloned();
+        up.and_then(|up| up["error"].as_str().map(str::to_owned))
+    })
+    .await;
+    assert!(error.contains("operator has not connected an account") && error.contains("lists_as"), "{error}");
+    let request = client::http().get(format!("{}/oauth-accounts?server=up", bench.server.base)).bearer_auth(ANN);
+    let text = request.send().await.expect("an answer").text().await.expect("a body");
+    let account: Value = text.parse().unwrap_or_else(|_| panic!("{text}"));
+    let link = account["url"].as_str().expect("a link").to_owned();
+    let ran = lab.client("connect_account.mjs", &[&link, "alice"]).await;
+    assert!(ran.stdout.contains("Connected"), "{}", ran.all);
+    let client = Client::modern(&bench.server).token(ANN);
+    let listed = || async { client.tool_names().await.contains(&"seen".to_owned()).then_some(()) };
+    eventually("it is listed", secs(90), listed).await;
+    assert_eq!(seen(&client, "seen", &[]).await["token"]["sub"], "alice");
+    assert_eq!(Client::modern(&bench.server).token(BOB).call("seen", json!({})).await.code(), -32042);
 }

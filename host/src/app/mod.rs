@@ -36,7 +36,7 @@ use crate::{
         feed::{CatalogUpdate, Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
-    credentials,
+    credentials::{self, accounts::Accounts},
     dispatch::{Dispatcher, Screen},
     http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
@@ -105,6 +105,8 @@ pub struct App {
     /// The plugins' way into the catalog.
     inlet: Inlet,
     servers: Arc<Servers>,
+    /// Those that callers connect at servers elsewhere.
+    accounts: Option<Arc<Accounts>>,
     pipelines: Arc<Pipelines>,
     models: Arc<Registry>,
     /// What this host shares with others.
@@ -146,8 +148,10 @@ impl App {
         let feed = Feed::through(screen.clone(), catalog.clone());
         let (changes, inlet) = Inlet::open(Origin::Plugins, feed.queue().clone());
         let optional = (!config.server.is_empty() || plugins::are_pulled(&config)) && !options.folder_required;
+        let accounts =
+            Accounts::new(&config, host.key_values().clone()).inspect_err(|why| tracing::error!("nobody can connect accounts: {why}")).ok();
         let servers = async {
-            let servers = Servers::start(&config, options.run, feed.queue().clone()).await;
+            let servers = Servers::start(&config, options.run, feed.queue().clone(), accounts.clone()).await;
             if options.run == Run::Once {
                 servers.settled(ONCE_WAITS).await;
             }
@@ -186,6 +190,7 @@ impl App {
             plugins,
             inlet,
             servers,
+            accounts: accounts.clone(),
             pipelines,
             models,
             shared,
@@ -437,6 +442,9 @@ impl App {
         let config = self.config.borrow().clone();
         let settings = HttpSettings::under(http_config(&config, address), Authenticator::from_config(&config.auth), self.policy.clone());
         settings.open_metrics(!config.metrics.authenticate);
+        if let Some(accounts) = &self.accounts {
+            settings.open_accounts(accounts.clone());
+        }
         lock(&self.http).push((Arc::downgrade(&settings), address));
         settings
     }

@@ -93,8 +93,8 @@ pub use role::RoleConfig;
 pub use schema::json_schema;
 pub use secret::{Secret, known_secrets};
 pub use server::{
-    ClientAuthentication, CommandSource, DocumentPlace, IdentityConfig, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull,
-    Replicas, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
+    ClientAuthentication, CommandSource, DocumentPlace, IdentityConfig, ImageSource, OAuthConfig, OpenApiSource, OutputSchema,
+    PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
 };
 pub use settings::Config;
 pub use shared::{OnOutage, RedisUrl, SharedConfig};

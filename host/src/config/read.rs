@@ -120,6 +120,12 @@ fn credentials(servers: &Table<'_>, config: &mut Config) {
     {
         item.fail_key("has `token_exchange`, which needs an [auth.issuer.NAME]: only a token of an authorization server can be exchanged");
     }
+    let connects = |server: &ServerConfig| server.auth().is_some_and(|auth| auth.oauth.is_some());
+    for item in servers.items().filter(|item| config.server.get(&item.key).is_some_and(connects)) {
+        if config.auth.resource_url.is_none() || config.auth.is_open() {
+            item.fail_key("has `oauth`, by which callers connect accounts: set `resource_url` in [auth], and tokens or an [auth.issuer.NAME], by which they have names");
+        }
+    }
     for issuer in config.auth.issuer.values_mut() {
         issuer.keeps_tokens = first.is_some();
     }

@@ -81,7 +81,7 @@ impl TokenCell {
             return before.as_ref().map(|held| kept(held)).ok_or_else(|| why.clone());
         }
         match ask().await {
-            Ok(Granted { token, lifetime }) => {
+            Ok(Granted { token, lifetime, .. }) => {
                 let now = Instant::now();
                 *failed = Failed::default();
                 let held = Held {
@@ -129,7 +129,11 @@ mod tests {
     use super::*;
 
     fn granted(number: u32, lifetime: u64) -> Granted {
-        Granted { token: HeaderValue::try_from(format!("Bearer {number}")).unwrap(), lifetime: Duration::from_secs(lifetime) }
+        Granted {
+            token: HeaderValue::try_from(format!("Bearer {number}")).unwrap(),
+            lifetime: Duration::from_secs(lifetime),
+            refresh: None,
+        }
     }
 
     #[tokio::test]

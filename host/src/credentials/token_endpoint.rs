@@ -3,29 +3,23 @@
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use futures::StreamExt as _;
-use http::{HeaderValue, StatusCode, header};
-use reqwest::{Client, redirect::Policy};
+use http::{HeaderValue, header};
+use reqwest::Client;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
+use super::web;
 use crate::{
     config::{ClientAuthentication, TokenRequest, server_url},
     provider::ProviderId,
     tls,
 };
 
-/// How long an authorization server may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of its answer.
-const LARGEST: usize = 256 << 10;
 /// How long a token is good whose authorization server does not say it.
 const UNSAID: Duration = Duration::from_secs(300);
 /// No token is kept longer.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// Characters of what it says that are shown.
-const SHOWN: usize = 200;
 
 /// The token endpoint of one authorization server, for one client.
 pub(super) struct TokenEndpoint {
@@ -41,6 +35,8 @@ pub(super) struct Granted {
     /// `Bearer …`.
     pub(super) token: HeaderValue,
     pub(super) lifetime: Duration,
+    /// By which another one is had.
+    pub(super) refresh: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,22 +46,13 @@ struct Answer {
     token_type: Option<String>,
     #[serde(default)]
     expires_in: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    error: String,
     #[serde(default)]
-    error_description: Option<String>,
+    refresh_token: Option<String>,
 }
 
 impl TokenEndpoint {
     pub(super) fn new(server: &ProviderId, request: TokenRequest) -> Result<Self, String> {
-        let builder = || {
-            // What is configured is asked, and nobody else.
-            Client::builder().timeout(TIMEOUT).redirect(Policy::none()).user_agent(concat!("toolbay/", env!("CARGO_PKG_VERSION")))
-        };
-        let client = tls::client(builder, |_| {}).map_err(|error| format!("cannot set up HTTP: {}", tls::cause(&error)))?;
+        let client = web::client()?;
         let address = OnceCell::new_with(request.token_url.clone());
         Ok(Self { server: server.clone(), request, client, address })
     }
@@ -86,7 +73,16 @@ impl TokenEndpoint {
         self.token("token_exchange", &form).await
     }
 
-    async fn token(&self, key: &str, form: &[(&str, &str)]) -> Result<Granted, String> {
+    /// Sends a form whose answer says nothing (RFC 7009).
+    pub(super) async fn post(&self, form: &[(&str, &str)]) -> Result<(), String> {
+        let address = self.request.token_url.as_deref().unwrap_or_default();
+        let failed = |error: reqwest::Error| format!("{address} cannot be reached: {}", tls::cause(&error));
+        let response = self.request(address, form)?.send().await.map_err(failed)?;
+        if response.status().is_success() { Ok(()) } else { Err(format!("{address} answers {}", response.status())) }
+    }
+
+    /// A token by this form. `key`: of the configuration, for messages.
+    pub(super) async fn token(&self, key: &str, form: &[(&str, &str)]) -> Result<Granted, String> {
         let failed = |why: String| format!("cannot get a token ({key} of [server.{}]): {why}", self.server);
         let address = self.address.get_or_try_init(|| self.discover()).await.map_err(failed)?;
         self.ask(address, form).await.map_err(|why| failed(format!("{address} {why}")))
@@ -128,19 +124,14 @@ impl TokenEndpoint {
     async fn ask(&self, address: &str, form: &[(&str, &str)]) -> Result<Granted, String> {
         let response = self.request(address, form)?.send().await.map_err(|error| format!("cannot be reached: {}", tls::cause(&error)))?;
         let status = response.status();
-        let text = read(response).await?;
+        let text = web::read(response).await?;
         if !status.is_success() {
-            let said = serde_json::from_slice::<Refusal>(&text).map(|refusal| {
-                let description = refusal.error_description.map(|text| format!(" ({text})")).unwrap_or_default();
-                format!(": {}{description}", refusal.error)
-            });
-            let said: String = said.unwrap_or_default().chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-            return Err(format!("answers {status}{said}"));
+            return Err(format!("answers {status}{}", web::refusal(&text)));
         }
         // What is wrong with it is not shown: there may be a token in it.
         let answer: Answer = serde_json::from_slice(&text).map_err(|_| "answers with something that has no access_token".to_owned())?;
         if let Some(kind) = answer.token_type.as_deref().filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-            let kind: String = kind.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            let kind: String = kind.chars().filter(|c| !c.is_control()).take(web::SHOWN).collect();
             return Err(format!("gives a token of the type {kind:?}; only Bearer can be sent"));
         }
         let mut token = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
@@ -148,10 +139,10 @@ impl TokenEndpoint {
         token.set_sensitive(true);
         let said = answer.expires_in.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
         let lifetime = said.map_or(UNSAID, |seconds| Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())));
-        Ok(Granted { token, lifetime })
+        Ok(Granted { token, lifetime, refresh: answer.refresh_token })
     }
 
-    /// The token endpoint by the metadata of the issuer (RFC 8414, or OpenID Connect Discovery).
+    /// The token endpoint by the metadata of the issuer.
     async fn discover(&self) -> Result<String, String> {
         #[derive(Deserialize)]
         struct Metadata {
@@ -159,50 +150,13 @@ impl TokenEndpoint {
             token_endpoint: String,
         }
         let issuer = self.request.issuer.as_deref().unwrap_or_default();
-        let url = Url::parse(issuer).map_err(|error| format!("{issuer:?} is not a URL: {error}"))?;
-        let (origin, path) = (url.origin().ascii_serialization(), url.path().trim_end_matches('/').to_owned());
-        let mut errors = Vec::new();
-        for address in [
-            format!("{origin}/.well-known/oauth-authorization-server{path}"),
-            format!("{origin}{path}/.well-known/openid-configuration"),
-            format!("{origin}/.well-known/openid-configuration{path}"),
-        ] {
-            let metadata = self.get(&address).await.and_then(|text| {
-                serde_json::from_slice::<Metadata>(&text).map_err(|error| format!("{address} is not metadata of an issuer: {error}"))
-            });
-            match metadata {
-                Ok(found) if found.issuer != issuer => {
-                    return Err(format!(
-                        "{address} says that the issuer is {:?}; write it so in the configuration, with or without a slash",
-                        found.issuer
-                    ));
-                }
-                Ok(found) => return server_url(&found.token_endpoint).map_err(|error| format!("token_endpoint in {address}: {error}")),
-                Err(error) => errors.push(error),
-            }
+        let found: Metadata = web::metadata(&self.client, issuer).await?;
+        if found.issuer != issuer {
+            return Err(format!(
+                "the metadata of {issuer} says that the issuer is {:?}; write it so in the configuration, with or without a slash",
+                found.issuer
+            ));
         }
-        errors.dedup();
-        Err(errors.join("; "))
+        server_url(&found.token_endpoint).map_err(|error| format!("token_endpoint of {issuer}: {error}"))
     }
-
-    async fn get(&self, address: &str) -> Result<Vec<u8>, String> {
-        let sent = self.client.get(address).header(header::ACCEPT, "application/json").send().await;
-        let response = sent.map_err(|error| format!("{address} cannot be reached: {}", tls::cause(&error)))?;
-        match response.status() {
-            StatusCode::OK => read(response).await.map_err(|why| format!("{address} {why}")),
-            status => Err(format!("{address} answers {status}")),
-        }
-    }
-}
-
-/// Reads an answer to its end, within bounds.
-async fn read(response: reqwest::Response) -> Result<Vec<u8>, String> {
-    let (mut body, mut text) = (response.bytes_stream(), Vec::new());
-    while let Some(chunk) = body.next().await {
-        text.extend_from_slice(&chunk.map_err(|error| format!("does not answer to the end: {}", tls::cause(&error)))?);
-        if text.len() > LARGEST {
-            return Err(format!("answers with more than {LARGEST} bytes"));
-        }
-    }
-    Ok(text)
 }

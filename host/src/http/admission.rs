@@ -71,6 +71,12 @@ impl Admission {
         self.settings.load().auth.metadata(path)
     }
 
+    /// Whether people reach this server by https.
+    pub(super) fn is_https(&self) -> bool {
+        let settings = self.settings.load();
+        settings.auth.public_url().map_or(settings.config.tls.is_some(), |url| url.whole().starts_with("https:"))
+    }
+
     /// The public keys by which servers verify who calls, as a JWK set.
     pub(super) fn jwks(&self) -> Option<Arc<str>> {
         self.settings.load().config.jwks.clone()

@@ -6,6 +6,7 @@
 //! the routes, the endpoint. No stack of layers lies between them, and a request without an `Origin` pays one
 //! header look-up for CORS. Everything else is an axum router behind it.
 
+mod accounts;
 mod admission;
 mod answer;
 mod app_state;

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use tower::Service as _;
 
 use super::{
+    accounts::{self, ACCOUNTS_PATH, Desk},
     admission::Admission,
     answer,
     app_state::AppState,
@@ -31,7 +32,10 @@ use super::{
     rest::Route,
     status::{self, Health},
 };
-use crate::telemetry::metrics::{HttpRoute, Metrics, Page, Reason};
+use crate::{
+    credentials::accounts::{CALLBACK_PATH, START_PATH},
+    telemetry::metrics::{HttpRoute, Metrics, Page, Reason},
+};
 
 /// Where the public keys are by which servers verify who calls.
 const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -54,8 +58,10 @@ impl<E: Endpoint> App<E> {
         let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit));
         let console = console.zip(front.clone()).map(|(host, front)| console::router(host, front, &admission));
         let cards = Arc::new(Cards::new(Arc::clone(&admission), front.clone(), version));
+        let desk = Desk { admission: Arc::clone(&admission), front: front.clone() };
         let health = Arc::new(Health::new(statuses, front, console.is_some(), version));
         let mut router = router(&admission, Arc::clone(&health), page, rest, Arc::clone(&cards));
+        router = router.merge(connecting(desk).layer(Extension(Arc::clone(&admission))));
         if let Some(console) = console {
             router = router.merge(console.layer(Extension(Arc::clone(&admission))));
         }
@@ -131,6 +137,16 @@ impl<E: Endpoint> Service for App<E> {
     fn close(&self) {
         self.endpoint.close();
     }
+}
+
+/// The pages by which people connect accounts.
+fn connecting(desk: Desk) -> Router {
+    let only = |reach: Reach| from_fn_with_state((Arc::clone(&desk.admission), reach), guard);
+    Router::new()
+        .route(START_PATH, get(accounts::start).route_layer(only(Reach::Ours)).fallback(wrong_method))
+        .route(CALLBACK_PATH, get(accounts::callback).route_layer(only(Reach::Ours)).fallback(wrong_method))
+        .route(ACCOUNTS_PATH, get(accounts::accounts).delete(accounts::accounts).route_layer(only(Reach::Callers)).fallback(wrong_method))
+        .with_state(desk)
 }
 
 /// Everything but the MCP endpoints.

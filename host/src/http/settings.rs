@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -14,6 +14,7 @@ use super::{auth::Authenticator, origin::Origins};
 use crate::{
     catalog::LivePolicy,
     config::{AuthConfig, HttpConfig},
+    credentials::accounts::Accounts,
     provider::Principal,
 };
 
@@ -23,6 +24,8 @@ pub struct HttpSettings {
     /// Anybody may read the metrics.
     open_metrics: AtomicBool,
     policy: Arc<LivePolicy>,
+    /// Accounts that callers can connect at servers elsewhere, where there are some.
+    accounts: OnceLock<Arc<Accounts>>,
 }
 
 /// What holds at one moment.
@@ -48,7 +51,22 @@ impl HttpSettings {
     /// The same for callers that may do what a policy says.
     #[must_use]
     pub fn under(config: HttpConfig, auth: Authenticator, policy: Arc<LivePolicy>) -> Arc<Self> {
-        Arc::new(Self { current: ArcSwap::from_pointee(Current::new(config, auth)), open_metrics: AtomicBool::new(false), policy })
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(Current::new(config, auth)),
+            open_metrics: AtomicBool::new(false),
+            policy,
+            accounts: OnceLock::new(),
+        })
+    }
+
+    /// Has people connect accounts here.
+    pub fn open_accounts(&self, accounts: Arc<Accounts>) {
+        // It is done once.
+        let _ = self.accounts.set(accounts);
+    }
+
+    pub(super) fn accounts(&self) -> Option<&Arc<Accounts>> {
+        self.accounts.get()
     }
 
     /// Whether a caller may know of everything there is.

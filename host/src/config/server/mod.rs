@@ -17,7 +17,7 @@ pub use process::{CommandSource, ImageSource, Pull, Replicas};
 pub use remote::{DocumentPlace, OpenApiSource, UrlSource};
 pub use schemas::{OutputSchema, PublishRules};
 pub(super) use upstream_auth::tables as auth_tables;
-pub use upstream_auth::{ClientAuthentication, IdentityConfig, TokenRequest, UpstreamAuth};
+pub use upstream_auth::{ClientAuthentication, IdentityConfig, OAuthConfig, TokenRequest, UpstreamAuth};
 
 use self::kind::{COMMAND, IMAGE, Kind, OPENAPI, PROCESSES, REMOTE};
 use super::{

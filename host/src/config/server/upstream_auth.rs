@@ -16,7 +16,7 @@ use super::{
         toml_reader::{Item, Table},
         types::{HOUR, SECOND, Type, choice, credential, duration, list, optional, text},
     },
-    kind::REMOTE,
+    kind::{REMOTE, URL},
 };
 use crate::signing::SigningKey;
 
@@ -33,6 +33,27 @@ section! {
         /// The caller's access token, exchanged at the authorization server for one that is meant for this
         /// server (RFC 8693). Only callers with a token of an `[auth.issuer.NAME]` can call it then.
         token_exchange: Option<TokenRequest> = None, optional(TOKEN_EXCHANGE) => only(REMOTE);
+        /// Callers' own accounts at the server: each person connects theirs once, at the server's
+        /// authorization server.
+        oauth: Option<OAuthConfig> = None, optional(OAUTH) => only(&[URL]);
+    }
+}
+
+section! {
+    /// Callers' own accounts at a remote MCP server (OAuth 2.1 with PKCE). The authorization server is
+    /// found by the server's metadata, and this host registers there.
+    pub struct OAuthConfig {
+        /// The client that this host is at the authorization server.
+        client_id: Option<String> = None, optional(text("text", not_empty)) => unset("registered by itself (RFC 7591)");
+        /// The secret of that client.
+        client_secret: Option<Secret> = None, optional(credential(Ok)) => unset("a public client");
+        /// The authorization server.
+        issuer: Option<String> = None, optional(text("URL", server_url)) => unset("from the server's metadata (RFC 9728)");
+        /// Scopes to ask for.
+        scopes: Vec<String> = Vec::new(), list("texts", text("scope", scope)) => unset("what the server asks for");
+        /// The caller with whose account the host reads the lists, such as `corp:ann`, where the server shows
+        /// none without. All callers see that list.
+        lists_as: Option<String> = None, optional(text("text", not_empty)) => unset("with `bearer`, `client_credentials` or no token");
     }
 }
 
@@ -134,6 +155,9 @@ pub(super) fn check(table: &Table<'_>, auth: &UpstreamAuth, sent: &http::HeaderM
     {
         item.fail_key("sets the header Authorization, as \"bearer\", \"headers\" or \"identity\" does already; keep one of them");
     }
+    if let Some(item) = table.get("oauth").filter(|_| in_authorization || auth.token_exchange.is_some()) {
+        item.fail_key("calls with the caller's own account, as \"token_exchange\" or \"identity\" set the header Authorization already; keep one of them");
+    }
     if let Some(item) = table.get("token_exchange").filter(|_| in_authorization) {
         item.fail_key("sets the header Authorization, as \"identity\" does already; keep one of them");
     }
@@ -147,6 +171,7 @@ struct Keys<S> {
 
 const IDENTITY: Keys<IdentityConfig> = Keys { title: "IdentitySection", check: check_identity };
 const CLIENT_CREDENTIALS: Keys<TokenRequest> = Keys { title: "ClientCredentialsSection", check: check_client };
+const OAUTH: Keys<OAuthConfig> = Keys { title: "OAuthSection", check: check_oauth };
 const TOKEN_EXCHANGE: Keys<TokenRequest> = Keys { title: "TokenExchangeSection", check: check_exchange };
 
 impl<S: Section> Type<S> for Keys<S> {
@@ -212,6 +237,12 @@ fn check_exchange(item: &Item<'_>, table: &Table<'_>, request: &TokenRequest) {
     }
 }
 
+fn check_oauth(_: &Item<'_>, table: &Table<'_>, oauth: &OAuthConfig) {
+    if let (Some(item), None) = (table.get("client_secret"), &oauth.client_id) {
+        item.fail_key("is the secret of a \"client_id\", and there is none");
+    }
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "as all that parse a secret take it")]
 fn signing_key(secret: Secret) -> Result<Arc<SigningKey>, String> {
     SigningKey::from_pem(&secret.0).map(Arc::new)
@@ -251,7 +282,7 @@ fn forwarded(name: &str) -> Result<HeaderName, String> {
 }
 
 /// The tables that these keys have, for the reference page.
-pub(in crate::config) fn tables() -> [(&'static str, &'static str, &'static str, &'static str, Vec<super::Key>); 3] {
+pub(in crate::config) fn tables() -> [(&'static str, &'static str, &'static str, &'static str, Vec<super::Key>); 4] {
     [
         ("server.NAME.identity", "in identity of [server.NAME]", IDENTITY.title, IdentityConfig::ABOUT, IdentityConfig::keys()),
         (
@@ -268,5 +299,6 @@ pub(in crate::config) fn tables() -> [(&'static str, &'static str, &'static str,
             "The caller's access token, exchanged for one that is meant for this server (RFC 8693).",
             TokenRequest::keys(),
         ),
+        ("server.NAME.oauth", "in oauth of [server.NAME]", OAUTH.title, OAuthConfig::ABOUT, OAuthConfig::keys()),
     ]
 }

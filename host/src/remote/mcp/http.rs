@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::{
     config::{ServerLimits, UrlSource},
-    credentials::{Credentials, OnBehalf, Shown},
+    credentials::{Credentials, OnBehalf, Shown, accounts::Accounts},
     provider::ProviderId,
     remote::client::{client, place, retry_after, send},
     tls::cause,
@@ -109,10 +109,10 @@ impl From<Refusal> for ChannelError {
 }
 
 impl Http {
-    pub(super) fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Result<Self, String> {
+    pub(super) fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits, accounts: Option<&Accounts>) -> Result<Self, String> {
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
-        let credentials = Arc::new(Credentials::new(&id, &source.headers, &source.auth).map_err(fault)?);
+        let credentials = Arc::new(Credentials::new(&id, Some(&source.url), &source.headers, &source.auth, accounts).map_err(fault)?);
         Ok(Self { id, limits, client, url: source.url.clone(), known: Arc::default(), credentials })
     }
 
@@ -151,9 +151,10 @@ impl Http {
             return self.once(method, headers, body, caller).await.map_err(|(failure, _)| failure);
         }
         match self.once(method.clone(), headers.clone(), body.clone(), caller).await {
-            Err((Failure::Refused(refusal), shown))
-                if refusal.status == StatusCode::UNAUTHORIZED && self.credentials.refused(caller, &shown) =>
-            {
+            Err((Failure::Refused(refusal), shown)) if refusal.status == StatusCode::UNAUTHORIZED => {
+                if !self.credentials.refused(caller, &shown).await {
+                    return Err(Failure::Refused(refusal));
+                }
                 self.once(method, headers, body, caller).await.map_err(|(failure, _)| failure)
             }
             result => result.map_err(|(failure, _)| failure),

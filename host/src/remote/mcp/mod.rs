@@ -22,11 +22,13 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use serde_json::json;
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     config::{ServerLimits, UrlSource},
+    credentials::{NotConnected, accounts::Accounts},
     provider::{CallContext, JsonText, ProviderId, ProviderKind},
     supervisor::{
         replicas::{Attached, ConnectError, Connected},
@@ -52,7 +54,13 @@ impl Remote {
     /// The server at an address. Nothing is sent yet.
     #[must_use]
     pub fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Self {
-        let http = Http::new(id, source, limits).map(Arc::new);
+        Self::with_accounts(id, source, limits, None)
+    }
+
+    /// The same, where callers can have accounts at the server.
+    #[must_use]
+    pub fn with_accounts(id: ProviderId, source: &UrlSource, limits: ServerLimits, accounts: Option<&Accounts>) -> Self {
+        let http = Http::new(id, source, limits, accounts).map(Arc::new);
         Self {
             place: http.as_ref().map_or_else(|_| "an address that cannot be used".to_owned(), |http| http.place()),
             http,
@@ -101,7 +109,7 @@ async fn two_way(http: &Arc<Http>) -> Result<Option<Connected>, ConnectError> {
     let Some(greeted) = tokio::time::timeout(limit, TwoWayChannel::connect(http)).await.map_err(|_| late())? else { return Ok(None) };
     if http.credentials.is_per_caller() {
         return Err(ConnectError(format!(
-            "{place} speaks the SSE transport of 2024 only, in which all callers share one session: `token_exchange` of [server.{id}] needs Streamable HTTP"
+            "{place} speaks the SSE transport of 2024 only, in which all callers share one session: `token_exchange` and `oauth` of [server.{id}] need Streamable HTTP"
         )));
     }
     let channel = greeted.map_err(|error| ConnectError(error.to_string()))?;
@@ -154,6 +162,7 @@ impl Channel for HttpChannel {
     ) -> BoxFuture<'a, Result<JsonText, ChannelError>> {
         match (&self.callers, &context.principal) {
             (Some(callers), Some(principal)) if is_call(method) => Box::pin(async move {
+                self.link.transport.http.credentials.connect(context, timeout).await.map_err(not_connected)?;
                 let opened = tokio::time::timeout(timeout, callers.of(principal)).await;
                 let link = opened.unwrap_or(Err(ChannelError::Timeout(timeout)))?;
                 link.request(method, params, context, timeout).await
@@ -179,6 +188,22 @@ impl Channel for HttpChannel {
 
     fn closed(&self) -> BoxFuture<'_, String> {
         Box::pin(async { self.link.closing.wait().await.to_string() })
+    }
+}
+
+/// MCP 2025-11-25: the person has to visit a page first.
+const VISIT_REQUIRED: i32 = -32042;
+
+fn not_connected(why: NotConnected) -> ChannelError {
+    match why {
+        NotConnected::Ask(error) => ChannelError::Ask(error),
+        NotConnected::Visit { message, url, id } => ChannelError::Rpc {
+            code: VISIT_REQUIRED,
+            // Not the link: whoever has it could connect an account, and this is logged.
+            message: format!("{message} `data` has its address, and so has GET /oauth-accounts?server=NAME"),
+            data: Some(json!({ "elicitations": [{ "mode": "url", "message": message, "url": url, "elicitationId": id }] })),
+        },
+        NotConnected::Other(why) => ChannelError::Unreachable(why),
     }
 }
 

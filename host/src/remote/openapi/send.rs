@@ -65,7 +65,7 @@ impl Sender {
         let fault = |reason: String| Error::Client { server: id.clone(), reason };
         Ok(Self {
             client: client::client(id, || Policy::custom(follow)).map_err(&fault)?,
-            credentials: Credentials::new(id, &source.headers, &source.auth).map_err(fault)?,
+            credentials: Credentials::new(id, None, &source.headers, &source.auth, None).map_err(fault)?,
             limits: *limits,
             running: Arc::new(Semaphore::new(limits.concurrency.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
@@ -108,7 +108,7 @@ impl Sender {
             match sent {
                 // Who is not let in has done nothing.
                 Ok((response, shown))
-                    if response.status == StatusCode::UNAUTHORIZED && self.credentials.refused(Some(context.into()), &shown) =>
+                    if response.status == StatusCode::UNAUTHORIZED && self.credentials.refused(Some(context.into()), &shown).await =>
                 {
                     self.once(request, context).await
                 }

@@ -181,6 +181,12 @@ impl PluginHost {
         self.compiler.counts()
     }
 
+    /// What plugins remember, and the host for itself.
+    #[must_use]
+    pub fn key_values(&self) -> &Arc<KeyValues> {
+        &self.store
+    }
+
     /// The models that plugins may be given.
     #[must_use]
     pub fn models(&self) -> &Arc<Registry> {
