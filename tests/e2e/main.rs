@@ -25,6 +25,7 @@ mod fuzz;
 mod guards;
 mod hostile;
 mod http;
+mod identity;
 mod image;
 mod limits;
 mod metrics;

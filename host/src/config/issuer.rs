@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    introspection::{Introspection, IntrospectionConfig},
     key::TypeInfo,
     role::role_name,
     section::{Section, section},
     toml_reader::{Item, Table},
-    types::{Type, duration, list, optional, text},
+    types::{Boolean, Type, duration, list, optional, text},
 };
 
 section! {
-    /// An OAuth 2.1 authorization server whose access tokens (JWT) are accepted.
+    /// An OAuth 2.1 authorization server whose access tokens are accepted.
     #[derive(Eq)]
     pub struct IssuerConfig {
         /// Its issuer identifier, exactly as its metadata and the claim `iss` of its tokens have it.
@@ -36,8 +37,18 @@ section! {
         /// By a scope, or a value of `roles_claim`: roles that it gives. Unset: the values of
         /// `roles_claim` are themselves the names of roles.
         roles: BTreeMap<String, Vec<String>> = BTreeMap::new(), RolesByValue;
+        /// Scopes of the table `roles` that callers may ask for when they need them. What these would
+        /// allow is listed to callers of this issuer that lack them, and using it answers 403 with the
+        /// scope. Unlisted, a caller doesn't learn what another scope would allow.
+        step_up: Vec<String> = Vec::new(), list("texts", text("scope", scope));
         /// Roles of every caller with a token of this issuer.
         default_roles: Vec<String> = Vec::new(), list("names", text("name", role_name));
+        /// `[auth.issuer.NAME.introspection]`: how the issuer is asked about tokens that are not JWTs.
+        /// At most one issuer can have it, since such a token does not say whose it is.
+        introspection: Option<IntrospectionConfig> = None, Introspection => unset("only JWTs are accepted");
+        /// Whether each token has to be bound to a key that its caller proves to have (DPoP). Tokens that
+        /// are bound need the proof in any case.
+        require_dpop: bool = false, Boolean;
     }
 }
 
@@ -77,6 +88,18 @@ impl Type<BTreeMap<String, IssuerConfig>> for Issuers {
 fn check(item: &Item<'_>, table: &Table<'_>, issuer: &IssuerConfig, others: &BTreeMap<String, IssuerConfig>) {
     if table.get("issuer").is_none() {
         item.fail_key("has no \"issuer\"; write its issuer identifier: issuer = \"https://login.example.com\"");
+    }
+    if let Some(unknown) = issuer.step_up.iter().find(|scope| !issuer.roles.contains_key(*scope))
+        && let Some(item) = table.get("step_up")
+    {
+        item.fail(format_args!("{unknown:?} gives no role; write which in `roles`: {{ {unknown:?} = [\"ROLE\"] }}"));
+    }
+    if issuer.introspection.is_some()
+        && let Some((other, _)) = others.iter().find(|(_, other)| other.introspection.is_some())
+    {
+        item.fail_key(format_args!(
+            "and {other:?} both have \"introspection\"; an opaque token does not say whose it is, and is not shown to an issuer that did not make it: keep one"
+        ));
     }
     if let Some((other, _)) = others.iter().find(|(_, other)| other.issuer == issuer.issuer && !issuer.issuer.is_empty()) {
         item.fail_key(format_args!("has the same issuer as {other:?}; a token says its issuer only"));
@@ -120,7 +143,7 @@ pub(crate) fn server_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn not_empty(text: &str) -> Result<String, String> {
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 

@@ -9,6 +9,7 @@ use super::{
     auth::Challenge,
     cors::FromPage,
     own_page::is_own_page,
+    path::MCP_PATH,
     settings::{Current, HttpSettings},
 };
 use crate::telemetry::{
@@ -68,6 +69,12 @@ impl Admission {
         self.settings.load().auth.metadata(path)
     }
 
+    /// The same answer with the challenge to come back with the scopes that it says.
+    pub(super) fn needs_scopes(&self, response: Response<Body>, provider: Option<&str>) -> Response<Body> {
+        let path = provider.map_or_else(|| MCP_PATH.to_owned(), |provider| format!("/{provider}{MCP_PATH}"));
+        self.settings.load().auth.needs_scopes(response, &path)
+    }
+
     /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
     /// reads its errors only.
     ///
@@ -95,7 +102,7 @@ impl Admission {
                             Challenge::Missing => "missing",
                             Challenge::Invalid => "invalid",
                             Challenge::Malformed => "malformed",
-                            Challenge::Refused(_) => "refused",
+                            Challenge::Refused(..) => "refused",
                         })),
                         ..Record::default()
                     });

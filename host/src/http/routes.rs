@@ -31,7 +31,10 @@ use super::{
     rest::Route,
     status::{self, Health},
 };
-use crate::telemetry::metrics::{HttpRoute, Metrics, Page, Reason};
+use crate::{
+    mcp::NeedsScopes,
+    telemetry::metrics::{HttpRoute, Metrics, Page, Reason},
+};
 
 /// What every request needs.
 pub(super) struct App<E> {
@@ -77,7 +80,14 @@ impl<E: Endpoint> App<E> {
         }
         let provider = provider.map(str::to_owned);
         match self.admission.admit(&mut head, connection.peer, true).await {
-            Ok(()) => self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await,
+            Ok(()) => {
+                let response = self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await;
+                // Only the protocol knows what was asked for, and only this how a client is told of it.
+                if response.extensions().get::<NeedsScopes>().is_some() {
+                    return self.admission.needs_scopes(response, provider.as_deref());
+                }
+                response
+            }
             Err(refusal) => *refusal,
         }
     }

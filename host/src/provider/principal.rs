@@ -16,6 +16,25 @@ pub struct Principal(Arc<Identity>);
 struct Identity {
     subject: Box<str>,
     roles: Roles,
+    steps: Option<Steps>,
+}
+
+/// What a principal could have more roles by, if it asked for it.
+#[derive(Debug)]
+pub struct Steps {
+    /// One scope more.
+    pub each: Vec<Step>,
+    /// The roles of all of them together.
+    pub all: Roles,
+}
+
+/// What one more scope would give.
+#[derive(Debug)]
+pub struct Step {
+    /// All roles that the principal would have.
+    pub roles: Roles,
+    /// What to ask for, with spaces between: that scope, and those that are needed or held already.
+    pub scopes: String,
 }
 
 /// The names of roles, in order and each once. A clone costs one reference count.
@@ -58,7 +77,19 @@ impl Principal {
     /// With this name and these roles.
     #[must_use]
     pub fn with_roles(subject: &str, roles: Roles) -> Self {
-        Self(Arc::new(Identity { subject: subject.into(), roles }))
+        Self::with_steps(subject, roles, None)
+    }
+
+    /// The same that could have more roles.
+    #[must_use]
+    pub fn with_steps(subject: &str, roles: Roles, steps: Option<Steps>) -> Self {
+        Self(Arc::new(Identity { subject: subject.into(), roles, steps }))
+    }
+
+    /// What it could have more roles by.
+    #[must_use]
+    pub fn steps(&self) -> Option<&Steps> {
+        self.0.steps.as_ref()
     }
 
     /// The roles that it was given when it was authenticated.
