@@ -7,7 +7,7 @@ use std::{
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use super::{epoch_ticker::Clock, memory::HostMemory};
+use super::{compile::headroom, epoch_ticker::Clock, memory::HostMemory};
 use crate::config::HostConfig;
 
 /// Bytes of a slot's memory that are zeroed by hand where the kernel tells which pages were written: beyond this, pages go back to the kernel.
@@ -170,7 +170,7 @@ pub fn compile_engine(host: &HostConfig, kind: EngineKind, level: OptLevel) -> w
     Engine::new(&config)
 }
 
-/// What has to be equal for compiled code to fit an engine: Wasmtime's own hash over version, processor and settings.
+/// What has to be equal for compiled code to fit an engine: Wasmtime's own hash over version, processor and settings, and what is done to modules before.
 #[must_use]
 pub fn compatibility(engine: &Engine) -> u64 {
     struct Blake(blake3::Hasher);
@@ -188,6 +188,7 @@ pub fn compatibility(engine: &Engine) -> u64 {
     // Not the standard hasher: its result may change between Rust releases, and the cache would be lost without a reason.
     let mut hasher = Blake(blake3::Hasher::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
+    headroom::VERSION.hash(&mut hasher);
     hasher.finish()
 }
 

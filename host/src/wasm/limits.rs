@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use super::memory::InstanceMemory;
+use super::{
+    compile::headroom::{self, HEADROOM},
+    memory::InstanceMemory,
+};
 use crate::config::PluginLimits;
 
 /// Core instances, memories and tables of one instance: as many as a slot of the pool holds.
@@ -109,6 +112,8 @@ impl std::fmt::Display for Bytes {
 pub(crate) struct Limiter {
     memory: usize,
     memory_left: usize,
+    /// Bytes that memories have beyond what their guests know of, and that are not counted yet.
+    headroom: usize,
     /// What it takes of the memory for all instances.
     share: InstanceMemory,
     elements: usize,
@@ -122,6 +127,7 @@ impl Limiter {
         Self {
             memory: limits.memory,
             memory_left: limits.memory,
+            headroom: 0,
             share,
             elements: limits.table_elements,
             elements_left: limits.table_elements,
@@ -144,13 +150,17 @@ impl ResourceLimiter for Limiter {
             // The module's own maximum: its business, no limit of ours.
             return Ok(false);
         }
-        match self.memory_left.checked_sub(more) {
+        // The guest knows nothing of its headroom until it has used all of it.
+        let spare = if current == 0 && headroom::has_headroom(maximum) { HEADROOM.min(more) } else { 0 };
+        let counted = if current == 0 { more - spare } else { more.saturating_add(self.headroom) };
+        match self.memory_left.checked_sub(counted) {
             Some(_) if !self.share.take(more) => {
                 self.exceeded = Some(Exceeded::Share(self.share.share()));
                 Ok(false)
             }
             Some(left) => {
                 self.memory_left = left;
+                self.headroom = if current == 0 { self.headroom + spare } else { 0 };
                 Ok(true)
             }
             None => {
@@ -252,6 +262,19 @@ mod tests {
         let mut limiter = Limiter::new(&PluginLimits::default(), share());
         assert!(!limiter.memory_growing(0, 200, Some(100)).unwrap());
         assert_eq!(limiter.exceeded, None);
+    }
+
+    #[test]
+    fn headroom_is_counted_when_it_is_used_up() {
+        const MIB: usize = 1 << 20;
+        let maximum = Some(65_535 << 16);
+        let limits = PluginLimits { memory: 4 * MIB, ..PluginLimits::default() };
+        let mut limiter = Limiter::new(&limits, share());
+        assert!(limiter.memory_growing(0, MIB + HEADROOM, maximum).unwrap());
+        assert_eq!(limiter.memory_left, 3 * MIB);
+        assert!(limiter.memory_growing(MIB + HEADROOM, 4 * MIB, maximum).unwrap());
+        assert_eq!(limiter.memory_left, 0);
+        assert!(!limiter.memory_growing(4 * MIB, 4 * MIB + 1, maximum).unwrap());
     }
 
     #[test]

@@ -7,7 +7,10 @@ use wasmtime::OptLevel;
 
 use crate::{
     config::HostConfig,
-    wasm::engine::{EngineKind, compile_engine},
+    wasm::{
+        compile::headroom,
+        engine::{EngineKind, compile_engine},
+    },
 };
 
 /// The child's exit status for a file that cannot be compiled; why is on its stderr.
@@ -101,6 +104,8 @@ pub fn run(task: &Task) -> i32 {
 ///
 /// The first engine's words, unless only the second one knows what the component uses.
 pub fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
+    let roomy = headroom::give(bytes);
+    let bytes = roomy.as_deref().unwrap_or(bytes);
     let attempt = |kind| compile_engine(host, kind, level.opt()).and_then(|engine| engine.precompile_component(bytes));
     let first = match attempt(EngineKind::Plain) {
         Ok(code) => return Ok((EngineKind::Plain, code)),

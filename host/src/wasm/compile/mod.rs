@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod child;
+pub(crate) mod headroom;
 
 use std::{
     collections::HashMap,

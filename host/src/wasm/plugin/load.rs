@@ -29,7 +29,7 @@ use crate::{
     store::Store as KeyValues,
     wasm::{
         admission::{AdmissionQueue, Pool, Reclaim},
-        compile::{CompileCounts, Compiled, Compiler, Worker},
+        compile::{CompileCounts, Compiled, Compiler, Worker, headroom::HEADROOM},
         cpu_share::CpuShare,
         engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
         folder::{LoadError, Loaded, Loader, Source},
@@ -384,7 +384,8 @@ fn check_resources(component: &Component, config: &PluginConfig, host: &HostConf
     /// Wasmtime counts a memory's initial size in pages.
     const PAGE: u64 = 64 << 10;
     let initial = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE);
-    if initial > config.limits.memory as u64 {
+    // What a memory has for its guest to grow is not part of it. A memory that has none is refused by the first instance.
+    if initial.saturating_sub(HEADROOM as u64) > config.limits.memory as u64 {
         return Err(LoadError(format!(
             "it starts with {} MiB of memory, more than its limit of {} MiB; raise `memory`",
             initial >> 20,
