@@ -1,5 +1,6 @@
-// The OAuth client of @modelcontextprotocol/client 2.x. usage: node client2_oauth.mjs URL LOGIN TOOL '{ARGUMENTS}' [CLIENT_ID]; prints one line of JSON.
-// With CLIENT_ID it is a client that the authorization server knows, in place of one that registers itself.
+// The OAuth client of @modelcontextprotocol/client 2.x. usage: node client2_oauth.mjs URL LOGIN
+// TOOL '{ARGUMENTS}' [CLIENT_ID]; prints one line of JSON. With CLIENT_ID it is a client that the
+// authorization server knows, in place of one that registers itself.
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 import { authorize } from './oauth_browser.mjs';
 

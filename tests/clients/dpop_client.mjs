@@ -1,5 +1,6 @@
-// Tokens that are bound to a key, of a real authorization server. usage: node dpop_client.mjs TOKEN_ENDPOINT RESOURCE URL HTU
-// RESOURCE is what the token is for, URL where the server is called, HTU the public URL of that. Prints one line of JSON for each way of calling.
+// Tokens that are bound to a key, of a real authorization server. usage: node dpop_client.mjs
+// TOKEN_ENDPOINT RESOURCE URL HTU. RESOURCE is what the token is for, URL where the server is
+// called, HTU the public URL of that. Prints one line of JSON for each way of calling.
 import { createHash, randomUUID } from 'node:crypto';
 import { SignJWT, calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
 

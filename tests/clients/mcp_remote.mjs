@@ -1,12 +1,13 @@
-// mcp-remote, as a desktop client starts it. usage: node mcp_remote.mjs URL LOGIN TOOL '{ARGUMENTS}' FOLDER ROUNDS
-// Its tokens are kept in FOLDER. Calls TOOL once in each of ROUNDS, with a second between them, and prints one line of JSON.
+// mcp-remote, as a desktop client starts it. usage: node mcp_remote.mjs URL LOGIN TOOL
+// '{ARGUMENTS}' FOLDER ROUNDS PAUSE. Its tokens are kept in FOLDER. Calls TOOL once in each of
+// ROUNDS, with PAUSE milliseconds between them, and prints one line of JSON.
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { authorize } from './oauth_browser.mjs';
 
-const [url, login, tool, args, folder, rounds] = process.argv.slice(2);
+const [url, login, tool, args, folder, rounds, pause] = process.argv.slice(2);
 // Nothing opens a browser on the machine of whoever runs the tests.
 const env = { ...process.env, MCP_REMOTE_CONFIG_DIR: folder, BROWSER: 'true', DISPLAY: '', PATH: '/nowhere' };
 const script = join(import.meta.dirname, 'node_modules/mcp-remote/dist/proxy.js');
@@ -54,7 +55,7 @@ send({ method: 'notifications/initialized' });
 const { result: { tools } } = await ask('tools/list', {});
 const results = [];
 for (let round = 0; round < Number(rounds); round++) {
-  if (round > 0) await new Promise((resolve) => setTimeout(resolve, 1000));
+  if (round > 0) await new Promise((resolve) => setTimeout(resolve, Number(pause)));
   results.push((await ask('tools/call', { name: tool, arguments: JSON.parse(args) })).result ?? null);
 }
 // What it keeps, for what a test does with it.

@@ -1,6 +1,8 @@
 // A real authorization server (oidc-provider) for the tests.
-// usage: node oidc_server.mjs '{"port": N, "resources": ["URL"], "keys": [JWK, ...], "clients": [...], "ttl": SECONDS, "opaque": true}'; prints "ready" when it listens.
-// Without keys it makes one. Access tokens are JWTs, or opaque. Users log in with any name; alice is an analyst, everybody else a guest.
+// usage: node oidc_server.mjs '{"port": N, "resources": ["URL"], "keys": [JWK, ...], "clients":
+// [...], "ttl": SECONDS, "opaque": true}'; prints "ready" when it listens. Without keys it makes
+// one. Access tokens are JWTs, or opaque. Users log in with any name; alice is an analyst,
+// everybody else a guest.
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
 import { Provider } from 'oidc-provider';

@@ -1,4 +1,5 @@
-//! Tokens that only their issuer can read, tokens that are bound to a key, and clients of a real authorization server that come back.
+//! Tokens that only their issuer can read, tokens that are bound to a key, and clients of a real
+//! authorization server that come back.
 
 use toolbay_tests::{Client, Value, client, eventually, json, secs};
 
@@ -117,7 +118,8 @@ async fn a_bound_token_needs_the_proof_of_its_key_for_the_public_url() {
                 assert!(call["body"].as_str().is_some_and(|body| body.contains(says)) && !challenge.contains("evil"), "{call}");
             }
         }
-        // Who has no token is told of proofs where they are needed, and a client that knows none of them reads the first challenge.
+        // Who has no token is told of proofs where they are needed, and a client that knows none of
+        // them reads the first challenge.
         let answer = client::http().post(bench.url("/mcp")).send().await.expect("an answer");
         let challenges: Vec<_> = answer.headers().get_all("www-authenticate").iter().map(|value| value.to_str().expect("text")).collect();
         assert!(challenges[0].starts_with("Bearer ") && (challenges.len() == 2) == required, "{challenges:?}");
@@ -175,18 +177,18 @@ async fn a_client_gets_the_scope_that_a_call_needs_when_it_needs_it() {
 #[tokio::test]
 async fn mcp_remote_logs_in_once_and_refreshes_its_token() {
     // Tokens that end soon: it has to get new ones on the way.
-    let bench = Bench::with("leeway = \"0s\"", json!({ "ttl": 3 }), None).await;
+    let bench = Bench::with("leeway = \"0s\"", json!({ "ttl": 10 }), None).await;
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().display().to_string();
     let (mut visits, mut seen) = (0, Vec::new());
     for start in ["first", "second"] {
-        let arguments = [&bench.url("/mcp"), "alice", "add", r#"{"a": 1, "b": 2}"#, &folder, "6"];
+        let arguments = [&bench.url("/mcp"), "alice", "add", r#"{"a": 1, "b": 2}"#, &folder, "3", "6000"];
         let ran = bench.lab.client("mcp_remote.mjs", &arguments).await;
         assert!(ran.success, "{start}: {}\n{}", ran.all, bench.server.log());
         let report: Value = ran.stdout.lines().last().expect("a line").parse().expect("JSON");
         assert!(report["tools"].as_array().is_some_and(|tools| tools.contains(&json!("add"))), "{report}");
         let results = report["results"].as_array().expect("results");
-        assert_eq!(results.len(), 6);
+        assert_eq!(results.len(), 3);
         for result in results {
             assert!(result["content"][0]["text"].as_str().is_some_and(|text| text.contains('3')), "{start}: {report}");
         }

@@ -27,14 +27,16 @@ pub(crate) struct Bench {
     pub(crate) public: String,
 }
 
-/// Clients that the authorization server knows: one that calls without a person, the server itself, which asks about tokens, and one of a person.
+/// Clients that the authorization server knows: one that calls without a person, the server itself,
+/// which asks about tokens, and one of a person.
 fn clients() -> Value {
     json!([
         { "client_id": "machine", "client_secret": "s3cret-0123456789", "token_endpoint_auth_method": "client_secret_post",
             "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": [] },
         { "client_id": "toolbay", "client_secret": INTROSPECTS, "token_endpoint_auth_method": "client_secret_basic",
             "grant_types": [], "redirect_uris": [], "response_types": [] },
-        // Registered beforehand: a client that registers itself may ask for no more than what its first challenge said.
+        // Registered beforehand: a client that registers itself may ask for no more than what its
+        // first challenge said.
         { "client_id": "desk", "redirect_uris": ["http://127.0.0.1:9/callback"] },
     ])
 }
@@ -47,7 +49,8 @@ impl Bench {
         Self::with("", json!({}), None).await
     }
 
-    /// The same with `more` about the issuer, `wanted` of the authorization server, and perhaps a public URL that a balancer would have.
+    /// The same with `more` about the issuer, `wanted` of the authorization server, and perhaps a
+    /// public URL that a balancer would have.
     pub(crate) async fn with(more: &str, wanted: Value, public: Option<&str>) -> Self {
         let (lab, port, own) = (Lab::find(), free_port(), free_port());
         let issuer = format!("http://127.0.0.1:{port}");

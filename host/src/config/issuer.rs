@@ -37,17 +37,17 @@ section! {
         /// By a scope, or a value of `roles_claim`: roles that it gives. Unset: the values of
         /// `roles_claim` are themselves the names of roles.
         roles: BTreeMap<String, Vec<String>> = BTreeMap::new(), RolesByValue;
-        /// Scopes of the table `roles` that callers may ask for when they need them. What these would
-        /// allow is listed to callers of this issuer that lack them, and using it answers 403 with the
-        /// scope. Unlisted, a caller doesn't learn what another scope would allow.
+        /// Scopes of the table `roles` that callers may ask for when they need them. What these
+        /// would allow is listed to callers of this issuer that lack them, and using it answers 403
+        /// with the scope. Unlisted, a caller doesn't learn what another scope would allow.
         step_up: Vec<String> = Vec::new(), list("texts", text("scope", scope));
         /// Roles of every caller with a token of this issuer.
         default_roles: Vec<String> = Vec::new(), list("names", text("name", role_name));
-        /// `[auth.issuer.NAME.introspection]`: how the issuer is asked about tokens that are not JWTs.
-        /// At most one issuer can have it, since such a token does not say whose it is.
+        /// `[auth.issuer.NAME.introspection]`: how the issuer is asked about tokens that are not
+        /// JWTs. At most one issuer can have it, since such a token does not say whose it is.
         introspection: Option<IntrospectionConfig> = None, Introspection => unset("only JWTs are accepted");
-        /// Whether each token has to be bound to a key that its caller proves to have (DPoP). Tokens that
-        /// are bound need the proof in any case.
+        /// Whether each token has to be bound to a key that its caller proves to have (DPoP).
+        /// Tokens that are bound need the proof in any case.
         require_dpop: bool = false, Boolean;
     }
 }

@@ -39,12 +39,14 @@ impl Authorize {
         catalog.seen_now(&self.policy.load(), principal)
     }
 
-    /// What a principal is shown in lists: what it may use, and what it could use with scopes that it may ask for.
+    /// What a principal is shown in lists: what it may use, and what it could use with scopes that
+    /// it may ask for.
     pub(super) fn listed(&self, catalog: &Catalog, principal: Option<&Principal>) -> Option<Seen> {
         principal.and_then(Principal::steps).map(|steps| catalog.seen_by(&self.policy.load(), &steps.all))
     }
 
-    /// What is said in place of an error of something that a principal could use with one more scope.
+    /// What is said in place of an error of something that a principal could use with one more
+    /// scope.
     pub(super) fn step(&self, catalog: &Catalog, principal: Option<&Principal>, error: &CallError) -> Option<CallError> {
         let policy = self.policy.load();
         let (what, is_there): (_, &dyn Fn(&Seen) -> bool) = match error {

@@ -198,7 +198,8 @@ impl Dispatcher {
         self.authorize.listed(catalog, principal).unwrap_or_else(|| self.seen_now(catalog, principal))
     }
 
-    /// What is said in place of an error of something that a principal could use with one more scope. None: nothing else.
+    /// What is said in place of an error of something that a principal could use with one more
+    /// scope. None: nothing else.
     #[must_use]
     pub fn step(&self, catalog: &Catalog, principal: Option<&Principal>, error: &CallError) -> Option<CallError> {
         self.authorize.step(catalog, principal, error)

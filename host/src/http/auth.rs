@@ -120,8 +120,8 @@ impl Authenticator {
     }
 
     /// The answer to who may not come in: 401 (400 for a malformed header, 403 where scopes are missing) with
-    /// `WWW-Authenticate`, RFC 6750 §3, RFC 9449 §7.1 and RFC 9728 §5.1; 503 with `Retry-After` where an issuer is not
-    /// there. `rpc`: the caller speaks JSON-RPC, and reads its errors only.
+    /// `WWW-Authenticate`, RFC 6750 §3, RFC 9449 §7.1 and RFC 9728 §5.1; 503 with `Retry-After`
+    /// where an issuer is not there. `rpc`: the caller speaks JSON-RPC, and reads its errors only.
     #[must_use]
     pub fn answer(&self, challenge: &Challenge, path: &str, rpc: bool) -> Response<Body> {
         let (status, code, error) = challenge.parts();
@@ -166,7 +166,8 @@ impl Authenticator {
         answer
     }
 
-    /// An answer to a request that needs more scopes, with the challenge to come back with them: RFC 6750 §3.1.
+    /// An answer to a request that needs more scopes, with the challenge to come back with them:
+    /// RFC 6750 §3.1.
     pub(super) fn needs_scopes(&self, response: Response<Body>, path: &str) -> Response<Body> {
         let (Some(NeedsScopes(scopes)), Some(url)) = (response.extensions().get(), self.public_url()) else { return response };
         let metadata = url.metadata_url(path);

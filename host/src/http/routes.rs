@@ -82,7 +82,8 @@ impl<E: Endpoint> App<E> {
         match self.admission.admit(&mut head, connection.peer, true).await {
             Ok(()) => {
                 let response = self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await;
-                // Only the protocol knows what was asked for, and only this how a client is told of it.
+                // Only the protocol knows what was asked for, and only this how a client is told of
+                // it.
                 if response.extensions().get::<NeedsScopes>().is_some() {
                     return self.admission.needs_scopes(response, provider.as_deref());
                 }

@@ -1,7 +1,8 @@
 //! What an issuer says of tokens that only it can read: RFC 7662.
 //!
-//! A question is asked once for all that wait for its answer, at most [`LANES`] at once. An issuer that does not answer is left
-//! alone for a while. What a token is good for is kept with the tokens that were verified; what is no good is kept here, briefly.
+//! A question is asked once for all that wait for its answer, at most [`LANES`] at once. An issuer
+//! that does not answer is left alone for a while. What a token is good for is kept with the tokens
+//! that were verified; what is no good is kept here, briefly.
 
 use std::{
     collections::HashMap,
@@ -161,7 +162,8 @@ impl Introspection {
         }
     }
 
-    /// Begins a pause, a longer one after each failure. Questions that were asked together fail once.
+    /// Begins a pause, a longer one after each failure. Questions that were asked together fail
+    /// once.
     fn failed(&self, wanted: Option<Duration>) -> Duration {
         let (mut pause, now) = (self.pause.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
         if let Some(left) = pause.until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero()) {
@@ -209,7 +211,8 @@ impl Introspection {
         Ok(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish()))
     }
 
-    /// Where to ask: as it is configured, or by the metadata of the issuer, which is read once and again when the issuer was away.
+    /// Where to ask: as it is configured, or by the metadata of the issuer, which is read once and
+    /// again when the issuer was away.
     async fn endpoint(&self, client: &Client, issuer: &IssuerConfig) -> Result<Endpoint, Trouble> {
         if let Some(address) = &self.config.endpoint {
             return Ok(Endpoint { address: address.clone(), in_form: false });
@@ -227,7 +230,8 @@ impl Introspection {
 /// What a caller is told that cannot do anything about it.
 const AWAY: &str = "the token's issuer cannot be asked about the token at the moment";
 
-/// What an answer other than 200 means. What only the token can have caused is no reason to leave the issuer alone: anybody can send a token.
+/// What an answer other than 200 means. What only the token can have caused is no reason to leave
+/// the issuer alone: anybody can send a token.
 async fn trouble(response: Response, address: &str) -> Trouble {
     let status = response.status();
     let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -252,9 +256,11 @@ fn unauthorized(address: &str, status: StatusCode) -> Trouble {
     Trouble::Setup(format!("{address} answered {status}: check client_id and client_secret in [auth.issuer.NAME.introspection]"))
 }
 
-/// The claims of a token that is active, as those of a JWT. What a JWT needs, this needs too, but for what the issuer has checked itself.
+/// The claims of a token that is active, as those of a JWT. What a JWT needs, this needs too, but
+/// for what the issuer has checked itself.
 fn claims(issuer: &IssuerConfig, mut answer: Map<String, Value>) -> Result<Claims, Refusal> {
-    // A refresh token is active too. RFC 7662 has the types of RFC 6749, 5.1 here; who leaves it out has an audience all the same.
+    // A refresh token is active too. RFC 7662 has the types of RFC 6749, 5.1 here; who leaves it
+    // out has an audience all the same.
     let kind = answer.get("token_type").and_then(Value::as_str);
     if kind.is_some_and(|kind| !["bearer", "dpop"].iter().any(|known| known.eq_ignore_ascii_case(kind))) {
         return Err(Refusal::Kind);
@@ -266,7 +272,8 @@ fn claims(issuer: &IssuerConfig, mut answer: Map<String, Value>) -> Result<Claim
     answer.retain(|_, value| !value.is_null());
     answer.entry("iss").or_insert_with(|| issuer.issuer.as_str().into());
     answer.entry("exp").or_insert_with(|| u64::MAX.into());
-    // RFC 9068 has the client as the subject of a token without a person; here the issuer leaves it to us.
+    // RFC 9068 has the client as the subject of a token without a person; here the issuer leaves it
+    // to us.
     if let Some(client) = answer.get("client_id").cloned() {
         answer.entry("sub").or_insert(client);
     }

@@ -97,7 +97,8 @@ impl Verified {
 }
 
 impl Issuer {
-    /// `before`: the same with another configuration. What was proven to that is not accepted again.
+    /// `before`: the same with another configuration. What was proven to that is not accepted
+    /// again.
     pub(super) fn new(name: &str, config: IssuerConfig, before: Option<&Self>) -> Self {
         let introspection = config.introspection.clone().map(Introspection::new);
         let replays = match before.filter(|before| before.config.leeway == config.leeway) {

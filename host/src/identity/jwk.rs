@@ -1,4 +1,5 @@
-//! A public key as JSON (RFC 7517), of an issuer or of a caller: which algorithms it is for, and its thumbprint (RFC 7638).
+//! A public key as JSON (RFC 7517), of an issuer or of a caller: which algorithms it is for, and
+//! its thumbprint (RFC 7638).
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -73,7 +74,8 @@ impl Jwk {
         Some(Key { id: self.kid.clone(), algorithms, key: key? }).filter(|key| !key.algorithms.is_empty())
     }
 
-    /// The hash by which a token names it (RFC 7638). None: a part is missing, or is not base64url as it has to be.
+    /// The hash by which a token names it (RFC 7638). None: a part is missing, or is not base64url
+    /// as it has to be.
     pub(super) fn thumbprint(&self) -> Option<String> {
         let part = |part: &Option<String>| {
             let part = part.as_deref()?;

@@ -1,11 +1,12 @@
 //! Who a caller is, by a token of an authorization server: an OAuth 2.1 resource server's part.
 //!
-//! `token` takes a JWT apart, `keys` has its issuer's keys (`jwk`), `crypto` verifies signatures (by ring, which the
-//! host has for TLS; jsonwebtoken would bring another library, and turns on features that compile the engine again).
-//! `introspection` asks an issuer about tokens that are no JWTs, `server` is how issuers are reached. `proof` checks that a caller
-//! has the key that its token is bound to (DPoP), and `replays` that no proof comes twice. `issuer` puts these
-//! together, and [`Issuers`] knows all issuers and the tokens that were found good. Nothing here knows HTTP as a
-//! server: a front hands in a token, and says what is answered.
+//! `token` takes a JWT apart, `keys` has its issuer's keys (`jwk`), `crypto` verifies signatures
+//! (by ring, which the host has for TLS; jsonwebtoken would bring another library, and turns on
+//! features that compile the engine again). `introspection` asks an issuer about tokens that are no
+//! JWTs, `server` is how issuers are reached. `proof` checks that a caller has the key that its
+//! token is bound to (DPoP), and `replays` that no proof comes twice. `issuer` puts these together,
+//! and [`Issuers`] knows all issuers and the tokens that were found good. Nothing here knows HTTP
+//! as a server: a front hands in a token, and says what is answered.
 
 mod crypto;
 mod introspection;
@@ -61,7 +62,8 @@ pub struct Issuers {
 }
 
 impl Issuers {
-    /// Those of a configuration. What is the same as `before` keeps its keys and the tokens that are known.
+    /// Those of a configuration. What is the same as `before` keeps its keys and the tokens that
+    /// are known.
     #[must_use]
     pub fn new(config: &AuthConfig, before: Option<&Self>) -> Self {
         let issuer = |(name, config): (&String, &IssuerConfig)| {
@@ -129,7 +131,8 @@ impl Issuers {
                 let mut asked = self.all.iter().filter_map(|issuer| Some((issuer, issuer.introspection()?)));
                 return match asked.next() {
                     Some((issuer, introspection)) if token::is_token(token) => self.ask(issuer, introspection, token, hash).await,
-                    _ => Err(opaque),
+                    Some(_) => Err(Refusal::Malformed("a token has letters, digits and -._~+/ only, with = at its end")),
+                    None => Err(opaque),
                 };
             }
             Err(refusal) => return Err(refusal),

@@ -1,4 +1,5 @@
-//! Whether a caller has the key that its token is bound to: DPoP (RFC 9449), checked as section 4.3 lists it.
+//! Whether a caller has the key that its token is bound to: DPoP (RFC 9449), checked as section 4.3
+//! lists it.
 
 use serde::Deserialize;
 use serde_json::Value;

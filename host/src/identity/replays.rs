@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Proofs that are remembered at most in one period: some 20 bytes for each, and two periods are kept.
+/// Proofs that are remembered at most in one period: some 20 bytes for each, and two periods are
+/// kept.
 const MOST: usize = 1 << 19;
 
 /// The hash of a proof's id, and of the key that it is of. Nobody finds two that have the same.

@@ -1,4 +1,5 @@
-//! What an authorization server says of itself, and how it is asked: one client of HTTP, its limits, and discovery.
+//! What an authorization server says of itself, and how it is asked: one client of HTTP, its
+//! limits, and discovery.
 
 use std::time::Duration;
 
@@ -76,7 +77,8 @@ impl Metadata {
         self.address("introspection_endpoint", self.introspection_endpoint.as_deref(), "endpoint in [auth.issuer.NAME.introspection]")
     }
 
-    /// Whether credentials go into the form, since the issuer takes them nowhere else (RFC 8414: without a list it takes them in the header).
+    /// Whether credentials go into the form, since the issuer takes them nowhere else (RFC 8414:
+    /// without a list it takes them in the header).
     pub(super) fn takes_credentials_in_the_form(&self) -> bool {
         self.introspection_endpoint_auth_methods_supported.as_ref().is_some_and(|methods| {
             let has = |wanted: &str| methods.iter().any(|method| method == wanted);

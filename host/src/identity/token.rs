@@ -23,7 +23,8 @@ pub(super) struct Parts<'a> {
     payload: &'a str,
 }
 
-/// The claims that are looked at, of a token whose signature is right, or of which its issuer says so much.
+/// The claims that are looked at, of a token whose signature is right, or of which its issuer says
+/// so much.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,

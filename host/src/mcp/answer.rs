@@ -28,7 +28,8 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Beside a response, for who knows how clients are told of it: scopes that the caller's token needs, with spaces between.
+/// Beside a response, for who knows how clients are told of it: scopes that the caller's token
+/// needs, with spaces between.
 #[derive(Clone, Debug)]
 pub struct NeedsScopes(pub Box<str>);
 

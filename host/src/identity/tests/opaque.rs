@@ -1,4 +1,5 @@
-//! Tokens that only their issuer can read: what it says counts for as long as it may, and it is asked no more than needed.
+//! Tokens that only their issuer can read: what it says counts for as long as it may, and it is
+//! asked no more than needed.
 
 use axum::response::{IntoResponse, Response};
 
@@ -171,7 +172,8 @@ async fn a_question_is_asked_once_for_all_that_wait_and_for_what_was_refused_jus
 async fn an_answer_counts_no_longer_than_the_token() {
     let lab = Lab::start().await;
     let issuers = lab.issuers(IssuerConfig { leeway: Duration::from_secs(60), ..lab.introspecting() });
-    // By its clock it ends now, and the issuer still says that it is active: it is let in, and asked about again.
+    // By its clock it ends now, and the issuer still says that it is active: it is let in, and
+    // asked about again.
     lab.knows("ends", json!({"exp": now()}));
     for count in 1..=3 {
         assert!(ask(&issuers, "ends").await.is_ok());
@@ -199,7 +201,8 @@ async fn an_issuer_that_is_away_is_no_fault_of_the_token_and_is_left_alone_for_a
         trouble(None);
         assert!(ask(&lab.issuers(lab.introspecting()), "good-token").await.is_ok());
     }
-    // What the operator has to mend is told to no caller, but 401 would be wrong: another token is of no use.
+    // What the operator has to mend is told to no caller, but 401 would be wrong: another token is
+    // of no use.
     for answer in [
         (401, json!({})),
         (403, json!({})),
