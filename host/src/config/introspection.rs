@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     Secret,
-    issuer::{not_empty, server_url},
     key::TypeInfo,
     section::{Section, section},
     toml_reader::Item,
+    trusted_url::server_url,
     types::{HOUR, SECOND, Type, credential, duration, optional, text},
 };
 
@@ -59,4 +59,8 @@ impl Type<Option<IntrospectionConfig>> for Introspection {
 
 fn filled(secret: Secret) -> Result<Secret, String> {
     if secret.0.is_empty() { Err("it cannot be empty".to_owned()) } else { Ok(secret) }
+}
+
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
