@@ -45,7 +45,7 @@ cargo build --release --locked --workspace --all-targets
 say "3 of 5: the plugins that ship, and what of them can be tested without a host"
 "$root/scripts/build-plugins.sh" --toolbay "$root/target/release/toolbay"
 host=$(rustc -vV | sed -n 's/^host: //p')
-for plugin in injection redact translator classifier shared/http-get; do
+for plugin in injection redact translator classifier shared/http-get shared/json-skim; do
     (cd "plugins/$plugin" && cargo test --quiet --locked --target "$host" --target-dir "$root/target/plugin-tests")
 done
 (cd sdk/rust && cargo test --quiet --locked --target "$host" --target-dir "$root/target/plugin-tests")

@@ -190,16 +190,16 @@ fn verdicts(contenders: &[Contender], ratios: &[Ratio], how: &str) -> Vec<Verdic
 fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
     let plugin = bench.plugin.to_str().context("the path of the plugin is not UTF-8")?;
     let mut contenders = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::ADDING {
         let mut args = vec!["serve", kind.name()];
         if matches!(kind, Kind::Floor) {
             args.extend(["--plugin", plugin]);
         }
         let server = Rc::new(Server::start(&bench.own, args, &bench.log(kind.name()))?);
         let label = match kind {
-            Kind::Bare => "axum + serde_json",
             Kind::Floor => FLOOR,
             Kind::Rmcp => "rmcp, native tool",
+            _ => "axum + serde_json",
         };
         contenders.push(Contender::modern(label, &server, TOOL));
     }

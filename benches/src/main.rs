@@ -8,6 +8,7 @@ mod baseline;
 mod bridge;
 mod client;
 mod compare;
+mod fetch;
 mod folders;
 mod guards;
 mod hops;
@@ -21,6 +22,7 @@ mod starts;
 mod stats;
 mod table;
 mod thrash;
+mod weather;
 
 use std::process::ExitCode;
 

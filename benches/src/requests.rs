@@ -4,6 +4,8 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::weather;
+
 /// The name of the function of the calculator that everything calls.
 pub(crate) const TOOL: &str = "add";
 /// The tool that calls another one: of the plugin `chain` of the tests.
@@ -54,14 +56,16 @@ impl Dialect {
         Self { host: host.to_owned(), era: Era::Modern, session: None }
     }
 
-    /// One call of `add`: the bytes of the request, and what has to come back.
+    /// One call: the bytes of the request, and what has to come back.
     pub(crate) fn call(&self, tool: &str, id: u32) -> (Vec<u8>, Expected) {
         // Eighths are exact in binary, so that every server prints the same sum.
         let (a, b) = (f64::from(id) + 0.125, f64::from(id) * 2.0 + 0.5);
-        let mut arguments = format!("{{\"a\":{a},\"b\":{b}}}");
-        if tool == CALLER {
-            arguments = format!("{{\"tool\":\"{TOOL}\",\"arguments\":{arguments}}}");
-        }
+        let terms = format!("{{\"a\":{a},\"b\":{b}}}");
+        let (arguments, result) = match tool {
+            CALLER => (format!("{{\"tool\":\"{TOOL}\",\"arguments\":{terms}}}"), Right::Sum(a + b)),
+            weather::TOOL => ("{\"state\":\"CA\"}".to_owned(), Right::Text(&weather::TOLD)),
+            _ => (terms, Right::Sum(a + b)),
+        };
         let (request, id) = match self.era {
             Era::Plain => (self.post(tool, "", &arguments), None),
             Era::Modern | Era::Legacy => {
@@ -69,7 +73,7 @@ impl Dialect {
                 (self.request("tools/call", Some(tool), id, &params), Some(id))
             }
         };
-        (request, Expected { id, sum: a + b })
+        (request, Expected { id, result })
     }
 
     pub(crate) fn list(&self, id: u32, cursor: Option<&str>) -> Vec<u8> {
@@ -130,9 +134,33 @@ impl Dialect {
 /// What the answer to a call has to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
-    /// None: the answer is the sum alone.
+    /// None: the answer is the result alone.
     id: Option<u32>,
-    sum: f64,
+    result: Right,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Right {
+    Sum(f64),
+    Text(&'static str),
+}
+
+impl Right {
+    /// As the structured value has it.
+    fn is(self, value: &Value) -> bool {
+        match self {
+            Self::Sum(sum) => value.as_f64() == Some(sum),
+            Self::Text(text) => value.as_str() == Some(text),
+        }
+    }
+
+    /// As the copy in text has it.
+    fn is_told(self, told: &str) -> bool {
+        match self {
+            Self::Sum(sum) => told.parse() == Ok(sum),
+            Self::Text(text) => told == text,
+        }
+    }
 }
 
 impl Expected {
@@ -142,15 +170,15 @@ impl Expected {
         ensure!(status == 200, "the server answered {status}: {text}");
         let answer: Value = serde_json::from_str(message(&text)).with_context(|| format!("the answer is not JSON: {text:?}"))?;
         let Some(id) = self.id else {
-            ensure!(answer.as_f64() == Some(self.sum), "wrong answer: the sum {} was expected, this came: {text}", self.sum);
+            ensure!(self.result.is(&answer), "wrong answer: {:?} was expected, this came: {text}", self.result);
             return Ok(());
         };
         let at = |pointer: &str| answer.pointer(pointer);
         let right = at("/id").and_then(Value::as_u64) == Some(u64::from(id))
             && at("/result/isError").and_then(Value::as_bool) != Some(true)
-            && at("/result/structuredContent/result").and_then(Value::as_f64) == Some(self.sum)
-            && at("/result/content/0/text").and_then(Value::as_str).and_then(|text| text.parse().ok()) == Some(self.sum);
-        ensure!(right, "wrong answer: id {id} and the sum {} were expected, this came: {text}", self.sum);
+            && at("/result/structuredContent/result").is_some_and(|value| self.result.is(value))
+            && at("/result/content/0/text").and_then(Value::as_str).is_some_and(|text| self.result.is_told(text));
+        ensure!(right, "wrong answer: id {id} and {:?} were expected, this came: {text}", self.result);
         Ok(())
     }
 }

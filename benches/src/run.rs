@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{baseline, bridge, compare, folders, guards, hops, starts};
+use crate::{baseline, bridge, compare, fetch, folders, guards, hops, starts};
 
 /// Toolbay's CPU time for a call is to be at most so many times that of the floor.
 pub(crate) const GOAL: f64 = 1.35;
@@ -27,6 +27,8 @@ pub(crate) const GUARD_GOAL_US: f64 = 15.0;
 pub(crate) const FLAT_GOAL: f64 = 1.10;
 /// And a call within a call is to cost at most so many times the CPU time of the same call by itself.
 pub(crate) const HOP_GOAL: f64 = 1.5;
+/// And a call of a plugin that fetches 46 kB is to cost at most so many times what a native server takes for the same.
+pub(crate) const FETCH_GOAL: f64 = 1.6;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -84,6 +86,8 @@ enum Section {
     Hops,
     /// Calls with guards
     Guards,
+    /// A call that fetches over HTTP
+    Fetch,
 }
 
 /// How long it is measured.
@@ -239,6 +243,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Section::Guards) {
         verdicts.push(guards::run(&bench)?);
+    }
+    if wanted(Section::Fetch) {
+        verdicts.push(fetch::run(&bench)?);
     }
     println!();
     for verdict in &verdicts {

@@ -7,15 +7,14 @@ use axum::{
     routing::post,
 };
 
-use super::rpc;
+use super::rpc::{self, Terms};
+use crate::requests::TOOL;
 
 pub(super) fn router() -> Router {
     Router::new().route("/mcp", post(call))
 }
 
 async fn call(body: Bytes) -> Response<Body> {
-    match rpc::read(&body) {
-        Some((id, terms)) => rpc::answer(id, terms.a + terms.b),
-        None => rpc::refused(),
-    }
+    let Some((id, Terms { a, b })) = rpc::read(&body, TOOL) else { return rpc::refused() };
+    rpc::answer(id, a + b, &(a + b).to_string())
 }

@@ -21,6 +21,7 @@ use wasmtime::{
 };
 
 use super::rpc::{self, Terms};
+use crate::requests::TOOL;
 
 /// Instances at once.
 const INSTANCES: u32 = 1000;
@@ -39,9 +40,9 @@ pub(super) fn router(plugin: &Path) -> anyhow::Result<Router> {
 }
 
 async fn call(State(adder): State<Arc<Adder>>, body: Bytes) -> Response<Body> {
-    let Some((id, terms)) = rpc::read(&body) else { return rpc::refused() };
+    let Some((id, terms)) = rpc::read(&body, TOOL) else { return rpc::refused() };
     match adder.add(terms).await {
-        Ok(sum) => rpc::answer(id, sum),
+        Ok(sum) => rpc::answer(id, sum, &sum.to_string()),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")).into_response(),
     }
 }

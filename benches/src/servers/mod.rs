@@ -1,6 +1,7 @@
 //! The servers that Toolbay is compared with: one process each, with the allocator and the runtime of the host.
 
 mod bare;
+mod fetching;
 mod floor;
 mod native;
 mod rpc;
@@ -19,6 +20,9 @@ pub(crate) struct Options {
     /// The component with the function `add`, for the floor
     #[arg(long, value_name = "FILE", required_if_eq("kind", "floor"))]
     plugin: Option<PathBuf>,
+    /// HOST:PORT of the weather service
+    #[arg(long, required_if_eq("kind", "fetching"))]
+    upstream: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -29,16 +33,23 @@ pub(crate) enum Kind {
     Floor,
     /// rmcp with a tool written in Rust
     Rmcp,
+    /// axum + reqwest + serde, which fetch and format
+    Fetching,
+    /// The weather service that is fetched from
+    Upstream,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Bare, Self::Floor, Self::Rmcp];
+    /// Those that add.
+    pub(crate) const ADDING: [Self; 3] = [Self::Bare, Self::Floor, Self::Rmcp];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
             Self::Floor => "floor",
             Self::Rmcp => "rmcp",
+            Self::Fetching => "fetching",
+            Self::Upstream => "upstream",
         }
     }
 }
@@ -48,6 +59,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Kind::Bare => bare::router(),
         Kind::Floor => floor::router(options.plugin.as_deref().unwrap_or(std::path::Path::new("calculator.wasm")))?,
         Kind::Rmcp => native::router(),
+        Kind::Fetching => fetching::router(options.upstream.as_deref().unwrap_or_default())?,
+        Kind::Upstream => fetching::upstream(),
     };
     // As the host does it.
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(router))

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
-struct Request<'a> {
+#[serde(bound = "A: Deserialize<'de>")]
+struct Request<'a, A> {
     #[serde(borrow)]
     jsonrpc: Cow<'a, str>,
     #[serde(borrow)]
@@ -19,14 +20,15 @@ struct Request<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
     #[serde(borrow)]
-    params: Params<'a>,
+    params: Params<'a, A>,
 }
 
 #[derive(Deserialize)]
-struct Params<'a> {
+#[serde(bound = "A: Deserialize<'de>")]
+struct Params<'a, A> {
     #[serde(borrow)]
     name: Cow<'a, str>,
-    arguments: Terms,
+    arguments: A,
 }
 
 #[derive(Deserialize)]
@@ -36,18 +38,18 @@ pub(super) struct Terms {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Answer<'a, R> {
     jsonrpc: &'static str,
     id: &'a RawValue,
-    result: Outcome<'a>,
+    result: Outcome<'a, R>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outcome<'a> {
+struct Outcome<'a, R> {
     result_type: &'static str,
     content: [Text<'a>; 1],
-    structured_content: Sum,
+    structured_content: Structured<R>,
     is_error: bool,
 }
 
@@ -58,21 +60,21 @@ struct Text<'a> {
 }
 
 #[derive(Serialize)]
-struct Sum {
-    result: f64,
+struct Structured<R> {
+    result: R,
 }
 
-/// A call of `add`: its id and the two numbers. None for anything else.
-pub(super) fn read(body: &[u8]) -> Option<(&RawValue, Terms)> {
-    let request: Request<'_> = serde_json::from_slice(body).ok()?;
-    let is_call = request.jsonrpc == "2.0" && request.method == "tools/call" && request.params.name == crate::requests::TOOL;
+/// A call of a tool: its id and the arguments. None for anything else.
+pub(super) fn read<'a, A: Deserialize<'a>>(body: &'a [u8], tool: &str) -> Option<(&'a RawValue, A)> {
+    let request: Request<'a, A> = serde_json::from_slice(body).ok()?;
+    let is_call = request.jsonrpc == "2.0" && request.method == "tools/call" && request.params.name == tool;
     is_call.then_some((request.id, request.params.arguments))
 }
 
-pub(super) fn answer(id: &RawValue, sum: f64) -> Response<Body> {
-    let text = sum.to_string();
-    let content = [Text { r#type: "text", text: &text }];
-    let result = Outcome { result_type: "complete", content, structured_content: Sum { result: sum }, is_error: false };
+/// The result, and the same as text.
+pub(super) fn answer(id: &RawValue, result: impl Serialize, text: &str) -> Response<Body> {
+    let content = [Text { r#type: "text", text }];
+    let result = Outcome { result_type: "complete", content, structured_content: Structured { result }, is_error: false };
     let Ok(body) = serde_json::to_vec(&Answer { jsonrpc: "2.0", id, result }) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

@@ -1,5 +1,6 @@
 //! The API of the National Weather Service: what is asked of it, and what of its answers is used.
 
+use json_skim::{Malformed, Reader};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -12,6 +13,9 @@ const DEFAULT_BASE: &str = "https://api.weather.gov";
 
 /// The variable that names another place.
 const BASE_VARIABLE: &str = "NWS_API_BASE";
+
+/// The members of an alert that are told. There are some thirty more.
+const TOLD: [&str; 5] = ["event", "areaDesc", "severity", "description", "instruction"];
 
 /// An alert that is in force. A member that is not what the API promises is told as it is, and the
 /// others are told all the same.
@@ -68,12 +72,61 @@ fn plain(value: &Value) -> String {
 
 /// The alerts in force in a state.
 pub fn alerts(state: &State) -> Result<Vec<Alert>, Failure> {
-    let mut answer = get(&format!("{}/alerts/active/area/{state}", base()))?;
-    let Some(Value::Array(features)) = answer.get_mut("features").map(Value::take) else { return Err(Failure::Unintelligible) };
-    known(features, |mut feature| match feature.get_mut("properties").map(Value::take) {
-        Some(Value::Object(properties)) => Some(Alert(properties)),
-        _ => None,
-    })
+    let answer = http::get(&format!("{}/alerts/active/area/{state}", base()))?;
+    let features = features(&answer).ok().flatten().ok_or(Failure::Unintelligible)?;
+    known(features, |alert| alert)
+}
+
+/// The features of an answer, each as far as it can be told. Most of an answer are outlines of areas and members that nobody asks for: they are stepped over.
+/// None: there is no list of features.
+fn features(answer: &[u8]) -> Result<Option<Vec<Option<Alert>>>, Malformed> {
+    let mut features = None;
+    let mut reader = Reader::new(answer);
+    reader.object(|key, reader| {
+        if !key.is("features") {
+            return reader.value().map(drop);
+        }
+        features = None;
+        if reader.peek() != Some(b'[') {
+            return reader.value().map(drop);
+        }
+        let mut list = Vec::new();
+        reader.array(|reader| {
+            list.push(feature(reader)?);
+            Ok::<_, Malformed>(())
+        })?;
+        features = Some(list);
+        Ok(())
+    })?;
+    reader.end()?;
+    Ok(features)
+}
+
+fn feature(reader: &mut Reader<'_>) -> Result<Option<Alert>, Malformed> {
+    let mut alert = None;
+    if reader.peek() != Some(b'{') {
+        return reader.value().map(|_| None);
+    }
+    reader.object(|key, reader| {
+        if !key.is("properties") {
+            return reader.value().map(drop);
+        }
+        alert = None;
+        if reader.peek() != Some(b'{') {
+            return reader.value().map(drop);
+        }
+        let mut told = Map::new();
+        reader.object(|key, reader| {
+            let value = reader.value()?;
+            if let Some(name) = TOLD.iter().find(|name| key.is(name)) {
+                told.insert((*name).to_owned(), serde_json::from_slice(value).map_err(|_| Malformed)?);
+            }
+            Ok::<_, Malformed>(())
+        })?;
+        alert = Some(Alert(told));
+        Ok(())
+    })?;
+    Ok(alert)
 }
 
 /// The forecast for a place: the service says first which of its offices' forecasts that is.
@@ -91,7 +144,7 @@ pub fn forecast(place: &Place) -> Result<Vec<Period>, Failure> {
 }
 
 /// Those of a list that can be told. A list of which none can be is no answer.
-fn known<T>(list: Vec<Value>, tell: impl Fn(Value) -> Option<T>) -> Result<Vec<T>, Failure> {
+fn known<V, T>(list: Vec<V>, tell: impl Fn(V) -> Option<T>) -> Result<Vec<T>, Failure> {
     let is_empty = list.is_empty();
     let told: Vec<T> = list.into_iter().filter_map(tell).collect();
     if told.is_empty() && !is_empty { Err(Failure::Unintelligible) } else { Ok(told) }

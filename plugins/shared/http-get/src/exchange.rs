@@ -20,18 +20,20 @@ const CHUNK: u64 = 64 << 10;
 /// When the waiting ends.
 pub struct Deadline {
     at: monotonic_clock::Instant,
-    pollable: Pollable,
 }
 
 impl Deadline {
     pub fn after_seconds(seconds: u64) -> Self {
-        let at = monotonic_clock::now() + seconds * 1_000_000_000;
-        Self { at, pollable: monotonic_clock::subscribe_instant(at) }
+        Self { at: monotonic_clock::now() + seconds * 1_000_000_000 }
     }
 
-    /// Waits until there is something, or until it is too late.
-    fn wait(&self, something: &Pollable) -> Result<(), Failure> {
-        let ready = poll::poll(&[something, &self.pollable]);
+    /// Waits until there is something, or until it is too late. Where the host ends the request in time, that is one call of it in place of two.
+    fn wait(&self, something: &Pollable, host_ends_it: bool) -> Result<(), Failure> {
+        if host_ends_it {
+            something.block();
+            return Ok(());
+        }
+        let ready = poll::poll(&[something, &monotonic_clock::subscribe_instant(self.at)]);
         if ready.contains(&0) { Ok(()) } else { Err(Failure::TimedOut) }
     }
 
@@ -44,15 +46,15 @@ impl Deadline {
 pub struct Answer {
     pub status: u16,
     response: IncomingResponse,
+    headers: Fields,
+    host_ends_it: bool,
 }
 
 /// Sends a GET request and waits for the head of the answer.
 pub fn exchange(url: &Url, headers: &[(&str, &str)], deadline: &Deadline) -> Result<Answer, Failure> {
     let bad_url = || Failure::BadUrl(format!("{}{}", url.authority, url.path));
-    let fields = Fields::new();
-    for (name, value) in headers {
-        fields.append(name, value.as_bytes()).map_err(|_| Failure::Denied(format!("the header {name}")))?;
-    }
+    let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    let fields = Fields::from_list(&headers).map_err(|_| Failure::Denied("a header".to_owned()))?;
     let request = OutgoingRequest::new(fields);
     let scheme = if url.https { Scheme::Https } else { Scheme::Http };
     request.set_scheme(Some(&scheme)).map_err(|()| bad_url())?;
@@ -63,13 +65,15 @@ pub fn exchange(url: &Url, headers: &[(&str, &str)], deadline: &Deadline) -> Res
     let options = RequestOptions::new();
     let left = deadline.left()?;
     let _ = options.set_connect_timeout(Some(left));
-    let _ = options.set_first_byte_timeout(Some(left));
-    let _ = options.set_between_bytes_timeout(Some(left));
+    let host_ends_it = options.set_first_byte_timeout(Some(left)).is_ok() && options.set_between_bytes_timeout(Some(left)).is_ok();
 
     let coming = outgoing_handler::handle(request, Some(options)).map_err(failure)?;
-    deadline.wait(&coming.subscribe())?;
+    deadline.wait(&coming.subscribe(), host_ends_it)?;
     match coming.get() {
-        Some(Ok(Ok(response))) => Ok(Answer { status: response.status(), response }),
+        Some(Ok(Ok(response))) => {
+            let headers = response.headers();
+            Ok(Answer { status: response.status(), response, headers, host_ends_it })
+        }
         Some(Ok(Err(code))) => Err(failure(code)),
         Some(Err(())) | None => Err(Failure::Unreachable("no answer".into())),
     }
@@ -77,22 +81,35 @@ pub fn exchange(url: &Url, headers: &[(&str, &str)], deadline: &Deadline) -> Res
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<String> {
-        let values = self.response.headers().get(name);
+        let values = self.headers.get(name);
         String::from_utf8(values.into_iter().next()?).ok()
     }
 
     /// Reads the body to its end; no further than the limit.
     pub fn body(self, deadline: &Deadline, limit: usize) -> Result<Vec<u8>, Failure> {
         let broken = |()| Failure::Unreachable("the answer has no body".into());
-        let body: IncomingBody = self.response.consume().map_err(broken)?;
+        let Self { response, headers, host_ends_it, .. } = self;
+        // They are part of the response, which has to outlive them.
+        drop(headers);
+        let body: IncomingBody = response.consume().map_err(broken)?;
         let stream = body.stream().map_err(broken)?;
         let mut bytes = Vec::new();
-        let ready = stream.subscribe();
         loop {
-            deadline.wait(&ready)?;
-            match stream.read(CHUNK) {
+            let read = if host_ends_it {
+                stream.blocking_read(CHUNK)
+            } else {
+                deadline.wait(&stream.subscribe(), false)?;
+                stream.read(CHUNK)
+            };
+            match read {
                 Ok(chunk) if bytes.len() + chunk.len() > limit => return Err(Failure::TooLarge),
-                Ok(chunk) => bytes.extend_from_slice(&chunk),
+                // Most answers come in one piece.
+                Ok(chunk) if bytes.is_empty() => bytes = chunk,
+                Ok(chunk) => {
+                    // Each wait is bounded by the host, and all of them together are here.
+                    deadline.left()?;
+                    bytes.extend_from_slice(&chunk);
+                }
                 Err(StreamError::Closed) => return Ok(bytes),
                 Err(StreamError::LastOperationFailed(error)) => {
                     let code = wasip2::http::types::http_error_code(&error);
