@@ -33,6 +33,19 @@ def slug(heading: str) -> str:
     return text.replace(" ", "-")
 
 
+# `tests/e2e/fleet.rs::a_test`: a test that a page names.
+TEST = re.compile(r"`([\w/-]+\.rs)::(\w+)`")
+
+
+def has_test(file: str, name: str) -> bool:
+    """Whether the file has such a test, that is run."""
+    path = ROOT / file
+    if not path.is_file():
+        return False
+    attributes = re.search(rf"((?:^\s*#\[[^\n]*\]\n)+)\s*(?:async )?fn {name}\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return bool(attributes) and "test" in attributes[1] and "ignore" not in attributes[1]
+
+
 class Page:
     """One file, taken apart: prose lines, code blocks, anchors."""
 
@@ -93,6 +106,9 @@ class Checker:
             table = self.check_table(page, number, line, table)
             for target in LINK.findall(re.sub(r"(`+)(?:(?!\1).)*?\1", "", line)):
                 self.check_link(page, number, target)
+            for file, name in TEST.findall(line):
+                if not has_test(file, name):
+                    self.problem(page, number, f"there is no test {name} in {file}")
             if path.name in MAPS:
                 for name in PATH.findall(line):
                     if "/" in name and not any((folder / name).exists() for folder in (ROOT, ROOT / "host/src")):

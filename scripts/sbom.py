@@ -35,6 +35,12 @@ def linked(manifest: pathlib.Path, package: str | None, target: str) -> list[dic
     return [packages[key] for key in seen]
 
 
+def target() -> str:
+    """What the host is compiled for."""
+    said = subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return next(line.removeprefix("host: ") for line in said.splitlines() if line.startswith("host: "))
+
+
 def component(entry: dict) -> dict:
     """A package in the words of CycloneDX."""
     purl = f"pkg:cargo/{entry['name']}@{entry['version']}"
@@ -49,12 +55,7 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--onnxruntime", help="such as onnxruntime-1.31.0")
     options = parser.parse_args()
-    target = next(
-        line.removeprefix("host: ")
-        for line in subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-        if line.startswith("host: ")
-    )
-    entries = linked(ROOT / "Cargo.toml", "toolbay", target)
+    entries = linked(ROOT / "Cargo.toml", "toolbay", target())
     for manifest in sorted((ROOT / "plugins").glob("*/Cargo.toml")):
         entries += linked(manifest, None, "wasm32-wasip2")
     # What comes from a registry: the project's own packages are the component that the list is of.

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("file_events", &[]),
     ("offload", &[]),
     ("threads", &["offload"]),
+    ("signing", &[]),
     ("similar", &[]),
     ("wildcard", &[]),
     ("schema", &["json", "offload"]),
@@ -27,9 +28,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("provider", &["json"]),
     ("composition", &["provider"]),
     ("pick", &["json", "similar"]),
-    ("config", &["provider", "json", "schema", "similar", "pick"]),
+    ("config", &["provider", "json", "schema", "signing", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
     ("identity", &["provider", "config", "tls"]),
+    // What servers elsewhere are shown of who calls.
+    ("credentials", &["signing", "provider", "config", "tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
@@ -57,7 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bridge", &["supervisor", "upstream", "provider", "config", "json", "telemetry"]),
-    ("remote", &["threads", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
+    ("remote", &["threads", "credentials", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // Plugins in a registry, as files for `wasm`.
     ("oci", &["wasm", "threads", "provider", "config", "tls", "wildcard"]),
     // What is on offer, who offers it, and running it.
@@ -96,6 +99,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "app",
         &[
             "file_events",
+            "credentials",
             "http",
             "mcp",
             "dispatch",

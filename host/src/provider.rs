@@ -36,7 +36,7 @@ pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
-pub use principal::{Principal, Roles, Step, Steps};
+pub use principal::{CallerToken, Principal, Roles, Step, Steps};
 pub use relisted::relisted;
 pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
@@ -98,6 +98,9 @@ pub struct Call<'a> {
     pub context: CallContext,
 }
 
+/// Headers of a request as they came, of the names that the configuration passes on.
+pub type CallerHeaders = Arc<[(http::HeaderName, http::HeaderValue)]>;
+
 /// What is known of a call beside its arguments.
 #[derive(Clone, Default)]
 pub struct CallContext {
@@ -105,6 +108,8 @@ pub struct CallContext {
     pub call_id: u64,
     /// Who calls. None: callers are not told apart here.
     pub principal: Option<Principal>,
+    /// Headers of the caller's request that some server is to be sent. None: there are none.
+    pub caller_headers: Option<CallerHeaders>,
     /// W3C `traceparent`, for whatever is done for the call elsewhere.
     pub trace_parent: Option<Arc<str>>,
     /// The span of what is being done. None: it is not recorded.

@@ -43,6 +43,10 @@ export type Level = 'debug' | 'info' | 'notice' | 'warning' | 'error' | 'critica
 export function log(level: Level, text: string): void;
 /** The name under which the caller was let in, if the host has authentication. */
 export function principal(): string | undefined;
+/** The roles that the caller was given when it was let in. */
+export function roles(): string[];
+/** Claims of the caller's token that the operator lets plugins know, if there are any. */
+export function claims(): Record<string, unknown> | undefined;
 /** Milliseconds until the host ends this call. */
 export function remaining(): number;
 /** Asks the person to fill in a form. Undefined: the person said no. Ask first and act afterwards. */

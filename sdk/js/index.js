@@ -1,7 +1,7 @@
 // Tools as plain functions: `tool({ name, description, input, run })`, and what a running tool can do.
 import { call as callHost, callAll as callAllHost } from 'toolbay:plugin/calls@0.1.0';
 import { ask as askHost } from 'toolbay:plugin/client@0.1.0';
-import { principal as principalOf, remainingMs } from 'toolbay:plugin/context@0.1.0';
+import { claims as claimsOf, principal as principalOf, remainingMs, roles as rolesOf } from 'toolbay:plugin/context@0.1.0';
 import { message } from 'toolbay:plugin/log@0.1.0';
 import { report } from 'toolbay:plugin/progress@0.1.0';
 import { get as storeGet, set as storeSet, delete as storeDelete, increment as storeIncrement, keys as storeKeys } from 'toolbay:plugin/store@0.1.0';
@@ -117,6 +117,17 @@ export function log(level, text) {
 /** The name under which the caller was let in, if the host has authentication. */
 export function principal() {
   return principalOf();
+}
+
+/** The roles that the caller was given when it was let in. */
+export function roles() {
+  return rolesOf();
+}
+
+/** Claims of the caller's token that the operator lets plugins know, if there are any. */
+export function claims() {
+  const text = claimsOf();
+  return text === undefined ? undefined : JSON.parse(text);
 }
 
 /** Milliseconds until the host ends this call. */

@@ -152,6 +152,17 @@ def principal():
     return _context.principal() if _exported else None
 
 
+def roles():
+    """The roles that the caller was given when it was let in."""
+    return list(_context.roles()) if _exported else []
+
+
+def claims():
+    """Claims of the caller's token that the operator lets plugins know, if there are any."""
+    text = _context.claims() if _exported else None
+    return None if text is None else json.loads(text)
+
+
 def remaining():
     """Seconds until the host ends this call."""
     return _context.remaining_ms() / 1000 if _exported else 60.0

@@ -167,6 +167,28 @@ async fn a_registry_with_a_password_and_tls_is_asked_with_what_is_configured() {
         let pulled = setup.run(["pull", &to]).await;
         assert!(pulled.expect_code(0).stdout.contains(digest(&pushed)), "{}", pulled.all());
     }
+
+    // What it leaves to a program.
+    let kept = [json!({ "credHelpers": { &host: "e2e" } }), json!({ "credsStore": "e2e", "auths": { &host: {} } })];
+    for (kept, password) in kept.iter().map(|kept| (kept, PASSWORD)).chain([(&kept[0], "not-the-password")]) {
+        let setup = setup(&table(""));
+        fs::write(setup.home().join("config.json"), kept.to_string()).expect("a file can be written");
+        let program = setup.home().join("docker-credential-e2e");
+        let answer = json!({ "ServerURL": &host, "Username": USER, "Secret": password });
+        let script = format!("#!/bin/sh\nread server && [ \"$1 $server\" = 'get {host}' ] && echo '{answer}'\n");
+        fs::write(&program, script).expect("a file can be written");
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it can be made a program");
+        let path = format!("{}:{}", setup.home().display(), std::env::var("PATH").unwrap_or_default());
+        let folder = setup.home().display().to_string();
+        let setup = setup.env("DOCKER_CONFIG", &folder).env("PATH", &path);
+        let pulled = setup.run(["pull", &to]).await;
+        assert!(!pulled.all().contains("not-the-password"), "{}", pulled.all());
+        if password == PASSWORD {
+            assert!(pulled.expect_code(0).stdout.contains(digest(&pushed)), "{}", pulled.all());
+        } else {
+            assert!(pulled.expect_code(1).stderr.contains("401"), "{}", pulled.all());
+        }
+    }
 }
 
 fn base64(text: &str) -> String {

@@ -1,6 +1,8 @@
 //! Servers that run elsewhere: another Toolbay by Streamable HTTP, and an HTTP application by its OpenAPI document.
 
-use toolbay_tests::{Client, Server, Setup, eventually, json, secs};
+use std::net::TcpListener;
+
+use toolbay_tests::{Client, Reply, Server, Setup, Value, client, eventually, json, lab::Lab, secs};
 
 const TOKEN: &str = "a-token-of-the-other-toolbay";
 const OWN: &str = "a-token-of-this-very-toolbay";
@@ -117,4 +119,66 @@ async fn an_application_is_served_by_its_document_even_if_that_comes_late() {
     let _up = other().listen(&address).start().await;
     let status = late.wait_plugin("app", "serves", |status| status["state"] == "serving").await;
     assert_eq!(status["kind"], "remote", "{status}");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_nothing_but_the_sse_transport_of_2024_is_served_whole() {
+    let (lab, port) = (Lab::find(), TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port());
+    let up = format!("http://127.0.0.1:{port}");
+    let _up = lab.running("upstream_server.mjs", &[&json!({ "port": port }).to_string()]).await;
+    let setup = front(&format!("[server.up]\nurl = \"{up}/sse\"\nbearer = {{ from_env = \"UP_TOKEN\" }}\nforward = [\"X-Request-Id\"]\n"));
+    let check = setup.run(["check"]).await;
+    check.expect_code(0);
+    assert!(check.stdout.contains("ok      up: ") && check.stdout.contains("steps"), "{}", check.all());
+    let server = setup.start().await;
+
+    // Many at once, each with its own answer.
+    let calls = (0..20).map(|number| {
+        let client = Client::modern(&server);
+        async move {
+            let (id, request) = client.request("tools/call", json!({ "name": "seen", "arguments": {} }));
+            let answer = request.header("X-Request-Id", format!("r-{number}")).send().await.expect("the server answers");
+            let seen: Value = Reply::read(answer, Some(id)).await.ok().parse().expect("JSON");
+            assert_eq!(seen["headers"]["x-request-id"], format!("r-{number}"), "{seen}");
+            assert_eq!(seen["headers"]["authorization"], format!("Bearer {TOKEN}"), "{seen}");
+        }
+    });
+    futures::future::join_all(calls).await;
+    let mut client = Client::modern(&server);
+    client.meta = json!({ "progressToken": "p-1" });
+    let told = client.call("steps", json!({})).await;
+    assert_eq!((told.ok().as_str(), told.notifications("notifications/progress").len()), ("done", 3), "{told:?}");
+
+    let client = Client::modern(&server).able(json!({ "elicitation": {} }));
+    let asked = client.call("ask", json!({})).await;
+    let result = asked.result();
+    assert_eq!(result["resultType"], "input_required", "{asked:?}");
+    let answers: serde_json::Map<_, _> = result["inputRequests"]
+        .as_object()
+        .expect("questions")
+        .keys()
+        .map(|key| (key.clone(), json!({ "action": "accept", "content": { "name": "Ann" } })))
+        .collect();
+    let again = json!({ "name": "ask", "arguments": {}, "inputResponses": answers, "requestState": result["requestState"] });
+    assert_eq!(client.rpc("tools/call", again).await.ok(), "Hello, Ann!");
+
+    client.call("more", json!({})).await.ok();
+    let listed = || async { client.tool_names().await.contains(&"extra".to_owned()).then_some(()) };
+    eventually("a changed list is read again", secs(60), listed).await;
+
+    client::http().post(format!("{up}/close-streams")).send().await.expect("an answer");
+    eventually("it is connected again", secs(60), || async {
+        let reply = client.call("seen", json!({})).await;
+        reply.answer().get("error").is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_mcp_endpoint_is_not_taken_for_one_of_2024() {
+    let (lab, port) = (Lab::find(), TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port());
+    let _up = lab.running("upstream_server.mjs", &[&json!({ "port": port }).to_string()]).await;
+    let check = front(&format!("[server.up]\nurl = \"http://127.0.0.1:{port}/nowhere\"")).run(["check"]).await;
+    check.expect_code(1);
+    assert!(check.all().contains("/nowhere answers 404"), "{}", check.all());
 }

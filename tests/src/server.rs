@@ -211,6 +211,14 @@ impl Setup {
         self.spawn().await.unwrap_or_else(|said| panic!("toolbay ended before it served:\n{said}"))
     }
 
+    /// Starts the server, and waits for nothing.
+    #[must_use]
+    pub fn spawn_only(&self) -> Child {
+        let mut command = self.serve();
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the binary can be started")
+    }
+
     /// Starts the server and waits until it is ready, or until it has ended with exit code 2.
     ///
     /// # Errors

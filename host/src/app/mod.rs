@@ -36,6 +36,7 @@ use crate::{
         feed::{CatalogUpdate, Feed, Inlet, Origin, clash},
     },
     config::{Config, ConfigError, Files, HttpConfig, Overrides},
+    credentials,
     dispatch::{Dispatcher, Screen},
     http::{Authenticator, HttpSettings, may_listen, may_serve_console, may_serve_metrics},
     inference::{ModelStatus, Registry},
@@ -291,6 +292,7 @@ impl App {
             && running.tasks == next.tasks
             && running.metrics == next.metrics
             && running.endpoint == next.endpoint;
+        let is_same_for_http = is_same && running.server == next.server;
         if running.role != next.role || running.auth != next.auth {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
@@ -308,6 +310,8 @@ impl App {
         }
         if !is_same {
             self.reconfigure_fronts(&next);
+        }
+        if !is_same_for_http {
             self.reconfigure_http(&next);
         }
         self.servers.apply(&next).await;
@@ -530,6 +534,8 @@ fn http_config(config: &Config, address: SocketAddr) -> HttpConfig {
     if http.allowed_hosts.is_empty() && !address.ip().is_loopback() {
         http.allowed_hosts.push(crate::config::AllowedHost::Any);
     }
+    http.forwarded = credentials::forwarded(config);
+    http.jwks = credentials::published(config);
     http
 }
 

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use super::{Failure, Outcome, causes, print, runtime};
+use super::{Failure, Outcome, causes, print, remote, runtime};
+use crate::tls;
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"Exit status 0 means ready. Status 1 means that it is not, or that nothing answers; one line says why.
@@ -40,20 +41,27 @@ impl Health {
     pub(super) fn run(self) -> Outcome {
         let url = self.probe()?;
         runtime()?.block_on(async {
-            crate::tls::install();
-            let mut builder = reqwest::Client::builder();
-            if let Some(path) = &self.identity {
-                let read = std::fs::read(path).map_err(|error| error.to_string());
-                let identity = read.and_then(|pem| reqwest::Identity::from_pem(&pem).map_err(|error| causes(&error)));
-                builder = builder.identity(identity.map_err(|why| Failure::usage(format!("--identity {}: {why}", path.display())))?);
-            }
-            let client = builder
-                .tls_danger_accept_invalid_certs(self.no_verify)
-                .no_proxy()
-                .timeout(Duration::from_secs(self.timeout))
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
+            tls::install();
+            let identity = match &self.identity {
+                Some(path) => {
+                    let read = std::fs::read(path).map_err(|error| error.to_string());
+                    let identity = read.and_then(|pem| reqwest::Identity::from_pem(&pem).map_err(|error| causes(&error)));
+                    Some(identity.map_err(|why| Failure::usage(format!("--identity {}: {why}", path.display())))?)
+                }
+                None => None,
+            };
+            let builder = || {
+                let builder = reqwest::Client::builder()
+                    .tls_danger_accept_invalid_certs(self.no_verify)
+                    .no_proxy()
+                    .timeout(Duration::from_secs(self.timeout))
+                    .redirect(reqwest::redirect::Policy::none());
+                match &identity {
+                    Some(identity) => builder.identity(identity.clone()),
+                    None => builder,
+                }
+            };
+            let client = remote::client(builder)?;
             let answer = client.get(url.clone()).send().await.map_err(|error| {
                 let why = if error.is_timeout() { format!("no response within {} s", self.timeout) } else { causes(&error.without_url()) };
                 Failure::failed(format!("{url}: {why}; is `toolbay serve` running there?"))

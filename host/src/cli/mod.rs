@@ -12,6 +12,7 @@ mod dev;
 mod dialogue;
 mod embed_docs;
 mod endpoints;
+mod handover;
 mod health;
 mod inspect;
 mod local;

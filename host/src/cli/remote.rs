@@ -11,6 +11,7 @@ use super::{
     Failure, causes,
     shown::{Answer, Shown},
 };
+use crate::tls;
 
 /// A connection to a running server.
 pub(super) struct RemoteHost(RunningService<RoleClient, ()>);
@@ -29,9 +30,7 @@ impl RemoteHost {
         if let Some(variable) = token_env {
             config = config.auth_header(token(variable)?);
         }
-        crate::tls::install();
-        let client =
-            reqwest::Client::builder().no_proxy().build().map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
+        let client = client(|| reqwest::Client::builder().no_proxy())?;
         let transport = StreamableHttpClientTransport::with_client(client, config);
         let service =
             serve_client_with_lifecycle((), transport, lifecycle()).await.map_err(|error| no_server(url, token_env, &causes(&error)))?;
@@ -63,6 +62,11 @@ impl RemoteHost {
     pub(super) async fn close(self) {
         drop(self.0.cancel().await);
     }
+}
+
+/// A client as `builder` says, also on a machine without root certificates, which plain HTTP needs none of.
+pub(super) fn client(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
+    tls::client(builder, |_| {}).map_err(|error| Failure::failed(format!("cannot set up HTTP: {}", tls::cause(&error))))
 }
 
 /// The address of an endpoint that `--url` names.

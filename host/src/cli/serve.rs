@@ -5,7 +5,9 @@ use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, sync::Arc, time::
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    ConfigArgs, Failure, Outcome, counted, print, runtime,
+    ConfigArgs, Failure, Outcome, counted,
+    handover::{Offer, Predecessor},
+    print, runtime,
     socket::Passed,
     startup::{self, Listeners},
 };
@@ -107,7 +109,15 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
-    let Listeners { all: listener, metrics: for_metrics, console: for_console } = Listeners::bind(&config, passed).await?;
+    // A socket that was passed is kept open by whoever passed it.
+    let handover = config.http.handover.clone().filter(|_| passed.is_none());
+    let mut before = match &handover {
+        Some(path) => Predecessor::find(path).await?,
+        None => None,
+    };
+    let listeners = Listeners::bind(&config, passed, before.as_mut()).await?;
+    let offered = if handover.is_some() { listeners.by_role().map_err(Failure::failed)? } else { Vec::new() };
+    let Listeners { all: listener, metrics: for_metrics, console: for_console } = listeners;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let console = config.console.enabled.then(|| match &for_console {
         Some(listener) => listener.local_addr(),
@@ -134,12 +144,36 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     });
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
     let mut page = app.metrics_page();
+    let mut following = None;
+    if let Some(before) = before {
+        tokio::select! {
+            biased;
+            // The other one goes on.
+            () = shutdown.leaving() => {
+                banner.abort();
+                app.stop().await;
+                return Ok(ExitCode::SUCCESS);
+            }
+            _ = app.first_attempt_done() => {}
+        }
+        // From here on it is this one that others follow.
+        following = Some(before);
+    }
+    // Only a process that follows takes these away: a scrape may see calls that are still ending.
+    let beside = Shutdown::new();
+    let offer = match &handover {
+        Some(path) => Some(tokio::spawn(Offer::new(path, offered)?.serve(shutdown.clone(), vec![beside.clone()]))),
+        None => None,
+    };
+    if let Some(before) = following {
+        before.follow().await;
+    }
     // It is there until the very end: a scrape may see calls that are still ending.
     let metrics = match for_metrics {
         Some(listener) => {
             let settings = app.http_settings(listener.local_addr().map_err(Failure::failed)?);
-            let (metrics, forever) = (app.metrics().clone(), Shutdown::new());
-            page.take().map(|page| tokio::spawn(http::serve_metrics(listener, page, metrics, settings, forever)))
+            let (metrics, beside) = (app.metrics().clone(), beside.clone());
+            page.take().map(|page| tokio::spawn(http::serve_metrics(listener, page, metrics, settings, beside)))
         }
         None => None,
     };
@@ -151,7 +185,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
         Some(listener) => {
             let settings = app.http_settings(listener.local_addr().map_err(Failure::failed)?);
             let state = AppState::new(front.clone(), settings, statuses.clone(), None).with_console(app.clone());
-            Some(tokio::spawn(http::serve(listener, state, Shutdown::new())))
+            Some(tokio::spawn(http::serve(listener, state, beside.clone())))
         }
         None => None,
     };
@@ -161,6 +195,9 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     }
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
+    if let Some(offer) = offer {
+        offer.abort();
+    }
     app.stop().await;
     if let Some(metrics) = metrics {
         metrics.abort();

@@ -4,12 +4,17 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     net::SocketAddr,
+    os::fd::{AsFd as _, OwnedFd},
 };
 
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use super::{Failure, socket::Passed};
+use super::{
+    Failure,
+    handover::{Predecessor, Role},
+    socket::Passed,
+};
 use crate::{
     config::Config,
     http::{self, Authenticator},
@@ -33,24 +38,37 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Listens at all addresses of a configuration; at that of a socket that was passed there is one already.
-    pub(super) async fn bind(config: &Config, passed: Option<Passed>) -> Result<Self, Failure> {
-        let bound = |address: SocketAddr, how| async move {
+    /// Listens at all addresses of a configuration; at that of a socket that was passed, or that the process before this one has,
+    /// there is one already.
+    pub(super) async fn bind(config: &Config, passed: Option<Passed>, mut before: Option<&mut Predecessor>) -> Result<Self, Failure> {
+        let mut bound = async |role, address: SocketAddr, how| {
+            if let Some(taken) = before.as_deref_mut().and_then(|before| before.socket(role, address)) {
+                return TcpListener::from_std(taken).map_err(Failure::failed);
+            }
             TcpListener::bind(address).await.map_err(|error| Failure::failed(cannot_listen(address, &error, how)))
         };
         let all = match passed {
             Some(passed) => passed.into_listener().map_err(Failure::failed)?,
-            None => bound(config.listen, BY_OPTION).await?,
+            None => bound(Role::All, config.listen, BY_OPTION).await?,
         };
         let metrics = match config.metrics.listen {
-            Some(address) => Some(bound(address, BY_METRICS).await?),
+            Some(address) => Some(bound(Role::Metrics, address, BY_METRICS).await?),
             None => None,
         };
         let console = match config.console.listen.filter(|_| config.console.enabled) {
-            Some(address) => Some(bound(address, BY_CONSOLE).await?),
+            Some(address) => Some(bound(Role::Console, address, BY_CONSOLE).await?),
             None => None,
         };
         Ok(Self { all, metrics, console })
+    }
+
+    /// All of them once more, to be offered to another process.
+    pub(super) fn by_role(&self) -> io::Result<Vec<(Role, OwnedFd)>> {
+        let all = [(Role::All, Some(&self.all)), (Role::Metrics, self.metrics.as_ref()), (Role::Console, self.console.as_ref())];
+        all.into_iter()
+            .filter_map(|(role, socket)| Some((role, socket?)))
+            .map(|(role, socket)| Ok((role, socket.as_fd().try_clone_to_owned()?)))
+            .collect()
     }
 }
 

@@ -23,6 +23,13 @@ pub(crate) const HANDED_ON: HeaderName = HeaderName::from_static("toolbay-handed
 /// Instances are near to each other: one that is not reached by then is gone.
 pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 
+/// The head of an answer waits for nothing, also where a stream follows: one that takes connections and does not answer
+/// by then is as good as gone.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// For so long a connection to another instance waits for its next use. There may be hundreds of instances, and each is rarely asked.
+const IDLE: Duration = Duration::from_secs(15);
+
 /// A look at what an instance keeps waits for nothing.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -60,6 +67,8 @@ pub(crate) struct Peers {
     client: OnceLock<Result<reqwest::Client, String>>,
     /// Who was not reached lately, and when.
     gone: Mutex<HashMap<String, Instant>>,
+    /// How long the head of an answer may take.
+    head: Duration,
 }
 
 /// How long an answer may take.
@@ -92,7 +101,7 @@ pub(crate) struct Request {
 
 impl Peers {
     pub(crate) fn new(own: Option<String>) -> Self {
-        Self { own, client: OnceLock::new(), gone: Mutex::default() }
+        Self { own, client: OnceLock::new(), gone: Mutex::default(), head: HEAD }
     }
 
     /// Where the others reach this one.
@@ -115,7 +124,7 @@ impl Peers {
     fn client(&self) -> Result<&reqwest::Client, &String> {
         let made = self.client.get_or_init(|| {
             let builder = || {
-                let builder = reqwest::Client::builder().connect_timeout(CONNECT).no_proxy().referer(false);
+                let builder = reqwest::Client::builder().connect_timeout(CONNECT).pool_idle_timeout(IDLE).no_proxy().referer(false);
                 builder.redirect(reqwest::redirect::Policy::none())
             };
             tls::client(builder, |_| ()).map_err(|error| cause(&error))
@@ -142,15 +151,17 @@ impl Peers {
         if patience == Patience::Short {
             sent = sent.timeout(ANSWER);
         }
-        let answer = match sent.send().await {
-            Ok(answer) => answer,
-            Err(error) => {
+        let answer = match tokio::time::timeout(self.head, sent.send()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
                 if error.is_connect() {
-                    let mut gone = self.lock();
-                    gone.retain(|_, since| since.elapsed() < GONE);
-                    gone.insert(address.to_owned(), Instant::now());
+                    self.set_aside(address);
                 }
                 return Err(Unreachable(cause(&error)));
+            }
+            Err(_) => {
+                self.set_aside(address);
+                return Err(Unreachable(format!("it takes connections, and has not answered within {} s", self.head.as_secs())));
             }
         };
         let mut response = Response::builder().status(answer.status());
@@ -162,7 +173,38 @@ impl Peers {
         response.body(Body::from_stream(answer.bytes_stream())).map_err(|error| Unreachable(error.to_string()))
     }
 
+    /// Leaves an instance alone for a while.
+    fn set_aside(&self, address: &str) {
+        let mut gone = self.lock();
+        gone.retain(|_, since| since.elapsed() < GONE);
+        gone.insert(address.to_owned(), Instant::now());
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method) -> Request {
+        Request { method, path: "/mcp".to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_connections_and_never_answers_is_as_good_as_gone() {
+        // The system takes connections for it. Nobody reads them.
+        let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", frozen.local_addr().unwrap());
+        let peers = Peers { head: Duration::from_millis(50), ..Peers::new(None) };
+        for (method, patience) in [(Method::GET, Patience::Endless), (Method::POST, Patience::Short)] {
+            peers.lock().clear();
+            let why = peers.hand_on(&address, request(method.clone()), patience).await.expect_err("no answer").to_string();
+            assert!(why.contains("has not answered within"), "{why}");
+            let why = peers.hand_on(&address, request(method), patience).await.expect_err("no answer").to_string();
+            assert!(why.contains("just now"), "the next one does not wait: {why}");
+        }
     }
 }

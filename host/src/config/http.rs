@@ -1,6 +1,8 @@
 //! `[http]`: how the endpoint is reached, and what its clients may use of it.
 
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use http::HeaderName;
 
 use super::{
     address::{AllowedHost, AllowedOrigin},
@@ -9,7 +11,8 @@ use super::{
     tls::{self, Pem, PemFile, ServerTls},
     toml_reader::Table,
     types::{
-        Boolean, DAY, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, YEAR, choice, duration, list, number, optional, size, text,
+        Boolean, DAY, FilePath, GIB, HOUR, KIB, MIB, MILLISECOND, MONTH, SECOND, TIB, YEAR, choice, duration, list, number, optional, size,
+        text,
     },
 };
 
@@ -65,6 +68,10 @@ section! {
         lame_duck: Option<Duration> = None, optional(duration(Duration::ZERO..=HOUR)) => unset("`\"5s\"`, and none on loopback");
         /// How long calls in flight may take to finish after SIGTERM.
         drain: Duration = SECOND * 30, duration(Duration::ZERO..=HOUR);
+        /// A Unix socket by which a new process on this machine takes over the listening sockets of the
+        /// running one, without a refused connection. Both need the same path. Not used with sockets of
+        /// systemd.
+        handover: Option<PathBuf> = None, optional(FilePath) => restart;
         /// Shape of the REST API's answers unless the request chooses one: `"value"` is what a program
         /// wants of a result, `"mcp"` the whole `CallToolResult`.
         rest_result: RestResult = RestResult::Value, choice(REST_RESULTS);
@@ -81,6 +88,10 @@ section! {
         rest_default_tool: Option<String> = None, optional(text("name", tool_name)) => unset("the only tool, where there is one");
         /// What the files of `tls_cert`, `tls_key` and `tls_client_ca` make.
         tls: Option<ServerTls> = None;
+        /// Headers of requests that some server is to be sent.
+        forwarded: Vec<HeaderName> = Vec::new();
+        /// The public keys by which servers verify who calls: a JWK set. None: there are none.
+        jwks: Option<Arc<str>> = None;
     }
 }
 

@@ -50,6 +50,10 @@ section! {
         /// Whether each token has to be bound to a key that its caller proves to have (DPoP).
         /// Tokens that are bound need the proof in any case.
         require_dpop: bool = false, Boolean;
+        /// Claims that plugins and servers with `identity` are told, such as `email` or `org.unit`.
+        claims: Vec<String> = Vec::new(), list("texts", text("claim", told_claim));
+        /// A server exchanges the tokens of its callers, so they are kept until they end.
+        keeps_tokens: bool = false;
     }
 }
 
@@ -126,8 +130,19 @@ impl Type<BTreeMap<String, Vec<String>>> for RolesByValue {
     }
 }
 
+/// Claims that the host sets itself.
+const OWN_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "roles", "cnf"];
+
+/// A claim that is handed on beside those that say who calls.
+fn told_claim(text: &str) -> Result<String, String> {
+    if OWN_CLAIMS.contains(&text) {
+        return Err(format!("{text:?} is a claim that the host sets itself"));
+    }
+    not_empty(text)
+}
+
 /// RFC 6749, 3.3.
-fn scope(text: &str) -> Result<String, String> {
+pub(super) fn scope(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     if fits { Ok(text.to_owned()) } else { Err(format!("{text:?} is not a scope: one word without quotes")) }
 }

@@ -94,8 +94,8 @@ pub use role::RoleConfig;
 pub use schema::json_schema;
 pub use secret::{Secret, known_secrets};
 pub use server::{
-    CommandSource, DocumentPlace, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits,
-    ServerSource, UrlSource,
+    ClientAuthentication, CommandSource, DocumentPlace, IdentityConfig, ImageSource, OpenApiSource, OutputSchema, PublishRules, Pull,
+    Replicas, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
 };
 pub use settings::Config;
 pub use signed::{PublicKey, SignedRule};

@@ -71,6 +71,7 @@ fn machine() -> tempfile::TempDir {
         fs::write(machine.path().join(secret), format!("a-long-enough-value-for-{}", secret.replace('/', "-"))).unwrap();
     }
     let made = rcgen::generate_simple_self_signed(["tools.example.com".to_owned()]).unwrap();
+    fs::write(machine.path().join("run/secrets/identity.pem"), made.signing_key.serialize_pem()).unwrap();
     for (name, text) in [("cert", made.cert.pem()), ("key", made.signing_key.serialize_pem()), ("clients", made.cert.pem())] {
         fs::write(machine.path().join(format!("etc/toolbay/{name}.pem")), text).unwrap();
     }

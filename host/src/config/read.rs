@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, PluginConfig,
+    Config, ConfigError, PluginConfig, ServerConfig,
     endpoint::{self, Known},
     flow, guard, http, include, mcp_json, model, pipeline,
     plugin::{BASE, KeyLocations, Layer, LayerRules},
@@ -75,6 +75,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
             ));
         }
     }
+    if let Some(table) = table("server") {
+        credentials(&table, &mut config);
+    }
     if let (Some(path), Some(item)) = (&keys.mcp_json, root.get("mcp_json")) {
         source.reads(path);
         match mcp_json::load(path, source.environment) {
@@ -103,6 +106,23 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     include::refuse_nested(&root);
     root.finish();
     source.finish(config)
+}
+
+/// What servers elsewhere are shown of who calls, as far as it depends on how callers come in.
+fn credentials(servers: &Table<'_>, config: &mut Config) {
+    let exchanges = |server: &ServerConfig| server.auth().is_some_and(|auth| auth.token_exchange.is_some());
+    let first = servers.items().find(|item| config.server.get(&item.key).is_some_and(exchanges));
+    if let Some(item) = &first
+        && config.auth.issuer.is_empty()
+    {
+        item.fail_key("has `token_exchange`, which needs an [auth.issuer.NAME]: only a token of an authorization server can be exchanged");
+    }
+    for issuer in config.auth.issuer.values_mut() {
+        issuer.keeps_tokens = first.is_some();
+    }
+    for auth in config.server.values_mut().filter_map(ServerConfig::auth_mut) {
+        auth.complete(config.auth.resource_url.as_ref());
+    }
 }
 
 fn section<S: Section>(table: Option<Table<'_>>, section: &mut S) {

@@ -66,7 +66,7 @@ fn tables() -> Vec<TableInfo> {
         ("names", NameRules::keys()),
         ("tools", ToolRules::keys()),
     ];
-    let below = vec![
+    let mut below = vec![
         of::<HttpConfig>("http", "in [http]", "HttpSection"),
         of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
         of::<StateConfig>("state", "in [state]", "StateSection"),
@@ -118,6 +118,12 @@ fn tables() -> Vec<TableInfo> {
         of::<EndpointConfig>("endpoint.NAME", "in [endpoint.NAME]", "EndpointSection"),
         of::<LimitConfig>("role.NAME.limits.PATTERN", "in limits of [role.NAME]", "LimitSection"),
     ];
+    let at = below.iter().position(|table| table.header == "pipeline.NAME").unwrap_or(below.len());
+    let of_servers = server::auth_tables().map(|(header, home, title, about, keys)| {
+        let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
+        TableInfo { header, home, title, about, groups: vec![("", keys)] }
+    });
+    below.splice(at..at, of_servers);
     let mut root = of::<RootKeys>("", "at the top level of toolbay.toml", "toolbay.toml");
     let mut sections = Vec::new();
     for table in &below {

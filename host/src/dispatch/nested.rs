@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     catalog::{Entry, Seen},
-    provider::{CallContext, CallError, CallOutput, Calls, NestedError, Nesting, Principal, Provider, Tool},
+    provider::{CallContext, CallError, CallOutput, CallerHeaders, Calls, NestedError, Nesting, Principal, Provider, Tool},
     telemetry::carried,
 };
 
@@ -35,6 +35,7 @@ pub(super) struct Nested {
     host: Arc<dyn Host>,
     /// Who made the call in hand, and so is who makes these.
     principal: Option<Principal>,
+    caller_headers: Option<CallerHeaders>,
     trace_parent: Option<Arc<str>>,
     meta: Option<Arc<str>>,
     conversation: Option<Arc<str>>,
@@ -58,6 +59,7 @@ impl Nested {
         Self {
             host,
             principal: context.principal.clone(),
+            caller_headers: context.caller_headers.clone(),
             trace_parent: context.trace_parent.clone(),
             meta: context.meta.clone(),
             conversation: context.conversation.clone(),
@@ -96,6 +98,7 @@ impl Nested {
         let mut request = CallRequest::new(self.principal.clone(), operation)
             .with_front(face)
             .with_face(face)
+            .with_caller_headers(self.caller_headers.clone())
             .with_trace_parent(self.trace_parent.clone())
             .with_meta(self.meta.clone())
             .with_session(self.conversation.clone())

@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use super::{Operation, Rounds, chain::Link};
 use crate::{
-    provider::{Asker, CallContext, Deferral, Notifier, Principal, StartSignal},
+    provider::{Asker, CallContext, CallerHeaders, Deferral, Notifier, Principal, StartSignal},
     telemetry::traces::trace_id,
 };
 
@@ -49,6 +49,13 @@ impl<'a> CallRequest<'a> {
     #[must_use]
     pub fn with_face(self, face: &'static str) -> Self {
         Self { face, ..self }
+    }
+
+    /// Headers of its request that some server is to be sent.
+    #[must_use]
+    pub fn with_caller_headers(mut self, headers: Option<CallerHeaders>) -> Self {
+        self.context.caller_headers = headers;
+        self
     }
 
     /// W3C `traceparent` of the request. One that is not well-formed is ignored.

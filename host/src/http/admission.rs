@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use axum::body::Body;
-use http::{HeaderMap, Response, header::ORIGIN, request::Parts};
+use http::{HeaderMap, HeaderName, Response, header::ORIGIN, request::Parts};
 
 use super::{
     auth::Challenge,
@@ -12,9 +12,12 @@ use super::{
     path::MCP_PATH,
     settings::{Current, HttpSettings},
 };
-use crate::telemetry::{
-    audit::{Audit, Record},
-    metrics::{Metrics, Reason},
+use crate::{
+    provider::CallerHeaders,
+    telemetry::{
+        audit::{Audit, Record},
+        metrics::{Metrics, Reason},
+    },
 };
 
 /// Decides about each request before anything is done for it.
@@ -75,6 +78,11 @@ impl Admission {
         self.settings.load().auth.needs_scopes(response, &path)
     }
 
+    /// The public keys by which servers verify who calls, as a JWK set.
+    pub(super) fn jwks(&self) -> Option<Arc<str>> {
+        self.settings.load().config.jwks.clone()
+    }
+
     /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
     /// reads its errors only.
     ///
@@ -84,6 +92,9 @@ impl Admission {
     pub(super) async fn admit(&self, head: &mut Parts, peer: SocketAddr, rpc: bool) -> Result<(), Box<Response<Body>>> {
         let settings = self.settings.load();
         self.check(&settings, head)?;
+        if !settings.config.forwarded.is_empty() {
+            pass_on(&settings.config.forwarded, head);
+        }
         match settings.auth.authenticate(head).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
@@ -111,5 +122,15 @@ impl Admission {
                 Err(Box::new(settings.auth.answer(&challenge, head.uri.path(), rpc)))
             }
         }
+    }
+}
+
+/// Notes those headers of a request that some server is to be sent.
+fn pass_on(names: &[HeaderName], head: &mut Parts) {
+    let headers = &head.headers;
+    let passed: CallerHeaders =
+        names.iter().flat_map(|name| headers.get_all(name).iter().map(|value| (name.clone(), value.clone()))).collect();
+    if !passed.is_empty() {
+        head.extensions.insert(passed);
     }
 }

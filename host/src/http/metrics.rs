@@ -97,7 +97,7 @@ pub async fn serve_metrics(
         limits,
         max_connections: CONNECTIONS,
         max_answers: ANSWERS,
-        lame_duck: Box::new(|| Duration::ZERO),
+        lame_duck: Box::new(|_| Duration::ZERO),
         drain: Box::new(|| Duration::ZERO),
         opened: Box::new(|_| ()),
         // Whoever scrapes it is in the same network.

@@ -36,6 +36,9 @@ use crate::{
     telemetry::metrics::{HttpRoute, Metrics, Page, Reason},
 };
 
+/// Where the public keys are by which servers verify who calls.
+const JWKS_PATH: &str = "/.well-known/jwks.json";
+
 /// What every request needs.
 pub(super) struct App<E> {
     endpoint: Arc<E>,
@@ -178,6 +181,11 @@ async fn nothing(
         && let Some(metadata) = admission.metadata(uri.path())
     {
         return metadata;
+    }
+    if uri.path() == JWKS_PATH
+        && let Some(keys) = admission.jwks().filter(|_| matches!(method, Method::GET | Method::HEAD))
+    {
+        return answer::json_text(StatusCode::OK, keys.to_string());
     }
     if oauth_hint::is_asked_for(uri.path()) {
         return oauth_hint::response(admission.is_open());

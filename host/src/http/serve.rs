@@ -10,7 +10,7 @@ use super::{
     endpoint::Endpoint,
     routes::App,
     server::{self, ServeError},
-    shutdown::Shutdown,
+    shutdown::{Shutdown, Stage},
 };
 use crate::config::HttpConfig;
 
@@ -50,7 +50,11 @@ pub(super) async fn serve_within<E: Endpoint>(
     };
     // Who listens on loopback is tried out or developed, and its balancer, if there is one, on the same machine.
     let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let lame_duck = Box::new(move || settings.load().config.lame_duck.unwrap_or(if is_local { Duration::ZERO } else { LAME_DUCK }));
+    // Another process on this machine is as good as a balancer's other host.
+    let lame_duck = Box::new(move |stage| {
+        let is_announced = !is_local || stage == Stage::HandedOver;
+        settings.load().config.lame_duck.unwrap_or(if is_announced { LAME_DUCK } else { Duration::ZERO })
+    });
     let metrics = Arc::clone(&state.metrics);
     let opened = Box::new(move |open| metrics.set_connections(open));
     let app = Arc::new(App::new(state, limits()));

@@ -53,8 +53,8 @@ pub(super) struct Options {
     pub(super) max_connections: usize,
     /// Bytes of long answers that may wait to be read.
     pub(super) max_answers: usize,
-    /// How long the end is announced before it begins. Asked for at the end.
-    pub(super) lame_duck: Box<dyn Fn() -> Duration + Send + Sync>,
+    /// How long the end is announced before it begins, at that stage. Asked for at the end.
+    pub(super) lame_duck: Box<dyn Fn(Stage) -> Duration + Send + Sync>,
     /// How long calls in flight may take to end. Asked for at the end.
     pub(super) drain: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Told how many connections are open.
@@ -83,7 +83,22 @@ pub(super) async fn serve<S: Service>(
         () = server.accept(&listener) => {}
     }
     server.leave();
-    let announced = if shutdown.stage() == Stage::LameDuck { (server.lame_duck)() } else { Duration::ZERO };
+    let stage = shutdown.stage();
+    if stage == Stage::HandedOver {
+        // Whoever waits in its queue is taken by the other process, which has the same one.
+        drop(listener);
+        let announced = (server.lame_duck)(stage);
+        tracing::info!("connections are closed after their next answer, for {announced:?} at most");
+        tokio::select! {
+            biased;
+            () = shutdown.draining() => {}
+            () = sleep(announced.min(LONGEST)) => {}
+            () = server.until_unused() => {}
+        }
+        shutdown.drain();
+        return server.end(&shutdown).await;
+    }
+    let announced = if stage == Stage::LameDuck { (server.lame_duck)(stage) } else { Duration::ZERO };
     if !announced.is_zero() {
         tracing::info!(
             "/readyz answers 503 and connections are closed after their next answer; new connections are accepted for {announced:?} more, as lame_duck in [http] says"
@@ -101,16 +116,7 @@ pub(super) async fn serve<S: Service>(
         server.take(stream, peer);
     }
     drop(listener);
-    tokio::select! {
-        biased;
-        () = shutdown.forced() => {
-            tracing::warn!(connections = server.open.len(), "ended at once");
-        }
-        () = server.drain() => {}
-    }
-    // What is left is dropped here.
-    server.connections.shutdown().await;
-    Ok(())
+    server.end(&shutdown).await
 }
 
 struct Server<S> {
@@ -118,7 +124,7 @@ struct Server<S> {
     limits: Box<dyn Fn() -> Limits + Send + Sync>,
     builder: Arc<Builder>,
     max_connections: usize,
-    lame_duck: Box<dyn Fn() -> Duration + Send + Sync>,
+    lame_duck: Box<dyn Fn(Stage) -> Duration + Send + Sync>,
     drain: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Whether the end has been announced.
     leaving: Arc<AtomicBool>,
@@ -286,6 +292,27 @@ impl<S: Service> Server<S> {
             }
         }
         all
+    }
+
+    /// Returns when no connection is left.
+    async fn until_unused(&mut self) {
+        while let Some(ended) = self.connections.join_next_with_id().await {
+            self.ended(ended);
+        }
+    }
+
+    /// Lets everything end, unless that has to be at once.
+    async fn end(&mut self, shutdown: &Shutdown) -> Result<(), ServeError> {
+        tokio::select! {
+            biased;
+            () = shutdown.forced() => {
+                tracing::warn!(connections = self.open.len(), "ended at once");
+            }
+            () = self.drain() => {}
+        }
+        // What is left is dropped here.
+        self.connections.shutdown().await;
+        Ok(())
     }
 
     /// Lets everything end, in its time.

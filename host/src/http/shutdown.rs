@@ -25,6 +25,8 @@ pub enum Stage {
     Running,
     /// Everything is served, but load balancers and clients hear that it ends, so that they go elsewhere.
     LameDuck,
+    /// Another process has the same listening sockets and serves: what is connected here may end.
+    HandedOver,
     /// Nothing new is taken; what runs may end.
     Draining,
     /// What still runs is given up.
@@ -45,6 +47,11 @@ impl Shutdown {
     /// Announces the end: everything is served until [`Self::drain`], which whoever serves asks for after a time.
     pub fn lame_duck(&self) {
         self.advance(Stage::LameDuck);
+    }
+
+    /// Announces the end to who is connected, since another process accepts connections now.
+    pub fn hand_over(&self) {
+        self.advance(Stage::HandedOver);
     }
 
     /// Begins the end: nothing new is taken, what runs may end within its time.

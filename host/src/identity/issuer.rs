@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::IssuerConfig,
-    provider::{Principal, Roles, Step, Steps},
+    provider::{CallerToken, Principal, Roles, Step, Steps},
 };
 
 /// Bytes of the name of a caller.
@@ -122,19 +122,19 @@ impl Issuer {
     }
 
     /// Verifies a token that says that it is this issuer's.
-    pub(super) async fn verify(issuer: &Arc<Self>, parts: &Parts<'_>, now: u64) -> Result<Verified, Refusal> {
+    pub(super) async fn verify(issuer: &Arc<Self>, token: &str, parts: &Parts<'_>, now: u64) -> Result<Verified, Refusal> {
         let config = &issuer.config;
         let (key, keys) = issuer.keys.of(config, parts.key.as_deref(), parts.algorithm).await?;
         // The key is for the algorithm of the token: they were compared when it was looked up.
         if !key.verifies(parts.algorithm, parts.message.as_bytes(), &parts.signature) {
             return Err(Refusal::Signature);
         }
-        Self::accept(issuer, parts.claims()?, Found::Keys(keys), now)
+        Self::accept(issuer, token, parts.claims()?, Found::Keys(keys), now)
     }
 
     /// Asks the issuer about a token that only it can read.
     pub(super) async fn ask(issuer: &Arc<Self>, introspection: &Introspection, token: &str, now: u64) -> Result<Verified, Refusal> {
-        let mut verified = Self::accept(issuer, introspection.ask(&issuer.config, token).await?, Found::Asked, now)?;
+        let mut verified = Self::accept(issuer, token, introspection.ask(&issuer.config, token).await?, Found::Asked, now)?;
         // Past its `exp` it is asked for again, whatever the clocks may differ by.
         let ends = verified.ends.saturating_sub(issuer.config.leeway.as_secs());
         verified.ends = ends.min(now.saturating_add(introspection.cache()));
@@ -142,7 +142,7 @@ impl Issuer {
     }
 
     /// What the claims of a token say that is the issuer's.
-    fn accept(issuer: &Arc<Self>, claims: Claims, found: Found, now: u64) -> Result<Verified, Refusal> {
+    fn accept(issuer: &Arc<Self>, token: &str, claims: Claims, found: Found, now: u64) -> Result<Verified, Refusal> {
         let config = &issuer.config;
         if claims.iss != config.issuer {
             return Err(Refusal::Issuer);
@@ -161,8 +161,10 @@ impl Issuer {
         let subject = subject.filter(|subject| (1..=LONGEST_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control));
         let subject = subject.ok_or_else(|| Refusal::Claim(config.subject_claim.clone()))?;
         let roles = issuer.roles(&claims, &scopes);
+        let told = config.claims.iter().filter_map(|path| Some((path.clone(), claim(&claims.others, path)?.clone()))).collect();
+        let kept = config.keeps_tokens.then(|| CallerToken::new(token, claims.exp));
         let steps = issuer.steps(&roles, &scopes);
-        let principal = Principal::with_steps(&format!("{}:{subject}", issuer.name), roles, steps);
+        let principal = Principal::with_token(&format!("{}:{subject}", issuer.name), roles, told, kept).with_steps(steps);
         let audience = claims.aud.into_list();
         let is_configured = audience.iter().any(|audience| config.audience.contains(audience));
         if !config.audience.is_empty() && !is_configured {

@@ -138,7 +138,7 @@ impl Issuers {
             Err(refusal) => return Err(refusal),
         };
         let issuer = self.all.iter().find(|issuer| issuer.config().issuer == parts.issuer).ok_or(Refusal::Issuer)?;
-        let verified = Arc::new(Issuer::verify(issuer, &parts, now()).await?);
+        let verified = Arc::new(Issuer::verify(issuer, token, &parts, now()).await?);
         self.keep(hash, &verified);
         Ok(verified)
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     dispatch::{CallRequest, Hold, Operation},
-    provider::{Asker, LogLevel, Principal},
+    provider::{Asker, CallerHeaders, LogLevel, Principal},
 };
 
 /// Who calls, by what rules, and what they want to be told.
@@ -26,6 +26,7 @@ pub(super) struct Caller<'a> {
     /// Of a client before 2026-07-28 that has one.
     pub(super) session: Option<Arc<Session>>,
     principal: Option<Principal>,
+    headers: Option<CallerHeaders>,
     trace_parent: Option<Arc<str>>,
     meta: Option<Arc<str>>,
     /// The progress token, as JSON text.
@@ -67,6 +68,7 @@ impl<'a> Caller<'a> {
             era,
             session,
             principal: parts.and_then(|parts| parts.extensions.get()).cloned(),
+            headers: parts.and_then(|parts| parts.extensions.get()).cloned(),
             trace_parent: said.trace_parent.or_else(|| header().map(Arc::from)),
             meta: said.text,
             token: said.token.filter(|_| !quiet),
@@ -79,9 +81,9 @@ impl<'a> Caller<'a> {
 
     /// The same, free of the request.
     pub(super) fn into_owned(self) -> Caller<'static> {
-        let Self { era, session, principal, trace_parent, meta, token, level, tasks, hold, outbox } = self;
+        let Self { era, session, principal, headers, trace_parent, meta, token, level, tasks, hold, outbox } = self;
         let token = token.map(|token| Cow::Owned(token.into_owned()));
-        Caller { era, session, principal, trace_parent, meta, token, level, tasks, hold, outbox }
+        Caller { era, session, principal, headers, trace_parent, meta, token, level, tasks, hold, outbox }
     }
 
     /// W3C `traceparent` of its request.
@@ -132,6 +134,7 @@ impl<'a> Caller<'a> {
         let request = CallRequest::new(self.principal, operation)
             .with_front(self.era.as_str())
             .with_face(endpoint.face())
+            .with_caller_headers(self.headers)
             .with_trace_parent(self.trace_parent)
             .with_meta(self.meta)
             .with_notifier(outbox.map(|outbox| Arc::clone(outbox) as _))

@@ -2,13 +2,17 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
 use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::config::StateConfig;
 
@@ -18,6 +22,10 @@ pub(super) struct Signer {
     codec: ArcSwapOption<RequestStateCodec>,
     /// The key that signs where none is configured. It is accepted as long as the process lives, also when keys are configured later: it has never left it.
     random: OnceLock<Option<Vec<u8>>>,
+    /// How often the keys may have changed.
+    version: AtomicU64,
+    /// Wakes who keeps what was signed.
+    changed: Notify,
 }
 
 /// Why something cannot be signed.
@@ -43,13 +51,29 @@ pub(super) enum OpenError {
 impl Signer {
     /// With the configured keys, of which the first signs, or with a random one.
     pub(super) fn new(config: &StateConfig) -> Self {
-        let signer = Self { codec: ArcSwapOption::empty(), random: OnceLock::new() };
+        let signer = Self { codec: ArcSwapOption::empty(), random: OnceLock::new(), version: AtomicU64::new(0), changed: Notify::new() };
         signer.reconfigure(config);
         signer
     }
 
     /// Goes by other keys from now on. What was signed by a key that is not among them is not taken any more.
     pub(super) fn reconfigure(&self, config: &StateConfig) {
+        self.take_keys(config);
+        self.version.fetch_add(1, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Another number after each change of the keys: what was signed may not be taken any more.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Wakes when the keys have changed.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn take_keys(&self, config: &StateConfig) {
         // Keys of a configuration that was read are long enough; others would be taken for a mistake and not be used.
         let mut keys: Vec<Vec<u8>> = config.keys.iter().map(|key| key.0.as_bytes().to_vec()).collect();
         if !keys.is_empty() {

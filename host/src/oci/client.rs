@@ -52,8 +52,8 @@ impl Registry {
     /// # Errors
     ///
     /// The authority's file or the credentials cannot be used.
-    pub fn open(reference: &OciReference, config: &RegistryConfig) -> Result<Self, RegistryError> {
-        let login = credentials::find(reference, config)?;
+    pub async fn open(reference: &OciReference, config: &RegistryConfig) -> Result<Self, RegistryError> {
+        let login = credentials::find(reference, config).await?;
         let is_plain = config.insecure.unwrap_or_else(|| config.ca.is_none() && is_loopback(&reference.registry));
         let authorities = match &config.ca {
             None => Vec::new(),

@@ -34,7 +34,7 @@ pub struct Description {
 ///
 /// It cannot be had.
 pub async fn describe(reference: &OciReference, config: &RegistryConfig) -> Result<Description, RegistryError> {
-    let registry = Registry::open(reference, config)?;
+    let registry = Registry::open(reference, config).await?;
     let named = registry.manifest(reference.asked()).await?;
     let digest = named.digest.clone();
     let manifest = match artifact::read(&named)? {

@@ -15,6 +15,7 @@ mod component;
 mod credentials;
 mod digest;
 mod error;
+mod helper;
 mod inspect;
 mod pull;
 mod pulls;

@@ -77,7 +77,7 @@ pub async fn pull(reference: &OciReference, settings: &PullSettings, cache: &Arc
 }
 
 async fn pull_now(reference: &OciReference, settings: &PullSettings, cache: &Arc<Cache>) -> Result<Artifact, RegistryError> {
-    let registry = Registry::open(reference, &settings.registry)?;
+    let registry = Registry::open(reference, &settings.registry).await?;
     let named = registry.manifest(reference.asked()).await?;
     if !settings.signed.is_empty() {
         let digest = &named.digest;

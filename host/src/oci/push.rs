@@ -75,7 +75,7 @@ pub async fn push(reference: &OciReference, config: &RegistryConfig, package: &P
         return Err(RegistryError::new("a digest comes of what is pushed and cannot be chosen; name a tag"));
     };
     let (blobs, manifest) = package.parts()?;
-    let registry = Registry::open(reference, config)?;
+    let registry = Registry::open(reference, config).await?;
     for blob in &blobs {
         registry.put_blob(&sha256(blob), blob).await?;
     }

@@ -7,8 +7,11 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::{Map, Value};
+
 /// Who was authenticated. Put into a request's extensions by the layer that checks credentials, which
-/// never puts the credentials themselves there. A clone costs one reference count.
+/// puts the credentials themselves there only where a server needs the caller's token to be exchanged.
+/// A clone costs one reference count.
 #[derive(Clone)]
 pub struct Principal(Arc<Identity>);
 
@@ -17,6 +20,8 @@ struct Identity {
     subject: Box<str>,
     roles: Roles,
     steps: Option<Steps>,
+    claims: Map<String, Value>,
+    token: Option<CallerToken>,
 }
 
 /// What a principal could have more roles by, if it asked for it.
@@ -35,6 +40,38 @@ pub struct Step {
     pub roles: Roles,
     /// What to ask for, with spaces between: that scope, and those that are needed or held already.
     pub scopes: String,
+}
+
+/// The access token by which a caller came in. It is exchanged for others, and never sent to anybody else.
+pub struct CallerToken {
+    secret: Box<str>,
+    ends: u64,
+}
+
+impl CallerToken {
+    /// One that is good until then, in seconds since 1970.
+    #[must_use]
+    pub fn new(secret: &str, ends: u64) -> Self {
+        Self { secret: secret.into(), ends }
+    }
+
+    /// The token itself, which nobody but its authorization server may see.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.secret
+    }
+
+    /// Until when it is good, in seconds since 1970.
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        self.ends
+    }
+}
+
+impl fmt::Debug for CallerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
 }
 
 /// The names of roles, in order and each once. A clone costs one reference count.
@@ -77,19 +114,41 @@ impl Principal {
     /// With this name and these roles.
     #[must_use]
     pub fn with_roles(subject: &str, roles: Roles) -> Self {
-        Self::with_steps(subject, roles, None)
+        Self::with_token(subject, roles, Map::new(), None)
+    }
+
+    /// With this name and these roles, some claims of its token, and that token, where somebody has a use for it.
+    #[must_use]
+    pub fn with_token(subject: &str, roles: Roles, claims: Map<String, Value>, token: Option<CallerToken>) -> Self {
+        Self(Arc::new(Identity { subject: subject.into(), roles, claims, token, steps: None }))
     }
 
     /// The same that could have more roles.
     #[must_use]
-    pub fn with_steps(subject: &str, roles: Roles, steps: Option<Steps>) -> Self {
-        Self(Arc::new(Identity { subject: subject.into(), roles, steps }))
+    pub fn with_steps(mut self, steps: Option<Steps>) -> Self {
+        // It was made just now, so that nobody else has it.
+        if let Some(identity) = Arc::get_mut(&mut self.0) {
+            identity.steps = steps;
+        }
+        self
     }
 
     /// What it could have more roles by.
     #[must_use]
     pub fn steps(&self) -> Option<&Steps> {
         self.0.steps.as_ref()
+    }
+
+    /// Those claims of its token that plugins and servers may be told.
+    #[must_use]
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.0.claims
+    }
+
+    /// The access token by which it came in. None: it came in by something else, or nobody has a use for it.
+    #[must_use]
+    pub fn token(&self) -> Option<&CallerToken> {
+        self.0.token.as_ref()
     }
 
     /// The roles that it was given when it was authenticated.

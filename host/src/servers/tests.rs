@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
     bridge::{process::Program, stdio_connector::StdioConnector},
-    config::{CommandSource, ServerLimits, UrlSource},
+    config::{CommandSource, ServerLimits, UpstreamAuth, UrlSource},
     provider::{
         AskError, Asker, Call, CallContext, CallError, CallOutput, Content, JsonText, LogLevel, Notifier, Provider, ProviderId, Question,
         StartSignal,
@@ -70,7 +70,7 @@ impl Server {
             let mut port = String::new();
             BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).await.unwrap();
             let url = format!("http://127.0.0.1:{}/mcp", port.trim());
-            let source = UrlSource { url: url.parse().unwrap(), headers: http::HeaderMap::new() };
+            let source = UrlSource { url: url.parse().unwrap(), headers: http::HeaderMap::new(), auth: UpstreamAuth::default() };
             (Box::new(Remote::new(id.clone(), &source, limits)), Some(child))
         } else {
             let argv = ["python3".to_owned(), script].into_iter().chain(era).collect();

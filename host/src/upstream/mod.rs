@@ -38,7 +38,7 @@ pub use era::{CLIENT_INFO, Era, Known, LEGACY_VERSION, MODERN_VERSION};
 pub(crate) use pending::Entry;
 pub use provider::UpstreamProvider;
 pub(crate) use server_log::{LINE, ServerLog, visible};
-pub(crate) use session::{Request, Session, Transport, cancellation};
+pub(crate) use session::{Request, Session, Transport, cancellation, is_call};
 pub use strays::Strays;
 pub(crate) use subscriber::all_updated;
 

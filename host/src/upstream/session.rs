@@ -106,7 +106,7 @@ pub(crate) struct Session<T> {
 }
 
 /// Whether a request is made for a caller, so that what the server says can be for it.
-fn is_call(method: &str) -> bool {
+pub(crate) fn is_call(method: &str) -> bool {
     matches!(method, "tools/call" | "resources/read" | "prompts/get" | "completion/complete")
 }
 

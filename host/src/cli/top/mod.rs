@@ -116,13 +116,8 @@ impl Source {
         }
         url.set_query(None);
         url.set_fragment(None);
-        crate::tls::install();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| Failure::failed(format!("cannot set up HTTP: {error}")))?;
+        let builder = || reqwest::Client::builder().no_proxy().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
+        let client = remote::client(builder)?;
         Ok(Self { url, client, token: top.token_env.as_deref().map(remote::token).transpose()? })
     }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 
 use super::{
     super::{
-        CommandSource, NameRules, Secret, ServerConfig, ServerSource, UrlSource,
+        CommandSource, NameRules, Secret, ServerConfig, ServerSource, UpstreamAuth, UrlSource,
         headers::{bearer, header_name, header_value, http_url},
         secret,
     },
@@ -122,9 +122,8 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
         let kind = self.one_of(&KIND).and_then(|(_, kind)| kind.text()).map(str::to_ascii_lowercase);
         let is_remote = match kind.as_deref() {
             Some("stdio" | "local" | "command") => Some(false),
-            Some("http" | "remote" | "url" | "streamable-http" | "streamablehttp" | "streamable_http" | "http-stream") => Some(true),
-            Some("sse") => {
-                return Err("is of the type \"sse\", the transport of 2024 that MCP has removed; ask the server's vendor for its Streamable HTTP address and write \"http\"".to_owned());
+            Some("http" | "sse" | "remote" | "url" | "streamable-http" | "streamablehttp" | "streamable_http" | "http-stream") => {
+                Some(true)
             }
             Some(kind @ ("ws" | "websocket")) => {
                 return Err(format!("is of the type {kind:?}, which is not a transport that is supported"));
@@ -283,12 +282,7 @@ impl<'a, 'd> Entry<'_, 'a, 'd, '_> {
                 self.notes.push(format!("{key:?} is ignored: a server elsewhere has none"));
             }
         }
-        if url.path().trim_end_matches('/').ends_with("/sse") || (self.file.is_gemini && key == "url") {
-            self.notes.push(format!(
-                "{key:?} looks like an address of the SSE transport of 2024; it is asked by Streamable HTTP, which many servers speak there too"
-            ));
-        }
-        Ok(ServerConfig::new(ServerSource::Url(UrlSource { url, headers })))
+        Ok(ServerConfig::new(ServerSource::Url(UrlSource { url, headers, auth: UpstreamAuth::default() })))
     }
 
     /// Which tools are published, where the client has a list of them.

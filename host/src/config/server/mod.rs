@@ -6,6 +6,7 @@ mod limits;
 mod process;
 mod remote;
 mod schemas;
+mod upstream_auth;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ pub use limits::ServerLimits;
 pub use process::{CommandSource, ImageSource, Pull, Replicas};
 pub use remote::{DocumentPlace, OpenApiSource, UrlSource};
 pub use schemas::{OutputSchema, PublishRules};
+pub(super) use upstream_auth::tables as auth_tables;
+pub use upstream_auth::{ClientAuthentication, IdentityConfig, TokenRequest, UpstreamAuth};
 
 use self::kind::{COMMAND, IMAGE, Kind, OPENAPI, PROCESSES, REMOTE};
 use super::{
@@ -46,6 +49,25 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// What it is shown of who calls. None: it is no server elsewhere.
+    #[must_use]
+    pub fn auth(&self) -> Option<&UpstreamAuth> {
+        match &self.source {
+            ServerSource::Url(source) => Some(&source.auth),
+            ServerSource::OpenApi(source) => Some(&source.auth),
+            ServerSource::Command(_) | ServerSource::Image(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn auth_mut(&mut self) -> Option<&mut UpstreamAuth> {
+        match &mut self.source {
+            ServerSource::Url(source) => Some(&mut source.auth),
+            ServerSource::OpenApi(source) => Some(&mut source.auth),
+            ServerSource::Command(_) | ServerSource::Image(_) => None,
+        }
+    }
+
     /// A server with nothing set but its source.
     #[must_use]
     pub fn new(source: ServerSource) -> Self {
@@ -97,6 +119,7 @@ pub(super) fn groups() -> Vec<(&'static str, Vec<Key>)> {
         ("program", process::ProgramKeys::keys()),
         ("image", ImageSource::keys()),
         ("remote", remote::CredentialKeys::keys()),
+        ("callers", UpstreamAuth::keys()),
         ("openapi", remote::OpenApiKeys::keys()),
         ("limits", ServerLimits::keys()),
         ("schemas", PublishRules::keys()),
@@ -141,6 +164,7 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
     source.read(&table);
     let (mut launch, mut program, mut image) = (process::LaunchKeys::default(), process::ProgramKeys::default(), ImageSource::default());
     let (mut credentials, mut openapi) = (remote::CredentialKeys::default(), remote::OpenApiKeys::default());
+    let (mut auth, mut sent) = (UpstreamAuth::default(), http::HeaderMap::new());
     let (mut limits, mut publish) = (ServerLimits::default(), PublishRules::default());
     let (mut names, mut tools) = (NameRules::default(), ToolRules::default());
     if is(PROCESSES) {
@@ -158,6 +182,9 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
     if is(REMOTE) {
         credentials.read(&table);
         remote::check_credentials(&table, &credentials);
+        auth.read(&table);
+        sent = credentials.headers();
+        upstream_auth::check(&table, &auth, &sent);
     }
     if is(&[OPENAPI]) {
         openapi.read(&table);
@@ -169,7 +196,6 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
     table.finish();
     names.tools = tools.tools;
     let replicas = launch.replicas;
-    let headers = credentials.headers();
     let source = match kind? {
         Kind::Command => ServerSource::Command(CommandSource {
             argv: [source.command.unwrap_or_default(), launch.args].concat(),
@@ -179,12 +205,13 @@ fn server(item: &Item<'_>, table: Table<'_>, keys: &[Key]) -> Option<ServerConfi
         Kind::Image => {
             ServerSource::Image(ImageSource { image: source.image.unwrap_or_default(), args: launch.args, env: launch.env, ..image })
         }
-        Kind::Url => ServerSource::Url(UrlSource { url: source.url?, headers }),
+        Kind::Url => ServerSource::Url(UrlSource { url: source.url?, headers: sent, auth }),
         Kind::OpenApi => ServerSource::OpenApi(OpenApiSource {
             document: source.openapi?,
             base_url: openapi.base_url,
             refresh: openapi.refresh,
-            headers,
+            headers: sent,
+            auth,
             query: openapi.query,
             credentials: openapi.credentials,
             follow_references: openapi.follow_references,

@@ -16,6 +16,7 @@ use super::{
         toml_reader::{Item, Table},
         types::{Boolean, DAY, SECOND, Type, credential, duration, optional, secrets, text, text_or_source},
     },
+    UpstreamAuth,
     kind::{OPENAPI, REMOTE},
 };
 
@@ -47,6 +48,8 @@ pub struct UrlSource {
     pub url: Url,
     /// Sent with every request. Keys: `headers`, `bearer`.
     pub headers: HeaderMap,
+    /// What it is shown of who calls.
+    pub auth: UpstreamAuth,
 }
 
 section! {
@@ -98,6 +101,8 @@ pub struct OpenApiSource {
     pub refresh: Duration,
     /// Sent with every request. Keys: `headers`, `bearer`.
     pub headers: HeaderMap,
+    /// What it is shown of who calls.
+    pub auth: UpstreamAuth,
     /// Sent in the query of every request. Key: `query`.
     pub query: BTreeMap<String, Secret>,
     /// By the name of a security scheme of the document, sent where it says. Key: `credentials`.
@@ -110,7 +115,7 @@ impl OpenApiSource {
     /// Whether there is anything that is meant for the application alone.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
-        !self.headers.is_empty() || !self.query.is_empty() || !self.credentials.is_empty()
+        !self.headers.is_empty() || !self.auth.is_empty() || !self.query.is_empty() || !self.credentials.is_empty()
     }
 }
 
@@ -119,7 +124,16 @@ impl OpenApiSource {
     #[must_use]
     pub fn new(document: DocumentPlace) -> Self {
         let OpenApiKeys { base_url, refresh, query, credentials, follow_references } = OpenApiKeys::default();
-        Self { document, base_url, refresh, headers: HeaderMap::new(), query, credentials, follow_references }
+        Self {
+            document,
+            base_url,
+            refresh,
+            headers: HeaderMap::new(),
+            auth: UpstreamAuth::default(),
+            query,
+            credentials,
+            follow_references,
+        }
     }
 }
 

@@ -32,6 +32,9 @@ fn open_table(table: &TableInfo) -> String {
         "role.NAME.limits.PATTERN" => "[role.w.limits.x]\nrate = \"1/s\"\n".to_owned(),
         "guard.NAME" => "[guard.w]\nplugin = \"p\"\n".to_owned(),
         "server.NAME" => "[server.s]\ncommand = [\"x\"]\n".to_owned(),
+        "server.NAME.identity" | "server.NAME.client_credentials" | "server.NAME.token_exchange" => {
+            format!("[server.s]\nurl = \"http://x/\"\n[{}]\n", table.header.replace("NAME", "s"))
+        }
         "server.NAME.replicas" => "[server.s]\ncommand = [\"x\"]\n[server.s.replicas]\n".to_owned(),
         header => format!("[{}]\n", header.replace("NAME", "w").replace("TOOL", "t")),
     }

@@ -137,6 +137,7 @@ fn servers_of_each_kind_are_understood() {
     let far = UrlSource {
         url: "https://tools.example.com/mcp".parse().unwrap(),
         headers: sent(&[("x-team", "a"), ("authorization", &format!("Bearer {SECRET}"))]),
+        auth: UpstreamAuth::default(),
     };
     assert_eq!(config.server["far"], ServerConfig::new(ServerSource::Url(far)));
     let app = OpenApiSource {
@@ -144,6 +145,7 @@ fn servers_of_each_kind_are_understood() {
         base_url: Some("http://127.0.0.1:9000".parse().unwrap()),
         refresh: Duration::from_secs(300),
         headers: sent(&[("authorization", SECRET)]),
+        auth: UpstreamAuth::default(),
         query: BTreeMap::from([("appid".to_owned(), secret(SECRET)), ("lang".to_owned(), secret("de"))]),
         credentials: BTreeMap::from([("an odd scheme".to_owned(), secret(SECRET))]),
         follow_references: true,
@@ -171,6 +173,26 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
         (
             "[server.my.git]\ncommand = \"x\"",
             "1:9: \"my\" in [server]: has no source; write one of command = [\"program\", \"argument\"], image = \"registry/name:tag\", url = \"https://host/mcp\", openapi = \"file or URL\"\n1:12: unknown key \"git\" in [server.my]; a server's name with dots in it needs quotes: [server.\"my.git\"]",
+        ),
+        (
+            "[server.s]\nurl = \"http://x/\"\nforward = [\"authorization\", \"Cookie\", \"Host\", \"TE\"]",
+            "3:12: \"forward\" in [server.s]: \"authorization\" cannot be passed on: it has the caller's credentials, which are meant for this host alone; use `token_exchange` or `identity`\n3:29: \"forward\" in [server.s]: \"cookie\" cannot be passed on: cookies are meant for this host alone\n3:39: \"forward\" in [server.s]: \"Host\" cannot be passed on: it is a header that the host sets itself\n3:47: \"forward\" in [server.s]: \"te\" cannot be passed on: it is about one connection, and the next one is another",
+        ),
+        (
+            "[server.s]\nurl = \"http://x/\"\nheaders = { X-A = \"1\" }\nforward = [\"x-a\"]",
+            "4:11: \"forward\" in [server.s]: x-a is set by \"headers\" already, so that of the caller would never be sent; keep one of them",
+        ),
+        (
+            "[server.s]\ncommand = \"x\"\nforward = [\"x-a\"]",
+            "3:1: \"forward\" in [server.s]: belongs to a server with \"url\" or \"openapi\", and this one has \"command\"",
+        ),
+        (
+            "[server.s]\nurl = \"http://x/\"\nclient_credentials = { client_id = \"a\" }",
+            "3:1: \"client_credentials\" in [server.s]: says no authorization server; write issuer = \"https://login.example.com\", or token_url\n3:1: \"client_credentials\" in [server.s]: has no \"client_secret\", without which no client is given a token of its own",
+        ),
+        (
+            "[server.s]\nurl = \"http://x/\"\ntoken_exchange = { client_id = \"a\", token_url = \"https://a/token\", audience = \"b\" }",
+            "1:9: \"s\" in [server]: has `token_exchange`, which needs an [auth.issuer.NAME]: only a token of an authorization server can be exchanged",
         ),
         ("[server.s]\ncommand = \"x\"\nimgae = 1", "3:1: unknown key \"imgae\" in [server.s]; did you mean \"image\"?"),
         ("image = 1", "1:1: unknown key \"image\" at the top level; it belongs in [server.NAME]"),

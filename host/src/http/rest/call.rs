@@ -131,6 +131,7 @@ impl Asks {
         let request = CallRequest::new(principal.cloned(), operation)
             .with_front(FACE)
             .with_face(FACE)
+            .with_caller_headers(head.extensions.get().cloned())
             .with_trace_parent(trace_parent(head).map(Arc::from))
             .with_asker(Arc::new(NO_CLIENT))
             .with_deferral(deferral);

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,7 +12,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::answers::Reply;
-use crate::provider::{AskError, JsonText};
+use crate::{
+    mcp::signing::random,
+    provider::{AskError, JsonText},
+};
 
 type Answer = Result<JsonText, AskError>;
 
@@ -20,6 +23,8 @@ type Answer = Result<JsonText, AskError>;
 #[derive(Default)]
 pub(in crate::mcp) struct Questions {
     last: AtomicU64,
+    /// Tells them from those of other instances in the same session.
+    mark: OnceLock<u32>,
     /// By the text of their id.
     open: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
 }
@@ -42,10 +47,15 @@ impl Questions {
 
     /// A new question. `name`: makes its id of what tells it from the session's others.
     pub(super) fn open(&self, name: impl FnOnce(String) -> String) -> (String, oneshot::Receiver<Answer>) {
-        let id = name(format!("ask-{}", self.last.fetch_add(1, Ordering::Relaxed) + 1));
+        // Other instances ask in the same session, and their questions may come to the same client at once.
+        let id = name(format!("ask-{:x}-{}", self.mark(), self.last.fetch_add(1, Ordering::Relaxed) + 1));
         let (sender, receiver) = oneshot::channel();
         self.lock().insert(id.clone(), sender);
         (id, receiver)
+    }
+
+    fn mark(&self) -> u32 {
+        *self.mark.get_or_init(|| random::<4>().map_or_else(std::process::id, u32::from_be_bytes))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Answer>>> {

@@ -6,7 +6,11 @@ use futures::future::{BoxFuture, try_join_all};
 
 use super::{answers, capabilities, questions::late};
 use crate::{
-    mcp::{fleet::Fleet, notification_queue::NotificationQueue, sessions::Session},
+    mcp::{
+        fleet::Fleet,
+        notification_queue::NotificationQueue,
+        sessions::{Session, Sessions},
+    },
     provider::{AskError, Asker, JsonText, Question},
 };
 
@@ -25,6 +29,12 @@ impl SessionAsker {
     async fn wait(&self, questions: Vec<Question>) -> Result<Vec<JsonText>, AskError> {
         if let Some(missing) = capabilities::missing(self.capabilities(), &questions) {
             return Err(AskError::MissingCapability(missing));
+        }
+        // Its answer would come in a request that does not find this session.
+        if !Sessions::keeps(&self.session) {
+            return Err(AskError::Unanswered(
+                "there are more sessions than max_sessions in [http] allows, or this caller has half of them, so the client's answer would not be found".to_owned(),
+            ));
         }
         let mut asked = Asked { asker: self, ids: Vec::with_capacity(questions.len()) };
         let mut answers = Vec::with_capacity(questions.len());

@@ -57,6 +57,12 @@ pub(super) struct Sessions {
 
 type Kept = HashMap<Arc<str>, Arc<Session>, BuildHasherDefault<Tail>>;
 
+/// An id that is in use is looked at again after that time: it may have expired.
+const CHECK: Duration = Duration::from_secs(60);
+
+/// Sessions that are looked at before others get their turn.
+const AT_A_TIME: usize = 64;
+
 /// Ids that are remembered as ended: so many clients end at once, and no more is kept for them than that.
 const ENDED: usize = 100_000;
 
@@ -111,14 +117,26 @@ impl Sessions {
     /// Forgets idle sessions and has listening ones told of changes, until the front is closed.
     pub(super) async fn watch(self: Arc<Self>) {
         let mut changes = self.catalog.changes();
+        let mut seen_keys = self.tokens.signer().version();
         let mut updates = self.catalog.updates();
         let mut next_sweep = Instant::now();
+        let signer = self.tokens.signer();
         loop {
+            let mut keys = std::pin::pin!(signer.changed());
+            // First listen, then look.
+            keys.as_mut().enable();
+            let version = signer.version();
+            if seen_keys != version {
+                seen_keys = version;
+                self.check_kept().await;
+            }
             tokio::select! {
                 () = self.closing.cancelled() => return,
+                () = keys => {}
                 () = sleep_until(next_sweep.into()) => {
                     self.sweep();
-                    next_sweep = Instant::now() + (self.idle() / 4).clamp(Duration::from_millis(10), Duration::from_secs(60));
+                    self.check_kept().await;
+                    next_sweep = Instant::now() + (self.idle() / 4).clamp(Duration::from_millis(10), CHECK);
                 }
                 updated = updates.recv() => {
                     tokio::time::sleep(COALESCE).await;
@@ -166,18 +184,51 @@ impl Sessions {
     }
 
     fn find(&self, id: &str, caller: Option<&Principal>) -> Result<Arc<Session>, NoSession> {
-        if let Some(session) = self.read().get(id) {
-            if session.owner() != caller {
-                return Err(NoSession::Unknown);
-            }
-            session.used.store(self.now(), Ordering::Relaxed);
-            return Ok(Arc::clone(session));
+        let kept = self.read().get(id).cloned();
+        let Some(session) = kept else { return self.take_up(id, caller) };
+        let now = self.now();
+        if session.owner() != caller || !self.is_good(&session, now) {
+            return Err(NoSession::Unknown);
         }
-        self.take_up(id, caller)
+        session.used.store(now, Ordering::Relaxed);
+        Ok(session)
+    }
+
+    /// Whether the id of a session that is kept is still good: it may have expired, or its key may be gone. That is looked at now and then.
+    fn is_good(&self, session: &Session, now: u64) -> bool {
+        let keys = self.tokens.signer().version();
+        let within = CHECK.min(self.options.load().session_ttl / 4);
+        if session.is_checked(keys, now, u64::try_from(within.as_micros()).unwrap_or(u64::MAX)) {
+            return true;
+        }
+        match self.tokens.open(session.id()) {
+            Ok(_) => {
+                session.check(keys, now);
+                true
+            }
+            Err(error) => {
+                self.explain(&error);
+                self.let_go(session);
+                false
+            }
+        }
+    }
+
+    /// Ends the sessions whose ids are not good any more, so that their streams end too.
+    async fn check_kept(&self) {
+        let kept: Vec<Arc<Session>> = self.read().values().cloned().collect();
+        for some in kept.chunks(AT_A_TIME) {
+            for session in some {
+                self.is_good(session, self.now());
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Goes on with a session that nothing is kept of here.
     fn take_up(&self, id: &str, caller: Option<&Principal>) -> Result<Arc<Session>, NoSession> {
+        // First the version: keys that change in between are looked at again.
+        let keys = self.tokens.signer().version();
         let claims = self.tokens.open(id).map_err(|error| {
             self.explain(&error);
             NoSession::Unknown
@@ -186,7 +237,7 @@ impl Sessions {
             return Err(NoSession::Unknown);
         }
         let told = self.lists.unlike(caller, claims.lists);
-        let session = Arc::new(Session::new(id.into(), caller.cloned(), claims, told, self.now()));
+        let session = Arc::new(Session::new(id.into(), caller.cloned(), claims, told, self.now(), keys));
         self.keep(session)
     }
 
@@ -197,12 +248,12 @@ impl Sessions {
         }
         let mut table = self.write();
         if self.is_retired() {
-            self.room.leave();
+            self.room.leave(session.owner());
             return Err(NoSession::Unknown);
         }
         // Another request was faster.
         if let Some(kept) = table.get(session.id()) {
-            self.room.leave();
+            self.room.leave(session.owner());
             return Ok(Arc::clone(kept));
         }
         session.kept.store(true, Ordering::Release);
@@ -225,19 +276,23 @@ impl Sessions {
 
     /// Ends a session: its id is good for nothing any more at this instance.
     pub(super) fn end(&self, session: &Session) {
-        if let Some(session) = self.write().remove(session.id()) {
-            self.room.leave();
-            session.end();
+        self.let_go(session);
+        let mut ended = self.lock_ended();
+        // Those that have expired are dropped by the sweep: looking for them costs as much as there are.
+        if ended.len() < ENDED {
+            ended.insert(Arc::clone(session.id()), Instant::now() + self.options.load().session_ttl);
+        }
+    }
+
+    /// Ends what goes on in a session, and keeps nothing of it.
+    fn let_go(&self, session: &Session) {
+        let kept = self.write().remove(session.id());
+        if let Some(kept) = kept {
+            self.room.leave(kept.owner());
+            kept.kept.store(false, Ordering::Release);
+            kept.end();
         }
         session.end();
-        let mut ended = self.lock_ended();
-        let now = Instant::now();
-        if ended.len() >= ENDED {
-            ended.retain(|_, until| *until > now);
-        }
-        if ended.len() < ENDED {
-            ended.insert(Arc::clone(session.id()), now + self.options.load().session_ttl);
-        }
     }
 
     /// Sessions that something is kept of, at all endpoints.
@@ -263,7 +318,7 @@ impl Sessions {
             table.drain().map(|(_, session)| session).collect()
         };
         for session in ended {
-            self.room.leave();
+            self.room.leave(session.owner());
             session.kept.store(false, Ordering::Release);
         }
         self.closing.cancel();
@@ -317,10 +372,6 @@ impl Sessions {
 }
 
 impl room::Table for Sessions {
-    fn of(&self, caller: &Principal) -> usize {
-        self.read().values().filter(|session| session.owner() == Some(caller)).count()
-    }
-
     fn each(&self, visit: room::Visit<'_>) {
         for session in self.read().values() {
             let unused = (!session.is_busy()).then(|| (session.id(), session.used.load(Ordering::Relaxed)));
@@ -334,7 +385,7 @@ impl room::Table for Sessions {
             && let Some(session) = table.remove(id)
         {
             session.kept.store(false, Ordering::Release);
-            self.room.leave();
+            self.room.leave(session.owner());
         }
     }
 }

@@ -43,6 +43,9 @@ pub(in crate::mcp) struct Session {
     questions: Questions,
     /// When it was used last, in microseconds since the table began: fine enough to tell the older one of two.
     pub(super) used: AtomicU64,
+    /// When its id was last found to be good, as `used`, and by which version of the keys.
+    checked: AtomicU64,
+    keys: AtomicU64,
     /// It is in the table. Else only the requests that have it know of it.
     pub(super) kept: AtomicBool,
     ended: AtomicBool,
@@ -65,13 +68,16 @@ pub(in crate::mcp) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(id: Arc<str>, owner: Option<Principal>, claims: Claims, told: Generations, now: u64) -> Self {
+    /// `keys`: the version of those by which its id was found to be good just now.
+    pub(super) fn new(id: Arc<str>, owner: Option<Principal>, claims: Claims, told: Generations, now: u64, keys: u64) -> Self {
         Self {
             id,
             owner,
             claims,
             questions: Questions::default(),
             used: AtomicU64::new(now),
+            checked: AtomicU64::new(now),
+            keys: AtomicU64::new(keys),
             kept: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             // Info, as the specification's example servers have it.
@@ -88,6 +94,17 @@ impl Session {
 
     pub(in crate::mcp) fn id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    /// Whether its id was found to be good by these keys, and no longer than so many microseconds ago.
+    pub(super) fn is_checked(&self, keys: u64, now: u64, within: u64) -> bool {
+        self.keys.load(Ordering::Acquire) == keys && now.saturating_sub(self.checked.load(Ordering::Relaxed)) <= within
+    }
+
+    /// Its id was found to be good.
+    pub(super) fn check(&self, keys: u64, now: u64) {
+        self.checked.store(now, Ordering::Relaxed);
+        self.keys.store(keys, Ordering::Release);
     }
 
     pub(super) fn owner(&self) -> Option<&Principal> {
@@ -280,7 +297,7 @@ mod tests {
 
     fn session() -> Arc<Session> {
         let claims = Claims::new("2025-11-25", None, None, None, [0; 3]).unwrap();
-        Arc::new(Session::new("id".into(), None, claims, Generations::default(), 0))
+        Arc::new(Session::new("id".into(), None, claims, Generations::default(), 0, 0))
     }
 
     #[test]

@@ -88,6 +88,11 @@ impl Tokens {
     pub(super) fn open(&self, id: &str) -> Result<Claims, OpenError> {
         self.signer.open(&self.purpose, id)
     }
+
+    /// What makes them good, and tells of its changes.
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
+    }
 }
 
 #[cfg(test)]

@@ -560,3 +560,31 @@ async fn a_question_ends_with_its_session_its_call_and_its_stream() {
     drop(stream);
     until_idle(&lab).await;
 }
+
+#[tokio::test]
+async fn what_two_instances_ask_in_one_session_is_told_apart() {
+    let options = || FrontOptions { state: keys(&["a"]), ..FrontOptions::default() };
+    let (first, second) = (lab(options()), lab(options()));
+    let session = able_session(&first).await;
+    let (mut one, mut other) = (call(&first, &session, "one").await, call(&second, &session, "one").await);
+    let (asked, also_asked) = (one.next().await.unwrap()["id"].clone(), other.next().await.unwrap()["id"].clone());
+    assert_ne!(asked, also_asked);
+    // The answer to the one comes in where the other was asked.
+    second.send(reply(&session, &asked, "result", &accept(json!({"who": "Mallory"})))).await;
+    second.send(reply(&session, &also_asked, "result", &accept(json!({"who": "Ann"})))).await;
+    assert!(other.next().await.unwrap()["result"]["content"][0]["text"].as_str().unwrap().contains("Ann"));
+}
+
+#[tokio::test]
+async fn a_session_for_which_there_is_no_room_is_not_asked_what_it_could_not_answer() {
+    for lean in [true, false] {
+        let lab = lab(FrontOptions { max_sessions: 1, lean, ..FrontOptions::default() });
+        let (first, second) = (able_session(&lab).await, able_session(&lab).await);
+        let stream = Request::get("/mcp").header("host", "localhost").header("accept", "text/event-stream");
+        let stream = lab.endpoint.handle(None, stream.header("mcp-session-id", &first).body(Body::empty()).unwrap()).await;
+        assert_eq!(stream.status(), 200, "it has the only place");
+        let said = lab.send(legacy(Some(&second), "tools/call", json!({"name": "careful"}))).await;
+        assert!(said.result()["content"][0]["text"].as_str().unwrap().contains("max_sessions"), "{said:?}");
+        drop(stream);
+    }
+}

@@ -6,6 +6,7 @@ mod cost;
 mod endpoints;
 mod eras;
 mod errors;
+mod fleet;
 mod ids;
 mod left;
 mod live;

@@ -116,6 +116,30 @@ async fn an_ended_session_stays_ended_and_a_forgotten_one_goes_on() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_kept_ends_with_its_time_and_with_its_key() {
+    let lab = Lab::with(FrontOptions { session_ttl: Duration::from_secs(2), ..keys(&["a"]) });
+    let session = lab.session().await;
+    let mut stream = Events::of(lab.endpoint.handle(None, get(&session)).await);
+    tokio::time::timeout(PATIENCE, async {
+        while lists(&lab, &session).await != 404 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it expires though it is in use");
+    assert!(stream.next().await.is_none());
+
+    let lab = Lab::with(keys(&["a"]));
+    let session = lab.session().await;
+    let mut stream = Events::of(lab.endpoint.handle(None, get(&session)).await);
+    lab.front.reconfigure(keys(&["b", "a"]));
+    assert_eq!(lists(&lab, &session).await, 200);
+    lab.front.reconfigure(keys(&["b"]));
+    assert!(stream.next().await.is_none(), "nobody had to ask for anything");
+    assert_eq!((lists(&lab, &session).await, lab.front.sessions()), (404, 0));
+}
+
+#[tokio::test]
 async fn a_client_hears_of_what_changed_before_it_listened_and_while_it_was_away() {
     let (first, second) = (Lab::with(keys(&["a"])), Lab::with(keys(&["a"])));
     let id = first.session().await;

@@ -343,7 +343,7 @@ impl Lab {
 
     pub(super) async fn send(&self, request: Request<Body>) -> Seen {
         let response = tokio::time::timeout(PATIENCE, self.endpoint.handle(None, request)).await.expect("an answer in time");
-        tokio::time::timeout(PATIENCE, Seen::read(response)).await.expect("a whole answer in time")
+        Seen::of(response).await
     }
 
     /// The same at the endpoint of one provider.
@@ -393,6 +393,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Reads it, in time.
+    pub(super) async fn of(response: Response<Body>) -> Self {
+        tokio::time::timeout(PATIENCE, Self::read(response)).await.expect("a whole answer in time")
+    }
+
     async fn read(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }

@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,7 +18,8 @@ use super::{
     listen,
 };
 use crate::{
-    provider::{CallContext, JsonText},
+    credentials::OnBehalf,
+    provider::{CallContext, JsonText, Principal},
     upstream::{
         CallGuard, Change, ChannelError, Era, Known, Request, Session, Transport, Uris, cancellation,
         handshake::{Greeting, Wire, capability, greet, resource_subscription},
@@ -46,6 +48,8 @@ pub(super) struct Agreed {
 pub(super) struct HttpTransport {
     pub(super) http: Arc<Http>,
     pub(super) params: ParamHeaders,
+    /// Whose it is, as it called last. None: the host's own.
+    caller: Option<ArcSwap<Principal>>,
     /// None: the handshake is not done.
     agreed: watch::Sender<Option<Arc<Agreed>>>,
     /// Held by whoever opens the session again.
@@ -124,10 +128,33 @@ impl Transport for HttpTransport {
     }
 }
 
+impl HttpTransport {
+    /// Sends one request: for the caller of a call, else for whom the connection is.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Option<String>,
+        call: Option<&CallContext>,
+    ) -> Result<reqwest::Response, Failure> {
+        let own = self.caller.as_ref().map(|caller| caller.load_full());
+        let caller = call.map(OnBehalf::from).or_else(|| own.as_deref().map(|own| OnBehalf { principal: Some(own), headers: None }));
+        self.http.send(method, headers, body, caller).await
+    }
+
+    /// From now on what is sent beside calls goes by this token of the caller.
+    pub(super) fn goes_by(&self, principal: &Principal) {
+        if let Some(caller) = &self.caller {
+            caller.store(Arc::new(principal.clone()));
+        }
+    }
+}
+
 impl Session<HttpTransport> {
-    /// Does the handshake with a server.
-    pub(super) async fn open(http: Arc<Http>) -> Result<Arc<Self>, ChannelError> {
+    /// Does the handshake with a server, in the name of a caller or in the host's own.
+    pub(super) async fn open(http: Arc<Http>, caller: Option<Principal>) -> Result<Arc<Self>, ChannelError> {
         let transport = HttpTransport {
+            caller: caller.map(ArcSwap::from_pointee),
             params: ParamHeaders::default(),
             agreed: watch::Sender::new(None),
             opening: tokio::sync::Mutex::default(),
@@ -239,6 +266,16 @@ impl Session<HttpTransport> {
         }
     }
 
+    /// Says good-bye, where there is a session and somebody to say it to.
+    pub(super) async fn leave(self: Arc<Self>) {
+        let agreed = self.agreed();
+        if agreed.speech.session.is_some() && self.closing.why().is_none() {
+            // Whoever is gone need not be told.
+            let _ = tokio::time::timeout(ASIDE, self.transport.send(Method::DELETE, agreed.speech.headers(), None, None)).await;
+        }
+        self.closing.close("the connection was closed by the host");
+    }
+
     /// Tells that anything may have changed while nobody listened.
     pub(super) fn all_changed(&self, server: &JsonText) {
         for (name, change) in [("tools", Change::Tools), ("prompts", Change::Prompts), ("resources", Change::Resources)] {
@@ -251,7 +288,7 @@ impl Session<HttpTransport> {
 
     /// Sends a notification or an answer.
     async fn tell(&self, speech: &SessionHeaders, message: String) -> Result<(), Failure> {
-        self.transport.http.send(Method::POST, speech.headers(), Some(message)).await.map(drop)
+        self.transport.send(Method::POST, speech.headers(), Some(message), None).await.map(drop)
     }
 
     /// The same, where nothing can be done about it if it does not get there.

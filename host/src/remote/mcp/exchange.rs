@@ -14,7 +14,7 @@ use super::{
 use crate::{
     provider::{CallContext, JsonText},
     upstream::{
-        CallGuard, ChannelError, Era,
+        CallGuard, ChannelError, Era, is_call,
         message::{self, Incoming},
         meta,
     },
@@ -62,14 +62,16 @@ impl HttpConnection {
             headers.insert(TRACE_PARENT, value);
         }
         let http = &self.transport.http;
+        // What nobody makes for a caller is the host's own.
+        let call = is_call(method).then_some(context);
         let answered = async {
-            let response = http.send(Method::POST, headers, Some(body)).await?;
+            let response = self.transport.send(Method::POST, headers, Some(body), call).await?;
             let session = response.headers().get(SESSION).cloned();
             let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
             let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
             let result = match kind.as_str() {
                 "application/json" => self.whole(response).await?,
-                "text/event-stream" => self.stream(response, speech, id).await?,
+                "text/event-stream" => self.stream(response, speech, id, call).await?,
                 "" => return Err(http.malformed(&format!("{} and nothing to {method}", response.status()))),
                 other => return Err(http.malformed(&format!("{other:?} to {method}; is this an MCP endpoint?"))),
             };
@@ -103,7 +105,13 @@ impl HttpConnection {
         }
     }
 
-    async fn stream(self: &Arc<Self>, mut response: reqwest::Response, speech: &SessionHeaders, id: u64) -> Result<JsonText, Failure> {
+    async fn stream(
+        self: &Arc<Self>,
+        mut response: reqwest::Response,
+        speech: &SessionHeaders,
+        id: u64,
+        call: Option<&CallContext>,
+    ) -> Result<JsonText, Failure> {
         let http = &self.transport.http;
         let mut events = SseDecoder::new(http.limits.max_message);
         let mut fruitless = 0;
@@ -134,7 +142,7 @@ impl HttpConnection {
             headers.insert(LAST_EVENT, last);
             tokio::time::sleep(events.retry.unwrap_or(RETRY).min(LONGEST_RETRY)).await;
             events.restart();
-            response = match http.send(Method::GET, headers, None).await {
+            response = match self.transport.send(Method::GET, headers, None, call).await {
                 Ok(response) => response,
                 Err(_) => return Err(broken),
             };

@@ -10,6 +10,7 @@ use url::Url;
 use super::sse_decoder::{SseDecoder, TooLong};
 use crate::{
     config::{ServerLimits, UrlSource},
+    credentials::{Credentials, OnBehalf, Shown},
     provider::ProviderId,
     remote::client::{client, place, retry_after, send},
     tls::cause,
@@ -31,8 +32,8 @@ pub(super) struct Http {
     url: Url,
     /// Whether the server asks its callers on a stream that belongs to no call, which holds for its next connection too.
     pub(super) known: Arc<Known>,
-    /// Of the configuration; they go with everything.
-    headers: HeaderMap,
+    /// What it is shown of who asks.
+    pub(super) credentials: Arc<Credentials>,
 }
 
 /// Why a request has no answer.
@@ -108,8 +109,23 @@ impl Http {
     pub(super) fn new(id: ProviderId, source: &UrlSource, limits: ServerLimits) -> Result<Self, String> {
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
-        let (url, headers) = (source.url.clone(), source.headers.clone());
-        Ok(Self { id, limits, client, url, known: Arc::default(), headers })
+        let credentials = Arc::new(Credentials::new(&id, &source.headers, &source.auth).map_err(fault)?);
+        Ok(Self { id, limits, client, url: source.url.clone(), known: Arc::default(), credentials })
+    }
+
+    /// The same server at another address of it, as it tells it.
+    pub(super) fn beside(&self, told: &str) -> Result<Self, String> {
+        let Self { id, limits, client, url, known, credentials } = self;
+        let other = url.join(told).map_err(|error| format!("{} tells an address that is none: {error}", self.place()))?;
+        if other.origin() != url.origin() {
+            return Err(format!(
+                "{} wants messages sent to {}, which is another server; tokens and headers are meant for this one alone",
+                self.place(),
+                place(&other)
+            ));
+        }
+        let (id, client, known, credentials) = (id.clone(), client.clone(), Arc::clone(known), Arc::clone(credentials));
+        Ok(Self { id, limits: *limits, client, url: other, known, credentials })
     }
 
     /// Its address without what may be secret of it.
@@ -117,8 +133,37 @@ impl Http {
         place(&self.url)
     }
 
-    /// Sends one request. What comes back has a status of success, and its body was not read.
-    pub(super) async fn send(&self, method: Method, mut headers: HeaderMap, body: Option<String>) -> Result<reqwest::Response, Failure> {
+    /// Sends one request. What comes back has a status of success, and its body was not read. `caller`: for whom; None: the host asks for itself.
+    ///
+    /// A token that is not good any more is got again, once: who is not let in has done nothing.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Option<String>,
+        caller: Option<OnBehalf<'_>>,
+    ) -> Result<reqwest::Response, Failure> {
+        let body = body.map(Bytes::from);
+        if !self.credentials.renews() {
+            return self.once(method, headers, body, caller).await.map_err(|(failure, _)| failure);
+        }
+        match self.once(method.clone(), headers.clone(), body.clone(), caller).await {
+            Err((Failure::Refused(refusal), shown))
+                if refusal.status == StatusCode::UNAUTHORIZED && self.credentials.refused(caller, &shown) =>
+            {
+                self.once(method, headers, body, caller).await.map_err(|(failure, _)| failure)
+            }
+            result => result.map_err(|(failure, _)| failure),
+        }
+    }
+
+    async fn once(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Option<Bytes>,
+        caller: Option<OnBehalf<'_>>,
+    ) -> Result<reqwest::Response, (Failure, Shown)> {
         let accept = match method {
             Method::GET => "text/event-stream",
             _ => "application/json, text/event-stream",
@@ -129,18 +174,16 @@ impl Http {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             request = request.body(body);
         }
-        // What the operator says wins.
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
-        }
-        let response = send(request.headers(headers)).await.map_err(|error| {
-            if error.is_connect() {
-                Failure::Connect(format!("cannot connect to {}: {}", self.place(), cause(&error)))
-            } else {
-                self.broken(&error)
+        let unreachable = |why| (Failure::Channel(ChannelError::Unreachable(why)), Shown::default());
+        let shown = self.credentials.write(&mut headers, caller).await.map_err(unreachable)?;
+        match send(request.headers(headers)).await {
+            Ok(response) if response.status().is_success() => Ok(response),
+            Ok(response) => Err((self.refused(response).await, shown)),
+            Err(error) if error.is_connect() => {
+                Err((Failure::Connect(format!("cannot connect to {}: {}", self.place(), cause(&error))), shown))
             }
-        })?;
-        if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) }
+            Err(error) => Err((self.broken(&error), shown)),
+        }
     }
 
     pub(super) fn broken(&self, error: &reqwest::Error) -> Failure {
@@ -199,11 +242,8 @@ impl Http {
         let id = &self.id;
         let place = self.place();
         let text = match (status, location) {
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if self.headers.contains_key(header::AUTHORIZATION) => {
-                format!("{place} answers {status}{said}; the token that `bearer` (or `headers`) of [server.{id}] gives is not accepted")
-            }
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-                format!("{place} answers {status}{said}; give it a token: [server.{id}] bearer = {{ from_env = \"VARIABLE\" }}")
+                format!("{place} answers {status}{said}; {}", self.credentials.advice())
             }
             (_, Some(to)) if status.is_redirection() => format!(
                 "{place} redirects ({status}) to {}, which is not followed, since tokens and headers are meant for this server alone; set url of [server.{id}] to the new address",

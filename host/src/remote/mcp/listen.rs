@@ -120,14 +120,14 @@ async fn stream(link: &Arc<HttpConnection>, session: &Arc<Agreed>, params: Optio
     let speech = &session.speech;
     let mut headers = speech.headers();
     let sent = match speech.era {
-        Era::Legacy => link.transport.http.send(Method::GET, headers, None).await,
+        Era::Legacy => link.transport.send(Method::GET, headers, None, None).await,
         Era::Modern => {
             let Some(params) = params else { return End::None };
             let id = link.next_id();
             let meta = meta::outgoing(Era::Modern, &CallContext::default(), id);
             link.transport.params.write(&mut headers, "subscriptions/listen", &params);
             let body = message::request(id, "subscriptions/listen", &params, meta.as_deref());
-            link.transport.http.send(Method::POST, headers, Some(body)).await
+            link.transport.send(Method::POST, headers, Some(body), None).await
         }
     };
     let mut response = match sent {

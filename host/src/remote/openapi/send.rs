@@ -19,7 +19,8 @@ use url::Url;
 use super::{Error, answer, request::Request};
 use crate::{
     config::{OpenApiSource, ServerLimits},
-    provider::{CallError, ProviderId, StartSignal, start_signal},
+    credentials::{Credentials, Shown},
+    provider::{CallContext, CallError, ProviderId, StartSignal, start_signal},
     remote::client::{self, place},
     tls::cause,
 };
@@ -34,8 +35,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Sends requests to one application.
 pub(super) struct Sender {
     client: reqwest::Client,
-    /// With every request.
-    headers: HeaderMap,
+    /// What it is shown of who asks.
+    credentials: Credentials,
     limits: ServerLimits,
     running: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -63,8 +64,8 @@ impl Sender {
     pub(super) fn new(id: &ProviderId, source: &OpenApiSource, limits: &ServerLimits) -> Result<Self, Error> {
         let fault = |reason: String| Error::Client { server: id.clone(), reason };
         Ok(Self {
-            client: client::client(id, || Policy::custom(follow)).map_err(fault)?,
-            headers: source.headers.clone(),
+            client: client::client(id, || Policy::custom(follow)).map_err(&fault)?,
+            credentials: Credentials::new(id, &source.headers, &source.auth).map_err(fault)?,
             limits: *limits,
             running: Arc::new(Semaphore::new(limits.concurrency.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
@@ -95,43 +96,51 @@ impl Sender {
     }
 
     /// Sends a request and reads the answer. The error is a sentence for the caller.
-    pub(super) async fn send(&self, request: &Request, trace_parent: Option<&str>) -> Result<Response, String> {
+    pub(super) async fn send(&self, request: &Request, context: &CallContext) -> Result<Response, String> {
         // Where it was sent in vain it did nothing, and where it did something it does no more the second time.
         let again = matches!(request.method, Method::GET | Method::PUT | Method::DELETE);
         let place = format!("{} {}", request.method, place(&request.url));
         let sending = async {
-            match self.once(request, trace_parent).await {
-                Err(failure) if again && failure.is_connection => self.once(request, trace_parent).await,
+            let sent = match self.once(request, context).await {
+                Err(failure) if again && failure.is_connection => self.once(request, context).await,
                 result => result,
+            };
+            match sent {
+                // Who is not let in has done nothing.
+                Ok((response, shown))
+                    if response.status == StatusCode::UNAUTHORIZED && self.credentials.refused(Some(context.into()), &shown) =>
+                {
+                    self.once(request, context).await
+                }
+                sent => sent,
             }
         };
         match tokio::time::timeout(self.limits.call, sending).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok((response, _))) => Ok(response),
             Ok(Err(failure)) => Err(format!("{place}: {}", failure.reason)),
             Err(_) => Err(format!("{place}: no answer within {:?}, which is `timeout`", self.limits.call)),
         }
     }
 
-    async fn once(&self, request: &Request, trace_parent: Option<&str>) -> Result<Response, Failure> {
+    async fn once(&self, request: &Request, context: &CallContext) -> Result<(Response, Shown), Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, */*;q=0.8"));
         for (name, value) in &request.headers {
             headers.append(name, value.clone());
         }
-        if let Some(value) = trace_parent.and_then(|text| HeaderValue::try_from(text).ok()) {
+        if let Some(value) = context.trace_parent.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.insert(HeaderName::from_static("traceparent"), value);
         }
         // What the operator says wins over what a caller says.
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
-        }
+        let shown = self.credentials.write(&mut headers, Some(context.into())).await.map_err(|why| Failure::new(&why))?;
         let mut sending = self.client.request(request.method.clone(), request.url.clone());
         if let Some((kind, body)) = &request.body {
             let kind = HeaderValue::try_from(kind.as_str()).map_err(|_| Failure::new("the body's media type cannot be sent"))?;
             headers.insert(header::CONTENT_TYPE, kind);
             sending = sending.body(body.clone());
         }
-        self.read(client::send(sending.headers(headers)).await.map_err(Failure::of)?).await
+        let response = self.read(client::send(sending.headers(headers)).await.map_err(Failure::of)?).await?;
+        Ok((response, shown))
     }
 
     /// Reads an answer to its end, or to the limit.
@@ -184,7 +193,10 @@ impl Sender {
     ) -> Result<Option<(HeaderMap, Vec<u8>)>, String> {
         // What is meant for the application is not shown to whoever else may have the document.
         let same = source.base_url.as_ref().is_none_or(|base| base.origin() == url.origin());
-        let mut headers = if same { self.headers.clone() } else { HeaderMap::new() };
+        let mut headers = HeaderMap::new();
+        if same {
+            self.credentials.write(&mut headers, None).await?;
+        }
         headers.extend(conditions.clone());
         let fetching = async {
             let response = client::send(self.client.get(url.clone()).headers(headers)).await.map_err(Failure::of)?;

@@ -1,7 +1,7 @@
 //! The import `context`: about the call in hand.
 
 use super::bindings::toolbay::plugin::{context::Host, types};
-use crate::wasm::instance::State;
+use crate::{provider::Principal, wasm::instance::State};
 
 impl Host for State {
     fn call_id(&mut self) -> wasmtime::Result<String> {
@@ -10,6 +10,16 @@ impl Host for State {
 
     fn principal(&mut self) -> wasmtime::Result<Option<String>> {
         Ok(self.call.principal.as_ref().map(|principal| principal.subject().to_owned()))
+    }
+
+    fn roles(&mut self) -> wasmtime::Result<Vec<String>> {
+        let roles = self.call.principal.as_ref().map(|principal| principal.roles().iter().map(str::to_owned).collect());
+        Ok(roles.unwrap_or_default())
+    }
+
+    fn claims(&mut self) -> wasmtime::Result<Option<String>> {
+        let claims = self.call.principal.as_ref().map(Principal::claims).filter(|claims| !claims.is_empty());
+        Ok(claims.map(serde_json::to_string).transpose()?)
     }
 
     fn trace_parent(&mut self) -> wasmtime::Result<Option<String>> {

@@ -145,6 +145,18 @@ impl Ctx<'_> {
         host::principal(self)
     }
 
+    /// The roles that the caller was given when it was let in.
+    #[must_use]
+    pub fn roles(&self) -> Vec<String> {
+        host::roles(self)
+    }
+
+    /// Claims of the caller's token that the operator lets plugins know: an object. None: there are none.
+    #[must_use]
+    pub fn claims(&self) -> Option<Value> {
+        host::claims(self).and_then(|text| serde_json::from_str(&text).ok())
+    }
+
     /// The caller's W3C `traceparent`.
     #[must_use]
     pub fn trace_parent(&self) -> Option<String> {

@@ -44,6 +44,8 @@ mod native {
         answers: RefCell<VecDeque<Result<Answered, AskError>>>,
         pages: Vec<(String, Response)>,
         principal: Option<String>,
+        roles: Vec<String>,
+        claims: Option<Value>,
         meta: Option<Value>,
         capabilities: Option<Value>,
         tools: Vec<(String, Double)>,
@@ -215,6 +217,20 @@ mod native {
             self
         }
 
+        /// Its roles.
+        #[must_use]
+        pub fn with_roles(mut self, roles: &[&str]) -> Self {
+            self.roles = roles.iter().map(|role| (*role).to_owned()).collect();
+            self
+        }
+
+        /// Claims of its token that plugins may know: an object.
+        #[must_use]
+        pub fn with_claims(mut self, claims: Value) -> Self {
+            self.claims = Some(claims);
+            self
+        }
+
         /// `_meta` of the request.
         #[must_use]
         pub fn with_meta(mut self, meta: Value) -> Self {
@@ -367,6 +383,14 @@ mod native {
 
     pub(crate) fn principal(ctx: &Ctx<'_>) -> Option<String> {
         ctx.host.principal.clone()
+    }
+
+    pub(crate) fn roles(ctx: &Ctx<'_>) -> Vec<String> {
+        ctx.host.roles.clone()
+    }
+
+    pub(crate) fn claims(ctx: &Ctx<'_>) -> Option<String> {
+        ctx.host.claims.as_ref().map(Value::to_string)
     }
 
     pub(crate) fn trace_parent(_: &Ctx<'_>) -> Option<String> {

@@ -262,6 +262,14 @@ pub(crate) fn principal(_: &Ctx<'_>) -> Option<String> {
     context::principal()
 }
 
+pub(crate) fn roles(_: &Ctx<'_>) -> Vec<String> {
+    context::roles()
+}
+
+pub(crate) fn claims(_: &Ctx<'_>) -> Option<String> {
+    context::claims()
+}
+
 pub(crate) fn trace_parent(_: &Ctx<'_>) -> Option<String> {
     context::trace_parent()
 }

@@ -125,6 +125,8 @@ pub static ALL: [Entry; 36] = [
         Outcome::Done(json!({
             "call_id": context::call_id(),
             "principal": context::principal(),
+            "roles": context::roles(),
+            "claims": context::claims().map(|claims| serde_json::from_str::<Value>(&claims).unwrap_or(Value::String(claims))),
             "trace_parent": context::trace_parent(),
             "meta": context::meta().map(|meta| serde_json::from_str::<Value>(&meta).unwrap_or(Value::String(meta))),
             "client_capabilities": serde_json::from_str::<Value>(&context::client_capabilities()).unwrap_or_default(),

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::support::{Down, Person, Port, soon, source};
 use crate::{
-    config::{ServerLimits, UrlSource},
+    config::{ServerLimits, UpstreamAuth, UrlSource},
     provider::{Call, CallContext, CallError},
 };
 
@@ -269,7 +269,7 @@ async fn what_stands_in_the_way_is_said_with_what_to_do() {
     )
     .await;
     let at = |path: &str| format!("http://{}{path}?token=secret", port.address);
-    let open = |path: &str| UrlSource { url: at(path).parse().unwrap(), headers: HeaderMap::new() };
+    let open = |path: &str| UrlSource { url: at(path).parse().unwrap(), headers: HeaderMap::new(), auth: UpstreamAuth::default() };
     let error = trouble(open("/401")).await;
     assert!(error.contains("401") && error.contains("who are you") && error.contains("[server.up] bearer = { from_env"), "{error}");
     let error = trouble(source(&at("/401"))).await;
@@ -284,7 +284,12 @@ async fn what_stands_in_the_way_is_said_with_what_to_do() {
     let error = trouble(open("/else")).await;
     assert!(error.contains("404") && error.contains("nothing here") && error.contains("/else"), "{error}");
     let nobody = Port::open(None, Arc::new(|_| async { answer(200, "", "") }.boxed())).await.close().await;
-    let error = trouble(UrlSource { url: format!("http://{nobody}/mcp").parse().unwrap(), headers: HeaderMap::new() }).await;
+    let error = trouble(UrlSource {
+        url: format!("http://{nobody}/mcp").parse().unwrap(),
+        headers: HeaderMap::new(),
+        auth: UpstreamAuth::default(),
+    })
+    .await;
     assert!(error.contains(&nobody.to_string()) && error.contains("refused"), "{error}");
 }
 

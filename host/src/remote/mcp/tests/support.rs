@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     catalog::Catalog,
     config::HttpConfig,
-    config::{ServerConfig, ServerLimits, ServerSource, UrlSource},
+    config::{ServerConfig, ServerLimits, ServerSource, UpstreamAuth, UrlSource},
     http::{Authenticator, Endpoint as _, HttpSettings, McpEndpoint},
     mcp::{Front, FrontOptions},
     provider::{
@@ -312,6 +312,7 @@ pub(super) fn source(url: &str) -> UrlSource {
             (HeaderName::from_static("x-key"), HeaderValue::from_static("k")),
             (AUTHORIZATION, HeaderValue::from_static("Bearer the-token")),
         ]),
+        auth: UpstreamAuth::default(),
     }
 }
 

@@ -242,7 +242,7 @@ mod tests {
             // Its own maximum is a promise.
             format!("(memory 1 9) {grow}"),
             format!("(memory 1 9 shared) {grow}"),
-            format!("(memory i64 1) (func (drop (memory.grow (i64.const 1))))"),
+            "(memory i64 1) (func (drop (memory.grow (i64.const 1))))".to_owned(),
             format!("(import \"\" \"\" (memory 1)) {grow}"),
             format!("(memory 1) (memory 1) {grow}"),
             format!("(memory 1) {grow} (@custom \".debug_line\" \"\")"),

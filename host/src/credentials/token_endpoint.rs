@@ -1,0 +1,208 @@
+//! Asking an authorization server for a token: client credentials (RFC 6749, 4.4) and token exchange (RFC 8693).
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use futures::StreamExt as _;
+use http::{HeaderValue, StatusCode, header};
+use reqwest::{Client, redirect::Policy};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use url::{Url, form_urlencoded};
+
+use crate::{
+    config::{ClientAuthentication, TokenRequest, server_url},
+    provider::ProviderId,
+    tls,
+};
+
+/// How long an authorization server may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of its answer.
+const LARGEST: usize = 256 << 10;
+/// How long a token is good whose authorization server does not say it.
+const UNSAID: Duration = Duration::from_secs(300);
+/// No token is kept longer.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Characters of what it says that are shown.
+const SHOWN: usize = 200;
+
+/// The token endpoint of one authorization server, for one client.
+pub(super) struct TokenEndpoint {
+    server: ProviderId,
+    request: TokenRequest,
+    client: Client,
+    /// Where it is, once it is known.
+    address: OnceCell<String>,
+}
+
+/// A token, as it is sent.
+pub(super) struct Granted {
+    /// `Bearer …`.
+    pub(super) token: HeaderValue,
+    pub(super) lifetime: Duration,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    #[serde(default)]
+    token_type: Option<String>,
+    #[serde(default)]
+    expires_in: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+    #[serde(default)]
+    error_description: Option<String>,
+}
+
+impl TokenEndpoint {
+    pub(super) fn new(server: &ProviderId, request: TokenRequest) -> Result<Self, String> {
+        let builder = || {
+            // What is configured is asked, and nobody else.
+            Client::builder().timeout(TIMEOUT).redirect(Policy::none()).user_agent(concat!("toolbay/", env!("CARGO_PKG_VERSION")))
+        };
+        let client = tls::client(builder, |_| {}).map_err(|error| format!("cannot set up HTTP: {}", tls::cause(&error)))?;
+        let address = OnceCell::new_with(request.token_url.clone());
+        Ok(Self { server: server.clone(), request, client, address })
+    }
+
+    /// The host's own token.
+    pub(super) async fn client_credentials(&self) -> Result<Granted, String> {
+        self.token("client_credentials", &[("grant_type", "client_credentials")]).await
+    }
+
+    /// A token for the server, in exchange for a caller's.
+    pub(super) async fn exchange(&self, token: &str) -> Result<Granted, String> {
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", token),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+            ("requested_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ];
+        self.token("token_exchange", &form).await
+    }
+
+    async fn token(&self, key: &str, form: &[(&str, &str)]) -> Result<Granted, String> {
+        let failed = |why: String| format!("cannot get a token ({key} of [server.{}]): {why}", self.server);
+        let address = self.address.get_or_try_init(|| self.discover()).await.map_err(failed)?;
+        self.ask(address, form).await.map_err(|why| failed(format!("{address} {why}")))
+    }
+
+    /// The request, by which the client also says who it is.
+    fn request(&self, address: &str, form: &[(&str, &str)]) -> Result<reqwest::RequestBuilder, String> {
+        let TokenRequest { client_id, client_secret, authentication, scopes, resource, audience, .. } = &self.request;
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(form);
+        if !scopes.is_empty() {
+            body.append_pair("scope", &scopes.join(" "));
+        }
+        for (name, value) in [("resource", resource), ("audience", audience)] {
+            if let Some(value) = value {
+                body.append_pair(name, value);
+            }
+        }
+        let mut request = self.client.post(address).header(header::ACCEPT, "application/json");
+        match (client_secret, authentication) {
+            (Some(secret), ClientAuthentication::Basic) => {
+                // RFC 6749, 2.3.1: both are encoded as in a form first.
+                let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let pair = BASE64_STANDARD.encode(format!("{}:{}", encoded(client_id), encoded(&secret.0)));
+                let mut value = HeaderValue::try_from(format!("Basic {pair}")).map_err(|error| error.to_string())?;
+                value.set_sensitive(true);
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            (Some(secret), ClientAuthentication::Post) => {
+                body.append_pair("client_id", client_id).append_pair("client_secret", &secret.0);
+            }
+            (None, _) => {
+                body.append_pair("client_id", client_id);
+            }
+        }
+        Ok(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.finish()))
+    }
+
+    async fn ask(&self, address: &str, form: &[(&str, &str)]) -> Result<Granted, String> {
+        let response = self.request(address, form)?.send().await.map_err(|error| format!("cannot be reached: {}", tls::cause(&error)))?;
+        let status = response.status();
+        let text = read(response).await?;
+        if !status.is_success() {
+            let said = serde_json::from_slice::<Refusal>(&text).map(|refusal| {
+                let description = refusal.error_description.map(|text| format!(" ({text})")).unwrap_or_default();
+                format!(": {}{description}", refusal.error)
+            });
+            let said: String = said.unwrap_or_default().chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            return Err(format!("answers {status}{said}"));
+        }
+        // What is wrong with it is not shown: there may be a token in it.
+        let answer: Answer = serde_json::from_slice(&text).map_err(|_| "answers with something that has no access_token".to_owned())?;
+        if let Some(kind) = answer.token_type.as_deref().filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+            let kind: String = kind.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+            return Err(format!("gives a token of the type {kind:?}; only Bearer can be sent"));
+        }
+        let mut token = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
+            .map_err(|_| "gives a token that no header can carry".to_owned())?;
+        token.set_sensitive(true);
+        let said = answer.expires_in.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+        let lifetime = said.map_or(UNSAID, |seconds| Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())));
+        Ok(Granted { token, lifetime })
+    }
+
+    /// The token endpoint by the metadata of the issuer (RFC 8414, or OpenID Connect Discovery).
+    async fn discover(&self) -> Result<String, String> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            issuer: String,
+            token_endpoint: String,
+        }
+        let issuer = self.request.issuer.as_deref().unwrap_or_default();
+        let url = Url::parse(issuer).map_err(|error| format!("{issuer:?} is not a URL: {error}"))?;
+        let (origin, path) = (url.origin().ascii_serialization(), url.path().trim_end_matches('/').to_owned());
+        let mut errors = Vec::new();
+        for address in [
+            format!("{origin}/.well-known/oauth-authorization-server{path}"),
+            format!("{origin}{path}/.well-known/openid-configuration"),
+            format!("{origin}/.well-known/openid-configuration{path}"),
+        ] {
+            let metadata = self.get(&address).await.and_then(|text| {
+                serde_json::from_slice::<Metadata>(&text).map_err(|error| format!("{address} is not metadata of an issuer: {error}"))
+            });
+            match metadata {
+                Ok(found) if found.issuer != issuer => {
+                    return Err(format!(
+                        "{address} says that the issuer is {:?}; write it so in the configuration, with or without a slash",
+                        found.issuer
+                    ));
+                }
+                Ok(found) => return server_url(&found.token_endpoint).map_err(|error| format!("token_endpoint in {address}: {error}")),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.dedup();
+        Err(errors.join("; "))
+    }
+
+    async fn get(&self, address: &str) -> Result<Vec<u8>, String> {
+        let sent = self.client.get(address).header(header::ACCEPT, "application/json").send().await;
+        let response = sent.map_err(|error| format!("{address} cannot be reached: {}", tls::cause(&error)))?;
+        match response.status() {
+            StatusCode::OK => read(response).await.map_err(|why| format!("{address} {why}")),
+            status => Err(format!("{address} answers {status}")),
+        }
+    }
+}
+
+/// Reads an answer to its end, within bounds.
+async fn read(response: reqwest::Response) -> Result<Vec<u8>, String> {
+    let (mut body, mut text) = (response.bytes_stream(), Vec::new());
+    while let Some(chunk) = body.next().await {
+        text.extend_from_slice(&chunk.map_err(|error| format!("does not answer to the end: {}", tls::cause(&error)))?);
+        if text.len() > LARGEST {
+            return Err(format!("answers with more than {LARGEST} bytes"));
+        }
+    }
+    Ok(text)
+}

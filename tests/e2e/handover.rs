@@ -1,0 +1,83 @@
+//! One process follows another at the same address of one machine, by `handover` in `[http]`: no call is lost, whoever makes it.
+
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use toolbay_tests::{Client, Load, Server, Setup, eventually, json, secs};
+
+const KEY: &str = "a-key-that-is-long-enough-to-sign-it";
+
+fn setup(path: &std::path::Path, config: &str) -> Setup {
+    let config = format!("[state]\nkeys = [{{ from_env = \"KEY\" }}]\n[http]\nhandover = {path:?}\nlame_duck = \"2s\"\n{config}");
+    Setup::new().plugin("calculator").env("KEY", KEY).config(&config)
+}
+
+async fn add(client: Arc<Client>) -> Option<String> {
+    match client.try_rpc("tools/call", json!({ "name": "add", "arguments": { "a": 1, "b": 2 } })).await {
+        Ok(reply) if reply.status == 200 && reply.answer()["result"]["structuredContent"]["result"] == 3.0 => None,
+        Ok(reply) => Some(format!("{reply:?}")),
+        Err(error) => Some(format!("{error:?}")),
+    }
+}
+
+#[tokio::test]
+async fn no_call_is_lost_while_one_process_takes_over_from_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("handover.sock");
+    let mut serves: Server = setup(&path, "").start().await;
+    let (address, url) = (serves.address().to_owned(), serves.url.clone());
+    let session = Client::legacy(&serves).await;
+    let loads = [
+        Load::of(|| Client::at(&url), 3, add),
+        Load::of(|| session.also_at(&url), 3, add),
+        // One that connects anew for each call.
+        Load::of(|| Client::at(&url).alone(), 2, add),
+    ];
+    for round in 0..3 {
+        for load in &loads {
+            load.more(20).await;
+        }
+        // It says its address as soon as it is ready, while the other one still serves.
+        let next = setup(&path, "").listen(&address).start().await;
+        assert_eq!(next.address(), address, "round {round}");
+        assert_eq!(serves.wait_exit(secs(60)).await.code(), Some(0), "{}", serves.log());
+        assert!(serves.log().contains("another process has taken over"), "{}", serves.log());
+        serves = next;
+    }
+    let (mut lost, mut answered) = (Vec::new(), 0);
+    for load in loads {
+        load.more(20).await;
+        answered += load.answered();
+        lost.extend(load.end().await);
+    }
+    println!("{answered} calls, {} lost", lost.len());
+    assert!(lost.is_empty(), "{} of {answered} calls were lost: {lost:#?}", lost.len());
+    // Nobody follows this one.
+    serves.signal(Signal::TERM);
+    assert_eq!(serves.wait_exit(secs(60)).await.code(), Some(0), "{}", serves.log());
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_become_ready_takes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("handover.sock");
+    let serves = setup(&path, "").start().await;
+    let client = Client::modern(&serves);
+    let call = async || assert_eq!(client.call("add", json!({ "a": 1, "b": 2 })).await.ok(), "3.0");
+    call().await;
+    // A first attempt takes as long as its slowest server: this one never answers.
+    let server = "[server.stuck]\ncommand = [\"sleep\", \"1000\"]\nstart_timeout = \"10m\"";
+    let stuck_setup = setup(&path, server).listen(serves.address());
+    let mut stuck = stuck_setup.spawn_only();
+    serves.wait_log("the sockets were taken", |line| line.contains("asked for")).await;
+    call().await;
+    stuck.start_kill().expect("it runs");
+    serves.wait_log("that it goes on", |line| line.contains("this one goes on")).await;
+    call().await;
+    // Without the path, the address is simply taken.
+    let refused = Setup::new().plugin("calculator").listen(serves.address()).refused().await;
+    refused.expect_code(1);
+    assert!(refused.stderr.contains("another program uses the port"), "{}", refused.stderr);
+    eventually("the process is still there", secs(5), || async { path.exists().then_some(()) }).await;
+}
