@@ -14,7 +14,7 @@ out=${1:-$root/target/test-plugins}
 find_toolbay
 use_wasm_toolchain
 mkdir -p "$out"
-for name in chain everything keeper kinds moody neural notes probe warden; do
+for name in chain everything herald keeper kinds moody neural notes probe warden; do
     build_component "$root/tests/plugins/$name" "$name"
     embed_docs "$built" "$root/tests/plugins/$name"
     install_component "$built" "$out/$name.wasm"

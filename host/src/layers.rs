@@ -47,6 +47,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "composition",
             "inference",
             "store",
+            // For components that are MCP servers themselves.
+            "upstream",
             "provider",
             "config",
             "schema",
@@ -92,8 +94,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "offload",
         ],
     ),
-    // Of `remote` it uses how Streamable HTTP is spoken by a client.
-    ("stdio", &["mcp", "remote", "tls"]),
+    // Of `upstream` it uses how Streamable HTTP is spoken by a client.
+    ("stdio", &["mcp", "upstream", "tls"]),
     // The composition root.
     (
         "app",

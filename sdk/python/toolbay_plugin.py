@@ -562,6 +562,8 @@ if _exported:
                 why = f"{type(error).__name__}: {error}"
                 if isinstance(error, ModuleNotFoundError):
                     why += "; only what was imported when the plugin was built is there: import it at the top of the module"
+                elif isinstance(error, PermissionError) and "/asyncio/" in "".join(traceback.format_tb(error.__traceback__)):
+                    why += "; the event loop of asyncio needs sockets, which plugins do not have: call what you await without async"
                 return _exported.CallResult([_text(why)], None, True, None)
 
     def _published(tool):

@@ -177,6 +177,17 @@ async fn python_from_nothing_to_a_live_tool_and_from_an_edit() {
     // What CPython looks for by itself is not told to the caller: nobody could grant it.
     let failed = author.run(&["call", "greet", r#"{"name":""}"#, "--plugins", &format!("{}/dist", author.name)]).await;
     assert!(!failed.0 && failed.1.contains("ValueError: whom should I greet?") && !failed.1.contains("dirs ="), "{}", failed.1);
+    // The same where a module that is frozen into CPython is in the traceback, and what an event loop lacks is told.
+    let greeting = "    return f\"Hi, {name}!\"";
+    author.edit("app.py", greeting, "    import asyncio, os\n    return asyncio.run(None) if name == \"loop\" else os.environ[name]");
+    author.edit("app.py", "from typing", "import asyncio\nfrom typing");
+    let (is_well, said) = author.run(&["build", &author.name]).await;
+    assert!(is_well, "{said}");
+    for (name, wanted) in [("HOME_TOWN", "KeyError: 'HOME_TOWN'"), ("loop", "needs sockets")] {
+        let arguments = json!({ "name": name }).to_string();
+        let failed = author.run(&["call", "greet", &arguments, "--plugins", &format!("{}/dist", author.name)]).await;
+        assert!(!failed.0 && failed.1.contains(wanted) && !failed.1.contains("dirs ="), "{}", failed.1);
+    }
     let typed = Author::new("python", "typed").await;
     let (is_well, said) = typed.run(&["test", &typed.name]).await;
     assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");

@@ -23,6 +23,7 @@ mod endpoints;
 mod examples;
 mod faces;
 mod fleet;
+mod foreign;
 mod fuzz;
 mod guards;
 mod handover;

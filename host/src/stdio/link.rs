@@ -14,7 +14,7 @@ use super::{
     message::Message,
     messages::Messages,
 };
-use crate::remote::mcp::headers::{ParamHeaders, VERSION};
+use crate::upstream::http_headers::{ParamHeaders, VERSION};
 
 /// Between tries of a request that did not go out. Together they outlast a restart of the other end.
 const RETRIES: [Duration; 6] = [

@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, value::RawValue};
 
 use super::endpoint::Answer;
-use crate::remote::mcp::sse_decoder::SseDecoder;
+use crate::upstream::sse_decoder::SseDecoder;
 
 /// Bytes of one message from the other end: larger than any limit of a host's own.
 const LARGEST: usize = 256 << 20;

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 use super::message::Message;
-use crate::remote::mcp::headers::{SESSION, VERSION};
+use crate::upstream::http_headers::{SESSION, VERSION};
 
 /// What goes with every message of an open session.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub mod fit;
 #[cfg(test)]
 mod generated;
 pub mod handshake;
+pub(crate) mod http_headers;
 mod inbox;
 pub mod input_required;
 pub mod listing;
@@ -19,6 +20,7 @@ pub(crate) mod pending;
 mod provider;
 mod server_log;
 pub(crate) mod session;
+pub(crate) mod sse_decoder;
 mod strays;
 pub(crate) mod subscriber;
 
@@ -136,6 +138,9 @@ pub enum ChannelError {
     /// No answer in time. The server was told that nobody waits any more.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// The host did not make the request, or not to its end, and says why in the words of a call.
+    #[error(transparent)]
+    Call(Box<CallError>),
     /// The server asked the caller something, and that did not end well.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -154,6 +159,7 @@ impl ChannelError {
             Self::Unreachable(_) => Cow::Borrowed("unreachable"),
             Self::Busy { .. } => Cow::Borrowed("busy"),
             Self::Timeout(_) => Cow::Borrowed("timeout"),
+            Self::Call(_) => Cow::Borrowed("host"),
             Self::Ask(_) => Cow::Borrowed("ask"),
             Self::Malformed(_) => Cow::Borrowed("malformed"),
         }

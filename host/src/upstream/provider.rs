@@ -25,6 +25,8 @@ pub struct UpstreamProvider {
     pick: Arc<dyn Pick>,
     limits: ServerLimits,
     outputs: Outputs,
+    /// What it is for the operator, and which table of the configuration is about it.
+    kind: &'static str,
 }
 
 impl UpstreamProvider {
@@ -32,7 +34,13 @@ impl UpstreamProvider {
     #[must_use]
     pub fn new(id: ProviderId, listing: Arc<Listing>, pick: Arc<dyn Pick>, limits: ServerLimits, publish: PublishRules) -> Self {
         let outputs = Outputs::new(&listing.tools, publish);
-        Self { id, listing, pick, limits, outputs }
+        Self { id, listing, pick, limits, outputs, kind: "server" }
+    }
+
+    /// The same of a plugin that is a server itself.
+    #[must_use]
+    pub fn of_plugin(self) -> Self {
+        Self { kind: "plugin", ..self }
     }
 
     /// What it was made from.
@@ -77,18 +85,19 @@ impl UpstreamProvider {
     }
 
     fn error(&self, error: ChannelError) -> CallError {
-        let id = &self.id;
+        let (id, kind) = (&self.id, self.kind);
         match error {
             ChannelError::Rpc { code, message, data } => CallError::Protocol { code, message, data },
-            ChannelError::Busy { what, retry_after } => CallError::Busy { what: format!("server {id} is busy: {what}"), retry_after },
+            ChannelError::Busy { what, retry_after } => CallError::Busy { what: format!("{kind} {id} is busy: {what}"), retry_after },
+            ChannelError::Call(error) => *error,
             ChannelError::Ask(AskError::Suspended) => CallError::InputRequired,
             ChannelError::Ask(AskError::MissingCapability(capability)) => CallError::MissingCapability(capability),
             ChannelError::Timeout(limit) => CallError::Internal(format!(
-                "server {id} did not answer within {}; raise `timeout` of [server.{id}] if it needs longer",
+                "{kind} {id} did not answer within {}; raise `timeout` of [{kind}.{id}] if it needs longer",
                 seconds(limit)
             )),
             other @ (ChannelError::Closed(_) | ChannelError::Unreachable(_) | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
-                CallError::Internal(format!("server {id}: {other}"))
+                CallError::Internal(format!("{kind} {id}: {other}"))
             }
         }
     }

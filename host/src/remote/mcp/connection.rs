@@ -13,7 +13,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     exchange::Answer,
-    headers::{ParamHeaders, SessionHeaders},
     http::{Failure, Http},
     listen,
 };
@@ -23,6 +22,7 @@ use crate::{
     upstream::{
         CallGuard, Change, ChannelError, Era, Known, Request, Session, Transport, Uris, cancellation,
         handshake::{Greeting, Wire, capability, greet, resource_subscription},
+        http_headers::{ParamHeaders, SessionHeaders},
         message,
         raw::RawObject,
     },

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method, header};
 use tokio::time::Duration;
 
-use super::{
-    connection::HttpConnection,
-    headers::{SESSION, SessionHeaders},
-    http::Failure,
-    sse_decoder::SseDecoder,
-};
+use super::{connection::HttpConnection, http::Failure};
 use crate::{
     provider::{CallContext, JsonText},
     upstream::{
-        CallGuard, ChannelError, Era, is_call,
+        CallGuard, ChannelError, Era,
+        http_headers::{SESSION, SessionHeaders},
+        is_call,
         message::{self, Incoming},
         meta,
+        sse_decoder::SseDecoder,
     },
 };
 

@@ -7,14 +7,17 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::redirect::{Action, Attempt, Policy};
 use url::Url;
 
-use super::sse_decoder::{SseDecoder, TooLong};
 use crate::{
     config::{ServerLimits, UrlSource},
     credentials::{Credentials, OnBehalf, Shown},
     provider::ProviderId,
     remote::client::{client, place, retry_after, send},
     tls::cause,
-    upstream::{ChannelError, Known, message::Incoming},
+    upstream::{
+        ChannelError, Known,
+        message::Incoming,
+        sse_decoder::{SseDecoder, TooLong},
+    },
 };
 
 /// Bytes of an answer that says no. More is some page for people.

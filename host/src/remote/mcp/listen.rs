@@ -8,7 +8,6 @@ use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 use super::{
     connection::{Agreed, HttpConnection},
     http::Failure,
-    sse_decoder::SseDecoder,
 };
 use crate::{
     provider::CallContext,
@@ -17,6 +16,7 @@ use crate::{
         handshake::{resource_subscription, subscription},
         message::{self, Incoming},
         meta,
+        sse_decoder::SseDecoder,
     },
 };
 

@@ -7,10 +7,8 @@
 mod callers;
 mod connection;
 mod exchange;
-pub(crate) mod headers;
 mod http;
 mod listen;
-pub(crate) mod sse_decoder;
 #[cfg(test)]
 mod tests;
 mod two_way;

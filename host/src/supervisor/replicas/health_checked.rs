@@ -123,7 +123,7 @@ impl Channel for HealthCheckedChannel {
                     return Err(ChannelError::Closed(format!("{} ended while this call ran on it: {why}", self.who)));
                 }
                 // Nothing was heard of the server itself.
-                Err(ChannelError::Unreachable(_)) => {}
+                Err(ChannelError::Unreachable(_) | ChannelError::Call(_)) => {}
                 Ok(_) | Err(ChannelError::Rpc { .. } | ChannelError::Busy { .. } | ChannelError::Ask(_) | ChannelError::Malformed(_)) => {
                     self.timeouts.store(0, Relaxed);
                     self.answered.store(true, Relaxed);

@@ -78,9 +78,13 @@ fn short(path: &str) -> String {
     path.chars().take(PATH).collect()
 }
 
-/// Whether CPython looks for a module of its own there: folders of the machine that it was built on, which nobody can grant.
+/// Whether CPython looks there by itself: for a module, in folders of the machine that it was built on, or for the lines of a traceback, in files that
+/// never were any (`<frozen os>`, `<string>`). Nobody can grant these.
 fn is_of_python(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
+    if path.split('/').any(|name| name.starts_with('<') && name.ends_with('>')) {
+        return true;
+    }
     matches!(first, "python" | "world" | "bundled") || (!first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
@@ -253,10 +257,10 @@ mod tests {
 
     #[test]
     fn only_pythons_own_folders_are_its_own() {
-        for path in ["python/lib/python314.zip", "world", "bundled", "0/app.py", "12"] {
+        for path in ["python/lib/python314.zip", "world", "bundled", "0/app.py", "12", "<frozen os>", "<string>", "data/<stdin>"] {
             assert!(is_of_python(path), "{path}");
         }
-        for path in ["", "data/x", "pythons", "0a/x", "worlds/bundled"] {
+        for path in ["", "data/x", "pythons", "0a/x", "worlds/bundled", "<x>.txt", "a<b>", "<", ">"] {
             assert!(!is_of_python(path), "{path}");
         }
     }

@@ -5,7 +5,9 @@ use wasmtime::{
     component::{Component, InstancePre, types::ComponentItem},
 };
 
-use super::{Code, run::Failure};
+use wasmtime_wasi_http::p2::bindings::exports::wasi::http::incoming_handler;
+
+use super::{Code, http, run::Failure};
 use crate::{
     provider::CallError,
     wasm::{
@@ -24,6 +26,8 @@ pub(super) struct Interfaces {
     pub(super) before_call: Option<before_call::GuestIndices>,
     pub(super) after_call: Option<after_call::GuestIndices>,
     pub(super) tool_list: Option<tool_list::GuestIndices>,
+    /// It answers requests of HTTP.
+    pub(super) http: Option<incoming_handler::GuestIndices>,
 }
 
 impl Interfaces {
@@ -39,6 +43,7 @@ impl Interfaces {
             .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
             .filter_map(|(name, _)| name.strip_prefix("toolbay:plugin/")?.split_once('@').map(|(interface, _)| interface))
             .collect();
+        let serves_http = ty.exports(engine).any(|(name, _)| name.split_once('@').is_some_and(|(name, _)| name == http::EXPORT));
         Ok(Self {
             tools: known(&exported, "tools", || tools::GuestIndices::new(pre))?,
             resources: known(&exported, "resources", || resources::GuestIndices::new(pre))?,
@@ -47,7 +52,25 @@ impl Interfaces {
             before_call: known(&exported, "before-call", || before_call::GuestIndices::new(pre))?,
             after_call: known(&exported, "after-call", || after_call::GuestIndices::new(pre))?,
             tool_list: known(&exported, "tool-list", || tool_list::GuestIndices::new(pre))?,
+            http: serves_http
+                .then(|| incoming_handler::GuestIndices::new(pre))
+                .transpose()
+                .map_err(|error| LoadError(format!("its interface `{}` is not one of WASI 0.2: {error:#}", http::EXPORT)))?,
         })
+    }
+}
+
+impl Interfaces {
+    /// Whether it has any of the contract.
+    pub(super) fn any_of_contract(&self) -> bool {
+        let Self { tools, resources, prompts, completion, before_call, after_call, tool_list, http: _ } = self;
+        tools.is_some()
+            || resources.is_some()
+            || prompts.is_some()
+            || completion.is_some()
+            || before_call.is_some()
+            || after_call.is_some()
+            || tool_list.is_some()
     }
 }
 

@@ -242,7 +242,7 @@ impl PluginUpdates for Ear {
 }
 
 /// The counters of a plugin, for its status.
-struct Counters(Arc<AdmissionQueue>);
+pub(super) struct Counters(pub(super) Arc<AdmissionQueue>);
 
 impl Load for Counters {
     fn in_flight(&self) -> usize {

@@ -1,7 +1,7 @@
 //! From a file's bytes to a plugin that can be called: compile, link, look at the exports, ask for the list of tools.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use wasmtime::{
 };
 
 use super::{
-    Code, Plugin,
+    Code, Plugin, http,
     interfaces::Interfaces,
     kept::{self, Kept},
     listing::{Origin, Warnings},
@@ -289,16 +289,8 @@ impl PluginHost {
             // Ended when the plugin is gone.
             tokio::spawn(kept::expire(Arc::downgrade(kept)));
         }
-        let plugin = Plugin {
-            code: Arc::new(Code { engine: engine.clone(), pre, shared, gate, interfaces, origin, kept }),
-            tools: Vec::new(),
-            routes: Arc::default(),
-            offers: Offers::default(),
-            warnings: Warnings::default(),
-        };
-        let plugin = plugin.listed(Lists::ALL).await?;
-        plugin.check_offers()?;
-        let mut loaded = Arc::new(plugin).loaded();
+        let code = Arc::new(Code { engine: engine.clone(), pre, shared, gate, interfaces, origin, kept });
+        let mut loaded = if code.serves_mcp() { http::load(code).await? } else { Plugin::load(code).await? };
         if asks_for_models {
             let id = loaded.provider.id();
             let told = format!("it uses models, and none is granted; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml");
@@ -326,6 +318,13 @@ impl Loader for Arc<PluginHost> {
 }
 
 impl Plugin {
+    async fn load(code: Arc<Code>) -> Result<Loaded, LoadError> {
+        let plugin = Self { code, tools: Vec::new(), routes: Arc::default(), offers: Offers::default(), warnings: Warnings::default() };
+        let plugin = plugin.listed(Lists::ALL).await?;
+        plugin.check_offers()?;
+        Ok(Arc::new(plugin).loaded())
+    }
+
     pub(super) async fn list_tools(&self) -> Result<Vec<wit::Tool>, LoadError> {
         let tools = self.code.list("tools", |code, mut store, instance| async move {
             let guest = code.bound("tools", code.interfaces.tools.as_ref().map(|interface| interface.load(&mut store, &instance)))?;
@@ -336,6 +335,13 @@ impl Plugin {
 }
 
 impl Code {
+    /// Whether it is an MCP server over HTTP, and nothing else.
+    fn serves_mcp(&self) -> bool {
+        let Self { engine, interfaces, origin, .. } = self;
+        let has_functions = || !typed::describe(engine, &origin.component, &origin.docs, &BTreeMap::new()).functions.is_empty();
+        interfaces.http.is_some() && !interfaces.any_of_contract() && !has_functions()
+    }
+
     /// Asks the plugin for a list, in an instance under the same limits as a call.
     pub(super) async fn list<T, F>(
         self: &Arc<Self>,

@@ -3,6 +3,7 @@
 mod completion;
 mod dynamic_tools;
 mod guard;
+mod http;
 mod interfaces;
 mod kept;
 mod listing;

@@ -1,4 +1,4 @@
-//! The headers of a request: version and session, and what 2026-07-28 wants repeated of the body, so that proxies can route by it.
+//! The headers of an MCP request over HTTP: version and session, and what 2026-07-28 wants repeated of the body, so that proxies can route by it.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::upstream::{Era, MODERN_VERSION, raw::RawObject};
+use super::{Era, MODERN_VERSION, raw::RawObject};
 
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -18,26 +18,26 @@ const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// How requests are made up.
 #[derive(Clone, Debug)]
-pub(super) struct SessionHeaders {
-    pub(super) era: Era,
+pub(crate) struct SessionHeaders {
+    pub(crate) era: Era,
     /// None: before `initialize` was answered.
-    pub(super) version: Option<HeaderValue>,
+    pub(crate) version: Option<HeaderValue>,
     /// Legacy servers give one, or none.
-    pub(super) session: Option<HeaderValue>,
+    pub(crate) session: Option<HeaderValue>,
 }
 
 impl SessionHeaders {
-    pub(super) fn modern() -> Self {
+    pub(crate) fn modern() -> Self {
         Self { era: Era::Modern, version: Some(HeaderValue::from_static(MODERN_VERSION)), session: None }
     }
 
     /// For `initialize` itself.
-    pub(super) fn legacy() -> Self {
+    pub(crate) fn legacy() -> Self {
         Self { era: Era::Legacy, version: None, session: None }
     }
 
     /// What goes with every message.
-    pub(super) fn headers(&self) -> HeaderMap {
+    pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in [(VERSION, &self.version), (SESSION, &self.session)] {
             if let Some(value) = value {
