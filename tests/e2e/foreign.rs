@@ -1,4 +1,5 @@
-//! Components that were made for others: MCP servers over `wasi:http`, which are plugins without a change, and what is none.
+//! Components that were made for others: MCP servers over `wasi:http`, which are plugins without a
+//! change, and what is none.
 
 use toolbay_tests::{Client, Setup, files, json};
 
@@ -97,6 +98,24 @@ async fn it_has_the_limits_and_the_grants_of_a_plugin() {
     server.wait_plugin("free", "has the call", |status| status["in_flight"] == 1).await;
     call.abort();
     server.wait_plugin("free", "runs nothing", |status| status["in_flight"] == 0).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_may_serve_several_calls_does_unless_its_handler_was_cut_off() {
+    let herald = files::test_plugin("herald");
+    let kept = "reuse = 3\nreuse_across = \"all\"\n";
+    let config = format!("[plugin.herald]\n{kept}[plugin.sessions]\n{kept}env = {{ MODE = \"sessions\" }}\n");
+    let server = Setup::new().file(&herald, "herald").file(&herald, "sessions").config(&config).start().await;
+    let client = Client::modern(&server);
+    for plugin in ["herald", "sessions"] {
+        for wanted in ["1", "2", "3", "1"] {
+            assert_eq!(client.call(&format!("{plugin}__served"), json!({})).await.ok(), wanted, "{plugin}");
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(client.call("herald__linger", json!({})).await.ok(), "answered");
+        assert_eq!(client.call("herald__cry", json!({ "what": "a" })).await.ok(), "A!");
+    }
 }
 
 #[tokio::test]

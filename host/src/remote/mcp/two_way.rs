@@ -8,10 +8,7 @@ use http::{HeaderMap, Method, header};
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    http::{Failure, Http},
-    sse_decoder::SseDecoder,
-};
+use super::http::{Failure, Http};
 use crate::{
     provider::{CallContext, JsonText},
     supervisor::replicas::Attached,
@@ -20,7 +17,9 @@ use crate::{
         handshake::{Wire, capability, greet, subscribes},
         is_call,
         message::{self, Incoming},
-        meta, subscriber,
+        meta,
+        sse_decoder::SseDecoder,
+        subscriber,
     },
 };
 

@@ -5,12 +5,10 @@ use std::io::{Read as _, Write as _};
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use wasmtime::OptLevel;
 
+use super::{adapt, headroom};
 use crate::{
     config::HostConfig,
-    wasm::{
-        compile::headroom,
-        engine::{EngineKind, compile_engine},
-    },
+    wasm::engine::{EngineKind, compile_engine},
 };
 
 /// The child's exit status for a file that cannot be compiled; why is on its stderr.
@@ -23,6 +21,8 @@ pub enum Level {
     Speed,
     /// Not at all: some inputs take minutes with optimisation and a second without.
     None,
+    /// No code is made: a core module becomes a component, which is compiled by another run.
+    Component,
 }
 
 impl Level {
@@ -32,13 +32,14 @@ impl Level {
         match self {
             Self::Speed => "speed",
             Self::None => "none",
+            Self::Component => "component",
         }
     }
 
     fn opt(self) -> OptLevel {
         match self {
             Self::Speed => OptLevel::Speed,
-            Self::None => OptLevel::None,
+            Self::None | Self::Component => OptLevel::None,
         }
     }
 }
@@ -83,7 +84,7 @@ pub fn run(task: &Task) -> i32 {
     if let Err(error) = std::io::stdin().lock().read_to_end(&mut bytes) {
         return fail("cannot read the component", &error);
     }
-    match compile(&HostConfig::default(), &bytes, task.level) {
+    match make(&HostConfig::default(), &bytes, task.level) {
         Ok((kind, code)) => {
             let mut stdout = std::io::stdout().lock();
             match writeln!(stdout, "{}", kind.name()).and_then(|()| stdout.write_all(&code)).and_then(|()| stdout.flush()) {
@@ -98,12 +99,24 @@ pub fn run(task: &Task) -> i32 {
     }
 }
 
+/// What is asked for, of a component or a core module.
+///
+/// # Errors
+///
+/// Why that cannot be had, in words for the person who put the file there.
+pub fn make(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
+    match level {
+        Level::Speed | Level::None => compile(host, bytes, level),
+        Level::Component => adapt::component(bytes).map(|component| (EngineKind::Plain, component)).map_err(Refusal),
+    }
+}
+
 /// Compiles for the first engine that takes the component.
 ///
 /// # Errors
 ///
 /// The first engine's words, unless only the second one knows what the component uses.
-pub fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
+fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
     let roomy = headroom::give(bytes);
     let bytes = roomy.as_deref().unwrap_or(bytes);
     let attempt = |kind| compile_engine(host, kind, level.opt()).and_then(|engine| engine.precompile_component(bytes));

@@ -3,6 +3,7 @@
 //! Compiling is not interruptible and its cost can explode (a component of 2 MB was seen to take minutes), so it happens in a child process with limits on
 //! its CPU time and memory, and at a lower priority than the calls.
 
+mod adapt;
 pub mod cache;
 pub mod child;
 pub(crate) mod headroom;
@@ -184,6 +185,20 @@ impl Compiler {
         result
     }
 
+    /// The component that a core module was built to be. Anything else stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`], in words for the person who put the file there.
+    pub async fn component_of(&self, bytes: Bytes) -> Result<Bytes, CompileError> {
+        if !adapt::is_core_module(&bytes) {
+            return Ok(bytes);
+        }
+        let _job = self.jobs.acquire().await.map_err(|error| CompileError::Host(error.to_string()))?;
+        let (_, component) = self.attempt_by_worker(&bytes, Level::Component).await?;
+        Ok(component.into())
+    }
+
     fn lock(&self, digest: blake3::Hash) -> Arc<tokio::sync::Mutex<()>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default().clone()
     }
@@ -247,7 +262,7 @@ impl Compiler {
         match &self.worker {
             Worker::Child(program) => self.attempt_in_child(program.clone(), bytes, level).await,
             #[cfg(test)]
-            Worker::InProcess => child::compile(&self.host, bytes, level).map_err(|Refusal(message)| CompileError::Invalid(message)),
+            Worker::InProcess => child::make(&self.host, bytes, level).map_err(|Refusal(message)| CompileError::Invalid(message)),
         }
     }
 

@@ -30,7 +30,7 @@ impl Guard for Plugin {
         let call = guarded(call, context.call_id);
         Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
             let verdict = code.before(&mut store, &instance, &call, &arguments).await;
-            (verdict, store)
+            (verdict, Some(store))
         })))
     }
 
@@ -44,7 +44,7 @@ impl Guard for Plugin {
         let call = guarded(call, context.call_id);
         Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
             let verdict = code.after(&mut store, &instance, &call, &arguments, &answer).await;
-            (verdict, store)
+            (verdict, Some(store))
         })))
     }
 

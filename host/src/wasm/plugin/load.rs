@@ -249,8 +249,9 @@ impl PluginHost {
         let config = self.config.load().for_plugin(id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
         #[cfg(test)]
         let config = self.given.clone().unwrap_or(config);
-        let (docs, digest) = (Docs::from_component(&source.bytes), source.digest);
-        let Compiled { component, kind, cached } = self.compile(&id, source.bytes, source.digest).await?;
+        let bytes = self.compiler.component_of(source.bytes).await.map_err(|error| LoadError(error.to_string()))?;
+        let (docs, digest) = (Docs::from_component(&bytes), source.digest);
+        let Compiled { component, kind, cached } = self.compile(&id, bytes, digest).await?;
         tracing::debug!(plugin = %id, cached, engine = kind.name(), "code ready");
         check_resources(&component, &config, &self.limits)?;
         let engine = self.engines.get(kind).map_err(|error| LoadError(error.to_string()))?;

@@ -162,7 +162,7 @@ impl Plugin {
                 }
                 output
             });
-            (output, store)
+            (output, Some(store))
         });
         match answer.await {
             Ok(output) => Ok(output),

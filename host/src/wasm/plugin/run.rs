@@ -66,17 +66,10 @@ impl Code {
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
-        F: Future<Output = (Result<T, Failure>, Store<State>)> + Send,
+        F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
     {
         let owner = self.kept.as_ref().and_then(|kept| kept.owner(&context));
-        self.run_in(context, owner, move |code, store, instance| {
-            let work = work(code, store, instance);
-            async move {
-                let (result, store) = work.await;
-                (result, Some(store))
-            }
-        })
-        .await
+        self.run_in(context, owner, work).await
     }
 
     /// `owner`: whose instances may serve the call, and whose this one is then. None: only a fresh one, which is not kept.

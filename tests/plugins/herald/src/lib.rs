@@ -1,10 +1,14 @@
-//! An MCP server over `wasi:http/incoming-handler`, which knows nothing of this host. How it serves, the environment variable `MODE` says:
+//! An MCP server over `wasi:http/incoming-handler`, which knows nothing of this host. How it
+//! serves, the environment variable `MODE` says:
 //!
-//! - nothing: as servers of wasmcp do. `POST /mcp` alone, every answer is an event stream, no sessions, MCP up to 2025-11-25.
-//! - `sessions`: a session is known in the instance that has opened it, and nowhere else; answers are JSON.
+//! - nothing: as servers of wasmcp do. `POST /mcp` alone, every answer is an event stream, no
+//!   sessions, MCP up to 2025-11-25.
+//! - `sessions`: a session is known in the instance that has opened it, and nowhere else; answers
+//!   are JSON.
 //! - `root`: at `/` and nowhere else.
 //! - `modern`: MCP of 2026-07-28, which asks its caller by `input_required`.
-//! - `page`, `text`, `teapot`, `silent`, `half`, `error`, `trap`, `empty`, `large`: what is no MCP server, or a broken one.
+//! - `page`, `text`, `teapot`, `silent`, `half`, `error`, `trap`, `empty`, `large`: what is no MCP
+//!   server, or a broken one.
 
 mod http;
 mod tools;
@@ -145,6 +149,9 @@ impl Message {
         let result = self.result(mode, &mut |notification| stream.event(&format!("data: {notification}")));
         stream.event(&format!("id: 1\nevent: message\ndata: {}", message(id, result)));
         stream.close();
+        if self.params["name"] == "linger" {
+            std::thread::sleep(std::time::Duration::from_secs(60));
+        }
     }
 
     fn result(&self, mode: &str, tell: &mut dyn FnMut(Value)) -> Result<Value, (i32, String)> {

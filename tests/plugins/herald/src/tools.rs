@@ -21,6 +21,7 @@ pub fn list() -> Vec<Value> {
         bare("served", "How many calls this instance has served."),
         bare("steps", "Tells of three steps before it answers."),
         bare("ask", "Asks its caller for a name."),
+        bare("linger", "Works on after its answer."),
         bare("crash", "Does not answer."),
         bare("spin", "Never answers."),
         bare("flood", "Answers more than anybody takes."),
@@ -56,6 +57,7 @@ pub fn call(params: &Value, served: u32, tell: &mut dyn FnMut(Value)) -> Result<
                 } } },
             })),
         },
+        "linger" => Ok(said("answered")),
         "crash" => panic!("the herald has lost its voice"),
         "spin" => loop {
             std::hint::spin_loop();

@@ -1,4 +1,5 @@
-//! The first words with the server in a component: where it serves MCP, which era it speaks, and whether it knows its sessions across instances.
+//! The first words with the server in a component: where it serves MCP, which era it speaks, and
+//! whether it knows its sessions across instances.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
@@ -32,7 +33,8 @@ const PATHS: [&str; 2] = ["/mcp", "/"];
 /// From which the time follows that each list may take.
 pub(super) const LISTS: Duration = Duration::from_secs(60);
 
-/// The time of a request as the session counts it. What an instance may take is counted where it runs.
+/// The time of a request as the session counts it. What an instance may take is counted where it
+/// runs.
 pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// A server that was greeted.
@@ -80,7 +82,8 @@ impl GuestChannel {
         Ok(channel)
     }
 
-    /// Whether what one instance was told holds for another. Where it does not, each request opens a session of its own.
+    /// Whether what one instance was told holds for another. Where it does not, each request opens
+    /// a session of its own.
     async fn find_out(&self) {
         let ask = || self.request("tools/list", "{}", &NOBODY, LISTS);
         let is_unknown =

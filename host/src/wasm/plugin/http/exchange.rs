@@ -1,30 +1,28 @@
-//! One message of MCP to the server in a component: a request in an instance, and its answer, as JSON or at the end of a stream, with what the server says
-//! before it.
+//! One message of MCP to the server in a component: a request in an instance, and its answer, as
+//! JSON or at the end of a stream, with what the server says before it.
 
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicBool, AtomicU16, Ordering::Relaxed},
 };
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use wasmtime::{Store, component::Instance};
 
 use super::{
     super::{Code, run::Failure},
-    guest::{Head, Post, Reader, Unanswered},
+    answer::{Answer, Said, Taking},
+    guest::{Post, Unanswered},
 };
 use crate::{
     provider::{CallContext, JsonText},
     upstream::{
         ChannelError, Era, Request, Session, Transport, Uris,
         http_headers::{ParamHeaders, SESSION, SessionHeaders},
-        message::{self, Incoming},
-        meta,
+        message, meta,
         raw::RawObject,
-        sse_decoder::{SseDecoder, TooLong},
     },
     wasm::{
         instance::State,
@@ -33,9 +31,6 @@ use crate::{
 };
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Characters of a refusal that are shown.
-const SHOWN: usize = 300;
 
 /// A server in a component.
 pub(super) type GuestSession = Session<GuestTransport>;
@@ -46,7 +41,8 @@ pub(super) struct GuestTransport {
     /// Where it serves MCP.
     pub(super) path: &'static str,
     pub(super) agreed: OnceLock<Agreed>,
-    /// It knows a session only in the instance that has opened it: each request opens one of its own first.
+    /// It knows a session only in the instance that has opened it: each request opens one of its
+    /// own first.
     pub(super) opens: AtomicBool,
     /// The status of the last answer. 0: there was none.
     pub(super) status: AtomicU16,
@@ -58,25 +54,6 @@ pub(super) struct Agreed {
     pub(super) speech: SessionHeaders,
     /// The `params` of `initialize`, to say it again.
     pub(super) greeting: String,
-}
-
-/// What came of one message.
-pub(super) struct Answer {
-    status: StatusCode,
-    /// The session that the server gave with it.
-    pub(super) session: Option<HeaderValue>,
-    said: Said,
-}
-
-enum Said {
-    /// An answer of JSON-RPC.
-    Result(Result<JsonText, ChannelError>),
-    /// The status says that it is well.
-    Nothing,
-    /// Another status, and what stands in the body.
-    Refused(Option<ChannelError>, String),
-    /// Something else, in words.
-    Malformed(String),
 }
 
 impl GuestTransport {
@@ -141,7 +118,8 @@ impl Transport for GuestTransport {
 }
 
 impl GuestSession {
-    /// Sends one request in an instance of its own and awaits its answer. Dropping the future ends the instance.
+    /// Sends one request in an instance of its own and awaits its answer. Dropping the future ends
+    /// the instance.
     pub(super) async fn exchange(
         self: &Arc<Self>,
         speech: &SessionHeaders,
@@ -166,12 +144,16 @@ impl GuestSession {
         let is_call = method == "tools/call";
         let ran = if is_call {
             let work = move |code: Arc<Code>, mut store: Store<State>, instance| async move {
-                (session.converse(&code, &mut store, instance, id, post, limit).await, store)
+                let mut cut = false;
+                let answered = session.converse(&code, &mut store, instance, id, post, limit, &mut cut).await;
+                (answered, (!cut).then_some(store))
             };
             transport.code.run_kept(context.clone(), work).await
         } else {
+            let listing = is_of_host(method);
             let work = move |code: Arc<Code>, mut store: Store<State>, instance| async move {
-                session.converse(&code, &mut store, instance, id, post, limit).await
+                store.data_mut().listing = listing;
+                session.converse(&code, &mut store, instance, id, post, limit, &mut false).await
             };
             transport.code.run(context.clone(), work).await
         };
@@ -204,7 +186,7 @@ impl GuestSession {
         let (post, session) = (self.transport.post(speech.headers(), message), Arc::clone(self));
         let limit = self.transport.limit("");
         let told = self.transport.code.run(CallContext::default(), move |code, mut store, instance| async move {
-            session.converse(&code, &mut store, instance, 0, post, limit).await
+            session.converse(&code, &mut store, instance, 0, post, limit, &mut false).await
         });
         match told.await {
             Ok((Answer { said: Said::Refused(Some(error), _), .. }, _)) => Err(error),
@@ -215,7 +197,9 @@ impl GuestSession {
         }
     }
 
-    /// One message in an instance, which opens a session of its own before it where that is what the server needs.
+    #[expect(clippy::too_many_arguments, reason = "what an instance is, and what is said to it")]
+    /// One message in an instance, which opens a session of its own before it where that is what
+    /// the server needs.
     async fn converse(
         self: &Arc<Self>,
         code: &Arc<Code>,
@@ -224,6 +208,7 @@ impl GuestSession {
         id: u64,
         mut post: Post,
         limit: usize,
+        cut: &mut bool,
     ) -> Result<(Answer, Vec<String>), Failure> {
         let guest = code.handler(store, &instance)?;
         if self.transport.opens.load(Relaxed)
@@ -231,18 +216,19 @@ impl GuestSession {
         {
             let open = self.next_id();
             let greeting = self.transport.post(HeaderMap::new(), message::request(open, "initialize", &agreed.greeting, None));
-            let opened = self.sent(code, store, &guest, open, greeting, limit).await?;
+            let opened = self.sent(code, store, &guest, open, greeting, limit, cut).await?;
             let mut speech = agreed.speech.clone();
             speech.session = opened.session;
             let ready = message::notification("notifications/initialized", "{}");
-            self.sent(code, store, &guest, open, self.transport.post(speech.headers(), ready), limit).await?;
+            self.sent(code, store, &guest, open, self.transport.post(speech.headers(), ready), limit, cut).await?;
             post.headers.remove(SESSION);
             post.headers.extend(speech.session.map(|session| (SESSION, session)));
         }
-        let answer = self.sent(code, store, &guest, id, post, limit).await?;
+        let answer = self.sent(code, store, &guest, id, post, limit, cut).await?;
         Ok((answer, store.data().refusals.messages()))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "as above")]
     async fn sent(
         self: &Arc<Self>,
         code: &Arc<Code>,
@@ -251,9 +237,10 @@ impl GuestSession {
         id: u64,
         post: Post,
         limit: usize,
+        cut: &mut bool,
     ) -> Result<Answer, Failure> {
         let plugin = &code.shared.id;
-        match code.post(store, guest, post, Taking::new(self, id, limit)).await? {
+        match code.post(store, guest, post, Taking::new(self, id, limit), cut).await? {
             Ok(answer) => Ok(answer),
             Err(Unanswered::TooLong) => Err(Failure::plugin(code.over(Exceeded::Output(limit)))),
             Err(Unanswered::Missing(what)) => Err(Failure::plugin(format!("plugin {plugin} ended without {what}"))),
@@ -267,141 +254,14 @@ fn is_of_host(method: &str) -> bool {
     method.ends_with("/list") || matches!(method, "initialize" | "server/discover" | "ping")
 }
 
-/// Takes an answer in.
-struct Taking {
-    session: Arc<GuestSession>,
-    id: u64,
-    limit: usize,
-    /// Bytes so far.
-    taken: usize,
-    status: StatusCode,
-    opened: Option<HeaderValue>,
-    kind: String,
-    body: Vec<u8>,
-    events: Option<SseDecoder>,
-}
-
-impl Taking {
-    fn new(session: &Arc<GuestSession>, id: u64, limit: usize) -> Self {
-        Self {
-            session: Arc::clone(session),
-            id,
-            limit,
-            taken: 0,
-            status: StatusCode::OK,
-            opened: None,
-            kind: String::new(),
-            body: Vec::new(),
-            events: None,
-        }
-    }
-
-    fn answer(&mut self, said: Said) -> Answer {
-        Answer { status: self.status, session: self.opened.take(), said }
-    }
-
-    /// One message of a stream. The answer, if it is that.
-    fn event(&mut self, data: &[u8]) -> Option<Answer> {
-        match Incoming::parse(data) {
-            Some(Incoming::Answer { id, result, .. }) if id.is_none_or(|id| id == self.id) => {
-                let result = result.map(|result| JsonText::from_writer(result.to_owned()));
-                return Some(self.answer(Said::Result(result)));
-            }
-            Some(Incoming::Notification { method, params }) => self.session.notified(&method, params, Some(self.id)),
-            Some(Incoming::Request { method, .. }) => {
-                tracing::warn!(
-                    plugin = &*self.session.server,
-                    %method,
-                    "the server asks its client on a stream, which a component cannot be answered on; MCP of 2026-07-28 has `input_required` for that"
-                );
-            }
-            Some(Incoming::Answer { .. }) | None => {
-                tracing::debug!(plugin = &*self.session.server, "an event that is not for this request")
-            }
-        }
-        None
-    }
-}
-
-impl Reader for Taking {
-    type Answer = Answer;
-
-    fn head(&mut self, head: Head) -> Option<Answer> {
-        self.status = head.status;
-        self.opened = head.headers.get(SESSION).cloned();
-        let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        self.kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if head.status.is_success() && self.kind == "text/event-stream" {
-            self.events = Some(SseDecoder::new(self.limit));
-        }
-        None
-    }
-
-    fn bytes(&mut self, bytes: &Bytes) -> Result<Option<Answer>, Unanswered> {
-        self.taken = self.taken.saturating_add(bytes.len());
-        if self.taken > self.limit {
-            return Err(Unanswered::TooLong);
-        }
-        let Some(events) = &mut self.events else {
-            self.body.extend_from_slice(bytes);
-            return Ok(None);
-        };
-        events.push(bytes).map_err(|TooLong| Unanswered::TooLong)?;
-        while let Some(data) = self.events.as_mut().and_then(SseDecoder::next) {
-            if let Some(answer) = self.event(&data) {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
-    }
-
-    fn end(mut self) -> Answer {
-        let body = std::mem::take(&mut self.body);
-        let rpc = match Incoming::parse(&body) {
-            Some(Incoming::Answer { result, .. }) => Some(result.map(|result| JsonText::from_writer(result.to_owned()))),
-            _ => None,
-        };
-        let said = match rpc {
-            _ if self.events.is_some() => Said::Malformed("a stream that ends without the answer".to_owned()),
-            Some(result) if self.status.is_success() => Said::Result(result),
-            Some(Err(error)) => Said::Refused(Some(error), String::new()),
-            _ if !self.status.is_success() => Said::Refused(None, shown(&body)),
-            _ if body.is_empty() => Said::Nothing,
-            _ => Said::Malformed(format!("{:?}, which is no answer of JSON-RPC: {}", self.kind, shown(&body))),
-        };
-        self.answer(said)
-    }
-}
-
-fn shown(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect()
-}
-
-impl Answer {
-    fn result(self, path: &str, method: &str) -> Result<JsonText, ChannelError> {
-        let status = self.status;
-        match self.said {
-            Said::Result(result) => result,
-            Said::Nothing => Err(ChannelError::Malformed(format!("it answers {method} (POST {path}) with {status} and nothing else"))),
-            Said::Malformed(what) => Err(ChannelError::Malformed(format!("it answers {method} (POST {path}) with {what}"))),
-            Said::Refused(Some(error), _) => Err(error),
-            Said::Refused(None, body) => {
-                let said = if body.is_empty() { String::new() } else { format!(": {body}") };
-                let text = format!("it answers {method} (POST {path}) with {status}{said}");
-                Err(if status.is_client_error() { ChannelError::Malformed(text) } else { ChannelError::Unreachable(text) })
-            }
-        }
-    }
-}
-
 /// The result of a call whose instance failed.
 fn failed(message: String, refusals: Vec<String>) -> JsonText {
     let content: Vec<Value> = std::iter::once(message).chain(refusals).map(block).collect();
     JsonText::from_writer(json!({ "content": content, "isError": true }).to_string())
 }
 
-/// A failed tool that was refused something most likely failed for that reason: say it where the caller sees it.
+/// A failed tool that was refused something most likely failed for that reason: say it where the
+/// caller sees it.
 fn with_refusals(result: JsonText, refusals: Vec<String>) -> JsonText {
     let is_error = || RawObject::parse(result.as_str()).and_then(|result| result.read("isError")) == Some(true);
     if refusals.is_empty() || !is_error() {

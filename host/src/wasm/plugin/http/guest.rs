@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{provider::CallError, wasm::instance::State};
 
-/// How long a handler may go on after its answer is whole, and how long an answer may be missing after its handler has ended.
+/// How long a handler may go on after its answer is whole, and how long an answer may be missing
+/// after its handler has ended.
 const AFTER: Duration = Duration::from_secs(1);
 
 /// Servers that are careful about the name that they are called by accept this one.
@@ -95,14 +96,17 @@ impl Code {
         self.bound(EXPORT, self.interfaces.http.as_ref().map(|interface| interface.load(store, instance)))
     }
 
-    /// Makes a request in an instance, and has the answer read while the handler works.
+    /// Makes a request in an instance, and has the answer read while the handler works. `cut`:
+    /// whether the handler did not come to its end, so that the instance serves nobody any more.
     pub(super) async fn post<R: Reader>(
         &self,
         store: &mut Store<State>,
         guest: &Guest,
         post: Post,
         reader: R,
+        cut: &mut bool,
     ) -> Result<Result<R::Answer, Unanswered>, Failure> {
+        *cut = true;
         let (sender, response) = oneshot::channel();
         let (request, out) = handed_in(store, post, sender)
             .map_err(|error| Failure::Call(CallError::Internal(format!("plugin {}: {error:#}", self.shared.id))))?;
@@ -112,10 +116,17 @@ impl Code {
             tokio::select! {
                 biased;
                 answer = &mut reading => {
-                    // What it still does belongs to the call, if it does not take long. Where nobody takes its answer, it has nothing to do.
+                    // What it still does belongs to the call, if it does not take long. Where
+                    // nobody takes its answer, it has nothing to do.
                     let handled = match &answer {
                         Err(Unanswered::TooLong) => Ok(()),
-                        _ => tokio::time::timeout(AFTER, handling).await.unwrap_or(Ok(())),
+                        _ => match tokio::time::timeout(AFTER, handling).await {
+                            Ok(handled) => {
+                                *cut = handled.is_err();
+                                handled
+                            }
+                            Err(_) => Ok(()),
+                        },
                     };
                     match (&answer, handled) {
                         (Ok(_), Err(error)) => {
@@ -126,6 +137,7 @@ impl Code {
                     }
                 }
                 handled = &mut handling => {
+                    *cut = handled.is_err();
                     let answer = match &handled {
                         Ok(()) => tokio::time::timeout(AFTER, reading).await,
                         // Nothing comes any more.

@@ -1,9 +1,13 @@
-//! Components that are MCP servers themselves: they export `wasi:http/incoming-handler` and answer MCP's messages over HTTP, as those of wasmcp do.
+//! Components that are MCP servers themselves: they export `wasi:http/incoming-handler` and answer
+//! MCP's messages over HTTP, as those of wasmcp do.
 //!
-//! Nothing listens anywhere: a message is a request of HTTP that is made in the process, in an instance like that of any call, with its limits and grants.
-//! `guest` makes one request in an instance and reads the answer as it comes → `exchange` makes a message of MCP of it → `channel` greets the server and
-//! finds out how it is to be spoken to. What a session is, and how what a server lists becomes a provider, is in `upstream`.
+//! Nothing listens anywhere: a message is a request of HTTP that is made in the process, in an
+//! instance like that of any call, with its limits and grants. `guest` makes one request in an
+//! instance and has the answer read as it comes, by `answer` → `exchange` makes a message of MCP of
+//! it → `channel` greets the server and finds out how it is to be spoken to. What a session is, and
+//! how what a server lists becomes a provider, is in `upstream`.
 
+mod answer;
 mod channel;
 mod exchange;
 mod guest;
@@ -60,7 +64,8 @@ pub(super) async fn load(code: Arc<Code>) -> Result<Loaded, LoadError> {
         warnings,
         imports: code.origin.imports.clone(),
         load: Arc::new(Counters(code.gate.clone())),
-        // What it would say, it would say on a stream that no instance lives long enough to keep open.
+        // What it would say, it would say on a stream that no instance lives long enough to keep
+        // open.
         news: None,
     })
 }

@@ -1,6 +1,7 @@
 //! Plugins of a few lines of WebAssembly text through the whole way: load, call, be ended.
 
 mod asking;
+mod foreign;
 mod offers;
 mod reuse;
 mod telling;

@@ -1,0 +1,88 @@
+//! Files that were made for others: core modules, and imports that nobody offers here.
+
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::*;
+
+/// A module as a build tool leaves it that makes no components: it writes to stdout by WASI preview
+/// 1.
+const MODULE: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 64) "hello\n")
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+    (func (export "add") (param i32 i32) (result i32)
+        (i32.store (i32.const 0) (i32.const 64))
+        (i32.store (i32.const 4) (i32.const 6))
+        (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)) (then unreachable))
+        (i32.add (local.get 0) (local.get 1))))"#;
+
+/// The same with the world in it that it was written for.
+fn with_world(wit: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("world.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    let mut module = wat::parse_str(MODULE).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    module
+}
+
+#[tokio::test]
+async fn a_core_module_with_its_world_in_it_is_adapted() {
+    let host = Host::new(limits());
+    let module = with_world("package local:old; world plugin { export add: func(a: u32, b: u32) -> u32; }");
+    for _ in 0..2 {
+        let provider = host.load_bytes(module.clone()).await.unwrap().provider;
+        assert_eq!(provider.tools()[0].name.as_str(), "add");
+        assert_eq!(text(&call(&provider, "add", r#"{"a": 2, "b": 3}"#).await.unwrap()), "5");
+    }
+}
+
+#[tokio::test]
+async fn a_core_module_that_cannot_be_adapted_says_what_to_do() {
+    let host = Host::new(limits());
+    let why = |module: Vec<u8>| {
+        let host = &host;
+        async move { host.load_bytes(module).await.err().unwrap().0 }
+    };
+    let told = why(wat::parse_str(MODULE).unwrap()).await;
+    assert!(told.contains("core WebAssembly module, not a component") && told.contains("wasm-tools component embed"), "{told}");
+    let told = why(with_world("package local:old; world plugin { export subtract: func(a: u32) -> u32; }")).await;
+    assert!(told.contains("cannot be made one") && told.contains("subtract"), "{told}");
+    let cut = with_world("package local:old; world plugin { export add: func(a: u32, b: u32) -> u32; }");
+    for length in [9, cut.len() / 2, cut.len() - 1] {
+        let told = why(cut[..length].to_vec()).await;
+        assert!(told.contains("core WebAssembly module"), "{length}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_import_is_named_whatever_it_is() {
+    let host = Host::new(limits());
+    for import in [
+        "wasi:keyvalue/store@0.2.0-draft2",
+        "wasi:config/runtime@0.2.0-draft",
+        "wasi:clocks/wall-clock@0.3.0",
+        "wasi:http/handler@0.3.0",
+        "wasi:blobstore/container@0.2.0",
+        "toolbay:plugin/log@0.2.0",
+        "toolbay:plugin/log@0.1.0",
+        "toolbay:plugin/nothing@0.1.0",
+        "acme:db/query",
+        "host-function",
+    ] {
+        let function = r#"(func (param "a" string) (result u32))"#;
+        let imported = if import.contains(':') {
+            format!(r#"(import "{import}" (instance (export "get" {function})))"#)
+        } else {
+            format!(r#"(import "{import}" {function})"#)
+        };
+        let component = format!(
+            r#"(component {imported} (core module $m (func (export "run") (result i32) i32.const 1)) (core instance $i (instantiate $m))
+                (func (export "run") (result u32) (canon lift (core func $i "run"))))"#
+        );
+        let told = host.load(&component).await.err().unwrap().0;
+        assert!(told.contains(&format!("`{import}`")), "{import}: {told}");
+    }
+}
