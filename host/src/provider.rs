@@ -36,7 +36,7 @@ pub use json_text::JsonText;
 pub use names::{MAX_TOOL_NAME, NameError, ProviderId, ToolName};
 pub use notifier::{LogLevel, Notifier};
 pub use offers::{Completion, Completions, Offer, Offers, PromptOutput, Reference};
-pub use principal::{CallerToken, Principal, Roles};
+pub use principal::{CallerToken, Principal, Roles, Step, Steps};
 pub use relisted::relisted;
 pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
@@ -229,6 +229,14 @@ pub enum CallError {
     /// The provider has no prompt of that name (any more).
     #[error("there is no prompt {0:?}")]
     UnknownPrompt(String),
+    /// The caller's token lacks scopes that it may ask for.
+    #[error("{what} needs a scope that the access token lacks; ask the authorization server for {scopes:?}")]
+    NeedsScopes {
+        /// What was asked for.
+        what: String,
+        /// What to ask for, with spaces between.
+        scopes: String,
+    },
     /// What was asked for lacks something or does not fit; the message says what.
     #[error("{0}")]
     InvalidParams(String),

@@ -1,11 +1,13 @@
-// The OAuth client of @modelcontextprotocol/client 2.x. usage: node client2_oauth.mjs URL LOGIN TOOL '{ARGUMENTS}'; prints one line of JSON.
+// The OAuth client of @modelcontextprotocol/client 2.x. usage: node client2_oauth.mjs URL LOGIN
+// TOOL '{ARGUMENTS}' [CLIENT_ID]; prints one line of JSON. With CLIENT_ID it is a client that the
+// authorization server knows, in place of one that registers itself.
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 import { authorize } from './oauth_browser.mjs';
 
-const [url, login, tool, args] = process.argv.slice(2);
+const [url, login, tool, args, known] = process.argv.slice(2);
 const redirectUrl = 'http://127.0.0.1:9/callback';
-const kept = { seen: [] };
-let visit;
+const kept = { seen: [], client: known && { client_id: known, redirect_uris: ['http://127.0.0.1:9/callback'] } };
+let visit, transport;
 const authProvider = {
   redirectUrl,
   clientMetadata: { redirect_uris: [redirectUrl], client_name: 'toolbay-e2e', grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], token_endpoint_auth_method: 'none' },
@@ -22,7 +24,7 @@ const authProvider = {
 };
 const connect = async () => {
   const client = new Client({ name: 'toolbay-e2e', version: '1' }, { capabilities: {} });
-  const transport = new StreamableHTTPClientTransport(new URL(url), { authProvider });
+  transport = new StreamableHTTPClientTransport(new URL(url), { authProvider });
   try {
     await client.connect(transport);
     return client;
@@ -34,6 +36,12 @@ const connect = async () => {
 };
 const client = (await connect()) ?? (await connect());
 const { tools } = await client.listTools();
-const result = await client.callTool({ name: tool, arguments: JSON.parse(args) });
-console.log(JSON.stringify({ tools: tools.map(({ name }) => name), result, scope: kept.tokens.scope, refresh: Boolean(kept.tokens.refresh_token) }));
+const call = () => client.callTool({ name: tool, arguments: JSON.parse(args) });
+const result = await call().catch(async (error) => {
+  // A scope is missing: the person consents to it, and the call is made again.
+  if (!(error instanceof UnauthorizedError)) throw error;
+  await transport.finishAuth(await authorize(visit, login));
+  return call();
+});
+console.log(JSON.stringify({ tools: tools.map(({ name }) => name), result, scope: kept.tokens.scope, scopes: kept.seen, refresh: Boolean(kept.tokens.refresh_token) }));
 await client.close();

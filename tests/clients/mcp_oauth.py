@@ -1,4 +1,7 @@
-"""The Python SDK's OAuth client. usage: mcp_oauth.py URL LOGIN TOOL '{ARGUMENTS}'; prints one line of JSON."""
+"""The Python SDK's OAuth client. usage: mcp_oauth.py URL LOGIN TOOL '{ARGUMENTS}' [CLIENT_ID]; prints one line of JSON.
+
+With CLIENT_ID it is a client that the authorization server knows, in place of one that registers itself.
+"""
 
 import asyncio
 import json
@@ -10,7 +13,7 @@ import httpx2
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata
 
 REDIRECT = "http://127.0.0.1:9/callback"
 
@@ -19,10 +22,14 @@ class Kept:
     tokens = None
     client = None
 
+    def __init__(self):
+        self.scopes = []
+
     async def get_tokens(self):
         return self.tokens
 
     async def set_tokens(self, tokens):
+        self.scopes.append(tokens.scope)
         self.tokens = tokens
 
     async def get_client_info(self):
@@ -52,8 +59,10 @@ async def authorize(url: str, login: str) -> AuthorizationCodeResult:
     raise AssertionError("the authorization server sends in circles")
 
 
-async def main(url: str, login: str, tool: str, arguments: str) -> None:
+async def main(url: str, login: str, tool: str, arguments: str, known: str | None = None) -> None:
     kept, visits = Kept(), []
+    if known:
+        kept.client = OAuthClientInformationFull(client_id=known, redirect_uris=[REDIRECT], token_endpoint_auth_method="none")
 
     async def redirect(to: str) -> None:
         visits.append(to)
@@ -70,7 +79,7 @@ async def main(url: str, login: str, tool: str, arguments: str) -> None:
             tools = [tool.name for tool in (await client.list_tools()).tools]
             result = await client.call_tool(tool, json.loads(arguments))
             report = {"tools": tools, "result": result.model_dump(by_alias=True, exclude_none=True, mode="json")}
-            print(json.dumps(report | {"scope": kept.tokens.scope, "refresh": bool(kept.tokens.refresh_token)}))
+            print(json.dumps(report | {"scope": kept.tokens.scope, "scopes": kept.scopes, "refresh": bool(kept.tokens.refresh_token)}))
 
 
 asyncio.run(main(*sys.argv[1:]))

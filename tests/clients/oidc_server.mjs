@@ -1,11 +1,14 @@
 // A real authorization server (oidc-provider) for the tests.
-// usage: node oidc_server.mjs '{"port": N, "resources": ["URL"], "keys": [JWK, ...], "clients": [...]}'; prints "ready" when it listens.
-// Without keys it makes one. With "exchange" it exchanges its own tokens (RFC 8693). GET /tokens counts the tokens that it gave, by grant. Users log in with any name; alice is an analyst, everybody else a guest.
+// usage: node oidc_server.mjs '{"port": N, "resources": ["URL"], "keys": [JWK, ...], "clients":
+// [...], "ttl": SECONDS, "opaque": true}'; prints "ready" when it listens. Without keys it makes
+// one. Access tokens are JWTs, or opaque. With "exchange" it exchanges its own tokens (RFC 8693).
+// GET /tokens counts the tokens that it gave, by grant. Users log in with any name; alice is an
+// analyst, everybody else a guest.
 import { createServer } from 'node:http';
 import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose';
 import { Provider } from 'oidc-provider';
 
-const { port, resources, keys, clients, ttl, exchange } = JSON.parse(process.argv[2]);
+const { port, resources, keys, clients, ttl, opaque, exchange } = JSON.parse(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
 // Of the first key: with it everything is signed.
 const alg = keys?.[0].alg ?? 'ES256';
@@ -37,7 +40,8 @@ const provider = new Provider(issuer, {
       useGrantedResource: async () => true,
       getResourceServerInfo: (ctx, resource) => {
         if (!resources.includes(resource)) throw new Error(`unknown resource ${resource}`);
-        return { scope: 'mcp:tools mcp:admin', audience: resource, accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
+        const format = opaque ? { accessTokenFormat: 'opaque' } : { accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
+        return { scope: 'mcp:tools mcp:admin', audience: resource, ...format };
       },
     },
   },

@@ -29,6 +29,7 @@ mod guards;
 mod handover;
 mod hostile;
 mod http;
+mod identity;
 mod image;
 mod limits;
 mod metrics;

@@ -8,35 +8,57 @@ use toolbay_tests::{
     secs,
 };
 
-const OPERATOR: &str = "operator-0123456789abcdef";
+pub(crate) const OPERATOR: &str = "operator-0123456789abcdef";
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
 }
 
 /// A Toolbay and its authorization server.
-struct Bench {
-    lab: Lab,
-    server: Server,
-    provider: Option<Running>,
-    issuer: String,
+pub(crate) struct Bench {
+    pub(crate) lab: Lab,
+    pub(crate) server: Server,
+    pub(crate) provider: Option<Running>,
+    pub(crate) issuer: String,
     port: u16,
+    /// What else the authorization server is to be.
+    wanted: Value,
+    /// The URL of the server as its clients know it.
+    pub(crate) public: String,
 }
 
-/// A client that needs no person.
-fn machine() -> Value {
-    json!([{ "client_id": "machine", "client_secret": "s3cret-0123456789", "token_endpoint_auth_method": "client_secret_post",
-        "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": [] }])
+/// Clients that the authorization server knows: one that calls without a person, the server itself,
+/// which asks about tokens, and one of a person.
+fn clients() -> Value {
+    json!([
+        { "client_id": "machine", "client_secret": "s3cret-0123456789", "token_endpoint_auth_method": "client_secret_post",
+            "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": [] },
+        { "client_id": "toolbay", "client_secret": INTROSPECTS, "token_endpoint_auth_method": "client_secret_basic",
+            "grant_types": [], "redirect_uris": [], "response_types": [] },
+        // Registered beforehand: a client that registers itself may ask for no more than what its
+        // first challenge said.
+        { "client_id": "desk", "redirect_uris": ["http://127.0.0.1:9/callback"] },
+    ])
 }
+
+/// By which the server authenticates where it asks about tokens.
+pub(crate) const INTROSPECTS: &str = "introspects+0123456789/=%:";
 
 impl Bench {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::with("", json!({}), None).await
+    }
+
+    /// The same with `more` about the issuer, `wanted` of the authorization server, and perhaps a
+    /// public URL that a balancer would have.
+    pub(crate) async fn with(more: &str, wanted: Value, public: Option<&str>) -> Self {
         let (lab, port, own) = (Lab::find(), free_port(), free_port());
         let issuer = format!("http://127.0.0.1:{port}");
+        let public = public.map_or_else(|| format!("http://127.0.0.1:{own}"), str::to_owned);
         let config = format!(
             r#"
             [auth]
-            resource_url = "http://127.0.0.1:{own}"
+            resource_url = "{public}"
             tokens.operator = {{ from_env = "OPERATOR", roles = ["all"] }}
 
             [auth.issuer.main]
@@ -44,6 +66,7 @@ impl Bench {
             scopes = ["mcp:tools"]
             roles_claim = "roles"
             roles = {{ analyst = ["math"], "mcp:admin" = ["all"] }}
+            {more}
 
             [role.all]
             servers = ["*"]
@@ -52,18 +75,19 @@ impl Bench {
             tools = ["calculator__*"]
             "#
         );
-        let setup = Setup::new().plugin("calculator").test_plugin("probe").env("OPERATOR", OPERATOR);
+        let setup = Setup::new().plugin("calculator").test_plugin("probe").env("OPERATOR", OPERATOR).env("INTROSPECTS", INTROSPECTS);
         let server = setup.listen(&format!("127.0.0.1:{own}")).config(&config).start().await;
-        let mut bench = Self { lab, server, provider: None, issuer, port };
+        let mut bench = Self { lab, server, provider: None, issuer, port, wanted, public };
         bench.provide(None).await;
         bench
     }
 
     /// Starts the authorization server, or starts it again with other keys.
-    async fn provide(&mut self, keys: Option<Value>) {
+    pub(crate) async fn provide(&mut self, keys: Option<Value>) {
         self.provider = None;
-        let resources = ["/mcp", "/calculator/mcp"].map(|path| format!("http://{}{path}", self.server.address()));
-        let mut config = json!({ "port": self.port, "resources": resources, "clients": machine() });
+        let resources = ["/mcp", "/calculator/mcp"].map(|path| format!("{}{path}", self.public));
+        let mut config = json!({ "port": self.port, "resources": resources, "clients": clients() });
+        config.as_object_mut().expect("an object").extend(self.wanted.as_object().expect("an object").clone());
         if let Some(keys) = keys {
             config["keys"] = keys;
         }
@@ -71,7 +95,7 @@ impl Bench {
     }
 
     /// A token by client credentials.
-    async fn token(&self, resource: &str, scope: &str) -> String {
+    pub(crate) async fn token(&self, resource: &str, scope: &str) -> String {
         let form = format!(
             "grant_type=client_credentials&client_id=machine&client_secret=s3cret-0123456789&resource={}&scope={}",
             resource.replace(':', "%3A").replace('/', "%2F"),
@@ -84,7 +108,7 @@ impl Bench {
         token["access_token"].as_str().unwrap_or_else(|| panic!("{token}")).to_owned()
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.server.address())
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
 };
 
 use crate::{files, secs};
@@ -103,7 +103,7 @@ impl Lab {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let first = tokio::time::timeout(secs(60), lines.next_line()).await.expect("it says something within 60 s").expect("text");
         assert_eq!(first.as_deref(), Some("ready"), "{script}");
-        Running { _child: child, _folder: folder }
+        Running { _child: child, _output: lines, _folder: folder }
     }
 
     fn command(&self, python: &str, script: &str) -> (Command, TempDir) {
@@ -160,6 +160,8 @@ impl Lab {
 /// A script that runs.
 pub struct Running {
     _child: Child,
+    /// Kept open: a script that writes more would end by a broken pipe.
+    _output: Lines<BufReader<ChildStdout>>,
     _folder: TempDir,
 }
 

@@ -62,7 +62,7 @@ pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Called, Generations, Snapshot};
 
-use crate::provider::{Principal, Provider, ProviderChange, ProviderId};
+use crate::provider::{Principal, Provider, ProviderChange, ProviderId, Roles};
 use kept::Kept;
 use snapshot::Held;
 
@@ -267,6 +267,12 @@ impl Catalog {
     #[must_use]
     pub fn seen(&self, policy: &Policy, principal: Option<&Principal>) -> Seen {
         self.kept.get(policy, policy.roles_of(principal), &self.current)
+    }
+
+    /// What callers with these roles may use.
+    #[must_use]
+    pub fn seen_by(&self, policy: &Policy, roles: &Roles) -> Seen {
+        self.kept.get(policy, roles, &self.current)
     }
 
     /// The same for a caller that was authenticated long ago: by the roles that it has by now.

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::{Value, json};
 
 use super::{
-    issuer::{IssuerConfig, Issuers, server_url},
+    issuer::{IssuerConfig, Issuers},
     key::TypeInfo,
     role::role_name,
     secret,
     section::section,
     toml_reader::{Item, Table},
+    trusted_url::server_url,
     types::{Type, list, optional, text},
 };
 

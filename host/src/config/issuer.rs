@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    introspection::{Introspection, IntrospectionConfig, not_empty},
     key::TypeInfo,
     role::role_name,
     section::{Section, section},
     toml_reader::{Item, Table},
-    types::{Type, duration, list, optional, text},
+    trusted_url::server_url,
+    types::{Boolean, Type, duration, list, optional, text},
 };
 
 section! {
-    /// An OAuth 2.1 authorization server whose access tokens (JWT) are accepted.
+    /// An OAuth 2.1 authorization server whose access tokens are accepted.
     #[derive(Eq)]
     pub struct IssuerConfig {
         /// Its issuer identifier, exactly as its metadata and the claim `iss` of its tokens have it.
@@ -36,8 +38,18 @@ section! {
         /// By a scope, or a value of `roles_claim`: roles that it gives. Unset: the values of
         /// `roles_claim` are themselves the names of roles.
         roles: BTreeMap<String, Vec<String>> = BTreeMap::new(), RolesByValue;
+        /// Scopes of the table `roles` that callers may ask for when they need them. What these
+        /// would allow is listed to callers of this issuer that lack them, and using it answers 403
+        /// with the scope. Unlisted, a caller doesn't learn what another scope would allow.
+        step_up: Vec<String> = Vec::new(), list("texts", text("scope", scope));
         /// Roles of every caller with a token of this issuer.
         default_roles: Vec<String> = Vec::new(), list("names", text("name", role_name));
+        /// `[auth.issuer.NAME.introspection]`: how the issuer is asked about tokens that are not
+        /// JWTs. At most one issuer can have it, since such a token does not say whose it is.
+        introspection: Option<IntrospectionConfig> = None, Introspection => unset("only JWTs are accepted");
+        /// Whether each token has to be bound to a key that its caller proves to have (DPoP).
+        /// Tokens that are bound need the proof in any case.
+        require_dpop: bool = false, Boolean;
         /// Claims that plugins and servers with `identity` are told, such as `email` or `org.unit`.
         claims: Vec<String> = Vec::new(), list("texts", text("claim", told_claim));
         /// A server exchanges the tokens of its callers, so they are kept until they end.
@@ -82,6 +94,18 @@ fn check(item: &Item<'_>, table: &Table<'_>, issuer: &IssuerConfig, others: &BTr
     if table.get("issuer").is_none() {
         item.fail_key("has no \"issuer\"; write its issuer identifier: issuer = \"https://login.example.com\"");
     }
+    if let Some(unknown) = issuer.step_up.iter().find(|scope| !issuer.roles.contains_key(*scope))
+        && let Some(item) = table.get("step_up")
+    {
+        item.fail(format_args!("{unknown:?} gives no role; write which in `roles`: {{ {unknown:?} = [\"ROLE\"] }}"));
+    }
+    if issuer.introspection.is_some()
+        && let Some((other, _)) = others.iter().find(|(_, other)| other.introspection.is_some())
+    {
+        item.fail_key(format_args!(
+            "and {other:?} both have \"introspection\"; an opaque token does not say whose it is, and is not shown to an issuer that did not make it: keep one"
+        ));
+    }
     if let Some((other, _)) = others.iter().find(|(_, other)| other.issuer == issuer.issuer && !issuer.issuer.is_empty()) {
         item.fail_key(format_args!("has the same issuer as {other:?}; a token says its issuer only"));
     }
@@ -106,28 +130,6 @@ impl Type<BTreeMap<String, Vec<String>>> for RolesByValue {
     }
 }
 
-/// An address of a server that is trusted: nobody in between may change what it says.
-pub(crate) fn server_url(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text).map_err(|error| format!("{text:?} is not a URL ({error}); write \"https://login.example.com\""))?;
-    let is_local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
-        return Err(format!("{text:?} is not allowed; it must be an https URL, or http on loopback"));
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err("a URL of a server has no user, query or fragment here".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-pub(super) fn not_empty(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
-}
-
 /// Claims that the host sets itself.
 const OWN_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "roles", "cnf"];
 
@@ -143,19 +145,4 @@ fn told_claim(text: &str) -> Result<String, String> {
 pub(super) fn scope(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     if fits { Ok(text.to_owned()) } else { Err(format!("{text:?} is not a scope: one word without quotes")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_asked_where_nobody_can_change_its_answers() {
-        for right in ["https://a.example", "https://a.example/realms/x/", "http://127.0.0.1:9/", "http://localhost:1", "http://[::1]:1"] {
-            assert_eq!(server_url(right).as_deref(), Ok(right));
-        }
-        for wrong in ["http://a.example", "ftp://a", "https://u:p@a", "https://a?x", "https://a#x", "a", "http://127.0.0.1.example.com"] {
-            assert!(server_url(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
-    InferenceConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits, PluginOrigin,
-    RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride,
-    TracesConfig, TrustConfig,
+    InferenceConfig, IntrospectionConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits,
+    PluginOrigin, RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig,
+    ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -112,6 +112,7 @@ fn tables() -> Vec<TableInfo> {
         // Last: a key that plugins have too is looked for there first.
         of::<SharedConfig>("shared", "in [shared]", "SharedSection"),
         of::<IssuerConfig>("auth.issuer.NAME", "in [auth.issuer.NAME]", "IssuerSection"),
+        of::<IntrospectionConfig>("auth.issuer.NAME.introspection", "in introspection of [auth.issuer.NAME]", "IntrospectionSection"),
         of::<RoleConfig>("role.NAME", "in [role.NAME]", "RoleSection"),
         of::<GuardConfig>("guard.NAME", "in [guard.NAME]", "GuardSection"),
         of::<FlowConfig>("flow.NAME", "in [flow.NAME]", "FlowSection"),

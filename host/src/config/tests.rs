@@ -3,6 +3,7 @@
 mod accepted;
 mod broken;
 mod files;
+mod issuers;
 mod layers;
 mod pipelines;
 mod reference;

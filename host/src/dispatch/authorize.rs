@@ -39,6 +39,26 @@ impl Authorize {
         catalog.seen_now(&self.policy.load(), principal)
     }
 
+    /// What a principal is shown in lists: what it may use, and what it could use with scopes that
+    /// it may ask for.
+    pub(super) fn listed(&self, catalog: &Catalog, principal: Option<&Principal>) -> Option<Seen> {
+        principal.and_then(Principal::steps).map(|steps| catalog.seen_by(&self.policy.load(), &steps.all))
+    }
+
+    /// What is said in place of an error of something that a principal could use with one more
+    /// scope.
+    pub(super) fn step(&self, catalog: &Catalog, principal: Option<&Principal>, error: &CallError) -> Option<CallError> {
+        let policy = self.policy.load();
+        let (what, is_there): (_, &dyn Fn(&Seen) -> bool) = match error {
+            CallError::UnknownTool(name) => (format!("tool {name:?}"), &|seen| seen.resolve(name).is_some()),
+            CallError::UnknownPrompt(name) => (format!("prompt {name:?}"), &|seen| seen.prompt(name).is_some()),
+            CallError::UnknownResource(uri) => (format!("resource {uri:?}"), &|seen| seen.resource(uri).is_some()),
+            _ => return None,
+        };
+        let step = principal?.steps()?.each.iter().find(|step| is_there(&catalog.seen_by(&policy, &step.roles)))?;
+        Some(CallError::NeedsScopes { what, scopes: step.scopes.clone() })
+    }
+
     /// Logs a call that failed since its principal may not do that. Whether it did.
     pub(super) fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> bool {
         let (kind, name, why) = match error {

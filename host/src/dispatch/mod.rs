@@ -198,6 +198,25 @@ impl Dispatcher {
         self.authorize.seen_now(catalog, principal)
     }
 
+    /// What a principal is shown in lists: also what it could use with scopes that it may ask for.
+    #[must_use]
+    pub fn listed(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        self.authorize.listed(catalog, principal).unwrap_or_else(|| self.seen(catalog, principal))
+    }
+
+    /// The same for who was authenticated long ago.
+    #[must_use]
+    pub fn listed_now(&self, catalog: &Catalog, principal: Option<&Principal>) -> Seen {
+        self.authorize.listed(catalog, principal).unwrap_or_else(|| self.seen_now(catalog, principal))
+    }
+
+    /// What is said in place of an error of something that a principal could use with one more
+    /// scope. None: nothing else.
+    #[must_use]
+    pub fn step(&self, catalog: &Catalog, principal: Option<&Principal>, error: &CallError) -> Option<CallError> {
+        self.authorize.step(catalog, principal, error)
+    }
+
     /// Whether a principal has one of these roles.
     #[must_use]
     pub fn has_one_of(&self, principal: Option<&Principal>, roles: &BTreeSet<String>) -> bool {

@@ -81,6 +81,7 @@ impl Outcome {
             CallError::MissingCapability(_) => Self::MissingCapability,
             CallError::Busy { .. } => Self::Busy,
             CallError::Limited { .. } => Self::Limited,
+            CallError::NeedsScopes { .. } => Self::Denied,
             CallError::Internal(_) => Self::Internal,
         }
     }

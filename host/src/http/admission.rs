@@ -9,6 +9,7 @@ use super::{
     auth::Challenge,
     cors::FromPage,
     own_page::is_own_page,
+    path::MCP_PATH,
     settings::{Current, HttpSettings},
 };
 use crate::{
@@ -77,6 +78,12 @@ impl Admission {
         settings.auth.public_url().map_or(settings.config.tls.is_some(), |url| url.whole().starts_with("https:"))
     }
 
+    /// The same answer with the challenge to come back with the scopes that it says.
+    pub(super) fn needs_scopes(&self, response: Response<Body>, provider: Option<&str>) -> Response<Body> {
+        let path = provider.map_or_else(|| MCP_PATH.to_owned(), |provider| format!("/{provider}{MCP_PATH}"));
+        self.settings.load().auth.needs_scopes(response, &path)
+    }
+
     /// The public keys by which servers verify who calls, as a JWK set.
     pub(super) fn jwks(&self) -> Option<Arc<str>> {
         self.settings.load().config.jwks.clone()
@@ -112,7 +119,7 @@ impl Admission {
                             Challenge::Missing => "missing",
                             Challenge::Invalid => "invalid",
                             Challenge::Malformed => "malformed",
-                            Challenge::Refused(_) => "refused",
+                            Challenge::Refused(..) => "refused",
                         })),
                         ..Record::default()
                     });

@@ -1,13 +1,14 @@
 //! Who comes in: static bearer tokens, and the seam that other ways of authentication join.
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::{answer, resource::PublicUrl};
 use crate::{
     config::{AuthConfig, Token},
-    identity::{Issuers, Refusal},
+    identity::{ALGORITHMS, Issuers, Proof, Refusal, Shown},
+    mcp::NeedsScopes,
     provider::{Principal, Roles},
 };
 
@@ -41,9 +42,21 @@ pub enum Challenge {
     Invalid,
     /// The header came twice, or is no text.
     Malformed,
-    /// A token came that looks like one of an issuer, and is not accepted.
-    Refused(Refusal),
+    /// A token came that looks like one of an issuer, by this scheme, and is not accepted.
+    Refused(Refusal, Scheme),
 }
+
+/// How a token is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 6750.
+    Bearer,
+    /// With a proof that its caller has the key that it is bound to: RFC 9449.
+    Dpop,
+}
+
+/// The header with the proof.
+const PROOF: HeaderName = HeaderName::from_static("dpop");
 
 impl Authenticator {
     /// Takes the tokens and issuers of a configuration; without any, everybody may come in.
@@ -96,27 +109,36 @@ impl Authenticator {
         match self {
             Self::Open => Ok(None),
             Self::Bearer(known) => {
-                let token = bearer(&head.headers)?;
-                match known.tokens.find(token) {
+                let (scheme, token) = shown(&head.headers)?;
+                match known.tokens.find(token).filter(|_| scheme == Scheme::Bearer) {
                     Some(principal) => Ok(Some(principal)),
                     // Rarer, and a large future, which would be moved with every request.
-                    None => Box::pin(known.find(token, head.uri.path())).await.map(Some),
+                    None => Box::pin(known.find(scheme, token, head)).await.map(Some),
                 }
             }
         }
     }
 
     /// The answer to who may not come in: 401 (400 for a malformed header, 403 where scopes are missing) with
-    /// `WWW-Authenticate`, RFC 6750 §3 and RFC 9728 §5.1. `rpc`: the caller speaks JSON-RPC, and reads its
-    /// errors only.
+    /// `WWW-Authenticate`, RFC 6750 §3, RFC 9449 §7.1 and RFC 9728 §5.1; 503 with `Retry-After`
+    /// where an issuer is not there. `rpc`: the caller speaks JSON-RPC, and reads its errors only.
     #[must_use]
     pub fn answer(&self, challenge: &Challenge, path: &str, rpc: bool) -> Response<Body> {
         let (status, code, error) = challenge.parts();
-        let mut header = "Bearer realm=\"toolbay\"".to_owned();
+        if let Challenge::Refused(refusal, _) = challenge
+            && let Some(after) = refusal.retry_after()
+        {
+            // Nothing is wrong with the token, and another one is of no use.
+            let problem = if rpc { answer::rpc_problem(status, &error, LATER) } else { answer::problem(status, &error, LATER) };
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            return answer::with(problem, header::RETRY_AFTER, seconds.max(1).into());
+        }
+        let dpop = || format!("DPoP algs=\"{}\"", ALGORITHMS.join(" "));
+        let mut header = if challenge.is_dpop() { dpop() } else { "Bearer realm=\"toolbay\"".to_owned() };
         if let Some(code) = code {
             header += &format!(", error=\"{code}\"");
         }
-        if let Challenge::Refused(refusal) = challenge {
+        if let Challenge::Refused(refusal, _) = challenge {
             // Of our own words. The name of a claim is the configuration's.
             let text: String = refusal.to_string().chars().filter(|c| c.is_ascii() && !matches!(c, '"' | '\\')).collect();
             header += &format!(", error_description=\"{text}\"");
@@ -134,10 +156,33 @@ impl Authenticator {
         }
         let problem =
             if rpc { answer::rpc_problem(status, &format!("{error}; {hint}"), hint) } else { answer::problem(status, &error, hint) };
-        match HeaderValue::try_from(header) {
-            Ok(header) => answer::with(problem, header::WWW_AUTHENTICATE, header),
-            // Scopes and URLs are ASCII: the configuration was checked.
-            Err(_) => answer::with(problem, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"toolbay\"")),
+        // Scopes and URLs are ASCII: the configuration was checked.
+        let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer realm=\"toolbay\""));
+        let mut answer = answer::with(problem, header::WWW_AUTHENTICATE, value(header));
+        if *challenge == Challenge::Missing && self.issuers().is_some_and(|issuers| issuers.require_dpop().1) {
+            // Behind the other, since most clients read the first one only.
+            answer.headers_mut().append(header::WWW_AUTHENTICATE, value(dpop()));
+        }
+        answer
+    }
+
+    /// An answer to a request that needs more scopes, with the challenge to come back with them:
+    /// RFC 6750 §3.1.
+    pub(super) fn needs_scopes(&self, response: Response<Body>, path: &str) -> Response<Body> {
+        let (Some(NeedsScopes(scopes)), Some(url)) = (response.extensions().get(), self.public_url()) else { return response };
+        let metadata = url.metadata_url(path);
+        let challenge =
+            format!("Bearer realm=\"toolbay\", error=\"insufficient_scope\", scope=\"{scopes}\", resource_metadata=\"{metadata}\"");
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => answer::with(response, header::WWW_AUTHENTICATE, challenge),
+            Err(_) => response,
+        }
+    }
+
+    fn issuers(&self) -> Option<&Issuers> {
+        match self {
+            Self::Open => None,
+            Self::Bearer(bearer) => Some(&bearer.issuers),
         }
     }
 
@@ -145,9 +190,7 @@ impl Authenticator {
     #[must_use]
     pub fn metadata(&self, path: &str) -> Option<Response<Body>> {
         match self {
-            Self::Bearer(Bearer { issuers, url: Some(url), .. }) if !issuers.is_empty() => {
-                url.metadata(path, issuers.identifiers(), &issuers.scopes())
-            }
+            Self::Bearer(Bearer { issuers, url: Some(url), .. }) if !issuers.is_empty() => url.metadata(path, issuers),
             _ => None,
         }
     }
@@ -156,15 +199,23 @@ impl Authenticator {
 const TOKEN_HINT: &str =
     "send the header `Authorization: Bearer TOKEN` with one of the tokens from [auth.tokens] of the server's toolbay.toml";
 const OAUTH_HINT: &str = "get an access token from an authorization server that the document at resource_metadata names";
+const LATER: &str = "try again after the time in Retry-After, with the same token";
 
 impl Bearer {
     /// Who has a token that is no static one.
-    async fn find(&self, token: &str, path: &str) -> Result<Principal, Challenge> {
+    async fn find(&self, scheme: Scheme, token: &str, head: &Parts) -> Result<Principal, Challenge> {
         let Some(url) = self.url.as_ref().filter(|_| !self.issuers.is_empty()) else { return Err(Challenge::Invalid) };
+        let path = head.uri.path();
         let (own, whole) = (url.resource(path), url.whole());
-        match self.issuers.authenticate(token, &[own.as_str(), whole.as_str()]).await {
-            Err(Refusal::Malformed(_)) if !token.contains('.') => Err(Challenge::Invalid),
-            result => result.map_err(Challenge::Refused),
+        let asked = (scheme == Scheme::Dpop).then(|| url.of(path));
+        let proof = asked.as_ref().map(|url| {
+            let mut all = head.headers.get_all(PROOF).iter();
+            let text = all.next().filter(|_| all.next().is_none()).and_then(|text| text.to_str().ok());
+            Proof { text, method: head.method.as_str(), url }
+        });
+        match self.issuers.authenticate(&Shown { token, proof }, &[own.as_str(), whole.as_str()]).await {
+            Err(Refusal::Opaque(_)) if !token.contains('.') => Err(Challenge::Invalid),
+            result => result.map_err(|refusal| Challenge::Refused(refusal, scheme)),
         }
     }
 }
@@ -202,15 +253,26 @@ impl Challenge {
             Self::Malformed => {
                 (StatusCode::BAD_REQUEST, Some("invalid_request"), "the Authorization header is repeated or cannot be read".to_owned())
             }
-            Self::Refused(refusal @ Refusal::Scopes(_)) => (StatusCode::FORBIDDEN, Some("insufficient_scope"), refusal.to_string()),
-            Self::Refused(Refusal::NoKeys) => (StatusCode::SERVICE_UNAVAILABLE, None, Refusal::NoKeys.to_string()),
-            Self::Refused(refusal) => (StatusCode::UNAUTHORIZED, Some("invalid_token"), refusal.to_string()),
+            Self::Refused(refusal, _) => {
+                let (status, code) = match refusal {
+                    Refusal::Scopes(_) => (StatusCode::FORBIDDEN, Some("insufficient_scope")),
+                    Refusal::Proof(_) => (StatusCode::UNAUTHORIZED, Some("invalid_dpop_proof")),
+                    refusal if refusal.retry_after().is_some() => (StatusCode::SERVICE_UNAVAILABLE, None),
+                    _ => (StatusCode::UNAUTHORIZED, Some("invalid_token")),
+                };
+                (status, code, refusal.to_string())
+            }
         }
+    }
+
+    /// Whether the caller is to come with a proof next time.
+    fn is_dpop(&self) -> bool {
+        matches!(self, Self::Refused(refusal, scheme) if *scheme == Scheme::Dpop || refusal.is_about_proof())
     }
 }
 
 /// The token of the one `Authorization` header. A token in the query string is not looked at: it would end up in logs and histories.
-fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
+fn shown(headers: &HeaderMap) -> Result<(Scheme, &str), Challenge> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let first = all.next().ok_or(Challenge::Missing)?;
     if all.next().is_some() {
@@ -218,12 +280,16 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
     }
     let text = first.to_str().map_err(|_| Challenge::Malformed)?;
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if scheme.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else {
         return Err(Challenge::Missing);
-    }
+    };
     match token.trim_matches(' ') {
         "" => Err(Challenge::Missing),
-        token => Ok(token),
+        token => Ok((scheme, token)),
     }
 }
 
@@ -262,7 +328,8 @@ mod tests {
         {
             assert_eq!(ask(&auth, &[header]), Err(Challenge::Invalid), "{header}");
         }
-        for headers in [&[][..], &["Basic YTpi"], &["Bearer"], &["Bearer "], &["aaaaaaaaaaaaaaaa"]] {
+        assert_eq!(ask(&auth, &["DPoP aaaaaaaaaaaaaaaa"]), Err(Challenge::Invalid), "a static token is bound to no key");
+        for headers in [&[][..], &["Basic YTpi"], &["Bearer"], &["DPoP "], &["Bearer "], &["aaaaaaaaaaaaaaaa"]] {
             assert_eq!(ask(&auth, headers), Err(Challenge::Missing), "{headers:?}");
         }
         assert_eq!(ask(&auth, &["Bearer aaaaaaaaaaaaaaaa", "Bearer aaaaaaaaaaaaaaaa"]), Err(Challenge::Malformed));

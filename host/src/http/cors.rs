@@ -8,7 +8,7 @@ use super::{answer, origin::Origins};
 /// What a page may send: the methods of MCP's transport.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
 /// The headers that MCP's transport names. `Mcp-Param-*` has no end, so those that a preflight asks for are added one by one.
-const HEADERS: &str = "content-type, accept, authorization, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, traceparent, tracestate, baggage";
+const HEADERS: &str = "content-type, accept, authorization, dpop, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, traceparent, tracestate, baggage";
 /// What a page may see of an answer.
 const EXPOSED: HeaderValue = HeaderValue::from_static("Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After");
 /// How long a browser may remember a preflight: what Chromium takes at most.

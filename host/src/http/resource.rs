@@ -6,6 +6,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::{answer, path::MCP_PATH};
+use crate::identity::{ALGORITHMS, Issuers};
 
 /// Where the metadata is, before the path of what it is about.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -23,9 +24,11 @@ pub(super) struct PublicUrl {
 struct Metadata<'a> {
     resource: String,
     authorization_servers: Vec<&'a str>,
-    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
-    scopes_supported: &'a [&'a str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes_supported: Vec<&'a str>,
     bearer_methods_supported: [&'static str; 1],
+    dpop_signing_alg_values_supported: &'static [&'static str],
+    dpop_bound_access_tokens_required: bool,
     resource_name: &'static str,
 }
 
@@ -46,13 +49,18 @@ impl PublicUrl {
         format!("{}{}{}", self.origin, self.path, endpoint(path))
     }
 
+    /// What a request is for by its path, without its query.
+    pub(super) fn of(&self, path: &str) -> String {
+        format!("{}{}{path}", self.origin, self.path)
+    }
+
     /// Where the metadata of that is.
     pub(super) fn metadata_url(&self, path: &str) -> String {
         format!("{}{WELL_KNOWN}{}{}", self.origin, self.path, endpoint(path))
     }
 
     /// The metadata, if it is what this path asks for. It is there for any provider's name: who has no token learns nothing of providers.
-    pub(super) fn metadata<'a>(&self, path: &str, issuers: impl Iterator<Item = &'a str>, scopes: &[&str]) -> Option<Response<Body>> {
+    pub(super) fn metadata(&self, path: &str, issuers: &Issuers) -> Option<Response<Body>> {
         let about = path.strip_prefix(WELL_KNOWN)?;
         let about = about.strip_prefix(self.path.as_str()).unwrap_or(about).trim_end_matches('/');
         let resource = match about {
@@ -62,9 +70,11 @@ impl PublicUrl {
         };
         let metadata = Metadata {
             resource,
-            authorization_servers: issuers.collect(),
-            scopes_supported: scopes,
+            authorization_servers: issuers.identifiers().collect(),
+            scopes_supported: issuers.scopes(),
             bearer_methods_supported: ["header"],
+            dpop_signing_alg_values_supported: ALGORITHMS,
+            dpop_bound_access_tokens_required: issuers.require_dpop().0,
             resource_name: "Toolbay",
         };
         Some(answer::json(StatusCode::OK, &metadata))
@@ -106,7 +116,8 @@ mod tests {
             assert_eq!(below.resource(path), format!("https://example.com/tools{resource}"), "{path}");
             assert_eq!(below.metadata_url(path), format!("https://example.com/.well-known/oauth-protected-resource/tools{resource}"));
         }
-        let is_there = |url: &PublicUrl, path: &str| url.metadata(path, ["https://a"].into_iter(), &[]).is_some();
+        let issuers = Issuers::new(&crate::config::AuthConfig::default(), None);
+        let is_there = |url: &PublicUrl, path: &str| url.metadata(path, &issuers).is_some();
         for path in ["", "/mcp", "/mcp/", "/weather/mcp"] {
             assert!(is_there(&url, &format!("{WELL_KNOWN}{path}")), "{path}");
             assert!(is_there(&below, &format!("{WELL_KNOWN}{path}")), "{path}");

@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     credentials::accounts::{CALLBACK_PATH, START_PATH},
+    mcp::NeedsScopes,
     telemetry::metrics::{HttpRoute, Metrics, Page, Reason},
 };
 
@@ -86,7 +87,15 @@ impl<E: Endpoint> App<E> {
         }
         let provider = provider.map(str::to_owned);
         match self.admission.admit(&mut head, connection.peer, true).await {
-            Ok(()) => self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await,
+            Ok(()) => {
+                let response = self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await;
+                // Only the protocol knows what was asked for, and only this how a client is told of
+                // it.
+                if response.extensions().get::<NeedsScopes>().is_some() {
+                    return self.admission.needs_scopes(response, provider.as_deref());
+                }
+                response
+            }
             Err(refusal) => *refusal,
         }
     }

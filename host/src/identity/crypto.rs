@@ -1,6 +1,19 @@
 //! The signature of a JWT (RFC 7518), verified by ring, so that the host has one library of cryptography.
 
-use ring::signature::{self as by, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use ring::{
+    digest,
+    signature::{self as by, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm},
+};
+
+/// The names of all algorithms, as clients are told of them.
+pub(super) const ALGORITHMS: [&str; 9] = ["ES256", "ES384", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+
+/// SHA-256 of something that everybody may know.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
 
 /// How a token can be signed. Neither `none` nor a secret that both sides know is among these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

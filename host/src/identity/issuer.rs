@@ -1,18 +1,21 @@
 //! One authorization server: whether a token is its own and still good, and what its claims make of the caller.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use blake3::Hash;
 use serde_json::Value;
 
 use super::{
     Refusal,
+    introspection::Introspection,
     keys::Keys,
+    proof::{Binding, MOST_AGE, Proof},
+    replays::Replays,
     token::{Claims, Parts, claim, values},
 };
 use crate::{
     config::IssuerConfig,
-    provider::{CallerToken, Principal, Roles},
+    provider::{CallerToken, Principal, Roles, Step, Steps},
 };
 
 /// Bytes of the name of a caller.
@@ -23,9 +26,21 @@ pub(super) struct Issuer {
     name: String,
     config: IssuerConfig,
     keys: Arc<Keys>,
+    introspection: Option<Introspection>,
+    /// Proofs that came with its tokens.
+    replays: Arc<Replays>,
 }
 
-/// A token whose signature and claims are right.
+/// By what a token was found to be good.
+#[derive(Clone, Copy)]
+enum Found {
+    /// By these keys of its issuer.
+    Keys(Option<Hash>),
+    /// By its issuer's own word.
+    Asked,
+}
+
+/// A token that is good.
 pub(super) struct Verified {
     principal: Principal,
     /// For whom it is. None: for this host, as its issuer's configuration has it.
@@ -35,14 +50,37 @@ pub(super) struct Verified {
     /// From then on it is not good any more, in seconds since 1970.
     ends: u64,
     issuer: Arc<Issuer>,
-    /// Which keys the issuer had.
-    keys: Option<Hash>,
+    found: Found,
+    /// The thumbprint of the key that its caller has to have.
+    bound: Option<Box<str>>,
 }
 
 impl Verified {
     /// Whether it need not be verified again.
     pub(super) fn holds(&self, now: u64) -> bool {
-        now < self.ends && self.keys == self.issuer.keys.print()
+        now < self.ends
+            && match self.found {
+                Found::Keys(keys) => keys == self.issuer.keys.print(),
+                Found::Asked => true,
+            }
+    }
+
+    /// Whose it is.
+    pub(super) fn issuer(&self) -> &Arc<Issuer> {
+        &self.issuer
+    }
+
+    /// Whether who shows it has the key that it is bound to, if it is bound to one.
+    pub(super) fn proven(&self, token: &str, proof: Option<&Proof<'_>>, now: u64) -> Result<(), Refusal> {
+        let config = &self.issuer.config;
+        match (&self.bound, proof) {
+            (None, None) if !config.require_dpop => Ok(()),
+            (None, _) => Err(Refusal::NotBound),
+            (Some(_), None) => Err(Refusal::NoProof),
+            (Some(thumbprint), Some(proof)) => {
+                proof.check(&Binding { token, thumbprint, leeway: config.leeway.as_secs(), now }, &self.issuer.replays)
+            }
+        }
     }
 
     /// Who has it, if it is for one of those resources.
@@ -59,8 +97,20 @@ impl Verified {
 }
 
 impl Issuer {
-    pub(super) fn new(name: &str, config: IssuerConfig) -> Self {
-        Self { name: name.to_owned(), config, keys: Arc::new(Keys::new()) }
+    /// `before`: the same with another configuration. What was proven to that is not accepted
+    /// again.
+    pub(super) fn new(name: &str, config: IssuerConfig, before: Option<&Self>) -> Self {
+        let introspection = config.introspection.clone().map(Introspection::new);
+        let replays = match before.filter(|before| before.config.leeway == config.leeway) {
+            Some(before) => Arc::clone(&before.replays),
+            None => Arc::new(Replays::new(Duration::from_secs(MOST_AGE) + config.leeway * 2 + Duration::from_secs(1))),
+        };
+        Self { name: name.to_owned(), config, keys: Arc::new(Keys::new()), introspection, replays }
+    }
+
+    /// How it is asked about opaque tokens, if it is.
+    pub(super) fn introspection(&self) -> Option<&Introspection> {
+        self.introspection.as_ref()
     }
 
     pub(super) fn name(&self) -> &str {
@@ -79,7 +129,21 @@ impl Issuer {
         if !key.verifies(parts.algorithm, parts.message.as_bytes(), &parts.signature) {
             return Err(Refusal::Signature);
         }
-        let claims = parts.claims()?;
+        Self::accept(issuer, token, parts.claims()?, Found::Keys(keys), now)
+    }
+
+    /// Asks the issuer about a token that only it can read.
+    pub(super) async fn ask(issuer: &Arc<Self>, introspection: &Introspection, token: &str, now: u64) -> Result<Verified, Refusal> {
+        let mut verified = Self::accept(issuer, token, introspection.ask(&issuer.config, token).await?, Found::Asked, now)?;
+        // Past its `exp` it is asked for again, whatever the clocks may differ by.
+        let ends = verified.ends.saturating_sub(issuer.config.leeway.as_secs());
+        verified.ends = ends.min(now.saturating_add(introspection.cache()));
+        Ok(verified)
+    }
+
+    /// What the claims of a token say that is the issuer's.
+    fn accept(issuer: &Arc<Self>, token: &str, claims: Claims, found: Found, now: u64) -> Result<Verified, Refusal> {
+        let config = &issuer.config;
         if claims.iss != config.issuer {
             return Err(Refusal::Issuer);
         }
@@ -90,9 +154,7 @@ impl Issuer {
         if claims.nbf.is_some_and(|begins| begins > now.saturating_add(leeway)) {
             return Err(Refusal::Early);
         }
-        if claims.cnf.as_ref().is_some_and(|bound| !bound.is_null()) {
-            return Err(Refusal::Bound);
-        }
+        let bound = bound(claims.cnf.as_ref())?;
         let scopes: Vec<String> = claims.scope.iter().chain(&claims.scp).flat_map(values).map(str::to_owned).collect();
         let lacks = config.scopes.iter().filter(|needed| !scopes.contains(needed)).cloned().collect();
         let subject = claim(&claims.others, &config.subject_claim).and_then(Value::as_str);
@@ -101,14 +163,32 @@ impl Issuer {
         let roles = issuer.roles(&claims, &scopes);
         let told = config.claims.iter().filter_map(|path| Some((path.clone(), claim(&claims.others, path)?.clone()))).collect();
         let kept = config.keeps_tokens.then(|| CallerToken::new(token, claims.exp));
-        let principal = Principal::with_token(&format!("{}:{subject}", issuer.name), roles, told, kept);
+        let steps = issuer.steps(&roles, &scopes);
+        let principal = Principal::with_token(&format!("{}:{subject}", issuer.name), roles, told, kept).with_steps(steps);
         let audience = claims.aud.into_list();
         let is_configured = audience.iter().any(|audience| config.audience.contains(audience));
         if !config.audience.is_empty() && !is_configured {
             return Err(Refusal::Audience);
         }
         let audience = config.audience.is_empty().then_some(audience);
-        Ok(Verified { principal, audience, lacks, ends, issuer: Arc::clone(issuer), keys })
+        Ok(Verified { principal, audience, lacks, ends, issuer: Arc::clone(issuer), found, bound })
+    }
+
+    /// What more scopes would give to a caller with these.
+    fn steps(&self, roles: &Roles, scopes: &[String]) -> Option<Steps> {
+        let config = &self.config;
+        let with = |more: &[String]| Roles::new(roles.iter().chain(more.iter().map(String::as_str)));
+        let gives = |scope: &String| config.roles.get(scope).map_or(&[][..], Vec::as_slice);
+        let missing: Vec<&String> = config.step_up.iter().filter(|scope| !scopes.contains(scope)).collect();
+        // A client asks for what it is told, and is to lose nothing that it has.
+        let held = scopes.iter().filter(|scope| config.roles.contains_key(*scope) && !config.scopes.contains(scope));
+        let kept: Vec<&str> = config.scopes.iter().chain(held).map(String::as_str).collect();
+        let step = |scope: &&String| {
+            let more = (!kept.contains(&scope.as_str())).then_some(scope.as_str());
+            Step { roles: with(gives(scope)), scopes: kept.iter().copied().chain(more).collect::<Vec<_>>().join(" ") }
+        };
+        let all = with(&missing.iter().flat_map(|scope| gives(scope)).cloned().collect::<Vec<_>>());
+        (!missing.is_empty()).then(|| Steps { each: missing.iter().map(step).collect(), all })
     }
 
     /// The roles of a caller by its scopes, and by the values of the claim that is configured.
@@ -124,4 +204,12 @@ impl Issuer {
         }
         Roles::new(roles)
     }
+}
+
+/// The thumbprint of the key that a token is bound to, by its claim `cnf` (RFC 7800).
+fn bound(cnf: Option<&Value>) -> Result<Option<Box<str>>, Refusal> {
+    let Some(cnf) = cnf.filter(|cnf| !cnf.is_null()) else { return Ok(None) };
+    // Whatever else it is bound to, such as a certificate, would have to be checked too.
+    let only = cnf.as_object().filter(|members| members.len() == 1).and_then(|members| members.get("jkt")?.as_str());
+    only.map(|thumbprint| Some(thumbprint.into())).ok_or(Refusal::Bound)
 }

@@ -1,13 +1,22 @@
 //! Who a caller is, by a token of an authorization server: an OAuth 2.1 resource server's part.
 //!
-//! `token` takes a JWT apart, `keys` has its issuer's keys, `crypto` verifies signatures (by ring, which the
-//! host has for TLS; jsonwebtoken would bring another library, and turns on features that compile the engine again), `issuer` puts these together, and [`Issuers`] knows all issuers and the tokens that were
-//! verified. Nothing here knows HTTP as a server: a front hands in a token, and says what is answered.
+//! `token` takes a JWT apart, `keys` has its issuer's keys (`jwk`), `crypto` verifies signatures
+//! (by ring, which the host has for TLS; jsonwebtoken would bring another library, and turns on
+//! features that compile the engine again). `introspection` asks an issuer about tokens that are no
+//! JWTs, `server` is how issuers are reached. `proof` checks that a caller has the key that its
+//! token is bound to (DPoP), and `replays` that no proof comes twice. `issuer` puts these together,
+//! and [`Issuers`] knows all issuers and the tokens that were found good. Nothing here knows HTTP
+//! as a server: a front hands in a token, and says what is answered.
 
 mod crypto;
+mod introspection;
 mod issuer;
+mod jwk;
 mod keys;
+mod proof;
 mod refusal;
+mod replays;
+mod server;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -20,16 +29,30 @@ use std::{
 
 use blake3::Hash;
 
+pub use proof::Proof;
 pub use refusal::Refusal;
 
 use crate::{
     config::{AuthConfig, IssuerConfig},
     provider::Principal,
 };
+use introspection::Introspection;
 use issuer::{Issuer, Verified};
+
+/// The algorithms by which tokens and proofs can be signed, by their names.
+pub const ALGORITHMS: &[&str] = &crypto::ALGORITHMS;
 
 /// Tokens that are known to be good, at most: some kilobytes for each.
 const MOST: usize = 10_000;
+
+/// What a caller shows of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Its token.
+    pub token: &'a str,
+    /// What came with it. None: its scheme was Bearer, which has no proof.
+    pub proof: Option<Proof<'a>>,
+}
 
 /// All issuers whose tokens are accepted.
 pub struct Issuers {
@@ -39,15 +62,24 @@ pub struct Issuers {
 }
 
 impl Issuers {
-    /// Those of a configuration. What is the same as `before` keeps its keys.
+    /// Those of a configuration. What is the same as `before` keeps its keys and the tokens that
+    /// are known.
     #[must_use]
     pub fn new(config: &AuthConfig, before: Option<&Self>) -> Self {
-        let known = |name: &str, config: &IssuerConfig| {
-            before?.all.iter().find(|issuer| issuer.name() == name && issuer.config() == config).cloned()
+        let issuer = |(name, config): (&String, &IssuerConfig)| {
+            let before = before.and_then(|before| before.all.iter().find(|issuer| issuer.name() == name));
+            match before {
+                Some(same) if same.config() == config => Arc::clone(same),
+                _ => Arc::new(Issuer::new(name, config.clone(), before.map(|before| &**before))),
+            }
         };
-        let issuer =
-            |(name, config): (&String, &IssuerConfig)| known(name, config).unwrap_or_else(|| Arc::new(Issuer::new(name, config.clone())));
-        Self { all: config.issuer.iter().map(issuer).collect(), verified: RwLock::default() }
+        let all: Vec<_> = config.issuer.iter().map(issuer).collect();
+        let verified = before.map(|before| {
+            let known = before.verified.read().unwrap_or_else(PoisonError::into_inner);
+            let is_kept = |verified: &Verified| all.iter().any(|issuer| Arc::ptr_eq(issuer, verified.issuer()));
+            known.iter().filter(|(_, verified)| is_kept(verified)).map(|(hash, verified)| (*hash, Arc::clone(verified))).collect()
+        });
+        Self { all, verified: RwLock::new(verified.unwrap_or_default()) }
     }
 
     /// Whether there is none.
@@ -70,22 +102,76 @@ impl Issuers {
         scopes
     }
 
+    /// Whether tokens of every issuer, or of any, have to be bound to a key (DPoP).
+    #[must_use]
+    pub fn require_dpop(&self) -> (bool, bool) {
+        let mut required = self.all.iter().map(|issuer| issuer.config().require_dpop);
+        (!self.is_empty() && required.clone().all(|required| required), required.any(|required| required))
+    }
+
     /// Who has this token. `resources`: the URLs of what is asked for, one of which the token has to be for unless its issuer has a configured audience.
     ///
     /// # Errors
     ///
     /// Why the token is not accepted.
-    pub async fn authenticate(&self, token: &str, resources: &[&str]) -> Result<Principal, Refusal> {
+    pub async fn authenticate(&self, shown: &Shown<'_>, resources: &[&str]) -> Result<Principal, Refusal> {
+        let verified = self.verified(shown.token).await?;
+        verified.proven(shown.token, shown.proof.as_ref(), now())?;
+        verified.principal_for(resources)
+    }
+
+    async fn verified(&self, token: &str) -> Result<Arc<Verified>, Refusal> {
         let hash = blake3::hash(token.as_bytes());
-        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
-        if let Some(known) = known.filter(|known| known.holds(now())) {
-            return known.principal_for(resources);
+        if let Some(known) = self.known(&hash) {
+            return Ok(known);
         }
-        let parts = token::Parts::of(token)?;
+        let parts = match token::Parts::of(token) {
+            Ok(parts) => parts,
+            Err(opaque @ Refusal::Opaque(_)) => {
+                let mut asked = self.all.iter().filter_map(|issuer| Some((issuer, issuer.introspection()?)));
+                return match asked.next() {
+                    Some((issuer, introspection)) if token::is_token(token) => self.ask(issuer, introspection, token, hash).await,
+                    Some(_) => Err(Refusal::Malformed("a token has letters, digits and -._~+/ only, with = at its end")),
+                    None => Err(opaque),
+                };
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let issuer = self.all.iter().find(|issuer| issuer.config().issuer == parts.issuer).ok_or(Refusal::Issuer)?;
         let verified = Arc::new(Issuer::verify(issuer, token, &parts, now()).await?);
         self.keep(hash, &verified);
-        verified.principal_for(resources)
+        Ok(verified)
+    }
+
+    /// A token whose issuer is asked what it means: once for all that wait.
+    async fn ask(&self, issuer: &Arc<Issuer>, introspection: &Introspection, token: &str, hash: Hash) -> Result<Arc<Verified>, Refusal> {
+        introspection.refuses(&hash)?;
+        let _turn = introspection.turn(&hash).await?;
+        if let Some(known) = self.known(&hash) {
+            return Ok(known);
+        }
+        introspection.refuses(&hash)?;
+        match Issuer::ask(issuer, introspection, token, now()).await {
+            Ok(verified) => {
+                let verified = Arc::new(verified);
+                if verified.holds(now()) {
+                    self.keep(hash, &verified);
+                }
+                Ok(verified)
+            }
+            Err(refusal) => {
+                if refusal.retry_after().is_none() {
+                    introspection.refuse(hash, &refusal);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// A token that is known to be good.
+    fn known(&self, hash: &Hash) -> Option<Arc<Verified>> {
+        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
+        known.filter(|known| known.holds(now()))
     }
 
     fn keep(&self, hash: Hash, verified: &Arc<Verified>) {

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod opaque;
+mod proofs;
+
 const RESOURCE: &str = "https://tools.example.com/mcp";
 
 /// A key of the issuer.
@@ -67,6 +70,11 @@ struct Server {
     keys: Mutex<Value>,
     down: Mutex<bool>,
     asked: AtomicUsize,
+    /// What it says of opaque tokens, and how often it was asked about one.
+    known: Mutex<std::collections::HashMap<String, Value>>,
+    introspected: AtomicUsize,
+    /// What it answers whatever it is asked about a token.
+    trouble: Mutex<Option<(u16, Value)>>,
 }
 
 struct Lab {
@@ -81,7 +89,8 @@ impl Lab {
         let (ec, ed, server) = (Pair::ec(), Pair::ed(), Arc::new(Server::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}/realm", listener.local_addr().unwrap());
-        let metadata = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")});
+        let metadata =
+            json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "introspection_endpoint": format!("{issuer}/introspect")});
         let router = Router::new()
             .route("/realm/.well-known/openid-configuration", get(move || std::future::ready(Json(metadata.clone()))))
             .route(
@@ -96,6 +105,7 @@ impl Lab {
                     }
                 }),
             )
+            .route("/realm/introspect", axum::routing::post(opaque::introspect))
             .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let lab = Self { server, issuer, ec, ed };
@@ -134,7 +144,7 @@ impl Lab {
 }
 
 async fn ask(issuers: &Issuers, token: &str) -> Result<Principal, Refusal> {
-    issuers.authenticate(token, &[RESOURCE]).await
+    issuers.authenticate(&Shown { token, proof: None }, &[RESOURCE]).await
 }
 
 #[tokio::test]
@@ -166,6 +176,32 @@ async fn a_good_token_is_let_in_by_each_kind_of_key_and_says_who_has_it() {
 }
 
 #[tokio::test]
+async fn what_one_more_scope_would_give_is_known_where_it_may_be_asked_for() {
+    let lab = Lab::start().await;
+    let roles = |scope: &str, role: &str| (scope.to_owned(), vec![role.to_owned()]);
+    let config = IssuerConfig {
+        scopes: vec!["mcp:tools".to_owned()],
+        roles: [roles("mcp:tools", "user"), roles("mcp:files", "clerk"), roles("mcp:admin", "boss"), roles("mcp:root", "root")].into(),
+        step_up: vec!["mcp:files".to_owned(), "mcp:admin".to_owned()],
+        ..lab.config()
+    };
+    let issuers = lab.issuers(config);
+    let steps = async |scope: &str| {
+        let ann = ask(&issuers, &lab.token(json!({}), json!({ "scope": scope }))).await.unwrap();
+        let steps = ann.steps()?;
+        let each: Vec<_> = steps.each.iter().map(|step| format!("{} by {}", step.roles, step.scopes)).collect();
+        Some((each, steps.all.to_string()))
+    };
+    let found = |each: &[&str], all: &str| Some((each.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>(), all.to_owned()));
+    let both = ["clerk, user by mcp:tools mcp:files", "boss, user by mcp:tools mcp:admin"];
+    assert_eq!(steps("mcp:tools").await, found(&both, "boss, clerk, user"));
+    assert_eq!(steps("mcp:tools openid").await, found(&both, "boss, clerk, user"), "what means nothing here is not asked for");
+    let one = ["boss, clerk, user by mcp:tools mcp:files mcp:admin"];
+    assert_eq!(steps("mcp:files mcp:tools").await, found(&one, "boss, clerk, user"), "what it has it keeps");
+    assert_eq!(steps("mcp:tools mcp:files mcp:admin").await, None);
+}
+
+#[tokio::test]
 async fn no_bad_token_is_let_in_and_each_is_told_why() {
     let lab = Lab::start().await;
     let issuers = lab.issuers(IssuerConfig { scopes: vec!["mcp:tools".to_owned()], ..lab.config() });
@@ -184,7 +220,7 @@ async fn no_bad_token_is_let_in_and_each_is_told_why() {
     let with = |claims: Value| lab.token(json!({}), claims);
     let headed = |header: Value| lab.token(header, json!({}));
     let claim = |name: &str| Refusal::Claim(name.to_owned());
-    let malformed = |refusal: &Refusal| matches!(refusal, Refusal::Malformed(_));
+    let malformed = |refusal: &Refusal| matches!(refusal, Refusal::Malformed(_) | Refusal::Opaque(_));
     let is = |wanted: Refusal| move |refusal: &Refusal| *refusal == wanted;
     type Check<'a> = Box<dyn Fn(&Refusal) -> bool + 'a>;
     let cases: Vec<(&str, String, Check<'_>)> = vec![
@@ -266,7 +302,12 @@ async fn no_bad_token_is_let_in_and_each_is_told_why() {
         ("a subject with a line end", with(json!({"sub": "a\nb"})), Box::new(is(claim("sub")))),
         ("a subject that is a number", with(json!({"sub": 7})), Box::new(is(claim("sub")))),
         ("a long subject", with(json!({"sub": "x".repeat(5000)})), Box::new(is(claim("sub")))),
-        ("bound to a key", with(json!({"cnf": {"jkt": "abc"}})), Box::new(is(Refusal::Bound))),
+        ("bound to a key", with(json!({"cnf": {"jkt": "abc"}})), Box::new(is(Refusal::NoProof))),
+        ("bound to a certificate", with(json!({"cnf": {"x5t#S256": "abc"}})), Box::new(is(Refusal::Bound))),
+        ("bound to both", with(json!({"cnf": {"jkt": "abc", "x5t#S256": "abc"}})), Box::new(is(Refusal::Bound))),
+        ("bound to nothing that is known", with(json!({"cnf": {}})), Box::new(is(Refusal::Bound))),
+        ("bound by a claim that is a text", with(json!({"cnf": "abc"})), Box::new(is(Refusal::Bound))),
+        ("bound to a key that is no text", with(json!({"cnf": {"jkt": 1}})), Box::new(is(Refusal::Bound))),
         ("no scope", with(json!({"scope": null})), Box::new(is(Refusal::Scopes("mcp:tools".to_owned())))),
         ("other scopes", with(json!({"scope": "mcp:toolsx mcp"})), Box::new(is(Refusal::Scopes("mcp:tools".to_owned())))),
         ("scopes with commas", with(json!({"scope": "mcp:tools,mcp:admin"})), Box::new(is(Refusal::Scopes("mcp:tools".to_owned())))),

@@ -1,4 +1,4 @@
-//! A JWT, taken apart before anything of it is believed.
+//! A token, taken apart before anything of it is believed.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -23,7 +23,8 @@ pub(super) struct Parts<'a> {
     payload: &'a str,
 }
 
-/// The claims that are looked at, of a token whose signature is right.
+/// The claims that are looked at, of a token whose signature is right, or of which its issuer says
+/// so much.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
@@ -79,9 +80,9 @@ impl<'a> Parts<'a> {
         }
         let mut parts = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-            return Err(Refusal::Malformed("it has not three parts"));
+            return Err(Refusal::Opaque("it has not three parts"));
         };
-        let Header { alg, typ, kid, crit } = decoded(header, "its header is not JSON with an alg")?;
+        let Header { alg, typ, kid, crit } = json(header).ok_or(Refusal::Opaque("its header is not JSON with an alg"))?;
         if crit.is_some() {
             return Err(Refusal::Malformed("its header has a crit that nobody here understands"));
         }
@@ -91,23 +92,39 @@ impl<'a> Parts<'a> {
         if !matches!(kind.as_deref(), None | Some("at+jwt" | "application/at+jwt" | "jwt")) {
             return Err(Refusal::Kind);
         }
-        let Payload { iss } = decoded(payload, "its payload is not JSON with an iss")?;
+        let Payload { iss } = json(payload).ok_or(Refusal::Malformed("its payload is not JSON with an iss"))?;
         let message = token.rsplit_once('.').map_or(token, |(message, _)| message);
-        Ok(Self { algorithm, key: kid, issuer: iss, message, signature: bytes(signature)?, payload })
+        Ok(Self {
+            algorithm,
+            key: kid,
+            issuer: iss,
+            message,
+            signature: bytes(signature).ok_or(Refusal::Malformed("its signature is not base64url"))?,
+            payload,
+        })
     }
 
     /// What the token says. To be asked for when the signature is known to be right.
     pub(super) fn claims(&self) -> Result<Claims, Refusal> {
-        decoded(self.payload, "its claims are not those of an access token: exp is a whole number, aud a text or a list of texts")
+        json(self.payload)
+            .ok_or(Refusal::Malformed("its claims are not those of an access token: exp is a whole number, aud a text or a list of texts"))
     }
 }
 
-fn decoded<T: DeserializeOwned>(part: &str, why: &'static str) -> Result<T, Refusal> {
-    serde_json::from_slice(&bytes(part)?).map_err(|_| Refusal::Malformed(why))
+/// A part that is JSON.
+pub(super) fn json<T: DeserializeOwned>(part: &str) -> Option<T> {
+    serde_json::from_slice(&bytes(part)?).ok()
 }
 
-fn bytes(part: &str) -> Result<Vec<u8>, Refusal> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed("a part is not base64url"))
+/// What a part is made of.
+pub(super) fn bytes(part: &str) -> Option<Vec<u8>> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).ok()
+}
+
+/// Whether a token could be one at all: RFC 6750, 2.1.
+pub(super) fn is_token(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
 
 /// The values of a claim: a text with spaces between them, or a list of texts.

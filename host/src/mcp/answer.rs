@@ -23,13 +23,20 @@ use crate::{catalog::Snapshot, provider::CallError};
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
+    /// Scopes that the caller's token needs.
+    pub(super) scopes: Option<Box<str>>,
     pub(super) body: Vec<u8>,
 }
+
+/// Beside a response, for who knows how clients are told of it: scopes that the caller's token
+/// needs, with spaces between.
+#[derive(Clone, Debug)]
+pub struct NeedsScopes(pub Box<str>);
 
 impl Answer {
     /// The answer when something broke that no caller can mend.
     pub(super) fn internal_error(id: &str, message: &str) -> Self {
-        Self { status: StatusCode::OK, retry_after: None, body: error_body(Some(id), &internal(message)) }
+        Self { status: StatusCode::OK, retry_after: None, scopes: None, body: error_body(Some(id), &internal(message)) }
     }
 
     /// As a plain JSON response.
@@ -39,6 +46,9 @@ impl Answer {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(after) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds(after)));
+        }
+        if let Some(scopes) = self.scopes {
+            response.extensions_mut().insert(NeedsScopes(scopes));
         }
         response
     }
@@ -54,11 +64,16 @@ pub(super) fn failure(id: &str, era: Era, error: CallError, snapshot: &Snapshot)
     let (retry_after, full) = match &error {
         CallError::Busy { retry_after, .. } => (Some(*retry_after), Some(StatusCode::SERVICE_UNAVAILABLE)),
         CallError::Limited { retry_after, .. } => (Some(*retry_after), Some(StatusCode::TOO_MANY_REQUESTS)),
+        CallError::NeedsScopes { .. } => (None, Some(StatusCode::FORBIDDEN)),
         _ => (None, None),
+    };
+    let scopes = match &error {
+        CallError::NeedsScopes { scopes, .. } => Some(scopes.as_str().into()),
+        _ => None,
     };
     let error = rpc_error(error, era, snapshot);
     let status = full.unwrap_or_else(|| status(era, error.code));
-    Answer { status, retry_after, body: error_body(Some(id), &error) }
+    Answer { status, retry_after, scopes, body: error_body(Some(id), &error) }
 }
 
 /// The answer with a result that is JSON already, or with the error.
@@ -68,7 +83,7 @@ pub(super) fn raw(id: &str, era: Era, result: Result<Vec<u8>, CallError>, snapsh
             let mut body = begin(id, result.len());
             body.extend_from_slice(&result);
             body.push(b'}');
-            Answer { status: StatusCode::OK, retry_after: None, body }
+            Answer { status: StatusCode::OK, retry_after: None, scopes: None, body }
         }
         Err(error) => failure(id, era, error, snapshot),
     }
@@ -79,7 +94,7 @@ pub(super) fn list(id: &str, era: Era, private: bool, member: &str, items: &[u8]
     let mut body = begin(id, items.len());
     result_json::list(&mut body, era, private, member, items);
     body.push(b'}');
-    Answer { status: StatusCode::OK, retry_after: None, body }
+    Answer { status: StatusCode::OK, retry_after: None, scopes: None, body }
 }
 
 /// The beginning of a message with a result of about this size.
@@ -103,7 +118,7 @@ fn status(era: Era, code: i32) -> StatusCode {
 /// A whole response that says what is wrong with a request.
 pub(super) fn plain_error(status: StatusCode, id: Option<&str>, code: i32, message: &str, retry_after: Option<Duration>) -> Response<Body> {
     let error = RpcError { code, message: message.to_owned(), data: None };
-    Answer { status, retry_after, body: error_body(id, &error) }.into_response()
+    Answer { status, retry_after, scopes: None, body: error_body(id, &error) }.into_response()
 }
 
 /// The answer to a request that was not looked at: it may not come in, or its body cannot be read.

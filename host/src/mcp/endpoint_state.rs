@@ -88,10 +88,15 @@ impl EndpointState {
         self.dispatcher.seen(&self.catalog, principal)
     }
 
+    /// What a caller is shown in lists.
+    pub(super) fn listed(&self, principal: Option<&Principal>) -> Seen {
+        self.dispatcher.listed(&self.catalog, principal)
+    }
+
     /// What a caller is told in place of an error of something that is not there for it.
     pub(super) fn not_there(&self, seen: &Seen, principal: Option<&Principal>, trace_parent: Option<&str>, error: CallError) -> CallError {
         let denied = self.dispatcher.log_denied(seen, principal, &error);
-        let error = self.pending.in_place_of(error);
+        let error = self.dispatcher.step(&self.catalog, principal, &error).unwrap_or_else(|| self.pending.in_place_of(error));
         let face = self.face();
         self.dispatcher.turned_away(&TurnedAway { principal, face, trace_parent, error: &error, denied });
         error

@@ -163,7 +163,7 @@ fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &st
         Era::Modern => has_standard_headers(&parts.headers, method, None).then_some(()).ok_or(Leave::Headers)?,
         Era::Legacy => drop(session(shared, parts)?),
     }
-    let snapshot = shared.seen(parts.extensions.get());
+    let snapshot = shared.listed(parts.extensions.get());
     let (member, items) = match method {
         "tools/list" => ("tools", snapshot.list_json()),
         "prompts/list" => ("prompts", snapshot.prompts_json()),

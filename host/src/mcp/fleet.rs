@@ -26,9 +26,10 @@ pub(super) const AWAIT_CANCEL: &str = "toolbay/awaitCancel";
 const LONG: Duration = Duration::from_millis(300);
 
 /// Headers of a client's request that speak for it.
-const SPEAK: [HeaderName; 5] = [
+const SPEAK: [HeaderName; 6] = [
     http::header::HOST,
     http::header::AUTHORIZATION,
+    HeaderName::from_static("dpop"),
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("mcp-protocol-version"),
     http::header::ORIGIN,

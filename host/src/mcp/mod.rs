@@ -58,6 +58,7 @@ mod updates;
 mod view;
 mod views;
 
+pub use answer::NeedsScopes;
 pub(crate) use answer::refusal;
 pub use front::Front;
 pub use options::{EndpointOptions, FrontOptions};

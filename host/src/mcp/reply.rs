@@ -40,7 +40,7 @@ fn written(id: &str, era: Era, private: bool, reply: &Reply, size: usize) -> Ans
     let mut body = answer::begin(id, size);
     write(&mut body, era, private, reply);
     body.push(b'}');
-    Answer { status: StatusCode::OK, retry_after: None, body }
+    Answer { status: StatusCode::OK, retry_after: None, scopes: None, body }
 }
 
 /// About how long the result is going to be.

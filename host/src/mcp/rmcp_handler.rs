@@ -244,7 +244,7 @@ impl ServerHandler for RmcpHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.seen(&context));
+        let snapshot = Arc::clone(&self.shared.listed(Self::principal(&context)));
         let mut result = ListToolsResult::with_all_items(snapshot.tools().map(|entry| rmcp_convert::tool(entry)).collect());
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
         Ok(result)
@@ -256,7 +256,7 @@ impl ServerHandler for RmcpHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.seen(&context));
+        let snapshot = Arc::clone(&self.shared.listed(Self::principal(&context)));
         let mut result =
             ListPromptsResult::with_all_items(snapshot.prompts().filter_map(|entry| rmcp_convert::item(entry.json())).collect());
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
@@ -269,7 +269,7 @@ impl ServerHandler for RmcpHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.seen(&context));
+        let snapshot = Arc::clone(&self.shared.listed(Self::principal(&context)));
         let mut result =
             ListResourcesResult::with_all_items(snapshot.resources().filter_map(|entry| rmcp_convert::item(entry.json())).collect());
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
@@ -282,7 +282,7 @@ impl ServerHandler for RmcpHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         one_page(request)?;
-        let snapshot = Arc::clone(&self.seen(&context));
+        let snapshot = Arc::clone(&self.shared.listed(Self::principal(&context)));
         let items = snapshot.templates().filter_map(|entry| rmcp_convert::item(entry.json())).collect();
         let mut result = ListResourceTemplatesResult::with_all_items(items);
         (result.ttl_ms, result.cache_scope) = self.freshness(&context);
@@ -393,7 +393,7 @@ impl ServerHandler for RmcpHandler {
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let mut changes = self.shared.catalog.changes();
         let principal = Self::principal(context.request_context()).cloned();
-        let seen = || self.shared.dispatcher.seen_now(&self.shared.catalog, principal.as_ref());
+        let seen = || self.shared.dispatcher.listed_now(&self.shared.catalog, principal.as_ref());
         let mut told = seen().generations();
         let accepted = context.accepted();
         let [tools, prompts, resources] = [accepted.tools_list_changed, accepted.prompts_list_changed, accepted.resources_list_changed]

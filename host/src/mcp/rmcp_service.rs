@@ -213,7 +213,7 @@ impl RmcpService {
                 let response = as_json(response, Some(&id)).await;
                 let (head, body) = response.into_parts();
                 match body.collect().await {
-                    Ok(body) => answer::Answer { status: head.status, retry_after: None, body: body.to_bytes().into() },
+                    Ok(body) => answer::Answer { status: head.status, retry_after: None, scopes: None, body: body.to_bytes().into() },
                     Err(error) => answer::Answer::internal_error(&id, &error.to_string()),
                 }
             }

@@ -56,6 +56,10 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
             RpcError { code: BUSY, message: error.to_string(), data: Some(json!({ "retryAfterMs": millis })) }
         }
         CallError::Protocol { code, message, data } => RpcError { code, message, data },
+        CallError::NeedsScopes { ref scopes, .. } => {
+            let data = Some(json!({ "error": "insufficient_scope", "scope": scopes }));
+            RpcError { code: INVALID_PARAMS, message: error.to_string(), data }
+        }
         CallError::InvalidParams(message) => RpcError { code: INVALID_PARAMS, message, data: None },
         CallError::MissingCapability(required) => {
             let message = format!("this needs a capability that the client did not declare: {}", Value::Object(required.clone()));

@@ -19,8 +19,27 @@ pub struct Principal(Arc<Identity>);
 struct Identity {
     subject: Box<str>,
     roles: Roles,
+    steps: Option<Steps>,
     claims: Map<String, Value>,
     token: Option<CallerToken>,
+}
+
+/// What a principal could have more roles by, if it asked for it.
+#[derive(Debug)]
+pub struct Steps {
+    /// One scope more.
+    pub each: Vec<Step>,
+    /// The roles of all of them together.
+    pub all: Roles,
+}
+
+/// What one more scope would give.
+#[derive(Debug)]
+pub struct Step {
+    /// All roles that the principal would have.
+    pub roles: Roles,
+    /// What to ask for, with spaces between: that scope, and those that are needed or held already.
+    pub scopes: String,
 }
 
 /// The access token by which a caller came in. It is exchanged for others, and never sent to anybody else.
@@ -101,7 +120,23 @@ impl Principal {
     /// With this name and these roles, some claims of its token, and that token, where somebody has a use for it.
     #[must_use]
     pub fn with_token(subject: &str, roles: Roles, claims: Map<String, Value>, token: Option<CallerToken>) -> Self {
-        Self(Arc::new(Identity { subject: subject.into(), roles, claims, token }))
+        Self(Arc::new(Identity { subject: subject.into(), roles, claims, token, steps: None }))
+    }
+
+    /// The same that could have more roles.
+    #[must_use]
+    pub fn with_steps(mut self, steps: Option<Steps>) -> Self {
+        // It was made just now, so that nobody else has it.
+        if let Some(identity) = Arc::get_mut(&mut self.0) {
+            identity.steps = steps;
+        }
+        self
+    }
+
+    /// What it could have more roles by.
+    #[must_use]
+    pub fn steps(&self) -> Option<&Steps> {
+        self.0.steps.as_ref()
     }
 
     /// Those claims of its token that plugins and servers may be told.

@@ -10,10 +10,12 @@ use super::{
     super::{
         Secret,
         headers::header_name,
-        issuer::{not_empty, scope, server_url},
+        introspection::not_empty,
+        issuer::scope,
         key::TypeInfo,
         section::{Section, section},
         toml_reader::{Item, Table},
+        trusted_url::server_url,
         types::{HOUR, SECOND, Type, choice, credential, duration, list, optional, text},
     },
     kind::{REMOTE, URL},

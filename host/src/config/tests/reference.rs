@@ -17,6 +17,10 @@ fn open_table(table: &TableInfo) -> String {
         "model.NAME" => "[model.m]\npath = \"models/m\"\n".to_owned(),
         "plugin.NAME.dirs" => "[[plugin.w.dirs]]\nhost = \"/\"\nguest = \"/\"\n".to_owned(),
         "auth.issuer.NAME" => "[auth]\nresource_url = \"https://a.example\"\n[auth.issuer.w]\nissuer = \"https://b.example\"\n".to_owned(),
+        "auth.issuer.NAME.introspection" => {
+            "[auth]\nresource_url = \"https://a.example\"\n[auth.issuer.w]\nissuer = \"https://b.example\"\n[auth.issuer.w.introspection]\n"
+                .to_owned()
+        }
         "trust.signed" => "[[trust.signed]]\nsource = \"x\"\nkeys = []\n".to_owned(),
         // A burst is of a rate.
         "role.NAME" => "[role.w]\nrate = \"1/s\"\n".to_owned(),

@@ -26,9 +26,9 @@ impl Lists {
         Self { catalog, dispatcher, known: Mutex::default() }
     }
 
-    /// What the owner of a session may use by now.
+    /// What the owner of a session is shown by now.
     pub(super) fn seen(&self, owner: Option<&Principal>) -> Seen {
-        self.dispatcher.seen_now(&self.catalog, owner)
+        self.dispatcher.listed_now(&self.catalog, owner)
     }
 
     /// Which they are now, in this process and anywhere.
