@@ -143,7 +143,7 @@ async fn while_redis_is_away_each_host_counts_by_itself_if_it_fails_open() {
         assert_eq!(one.end().await, Vec::<String>::new());
     }
     assert!(figure(&servers[0], "toolbay_shared_decisions_total{decision=\"alone\"}").await > 0);
-    assert_eq!(figure(&servers[0], "toolbay_shared_decisions_total{decision=\"refused\"}").await, 0);
+    assert_eq!(figure(&servers[0], "toolbay_shared_decisions_total{decision=\"denied\"}").await, 0);
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn while_redis_is_away_limited_calls_are_refused_if_it_fails_closed() {
         one.more(20).await;
         assert_eq!(one.end().await, Vec::<String>::new());
     }
-    assert!(figure(&servers[0], "toolbay_shared_decisions_total{decision=\"refused\"}").await > 0);
+    assert!(figure(&servers[0], "toolbay_shared_decisions_total{decision=\"denied\"}").await > 0);
 }
 
 #[tokio::test]
@@ -200,10 +200,10 @@ async fn a_wrong_password_is_told_and_the_right_one_taken_without_a_restart() {
     let checked = setup.run(["check"]).await;
     checked.expect_code(1);
     let told = checked.all();
-    assert!(told.contains("BROKEN  [shared] redis") && told.contains("refuses the user name or password"), "{told}");
+    assert!(told.contains("BROKEN  [shared] redis") && told.contains("rejects the user name or password"), "{told}");
     assert!(told.contains("correct `password` in [shared] and the user in `redis`") && !told.contains("the-wrong"), "{told}");
     let server = setup.start().await;
-    server.wait_log("the refusal", |line| line.contains("refuses the user name or password")).await;
+    server.wait_log("the refusal", |line| line.contains("rejects the user name or password")).await;
     assert!(!server.log().contains("the-wrong-password"));
     std::fs::write(&file, "the-right-password\n").expect("it can be written");
     connected(&server).await;

@@ -101,7 +101,7 @@ impl Pending {
             self.shared.decided(Decision::Refused);
             self.uncount();
             // The log and `/status` say more: where Redis is concerns no caller.
-            tracing::debug!("a call is refused, since its limits cannot be counted: {fault}");
+            tracing::debug!("a call is denied, since its limits cannot be counted: {fault}");
             let what = "the limits of this call cannot be counted at the moment, and without that it is not made".to_owned();
             return Err(CallError::Busy { what, retry_after: SOON });
         }

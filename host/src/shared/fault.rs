@@ -49,7 +49,7 @@ impl Fault {
         let text = match (error.kind(), error.code()) {
             (_, Some("NOAUTH")) => format!("{place} wants a password: set `password = {{ from_env = \"VARIABLE\" }}` in [shared]"),
             (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => format!(
-                "{place} refuses the user name or password; correct `password` in [shared] and the user in `redis`, or leave them out if it has none"
+                "{place} rejects the user name or password; correct `password` in [shared] and the user in `redis`, or leave them out if it has none"
             ),
             (_, Some("NOPERM")) => {
                 format!(
@@ -65,7 +65,7 @@ impl Fault {
                 format!("{place} is a node of a cluster ({said}), which is not supported; name one without cluster mode")
             }
             (_, Some("OOM")) => format!("{place} has no memory left; raise its `maxmemory`"),
-            (_, Some("MISCONF")) => format!("{place} refuses writes, since it cannot save its data ({said}); its log says why"),
+            (_, Some("MISCONF")) => format!("{place} takes no writes, since it cannot save its data ({said}); its log says why"),
             (ErrorKind::ParseError, _) => {
                 format!("what answers at {place} does not speak the protocol of Redis; correct the port in `redis` of [shared]")
             }

@@ -292,7 +292,7 @@ impl Inner {
         let meanwhile = match (config.limits, config.on_failure) {
             (false, _) => "",
             (true, OnOutage::Open) => "; meanwhile each instance counts calls by itself",
-            (true, OnOutage::Closed) => "; meanwhile calls that `rate` or `daily` limits are refused",
+            (true, OnOutage::Closed) => "; meanwhile calls that `rate` or `daily` limits are denied",
         };
         tracing::warn!("{fault}{meanwhile}");
     }

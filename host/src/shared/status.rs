@@ -18,7 +18,7 @@ pub enum Decision {
 impl Decision {
     /// All of them, each at its own place, and the label's value. These are API: they are not renamed.
     pub const ALL: [(Self, &'static str); 4] =
-        [(Self::Admitted, "admitted"), (Self::Limited, "limited"), (Self::Alone, "alone"), (Self::Refused, "refused")];
+        [(Self::Admitted, "admitted"), (Self::Limited, "limited"), (Self::Alone, "alone"), (Self::Refused, "denied")];
 }
 
 /// How the connection stands.

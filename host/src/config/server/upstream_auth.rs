@@ -275,9 +275,9 @@ fn forwarded(name: &str) -> Result<HeaderName, String> {
         | "if-unmodified-since"
         | "if-range"
         | "last-event-id" => "it is about the answer to this host's own request",
-        "origin" | "referer" => "a server refuses pages by it, and this host is none",
+        "origin" | "referer" => "servers reject pages by it, and this host is none",
         "user-agent" | "traceparent" | "tracestate" => "the host sends its own",
-        other if other.starts_with("sec-") || other.starts_with("access-control-") => "a server refuses pages by it, and this host is none",
+        other if other.starts_with("sec-") || other.starts_with("access-control-") => "servers reject pages by it, and this host is none",
         _ => return Ok(name),
     };
     Err(format!("{:?} cannot be passed on: {why}", name.as_str()))

@@ -163,7 +163,7 @@ families! {
     SHARED_COMMANDS: Counter "toolbay_shared_commands_total" ["result"]
         "Commands that Redis or Valkey `answered`, or that `failed`. One that is not sent, since it is known to be away, is not counted.";
     SHARED_DECISIONS: Counter "toolbay_shared_decisions_total" ["decision"]
-        "Calls that all instances count together, by what came of it: `admitted`, `limited`, or without Redis `alone` (this instance decided) or `refused`.";
+        "Calls that all instances count together, by what came of it: `admitted`, `limited`, or without Redis `alone` (this instance decided) or `denied`.";
 
     AUDIT_LINES: Counter "toolbay_audit_lines_total" ["result"]
         "Audit lines that were `written`, or `dropped` since they came too fast or their destination can't be written.";
