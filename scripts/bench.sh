@@ -4,17 +4,34 @@
 #     scripts/bench.sh             some 11 minutes
 #     scripts/bench.sh --quick     some 4 minutes, less sure
 #
-# usage: bench.sh [OPTIONS OF toolbay-bench run]        (--help shows them; docs/benchmarks.md explains the table)
+# What is measured is what is shipped, the profile `dist`, and so is what it is compared with. It takes some 20 minutes to build; `--profile release` takes
+# the build of every day. The other build of Toolbay has a row where it is there already.
+#
+# usage: bench.sh [--profile dist|release] [OPTIONS OF toolbay-bench run]        (--help shows them; docs/benchmarks.md explains the table)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf 'bench: %s\n' "$*" >&2; }
 
+profile=dist
+if [ "${1:-}" = --profile ]; then
+    profile=${2:?--profile needs a name}
+    shift 2
+fi
+case $profile in
+dist) other=release ;;
+release) other=dist ;;
+*)
+    say "there is no profile $profile here: dist or release"
+    exit 2
+    ;;
+esac
+
 cd "$root"
-say "building (the first time some minutes)"
-cargo build --release --locked --package toolbay --package toolbay-bench
+say "building, profile $profile (the first time some minutes, dist some 20)"
+cargo build --profile "$profile" --locked --package toolbay --package toolbay-bench
 target=${CARGO_TARGET_DIR:-$root/target}
-"$root/scripts/build-plugins.sh" --toolbay "$target/release/toolbay" "$root/dist/plugins"
+"$root/scripts/build-plugins.sh" --toolbay "$target/$profile/toolbay" "$root/dist/plugins"
 # Bridges that people use, to compare with: installed once, from PyPI and npm, at the versions of the lists in benches/. The folder's name is a list's digest.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/bench
 others=()
@@ -42,4 +59,5 @@ else
     say "node and npm are not both there: no row for supergateway"
 fi
 say "measuring: keep the machine quiet"
-exec "$target/release/toolbay-bench" run --toolbay "$target/release/toolbay" "${others[@]}" "$@"
+[ ! -x "$target/$other/toolbay" ] || others+=(--other "$target/$other/toolbay" --other-name "profile $other")
+exec "$target/$profile/toolbay-bench" run --toolbay "$target/$profile/toolbay" "${others[@]}" "$@"

@@ -208,6 +208,11 @@ fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
     let args = bench.toolbay_args(&folder, "cache", "127.0.0.1:0")?;
     let server = Rc::new(Server::start(&bench.toolbay, args, &bench.log("toolbay"))?);
     contenders.push(Contender { is_ours: true, ..Contender::modern("Toolbay, 2026-07-28", &server, TOOL) });
+    if let Some((other, name)) = &bench.other {
+        let args = bench.toolbay_args(&folder, "cache-other", "127.0.0.1:0")?;
+        let other = Rc::new(Server::start(other, args, &bench.log("toolbay-other"))?);
+        contenders.push(Contender::modern(&format!("Toolbay, 2026-07-28, {name}"), &other, TOOL));
+    }
     let legacy = |label: &str, session| Contender {
         is_ours: true,
         era: Era::Legacy,

@@ -41,6 +41,12 @@ pub(crate) struct Options {
     /// The program that is measured
     #[arg(long, value_name = "FILE", default_value = "target/release/toolbay")]
     toolbay: PathBuf,
+    /// Another build of it, for a row of its own
+    #[arg(long, value_name = "FILE")]
+    other: Option<PathBuf>,
+    /// What that row is called
+    #[arg(long, value_name = "NAME", default_value = "other build")]
+    other_name: String,
     /// The component with the function `add` that everything calls
     #[arg(long, value_name = "FILE", default_value = "dist/plugins/calculator.wasm")]
     plugin: PathBuf,
@@ -103,6 +109,8 @@ pub(crate) struct Bench {
     /// This program, which is also the clients and the other servers.
     pub(crate) own: PathBuf,
     pub(crate) toolbay: PathBuf,
+    /// Another build of it, and what it is called.
+    pub(crate) other: Option<(PathBuf, String)>,
     pub(crate) plugin: PathBuf,
     /// The component whose tool calls others, if it is there.
     pub(crate) caller: PathBuf,
@@ -208,6 +216,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let bench = Bench {
         own: std::env::current_exe()?,
         toolbay: fs::canonicalize(&options.toolbay)?,
+        other: options.other.as_ref().map(fs::canonicalize).transpose()?.map(|path| (path, options.other_name.clone())),
         plugin: fs::canonicalize(&options.plugin)?,
         caller: options.caller.clone(),
         others: Others { mcp_proxy: options.mcp_proxy.clone(), mcpo: options.mcpo.clone(), supergateway: options.supergateway.clone() },
