@@ -202,8 +202,8 @@ def ray(context: Context, port: int, venv: str, app: str, env: dict[str, str]) -
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_DEFAULT_HTTP_HOST": "127.0.0.1",
-        "SDKPATH": str(SERVERS),
-        "SDKDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(SERVERS),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PEER_PORT": str(port),
         **env,
     }
@@ -236,7 +236,7 @@ def ray_haproxy(context: Context, port: int) -> Start:
 def uvicorn(context: Context, port: int, venv: str, app: str, env: dict[str, str] | None = None) -> Start:
     command = [context.venv(venv, "uvicorn"), f"{app}:app", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(context.cores), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    return Start(command, {"SDKPATH": str(SERVERS), "SDKDONTWRITEBYTECODE": "1", **(env or {})})
+    return Start(command, {"PYTHONPATH": str(SERVERS), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
 
 
 def typescript(context: Context, port: int) -> Start:
