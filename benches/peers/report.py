@@ -7,6 +7,7 @@ usage: report.py RESULTS            writes docs/comparison.md (between its marks
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import plots
@@ -96,7 +97,8 @@ def tables(results: dict) -> str:
     lines = [
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, {results['date']}, load before the run {machine['load_before']:.1f}.",
         f"{pace['rounds']} round{'s' if pace['rounds'] > 1 else ''} of {pace['seconds']:g} s; figures are medians of the rounds.",
-        f"Versions: {versions}.",
+        # A list of names: no sentence, but no longer a line than the rest of the docs has.
+        *textwrap.wrap(f"Versions: {versions}.", 200, break_on_hyphens=False, break_long_words=False),
         "",
     ]
     lines += [part for text, name in PLOTS.items() for part in (f"![{text}](images/{name})", "")]
