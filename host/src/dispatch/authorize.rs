@@ -48,15 +48,17 @@ impl Authorize {
     /// What is said in place of an error of something that a principal could use with one more
     /// scope.
     pub(super) fn step(&self, catalog: &Catalog, principal: Option<&Principal>, error: &CallError) -> Option<CallError> {
+        // Before anything is made of the name: it can have megabytes, and only that of something that is there is told.
+        let steps = principal?.steps()?;
         let policy = self.policy.load();
-        let (what, is_there): (_, &dyn Fn(&Seen) -> bool) = match error {
-            CallError::UnknownTool(name) => (format!("tool {name:?}"), &|seen| seen.resolve(name).is_some()),
-            CallError::UnknownPrompt(name) => (format!("prompt {name:?}"), &|seen| seen.prompt(name).is_some()),
-            CallError::UnknownResource(uri) => (format!("resource {uri:?}"), &|seen| seen.resource(uri).is_some()),
+        let (kind, name, is_there): (_, _, &dyn Fn(&Seen) -> bool) = match error {
+            CallError::UnknownTool(name) => ("tool", name, &|seen| seen.resolve(name).is_some()),
+            CallError::UnknownPrompt(name) => ("prompt", name, &|seen| seen.prompt(name).is_some()),
+            CallError::UnknownResource(uri) => ("resource", uri, &|seen| seen.resource(uri).is_some()),
             _ => return None,
         };
-        let step = principal?.steps()?.each.iter().find(|step| is_there(&catalog.seen_by(&policy, &step.roles)))?;
-        Some(CallError::NeedsScopes { what, scopes: step.scopes.clone() })
+        let step = steps.each.iter().find(|step| is_there(&catalog.seen_by(&policy, &step.roles)))?;
+        Some(CallError::NeedsScopes { what: format!("{kind} {name:?}"), scopes: step.scopes.clone() })
     }
 
     /// Logs a call that failed since its principal may not do that. Whether it did.
