@@ -18,6 +18,8 @@ set -euo pipefail
 shopt -s inherit_errexit
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/lib/package.sh
+source "$root/scripts/lib/package.sh"
 say() { printf 'deb: %s\n' "$*" >&2; }
 die() {
     say "$*"
@@ -46,16 +48,7 @@ for tool in dpkg-deb dpkg-shlibdeps strip; do
     command -v "$tool" >/dev/null || die "$tool is missing (Debian: apt-get install dpkg-dev binutils)"
 done
 
-if [ -z "$binary" ]; then
-    (cd "$root" && cargo build --profile dist --locked --package toolbay)
-    binary=${CARGO_TARGET_DIR:-$root/target}/dist/toolbay
-fi
-[ -x "$binary" ] || die "--binary $binary: there is no such program"
-if [ -z "$plugins" ]; then
-    plugins=$root/dist/plugins
-    "$root/scripts/build-plugins.sh" --toolbay "$binary" "$plugins"
-fi
-compgen -G "$plugins/*.wasm" >/dev/null || die "--plugins $plugins: no .wasm file is there"
+find_binary_and_plugins
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -84,9 +77,10 @@ for file in "$plugins"/*.wasm "$plugins"/*.toml; do
 done
 put "$root/README.md" usr/share/doc/toolbay/README.md
 put "$root/toolbay.toml" usr/share/doc/toolbay/examples/toolbay.toml
-for file in "$root"/docs/*; do
-    put "$file" "usr/share/doc/toolbay/docs/$(basename "$file")"
-done
+# With the plots of some pages, in folders of their own.
+while read -r file; do
+    put "$root/docs/$file" "usr/share/doc/toolbay/docs/$file"
+done < <(cd "$root/docs" && find . -type f -printf '%P\n' | LC_ALL=C sort)
 python3 "$root/scripts/sbom.py" --version "$version" >"$doc/sbom.cdx.json"
 python3 "$root/scripts/licences.py" >"$doc/third-party-licences.txt"
 cat >"$doc/copyright" <<C

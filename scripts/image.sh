@@ -19,6 +19,8 @@ set -euo pipefail
 shopt -s inherit_errexit
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/lib/package.sh
+source "$root/scripts/lib/package.sh"
 say() { printf 'image: %s\n' "$*" >&2; }
 die() {
     say "$*"
@@ -54,16 +56,7 @@ fi
 command -v "$engine" >/dev/null || die "--engine $engine: there is no such program"
 command -v ldd >/dev/null || die "ldd is missing: an image is made on Linux with glibc"
 
-if [ -z "$binary" ]; then
-    (cd "$root" && cargo build --profile dist --locked --package toolbay)
-    binary=${CARGO_TARGET_DIR:-$root/target}/dist/toolbay
-fi
-[ -x "$binary" ] || die "--binary $binary: there is no such program"
-if [ -z "$plugins" ]; then
-    plugins=$root/dist/plugins
-    "$root/scripts/build-plugins.sh" --toolbay "$binary" "$plugins"
-fi
-compgen -G "$plugins/*.wasm" >/dev/null || die "--plugins $plugins: no .wasm file is there"
+find_binary_and_plugins
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
