@@ -30,14 +30,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pick", &["json", "similar"]),
     ("config", &["provider", "json", "schema", "signing", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
-    ("identity", &["provider", "config", "tls"]),
+    ("authorization_server", &["tls"]),
+    ("identity", &["authorization_server", "provider", "config"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
     ("shared", &["config", "tls"]),
     ("store", &["shared", "config"]),
     // What servers elsewhere are shown of who calls.
-    ("credentials", &["store", "signing", "provider", "config", "tls"]),
+    ("credentials", &["authorization_server", "store", "signing", "provider", "config", "tls"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervisor", &["overrides", "upstream", "provider", "config", "telemetry"]),
     (

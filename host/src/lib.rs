@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod author;
+mod authorization_server;
 pub mod bridge;
 pub mod catalog;
 pub mod cli;

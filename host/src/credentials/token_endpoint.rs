@@ -11,6 +11,7 @@ use url::form_urlencoded;
 
 use super::web;
 use crate::{
+    authorization_server,
     config::{ClientAuthentication, TokenRequest, server_url},
     provider::ProviderId,
     tls,
@@ -52,7 +53,7 @@ struct Answer {
 
 impl TokenEndpoint {
     pub(super) fn new(server: &ProviderId, request: TokenRequest) -> Result<Self, String> {
-        let client = web::client()?;
+        let client = authorization_server::client()?;
         let address = OnceCell::new_with(request.token_url.clone());
         Ok(Self { server: server.clone(), request, client, address })
     }
@@ -76,8 +77,8 @@ impl TokenEndpoint {
     /// Sends a form whose answer says nothing (RFC 7009).
     pub(super) async fn post(&self, form: &[(&str, &str)]) -> Result<(), String> {
         let address = self.request.token_url.as_deref().unwrap_or_default();
-        let failed = |error: reqwest::Error| format!("{address} cannot be reached: {}", tls::cause(&error));
-        let response = self.request(address, form)?.send().await.map_err(failed)?;
+        let sent = self.request(address, form)?.send().await;
+        let response = sent.map_err(|error| authorization_server::unreachable(address, &error))?;
         if response.status().is_success() { Ok(()) } else { Err(format!("{address} answers {}", response.status())) }
     }
 
@@ -124,7 +125,7 @@ impl TokenEndpoint {
     async fn ask(&self, address: &str, form: &[(&str, &str)]) -> Result<Granted, String> {
         let response = self.request(address, form)?.send().await.map_err(|error| format!("cannot be reached: {}", tls::cause(&error)))?;
         let status = response.status();
-        let text = web::read(response).await?;
+        let text = authorization_server::read(response, web::LARGEST).await?;
         if !status.is_success() {
             return Err(format!("answers {status}{}", web::refusal(&text)));
         }
@@ -150,7 +151,7 @@ impl TokenEndpoint {
             token_endpoint: String,
         }
         let issuer = self.request.issuer.as_deref().unwrap_or_default();
-        let found: Metadata = web::metadata(&self.client, issuer).await?;
+        let (_, found): (_, Metadata) = authorization_server::metadata(&self.client, issuer, web::LARGEST).await?;
         if found.issuer != issuer {
             return Err(format!(
                 "the metadata of {issuer} says that the issuer is {:?}; write it so in the configuration, with or without a slash",

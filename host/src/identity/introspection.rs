@@ -23,10 +23,13 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::{
     Refusal,
-    server::{self, Metadata},
+    server::{LARGEST, Metadata},
     token::Claims,
 };
-use crate::config::{IntrospectionConfig, IssuerConfig, Secret};
+use crate::{
+    authorization_server,
+    config::{IntrospectionConfig, IssuerConfig, Secret},
+};
 
 /// How long one answer may take, and waiting for the turn to ask.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -175,15 +178,16 @@ impl Introspection {
     }
 
     async fn answer(&self, issuer: &IssuerConfig, token: &str) -> Result<Map<String, Value>, Trouble> {
-        let client = self.client.get_or_try_init(|| async { server::client() }).await.map_err(Trouble::Setup)?;
+        let client = self.client.get_or_try_init(|| async { authorization_server::client() }).await.map_err(Trouble::Setup)?;
         let endpoint = self.endpoint(client, issuer).await?;
         let request = self.request(client, &endpoint, token)?;
         let address = endpoint.address;
-        let response = request.send().await.map_err(|error| Trouble::Away(server::failed(&address, &error), None))?;
+        let response = request.send().await.map_err(|error| Trouble::Away(authorization_server::unreachable(&address, &error), None))?;
         if response.status() != StatusCode::OK {
             return Err(trouble(response, &address).await);
         }
-        let text = server::body(response, &address).await.map_err(|why| Trouble::Away(why, None))?;
+        let read = authorization_server::read(response, LARGEST).await;
+        let text = read.map_err(|why| Trouble::Away(format!("{address} {why}"), None))?;
         let answer: Option<Map<String, Value>> = serde_json::from_slice(&text).ok();
         match answer.as_ref().and_then(|answer| answer.get("active")) {
             Some(Value::Bool(true)) => Ok(answer.unwrap_or_default()),
@@ -237,7 +241,7 @@ async fn trouble(response: Response, address: &str) -> Trouble {
     let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     match status {
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            let text = server::body(response, address).await.unwrap_or_default();
+            let text = authorization_server::read(response, LARGEST).await.unwrap_or_default();
             let error: Option<Value> = serde_json::from_slice(&text).ok();
             match error.as_ref().and_then(|error| error.get("error")?.as_str()) {
                 Some("invalid_client" | "unauthorized_client") => unauthorized(address, status),

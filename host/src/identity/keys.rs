@@ -18,9 +18,9 @@ use super::{
     Refusal,
     crypto::{Algorithm, PublicKey},
     jwk::{Jwk, Key},
-    server::{self, Metadata},
+    server::{LARGEST, Metadata},
 };
-use crate::config::IssuerConfig;
+use crate::{authorization_server, config::IssuerConfig};
 
 /// Keys of one issuer that are looked at.
 const MOST_KEYS: usize = 100;
@@ -158,12 +158,12 @@ async fn fetch_keys(config: &IssuerConfig) -> Result<(Vec<Key>, Hash), String> {
     struct Set {
         keys: Vec<Value>,
     }
-    let client = server::client()?;
+    let client = authorization_server::client()?;
     let address = match &config.jwks {
         Some(address) => address.clone(),
         None => Metadata::of(&client, &config.issuer).await?.keys()?,
     };
-    let text = server::get(&client, &address).await?;
+    let text = authorization_server::get(&client, &address, LARGEST).await?;
     let Set { keys } = serde_json::from_slice(&text).map_err(|error| format!("{address} is not a set of keys: {error}"))?;
     let keys: Vec<Key> = keys.into_iter().take(MOST_KEYS).filter_map(|jwk| Jwk::of(jwk)?.key()).collect();
     if keys.is_empty() {

@@ -7,9 +7,9 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
+    authorization_server,
     config::{OAuthConfig, server_url},
     credentials::web,
-    tls,
 };
 
 /// What is known of a server and its authorization server.
@@ -75,7 +75,7 @@ pub(super) async fn discover(client: &Client, server: &Url, config: &OAuthConfig
         None => issuers.into_iter().next().ok_or_else(|| format!("the metadata of {} names no authorization server", place(server)))?,
     };
     server_url(&issuer).map_err(|error| format!("the authorization server of {}: {error}", place(server)))?;
-    let found: ServerMetadata = web::metadata(client, &issuer).await?;
+    let (_, found): (_, ServerMetadata) = authorization_server::metadata(client, &issuer, web::LARGEST).await?;
     if found.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
         return Err(format!("the metadata of {issuer} says that the issuer is {:?}", found.issuer));
     }
@@ -97,7 +97,7 @@ pub(super) async fn discover(client: &Client, server: &Url, config: &OAuthConfig
 
 /// The metadata of a server, and the scopes that it asks for. None: it has none.
 async fn resource(client: &Client, server: &Url) -> Result<(Option<ResourceMetadata>, Vec<String>), String> {
-    let failed = |error: reqwest::Error| format!("{} cannot be reached: {}", place(server), tls::cause(&error));
+    let failed = |error: reqwest::Error| authorization_server::unreachable(&place(server), &error);
     let response = client.get(server.clone()).header(header::ACCEPT, "text/event-stream").send().await.map_err(failed)?;
     let challenge = response.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     drop(response);
@@ -108,7 +108,7 @@ async fn resource(client: &Client, server: &Url) -> Result<(Option<ResourceMetad
     let well_known = "/.well-known/oauth-protected-resource";
     let places = named.into_iter().chain([format!("{origin}{well_known}{path}"), format!("{origin}{well_known}")]);
     for address in places {
-        let Ok(text) = web::get(client, &address).await else { continue };
+        let Ok(text) = authorization_server::get(client, &address, web::LARGEST).await else { continue };
         let Ok(metadata) = serde_json::from_slice::<ResourceMetadata>(&text) else { continue };
         // RFC 9728, 3.3: metadata of something else is not to be used.
         let is_its = Url::parse(&metadata.resource)
@@ -138,10 +138,9 @@ pub(super) async fn register(client: &Client, found: &Found, redirect: &str) -> 
         "response_types": ["code"], "token_endpoint_auth_method": "none", "scope": found.scopes.join(" "),
     });
     let request = client.post(address).header(header::CONTENT_TYPE, "application/json").header(header::ACCEPT, "application/json");
-    let response =
-        request.body(wanted.to_string()).send().await.map_err(|error| format!("{address} cannot be reached: {}", tls::cause(&error)))?;
+    let response = request.body(wanted.to_string()).send().await.map_err(|error| authorization_server::unreachable(address, &error))?;
     let status = response.status();
-    let text = web::read(response).await.map_err(|why| format!("{address} {why}"))?;
+    let text = authorization_server::read(response, web::LARGEST).await.map_err(|why| format!("{address} {why}"))?;
     if !matches!(status, StatusCode::OK | StatusCode::CREATED) {
         return Err(format!("{address} answers {status}{}", web::refusal(&text)));
     }

@@ -19,8 +19,9 @@ use super::{
     sealed::Keys,
 };
 use crate::{
+    authorization_server,
     config::{ClientAuthentication, OAuthConfig, Secret, TokenRequest},
-    credentials::{token_endpoint::TokenEndpoint, web},
+    credentials::token_endpoint::TokenEndpoint,
     provider::ProviderId,
     store::{Space, Store, When, Write},
 };
@@ -102,7 +103,7 @@ pub struct Departure {
 
 impl People {
     pub(super) fn new(server: &ProviderId, url: &Url, config: &OAuthConfig, shared: Arc<Shared>) -> Result<Self, String> {
-        let client = web::client()?;
+        let client = authorization_server::client()?;
         Ok(Self {
             server: server.clone(),
             url: url.clone(),
