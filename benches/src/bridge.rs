@@ -46,8 +46,8 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
         let measured = rounds(bench, &ours, callers)?;
         added.push((callers, measured.first().map(|measured| cpu(measured) - bare).unwrap_or_default()));
         let row = |table: &mut Table, label: &str, measured: &[Measured]| {
-            let Figures { cpu_us, calls_per_second, p50_us, p99_us, .. } = figures(measured, bare);
-            let rest = json!({ "cpu_us": cpu_us, "added_us": cpu_us - bare, "calls_per_second": calls_per_second, "p50_us": p50_us, "p99_us": p99_us });
+            let figures = figures(measured, bare);
+            let Figures { cpu_us, calls_per_second, p50_us, p99_us, .. } = figures;
             table.row([
                 callers.to_string(),
                 label.to_owned(),
@@ -57,7 +57,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
                 number(p50_us, 0),
                 number(p99_us, 0),
             ]);
-            bench.record("bridge", &json!({ "way": label, "callers": callers }), &rest)
+            bench.record("bridge", &json!({ "way": label, "callers": callers, "added_us": cpu_us - bare }), &figures)
         };
         row(&mut table, RAW, &raw)?;
         for (contender, measured) in ours.iter().zip(&measured) {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -73,6 +74,7 @@ impl Contender {
 }
 
 /// What came in several rounds, as one: the lower quartile of CPU times, the median of the others.
+#[derive(Serialize)]
 pub(crate) struct Figures {
     pub(crate) cpu_us: f64,
     /// To the floor's.
@@ -110,10 +112,8 @@ pub(crate) fn run(bench: &Bench, beside: bool) -> anyhow::Result<(Vec<Verdict>, 
         for (contender, measured) in contenders.iter().zip(&rounds) {
             let figures = figures(measured, floor);
             let rss = contender.server.rss_mib()?;
-            let what = json!({ "server": contender.label, "connections": connections });
-            let rest = json!({ "cpu_us": figures.cpu_us, "ratio": figures.ratio, "calls_per_second": figures.calls_per_second,
-                "p50_us": figures.p50_us, "p99_us": figures.p99_us, "rss_mib": rss });
-            bench.record(kind, &what, &rest)?;
+            let what = json!({ "server": contender.label, "connections": connections, "rss_mib": rss });
+            bench.record(kind, &what, &figures)?;
             table.row([
                 connections.to_string(),
                 contender.label.clone(),

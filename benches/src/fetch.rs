@@ -30,9 +30,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
         for (contender, measured) in contenders.iter().zip(&rounds) {
             let figures = figures(measured, native);
             let what = json!({ "server": contender.label, "connections": connections });
-            let rest = json!({ "cpu_us": figures.cpu_us, "ratio": figures.ratio, "calls_per_second": figures.calls_per_second,
-                "p50_us": figures.p50_us, "p99_us": figures.p99_us });
-            bench.record("fetch", &what, &rest)?;
+            bench.record("fetch", &what, &figures)?;
             if contender.is_ours {
                 ours.push((connections, figures.ratio));
             }

@@ -46,10 +46,10 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
         let rounds = rounds(bench, &contenders, connections)?;
         let direct = rounds.first().map(|measured| cpu(measured)).unwrap_or_default();
         for (contender, measured) in contenders.iter().zip(&rounds) {
-            let Figures { cpu_us, ratio, calls_per_second, p50_us, p99_us } = figures(measured, direct);
-            let rest = json!({ "cpu_us": cpu_us, "ratio": ratio, "added_us": cpu_us - direct, "calls_per_second": calls_per_second,
-                "p50_us": p50_us, "p99_us": p99_us });
-            bench.record("hop", &json!({ "call": contender.label, "connections": connections }), &rest)?;
+            let figures = figures(measured, direct);
+            let Figures { cpu_us, ratio, calls_per_second, p50_us, p99_us } = figures;
+            let what = json!({ "call": contender.label, "connections": connections, "added_us": cpu_us - direct });
+            bench.record("hop", &what, &figures)?;
             if contender.is_ours {
                 hops.push((contender.label.clone(), connections, (cpu_us - direct) / direct));
             }
