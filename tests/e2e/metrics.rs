@@ -432,7 +432,7 @@ async fn metrics_are_pushed_to_a_collector_as_the_configuration_says_and_for_the
     })
     .await;
     let (headers, request) = last(&of_first).expect("it is there");
-    assert_eq!((&headers["x-key"], &headers["content-type"]), (&"c0llect0r", &"application/x-protobuf"));
+    assert_eq!((headers["x-key"].as_bytes(), headers["content-type"].as_bytes()), (&b"c0llect0r"[..], &b"application/x-protobuf"[..]));
     let page = Page::of(&format!("http://{}", server.address())).await;
     assert_eq!(page.sum("toolbay_calls_total", &[("gen_ai_tool_name", "add"), ("outcome", "ok")]), 3.0);
     let of_page = page.sum("toolbay_refusals_total", &[("reason", "queue")]);
