@@ -199,7 +199,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_is_json_whatever_callers_name(name in any::<String>(), caller in any::<Option<String>>(), millis in 0_u64..1 << 42, micros in 0_u64..1 << 50) {
+        fn a_line_is_json_whatever_callers_name(
+            name in any::<String>(),
+            caller in any::<Option<String>>(),
+            millis in 0_u64..1 << 42,
+            micros in 0_u64..1 << 50,
+        ) {
             let begin = SystemTime::UNIX_EPOCH + Duration::from_micros(millis * 1000 + micros % 1000);
             let record = Record {
                 begin,
