@@ -86,7 +86,7 @@ impl Code {
         let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
         let Permit { running, place } = entered.await.map_err(Failure::Call)?;
         // What waits for its turn does not run yet.
-        let span = context.enter(SpanKind::Internal, || format!("run {}", self.shared.id));
+        let span = context.enter(SpanKind::Internal, &["run ", self.shared.id.as_str()]);
         let (mut store, waited, served) = match owner.as_ref().and_then(|owner| self.kept.as_ref()?.take(owner)) {
             // It has a place of its own, and needs no second one.
             Some(Ready { mut store, instance, served, .. }) => {
