@@ -31,6 +31,7 @@ mod hostile;
 mod http;
 mod identity;
 mod image;
+mod keyless;
 mod limits;
 mod metrics;
 mod migrating;

@@ -100,7 +100,7 @@ pub use server::{
 };
 pub use settings::Config;
 pub use shared::{OnOutage, RedisUrl, SharedConfig};
-pub use signed::{PublicKey, SignedRule};
+pub use signed::{PublicKey, SignedRule, SignerIdentity};
 pub use state::StateConfig;
 pub use store::{StoreConfig, StoreGrant, StoreScope};
 pub use tasks::TasksConfig;

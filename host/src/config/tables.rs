@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
     InferenceConfig, IntrospectionConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits,
-    PluginOrigin, RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig,
-    ToolOverride, TracesConfig, TrustConfig,
+    PluginOrigin, RegistryConfig, RoleConfig, SharedConfig, SignedRule, SignerIdentity, StateConfig, StepConfig, StoreConfig, TasksConfig,
+    TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -79,6 +79,7 @@ fn tables() -> Vec<TableInfo> {
         of::<TracesConfig>("traces", "in [traces]", "TracesSection"),
         of::<TrustConfig>("trust", "in [trust]", "TrustSection"),
         of::<SignedRule>("trust.signed", "in signed of [trust]", "SignedSection"),
+        of::<SignerIdentity>("trust.signed.identities", "in identities of signed of [trust]", "SignerSection"),
         of::<ConsoleConfig>("console", "in [console]", "ConsoleSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),
