@@ -75,7 +75,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
     ("dispatch", &["shared", "catalog", "provider", "telemetry"]),
     // Other instances of this host.
-    ("cluster", &["tls"]),
+    ("cluster", &["config", "tls"]),
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.

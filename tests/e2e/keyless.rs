@@ -8,8 +8,8 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyPair, PublicKeyData as _, SanType,
-    SigningKey as _,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyPair, PublicKeyData as _,
+    SanType, SigningKey as _,
 };
 use toolbay_tests::{
     Client, Registry, Server, Setup, Value, eventually, json, registry, secs,
@@ -141,7 +141,8 @@ async fn refer(registry: &Registry, repository: &str, digest: &str, bundles: &[V
     for (number, bundle) in bundles.iter().enumerate() {
         let text = bundle.to_string();
         let one = registry.put(repository, &format!("bundle-{number}"), &[(kind, text.as_bytes(), Value::Null)]).await;
-        manifests.push(json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": one, "size": 1, "artifactType": kind }));
+        manifests
+            .push(json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": one, "size": 1, "artifactType": kind }));
     }
     let media_type = "application/vnd.oci.image.index.v1+json";
     let list = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests }).to_string();

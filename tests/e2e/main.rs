@@ -23,6 +23,7 @@ mod endpoints;
 mod examples;
 mod faces;
 mod fleet;
+mod fleet_tls;
 mod foreign;
 mod fuzz;
 mod guards;

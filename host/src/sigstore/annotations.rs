@@ -73,7 +73,8 @@ impl Evidence {
             let found = pem(text, "CERTIFICATE").map_err(|why| format!("{name} cannot be used: {why}"))?;
             self.certificates.extend(found.into_iter().take(if many { usize::MAX } else { 1 }));
         }
-        if !annotations.contains_key(CERTIFICATE) {
+        // What stands in the chain is nobody's by itself.
+        if annotations.get(CERTIFICATE).is_none_or(|text| text.trim().is_empty()) {
             self.certificates.clear();
         }
         if let Some(text) = annotations.get(BUNDLE).filter(|text| !text.trim().is_empty()) {

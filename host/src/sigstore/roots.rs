@@ -1,5 +1,7 @@
 //! Whom an operator trusts: authorities of certificates and timestamps, and the keys of logs.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
@@ -128,17 +130,19 @@ impl Roots {
     ///
     /// It is not such a file.
     pub fn add_trusted_root(&mut self, text: &str) -> Result<(), String> {
+        // All of it or nothing.
+        let mut read = Self::default();
         let root: TrustedRoot =
             serde_json::from_str(text).map_err(|error| format!("it is not a trusted_root.json of Sigstore: {error}"))?;
         if !root.media_type.starts_with("application/vnd.dev.sigstore.trustedroot") {
             return Err(format!("its mediaType is {:?} and not application/vnd.dev.sigstore.trustedroot.v0.1+json", root.media_type));
         }
-        for (instances, logs) in [(root.tlogs, &mut self.logs), (root.ctlogs, &mut self.certificate_logs)] {
+        for (instances, logs) in [(root.tlogs, &mut read.logs), (root.ctlogs, &mut read.certificate_logs)] {
             for instance in instances {
                 logs.extend(instance.read()?);
             }
         }
-        let authorities = [(root.certificate_authorities, &mut self.authorities), (root.timestamp_authorities, &mut self.timestamping)];
+        let authorities = [(root.certificate_authorities, &mut read.authorities), (root.timestamp_authorities, &mut read.timestamping)];
         for (instances, all) in authorities {
             for AuthorityInstance { cert_chain, valid_for } in instances {
                 let chain: Result<Vec<_>, _> = cert_chain.certificates.iter().map(|one| bytes(&one.raw_bytes)).collect();
@@ -152,6 +156,7 @@ impl Roots {
                 all.push(Authority { chain, valid: period(valid_for.as_ref())? });
             }
         }
+        self.add(&read);
         Ok(())
     }
 
@@ -179,9 +184,8 @@ impl Roots {
             }
             Role::Rekor | Role::CertificateLog => {
                 let logs = if role == Role::Rekor { &mut self.logs } else { &mut self.certificate_logs };
-                for info in pem(text, "PUBLIC KEY")? {
-                    logs.push(Log { name: None, key: Key::read(&info)?, valid: Period::default() });
-                }
+                let keys: Result<Vec<_>, _> = pem(text, "PUBLIC KEY")?.iter().map(|info| Key::read(info)).collect();
+                logs.extend(keys?.into_iter().map(|key| Log { name: None, key, valid: Period::default() }));
             }
         }
         Ok(())
@@ -237,7 +241,9 @@ fn period(range: Option<&TimeRange>) -> Result<Period, String> {
 }
 
 pub(super) fn bytes(text: &str) -> Result<Vec<u8>, String> {
-    STANDARD.decode(text).map_err(|error| format!("it has broken base64: {error}"))
+    // Some write it in lines.
+    let joined: Cow<'_, str> = if text.contains('\n') { text.split_whitespace().collect() } else { text.into() };
+    STANDARD.decode(joined.as_bytes()).map_err(|error| format!("it has broken base64: {error}"))
 }
 
 /// All blocks of PEM with this label; at least one.

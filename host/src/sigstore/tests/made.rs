@@ -2,8 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    PublicKeyData as _, SanType, SerialNumber, SigningKey as _, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, PublicKeyData as _, SanType, SerialNumber, SigningKey as _, date_time_ymd,
 };
 use ring::digest::SHA256;
 use serde_json::{Value, json};
@@ -118,9 +118,7 @@ impl Made {
             json!({ "baseUrl": "https://rekor.example.com", "hashAlgorithm": "SHA2_256", "publicKey": {
                 "rawBytes": base64(key.subject_public_key_info()), "validFor": { "start": "2025-01-01T00:00:00Z" } } })
         };
-        let authority = |of: &CertifiedIssuer<'static, KeyPair>| {
-            json!({ "certChain": { "certificates": [{ "rawBytes": base64(of.der()) }] }, "validFor": { "start": "2025-01-01T00:00:00Z" } })
-        };
+        let authority = |of: &CertifiedIssuer<'static, KeyPair>| json!({ "certChain": { "certificates": [{ "rawBytes": base64(of.der()) }] }, "validFor": { "start": "2025-01-01T00:00:00Z" } });
         json!({ "mediaType": "application/vnd.dev.sigstore.trustedroot.v0.2+json", "tlogs": [log(&self.rekor)], "ctlogs": [log(&self.ctlog)],
             "certificateAuthorities": [authority(&self.fulcio)], "timestampAuthorities": [authority(&self.stamping)] })
     }

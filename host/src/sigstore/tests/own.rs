@@ -166,7 +166,8 @@ fn another_sigstore_than_the_given_one_counts_for_nothing() {
         ("/certificateAuthorities/0/validFor", "not in use at that time"),
         ("/timestampAuthorities/0/validFor", "not in use at that time"),
     ] {
-        for range in [json!({ "start": "2026-01-03T00:00:00Z" }), json!({ "start": "2025-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z" })] {
+        for range in [json!({ "start": "2026-01-03T00:00:00Z" }), json!({ "start": "2025-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z" })]
+        {
             let mut root = made.trusted_root();
             *root.pointer_mut(part).unwrap() = range;
             let mut roots = Roots::default();
@@ -280,7 +281,8 @@ fn annotations_of_cosign_count_as_bundles_do() {
         ),
     ];
     let annotations = annotations.map(|(name, text)| (name.to_owned(), text)).into();
-    let attested = |text: &str| Evidence::of_envelope(text.as_bytes(), &annotations)?.signer(&subject, &[SIGN.to_owned()], &made.roots(), NOON + DAY);
+    let attested =
+        |text: &str| Evidence::of_envelope(text.as_bytes(), &annotations)?.signer(&subject, &[SIGN.to_owned()], &made.roots(), NOON + DAY);
     assert_eq!(attested(&envelope), Ok(who()));
     assert!(attested("{}").is_err());
 }
