@@ -317,7 +317,7 @@ async fn two_that_use_one_file_for_a_while_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let config = StoreConfig { path: Some(folder.path().join("store.redb")), ..StoreConfig::default() };
     let (first, second) = (Store::new(&config, None), Store::new(&config, None));
-    let count = async |store: &Store, times: usize| {
+    let count = async |store: &Arc<Store>, times: usize| {
         for _ in 0..times {
             write(store, &space("p"), "count", Write::Increment(1)).await.unwrap();
         }
@@ -333,11 +333,10 @@ async fn two_that_use_one_file_for_a_while_lose_nothing() {
     });
     first.share(true).await.unwrap();
     waiting.await.unwrap().unwrap();
-    let (both, reads) = tokio::join!(
-        async { tokio::join!(count(&first, 10), count(&second, 10), count(&first, 10), count(&second, 10)) },
-        second.get(&space("p"), "count".to_owned())
-    );
-    let _ = (both, reads.unwrap());
+    let own = space("p");
+    let (.., read) =
+        tokio::join!(count(&first, 10), count(&second, 10), count(&first, 10), count(&second, 10), second.get(&own, "count".to_owned()));
+    assert!(read.unwrap().is_some());
     // Only one is left, which has it for good.
     second.share(false).await.unwrap();
     count(&second, 4).await;
