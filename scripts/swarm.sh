@@ -153,7 +153,7 @@ configs: {toolbay: {file: $lab/toolbay.toml}}
 networks: {net: {driver: overlay}}
 volumes: {cache: {}}
 T
-on 1 stack deploy --resolve-image never -c "$lab/stack.yml" tb >/dev/null
+on 1 stack deploy --resolve-image never -c "$lab/stack.yml" tb >/dev/null 2>&1
 running() { [ "$(on 1 service ls --format '{{.Replicas}}')" = "$1/$1" ]; }
 until_true "three replicas run" 180 running 3
 say "three replicas are healthy"
@@ -162,8 +162,9 @@ say "three replicas are healthy"
 endpoints() {
     local i id
     for i in 1 2 3; do
-        for id in $(timeout 5 docker -H "unix://$lab/$i/docker.sock" ps -q --filter health=healthy 2>/dev/null); do
-            timeout 5 docker -H "unix://$lab/$i/docker.sock" port "$id" 8000 2>/dev/null | sed -n "s/^0\.0\.0\.0:/http:\/\/10.77.0.$i:/p"
+        for id in $(timeout 5 docker -H "unix://$lab/$i/docker.sock" ps -q --filter health=healthy 2>/dev/null || true); do
+            # One that has just ended has no port.
+            { timeout 5 docker -H "unix://$lab/$i/docker.sock" port "$id" 8000 2>/dev/null || true; } | sed -n "s/^0\.0\.0\.0:/http:\/\/10.77.0.$i:/p"
         done
     done
 }
@@ -277,7 +278,6 @@ tell "quiet"
 begin
 ip -n "${p}0" link set "${p}b3" down
 more 300
-node_state() { on 1 node ls --format '{{.Status}} {{.ManagerStatus}}' | grep -c "^$1"; }
 until_true "the node is seen to be down" 60 bash -c "[ \$(docker -H unix://$lab/1/docker.sock node ls --format '{{.Status}}' | grep -c Down) = 1 ]"
 renew
 more 300
@@ -288,7 +288,8 @@ renew
 tell "a node cut off for a while, and back"
 
 begin
-kill -9 "$(cat "$lab/2/pid")"
+# The shell tells of it.
+{ kill -9 "$(cat "$lab/2/pid")" && sleep 1; } 2>/dev/null
 ip netns pids "${p}2" | xargs -r kill -9
 until_true "its replicas run elsewhere" 180 bash -c "
     [ \$(docker -H unix://$lab/1/docker.sock node ls --format '{{.Status}}' | grep -c Down) = 1 ] &&

@@ -8,8 +8,8 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyPair, PublicKeyData as _,
-    SanType, SigningKey as _,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, PublicKeyData as _, SanType, SigningKey as _,
 };
 use toolbay_tests::{
     Client, Registry, Server, Setup, Value, eventually, json, registry, secs,
@@ -47,6 +47,8 @@ impl Sigstore {
     fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "fulcio");
         let fulcio = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         Self { fulcio, rekor: KeyPair::generate().unwrap() }
     }
@@ -60,6 +62,8 @@ impl Sigstore {
 
     fn certificate(&self, subject: &str, key: &KeyPair) -> rcgen::Certificate {
         let mut params = CertificateParams::default();
+        // Who it is for stands beside it.
+        params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = vec![SanType::URI(subject.try_into().unwrap())];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
         // An UTF8String of ASN.1.
