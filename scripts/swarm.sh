@@ -48,14 +48,17 @@ p=sw$((RANDOM % 900 + 100))
 lab=$(mktemp -d /tmp/toolbay-swarm-XXXXXX)
 daemons=()
 load=
+# The processes of a node: those in its namespace, and those in its containers, which have namespaces of their own.
+everything_of() {
+    { ip netns pids "$p$1" 2>/dev/null && find /sys/fs/cgroup -path "*/$p$1/*" -name cgroup.procs -exec cat {} + 2>/dev/null; } | sort -u
+}
 end() {
     set +e
     [ -z "$load" ] || kill "$load" 2>/dev/null
     for daemon in "${daemons[@]}"; do kill "$daemon" 2>/dev/null; done
     for i in 1 2 3; do
         [ ! -r "$lab/$i/pid" ] || timeout 30 tail --pid="$(cat "$lab/$i/pid")" -f /dev/null
-        # What a killed dockerd has left behind in its namespace.
-        ip netns pids "$p$i" 2>/dev/null | xargs -r kill -9
+        everything_of "$i" | xargs -r kill -9
     done
     for i in 0 1 2 3 4; do ip netns del "$p$i" 2>/dev/null; done
     if [ -n "$keep" ]; then say "the folder is $lab"; else rm -rf "$lab"; fi
@@ -290,7 +293,7 @@ tell "a node cut off for a while, and back"
 begin
 # The shell tells of it.
 { kill -9 "$(cat "$lab/2/pid")" && sleep 1; } 2>/dev/null
-ip netns pids "${p}2" | xargs -r kill -9
+everything_of 2 | xargs -r kill -9
 until_true "its replicas run elsewhere" 180 bash -c "
     [ \$(docker -H unix://$lab/1/docker.sock node ls --format '{{.Status}}' | grep -c Down) = 1 ] &&
     [ \$(docker -H unix://$lab/1/docker.sock service ps tb_toolbay --filter desired-state=running --format '{{.CurrentState}}' | grep -c '^Running') -ge 3 ]"
