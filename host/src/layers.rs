@@ -23,12 +23,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("signing", &[]),
     ("similar", &[]),
     ("wildcard", &[]),
+    ("sigstore", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
     ("composition", &["provider"]),
     ("pick", &["json", "similar"]),
-    ("config", &["provider", "json", "schema", "signing", "similar", "pick"]),
+    ("config", &["provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
     ("authorization_server", &["tls"]),
     ("identity", &["authorization_server", "provider", "config"]),
@@ -66,7 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bridge", &["supervisor", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["threads", "credentials", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // Plugins in a registry, as files for `wasm`.
-    ("oci", &["wasm", "threads", "provider", "config", "tls", "wildcard"]),
+    ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "wildcard"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
@@ -74,7 +75,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
     ("dispatch", &["shared", "catalog", "provider", "telemetry"]),
     // Other instances of this host.
-    ("cluster", &["tls"]),
+    ("cluster", &["config", "tls"]),
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.

@@ -37,6 +37,7 @@ mod schema;
 pub mod servers;
 pub mod shared;
 pub mod signing;
+pub mod sigstore;
 mod similar;
 pub mod stdio;
 pub mod store;

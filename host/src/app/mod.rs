@@ -224,6 +224,13 @@ impl App {
         done
     }
 
+    /// Lets another process use the file of what plugins keep too, while one takes over from the other.
+    pub async fn share_store(&self, is_shared: bool) {
+        if let Err(error) = self.host.key_values().share(is_shared).await {
+            tracing::warn!("what plugins keep cannot be shared with another process: {error}");
+        }
+    }
+
     /// What runs now. Keys that wait for a restart are as they were at the start.
     #[must_use]
     pub fn config(&self) -> watch::Receiver<Arc<Config>> {
@@ -306,6 +313,7 @@ impl App {
             && running.auth == next.auth
             && running.state == next.state
             && running.tasks == next.tasks
+            && running.cluster == next.cluster
             && running.metrics == next.metrics
             && running.endpoint == next.endpoint;
         let is_same_for_http = is_same && running.server == next.server;
@@ -460,11 +468,12 @@ impl App {
             authenticated: !config.auth.is_open(),
             state: config.state.clone(),
             tasks: config.tasks.clone(),
+            cluster: config.cluster.clone().or_of(&config.http),
             endpoints: endpoints::of(config),
             ..FrontOptions::from(&config.http)
         };
         if let Some(address) = address {
-            options.tasks = options.tasks.listening(address.port());
+            options.tasks = options.tasks.listening(address.port(), config.http.tls.is_some());
         }
         options
     }

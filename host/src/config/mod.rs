@@ -3,6 +3,7 @@
 mod address;
 mod audit;
 mod auth;
+mod cluster;
 mod console;
 mod differences;
 mod dirs;
@@ -65,6 +66,7 @@ mod units;
 pub use address::{AllowedHost, AllowedOrigin, HostMatch, HostPattern, canonical_host, parse_listen};
 pub use audit::{AuditArguments, AuditConfig};
 pub use auth::{AuthConfig, Token, Tokens};
+pub use cluster::ClusterConfig;
 pub use console::ConsoleConfig;
 pub use differences::{Difference, restart_keys};
 pub use dirs::DirGrant;
@@ -100,7 +102,7 @@ pub use server::{
 };
 pub use settings::Config;
 pub use shared::{OnOutage, RedisUrl, SharedConfig};
-pub use signed::{PublicKey, SignedRule};
+pub use signed::{PublicKey, SignedRule, SignerIdentity};
 pub use state::StateConfig;
 pub use store::{StoreConfig, StoreGrant, StoreScope};
 pub use tasks::TasksConfig;

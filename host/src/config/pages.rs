@@ -72,12 +72,20 @@ fn machine() -> tempfile::TempDir {
     }
     let made = rcgen::generate_simple_self_signed(["tools.example.com".to_owned()]).unwrap();
     fs::write(machine.path().join("run/secrets/identity.pem"), made.signing_key.serialize_pem()).unwrap();
-    for (name, text) in [("cert", made.cert.pem()), ("key", made.signing_key.serialize_pem()), ("clients", made.cert.pem())] {
+    for (name, text) in [
+        ("peer", made.cert.pem()),
+        ("peer-key", made.signing_key.serialize_pem()),
+        ("cert", made.cert.pem()),
+        ("key", made.signing_key.serialize_pem()),
+        ("clients", made.cert.pem()),
+        ("ca", made.cert.pem()),
+    ] {
         fs::write(machine.path().join(format!("etc/toolbay/{name}.pem")), text).unwrap();
     }
     let key =
         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAENptdY/l3nB0yqkXLBWkZWQwo6+cuOSWS1X9vPavpiQOoTTGC0xX57OojUadxF1cdQmrsiReWg2Wn4FneJfa8xw==";
     fs::write(machine.path().join("cosign.pub"), format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n")).unwrap();
+    fs::write(machine.path().join("trusted_root.json"), include_str!("../sigstore/tests/data/public-good.json")).unwrap();
     fs::write(machine.path().join("translator.yaml"), "openapi: 3.1.0").unwrap();
     machine
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, PluginConfig, ServerConfig,
+    Config, ConfigError, PluginConfig, ServerConfig, cluster,
     endpoint::{self, Known},
     flow, guard, http, include, mcp_json, model, pipeline,
     plugin::{BASE, KeyLocations, Layer, LayerRules},
@@ -42,6 +42,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     }
     section(table("state"), &mut config.state);
     section(table("tasks"), &mut config.tasks);
+    if let Some(table) = table("cluster") {
+        cluster::read(table, &mut config.cluster);
+    }
     section(table("host"), &mut config.host);
     section(table("store"), &mut config.store);
     if let Some(table) = table("shared") {

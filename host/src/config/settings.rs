@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig, InferenceConfig,
-    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, SharedConfig,
-    StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
+    AuditConfig, AuthConfig, ClusterConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig,
+    InferenceConfig, MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource,
+    SharedConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -36,6 +36,8 @@ pub struct Config {
     pub state: StateConfig,
     /// `[tasks]`.
     pub tasks: TasksConfig,
+    /// `[cluster]`.
+    pub cluster: ClusterConfig,
     /// `[host]`.
     pub host: HostConfig,
     /// `[store]`.
@@ -91,6 +93,7 @@ impl Default for Config {
             endpoint: BTreeMap::new(),
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
+            cluster: ClusterConfig::default(),
             host: HostConfig::default(),
             store: StoreConfig::default(),
             shared: SharedConfig::default(),
