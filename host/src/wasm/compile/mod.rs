@@ -229,7 +229,9 @@ impl Compiler {
             match self.make(bytes.clone(), digest, Tier::Winch, Haste::Foreground).await {
                 Ok(compiled) => return Ok(compiled),
                 // What it uses is too new for Winch, or the processor too old. What is wrong with it, Cranelift says as well.
-                Err(error) => tracing::debug!(digest = %&digest.to_hex()[..16], %error, "Winch cannot compile it; Cranelift compiles it at once"),
+                Err(error) => {
+                    tracing::debug!(digest = %&digest.to_hex()[..16], %error, "Winch cannot compile it; Cranelift compiles it at once")
+                }
             }
         }
         self.make(bytes, digest, Tier::Cranelift, Haste::Foreground).await
@@ -525,7 +527,8 @@ mod tests {
 
     /// A component of so many functions, each of a few dozen bytes.
     fn component(functions: usize) -> Bytes {
-        let function = "(func (export \"NAME\") (param i32) (result i32) (i32.add (i32.mul (local.get 0) (i32.const 123456)) (i32.const 654321)))";
+        let function =
+            "(func (export \"NAME\") (param i32) (result i32) (i32.add (i32.mul (local.get 0) (i32.const 123456)) (i32.const 654321)))";
         let functions: String = (0..functions).map(|n| function.replace("NAME", &format!("f{n}"))).collect();
         Bytes::from(wat::parse_str(format!("(component (core module {functions}))")).unwrap())
     }
@@ -578,12 +581,8 @@ mod tests {
     #[tokio::test]
     async fn what_winch_cannot_compile_is_compiled_by_cranelift() {
         let folder = tempfile::tempdir().unwrap();
-        let host = HostConfig {
-            instances: 4,
-            cache: Some(folder.path().to_owned()),
-            compiler: PluginCompiler::Winch,
-            ..HostConfig::default()
-        };
+        let host =
+            HostConfig { instances: 4, cache: Some(folder.path().to_owned()), compiler: PluginCompiler::Winch, ..HostConfig::default() };
         let compiler = Compiler::new(Engines::new(&host).unwrap(), &host, Worker::InProcess).unwrap();
         let bytes = Bytes::from(wat::parse_str("(component (core module (func $f (return_call $f))))").unwrap());
         let compiled = compiler.compile(bytes.clone(), blake3::hash(&bytes)).await.unwrap();

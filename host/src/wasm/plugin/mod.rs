@@ -36,8 +36,8 @@ use super::{
 use crate::{
     offload,
     provider::{
-        Call, CallContext, CallError, CallOutput, CompiledStatus, Completion, Completions, Content, Guard, JsonText, Offers, PromptOutput, Provider,
-        ProviderId, Tool,
+        Call, CallContext, CallError, CallOutput, CompiledStatus, Completion, Completions, Content, Guard, JsonText, Offers, PromptOutput,
+        Provider, ProviderId, Tool,
     },
 };
 use dynamic_tools::{Listed, Wrong};
