@@ -30,6 +30,16 @@ async fn metrics(server: &Server) -> String {
     http().get(format!("{}/metrics", server.base)).send().await.expect("an answer").text().await.expect("a body")
 }
 
+/// Calls without an end. Each answer has to be right.
+async fn call_on(client: &Client) {
+    // The calculator is too small to be compiled twice.
+    let first = client.call("morse_code", json!({ "text": "sos" })).await.result().clone();
+    for calls in 0_u32.. {
+        assert_eq!(client.call("morse_code", json!({ "text": "sos" })).await.result(), &first);
+        assert_eq!(client.call("add", json!({ "a": calls, "b": 1 })).await.ok(), format!("{}.0", calls + 1));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_host_serves_early_and_optimised_code_takes_over_while_it_is_called() {
     let server = cold(Setup::new().plugin("calculator").plugin("text-tools")).start().await;
@@ -37,15 +47,8 @@ async fn a_cold_host_serves_early_and_optimised_code_takes_over_while_it_is_call
     let before = client.tools().await;
     let log = server.log();
     assert!(log.contains("winch"), "nothing is served early: {log}");
-    let calling = async {
-        let mut calls = 0_u32;
-        loop {
-            assert_eq!(client.call("add", json!({ "a": calls, "b": 1 })).await.ok(), format!("{}.0", calls + 1));
-            calls += 1;
-        }
-    };
     tokio::select! {
-        () = calling => {}
+        () = call_on(&client) => {}
         () = async {
             wait_compiler(&server, "calculator", "cranelift").await;
             wait_compiler(&server, "text-tools", "cranelift").await;
@@ -83,8 +86,8 @@ async fn the_operator_says_who_compiles() {
 
 #[tokio::test]
 async fn a_check_fills_the_cache_with_code_that_stays_and_a_call_does_not_wait_for_it() {
-    let setup = cold(Setup::new().plugin("calculator").config(""));
-    let called = setup.run(["call", "add", r#"{"a": 2, "b": 40}"#, "--plugins", "plugins"]).await;
+    let setup = cold(Setup::new().plugin("text-tools"));
+    let called = setup.run(["call", "morse_code", r#"{"text": "sos"}"#, "--plugins", "plugins"]).await;
     called.expect_code(0);
     let folders = || {
         let compiled = setup.home().join("cold-cache/toolbay/compiled");
@@ -126,6 +129,9 @@ async fn nothing_goes_on_compiling_when_the_host_has_ended() {
     .await;
 }
 
+/// Letters of texts: of all lengths in UTF-8, and some that JSON escapes.
+const LETTERS: [char; 10] = ['a', 'B', '9', ' ', ',', '.', 'é', '🦀', '\n', '"'];
+
 /// A value that a schema allows, mostly.
 fn value(schema: &Value, random: &mut fastrand::Rng) -> Value {
     if let Some(words) = schema["enum"].as_array().filter(|words| !words.is_empty()) {
@@ -158,7 +164,7 @@ fn value(schema: &Value, random: &mut fastrand::Rng) -> Value {
         },
         "boolean" => json!(random.bool()),
         "null" => Value::Null,
-        _ => json!((0..random.usize(0..200)).map(|_| random.choice("aB9 ,.é🦀\n{}\"".chars()).unwrap_or('x')).collect::<String>()),
+        _ => json!((0..random.usize(0..200)).map(|_| LETTERS[random.usize(0..LETTERS.len())]).collect::<String>()),
     }
 }
 
@@ -192,7 +198,7 @@ async fn generated_arguments_are_answered_the_same_by_code_of_both_compilers() {
     let ((_one, winch), (_other, cranelift)) = tokio::join!(start("winch"), start("cranelift"));
     let tools = winch.tools().await;
     assert_eq!(tools, cranelift.tools().await);
-    assert!(tools.len() > 40, "{}", tools.len());
+    assert!(tools.len() > 20, "{}", tools.len());
     for tool in tools {
         let name = tool["name"].as_str().expect("a name");
         for _ in 0..20 {
