@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     ConfigArgs, Failure, Outcome, counted,
     handover::{Offer, Predecessor},
+    metrics::Pushing,
     print, runtime,
     socket::Passed,
     startup::{self, Listeners},
@@ -144,6 +145,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     });
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
     let mut page = app.metrics_page();
+    let push = page.clone().and_then(|page| Pushing::start(&app, page));
     let mut following = None;
     if let Some(before) = before {
         tokio::select! {
@@ -199,6 +201,9 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
         offer.abort();
     }
     app.stop().await;
+    if let Some(push) = push {
+        push.end().await;
+    }
     if let Some(metrics) = metrics {
         metrics.abort();
     }

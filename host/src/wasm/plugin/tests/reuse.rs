@@ -36,7 +36,7 @@ fn hosts(instances: u32, reuse: u32, across: ReuseAcross) -> [Host; 2] {
 /// Calls a tool as somebody, or as nobody in particular.
 async fn call_as(provider: &Arc<dyn Provider>, who: Option<&str>, tool: &str) -> String {
     let context = CallContext { principal: who.map(Principal::new), ..CallContext::default() };
-    text(&provider.call(Call { tool, arguments: "{}", context }).await.unwrap())
+    text(&provider.call(Call { tool, arguments: "{}", context: context.into() }).await.unwrap())
 }
 
 #[tokio::test]
