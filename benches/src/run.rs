@@ -172,7 +172,8 @@ impl Bench {
         listen: &str,
     ) -> anyhow::Result<Vec<String>> {
         let config = self.dir.join(format!("{name}.toml"));
-        fs::write(&config, format!("[host]\ncache = \"{cache}\"\n{more}"))?;
+        // Figures are of the code that stays, from the first call on.
+        fs::write(&config, format!("[host]\ncache = \"{cache}\"\ncompiler = \"cranelift\"\n{more}"))?;
         let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
         Ok(["serve", "--config", &text(&config)?, "--plugins", &text(folder)?, "--listen", listen].map(str::to_owned).to_vec())
     }

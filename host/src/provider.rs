@@ -41,7 +41,8 @@ pub use relisted::relisted;
 pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
 pub use status::{
-    Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,
+    Absence, BreakerState, CompiledStatus, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus,
+    StatusSource,
 };
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.

@@ -56,6 +56,7 @@ mod starting;
 mod stdio;
 mod store;
 mod tasks;
+mod tiers;
 mod tls;
 mod top;
 mod traces;

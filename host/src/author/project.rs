@@ -7,6 +7,15 @@ use std::{
 
 use super::{AuthorError, language::Language};
 
+/// What a build is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// To be tried in a moment, and built again soon.
+    Quick,
+    /// To be kept.
+    Whole,
+}
+
 /// A project that can be built.
 #[derive(Clone, Debug)]
 pub struct Project {

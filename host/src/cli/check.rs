@@ -90,7 +90,7 @@ impl Check {
                 Some(url) => Some(Against::ask(url, self.token_env.as_deref(), &Digests::of(&self.config.load()?)).await?),
                 None => None,
             };
-            let host = match LocalHost::open(&self.config, self.path).await {
+            let host = match LocalHost::open_compiled(&self.config, self.path).await {
                 Ok(host) => host,
                 Err(failure) => {
                     // It is not all that keeps `serve` from starting.

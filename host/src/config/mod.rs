@@ -76,7 +76,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use files::Files;
 pub use flow::{FlowConfig, Reads, Sends};
 pub use guard::{GuardConfig, OnFailure};
-pub use host::HostConfig;
+pub use host::{HostConfig, PluginCompiler};
 pub use http::{HttpConfig, RestResult, Sessions};
 pub use imported::ImportedServer;
 pub use introspection::IntrospectionConfig;
