@@ -17,11 +17,13 @@ mod pipe;
 mod process;
 mod requests;
 mod run;
+mod scale;
 mod servers;
 mod starts;
 mod stats;
 mod table;
 mod thrash;
+mod ways;
 mod weather;
 
 use std::process::ExitCode;

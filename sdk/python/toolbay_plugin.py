@@ -53,6 +53,10 @@ try:
     except ImportError:
         _store = None
     try:
+        from wit_world.imports import fetch as _fetch
+    except ImportError:
+        _fetch = None
+    try:
         from wit_world.imports import outgoing_handler as _outgoing, wasi_http_types as _http
     except ImportError:
         _outgoing = None
@@ -335,7 +339,7 @@ class Response:
 def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout=30, max_body=8 << 20, redirects=5):
     """An HTTP request: `fetch(url).ok.json()`. The operator grants the hosts that a plugin may reach.
 
-    Redirects are followed as browsers do. `timeout` is in seconds, for the host's wait for each part; `max_body` is in bytes.
+    Redirects are followed as browsers do. `timeout` is in seconds, for each of these requests; `max_body` is in bytes.
     """
     headers = {name.lower(): value for name, value in (headers or {}).items()}
     if json_body is not None:
@@ -367,6 +371,13 @@ def _exchange(url, parts, method, headers, body, timeout, max_body):
         status, answered, data = double.pages[url]
         return Response(status, {name.lower(): value for name, value in answered.items()}, data.encode() if isinstance(data, str) else data, url)
     sent = {"user-agent": "toolbay-plugin/0.1"} | headers
+    if _fetch is not None:
+        request = _fetch.Request(method, url, [(name, value.encode()) for name, value in sent.items()], body, int(timeout * 1000), max_body, None)
+        try:
+            answer = _fetch.fetch(request)
+        except Err as error:
+            raise RuntimeError(f"{url} cannot be fetched: {error.value.value}") from None
+        return Response(answer.status, {name: value.decode("latin-1") for name, value in answer.headers}, answer.body, url)
     if body:
         sent.setdefault("content-length", str(len(body)))
     request = _http.OutgoingRequest(_http.Fields.from_list([(name, value.encode()) for name, value in sent.items()]))

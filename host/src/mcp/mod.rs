@@ -37,6 +37,7 @@ mod links;
 mod media;
 mod notification_queue;
 mod options;
+mod packed;
 mod pending;
 mod present;
 mod reply;
