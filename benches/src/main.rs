@@ -8,6 +8,7 @@ mod baseline;
 mod bridge;
 mod client;
 mod compare;
+mod cores;
 mod fetch;
 mod folders;
 mod guards;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    baseline, bridge, compare, fetch, folders, guards, hops,
+    baseline, bridge, compare, cores, fetch, folders, guards, hops,
     requests::Case,
     scale::{self, Scale},
     starts, ways,
@@ -116,6 +116,8 @@ enum Section {
     Fetch,
     /// The ways that a call can go, and sizes
     Ways,
+    /// The same on one core and on all; only where it is asked for
+    Cores,
     /// Ten thousand connections, sessions and plugins, and ten minutes of churn; only where it is asked for
     Scale,
 }
@@ -296,6 +298,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let (verdict, measured) = ways::run(&bench)?;
         verdicts.push(verdict);
         ratios.extend(measured);
+    }
+    if options.only.contains(&Section::Cores) {
+        cores::run(&bench)?;
     }
     if options.only.contains(&Section::Scale) {
         let churn = options.churn.unwrap_or(if options.quick { CHURN_QUICK } else { CHURN });
