@@ -238,7 +238,7 @@ impl Right {
         let value = structured.get("result");
         match self {
             Self::Sum(sum) => value.and_then(Value::as_f64) == Some(*sum),
-            Self::Text(text) => value.and_then(Value::as_str) == Some(text),
+            Self::Text(text) => value.and_then(Value::as_str) == Some(*text),
             Self::Structured(whole) => **whole == *structured,
         }
     }

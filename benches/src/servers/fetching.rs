@@ -34,11 +34,11 @@ pub(super) fn router(upstream: &str) -> anyhow::Result<Router> {
 }
 
 async fn call(State(upstream): State<Upstream>, body: Bytes) -> Response<Body> {
-    if let Some((id, several)) = rpc::read(&body, fetch::MANY) {
+    let Some((id, Place { state })) = rpc::read(&body, weather::TOOL) else {
+        let Some((id, several)) = rpc::read(&body, fetch::MANY) else { return rpc::refused() };
         let outcomes = json!({ "outcomes": upstream.fetch(&several).await });
         return rpc::structured(id, &outcomes, &outcomes.to_string());
-    }
-    let Some((id, Place { state })) = rpc::read(&body, weather::TOOL) else { return rpc::refused() };
+    };
     let fetched = async {
         let url = format!("{}/alerts/active/area/{state}", upstream.base);
         let request = upstream.client.get(url).header(header::ACCEPT, "application/geo+json").header(header::USER_AGENT, "weather-app/1.0");
@@ -81,5 +81,5 @@ pub(super) fn upstream() -> Router {
         let document = if state == weather::LARGE_STATE { &weather::LARGE } else { &weather::DOCUMENT };
         ([(header::CONTENT_TYPE, "application/geo+json")], document.as_str())
     };
-    Router::new().route("/alerts/active/area/{state}", get(alerts)).route(fetch::SMALL_PATH, get(async || fetch::SMALL))
+    Router::new().route("/alerts/active/area/{state}", get(alerts)).route(fetch::SMALL_PATH, get(|| async { fetch::SMALL }))
 }
