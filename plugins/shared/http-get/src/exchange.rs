@@ -9,6 +9,7 @@ use crate::{Failure, url::Url};
 wit_bindgen::generate!({
     path: "../../../wit",
     inline: "package toolbay:http-get; world http-get { import toolbay:plugin/fetch@0.1.0; }",
+    generate_all,
 });
 
 /// Headers of an answer that are looked at.
