@@ -59,38 +59,6 @@ export function call<T = any>(name: string, args?: Record<string, unknown>): T;
 /** Calls several at once, 64 at most. */
 export function callAll<T = any>(calls: [name: string, args?: Record<string, unknown>][]): { value?: T; error?: Error }[];
 
-/** What a server answered, whatever its status. */
-export interface Response {
-  /** Where it came from, after redirects. */
-  readonly url: string;
-  readonly status: number;
-  /** Whether the status is a success. */
-  readonly ok: boolean;
-  /** By names in small letters; of several, the first. */
-  readonly headers: Record<string, string>;
-  readonly body: Uint8Array;
-  text(): string;
-  json<T = any>(): T;
-}
-
-export interface RequestOptions {
-  method?: string;
-  headers?: Record<string, string>;
-  /** Text or bytes. */
-  body?: string | ArrayLike<number>;
-  /** A value that is sent as JSON. */
-  json?: unknown;
-  /** Milliseconds for all of it, redirects too. */
-  timeout?: number;
-  /** Bytes that the answer may have. */
-  maxBody?: number;
-  /** As many as are followed; 0: the answer that redirects is the answer. */
-  redirects?: number;
-}
-
-/** An HTTP request. It waits: there is nothing to await. The operator grants the hosts. */
-export function fetch(url: string, options?: RequestOptions): Response;
-
 /** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
 export const store: {
   get<T = any>(key: string): T | undefined;

@@ -2,7 +2,6 @@
 import { call as callHost, callAll as callAllHost } from 'toolbay:plugin/calls@0.1.0';
 import { ask as askHost } from 'toolbay:plugin/client@0.1.0';
 import { claims as claimsOf, principal as principalOf, remainingMs, roles as rolesOf } from 'toolbay:plugin/context@0.1.0';
-import { fetch as fetchHost } from 'toolbay:plugin/fetch@0.1.0';
 import { message } from 'toolbay:plugin/log@0.1.0';
 import { report } from 'toolbay:plugin/progress@0.1.0';
 import { get as storeGet, set as storeSet, delete as storeDelete, increment as storeIncrement, keys as storeKeys } from 'toolbay:plugin/store@0.1.0';
@@ -217,106 +216,16 @@ function kept(run) {
   }
 }
 
-const encoded = (text) => {
+const bytes = (value) => {
   // The engine has no TextEncoder.
-  return Uint8Array.from(unescape(encodeURIComponent(text)), (char) => char.charCodeAt(0));
+  const text = unescape(encodeURIComponent(JSON.stringify(value)));
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
 };
-const decoded = (value) => {
+const parsed = (value) => {
   let text = '';
   for (const byte of value) text += String.fromCharCode(byte);
-  try {
-    return decodeURIComponent(escape(text));
-  } catch {
-    // Not UTF-8: each byte is a character.
-    return text;
-  }
+  return JSON.parse(decodeURIComponent(escape(text)));
 };
-const bytes = (value) => encoded(JSON.stringify(value));
-const parsed = (value) => JSON.parse(decoded(value));
-
-/** Headers that are for one server only, and not for where it redirects to. */
-const SECRET_HEADERS = ['authorization', 'cookie', 'proxy-authorization'];
-
-/** What a server answered, whatever its status. */
-class Response {
-  constructor(url, { status, headers, body }) {
-    Object.assign(this, { url, status, body, headers: {} });
-    for (const [name, value] of headers) this.headers[name] ??= decoded(value);
-  }
-  /** Whether the status is a success. */
-  get ok() {
-    return this.status >= 200 && this.status < 300;
-  }
-  text() {
-    return decoded(this.body);
-  }
-  json() {
-    return JSON.parse(this.text());
-  }
-}
-
-/**
- * An HTTP request, redirects and all. It waits: there is nothing to await. The operator grants the hosts: `http` in `[plugin.NAME]`.
- * `body`: text or bytes, `json`: a value; `timeout` in milliseconds for all of it; `maxBody` in bytes; `redirects` that are followed, 0 for none.
- */
-export function fetch(url, { method = 'GET', headers = {}, body, json, timeout = 30_000, maxBody = 8 << 20, redirects = 5 } = {}) {
-  const end = Date.now() + timeout;
-  let sent = { 'user-agent': 'toolbay-plugin/0.1' };
-  for (const [name, value] of Object.entries(headers)) sent[name.toLowerCase()] = String(value);
-  if (json !== undefined) {
-    body = JSON.stringify(json);
-    sent['content-type'] ??= 'application/json';
-  }
-  let data = typeof body === 'string' ? encoded(body) : Uint8Array.from(body ?? []);
-  const without = (unwanted) => Object.fromEntries(Object.entries(sent).filter(([name]) => !unwanted(name)));
-  for (let followed = 0; ; followed += 1) {
-    const request = {
-      method,
-      url,
-      headers: Object.entries(sent).map(([name, value]) => [name, encoded(value)]),
-      body: data,
-      timeoutMs: Math.max(end - Date.now(), 1),
-      maxBody,
-      wanted: undefined,
-    };
-    let answered;
-    try {
-      answered = fetchHost(request);
-    } catch (error) {
-      const problem = error?.payload ?? error;
-      throw new Error(problem?.tag ? `${url} cannot be fetched (${problem.tag}): ${problem.val}` : `${url} cannot be fetched: ${error}`);
-    }
-    const response = new Response(url, answered);
-    const { location } = response.headers;
-    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined || redirects === 0) return response;
-    if (followed === redirects) throw new Error(`${url} redirects too often`);
-    // As browsers do: after these, the answer is fetched from the other place.
-    if (response.status === 303 || (response.status < 303 && method === 'POST')) {
-      if (method !== 'HEAD') method = 'GET';
-      data = new Uint8Array();
-      sent = without((name) => name.startsWith('content-'));
-    }
-    const next = joined(url, location);
-    if (origin(next) !== origin(url)) sent = without((name) => SECRET_HEADERS.includes(name));
-    url = next;
-  }
-}
-
-/** Scheme and authority. */
-function origin(url) {
-  return /^[a-z]+:\/\/[^/?#]*/i.exec(url)?.[0].toLowerCase();
-}
-
-/** Where a `Location` header leads from a URL. */
-function joined(url, location) {
-  const from = origin(url) ?? '';
-  const path = /^[^?#]*/.exec(url.slice(from.length))[0] || '/';
-  if (/^[a-z][a-z0-9+.-]*:/i.test(location)) return location;
-  if (location.startsWith('//')) return from.split(':')[0] + ':' + location;
-  if (location.startsWith('/')) return from + location;
-  if (location.startsWith('?')) return from + path + location;
-  return from + path.slice(0, path.lastIndexOf('/') + 1) + location;
-}
 
 /** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
 export const store = {

@@ -53,9 +53,9 @@ try:
     except ImportError:
         _store = None
     try:
-        from wit_world.imports import fetch as _fetch
+        from wit_world.imports import outgoing_handler as _outgoing, wasi_http_types as _http
     except ImportError:
-        _fetch = None
+        _outgoing = None
     from componentize_py_types import Err
 except ImportError as error:
     if (error.name or "").split(".")[0] not in ("wit_world", "componentize_py_types"):
@@ -335,7 +335,7 @@ class Response:
 def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout=30, max_body=8 << 20, redirects=5):
     """An HTTP request: `fetch(url).ok.json()`. The operator grants the hosts that a plugin may reach.
 
-    Redirects are followed as browsers do. `timeout` is in seconds, for each of these requests; `max_body` is in bytes.
+    Redirects are followed as browsers do. `timeout` is in seconds, for the host's wait for each part; `max_body` is in bytes.
     """
     headers = {name.lower(): value for name, value in (headers or {}).items()}
     if json_body is not None:
@@ -346,7 +346,7 @@ def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
             raise ValueError(f"{url!r} is no http or https URL")
-        answer = _exchange(url, method, headers, body, timeout, max_body)
+        answer = _exchange(url, parts, method, headers, body, timeout, max_body)
         location = answer.headers.get("location")
         if answer.status not in (301, 302, 303, 307, 308) or location is None or redirects == 0:
             return answer
@@ -359,7 +359,7 @@ def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout
     raise RuntimeError(f"{url} redirects too often")
 
 
-def _exchange(url, method, headers, body, timeout, max_body):
+def _exchange(url, parts, method, headers, body, timeout, max_body):
     if not _exported:
         double.requests.append((method, url, headers, body))
         if url not in double.pages:
@@ -367,12 +367,58 @@ def _exchange(url, method, headers, body, timeout, max_body):
         status, answered, data = double.pages[url]
         return Response(status, {name.lower(): value for name, value in answered.items()}, data.encode() if isinstance(data, str) else data, url)
     sent = {"user-agent": "toolbay-plugin/0.1"} | headers
-    sent = [(name, value.encode()) for name, value in sent.items()]
+    if body:
+        sent.setdefault("content-length", str(len(body)))
+    request = _http.OutgoingRequest(_http.Fields.from_list([(name, value.encode()) for name, value in sent.items()]))
+    known = getattr(_http, f"Method_{method.capitalize()}", None)
+    request.set_method(known() if known else _http.Method_Other(method))
+    request.set_scheme(_http.Scheme_Https() if parts.scheme == "https" else _http.Scheme_Http())
+    request.set_authority(parts.netloc)
+    request.set_path_with_query((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    options = _http.RequestOptions()
+    for limit in (options.set_connect_timeout, options.set_first_byte_timeout, options.set_between_bytes_timeout):
+        limit(int(timeout * 1e9))
     try:
-        answer = _fetch.fetch(_fetch.Request(method, url, sent, body, int(timeout * 1000), max_body, None))
+        outgoing = request.body() if body else None
+        coming = _outgoing.handle(request, options)
+        if outgoing is not None:
+            with outgoing.write() as stream:
+                for start in range(0, len(body), 4096):
+                    stream.blocking_write_and_flush(body[start : start + 4096])
+            _http.OutgoingBody.finish(outgoing, None)
+        with coming.subscribe() as ready:
+            ready.block()
+        answered = coming.get().value
+        if isinstance(answered, Err):
+            raise answered
+        response = answered.value
     except Err as error:
-        raise RuntimeError(f"{url} cannot be fetched: {error.value.value}") from None
-    return Response(answer.status, {name: value.decode("latin-1") for name, value in answer.headers}, answer.body, url)
+        raise RuntimeError(_http_problem(url, error.value)) from None
+    status = response.status()
+    answered_headers = {name.lower(): value.decode("latin-1") for name, value in response.headers().entries()}
+    data = bytearray()
+    with response.consume() as incoming, incoming.stream() as stream:
+        while True:
+            try:
+                data += stream.blocking_read(65536)
+            except Err as error:
+                if type(error.value).__name__ == "StreamError_Closed":
+                    break
+                raise RuntimeError(f"the answer of {url} broke off") from None
+            if len(data) > max_body:
+                raise RuntimeError(f"{url} answered more than {max_body} bytes")
+    return Response(status, answered_headers, bytes(data), url)
+
+
+def _http_problem(url, code):
+    name = type(code).__name__.removeprefix("ErrorCode_")
+    if name in ("HttpRequestDenied", "DestinationIpProhibited"):
+        return f"the plugin may not reach {url}: it is not granted in the plugin's configuration"
+    if name.endswith("Timeout"):
+        return f"{url} did not answer in time"
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+    why = getattr(code, "value", None)
+    return f"{url} cannot be reached: {why if isinstance(why, str) and why else words}"
 
 
 class _Tool:

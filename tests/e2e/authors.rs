@@ -243,19 +243,7 @@ async fn the_example_of_the_sdk_tells_asks_answers_and_draws() {
 }
 
 /// A tool that calls another one, keeps what it said, and counts.
-const JS: &str = r"import { call, callAll, fetch, store, tool } from 'toolbay-plugin';
-
-tool({
-  name: 'page',
-  description: 'Fetches a page, by POST first.',
-  input: { url: { type: 'string' } },
-  run({ url }) {
-    const { status, headers } = fetch(url, { method: 'POST', json: { a: 'é' }, redirects: 0 });
-    const page = fetch(url, { timeout: 20_000 });
-    const denied = (() => { try { fetch('http://127.0.0.1:9/'); } catch (error) { return error.message; } })();
-    return `${status} ${headers['content-type'] ?? '-'} ${page.ok} ${page.text().length} ${denied}`;
-  },
-});
+const JS: &str = r"import { call, callAll, store, tool } from 'toolbay-plugin';
 
 tool({
   name: 'total',
@@ -285,20 +273,7 @@ tool({
 ";
 
 /// The same.
-const PYTHON: &str = r#"from toolbay_plugin import call_all, call_tool, fetch, store, tool
-
-
-@tool
-def page(url: str) -> str:
-    "Fetches a page, by POST first."
-    posted = fetch(url, "POST", json_body={"a": "é"}, redirects=0)
-    page = fetch(url, timeout=20)
-    try:
-        denied = fetch("http://127.0.0.1:9/")
-    except RuntimeError as error:
-        denied = error
-    well = str(200 <= page.status < 300).lower()
-    return f"{posted.status} {posted.headers.get('content-type', '-')} {well} {len(page.body)} {denied}"
+const PYTHON: &str = r#"from toolbay_plugin import call_all, call_tool, store, tool
 
 
 @tool
@@ -339,9 +314,7 @@ async fn plugins_in_javascript_and_python_call_other_tools_and_keep_things() {
         assert!(is_well, "{said}");
         let name = &author.name;
         let component = author.folder().join(format!("dist/{name}.wasm"));
-        let outside = toolbay_tests::outside::Outside::start().await;
-        let reached = format!("http_private = [\"127.0.0.1:{}\"]", outside.port());
-        let grants = format!("[plugin.{name}]\ncalls = [\"add\"]\nstore = true\n{reached}\n[store]\npath = \":memory:\"\n");
+        let grants = format!("[plugin.{name}]\ncalls = [\"add\"]\nstore = true\n[store]\npath = \":memory:\"\n");
         let server = Setup::new().plugin("calculator").file(&component, name).config(&grants).start().await;
         let client = Client::modern(&server);
         for count in 1..=2 {
@@ -351,11 +324,6 @@ async fn plugins_in_javascript_and_python_call_other_tools_and_keep_things() {
             assert!(total.starts_with(&wanted), "{total}\n{wanted}");
             assert_eq!(client.call("count", json!({})).await.ok(), "1");
         }
-        let page = client.call("page", json!({ "url": format!("{}/hello", outside.base()) })).await.ok();
-        let (well, denied) = ("200 text/plain; charset=utf-8 true 18 http://127.0.0.1:9/ cannot be fetched", "it is not granted");
-        assert!(page.starts_with(well) && page.contains(denied), "{lang}: {page}");
-        let posted = outside.visits();
-        assert_eq!(posted.iter().map(|visit| visit.header("content-type")).collect::<Vec<_>>(), [Some("application/json"), None], "{lang}");
         serves_several_calls(name, &component).await;
     }
 }

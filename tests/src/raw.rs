@@ -21,29 +21,16 @@ pub async fn exchange(address: &str, bytes: &[u8]) -> String {
 /// Sends a whole request with `Connection: close`, and answers all that comes back. Unlike [`exchange`] it keeps its side open: one that closes it says that it has
 /// gone, and the server may stop working for it.
 pub async fn ask(address: &str, request: &[u8]) -> String {
-    String::from_utf8_lossy(&ask_bytes(address, request).await).into_owned()
-}
-
-/// The same for an answer that is no text.
-///
-/// # Panics
-///
-/// As [`exchange`].
-pub async fn ask_bytes(address: &str, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     stream.write_all(request).await.expect("the server takes the request");
-    read_bytes(stream).await
+    read(stream).await
 }
 
-async fn read(stream: TcpStream) -> String {
-    String::from_utf8_lossy(&read_bytes(stream).await).into_owned()
-}
-
-async fn read_bytes(mut stream: TcpStream) -> Vec<u8> {
+async fn read(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(crate::secs(30), stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection stays open after {}", String::from_utf8_lossy(&answer));
-    answer
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The status of an answer; none where there was no HTTP answer.

@@ -46,6 +46,9 @@ pub(super) const JS_RANDOM: &str = include_str!("../../../sdk/js/wit/random.wit"
 /// The module for Python.
 pub(super) const PYTHON_SDK: &str = include_str!("../../../sdk/python/toolbay_plugin.py");
 
+/// The interfaces of WASI by which that module uses HTTP.
+pub(super) const PYTHON_HTTP: &[Embedded] = files!("sdk/python/wit": "clocks.wit", "http.wit", "io.wit");
+
 /// Makes the Wasm target where none can be downloaded.
 pub(super) const WASM_TOOLCHAIN: &str = include_str!("../../../scripts/wasm-toolchain.sh");
 

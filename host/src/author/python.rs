@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::{
     AuthorError,
+    embedded::PYTHON_HTTP,
     project::Project,
     tools::{Needed, run},
     world::{World, tailored, write},
@@ -23,9 +24,12 @@ const SDK: &str = "toolbay_plugin.py";
 /// What the SDK imports always.
 const OF_SDK: [&str; 3] = ["context", "log", "progress"];
 
+/// Not an import of the contract, but of WASI.
+const HTTP: &str = "http";
+
 /// Imports of the contract, and the words in a plugin's code that mean them.
 const WORDS: [(&str, &str); 9] = [
-    ("fetch", r"\bfetch\b"),
+    (HTTP, r"\bfetch\b"),
     ("calls", r"\b(call_tool|call_all|calls)\b"),
     ("store", r"\bstore\b"),
     ("client", r"\b(ask|client)\b"),
@@ -45,7 +49,10 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     if lists_tools {
         used.extend(OF_SDK.map(str::to_owned));
     }
-    let wit = tailored(project, &used, &[], &[])?;
+    let uses_http = lists_tools && used.remove(HTTP);
+    let (extra, deps): (&[&str], &[(&str, &str)]) =
+        if uses_http { (&["wasi:http/outgoing-handler@0.2.12"], PYTHON_HTTP) } else { (&[], &[]) };
+    let wit = tailored(project, &used, extra, deps)?;
     let scratch = project.scratch();
     let module = if lists_tools {
         write(&scratch.join("toolbay_entry.py"), "from app import *  # noqa: F403\nfrom toolbay_plugin import Tools  # noqa: F401\n")?;

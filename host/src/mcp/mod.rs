@@ -37,7 +37,6 @@ mod links;
 mod media;
 mod notification_queue;
 mod options;
-mod packed;
 mod pending;
 mod present;
 mod reply;

@@ -305,9 +305,9 @@ async fn answers_that_do_not_come_are_given_up_and_leave_no_connection() {
     for answer in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"] {
         // The plugin's own time, the host's, and a caller who leaves.
         for way in 0..3 {
-            let limits = limits(|limits| limits.http_timeout = Duration::from_millis(if way == 1 { 200 } else { 60_000 }));
+            let limits = limits(|limits| limits.http_timeout = Duration::from_millis(if way == 1 { 3000 } else { 60_000 }));
             let mut plugin = Plugin::for_server(address, limits);
-            let asked = Whole { timeout_ms: (way == 0).then_some(200), ..whole(&url) };
+            let asked = Whole { timeout_ms: (way == 0).then_some(3000), ..whole(&url) };
             let waiting = tokio::spawn(exchange(&mut plugin.outgoing, asked, &room(PLENTY)));
             let (mut stream, _) = listener.accept().await.unwrap();
             read_head(&mut stream).await;
