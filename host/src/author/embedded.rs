@@ -10,7 +10,7 @@ macro_rules! files {
 }
 
 /// The contract between the host and plugins.
-pub(super) const CONTRACT: &[Embedded] = files!("wit": "calls.wit", "client.wit", "guard.wit", "host.wit", "prompts.wit", "resources.wit", "store.wit", "task.wit", "tools.wit", "types.wit", "worlds.wit");
+pub(super) const CONTRACT: &[Embedded] = files!("wit": "calls.wit", "client.wit", "fetch.wit", "guard.wit", "host.wit", "prompts.wit", "resources.wit", "store.wit", "task.wit", "tools.wit", "types.wit", "worlds.wit");
 
 /// The SDK for Rust: two crates beside each other.
 pub(super) const RUST_SDK: &[Embedded] = files!("sdk/rust":

@@ -211,6 +211,11 @@ impl State {
         self.nn.is_none() && self.files.are_closed() && self.limiter.has_room()
     }
 
+    /// The HTTP of the call in hand.
+    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
     /// The variables that were granted.
     pub(crate) fn variables(&mut self) -> &WasiConfigVariables {
         let granted = &self.shared.config.grants.env;

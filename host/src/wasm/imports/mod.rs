@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod client;
 pub(crate) mod context;
+pub(crate) mod fetch;
 pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod keyvalue;
@@ -38,6 +39,7 @@ pub(crate) mod bindings {
             "toolbay:plugin/client.ask": async | trappable,
             "toolbay:plugin/calls.call": async | trappable,
             "toolbay:plugin/calls.call-all": async | trappable,
+            "toolbay:plugin/fetch": async | trappable,
             "toolbay:plugin/store": async | trappable,
             default: trappable,
         },
@@ -65,6 +67,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     bindings::toolbay::plugin::client::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::fetch::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::notify::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::task::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
