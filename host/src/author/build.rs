@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{AuthorError, javascript, language::Language, project::Project, python, rust, world::World};
+use super::{AuthorError, c, javascript, language::Language, project::Project, python, rust, world::World};
 use crate::wasm::typed::docs::{EmbedError, embed};
 
 /// What a build made.
@@ -29,6 +29,7 @@ pub fn build(project: &Project, folder: &Path) -> Result<Built, AuthorError> {
         Language::Rust => rust::build(project)?,
         Language::Js | Language::Ts => javascript::build(project)?,
         Language::Python => python::build(project)?,
+        Language::C => c::build(project)?,
     };
     let mut component = fs::read(&made).map_err(|error| AuthorError::file("read", &made, &error))?;
     let mut warnings = Vec::new();

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::{
     AuthorError,
-    embedded::PYTHON_HTTP,
+    embedded::WASI_HTTP,
     project::Project,
     tools::{Needed, run},
     world::{World, tailored, write},
@@ -23,6 +23,10 @@ const SDK: &str = "toolbay_plugin.py";
 
 /// What the SDK imports always.
 const OF_SDK: [&str; 3] = ["context", "log", "progress"];
+
+/// What a server of HTTP exports, and the module that has its class, where it is not the plugin's own.
+const HANDLER: &str = "incoming-handler";
+const SERVER: &str = "http_server";
 
 /// Not an import of the contract, but of WASI.
 const HTTP: &str = "http";
@@ -51,12 +55,14 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     }
     let uses_http = lists_tools && used.remove(HTTP);
     let (extra, deps): (&[&str], &[(&str, &str)]) =
-        if uses_http { (&["wasi:http/outgoing-handler@0.2.12"], PYTHON_HTTP) } else { (&[], &[]) };
+        if uses_http { (&["wasi:http/outgoing-handler@0.2.12"], WASI_HTTP) } else { (&[], &[]) };
     let wit = tailored(project, &used, extra, deps)?;
     let scratch = project.scratch();
     let module = if lists_tools {
         write(&scratch.join("toolbay_entry.py"), "from app import *  # noqa: F403\nfrom toolbay_plugin import Tools  # noqa: F401\n")?;
         "toolbay_entry"
+    } else if world.exports(HANDLER) && project.folder.join(format!("{SERVER}.py")).is_file() {
+        SERVER
     } else {
         "app"
     };

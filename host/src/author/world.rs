@@ -74,7 +74,7 @@ impl World {
 
     /// Whether a plain function is among what it exports, which the host describes by the docs in the WIT files.
     pub(super) fn has_functions(&self) -> bool {
-        let known = ["tools", "resources", "prompts", "completion"];
+        let known = ["tools", "resources", "prompts", "completion", "incoming-handler"];
         !self.functions.is_empty() || self.interfaces.iter().any(|name| !known.contains(&name.as_str()))
     }
 }

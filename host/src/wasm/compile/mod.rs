@@ -8,6 +8,8 @@ pub mod cache;
 pub mod child;
 pub(crate) mod headroom;
 
+pub(crate) use adapt::component as component_of_module;
+
 use std::{
     collections::HashMap,
     path::PathBuf,
