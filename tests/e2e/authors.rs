@@ -17,7 +17,7 @@ use toolbay_tests::{Client, Setup, eventually, files, json, secs};
 const BUILD: Duration = secs(600);
 
 /// A project in an empty folder.
-struct Author {
+pub(crate) struct Author {
     setup: Setup,
     lab: PathBuf,
     name: String,
@@ -30,23 +30,49 @@ struct Dev {
 }
 
 impl Author {
-    /// `toolbay new`. None: this machine lacks what the language needs, and is not one that must have it.
+    /// `toolbay new`.
     async fn new(lang: &str, kind: &str) -> Self {
-        let author = Self { setup: Setup::new(), lab: lab(), name: format!("{lang}-{kind}") };
-        let made = author.setup.run(["new", &author.name, "--lang", lang, "--kind", kind]).await;
+        Self::named(&format!("{lang}-{kind}"), lang, Some(kind)).await
+    }
+
+    /// The same under another name, and of the kind that the language has.
+    pub(crate) async fn named(name: &str, lang: &str, kind: Option<&str>) -> Self {
+        let author = Self { setup: Setup::new(), lab: lab(), name: name.to_owned() };
+        let mut words = vec!["new", name, "--lang", lang];
+        words.extend(kind.into_iter().flat_map(|kind| ["--kind", kind]));
+        let made = author.setup.run(words).await;
         assert!(made.expect_code(0).stdout.contains("toolbay dev"), "{}", made.stdout);
+        // What `npm install` in the project would bring.
+        if matches!(lang, "js" | "ts") {
+            let modules = author.folder().join("node_modules");
+            std::os::unix::fs::symlink(author.lab.join("node_modules"), modules).expect("a link");
+        }
         author
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.setup.home().join(&self.name)
     }
 
-    /// `toolbay` with the tools of the lab, as if they were installed.
-    fn toolbay(&self, arguments: &[&str]) -> Command {
+    /// The search path with the tools of the lab, as if they were installed.
+    fn path(&self) -> OsString {
         let mut path: Vec<PathBuf> = vec![self.lab.join("node_modules/.bin"), self.lab.join("python/bin")];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-        let path: OsString = std::env::join_paths(path).expect("a search path");
+        std::env::join_paths(path).expect("a search path")
+    }
+
+    /// Another program of the lab.
+    pub(crate) fn tool(&self, program: &str) -> Command {
+        let path = self.path();
+        let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
+        let mut command = Command::new(found.unwrap_or_else(|| panic!("{program} is not in the lab")));
+        command.env("PATH", path);
+        command
+    }
+
+    /// `toolbay` with the tools of the lab.
+    fn toolbay(&self, arguments: &[&str]) -> Command {
+        let path = self.path();
         let mut command = self.setup.command();
         command.args(arguments).env("PATH", path).env("CARGO_TARGET_DIR", files::root().join("target/author-projects"));
         // The toolchain of the machine is kept in the cache of the machine, and not in that of the tests.
@@ -59,7 +85,7 @@ impl Author {
     }
 
     /// Runs it to its end.
-    async fn run(&self, arguments: &[&str]) -> (bool, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (bool, String) {
         let mut command = self.toolbay(arguments);
         let output = tokio::time::timeout(BUILD, command.output()).await.expect("it ends by itself").expect("it can be started");
         let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -86,7 +112,7 @@ impl Author {
     }
 
     /// Replaces text in a file of the project.
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.folder().join(file);
         let text = std::fs::read_to_string(&path).expect("the file is there");
         assert!(text.contains(from), "{from} in {}", path.display());
@@ -194,9 +220,43 @@ async fn python_from_nothing_to_a_live_tool_and_from_an_edit() {
 }
 
 #[tokio::test]
+async fn c_from_nothing_to_a_live_tool_and_from_an_edit() {
+    if !has_clang() {
+        return;
+    }
+    let author = day("c", "typed", "src/plugin.c").await;
+    // What the compiler says is shown, with the place, and nothing is put into the folder.
+    author.edit("src/plugin.c", "return tb_answer", "retrun tb_answer");
+    let (is_well, said) = author.run(&["build", &author.name]).await;
+    assert!(!is_well && said.contains("src/plugin.c:5:") && said.contains("clang failed"), "{said}");
+}
+
+#[tokio::test]
+async fn servers_of_mcp_by_themselves_from_nothing_to_a_live_tool() {
+    day("rust", "http", "src/lib.rs").await;
+    let python = Author::new("python", "http").await;
+    let (is_well, said) = python.run(&["test", &python.name]).await;
+    assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_kind_that_a_language_has_not_is_told_with_those_that_it_has() {
+    let setup = Setup::new();
+    for (lang, kind, wanted) in [
+        ("c", "tools", "there is no --kind tools for --lang c: choose --kind typed; --kind tools there is for rust, js, ts, python"),
+        ("ts", "http", "choose --kind tools or --kind typed; --kind http there is for rust, python"),
+    ] {
+        let refused = setup.run(["new", "x", "--lang", lang, "--kind", kind]).await;
+        assert!(refused.expect_code(2).stderr.contains(wanted), "{}", refused.stderr);
+    }
+    // C has one kind, which need not be said.
+    assert!(setup.run(["new", "x", "--lang", "c"]).await.expect_code(0).stdout.contains("src/plugin.c"));
+}
+
+#[tokio::test]
 async fn what_is_missing_is_told_with_the_command_that_installs_it() {
     let setup = Setup::new();
-    for (lang, command) in [("js", "npm install"), ("python", "pip install componentize-py")] {
+    for (lang, command) in [("js", "npm install"), ("python", "pip install componentize-py"), ("c", "apt-get install clang lld")] {
         setup.run(["new", &format!("x-{lang}"), "--lang", lang]).await.expect_code(0);
         let empty = setup.home().join("bin");
         std::fs::create_dir_all(&empty).expect("a folder");
@@ -212,6 +272,15 @@ async fn what_is_missing_is_told_with_the_command_that_installs_it() {
     assert!(nothing.expect_code(1).stderr.contains("toolbay new NAME"), "{}", nothing.stderr);
     let again = setup.run(["new", "x-js", "--lang", "js"]).await;
     assert!(again.expect_code(1).stderr.contains("is not empty"), "{}", again.stderr);
+}
+
+/// Whether C can be compiled. Where `CI` is set, it has to be.
+pub(crate) fn has_clang() -> bool {
+    let is_there = which("clang").is_some() || std::env::var_os("CI").is_some();
+    if !is_there {
+        eprintln!("skipped: there is no clang");
+    }
+    is_there
 }
 
 fn which(program: &str) -> Option<PathBuf> {

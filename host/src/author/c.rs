@@ -28,7 +28,7 @@ const OF_SDK: [&str; 5] = ["calls", "client", "log", "progress", "store"];
 /// All that `imports` of the contract has.
 const IMPORTS: [&str; 8] = ["calls", "client", "context", "log", "notify", "progress", "store", "task"];
 
-const HTTP: &str = "wasi:http/outgoing-handler@0.2.12";
+const HTTP: &str = "import wasi:http/outgoing-handler@0.2.12";
 
 /// The folder of the author's code.
 const CODE: &str = "src";
@@ -44,7 +44,7 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     let toolchain = Toolchain::find()?;
     let sources = sources(project)?;
     let world = World::read(&project.wit())?;
-    let extra: Vec<String> = OF_SDK.iter().map(|name| format!("toolbay:plugin/{name}@0.1.0")).chain([HTTP.to_owned()]).collect();
+    let extra: Vec<String> = OF_SDK.iter().map(|name| format!("import toolbay:plugin/{name}@0.1.0")).chain([HTTP.to_owned()]).collect();
     let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
     let wit = tailored(project, &BTreeSet::from(IMPORTS.map(str::to_owned)), &extra, WASI_HTTP)?;
     let made = project.scratch().join("c");

@@ -163,6 +163,7 @@ mod tests {
             template::TS_TOOLS,
             template::PYTHON_TOOLS,
             template::RUST_TYPED,
+            template::C_TYPED,
             &template::TYPED_WORLD.replace("{{name}}", "greeter"),
         ] {
             assert!(docs.contains(text), "docs/authors.md has not: {text}");
