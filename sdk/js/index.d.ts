@@ -124,36 +124,6 @@ export function call<T = any>(name: string, args?: Record<string, unknown>): T;
 /** Calls several at once, 64 at most. */
 export function callAll<T = any>(calls: [name: string, args?: Record<string, unknown>][]): { value?: T; error?: Error }[];
 
-export interface FetchOptions {
-  method?: string;
-  headers?: Record<string, string>;
-  body?: string | Uint8Array;
-  /** A body as JSON. */
-  json?: unknown;
-  /** Milliseconds, for each wait. */
-  timeout?: number;
-  /** Bytes; 8 MiB by default. */
-  maxBody?: number;
-  /** How many are followed; 5 by default. */
-  redirects?: number;
-}
-
-/** An answer, whatever its status. */
-export interface Response {
-  readonly status: number;
-  /** Whether the status is a success. */
-  readonly ok: boolean;
-  readonly url: string;
-  /** Names in small letters. */
-  readonly headers: Record<string, string>;
-  text(): string;
-  json<T = any>(): T;
-  bytes(): Uint8Array;
-}
-
-/** An HTTP request, as the operator grants the host. It waits where it is. */
-export function fetch(url: string, options?: FetchOptions): Response;
-
 /** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
 export const store: {
   get<T = any>(key: string): T | undefined;

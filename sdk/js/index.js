@@ -7,8 +7,6 @@ import { report } from 'toolbay:plugin/progress@0.1.0';
 import { checked, described, isStandard, object as schema } from './schema.js';
 import { get as storeGet, set as storeSet, delete as storeDelete, increment as storeIncrement, keys as storeKeys } from 'toolbay:plugin/store@0.1.0';
 
-export { fetch } from './http.js';
-
 const INVALID_PARAMS = -32602;
 const INTERNAL_ERROR = -32603;
 const registered = new Map();

@@ -239,6 +239,55 @@ async fn servers_of_mcp_by_themselves_from_nothing_to_a_live_tool() {
     assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
 }
 
+/// The world of Wassette's public example `get-weather-js`: a plain function, and its key by the draft of `wasi:config`.
+const FOREIGN_WORLD: &str = "package microsoft:get-weather-js@0.1.0;
+
+/// Weather.
+world get-weather-js {
+    import wasi:config/store@0.2.0-draft;
+
+    /// The weather in a city.
+    export get-weather: func(city: string) -> result<string, string>;
+}
+";
+
+const FOREIGN_CONFIG: &str = "package wasi:config@0.2.0-draft;
+
+interface store {
+    variant error { upstream(string), io(string) }
+    get: func(key: string) -> result<option<string>, error>;
+    get-all: func() -> result<list<tuple<string, string>>, error>;
+}
+";
+
+const FOREIGN_CODE: &str = "import { get, getAll } from 'wasi:config/store@0.2.0-draft';
+
+export function getWeather(city) {
+  const key = get('OPENWEATHER_API_KEY');
+  if (!key) throw 'there is no key';
+  return `${city} by ${key} of ${getAll().length}`;
+}
+";
+
+#[tokio::test]
+async fn a_component_for_a_world_of_wassette_works_as_it_is() {
+    let author = Author::named("get-weather-js", "js", Some("typed")).await;
+    std::fs::remove_dir_all(author.folder().join("wit")).expect("it is there");
+    for (file, text) in [("wit/world.wit", FOREIGN_WORLD), ("wit/deps/wasi-config.wit", FOREIGN_CONFIG), ("src/index.js", FOREIGN_CODE)] {
+        let path = author.folder().join(file);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("it can be written");
+    }
+    let (is_well, said) = author.run(&["build", &author.name]).await;
+    assert!(is_well && said.contains("get_weather  The weather in a city."), "{said}");
+    let component = author.folder().join("dist/get-weather-js.wasm");
+    let config = "[plugin.granted]\nenv = { OPENWEATHER_API_KEY = \"k-1\", OTHER = \"x\" }\n";
+    let server = Setup::new().file(&component, "granted").file(&component, "bare").config(config).start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.call("granted__get_weather", json!({ "city": "Bern" })).await.ok(), "Bern by k-1 of 2");
+    assert!(client.call("bare__get_weather", json!({ "city": "Bern" })).await.failure().contains("there is no key"));
+}
+
 #[tokio::test]
 async fn a_kind_that_a_language_has_not_is_told_with_those_that_it_has() {
     let setup = Setup::new();

@@ -35,7 +35,7 @@ pub(super) const RUST_SDK: &[Embedded] = files!("sdk/rust":
 );
 
 /// The package for JavaScript and TypeScript.
-pub(super) const JS_SDK: &[Embedded] = files!("sdk/js": "index.d.ts", "http.js", "index.js", "package.json", "schema.js");
+pub(super) const JS_SDK: &[Embedded] = files!("sdk/js": "index.d.ts", "index.js", "package.json", "schema.js");
 
 /// What the build puts before every plugin in JavaScript.
 pub(super) const JS_RUNTIME: &str = include_str!("../../../sdk/js/runtime.js");

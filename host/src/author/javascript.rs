@@ -12,7 +12,7 @@ use regex::Regex;
 
 use super::{
     AuthorError,
-    embedded::{JS_RANDOM, JS_RUNTIME, WASI_HTTP},
+    embedded::{JS_RANDOM, JS_RUNTIME},
     project::Project,
     tools::{Needed, run},
     world::{World, tailored, write},
@@ -75,12 +75,7 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
         ];
         extra.extend(exports.into_iter().filter_map(|(is_offered, export)| is_offered.then_some(export)));
     }
-    let mut deps = vec![("wasi-random", JS_RANDOM)];
-    if text.contains("\"wasi:http/") {
-        extra.push("import wasi:http/outgoing-handler@0.2.12");
-        deps.extend(WASI_HTTP);
-    }
-    let wit = tailored(project, &used, &extra, &deps)?;
+    let wit = tailored(project, &used, &extra, &[("wasi-random", JS_RANDOM)])?;
     let component = scratch.join(format!("{}.wasm", project.name));
     run(
         &componentize,
