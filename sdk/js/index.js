@@ -9,6 +9,8 @@ import { get as storeGet, set as storeSet, delete as storeDelete, increment as s
 
 const INVALID_PARAMS = -32602;
 const INTERNAL_ERROR = -32603;
+// So many causes of an error are told.
+const MOST_CAUSES = 4;
 const registered = new Map();
 const readable = [];
 const prompted = new Map();
@@ -209,22 +211,20 @@ function settled(value) {
   return value;
 }
 
-/** What was thrown, as the caller reads it, with what caused it. */
-function thrown(error) {
-  if (error instanceof Error) {
-    const text = error.message || error.name;
-    const cause = error.cause === undefined || error.cause === error ? '' : thrown(error.cause);
-    return cause && !text.includes(cause) ? `${text}: ${cause}` : text;
-  }
-  if (error && typeof error === 'object') {
-    if (typeof error.message === 'string') return error.message;
-    try {
-      return JSON.stringify(error) ?? String(error);
-    } catch {
-      return Object.prototype.toString.call(error);
+/** What was thrown, whatever it is, as the caller reads it, with what caused it. */
+function thrown(error, depth = 0) {
+  try {
+    if (error instanceof Error) {
+      const text = error.message || error.name;
+      // Causes may lead in a circle.
+      const cause = error.cause === undefined || depth === MOST_CAUSES ? '' : thrown(error.cause, depth + 1);
+      return cause && !text.includes(cause) ? `${text}: ${cause}` : text;
     }
+    if (typeof error?.message === 'string') return error.message;
+    return (typeof error === 'object' && error ? JSON.stringify(error) : undefined) ?? String(error);
+  } catch {
+    return Object.prototype.toString.call(error);
   }
-  return String(error);
 }
 
 function logged(error) {
@@ -236,8 +236,10 @@ function answer(value) {
   if (value === undefined || value === null) return { content: [], isError: false };
   if (value instanceof Content) return { content: value.blocks, isError: false };
   if (typeof value === 'string') return { content: [textBlock(value)], isError: false };
+  const text = JSON.stringify(value);
+  if (text === undefined) throw new Error(`the answer is a ${typeof value}, which is nothing in JSON`);
   const structured = typeof value === 'object' && !Array.isArray(value) ? value : { result: value };
-  return { content: [textBlock(JSON.stringify(value))], structuredContent: JSON.stringify(structured), isError: false };
+  return { content: [textBlock(text)], structuredContent: JSON.stringify(structured), isError: false };
 }
 
 class Content {

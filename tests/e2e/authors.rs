@@ -390,6 +390,57 @@ tool({
 });
 ";
 
+/// Tools that throw whatever can be thrown, and answer what JSON has not.
+const THROWS: &str = r"import { tool } from 'toolbay-plugin';
+
+const circle = new Error('a');
+circle.cause = new Error('b', { cause: circle });
+const looped = {};
+looped.loop = looped;
+const kinds = {
+  text: () => { throw 'plain'; },
+  object: () => { throw { code: 7 }; },
+  message: () => { throw { message: 'in a message' }; },
+  nothing: () => { throw undefined; },
+  cause: () => { throw new Error('outer', { cause: new TypeError('inner') }); },
+  circle: () => { throw circle; },
+  looped: () => { throw looped; },
+  getter: () => { throw { get message() { throw new Error('again'); } }; },
+  symbol: () => { throw Symbol('s'); },
+  unnamed: () => { throw new RangeError(); },
+  answers_function: () => () => 1,
+  answers_bigint: () => ({ a: 1n }),
+};
+for (const [name, run] of Object.entries(kinds)) tool({ name, description: name, run });
+";
+
+#[tokio::test]
+async fn whatever_a_tool_in_javascript_throws_is_told() {
+    let author = Author::named("throws", "js", None).await;
+    std::fs::write(author.folder().join("src/index.js"), THROWS).expect("it can be written");
+    let (is_well, said) = author.run(&["build", "throws"]).await;
+    assert!(is_well, "{said}");
+    let server = Setup::new().file(&author.folder().join("dist/throws.wasm"), "throws").start().await;
+    let client = Client::modern(&server);
+    for (tool, wanted) in [
+        ("text", "plain"),
+        ("object", "{\"code\":7}"),
+        ("message", "in a message"),
+        ("nothing", "undefined"),
+        ("cause", "outer: inner"),
+        ("circle", "a: b"),
+        ("looped", "[object Object]"),
+        ("getter", "[object Object]"),
+        ("symbol", "Symbol(s)"),
+        ("unnamed", "RangeError"),
+        ("answers_function", "the answer is a function"),
+        ("answers_bigint", "BigInt"),
+    ] {
+        let told = client.call(tool, json!({})).await.failure();
+        assert!(told.starts_with(wanted), "{tool}: {told}");
+    }
+}
+
 /// The same.
 const PYTHON: &str = r#"from toolbay_plugin import call_all, call_tool, store, tool
 
