@@ -18,6 +18,7 @@ mod conformance;
 mod console;
 mod containers;
 mod content;
+mod cookbooks;
 mod deb;
 mod endpoints;
 mod examples;

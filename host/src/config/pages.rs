@@ -64,7 +64,7 @@ fn pages() -> Vec<PathBuf> {
 /// A folder with what the pages mention: secrets and folders, also those that they give an absolute path.
 fn machine() -> tempfile::TempDir {
     let machine = tempfile::tempdir().unwrap();
-    for folder in ["data", "srv/maps", "srv/index", "plugins/data", "secrets", "plugins/secrets", "run/secrets", "etc/toolbay"] {
+    for folder in ["data", "srv/maps", "srv/index", "plugins/data", "texts", "secrets", "plugins/secrets", "run/secrets", "etc/toolbay"] {
         fs::create_dir_all(machine.path().join(folder)).unwrap();
     }
     for secret in ["secrets/token", "secrets/key", "plugins/secrets/key", "run/secrets/laptop"] {

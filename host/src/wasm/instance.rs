@@ -221,6 +221,11 @@ impl State {
         let granted = &self.shared.config.grants.env;
         self.variables.get_or_insert_with(|| granted.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect())
     }
+
+    /// The same, one by one.
+    pub(crate) fn granted_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shared.config.grants.env.iter().map(|(name, value)| (name.as_str(), value.0.as_str()))
+    }
 }
 
 impl WasiView for State {

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod client;
+mod config_draft;
 pub(crate) mod context;
 pub(crate) mod fetch;
 pub(crate) mod files;
@@ -60,6 +61,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     nn::add_to_linker(linker)?;
     keyvalue::add_to_linker(linker)?;
     wasmtime_wasi_config::add_to_linker(linker, |state| WasiConfig::new(state.variables()))?;
+    config_draft::add_to_linker(linker)?;
     bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
