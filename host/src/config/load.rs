@@ -94,7 +94,7 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
         Some(path) => files::read(path).and_then(|text| parse(&text, path, &environment, &mut found)),
         None => Ok(Config::default()),
     };
-    let config = config.and_then(|config| over(config, overrides, &mut found));
+    let config = config.and_then(|config| over(config, overrides, &mut found)).and_then(|config| with_policies(config, &mut found));
     let config = if overrides.without_lock { config } else { config.and_then(|config| with_lock(config, &mut found)) };
     Loaded { config, files: found }
 }
@@ -120,6 +120,12 @@ fn over(mut config: Config, overrides: &Overrides, files: &mut Files) -> Result<
         files.files.insert(path.clone());
         config.add_mcp_json(&path)?;
     }
+    Ok(config)
+}
+
+/// Reads the files of policies, which are among those that a configuration is made from.
+fn with_policies(mut config: Config, files: &mut Files) -> Result<Config, ConfigError> {
+    config.policy.load(files)?;
     Ok(config)
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig, InferenceConfig,
-    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, SharedConfig,
+    MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, PolicyConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource, SharedConfig,
     StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
@@ -30,6 +30,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[role.NAME]`, by NAME.
     pub role: BTreeMap<String, RoleConfig>,
+    /// `[policy]`, and what its files say.
+    pub policy: PolicyConfig,
     /// `[endpoint.NAME]`, by NAME.
     pub endpoint: BTreeMap<String, EndpointConfig>,
     /// `[state]`.
@@ -88,6 +90,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             role: BTreeMap::new(),
+            policy: PolicyConfig::default(),
             endpoint: BTreeMap::new(),
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
