@@ -44,6 +44,8 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
     /// The lock file is not read: for whoever writes it.
     pub without_lock: bool,
+    /// Files of policies are not read: for whoever writes them.
+    pub without_policies: bool,
     /// `--console`.
     pub console: bool,
 }
@@ -94,7 +96,8 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
         Some(path) => files::read(path).and_then(|text| parse(&text, path, &environment, &mut found)),
         None => Ok(Config::default()),
     };
-    let config = config.and_then(|config| over(config, overrides, &mut found)).and_then(|config| with_policies(config, &mut found));
+    let config = config.and_then(|config| over(config, overrides, &mut found));
+    let config = if overrides.without_policies { config } else { config.and_then(|config| with_policies(config, &mut found)) };
     let config = if overrides.without_lock { config } else { config.and_then(|config| with_lock(config, &mut found)) };
     Loaded { config, files: found }
 }

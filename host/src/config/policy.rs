@@ -58,8 +58,13 @@ fn kind(text: &str) -> Result<String, String> {
 
 /// Says where a table has no files, and so no use.
 pub(super) fn check(table: &Table<'_>, config: &PolicyConfig) {
+    let of_files = [
+        ("default", config.default != PolicyDefault::Deny),
+        ("claims", !config.claims.is_empty()),
+        ("arguments", !config.arguments.is_empty()),
+    ];
     if config.files.is_empty()
-        && let Some(item) = ["default", "claims", "arguments"].into_iter().find_map(|key| table.get(key))
+        && let Some(item) = of_files.into_iter().filter(|(_, is_set)| *is_set).find_map(|(key, _)| table.get(key))
     {
         item.fail_key("needs `files` in [policy]: without a file of policies there is nothing to decide");
     }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
     InferenceConfig, IntrospectionConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits,
-    PluginOrigin, PolicyConfig, RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig,
-    ToolOverride, TracesConfig, TrustConfig,
+    PluginOrigin, PolicyConfig, RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig,
+    TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,

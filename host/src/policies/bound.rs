@@ -6,17 +6,11 @@ use std::{
 };
 
 use cedar_policy::{
-    Authorizer, AuthorizationError, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, Response, RestrictedExpression,
+    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, Response, RestrictedExpression,
 };
 use chrono::{DateTime, Datelike as _, Utc};
 
-use super::{
-    Action, Caller, Item, Set,
-    conditions::Arguments,
-    item::uid,
-    json,
-    rule::Rule,
-};
+use super::{Action, Caller, Item, Set, conditions::Arguments, item::uid, json, rule::Rule};
 
 /// What policies say of something, whatever a call of it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +62,7 @@ impl Moment {
     fn parts(self) -> [(String, RestrictedExpression); 2] {
         let time = self.0.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let weekday = i64::from(self.0.weekday().number_from_monday());
-        [
-            ("time".to_owned(), RestrictedExpression::new_datetime(time)),
-            ("weekday".to_owned(), RestrictedExpression::new_long(weekday)),
-        ]
+        [("time".to_owned(), RestrictedExpression::new_datetime(time)), ("weekday".to_owned(), RestrictedExpression::new_long(weekday))]
     }
 }
 
@@ -94,7 +85,6 @@ struct Plan {
     whole: PolicySet,
     /// What those that depend on the call read of its arguments.
     arguments: Vec<Arguments>,
-    of_call: Vec<Arc<str>>,
     /// What holds for all that the server offers.
     constant: Option<Ruling>,
 }
@@ -130,6 +120,12 @@ impl Bound {
         self.weigh(forbids, permits)
     }
 
+    /// What holds for all that a server offers, if that is known.
+    #[must_use]
+    pub fn constant(&self, action: Action, server: &str) -> Option<Ruling> {
+        self.plan(action, server).constant.clone()
+    }
+
     /// Whether a plugin or server that offers nothing now could offer this caller something.
     #[must_use]
     pub fn names_server(&self, server: &str) -> bool {
@@ -145,7 +141,7 @@ impl Bound {
     #[must_use]
     pub fn verdict(&self, action: Action, item: &Item<'_>, arguments: &str, moment: Moment) -> Verdict {
         let plan = self.plan(action, item.server());
-        let context = match self.context(&plan, action, arguments, moment) {
+        let context = match self.context(|name| plan.arguments.iter().any(|read| read.has(name)), action, arguments, moment) {
             Ok(context) => context,
             Err(why) => return denied(None, format!("denied by this server's policies: {why}; nothing was done"), None),
         };
@@ -206,7 +202,6 @@ impl Bound {
             permits: of(true),
             whole: set_of(rules.iter().map(|rule| &rule.policy)),
             arguments: of_call.iter().map(|rule| rule.arguments.clone()).collect(),
-            of_call: of_call.iter().map(|rule| Arc::clone(&rule.id)).collect(),
             constant,
         }
     }
@@ -246,15 +241,21 @@ impl Bound {
         Some((request, entities))
     }
 
+    /// All that a policy could read of a call.
+    #[cfg(test)]
+    pub(super) fn whole_context(&self, action: Action, arguments: &str, moment: Moment) -> Context {
+        self.context(|_| true, action, arguments, moment).unwrap()
+    }
+
     /// What the policies may read of a call.
     ///
     /// # Errors
     ///
     /// What about its arguments is not as was declared, for who calls.
-    fn context(&self, plan: &Plan, action: Action, arguments: &str, moment: Moment) -> Result<Context, String> {
+    fn context(&self, reads: impl Fn(&str) -> bool, action: Action, arguments: &str, moment: Moment) -> Result<Context, String> {
         let mut parts: Vec<_> = moment.parts().into();
         if action == Action::Call {
-            let declared = self.set.declared.arguments.iter().filter(|(name, _)| plan.arguments.iter().any(|read| read.has(name)));
+            let declared = self.set.declared.arguments.iter().filter(|(name, _)| reads(name));
             let mut declared = declared.peekable();
             let mut given = Vec::new();
             if declared.peek().is_some() {

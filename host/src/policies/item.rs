@@ -44,11 +44,6 @@ impl Action {
             Self::ListPrompt | Self::Get => "Prompt",
         }
     }
-
-    /// Whether it is only looked at.
-    pub(super) fn is_list(self) -> bool {
-        self.name() == "list"
-    }
 }
 
 /// What a tool says of itself, with MCP's word for what it says nothing of.

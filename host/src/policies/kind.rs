@@ -212,7 +212,9 @@ mod tests {
         ] {
             assert_eq!(Kind::parse(text).unwrap().to_string(), written, "{text}");
         }
-        for wrong in ["", "string", "Set", "Set<String", "{ a String }", "{ a: String b: Long }", "String String", "{", "Set<>", "{ : Long }"] {
+        for wrong in
+            ["", "string", "Set", "Set<String", "{ a String }", "{ a: String b: Long }", "String String", "{", "Set<>", "{ : Long }"]
+        {
             assert!(Kind::parse(wrong).is_err(), "{wrong}");
         }
         assert!(Kind::parse(&"Set<".repeat(10_000)).unwrap_err().contains("deep"));

@@ -120,7 +120,11 @@ impl Policies {
 
     /// Roles and servers that they name, with the policy that does.
     pub fn named(&self) -> impl Iterator<Item = (&str, &'static str, String)> {
-        self.set.rules.iter().filter(|rule| !rule.is_own).flat_map(|rule| rule.named().into_iter().map(|(kind, name)| (&*rule.id, kind, name)))
+        self.set
+            .rules
+            .iter()
+            .filter(|rule| !rule.is_own)
+            .flat_map(|rule| rule.named().into_iter().map(|(kind, name)| (&*rule.id, kind, name)))
     }
 }
 

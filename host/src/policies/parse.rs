@@ -43,7 +43,8 @@ impl Policies {
     /// All that is wrong with any of them.
     pub fn parse(files: &[PolicyFile], declared: Declared, permits: bool) -> Result<Self, Vec<Fault>> {
         let schema = Schema::from_cedarschema_str(&schema::text(&declared)).map(|(schema, _)| schema);
-        let schema = schema.map_err(|error| vec![whole(files, format!("no schema can be made of [policy.claims] and [policy.arguments]: {error}"))])?;
+        let schema = schema
+            .map_err(|error| vec![whole(files, format!("no schema can be made of [policy.claims] and [policy.arguments]: {error}"))])?;
         let validator = Validator::new(schema.clone());
         let (mut rules, mut faults, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let mut known: HashMap<String, PathBuf> = HashMap::new();
@@ -53,13 +54,20 @@ impl Policies {
                     for (id, policy) in found {
                         if let Some(other) = known.insert(id.clone(), file.path.clone()) {
                             let offset = place_of(&file.text, &id);
-                            let message = format!("the id {id:?} is given twice (also in {}): by its id a policy is told in logs and answers", other.display());
+                            let message = format!(
+                                "the id {id:?} is given twice (also in {}): by its id a policy is told in logs and answers",
+                                other.display()
+                            );
                             faults.push(Fault { path: file.path.clone(), offset, message });
                             continue;
                         }
                         match Rule::new(&policy, &id, false) {
                             Ok(rule) => rules.push(rule),
-                            Err(why) => faults.push(Fault { path: file.path.clone(), offset: place_of(&file.text, &id), message: format!("policy {id:?} cannot be used: {why}") }),
+                            Err(why) => faults.push(Fault {
+                                path: file.path.clone(),
+                                offset: place_of(&file.text, &id),
+                                message: format!("policy {id:?} cannot be used: {why}"),
+                            }),
                         }
                     }
                 }
@@ -96,15 +104,33 @@ impl Policies {
 /// The policies of one file by their ids, in its order.
 fn one(file: &PolicyFile, validator: &Validator, warnings: &mut Vec<String>) -> Result<Vec<(String, Policy)>, Vec<Fault>> {
     let fault = |offset: usize, message: String| Fault { path: file.path.clone(), offset, message };
-    let set = PolicySet::from_str(&file.text).map_err(|errors| errors.iter().map(|error| { let (offset, message) = told(error); fault(offset, message) }).collect::<Vec<_>>())?;
+    let set = PolicySet::from_str(&file.text).map_err(|errors| {
+        errors
+            .iter()
+            .map(|error| {
+                let (offset, message) = told(error);
+                fault(offset, message)
+            })
+            .collect::<Vec<_>>()
+    })?;
     if set.num_of_templates() > 0 {
         let offset = ["?principal", "?resource"].iter().filter_map(|slot| file.text.find(slot)).min().unwrap_or_default();
-        return Err(vec![fault(offset, "this is a template, and nothing links templates here; write the principal or the resource itself".to_owned())]);
+        return Err(vec![fault(
+            offset,
+            "this is a template, and nothing links templates here; write the principal or the resource itself".to_owned(),
+        )]);
     }
     let names = names(file, &set);
     let result = validator.validate(&set, ValidationMode::Strict);
-    let named = |message: String| names.iter().fold(message, |message, (own, name)| message.replace(&format!("`{own}`"), &format!("{name:?}")));
-    let found: Vec<Fault> = result.validation_errors().map(|error| { let (offset, message) = told(error); fault(offset, named(message)) }).collect();
+    let named =
+        |message: String| names.iter().fold(message, |message, (own, name)| message.replace(&format!("`{own}`"), &format!("{name:?}")));
+    let found: Vec<Fault> = result
+        .validation_errors()
+        .map(|error| {
+            let (offset, message) = told(error);
+            fault(offset, named(message))
+        })
+        .collect();
     if !found.is_empty() {
         return Err(found);
     }
