@@ -124,7 +124,9 @@ impl Snapshot {
         let Some(Part { access, .. }) = &self.part else { return statuses };
         let shown = statuses.into_iter().filter(|status| self.shows(&status.name));
         let shown = shown.map(|status| if access.covers(&status.name) { status } else { only_allowed(access, status) });
-        shown.map(|status| if access.has_policies() { self.only_listed(status) } else { status }).collect()
+        let shown = shown.map(|status| if access.has_policies() { self.only_listed(status) } else { status });
+        // They name what others offer.
+        shown.map(|status| ProviderStatus { lookalikes: Vec::new(), ..status }).collect()
     }
 
     /// A status of what is listed alone: what policies say of something that is not there is not known.

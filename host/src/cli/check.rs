@@ -235,7 +235,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String],
         for held in &status.held {
             let _ = writeln!(text, "        HELD BACK {}", one_line(std::slice::from_ref(held)));
         }
-        for warning in &status.warnings {
+        for warning in status.warnings.iter().chain(&status.lookalikes) {
             let _ = writeln!(text, "        warning: {warning}");
         }
     }
