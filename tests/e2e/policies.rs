@@ -6,13 +6,18 @@ use toolbay_tests::{Client, Server, Setup, Value, client, eventually, json, secs
 
 const ANN: &str = "ann-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
+const ROOT: &str = "root-0123456789abcdef";
 
 const CONFIG: &str = r#"
 [auth.tokens]
 ann = { from_env = "ANN", roles = ["analyst"] }
 bob = { from_env = "BOB", roles = ["clerk"] }
+root = { from_env = "ROOT", roles = ["root"] }
 
 [role.analyst]
+servers = ["*"]
+
+[role.root]
 servers = ["*"]
 
 [role.clerk]
@@ -27,6 +32,21 @@ a = "decimal"
 
 [audit]
 file = "audit.log"
+
+[metrics]
+authenticate = false
+"#;
+
+/// Of these nothing is about the role root but what permits all.
+const CHANGED: &str = r#"
+permit(principal in Role::"root", action, resource);
+permit(principal in Role::"analyst", action, resource in Server::"calculator");
+
+permit(principal in Role::"analyst", action in Action::"use", resource in Server::"everything");
+
+@id("not yet")
+forbid(principal in Role::"analyst", action == Action::"call", resource == Tool::"calculator__subtract")
+when { context.time < datetime("2100-01-01") };
 "#;
 
 const POLICIES: &str = r#"
@@ -61,7 +81,8 @@ fn write(home: &Path, text: &str) {
 }
 
 fn setup() -> Setup {
-    let setup = Setup::new().plugin("calculator").test_plugin("everything").env("ANN", ANN).env("BOB", BOB).config(CONFIG);
+    let setup =
+        Setup::new().plugin("calculator").test_plugin("everything").env("ANN", ANN).env("BOB", BOB).env("ROOT", ROOT).config(CONFIG);
     write(setup.home(), POLICIES);
     setup
 }
@@ -136,7 +157,8 @@ async fn arguments_and_the_time_decide_on_each_call() {
     assert!(denied.error()["message"].as_str().is_some_and(|said| said.contains("denied by policy \"texts only\"")), "{denied:?}");
     // What was done in the name of a policy can be counted and looked up.
     let page = get(&server, "/metrics", ANN).await;
-    assert!(page.contains("your roles do not allow") || page.contains("reason=\"policy\""), "{page}");
+    let counted = page.lines().find_map(|line| line.strip_prefix("toolbay_refusals_total{reason=\"policy\"} ")).expect("a sample");
+    assert!(counted.parse::<f64>().is_ok_and(|count| count >= 8.0), "{counted}");
     let audit = eventually("the audit", secs(20), || async {
         let text = std::fs::read_to_string(server.home().join("audit.log")).unwrap_or_default();
         Some(text).filter(|text| text.contains("\"error\":\"policy.texts only\"") && text.contains("\"error\":\"policy.small sums\""))
@@ -146,24 +168,27 @@ async fn arguments_and_the_time_decide_on_each_call() {
 
 #[tokio::test]
 async fn a_changed_file_counts_at_once_and_a_wrong_one_changes_nothing_and_is_told() {
-    let server = setup().start().await;
+    let setup = setup();
+    write(setup.home(), CHANGED);
+    let server = setup.start().await;
     let ann = Client::modern(&server).token(ANN);
     let mut stream = ann.listen_modern().await;
     let subtract = async || ann.call("subtract", json!({ "a": 2, "b": 1 })).await;
     assert!(subtract().await.is_error());
-    write(server.home(), &POLICIES.replace("2100-01-01", "2000-01-01"));
+    write(server.home(), &CHANGED.replace("2100-01-01", "2000-01-01"));
     eventually("the time has come", secs(30), || async { (!subtract().await.is_error()).then_some(()) }).await;
     // What is wrong is told with its place, and what was right before goes on.
-    write(server.home(), &POLICIES.replace("datetime(\"2100-01-01\")", "datetime(\"2100-01-01\") &&"));
+    write(server.home(), &CHANGED.replace("datetime(\"2100-01-01\")", "datetime(\"2100-01-01\") &&"));
     let log = server.wait_log("the mistake", |log| log.contains("the configuration was rejected")).await;
-    let line = POLICIES.lines().position(|line| line.contains("2100-01-01")).expect("a line") + 1;
+    let line = CHANGED.lines().position(|line| line.contains("2100-01-01")).expect("a line") + 1;
     assert!(log.contains(&format!("policies/all.cedar:{line}:")), "{log}");
-    let status = server.status_as(ANN).await;
-    let problem = &status["config"]["error"]["problems"][0];
-    assert!(problem.is_null() || problem["line"] == json!(line), "{status}");
+    let status = server.status_as(ROOT).await;
+    let problem = &status["configuration"]["error"]["problems"][0];
+    assert_eq!((&status["configuration"]["state"], &problem["line"]), (&json!("rejected"), &json!(line)), "{status}");
+    assert!(problem["file"].as_str().is_some_and(|file| file.ends_with("policies/all.cedar")), "{problem}");
     assert_eq!(subtract().await.ok(), "1");
     // Lists follow, and who listens is told.
-    write(server.home(), &POLICIES.replace("principal in Role::\"analyst\", action in", "principal in Role::\"clerk\", action in"));
+    write(server.home(), &CHANGED.replace("principal in Role::\"analyst\", action in", "principal in Role::\"clerk\", action in"));
     stream.wait_method("notifications/tools/list_changed").await;
     eventually("the list has changed", secs(30), || async {
         (!ann.tool_names().await.contains(&"test_simple_text".to_owned())).then_some(())

@@ -2,6 +2,7 @@
 
 mod access;
 mod confirm;
+mod denial;
 mod item;
 mod role;
 mod safeguards;
@@ -18,7 +19,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use access::{Access, Rule, Why};
 pub use confirm::Confirm;
-pub use item::{Asked, denial};
+pub use denial::{Asked, denial};
 pub use role::{Limit, RateOf, Role, Table};
 pub use safeguards::{FlowRule, Safeguards};
 

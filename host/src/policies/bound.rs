@@ -10,7 +10,14 @@ use cedar_policy::{
 };
 use chrono::{DateTime, Datelike as _, Utc};
 
-use super::{Action, Caller, Item, Set, conditions::Arguments, item::uid, json, rule::Rule};
+use super::{
+    caller::Caller,
+    conditions::Arguments,
+    item::{Action, Item, uid},
+    json,
+    rule::Rule,
+    set::Set,
+};
 
 /// What policies say of something, whatever a call of it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +131,13 @@ impl Bound {
     #[must_use]
     pub fn constant(&self, action: Action, server: &str) -> Option<Ruling> {
         self.plan(action, server).constant.clone()
+    }
+
+    /// Whether everything is permitted, whatever is called and whatever comes.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        let rules = || self.rules.iter().filter_map(|place| self.set.rules.get(*place));
+        rules().all(|rule| rule.permits) && rules().any(Rule::is_about_everything)
     }
 
     /// Whether a plugin or server that offers nothing now could offer this caller something.

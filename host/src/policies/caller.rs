@@ -6,7 +6,7 @@ use cedar_policy::{Entity, EntityUid, RestrictedExpression};
 use serde_json::{Map, Value};
 
 use super::{
-    Declared,
+    declared::Declared,
     item::{Types, uid},
 };
 use crate::provider::Roles;

@@ -10,7 +10,7 @@ use std::{
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 
-use super::{Declared, Policies, Set, caller::Reads, item::Types, rule::Rule, schema};
+use super::{all::Policies, caller::Reads, declared::Declared, item::Types, rule::Rule, schema, set::Set};
 
 /// The host's own policies. Their name is no file's.
 const OWN: &str = "default";

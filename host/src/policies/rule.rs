@@ -5,9 +5,9 @@ use std::sync::Arc;
 use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint};
 
 use super::{
-    Action,
     caller::{Caller, Reads},
     conditions::{self, Arguments},
+    item::Action,
 };
 
 /// One policy.
@@ -96,6 +96,11 @@ impl Rule {
 
     pub(super) fn is_about(&self, action: Action) -> bool {
         self.actions.contains(&action.name())
+    }
+
+    /// Whether all that can be done with anything is meant.
+    pub(super) fn is_about_everything(&self) -> bool {
+        self.resource == What::Anything && !self.has_conditions && USES.iter().all(|action| self.actions.contains(action))
     }
 
     /// The policy as far as it does not depend on the call.

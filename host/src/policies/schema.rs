@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Declared, kind::quoted};
+use super::{
+    declared::Declared,
+    kind::{Kind, quoted},
+};
 
 const HEAD: &str = "\
 // The schema of this host's policies, made by `toolbay schema --policy`.
@@ -74,7 +77,7 @@ pub fn text(declared: &Declared) -> String {
     text
 }
 
-fn record(text: &mut String, members: &std::collections::BTreeMap<String, super::Kind>) {
+fn record(text: &mut String, members: &std::collections::BTreeMap<String, Kind>) {
     text.push('{');
     for (name, kind) in members {
         // Writing to a String cannot fail.

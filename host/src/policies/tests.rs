@@ -6,7 +6,7 @@ use cedar_policy::{Authorizer, Decision, Entities, PolicySet, Request, Schema};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{item::uid, *};
+use super::{Action, Caller, Declared, Fault, Hints, Item, Kind, Moment, Policies, PolicyFile, Ruling, Verdict, item::uid, schema_text};
 use crate::provider::Roles;
 
 const READ: Hints = Hints { read_only: true, destructive: false, idempotent: true, open_world: false };
@@ -146,11 +146,20 @@ fn what_may_be_used_is_listed_unless_that_is_forbidden() {
     assert!(bound.ruling(Action::ListTool, &tool("loud", READ)).is_allowed());
     assert_eq!(bound.ruling(Action::ListTool, &tool("quiet", READ)), Ruling::Denied(Some("out of sight".into())));
     assert!(bound.ruling(Action::Call, &tool("quiet", READ)).is_allowed());
-    assert!(bound.names_server("s"));
+    assert!(bound.names_server("s") && !bound.is_everything());
+    let all = policies_of_roles();
+    let is_everything = |roles: &[&str]| all.bind(&Who::new(None, roles, &[], json!({})).caller()).is_everything();
+    assert!(is_everything(&["root"]) && !is_everything(&["a"]) && !is_everything(&["root", "a"]) && !is_everything(&[]));
     let open = parse("forbid(principal, action, resource in Server::\"s\");", true).unwrap();
     let bound = open.bind(&Who::new(None, &[], &[], json!({})).caller());
     assert!(!bound.names_server("s") && bound.names_server("t"));
     assert_eq!(bound.ruling(Action::Read, &Item::Resource { server: "t", uri: "a:b" }), Ruling::Allowed("default".into()));
+}
+
+fn policies_of_roles() -> Policies {
+    policies(
+        "permit(principal in Role::\"root\", action, resource);\nforbid(principal in Role::\"a\", action, resource == Tool::\"s__x\");",
+    )
 }
 
 #[test]

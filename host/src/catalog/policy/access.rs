@@ -96,13 +96,14 @@ impl Access {
     /// Whether it is everything there is, and whatever comes.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.bound.is_none() && self.denies_nothing() && self.roles.iter().flat_map(|role| &role.servers).any(|pattern| pattern == "*")
+        let by_roles = || self.denies_nothing() && self.roles.iter().flat_map(|role| &role.servers).any(|pattern| pattern == "*");
+        self.policies_permit_all() && (self.is_open || by_roles())
     }
 
     /// Whether everything of a provider may be used, whatever that offers.
     #[must_use]
     pub fn covers(&self, provider: &str) -> bool {
-        self.bound.is_none() && self.denies_nothing() && self.serves(provider).is_some()
+        self.policies_permit_all() && (self.is_open || self.denies_nothing() && self.serves(provider).is_some())
     }
 
     /// Whether its callers may learn of a provider that offers nothing now.
@@ -148,6 +149,10 @@ impl Access {
     #[must_use]
     pub fn has_policies(&self) -> bool {
         self.bound.is_some()
+    }
+
+    fn policies_permit_all(&self) -> bool {
+        self.bound.as_ref().is_none_or(|bound| bound.is_everything())
     }
 
     fn lists(&self, action: Action, item: &Item<'_>) -> bool {
