@@ -55,7 +55,7 @@ impl Policies {
                         if let Some(other) = known.insert(id.clone(), file.path.clone()) {
                             let offset = place_of(&file.text, &id);
                             let message = format!(
-                                "the id {id:?} is given twice (also in {}): by its id a policy is told in logs and answers",
+                                "the id {id:?} is given twice (also in {}); logs and answers name a policy by its id",
                                 other.display()
                             );
                             faults.push(Fault { path: file.path.clone(), offset, message });
