@@ -119,8 +119,8 @@ impl Check {
             let unused = unused(host.configured(), &statuses);
             let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
             // All that is called so in the lines above the sum.
-            let at_start = troubles.iter().filter(|trouble| !trouble.passing).count();
-            let broken = plugins + models.iter().filter(|model| model.error.is_some()).count() + at_start;
+            let unable = troubles.iter().filter(|trouble| !trouble.passing).count();
+            let broken = plugins + models.iter().filter(|model| model.error.is_some()).count() + unable;
             let held = statuses.iter().map(|status| status.held.len()).sum::<usize>();
             let is_fine = held == 0 && broken == 0 && is_readable && startup::can_start(&troubles);
             let printed = if self.json {
