@@ -41,6 +41,7 @@ mod neural;
 mod oauth;
 mod permissions;
 mod pipelines;
+mod policies;
 mod protocol;
 mod readers;
 mod reconfigure;
