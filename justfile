@@ -45,6 +45,10 @@ bench *options:
 peers *options:
     scripts/bench-peers.sh {{ options }}
 
+# Try a fleet on several hosts for real: three nodes of Docker Swarm, cut off, killed, updated and scaled under load (needs root and docker.io).
+swarm *arguments:
+    scripts/swarm.sh {{ arguments }}
+
 # What takes hours in full: generated inputs that no run has seen yet, and a killed writer of the plugins' store, 10,000 times each.
 soak rounds="10000":
     scripts/soak.sh {{ rounds }}

@@ -23,12 +23,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("signing", &[]),
     ("similar", &[]),
     ("wildcard", &[]),
+    ("sigstore", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
     ("provider", &["json"]),
     ("composition", &["provider"]),
     ("pick", &["json", "similar"]),
-    ("config", &["provider", "json", "schema", "signing", "similar", "pick"]),
+    // The operator's policies in Cedar, as texts and decisions.
+    ("policies", &["provider"]),
+    ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
     ("authorization_server", &["tls"]),
     ("identity", &["authorization_server", "provider", "config"]),
@@ -66,15 +69,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bridge", &["supervisor", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["threads", "credentials", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // Plugins in a registry, as files for `wasm`.
-    ("oci", &["wasm", "threads", "provider", "config", "tls", "wildcard"]),
+    ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "wildcard"]),
     // What is on offer, who offers it, and running it.
-    ("catalog", &["provider", "telemetry", "wildcard"]),
+    ("catalog", &["policies", "provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "credentials", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
-    ("dispatch", &["shared", "catalog", "provider", "telemetry"]),
+    ("dispatch", &["shared", "catalog", "policies", "provider", "telemetry"]),
     // Other instances of this host.
-    ("cluster", &["tls"]),
+    ("cluster", &["config", "tls"]),
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.

@@ -239,6 +239,22 @@ pub enum CallError {
         /// What to ask for, with spaces between.
         scopes: String,
     },
+    /// A rule of the operator denies the call.
+    #[error("{message}")]
+    Denied {
+        /// The rule, for the operator's audit.
+        by: Arc<str>,
+        /// For who calls.
+        message: String,
+    },
+    /// The limits of the call are counted by something that is not there, and without that it is not made.
+    #[error("{what}; try again in {} s", retry_after.as_secs().max(1))]
+    Uncounted {
+        /// What is said of it to who calls.
+        what: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// What was asked for lacks something or does not fit; the message says what.
     #[error("{0}")]
     InvalidParams(String),

@@ -58,6 +58,40 @@ async fn no_call_is_lost_while_one_process_takes_over_from_another() {
     assert!(!path.exists());
 }
 
+async fn count(client: Arc<Client>) -> Option<String> {
+    match client.try_rpc("tools/call", json!({ "name": "keep_increment", "arguments": { "key": "count", "by": 1 } })).await {
+        Ok(reply) if reply.status == 200 && !reply.is_error() => None,
+        Ok(reply) => Some(format!("{reply:?}")),
+        Err(error) => Some(format!("{error:?}")),
+    }
+}
+
+#[tokio::test]
+async fn what_plugins_keep_is_there_for_both_while_one_takes_over_from_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("handover.sock");
+    let store = format!("[store]\npath = {:?}\n[plugin.keeper]\nstore = true\n", folder.path().join("store.redb"));
+    let keeper = || setup(&path, &store).test_plugin("keeper");
+    let mut serves = keeper().start().await;
+    let (address, url) = (serves.address().to_owned(), serves.url.clone());
+    let load = Load::of(|| Client::at(&url), 3, count);
+    for _ in 0..2 {
+        load.more(10).await;
+        let next = keeper().listen(&address).start().await;
+        load.more(10).await;
+        assert_eq!(serves.wait_exit(secs(60)).await.code(), Some(0), "{}", serves.log());
+        serves = next;
+        serves.wait_log("that it is alone", |line| line.contains("the process before this one has ended")).await;
+    }
+    load.more(10).await;
+    let answered = load.answered();
+    let lost = load.end().await;
+    assert!(lost.is_empty(), "{} of {answered} calls were lost: {lost:#?}", lost.len());
+    let kept = Client::at(&url).call("keep_get", json!({ "key": "count" })).await.ok();
+    let kept: u64 = kept.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number");
+    assert!(kept >= answered, "{kept} of {answered}");
+}
+
 #[tokio::test]
 async fn a_process_that_does_not_become_ready_takes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");

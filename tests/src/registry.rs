@@ -145,7 +145,17 @@ impl Registry {
         let config = described.remove(0);
         let media_type = "application/vnd.oci.image.manifest.v1+json";
         let manifest = json!({ "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": described }).to_string();
-        let put = http().put(format!("{base}/manifests/{tag}")).header("content-type", media_type).body(manifest.clone());
+        self.put_manifest(repository, tag, media_type, &manifest).await
+    }
+
+    /// Puts a manifest, or a list of them, under a tag as it is. Its digest.
+    ///
+    /// # Panics
+    ///
+    /// Where the registry does not take it.
+    pub async fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, manifest: &str) -> String {
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.host());
+        let put = http().put(url).header("content-type", media_type).body(manifest.to_owned());
         let put = put.send().await.expect("the registry answers");
         assert_eq!(put.status(), 201, "{put:?}");
         sha256(manifest.as_bytes())
@@ -239,7 +249,12 @@ impl SigningKey {
 }
 
 /// `sha256:` and the digest, by `sha256sum`.
-fn sha256(bytes: &[u8]) -> String {
+///
+/// # Panics
+///
+/// Where there is no `sha256sum`.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("content");
     fs::write(&path, bytes).expect("a file can be written");

@@ -169,7 +169,11 @@ impl App {
         let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
-        let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings()).chain(config.shared_warning());
+        let warnings = policy::warning(&config)
+            .into_iter()
+            .chain(config.policy_warnings())
+            .chain(config.trust_warnings())
+            .chain(config.shared_warning());
         for warning in warnings.filter(|_| options.run == Run::Serve) {
             tracing::warn!("{warning}");
         }
@@ -222,6 +226,13 @@ impl App {
             self.whole.send_replace(true);
         }
         done
+    }
+
+    /// Lets another process use the file of what plugins keep too, while one takes over from the other.
+    pub async fn share_store(&self, is_shared: bool) {
+        if let Err(error) = self.host.key_values().share(is_shared).await {
+            tracing::warn!("what plugins keep cannot be shared with another process: {error}");
+        }
     }
 
     /// What runs now. Keys that wait for a restart are as they were at the start.
@@ -306,10 +317,11 @@ impl App {
             && running.auth == next.auth
             && running.state == next.state
             && running.tasks == next.tasks
+            && running.cluster == next.cluster
             && running.metrics == next.metrics
             && running.endpoint == next.endpoint;
         let is_same_for_http = is_same && running.server == next.server;
-        if running.role != next.role || running.auth != next.auth {
+        if running.role != next.role || running.auth != next.auth || running.policy != next.policy {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
         }
@@ -343,7 +355,12 @@ impl App {
             tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
         let warnings = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
-        for warning in warnings.chain(policy::warning(&next)).chain(next.trust_warnings()).filter(|_| !changes.is_empty()) {
+        for warning in warnings
+            .chain(policy::warning(&next))
+            .chain(next.policy_warnings())
+            .chain(next.trust_warnings())
+            .filter(|_| !changes.is_empty())
+        {
             tracing::warn!("{warning}");
         }
         Ok(())
@@ -460,11 +477,12 @@ impl App {
             authenticated: !config.auth.is_open(),
             state: config.state.clone(),
             tasks: config.tasks.clone(),
+            cluster: config.cluster.clone().or_of(&config.http),
             endpoints: endpoints::of(config),
             ..FrontOptions::from(&config.http)
         };
         if let Some(address) = address {
-            options.tasks = options.tasks.listening(address.port());
+            options.tasks = options.tasks.listening(address.port(), config.http.tls.is_some());
         }
         options
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    AuthorError, javascript,
+    AuthorError, c, javascript,
     language::Language,
     project::{Effort, Project},
     python, rust,
@@ -35,6 +35,7 @@ pub fn build(project: &Project, folder: &Path, effort: Effort) -> Result<Built, 
         Language::Rust => rust::build(project, effort)?,
         Language::Js | Language::Ts => javascript::build(project)?,
         Language::Python => python::build(project)?,
+        Language::C => c::build(project)?,
     };
     let mut component = fs::read(&made).map_err(|error| AuthorError::file("read", &made, &error))?;
     let mut warnings = Vec::new();

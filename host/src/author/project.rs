@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
+
+use regex::Regex;
 
 use super::{AuthorError, language::Language};
 
@@ -15,6 +18,9 @@ pub enum Effort {
     /// To be kept.
     Whole,
 }
+
+/// The package of a WIT file.
+static PACKAGE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^\s*package\s+[a-z0-9-]+:([a-z0-9-]+)").ok());
 
 /// A project that can be built.
 #[derive(Clone, Debug)]
@@ -64,7 +70,15 @@ fn named(folder: &Path, language: Language) -> Option<String> {
         let document: toml::Table = read(file)?.parse().ok()?;
         Some(document.get(table)?.get("name")?.as_str()?.to_owned())
     };
+    let of_wit = || {
+        let text = fs::read_dir(folder.join("wit")).into_iter().flatten().filter_map(Result::ok).find_map(|entry| {
+            let text = fs::read_to_string(entry.path()).ok()?;
+            Some(PACKAGE.as_ref()?.captures(&text)?.get(1)?.as_str().to_owned())
+        });
+        text.filter(|name| !name.is_empty())
+    };
     let name = match language {
+        Language::C => of_wit(),
         Language::Rust => of_toml("Cargo.toml", "package"),
         Language::Python => of_toml("pyproject.toml", "project"),
         Language::Js | Language::Ts => {

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::{UnixListener, UnixStream},
+    sync::watch,
     time::timeout,
 };
 
@@ -110,10 +111,22 @@ impl Predecessor {
     }
 
     /// Has it end: this process serves from now on.
-    pub(super) async fn follow(mut self) {
+    pub(super) async fn follow(mut self) -> Ending {
         if let Err(error) = self.link.write_all(b"ready\n").await {
             tracing::info!(pid = self.pid, "the process before this one has ended by itself: {error}");
         }
+        Ending(self.link)
+    }
+}
+
+/// The end of the process before this one, which may still have calls.
+pub(super) struct Ending(UnixStream);
+
+impl Ending {
+    /// Returns when that process has ended.
+    pub(super) async fn ended(mut self) {
+        // It says nothing more, so whatever comes is the end.
+        let _ = self.0.read(&mut [0]).await;
     }
 }
 
@@ -149,18 +162,20 @@ impl Offer {
         })
     }
 
-    /// Does so until the end, or until somebody has followed: then `others` end too.
-    pub(super) async fn serve(self, shutdown: Shutdown, others: Vec<Shutdown>) {
+    /// Does so until the end, or until somebody has followed: then `others` end too. While another process is there, `is_beside` is
+    /// true. What is returned tells that process that this one has not ended yet, for as long as it is kept.
+    pub(super) async fn serve(self, shutdown: Shutdown, others: Vec<Shutdown>, is_beside: watch::Sender<bool>) -> Option<Following> {
         tokio::select! {
-            () = shutdown.leaving() => {}
-            () = self.offer(&shutdown) => {
+            () = shutdown.leaving() => None,
+            following = self.offer(&shutdown, &is_beside) => {
                 others.iter().for_each(Shutdown::drain);
+                Some(following)
             }
         }
     }
 
     /// Returns when somebody has followed.
-    async fn offer(&self, shutdown: &Shutdown) {
+    async fn offer(&self, shutdown: &Shutdown, is_beside: &watch::Sender<bool>) -> Following {
         loop {
             let link = match self.listener.accept().await {
                 Ok((link, _)) => link,
@@ -175,19 +190,23 @@ impl Offer {
                 continue;
             }
             tracing::info!("another process has asked for the listening sockets; it takes over when it is ready");
-            match self.hand_to(link).await {
-                Ok(true) => {
+            is_beside.send_replace(true);
+            let handed = self.hand_to(link).await;
+            is_beside.send_replace(matches!(handed, Ok(Some(_))));
+            match handed {
+                Ok(Some(link)) => {
                     tracing::info!("another process has taken over: this one accepts no more connections, and ends when its calls have");
-                    return shutdown.hand_over();
+                    shutdown.hand_over();
+                    return Following { _link: link };
                 }
-                Ok(false) => tracing::warn!("a process that was to take over has ended before it was ready: this one goes on"),
+                Ok(None) => tracing::warn!("a process that was to take over has ended before it was ready: this one goes on"),
                 Err(error) => tracing::warn!("the listening sockets could not be given to another process: {error}"),
             }
         }
     }
 
-    /// Gives them to a process, and waits until that is ready. False: it has gone.
-    async fn hand_to(&self, mut link: UnixStream) -> io::Result<bool> {
+    /// Gives them to a process, and waits until that is ready. None: it has gone.
+    async fn hand_to(&self, mut link: UnixStream) -> io::Result<Option<UnixStream>> {
         let offered = Offered { version: VERSION, pid: std::process::id(), sockets: self.sockets.iter().map(|(role, _)| *role).collect() };
         let mut message = serde_json::to_vec(&offered)?;
         message.push(b'\n');
@@ -205,10 +224,15 @@ impl Offer {
         }
         let mut said = [0; 6];
         Ok(match link.read_exact(&mut said).await {
-            Ok(_) => &said == b"ready\n",
-            Err(_) => false,
+            Ok(_) => (&said == b"ready\n").then_some(link),
+            Err(_) => None,
         })
     }
+}
+
+/// A process that has followed this one, which waits for its end.
+pub(super) struct Following {
+    _link: UnixStream,
 }
 
 impl Drop for Offer {
@@ -279,11 +303,14 @@ mod tests {
         let (at, metrics_at) = (all.local_addr().unwrap(), metrics.local_addr().unwrap());
         let offer = Offer::new(&path, vec![(Role::All, again(&all)), (Role::Metrics, again(&metrics))]).unwrap();
         let (shutdown, other) = (Shutdown::new(), Shutdown::new());
-        let serving = tokio::spawn(offer.serve(shutdown.clone(), vec![other.clone()]));
+        let is_beside = watch::Sender::new(false);
+        let mut beside = is_beside.subscribe();
+        let serving = tokio::spawn(offer.serve(shutdown.clone(), vec![other.clone()], is_beside.clone()));
 
         // One that ends before it is ready.
         drop(Predecessor::find(&path).await.unwrap().expect("somebody is there"));
         let mut taken = Predecessor::find(&path).await.unwrap().expect("it goes on");
+        beside.wait_for(|is| *is).await.unwrap();
         assert_eq!(shutdown.stage(), crate::http::shutdown::Stage::Running);
         assert!(taken.socket(Role::Console, at).is_none() && taken.socket(Role::All, metrics_at).is_none());
         let any = SocketAddr::new(at.ip(), 0);
@@ -292,8 +319,12 @@ mod tests {
         assert_eq!(taken.socket(Role::Metrics, metrics_at).unwrap().local_addr().unwrap(), metrics_at);
         // The new one's path is there before the old one has gone.
         let new = Offer::new(&path, vec![(Role::All, again(&all))]).unwrap();
-        taken.follow().await;
-        serving.await.unwrap();
+        let mut ended = std::pin::pin!(taken.follow().await.ended());
+        let following = serving.await.unwrap().expect("somebody has followed");
+        assert!(*beside.borrow(), "both run");
+        assert!(futures::poll!(&mut ended).is_pending(), "it has not ended");
+        drop(following);
+        ended.await;
         shutdown.leaving().await;
         other.draining().await;
         assert!(path.exists(), "the old one leaves the new one's socket alone");

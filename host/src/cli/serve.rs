@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 use super::{
     ConfigArgs, Failure, Outcome, counted,
@@ -148,6 +151,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     let push = page.clone().and_then(|page| Pushing::start(&app, page));
     let mut following = None;
     if let Some(before) = before {
+        app.share_store(true).await;
         tokio::select! {
             biased;
             // The other one goes on.
@@ -163,12 +167,19 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     }
     // Only a process that follows takes these away: a scrape may see calls that are still ending.
     let beside = Shutdown::new();
+    let is_beside = watch::Sender::new(following.is_some());
+    let sharing = tokio::spawn(share_store(app.clone(), is_beside.subscribe()));
     let offer = match &handover {
-        Some(path) => Some(tokio::spawn(Offer::new(path, offered)?.serve(shutdown.clone(), vec![beside.clone()]))),
+        Some(path) => Some(tokio::spawn(Offer::new(path, offered)?.serve(shutdown.clone(), vec![beside.clone()], is_beside.clone()))),
         None => None,
     };
     if let Some(before) = following {
-        before.follow().await;
+        let ending = before.follow().await;
+        tokio::spawn(async move {
+            ending.ended().await;
+            tracing::info!("the process before this one has ended");
+            is_beside.send_replace(false);
+        });
     }
     // It is there until the very end: a scrape may see calls that are still ending.
     let metrics = match for_metrics {
@@ -197,13 +208,16 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     }
     let served = http::serve(listener, state, shutdown).await;
     banner.abort();
-    if let Some(offer) = offer {
+    if let Some(offer) = &offer {
         offer.abort();
     }
     app.stop().await;
     if let Some(push) = push {
         push.end().await;
     }
+    sharing.abort();
+    // Only now the process that has followed hears that this one has ended.
+    drop(offer);
     if let Some(metrics) = metrics {
         metrics.abort();
     }
@@ -212,6 +226,14 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     }
     served.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets another process use the file of what plugins keep, as long as both run.
+async fn share_store(app: Arc<App>, mut is_beside: watch::Receiver<bool>) {
+    while is_beside.changed().await.is_ok() {
+        let is_shared = *is_beside.borrow_and_update();
+        app.share_store(is_shared).await;
+    }
 }
 
 /// What a person wants to know once it runs.

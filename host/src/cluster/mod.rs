@@ -2,23 +2,28 @@
 //!
 //! What lives in one process (a task, a question that waits for its answer, a stream) names its instance, signed,
 //! by whoever gives it out. A request for it goes there with its caller's own token, so that it is checked there as
-//! here, and at most once: an instance does not hand on what was handed on to it.
+//! here, and at most once: an instance does not hand on what was handed on to it. That it comes from an instance and
+//! not from a client that says so is proven by a signature (`forward`).
+
+mod forward;
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
 
-use crate::tls::{self, cause};
+pub(crate) use forward::{HANDED_ON, Origin, Proof, Seal};
 
-/// Says that an instance has handed the request on, so that none goes in circles.
-pub(crate) const HANDED_ON: HeaderName = HeaderName::from_static("toolbay-handed-on");
+use crate::{
+    config::ClusterConfig,
+    tls::{self, cause},
+};
 
 /// Instances are near to each other: one that is not reached by then is gone.
 pub(crate) const CONNECT: Duration = Duration::from_secs(3);
@@ -37,7 +42,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const GONE: Duration = Duration::from_secs(2);
 
 /// Headers of a connection, which end with it, and those that are made anew.
-const OWN: [HeaderName; 9] = [
+const OWN: [HeaderName; 10] = [
+    forward::PROOF,
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -63,12 +69,20 @@ const KEPT: [HeaderName; 6] = [
 pub(crate) struct Peers {
     /// The address at which the others reach this one: `http://10.0.0.7:8000`. None: there are no others.
     own: Option<String>,
-    /// Made when a request is handed on for the first time. The error: why there is none, which does not change.
-    client: OnceLock<Result<reqwest::Client, String>>,
+    /// Signs what is handed on.
+    seal: Arc<dyn Seal>,
+    client: Mutex<Connector>,
     /// Who was not reached lately, and when.
     gone: Mutex<HashMap<String, Instant>>,
     /// How long the head of an answer may take.
     head: Duration,
+}
+
+/// What makes connections to other instances.
+struct Connector {
+    config: ClusterConfig,
+    /// Made when a request is handed on for the first time. The error: why there is none, which does not change by itself.
+    made: Option<Result<reqwest::Client, String>>,
 }
 
 /// How long an answer may take.
@@ -100,8 +114,16 @@ pub(crate) struct Request {
 }
 
 impl Peers {
-    pub(crate) fn new(own: Option<String>) -> Self {
-        Self { own, client: OnceLock::new(), gone: Mutex::default(), head: HEAD }
+    pub(crate) fn new(own: Option<String>, seal: Arc<dyn Seal>, config: ClusterConfig) -> Self {
+        Self { own, seal, client: Mutex::new(Connector { config, made: None }), gone: Mutex::default(), head: HEAD }
+    }
+
+    /// Reaches others in another way from now on. What is on its way goes on.
+    pub(crate) fn reconfigure(&self, config: &ClusterConfig) {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if client.config != *config {
+            *client = Connector { config: config.clone(), made: None };
+        }
     }
 
     /// Where the others reach this one.
@@ -119,17 +141,21 @@ impl Peers {
         headers.contains_key(&HANDED_ON)
     }
 
+    /// Where a request comes from.
+    pub(crate) fn origin(&self, parts: &Parts, body: &[u8]) -> Origin {
+        let origin = forward::origin(&*self.seal, self.own(), &parts.method, parts.uri.path(), &parts.headers, body);
+        if origin == Origin::Unproven {
+            tracing::debug!("a request says that another instance has handed it on, and does not prove it; it is taken for a client's");
+        }
+        origin
+    }
+
     /// Requests carry their caller's token, so they go nowhere but where they are sent: no proxy, no redirect.
     /// Without a client that is made for this there is none.
-    fn client(&self) -> Result<&reqwest::Client, &String> {
-        let made = self.client.get_or_init(|| {
-            let builder = || {
-                let builder = reqwest::Client::builder().connect_timeout(CONNECT).pool_idle_timeout(IDLE).no_proxy().referer(false);
-                builder.redirect(reqwest::redirect::Policy::none())
-            };
-            tls::client(builder, |_| ()).map_err(|error| cause(&error))
-        });
-        made.as_ref()
+    fn client(&self) -> Result<reqwest::Client, String> {
+        let mut connector = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let Connector { config, made } = &mut *connector;
+        made.get_or_insert_with(|| connect(config)).clone()
     }
 
     /// Has that instance answer the request.
@@ -147,6 +173,10 @@ impl Peers {
             headers.remove(name);
         }
         headers.entry(HANDED_ON).or_insert(HeaderValue::from_static("1"));
+        let digest = forward::digest(&method, &path, &headers, &body);
+        if let Some(proof) = forward::proof(&*self.seal, address, digest) {
+            headers.insert(forward::PROOF, proof);
+        }
         let mut sent = client.request(method, format!("{address}{path}")).headers(headers).body(body);
         if patience == Patience::Short {
             sent = sent.timeout(ANSWER);
@@ -185,6 +215,25 @@ impl Peers {
     }
 }
 
+fn connect(config: &ClusterConfig) -> Result<reqwest::Client, String> {
+    let said = |error: reqwest::Error| cause(&error);
+    let identity = match (&config.tls_cert, &config.tls_key) {
+        (Some(cert), Some(key)) => Some(reqwest::Identity::from_pem(&[cert.bytes(), b"\n", key.bytes()].concat()).map_err(said)?),
+        _ => None,
+    };
+    let authorities = match &config.tls_ca {
+        Some(ca) => Some(reqwest::Certificate::from_pem_bundle(ca.bytes()).map_err(said)?),
+        None => None,
+    };
+    let builder = || {
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT).pool_idle_timeout(IDLE).no_proxy().referer(false);
+        let builder = builder.redirect(reqwest::redirect::Policy::none());
+        let builder = authorities.clone().into_iter().fold(builder, reqwest::ClientBuilder::tls_certs_only);
+        identity.clone().into_iter().fold(builder, reqwest::ClientBuilder::identity)
+    };
+    tls::client(builder, |_| ()).map_err(said)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +247,8 @@ mod tests {
         // The system takes connections for it. Nobody reads them.
         let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", frozen.local_addr().unwrap());
-        let peers = Peers { head: Duration::from_millis(50), ..Peers::new(None) };
+        let peers =
+            Peers { head: Duration::from_millis(50), ..Peers::new(None, Arc::new(forward::tests::Plain("key")), ClusterConfig::default()) };
         for (method, patience) in [(Method::GET, Patience::Endless), (Method::POST, Patience::Short)] {
             peers.lock().clear();
             let why = peers.hand_on(&address, request(method.clone()), patience).await.expect_err("no answer").to_string();

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, PluginConfig, ServerConfig,
+    Config, ConfigError, PluginConfig, ServerConfig, cluster,
     endpoint::{self, Known},
     flow, guard, http, include, mcp_json, model, pipeline,
     plugin::{BASE, KeyLocations, Layer, LayerRules},
-    registry, role,
+    policy, registry, role,
     section::Section,
     server, shared,
     source::{Environment, Source},
@@ -40,8 +40,16 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
         }
         table.finish();
     }
+    if let Some(table) = table("policy") {
+        config.policy.read(&table);
+        policy::check(&table, &config.policy);
+        table.finish();
+    }
     section(table("state"), &mut config.state);
     section(table("tasks"), &mut config.tasks);
+    if let Some(table) = table("cluster") {
+        cluster::read(table, &mut config.cluster);
+    }
     section(table("host"), &mut config.host);
     section(table("store"), &mut config.store);
     if let Some(table) = table("shared") {

@@ -1,7 +1,7 @@
 //! `signed = [{ source = "ghcr.io/acme/*", keys = ["cosign.pub"] }]`: whose signatures plugins from
 //! a registry need.
 
-use std::{fmt, fs, path::PathBuf};
+use std::{fmt, fs, path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -10,8 +10,9 @@ use super::{
     key::TypeInfo,
     section::{Section, section},
     toml_reader::Item,
-    types::{Type, text},
+    types::{Type, list, text},
 };
+use crate::sigstore::{Role, Roots};
 
 /// What a public key on the curve P-256 has before its point (RFC 5480): so these are all there are.
 const P256: &[u8] = &[
@@ -30,8 +31,57 @@ section! {
         /// A pattern of registry and repository: `ghcr.io/acme/*`. `*` stands for any characters.
         source: String = String::new(), text("pattern", pattern) => required;
         /// Files of public keys, as `cosign generate-key-pair` writes them (PEM, ECDSA P-256). A
-        /// signature by one of them is needed.
-        keys: Vec<PublicKey> = Vec::new(), Keys => required;
+        /// signature by one of them is enough.
+        keys: Vec<PublicKey> = Vec::new(), Keys;
+        /// Who may sign without a lasting key (Fulcio and Rekor), held against the roots below. A
+        /// signature by one of them is enough.
+        identities: Vec<SignerIdentity> = Vec::new(), Identities;
+        /// Files `trusted_root.json` of Sigstore, which name authorities and logs with the times in
+        /// which they count.
+        trusted_root: Roots = Roots::default(), RootFiles(None);
+        /// Files of certificates (PEM) of the authorities that give certificates to those who sign.
+        fulcio: Roots = Roots::default(), RootFiles(Some(Role::Fulcio));
+        /// Files of public keys (PEM) of the transparency logs in which signatures have to be. Where no
+        /// log is known, a timestamp has to be there.
+        rekor: Roots = Roots::default(), RootFiles(Some(Role::Rekor));
+        /// Files of public keys (PEM) of the logs in which certificates have to be (certificate
+        /// transparency). Where none is known, that isn't checked.
+        ctlog: Roots = Roots::default(), RootFiles(Some(Role::CertificateLog));
+        /// Files of certificates (PEM) of authorities that give timestamps (RFC 3161).
+        timestamping: Roots = Roots::default(), RootFiles(Some(Role::Timestamping));
+        /// The types of statements about a plugin (in-toto attestations) that count as a signature of it.
+        predicates: Vec<String> = PREDICATES.map(str::to_owned).to_vec(), list("texts", text("text", any)) => unset("signatures of cosign 3, and SLSA provenance");
+        /// All roots together.
+        roots: Arc<Roots> = Arc::default();
+    }
+}
+
+section! {
+    /// Somebody who may sign without a lasting key. `*` stands for any characters.
+    #[derive(Eq)]
+    pub struct SignerIdentity {
+        /// A pattern of the subject of the certificate: an email address, or a URI such as
+        /// `https://github.com/acme/weather/.github/workflows/release.yml@refs/tags/*`.
+        subject: String = String::new(), text("pattern", identity) => required;
+        /// A pattern of who vouches for it: `https://token.actions.githubusercontent.com`.
+        issuer: String = String::new(), text("pattern", identity) => required;
+    }
+}
+
+/// What says of a manifest that it is what somebody has released: a signature of cosign 3, and the
+/// provenance of a build.
+const PREDICATES: [&str; 3] = ["https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1", "https://slsa.dev/provenance/v0.2"];
+
+/// What is shown of an identity where it is missing.
+const EXAMPLE: &str = "{ subject = \"https://github.com/acme/*\", issuer = \"https://token.actions.githubusercontent.com\" }";
+
+impl SignedRule {
+    fn join_roots(&mut self) {
+        let mut roots = Roots::default();
+        for part in [&self.trusted_root, &self.fulcio, &self.rekor, &self.ctlog, &self.timestamping] {
+            roots.add(part);
+        }
+        self.roots = Arc::new(roots);
     }
 }
 
@@ -77,6 +127,70 @@ impl Type<Vec<PublicKey>> for Keys {
     }
 }
 
+/// Who may sign.
+struct Identities;
+
+impl Type<Vec<SignerIdentity>> for Identities {
+    fn read(&self, item: &Item<'_>) -> Option<Vec<SignerIdentity>> {
+        let mut identities = Vec::new();
+        for item in item.list()? {
+            if !item.value.is_table() {
+                item.wrong_type(&format!("a table ({EXAMPLE})"));
+                continue;
+            }
+            let Some(table) = item.table() else { continue };
+            let mut identity = SignerIdentity::default();
+            identity.read(&table);
+            for key in ["subject", "issuer"] {
+                if table.get(key).is_none() {
+                    item.fail(format_args!("an identity has no {key:?}; write {EXAMPLE}"));
+                }
+            }
+            table.finish();
+            identities.push(identity);
+        }
+        Some(identities)
+    }
+
+    fn info(&self) -> TypeInfo {
+        TypeInfo::new("list of tables", json!({ "type": "array", "items": { "$ref": "#/$defs/SignerSection" } }))
+    }
+
+    fn write(&self, value: &Vec<SignerIdentity>) -> Option<Value> {
+        value.is_empty().then(|| json!([]))
+    }
+}
+
+/// Files of roots, read: of PEM for a role, or `trusted_root.json`.
+struct RootFiles(Option<Role>);
+
+impl Type<Roots> for RootFiles {
+    fn read(&self, item: &Item<'_>) -> Option<Roots> {
+        let mut roots = Roots::default();
+        for item in item.list()? {
+            let Some(path) = item.file_path() else { continue };
+            item.source.reads(&path);
+            let read = fs::read_to_string(&path).map_err(|error| error.to_string());
+            let added = read.and_then(|text| match self.0 {
+                None => roots.add_trusted_root(&text),
+                Some(role) => roots.add_pem(role, &text),
+            });
+            if let Err(why) = added {
+                item.fail(format_args!("cannot use the roots in {}: {why}", path.display()));
+            }
+        }
+        Some(roots)
+    }
+
+    fn info(&self) -> TypeInfo {
+        TypeInfo::new("list of paths", json!({ "type": "array", "items": { "type": "string" } }))
+    }
+
+    fn write(&self, _: &Roots) -> Option<Value> {
+        None
+    }
+}
+
 /// The list of rules.
 pub(super) struct Rules;
 
@@ -91,13 +205,39 @@ impl Type<Vec<SignedRule>> for Rules {
             let Some(table) = item.table() else { continue };
             let mut rule = SignedRule::default();
             rule.read(&table);
-            for key in ["source", "keys"] {
-                if table.get(key).is_none() {
-                    item.fail(format_args!("has no {key:?}; write {{ source = \"ghcr.io/acme/*\", keys = [\"cosign.pub\"] }}"));
+            if table.get("source").is_none() {
+                item.fail("has no \"source\"; write { source = \"ghcr.io/acme/*\", keys = [\"cosign.pub\"] }");
+            }
+            match (table.get("keys"), table.get("identities")) {
+                (None, None) => item.fail(format_args!(
+                    "has neither \"keys\" nor \"identities\", so nobody could sign; write {{ source = \"ghcr.io/acme/*\", keys = [\"cosign.pub\"] }}, or identities = [{EXAMPLE}] with trusted_root = [\"trusted_root.json\"]"
+                )),
+                (keys, identities) => {
+                    let is_empty = |item: &Item<'_>| item.value.as_array().is_some_and(|list| list.is_empty());
+                    if let Some(keys) = keys.filter(is_empty) {
+                        keys.fail("no key is named, so nothing could be signed by one; name the file of a public key");
+                    }
+                    if let Some(identities) = identities.filter(is_empty) {
+                        identities.fail(format_args!("no identity is named, so nothing could be signed by one; write {EXAMPLE}"));
+                    }
                 }
             }
-            if let Some(keys) = table.get("keys").filter(|keys| keys.value.as_array().is_some_and(|list| list.is_empty())) {
-                keys.fail("no key is named, so nothing could be signed by one; name the file of a public key");
+            let given = ["trusted_root", "fulcio", "rekor", "ctlog", "timestamping", "predicates"].map(|key| table.get(key));
+            let given: Vec<_> = given.into_iter().flatten().collect();
+            rule.join_roots();
+            match (rule.identities.is_empty(), given.first()) {
+                (true, Some(first)) if table.get("identities").is_none() && first.key != "predicates" => {
+                    first.fail("means nothing without \"identities\"; with `keys` a signature is held against these alone");
+                }
+                (false, _) if given.iter().all(|item| item.key == "predicates") => {
+                    item.fail("has \"identities\" and no roots to hold them against; name `trusted_root`, or `fulcio` and `rekor`");
+                }
+                (false, _) => {
+                    if let Err(why) = rule.roots.check() {
+                        item.fail(why);
+                    }
+                }
+                _ => {}
             }
             table.finish();
             rules.push(rule);
@@ -119,6 +259,14 @@ fn pattern(text: &str) -> Result<String, String> {
         return Err(format!("{text:?} is not a pattern of registry and repository; write it without oci:// and digest: ghcr.io/acme/*"));
     }
     if text.trim().is_empty() { Err("a pattern cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn any(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+fn identity(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("a pattern cannot be empty; \"*\" is anybody".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// The point in the PEM text of a public key.

@@ -6,10 +6,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::{
-    AuditConfig, AuthConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig, HttpConfig,
-    InferenceConfig, IntrospectionConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig, PluginLimits,
-    PluginOrigin, RegistryConfig, RoleConfig, SharedConfig, SignedRule, StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig,
-    ToolOverride, TracesConfig, TrustConfig,
+    AuditConfig, AuthConfig, ClusterConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig,
+    HttpConfig, InferenceConfig, IntrospectionConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig,
+    PluginLimits, PluginOrigin, PolicyConfig, RegistryConfig, RoleConfig, SharedConfig, SignedRule, SignerIdentity, StateConfig,
+    StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -69,8 +69,10 @@ fn tables() -> Vec<TableInfo> {
     let mut below = vec![
         of::<HttpConfig>("http", "in [http]", "HttpSection"),
         of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
+        of::<PolicyConfig>("policy", "in [policy]", "PolicySection"),
         of::<StateConfig>("state", "in [state]", "StateSection"),
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
+        of::<ClusterConfig>("cluster", "in [cluster]", "ClusterSection"),
         of::<HostConfig>("host", "in [host]", "HostSection"),
         of::<StoreConfig>("store", "in [store]", "StoreSection"),
         of::<TelemetryConfig>("telemetry", "in [telemetry]", "TelemetrySection"),
@@ -79,6 +81,7 @@ fn tables() -> Vec<TableInfo> {
         of::<TracesConfig>("traces", "in [traces]", "TracesSection"),
         of::<TrustConfig>("trust", "in [trust]", "TrustSection"),
         of::<SignedRule>("trust.signed", "in signed of [trust]", "SignedSection"),
+        of::<SignerIdentity>("trust.signed.identities", "in identities of signed of [trust]", "SignerSection"),
         of::<ConsoleConfig>("console", "in [console]", "ConsoleSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),

@@ -54,22 +54,24 @@ impl TasksConfig {
         ))
     }
 
-    /// The same for a host that listens on this port.
+    /// The same for a host that listens on this port, with TLS or without.
     #[must_use]
-    pub fn listening(mut self, port: u16) -> Self {
-        if let Some(mut url) = self.advertise.as_deref().and_then(|advertise| Url::parse(advertise).ok())
-            && url.port() == Some(0)
-        {
-            // Only an address without a host refuses a port.
-            let _ = url.set_port(Some(port));
+    pub fn listening(mut self, port: u16, is_tls: bool) -> Self {
+        let scheme = if is_tls { "https" } else { "http" };
+        let open = self.advertise.as_deref().and_then(|advertise| advertise.strip_prefix("//"));
+        if let Some(mut url) = open.and_then(|rest| Url::parse(&format!("{scheme}://{rest}")).ok()) {
+            if url.port() == Some(0) {
+                // Only an address without a host refuses a port.
+                let _ = url.set_port(Some(port));
+            }
             self.advertise = Some(url.origin().ascii_serialization());
         }
         self
     }
 }
 
-/// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a port that of the host itself,
-/// which is not known yet and written as 0.
+/// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a scheme and a port those of the host
+/// itself, which are not known yet: `//10.0.0.7:0`.
 fn parse_advertise(text: &str) -> Result<String, String> {
     let wrong =
         || format!("{text:?} is not an address of this instance; write \"http://10.0.0.7:8000\", \"10.0.0.7\" or \"toolbay-1.internal\"");
@@ -91,7 +93,10 @@ fn parse_advertise(text: &str) -> Result<String, String> {
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(wrong());
     }
-    Ok(if has_port { url.origin().ascii_serialization() } else { format!("http://{}:0", url.host_str().ok_or_else(wrong)?) })
+    let host = url.host_str().ok_or_else(wrong)?;
+    // Without one that is written, the one of plain HTTP.
+    let port = if has_port { url.port().unwrap_or(80) } else { 0 };
+    Ok(format!("//{host}:{port}"))
 }
 
 #[cfg(test)]
@@ -100,9 +105,19 @@ mod tests {
 
     #[test]
     fn an_address_of_this_copy_is_whole_or_gets_the_port_that_is_listened_on() {
-        let made = |text: &str| {
-            TasksConfig { advertise: Some(parse_advertise(text).unwrap()), ..TasksConfig::default() }.listening(8000).advertise.unwrap()
+        let listening = |text: &str, is_tls| {
+            let config = TasksConfig { advertise: Some(parse_advertise(text).unwrap()), ..TasksConfig::default() };
+            config.listening(8000, is_tls).advertise.unwrap()
         };
+        let made = |text: &str| listening(text, false);
+        for (text, expected) in [
+            ("10.0.0.7", "https://10.0.0.7:8000"),
+            ("10.0.0.7:443", "https://10.0.0.7"),
+            ("10.0.0.7:80", "https://10.0.0.7:80"),
+            ("http://10.0.0.7:9000", "http://10.0.0.7:9000"),
+        ] {
+            assert_eq!(listening(text, true), expected, "{text}");
+        }
         for (text, expected) in [
             ("10.0.0.7", "http://10.0.0.7:8000"),
             ("10.0.0.7:9000", "http://10.0.0.7:9000"),

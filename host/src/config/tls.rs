@@ -6,6 +6,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
+    sign::CertifiedKey,
 };
 use serde_json::{Value, json};
 
@@ -113,6 +114,31 @@ pub(super) fn server(table: &Table<'_>, cert: Option<&Pem>, private: Option<&Pem
             fail(name, why);
             None
         }
+    }
+}
+
+/// Notes what is wrong about a certificate that is shown to others, where it stands.
+pub(super) fn check_identity(table: &Table<'_>, cert: Option<&Pem>, private: Option<&Pem>) {
+    let (Some(cert), Some(private)) = (cert, private) else {
+        for (name, wanted) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
+            if let (Some(item), None) = (table.get(name), table.get(wanted)) {
+                item.fail_key(format_args!("is of no use without {wanted:?}; write the path of that file too"));
+            }
+        }
+        return;
+    };
+    let checked = chain(cert).map_err(|why| ("tls_cert", why)).and_then(|chain| {
+        let private = private_key(private).map_err(|why| ("tls_key", why))?;
+        let made = CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider());
+        made.map(drop).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => ("tls_key", "is not the key of the certificate in \"tls_cert\"".to_owned()),
+            error => ("tls_cert", format!("cannot be used: {error}")),
+        })
+    });
+    if let Err((name, why)) = checked
+        && let Some(item) = table.get(name)
+    {
+        item.fail(why);
     }
 }
 

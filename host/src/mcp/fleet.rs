@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{sessions::Session, signing::Signer};
-use crate::cluster::{self, HANDED_ON, Patience, Peers, Unreachable};
+use crate::cluster::{self, HANDED_ON, Origin, Patience, Peers, Unreachable};
 
 /// What the signature is for, so that it is good for nothing else.
 const ASKED: &[u8] = b"toolbay/question/1";
@@ -60,6 +60,11 @@ impl Fleet {
     /// The address at which the others reach this instance.
     pub(super) fn own(&self) -> Option<&str> {
         self.peers.own()
+    }
+
+    /// Whether another instance has sent this request, and not a client.
+    pub(super) fn is_of_instance(&self, parts: &Parts, body: &[u8]) -> bool {
+        self.peers.origin(parts, body) == Origin::Instance
     }
 
     /// The id of a question, by which its answer finds the instance that asked, at whichever one it comes in.

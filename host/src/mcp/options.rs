@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     catalog::Access,
-    config::{HttpConfig, Sessions, StateConfig, TasksConfig},
+    config::{ClusterConfig, HttpConfig, Sessions, StateConfig, TasksConfig},
 };
 
 /// How the front is to behave. What is HTTP's (names, origins, sizes of bodies) is checked before it.
@@ -30,6 +30,8 @@ pub struct FrontOptions {
     pub state: StateConfig,
     /// Calls that go on when their request is answered.
     pub tasks: TasksConfig,
+    /// How other instances are reached.
+    pub cluster: ClusterConfig,
     /// Whether callers are told apart, so that what they get must not be shared by a cache.
     pub authenticated: bool,
     /// What the server says of itself.
@@ -78,6 +80,7 @@ impl From<&HttpConfig> for FrontOptions {
             ask_timeout: http.ask_timeout,
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
+            cluster: ClusterConfig::default(),
             authenticated: false,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,

@@ -42,7 +42,6 @@ use super::{
     tasks,
 };
 use crate::{
-    cluster::Peers,
     provider::{CallError, Principal, StartSignal},
     telemetry::metrics::Reason,
 };
@@ -180,7 +179,7 @@ impl RmcpService {
                     return media::named(answer);
                 }
             }
-            (AWAIT_CANCEL, Some(id)) if Peers::was_handed_on(&parts.headers) => {
+            (AWAIT_CANCEL, Some(id)) if self.shared.fleet.is_of_instance(&parts, &body) => {
                 let Some(key) = id_key(id) else { return accepted() };
                 // A stream, since this host does not wait for streams when it ends.
                 let cancelled = stream::once(async move {

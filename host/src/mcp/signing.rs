@@ -14,7 +14,10 @@ use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::config::StateConfig;
+use crate::{
+    cluster::{Proof, Seal},
+    config::StateConfig,
+};
 
 /// Signs, and checks signatures.
 pub(super) struct Signer {
@@ -103,6 +106,22 @@ impl Signer {
             RequestStateError::UnknownKeyId => OpenError::UnknownKey,
             _ => OpenError::Forged,
         })
+    }
+}
+
+/// What the signature of a request that is handed on is for.
+const HANDED_ON: &[u8] = b"toolbay/handedOn/1";
+
+/// Longer than it takes to get from one instance to another, and clocks to differ.
+const HANDED_ON_TTL: Duration = Duration::from_secs(60);
+
+impl Seal for Signer {
+    fn seal(&self, proof: &Proof) -> Option<String> {
+        Self::seal(self, HANDED_ON, proof, HANDED_ON_TTL).ok()
+    }
+
+    fn open(&self, text: &str) -> Option<Proof> {
+        Self::open(self, HANDED_ON, text).ok()
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Snapshot},
-    cluster::Peers,
+    cluster::{Peers, Seal},
     dispatch::Dispatcher,
     provider::Principal,
 };
@@ -30,6 +30,7 @@ pub(super) struct Views {
     /// Those that are configured.
     endpoints: Endpoints,
     common: Common,
+    peers: Arc<Peers>,
     closing: CancellationToken,
 }
 
@@ -44,14 +45,14 @@ impl Views {
     ) -> Self {
         let signer = Arc::new(Signer::new(&options.state));
         let room = Arc::new(Room::new(options.max_sessions));
-        let peers = Arc::new(Peers::new(options.tasks.advertise.clone()));
+        let peers = Arc::new(Peers::new(options.tasks.advertise.clone(), Arc::clone(&signer) as Arc<dyn Seal>, options.cluster.clone()));
         let options = Arc::new(ArcSwap::from_pointee(options));
         let common = Common {
             dispatcher,
             pending,
             states: Arc::new(States::new(Arc::clone(&signer), Arc::clone(&options))),
             tasks: Arc::new(Tasks::new(Arc::clone(&options), Arc::clone(&signer), Arc::clone(&peers))),
-            fleet: Arc::new(Fleet::new(Arc::clone(&signer), peers)),
+            fleet: Arc::new(Fleet::new(Arc::clone(&signer), Arc::clone(&peers))),
             signer,
             room,
             options,
@@ -59,12 +60,13 @@ impl Views {
         let whole = View::new(catalog, None, &common, closing.child_token());
         let endpoints = Endpoints::default();
         endpoints.apply(&whole.shared.catalog, &common, &closing);
-        Self { whole, of_one: RwLock::default(), endpoints, common, closing }
+        Self { whole, of_one: RwLock::default(), endpoints, common, peers, closing }
     }
 
     /// Goes by other options from now on. What has begun under the old ones ends under them.
     pub(super) fn reconfigure(&self, options: FrontOptions) {
         self.common.signer.reconfigure(&options.state);
+        self.peers.reconfigure(&options.cluster);
         self.common.room.resize(options.max_sessions);
         self.common.options.store(Arc::new(options));
         self.common.tasks.reconfigured();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::error::RegistryError;
-use crate::config::is_digest;
+use crate::{config::is_digest, sigstore::Subject};
 
 /// The layer of a component, as `wkg` writes it.
 pub(super) const COMPONENT: &str = "application/wasm";
@@ -20,7 +20,7 @@ pub(super) const SIDECAR_ANNOTATION: &str = "dev.toolbay.sidecar";
 /// A manifest.
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// A list of manifests, for several platforms.
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// What a registry may answer with.
 pub(super) const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
@@ -46,6 +46,13 @@ pub struct RawManifest {
     pub digest: String,
     /// What the registry calls it.
     pub media_type: Option<String>,
+}
+
+impl RawManifest {
+    /// What signatures are held against.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { digest: &self.digest, bytes: &self.bytes }
+    }
 }
 
 /// A manifest (OCI Image Specification).
@@ -82,6 +89,26 @@ pub struct Descriptor {
     /// What is said of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What refers to a manifest, as a registry lists it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Referrer {
+    pub(super) digest: String,
+    pub(super) artifact_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Referrers {
+    manifests: Vec<Referrer>,
+}
+
+/// What a list says that refers to a manifest.
+pub(super) fn referrers(list: &[u8]) -> Result<Vec<Referrer>, RegistryError> {
+    let list: Referrers = serde_json::from_slice(list)
+        .map_err(|error| RegistryError::new(format_args!("the list of what refers to it cannot be read: {error}")))?;
+    Ok(list.manifests.into_iter().filter(|one| is_digest(&one.digest)).collect())
 }
 
 #[derive(Deserialize)]

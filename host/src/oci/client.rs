@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::{
-    artifact::{ACCEPTED, Descriptor, RawManifest},
+    artifact::{ACCEPTED, Descriptor, INDEX, RawManifest, Referrer, referrers},
     authorize::{Authorizer, Scope},
     body::{bounded, said},
     credentials,
@@ -102,6 +102,28 @@ impl Registry {
         match wanted {
             Some(wanted) if wanted != digest => Err(self.lied(&format!("the manifest {asked}"), wanted, &digest)),
             _ => Ok(RawManifest { bytes, digest, media_type }),
+        }
+    }
+
+    /// What refers to a manifest: as the registry lists it, or where it keeps no such lists, in the
+    /// tag that stands for one (OCI Distribution Specification).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be had. Where there is nothing, the list is empty.
+    pub(super) async fn referrers(&self, digest: &str, tag: &str) -> Result<Vec<Referrer>, RegistryError> {
+        let url = format!("{}/referrers/{digest}", self.base);
+        let answer = self.send(Scope::Pull, || self.http.get(&url).header(header::ACCEPT, INDEX)).await?;
+        let is_list = answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(INDEX.as_bytes()));
+        // Registries without it answer in many ways.
+        if answer.status() == StatusCode::OK && is_list {
+            let what = format!("what refers to {digest}");
+            return referrers(&bounded(answer, MAX_MANIFEST).await.map_err(|why| self.failed(&what, &why))?);
+        }
+        match self.manifest(tag).await {
+            Ok(raw) => referrers(&raw.bytes),
+            Err(error) if error.is_missing => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
     }
 

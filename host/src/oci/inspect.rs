@@ -49,10 +49,6 @@ pub async fn describe(reference: &OciReference, config: &RegistryConfig) -> Resu
         Some(layer) => Some(String::from_utf8_lossy(&registry.blob(layer, MOST).await?).into_owned()),
         None => manifest.annotations.as_ref().and_then(|all| all.get(SIDECAR_ANNOTATION)).cloned(),
     };
-    let signatures = match signature::get(&registry, &digest).await {
-        Ok(found) => found.len(),
-        Err(error) if error.is_missing => 0,
-        Err(error) => return Err(error),
-    };
+    let signatures = signature::get(&registry, &digest).await?.len();
     Ok(Description { digest, manifest, config, sidecar, signatures })
 }

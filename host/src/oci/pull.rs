@@ -86,9 +86,9 @@ async fn pull_now(reference: &OciReference, settings: &PullSettings, cache: &Arc
             move |cache| signature::kept(cache, &digest)
         })
         .await?;
-        if signature::check(&settings.signed, &kept, digest).is_err() {
+        if signature::check(&settings.signed, &kept, named.subject()).is_err() {
             let fetched = signature::fetch(&registry, cache, digest).await?;
-            signature::check(&settings.signed, &fetched, digest)?;
+            signature::check(&settings.signed, &fetched, named.subject())?;
         }
     }
     let (raw, manifest) = match artifact::read(&named)? {
@@ -155,6 +155,11 @@ pub(super) fn cached(reference: &OciReference, settings: &PullSettings, cache: &
         Some(RawManifest { digest: sha256(&bytes), bytes: bytes.into(), media_type: None })
     };
     let found = |digest: &str| -> Result<Option<Found>, RegistryError> { read(digest).map(|raw| artifact::read(&raw)).transpose() };
+    if !settings.signed.is_empty()
+        && let Some(raw) = read(&named)
+    {
+        signature::check(&settings.signed, &signature::kept(cache, &named), raw.subject())?;
+    }
     let manifest: Manifest = match found(&named)? {
         None => return Ok(None),
         Some(Found::Manifest(manifest)) => *manifest,
@@ -163,9 +168,6 @@ pub(super) fn cached(reference: &OciReference, settings: &PullSettings, cache: &
             _ => return Ok(None),
         },
     };
-    if !settings.signed.is_empty() {
-        signature::check(&settings.signed, &signature::kept(cache, &named), &named)?;
-    }
     let Parts { component, sidecar } = manifest.parts(settings.max_file)?;
     let Some(component) = cache.blob(&component.digest) else { return Ok(None) };
     let sidecar = match sidecar {

@@ -38,6 +38,9 @@ pub struct ProviderStatus {
     /// What is not wrong but worth knowing: a function that cannot be a tool, for example.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Its names that look like others of another plugin or server, in sentences. Only who may know of everything is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lookalikes: Vec<String>,
     /// What the plugin wants to reach: the interfaces that it imports.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
@@ -83,6 +86,7 @@ impl ProviderStatus {
             offers: OfferNames::default(),
             error: None,
             warnings: Vec::new(),
+            lookalikes: Vec::new(),
             imports: Vec::new(),
             compiled: None,
             in_flight: 0,

@@ -3,7 +3,10 @@
 //! What was acknowledged is on disk: writes that come together are one transaction, and none of them is answered before that is synced. Reading and writing
 //! wait for a disk, so both are done beside the async workers: writes on one thread, in the order in which they came, reads on a few.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -23,13 +26,26 @@ const QUEUE: usize = 1024;
 /// KiB of values that wait, which more than one write of the largest value fits into.
 const QUEUED: usize = 128 << 10;
 
+/// For so long a process waits for another one that has the file open for a moment.
+const MOMENT: Duration = Duration::from_secs(20);
+
 /// The store in a file, which is opened by the first who uses it.
 pub(super) struct Embedded {
     place: Result<Place, String>,
     limits: Limits,
-    open: Mutex<Option<Open>>,
+    open: Mutex<State>,
     reads: Semaphore,
     room: Arc<Semaphore>,
+}
+
+/// Whether the file is open.
+#[derive(Default)]
+struct State {
+    /// Whether another process uses it too: then each opens it for what it does, and closes it again.
+    is_shared: bool,
+    /// How long another process may have it open.
+    patience: Duration,
+    open: Option<Open>,
 }
 
 /// An open file, and the way to its writer.
@@ -83,7 +99,10 @@ impl Embedded {
     }
 
     async fn opened(self: &Arc<Self>) -> Result<Open, StoreError> {
-        if let Some(open) = &*self.lock() {
+        // Whoever opens it keeps this for as long as that takes.
+        if let Ok(state) = self.open.try_lock()
+            && let Some(open) = &state.open
+        {
             return Ok(open.clone());
         }
         let store = Arc::clone(self);
@@ -92,18 +111,42 @@ impl Embedded {
 
     /// Blocks while the file is opened.
     fn opened_now(&self) -> Result<Open, StoreError> {
-        let mut open = self.lock();
-        if let Some(open) = &*open {
+        let mut state = self.lock();
+        if let Some(open) = &state.open {
             return Ok(open.clone());
         }
         let place = self.place.as_ref().map_err(|why| StoreError::Unavailable(why.clone()))?;
-        let engine = Arc::new(Engine::open(place, self.limits)?);
+        let engine = Arc::new(Engine::open(place, self.limits, state.patience)?);
         let (jobs, queue) = mpsc::channel(QUEUE);
         writer::start(Arc::clone(&engine), queue)?;
-        Ok(open.insert(Open { engine, jobs }).clone())
+        let open = Open { engine, jobs };
+        // Closed by whoever has done the last with it, the thread that writes too.
+        if !state.is_shared {
+            state.open = Some(open.clone());
+            state.patience = Duration::ZERO;
+        }
+        Ok(open)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
+    /// Lets another process use the file too from now on, or no longer.
+    pub(super) async fn share(self: &Arc<Self>, is_shared: bool) -> Result<(), StoreError> {
+        // What is in memory is of this process alone.
+        if matches!(self.place, Ok(Place::Memory)) {
+            return Ok(());
+        }
+        let store = Arc::clone(self);
+        beside(move || {
+            let mut state = store.lock();
+            state.is_shared = is_shared;
+            state.patience = MOMENT;
+            // What is being done with it ends first.
+            state.open = None;
+            Ok(())
+        })
+        .await
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

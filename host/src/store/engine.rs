@@ -4,7 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use redb::{
@@ -43,6 +43,9 @@ const SWEEP: usize = 256;
 /// Memory for pages of the file.
 const CACHE: usize = 16 << 20;
 
+/// So soon a file is tried again that another process has open.
+const AGAIN: Duration = Duration::from_millis(5);
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -61,18 +64,25 @@ pub(super) struct Engine {
 type Result<T> = std::result::Result<T, StoreError>;
 
 impl Engine {
-    pub(super) fn open(place: &Place, limits: Limits) -> Result<Self> {
+    /// Blocks, and where another process has the file open waits for so long that it closes it.
+    pub(super) fn open(place: &Place, limits: Limits, patience: Duration) -> Result<Self> {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE);
         let database = match place {
             Place::Memory => builder.create_with_backend(InMemoryBackend::new()).map_err(|error| error.to_string()),
-            Place::File(path) => file(path).map_err(|error| error.to_string()).and_then(|file| {
-                let opened = FileBackend::new(file).and_then(|file| builder.create_with_backend(file));
-                opened.map_err(|error| match error {
-                    redb::DatabaseError::DatabaseAlreadyOpen => "another process has it open, and only one can".to_owned(),
-                    error => error.to_string(),
-                })
-            }),
+            Place::File(path) => {
+                let begun = Instant::now();
+                loop {
+                    let opened = file(path).map_err(|error| redb::StorageError::Io(error).into()).and_then(FileBackend::new);
+                    match opened.and_then(|file| builder.create_with_backend(file)) {
+                        Err(redb::DatabaseError::DatabaseAlreadyOpen) if begun.elapsed() < patience => std::thread::sleep(AGAIN),
+                        Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
+                            break Err("another process has it open, and only one can".to_owned());
+                        }
+                        other => break other.map_err(|error| error.to_string()),
+                    }
+                }
+            }
         };
         let shown = match place {
             Place::Memory => "in memory".to_owned(),

@@ -57,6 +57,18 @@ impl Store {
         Arc::new(Self { backend: Backend::Embedded(Embedded::at(place, limits)), limits })
     }
 
+    /// Lets another process of this machine use the same file too from now on, or no longer. Both open it for a moment each then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn share(&self, is_shared: bool) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.share(is_shared).await,
+            Backend::Redis(_) => Ok(()),
+        }
+    }
+
     /// A value, if there is one.
     ///
     /// # Errors

@@ -312,6 +312,40 @@ async fn does_what_a_map_does(store: &Arc<Store>, steps: Vec<Step>) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_use_one_file_for_a_while_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig { path: Some(folder.path().join("store.redb")), ..StoreConfig::default() };
+    let (first, second) = (Store::new(&config, None), Store::new(&config, None));
+    let count = async |store: &Arc<Store>, times: usize| {
+        for _ in 0..times {
+            write(store, &space("p"), "count", Write::Increment(1)).await.unwrap();
+        }
+    };
+    count(&first, 5).await;
+    let refused = write(&second, &space("p"), "count", Write::Increment(1)).await.unwrap_err();
+    assert!(refused.to_string().contains("another process has it open"), "{refused}");
+    // The second waits until the first lets go.
+    second.share(true).await.unwrap();
+    let waiting = tokio::spawn({
+        let second = Arc::clone(&second);
+        async move { write(&second, &space("p"), "count", Write::Increment(1)).await }
+    });
+    first.share(true).await.unwrap();
+    waiting.await.unwrap().unwrap();
+    let own = space("p");
+    let (.., read) =
+        tokio::join!(count(&first, 10), count(&second, 10), count(&first, 10), count(&second, 10), second.get(&own, "count".to_owned()));
+    assert!(read.unwrap().is_some());
+    // Only one is left, which has it for good.
+    second.share(false).await.unwrap();
+    count(&second, 4).await;
+    assert_eq!(second.get(&space("p"), "count".to_owned()).await.unwrap().unwrap().value, b"50");
+    first.share(false).await.unwrap();
+    drop(second);
+    assert_eq!(first.get(&space("p"), "count".to_owned()).await.unwrap().unwrap().value, b"50");
+}
+
 /// Names the file of the store to a process that writes until it is killed.
 const WRITER: &str = "TOOLBAY_TEST_STORE_WRITER";
 
@@ -388,7 +422,7 @@ fn nothing_that_was_acknowledged_is_lost_by_kill_9() {
         for line in lines {
             note(line);
         }
-        let engine = Engine::open(&Place::File(path.clone()), limits()).unwrap();
+        let engine = Engine::open(&Place::File(path.clone()), limits(), Duration::ZERO).unwrap();
         let now: usize = {
             let found = engine.get(&space("p"), "count").unwrap().map(|entry| String::from_utf8(entry.value).unwrap());
             found.map_or(0, |text| text.parse().unwrap())

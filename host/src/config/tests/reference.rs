@@ -22,6 +22,7 @@ fn open_table(table: &TableInfo) -> String {
                 .to_owned()
         }
         "trust.signed" => "[[trust.signed]]\nsource = \"x\"\nkeys = []\n".to_owned(),
+        "trust.signed.identities" => "[[trust.signed]]\nsource = \"x\"\nkeys = []\n[[trust.signed.identities]]\n".to_owned(),
         // A burst is of a rate.
         "role.NAME" => "[role.w]\nrate = \"1/s\"\n".to_owned(),
         // Its name may not be that of a plugin.

@@ -24,7 +24,32 @@ fn what_is_wrong_about_a_registry_is_said_where_it_stands() {
             "4:1: \"token\" in [registry.w]: takes the place of \"username\" and \"password\"",
         ),
         ("[registry.w]\ninsecure = true\nca = \"x\"", "3:1: \"ca\" in [registry.w]: means nothing with insecure = true"),
-        ("[trust]\nsigned = [{ source = \"*\" }]", "has no \"keys\"; write { source = \"ghcr.io/acme/*\", keys = [\"cosign.pub\"] }"),
+        (
+            "[trust]\nsigned = [{ source = \"*\" }]",
+            "has neither \"keys\" nor \"identities\", so nobody could sign; write { source = \"ghcr.io/acme/*\", keys = [\"cosign.pub\"] }, or",
+        ),
+        ("[trust]\nsigned = [{ keys = [\"/dev/null\"] }]", "has no \"source\"; write { source = \"ghcr.io/acme/*\""),
+        ("[trust]\nsigned = [{ source = \"*\", identities = [] }]", "no identity is named, so nothing could be signed by one"),
+        (
+            "[trust]\nsigned = [{ source = \"*\", identities = [{ subject = \"a@example.com\" }], rekor = [] }]",
+            "an identity has no \"issuer\"; write { subject = ",
+        ),
+        (
+            "[trust]\nsigned = [{ source = \"*\", identities = [{ subject = \"*\", issuer = \"*\" }] }]",
+            "has \"identities\" and no roots to hold them against; name `trusted_root`, or `fulcio` and `rekor`",
+        ),
+        (
+            "[trust]\nsigned = [{ source = \"*\", identities = [{ subject = \"*\", issuer = \"*\" }], rekor = [\"/dev/null\"] }]",
+            "cannot use the roots in /dev/null: it has no -----BEGIN PUBLIC KEY-----",
+        ),
+        (
+            "[trust]\nsigned = [{ source = \"*\", identities = [{ subject = \"*\", issuer = \"*\" }], trusted_root = [\"/dev/null\"] }]",
+            "cannot use the roots in /dev/null: it is not a trusted_root.json of Sigstore",
+        ),
+        (
+            "[trust]\nsigned = [{ source = \"*\", keys = [\"/dev/null\"], fulcio = [\"/dev/null\"] }]",
+            "means nothing without \"identities\"; with `keys` a signature is held against these alone",
+        ),
         ("[trust]\nsigned = [{ source = \"*\", keys = [] }]", "no key is named"),
         ("[trust]\nsigned = [{ source = \"oci://x/y\", keys = [\"/dev/null\"] }]", "is not a pattern of registry and repository"),
         ("[trust]\nsigned = [{ source = \"*\", keys = [\"/nowhere/c.pub\"] }]", "cannot use the public key /nowhere/c.pub: No such file"),

@@ -14,6 +14,8 @@ pub mod child;
 mod estimate;
 pub(crate) mod headroom;
 
+pub(crate) use adapt::component as component_of_module;
+
 use std::{
     collections::HashMap,
     path::PathBuf,

@@ -478,7 +478,7 @@ fn grants_no_model(shared: &Shared) -> bool {
 
 /// Names the interfaces that are missing. The linker names the first function of one, and not always what it belongs to.
 fn cannot_link(imports: &[String], error: &wasmtime::Error) -> String {
-    const MAY: &str = "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1 and toolbay:plugin 0.1";
+    const MAY: &str = "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1 (or -draft) and toolbay:plugin 0.1";
     let unknown: Vec<String> =
         imports.iter().filter(|name| !OFFERED.iter().any(|package| name.starts_with(package))).map(|name| format!("`{name}`")).collect();
     if unknown.is_empty() {

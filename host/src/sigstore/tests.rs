@@ -1,0 +1,6 @@
+//! Real bundles, and our own with everything that can be wrong about them.
+
+mod conformance;
+mod made;
+mod own;
+mod real;
