@@ -4,8 +4,8 @@
 #     scripts/bench.sh             some 11 minutes
 #     scripts/bench.sh --quick     some 4 minutes, less sure
 #
-# What is measured is what is shipped, the profile `dist`, and so is what it is compared with. It takes some 20 minutes to build; `--profile release` takes
-# the build of every day. The other build of Toolbay has a row where it is there already.
+# What is measured is what is shipped, as scripts/dist.sh builds it, and what it is compared with is built in the same way. That takes some 30 minutes;
+# `--profile release` takes the build of every day. The other build of Toolbay has a row where it is there already.
 #
 # usage: bench.sh [--profile dist|release] [OPTIONS OF toolbay-bench run]        (--help shows them; docs/benchmarks.md explains the table)
 set -euo pipefail
@@ -18,20 +18,26 @@ if [ "${1:-}" = --profile ]; then
     profile=${2:?--profile needs a name}
     shift 2
 fi
+cd "$root"
+target=${CARGO_TARGET_DIR:-$root/target}
 case $profile in
-dist) other=release ;;
-release) other=dist ;;
+dist)
+    toolbay=$("$root/scripts/dist.sh" --bench)
+    other=$target/release/toolbay other_name='profile release'
+    ;;
+release)
+    say "building, profile release (the first time some minutes)"
+    cargo build --release --locked --package toolbay --package toolbay-bench
+    toolbay=$target/release/toolbay
+    other=$target/dist/laid-out/toolbay other_name='as shipped'
+    ;;
 *)
     say "there is no profile $profile here: dist or release"
     exit 2
     ;;
 esac
 
-cd "$root"
-say "building, profile $profile (the first time some minutes, dist some 20)"
-cargo build --profile "$profile" --locked --package toolbay --package toolbay-bench
-target=${CARGO_TARGET_DIR:-$root/target}
-"$root/scripts/build-plugins.sh" --toolbay "$target/$profile/toolbay" "$root/dist/plugins"
+"$root/scripts/build-plugins.sh" --toolbay "$toolbay" "$root/dist/plugins"
 # Bridges that people use, to compare with: installed once, from PyPI and npm, at the versions of the lists in benches/. The folder's name is a list's digest.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/bench
 others=()
@@ -59,5 +65,5 @@ else
     say "node and npm are not both there: no row for supergateway"
 fi
 say "measuring: keep the machine quiet"
-[ ! -x "$target/$other/toolbay" ] || others+=(--other "$target/$other/toolbay" --other-name "profile $other")
-exec "$target/$profile/toolbay-bench" run --toolbay "$target/$profile/toolbay" "${others[@]}" "$@"
+[ ! -x "$other" ] || others+=(--other "$other" --other-name "$other_name")
+exec "$(dirname "$toolbay")/toolbay-bench" run --toolbay "$toolbay" "${others[@]}" "$@"

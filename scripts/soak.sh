@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# What takes hours in full, and what no run of the tests tries: other generated inputs for each property test, and the writer of the plugins'
-# store killed again and again.
+# What takes hours in full, and what no run of the tests tries: other generated inputs for each property test, the writer of the plugins' store
+# killed again and again, a million names that do not exist, and a page of the console that is open for an hour beside load.
 #
 #     scripts/soak.sh [ROUNDS]
 #
 # ROUNDS (10000) is how often the writer is killed; each property test is run once for each hundred of them, with a seed of its own.
 # What fails is shown with its seed: PROPTEST_RNG_SEED=SEED cargo test --release -p toolbay --lib NAME
+#
+# TOOLBAY_HOSTILE_NAMES (1000000)    names that a hostile client sends; memory and the series of /metrics have to stay as they are
+# TOOLBAY_CONSOLE_SECONDS (3600)     how long the page stays open; memory of host and browser has to stay flat (needs Chromium and the lab)
+# TOOLBAY_BIN, TOOLBAY_LAB           the binary that these two try, and the lab; else target/release/toolbay, and what scripts/lab.sh has made
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -30,4 +34,14 @@ for ((round = 1; round <= (rounds + 99) / 100; round++)); do
     rm -f /tmp/toolbay-soak.$$
 done
 TOOLBAY_STORE_ROUNDS=$rounds cargo test --release --locked -p toolbay --lib -- --exact --nocapture store::tests::nothing_that_was_acknowledged_is_lost_by_kill_9
+
+export TOOLBAY_HOSTILE_NAMES=${TOOLBAY_HOSTILE_NAMES:-1000000} TOOLBAY_CONSOLE_SECONDS=${TOOLBAY_CONSOLE_SECONDS:-3600}
+export TOOLBAY_LAB=${TOOLBAY_LAB:-$(scripts/lab.sh --print)}
+if [[ -z ${TOOLBAY_BIN:-} ]]; then
+    cargo build --release --locked -p toolbay
+    export TOOLBAY_BIN=$PWD/target/release/toolbay
+fi
+cargo test --release --locked -p toolbay-tests --test e2e -- --include-ignored --exact --nocapture \
+    metrics::names_that_callers_make_up_leave_no_trace \
+    console::a_page_that_stays_open_beside_load_takes_no_more_memory || failed=1
 exit "$failed"

@@ -7,11 +7,14 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
+/// A server that is asked to end and does not within this time is killed.
+const END: Duration = Duration::from_secs(10);
 /// A server that says nothing for so long will not say anything; the first start with 1,000 plugins compiles them.
 const START: Duration = Duration::from_secs(300);
 
@@ -73,7 +76,16 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// It is asked to, at first: one that is instrumented writes down what it ran when it ends.
     fn drop(&mut self) {
+        let asked = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        let asked_at = Instant::now();
+        while asked && asked_at.elapsed() < END {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -128,7 +140,7 @@ mod tests {
     #[test]
     fn work_takes_cpu_time() {
         let before = cpu_time(std::process::id()).unwrap();
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let mut sum = 0u64;
         while started.elapsed() < Duration::from_millis(50) {
             sum = std::hint::black_box(sum.wrapping_add(1));

@@ -393,7 +393,7 @@ mod tests {
     }
 
     async fn called(provider: &Arc<dyn Provider>, tool: &str) -> Result<String, CallError> {
-        let output = provider.call(Call { tool, arguments: "{}", context: CallContext::default() }).await?;
+        let output = provider.call(Call { tool, arguments: "{}", context: Box::default() }).await?;
         match output.content.into_iter().next() {
             Some(crate::provider::Content::Text(text)) => Ok(text),
             other => panic!("{other:?}"),
@@ -465,7 +465,7 @@ mod tests {
         let log = &shaped.tools()[0];
         assert_eq!(log.input_schema["properties"], json!({ "query": { "type": "string", "description": "What to look for." }, "b": true }));
         assert_eq!(log.annotations, Some(json!({ "readOnlyHint": true })));
-        let call = |arguments| shaped.call(Call { tool: "g_log", arguments, context: CallContext::default() });
+        let call = |arguments| shaped.call(Call { tool: "g_log", arguments, context: Box::default() });
         assert_eq!(call(r#"{"query": [1],"b":2}"#).await.unwrap().meta.unwrap().as_str(), r#"{"a":[1],"b":2}"#);
         assert_eq!(call(r#"{"a": 1}"#).await.unwrap().meta.unwrap().as_str(), r#"{"a": 1}"#, "the own name is taken too");
     }

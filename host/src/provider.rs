@@ -95,7 +95,8 @@ pub struct Call<'a> {
     /// JSON text of the arguments: an object.
     pub arguments: &'a str,
     /// Who calls, and how to reach them.
-    pub context: CallContext,
+    /// In a box: it is handed on many times, and large.
+    pub context: Box<CallContext>,
 }
 
 /// Headers of a request as they came, of the names that the configuration passes on.

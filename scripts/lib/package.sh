@@ -5,8 +5,7 @@
 # The program and the plugins to put in: those that `binary` and `plugins` name, or built here where they are empty.
 find_binary_and_plugins() {
     if [ -z "$binary" ]; then
-        (cd "$root" && cargo build --profile dist --locked --package toolbay)
-        binary=${CARGO_TARGET_DIR:-$root/target}/dist/toolbay
+        binary=$("$root/scripts/dist.sh")
     fi
     [ -x "$binary" ] || die "--binary $binary: there is no such program"
     if [ -z "$plugins" ]; then

@@ -1,8 +1,11 @@
 //! The console: who may see it and who may act, what it answers, and all of it in a real browser.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
-use toolbay_tests::{Client, Server, Setup, Value, client::http, eventually, files, json, lab::Lab, secs};
+use toolbay_tests::{Client, Load, Server, Setup, Value, client::http, eventually, files, json, lab::Lab, secs};
 
 const OPERATOR: &str = "operator-0123456789abcdef";
 const VIEWER: &str = "viewer-0123456789abcdef";
@@ -221,6 +224,63 @@ async fn what_was_before_a_page_is_opened_is_kept() {
     })
     .await;
     assert!(sample["tools"].as_array().is_some_and(Vec::is_empty) && sample["providers"][0]["name"] == "calculator", "{sample}");
+}
+
+/// The middle of these numbers.
+fn median(numbers: impl Iterator<Item = u64>) -> u64 {
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    numbers[numbers.len() / 2]
+}
+
+/// `TOOLBAY_CONSOLE_SECONDS` says for how long. The host keeps five minutes of history, and the page shows them: until then both may grow.
+#[tokio::test]
+#[ignore = "an hour is for scripts/soak.sh"]
+async fn a_page_that_stays_open_beside_load_takes_no_more_memory() {
+    let seconds = std::env::var("TOOLBAY_CONSOLE_SECONDS").unwrap_or_else(|_| "3600".to_owned());
+    let server = start().await;
+    let load = Load::of(
+        || Client::modern(&server).token(CALLER),
+        8,
+        async |client: Arc<Client>| {
+            let reply = client.call("divide", json!({ "a": 1, "b": 4 })).await;
+            (reply.status != 200).then(|| format!("{reply:?}"))
+        },
+    );
+    let resident = Arc::<Mutex<Vec<u64>>>::default();
+    let lab = Lab::find();
+    let arguments = [server.base.as_str(), VIEWER, seconds.as_str()];
+    let browser = lab.long_client("console_soak.mjs", &arguments, secs(120 + seconds.parse::<u64>().expect("a number") * 2));
+    let watch = async {
+        loop {
+            tokio::time::sleep(secs(1)).await;
+            resident.lock().expect("nobody panics").push(server.resident());
+        }
+    };
+    let ran = tokio::select! {
+        ran = browser => ran,
+        () = watch => unreachable!("it watches until the browser has ended"),
+    };
+    let (answered, errors) = (load.answered(), load.end().await);
+    assert!(ran.success, "{}", ran.all);
+    assert!(errors.is_empty() && answered > 1000, "{answered} {errors:?}");
+    let result = ran.all.lines().find_map(|line| line.strip_prefix("result ")).expect("its result");
+    let result: Value = serde_json::from_str(result).expect("JSON");
+    assert_eq!(result["wrong"], json!([]));
+    let samples = result["samples"].as_array().expect("samples").clone();
+    let resident = resident.lock().expect("nobody panics").clone();
+    eprintln!("{answered} calls, resident {:?} {:?}, {samples:?}", resident.first(), resident.last());
+    // The second quarter of the time next to the last one.
+    let quarters = |count: usize| (count / 4..count / 2, count * 3 / 4..count);
+    let (second, last) = quarters(resident.len());
+    let (before, after) = (median(resident[second].iter().copied()), median(resident[last].iter().copied()));
+    assert!(after < before + (24 << 20), "the host took {before} bytes, and now {after}");
+    for (what, slack) in [("heap", 6 << 20), ("nodes", 2_000), ("listeners", 200)] {
+        let of = |samples: &[Value]| median(samples.iter().map(|sample| sample[what].as_u64().expect("a number")));
+        let (second, last) = quarters(samples.len());
+        let (before, after) = (of(&samples[second]), of(&samples[last]));
+        assert!(after < before + slack, "{what} of the page: {before}, and now {after}");
+    }
 }
 
 /// Shows, tries and steers everything, and fails where anything breaks the content security policy or cannot be used without a mouse or eyes.

@@ -5,13 +5,16 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, Mutex},
 };
 
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
+use rustix::process::Signal;
 use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, Command},
 };
-use toolbay_tests::{Client, Load, Server, Setup, Value, client::http, eventually, files, json, secs};
+use toolbay_tests::{Client, Load, Server, Setup, Value, client::http, eventually, files, json, otlp::Message, secs};
 
 const TOKEN: &str = "scraper-0123456789abcdef0123456789";
 
@@ -378,4 +381,72 @@ async fn a_real_prometheus_scrapes_a_host_under_load() {
     let quiet = ["replica", "breaker", "model", "refusals", "> 0"];
     empty.retain(|query| !quiet.iter().any(|word| query.contains(word)));
     assert_eq!(empty, Vec::<String>::new(), "queries of the dashboard that show nothing");
+}
+
+/// Requests to a collector: their headers, and what was pushed.
+type Pushed = Arc<Mutex<Vec<(HeaderMap, Message)>>>;
+
+async fn collector() -> (String, Pushed, tokio::task::JoinHandle<()>) {
+    async fn receive(State(pushed): State<Pushed>, headers: HeaderMap, body: Bytes) {
+        pushed.lock().expect("no handler panics").push((headers, Message::read(&body)));
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let pushed = Pushed::default();
+    let router = Router::new().route("/v1/metrics", post(receive)).with_state(Arc::clone(&pushed));
+    (url, pushed, tokio::spawn(async move { drop(axum::serve(listener, router).await) }))
+}
+
+/// The sum of all points of a count, with these attributes.
+fn counted(request: &Message, name: &str, attributes: &[(&str, &str)]) -> u64 {
+    let metrics = request.all(1).flat_map(|of| of.all(2).collect::<Vec<_>>()).flat_map(|of| of.all(2).collect::<Vec<_>>());
+    let points = metrics.filter(|metric| metric.text(1) == name).flat_map(|metric| metric.all(7).collect::<Vec<_>>());
+    let points = points.flat_map(|sum| sum.all(1).collect::<Vec<_>>());
+    let has = |point: &Message| {
+        let all: Vec<(String, String)> =
+            point.all(7).map(|pair| (pair.text(1), pair.all(2).next().map(|value| value.text(1)).unwrap_or_default())).collect();
+        attributes.iter().all(|(key, value)| all.iter().any(|pair| (&*pair.0, &*pair.1) == (*key, *value)))
+    };
+    points.filter(has).filter_map(|point| point.number(6)).sum()
+}
+
+#[tokio::test]
+async fn metrics_are_pushed_to_a_collector_as_the_configuration_says_and_for_the_last_time_at_the_end() {
+    let (first, of_first, one) = collector().await;
+    let (second, of_second, two) = collector().await;
+    let push = |url: &str, more: &str| {
+        format!(
+            "[metrics]\nendpoint = {url:?}\ngzip = false\ninterval = \"1s\"\nheaders = {{ x-key = {{ from_env = \"COLLECTOR\" }} }}\n{more}"
+        )
+    };
+    let setup = Setup::new().plugin("calculator").config(&push(&first, "")).env("COLLECTOR", "c0llect0r");
+    let mut server = setup.start().await;
+    let client = Client::modern(&server);
+    for n in 0..3 {
+        client.call("add", json!({ "a": n, "b": 1 })).await.ok();
+    }
+    let add = [("gen_ai.tool.name", "add"), ("outcome", "ok")];
+    let last = |pushed: &Pushed| pushed.lock().expect("no handler panics").last().cloned();
+    eventually("three calls at the collector", secs(30), async || {
+        last(&of_first).is_some_and(|(_, request)| counted(&request, "toolbay.calls", &add) == 3).then_some(())
+    })
+    .await;
+    let (headers, request) = last(&of_first).expect("it is there");
+    assert_eq!((headers["x-key"].as_bytes(), headers["content-type"].as_bytes()), (&b"c0llect0r"[..], &b"application/x-protobuf"[..]));
+    let page = Page::of(&format!("http://{}", server.address())).await;
+    assert_eq!(page.sum("toolbay_calls_total", &[("gen_ai_tool_name", "add"), ("outcome", "ok")]), 3.0);
+    let of_page = page.sum("toolbay_refusals_total", &[("reason", "queue")]);
+    assert_eq!(counted(&request, "toolbay.refusals", &[("reason", "queue")]) as f64, of_page);
+    // Another collector, from now on, without a restart. What it is sent is what it has not been sent yet.
+    std::fs::write(server.home().join("toolbay.toml"), push(&second, "temporality = \"delta\"\n"))
+        .expect("the configuration can be written");
+    eventually("a push to the other collector", secs(30), async || last(&of_second)).await;
+    client.call("add", json!({ "a": 1, "b": 1 })).await.ok();
+    server.signal(Signal::TERM);
+    server.wait_exit(secs(30)).await;
+    let sum: u64 = of_second.lock().expect("no handler panics").iter().map(|(_, request)| counted(request, "toolbay.calls", &add)).sum();
+    assert_eq!(sum, 4);
+    assert!(!server.log().contains("c0llect0r"), "{}", server.log());
+    one.abort();
+    two.abort();
 }

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Output, Stdio},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -83,6 +84,13 @@ impl Lab {
             return None;
         }
         Some(self.script("tutorial", script, arguments).await)
+    }
+
+    /// A script of `tests/clients` that may take so long.
+    pub async fn long_client(&self, script: &str, arguments: &[&str], patience: Duration) -> Ran {
+        let (mut command, folder) = self.command("python", script);
+        command.args(arguments);
+        run_for(command, folder, patience).await
     }
 
     async fn script(&self, python: &str, script: &str, arguments: &[&str]) -> Ran {
@@ -185,12 +193,16 @@ fn plain(output: &[u8]) -> String {
     })
 }
 
-async fn run(mut command: Command, _folder: TempDir) -> Ran {
+async fn run(command: Command, folder: TempDir) -> Ran {
+    run_for(command, folder, secs(240)).await
+}
+
+async fn run_for(mut command: Command, _folder: TempDir, patience: Duration) -> Ran {
     command.env("NO_PROXY", "*").env("no_proxy", "*").stdin(Stdio::null()).kill_on_drop(true);
     // With CI set they would write colours, terminal or not.
     command.env("NO_COLOR", "1").env_remove("CI");
-    let output: Output =
-        tokio::time::timeout(secs(240), command.output()).await.expect("the client ends within 240 s").expect("it can be started");
+    let output = tokio::time::timeout(patience, command.output()).await;
+    let output: Output = output.unwrap_or_else(|_| panic!("the client still runs after {patience:?}")).expect("it can be started");
     let stdout = plain(&output.stdout);
     let all = format!("{stdout}\n{}", plain(&output.stderr));
     Ran { success: output.status.success(), stdout, all }

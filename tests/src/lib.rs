@@ -10,6 +10,7 @@ pub mod files;
 pub mod lab;
 mod load;
 pub mod models;
+pub mod otlp;
 pub mod outside;
 pub mod proxy;
 pub mod raw;

@@ -10,7 +10,10 @@ use std::path::PathBuf;
 
 use axum::{Router, serve::ListenerExt as _};
 use clap::ValueEnum;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -72,5 +75,9 @@ async fn serve(router: Router) -> anyhow::Result<()> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    Ok(axum::serve(listener, router).await?)
+    let mut end = signal(SignalKind::terminate())?;
+    tokio::select! {
+        served = axum::serve(listener, router) => Ok(served?),
+        _ = end.recv() => Ok(()),
+    }
 }

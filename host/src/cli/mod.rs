@@ -17,6 +17,7 @@ mod health;
 mod inspect;
 mod local;
 mod lock;
+mod metrics;
 mod new;
 mod pull;
 mod push;

@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     ConfigArgs, Failure, Outcome, counted,
     handover::{Offer, Predecessor},
+    metrics::Pushing,
     print, runtime,
     socket::Passed,
     startup::{self, Listeners},
@@ -147,6 +148,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     });
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
     let mut page = app.metrics_page();
+    let push = page.clone().and_then(|page| Pushing::start(&app, page));
     let mut following = None;
     if let Some(before) = before {
         app.share_store(true).await;
@@ -210,6 +212,9 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
         offer.abort();
     }
     app.stop().await;
+    if let Some(push) = push {
+        push.end().await;
+    }
     sharing.abort();
     // Only now the process that has followed hears that this one has ended.
     drop(offer);

@@ -84,7 +84,7 @@ pub use issuer::IssuerConfig;
 pub use limit::{CallRate, LimitConfig};
 pub use load::{Loaded, Overrides, load};
 pub use lock::{Lock, LockedServer};
-pub use metrics::MetricsConfig;
+pub use metrics::{MetricsConfig, Temporality};
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use oci::OciReference;
 pub(crate) use oci::is_digest;

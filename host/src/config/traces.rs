@@ -36,6 +36,6 @@ section! {
     }
 }
 
-fn service_name(text: &str) -> Result<String, String> {
+pub(super) fn service_name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("the name of a service cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
 }

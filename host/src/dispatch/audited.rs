@@ -7,7 +7,7 @@ use crate::{
     provider::{CallError, Principal},
     telemetry::{
         audit::{Arguments, Audit, Record},
-        traces::trace_id,
+        traces::trace_digits,
     },
 };
 
@@ -31,7 +31,7 @@ pub struct TurnedAway<'a> {
 /// The line of one call, which is whole when it has ended.
 pub(super) struct Audited {
     audit: Arc<Audit>,
-    record: Record,
+    record: Box<Record>,
 }
 
 impl Audited {
@@ -48,18 +48,18 @@ impl Audited {
             }
             Operation::Complete { completion, .. } => (completion.as_ref().map(|completion| completion.argument.as_str()), Arguments::None),
         };
-        let record = Record {
+        let record = Box::new(Record {
             id: Some(context.call_id),
             parent: request.parent.as_ref().map(|parent| parent.id()),
-            trace: context.trace_parent.as_deref().and_then(trace_id).map(Into::into),
+            trace: context.trace_parent.as_deref().and_then(trace_digits),
             caller: context.principal.as_ref().map(|principal| principal.subject().into()),
             front: request.face,
             operation: Some(operation.method()),
-            provider: Some(operation.provider().id().as_str().into()),
+            provider: Some(operation.provider().id().into()),
             name: name.map(|name| cut(name).into()),
             arguments,
             ..Record::default()
-        };
+        });
         Self { audit: Arc::clone(audit), record }
     }
 
@@ -73,7 +73,7 @@ impl Audited {
             _ => None,
         };
         self.record.took = Some(took);
-        self.audit.write(self.record);
+        self.audit.write_boxed(self.record);
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
         outcome => (outcome.as_str(), kind(error, outcome)),
     };
     Record {
-        trace: trace_parent.and_then(trace_id).map(Into::into),
+        trace: trace_parent.and_then(trace_digits),
         caller: principal.map(|principal| principal.subject().into()),
         front: face,
         operation,

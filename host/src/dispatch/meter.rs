@@ -52,7 +52,7 @@ pub(super) struct Meter {
 #[derive(Default)]
 pub(super) struct Watched {
     meter: Option<Arc<CallMeter>>,
-    audited: Option<Box<Audited>>,
+    audited: Option<Audited>,
     /// In a box: without a console, a call carries no room for it.
     recorded: Option<Box<Recorded>>,
     traced: Option<Traced>,
@@ -94,7 +94,7 @@ impl Meter {
     pub(super) fn watched(&self, request: &CallRequest<'_>, traced: Option<Traced>) -> Watched {
         Watched {
             meter: self.of(&request.operation),
-            audited: self.audit.as_ref().map(|audit| Box::new(Audited::new(audit, request))),
+            audited: self.audit.as_ref().map(|audit| Audited::new(audit, request)),
             traced,
             recorded: self.recent.get().map(|recent| Box::new(recent.begin(request))),
         }

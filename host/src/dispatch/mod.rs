@@ -251,8 +251,8 @@ impl Dispatcher {
         let span = meter::span(&request);
         let watched = self.meter.watched(&request, traced);
         let CallRequest { operation, context, rounds, hold, .. } = request;
-        // Its parts by themselves: what a future is handed whole it holds twice.
-        let call = async move {
+        // Its parts by themselves: what a future is handed whole it holds twice. And in a box, since what is put around it is moved with it.
+        let call = Box::pin(async move {
             // Counts as running until it has ended.
             let mut admitted = admitted?;
             if let Some(pending) = admitted.pending.take() {
@@ -261,7 +261,7 @@ impl Dispatcher {
             }
             let _held = hold;
             run::run(&operation, context, rounds, self.checks()).await
-        };
+        });
         self.meter.observe(span, watched, call)
     }
 

@@ -151,7 +151,7 @@ impl Recent {
             outcome: record.outcome,
             error: (!what.denied).then(|| cut(&what.error.to_string())),
             micros: None,
-            trace: record.trace,
+            trace: record.trace.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Into::into),
         });
     }
 

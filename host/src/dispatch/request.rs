@@ -11,7 +11,8 @@ use crate::{
 /// A call that has passed every check of its front's protocol.
 pub struct CallRequest<'a> {
     pub(super) operation: Operation<'a>,
-    pub(super) context: CallContext,
+    /// In a box: a request is handed on many times, and this is most of it.
+    pub(super) context: Box<CallContext>,
     pub(super) rounds: Option<Arc<dyn Rounds>>,
     pub(super) front: &'static str,
     pub(super) face: &'static str,
@@ -35,7 +36,7 @@ impl<'a> CallRequest<'a> {
     /// A call that tells and asks its caller nothing. None: callers are not told apart.
     #[must_use]
     pub fn new(principal: Option<Principal>, operation: Operation<'a>) -> Self {
-        let context = CallContext { principal, ..CallContext::default() };
+        let context = Box::new(CallContext { principal, ..CallContext::default() });
         Self { operation, context, rounds: None, front: "internal", face: "internal", hold: None, parent: None }
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Checks<'a> {
 /// Runs a call that may be made, with a way to ask its caller where there is one.
 pub(super) async fn run(
     operation: &Operation<'_>,
-    mut context: CallContext,
+    mut context: Box<CallContext>,
     rounds: Option<Arc<dyn Rounds>>,
     checks: Checks<'_>,
 ) -> Result<OperationResult, CallError> {
@@ -39,7 +39,7 @@ pub(super) async fn run(
     }
 }
 
-async fn provide(operation: &Operation<'_>, context: CallContext, checks: Checks<'_>) -> Result<OperationResult, CallError> {
+async fn provide(operation: &Operation<'_>, context: Box<CallContext>, checks: Checks<'_>) -> Result<OperationResult, CallError> {
     match operation {
         Operation::Call { entry, arguments } => {
             let (rule, marks) = (checks.confirm.rule_for(operation), checks.safeguards.marks(operation));
@@ -49,13 +49,13 @@ async fn provide(operation: &Operation<'_>, context: CallContext, checks: Checks
             }
             entry.provider().call(Call { tool: entry.own_name(), arguments, context }).await.map(OperationResult::Call)
         }
-        Operation::Read { entry, uri } => entry.provider().read_resource(entry.own_uri(uri), context).await.map(OperationResult::Contents),
+        Operation::Read { entry, uri } => entry.provider().read_resource(entry.own_uri(uri), *context).await.map(OperationResult::Contents),
         Operation::Prompt { entry, arguments } => {
-            entry.provider().get_prompt(entry.own_name(), arguments.clone(), context).await.map(OperationResult::Prompt)
+            entry.provider().get_prompt(entry.own_name(), arguments.clone(), *context).await.map(OperationResult::Prompt)
         }
         Operation::Complete { provider, completion } => match completion {
             Some(completion) if provider.offers().completes => {
-                provider.complete(completion.clone(), context).await.map(OperationResult::Completions)
+                provider.complete(completion.clone(), *context).await.map(OperationResult::Completions)
             }
             _ => Ok(OperationResult::Completions(Completions::default())),
         },
@@ -66,7 +66,7 @@ async fn provide(operation: &Operation<'_>, context: CallContext, checks: Checks
 async fn checked(
     entry: &Arc<Entry>,
     arguments: &str,
-    context: CallContext,
+    context: Box<CallContext>,
     rule: Option<String>,
     marks: Option<Arc<Marks>>,
     checks: Checks<'_>,

@@ -11,6 +11,7 @@ use serde_json::Map;
 use super::*;
 use crate::{
     catalog::{Catalog, GuardRule, Limit, Policy, RateOf, Role, Safeguards},
+    config::{AuditConfig, TracesConfig},
     provider::{
         AskError, Asker, Call, CallOutput, JsonText, NoClientRequests, Principal, Provider, ProviderChange, ProviderId, Question,
         QuestionKind, Roles, Tool, ToolName,
@@ -209,6 +210,29 @@ fn metrics_cost_a_call_no_allocation() {
     };
     let (on, off) = (allocations(Dispatcher::with(true, None, None)), allocations(Dispatcher::with(false, None, None)));
     assert_eq!(on, off);
+}
+
+/// The fewest of several calls: room that all calls share grows now and then.
+fn allocations(dispatcher: Arc<Dispatcher>) -> u64 {
+    let fixture = Fixture { dispatcher, ..Fixture::new() };
+    let call = || assert!(futures::executor::block_on(fixture.dispatcher.run(fixture.request("ok"))).is_ok());
+    (0..20).map(|_| allocation_counter::measure(call).count_total).min().unwrap()
+}
+
+/// What keeps the times of watched calls down, held by what does not depend on the machine.
+#[test]
+fn audit_and_traces_cost_a_call_few_allocations() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = AuditConfig { file: Some(folder.path().join("audit.jsonl")), ..AuditConfig::default() };
+    let audit = Audit::start(&audit, true).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let traces = Traces::start(&TracesConfig { endpoint: Some(endpoint), ..TracesConfig::default() }).unwrap();
+    let off = allocations(Dispatcher::with(false, None, None));
+    // The record, and copies of the caller, the name and the arguments.
+    assert!(allocations(Dispatcher::with(false, audit, None)) <= off + 4);
+    // The trace, its span, what is written of it, and its context for others.
+    assert!(allocations(Dispatcher::with(false, None, traces)) <= off + 4);
 }
 
 /// The rules of one guard, which no plugin is.

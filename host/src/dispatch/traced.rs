@@ -13,23 +13,31 @@ pub(super) struct Traced(Root);
 
 /// Begins the span of a call, if it is recorded. All that is done for the call belongs to it from here on.
 pub(super) fn begin(traces: &Arc<Traces>, request: &mut CallRequest<'_>) -> Option<Traced> {
-    let root = traces.begin(request.context.trace_parent.as_deref(), || name(&request.operation))?;
-    let span = root.span();
     let operation = &request.operation;
-    span.set("mcp.method.name", operation.method().into());
-    match operation {
-        Operation::Call { entry, .. } => {
-            span.set("gen_ai.operation.name", "execute_tool".into());
-            span.set("gen_ai.tool.name", entry.name().into());
+    let method = operation.method();
+    // In the words of the semantic conventions. Names are those of what is loaded.
+    let name: &[&str] = match operation {
+        Operation::Call { entry, .. } => &[method, " ", entry.name()],
+        Operation::Prompt { entry, .. } => &[method, " ", entry.name()],
+        Operation::Read { .. } | Operation::Complete { .. } => &[method],
+    };
+    let root = traces.begin(request.context.trace_parent.as_deref(), name, |record| {
+        record.set("mcp.method.name", method);
+        match operation {
+            Operation::Call { entry, .. } => {
+                record.set("gen_ai.operation.name", "execute_tool");
+                record.set("gen_ai.tool.name", entry.name());
+            }
+            Operation::Read { uri, .. } => record.set("mcp.resource.uri", audited::cut(uri)),
+            Operation::Prompt { entry, .. } => record.set("gen_ai.prompt.name", entry.name()),
+            Operation::Complete { .. } => {}
         }
-        Operation::Read { uri, .. } => span.set("mcp.resource.uri", audited::cut(uri).into()),
-        Operation::Prompt { entry, .. } => span.set("gen_ai.prompt.name", entry.name().into()),
-        Operation::Complete { .. } => {}
-    }
-    span.set("network.transport", if matches!(request.face, "stdio" | "cli") { "pipe" } else { "tcp" }.into());
-    span.set("toolbay.front", request.face.into());
-    span.set("toolbay.provider", operation.provider().id().as_str().into());
-    span.set("toolbay.call.id", request.context.call_id.to_string().as_str().into());
+        record.set("network.transport", if matches!(request.face, "stdio" | "cli") { "pipe" } else { "tcp" });
+        record.set("toolbay.front", request.face);
+        record.set("toolbay.provider", operation.provider().id().as_str());
+        record.set("toolbay.call.id", itoa::Buffer::new().format(request.context.call_id));
+    })?;
+    let span = root.span();
     request.context.trace_parent = Some(span.trace_parent());
     request.context.span = Some(span);
     Some(Traced(root))
@@ -45,15 +53,5 @@ impl Traced {
             _ => Some(outcome.as_str().into()),
         };
         self.0.end(failure.as_deref(), is_error, took);
-    }
-}
-
-/// What is called, in the words of the semantic conventions. Names are those of what is loaded.
-fn name(operation: &Operation<'_>) -> String {
-    let method = operation.method();
-    match operation {
-        Operation::Call { entry, .. } => format!("{method} {}", entry.name()),
-        Operation::Prompt { entry, .. } => format!("{method} {}", entry.name()),
-        Operation::Read { .. } | Operation::Complete { .. } => method.to_owned(),
     }
 }

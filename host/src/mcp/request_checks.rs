@@ -46,6 +46,10 @@ pub(super) struct Accepts {
 impl Accepts {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut accepts = Self { json: false, events: false };
+        // What the SDKs send.
+        if headers.get(ACCEPT).is_some_and(|value| value == "application/json, text/event-stream") {
+            return Self { json: true, events: true };
+        }
         let mut values = headers.get_all(ACCEPT).iter().filter(|value| !value.as_bytes().trim_ascii().is_empty()).peekable();
         if values.peek().is_none() {
             return Self { json: true, events: true };

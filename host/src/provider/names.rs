@@ -60,6 +60,11 @@ macro_rules! name_type {
                 self.0.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") })
             }
         }
+        impl From<&$type> for Arc<str> {
+            fn from(name: &$type) -> Self {
+                Self::clone(&name.0)
+            }
+        }
         impl Borrow<str> for $type {
             fn borrow(&self) -> &str {
                 &self.0

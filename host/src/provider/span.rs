@@ -16,21 +16,21 @@ pub enum SpanKind {
 }
 
 /// The value of an attribute.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SpanValue {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SpanValue<'a> {
     /// Text.
-    Text(String),
+    Text(&'a str),
     /// A whole number.
     Number(i64),
 }
 
-impl From<&str> for SpanValue {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+impl<'a> From<&'a str> for SpanValue<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
     }
 }
 
-impl From<u16> for SpanValue {
+impl From<u16> for SpanValue<'_> {
     fn from(number: u16) -> Self {
         Self::Number(number.into())
     }
@@ -38,10 +38,10 @@ impl From<u16> for SpanValue {
 
 /// A span that is recorded. It ends when the last of those who hold it lets it go.
 pub trait Span: Send + Sync {
-    /// Begins a span below it.
-    fn child(&self, kind: SpanKind, name: String) -> Arc<dyn Span>;
+    /// Begins a span below it. `name`: its parts, in the order of the text.
+    fn child(&self, kind: SpanKind, name: &[&str]) -> Arc<dyn Span>;
     /// Sets an attribute.
-    fn set(&self, key: &'static str, value: SpanValue);
+    fn set(&self, key: &'static str, value: SpanValue<'_>);
     /// Says that what it is about has failed: by a code, or a word from a short list.
     fn fail(&self, kind: &str);
     /// W3C `traceparent`, by which others belong to it.
@@ -50,8 +50,8 @@ pub trait Span: Send + Sync {
 
 impl CallContext {
     /// Begins a span of something that is done for this call, and has all that is done with this context belong to it. None: nothing is recorded.
-    pub fn enter(&mut self, kind: SpanKind, name: impl FnOnce() -> String) -> Option<Arc<dyn Span>> {
-        let span = self.span.as_ref()?.child(kind, name());
+    pub fn enter(&mut self, kind: SpanKind, name: &[&str]) -> Option<Arc<dyn Span>> {
+        let span = self.span.as_ref()?.child(kind, name);
         self.trace_parent = Some(span.trace_parent());
         self.span = Some(Arc::clone(&span));
         Some(span)

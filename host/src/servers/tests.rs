@@ -99,7 +99,7 @@ impl Server {
 
     async fn call_with(&self, tool: &str, arguments: Value, context: CallContext) -> Result<CallOutput, CallError> {
         let arguments = arguments.to_string();
-        let call = self.provider.call(Call { tool, arguments: &arguments, context });
+        let call = self.provider.call(Call { tool, arguments: &arguments, context: context.into() });
         tokio::time::timeout(LONG, call).await.unwrap_or_else(|_| panic!("{tool}: not in time"))
     }
 

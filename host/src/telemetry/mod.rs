@@ -10,6 +10,7 @@ mod kept;
 mod lazy_span;
 mod live;
 pub mod metrics;
+mod otlp;
 mod terminal;
 pub mod traces;
 mod writer;

@@ -73,7 +73,7 @@ impl UpstreamProvider {
 
     /// Begins the span of a request to the server.
     fn enter(&self, context: &mut CallContext, method: &'static str, target: &str) -> Option<Arc<dyn Span>> {
-        let name = || if target.is_empty() { method.to_owned() } else { format!("{method} {target}") };
+        let name: &[&str] = if target.is_empty() { &[method] } else { &[method, " ", target] };
         let span = context.enter(SpanKind::Client, name)?;
         span.set("mcp.method.name", method.into());
         if method == "tools/call" {

@@ -78,7 +78,7 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     pub(crate) limiter: Limiter,
     /// The call in hand.
-    pub(crate) call: CallContext,
+    pub(crate) call: Box<CallContext>,
     pub(crate) deadline: Arc<Deadline>,
     /// The host asks what is on offer: there is no caller.
     pub(crate) listing: bool,
@@ -99,29 +99,40 @@ pub(crate) struct State {
     /// What it does with models. Made when the guest first asks for it.
     pub(crate) nn: Option<Box<Nn>>,
     /// Made when the guest first asks for something of WASI: most calls never do.
-    wasi: Option<WasiCtx>,
+    wasi: Option<Box<WasiCtx>>,
     /// Made when the guest first asks for a variable by `wasi:config`.
     variables: Option<WasiConfigVariables>,
     http: WasiHttpCtx,
-    outgoing: Outgoing,
-    /// The id of the call in hand, for what it writes.
-    call_id: Arc<AtomicU64>,
+    /// What it sends. Made when the guest first asks for something of `wasi:http`.
+    outgoing: Option<Box<Outgoing>>,
     /// stdout and stderr, where the guest has asked for them.
-    streams: Option<[Stream; 2]>,
+    streams: Option<Box<Streams>>,
     /// Keeps the clock ticking. None: it waits for a call.
     beat: Option<TickGuard>,
 }
 
+/// What a guest writes, line by line.
+struct Streams {
+    /// The id of the call in hand, which each line says.
+    call_id: Arc<AtomicU64>,
+    both: [Stream; 2],
+}
+
+impl Streams {
+    fn new(shared: &Shared, call_id: u64) -> Box<Self> {
+        let call_id = Arc::new(AtomicU64::new(call_id));
+        let both = ["stdout", "stderr"].map(|source| Stream::new(shared.output.clone(), call_id.clone(), source));
+        Box::new(Self { call_id, both })
+    }
+}
+
 /// A store for one call, with every limit set.
-pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallContext) -> Store<State> {
+pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: Box<CallContext>) -> Store<State> {
     let plugin = &shared.config.limits;
-    let refusals = Refusals::default();
-    let outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), plugin, refusals.clone(), &call);
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits::RESOURCES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(limits::FIELDS);
-    let call_id = Arc::new(AtomicU64::new(call.call_id));
     let deadline = Arc::new(Deadline::new(time_of(shared, &call)));
     let state = State {
         shared: shared.clone(),
@@ -130,7 +141,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         deadline,
         listing: false,
         rounds: 0,
-        refusals,
+        refusals: Refusals::default(),
         files: CallFiles::default(),
         progress: f64::NEG_INFINITY,
         total: None,
@@ -141,8 +152,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: CallC
         wasi: None,
         variables: None,
         http,
-        outgoing,
-        call_id,
+        outgoing: None,
         streams: None,
         beat: Some(shared.engines.clock().beat()),
     };
@@ -169,7 +179,7 @@ fn time_of(shared: &Shared, call: &CallContext) -> Duration {
 }
 
 /// Makes a store that has served a call ready for another one, with every limit set anew.
-pub(crate) fn renew(store: &mut Store<State>, call: CallContext) {
+pub(crate) fn renew(store: &mut Store<State>, call: Box<CallContext>) {
     store.data_mut().begin(call);
     let copied = limits::copied(&store.data().shared.config.limits);
     store.set_hostcall_fuel(copied);
@@ -178,14 +188,14 @@ pub(crate) fn renew(store: &mut Store<State>, call: CallContext) {
 
 impl State {
     /// Another call begins.
-    fn begin(&mut self, call: CallContext) {
+    fn begin(&mut self, call: Box<CallContext>) {
         let shared = &self.shared;
-        let refusals = Refusals::default();
-        self.outgoing = Outgoing::new(shared.clients.clone(), shared.policy.clone(), &shared.config.limits, refusals.clone(), &call);
         self.deadline = Arc::new(Deadline::new(time_of(shared, &call)));
-        self.call_id.store(call.call_id, Ordering::Relaxed);
+        if let Some(streams) = &self.streams {
+            streams.call_id.store(call.call_id, Ordering::Relaxed);
+        }
         self.beat = Some(shared.engines.clock().beat());
-        (self.call, self.refusals, self.rounds) = (call, refusals, 0);
+        (self.call, self.refusals, self.rounds, self.outgoing) = (call, Refusals::default(), 0, None);
         (self.progress, self.total, self.told, self.turn) = (f64::NEG_INFINITY, None, None, None);
         self.limiter.exceeded = None;
     }
@@ -193,9 +203,9 @@ impl State {
     /// The call has ended, and the instance may serve another one. False: it has taken too much for that, or holds what belongs to the call.
     pub(crate) fn rest(&mut self) -> bool {
         // What it held of its caller is let go; unfinished lines are its own.
-        self.call = CallContext::default();
-        (self.told, self.turn, self.beat) = (None, None, None);
-        for stream in self.streams.iter().flatten() {
+        self.call = Box::default();
+        (self.told, self.turn, self.beat, self.outgoing) = (None, None, None, None);
+        for stream in self.streams.iter().flat_map(|streams| &streams.both) {
             stream.end();
         }
         self.nn.is_none() && self.files.are_closed() && self.limiter.has_room()
@@ -210,18 +220,21 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (shared, call_id) = (&self.shared, &self.call_id);
-        let streams = self
-            .streams
-            .get_or_insert_with(|| ["stdout", "stderr"].map(|source| Stream::new(shared.output.clone(), call_id.clone(), source)));
-        let ctx = self.wasi.get_or_insert_with(|| wasi(shared, streams));
+        let (shared, call_id) = (&self.shared, self.call.call_id);
+        let streams = self.streams.get_or_insert_with(|| Streams::new(shared, call_id));
+        let ctx = self.wasi.get_or_insert_with(|| Box::new(wasi(shared, &streams.both)));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+        let Self { shared, refusals, call, .. } = self;
+        let outgoing = self.outgoing.get_or_insert_with(|| {
+            let limits = &shared.config.limits;
+            Box::new(Outgoing::new(shared.clients.clone(), shared.policy.clone(), limits, refusals.clone(), call))
+        });
+        WasiHttpCtxView { hooks: &mut **outgoing, table: &mut self.table, ctx: &mut self.http }
     }
 }
 

@@ -89,8 +89,8 @@ enum Place<F: Future> {
 }
 
 impl<F: Future> Paced<F> {
-    pub(crate) fn new(work: F, pace: &Arc<Pace>) -> Self {
-        Self { place: Place::Here(Box::pin(work)), pace: Arc::clone(pace), kept: 0 }
+    pub(crate) fn new(work: Pin<Box<F>>, pace: &Arc<Pace>) -> Self {
+        Self { place: Place::Here(work), pace: Arc::clone(pace), kept: 0 }
     }
 }
 
@@ -223,11 +223,11 @@ mod tests {
             }
         };
         let here = name();
-        assert_eq!(Paced::new(long, &pace).await.unwrap(), (here.clone(), "long".to_owned()));
-        assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), "long");
+        assert_eq!(Paced::new(Box::pin(long), &pace).await.unwrap(), (here.clone(), "long".to_owned()));
+        assert_eq!(Paced::new(Box::pin(async { name() }), &pace).await.unwrap(), "long");
         // It did not compute: somebody else had the processor.
         keep(&pace, SUSPECTED);
-        assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), here);
+        assert_eq!(Paced::new(Box::pin(async { name() }), &pace).await.unwrap(), here);
     }
 
     #[tokio::test]
@@ -240,16 +240,16 @@ mod tests {
             name()
         };
         let here = name();
-        assert_eq!(Paced::new(long(Arc::clone(&pace)), &pace).await.unwrap(), here);
-        assert_eq!(Paced::new(long(Arc::clone(&pace)), &pace).await.unwrap(), "long");
+        assert_eq!(Paced::new(Box::pin(long(Arc::clone(&pace))), &pace).await.unwrap(), here);
+        assert_eq!(Paced::new(Box::pin(long(Arc::clone(&pace))), &pace).await.unwrap(), "long");
         keep(&pace, SUSPECTED);
-        assert_eq!(Paced::new(async { name() }, &pace).await.unwrap(), "long");
+        assert_eq!(Paced::new(Box::pin(async { name() }), &pace).await.unwrap(), "long");
     }
 
     #[tokio::test]
     async fn one_that_ends_at_once_stays_where_it_is() {
         let here = name();
-        assert_eq!(Paced::new(async { name() }, &pace()).await.unwrap(), here);
+        assert_eq!(Paced::new(Box::pin(async { name() }), &pace()).await.unwrap(), here);
     }
 
     #[tokio::test]
@@ -258,10 +258,10 @@ mod tests {
         pace.long.store(u64::MAX, Ordering::Relaxed);
         let (held, gone) = tokio::sync::oneshot::channel::<()>();
         let mut waits = Paced::new(
-            async move {
+            Box::pin(async move {
                 std::future::pending::<()>().await;
                 drop(held);
-            },
+            }),
             &pace,
         );
         assert!(futures::poll!(&mut waits).is_pending());
@@ -279,14 +279,14 @@ mod tests {
         let many: Vec<_> = (0..threads::cores() * 3)
             .map(|_| {
                 let wait = Arc::clone(&wait);
-                tokio::spawn(Paced::new(async move { drop(wait.lock().map(|wait| wait.recv())) }, &greedy))
+                tokio::spawn(Paced::new(Box::pin(async move { drop(wait.lock().map(|wait| wait.recv())) }), &greedy))
             })
             .collect();
         let begun = Instant::now();
         while greedy.turns.available_permits() > 0 && begun.elapsed() < Duration::from_secs(20) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(tokio::time::timeout(Duration::from_secs(20), Paced::new(async { 1 }, &other)).await.unwrap().unwrap(), 1);
+        assert_eq!(tokio::time::timeout(Duration::from_secs(20), Paced::new(Box::pin(async { 1 }), &other)).await.unwrap().unwrap(), 1);
         drop(release);
         for one in many {
             one.await.unwrap().unwrap();
@@ -298,6 +298,6 @@ mod tests {
     async fn a_panic_is_the_callers_as_it_would_be_on_a_worker() {
         let pace = pace();
         pace.long.store(u64::MAX, Ordering::Relaxed);
-        let _ = Paced::new(async { panic!("on purpose") }, &pace).await;
+        let _ = Paced::new(Box::pin(async { panic!("on purpose") }), &pace).await;
     }
 }

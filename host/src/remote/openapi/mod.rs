@@ -126,7 +126,7 @@ impl Application {
         };
         let _turn = self.sender.turn(&self.id, call.context.started.as_deref()).await?;
         let mut context = call.context;
-        let span = context.enter(SpanKind::Client, || request.method.to_string());
+        let span = context.enter(SpanKind::Client, &[request.method.as_str()]);
         let sent = self.sender.send(&request, &context).await;
         if let Some(span) = span {
             request.trace(&*span, sent.as_ref().ok().map(|response| response.status));

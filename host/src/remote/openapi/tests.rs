@@ -100,7 +100,7 @@ async fn call(provider: &Arc<dyn Provider>, tool: &str, arguments: Value) -> Cal
         trace_parent: Some(Arc::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
         ..CallContext::default()
     };
-    provider.call(Call { tool, arguments: &arguments, context }).await.unwrap()
+    provider.call(Call { tool, arguments: &arguments, context: context.into() }).await.unwrap()
 }
 
 fn text(output: &CallOutput) -> &str {
@@ -530,7 +530,7 @@ async fn one_more_call_than_may_run_and_wait_is_turned_away() {
         async move { call(&provider, "x", json!({})).await }
     });
     starts.recv().await.unwrap();
-    let full = provider.call(Call { tool: "x", arguments: "{}", context: CallContext::default() }).await.unwrap_err();
+    let full = provider.call(Call { tool: "x", arguments: "{}", context: Box::default() }).await.unwrap_err();
     assert!(matches!(&full, CallError::Busy { what, .. } if what.contains("[server.app]")), "{full:?}");
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
@@ -736,7 +736,7 @@ async fn a_document_at_a_url_is_sent_again_only_where_it_is_another() {
 async fn an_application_that_says_when_to_come_again_has_that_passed_on() {
     let app = start(Router::new().route("/x", get(async || (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "9")], "full")))).await;
     let provider = loaded(&one("x"), &app.base).await;
-    let error = provider.call(Call { tool: "x", arguments: "{}", context: CallContext::default() }).await.unwrap_err();
+    let error = provider.call(Call { tool: "x", arguments: "{}", context: Box::default() }).await.unwrap_err();
     let CallError::Busy { what, retry_after } = &error else { panic!("{error}") };
     assert!(what.contains("503 Service Unavailable: full"), "{what}");
     assert_eq!(*retry_after, Duration::from_secs(9));

@@ -2,13 +2,13 @@
 
 use std::{
     borrow::Cow,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::redact::{self, Redactor};
 
@@ -36,11 +36,11 @@ impl Arguments {
         if let Self::Text(text) = self { text.len() } else { 0 }
     }
 
-    fn sha256(&self) -> Option<String> {
+    fn sha256(&self) -> Option<[u8; 32]> {
         match self {
             Self::None => None,
             Self::Text(text) => Self::digest(text).sha256(),
-            Self::Digest(sum) => Some(sum.iter().map(|byte| format!("{byte:02x}")).collect()),
+            Self::Digest(sum) => Some(*sum),
         }
     }
 }
@@ -56,8 +56,8 @@ pub struct Record {
     pub id: Option<u64>,
     /// The id of the call that made this one.
     pub parent: Option<u64>,
-    /// The W3C trace id.
-    pub trace: Option<Box<str>>,
+    /// The digits of the W3C trace id.
+    pub trace: Option<[u8; 32]>,
     /// Who.
     pub caller: Option<Box<str>>,
     /// From which address.
@@ -67,7 +67,7 @@ pub struct Record {
     /// What was done: `tools/call`.
     pub operation: Option<&'static str>,
     /// Whose tool, resource or prompt.
-    pub provider: Option<Box<str>>,
+    pub provider: Option<Arc<str>>,
     /// Which one, by the provider's own name.
     pub name: Option<Box<str>>,
     /// With what.
@@ -102,68 +102,166 @@ impl Default for Record {
     }
 }
 
-/// Its members, in the order in which they are written. They are API: they are not renamed.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace: Option<&'a str>,
-    /// `null`: callers are not told apart.
-    caller: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<&'a str>,
-    front: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<Value>,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration_ms: Option<f64>,
+/// The beginning of a time, which lines of the same second share.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    second: Option<u64>,
+    /// `2026-01-31T23:59:59`
+    text: String,
+}
+
+impl Clock {
+    /// Writes a time as RFC 3339 has it, in microseconds.
+    fn write(&mut self, at: SystemTime, to: &mut Vec<u8>) {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if self.second != Some(since.as_secs()) {
+            self.second = Some(since.as_secs());
+            self.text = DateTime::<Utc>::from(at).format("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        to.extend_from_slice(self.text.as_bytes());
+        to.push(b'.');
+        let micros = since.subsec_micros();
+        let digits = [100_000, 10_000, 1_000, 100, 10, 1].map(|unit| b'0' + (micros / unit % 10) as u8);
+        to.extend_from_slice(&digits);
+        to.push(b'Z');
+    }
+}
+
+/// The members of an object of JSON that is being written.
+struct Members<'a>(&'a mut Vec<u8>);
+
+impl Members<'_> {
+    fn add(&mut self, name: &'static str, value: &(impl Serialize + ?Sized)) {
+        self.key(name);
+        // Writing to memory cannot fail, and neither can what is written here.
+        let _ = serde_json::to_writer(&mut *self.0, value);
+    }
+
+    fn add_some(&mut self, name: &'static str, value: Option<&(impl Serialize + ?Sized)>) {
+        if let Some(value) = value {
+            self.add(name, value);
+        }
+    }
+
+    fn key(&mut self, name: &'static str) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
 }
 
 impl Record {
-    /// Its line, with the newline. Arguments are in it where there is somebody to remove their secrets.
-    pub(super) fn line(&self, redactor: Option<&Redactor>) -> Vec<u8> {
-        let arguments = match (redactor, &self.arguments) {
-            (Some(redactor), Arguments::Text(text)) => redactor.arguments(text),
-            _ => None,
-        };
+    /// Writes its line, with the newline. Arguments are in it where there is somebody to remove their secrets. The names of members and their order are API.
+    pub(super) fn write(&self, to: &mut Vec<u8>, clock: &mut Clock, redactor: Option<&Redactor>) {
+        to.extend_from_slice(b"{\"time\":\"");
+        clock.write(self.begin, to);
+        to.push(b'"');
+        let mut members = Members(to);
+        members.add("event", self.event);
+        members.add_some("id", self.id.as_ref());
+        members.add_some("parent", self.parent.as_ref());
+        members.add_some("trace", self.trace.as_ref().and_then(|digits| str::from_utf8(digits).ok()));
+        // `null`: callers are not told apart.
+        members.add("caller", &self.caller);
+        members.add_some("peer", self.peer.as_deref());
+        members.add("front", self.front);
+        members.add_some("operation", self.operation);
+        members.add_some("provider", self.provider.as_deref());
         // The address of a resource can hold a key.
-        let name = self.name.as_deref().map(|name| redact::known(name));
-        let line = Line {
-            time: DateTime::<Utc>::from(self.begin).to_rfc3339_opts(SecondsFormat::Micros, true),
-            event: self.event,
-            id: self.id,
-            parent: self.parent,
-            trace: self.trace.as_deref(),
-            caller: self.caller.as_deref(),
-            peer: self.peer.as_deref(),
-            front: self.front,
-            operation: self.operation,
-            provider: self.provider.as_deref(),
-            name,
-            arguments_sha256: self.arguments.sha256(),
-            arguments,
-            outcome: self.outcome,
-            error: self.error.as_deref(),
-            duration_ms: self.took.map(|took| took.as_micros() as f64 / 1000.0),
+        members.add_some("name", self.name.as_deref().map(redact::known).as_deref());
+        if let Some(sum) = self.arguments.sha256() {
+            members.key("arguments_sha256");
+            members.0.push(b'"');
+            members.0.extend(sum.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+            members.0.push(b'"');
+        }
+        if let (Some(redactor), Arguments::Text(text)) = (redactor, &self.arguments) {
+            members.add_some("arguments", redactor.arguments(text).as_ref());
+        }
+        members.add("outcome", self.outcome);
+        members.add_some("error", self.error.as_deref());
+        members.add_some("duration_ms", self.took.map(|took| took.as_micros() as f64 / 1000.0).as_ref());
+        to.extend_from_slice(b"}\n");
+    }
+}
+
+/// A digit of a hexadecimal number.
+fn digit(half: u8) -> u8 {
+    if half < 10 { b'0' + half } else { b'a' + half - 10 }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::SecondsFormat;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_line_is_json_whatever_callers_name(
+            name in any::<String>(),
+            caller in any::<Option<String>>(),
+            millis in 0_u64..1 << 42,
+            micros in 0_u64..1 << 50,
+        ) {
+            let begin = SystemTime::UNIX_EPOCH + Duration::from_micros(millis * 1000 + micros % 1000);
+            let record = Record {
+                begin,
+                id: Some(micros),
+                trace: Some([b'a'; 32]),
+                name: Some(name.as_str().into()),
+                caller: caller.as_deref().map(Into::into),
+                took: Some(Duration::from_micros(micros)),
+                arguments: Arguments::Text("{}".into()),
+                ..Record::default()
+            };
+            let (mut lines, mut clock) = (Vec::new(), Clock::default());
+            record.write(&mut lines, &mut clock, None);
+            record.write(&mut lines, &mut clock, None);
+            let lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+            prop_assert_eq!(lines.len(), 2);
+            prop_assert_eq!(lines[0], lines[1]);
+            let line: serde_json::Value = serde_json::from_slice(lines[0]).unwrap();
+            let time = DateTime::<Utc>::from(begin).to_rfc3339_opts(SecondsFormat::Micros, true);
+            prop_assert_eq!(&line["time"], &time);
+            prop_assert_eq!(&line["name"], &name);
+            prop_assert_eq!(line["caller"].as_str(), caller.as_deref());
+            prop_assert_eq!(line["id"].as_u64(), Some(micros));
+            prop_assert_eq!(line["duration_ms"].as_f64(), Some(micros as f64 / 1000.0));
+        }
+    }
+
+    #[test]
+    fn members_have_their_names_and_their_order() {
+        let record = Record {
+            begin: SystemTime::UNIX_EPOCH,
+            event: "call",
+            id: Some(7),
+            parent: Some(6),
+            trace: Some([b'1'; 32]),
+            caller: Some("ann".into()),
+            peer: Some("::1".into()),
+            front: "mcp",
+            operation: Some("tools/call"),
+            provider: Some("p".into()),
+            name: Some("t".into()),
+            arguments: Arguments::Text("{}".into()),
+            outcome: "busy",
+            error: Some("busy".into()),
+            took: Some(Duration::from_micros(1250)),
         };
-        let mut line = serde_json::to_vec(&line).unwrap_or_default();
-        line.push(b'\n');
-        line
+        let mut line = Vec::new();
+        record.write(&mut line, &mut Clock::default(), Some(&Redactor::new(&[])));
+        assert_eq!(
+            str::from_utf8(&line).unwrap(),
+            concat!(
+                r#"{"time":"1970-01-01T00:00:00.000000Z","event":"call","id":7,"parent":6,"trace":"11111111111111111111111111111111","#,
+                r#""caller":"ann","peer":"::1","front":"mcp","operation":"tools/call","provider":"p","name":"t","#,
+                r#""arguments_sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","arguments":{},"#,
+                r#""outcome":"busy","error":"busy","duration_ms":1.25}"#,
+                "\n"
+            )
+        );
     }
 }

@@ -119,9 +119,14 @@ impl Audit {
 
     /// Writes a line. Never waits.
     pub fn write(&self, record: Record) {
+        self.write_boxed(Box::new(record));
+    }
+
+    /// The same, of a record that has been in a box already.
+    pub fn write_boxed(&self, record: Box<Record>) {
         let bytes = record.arguments.len();
         self.counts.bytes.fetch_add(bytes, AcqRel);
-        if self.queue.try_send(Message::Line(Box::new(record))).is_err() {
+        if self.queue.try_send(Message::Line(record)).is_err() {
             self.counts.bytes.fetch_sub(bytes, AcqRel);
             self.counts.dropped.fetch_add(1, Relaxed);
         }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    line::Clock,
     outputs::Outputs,
     queue::{Counts, Message},
     redact::Redactor,
@@ -30,6 +31,7 @@ pub(super) struct Worker {
     messages: Receiver<Message>,
     outputs: Outputs,
     redactor: Option<Redactor>,
+    clock: Clock,
     counts: Arc<Counts>,
     /// Dropped lines that were told.
     told: u64,
@@ -38,7 +40,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(messages: Receiver<Message>, outputs: Outputs, redactor: Option<Redactor>, counts: Arc<Counts>) -> Self {
-        Self { messages, outputs, redactor, counts, told: 0, last_told: None }
+        Self { messages, outputs, redactor, clock: Clock::default(), counts, told: 0, last_told: None }
     }
 
     /// Writes until nobody can send any more and all is written.
@@ -50,7 +52,7 @@ impl Worker {
             while let Some(message) = next {
                 match message {
                     Message::Line(record) => {
-                        batch.extend_from_slice(&record.line(self.redactor.as_ref()));
+                        record.write(&mut batch, &mut self.clock, self.redactor.as_ref());
                         self.counts.bytes.fetch_sub(record.arguments.len(), AcqRel);
                         lines += 1;
                     }

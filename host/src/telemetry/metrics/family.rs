@@ -52,6 +52,30 @@ impl Family {
     }
 }
 
+impl Family {
+    /// Its name and its unit as OpenTelemetry has them. A collector that makes names for Prometheus of them makes the same ones.
+    pub(super) fn otlp_name(&self) -> (String, &'static str) {
+        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+        let units = [("_seconds", "s"), ("_bytes", "By")];
+        let (name, unit) = units.iter().find_map(|(suffix, unit)| Some((name.strip_suffix(suffix)?, *unit))).unwrap_or((name, ""));
+        // The names of the semantic conventions have dots throughout; ours are words below one name.
+        let is_theirs = ["mcp_", "http_"].iter().any(|prefix| name.starts_with(prefix));
+        (if is_theirs { name.replace('_', ".") } else { name.replacen('_', ".", 1) }, unit)
+    }
+}
+
+/// A label as OpenTelemetry has it.
+pub(super) fn otlp_label(label: &'static str) -> &'static str {
+    match label {
+        "mcp_method_name" => "mcp.method.name",
+        "gen_ai_tool_name" => "gen_ai.tool.name",
+        "http_request_method" => "http.request.method",
+        "http_route" => "http.route",
+        "http_response_status_code" => "http.response.status_code",
+        other => other,
+    }
+}
+
 macro_rules! families {
     ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
         $(

@@ -10,11 +10,14 @@ pub mod family;
 mod guards;
 mod http;
 mod nested;
+mod otlp;
 mod page;
 mod process;
+mod push;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::{
     fmt,
@@ -27,9 +30,11 @@ pub use family::{Family, Kind};
 pub use guards::{GuardDecisions, GuardWord};
 pub use http::{HttpMeters, HttpRoute};
 pub use nested::NestedCalls;
-pub use page::{Format, Out, Page, Samples, Source, Value};
+pub use page::{Format, Out, Page, Samples, Source};
 pub use process::{Process, Usage};
+pub use push::Push;
 pub use refusals::{Reason, Refusals};
+pub use value::Value;
 
 /// What a host counts of its calls and requests.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Durations, Family, Kind, durations::Shown};
+use super::{Durations, Family, Kind, durations::Shown, otlp::Points, value::Value};
 
 /// Somebody who has something to show on the page.
 pub trait Source: Send + Sync {
@@ -49,7 +49,10 @@ impl Format {
 }
 
 /// Makes pages.
-pub struct Page(Registry);
+pub struct Page {
+    registry: Registry,
+    sources: Vec<Arc<dyn Source>>,
+}
 
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,10 +65,16 @@ impl Page {
     #[must_use]
     pub fn new(sources: Vec<Arc<dyn Source>>) -> Self {
         let mut registry = Registry::default();
-        for source in sources {
-            registry.register_collector(Box::new(Collected(source)));
+        for source in &sources {
+            registry.register_collector(Box::new(Collected(Arc::clone(source))));
         }
-        Self(registry)
+        Self { registry, sources }
+    }
+
+    /// Writes the same for a collector.
+    pub(super) fn points(&self, points: &mut Points) {
+        // Nothing that they write to can fail.
+        let _ = self.sources.iter().try_for_each(|source| source.collect(&mut Out(Target::Otlp(points))));
     }
 
     /// The page as it is now.
@@ -73,8 +82,8 @@ impl Page {
     pub fn render(&self, format: Format) -> String {
         let mut page = String::with_capacity(16 << 10);
         let written = match format {
-            Format::Text => prometheus_text::encode(&mut page, &self.0),
-            Format::OpenMetrics => text::encode(&mut page, &self.0),
+            Format::Text => prometheus_text::encode(&mut page, &self.registry),
+            Format::OpenMetrics => text::encode(&mut page, &self.registry),
         };
         if written.is_err() {
             tracing::error!("the page of metrics could not be written whole");
@@ -93,12 +102,18 @@ impl fmt::Debug for Collected {
 
 impl Collector for Collected {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.0.collect(&mut Out(encoder))
+        self.0.collect(&mut Out(Target::Text(encoder)))
     }
 }
 
 /// Where sources write.
-pub struct Out<'a>(DescriptorEncoder<'a>);
+pub struct Out<'a>(Target<'a, DescriptorEncoder<'a>>);
+
+/// For whom.
+enum Target<'a, E> {
+    Text(E),
+    Otlp(&'a mut Points),
+}
 
 impl Out<'_> {
     /// Begins a family. It is on the page also where it has no sample.
@@ -107,6 +122,13 @@ impl Out<'_> {
     ///
     /// What writing gives back.
     pub fn family(&mut self, family: &'static Family) -> Result<Samples<'_>, fmt::Error> {
+        let encoder = match &mut self.0 {
+            Target::Text(encoder) => encoder,
+            Target::Otlp(points) => {
+                points.begin(family);
+                return Ok(Samples { to: Target::Otlp(points), family });
+            }
+        };
         let kind = match family.kind {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge => MetricType::Gauge,
@@ -115,7 +137,7 @@ impl Out<'_> {
         // The encoder adds the end that belongs to a counter.
         let name = family.name.strip_suffix("_total").unwrap_or(family.name);
         let help = family.help.trim().trim_end_matches('.');
-        Ok(Samples { encoder: self.0.encode_descriptor(name, help, None, kind)?, family })
+        Ok(Samples { to: Target::Text(encoder.encode_descriptor(name, help, None, kind)?), family })
     }
 
     /// A family with one sample and without labels.
@@ -128,48 +150,9 @@ impl Out<'_> {
     }
 }
 
-/// A number on the page.
-#[derive(Clone, Copy, Debug)]
-pub enum Value {
-    /// A count.
-    Whole(u64),
-    /// Seconds, mostly.
-    Real(f64),
-}
-
-impl From<u64> for Value {
-    fn from(value: u64) -> Self {
-        Self::Whole(value)
-    }
-}
-
-impl From<u32> for Value {
-    fn from(value: u32) -> Self {
-        Self::Whole(value.into())
-    }
-}
-
-impl From<usize> for Value {
-    fn from(value: usize) -> Self {
-        Self::Whole(value as u64)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(value: bool) -> Self {
-        Self::Whole(value.into())
-    }
-}
-
-impl From<f64> for Value {
-    fn from(value: f64) -> Self {
-        Self::Real(value)
-    }
-}
-
 /// The samples of a family.
 pub struct Samples<'a> {
-    encoder: MetricEncoder<'a>,
+    to: Target<'a, MetricEncoder<'a>>,
     family: &'static Family,
 }
 
@@ -181,7 +164,14 @@ impl Samples<'_> {
     /// What writing gives back.
     pub fn add<const N: usize>(&mut self, labels: [&str; N], value: impl Into<Value>) -> fmt::Result {
         let labels = self.named(labels);
-        let mut encoder = self.encoder.encode_family(&labels)?;
+        let encoder = match &mut self.to {
+            Target::Text(encoder) => encoder,
+            Target::Otlp(points) => {
+                points.add(&labels, value.into());
+                return Ok(());
+            }
+        };
+        let mut encoder = encoder.encode_family(&labels)?;
         match (self.family.kind, value.into()) {
             (Kind::Counter, Value::Whole(value)) => encoder.encode_counter::<NoLabelSet, _, f64>(&value, None),
             (Kind::Counter, Value::Real(value)) => encoder.encode_counter::<NoLabelSet, _, f64>(&value, None),
@@ -200,8 +190,16 @@ impl Samples<'_> {
             return Ok(());
         }
         let labels = self.named(labels);
-        let Shown { count, sum, buckets } = durations.shown();
-        self.encoder.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        match &mut self.to {
+            Target::Text(encoder) => {
+                let Shown { count, sum, buckets } = durations.shown();
+                encoder.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+            }
+            Target::Otlp(points) => {
+                points.durations(&labels, durations);
+                Ok(())
+            }
+        }
     }
 
     fn named<'l, const N: usize>(&self, values: [&'l str; N]) -> Vec<(&'static str, &'l str)> {

@@ -1,32 +1,29 @@
 //! Traces: what a call did, where and how long, as spans that are sent to an OpenTelemetry collector (OTLP over HTTP).
 //!
-//! Whether a call is recorded is decided before anything is made of it. What is recorded is gathered with its trace and goes into a queue when the call has
-//! ended: then it is known, too, whether it was slow or failed. A thread of its own sends it. Where that cannot follow, spans are dropped and counted.
+//! Whether a call is recorded is decided before anything is made of it. A span is written as OTLP has it from its beginning on; its trace is gathered, and
+//! goes into a queue when the call has ended: then it is known, too, whether it was slow or failed. A thread of its own sends what has been gathered. Where
+//! that cannot follow, spans are dropped and counted.
 
 mod context;
 mod export;
 mod queue;
-mod record;
+mod sink;
 mod span;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering::Relaxed, mpsc::sync_channel},
-    thread,
-    time::Duration,
-};
+use std::{io, sync::Arc, thread, time::Duration};
 
-pub use context::trace_id;
+pub use context::{trace_digits, trace_id};
 pub use span::Root;
+pub use wire::Record;
 
-use super::flush::flush;
-use crate::{config::TracesConfig, provider::SpanKind};
+use crate::config::TracesConfig;
 use context::Parent;
 use export::Exporter;
-use queue::{Counts, Message, Sink};
+use queue::Queue;
+use sink::Sink;
 
 /// Why there can be no traces.
 #[derive(Debug, thiserror::Error)]
@@ -56,33 +53,33 @@ impl Traces {
     /// [`TracesError`].
     pub fn start(config: &TracesConfig) -> Result<Option<Arc<Self>>, TracesError> {
         let Some(endpoint) = &config.endpoint else { return Ok(None) };
-        let counts = Arc::<Counts>::default();
-        let (queue, messages) = sync_channel(config.queue);
-        let exporter = Exporter::new(endpoint, config, messages, Arc::clone(&counts)).map_err(TracesError::Client)?;
+        let queue = Arc::new(Queue::new(config.queue));
+        let exporter = Exporter::new(endpoint, config, Arc::clone(&queue)).map_err(TracesError::Client)?;
         // It ends when this is gone and all is sent.
         thread::Builder::new().name("toolbay-traces".to_owned()).spawn(move || exporter.run()).map_err(TracesError::Thread)?;
-        let TracesConfig { sample, parent_based, slow, failed, queue: most, .. } = *config;
-        Ok(Some(Arc::new(Self { sample, parent_based, sink: Arc::new(Sink { slow, failed, queue, most, counts }) })))
+        let TracesConfig { sample, parent_based, slow, failed, .. } = *config;
+        Ok(Some(Arc::new(Self { sample, parent_based, sink: Arc::new(Sink { slow, failed, queue }) })))
     }
 
-    /// Begins the trace of a call here, if it is to be recorded. `parent`: W3C `traceparent` of its request.
-    pub fn begin(&self, parent: Option<&str>, name: impl FnOnce() -> String) -> Option<Root> {
+    /// Begins the trace of a call here, if it is to be recorded. `parent`: W3C `traceparent` of its request; `name`: parts of the span's name;
+    /// `attributes`: sets those that are known already.
+    pub fn begin(&self, parent: Option<&str>, name: &[&str], attributes: impl FnOnce(&mut Record)) -> Option<Root> {
         let parent = parent.and_then(Parent::parse);
         // Who asks for it has decided already whether the trace is one of those that are kept.
         let decided = parent.as_ref().filter(|_| self.parent_based).map(|parent| parent.sampled);
         let sampled = decided.unwrap_or_else(|| self.sample > 0.0 && fastrand::f64() < self.sample);
-        (sampled || self.sink.keeps_some()).then(|| Root::new(&self.sink, parent, sampled, SpanKind::Server, name()))
+        (sampled || self.sink.keeps_some()).then(|| Root::new(&self.sink, parent.as_ref(), sampled, name, attributes))
     }
 
     /// Spans that were sent and taken, and spans that were dropped.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        (self.sink.counts.exported.load(Relaxed), self.sink.counts.dropped.load(Relaxed))
+        self.sink.queue.counts.get()
     }
 
     /// Waits until all up to now is sent, for so long at most. Blocks. Whether it is.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
-        flush(&self.sink.queue, Message::Flush, limit)
+        self.sink.queue.flush(limit)
     }
 }

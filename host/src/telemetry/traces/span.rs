@@ -1,7 +1,6 @@
-//! Spans while they run, and what is left of them.
+//! Spans while they run, and what becomes of them.
 
 use std::{
-    fmt::Write as _,
     mem,
     sync::{
         Arc, Mutex, PoisonError,
@@ -10,13 +9,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{context::Parent, queue::Sink, record::Record};
+use super::{
+    context::Parent,
+    sink::Sink,
+    wire::{Identity, Record, Spans},
+};
 use crate::provider::{Span, SpanKind, SpanValue};
 
 /// Spans that one trace has here at most: a call that sends requests without end is not recorded without end.
 const MOST: usize = 256;
-/// Attributes that one span has at most.
-const ATTRIBUTES: usize = 32;
 
 /// One trace, as far as it is recorded here.
 struct Trace {
@@ -24,42 +25,49 @@ struct Trace {
     /// Whether it was chosen when it began.
     sampled: bool,
     sink: Arc<Sink>,
+    /// When it began, by both clocks: one reading of the time of day is enough for all its spans.
+    begin: Instant,
+    time: u64,
     begun: AtomicUsize,
-    ended: Mutex<Ended>,
+    ended: Mutex<Fate>,
 }
 
 /// What becomes of spans that end.
-enum Ended {
+enum Fate {
     /// It is not known yet whether they are kept.
-    Waiting(Vec<Record>),
+    Waiting(Spans),
     Kept,
     Dropped,
 }
 
 impl Trace {
+    /// Nanoseconds since 1970.
+    fn time(&self, at: Instant) -> u64 {
+        self.time.saturating_add(nanos(at.saturating_duration_since(self.begin)))
+    }
+
     fn end(&self, record: Record) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *ended {
-            Ended::Waiting(records) => records.push(record),
+        let span = record.end(self.time(Instant::now()));
+        let mut fate = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *fate {
+            Fate::Waiting(spans) => spans.push(&span),
             // What goes on after the call has ended: the body of an answer, a task.
-            Ended::Kept => {
-                drop(ended);
-                self.sink.send(vec![record]);
+            Fate::Kept => {
+                drop(fate);
+                self.sink.queue.put(&Spans::default(), Some(&span));
             }
-            Ended::Dropped => {}
+            Fate::Dropped => {}
         }
     }
 
     /// Decides about all that has ended, and all that will.
     fn close(&self, last: Record, keep: bool) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = mem::replace(&mut *ended, if keep { Ended::Kept } else { Ended::Dropped });
-        drop(ended);
-        if let Ended::Waiting(mut records) = before
+        let fate = if keep { Fate::Kept } else { Fate::Dropped };
+        let before = mem::replace(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner), fate);
+        if let Fate::Waiting(spans) = before
             && keep
         {
-            records.push(last);
-            self.sink.send(records);
+            self.sink.queue.put(&spans, Some(&last.end(self.time(Instant::now()))));
         }
     }
 }
@@ -67,7 +75,6 @@ impl Trace {
 /// A span that runs.
 struct Live {
     trace: Arc<Trace>,
-    begin: Instant,
     record: Mutex<Option<Record>>,
     id: [u8; 8],
     /// Whether it stays within what is recorded of one trace.
@@ -75,21 +82,11 @@ struct Live {
 }
 
 impl Live {
-    fn new(trace: &Arc<Trace>, parent: Option<[u8; 8]>, kind: SpanKind, name: String) -> Self {
-        let id = random();
-        let record = Record {
-            trace: trace.id,
-            id,
-            parent,
-            kind,
-            name,
-            start: SystemTime::now(),
-            took: Duration::ZERO,
-            attributes: Vec::new(),
-            error: None,
-        };
+    fn new(trace: Arc<Trace>, parent: Option<&[u8; 8]>, kind: SpanKind, name: &[&str], at: Instant) -> Self {
+        let id = random(|| fastrand::u64(..)).to_ne_bytes();
+        let record = Record::begin(&Identity { trace: &trace.id, id: &id, parent, kind, name }, trace.time(at));
         let counts = trace.begun.fetch_add(1, Relaxed) < MOST;
-        Self { trace: Arc::clone(trace), begin: Instant::now(), record: Mutex::new(Some(record)), id, counts }
+        Self { trace, record: Mutex::new(Some(record)), id, counts }
     }
 
     fn with(&self, change: impl FnOnce(&mut Record)) {
@@ -98,83 +95,95 @@ impl Live {
         }
     }
 
-    /// What is left of it, once.
+    /// What is recorded of it, once.
     fn take(&self) -> Option<Record> {
-        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Record { took: self.begin.elapsed(), ..record })
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let Some(record) = self.take() else { return };
+        let record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(record) = record else { return };
         if self.counts {
             self.trace.end(record);
         } else {
-            self.trace.sink.lost(1);
+            self.trace.sink.queue.counts.lost(1);
         }
     }
 }
 
 impl Span for Live {
-    fn child(&self, kind: SpanKind, name: String) -> Arc<dyn Span> {
-        Arc::new(Self::new(&self.trace, Some(self.id), kind, name))
+    fn child(&self, kind: SpanKind, name: &[&str]) -> Arc<dyn Span> {
+        Arc::new(Self::new(Arc::clone(&self.trace), Some(&self.id), kind, name, Instant::now()))
     }
 
-    fn set(&self, key: &'static str, value: SpanValue) {
-        self.with(|record| {
-            if record.attributes.len() < ATTRIBUTES {
-                record.attributes.push((key, value));
-            }
-        });
+    fn set(&self, key: &'static str, value: SpanValue<'_>) {
+        self.with(|record| record.set(key, value));
     }
 
     fn fail(&self, kind: &str) {
-        self.with(|record| record.error = Some(kind.to_owned()));
+        self.with(|record| record.fail(kind));
     }
 
     fn trace_parent(&self) -> Arc<str> {
-        let mut text = String::with_capacity(55);
-        text.push_str("00-");
-        hex(&mut text, &self.trace.id);
-        text.push('-');
-        hex(&mut text, &self.id);
-        text.push_str(if self.trace.sampled { "-01" } else { "-00" });
-        text.into()
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        hex(text.iter_mut().skip(3), &self.trace.id);
+        hex(text.iter_mut().skip(36), &self.id);
+        if self.trace.sampled
+            && let Some(flags) = text.last_mut()
+        {
+            *flags = b'1';
+        }
+        str::from_utf8(&text).unwrap_or_default().into()
     }
 }
 
-fn hex(to: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(to, "{byte:02x}");
-    }
+fn hex<'a>(to: impl Iterator<Item = &'a mut u8>, bytes: &[u8]) {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    to.zip(digits).for_each(|(place, digit)| *place = digit);
 }
 
-/// An id. All zeros are none.
-fn random<const N: usize>() -> [u8; N] {
+/// An id. Zero is none.
+fn random<N: Default + PartialEq>(next: impl Fn() -> N) -> N {
     loop {
-        let mut id = [0; N];
-        fastrand::Rng::new().fill(&mut id);
-        if id.iter().any(|byte| *byte != 0) {
+        let id = next();
+        if id != N::default() {
             return id;
         }
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The span of a call here. With its end it is decided whether the trace is kept.
 pub struct Root(Arc<Live>);
 
 impl Root {
-    pub(super) fn new(sink: &Arc<Sink>, parent: Option<Parent>, sampled: bool, kind: SpanKind, name: String) -> Self {
+    /// `attributes`: those that are known when it begins.
+    pub(super) fn new(
+        sink: &Arc<Sink>,
+        parent: Option<&Parent>,
+        sampled: bool,
+        name: &[&str],
+        attributes: impl FnOnce(&mut Record),
+    ) -> Self {
+        let begin = Instant::now();
         let trace = Arc::new(Trace {
-            id: parent.map_or_else(random, |parent| parent.trace),
+            id: parent.map_or_else(|| random(|| fastrand::u128(..)).to_ne_bytes(), |parent| parent.trace),
             sampled,
             sink: Arc::clone(sink),
+            begin,
+            time: nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
             begun: AtomicUsize::new(0),
-            ended: Mutex::new(Ended::Waiting(Vec::new())),
+            ended: Mutex::new(Fate::Waiting(Spans::default())),
         });
-        Self(Arc::new(Live::new(&trace, parent.map(|parent| parent.span), kind, name)))
+        let live = Live::new(trace, parent.map(|parent| &parent.span), SpanKind::Server, name, begin);
+        live.with(attributes);
+        Self(Arc::new(live))
     }
 
     /// As those see it who do something for the call.

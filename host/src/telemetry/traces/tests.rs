@@ -1,88 +1,20 @@
 //! What is recorded, what is kept, and what is dropped, with a collector made of the protobufs.
 
-use std::{net::TcpListener, sync::mpsc};
+use std::net::TcpListener;
 
 use http::HeaderValue;
 
-use super::wire::{Field, fields};
 use super::*;
-use crate::provider::SpanKind;
+use crate::{
+    provider::SpanKind,
+    telemetry::otlp::collector::{Collector, Read},
+};
 
 const LONG: Duration = Duration::from_secs(20);
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
 
-/// A message of Protocol Buffers, read by the numbers of OTLP.
-#[derive(Clone, Debug, PartialEq)]
-struct Read(Vec<u8>);
-
-impl Read {
-    fn all(&self, number: u64) -> Vec<Self> {
-        let of = fields(&self.0).filter(|(field, _)| *field == number);
-        of.filter_map(|(_, field)| field.bytes().map(|bytes| Self(bytes.to_vec()))).collect()
-    }
-
-    fn one(&self, number: u64) -> Self {
-        self.all(number).pop().unwrap_or_else(|| Self(Vec::new()))
-    }
-
-    fn number(&self, number: u64) -> u64 {
-        fields(&self.0).find_map(|(field, value)| if field == number { Field::number(value) } else { None }).unwrap_or_default()
-    }
-
-    fn text(&self, number: u64) -> String {
-        String::from_utf8(self.one(number).0).unwrap()
-    }
-}
-
-/// A collector that answers each request as it is told.
-struct Collector {
-    url: String,
-    requests: mpsc::Receiver<(String, Read)>,
-}
-
-impl Collector {
-    /// `answers`: status and rejected spans, one after the other; the last again and again.
-    fn start(answers: &[(u16, u8)]) -> Self {
-        use std::io::{Read as _, Write as _};
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, requests) = mpsc::channel();
-        let mut answers: Vec<_> = answers.to_vec();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut bytes = Vec::new();
-                let mut piece = [0; 4096];
-                let (head, body) = loop {
-                    let read = stream.read(&mut piece).unwrap();
-                    if read == 0 {
-                        return;
-                    }
-                    bytes.extend_from_slice(&piece[..read]);
-                    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-                    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-                    let length: usize = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
-                    if bytes.len() >= end + 4 + length {
-                        break (head, bytes[end + 4..].to_vec());
-                    }
-                };
-                let (status, rejected_spans) = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
-                let answer = if rejected_spans > 0 { vec![10, 2, 8, rejected_spans] } else { Vec::new() };
-                let line =
-                    format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\nretry-after: 0\r\n\r\n", answer.len());
-                stream.write_all(line.as_bytes()).unwrap();
-                stream.write_all(&answer).unwrap();
-                if sender.send((head, Read(body))).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn spans(&self) -> Vec<Read> {
-        spans(&self.requests.recv_timeout(LONG).unwrap().1)
-    }
+fn next_spans(collector: &Collector) -> Vec<Read> {
+    spans(&collector.requests.recv_timeout(LONG).unwrap().1)
 }
 
 fn spans(request: &Read) -> Vec<Read> {
@@ -97,8 +29,8 @@ fn traces(url: &str, change: impl FnOnce(&mut TracesConfig)) -> Arc<Traces> {
 
 /// One call with a request below it.
 fn call(traces: &Arc<Traces>, parent: Option<&str>, failure: Option<&str>, took: Duration) -> bool {
-    let Some(root) = traces.begin(parent, || "tools/call add".to_owned()) else { return false };
-    let below = root.span().child(SpanKind::Client, "GET".to_owned());
+    let Some(root) = traces.begin(parent, &["tools/call", " add"], |_| {}) else { return false };
+    let below = root.span().child(SpanKind::Client, &["GET"]);
     below.set("http.response.status_code", 200_u16.into());
     drop(below);
     root.end(failure, failure.is_some(), took);
@@ -133,14 +65,14 @@ fn a_call_is_one_tree_and_belongs_to_who_asked_for_it() {
 fn who_asks_decides_and_else_the_share_does() {
     let collector = Collector::start(&[(200, 0)]);
     let (none, all) = (traces(&collector.url, |config| config.sample = 0.0), traces(&collector.url, |_| {}));
-    let is_recorded = |traces: &Arc<Traces>, parent: Option<&str>| traces.begin(parent, || panic!("no name is made")).is_some();
+    let is_recorded = |traces: &Arc<Traces>, parent: Option<&str>| traces.begin(parent, &[], |_| panic!("nothing is recorded")).is_some();
     for parent in [None, Some("nonsense"), Some(&*format!("{PARENT}-00"))] {
         assert!(!is_recorded(&none, parent), "{parent:?}");
     }
     assert!(!is_recorded(&all, Some(&format!("{PARENT}-00"))), "its caller does not record it");
     assert!(call(&none, Some(&format!("{PARENT}-01")), None, Duration::ZERO) && call(&all, None, None, Duration::ZERO));
     let half = traces(&collector.url, |config| config.sample = 0.5);
-    let recorded = (0..2000).filter(|_| half.begin(None, String::new).is_some()).count();
+    let recorded = (0..2000).filter(|_| half.begin(None, &["call"], |_| {}).is_some()).count();
     assert!((800..1200).contains(&recorded), "{recorded}");
 }
 
@@ -155,8 +87,8 @@ fn an_operator_can_decide_for_all_callers() {
     let (none, all) = (with(0.0), with(1.0));
     for flags in ["00", "01"] {
         let parent = format!("{PARENT}-{flags}");
-        assert!(none.begin(Some(&parent), || panic!("no name is made")).is_none(), "{flags}");
-        let root = all.begin(Some(&parent), String::new).expect("it is recorded");
+        assert!(none.begin(Some(&parent), &[], |_| panic!("nothing is recorded")).is_none(), "{flags}");
+        let root = all.begin(Some(&parent), &["call"], |_| {}).expect("it is recorded");
         let own = root.span().trace_parent();
         assert!(own.starts_with(&PARENT[..35]) && own.ends_with("-01"), "the trace is the caller's: {own}");
     }
@@ -175,11 +107,11 @@ fn what_was_slow_or_failed_is_kept_though_it_was_not_chosen() {
         assert!(call(&traces, parent, failure, Duration::from_secs(took)), "what may be kept is recorded");
     }
     assert!(traces.flush(LONG));
-    let spans = collector.spans();
+    let spans = next_spans(&collector);
     assert_eq!(spans.len(), 4, "two calls: {spans:?}");
     assert_eq!(traces.counts(), (4, 0));
     // Those who are asked meanwhile are told that it was not chosen.
-    let root = traces.begin(None, String::new).unwrap();
+    let root = traces.begin(None, &["call"], |_| {}).unwrap();
     assert!(root.span().trace_parent().ends_with("-00"));
 }
 
@@ -190,23 +122,23 @@ fn what_ends_after_its_call_is_kept_or_dropped_with_it() {
     let late: Vec<_> = [Some("internal"), None]
         .into_iter()
         .map(|failure| {
-            let root = traces.begin(None, || "call".to_owned()).unwrap();
-            let late = root.span().child(SpanKind::Internal, "late".to_owned());
+            let root = traces.begin(None, &["call"], |_| {}).unwrap();
+            let late = root.span().child(SpanKind::Internal, &["late"]);
             root.end(failure, failure.is_some(), Duration::ZERO);
             late
         })
         .collect();
     drop(late);
     assert!(traces.flush(LONG));
-    let mut names: Vec<_> = collector.spans().iter().map(|span| span.text(5)).collect();
+    let mut names: Vec<_> = next_spans(&collector).iter().map(|span| span.text(5)).collect();
     names.sort();
     assert_eq!(names, ["call", "late"]);
     // A call that begins spans without end is not recorded without end.
-    let root = traces.begin(None, || "many".to_owned()).unwrap();
-    (0..1000).for_each(|_| drop(root.span().child(SpanKind::Client, "GET".to_owned())));
+    let root = traces.begin(None, &["many"], |_| {}).unwrap();
+    (0..1000).for_each(|_| drop(root.span().child(SpanKind::Client, &["GET"])));
     root.end(Some("internal"), true, Duration::ZERO);
     assert!(traces.flush(LONG));
-    assert!(collector.spans().len() <= 256);
+    assert!(next_spans(&collector).len() <= 256);
     assert!(traces.counts().1 > 700, "{:?}", traces.counts());
 }
 
@@ -215,13 +147,13 @@ fn a_collector_that_is_busy_is_asked_again_and_what_it_rejects_is_counted() {
     let collector = Collector::start(&[(503, 0), (200, 1)]);
     let busy = traces(&collector.url, |_| {});
     call(&busy, None, None, Duration::ZERO);
-    assert_eq!(collector.spans(), collector.spans(), "the same again");
+    assert_eq!(next_spans(&collector), next_spans(&collector), "the same again");
     assert!(busy.flush(LONG));
     assert_eq!(busy.counts(), (1, 1));
     let collector = Collector::start(&[(400, 0)]);
     let refused = traces(&collector.url, |_| {});
     call(&refused, None, None, Duration::ZERO);
-    collector.spans();
+    next_spans(&collector);
     assert!(refused.flush(LONG));
     assert_eq!(refused.counts(), (0, 2));
 }

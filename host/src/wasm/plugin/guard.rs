@@ -28,7 +28,7 @@ impl Guard for Plugin {
 
     fn before(&self, call: GuardedCall, arguments: String, context: CallContext) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
         let call = guarded(call, context.call_id);
-        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
+        Box::pin(failed(self.code.run_kept(Box::new(context), move |code, mut store, instance| async move {
             let verdict = code.before(&mut store, &instance, &call, &arguments).await;
             (verdict, Some(store))
         })))
@@ -42,7 +42,7 @@ impl Guard for Plugin {
         context: CallContext,
     ) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
         let call = guarded(call, context.call_id);
-        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
+        Box::pin(failed(self.code.run_kept(Box::new(context), move |code, mut store, instance| async move {
             let verdict = code.after(&mut store, &instance, &call, &arguments, &answer).await;
             (verdict, Some(store))
         })))

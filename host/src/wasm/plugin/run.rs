@@ -51,7 +51,7 @@ impl Code {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        self.run_in(context, None, move |code, store, instance| {
+        self.run_in(Box::new(context), None, move |code, store, instance| {
             let work = work(code, store, instance);
             async move { (work.await, None) }
         })
@@ -61,7 +61,7 @@ impl Code {
     /// The same in an instance that may have served calls before, and may serve others afterwards, where the plugin has `reuse`. The work gives the store back.
     pub(super) async fn run_kept<T, F>(
         self: &Arc<Self>,
-        context: CallContext,
+        context: Box<CallContext>,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
@@ -75,7 +75,7 @@ impl Code {
     /// `owner`: whose instances may serve the call, and whose this one is then. None: only a fresh one, which is not kept.
     async fn run_in<T, F>(
         self: &Arc<Self>,
-        mut context: CallContext,
+        mut context: Box<CallContext>,
         owner: Option<Owner>,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
@@ -86,7 +86,7 @@ impl Code {
         let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
         let Permit { running, place } = entered.await.map_err(Failure::Call)?;
         // What waits for its turn does not run yet.
-        let span = context.enter(SpanKind::Internal, || format!("run {}", self.shared.id));
+        let span = context.enter(SpanKind::Internal, &["run ", self.shared.id.as_str()]);
         let (mut store, waited, served) = match owner.as_ref().and_then(|owner| self.kept.as_ref()?.take(owner)) {
             // It has a place of its own, and needs no second one.
             Some(Ready { mut store, instance, served, .. }) => {
@@ -99,7 +99,8 @@ impl Code {
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
         let code = Arc::clone(self);
-        let answer = async move {
+        // In a box from the start: it is large, and would be moved into one.
+        let answer = Box::pin(async move {
             // Given back when the instance is gone, which may be later than the call where that is dropped.
             let place = place;
             let instance = match waited {
@@ -120,7 +121,7 @@ impl Code {
                 }
             }
             result
-        };
+        });
         let answer = tokio::select! {
             biased;
             answer = Paced::new(answer, &self.shared.pace) => {
@@ -147,7 +148,7 @@ impl Code {
         let (code, kept) = (Arc::clone(self), Arc::clone(kept));
         // It ends by itself: instantiating is under the limits of a call.
         tokio::spawn(async move {
-            let mut store = instance::store(&code.engine, &code.shared, CallContext::default());
+            let mut store = instance::store(&code.engine, &code.shared, Box::default());
             let made = tokio::time::timeout(code.shared.config.limits.timeout, code.instantiate(&mut store)).await;
             // What goes wrong here goes wrong for the next call too, which is told.
             if let Ok(Ok(instance)) = made {

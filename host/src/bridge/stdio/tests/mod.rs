@@ -76,7 +76,7 @@ async fn server(habits: &[&str]) -> Server {
 impl Server {
     async fn call_with(&self, tool: &str, arguments: Value, context: CallContext) -> Result<CallOutput, CallError> {
         let arguments = arguments.to_string();
-        self.provider.call(Call { tool, arguments: &arguments, context }).await
+        self.provider.call(Call { tool, arguments: &arguments, context: context.into() }).await
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> Result<CallOutput, CallError> {
@@ -355,7 +355,7 @@ async fn the_time_that_a_caller_takes_to_answer_is_not_the_servers() {
         );
         let slow = Slow(Duration::from_millis(2500), Mouth { name: "me", error: None });
         let slow = CallContext { asker: Some(Arc::new(slow)), ..CallContext::default() };
-        let ask = |context| hasty.call(Call { tool: "ask", arguments: r#"{"question":"q?"}"#, context });
+        let ask = |context: CallContext| hasty.call(Call { tool: "ask", arguments: r#"{"question":"q?"}"#, context: context.into() });
         if habits.is_empty() {
             // From here on its calls are made one at a time.
             ask(asked_by("me")).await.unwrap();
@@ -411,7 +411,7 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_server() {
     );
     let mark = folder.path().join("late");
     let arguments = json!({"mark": mark}).to_string();
-    let error = hasty.call(Call { tool: "wait", arguments: &arguments, context: CallContext::default() }).await.unwrap_err();
+    let error = hasty.call(Call { tool: "wait", arguments: &arguments, context: Box::default() }).await.unwrap_err();
     assert!(error.to_string().contains("server test did not answer within 0.1 s; raise `timeout`"), "{error}");
     while !mark.exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -125,7 +125,7 @@ async fn a_call_that_is_given_up_ends_at_the_server() {
         let (mut up, mut down) = both(era).await;
         let provider = down.provider().await;
         let call = tokio::spawn(async move {
-            let call = crate::provider::Call { tool: "hang", arguments: "{}", context: CallContext::default() };
+            let call = crate::provider::Call { tool: "hang", arguments: "{}", context: Box::default() };
             provider.call(call).await
         });
         assert_eq!(soon("the call begins", up.events.recv()).await, Some("started"), "{era:?}");

@@ -217,7 +217,7 @@ async fn a_server_that_asks_on_a_stream_of_its_own_has_its_calls_made_one_at_a_t
     soon("the stream", heard.notified()).await;
     let call = async |name: &str| {
         let person = Person::answering(Ok(json!({"action": "accept", "content": {"who": name}})));
-        let output = provider.call(Call { tool: "t", arguments: "{}", context: person.context() }).await.unwrap();
+        let output = provider.call(Call { tool: "t", arguments: "{}", context: person.context().into() }).await.unwrap();
         format!("{output:?}")
     };
     for said in soon("both", futures::future::join_all([call("Ann"), call("Bob")])).await {

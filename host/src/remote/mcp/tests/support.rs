@@ -370,7 +370,7 @@ impl Down {
     pub(super) async fn call(&mut self, tool: &str, arguments: Value, context: CallContext) -> Result<CallOutput, CallError> {
         let provider = self.provider().await;
         let arguments = arguments.to_string();
-        soon("a call", provider.call(Call { tool, arguments: &arguments, context })).await
+        soon("a call", provider.call(Call { tool, arguments: &arguments, context: context.into() })).await
     }
 
     /// The first call after the server was ended. One on a connection that is kept and has not been seen to end yet may have run, and is not made again by

@@ -139,7 +139,7 @@ fn begin(span: &dyn Span, request: &Request<WasiBody>) -> Arc<dyn Span> {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH") => known,
         _ => "HTTP",
     };
-    let span = span.child(SpanKind::Client, method.to_owned());
+    let span = span.child(SpanKind::Client, &[method]);
     span.set("http.request.method", if method == "HTTP" { "_OTHER" } else { method }.into());
     if let Some(host) = request.uri().host() {
         span.set("server.address", host.into());

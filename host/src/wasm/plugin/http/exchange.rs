@@ -148,7 +148,7 @@ impl GuestSession {
                 let answered = session.converse(&code, &mut store, instance, id, post, limit, &mut cut).await;
                 (answered, (!cut).then_some(store))
             };
-            transport.code.run_kept(context.clone(), work).await
+            transport.code.run_kept(Box::new(context.clone()), work).await
         } else {
             let listing = is_of_host(method);
             let work = move |code: Arc<Code>, mut store: Store<State>, instance| async move {

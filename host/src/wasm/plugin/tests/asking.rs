@@ -88,7 +88,7 @@ fn home() -> Result<JsonText, AskError> {
 
 async fn call_with(provider: &Arc<dyn Provider>, asker: Option<Arc<Native>>) -> Result<CallOutput, CallError> {
     let context = CallContext { asker: asker.map(|asker| asker as _), ..CallContext::default() };
-    provider.call(Call { tool: "run", arguments: "{}", context }).await
+    provider.call(Call { tool: "run", arguments: "{}", context: context.into() }).await
 }
 
 async fn load(host: &Host, component: Vec<u8>) -> Arc<dyn Provider> {

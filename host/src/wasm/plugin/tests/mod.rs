@@ -66,7 +66,7 @@ fn component(core: &str) -> String {
 }
 
 async fn call(provider: &Arc<dyn Provider>, tool: &str, arguments: &str) -> Result<CallOutput, CallError> {
-    provider.call(Call { tool, arguments, context: CallContext::default() }).await
+    provider.call(Call { tool, arguments, context: Box::default() }).await
 }
 
 fn text(output: &CallOutput) -> String {

@@ -38,7 +38,7 @@ fn host(instances: u32, reuse: u32, across: ReuseAcross) -> Host {
 /// Calls a tool as somebody, or as nobody in particular.
 async fn call_as(provider: &Arc<dyn Provider>, who: Option<&str>, tool: &str) -> String {
     let context = CallContext { principal: who.map(Principal::new), ..CallContext::default() };
-    text(&provider.call(Call { tool, arguments: "{}", context }).await.unwrap())
+    text(&provider.call(Call { tool, arguments: "{}", context: context.into() }).await.unwrap())
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_plugin_that_may_ask_has_fresh_instances_for_callers_that_can_be_asked
         let provider = host.load(text).await.unwrap();
         for turn in counted {
             let context = CallContext { asker: Some(Arc::new(Able)), ..CallContext::default() };
-            let output = provider.call(Call { tool: "run", arguments: "{}", context }).await.unwrap();
+            let output = provider.call(Call { tool: "run", arguments: "{}", context: context.into() }).await.unwrap();
             assert_eq!(super::text(&output), turn);
         }
     }
