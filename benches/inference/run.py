@@ -93,6 +93,7 @@ def toolbay(
     with tempfile.TemporaryDirectory() as home:
         config = pathlib.Path(home) / "toolbay.toml"
         config.write_text(
+            '[host]\ncompiler = "cranelift"\n'
             f'[model.bench]\npath = "{model}"\nplugins = ["translator"]\nthreads = {threads}\ndevice = "{device}"\n'
             '[plugin.translator]\nenv = { MODEL = "bench", SHOW_TOKENS = "1" }\nconcurrency = 64\nqueue = 64\n'
         )

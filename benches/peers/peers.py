@@ -145,7 +145,7 @@ def toolbay(context: Context, port: int, name: str, configuration: str, plugin: 
     if plugin and not (target := folder / "plugins" / f"{plugin}.wasm").exists():
         target.write_bytes((context.plugins / target.name).read_bytes())
     config = folder / "toolbay.toml"
-    config.write_text(f'[host]\ncache = "cache"\n{configuration}')
+    config.write_text(f'[host]\ncache = "cache"\ncompiler = "cranelift"\n{configuration}')
     serve = ["serve", "--config", str(config), "--plugins", str(folder / "plugins"), "--listen", f"127.0.0.1:{port}"]
     return Start([str(context.toolbay), *serve])
 

@@ -199,7 +199,7 @@ fn prepare(folder: &Path, options: &Options, hints: u16) -> anyhow::Result<PathB
     anyhow::ensure!(std::process::Command::new("mkfifo").arg(folder.join("data/pipe")).status()?.success(), "mkfifo failed");
     let config = folder.join("toolbay.toml");
     let text = format!(
-        "listen = \"127.0.0.1:0\"\nplugins = \"plugins\"\n[http]\nmax_connections = 50\n[plugin.probe]\ntimeout = \"2s\"\n\
+        "listen = \"127.0.0.1:0\"\nplugins = \"plugins\"\n[host]\ncompiler = \"cranelift\"\n[http]\nmax_connections = 50\n[plugin.probe]\ntimeout = \"2s\"\n\
          http_private = [\"127.0.0.1:{hints}\"]\ndirs = [{{ host = \"data\", guest = \"/data\" }}]\n"
     );
     fs::write(&config, text)?;

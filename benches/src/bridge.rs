@@ -149,7 +149,7 @@ fn toolbay(bench: &Bench) -> anyhow::Result<Contender> {
     fresh(&folder)?;
     let config = bench.dir.join("bridge.toml");
     let command = json!([bench.own, "adder"]);
-    std::fs::write(&config, format!("[host]\ncache = \"cache\"\n[server.adder]\ncommand = {command}\n"))?;
+    std::fs::write(&config, format!("[host]\ncache = \"cache\"\ncompiler = \"cranelift\"\n[server.adder]\ncommand = {command}\n"))?;
     let (config, folder) = (config.display().to_string(), folder.display().to_string());
     let args = ["serve", "--config", &config, "--plugins", &folder, "--listen", "127.0.0.1:0"];
     let server = Server::start(&bench.toolbay, args, &bench.log("bridge"))?;

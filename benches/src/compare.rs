@@ -1,6 +1,7 @@
 //! A call: what it costs with Toolbay and with the others, at several numbers of connections.
 
 use std::{
+    path::PathBuf,
     process::{Child, Command, Stdio},
     rc::Rc,
 };
@@ -32,6 +33,8 @@ pub(crate) struct Contender {
     pub(crate) label: String,
     pub(crate) server: Rc<Server>,
     pub(crate) tool: String,
+    /// A call that is read from this file, in place of one of the tool.
+    pub(crate) case: Option<PathBuf>,
     pub(crate) era: Era,
     pub(crate) session: Option<String>,
     /// Whether the processes that it starts are counted with it.
@@ -46,6 +49,7 @@ impl Contender {
             label: label.to_owned(),
             server: server.clone(),
             tool: tool.to_owned(),
+            case: None,
             era: Era::Modern,
             session: None,
             with_family: false,
@@ -56,7 +60,11 @@ impl Contender {
     /// Calls it for a while.
     pub(crate) fn measure(&self, bench: &Bench, connections: u32, pace: Pace) -> anyhow::Result<Measured> {
         let mut load = Command::new(&bench.own);
-        load.args(["load", "--address", &self.server.address, "--tool", &self.tool])
+        match &self.case {
+            Some(case) => load.args(["load", "--case"]).arg(case),
+            None => load.args(["load", "--tool", &self.tool]),
+        };
+        load.args(["--address", &self.server.address])
             .args(["--era", self.era.name()])
             .args(["--pid", &self.server.pid().to_string(), "--connections", &connections.to_string()])
             .args(["--warmup", &pace.warmup.as_millis().to_string(), "--millis", &pace.measure.as_millis().to_string()]);
@@ -232,7 +240,7 @@ fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
 }
 
 /// The session that a legacy client gets from `initialize`.
-fn session(address: &str) -> anyhow::Result<Option<String>> {
+pub(crate) fn session(address: &str) -> anyhow::Result<Option<String>> {
     let mut dialect = Dialect::new(address, Era::Legacy);
     let mut client = Client::connect(address)?;
     let answer = client.send(&dialect.initialize())?;

@@ -80,7 +80,7 @@ fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
     let folder = bench.dir.join("hops");
     fresh(&folder)?;
     fs::copy(&bench.plugin, folder.join("calculator.wasm"))?;
-    let mut config = format!("[host]\ncache = \"cache\"\n{PIPELINES}");
+    let mut config = format!("[host]\ncache = \"cache\"\ncompiler = \"cranelift\"\n{PIPELINES}");
     let has_caller = bench.caller.exists();
     if has_caller {
         fs::copy(&bench.caller, folder.join("chain.wasm"))?;

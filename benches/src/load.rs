@@ -4,6 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -19,14 +20,16 @@ use tokio::{
 use crate::{
     client::Extent,
     process::{cpu_time, family_cpu_time},
-    requests::{Dialect, Era, Expected},
+    requests::{Case, Dialect, Era, Expected},
     stats::percentile,
 };
 
 /// Different calls that take turns, so that nothing can answer from what it did just before.
 const VARIANTS: u32 = 64;
-/// An answer is at most so large: text is in it twice where a server has structured content too.
-const LARGEST: usize = 64 << 10;
+/// Room for an answer at first. Larger ones get more.
+const ROOM: usize = 64 << 10;
+/// An answer that is larger is none: text is in it twice where a server has structured content too.
+const LARGEST: usize = 32 << 20;
 /// For the answers that are still on their way at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -53,6 +56,9 @@ pub(crate) struct Options {
     /// Name of the tool
     #[arg(long, default_value = crate::requests::TOOL)]
     tool: String,
+    /// A file with another call, and what has to come back
+    #[arg(long, value_name = "FILE", conflicts_with = "tool")]
+    case: Option<PathBuf>,
     /// Connections at once
     #[arg(long, default_value_t = 8)]
     connections: u32,
@@ -103,11 +109,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 async fn measure(options: &Options) -> anyhow::Result<Measured> {
     let path = options.path.trim_start_matches('/').to_owned();
     let dialect = Dialect { host: options.address.clone(), era: options.era, session: options.session.clone(), path };
-    let variants = (1..=VARIANTS).map(|id| dialect.call(&options.tool, id)).map(|(request, expected)| Variant {
-        request,
-        expected,
-        known: RefCell::default(),
-    });
+    let case = options.case.as_deref().map(Case::read).transpose()?;
+    let call = |id| case.as_ref().map_or_else(|| dialect.call(&options.tool, id), |case| dialect.case(case, id));
+    // Those that are read from files may be large, and differ in nothing but their ids.
+    let variants = if case.is_some() { 4 } else { VARIANTS };
+    let variants = (1..=variants).map(call).map(|(request, expected)| Variant { request, expected, known: RefCell::default() });
     let shared = Rc::new(Shared {
         variants: variants.collect(),
         measuring: Cell::new(false),
@@ -166,7 +172,7 @@ async fn measure(options: &Options) -> anyhow::Result<Measured> {
 }
 
 async fn one_after_the_other(mut stream: TcpStream, shared: Rc<Shared>, number: u32) -> anyhow::Result<()> {
-    let mut buffer = vec![0; LARGEST];
+    let mut buffer = vec![0; ROOM];
     // Each begins elsewhere.
     let first = usize::try_from(number % VARIANTS)?;
     for variant in shared.variants.iter().cycle().skip(first) {
@@ -190,9 +196,12 @@ async fn one_after_the_other(mut stream: TcpStream, shared: Rc<Shared>, number: 
 }
 
 /// Reads one answer to the start of the buffer.
-async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<Extent> {
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Extent> {
     let mut filled = 0;
     loop {
+        if filled == buffer.len() && filled < LARGEST {
+            buffer.resize(2 * filled, 0);
+        }
         let read = stream.read(buffer.get_mut(filled..).unwrap_or_default()).await.context("cannot read an answer")?;
         ensure!(read > 0, "the server closed a connection, or its answer is larger than {} bytes", buffer.len());
         filled += read;

@@ -1,8 +1,11 @@
 //! The requests, as bytes, and whether an answer to them is right.
 
+use std::{fs, path::Path, rc::Rc};
+
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::weather;
 
@@ -42,6 +45,45 @@ impl Era {
             Self::Earlier => "2025-06-18",
             Self::Plain => "none",
         }
+    }
+}
+
+/// A call that is none of those that the clients know, and what has to come back. It is read from a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    pub(crate) tool: String,
+    pub(crate) arguments: Value,
+    /// The structured content. Its copy in text has to be the same.
+    pub(crate) structured: Value,
+    #[serde(default)]
+    pub(crate) way: Way,
+}
+
+/// How the request of a [`Case`] is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    /// As clients do.
+    #[default]
+    Plain,
+    /// With a member that the fast path does not know, so that the SDK answers it.
+    Unusual,
+    /// With a token for progress, so that the answer is a stream of events.
+    Progress,
+    /// Without MCP, by `POST /call`.
+    Rest,
+}
+
+impl Case {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no call", path.display()))
+    }
+
+    /// The call of `add` that a way has.
+    pub(crate) fn adding(way: Way) -> Self {
+        Self { tool: TOOL.to_owned(), arguments: json!({ "a": 1.125, "b": 2.5 }), structured: json!({ "result": 3.625 }), way }
     }
 }
 
@@ -89,6 +131,25 @@ impl Dialect {
         (request, Expected { id, result })
     }
 
+    /// The same of a call that was read from a file.
+    pub(crate) fn case(&self, case: &Case, id: u32) -> (Vec<u8>, Expected) {
+        let Case { tool, arguments, structured, way } = case;
+        let result = Right::Structured(Rc::new(structured.clone()));
+        if *way == Way::Rest {
+            let body = json!({ "tool_name": tool, "tool_args": arguments }).to_string();
+            return (self.post("call", "Toolbay-Result: mcp\r\n", &body), Expected { id: None, result });
+        }
+        let unusual = if *way == Way::Unusual { ",\"unusual\":true" } else { "" };
+        let params = format!("\"name\":\"{tool}\",\"arguments\":{arguments}{unusual}");
+        let token = (*way == Way::Progress).then_some(id);
+        (self.request_with("tools/call", Some(tool), id, &params, token), Expected { id: Some(id), result })
+    }
+
+    /// One of another tool, whose answer is looked at by who asks.
+    pub(crate) fn call_with(&self, tool: &str, id: u32, arguments: &Value) -> Vec<u8> {
+        self.request("tools/call", Some(tool), id, &format!("\"name\":\"{tool}\",\"arguments\":{arguments}"))
+    }
+
     pub(crate) fn list(&self, id: u32, cursor: Option<&str>) -> Vec<u8> {
         let params = cursor.map(|cursor| format!("\"cursor\":{}", Value::from(cursor))).unwrap_or_default();
         self.request("tools/list", None, id, &params)
@@ -108,12 +169,23 @@ impl Dialect {
     }
 
     fn request(&self, method: &str, name: Option<&str>, id: u32, params: &str) -> Vec<u8> {
-        let meta = match self.era {
-            Era::Legacy | Era::Earlier | Era::Plain => "",
-            Era::Modern => concat!(
-                r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
-                r#""io.modelcontextprotocol/clientInfo":{"name":"toolbay-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#,
-            ),
+        self.request_with(method, name, id, params, None)
+    }
+
+    /// `token`: for progress.
+    fn request_with(&self, method: &str, name: Option<&str>, id: u32, params: &str, token: Option<u32>) -> Vec<u8> {
+        let token = token.map(|token| format!("\"progressToken\":{token}"));
+        let meta = match (self.era, token) {
+            (Era::Legacy | Era::Earlier | Era::Plain, None) => String::new(),
+            (Era::Legacy | Era::Earlier | Era::Plain, Some(token)) => format!("\"_meta\":{{{token}}}"),
+            (Era::Modern, token) => {
+                let token = token.map(|token| format!(",{token}")).unwrap_or_default();
+                let client = concat!(
+                    r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+                    r#""io.modelcontextprotocol/clientInfo":{"name":"toolbay-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}"#,
+                );
+                format!("\"_meta\":{{{client}{token}}}")
+            }
         };
         let comma = if meta.is_empty() || params.is_empty() { "" } else { "," };
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}{comma}{params}}}}}"#);
@@ -145,33 +217,43 @@ impl Dialect {
 }
 
 /// What the answer to a call has to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Expected {
     /// None: the answer is the result alone.
     id: Option<u32>,
     result: Right,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Right {
     Sum(f64),
     Text(&'static str),
+    /// All of the structured content, and in text the same.
+    Structured(Rc<Value>),
 }
 
 impl Right {
-    /// As the structured value has it.
-    fn is(self, value: &Value) -> bool {
+    /// As the structured content has it.
+    fn is(&self, structured: &Value) -> bool {
+        let value = structured.get("result");
         match self {
-            Self::Sum(sum) => value.as_f64() == Some(sum),
-            Self::Text(text) => value.as_str() == Some(text),
+            Self::Sum(sum) => value.and_then(Value::as_f64) == Some(*sum),
+            Self::Text(text) => value.and_then(Value::as_str) == Some(*text),
+            Self::Structured(whole) => **whole == *structured,
         }
     }
 
-    /// As the copy in text has it.
-    fn is_told(self, told: &str) -> bool {
+    /// As the copy in text has it: of a structured value that is nothing but a result, that by itself.
+    fn is_told(&self, told: &str) -> bool {
         match self {
-            Self::Sum(sum) => told.parse() == Ok(sum),
-            Self::Text(text) => told == text,
+            Self::Sum(sum) => told.parse() == Ok(*sum),
+            Self::Text(text) => told == *text,
+            Self::Structured(whole) => {
+                let alone = whole.get("result").filter(|_| whole.as_object().is_some_and(|members| members.len() == 1));
+                alone.is_some_and(|value| {
+                    value.as_str() == Some(told) || serde_json::from_str::<Value>(told).is_ok_and(|told| told == *value)
+                }) || serde_json::from_str::<Value>(told).is_ok_and(|told| told == **whole)
+            }
         }
     }
 }
@@ -182,26 +264,31 @@ impl Expected {
         let text = String::from_utf8_lossy(body);
         ensure!(status == 200, "the server answered {status}: {text}");
         let answer: Value = serde_json::from_str(message(&text)).with_context(|| format!("the answer is not JSON: {text:?}"))?;
-        let Some(id) = self.id else {
-            ensure!(self.result.is(&answer), "wrong answer: {:?} was expected, this came: {text}", self.result);
+        let plain = |sum: f64| answer.as_f64() == Some(sum);
+        if let (None, Right::Sum(sum)) = (self.id, &self.result)
+            && !answer.is_object()
+        {
+            ensure!(plain(*sum), "wrong answer: {:?} was expected, this came: {text}", self.result);
             return Ok(());
-        };
-        let at = |pointer: &str| answer.pointer(pointer);
-        let right = at("/id").and_then(Value::as_u64) == Some(u64::from(id))
-            && at("/result/isError").and_then(Value::as_bool) != Some(true)
-            && at("/result/structuredContent/result").is_some_and(|value| self.result.is(value))
-            && at("/result/content/0/text").and_then(Value::as_str).is_some_and(|text| self.result.is_told(text));
-        ensure!(right, "wrong answer: id {id} and {:?} were expected, this came: {text}", self.result);
+        }
+        let result = if self.id.is_some() { answer.get("result") } else { Some(&answer) };
+        let at = |pointer: &str| result?.pointer(pointer);
+        let right = self.id.is_none_or(|id| answer.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
+            && at("/isError").and_then(Value::as_bool) != Some(true)
+            && at("/structuredContent").is_some_and(|value| self.result.is(value))
+            && at("/content/0/text").and_then(Value::as_str).is_some_and(|text| self.result.is_told(text));
+        let shown: String = text.chars().take(2000).collect();
+        ensure!(right, "wrong answer: id {:?} and {:?} were expected, this came: {shown}", self.id, self.result);
         Ok(())
     }
 }
 
-/// The message in a body: all of it, or where it came as a stream of events, in chunks, the first event's data, or where it came in one chunk, its line.
+/// The message in a body: all of it, or where it came as a stream of events, in chunks, the last event's data, or where it came in one chunk, its line.
 fn message(body: &str) -> &str {
     if body.starts_with('{') {
         return body;
     }
-    match body.split_once("data: ") {
+    match body.rsplit_once("data: ") {
         Some((_, data)) => data.lines().next().unwrap_or_default(),
         None => body.lines().find(|line| line.starts_with('{')).unwrap_or(body),
     }

@@ -13,7 +13,12 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{baseline, bridge, compare, fetch, folders, guards, hops, starts};
+use crate::{
+    baseline, bridge, compare, cores, fetch, folders, guards, hops,
+    requests::Case,
+    scale::{self, Scale},
+    starts, ways,
+};
 
 /// Toolbay's CPU time for a call is to be at most so many times that of the floor.
 pub(crate) const GOAL: f64 = 1.35;
@@ -29,6 +34,12 @@ pub(crate) const FLAT_GOAL: f64 = 1.10;
 pub(crate) const HOP_GOAL: f64 = 1.5;
 /// And a call of a plugin that fetches 46 kB is to cost at most so many times what a native server takes for the same.
 pub(crate) const FETCH_GOAL: f64 = 1.6;
+/// And whichever way a call goes, it is to cost at most so many times the plain one.
+pub(crate) const WAY_GOAL: f64 = 2.0;
+
+/// Seconds of churn.
+const CHURN: u64 = 600;
+const CHURN_QUICK: u64 = 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -50,6 +61,9 @@ pub(crate) struct Options {
     /// The component with the function `add` that everything calls
     #[arg(long, value_name = "FILE", default_value = "dist/plugins/calculator.wasm")]
     plugin: PathBuf,
+    /// The component with tools of all kinds, for fetches and ways; without it there are no rows for them
+    #[arg(long, value_name = "FILE", default_value = "target/test-plugins/probe.wasm")]
+    probe: PathBuf,
     /// The component whose tool calls others; without it there is no row for it
     #[arg(long, value_name = "FILE", default_value = "target/test-plugins/chain.wasm")]
     caller: PathBuf,
@@ -65,12 +79,18 @@ pub(crate) struct Options {
     /// `supergateway` of npm, likewise
     #[arg(long, value_name = "FILE")]
     supergateway: Option<PathBuf>,
-    /// Compare the calls' ratios to the floor with those in this file, and fail where one is more than 10 % above
+    /// Compare the ratios (to the floor, to a native server, to the plain call) with those in this file, and fail where one is more than 10 % above
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "benches/baseline.json")]
     check: Option<PathBuf>,
-    /// Write the calls' ratios into this file, for --check
+    /// Write the ratios into this file, for --check; rows that are not measured stay as they are
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "benches/baseline.json")]
     save: Option<PathBuf>,
+    /// Seconds of churn, for `scale`: 600 if nothing else is said, 20 with --quick
+    #[arg(long, env = "TOOLBAY_BENCH_CHURN")]
+    churn: Option<u64>,
+    /// A hundredth of everything that `scale` has: to see that it runs
+    #[arg(long)]
+    small: bool,
     /// Rounds, in place of the usual number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -94,6 +114,12 @@ enum Section {
     Guards,
     /// A call that fetches over HTTP
     Fetch,
+    /// The ways that a call can go, and sizes
+    Ways,
+    /// The same on one core and on all; only where it is asked for
+    Cores,
+    /// Ten thousand connections, sessions and plugins, and ten minutes of churn; only where it is asked for
+    Scale,
 }
 
 /// How long it is measured.
@@ -114,6 +140,8 @@ pub(crate) struct Bench {
     pub(crate) plugin: PathBuf,
     /// The component whose tool calls others, if it is there.
     pub(crate) caller: PathBuf,
+    /// The component with tools of all kinds, if it is there.
+    pub(crate) probe: Option<PathBuf>,
     pub(crate) others: Others,
     pub(crate) dir: PathBuf,
     pub(crate) pace: Pace,
@@ -172,9 +200,17 @@ impl Bench {
         listen: &str,
     ) -> anyhow::Result<Vec<String>> {
         let config = self.dir.join(format!("{name}.toml"));
-        fs::write(&config, format!("[host]\ncache = \"{cache}\"\n{more}"))?;
+        // Figures are of the code that stays, from the first call on.
+        fs::write(&config, format!("[host]\ncache = \"{cache}\"\ncompiler = \"cranelift\"\n{more}"))?;
         let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
         Ok(["serve", "--config", &text(&config)?, "--plugins", &text(folder)?, "--listen", listen].map(str::to_owned).to_vec())
+    }
+
+    /// A call of its own kind as a file for the clients.
+    pub(crate) fn case(&self, name: &str, case: &Case) -> anyhow::Result<PathBuf> {
+        let path = self.dir.join(format!("{name}.case.json"));
+        fs::write(&path, serde_json::to_vec(case)?).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {
@@ -219,6 +255,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         other: options.other.as_ref().map(fs::canonicalize).transpose()?.map(|path| (path, options.other_name.clone())),
         plugin: fs::canonicalize(&options.plugin)?,
         caller: options.caller.clone(),
+        probe: Some(options.probe.clone()).filter(|probe| probe.exists()),
         others: Others { mcp_proxy: options.mcp_proxy.clone(), mcpo: options.mcpo.clone(), supergateway: options.supergateway.clone() },
         dir: fs::canonicalize(dir)?,
         pace,
@@ -254,7 +291,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         verdicts.push(guards::run(&bench)?);
     }
     if wanted(Section::Fetch) {
-        verdicts.push(fetch::run(&bench)?);
+        let (verdict, measured) = fetch::run(&bench)?;
+        verdicts.push(verdict);
+        ratios.extend(measured);
+    }
+    if wanted(Section::Ways) {
+        let (verdict, measured) = ways::run(&bench)?;
+        verdicts.push(verdict);
+        ratios.extend(measured);
+    }
+    if options.only.contains(&Section::Cores) {
+        cores::run(&bench)?;
+    }
+    if options.only.contains(&Section::Scale) {
+        let churn = options.churn.unwrap_or(if options.quick { CHURN_QUICK } else { CHURN });
+        verdicts.extend(scale::run(&bench, &Scale { small: options.small, churn: Duration::from_secs(churn) })?);
     }
     println!();
     for verdict in &verdicts {

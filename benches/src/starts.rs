@@ -66,9 +66,14 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
 
 /// Starts Toolbay with so many copies, and waits for an answer of the last one and for all.
 pub(crate) fn start(bench: &Bench, folder: &Path, copies: usize, cache: &str) -> anyhow::Result<(Start, Server)> {
+    start_with(bench, folder, copies, cache, "")
+}
+
+/// The same with more in the configuration.
+pub(crate) fn start_with(bench: &Bench, folder: &Path, copies: usize, cache: &str, more: &str) -> anyhow::Result<(Start, Server)> {
     // A port that is free now, and is known before the server is there.
     let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
-    let args = bench.toolbay_args(folder, cache, &address)?;
+    let args = bench.toolbay_args_with(folder, cache, cache, more, &address)?;
     let tool = format!("{}__{TOOL}", copy_name(copies - 1));
     let (request, expected) = Dialect::modern(&address).call(&tool, 1);
     let started = Instant::now();

@@ -11,20 +11,32 @@ pub(crate) const TOOL: &str = "get_alerts";
 /// Alerts in the document, which is then as large as what the real service has for a large state on a winter's day: 46 kB.
 const ALERTS: u32 = 9;
 
+/// Points of an outline.
+const POINTS: u32 = 30;
+/// And of those in the large document.
+const LARGE_POINTS: u32 = 1100;
+
 /// The document, indented as the real service has it. A quarter of it is told; the rest is outlines, codes and blanks.
-pub(crate) static DOCUMENT: LazyLock<String> = LazyLock::new(document);
+pub(crate) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(POINTS));
+
+/// The same alerts with outlines that make a megabyte of it: what is told is the same.
+pub(crate) static LARGE: LazyLock<String> = LazyLock::new(|| document(LARGE_POINTS));
+
+/// The state that has it.
+pub(crate) const LARGE_STATE: &str = "TX";
 
 /// What is told of it.
 pub(crate) static TOLD: LazyLock<String> = LazyLock::new(|| told(DOCUMENT.as_bytes()).unwrap_or_default());
 
-fn document() -> String {
+/// `outline`: points of each alert's area.
+fn document(outline: u32) -> String {
     let feature = |number: u32| {
         let points = |point: u32| json!([-120.0 - f64::from(point) / 64.0, 35.0 + f64::from(number * point % 97) / 64.0]);
         let zones = |prefix: &str| (0..8).map(|zone| format!("{prefix}{:03}", number * 8 + zone)).collect::<Vec<_>>();
         json!({
             "id": format!("https://weather.example/alerts/urn:oid:2.49.0.1.840.0.{number:032x}.001.1"),
             "type": "Feature",
-            "geometry": { "type": "Polygon", "coordinates": [(0..30).map(points).collect::<Vec<_>>()] },
+            "geometry": { "type": "Polygon", "coordinates": [(0..outline).map(points).collect::<Vec<_>>()] },
             "properties": {
                 "@id": format!("https://weather.example/alerts/{number}"),
                 "@type": "wx:Alert",
@@ -94,5 +106,7 @@ mod tests {
         let (whole, told) = (DOCUMENT.len(), TOLD.len());
         assert!((40_000..55_000).contains(&whole), "{whole}");
         assert!((4_000..12_000).contains(&told), "{told}");
+        assert!((950_000..1_100_000).contains(&LARGE.len()), "{}", LARGE.len());
+        assert_eq!(super::told(LARGE.as_bytes()).as_deref(), Some(TOLD.as_str()));
     }
 }

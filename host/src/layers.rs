@@ -29,7 +29,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("provider", &["json"]),
     ("composition", &["provider"]),
     ("pick", &["json", "similar"]),
-    ("config", &["provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
+    // The operator's policies in Cedar, as texts and decisions.
+    ("policies", &["provider"]),
+    ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
     ("authorization_server", &["tls"]),
     ("identity", &["authorization_server", "provider", "config"]),
@@ -69,11 +71,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Plugins in a registry, as files for `wasm`.
     ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "wildcard"]),
     // What is on offer, who offers it, and running it.
-    ("catalog", &["provider", "telemetry", "wildcard"]),
+    ("catalog", &["policies", "provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "credentials", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
-    ("dispatch", &["shared", "catalog", "provider", "telemetry"]),
+    ("dispatch", &["shared", "catalog", "policies", "provider", "telemetry"]),
     // Other instances of this host.
     ("cluster", &["config", "tls"]),
     // A plugin author's project, which serves nothing.

@@ -31,6 +31,7 @@ mod offload;
 pub mod overrides;
 pub mod pick;
 pub mod pipeline;
+pub mod policies;
 pub mod provider;
 pub mod remote;
 mod schema;

@@ -41,7 +41,8 @@ pub use relisted::relisted;
 pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
 pub use status::{
-    Absence, BreakerState, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus, StatusSource,
+    Absence, BreakerState, CompiledStatus, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus,
+    StatusSource,
 };
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
@@ -237,6 +238,22 @@ pub enum CallError {
         what: String,
         /// What to ask for, with spaces between.
         scopes: String,
+    },
+    /// A rule of the operator denies the call.
+    #[error("{message}")]
+    Denied {
+        /// The rule, for the operator's audit.
+        by: Arc<str>,
+        /// For who calls.
+        message: String,
+    },
+    /// The limits of the call are counted by something that is not there, and without that it is not made.
+    #[error("{what}; try again in {} s", retry_after.as_secs().max(1))]
+    Uncounted {
+        /// What is said of it to who calls.
+        what: String,
+        /// How long to wait.
+        retry_after: Duration,
     },
     /// What was asked for lacks something or does not fit; the message says what.
     #[error("{0}")]

@@ -1,6 +1,19 @@
 /** A JSON Schema, or one from its properties, each of which may say `optional: true`. */
 export type Schema = Record<string, unknown>;
 
+/** A schema that checks values by itself: of Zod (3.24 or later), Valibot, ArkType, … */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown, ...rest: any[]) => unknown;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+/** What a schema makes of a value. */
+export type Checked<S extends StandardSchema> = NonNullable<S['~standard']['types']>['output'];
+
 /** What a tool does to the world. */
 export interface Hints {
   readOnly?: boolean;
@@ -16,13 +29,21 @@ export interface Tool<Arguments = any> {
   description?: string;
   input?: Schema;
   /** Of a result that is an object. */
-  output?: Schema;
+  output?: Schema | StandardSchema;
   hints?: Hints;
   /** Answers a text, an object, or what `content`, `image` and `audio` make. What it throws is told to the caller. */
   run(args: Arguments): unknown;
 }
 
+/** A tool whose arguments a schema checks: `run` gets what the schema makes of them. */
+export interface CheckedTool<S extends StandardSchema> extends Omit<Tool, 'input' | 'output' | 'run'> {
+  input: S;
+  output?: Schema | StandardSchema;
+  run(args: Checked<S>): unknown;
+}
+
 /** Offers a tool. */
+export function tool<S extends StandardSchema>(definition: CheckedTool<S>): CheckedTool<S>['run'];
 export function tool<Arguments = any>(definition: Tool<Arguments>): Tool<Arguments>['run'];
 
 export interface Content {
@@ -35,6 +56,50 @@ export function content(...pieces: (string | Content)[]): Content;
 export function image(data: ArrayLike<number>, mimeType?: string): Content;
 /** A sound, from the bytes of its file. */
 export function audio(data: ArrayLike<number>, mimeType?: string): Content;
+
+/** Values that are offered while a person types: those that begin so are sent. */
+export type Values = string[] | ((typed: string, others: Record<string, string>) => string[]);
+
+/** A piece of what was read. */
+export interface Piece {
+  uri?: string;
+  mimeType?: string;
+  body: string | Uint8Array | object;
+}
+
+export interface Resource<V = Record<string, string>> {
+  /** An address, such as `notes://today`, or a template of many: `note:///{name}`. `{+path}` may have `/` in it. */
+  uri: string;
+  name?: string;
+  title?: string;
+  description?: string;
+  mimeType?: string;
+  /** Values for the variables of a template. */
+  complete?: Record<string, Values>;
+  /** Answers a text, bytes, an object (JSON), or several pieces. Undefined: there is no such resource. */
+  read(values: V): string | Uint8Array | object | Piece[] | undefined;
+}
+
+/** Offers something to read. */
+export function resource<V = Record<string, string>>(definition: Resource<V>): Resource<V>['read'];
+
+export interface Message {
+  role: 'user' | 'assistant';
+  content: string | Content;
+}
+
+export interface Prompt<A = Record<string, string>> {
+  name: string;
+  title?: string;
+  description?: string;
+  /** What it can be told: texts. */
+  arguments?: Record<string, { title?: string; description?: string; optional?: boolean; complete?: Values }>;
+  /** Answers what the person says, or a conversation. */
+  run(args: A): string | Message | (string | Message)[];
+}
+
+/** Offers messages that a person can start a conversation with. */
+export function prompt<A = Record<string, string>>(definition: Prompt<A>): Prompt<A>['run'];
 
 /** Tells the client how far the call has come. `done` only ever rises. */
 export function progress(done: number, total?: number, text?: string): void;
@@ -70,5 +135,8 @@ export const store: {
   keys(prefix?: string): string[];
 };
 
-/** The interface `tools` of the contract. The build exports it. */
+/** The interfaces of the contract. The build exports them. */
 export const tools: unknown;
+export const resources: unknown;
+export const prompts: unknown;
+export const completion: unknown;

@@ -1,13 +1,22 @@
-// Tools as plain functions: `tool({ name, description, input, run })`, and what a running tool can do.
+// Tools, resources and prompts as plain functions, and what a running tool can do.
 import { call as callHost, callAll as callAllHost } from 'toolbay:plugin/calls@0.1.0';
 import { ask as askHost } from 'toolbay:plugin/client@0.1.0';
 import { claims as claimsOf, principal as principalOf, remainingMs, roles as rolesOf } from 'toolbay:plugin/context@0.1.0';
 import { message } from 'toolbay:plugin/log@0.1.0';
 import { report } from 'toolbay:plugin/progress@0.1.0';
+import { checked, described, isStandard, object as schema } from './schema.js';
 import { get as storeGet, set as storeSet, delete as storeDelete, increment as storeIncrement, keys as storeKeys } from 'toolbay:plugin/store@0.1.0';
 
 const INVALID_PARAMS = -32602;
+const INTERNAL_ERROR = -32603;
+// So many causes of an error are told.
+const MOST_CAUSES = 4;
 const registered = new Map();
+const readable = [];
+const prompted = new Map();
+// They tell the build what the component has to export: they are in the bundle where `resource` and `prompt` are used.
+const OFFERS_RESOURCES = 'toolbay:offers-resources';
+const OFFERS_PROMPTS = 'toolbay:offers-prompts';
 
 /** Offers a tool. */
 export function tool(definition) {
@@ -32,13 +41,148 @@ export const tools = {
     // A thrown object of this form is the contract's `error`.
     if (!definition) throw { code: INVALID_PARAMS, message: `there is no tool ${name}` };
     try {
-      return answer(definition.run(JSON.parse(text)));
+      const args = JSON.parse(text);
+      return answer(definition.run(isStandard(definition.input) ? checked(definition.input, args) : args));
     } catch (error) {
-      if (error instanceof Error) `${error}\n${error.stack ?? ''}`.trim().split('\n').forEach((line) => message('debug', line));
-      return { content: [textBlock(error instanceof Error ? error.message : String(error))], isError: true };
+      logged(error);
+      return { content: [textBlock(thrown(error))], isError: true };
     }
   },
 };
+
+/** Offers something to read: at one address, or by a template of many. */
+export function resource(definition) {
+  const { uri, read } = definition;
+  if (typeof uri !== 'string' || !/^[^:]+:./.test(uri)) {
+    throw new Error(`a resource needs an address, such as notes://today, and not ${JSON.stringify(uri)}`);
+  }
+  if (typeof read !== 'function') throw new Error(`the resource ${uri} needs a function: resource({ uri, read(values) { … } })`);
+  if (readable.some((known) => known.uri === uri)) throw new Error(`there are two resources at ${uri}`);
+  readable.push({ kind: OFFERS_RESOURCES, fits: pattern(uri), ...definition });
+  return read;
+}
+
+/** Offers a prompt. */
+export function prompt(definition) {
+  const { name, run } = definition;
+  if (typeof name !== 'string' || !/^[A-Za-z0-9_.-]{1,128}$/.test(name)) {
+    throw new Error(`a prompt's name must be 1 to 128 of A-Z a-z 0-9 _ - . and not ${JSON.stringify(name)}`);
+  }
+  if (typeof run !== 'function') throw new Error(`the prompt ${name} needs a function: prompt({ name, run(args) { … } })`);
+  if (prompted.has(name)) throw new Error(`there are two prompts of the name ${name}`);
+  prompted.set(name, { kind: OFFERS_PROMPTS, ...definition });
+  return run;
+}
+
+/** The interface `resources` of the contract. The build exports it. */
+export const resources = {
+  listResources() {
+    return readable.filter(({ uri }) => !uri.includes('{')).map(listed);
+  },
+
+  listTemplates() {
+    return readable.filter(({ uri }) => uri.includes('{')).map((each) => ({ ...listed(each), uriTemplate: each.uri }));
+  },
+
+  readResource(uri) {
+    for (const { fits, read, mimeType } of readable) {
+      const values = fits(uri);
+      if (values) return attempt(() => contents(settled(read(values)), uri, mimeType), INTERNAL_ERROR);
+    }
+    return undefined;
+  },
+};
+
+const listed = ({ uri, name, title, description, mimeType }) => ({ uri, name: name ?? uri, title, description, mimeType, icons: [] });
+
+function contents(value, uri, mimeType) {
+  if (value === undefined || value === null) return undefined;
+  const pieces = Array.isArray(value) && value.every((piece) => piece && typeof piece === 'object' && 'body' in piece) ? value : [{ body: value }];
+  return pieces.map(({ uri: own, mimeType: type, body }) => {
+    const isBytes = body instanceof Uint8Array || body instanceof ArrayBuffer;
+    const isText = typeof body === 'string';
+    return {
+      uri: own ?? uri,
+      mimeType: type ?? mimeType ?? (isBytes || isText ? undefined : 'application/json'),
+      body: isBytes ? { tag: 'blob', val: new Uint8Array(body) } : { tag: 'text', val: isText ? body : JSON.stringify(body) },
+    };
+  });
+}
+
+/** The interface `prompts` of the contract. The build exports it. */
+export const prompts = {
+  listPrompts() {
+    return [...prompted.values()].map(({ name, title, description, arguments: args }) => ({
+      name,
+      title,
+      description,
+      arguments: Object.entries(args ?? {}).map(([argument, { title: label, description: text, optional }]) => ({
+        name: argument,
+        title: label,
+        description: text,
+        required: !optional,
+      })),
+      icons: [],
+    }));
+  },
+
+  getPrompt(name, args) {
+    const found = prompted.get(name);
+    if (!found) throw { code: INVALID_PARAMS, message: `there is no prompt ${name}` };
+    const given = settledAttempt(() => found.run(Object.fromEntries(args)));
+    const messages = (Array.isArray(given) ? given : [given]).flatMap((each) => {
+      const { role, content: said } = typeof each === 'object' && 'role' in each ? each : { role: 'user', content: each };
+      const blocks = said instanceof Content ? said.blocks : [textBlock(String(said))];
+      return blocks.map((content) => ({ role, content }));
+    });
+    return { description: found.description, messages };
+  },
+};
+
+/** The interface `completion` of the contract. The build exports it. */
+export const completion = {
+  complete(what, argument, value, others) {
+    const found = what.tag === 'prompt' ? prompted.get(what.val)?.arguments?.[argument]?.complete : readable.find(({ uri }) => uri === what.val)?.complete?.[argument];
+    const all = typeof found === 'function' ? settledAttempt(() => found(value, Object.fromEntries(others))) : (found ?? []);
+    const fitting = all.map(String).filter((each) => each.toLowerCase().startsWith(value.toLowerCase()));
+    return { values: fitting.slice(0, 100), total: fitting.length, hasMore: fitting.length > 100 };
+  },
+};
+
+/** What a function of the author's throws becomes the contract's `error`. */
+function attempt(run, code) {
+  try {
+    return run();
+  } catch (error) {
+    logged(error);
+    throw { code, message: thrown(error) };
+  }
+}
+
+const settledAttempt = (run) => attempt(() => settled(run()), INVALID_PARAMS);
+
+/** The values of a template's variables in an address: `{name}` ends at `/`, `?` and `#`, `{+name}` does not. Undefined: it does not fit. */
+function pattern(template) {
+  const names = [];
+  const quoted = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const source = template.split(/(\{[^}]*\})/).map((part) => {
+    const variable = /^\{(\+?)([A-Za-z]\w*)\}$/.exec(part);
+    if (!variable && part.startsWith('{')) throw new Error(`${part} of ${template} is no variable here: there are {name} and {+name}`);
+    if (!variable) return quoted(part);
+    names.push(variable[2]);
+    return variable[1] ? '(.+)' : '([^/?#]+)';
+  });
+  const whole = new RegExp(`^${source.join('')}$`, 's');
+  return (uri) => {
+    const found = whole.exec(uri);
+    try {
+      return found && Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(found[index + 1])]));
+    } catch {
+      // It is not encoded as addresses are.
+      return undefined;
+    }
+  };
+}
 
 function published({ name, title, description, input, output, hints }) {
   const annotations = hints && {
@@ -51,36 +195,51 @@ function published({ name, title, description, input, output, hints }) {
     name,
     title,
     description,
-    inputSchema: JSON.stringify(schema(input ?? {})),
-    outputSchema: output && JSON.stringify(schema(output)),
+    inputSchema: JSON.stringify(described(input ?? {}, 'input')),
+    outputSchema: output && JSON.stringify(described(output, 'output')),
     annotations,
     icons: [],
   };
 }
 
-/** A JSON Schema as it is, or one from its properties, each of which may say `optional: true`. */
-function schema(given) {
-  if (given.type === 'object' || given.$ref || given.anyOf || given.oneOf || given.allOf) return given;
-  const properties = {};
-  const required = [];
-  for (const [name, { optional, ...property }] of Object.entries(given)) {
-    properties[name] = property;
-    if (!optional) required.push(name);
-  }
-  return { type: 'object', properties, required, additionalProperties: false };
-}
-
 const textBlock = (text) => ({ tag: 'text', val: { text } });
 
-function answer(value) {
+function settled(value) {
   if (value && typeof value.then === 'function') {
-    throw new Error('this tool is async, which QuickJS cannot wait for: each call has a sandbox of its own, so let it wait where it is');
+    throw new Error('this function is async, which QuickJS cannot wait for: each call has a sandbox of its own, so let it wait where it is');
   }
+  return value;
+}
+
+/** What was thrown, whatever it is, as the caller reads it, with what caused it. */
+function thrown(error, depth = 0) {
+  try {
+    if (error instanceof Error) {
+      const text = error.message || error.name;
+      // Causes may lead in a circle.
+      const cause = error.cause === undefined || depth === MOST_CAUSES ? '' : thrown(error.cause, depth + 1);
+      return cause && !text.includes(cause) ? `${text}: ${cause}` : text;
+    }
+    if (typeof error?.message === 'string') return error.message;
+    return (typeof error === 'object' && error ? JSON.stringify(error) : undefined) ?? String(error);
+  } catch {
+    return Object.prototype.toString.call(error);
+  }
+}
+
+function logged(error) {
+  if (error instanceof Error) `${error}\n${error.stack ?? ''}`.trim().split('\n').forEach((line) => message('debug', line));
+}
+
+function answer(value) {
+  settled(value);
   if (value === undefined || value === null) return { content: [], isError: false };
   if (value instanceof Content) return { content: value.blocks, isError: false };
   if (typeof value === 'string') return { content: [textBlock(value)], isError: false };
+  const text = JSON.stringify(value);
+  if (text === undefined) throw new Error(`the answer is a ${typeof value}, which is nothing in JSON`);
   const structured = typeof value === 'object' && !Array.isArray(value) ? value : { result: value };
-  return { content: [textBlock(JSON.stringify(value))], structuredContent: JSON.stringify(structured), isError: false };
+  return { content: [textBlock(text)], structuredContent: JSON.stringify(structured), isError: false };
 }
 
 class Content {

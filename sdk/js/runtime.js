@@ -17,6 +17,22 @@ const shown = (value) => {
 const at = (level) => (...values) => values.map(shown).join(' ').trimEnd().split('\n').forEach((line) => message(level, line));
 globalThis.console = { log: at('info'), info: at('info'), debug: at('debug'), warn: at('warning'), error: at('error') };
 
+// So many causes of an error are told.
+const MOST_CAUSES = 4;
+
+/** The text of what was thrown, whatever it is, with what caused it. */
+function thrown(error, depth = 0) {
+  try {
+    if (!(error instanceof Error)) return typeof error?.message === 'string' ? error.message : shown(error);
+    const text = error.message || error.name;
+    // Causes may lead in a circle.
+    const cause = error.cause === undefined || depth === MOST_CAUSES ? '' : thrown(error.cause, depth + 1);
+    return cause && !text.includes(cause) ? `${text}: ${cause}` : text;
+  } catch {
+    return Object.prototype.toString.call(error);
+  }
+}
+
 /** A plain function as the host calls it: what it throws is logged before it is lost, or becomes the error of its `result`. */
 export function exported(name, run, hasError) {
   return (...args) => {
@@ -27,13 +43,9 @@ export function exported(name, run, hasError) {
       }
       return value;
     } catch (error) {
-      if (error instanceof Error) {
-        at(hasError ? 'debug' : 'error')(error);
-        if (hasError) throw error.message || String(error);
-      } else if (!hasError) {
-        at('error')(`${name} threw ${shown(error)}`);
-      }
-      throw error;
+      if (error instanceof Error) at(hasError ? 'debug' : 'error')(error);
+      else if (!hasError) at('error')(`${name} threw ${shown(error)}`);
+      throw hasError ? thrown(error) : error;
     }
   };
 }

@@ -1,4 +1,4 @@
-"""Tools for Toolbay as plain functions: `@tool`, and what a running tool can do.
+"""Tools, resources and prompts for Toolbay as plain functions: `@tool`, `@resource`, `@prompt`, and what a running tool can do.
 
     from typing import Annotated
     from toolbay_plugin import tool
@@ -41,6 +41,18 @@ try:
     except ImportError:
         from wit_world.imports import toolbay_plugin_types as _types
     try:
+        from wit_world.exports import resources as _exported_resources
+    except ImportError:
+        _exported_resources = None
+    try:
+        from wit_world.exports import prompts as _exported_prompts
+    except ImportError:
+        _exported_prompts = None
+    try:
+        from wit_world.exports import completion as _exported_completion
+    except ImportError:
+        _exported_completion = None
+    try:
         from wit_world.imports import client as _client
     except ImportError:
         _client = None
@@ -60,7 +72,7 @@ try:
 except ImportError as error:
     if (error.name or "").split(".")[0] not in ("wit_world", "componentize_py_types"):
         raise
-    _exported = None
+    _exported = _exported_resources = _exported_prompts = _exported_completion = None
 
     class Err(Exception):
         """An error of a plain function, as the host takes it."""
@@ -71,7 +83,10 @@ except ImportError as error:
 
 
 INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
 _tools = {}
+_resources = {}
+_prompts = {}
 
 
 @dataclasses.dataclass
@@ -310,6 +325,81 @@ store = _Store()
 
 
 @dataclasses.dataclass
+class Contents:
+    """A piece of what was read: a text, bytes, or what becomes JSON."""
+
+    body: typing.Any
+    mime_type: str | None = None
+    uri: str | None = None
+
+
+@dataclasses.dataclass
+class Message:
+    """One message of a conversation: a text, `Image` or `Audio`, said by "user" or "assistant"."""
+
+    content: typing.Any
+    role: str = "user"
+
+
+def resource(uri, *, name=None, title=None, description=None, mime_type=None, complete=None):
+    """Offers something to read: at one address, or by a template of many, whose variables are parameters.
+
+        @resource("note:///{name}")
+        def note(name: str) -> str:
+            "A note."
+
+    `{name}` ends at `/`, `{+path}` does not. The function answers a text, bytes, a dataclass or dict (JSON), `Contents` or a list of them, or
+    None: there is no such resource. `complete`: values for a variable, `{"name": ["a", "b"]}` or `{"name": function}`.
+    """
+    if not isinstance(uri, str) or not re.match(r"[^:]+:.", uri):
+        raise ValueError(f"a resource needs an address, such as notes://today, and not {uri!r}")
+
+    def decorate(function):
+        if uri in _resources:
+            raise ValueError(f"there are two resources at {uri}")
+        _resources[uri] = _Resource(function, uri, name, title, description, mime_type, complete or {})
+        return function
+
+    return decorate
+
+
+def prompt(function=None, *, name=None, title=None, description=None, complete=None):
+    """Offers messages that a person can start a conversation with. Parameters are texts; one with a default may be left out.
+
+        @prompt(complete={"language": ["python", "rust"]})
+        def review(code: Annotated[str, "The code."], language: str = "unknown") -> str:
+            "Reviews code."
+
+    The function answers what the person says, a `Message`, or a list of them.
+    """
+
+    def decorate(function):
+        given = name or function.__name__
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", given):
+            raise ValueError(f"a prompt's name must be 1 to 128 of A-Z a-z 0-9 _ - . and not {given!r}")
+        if given in _prompts:
+            raise ValueError(f"there are two prompts of the name {given}")
+        _prompts[given] = _Prompt(function, given, title, description, complete or {})
+        return function
+
+    return decorate(function) if function else decorate
+
+
+def read(uri):
+    """Reads a resource as a client does, for tests: a list of `Contents`, or None."""
+    for known in _resources.values():
+        values = known.values(uri)
+        if values is not None:
+            return known.read(uri, values)
+    return None
+
+
+def fill(name, arguments=None):
+    """Fills in a prompt as a client does, for tests: a list of `Message`."""
+    return _prompts[name].get(arguments or {})
+
+
+@dataclasses.dataclass
 class Response:
     """An answer, whatever its status."""
 
@@ -450,6 +540,80 @@ class _Tool:
         return self.function(**{name: _read(self.types[name], value) for name, value in arguments.items()})
 
 
+class _Resource:
+    def __init__(self, function, uri, name, title, description, mime_type, complete):
+        self.function, self.uri, self.title, self.mime_type, self.complete = function, uri, title, mime_type, complete
+        self.name = name or function.__name__
+        self.description = description or inspect.getdoc(function)
+        pattern, names = "", []
+        for part in re.split(r"(\{[^}]*\})", uri):
+            variable = re.fullmatch(r"\{(\+?)([A-Za-z]\w*)\}", part)
+            if variable is None and part.startswith("{"):
+                raise ValueError(f"{part} of {uri} is no variable here: there are {{name}} and {{+name}}")
+            if variable is None:
+                pattern += re.escape(part)
+            else:
+                names.append(variable[2])
+                pattern += "(.+)" if variable[1] else "([^/?#]+)"
+        self.pattern, self.variables = re.compile(pattern, re.DOTALL), names
+        taken = list(inspect.signature(function).parameters)
+        if sorted(taken) != sorted(names):
+            raise TypeError(f"the parameters of {function.__name__} must be the variables of {uri}: {names}, and are {taken}")
+        self.types = typing.get_type_hints(function)
+
+    def values(self, uri):
+        found = self.pattern.fullmatch(uri)
+        if found is None:
+            return None
+        values = {}
+        for name, text in zip(self.variables, found.groups()):
+            kind = self.types.get(name, str)
+            try:
+                decoded = urllib.parse.unquote(text, errors="strict")
+                values[name] = kind(decoded) if kind in (int, float) else decoded
+            except ValueError:
+                return None
+        return values
+
+    def read(self, uri, values):
+        answer = self.function(**values)
+        if answer is None:
+            return None
+        pieces = answer if isinstance(answer, list) and all(isinstance(piece, Contents) for piece in answer) else [answer]
+        pieces = [piece if isinstance(piece, Contents) else Contents(piece) for piece in pieces]
+        for piece in pieces:
+            piece.uri = piece.uri or uri
+            if not isinstance(piece.body, (str, bytes)):
+                piece.body = json.dumps(_plain(piece.body), ensure_ascii=False)
+                piece.mime_type = piece.mime_type or self.mime_type or "application/json"
+            piece.mime_type = piece.mime_type or self.mime_type
+        return pieces
+
+
+class _Prompt:
+    def __init__(self, function, name, title, description, complete):
+        self.function, self.name, self.title, self.complete = function, name, title, complete
+        self.description = description or inspect.getdoc(function)
+        known = typing.get_type_hints(function, include_extras=True)
+        self.arguments = []
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise TypeError(f"the prompt {name} takes *args or **kwargs, which cannot be described")
+            notes = typing.get_args(known.get(parameter.name, str))[1:]
+            text = next((note for note in notes if isinstance(note, str)), None)
+            self.arguments.append((parameter.name, text, parameter.default is parameter.empty))
+
+    def get(self, arguments):
+        answer = self.function(**arguments)
+        messages = answer if isinstance(answer, list) else [answer]
+        return [message if isinstance(message, Message) else Message(message) for message in messages]
+
+
+def _fitting(values, typed):
+    values = values(typed) if callable(values) else values or []
+    return [str(value) for value in values if str(value).lower().startswith(typed.lower())]
+
+
 def _bare(annotation):
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
@@ -565,6 +729,79 @@ if _exported:
                 elif isinstance(error, PermissionError) and "/asyncio/" in "".join(traceback.format_tb(error.__traceback__)):
                     why += "; the event loop of asyncio needs sockets, which plugins do not have: call what you await without async"
                 return _exported.CallResult([_text(why)], None, True, None)
+
+    def _attempt(code, function):
+        try:
+            return function()
+        except Err:
+            raise
+        except Exception as error:
+            for line in traceback.format_exc().splitlines():
+                _log.message(_types.LogLevel.DEBUG, line)
+            raise Err(_types.Error(code, f"{type(error).__name__}: {error}", None)) from None
+
+    if _exported_resources is not None:
+
+        class Resources:
+            """The interface `resources` of the contract, as the host calls it."""
+
+            def list_resources(self):
+                known = [each for each in _resources.values() if not each.variables]
+                return [
+                    _exported_resources.Resource(each.uri, each.name, each.title, each.description, each.mime_type, None, [], None, None, None)
+                    for each in known
+                ]
+
+            def list_templates(self):
+                known = [each for each in _resources.values() if each.variables]
+                return [
+                    _exported_resources.Template(each.uri, each.name, each.title, each.description, each.mime_type, [], None, None, None)
+                    for each in known
+                ]
+
+            def read_resource(self, uri):
+                pieces = _attempt(INTERNAL_ERROR, lambda: read(uri))
+                return None if pieces is None else [self._piece(piece) for piece in pieces]
+
+            def _piece(self, piece):
+                body = _types.ResourceBody_Text(piece.body) if isinstance(piece.body, str) else _types.ResourceBody_Blob(piece.body)
+                return _exported_resources.Contents(piece.uri, piece.mime_type, body, None)
+
+    if _exported_prompts is not None:
+
+        class Prompts:
+            """The interface `prompts` of the contract, as the host calls it."""
+
+            def list_prompts(self):
+                return [
+                    _exported_prompts.Prompt(
+                        each.name,
+                        each.title,
+                        each.description,
+                        [_exported_prompts.Argument(name, None, text, required) for name, text, required in each.arguments],
+                        [],
+                        None,
+                        None,
+                    )
+                    for each in _prompts.values()
+                ]
+
+            def get_prompt(self, name, arguments):
+                if name not in _prompts:
+                    raise Err(_types.Error(INVALID_PARAMS, f"there is no prompt {name}", None))
+                messages = _attempt(INVALID_PARAMS, lambda: fill(name, dict(arguments)))
+                said = [_exported_prompts.Message(_types.Role[each.role.upper()], _block(each.content)) for each in messages]
+                return _exported_prompts.PromptResult(_prompts[name].description, said, None)
+
+    if _exported_completion is not None:
+
+        class Completion:
+            """The interface `completion` of the contract, as the host calls it."""
+
+            def complete(self, what, argument, value, others):
+                known = (_prompts if type(what).__name__ == "Reference_Prompt" else _resources).get(what.value)
+                values = _attempt(INVALID_PARAMS, lambda: _fitting(known and known.complete.get(argument), value))
+                return _exported_completion.Completions(values[:100], len(values), len(values) > 100)
 
     def _published(tool):
         hints = _exported.ToolAnnotations(None, *tool.hints) if any(hint is not None for hint in tool.hints) else None

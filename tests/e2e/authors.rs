@@ -17,7 +17,7 @@ use toolbay_tests::{Client, Setup, eventually, files, json, secs};
 const BUILD: Duration = secs(600);
 
 /// A project in an empty folder.
-struct Author {
+pub(crate) struct Author {
     setup: Setup,
     lab: PathBuf,
     name: String,
@@ -30,23 +30,49 @@ struct Dev {
 }
 
 impl Author {
-    /// `toolbay new`. None: this machine lacks what the language needs, and is not one that must have it.
+    /// `toolbay new`.
     async fn new(lang: &str, kind: &str) -> Self {
-        let author = Self { setup: Setup::new(), lab: lab(), name: format!("{lang}-{kind}") };
-        let made = author.setup.run(["new", &author.name, "--lang", lang, "--kind", kind]).await;
+        Self::named(&format!("{lang}-{kind}"), lang, Some(kind)).await
+    }
+
+    /// The same under another name, and of the kind that the language has.
+    pub(crate) async fn named(name: &str, lang: &str, kind: Option<&str>) -> Self {
+        let author = Self { setup: Setup::new(), lab: lab(), name: name.to_owned() };
+        let mut words = vec!["new", name, "--lang", lang];
+        words.extend(kind.into_iter().flat_map(|kind| ["--kind", kind]));
+        let made = author.setup.run(words).await;
         assert!(made.expect_code(0).stdout.contains("toolbay dev"), "{}", made.stdout);
+        // What `npm install` in the project would bring.
+        if matches!(lang, "js" | "ts") {
+            let modules = author.folder().join("node_modules");
+            std::os::unix::fs::symlink(author.lab.join("node_modules"), modules).expect("a link");
+        }
         author
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.setup.home().join(&self.name)
     }
 
-    /// `toolbay` with the tools of the lab, as if they were installed.
-    fn toolbay(&self, arguments: &[&str]) -> Command {
+    /// The search path with the tools of the lab, as if they were installed.
+    fn path(&self) -> OsString {
         let mut path: Vec<PathBuf> = vec![self.lab.join("node_modules/.bin"), self.lab.join("python/bin")];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-        let path: OsString = std::env::join_paths(path).expect("a search path");
+        std::env::join_paths(path).expect("a search path")
+    }
+
+    /// Another program of the lab.
+    pub(crate) fn tool(&self, program: &str) -> Command {
+        let path = self.path();
+        let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
+        let mut command = Command::new(found.unwrap_or_else(|| panic!("{program} is not in the lab")));
+        command.env("PATH", path);
+        command
+    }
+
+    /// `toolbay` with the tools of the lab.
+    fn toolbay(&self, arguments: &[&str]) -> Command {
+        let path = self.path();
         let mut command = self.setup.command();
         command.args(arguments).env("PATH", path).env("CARGO_TARGET_DIR", files::root().join("target/author-projects"));
         // The toolchain of the machine is kept in the cache of the machine, and not in that of the tests.
@@ -59,7 +85,7 @@ impl Author {
     }
 
     /// Runs it to its end.
-    async fn run(&self, arguments: &[&str]) -> (bool, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (bool, String) {
         let mut command = self.toolbay(arguments);
         let output = tokio::time::timeout(BUILD, command.output()).await.expect("it ends by itself").expect("it can be started");
         let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -86,7 +112,7 @@ impl Author {
     }
 
     /// Replaces text in a file of the project.
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.folder().join(file);
         let text = std::fs::read_to_string(&path).expect("the file is there");
         assert!(text.contains(from), "{from} in {}", path.display());
@@ -194,9 +220,92 @@ async fn python_from_nothing_to_a_live_tool_and_from_an_edit() {
 }
 
 #[tokio::test]
+async fn c_from_nothing_to_a_live_tool_and_from_an_edit() {
+    if !has_clang() {
+        return;
+    }
+    let author = day("c", "typed", "src/plugin.c").await;
+    // What the compiler says is shown, with the place, and nothing is put into the folder.
+    author.edit("src/plugin.c", "return tb_answer", "retrun tb_answer");
+    let (is_well, said) = author.run(&["build", &author.name]).await;
+    assert!(!is_well && said.contains("src/plugin.c:5:") && said.contains("clang failed"), "{said}");
+}
+
+#[tokio::test]
+async fn servers_of_mcp_by_themselves_from_nothing_to_a_live_tool() {
+    day("rust", "http", "src/lib.rs").await;
+    let python = Author::new("python", "http").await;
+    let (is_well, said) = python.run(&["test", &python.name]).await;
+    assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
+}
+
+/// The world of Wassette's public example `get-weather-js`: a plain function, and its key by the draft of `wasi:config`.
+const FOREIGN_WORLD: &str = "package microsoft:get-weather-js@0.1.0;
+
+/// Weather.
+world get-weather-js {
+    import wasi:config/store@0.2.0-draft;
+
+    /// The weather in a city.
+    export get-weather: func(city: string) -> result<string, string>;
+}
+";
+
+const FOREIGN_CONFIG: &str = "package wasi:config@0.2.0-draft;
+
+interface store {
+    variant error { upstream(string), io(string) }
+    get: func(key: string) -> result<option<string>, error>;
+    get-all: func() -> result<list<tuple<string, string>>, error>;
+}
+";
+
+const FOREIGN_CODE: &str = "import { get, getAll } from 'wasi:config/store@0.2.0-draft';
+
+export function getWeather(city) {
+  const key = get('OPENWEATHER_API_KEY');
+  if (!key) throw 'there is no key';
+  return `${city} by ${key} of ${getAll().length}`;
+}
+";
+
+#[tokio::test]
+async fn a_component_for_a_world_of_wassette_works_as_it_is() {
+    let author = Author::named("get-weather-js", "js", Some("typed")).await;
+    std::fs::remove_dir_all(author.folder().join("wit")).expect("it is there");
+    for (file, text) in [("wit/world.wit", FOREIGN_WORLD), ("wit/deps/wasi-config.wit", FOREIGN_CONFIG), ("src/index.js", FOREIGN_CODE)] {
+        let path = author.folder().join(file);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("it can be written");
+    }
+    let (is_well, said) = author.run(&["build", &author.name]).await;
+    assert!(is_well && said.contains("get_weather  The weather in a city."), "{said}");
+    let component = author.folder().join("dist/get-weather-js.wasm");
+    let config = "[plugin.granted]\nenv = { OPENWEATHER_API_KEY = \"k-1\", OTHER = \"x\" }\n";
+    let server = Setup::new().file(&component, "granted").file(&component, "bare").config(config).start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.call("granted__get_weather", json!({ "city": "Bern" })).await.ok(), "Bern by k-1 of 2");
+    assert!(client.call("bare__get_weather", json!({ "city": "Bern" })).await.failure().contains("there is no key"));
+}
+
+#[tokio::test]
+async fn a_kind_that_a_language_has_not_is_told_with_those_that_it_has() {
+    let setup = Setup::new();
+    for (lang, kind, wanted) in [
+        ("c", "tools", "there is no --kind tools for --lang c: choose --kind typed; --kind tools there is for rust, js, ts, python"),
+        ("ts", "http", "choose --kind tools or --kind typed; --kind http there is for rust, python"),
+    ] {
+        let refused = setup.run(["new", "x", "--lang", lang, "--kind", kind]).await;
+        assert!(refused.expect_code(2).stderr.contains(wanted), "{}", refused.stderr);
+    }
+    // C has one kind, which need not be said.
+    assert!(setup.run(["new", "x", "--lang", "c"]).await.expect_code(0).stdout.contains("src/plugin.c"));
+}
+
+#[tokio::test]
 async fn what_is_missing_is_told_with_the_command_that_installs_it() {
     let setup = Setup::new();
-    for (lang, command) in [("js", "npm install"), ("python", "pip install componentize-py")] {
+    for (lang, command) in [("js", "npm install"), ("python", "pip install componentize-py"), ("c", "apt-get install clang lld")] {
         setup.run(["new", &format!("x-{lang}"), "--lang", lang]).await.expect_code(0);
         let empty = setup.home().join("bin");
         std::fs::create_dir_all(&empty).expect("a folder");
@@ -212,6 +321,15 @@ async fn what_is_missing_is_told_with_the_command_that_installs_it() {
     assert!(nothing.expect_code(1).stderr.contains("toolbay new NAME"), "{}", nothing.stderr);
     let again = setup.run(["new", "x-js", "--lang", "js"]).await;
     assert!(again.expect_code(1).stderr.contains("is not empty"), "{}", again.stderr);
+}
+
+/// Whether C can be compiled. Where `CI` is set, it has to be.
+pub(crate) fn has_clang() -> bool {
+    let is_there = which("clang").is_some() || std::env::var_os("CI").is_some();
+    if !is_there {
+        eprintln!("skipped: there is no clang");
+    }
+    is_there
 }
 
 fn which(program: &str) -> Option<PathBuf> {
@@ -271,6 +389,57 @@ tool({
   },
 });
 ";
+
+/// Tools that throw whatever can be thrown, and answer what JSON has not.
+const THROWS: &str = r"import { tool } from 'toolbay-plugin';
+
+const circle = new Error('a');
+circle.cause = new Error('b', { cause: circle });
+const looped = {};
+looped.loop = looped;
+const kinds = {
+  text: () => { throw 'plain'; },
+  object: () => { throw { code: 7 }; },
+  message: () => { throw { message: 'in a message' }; },
+  nothing: () => { throw undefined; },
+  cause: () => { throw new Error('outer', { cause: new TypeError('inner') }); },
+  circle: () => { throw circle; },
+  looped: () => { throw looped; },
+  getter: () => { throw { get message() { throw new Error('again'); } }; },
+  symbol: () => { throw Symbol('s'); },
+  unnamed: () => { throw new RangeError(); },
+  answers_function: () => () => 1,
+  answers_bigint: () => ({ a: 1n }),
+};
+for (const [name, run] of Object.entries(kinds)) tool({ name, description: name, run });
+";
+
+#[tokio::test]
+async fn whatever_a_tool_in_javascript_throws_is_told() {
+    let author = Author::named("throws", "js", None).await;
+    std::fs::write(author.folder().join("src/index.js"), THROWS).expect("it can be written");
+    let (is_well, said) = author.run(&["build", "throws"]).await;
+    assert!(is_well, "{said}");
+    let server = Setup::new().file(&author.folder().join("dist/throws.wasm"), "throws").start().await;
+    let client = Client::modern(&server);
+    for (tool, wanted) in [
+        ("text", "plain"),
+        ("object", "{\"code\":7}"),
+        ("message", "in a message"),
+        ("nothing", "undefined"),
+        ("cause", "outer: inner"),
+        ("circle", "a: b"),
+        ("looped", "[object Object]"),
+        ("getter", "[object Object]"),
+        ("symbol", "Symbol(s)"),
+        ("unnamed", "RangeError"),
+        ("answers_function", "the answer is a function"),
+        ("answers_bigint", "BigInt"),
+    ] {
+        let told = client.call(tool, json!({})).await.failure();
+        assert!(told.starts_with(wanted), "{tool}: {told}");
+    }
+}
 
 /// The same.
 const PYTHON: &str = r#"from toolbay_plugin import call_all, call_tool, store, tool

@@ -70,10 +70,10 @@ async fn assert_calls_end(server: &Server, tool: &str, arguments: Value, limit: 
     assert!(resident < RESIDENT, "the host holds {} MiB", resident >> 20);
 }
 
-/// A server with the calculator and all of `tests/plugins/hostile`.
-async fn among_enemies(all: &[Hostile]) -> Server {
+/// A server with the calculator and all of `tests/plugins/hostile`, compiled by one of the compilers.
+async fn among_enemies(all: &[Hostile], compiler: &str) -> Server {
     let setup = all.iter().fold(Setup::new().plugin("calculator"), |setup, bad| setup.bytes(&format!("{}.wasm", bad.name), &bad.bytes));
-    setup.config("[plugin.default]\ntimeout = \"1s\"").start().await
+    setup.config(&format!("[plugin.default]\ntimeout = \"1s\"\n[host]\ncompiler = \"{compiler}\"")).start().await
 }
 
 /// What is wrong with the way that one of them ended; none where it ended as its file says.
@@ -100,9 +100,18 @@ async fn verdict(server: &Server, bad: &Hostile) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hostile_component_is_ended_by_what_its_file_names() {
+    all_end_as_their_files_say("cranelift").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_hostile_component_is_ended_by_what_its_file_names_on_early_code_too() {
+    all_end_as_their_files_say("winch").await;
+}
+
+async fn all_end_as_their_files_say(compiler: &str) {
     let all = wat::hostile();
     assert!(all.len() > 20, "{} files", all.len());
-    let mut server = among_enemies(&all).await;
+    let mut server = among_enemies(&all, compiler).await;
     let mut wrong = Vec::new();
     for bad in &all {
         let neighbour = Neighbour::start(&server);
@@ -122,8 +131,14 @@ async fn every_hostile_component_is_ended_by_what_its_file_names() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_of_them_at_once_do_not_stop_a_neighbour() {
+    for compiler in ["cranelift", "winch"] {
+        none_stops_a_neighbour(compiler).await;
+    }
+}
+
+async fn none_stops_a_neighbour(compiler: &str) {
     let all = wat::hostile();
-    let server = among_enemies(&all).await;
+    let server = among_enemies(&all, compiler).await;
     let neighbour = Neighbour::start(&server);
     let calls = all.iter().filter(|bad| bad.stage != "load").flat_map(|bad| [bad, bad, bad]).map(|bad| {
         let client = Client::modern(&server);

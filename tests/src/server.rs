@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
@@ -230,7 +231,35 @@ impl Setup {
         Ok(server)
     }
 
+    /// Fills the shared cache with optimised code of what is large, once for each content: which compiler's code serves is then the same in each run.
+    /// What a test compiles into a cache of its own is its own concern.
+    async fn warm(&self) {
+        const LARGE: usize = 64 << 10;
+        if self.config.contains("cache = ") || self.env.iter().any(|(name, _)| name == "XDG_CACHE_HOME") {
+            return;
+        }
+        let binary = std::fs::metadata(files::binary()).and_then(|about| about.modified()).ok();
+        for entry in std::fs::read_dir(self.plugins()).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_plugin = path.extension().is_some_and(|end| end == "wasm");
+            let Some(bytes) = is_plugin.then(|| std::fs::read(&path).ok()).flatten().filter(|bytes| bytes.len() > LARGE) else { continue };
+            let mut hasher = DefaultHasher::new();
+            (bytes, binary).hash(&mut hasher);
+            let told = files::cache().join(format!("warmed-{:016x}", hasher.finish()));
+            if told.exists() {
+                continue;
+            }
+            let mut check = self.command();
+            check.env_remove("RUST_LOG").current_dir(self.plugins()).arg("check").arg(&path);
+            // Whether it is a good one is for the test to find out.
+            finish(check).await;
+            // A folder that cannot be written to is warmed again by the next.
+            let _ = std::fs::create_dir_all(files::cache()).and_then(|()| std::fs::write(told, ""));
+        }
+    }
+
     async fn spawn(self) -> Result<Server, String> {
+        self.warm().await;
         let mut command = self.serve();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");

@@ -1,6 +1,7 @@
 //! The servers that Toolbay is compared with: one process each, with the allocator and the runtime of the host.
 
 mod bare;
+mod echo;
 mod fetching;
 mod floor;
 mod native;
@@ -38,6 +39,8 @@ pub(crate) enum Kind {
     Rmcp,
     /// axum + reqwest + serde, which fetch and format
     Fetching,
+    /// axum + serde_json, which answer their arguments
+    Echo,
     /// The weather service that is fetched from
     Upstream,
 }
@@ -52,6 +55,7 @@ impl Kind {
             Self::Floor => "floor",
             Self::Rmcp => "rmcp",
             Self::Fetching => "fetching",
+            Self::Echo => "echo",
             Self::Upstream => "upstream",
         }
     }
@@ -63,6 +67,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Kind::Floor => floor::router(options.plugin.as_deref().unwrap_or(std::path::Path::new("calculator.wasm")))?,
         Kind::Rmcp => native::router(),
         Kind::Fetching => fetching::router(options.upstream.as_deref().unwrap_or_default())?,
+        Kind::Echo => echo::router(),
         Kind::Upstream => fetching::upstream(),
     };
     // As the host does it.

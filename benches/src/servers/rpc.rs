@@ -38,18 +38,18 @@ pub(super) struct Terms {
 }
 
 #[derive(Serialize)]
-struct Answer<'a, R> {
+struct Answer<'a, S> {
     jsonrpc: &'static str,
     id: &'a RawValue,
-    result: Outcome<'a, R>,
+    result: Outcome<'a, S>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outcome<'a, R> {
+struct Outcome<'a, S> {
     result_type: &'static str,
     content: [Text<'a>; 1],
-    structured_content: Structured<R>,
+    structured_content: S,
     is_error: bool,
 }
 
@@ -73,8 +73,13 @@ pub(super) fn read<'a, A: Deserialize<'a>>(body: &'a [u8], tool: &str) -> Option
 
 /// The result, and the same as text.
 pub(super) fn answer(id: &RawValue, result: impl Serialize, text: &str) -> Response<Body> {
+    structured(id, Structured { result }, text)
+}
+
+/// The structured content, and the same as text.
+pub(super) fn structured(id: &RawValue, structured_content: impl Serialize, text: &str) -> Response<Body> {
     let content = [Text { r#type: "text", text }];
-    let result = Outcome { result_type: "complete", content, structured_content: Structured { result }, is_error: false };
+    let result = Outcome { result_type: "complete", content, structured_content, is_error: false };
     let Ok(body) = serde_json::to_vec(&Answer { jsonrpc: "2.0", id, result }) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

@@ -31,6 +31,8 @@ const STATES: [(ProviderState, &str); 4] = [
     (ProviderState::Broken, "broken"),
 ];
 
+const COMPILERS: [&str; 2] = ["winch", "cranelift"];
+
 const REPLICA_STATES: [&str; 3] = ["serving", "suspect", "draining"];
 
 impl App {
@@ -149,6 +151,11 @@ fn providers(statuses: &[ProviderStatus], out: &mut Out<'_>) -> fmt::Result {
         for (other, word) in STATES {
             samples.add([name, kind, word], *state == other)?;
         }
+    }
+    let mut samples = out.family(&family::COMPILED)?;
+    for compiler in COMPILERS {
+        let count = statuses.iter().filter(|status| status.compiled.is_some_and(|compiled| compiled.by == compiler)).count();
+        samples.add([compiler], count)?;
     }
     let mut samples = out.family(&family::PROVIDER_IN_FLIGHT)?;
     for (name, (in_flight, _)) in &calls {

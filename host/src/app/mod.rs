@@ -169,7 +169,11 @@ impl App {
         let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
-        let warnings = policy::warning(&config).into_iter().chain(config.trust_warnings()).chain(config.shared_warning());
+        let warnings = policy::warning(&config)
+            .into_iter()
+            .chain(config.policy_warnings())
+            .chain(config.trust_warnings())
+            .chain(config.shared_warning());
         for warning in warnings.filter(|_| options.run == Run::Serve) {
             tracing::warn!("{warning}");
         }
@@ -317,7 +321,7 @@ impl App {
             && running.metrics == next.metrics
             && running.endpoint == next.endpoint;
         let is_same_for_http = is_same && running.server == next.server;
-        if running.role != next.role || running.auth != next.auth {
+        if running.role != next.role || running.auth != next.auth || running.policy != next.policy {
             self.policy.put(policy::of(&next));
             self.catalog.policy_changed();
         }
@@ -351,7 +355,12 @@ impl App {
             tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
         let warnings = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
-        for warning in warnings.chain(policy::warning(&next)).chain(next.trust_warnings()).filter(|_| !changes.is_empty()) {
+        for warning in warnings
+            .chain(policy::warning(&next))
+            .chain(next.policy_warnings())
+            .chain(next.trust_warnings())
+            .filter(|_| !changes.is_empty())
+        {
             tracing::warn!("{warning}");
         }
         Ok(())

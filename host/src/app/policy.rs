@@ -1,4 +1,4 @@
-//! The roles of a configuration, as the catalog goes by them.
+//! The roles and policies of a configuration, as the catalog goes by them.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub(super) fn of(config: &Config) -> Policy {
         limits: limits(name, role),
     });
     let of_tokens: HashMap<_, _> = config.auth.tokens.iter().map(|(name, token)| (name.to_owned(), names(token.roles()))).collect();
-    Policy::new(roles.collect(), names(&config.auth.default_roles), of_tokens)
+    Policy::new(roles.collect(), names(&config.auth.default_roles), of_tokens).with_policies(config.policy.loaded.clone())
 }
 
 /// The guards and flows that a configuration says.

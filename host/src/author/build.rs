@@ -5,7 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{AuthorError, javascript, language::Language, project::Project, python, rust, world::World};
+use super::{
+    AuthorError, c, javascript,
+    language::Language,
+    project::{Effort, Project},
+    python, rust,
+    world::World,
+};
 use crate::wasm::typed::docs::{EmbedError, embed};
 
 /// What a build made.
@@ -24,11 +30,12 @@ pub struct Built {
 /// # Errors
 ///
 /// [`AuthorError`]: something is missing, with the command that installs it; or the compiler's own error, which it printed.
-pub fn build(project: &Project, folder: &Path) -> Result<Built, AuthorError> {
+pub fn build(project: &Project, folder: &Path, effort: Effort) -> Result<Built, AuthorError> {
     let made = match project.language {
-        Language::Rust => rust::build(project)?,
+        Language::Rust => rust::build(project, effort)?,
         Language::Js | Language::Ts => javascript::build(project)?,
         Language::Python => python::build(project)?,
+        Language::C => c::build(project)?,
     };
     let mut component = fs::read(&made).map_err(|error| AuthorError::file("read", &made, &error))?;
     let mut warnings = Vec::new();

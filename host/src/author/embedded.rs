@@ -10,7 +10,7 @@ macro_rules! files {
 }
 
 /// The contract between the host and plugins.
-pub(super) const CONTRACT: &[Embedded] = files!("wit": "calls.wit", "client.wit", "guard.wit", "host.wit", "prompts.wit", "resources.wit", "store.wit", "task.wit", "tools.wit", "types.wit", "worlds.wit");
+pub(super) const CONTRACT: &[Embedded] = files!("wit": "calls.wit", "client.wit", "fetch.wit", "guard.wit", "host.wit", "prompts.wit", "resources.wit", "store.wit", "task.wit", "tools.wit", "types.wit", "worlds.wit");
 
 /// The SDK for Rust: two crates beside each other.
 pub(super) const RUST_SDK: &[Embedded] = files!("sdk/rust":
@@ -22,20 +22,29 @@ pub(super) const RUST_SDK: &[Embedded] = files!("sdk/rust":
     "toolbay-plugin/src/http/mod.rs",
     "toolbay-plugin/src/http/url.rs",
     "toolbay-plugin/src/lib.rs",
+    "toolbay-plugin/src/offers.rs",
+    "toolbay-plugin/src/prompt.rs",
+    "toolbay-plugin/src/resource.rs",
     "toolbay-plugin/src/schema.rs",
     "toolbay-plugin/src/store.rs",
     "toolbay-plugin/src/testing.rs",
     "toolbay-plugin/src/tool.rs",
     "toolbay-plugin/src/wasm.rs",
+    "toolbay-plugin/src/wasm_offers.rs",
     "toolbay-plugin-macros/Cargo.toml",
     "toolbay-plugin-macros/src/flags.rs",
     "toolbay-plugin-macros/src/lib.rs",
     "toolbay-plugin-macros/src/parameter.rs",
+    "toolbay-plugin-macros/src/plugin.rs",
+    "toolbay-plugin-macros/src/prompt.rs",
+    "toolbay-plugin-macros/src/resource.rs",
+    "toolbay-plugin-macros/src/text_parameter.rs",
     "toolbay-plugin-macros/src/tool.rs",
+    "toolbay-plugin-macros/src/words.rs",
 );
 
 /// The package for JavaScript and TypeScript.
-pub(super) const JS_SDK: &[Embedded] = files!("sdk/js": "index.d.ts", "index.js", "package.json");
+pub(super) const JS_SDK: &[Embedded] = files!("sdk/js": "index.d.ts", "index.js", "package.json", "schema.js");
 
 /// What the build puts before every plugin in JavaScript.
 pub(super) const JS_RUNTIME: &str = include_str!("../../../sdk/js/runtime.js");
@@ -46,8 +55,11 @@ pub(super) const JS_RANDOM: &str = include_str!("../../../sdk/js/wit/random.wit"
 /// The module for Python.
 pub(super) const PYTHON_SDK: &str = include_str!("../../../sdk/python/toolbay_plugin.py");
 
-/// The interfaces of WASI by which that module uses HTTP.
-pub(super) const PYTHON_HTTP: &[Embedded] = files!("sdk/python/wit": "clocks.wit", "http.wit", "io.wit");
+/// The interfaces of WASI by which Python and C use HTTP.
+pub(super) const WASI_HTTP: &[Embedded] = files!("sdk/python/wit": "clocks.wit", "http.wit", "io.wit");
+
+/// The header and the code for C.
+pub(super) const C_SDK: &[Embedded] = files!("sdk/c": "toolbay.c", "toolbay.h");
 
 /// Makes the Wasm target where none can be downloaded.
 pub(super) const WASM_TOOLCHAIN: &str = include_str!("../../../scripts/wasm-toolchain.sh");
@@ -77,6 +89,14 @@ pub(super) mod template {
         PYPROJECT = "pyproject.toml";
         PYTHON_TOOLS = "python-tools/app.py";
         PYTHON_TYPED = "python-typed/app.py";
+        C_TYPED = "c-typed/plugin.c";
+        C_FLAGS = "c-typed/compile_flags.txt";
+        HTTP_WORLD = "http.wit";
+        RUST_HTTP_MANIFEST = "rust-http/Cargo.toml";
+        RUST_HTTP = "rust-http/lib.rs";
+        RUST_HTTP_SERVER = "rust-http/http.rs";
+        PYTHON_HTTP = "python-http/app.py";
+        PYTHON_HTTP_SERVER = "python-http/http_server.py";
         GITIGNORE = "gitignore";
     }
 }

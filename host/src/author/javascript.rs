@@ -45,7 +45,10 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     let world = World::read(&project.wit())?;
     let scratch = project.scratch();
     write(&scratch.join("runtime.js"), JS_RUNTIME)?;
-    write(&scratch.join("entry.js"), &entry_module(&world, &entry(project)?))?;
+    let sdk = project.folder.join("vendor/toolbay-plugin/index.js");
+    // That of a project that an older version has made has tools only.
+    let has_offers = fs::read_to_string(&sdk).is_ok_and(|text| text.contains("export const completion"));
+    write(&scratch.join("entry.js"), &entry_module(&world, &entry(project)?, has_offers))?;
     let bundle = scratch.join("bundle.js");
     let mut arguments: Vec<String> =
         ["--bundle", "--format=esm", "--platform=neutral", "--main-fields=module,main", "--target=es2023", "--log-level=warning"]
@@ -53,7 +56,6 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
             .to_vec();
     arguments.extend([".toolbay/entry.js", "--external:toolbay:*", "--external:wasi:*"].map(str::to_owned));
     arguments.push(format!("--outfile={}", bundle.display()));
-    let sdk = project.folder.join("vendor/toolbay-plugin/index.js");
     if sdk.is_file() {
         arguments.push(format!("--alias:toolbay-plugin={}", sdk.display()));
     }
@@ -62,7 +64,18 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     let text = fs::read_to_string(&bundle).map_err(|error| AuthorError::file("read", &bundle, &error))?;
     let (text, used) = keep_used(&text);
     write(&bundle, &text)?;
-    let wit = tailored(project, &used, &["toolbay:plugin/log@0.1.0", "wasi:random/random@0.2.0"], &[("wasi-random", JS_RANDOM)])?;
+    let mut extra = vec!["import toolbay:plugin/log@0.1.0", "import wasi:random/random@0.2.0"];
+    if world.exports("tools") {
+        let offers = |mark: &str| text.contains(mark);
+        let (resources, prompts) = (offers("toolbay:offers-resources"), offers("toolbay:offers-prompts"));
+        let exports = [
+            (resources, "export toolbay:plugin/resources@0.1.0"),
+            (prompts, "export toolbay:plugin/prompts@0.1.0"),
+            (resources || prompts, "export toolbay:plugin/completion@0.1.0"),
+        ];
+        extra.extend(exports.into_iter().filter_map(|(is_offered, export)| is_offered.then_some(export)));
+    }
+    let wit = tailored(project, &used, &extra, &[("wasi-random", JS_RANDOM)])?;
     let component = scratch.join(format!("{}.wasm", project.name));
     run(
         &componentize,
@@ -113,7 +126,7 @@ fn entry(project: &Project) -> Result<PathBuf, AuthorError> {
 }
 
 /// The module that is bundled: the plugin's exports, so that no error in them is lost.
-fn entry_module(world: &World, entry: &Path) -> String {
+fn entry_module(world: &World, entry: &Path, has_offers: bool) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut text = format!("import {{ exported }} from './runtime.js';\nimport * as plugin from {};\n", quoted(&entry.to_string_lossy()));
     // Looked up by a name that the bundler does not know, so that it does not warn of one that is not there.
@@ -131,7 +144,12 @@ fn entry_module(world: &World, entry: &Path) -> String {
     if world.exports("tools") {
         text.push_str("import { tools as listed } from 'toolbay-plugin';\nexport const tools = own('tools') ?? listed;\n");
     }
-    for interface in world.interfaces.iter().filter(|name| *name != "tools") {
+    // Of these the SDK has the interface, and the component exports it where the plugin offers some.
+    let of_sdk: &[&str] = if has_offers && world.exports("tools") { &["resources", "prompts", "completion"] } else { &[] };
+    for name in of_sdk {
+        let _ = writeln!(text, "import {{ {name} as {name}_ }} from 'toolbay-plugin';\nexport const {name} = own('{name}') ?? {name}_;");
+    }
+    for interface in world.interfaces.iter().filter(|name| *name != "tools" && !of_sdk.contains(&name.as_str())) {
         let name = camel(interface);
         let _ = writeln!(text, "export const {name} = own({});", quoted(&name));
     }

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use super::AuthorError;
 
+/// The flags of a project in C.
+const FLAGS: &str = "compile_flags.txt";
+
 /// What a project is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
@@ -15,6 +18,8 @@ pub enum Language {
     Ts,
     /// Python, by componentize-py
     Python,
+    /// C, by clang
+    C,
 }
 
 /// How a plugin offers its tools.
@@ -24,9 +29,58 @@ pub enum Kind {
     Tools,
     /// Plain functions that a WIT file describes
     Typed,
+    /// A server of MCP over HTTP, which the code is itself
+    Http,
+}
+
+impl Kind {
+    /// As `--kind` takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Typed => "typed",
+            Self::Http => "http",
+        }
+    }
 }
 
 impl Language {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Js, Self::Ts, Self::Python, Self::C];
+
+    /// The kinds that a project in this language can be of. The first one is meant where none is said.
+    #[must_use]
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Rust | Self::Python => &[Kind::Tools, Kind::Typed, Kind::Http],
+            Self::Js | Self::Ts => &[Kind::Tools, Kind::Typed],
+            Self::C => &[Kind::Typed],
+        }
+    }
+
+    /// The kind that is meant.
+    ///
+    /// # Errors
+    ///
+    /// The language has it not: with the kinds that it has, and the languages that have this one.
+    pub fn kind(self, given: Option<Kind>) -> Result<Kind, AuthorError> {
+        let kinds = self.kinds();
+        let Some(kind) = given.or_else(|| kinds.first().copied()) else { return Ok(Kind::Typed) };
+        if kinds.contains(&kind) {
+            return Ok(kind);
+        }
+        let own = kinds.iter().map(|kind| format!("--kind {}", kind.name())).collect::<Vec<_>>().join(" or ");
+        let others: Vec<&str> = Self::ALL.into_iter().filter(|other| other.kinds().contains(&kind)).map(Self::name).collect();
+        Err(AuthorError::new(format!(
+            "there is no --kind {} for --lang {}: choose {own}; --kind {} there is for {}",
+            kind.name(),
+            self.name(),
+            kind.name(),
+            others.join(", ")
+        )))
+    }
+
     /// The language of a folder, by the files in it.
     ///
     /// # Errors
@@ -43,8 +97,11 @@ impl Language {
         if has("pyproject.toml") || has("app.py") {
             return Ok(Self::Python);
         }
+        if has("src/plugin.c") || folder.join("wit").is_dir() && has(FLAGS) {
+            return Ok(Self::C);
+        }
         Err(AuthorError::new(format!(
-            "there is no plugin project in {}: neither Cargo.toml, nor package.json, nor pyproject.toml; `toolbay new NAME --lang rust` makes one",
+            "there is no plugin project in {}: neither Cargo.toml, nor package.json, nor pyproject.toml, nor src/plugin.c; `toolbay new NAME --lang rust` makes one",
             folder.display()
         )))
     }
@@ -57,6 +114,7 @@ impl Language {
             Self::Js => "js",
             Self::Ts => "ts",
             Self::Python => "python",
+            Self::C => "c",
         }
     }
 }

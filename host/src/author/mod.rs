@@ -1,6 +1,8 @@
 //! A plugin author's project: what `toolbay new` writes, how `toolbay build` makes a component of it, and the cases that `toolbay test` calls.
 
 pub mod build;
+mod c;
+mod c_toolchain;
 pub mod cases;
 mod embedded;
 mod javascript;

@@ -3,9 +3,24 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
+use regex::Regex;
+
 use super::{AuthorError, language::Language};
+
+/// What a build is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// To be tried in a moment, and built again soon.
+    Quick,
+    /// To be kept.
+    Whole,
+}
+
+/// The package of a WIT file.
+static PACKAGE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?m)^\s*package\s+[a-z0-9-]+:([a-z0-9-]+)").ok());
 
 /// A project that can be built.
 #[derive(Clone, Debug)]
@@ -55,7 +70,15 @@ fn named(folder: &Path, language: Language) -> Option<String> {
         let document: toml::Table = read(file)?.parse().ok()?;
         Some(document.get(table)?.get("name")?.as_str()?.to_owned())
     };
+    let of_wit = || {
+        let text = fs::read_dir(folder.join("wit")).into_iter().flatten().filter_map(Result::ok).find_map(|entry| {
+            let text = fs::read_to_string(entry.path()).ok()?;
+            Some(PACKAGE.as_ref()?.captures(&text)?.get(1)?.as_str().to_owned())
+        });
+        text.filter(|name| !name.is_empty())
+    };
     let name = match language {
+        Language::C => of_wit(),
         Language::Rust => of_toml("Cargo.toml", "package"),
         Language::Python => of_toml("pyproject.toml", "project"),
         Language::Js | Language::Ts => {

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::{
     AuthorError,
-    embedded::PYTHON_HTTP,
+    embedded::WASI_HTTP,
     project::Project,
     tools::{Needed, run},
     world::{World, tailored, write},
@@ -21,8 +21,21 @@ const COMPONENTIZE: Needed = Needed {
 /// The module of the SDK, which lies beside the plugin's own code.
 const SDK: &str = "toolbay_plugin.py";
 
+/// The module that the component is made of: the author's code, then the classes of the SDK for what the world exports.
+const ENTRY: &str = r#"from app import *
+import toolbay_plugin
+
+for _name in ("Tools", "Resources", "Prompts", "Completion"):
+    if hasattr(toolbay_plugin, _name):
+        globals()[_name] = getattr(toolbay_plugin, _name)
+"#;
+
 /// What the SDK imports always.
 const OF_SDK: [&str; 3] = ["context", "log", "progress"];
+
+/// What a server of HTTP exports, and the module that has its class, where it is not the plugin's own.
+const HANDLER: &str = "incoming-handler";
+const SERVER: &str = "http_server";
 
 /// Not an import of the contract, but of WASI.
 const HTTP: &str = "http";
@@ -50,13 +63,20 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
         used.extend(OF_SDK.map(str::to_owned));
     }
     let uses_http = lists_tools && used.remove(HTTP);
-    let (extra, deps): (&[&str], &[(&str, &str)]) =
-        if uses_http { (&["wasi:http/outgoing-handler@0.2.12"], PYTHON_HTTP) } else { (&[], &[]) };
-    let wit = tailored(project, &used, extra, deps)?;
+    let mut extra = Vec::new();
+    if uses_http {
+        extra.push("import wasi:http/outgoing-handler@0.2.12");
+    }
+    if lists_tools {
+        extra.extend(offered(project));
+    }
+    let wit = tailored(project, &used, &extra, if uses_http { WASI_HTTP } else { &[] })?;
     let scratch = project.scratch();
     let module = if lists_tools {
-        write(&scratch.join("toolbay_entry.py"), "from app import *  # noqa: F403\nfrom toolbay_plugin import Tools  # noqa: F401\n")?;
+        write(&scratch.join("toolbay_entry.py"), ENTRY)?;
         "toolbay_entry"
+    } else if world.exports(HANDLER) && project.folder.join(format!("{SERVER}.py")).is_file() {
+        SERVER
     } else {
         "app"
     };
@@ -79,8 +99,30 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     Ok(component)
 }
 
+/// What the world has to export beside tools, by the decorators in the plugin's code.
+fn offered(project: &Project) -> Vec<&'static str> {
+    let code = code(project);
+    let has = |words: &str| Regex::new(words).is_ok_and(|words| words.is_match(&code));
+    let (resources, prompts) = (has(r"(?m)^\s*@([\w.]+\.)?resource\b"), has(r"(?m)^\s*@([\w.]+\.)?prompt\b"));
+    [
+        (resources, "export toolbay:plugin/resources@0.1.0"),
+        (prompts, "export toolbay:plugin/prompts@0.1.0"),
+        (resources || prompts, "export toolbay:plugin/completion@0.1.0"),
+    ]
+    .into_iter()
+    .filter_map(|(is_offered, export)| is_offered.then_some(export))
+    .collect()
+}
+
 /// The imports that the plugin's code names.
 fn used(project: &Project) -> BTreeSet<String> {
+    let code = code(project);
+    let named = |words: &str| Regex::new(words).is_ok_and(|words| words.is_match(&code));
+    WORDS.iter().filter(|(_, words)| named(words)).map(|(import, _)| (*import).to_owned()).collect()
+}
+
+/// All of the plugin's own code.
+fn code(project: &Project) -> String {
     let mut code = String::new();
     let entries = fs::read_dir(&project.folder).into_iter().flatten().filter_map(Result::ok);
     for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "py")) {
@@ -88,6 +130,5 @@ fn used(project: &Project) -> BTreeSet<String> {
             code.push_str(&fs::read_to_string(&path).unwrap_or_default());
         }
     }
-    let named = |words: &str| Regex::new(words).is_ok_and(|words| words.is_match(&code));
-    WORDS.iter().filter(|(_, words)| named(words)).map(|(import, _)| (*import).to_owned()).collect()
+    code
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     AuthorError,
     embedded::WASM_TOOLCHAIN,
-    project::Project,
+    project::{Effort, Project},
     tools::{Needed, cannot_start, failed},
 };
 
@@ -29,6 +29,21 @@ eval "$switch"
 unset TOOLBAY_SCRIPT
 exec cargo "$@""#;
 
+/// A profile for builds that are tried and thrown away. The one of a release optimises the plugin and all that it uses as one piece, which takes three
+/// times as long (2.1 against 6.3 s beside other work) for a component that is a third smaller.
+const QUICK: [&str; 10] = [
+    "--profile",
+    "toolbay-dev",
+    "--config",
+    "profile.toolbay-dev.inherits=\"release\"",
+    "--config",
+    "profile.toolbay-dev.lto=false",
+    "--config",
+    "profile.toolbay-dev.codegen-units=16",
+    "--config",
+    "profile.toolbay-dev.incremental=true",
+];
+
 /// Flags that are meant for the host's processor.
 const HOST_FLAGS: [&str; 3] = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
 
@@ -41,7 +56,7 @@ struct Message {
 }
 
 /// Builds the project's crate, and says where the component is.
-pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
+pub(super) fn build(project: &Project, effort: Effort) -> Result<PathBuf, AuthorError> {
     let cargo = CARGO.find(&project.folder)?;
     let by_script = std::env::var(TOOLCHAIN_VARIABLE).is_ok_and(|value| value == "debian");
     let mut command = if by_script {
@@ -53,7 +68,12 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
         Command::new(&cargo)
     };
     command
-        .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
+        .arg("build")
+        .args(match effort {
+            Effort::Quick => QUICK.as_slice(),
+            Effort::Whole => &["--release"],
+        })
+        .args(["--target", TARGET, "--message-format=json-render-diagnostics"])
         .current_dir(&project.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     AuthorError,
-    embedded::{CONTRACT, JS_SDK, PYTHON_SDK, RUST_SDK, template},
+    embedded::{CONTRACT, JS_SDK, PYTHON_SDK, RUST_SDK, WASI_HTTP, template},
     language::{Kind, Language},
 };
 
@@ -50,35 +50,50 @@ fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
     let mut files: Vec<(String, String)> = Vec::new();
     let mut add = |path: &str, text: &str| files.push((path.to_owned(), text.to_owned()));
     let filled = |text: &str| text.replace("{{name}}", name);
-    let is_typed = kind == Kind::Typed;
     add(".gitignore", template::GITIGNORE);
     add("tests/cases.toml", template::CASES);
-    // The SDK for Rust brings the contract along.
-    let needs_wit = is_typed || language != Language::Rust;
-    if needs_wit {
-        add("wit/world.wit", &filled(if is_typed { template::TYPED_WORLD } else { template::TOOLS_WORLD }));
+    // The SDK for Rust, and a crate for WASI, bring the WIT files along.
+    match kind {
+        Kind::Typed => add("wit/world.wit", &filled(template::TYPED_WORLD)),
+        Kind::Tools if language != Language::Rust => add("wit/world.wit", &filled(template::TOOLS_WORLD)),
+        Kind::Http if language != Language::Rust => add("wit/world.wit", &filled(template::HTTP_WORLD)),
+        Kind::Tools | Kind::Http => {}
+    }
+    if kind == Kind::Typed || kind == Kind::Tools && language != Language::Rust {
         for (file, text) in CONTRACT {
             add(&format!("wit/deps/toolbay-plugin/{file}"), text);
         }
     }
-    match language {
-        Language::Rust => {
-            add("Cargo.toml", &filled(if is_typed { template::RUST_TYPED_MANIFEST } else { template::RUST_TOOLS_MANIFEST }));
-            add("src/lib.rs", if is_typed { template::RUST_TYPED } else { template::RUST_TOOLS });
-            if !is_typed {
-                for (file, text) in RUST_SDK {
-                    add(&format!("vendor/{file}"), text);
-                }
-                for (file, text) in CONTRACT {
-                    add(&format!("vendor/toolbay-plugin/wit/{file}"), text);
-                }
+    if kind == Kind::Http && language != Language::Rust {
+        for (file, text) in WASI_HTTP {
+            add(&format!("wit/deps/wasi-{file}"), text);
+        }
+    }
+    match (language, kind) {
+        (Language::Rust, Kind::Tools) => {
+            add("Cargo.toml", &filled(template::RUST_TOOLS_MANIFEST));
+            add("src/lib.rs", template::RUST_TOOLS);
+            for (file, text) in RUST_SDK {
+                add(&format!("vendor/{file}"), text);
+            }
+            for (file, text) in CONTRACT {
+                add(&format!("vendor/toolbay-plugin/wit/{file}"), text);
             }
         }
-        Language::Js | Language::Ts => {
+        (Language::Rust, Kind::Typed) => {
+            add("Cargo.toml", &filled(template::RUST_TYPED_MANIFEST));
+            add("src/lib.rs", template::RUST_TYPED);
+        }
+        (Language::Rust, Kind::Http) => {
+            add("Cargo.toml", &filled(template::RUST_HTTP_MANIFEST));
+            add("src/lib.rs", template::RUST_HTTP);
+            add("src/http.rs", template::RUST_HTTP_SERVER);
+        }
+        (Language::Js | Language::Ts, _) => {
             let is_ts = language == Language::Ts;
             let main = if is_ts { "src/index.ts" } else { "src/index.js" };
             add("package.json", &filled(template::PACKAGE).replace("{{main}}", main));
-            let text = match (is_ts, is_typed) {
+            let text = match (is_ts, kind == Kind::Typed) {
                 (false, false) => template::JS_TOOLS,
                 (false, true) => template::JS_TYPED,
                 (true, false) => template::TS_TOOLS,
@@ -88,18 +103,29 @@ fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
             if is_ts {
                 add("tsconfig.json", template::TSCONFIG);
             }
-            if !is_typed {
+            if kind == Kind::Tools {
                 for (file, text) in JS_SDK {
                     add(&format!("vendor/toolbay-plugin/{file}"), text);
                 }
             }
         }
-        Language::Python => {
+        (Language::Python, kind) => {
             add("pyproject.toml", &filled(template::PYPROJECT));
-            add("app.py", if is_typed { template::PYTHON_TYPED } else { template::PYTHON_TOOLS });
-            if !is_typed {
-                add("toolbay_plugin.py", PYTHON_SDK);
+            match kind {
+                Kind::Typed => add("app.py", template::PYTHON_TYPED),
+                Kind::Tools => {
+                    add("app.py", template::PYTHON_TOOLS);
+                    add("toolbay_plugin.py", PYTHON_SDK);
+                }
+                Kind::Http => {
+                    add("app.py", &filled(template::PYTHON_HTTP));
+                    add("http_server.py", template::PYTHON_HTTP_SERVER);
+                }
             }
+        }
+        (Language::C, _) => {
+            add("compile_flags.txt", template::C_FLAGS);
+            add("src/plugin.c", template::C_TYPED);
         }
     }
     files
@@ -137,6 +163,7 @@ mod tests {
             template::TS_TOOLS,
             template::PYTHON_TOOLS,
             template::RUST_TYPED,
+            template::C_TYPED,
             &template::TYPED_WORLD.replace("{{name}}", "greeter"),
         ] {
             assert!(docs.contains(text), "docs/authors.md has not: {text}");
@@ -145,8 +172,8 @@ mod tests {
 
     #[test]
     fn a_project_is_recognised_as_what_it_was_made_as_and_is_not_written_over() {
-        for language in [Language::Rust, Language::Js, Language::Ts, Language::Python] {
-            for kind in [Kind::Tools, Kind::Typed] {
+        for language in Language::ALL {
+            for kind in language.kinds().iter().copied() {
                 let folder = tempfile::tempdir().unwrap();
                 let written = scaffold(folder.path(), "text-tools", language, kind).unwrap();
                 assert_eq!(Language::of(folder.path()).unwrap(), language);

@@ -74,7 +74,7 @@ impl World {
 
     /// Whether a plain function is among what it exports, which the host describes by the docs in the WIT files.
     pub(super) fn has_functions(&self) -> bool {
-        let known = ["tools", "resources", "prompts", "completion"];
+        let known = ["tools", "resources", "prompts", "completion", "incoming-handler"];
         !self.functions.is_empty() || self.interfaces.iter().any(|name| !known.contains(&name.as_str()))
     }
 }
@@ -88,7 +88,8 @@ fn has_text_error(resolve: &Resolve, result: Option<Type>) -> bool {
     }
 }
 
-/// Writes the project's WIT files, with `used` imports of the contract in place of all of them, and `extra` in every world. `deps`: further packages.
+/// Writes the project's WIT files, with `used` imports of the contract in place of all of them, and `extra` in every world, such as `import a:b/c` or
+/// `export a:b/d`. `deps`: further packages.
 pub(super) fn tailored(project: &Project, used: &BTreeSet<String>, extra: &[&str], deps: &[(&str, &str)]) -> Result<PathBuf, AuthorError> {
     let (from, to) = (project.wit(), project.scratch().join("wit"));
     let _ = fs::remove_dir_all(&to);
@@ -113,8 +114,7 @@ fn tailor(text: &str, used: &BTreeSet<String>, extra: &[&str]) -> String {
         let exports = if found.get(1).is_some_and(|what| what.as_str() == "plugin") { "export toolbay:plugin/tools@0.1.0;" } else { "" };
         format!("{imports}{exports}")
     });
-    let missing: String =
-        extra.iter().filter(|import| !text.contains(&format!("import {import}"))).map(|import| format!(" import {import};")).collect();
+    let missing: String = extra.iter().filter(|item| !text.contains(**item)).map(|item| format!(" {item};")).collect();
     world.replace_all(&text, |found: &regex::Captures<'_>| format!("{}{missing}", &found[0])).into_owned()
 }
 
@@ -150,13 +150,13 @@ mod tests {
         let text = tailor(
             "package a:b;\nworld plugin {\n  include toolbay:plugin/plugin@0.1.0;\n}",
             &used,
-            &["toolbay:plugin/log@0.1.0", "x:y/z"],
+            &["import toolbay:plugin/log@0.1.0", "import x:y/z"],
         );
         assert_eq!(
             text,
             "package a:b;\nworld plugin { import x:y/z;\n  import toolbay:plugin/log@0.1.0; export toolbay:plugin/tools@0.1.0;\n}"
         );
-        let own = tailor("world w {\n  export f: func();\n}", &BTreeSet::new(), &["x:y/z"]);
-        assert_eq!(own, "world w { import x:y/z;\n  export f: func();\n}");
+        let own = tailor("world w {\n  export f: func();\n}", &BTreeSet::new(), &["import x:y/z", "export f:g/h"]);
+        assert_eq!(own, "world w { import x:y/z; export f:g/h;\n  export f: func();\n}");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash as HashKey,
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -10,8 +11,8 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use blake3::Hash;
 
-use super::{Generations, Policy, Snapshot};
-use crate::provider::Roles;
+use super::{Access, Generations, Policy, Snapshot};
+use crate::provider::{Principal, Roles};
 
 /// Sets of roles whose views are kept. Past that all are made anew: they come from tokens and claims,
 /// and few callers differ.
@@ -21,7 +22,7 @@ const MOST: usize = 1024;
 pub enum Seen {
     /// All of it: there are no roles.
     All(Guard<Arc<Snapshot>>),
-    /// What the caller's roles allow.
+    /// What the caller's roles, and the policies, allow.
     Part(Arc<Snapshot>, Generations),
 }
 
@@ -56,6 +57,8 @@ impl Deref for Seen {
 /// All views that were made.
 pub(super) struct Kept {
     views: ArcSwap<HashMap<Roles, Arc<View>>>,
+    /// Of callers of whom policies read more than their roles, by what they read.
+    personal: ArcSwap<HashMap<[u8; 32], Arc<View>>>,
     /// Held by whoever makes one, or drops what is out of date. Says which view is the next.
     making: Mutex<u64>,
 }
@@ -78,28 +81,50 @@ impl View {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { views: ArcSwap::default(), making: Mutex::new(1) }
+        Self { views: ArcSwap::default(), personal: ArcSwap::default(), making: Mutex::new(1) }
     }
 }
 
 impl Kept {
     /// What these roles see. `current`: the whole catalog at any moment from now on.
-    pub(super) fn get(&self, policy: &Policy, roles: &Roles, current: &ArcSwap<Snapshot>) -> Seen {
+    pub(super) fn get(&self, policy: &Policy, principal: Option<&Principal>, roles: &Roles, current: &ArcSwap<Snapshot>) -> Seen {
         if policy.is_open() {
             return Seen::All(current.load());
         }
-        let known = self.views.load().get(roles).and_then(|view| view.of(policy, &current.load()));
-        known.unwrap_or_else(|| self.make(policy, roles, current))
+        let access = || policy.access_of(principal, roles);
+        match policy.facts(principal, roles) {
+            None => self.of(&self.views, policy, roles, current, access),
+            Some(facts) => self.of(&self.personal, policy, &facts, current, access),
+        }
     }
 
-    fn make(&self, policy: &Policy, roles: &Roles, current: &ArcSwap<Snapshot>) -> Seen {
+    fn of<K: Clone + Eq + HashKey>(
+        &self,
+        views: &ArcSwap<HashMap<K, Arc<View>>>,
+        policy: &Policy,
+        key: &K,
+        current: &ArcSwap<Snapshot>,
+        access: impl FnOnce() -> Access,
+    ) -> Seen {
+        let known = views.load().get(key).and_then(|view| view.of(policy, &current.load()));
+        known.unwrap_or_else(|| self.make(views, policy, key, current, access))
+    }
+
+    fn make<K: Clone + Eq + HashKey>(
+        &self,
+        kept: &ArcSwap<HashMap<K, Arc<View>>>,
+        policy: &Policy,
+        key: &K,
+        current: &ArcSwap<Snapshot>,
+        access: impl FnOnce() -> Access,
+    ) -> Seen {
         let mut next = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let (views, whole) = (self.views.load_full(), current.load_full());
-        let before = views.get(roles);
+        let (views, whole) = (kept.load_full(), current.load_full());
+        let before = views.get(key);
         if let Some(seen) = before.and_then(|view| view.of(policy, &whole)) {
             return seen;
         }
-        let access = policy.access(roles);
+        let access = access();
         let part = if access.is_everything() { Arc::clone(&whole) } else { Arc::new(Snapshot::part_of(&whole, Arc::new(access))) };
         let prints = part.prints();
         let generations = match before {
@@ -112,22 +137,28 @@ impl Kept {
         };
         let view = View { policy: policy.version(), generations, prints, made: Some((whole, Arc::clone(&part))) };
         let mut all = if views.len() < MOST || before.is_some() { HashMap::clone(&views) } else { HashMap::new() };
-        all.insert(roles.clone(), Arc::new(view));
-        self.views.store(Arc::new(all));
+        all.insert(key.clone(), Arc::new(view));
+        kept.store(Arc::new(all));
         Seen::Part(part, generations)
     }
 
     /// The catalog is another. What was made of the one before is let go.
     pub(super) fn outdate(&self) {
         let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let views = self.views.load();
-        if views.is_empty() {
-            return;
-        }
-        let without = |view: &View| View { policy: view.policy, generations: view.generations, prints: view.prints, made: None };
-        let all = views.iter().map(|(roles, view)| (roles.clone(), Arc::new(without(view))));
-        self.views.store(Arc::new(all.collect()));
+        let_go(&self.views);
+        let_go(&self.personal);
     }
+}
+
+/// Keeps of views only how their lists were numbered.
+fn let_go<K: Clone + Eq + HashKey>(kept: &ArcSwap<HashMap<K, Arc<View>>>) {
+    let views = kept.load();
+    if views.is_empty() {
+        return;
+    }
+    let without = |view: &View| View { policy: view.policy, generations: view.generations, prints: view.prints, made: None };
+    let all = views.iter().map(|(key, view)| (key.clone(), Arc::new(without(view))));
+    kept.store(Arc::new(all.collect()));
 }
 
 impl Generations {

@@ -57,7 +57,7 @@ pub use entry::{Entry, ParamHeader};
 pub use kept::Seen;
 pub use marks::{GuardRule, Labels, Marks};
 pub use naming::{Collision, Kind};
-pub use policy::{Access, Confirm, FlowRule, Limit, LivePolicy, Policy, RateOf, Role, Rule, Safeguards, Table, Why};
+pub use policy::{Access, Asked, Confirm, FlowRule, Limit, LivePolicy, Policy, RateOf, Role, Rule, Safeguards, Table, Why, denial};
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Called, Generations, Snapshot};
@@ -266,19 +266,19 @@ impl Catalog {
     /// What a caller may use at this moment, by its roles. A look-up, once it was made for these roles.
     #[must_use]
     pub fn seen(&self, policy: &Policy, principal: Option<&Principal>) -> Seen {
-        self.kept.get(policy, policy.roles_of(principal), &self.current)
+        self.kept.get(policy, principal, policy.roles_of(principal), &self.current)
     }
 
-    /// What callers with these roles may use.
+    /// What a caller may use who has these roles.
     #[must_use]
-    pub fn seen_by(&self, policy: &Policy, roles: &Roles) -> Seen {
-        self.kept.get(policy, roles, &self.current)
+    pub fn seen_by(&self, policy: &Policy, principal: Option<&Principal>, roles: &Roles) -> Seen {
+        self.kept.get(policy, principal, roles, &self.current)
     }
 
     /// The same for a caller that was authenticated long ago: by the roles that it has by now.
     #[must_use]
     pub fn seen_now(&self, policy: &Policy, principal: Option<&Principal>) -> Seen {
-        self.kept.get(policy, policy.roles_now(principal), &self.current)
+        self.kept.get(policy, principal, policy.roles_now(principal), &self.current)
     }
 
     /// Says that what callers see may be something else, since the policy is another one.

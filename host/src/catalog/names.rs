@@ -141,6 +141,11 @@ impl<E: Named> Names<E> {
         Self { by_name, published, holders: HashMap::new(), list: OnceLock::new() }
     }
 
+    /// Takes out of the list what is not to be listed. A call by its name finds it all the same.
+    pub(super) fn unlist(&mut self, is_unlisted: impl Fn(&E) -> bool) {
+        self.published.retain(|entry| !is_unlisted(entry));
+    }
+
     /// Takes out what is hidden, and says what that was. Names stay given out: what comes back has the name that it had.
     pub(super) fn hide(&mut self, is_hidden: impl Fn(&E) -> bool) -> Vec<Arc<E>> {
         let hidden = self.published.extract_if(.., |entry| is_hidden(entry)).collect();

@@ -29,14 +29,21 @@ impl Snapshot {
 
     fn of(whole: &Arc<Self>, access: Arc<Access>, is_chosen: bool, search: Option<&ProviderId>) -> Self {
         let prompt = |entry: &PromptEntry| access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()).is_allowed();
-        let tools = whole.tools.only(|entry| access.tool(entry).is_allowed());
+        let mut tools = whole.tools.only(|entry| access.tool(entry).is_allowed());
         let pages = pages(whole, tools.published());
         let resource = |entry: &ResourceEntry| reads(&access, &pages, entry, entry.uri());
+        let lists = |entry: &ResourceEntry| access.lists_resource(entry.provider().id().as_str(), entry.own_uri(entry.uri()));
+        let mut prompts = whole.prompts.only(prompt);
+        if access.has_policies() {
+            // What may be used and is not listed keeps its name.
+            tools.unlist(|entry| !access.lists_tool(entry));
+            prompts.unlist(|entry| !access.lists_prompt(entry.provider().id().as_str(), entry.own_name()));
+        }
         let mut part = Self {
             generations: Generations::default(),
             tools,
-            prompts: whole.prompts.only(prompt),
-            resources: whole.resources.only(resource),
+            prompts,
+            resources: whole.resources.only(|entry| resource(entry) && lists(entry)),
             // They name what others offer.
             collisions: Vec::new(),
             // Those of the whole are filtered when somebody asks.
@@ -54,6 +61,15 @@ impl Snapshot {
         providers.extend(part.resources().chain(part.templates()).map(|entry| entry.provider().id().clone()));
         part.part = Some(Part { whole: Arc::clone(whole), access, is_chosen, providers, pages });
         part
+    }
+
+    /// Everybody who offers something here.
+    #[must_use]
+    pub fn providers(&self) -> BTreeSet<&str> {
+        let of_tools = self.callable().map(|entry| entry.provider());
+        let of_prompts = self.prompts().map(|entry| entry.provider());
+        let of_resources = self.resources().chain(self.templates()).map(|entry| entry.provider());
+        of_tools.chain(of_prompts).chain(of_resources).map(|provider| provider.id().as_str()).collect()
     }
 
     /// What its callers' roles limit it to. None: they limit nothing.
@@ -107,7 +123,31 @@ impl Snapshot {
     pub fn visible(&self, statuses: Vec<ProviderStatus>) -> Vec<ProviderStatus> {
         let Some(Part { access, .. }) = &self.part else { return statuses };
         let shown = statuses.into_iter().filter(|status| self.shows(&status.name));
-        shown.map(|status| if access.covers(&status.name) { status } else { only_allowed(access, status) }).collect()
+        let shown = shown.map(|status| if access.covers(&status.name) { status } else { only_allowed(access, status) });
+        let shown = shown.map(|status| if access.has_policies() { self.only_listed(status) } else { status });
+        // They name what others offer.
+        shown.map(|status| ProviderStatus { lookalikes: Vec::new(), ..status }).collect()
+    }
+
+    /// A status of what is listed alone: what policies say of something that is not there is not known.
+    fn only_listed(&self, mut status: ProviderStatus) -> ProviderStatus {
+        let is_of = |provider: &ProviderId| provider.as_str() == status.name;
+        let of_tools =
+            |name: &String| self.callable().any(|entry| is_of(entry.provider().id()) && is_called(name, entry.own_name(), entry.name()));
+        let of_prompts =
+            |name: &String| self.prompts().any(|entry| is_of(entry.provider().id()) && is_called(name, entry.own_name(), entry.name()));
+        let of = |mut all: Box<dyn Iterator<Item = &Arc<ResourceEntry>> + '_>, uri: &String| {
+            all.any(|entry| is_of(entry.provider().id()) && is_called(uri, entry.own_uri(entry.uri()), entry.uri()))
+        };
+        let tools: Vec<String> = status.tools.iter().filter(|name| of_tools(name)).cloned().collect();
+        let OfferNames { resources, templates, prompts } = &status.offers;
+        let offers = OfferNames {
+            resources: resources.iter().filter(|uri| of(Box::new(self.resources()), uri)).cloned().collect(),
+            templates: templates.iter().filter(|uri| of(Box::new(self.templates()), uri)).cloned().collect(),
+            prompts: prompts.iter().filter(|name| of_prompts(name)).cloned().collect(),
+        };
+        (status.tools, status.offers) = (tools, offers);
+        status
     }
 
     /// Digests of the lists of tools, of prompts, and of resources and templates. The lists themselves are made when somebody asks for them.
@@ -115,6 +155,10 @@ impl Snapshot {
         let resources = self.resources().map(|entry| entry.json()).chain(["-"]).chain(self.templates().map(|entry| entry.json()));
         [print(self.tools().map(|entry| entry.json())), print(self.prompts().map(|entry| entry.json())), print(resources)]
     }
+}
+
+fn is_called(name: &str, own: &str, published: &str) -> bool {
+    name == own || name == published
 }
 
 /// The pages of these tools: a tool's own alone, whatever address it names.

@@ -1,14 +1,16 @@
-//! All roles at one moment: which a caller has, and what they allow together.
+//! All roles and policies at one moment: which roles a caller has, and what they allow together.
 
 mod access;
 mod confirm;
+mod denial;
+mod item;
 mod role;
 mod safeguards;
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -17,12 +19,18 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use access::{Access, Rule, Why};
 pub use confirm::Confirm;
+pub use denial::{Asked, denial};
 pub use role::{Limit, RateOf, Role, Table};
 pub use safeguards::{FlowRule, Safeguards};
 
-use crate::provider::{Principal, Roles};
+use serde_json::{Map, Value};
 
-/// All roles at one moment. Without any, everybody may use everything.
+use crate::{
+    policies::{Bound, Caller, Policies},
+    provider::{Principal, Roles},
+};
+
+/// All roles and policies at one moment. Without any, everybody may use everything.
 #[derive(Debug)]
 pub struct Policy {
     roles: BTreeMap<String, Arc<Role>>,
@@ -31,6 +39,7 @@ pub struct Policy {
     of_tokens: HashMap<String, Roles>,
     version: u64,
     has_limits: bool,
+    policies: Option<Arc<Policies>>,
 }
 
 impl Default for Policy {
@@ -49,13 +58,25 @@ impl Policy {
         let version = VERSION.fetch_add(1, Ordering::Relaxed);
         let has_limits = roles.iter().any(|role| !role.limits.is_empty());
         let roles = roles.into_iter().map(|role| (role.name.clone(), Arc::new(role))).collect();
-        Self { roles, default, of_tokens, version, has_limits }
+        Self { roles, default, of_tokens, version, has_limits, policies: None }
+    }
+
+    /// The same, and what these policies allow. Both have to.
+    #[must_use]
+    pub fn with_policies(self, policies: Option<Arc<Policies>>) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// The policies beside the roles.
+    #[must_use]
+    pub fn policies(&self) -> Option<&Arc<Policies>> {
+        self.policies.as_ref()
     }
 
     /// Whether everybody may use everything.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.roles.is_empty()
+        self.roles.is_empty() && self.policies.is_none()
     }
 
     /// A number that no other policy has.
@@ -98,10 +119,44 @@ impl Policy {
         self.roles.values().map(|role| &**role)
     }
 
-    /// What these roles allow together. A name that no role has allows nothing.
+    /// What somebody without a name may use who has these roles. A name that no role has allows nothing.
     #[must_use]
     pub fn access(&self, roles: &Roles) -> Access {
-        Access { roles: roles.iter().filter_map(|name| self.roles.get(name).cloned()).collect() }
+        self.access_of(None, roles)
+    }
+
+    /// What a caller may use who has these roles.
+    #[must_use]
+    pub fn access_of(&self, principal: Option<&Principal>, roles: &Roles) -> Access {
+        Access {
+            roles: roles.iter().filter_map(|name| self.roles.get(name).cloned()).collect(),
+            is_open: self.roles.is_empty(),
+            bound: self.bound(principal, roles),
+        }
+    }
+
+    /// The policies as far as they are about a caller who has these roles.
+    #[must_use]
+    pub fn bound(&self, principal: Option<&Principal>, roles: &Roles) -> Option<Arc<Bound>> {
+        Some(self.policies.as_ref()?.bind(&caller(principal, roles)))
+    }
+
+    /// What decisions on a caller depend on beside its roles. None: nothing.
+    #[must_use]
+    pub(super) fn facts(&self, principal: Option<&Principal>, roles: &Roles) -> Option<[u8; 32]> {
+        self.policies.as_ref()?.facts(&caller(principal, roles))
+    }
+}
+
+/// A caller as policies see it.
+fn caller<'a>(principal: Option<&'a Principal>, roles: &'a Roles) -> Caller<'a> {
+    static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+    Caller {
+        subject: principal.map(Principal::subject),
+        issuer: principal.and_then(Principal::issuer),
+        scopes: principal.map_or(&[], Principal::scopes),
+        claims: principal.map_or(&NONE, Principal::claims),
+        roles,
     }
 }
 

@@ -62,9 +62,9 @@ impl Part {
 /// Whether an address of this entry may be read. A tool brings its page with it, unless that is denied.
 pub(super) fn reads(access: &Access, pages: &BTreeSet<Box<str>>, entry: &ResourceEntry, uri: &str) -> bool {
     match access.resource(entry.provider().id().as_str(), entry.own_uri(uri)) {
-        Why::Allowed(_) => true,
-        Why::Denied(_) => false,
-        Why::NotNamed => pages.contains(uri),
+        Why::Denied(_) | Why::Forbidden(Some(_)) => false,
+        Why::NotNamed | Why::Forbidden(None) => pages.contains(uri),
+        Why::Allowed(_) | Why::NoRoles | Why::Permitted(_) | Why::EachCall(_) => true,
     }
 }
 
@@ -173,7 +173,11 @@ impl Snapshot {
         match &self.part {
             None => self.resources.resolve(uri),
             // Whether an address may be read that is not listed depends on the address.
-            Some(_) => self.resources.listed(uri).or_else(|| self.unlisted(uri, &|_| true)),
+            Some(part) => {
+                // What policies keep out of lists may be read all the same.
+                let kept_out = || part.whole.listed_resource(uri).filter(|entry| part.access.has_policies() && part.reads(entry, uri));
+                self.resources.listed(uri).or_else(kept_out).or_else(|| self.unlisted(uri, &|_| true))
+            }
         }
     }
 

@@ -8,7 +8,10 @@ use std::{
 
 use super::{FAILED, Failure, Outcome, counted, local::LocalHost, print, quiet, runtime};
 use crate::{
-    author::{build::build, project::Project},
+    author::{
+        build::build,
+        project::{Effort, Project},
+    },
     provider::ProviderState,
     telemetry,
 };
@@ -39,7 +42,7 @@ pub(super) struct Build {
 impl Build {
     pub(super) fn run(self) -> Outcome {
         let _logs = telemetry::init(&quiet()).map_err(Failure::usage)?;
-        let (project, path) = build_now(&self.dir, self.out.as_deref())?;
+        let (project, path) = build_now(&self.dir, self.out.as_deref(), Effort::Whole)?;
         let is_well = runtime()?.block_on(async {
             let host = LocalHost::open_alone(path).await?;
             let report = report(&host);
@@ -56,11 +59,11 @@ impl Build {
 }
 
 /// Builds a project, says so on stderr, and gives the component's path.
-pub(super) fn build_now(folder: &Path, out: Option<&Path>) -> Result<(Project, PathBuf), Failure> {
+pub(super) fn build_now(folder: &Path, out: Option<&Path>, effort: Effort) -> Result<(Project, PathBuf), Failure> {
     let project = Project::open(folder)?;
     let out = out.map_or_else(|| project.folder.join(OUT), Path::to_owned);
     let begun = Instant::now();
-    let built = build(&project, &out)?;
+    let built = build(&project, &out, effort)?;
     for warning in &built.warnings {
         eprintln!("warning: {warning}");
     }

@@ -90,7 +90,7 @@ impl Check {
                 Some(url) => Some(Against::ask(url, self.token_env.as_deref(), &Digests::of(&self.config.load()?)).await?),
                 None => None,
             };
-            let host = match LocalHost::open(&self.config, self.path).await {
+            let host = match LocalHost::open_compiled(&self.config, self.path).await {
                 Ok(host) => host,
                 Err(failure) => {
                     // It is not all that keeps `serve` from starting.
@@ -118,7 +118,9 @@ impl Check {
             let is_readable = clients.as_ref().is_none_or(Report::is_fine);
             let unused = unused(host.configured(), &statuses);
             let plugins = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
-            let broken = plugins + models.iter().filter(|model| model.error.is_some()).count();
+            // All that is called so in the lines above the sum.
+            let unable = troubles.iter().filter(|trouble| !trouble.passing).count();
+            let broken = plugins + models.iter().filter(|model| model.error.is_some()).count() + unable;
             let held = statuses.iter().map(|status| status.held.len()).sum::<usize>();
             let is_fine = held == 0 && broken == 0 && is_readable && startup::can_start(&troubles);
             let printed = if self.json {
@@ -142,7 +144,7 @@ impl Check {
                     &(at_start(&troubles, &warnings)
                         + &of_models(&models)
                         + &endpoints
-                        + &report(&statuses, &collisions, &unused)
+                        + &report(&statuses, &collisions, &unused, broken)
                         + &clients
                         + &against),
                 )
@@ -205,7 +207,7 @@ const MEANINGS: [(&str, &str); 6] = [
     ("toolbay:plugin/notify@", "refresh its lists, and notify clients of changed resources"),
 ];
 
-fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String]) -> String {
+fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String], broken: usize) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for status in statuses {
@@ -233,7 +235,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
         for held in &status.held {
             let _ = writeln!(text, "        HELD BACK {}", one_line(std::slice::from_ref(held)));
         }
-        for warning in &status.warnings {
+        for warning in status.warnings.iter().chain(&status.lookalikes) {
             let _ = writeln!(text, "        warning: {warning}");
         }
     }
@@ -243,7 +245,6 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String])
     for collision in collisions {
         let _ = writeln!(text, "note    {collision}");
     }
-    let broken = statuses.iter().filter(|status| status.state != ProviderState::Serving).count();
     let sum = |count: fn(&ProviderStatus) -> usize| statuses.iter().map(count).sum::<usize>();
     let servers = sum(|status| usize::from(status.kind.is_server()));
     let pipelines = sum(|status| usize::from(status.kind == ProviderKind::Pipeline));

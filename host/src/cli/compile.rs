@@ -12,11 +12,13 @@ pub(super) struct Compile {
     cpu_seconds: u64,
     #[arg(long)]
     memory: u64,
+    #[arg(long)]
+    background: bool,
 }
 
 impl Compile {
     pub(super) fn run(self) -> ExitCode {
-        let task = Task { level: self.level, cpu_seconds: self.cpu_seconds, memory: self.memory };
+        let task = Task { level: self.level, cpu_seconds: self.cpu_seconds, memory: self.memory, background: self.background };
         u8::try_from(run(&task)).map_or(ExitCode::FAILURE, ExitCode::from)
     }
 }

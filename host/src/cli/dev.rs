@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::{AppOptions, ConfigSource},
-    author::project::Project,
+    author::project::{Effort, Project},
     config::{self, Loaded, Overrides},
     descriptors,
     servers::Run,
@@ -31,7 +31,7 @@ its configuration, and NAME.toml says what the plugin is granted.
   toolbay dev greeter --listen 127.0.0.1:9000"#;
 
 /// How often the project is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Folders that hold what is made, and not what it is made from.
 const MADE: [&str; 5] = ["target", "node_modules", OUT, "__pycache__", "tests"];
@@ -81,7 +81,7 @@ impl Dev {
 
 /// Builds, and says what is wrong where it cannot: the last good version is served on.
 fn built(folder: &Path) {
-    if let Err(failure) = build_now(folder, None) {
+    if let Err(failure) = build_now(folder, None, Effort::Quick) {
         eprintln!("error: {}", failure.message);
     }
 }

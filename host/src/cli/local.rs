@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app::{App, AppOptions},
     catalog::{Entry, ParamHeader},
-    config::{Config, StoreConfig},
+    config::{Config, PluginCompiler, StoreConfig},
     inference::ModelStatus,
     mcp::Front,
     provider::{ProviderStatus, StatusSource as _},
@@ -43,12 +43,19 @@ pub(super) struct LocalHost {
 impl LocalHost {
     /// Loads the configured folder, or `path`: a folder, or one file.
     pub(super) async fn open(args: &ConfigArgs, path: Option<PathBuf>) -> Result<Self, Failure> {
-        let mut config = args.load()?;
+        let config = args.load()?;
         let folder_required = path.is_some() || args.plugins.is_some();
-        if let Some(path) = path {
-            config.plugins = path;
+        Self::assemble(of_path(config, path), folder_required).await
+    }
+
+    /// The same, with every plugin compiled as it is to stay: who checks fills the cache for those who serve.
+    pub(super) async fn open_compiled(args: &ConfigArgs, path: Option<PathBuf>) -> Result<Self, Failure> {
+        let mut config = args.load()?;
+        if config.host.compiler == PluginCompiler::Auto {
+            config.host.compiler = PluginCompiler::Cranelift;
         }
-        Self::assemble(config, folder_required).await
+        let folder_required = path.is_some() || args.plugins.is_some();
+        Self::assemble(of_path(config, path), folder_required).await
     }
 
     /// Loads one file, or a folder, by no configuration but the sidecars in it.
@@ -171,6 +178,14 @@ impl LocalHost {
         self.front.close();
         self.app.stop().await;
     }
+}
+
+/// The configuration for the plugins at a path, or in its own folder.
+fn of_path(mut config: Config, path: Option<PathBuf>) -> Config {
+    if let Some(path) = path {
+        config.plugins = path;
+    }
+    config
 }
 
 /// What every request says of who asks.

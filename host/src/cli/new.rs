@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Outcome, print};
+use super::{Failure, Outcome, print};
 use crate::author::{
     language::{Kind, Language},
     scaffold::scaffold,
@@ -13,7 +13,11 @@ pub(super) const HELP: &str = r#"Writes a complete project, with the contract an
 
   toolbay new greeter --lang rust
   toolbay new greeter --lang ts
-  toolbay new greeter --lang python --kind typed     plain functions, described by a WIT file"#;
+  toolbay new greeter --lang python --kind typed     plain functions, described by a WIT file
+  toolbay new greeter --lang c                       the same, in C
+  toolbay new greeter --lang rust --kind http        a server of MCP by itself
+
+Rust and Python have the kinds tools, typed and http, JavaScript and TypeScript tools and typed, C typed."#;
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -23,9 +27,9 @@ pub(super) struct New {
     /// The language
     #[arg(long)]
     lang: Language,
-    /// How it offers its tools
-    #[arg(long, default_value = "tools")]
-    kind: Kind,
+    /// How it offers its tools; by default `tools`, for C `typed`
+    #[arg(long)]
+    kind: Option<Kind>,
     /// The folder; by default ./NAME
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
@@ -34,11 +38,13 @@ pub(super) struct New {
 impl New {
     pub(super) fn run(self) -> Outcome {
         let folder = self.path.unwrap_or_else(|| PathBuf::from(&self.name));
-        let written = scaffold(&folder, &self.name, self.lang, self.kind)?;
+        let kind = self.lang.kind(self.kind).map_err(|error| Failure::usage(error.to_string()))?;
+        let written = scaffold(&folder, &self.name, self.lang, kind)?;
         let (code, install) = match self.lang {
             Language::Rust => ("src/lib.rs", ""),
             Language::Js => ("src/index.js", "npm install\n  "),
             Language::Ts => ("src/index.ts", "npm install\n  "),
+            Language::C => ("src/plugin.c", ""),
             Language::Python => ("app.py", "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1\n  "),
         };
         let (folder, count) = (folder.display(), written.len());

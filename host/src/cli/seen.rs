@@ -49,7 +49,9 @@ impl Seen {
     /// There is no such role or token.
     pub(super) fn of(about: &About<'_>, config: &Config, policy: &Policy, snapshot: &Arc<Snapshot>) -> Result<Self, Failure> {
         if policy.is_open() {
-            return Err(Failure::usage("there is no [role.NAME] in the configuration, so every caller may use everything"));
+            return Err(Failure::usage(
+                "there is neither [role.NAME] nor [policy] in the configuration, so every caller may use everything",
+            ));
         }
         let roles = match about {
             About::Roles(names) => {
@@ -66,7 +68,8 @@ impl Seen {
                 policy.roles_now(Some(&Principal::new(subject))).clone()
             }
         };
-        let access = policy.access(&roles);
+        let principal = if let About::Subject(subject) = about { Some(Principal::new(subject)) } else { None };
+        let access = policy.access_of(principal.as_ref(), &roles);
         let used: Vec<Role> = policy.roles(&roles).cloned().collect();
         Ok(Self {
             subject: if let About::Subject(subject) = about { Some((*subject).to_owned()) } else { None },

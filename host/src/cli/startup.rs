@@ -205,6 +205,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         .into_iter()
         .chain(config.tasks.warning(config.state.copies))
         .chain(crate::app::roles_warning(config))
+        .chain(config.policy_warnings())
         .chain(config.trust_warnings())
         .chain(config.shared_warning())
         .collect()

@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use super::{FAILED, Failure, Outcome, TRYING, build::build_now, counted, dialogue::Dialogue, local::LocalHost, print, runtime};
 use crate::{
-    author::cases::{Case, of_project},
+    author::{
+        cases::{Case, of_project},
+        project::Effort,
+    },
     telemetry,
 };
 
@@ -43,7 +46,7 @@ impl Test {
             let project = crate::author::project::Project::open(&self.dir)?;
             project.folder.join(super::build::OUT).join(format!("{}.wasm", project.name))
         } else {
-            build_now(&self.dir, None)?.1
+            build_now(&self.dir, None, Effort::Whole)?.1
         };
         runtime()?.block_on(async {
             let host = LocalHost::open_alone(path).await?;

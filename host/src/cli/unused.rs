@@ -32,12 +32,26 @@ pub(super) fn of_config(config: &Config, whole: &Snapshot) -> Vec<String> {
         let unnamed = patterns.iter().filter(|pattern| *pattern != "*" && !is_tool(pattern, whole));
         unused.extend(unnamed.map(|pattern| said(pattern, &place)));
     }
+    unused.extend(config.policy.loaded.iter().flat_map(|policies| policies.named()).filter_map(|(id, kind, name)| {
+        let is_there = match kind {
+            "Server" => whole.providers().contains(name.as_str()),
+            "Tool" => whole.callable().any(|entry| is_id(&name, entry.provider().id().as_str(), entry.own_name())),
+            "Prompt" => whole.prompts().any(|entry| is_id(&name, entry.provider().id().as_str(), entry.own_name())),
+            _ => true,
+        };
+        (!is_there).then(|| format!("policy {id:?} is about {kind}::{name:?}, and nothing of that name is on offer now"))
+    }));
     let missing = config.guard.iter().filter(|(_, guard)| whole.guard(&guard.plugin).is_none());
     unused.extend(missing.map(|(name, guard)| {
         let (plugin, then) = (&guard.plugin, if guard.on_failure == OnFailure::Deny { "denied" } else { "not guarded" });
         format!("[guard.{name}] names the plugin {plugin:?}, which is not there or is no guard, so the calls that it guards are {then}")
     }));
     unused
+}
+
+/// Whether it is by what policies name something.
+fn is_id(id: &str, provider: &str, own: &str) -> bool {
+    id.strip_prefix(provider).and_then(|rest| rest.strip_prefix("__")) == Some(own)
 }
 
 fn said(pattern: &str, place: &str) -> String {

@@ -5,13 +5,27 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     engine::{ChoiceError, EngineChoice},
     section::section,
-    types::{Boolean, DAY, FilePath, GIB, KIB, MIB, SECOND, TIB, duration, number, optional, size, text},
+    types::{Boolean, DAY, FilePath, GIB, KIB, MIB, SECOND, TIB, choice, duration, number, optional, size, text},
 };
 
 /// The pool reserves 4 GiB of address space for each; 31,000 fit into a process.
 pub(super) const MOST_INSTANCES: u32 = 20_000;
 /// What a 32-bit memory can have.
 pub(super) const MOST_MEMORY: u64 = 4 * GIB;
+
+/// Which compiler makes the code of plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginCompiler {
+    /// Winch first, so that a plugin serves soon, then Cranelift in the background.
+    Auto,
+    /// Winch alone, where it can compile the plugin.
+    Winch,
+    /// Cranelift alone.
+    Cranelift,
+}
+
+const COMPILERS: &[(&str, PluginCompiler)] =
+    &[("auto", PluginCompiler::Auto), ("winch", PluginCompiler::Winch), ("cranelift", PluginCompiler::Cranelift)];
 
 section! {
     /// Pools, compilation and containers.
@@ -25,6 +39,10 @@ section! {
             => restart, unset("three quarters of the machine's or the container's");
         /// Largest `.wasm` file.
         max_file: u64 = 128 * MIB, size(KIB..=4 * GIB) => restart;
+        /// The compiler of plugins. `"auto"` serves a plugin that is not in the cache from code of
+        /// Winch, which is there four to seven times sooner and runs slower, until Cranelift's is
+        /// ready. `"cranelift"` waits for that. `"winch"` keeps Winch's.
+        compiler: PluginCompiler = PluginCompiler::Auto, choice(COMPILERS) => restart;
         /// CPU time limit for compiling one component.
         compile_time: Duration = SECOND * 5 * 60, duration(SECOND..=DAY) => restart;
         /// Memory limit for compiling one component.

@@ -15,7 +15,7 @@ use super::{
 
 /// A file that an editor keeps beside the one that is written (`.web.toml.swp`) is none of the
 /// team's.
-const MATCH: glob::MatchOptions =
+pub(super) const MATCH: glob::MatchOptions =
     glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// Adds to `source`, which has one file, those that this one includes.

@@ -44,6 +44,8 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
     /// The lock file is not read: for whoever writes it.
     pub without_lock: bool,
+    /// Files of policies are not read: for whoever writes them.
+    pub without_policies: bool,
     /// `--console`.
     pub console: bool,
 }
@@ -95,6 +97,7 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
         None => Ok(Config::default()),
     };
     let config = config.and_then(|config| over(config, overrides, &mut found));
+    let config = if overrides.without_policies { config } else { config.and_then(|config| with_policies(config, &mut found)) };
     let config = if overrides.without_lock { config } else { config.and_then(|config| with_lock(config, &mut found)) };
     Loaded { config, files: found }
 }
@@ -120,6 +123,12 @@ fn over(mut config: Config, overrides: &Overrides, files: &mut Files) -> Result<
         files.files.insert(path.clone());
         config.add_mcp_json(&path)?;
     }
+    Ok(config)
+}
+
+/// Reads the files of policies, which are among those that a configuration is made from.
+fn with_policies(mut config: Config, files: &mut Files) -> Result<Config, ConfigError> {
+    config.policy.load(files)?;
     Ok(config)
 }
 

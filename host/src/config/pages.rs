@@ -64,7 +64,7 @@ fn pages() -> Vec<PathBuf> {
 /// A folder with what the pages mention: secrets and folders, also those that they give an absolute path.
 fn machine() -> tempfile::TempDir {
     let machine = tempfile::tempdir().unwrap();
-    for folder in ["data", "srv/maps", "srv/index", "plugins/data", "secrets", "plugins/secrets", "run/secrets", "etc/toolbay"] {
+    for folder in ["data", "srv/maps", "srv/index", "plugins/data", "texts", "secrets", "plugins/secrets", "run/secrets", "etc/toolbay"] {
         fs::create_dir_all(machine.path().join(folder)).unwrap();
     }
     for secret in ["secrets/token", "secrets/key", "plugins/secrets/key", "run/secrets/laptop"] {
@@ -123,11 +123,41 @@ fn every_example_loads() {
         let text = fs::read_to_string(&path).unwrap();
         let config =
             load::parse(&text, &path, &environment, &mut Files::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut config = config;
+        config.policy.load(&mut Files::default()).unwrap_or_else(|error| panic!("{error}"));
         // What it names beside itself is there too: a document, the models. Plugins are built first.
         for model in config.model.values() {
             assert!(model.path.join("config.json").exists(), "{}: no model in {}", path.display(), model.path.display());
         }
     }
+}
+
+#[test]
+fn every_policy_in_a_page_is_valid() {
+    use crate::policies::{Declared, Policies, PolicyFile};
+    let machine = machine();
+    let mut parsed = 0;
+    for path in pages() {
+        let blocks = blocks(&fs::read_to_string(&path).unwrap());
+        if !blocks.iter().any(|block| block.info == "cedar") {
+            continue;
+        }
+        // What they read is declared on the same page.
+        let mut declared = Declared::default();
+        for block in blocks.iter().filter(|block| block.info == "toml") {
+            let config = load::parse(&block.text, &machine.path().join("toolbay.toml"), &environment, &mut Files::default()).unwrap();
+            let Declared { claims, arguments } = config.policy.declared();
+            declared.claims.extend(claims);
+            declared.arguments.extend(arguments);
+        }
+        for Block { text, line, .. } in blocks.into_iter().filter(|block| block.info == "cedar") {
+            let place = format!("{}:{line}", path.display());
+            Policies::parse(&[PolicyFile { path: path.clone(), text }], declared.clone(), false)
+                .unwrap_or_else(|faults| panic!("{place}: {faults:?}"));
+            parsed += 1;
+        }
+    }
+    assert!(parsed > 0, "no policy was found");
 }
 
 #[test]

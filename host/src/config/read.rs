@@ -7,7 +7,7 @@ use super::{
     endpoint::{self, Known},
     flow, guard, http, include, mcp_json, model, pipeline,
     plugin::{BASE, KeyLocations, Layer, LayerRules},
-    registry, role,
+    policy, registry, role,
     section::Section,
     server, shared,
     source::{Environment, Source},
@@ -38,6 +38,11 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
         if let Some(issuer) = table.get("issuer").filter(|_| !config.auth.issuer.is_empty() && config.auth.resource_url.is_none()) {
             issuer.fail_key("needs `resource_url` in [auth]: the public URL of this server, which tokens are for");
         }
+        table.finish();
+    }
+    if let Some(table) = table("policy") {
+        config.policy.read(&table);
+        policy::check(&table, &config.policy);
         table.finish();
     }
     section(table("state"), &mut config.state);

@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ClusterConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig,
-    InferenceConfig, MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, RegistryConfig, RoleConfig, ServerConfig, ServerSource,
-    SharedConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
+    InferenceConfig, MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, PolicyConfig, RegistryConfig, RoleConfig, ServerConfig,
+    ServerSource, SharedConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -30,6 +30,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[role.NAME]`, by NAME.
     pub role: BTreeMap<String, RoleConfig>,
+    /// `[policy]`, and what its files say.
+    pub policy: PolicyConfig,
     /// `[endpoint.NAME]`, by NAME.
     pub endpoint: BTreeMap<String, EndpointConfig>,
     /// `[state]`.
@@ -90,6 +92,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             role: BTreeMap::new(),
+            policy: PolicyConfig::default(),
             endpoint: BTreeMap::new(),
             state: StateConfig::default(),
             tasks: TasksConfig::default(),
@@ -130,6 +133,25 @@ impl Config {
     pub fn lock_path(&self) -> PathBuf {
         let beside = || self.origin().and_then(Path::parent).unwrap_or(Path::new("")).join(lock::NAME);
         self.trust.lock.clone().unwrap_or_else(beside)
+    }
+
+    /// What the operator should know of the policies, in sentences.
+    #[must_use]
+    pub fn policy_warnings(&self) -> Vec<String> {
+        let mut warnings = self.policy.warnings();
+        let claims = self.policy.claims.keys();
+        let is_told = |claim: &String| self.auth.issuer.values().any(|issuer| issuer.claims.contains(claim));
+        warnings.extend(claims.filter(|claim| !is_told(claim)).map(|claim| {
+            format!("policies never see the claim {claim:?} of [policy.claims]: name it in `claims` of an [auth.issuer.NAME] too")
+        }));
+        // Roles of tokens may stand nowhere else, if a claim brings them.
+        let brings = self.auth.issuer.values().any(|issuer| issuer.roles_claim.is_some());
+        for (id, kind, name) in self.policy.loaded.iter().flat_map(|policies| policies.named()) {
+            if kind == "Role" && !brings && !self.role.contains_key(&name) {
+                warnings.push(format!("policy {id:?} names Role::{name:?}, and there is no [role.{name}]: nobody has it"));
+            }
+        }
+        warnings
     }
 
     /// What the operator should know of what is pinned, in sentences.

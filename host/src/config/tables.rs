@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     AuditConfig, AuthConfig, ClusterConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig,
     HttpConfig, InferenceConfig, IntrospectionConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig,
-    PluginLimits, PluginOrigin, RegistryConfig, RoleConfig, SharedConfig, SignedRule, SignerIdentity, StateConfig, StepConfig, StoreConfig,
-    TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
+    PluginLimits, PluginOrigin, PolicyConfig, RegistryConfig, RoleConfig, SharedConfig, SignedRule, SignerIdentity, StateConfig,
+    StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -69,6 +69,7 @@ fn tables() -> Vec<TableInfo> {
     let mut below = vec![
         of::<HttpConfig>("http", "in [http]", "HttpSection"),
         of::<AuthConfig>("auth", "in [auth]", "AuthSection"),
+        of::<PolicyConfig>("policy", "in [policy]", "PolicySection"),
         of::<StateConfig>("state", "in [state]", "StateSection"),
         of::<TasksConfig>("tasks", "in [tasks]", "TasksSection"),
         of::<ClusterConfig>("cluster", "in [cluster]", "ClusterSection"),

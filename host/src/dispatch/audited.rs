@@ -24,9 +24,41 @@ pub struct TurnedAway<'a> {
     pub trace_parent: Option<&'a str>,
     /// Why there is none, as the principal is told.
     pub error: &'a CallError,
-    /// It is there, and the principal may not use it.
-    pub denied: bool,
+    /// It is there, and the principal may not use it. None: that is not so.
+    pub denied: Option<DeniedBy>,
 }
+
+/// By what somebody may not use something that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeniedBy {
+    /// By its roles, or by what its plugin was granted.
+    Rights,
+    /// By this policy. None: no policy permits it.
+    Policy(Option<Arc<str>>),
+}
+
+impl DeniedBy {
+    /// For the audit.
+    fn rule(&self) -> Cow<'static, str> {
+        match self {
+            Self::Rights => Cow::Borrowed("denied"),
+            Self::Policy(id) => Cow::Owned(policy_rule(id.as_deref())),
+        }
+    }
+}
+
+/// What the audit calls a policy.
+pub(super) fn policy_rule(id: Option<&str>) -> String {
+    id.map_or_else(|| POLICY.to_owned(), |id| format!("{POLICY}.{id}"))
+}
+
+/// Whether it is what the audit calls a policy.
+pub(super) fn is_policy(rule: &str) -> bool {
+    rule.strip_prefix(POLICY).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// What the audit calls all policies together.
+const POLICY: &str = "policy";
 
 /// The line of one call, which is whole when it has ended.
 pub(super) struct Audited {
@@ -87,8 +119,10 @@ pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
         _ => (None, None),
     };
     let (outcome, error) = match Outcome::of_error(error) {
-        _ if *denied => ("denied", Cow::Borrowed("denied")),
-        outcome => (outcome.as_str(), kind(error, outcome)),
+        outcome => match denied {
+            Some(by) => ("denied", by.rule()),
+            None => (outcome.as_str(), kind(error, outcome)),
+        },
     };
     Record {
         trace: trace_parent.and_then(trace_digits),
@@ -106,6 +140,7 @@ pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
 pub(super) fn kind(error: &CallError, outcome: Outcome) -> Cow<'static, str> {
     match error {
         CallError::Protocol { code, .. } => Cow::Owned(code.to_string()),
+        CallError::Denied { by, .. } => Cow::Owned(by.to_string()),
         _ => Cow::Borrowed(outcome.as_str()),
     }
 }

@@ -2,16 +2,24 @@
 //!
 //! A name that a request brings is looked up in what its principal may use: [`Authorize::seen`]. So what is
 //! denied is not there, in lists, errors and calls alike, and no front can tell one from the other. The
-//! operator's log can.
+//! operator's log can. What policies decide on each call is asked when it is made: [`Authorize::denied`].
 
 use std::sync::Arc;
 
 use arc_swap::Guard;
 
-use crate::{
-    catalog::{Catalog, LivePolicy, Policy, Seen, Why},
-    provider::{CallError, Principal},
+use super::{
+    Operation, OperationResult,
+    audited::{DeniedBy, policy_rule},
 };
+use crate::{
+    catalog::{Asked, Catalog, Entry, LivePolicy, Policy, Seen, Why, denial},
+    policies::{Action, Moment},
+    provider::{CallError, CallOutput, Principal},
+};
+
+/// Characters of a name that the log shows.
+const SHOWN_NAME: usize = 256;
 
 /// The rules on who may do what.
 #[derive(Debug, Default)]
@@ -42,7 +50,7 @@ impl Authorize {
     /// What a principal is shown in lists: what it may use, and what it could use with scopes that
     /// it may ask for.
     pub(super) fn listed(&self, catalog: &Catalog, principal: Option<&Principal>) -> Option<Seen> {
-        principal.and_then(Principal::steps).map(|steps| catalog.seen_by(&self.policy.load(), &steps.all))
+        principal.and_then(Principal::steps).map(|steps| catalog.seen_by(&self.policy.load(), principal, &steps.all))
     }
 
     /// What is said in place of an error of something that a principal could use with one more
@@ -57,20 +65,20 @@ impl Authorize {
             CallError::UnknownResource(uri) => ("resource", uri, &|seen| seen.resource(uri).is_some()),
             _ => return None,
         };
-        let step = steps.each.iter().find(|step| is_there(&catalog.seen_by(&policy, &step.roles)))?;
+        let step = steps.each.iter().find(|step| is_there(&catalog.seen_by(&policy, principal, &step.roles)))?;
         Some(CallError::NeedsScopes { what: format!("{kind} {name:?}"), scopes: step.scopes.clone() })
     }
 
-    /// Logs a call that failed since its principal may not do that. Whether it did.
-    pub(super) fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> bool {
+    /// Logs a call that failed since its principal may not do that. By what, if it did.
+    pub(super) fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> Option<DeniedBy> {
         let (kind, name, why) = match error {
             CallError::UnknownTool(name) => ("tool", name, seen.hides_tool(name)),
             CallError::UnknownPrompt(name) => ("prompt", name, seen.hides_prompt(name)),
             CallError::UnknownResource(uri) => ("resource", uri, seen.hides_resource(uri)),
-            _ => return false,
+            _ => return None,
         };
-        let is_denied = matches!(why, Some(Why::Denied(_) | Why::NotNamed));
-        if let Some(why @ (Why::Denied(_) | Why::NotNamed)) = why {
+        let why = why.filter(|why| !why.is_allowed());
+        if let Some(why) = &why {
             let policy = self.policy.load();
             let roles = policy.roles_of(principal);
             tracing::info!(
@@ -80,6 +88,46 @@ impl Authorize {
                 "a call of {kind} {name:?} was denied: {why}"
             );
         }
-        is_denied
+        Some(match why? {
+            Why::Forbidden(id) => DeniedBy::Policy(id),
+            _ => DeniedBy::Rights,
+        })
+    }
+
+    /// The answer to a call that a policy denies for what it is: its arguments, its address, the time. None: it may be made.
+    pub(super) fn denied(
+        &self,
+        policy: &Policy,
+        principal: Option<&Principal>,
+        operation: &Operation<'_>,
+    ) -> Option<Result<OperationResult, CallError>> {
+        let policies = policy.policies()?;
+        let (action, entry, asked, name): (_, Option<&Entry>, _, &str) = match operation {
+            Operation::Call { entry, arguments } => (Action::Call, Some(entry), Asked::Call(arguments), entry.name()),
+            Operation::Read { entry, uri } => (Action::Read, None, Asked::Read(entry.own_uri(uri)), uri),
+            Operation::Prompt { entry, .. } => (Action::Get, None, Asked::Get(entry.own_name()), entry.name()),
+            Operation::Complete { .. } => return None,
+        };
+        let provider = operation.provider().id();
+        if !policies.asks_each(action, provider.as_str()) {
+            return None;
+        }
+        let bound = policy.bound(principal, policy.roles_of(principal))?;
+        let denial = denial(&bound, provider.as_str(), entry, asked, Moment::now())?;
+        let rule = policy_rule(denial.by.as_deref());
+        let shown: String = name.chars().take(SHOWN_NAME).collect();
+        tracing::info!(
+            outcome = "denied",
+            principal = principal.map(Principal::subject),
+            %provider,
+            policy = denial.by.as_deref(),
+            error = denial.fault,
+            "a call of {shown:?} was denied by a policy: {}",
+            denial.text
+        );
+        Some(match operation {
+            Operation::Call { .. } => Ok(OperationResult::Call(CallOutput::denied(rule, denial.text))),
+            _ => Err(CallError::Denied { by: rule.into(), message: denial.text }),
+        })
     }
 }

@@ -103,7 +103,7 @@ impl Pending {
             // The log and `/status` say more: where Redis is concerns no caller.
             tracing::debug!("a call is denied, since its limits cannot be counted: {fault}");
             let what = "the limits of this call cannot be counted at the moment, and without that it is not made".to_owned();
-            return Err(CallError::Busy { what, retry_after: SOON });
+            return Err(CallError::Uncounted { what, retry_after: SOON });
         }
         for rule in self.rules() {
             let Some(Err(wait)) = rule.rate.as_ref().map(|rate| rate.take()) else { continue };

@@ -15,7 +15,7 @@ use tracing::Span;
 
 use super::{
     CallRequest, Operation, OperationResult, Outcome,
-    audited::{self, Audited, TurnedAway},
+    audited::{self, Audited, DeniedBy, TurnedAway, is_policy},
     recent::{Recent, Recorded},
     traced::{self, Traced},
 };
@@ -118,7 +118,8 @@ impl Meter {
             recent.turned_away(what);
         }
         let reason = match what.error {
-            _ if what.denied => Reason::Denied,
+            _ if what.denied == Some(DeniedBy::Rights) => Reason::Denied,
+            _ if what.denied.is_some() => Reason::Policy,
             CallError::UnknownTool(_) => Reason::UnknownTool,
             CallError::UnknownResource(_) => Reason::UnknownResource,
             CallError::UnknownPrompt(_) => Reason::UnknownPrompt,
@@ -288,22 +289,33 @@ impl<'a> Running<'a> {
         let outcome = Outcome::of(result);
         let micros = self.ended(outcome, Some(result));
         match outcome {
+            Outcome::Busy if matches!(result, Err(CallError::Uncounted { .. })) => self.all.metrics.refused(Reason::Shared),
             Outcome::Busy => self.all.metrics.refused(Reason::Queue),
+            Outcome::Denied if denied_by(result).is_some_and(is_policy) => self.all.metrics.refused(Reason::Policy),
             Outcome::Limited => self.all.metrics.refused(Reason::RateLimit),
             _ => {}
         }
         let word = outcome.as_str();
         match (outcome, result) {
-            (Outcome::Busy | Outcome::Internal, Err(error)) => tracing::warn!(outcome = word, micros, "{error}"),
-            (_, Err(error)) => tracing::info!(outcome = word, micros, "{error}"),
             (Outcome::InputRequired, Ok(_)) => {
                 tracing::debug!(outcome = word, micros, "the call ended with a request for input, and is made again with the answer");
             }
             // Who denied it has said so.
-            (Outcome::Denied, Ok(_)) => tracing::debug!(outcome = word, micros, "call denied"),
+            (Outcome::Denied, Ok(_) | Err(CallError::Denied { .. })) => tracing::debug!(outcome = word, micros, "call denied"),
             (Outcome::ToolError, Ok(_)) => tracing::info!(outcome = word, micros, "the tool answered with an error"),
+            (Outcome::Busy | Outcome::Internal, Err(error)) => tracing::warn!(outcome = word, micros, "{error}"),
+            (_, Err(error)) => tracing::info!(outcome = word, micros, "{error}"),
             (_, Ok(_)) => tracing::debug!(outcome = word, micros, "call answered"),
         }
+    }
+}
+
+/// The rule of the operator that denied a call, if one did.
+fn denied_by(result: &Result<OperationResult, CallError>) -> Option<&str> {
+    match result {
+        Ok(OperationResult::Call(output)) => output.denied.as_deref(),
+        Err(CallError::Denied { by, .. }) => Some(by),
+        _ => None,
     }
 }
 

@@ -57,14 +57,14 @@ use crate::{
     telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 
-pub use audited::TurnedAway;
+pub use audited::{DeniedBy, TurnedAway};
 use authorize::Authorize;
 pub use confirm::LiveConfirm;
 use meter::Meter;
 use nested::{Host, Nested};
 pub use operation::{InputRequired, Operation, OperationResult};
 pub use outcome::Outcome;
-use rate_limit::RateLimit;
+use rate_limit::{Admitted, RateLimit};
 pub use recent::{Recent, RecentCall};
 pub use request::{CallRequest, Hold};
 pub use rounds::Rounds;
@@ -223,9 +223,9 @@ impl Dispatcher {
         self.authorize.policy().roles_of(principal).iter().any(|role| roles.contains(role))
     }
 
-    /// Says in the log where something is not there for a principal that may not use it, and whether that is
+    /// Says in the log where something is not there for a principal that may not use it, and by what that is
     /// so. The principal is told the same as where there is no such thing.
-    pub fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> bool {
+    pub fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> Option<DeniedBy> {
         self.authorize.log_denied(seen, principal, error)
     }
 
@@ -247,12 +247,22 @@ impl Dispatcher {
             request.context.nesting = self.nesting(&request);
         }
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
-        let admitted = self.rate_limit.check(&self.authorize.policy(), principal, operation, request.parent.is_some());
+        let policy = self.authorize.policy();
+        let denied = self.authorize.denied(&policy, principal, operation).map(Box::new);
+        let admitted = match &denied {
+            // It counts against no limit.
+            Some(_) => Ok(Admitted::default()),
+            None => self.rate_limit.check(&policy, principal, operation, request.parent.is_some()),
+        };
+        drop(policy);
         let span = meter::span(&request);
         let watched = self.meter.watched(&request, traced);
         let CallRequest { operation, context, rounds, hold, .. } = request;
         // Its parts by themselves: what a future is handed whole it holds twice. And in a box, since what is put around it is moved with it.
         let call = Box::pin(async move {
+            if let Some(denied) = denied {
+                return *denied;
+            }
             // Counts as running until it has ended.
             let mut admitted = admitted?;
             if let Some(pending) = admitted.pending.take() {
@@ -289,7 +299,7 @@ impl Host for Dispatcher {
     }
 
     fn not_there(&self, seen: &Seen, what: &TurnedAway<'_>) {
-        let denied = what.denied || self.log_denied(seen, what.principal, what.error);
+        let denied = what.denied.clone().or_else(|| self.log_denied(seen, what.principal, what.error));
         self.turned_away(&TurnedAway { denied, ..*what });
     }
 

@@ -6,7 +6,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use tokio::task::JoinHandle;
 
 use super::{
-    CallRequest, Operation, OperationResult, TurnedAway,
+    CallRequest, DeniedBy, Operation, OperationResult, TurnedAway,
     chain::{Link, Target},
 };
 use crate::{
@@ -77,16 +77,16 @@ impl Nested {
         let (principal, face) = (self.principal.as_ref(), self.provider.calls_through());
         let unknown = || CallError::UnknownTool(name.to_owned());
         let Some(seen) = self.host.seen(principal) else { return Err(unknown().into()) };
-        let refuse = |denied| {
+        let refuse = |denied: Option<DeniedBy>| {
             let (error, trace_parent) = (&unknown(), self.trace_parent.as_deref());
             self.host.not_there(&seen, &TurnedAway { principal, face, trace_parent, error, denied });
         };
         let Some(entry) = seen.resolve(name) else {
-            refuse(false);
+            refuse(None);
             return Err(unknown().into());
         };
         if !self.grants(entry) {
-            refuse(true);
+            refuse(Some(DeniedBy::Rights));
             return Err(NestedError::Denied(self.denied(entry)));
         }
         let (provider, own, shown) = (entry.provider().id().as_str(), entry.own_name(), entry.name());

@@ -29,7 +29,7 @@ pub enum Outcome {
     Busy,
     /// Its caller calls more often than its roles allow.
     Limited,
-    /// A guard, a flow or a person has denied it.
+    /// A policy, a guard, a flow or a person has denied it.
     Denied,
     /// A fault of the host or the provider.
     Internal,
@@ -79,9 +79,9 @@ impl Outcome {
             CallError::InvalidParams(_) => Self::InvalidParams,
             CallError::Protocol { .. } => Self::ProtocolError,
             CallError::MissingCapability(_) => Self::MissingCapability,
-            CallError::Busy { .. } => Self::Busy,
+            CallError::Busy { .. } | CallError::Uncounted { .. } => Self::Busy,
             CallError::Limited { .. } => Self::Limited,
-            CallError::NeedsScopes { .. } => Self::Denied,
+            CallError::NeedsScopes { .. } | CallError::Denied { .. } => Self::Denied,
             CallError::Internal(_) => Self::Internal,
         }
     }

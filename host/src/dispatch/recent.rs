@@ -149,7 +149,7 @@ impl Recent {
             caller: record.caller,
             front: record.front,
             outcome: record.outcome,
-            error: (!what.denied).then(|| cut(&what.error.to_string())),
+            error: what.denied.is_none().then(|| cut(&what.error.to_string())),
             micros: None,
             trace: record.trace.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Into::into),
         });

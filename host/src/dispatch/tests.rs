@@ -188,7 +188,7 @@ async fn every_end_is_counted_once() {
     // One that is dropped before its end.
     assert!(fixture.dispatcher.run(fixture.request("hang")).now_or_never().is_none());
     let error = &CallError::UnknownTool("x".repeat(1 << 20));
-    fixture.dispatcher.turned_away(&TurnedAway { principal: None, face: "mcp", trace_parent: None, error, denied: false });
+    fixture.dispatcher.turned_away(&TurnedAway { principal: None, face: "mcp", trace_parent: None, error, denied: None });
     let page = page(&fixture);
     for (tool, outcome, count) in [("ok", "ok", 2), ("fail", "tool_error", 1), ("break", "internal", 1), ("hang", "cancelled", 1)] {
         let labels = format!("{{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"{tool}\",provider=\"p\"");

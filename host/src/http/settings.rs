@@ -72,7 +72,7 @@ impl HttpSettings {
     /// Whether a caller may know of everything there is.
     pub(super) fn sees_everything(&self, principal: Option<&Principal>) -> bool {
         let policy = self.policy.load();
-        policy.is_open() || policy.access(policy.roles_of(principal)).is_everything()
+        policy.is_open() || policy.access_of(principal, policy.roles_of(principal)).is_everything()
     }
 
     /// Goes by something else from the next request on.

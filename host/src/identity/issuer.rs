@@ -164,7 +164,9 @@ impl Issuer {
         let told = config.claims.iter().filter_map(|path| Some((path.clone(), claim(&claims.others, path)?.clone()))).collect();
         let kept = config.keeps_tokens.then(|| CallerToken::new(token, claims.exp));
         let steps = issuer.steps(&roles, &scopes);
-        let principal = Principal::with_token(&format!("{}:{subject}", issuer.name), roles, told, kept).with_steps(steps);
+        let principal = Principal::with_token(&format!("{}:{subject}", issuer.name), roles, told, kept)
+            .with_steps(steps)
+            .issued_by(&issuer.name, scopes);
         let audience = claims.aud.into_list();
         let is_configured = audience.iter().any(|audience| config.audience.contains(audience));
         if !config.audience.is_empty() && !is_configured {

@@ -62,7 +62,9 @@ fn seconds(duration: Duration) -> u64 {
 /// The answer to a call that has no result.
 pub(super) fn failure(id: &str, era: Era, error: CallError, snapshot: &Snapshot) -> Answer {
     let (retry_after, full) = match &error {
-        CallError::Busy { retry_after, .. } => (Some(*retry_after), Some(StatusCode::SERVICE_UNAVAILABLE)),
+        CallError::Busy { retry_after, .. } | CallError::Uncounted { retry_after, .. } => {
+            (Some(*retry_after), Some(StatusCode::SERVICE_UNAVAILABLE))
+        }
         CallError::Limited { retry_after, .. } => (Some(*retry_after), Some(StatusCode::TOO_MANY_REQUESTS)),
         CallError::NeedsScopes { .. } => (None, Some(StatusCode::FORBIDDEN)),
         _ => (None, None),

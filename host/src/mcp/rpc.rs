@@ -51,7 +51,7 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
             let message = format!("there is no resource {shown:?}{that}; resources/list and resources/templates/list say which there are");
             RpcError { code, message, data: Some(json!({ "uri": uri })) }
         }
-        CallError::Busy { retry_after, .. } | CallError::Limited { retry_after, .. } => {
+        CallError::Busy { retry_after, .. } | CallError::Limited { retry_after, .. } | CallError::Uncounted { retry_after, .. } => {
             let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
             RpcError { code: BUSY, message: error.to_string(), data: Some(json!({ "retryAfterMs": millis })) }
         }
@@ -60,6 +60,7 @@ pub(super) fn rpc_error(error: CallError, era: Era, snapshot: &Snapshot) -> RpcE
             let data = Some(json!({ "error": "insufficient_scope", "scope": scopes }));
             RpcError { code: INVALID_PARAMS, message: error.to_string(), data }
         }
+        CallError::Denied { message, .. } => RpcError { code: INVALID_PARAMS, message, data: Some(json!({ "error": "denied" })) },
         CallError::InvalidParams(message) => RpcError { code: INVALID_PARAMS, message, data: None },
         CallError::MissingCapability(required) => {
             let message = format!("this needs a capability that the client did not declare: {}", Value::Object(required.clone()));
@@ -77,7 +78,11 @@ const SHOWN_NAME: usize = 256;
 /// What is said of something that is not there, to a caller that may not use everything: the same whether
 /// there is such a thing or not.
 pub(super) fn allowed(snapshot: &Snapshot) -> &'static str {
-    if snapshot.limits().is_some() { " that your roles allow" } else { "" }
+    match snapshot.limits() {
+        Some(access) if access.has_policies() => " that you may use",
+        Some(_) => " that your roles allow",
+        None => "",
+    }
 }
 
 /// Says which names are near. They are no secret: the caller may list them.

@@ -226,6 +226,10 @@ impl Run<'_> {
                 let what = format!("{}: {what}", self.place(step, item));
                 return Err(Stop::Call(CallError::Busy { what, retry_after }));
             }
+            Err(NestedError::Call(CallError::Uncounted { what, retry_after })) if step.on_error == OnError::Stop => {
+                let what = format!("{}: {what}", self.place(step, item));
+                return Err(Stop::Call(CallError::Uncounted { what, retry_after }));
+            }
             Err(NestedError::Call(CallError::Limited { what, retry_after })) if step.on_error == OnError::Stop => {
                 let what = format!("{}: {what}", self.place(step, item));
                 return Err(Stop::Call(CallError::Limited { what, retry_after }));

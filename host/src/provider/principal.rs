@@ -21,6 +21,8 @@ struct Identity {
     roles: Roles,
     steps: Option<Steps>,
     claims: Map<String, Value>,
+    issuer: Option<Box<str>>,
+    scopes: Vec<String>,
     token: Option<CallerToken>,
 }
 
@@ -120,7 +122,7 @@ impl Principal {
     /// With this name and these roles, some claims of its token, and that token, where somebody has a use for it.
     #[must_use]
     pub fn with_token(subject: &str, roles: Roles, claims: Map<String, Value>, token: Option<CallerToken>) -> Self {
-        Self(Arc::new(Identity { subject: subject.into(), roles, claims, token, steps: None }))
+        Self(Arc::new(Identity { subject: subject.into(), roles, claims, issuer: None, scopes: Vec::new(), token, steps: None }))
     }
 
     /// The same that could have more roles.
@@ -131,6 +133,28 @@ impl Principal {
             identity.steps = steps;
         }
         self
+    }
+
+    /// The same with a token of this issuer, by its name here, that has these scopes.
+    #[must_use]
+    pub fn issued_by(mut self, issuer: &str, scopes: Vec<String>) -> Self {
+        // As above.
+        if let Some(identity) = Arc::get_mut(&mut self.0) {
+            (identity.issuer, identity.scopes) = (Some(issuer.into()), scopes);
+        }
+        self
+    }
+
+    /// The name of the issuer of its token. None: it came in by something else.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.issuer.as_deref()
+    }
+
+    /// The scopes of its token.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        &self.0.scopes
     }
 
     /// What it could have more roles by.

@@ -38,9 +38,15 @@ pub struct ProviderStatus {
     /// What is not wrong but worth knowing: a function that cannot be a tool, for example.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Its names that look like others of another plugin or server, in sentences. Only who may know of everything is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lookalikes: Vec<String>,
     /// What the plugin wants to reach: the interfaces that it imports.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<String>,
+    /// Who compiled the code that serves, where it is compiled here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<CompiledStatus>,
     /// Calls that run now.
     pub in_flight: usize,
     /// Calls that wait for their turn.
@@ -80,7 +86,9 @@ impl ProviderStatus {
             offers: OfferNames::default(),
             error: None,
             warnings: Vec::new(),
+            lookalikes: Vec::new(),
             imports: Vec::new(),
+            compiled: None,
             in_flight: 0,
             queued: 0,
             replicas: None,
@@ -112,6 +120,16 @@ impl ProviderStatus {
         };
         Absence { why: format!("{what} {name} {is_not}: {error}{next}"), retry_after: wait.or(is_tried.then_some(SOON)) }
     }
+}
+
+/// What an operator sees of compiled code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CompiledStatus {
+    /// `winch`, whose code is there early, or `cranelift`, whose code is the quicker one.
+    pub by: &'static str,
+    /// Since when it is there, in seconds since 1970.
+    #[serde(serialize_with = "unix_seconds")]
+    pub since: SystemTime,
 }
 
 /// What a provider offers beside tools, by name, in its own order.

@@ -1,5 +1,5 @@
 //! Trust in what upstreams say: what differs from the lock file is held back or flagged until somebody
-//! accepts it, and characters that nobody sees are told.
+//! accepts it, and characters that nobody sees and names that look alike are told.
 //!
 //! [`Trust`] stands before the catalog: whatever a plugin or a server offers passes it, and passes it again
 //! when the lock file or the configuration has changed.
@@ -7,6 +7,7 @@
 mod accepted;
 mod difference;
 mod hidden;
+mod lookalike;
 
 use std::{
     collections::BTreeMap,
@@ -25,11 +26,13 @@ use crate::{
     provider::{Provider, ProviderId, ProviderStatus},
 };
 use accepted::Accepted;
+use lookalike::Lookalikes;
 
 /// What is said of upstreams by the operator, and what they say now.
 pub struct Trust {
     rules: ArcSwap<Rules>,
     seen: Mutex<BTreeMap<ProviderId, Seen>>,
+    looks: Mutex<Lookalikes>,
 }
 
 struct Rules {
@@ -57,7 +60,7 @@ impl Trust {
     /// By this configuration.
     #[must_use]
     pub fn new(config: &TrustConfig) -> Arc<Self> {
-        Arc::new(Self { rules: ArcSwap::new(Rules::of(config)), seen: Mutex::default() })
+        Arc::new(Self { rules: ArcSwap::new(Rules::of(config)), seen: Mutex::default(), looks: Mutex::default() })
     }
 
     /// Goes by another configuration from now on. What passed before has to pass again.
@@ -74,7 +77,8 @@ impl Trust {
     /// Adds to a status what is known of it here.
     pub fn annotate(&self, status: &mut ProviderStatus) {
         let all = self.lock();
-        let Some((_, seen)) = all.iter().find(|(id, _)| id.as_str() == status.name) else { return };
+        let Some((id, seen)) = all.iter().find(|(id, _)| id.as_str() == status.name) else { return };
+        status.lookalikes.extend(self.looks().of(id));
         status.warnings.extend(seen.hidden.iter().cloned());
         if !seen.held {
             status.warnings.extend(seen.differences.iter().filter(|one| one.change != Change::Gone).map(|one| one.sentence(&status.name)));
@@ -106,6 +110,21 @@ impl Trust {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ProviderId, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn looks(&self) -> MutexGuard<'_, Lookalikes> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the operator of names that look alike and did not before.
+    fn log_lookalikes(&self, provider: &dyn Provider) {
+        let id = provider.id();
+        let mut looks = self.looks();
+        let before = looks.of(id);
+        looks.put(provider);
+        for sentence in looks.of(id).iter().filter(|one| !before.contains(one)) {
+            tracing::warn!(provider = %id, "{sentence}");
+        }
+    }
 }
 
 impl Gate for Trust {
@@ -120,11 +139,14 @@ impl Gate for Trust {
         seen.log(id, all.get(id));
         let admitted = Accepted::of(provider, &seen.published, &seen.differences, rules.hold);
         all.insert(id.clone(), seen);
+        drop(all);
+        self.log_lookalikes(&**provider);
         admitted
     }
 
     fn gone(&self, id: &ProviderId) {
         self.lock().remove(id);
+        self.looks().remove(id);
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{
     hash::{Hash, Hasher},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
 
 use super::{compile::headroom, epoch_ticker::Clock, memory::HostMemory};
 use crate::config::HostConfig;
@@ -81,11 +81,56 @@ impl EngineKind {
     }
 }
 
+/// Which compiler makes the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Winch: compiles in one pass, four to seven times quicker, for code that runs slower.
+    Winch,
+    /// Cranelift: optimises.
+    Cranelift,
+}
+
+impl Tier {
+    /// As it stands in logs, statuses and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Winch => "winch",
+            Self::Cranelift => "cranelift",
+        }
+    }
+}
+
+/// What code is compiled for: code of the one compiler does not run on the engine of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Who makes the code.
+    pub tier: Tier,
+    /// What it runs on.
+    pub kind: EngineKind,
+}
+
+impl Target {
+    /// As it stands in the names of the cache's folders.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match (self.tier, self.kind) {
+            (Tier::Cranelift, EngineKind::Plain) => "plain",
+            (Tier::Cranelift, EngineKind::Async) => "async",
+            (Tier::Winch, EngineKind::Plain) => "winch-plain",
+            (Tier::Winch, EngineKind::Async) => "winch-async",
+        }
+    }
+}
+
 /// The engines of a host, and their clock.
 pub struct Engines {
     plain: Engine,
     /// Made when the first component needs it: it reserves as much address space as the other.
     other: OnceLock<Engine>,
+    /// Those for Winch's code, plain and async, while any plugin runs on it: their pools are as large as those of the others, so that no call finds
+    /// less room for being early.
+    early: Mutex<[Option<EngineWeak>; 2]>,
     host: HostConfig,
     scan: bool,
     clock: Clock,
@@ -99,11 +144,11 @@ impl Engines {
     ///
     /// [`EngineError`], where address space or threads are not to be had.
     pub fn new(host: &HostConfig) -> Result<Arc<Self>, EngineError> {
-        let (plain, scan) = match Engine::new(&config(host, EngineKind::Plain, OptLevel::Speed, true)) {
+        let (plain, scan) = match Engine::new(&config(host, PLAIN, OptLevel::Speed, true)) {
             Ok(engine) => (engine, true),
             Err(error) => {
                 tracing::debug!(%error, "no pool with a page map scan");
-                let engine = Engine::new(&config(host, EngineKind::Plain, OptLevel::Speed, false))
+                let engine = Engine::new(&config(host, PLAIN, OptLevel::Speed, false))
                     .map_err(|source| EngineError::Pool { instances: host.instances, source })?;
                 (engine, false)
             }
@@ -120,6 +165,7 @@ impl Engines {
         Ok(Arc::new(Self {
             plain,
             other: OnceLock::new(),
+            early: Mutex::default(),
             host: host.clone(),
             scan,
             clock,
@@ -137,35 +183,54 @@ impl Engines {
         &self.memory
     }
 
-    /// The engine of a kind.
+    /// The engine for a target. One for Winch's code goes when nobody holds it any more.
     ///
     /// # Errors
     ///
-    /// [`EngineError`], where the second engine has to be made and cannot.
-    pub fn get(&self, kind: EngineKind) -> Result<&Engine, EngineError> {
-        match kind {
-            EngineKind::Plain => Ok(&self.plain),
-            EngineKind::Async => {
+    /// [`EngineError`], where another engine has to be made and cannot.
+    pub fn get(&self, target: Target) -> Result<Engine, EngineError> {
+        match target {
+            Target { tier: Tier::Cranelift, kind: EngineKind::Plain } => Ok(self.plain.clone()),
+            Target { tier: Tier::Cranelift, kind: EngineKind::Async } => {
                 if let Some(engine) = self.other.get() {
-                    return Ok(engine);
+                    return Ok(engine.clone());
                 }
-                let engine = Engine::new(&config(&self.host, kind, OptLevel::Speed, self.scan))
-                    .map_err(|source| EngineError::Pool { instances: self.host.instances, source })?;
+                let engine = self.make(target)?;
                 let engine = self.other.get_or_init(|| engine);
                 self.clock.add(engine);
+                Ok(engine.clone())
+            }
+            Target { tier: Tier::Winch, kind } => {
+                let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+                let [plain, other] = &mut *early;
+                let slot = if kind == EngineKind::Plain { plain } else { other };
+                if let Some(engine) = slot.as_ref().and_then(EngineWeak::upgrade) {
+                    return Ok(engine);
+                }
+                let engine = self.make(target)?;
+                self.clock.add(&engine);
+                *slot = Some(engine.weak());
                 Ok(engine)
             }
         }
     }
+
+    fn make(&self, target: Target) -> Result<Engine, EngineError> {
+        Engine::new(&config(&self.host, target, OptLevel::Speed, self.scan))
+            .map_err(|source| EngineError::Pool { instances: self.host.instances, source })
+    }
 }
 
-/// An engine that only compiles, for the child process: no pool, no clock. What it makes loads into the engine of the same kind.
+/// What most code is compiled for.
+const PLAIN: Target = Target { tier: Tier::Cranelift, kind: EngineKind::Plain };
+
+/// An engine that only compiles, for the child process: no pool, no clock. What it makes loads into the engine for the same target.
 ///
 /// # Errors
 ///
 /// Where Wasmtime refuses the settings.
-pub fn compile_engine(host: &HostConfig, kind: EngineKind, level: OptLevel) -> wasmtime::Result<Engine> {
-    let mut config = config(host, kind, level, false);
+pub fn compile_engine(host: &HostConfig, target: Target, level: OptLevel) -> wasmtime::Result<Engine> {
+    let mut config = config(host, target, level, false);
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Engine::new(&config)
 }
@@ -192,7 +257,7 @@ pub fn compatibility(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-fn config(host: &HostConfig, kind: EngineKind, level: OptLevel, scan: bool) -> Config {
+fn config(host: &HostConfig, target: Target, level: OptLevel, scan: bool) -> Config {
     let instances = host.instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -217,9 +282,13 @@ fn config(host: &HostConfig, kind: EngineKind, level: OptLevel, scan: bool) -> C
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .strategy(match target.tier {
+            Tier::Winch => Strategy::Winch,
+            Tier::Cranelift => Strategy::Cranelift,
+        })
         .cranelift_opt_level(level)
         .epoch_interruption(true)
-        .concurrency_support(kind == EngineKind::Async)
+        .concurrency_support(target.kind == EngineKind::Async)
         // No garbage-collected types: nothing that is built today needs them, and two advisories against 48.0.8 do.
         .gc_support(false)
         .wasm_memory64(false)
@@ -233,15 +302,36 @@ fn config(host: &HostConfig, kind: EngineKind, level: OptLevel, scan: bool) -> C
 mod tests {
     use super::*;
 
+    const TARGETS: [Target; 4] = [
+        PLAIN,
+        Target { tier: Tier::Cranelift, kind: EngineKind::Async },
+        Target { tier: Tier::Winch, kind: EngineKind::Plain },
+        Target { tier: Tier::Winch, kind: EngineKind::Async },
+    ];
+
     #[test]
-    fn what_the_compile_engine_makes_fits_the_pool_of_the_same_kind() {
+    fn what_the_compile_engine_makes_fits_the_pool_of_the_same_target() {
         let host = HostConfig { instances: 10, ..HostConfig::default() };
         let engines = Engines::new(&host).unwrap();
-        for kind in EngineKind::ALL {
-            let compiler = compile_engine(&host, kind, OptLevel::Speed).unwrap();
-            assert_eq!(compatibility(&compiler), compatibility(engines.get(kind).unwrap()), "{kind:?}");
+        let mut all = Vec::new();
+        for target in TARGETS {
+            let compiler = compile_engine(&host, target, OptLevel::Speed).unwrap();
+            assert_eq!(compatibility(&compiler), compatibility(&engines.get(target).unwrap()), "{target:?}");
+            all.push(compatibility(&compiler));
         }
-        let plain = compatibility(engines.get(EngineKind::Plain).unwrap());
-        assert_ne!(plain, compatibility(engines.get(EngineKind::Async).unwrap()));
+        all.dedup();
+        assert_eq!(all.len(), TARGETS.len(), "{all:?}");
+    }
+
+    #[test]
+    fn the_pool_for_early_code_goes_with_the_last_that_runs_it() {
+        let engines = Engines::new(&HostConfig { instances: 10, ..HostConfig::default() }).unwrap();
+        let target = Target { tier: Tier::Winch, kind: EngineKind::Plain };
+        let (first, second) = (engines.get(target).unwrap(), engines.get(target).unwrap());
+        assert!(Engine::same(&first, &second));
+        let weak = first.weak();
+        drop((first, second));
+        assert!(weak.upgrade().is_none());
+        engines.get(target).unwrap();
     }
 }

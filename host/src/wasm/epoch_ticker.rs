@@ -57,7 +57,9 @@ impl Clock {
 
     /// Moves this engine's epoch on too.
     pub(crate) fn add(&self, engine: &Engine) {
-        self.state.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
+        let mut engines = self.state.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.retain(|engine| engine.upgrade().is_some());
+        engines.push(engine.weak());
     }
 
     /// Ticks so far: a time that costs nothing to read. It stands still while no instance lives.

@@ -211,10 +211,20 @@ impl State {
         self.nn.is_none() && self.files.are_closed() && self.limiter.has_room()
     }
 
+    /// The HTTP of the call in hand.
+    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
     /// The variables that were granted.
     pub(crate) fn variables(&mut self) -> &WasiConfigVariables {
         let granted = &self.shared.config.grants.env;
         self.variables.get_or_insert_with(|| granted.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect())
+    }
+
+    /// The same, one by one.
+    pub(crate) fn granted_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shared.config.grants.env.iter().map(|(name, value)| (name.as_str(), value.0.as_str()))
     }
 }
 

@@ -1,14 +1,25 @@
-//! What a set of roles allows, and by which rule.
+//! What a set of roles and the policies allow, and by which rule.
 
 use std::{fmt, sync::Arc};
 
-use super::role::{Role, Table, names};
-use crate::{catalog::Entry, wildcard::fits};
+use super::{
+    item::{prompt_item, tool_item},
+    role::{Role, Table, names},
+};
+use crate::{
+    catalog::Entry,
+    policies::{Action, Bound, Item, Ruling},
+    wildcard::fits,
+};
 
-/// What a set of roles allows: the union of what each allows, without what any of them denies.
-#[derive(Clone, Debug)]
+/// What a set of roles allows: the union of what each allows, without what any of them denies; and of that what policies permit.
+#[derive(Clone)]
 pub struct Access {
     pub(super) roles: Vec<Arc<Role>>,
+    /// There are no roles at all, so they limit nobody.
+    pub(super) is_open: bool,
+    /// The policies, if there are any.
+    pub(super) bound: Option<Arc<Bound>>,
 }
 
 /// A decision, and the rule that made it.
@@ -20,6 +31,14 @@ pub enum Why {
     Denied(Rule),
     /// No role says anything of it.
     NotNamed,
+    /// There are no roles.
+    NoRoles,
+    /// This policy permits it, and roles do too.
+    Permitted(Arc<str>),
+    /// Roles allow it, and these policies decide on each call.
+    EachCall(Vec<Arc<str>>),
+    /// Roles allow it, and this policy forbids it. None: no policy permits it.
+    Forbidden(Option<Arc<str>>),
 }
 
 /// One pattern of one role.
@@ -39,7 +58,7 @@ impl Why {
     /// Whether it may be used.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
-        matches!(self, Self::Allowed(_))
+        matches!(self, Self::Allowed(_) | Self::NoRoles | Self::Permitted(_) | Self::EachCall(_))
     }
 }
 
@@ -55,6 +74,14 @@ impl fmt::Display for Why {
             Self::Allowed(rule) => write!(f, "allowed by {rule}"),
             Self::Denied(rule) => write!(f, "denied by {rule}"),
             Self::NotNamed => f.write_str("no role names it"),
+            Self::NoRoles => f.write_str("there are no roles"),
+            Self::Permitted(id) => write!(f, "permitted by policy {id:?}"),
+            Self::EachCall(ids) => {
+                let ids: Vec<String> = ids.iter().map(|id| format!("{id:?}")).collect();
+                write!(f, "decided for each call by policy {}", ids.join(", "))
+            }
+            Self::Forbidden(Some(id)) => write!(f, "forbidden by policy {id:?}"),
+            Self::Forbidden(None) => f.write_str("no policy permits it"),
         }
     }
 }
@@ -63,19 +90,20 @@ impl Access {
     /// What one set of patterns allows.
     #[must_use]
     pub fn of(role: Role) -> Self {
-        Self { roles: vec![Arc::new(role)] }
+        Self { roles: vec![Arc::new(role)], is_open: false, bound: None }
     }
 
     /// Whether it is everything there is, and whatever comes.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.denies_nothing() && self.roles.iter().flat_map(|role| &role.servers).any(|pattern| pattern == "*")
+        let by_roles = || self.denies_nothing() && self.roles.iter().flat_map(|role| &role.servers).any(|pattern| pattern == "*");
+        self.policies_permit_all() && (self.is_open || by_roles())
     }
 
     /// Whether everything of a provider may be used, whatever that offers.
     #[must_use]
     pub fn covers(&self, provider: &str) -> bool {
-        self.denies_nothing() && self.serves(provider).is_some()
+        self.policies_permit_all() && (self.is_open || self.denies_nothing() && self.serves(provider).is_some())
     }
 
     /// Whether its callers may learn of a provider that offers nothing now.
@@ -85,17 +113,61 @@ impl Access {
         let denied = self.denying(|pattern| {
             fits(provider, pattern) || pattern.split_once("__").is_some_and(|(server, name)| name == "*" && fits(provider, server))
         });
-        denied.is_none()
-            && (self.serves(provider).is_some() || self.roles.iter().any(|role| role.tools.iter().chain(&role.prompts).any(names)))
+        self.bound.as_ref().is_none_or(|bound| bound.names_server(provider))
+            && denied.is_none()
+            && (self.is_open
+                || self.serves(provider).is_some()
+                || self.roles.iter().any(|role| role.tools.iter().chain(&role.prompts).any(names)))
     }
 
     /// About a tool in the catalog.
     #[must_use]
     pub fn tool(&self, entry: &Entry) -> Why {
-        self.named(entry.provider().id().as_str(), entry.own_name(), entry.name(), "tools", |role| &role.tools)
+        let why = self.named(entry.provider().id().as_str(), entry.own_name(), entry.name(), "tools", |role| &role.tools);
+        self.and_policies(why, Action::Call, &tool_item(entry))
     }
 
-    /// About a tool that a provider offers by this name.
+    /// Whether a tool that may be called is listed.
+    #[must_use]
+    pub fn lists_tool(&self, entry: &Entry) -> bool {
+        self.lists(Action::ListTool, &tool_item(entry))
+    }
+
+    /// Whether a prompt that may be used is listed.
+    #[must_use]
+    pub fn lists_prompt(&self, provider: &str, own: &str) -> bool {
+        self.lists(Action::ListPrompt, &prompt_item(provider, own))
+    }
+
+    /// Whether a resource that may be read is listed.
+    #[must_use]
+    pub fn lists_resource(&self, provider: &str, uri: &str) -> bool {
+        self.lists(Action::ListResource, &Item::Resource { server: provider, uri })
+    }
+
+    /// Whether policies decide beside roles.
+    #[must_use]
+    pub fn has_policies(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    fn policies_permit_all(&self) -> bool {
+        self.bound.as_ref().is_none_or(|bound| bound.is_everything())
+    }
+
+    fn lists(&self, action: Action, item: &Item<'_>) -> bool {
+        self.bound.as_ref().is_none_or(|bound| bound.ruling(action, item).is_allowed())
+    }
+
+    /// What roles say, and where they allow it, what policies say.
+    fn and_policies(&self, why: Why, action: Action, item: &Item<'_>) -> Why {
+        match &self.bound {
+            Some(bound) if why.is_allowed() => bound.ruling(action, item).into(),
+            _ => why,
+        }
+    }
+
+    /// What the roles say about a tool that a provider offers by this name.
     #[must_use]
     pub fn tool_named(&self, provider: &str, name: &str) -> Why {
         self.named(provider, name, name, "tools", |role| &role.tools)
@@ -104,12 +176,24 @@ impl Access {
     /// About a prompt. `published`: its name in the catalog.
     #[must_use]
     pub fn prompt(&self, provider: &str, own: &str, published: &str) -> Why {
-        self.named(provider, own, published, "prompts", |role| &role.prompts)
+        let why = self.named(provider, own, published, "prompts", |role| &role.prompts);
+        self.and_policies(why, Action::Get, &prompt_item(provider, own))
     }
 
     /// About a resource, or the text of a template.
     #[must_use]
     pub fn resource(&self, provider: &str, uri: &str) -> Why {
+        let why = self.by_roles(provider, uri);
+        match &self.bound {
+            Some(bound) if why.is_allowed() => rulings(bound, provider, uri).into(),
+            _ => why,
+        }
+    }
+
+    fn by_roles(&self, provider: &str, uri: &str) -> Why {
+        if self.is_open {
+            return Why::NoRoles;
+        }
         let plain = decoded(uri);
         let denied = self
             .denying(|pattern| fits(provider, pattern) || fits(uri, pattern) || plain.as_deref().is_some_and(|plain| fits(plain, pattern)));
@@ -125,6 +209,9 @@ impl Access {
     }
 
     fn named(&self, provider: &str, own: &str, published: &str, list: &'static str, of: fn(&Role) -> &Vec<String>) -> Why {
+        if self.is_open {
+            return Why::NoRoles;
+        }
         let is_it = |pattern: &str| names(pattern, provider, own, published);
         let denied = self.denying(|pattern| {
             // Where a pattern can be read in two ways, both are denied.
@@ -157,6 +244,43 @@ impl Access {
             let pattern = of(role).iter().find(|pattern| is_it(pattern))?;
             Some(Rule { table: role.table, role: role.name.clone(), list, pattern: pattern.clone() })
         })
+    }
+}
+
+impl From<Ruling> for Why {
+    fn from(ruling: Ruling) -> Self {
+        match ruling {
+            Ruling::Allowed(id) => Self::Permitted(id),
+            Ruling::EachCall(ids) => Self::EachCall(ids),
+            Ruling::Denied(id) => Self::Forbidden(id),
+        }
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("roles", &self.roles).field("has_policies", &self.has_policies()).finish_non_exhaustive()
+    }
+}
+
+/// The forms of an address on which policies are asked: as it is written, and without percent-encoding. All have to be allowed. None: a part of its path
+/// leads up, and where to is only known to its provider.
+pub(super) fn forms(uri: &str) -> Option<(&str, Option<String>)> {
+    let plain = decoded(uri);
+    (!has_dot_segment(plain.as_deref().unwrap_or(uri))).then_some((uri, plain))
+}
+
+/// What policies say of reading an address.
+fn rulings(bound: &Bound, provider: &str, uri: &str) -> Ruling {
+    let of = |uri: &str| bound.ruling(Action::Read, &Item::Resource { server: provider, uri });
+    if let Some(constant) = bound.constant(Action::Read, provider) {
+        return constant;
+    }
+    let Some((uri, plain)) = forms(uri) else { return Ruling::Denied(None) };
+    let ruling = of(uri);
+    match plain.map(|plain| of(&plain)) {
+        Some(other) if ruling.is_allowed() && !matches!(other, Ruling::Allowed(_)) => other,
+        _ => ruling,
     }
 }
 
@@ -202,7 +326,7 @@ mod tests {
     use super::*;
 
     fn access(roles: &[Role]) -> Access {
-        Access { roles: roles.iter().cloned().map(Arc::new).collect() }
+        Access { roles: roles.iter().cloned().map(Arc::new).collect(), is_open: false, bound: None }
     }
 
     fn list(patterns: &[&str]) -> Vec<String> {

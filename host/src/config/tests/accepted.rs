@@ -64,6 +64,7 @@ fn every_key_is_understood() {
         memory = "2GiB"
         max_memory = "256MiB"
         max_file = "20MB"
+        compiler = "cranelift"
         compile_time = "1m"
         compile_memory = "1GiB"
         compile_jobs = 2
@@ -175,6 +176,7 @@ fn every_key_is_understood() {
         memory: Some(2 << 30),
         max_memory: 256 << 20,
         max_file: 20_000_000,
+        compiler: PluginCompiler::Cranelift,
         compile_time: Duration::from_secs(60),
         compile_memory: 1 << 30,
         compile_jobs: 2,

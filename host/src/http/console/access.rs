@@ -35,7 +35,7 @@ impl Rights {
         let has_one_of = |list: &[String]| roles.iter().any(|role| list.iter().any(|name| name == role));
         if has_one_of(&config.operate) {
             Self::Operate
-        } else if has_one_of(&config.view) || (config.view.is_empty() && policy.access(roles).is_everything()) {
+        } else if has_one_of(&config.view) || (config.view.is_empty() && policy.access_of(principal, roles).is_everything()) {
             Self::View
         } else {
             Self::None

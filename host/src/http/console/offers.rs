@@ -177,13 +177,14 @@ struct Offer {
 pub(super) async fn seen(State(console): State<Arc<Console>>, uri: Uri) -> Response<Body> {
     let policy = console.host.policy();
     let policy = policy.load();
-    let roles = match (query::parameter(&uri, "token"), query::parameter(&uri, "roles")) {
-        (Some(token), _) => policy.roles_now(Some(&Principal::new(&token))).clone(),
+    let principal = query::parameter(&uri, "token").map(|token| Principal::new(&token));
+    let roles = match (&principal, query::parameter(&uri, "roles")) {
+        (Some(_), _) => policy.roles_now(principal.as_ref()).clone(),
         (None, Some(roles)) => Roles::new(roles.split(',').filter(|role| !role.is_empty())),
         (None, None) => policy.roles_of(None).clone(),
     };
     let snapshot = console.front.catalog().snapshot();
-    let access = (!policy.is_open()).then(|| policy.access(&roles));
+    let access = (!policy.is_open()).then(|| policy.access_of(principal.as_ref(), &roles));
     let offers = offered(access.as_ref(), &snapshot);
     answer::json(StatusCode::OK, &SeenBy { roles: roles.iter().map(str::to_owned).collect(), offers })
 }

@@ -273,12 +273,13 @@ fn failed(reason: impl Into<String>) -> Refusal {
 
 fn refusal(error: CallError) -> Refusal {
     match error {
-        CallError::Busy { retry_after, .. } => {
+        CallError::Busy { retry_after, .. } | CallError::Uncounted { retry_after, .. } => {
             Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, FULL, error.to_string()) }
         }
         CallError::Limited { retry_after, .. } => {
             Refusal { retry_after: Some(retry_after), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, FULL, error.to_string()) }
         }
+        CallError::Denied { .. } => Refusal::new(StatusCode::FORBIDDEN, FAILED, error.to_string()),
         CallError::UnknownTool(ref name) => {
             Refusal::new(StatusCode::NOT_FOUND, format!("Tool {} not found", answer::echo(name)), error.to_string())
         }

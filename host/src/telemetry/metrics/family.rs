@@ -123,6 +123,8 @@ families! {
         "Plugins whose compiled code was in the cache (`hit`) or had to be compiled (`miss`).";
     COMPILE_FAILURES: Counter "toolbay_compile_failures_total" []
         "Compilations that failed.";
+    COMPILED: Gauge "toolbay_compiled_plugins" ["compiler"]
+        "Plugins by who compiled the code that serves: `winch`, until optimised code is ready, or `cranelift`.";
     COMPILE_SECONDS: Counter "toolbay_compile_seconds_total" []
         "Time spent compiling plugins.";
 

@@ -57,6 +57,10 @@ reasons! {
     UnknownPrompt => "unknown_prompt",
     /// The caller may not do it.
     Denied => "denied",
+    /// A policy denies it.
+    Policy => "policy",
+    /// What counts the limits of all hosts is not there.
+    Shared => "shared",
     /// The caller does it too often.
     RateLimit => "rate_limit",
 }

@@ -17,7 +17,7 @@ pub(super) fn is_core_module(bytes: &[u8]) -> bool {
 /// # Errors
 ///
 /// What it lacks, in words for the person who put the file there.
-pub(super) fn component(module: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, String> {
     let fault =
         |error: &dyn std::fmt::Display| format!("it is a core WebAssembly module, not a component, and cannot be made one: {error}");
     let (found, _) = metadata::decode(module).map_err(|error| fault(&format_args!("{error:#}")))?;

@@ -21,7 +21,7 @@ use std::{
 
 use wasmtime::{Engine, component::Component};
 
-use crate::wasm::engine::{EngineKind, compatibility};
+use crate::wasm::engine::{Target, compatibility};
 
 /// What was not used for so long is deleted when the cache is opened.
 const KEEP: Duration = Duration::from_secs(60 * 60 * 24 * 30);
@@ -108,17 +108,17 @@ impl Cache {
         }
     }
 
-    /// Whether anything was ever compiled for an engine of this kind.
-    pub(crate) fn has_engine(&self, kind: EngineKind) -> bool {
+    /// Whether anything was ever compiled for this target.
+    pub(crate) fn has_target(&self, target: Target) -> bool {
         let Some(folder) = &self.folder else { return false };
         fs::read_dir(folder).is_ok_and(|mut entries| {
-            entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(kind.name()))))
+            entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(target.name()))))
         })
     }
 
     /// The code for a content, if it is there. Code that is not what was put there, or cannot be loaded, is deleted.
-    pub(crate) fn load(&self, engine: &Engine, kind: EngineKind, digest: blake3::Hash) -> wasmtime::Result<Option<Component>> {
-        let Some(path) = self.entry(engine, kind, digest) else { return Ok(None) };
+    pub(crate) fn load(&self, engine: &Engine, target: Target, digest: blake3::Hash) -> wasmtime::Result<Option<Component>> {
+        let Some(path) = self.entry(engine, target, digest) else { return Ok(None) };
         // Without its digest it was put there by an earlier version, or not wholly.
         let (Ok(file), Ok(told)) = (open_ours(&path), open_ours(&digest_file(&path))) else { return Ok(None) };
         let (_, key) = self.ready()?;
@@ -163,8 +163,8 @@ impl Cache {
     }
 
     /// Keeps code, if it can be kept. A reader sees the whole of it or none.
-    pub(crate) fn store(&self, engine: &Engine, kind: EngineKind, digest: blake3::Hash, code: &[u8]) -> bool {
-        match self.try_store(engine, kind, digest, code) {
+    pub(crate) fn store(&self, engine: &Engine, target: Target, digest: blake3::Hash, code: &[u8]) -> bool {
+        match self.try_store(engine, target, digest, code) {
             Ok(()) => {
                 if self.broken.swap(false, Ordering::Relaxed) {
                     tracing::info!("compiled plugins are kept again");
@@ -178,9 +178,22 @@ impl Cache {
         }
     }
 
-    fn try_store(&self, engine: &Engine, kind: EngineKind, digest: blake3::Hash, code: &[u8]) -> Result<(), CacheError> {
+    /// Whether there is code for a content. It may turn out to be damaged when it is loaded.
+    pub(crate) fn has(&self, engine: &Engine, target: Target, digest: blake3::Hash) -> bool {
+        self.entry(engine, target, digest).is_some_and(|path| path.is_file())
+    }
+
+    /// Forgets code that better code has come for. Who runs it goes on.
+    pub(crate) fn forget(&self, engine: &Engine, target: Target, digest: blake3::Hash) {
+        if let Some(path) = self.entry(engine, target, digest) {
+            let _ = fs::remove_file(digest_file(&path));
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn try_store(&self, engine: &Engine, target: Target, digest: blake3::Hash, code: &[u8]) -> Result<(), CacheError> {
         let (folder, key) = self.ready()?;
-        let path = self.entry(engine, kind, digest).ok_or(CacheError::NoFolder)?;
+        let path = self.entry(engine, target, digest).ok_or(CacheError::NoFolder)?;
         if let Some(parent) = path.parent() {
             make_ours(parent)?;
         }
@@ -206,8 +219,8 @@ impl Cache {
         }
     }
 
-    pub(crate) fn entry(&self, engine: &Engine, kind: EngineKind, digest: blake3::Hash) -> Option<PathBuf> {
-        let folder = format!("{}-{:016x}", kind.name(), compatibility(engine));
+    pub(crate) fn entry(&self, engine: &Engine, target: Target, digest: blake3::Hash) -> Option<PathBuf> {
+        let folder = format!("{}-{:016x}", target.name(), compatibility(engine));
         Some(self.folder.as_ref()?.join(folder).join(format!("{}.cwasm", digest.to_hex())))
     }
 

@@ -8,7 +8,7 @@ use wasmtime::OptLevel;
 use super::{adapt, headroom};
 use crate::{
     config::HostConfig,
-    wasm::engine::{EngineKind, compile_engine},
+    wasm::engine::{EngineKind, Target, Tier, compile_engine},
 };
 
 /// The child's exit status for a file that cannot be compiled; why is on its stderr.
@@ -17,6 +17,8 @@ pub const EXIT_REFUSED: i32 = 3;
 /// How hard the compiler tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Level {
+    /// By Winch, in one pass.
+    Winch,
     /// For speed.
     Speed,
     /// Not at all: some inputs take minutes with optimisation and a second without.
@@ -30,16 +32,25 @@ impl Level {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Winch => "winch",
             Self::Speed => "speed",
             Self::None => "none",
             Self::Component => "component",
         }
     }
 
+    /// Who makes the code.
+    pub(super) fn tier(self) -> Tier {
+        match self {
+            Self::Winch => Tier::Winch,
+            Self::Speed | Self::None | Self::Component => Tier::Cranelift,
+        }
+    }
+
     fn opt(self) -> OptLevel {
         match self {
             Self::Speed => OptLevel::Speed,
-            Self::None | Self::Component => OptLevel::None,
+            Self::Winch | Self::None | Self::Component => OptLevel::None,
         }
     }
 }
@@ -53,6 +64,8 @@ pub struct Task {
     pub cpu_seconds: u64,
     /// Bytes of memory.
     pub memory: u64,
+    /// Whether nobody waits for it: then everything else comes first.
+    pub background: bool,
 }
 
 /// Why a component was refused, in the compiler's words.
@@ -79,7 +92,7 @@ pub fn run(task: &Task) -> i32 {
         }
     }
     // The calls come first. Where the priority cannot be lowered, compiling at the same one is no failure.
-    let _ = nice(10);
+    let _ = nice(if task.background { 19 } else { 10 });
     let mut bytes = Vec::new();
     if let Err(error) = std::io::stdin().lock().read_to_end(&mut bytes) {
         return fail("cannot read the component", &error);
@@ -106,7 +119,7 @@ pub fn run(task: &Task) -> i32 {
 /// Why that cannot be had, in words for the person who put the file there.
 pub fn make(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
     match level {
-        Level::Speed | Level::None => compile(host, bytes, level),
+        Level::Winch | Level::Speed | Level::None => compile(host, bytes, level),
         Level::Component => adapt::component(bytes).map(|component| (EngineKind::Plain, component)).map_err(Refusal),
     }
 }
@@ -119,7 +132,10 @@ pub fn make(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind
 fn compile(host: &HostConfig, bytes: &[u8], level: Level) -> Result<(EngineKind, Vec<u8>), Refusal> {
     let roomy = headroom::give(bytes);
     let bytes = roomy.as_deref().unwrap_or(bytes);
-    let attempt = |kind| compile_engine(host, kind, level.opt()).and_then(|engine| engine.precompile_component(bytes));
+    let attempt = |kind| {
+        let target = Target { tier: level.tier(), kind };
+        compile_engine(host, target, level.opt()).and_then(|engine| engine.precompile_component(bytes))
+    };
     let first = match attempt(EngineKind::Plain) {
         Ok(code) => return Ok((EngineKind::Plain, code)),
         Err(error) => format!("{error:#}"),

@@ -2,11 +2,19 @@
 //!
 //! Compiling is not interruptible and its cost can explode (a component of 2 MB was seen to take minutes), so it happens in a child process with limits on
 //! its CPU time and memory, and at a lower priority than the calls.
+//!
+//! There are two compilers. Cranelift's code is the better one, and an interpreter takes it ten seconds and more. So what is not in the cache, and is not
+//! small, is compiled by Winch first, and by Cranelift in the background afterwards ([`Compiler::optimise`]). What Winch cannot compile,
+//! Cranelift compiles at once.
 
 mod adapt;
+mod background;
 pub mod cache;
 pub mod child;
+mod estimate;
 pub(crate) mod headroom;
+
+pub(crate) use adapt::component as component_of_module;
 
 use std::{
     collections::HashMap,
@@ -27,8 +35,9 @@ use tokio::{
 };
 use wasmtime::component::Component;
 
-use super::engine::{EngineError, EngineKind, Engines};
-use crate::config::HostConfig;
+use super::engine::{EngineError, EngineKind, Engines, Target, Tier};
+use crate::config::{HostConfig, PluginCompiler};
+use background::Line;
 use cache::{Cache, CacheError};
 use child::Level;
 #[cfg(test)]
@@ -81,8 +90,8 @@ impl Worker {
 pub struct Compiled {
     /// Its code.
     pub component: Component,
-    /// What it runs on.
-    pub kind: EngineKind,
+    /// Who made it, and what it runs on.
+    pub target: Target,
     /// Whether it had been compiled before.
     pub cached: bool,
 }
@@ -115,8 +124,10 @@ pub struct Compiler {
     worker: Worker,
     host: HostConfig,
     jobs: Semaphore,
-    /// One lock for each content that is being compiled: copies of a file under other names wait for the first.
-    running: Mutex<HashMap<blake3::Hash, Arc<tokio::sync::Mutex<()>>>>,
+    /// Those that nobody waits for.
+    line: Line,
+    /// One lock for each content that is being compiled, by each compiler: copies of a file under other names wait for the first.
+    running: Mutex<HashMap<(blake3::Hash, Tier), Arc<tokio::sync::Mutex<()>>>>,
     counters: Counters,
 }
 
@@ -134,6 +145,7 @@ impl Compiler {
             worker,
             host: host.clone(),
             jobs: Semaphore::new(jobs(host)),
+            line: Line::default(),
             running: Mutex::default(),
             counters: Counters::default(),
         })
@@ -157,30 +169,98 @@ impl Compiler {
     ///
     /// [`CompileError`], in words for the person who put the file there.
     pub async fn compile(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
-        if let Some(found) = self.cached(digest).await? {
-            self.counters.hits.fetch_add(1, Relaxed);
+        let result = self.find_or_make(bytes, digest).await;
+        let Counters { hits, misses, failures, .. } = &self.counters;
+        match &result {
+            Ok(Compiled { cached: true, .. }) => hits.fetch_add(1, Relaxed),
+            Ok(_) => misses.fetch_add(1, Relaxed),
+            Err(_) => {
+                failures.fetch_add(1, Relaxed);
+                misses.fetch_add(1, Relaxed)
+            }
+        };
+        result
+    }
+
+    /// Whether code of this compiler is to be replaced by better code, where the host lives long enough.
+    #[must_use]
+    pub fn improves(&self, tier: Tier) -> bool {
+        tier == Tier::Winch && self.host.compiler == PluginCompiler::Auto
+    }
+
+    /// Optimised code of a component that is served already. Waits until nobody waits for other code, and until smaller components have theirs. Dropping
+    /// the future ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`].
+    pub async fn optimise(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
+        let _turn = self.line.turn(bytes.len()).await;
+        let compiled = self.make(bytes, digest, Tier::Cranelift, Haste::Background).await.inspect_err(|_| {
+            self.counters.failures.fetch_add(1, Relaxed);
+        })?;
+        let (cache, engines, kind) = (Arc::clone(&self.cache), Arc::clone(&self.engines), compiled.target.kind);
+        beside(move || {
+            let early = Target { tier: Tier::Winch, kind };
+            // Where nothing could be kept, the early code is better than none.
+            let optimised = Target { tier: Tier::Cranelift, kind };
+            if cache.has(&engines.get(optimised)?, optimised, digest) && cache.has_target(early) {
+                cache.forget(&engines.get(early)?, early, digest);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(compiled)
+    }
+
+    async fn find_or_make(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
+        let known: &'static [Tier] = match self.host.compiler {
+            PluginCompiler::Auto => &[Tier::Cranelift, Tier::Winch],
+            PluginCompiler::Winch => &[Tier::Winch],
+            PluginCompiler::Cranelift => &[Tier::Cranelift],
+        };
+        if let Some(found) = self.cached(digest, known).await? {
             return Ok(found);
         }
         check_header(&bytes)?;
-        let lock = self.lock(digest);
+        let is_early = match self.host.compiler {
+            PluginCompiler::Auto => self.is_worth_it(&bytes).await?,
+            choice => choice == PluginCompiler::Winch,
+        };
+        if is_early {
+            match self.make(bytes.clone(), digest, Tier::Winch, Haste::Foreground).await {
+                Ok(compiled) => return Ok(compiled),
+                // What it uses is too new for Winch, or the processor too old. What is wrong with it, Cranelift says as well.
+                Err(error) => {
+                    tracing::debug!(digest = %&digest.to_hex()[..16], %error, "Winch cannot compile it; Cranelift compiles it at once")
+                }
+            }
+        }
+        self.make(bytes, digest, Tier::Cranelift, Haste::Foreground).await
+    }
+
+    /// Whether it takes Cranelift so long that code of Winch is worth having before.
+    async fn is_worth_it(&self, bytes: &Bytes) -> Result<bool, CompileError> {
+        let bytes = bytes.clone();
+        beside(move || Ok(estimate::is_large(&bytes))).await
+    }
+
+    /// Code of one compiler, unless it was made meanwhile.
+    async fn make(&self, bytes: Bytes, digest: blake3::Hash, tier: Tier, haste: Haste) -> Result<Compiled, CompileError> {
+        let _waited_for = (haste == Haste::Foreground).then(|| self.line.keep());
+        let lock = self.lock((digest, tier));
         let guard = lock.lock().await;
         // Another copy of the file may have been compiled while this one waited.
-        let result = match self.cached(digest).await? {
-            Some(found) => {
-                self.counters.hits.fetch_add(1, Relaxed);
-                Ok(found)
-            }
-            None => {
-                self.counters.misses.fetch_add(1, Relaxed);
-                self.compile_now(bytes, digest).await.inspect_err(|_| {
-                    self.counters.failures.fetch_add(1, Relaxed);
-                })
-            }
+        let known: &'static [Tier] = if tier == Tier::Winch { &[Tier::Winch] } else { &[Tier::Cranelift] };
+        let result = match self.cached(digest, known).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => self.compile_now(bytes, digest, tier, haste).await,
+            Err(error) => Err(error),
         };
         drop(guard);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::strong_count(&lock) <= 2 {
-            running.remove(&digest);
+            running.remove(&(digest, tier));
         }
         result
     }
@@ -195,26 +275,35 @@ impl Compiler {
             return Ok(bytes);
         }
         let _job = self.jobs.acquire().await.map_err(|error| CompileError::Host(error.to_string()))?;
-        let (_, component) = self.attempt_by_worker(&bytes, Level::Component).await?;
+        let (_, component) = self.attempt_by_worker(&bytes, Level::Component, Haste::Foreground).await?;
         Ok(component.into())
     }
 
-    fn lock(&self, digest: blake3::Hash) -> Arc<tokio::sync::Mutex<()>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default().clone()
+    fn lock(&self, what: (blake3::Hash, Tier)) -> Arc<tokio::sync::Mutex<()>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default().clone()
     }
 
-    /// What the cache has. Megabytes are read and digested for it, so it happens beside the workers.
-    async fn cached(&self, digest: blake3::Hash) -> Result<Option<Compiled>, CompileError> {
+    /// What the cache has of these compilers' code, the first of them first. Megabytes are read and digested for it, so it happens beside the workers.
+    async fn cached(&self, digest: blake3::Hash, tiers: &'static [Tier]) -> Result<Option<Compiled>, CompileError> {
         let (cache, engines) = (Arc::clone(&self.cache), Arc::clone(&self.engines));
         beside(move || {
-            for kind in EngineKind::ALL {
-                if !cache.has_engine(kind) && kind == EngineKind::Async {
-                    // The second engine is dear: do not make it to look for what cannot be there.
+            let targets = tiers.iter().flat_map(|tier| EngineKind::ALL.map(|kind| Target { tier: *tier, kind }));
+            for target in targets {
+                let is_there_anyway = target == Target { tier: Tier::Cranelift, kind: EngineKind::Plain };
+                if !is_there_anyway && !cache.has_target(target) {
+                    // Another engine is dear: do not make it to look for what cannot be there.
                     continue;
                 }
-                let engine = engines.get(kind)?;
-                match cache.load(engine, kind, digest) {
-                    Ok(Some(component)) => return Ok(Some(Compiled { component, kind, cached: true })),
+                let engine = match engines.get(target) {
+                    // The other compiler's code needs no such engine.
+                    Err(error) if target.tier == Tier::Winch => {
+                        tracing::debug!(%error, "no engine for early code");
+                        continue;
+                    }
+                    engine => engine?,
+                };
+                match cache.load(&engine, target, digest) {
+                    Ok(Some(component)) => return Ok(Some(Compiled { component, target, cached: true })),
                     Ok(None) => {}
                     Err(error) => {
                         tracing::warn!(digest = %&digest.to_hex()[..16], "cached code cannot be loaded, compiling again: {error:#}");
@@ -226,58 +315,73 @@ impl Compiler {
         .await
     }
 
-    async fn compile_now(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
-        let _job = self.jobs.acquire().await.map_err(|error| CompileError::Host(error.to_string()))?;
-        let (kind, code) = match self.attempt(&bytes, Level::Speed).await {
+    async fn compile_now(&self, bytes: Bytes, digest: blake3::Hash, tier: Tier, haste: Haste) -> Result<Compiled, CompileError> {
+        // What nobody waits for has a line of its own, and leaves these turns to others.
+        let _job = match haste {
+            Haste::Foreground => Some(self.jobs.acquire().await.map_err(|error| CompileError::Host(error.to_string()))?),
+            Haste::Background => None,
+        };
+        let level = if tier == Tier::Winch { Level::Winch } else { Level::Speed };
+        let (kind, code) = match self.attempt(&bytes, level, haste).await {
             // Without optimisation it takes less time. It does not take so much less memory that a second try would be worth it.
-            Err(CompileError::TooExpensive { limit, key: COMPILE_TIME }) => {
+            Err(CompileError::TooExpensive { limit, key: COMPILE_TIME }) if level == Level::Speed => {
                 tracing::warn!(%limit, digest = %&digest.to_hex()[..16], "compiling was too expensive; trying again without optimisation");
-                self.attempt(&bytes, Level::None).await?
+                self.attempt(&bytes, Level::None, haste).await?
             }
             other => other?,
         };
-        let (cache, engines) = (Arc::clone(&self.cache), Arc::clone(&self.engines));
+        let (cache, engines, target) = (Arc::clone(&self.cache), Arc::clone(&self.engines), Target { tier, kind });
         beside(move || {
-            let engine = engines.get(kind)?;
+            let engine = engines.get(target)?;
             let unfit = |error: wasmtime::Error| CompileError::Invalid(format!("it does not fit into this host's pool: {error:#}"));
             // From the file it is shared with the page cache, where there is one.
-            let kept = if cache.store(engine, kind, digest, &code) { cache.load(engine, kind, digest).map_err(unfit)? } else { None };
+            let kept = if cache.store(&engine, target, digest, &code) { cache.load(&engine, target, digest).map_err(unfit)? } else { None };
             let component = match kept {
                 Some(component) => component,
-                None => Cache::load_bytes(engine, &code).map_err(unfit)?,
+                None => Cache::load_bytes(&engine, &code).map_err(unfit)?,
             };
-            Ok(Compiled { component, kind, cached: false })
+            Ok(Compiled { component, target, cached: false })
         })
         .await
     }
 
-    async fn attempt(&self, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
+    async fn attempt(&self, bytes: &Bytes, level: Level, haste: Haste) -> Result<(EngineKind, Vec<u8>), CompileError> {
         let started = Instant::now();
-        let result = self.attempt_by_worker(bytes, level).await;
+        let result = self.attempt_by_worker(bytes, level, haste).await;
         self.counters.nanos.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
         result
     }
 
-    async fn attempt_by_worker(&self, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
+    async fn attempt_by_worker(&self, bytes: &Bytes, level: Level, haste: Haste) -> Result<(EngineKind, Vec<u8>), CompileError> {
         match &self.worker {
-            Worker::Child(program) => self.attempt_in_child(program.clone(), bytes, level).await,
+            Worker::Child(program) => self.attempt_in_child(program.clone(), bytes, level, haste).await,
             #[cfg(test)]
             Worker::InProcess => child::make(&self.host, bytes, level).map_err(|Refusal(message)| CompileError::Invalid(message)),
         }
     }
 
-    async fn attempt_in_child(&self, program: PathBuf, bytes: &Bytes, level: Level) -> Result<(EngineKind, Vec<u8>), CompileError> {
+    async fn attempt_in_child(
+        &self,
+        program: PathBuf,
+        bytes: &Bytes,
+        level: Level,
+        haste: Haste,
+    ) -> Result<(EngineKind, Vec<u8>), CompileError> {
         let host = |what: &str, error: std::io::Error| CompileError::Host(format!("{what}: {error}"));
         let started = Instant::now();
-        let mut child = Command::new(&program)
-            .arg("compile")
+        let mut command = Command::new(&program);
+        command.arg("compile").env_clear();
+        if haste == Haste::Background {
+            // The compiler takes a thread for each core otherwise. A priority is no help where a container's share of the processors is used up.
+            command.arg("--background").env("RAYON_NUM_THREADS", background::threads().to_string());
+        }
+        let mut child = command
             .args(["--level", level.name()])
             .args(["--cpu-seconds", &self.host.compile_time.as_secs().max(1).to_string()])
             .args(["--memory", &self.host.compile_memory.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .env_clear()
             // The allocator would otherwise take a gigabyte at once, most of it never used, and the limit would count it.
             .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .kill_on_drop(true)
@@ -342,6 +446,13 @@ impl Compiler {
     fn too_long(&self) -> CompileError {
         CompileError::TooExpensive { limit: format!("{} s of CPU time", self.host.compile_time.as_secs()), key: COMPILE_TIME }
     }
+}
+
+/// Whether somebody waits for the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    Foreground,
+    Background,
 }
 
 /// Does what reads and writes much, on a thread for that.
@@ -413,6 +524,77 @@ fn check_header(bytes: &[u8]) -> Result<(), CompileError> {
 mod tests {
     use super::*;
 
+    const OPTIMISED: Target = Target { tier: Tier::Cranelift, kind: EngineKind::Plain };
+    const EARLY: Target = Target { tier: Tier::Winch, kind: EngineKind::Plain };
+
+    /// A component of so many functions, each of a few dozen bytes.
+    fn component(functions: usize) -> Bytes {
+        let function =
+            "(func (export \"NAME\") (param i32) (result i32) (i32.add (i32.mul (local.get 0) (i32.const 123456)) (i32.const 654321)))";
+        let functions: String = (0..functions).map(|n| function.replace("NAME", &format!("f{n}"))).collect();
+        Bytes::from(wat::parse_str(format!("(component (core module {functions}))")).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_large_is_compiled_twice_and_what_was_early_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = HostConfig { instances: 4, cache: Some(folder.path().to_owned()), ..HostConfig::default() };
+        let engines = Engines::new(&host).unwrap();
+        let compiler = Compiler::new(engines.clone(), &host, Worker::InProcess).unwrap();
+        let small = component(10);
+        let compiled = compiler.compile(small.clone(), blake3::hash(&small)).await.unwrap();
+        assert_eq!(compiled.target, OPTIMISED);
+        let large = component(10_000);
+        let digest = blake3::hash(&large);
+        let early = compiler.compile(large.clone(), digest).await.unwrap();
+        assert_eq!((early.target, early.cached), (EARLY, false));
+        assert!(compiler.improves(early.target.tier));
+        let again = compiler.compile(large.clone(), digest).await.unwrap();
+        assert_eq!((again.target, again.cached), (EARLY, true));
+        let best = compiler.optimise(large.clone(), digest).await.unwrap();
+        assert_eq!((best.target, best.cached), (OPTIMISED, false));
+        assert!(!compiler.cache.has(&engines.get(EARLY).unwrap(), EARLY, digest));
+        let again = compiler.compile(large.clone(), digest).await.unwrap();
+        assert_eq!((again.target, again.cached), (OPTIMISED, true));
+        let CompileCounts { hits, misses, failures, .. } = compiler.counts();
+        assert_eq!((hits, misses, failures), (2, 2, 0));
+    }
+
+    #[tokio::test]
+    async fn who_distrusts_a_compiler_has_the_other() {
+        let large = component(10_000);
+        let digest = blake3::hash(&large);
+        let folder = tempfile::tempdir().unwrap();
+        for (choice, target) in [
+            (PluginCompiler::Auto, EARLY),
+            (PluginCompiler::Winch, EARLY),
+            (PluginCompiler::Cranelift, OPTIMISED),
+            (PluginCompiler::Winch, EARLY),
+            (PluginCompiler::Auto, OPTIMISED),
+        ] {
+            let host = HostConfig { instances: 4, cache: Some(folder.path().to_owned()), compiler: choice, ..HostConfig::default() };
+            let compiler = Compiler::new(Engines::new(&host).unwrap(), &host, Worker::InProcess).unwrap();
+            let compiled = compiler.compile(large.clone(), digest).await.unwrap();
+            assert_eq!(compiled.target, target, "{choice:?}");
+            assert_eq!(compiler.improves(compiled.target.tier), choice == PluginCompiler::Auto && target == EARLY);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_winch_cannot_compile_is_compiled_by_cranelift() {
+        let folder = tempfile::tempdir().unwrap();
+        let host =
+            HostConfig { instances: 4, cache: Some(folder.path().to_owned()), compiler: PluginCompiler::Winch, ..HostConfig::default() };
+        let compiler = Compiler::new(Engines::new(&host).unwrap(), &host, Worker::InProcess).unwrap();
+        let bytes = Bytes::from(wat::parse_str("(component (core module (func $f (return_call $f))))").unwrap());
+        let compiled = compiler.compile(bytes.clone(), blake3::hash(&bytes)).await.unwrap();
+        assert_eq!(compiled.target, OPTIMISED);
+        // What is wrong for both is said in the words of the second.
+        let bytes = Bytes::from(wat::parse_str("(component (core module (func (result i32))))").unwrap());
+        let error = compiler.compile(bytes.clone(), blake3::hash(&bytes)).await.map(drop).unwrap_err().to_string();
+        assert!(error.contains("not a valid component"), "{error}");
+    }
+
     #[test]
     fn what_is_no_component_is_named() {
         for (bytes, word) in [
@@ -439,7 +621,7 @@ mod tests {
         for cached in [false, true] {
             let compiler = Compiler::new(engines.clone(), &host, Worker::InProcess).unwrap();
             let compiled = compiler.compile(bytes.clone(), digest).await.unwrap();
-            assert_eq!((compiled.kind, compiled.cached), (EngineKind::Plain, cached));
+            assert_eq!((compiled.target, compiled.cached), (OPTIMISED, cached));
         }
     }
 
@@ -452,7 +634,7 @@ mod tests {
         let digest = blake3::hash(&bytes);
         let compiler = Compiler::new(engines.clone(), &host, Worker::InProcess).unwrap();
         compiler.compile(bytes.clone(), digest).await.unwrap();
-        let entry = compiler.cache.entry(engines.get(EngineKind::Plain).unwrap(), EngineKind::Plain, digest).unwrap();
+        let entry = compiler.cache.entry(&engines.get(OPTIMISED).unwrap(), OPTIMISED, digest).unwrap();
         let code = std::fs::read(&entry).unwrap();
         let told = entry.with_extension("digest");
         for at in [0, code.len() / 3, code.len() / 2, code.len() - 1] {

@@ -297,6 +297,7 @@ impl Entry {
             error: self.error.clone(),
             warnings: loaded.map(|loaded| loaded.warnings.clone()).unwrap_or_default(),
             imports: loaded.map(|loaded| loaded.imports.clone()).unwrap_or_default(),
+            compiled: loaded.and_then(|loaded| loaded.compiled),
             in_flight: loaded.map_or(0, |loaded| loaded.load.in_flight()),
             queued: loaded.map_or(0, |loaded| loaded.load.queued()),
             since: self.since,

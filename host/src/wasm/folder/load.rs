@@ -80,10 +80,11 @@ pub(super) fn tell(id: &ProviderId, serving: &Serving, took: Duration, again: bo
     let (tools, ms) = (provider.tools().len(), took.as_millis() as u64);
     let offers = provider.offers();
     let (resources, templates, prompts) = (offers.resources.len(), offers.templates.len(), offers.prompts.len());
+    let compiler = serving.loaded.compiled.map(|compiled| compiled.by);
     if again {
-        tracing::info!(plugin = %id, digest, tools, resources, templates, prompts, ms, "plugin reloaded");
+        tracing::info!(plugin = %id, digest, tools, resources, templates, prompts, compiler, ms, "plugin reloaded");
     } else {
-        tracing::info!(plugin = %id, digest, tools, resources, templates, prompts, ms, "plugin loaded");
+        tracing::info!(plugin = %id, digest, tools, resources, templates, prompts, compiler, ms, "plugin loaded");
     }
     for warning in warnings {
         tracing::warn!(plugin = %id, "{warning}");

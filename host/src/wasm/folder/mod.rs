@@ -38,7 +38,7 @@ pub use self::{
     once::{Once, load_once},
     pulled::{Pulled, PulledFile, PulledPlugin},
 };
-use crate::provider::{Provider, ProviderChange, ProviderId, ProviderStatus, StatusSource};
+use crate::provider::{CompiledStatus, Provider, ProviderChange, ProviderId, ProviderStatus, StatusSource};
 
 /// Turns one version of a file into a provider: compile, check, list the tools.
 ///
@@ -53,6 +53,9 @@ pub trait Loader: Send + Sync + 'static {
         let _ = id;
         0
     }
+
+    /// Nothing is watched any more: whatever goes on for what was loaded, and no call waits for, ends.
+    fn end(&self) {}
 }
 
 /// One version of a plugin, read whole when nobody was writing to it any more.
@@ -90,6 +93,8 @@ pub struct Loaded {
     pub imports: Vec<String>,
     /// What it is doing now.
     pub load: Arc<dyn Load>,
+    /// Who compiled it, and when.
+    pub compiled: Option<CompiledStatus>,
     /// What it says while it serves. None: it never says anything.
     pub news: Option<Arc<dyn PluginUpdates>>,
 }
@@ -102,7 +107,7 @@ pub trait PluginUpdates: Send + Sync {
 
 /// What a plugin said.
 pub struct PluginUpdate {
-    /// It lists something else now: the same version with its new lists, to serve in place of the one that said so.
+    /// It lists something else now, or there is better code for it: the same version, to serve in place of the one that said so.
     pub relisted: Option<Loaded>,
     /// URIs of resources that hold something else now.
     pub updated: Vec<String>,

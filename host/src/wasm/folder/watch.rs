@@ -150,6 +150,7 @@ impl Watch {
         }
         self.loads.shutdown().await;
         self.news.shutdown().await;
+        self.loader.end();
     }
 
     async fn turn_around(&mut self) {
@@ -399,7 +400,15 @@ impl Watch {
         };
         let (Some(id), Some(serving)) = (entry.id.clone(), &mut entry.serving) else { return };
         if let Some(loaded) = relisted {
-            tell_lists(&id, &loaded);
+            let early = serving.loaded.compiled.filter(|early| loaded.compiled.is_some_and(|now| now.by != early.by));
+            match early {
+                Some(early) => {
+                    let seconds = early.since.elapsed().unwrap_or_default().as_secs();
+                    let (from, to) = (early.by, loaded.compiled.map(|now| now.by));
+                    tracing::info!(plugin = %id, from, to, seconds, "optimised code serves from now on");
+                }
+                None => tell_lists(&id, &loaded),
+            }
             self.post(ProviderChange::Put(Arc::clone(&loaded.provider)));
             serving.loaded = loaded;
         }

@@ -154,7 +154,7 @@ fn read(result: Called, plugin: &provider::ProviderId) -> wasmtime::Result<Resul
         NestedError::Denied(_) => Problem::Denied(why),
         NestedError::Circular(_) => Problem::Circular(why),
         NestedError::Call(CallError::UnknownTool(_)) => Problem::Unknown(why),
-        NestedError::Call(CallError::Busy { .. } | CallError::Limited { .. }) => Problem::Busy(why),
+        NestedError::Call(CallError::Busy { .. } | CallError::Limited { .. } | CallError::Uncounted { .. }) => Problem::Busy(why),
         NestedError::Call(CallError::InvalidParams(_)) => Problem::Failed(failure(INVALID_PARAMS, &why)),
         NestedError::Call(CallError::Protocol { code, data, .. }) => {
             Problem::Failed(Error { data: data.map(|data| data.to_string()), ..failure(code, &why) })

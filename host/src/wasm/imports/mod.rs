@@ -2,7 +2,9 @@
 
 pub(crate) mod calls;
 pub(crate) mod client;
+mod config_draft;
 pub(crate) mod context;
+pub(crate) mod fetch;
 pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod keyvalue;
@@ -38,6 +40,7 @@ pub(crate) mod bindings {
             "toolbay:plugin/client.ask": async | trappable,
             "toolbay:plugin/calls.call": async | trappable,
             "toolbay:plugin/calls.call-all": async | trappable,
+            "toolbay:plugin/fetch": async | trappable,
             "toolbay:plugin/store": async | trappable,
             default: trappable,
         },
@@ -58,6 +61,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     nn::add_to_linker(linker)?;
     keyvalue::add_to_linker(linker)?;
     wasmtime_wasi_config::add_to_linker(linker, |state| WasiConfig::new(state.variables()))?;
+    config_draft::add_to_linker(linker)?;
     bindings::toolbay::plugin::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
@@ -65,6 +69,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     bindings::toolbay::plugin::client::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::toolbay::plugin::fetch::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::notify::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     bindings::toolbay::plugin::task::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

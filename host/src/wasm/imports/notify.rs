@@ -121,6 +121,16 @@ impl ChangeSignal {
         }
     }
 
+    /// What was taken and not told.
+    pub(crate) fn say_again(&self, said: Said) {
+        if said.lists.any() {
+            self.changed(said.lists);
+        }
+        for uri in said.updated {
+            self.updated(uri);
+        }
+    }
+
     /// Waits until something is to be told. Dropping the future loses nothing.
     pub(crate) async fn wait(&self, plugin: &str) -> Said {
         loop {

@@ -9,7 +9,7 @@ use std::{
 use futures::future::BoxFuture;
 use wasmtime::component::Component;
 
-use super::{Plugin, Route, dynamic_tools::Listed, offers::publish, prompts, resources};
+use super::{Code, Plugin, Route, dynamic_tools::Listed, offers::publish, prompts, resources};
 use crate::{
     config::NameRules,
     offload,
@@ -21,9 +21,9 @@ use crate::{
         folder::{Load, LoadError, Loaded, PluginUpdate, PluginUpdates},
         imports::{
             bindings::exports::toolbay::plugin::tools as wit,
-            notify::{Lists, Said},
+            notify::{ChangeSignal, Lists, Said},
         },
-        typed::{self, docs::Docs},
+        typed::{self, TypedFunction, docs::Docs},
     },
 };
 
@@ -36,9 +36,9 @@ pub(super) struct Origin {
     /// Of the file's content.
     pub(super) digest: blake3::Hash,
     pub(super) component: Component,
-    pub(super) docs: Docs,
+    pub(super) docs: Arc<Docs>,
     /// The interfaces that it imports.
-    pub(super) imports: Vec<String>,
+    pub(super) imports: Arc<[String]>,
     /// Whether a call may send something before its answer.
     pub(super) notifies: bool,
     /// Whether it may say that something has changed.
@@ -201,10 +201,32 @@ impl Plugin {
         Loaded {
             provider,
             warnings: [self.warnings.all(), unfit].concat(),
-            imports: self.code.origin.imports.clone(),
+            imports: self.code.origin.imports.to_vec(),
             load: Arc::new(Counters(self.code.gate.clone())),
-            news: self.code.origin.tells.then(|| Arc::new(Ear(self.clone())) as _),
+            compiled: Some(self.code.made),
+            news: (self.code.origin.tells || self.code.optimising.is_some()).then(|| Arc::new(Ear(self.clone())) as _),
         }
+    }
+
+    /// The same plugin, with the same lists, on other code of the same component. None: its functions are not found there, which cannot be.
+    fn moved(&self, code: Arc<Code>) -> Option<Self> {
+        let described = typed::describe(&code.engine, &code.origin.component, &code.origin.docs, &code.shared.config.tools);
+        let notifies = code.origin.notifies;
+        let mut typed: HashMap<String, Arc<TypedFunction>> = HashMap::new();
+        for function in described.functions {
+            let name = function.tool().name.as_str().to_owned();
+            // Of two of one name the first was taken.
+            typed.entry(name).or_insert_with(|| Arc::new(function.with_notifies(notifies)));
+        }
+        let moved = |(name, route): (&String, &Route)| {
+            let route = match route {
+                Route::Typed(_) => Route::Typed(typed.get(name)?.clone()),
+                listed @ Route::Listed(_) => listed.clone(),
+            };
+            Some((name.clone(), route))
+        };
+        let routes = self.routes.iter().map(moved).collect::<Option<HashMap<_, _>>>()?;
+        Some(Self { code, routes: Arc::new(routes), ..self.clone() })
     }
 
     /// The plugin with these lists as they are now. None, where they are the same, or cannot be made.
@@ -221,21 +243,57 @@ impl Plugin {
         }
         None
     }
+
+    /// Waits for what its calls say.
+    async fn heard(&self) -> PluginUpdate {
+        let shared = &self.code.shared;
+        loop {
+            let mut said = Unheard { bell: &shared.bell, said: Some(shared.bell.wait(shared.id.as_str()).await) };
+            let lists = said.said.as_ref().map(|said| said.lists).unwrap_or_default();
+            let relisted = if lists.any() { self.look_again(lists).await } else { None };
+            let updated: Vec<String> = said.said.take().unwrap_or_default().updated.into_iter().collect();
+            if relisted.is_some() || !updated.is_empty() {
+                return PluginUpdate { relisted, updated };
+            }
+        }
+    }
 }
 
-/// Listens to what the calls of a plugin say.
+/// What was said and nobody was told of. Whoever listens next hears it.
+struct Unheard<'a> {
+    bell: &'a ChangeSignal,
+    said: Option<Said>,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if let Some(said) = self.said.take() {
+            self.bell.say_again(said);
+        }
+    }
+}
+
+/// Listens to what the calls of a plugin say, and for better code of it.
 struct Ear(Arc<Plugin>);
 
 impl PluginUpdates for Ear {
     fn next(&self) -> BoxFuture<'static, PluginUpdate> {
         let plugin = self.0.clone();
         Box::pin(async move {
-            loop {
-                let Said { lists, updated } = plugin.code.shared.bell.wait(plugin.code.shared.id.as_str()).await;
-                let relisted = if lists.any() { plugin.look_again(lists).await } else { None };
-                if relisted.is_some() || !updated.is_empty() {
-                    return PluginUpdate { relisted, updated: updated.into_iter().collect() };
+            let optimised = async {
+                let code = plugin.code.optimised().await;
+                match plugin.moved(code) {
+                    Some(moved) => PluginUpdate { relisted: Some(Arc::new(moved).loaded()), updated: Vec::new() },
+                    None => {
+                        tracing::error!(plugin = %plugin.code.shared.id, "optimised code has other functions than the early code; it is not used");
+                        std::future::pending().await
+                    }
                 }
+            };
+            tokio::select! {
+                biased;
+                update = plugin.heard(), if plugin.code.origin.tells => update,
+                update = optimised => update,
             }
         })
     }

@@ -3,15 +3,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 use wasmtime::{
-    Store,
-    component::{Component, Instance, Linker},
+    Engine, Store,
+    component::{Component, Instance, InstancePre, Linker},
 };
 
 use super::{
@@ -19,19 +20,20 @@ use super::{
     interfaces::Interfaces,
     kept::{self, Kept},
     listing::{Origin, Warnings},
+    optimised::{Optimising, Parts},
     run::Failure,
 };
 use crate::{
     config::{Config, HostConfig, PluginConfig, PluginView},
     inference::{InferenceError, Registry},
     offload::Offload,
-    provider::{CallContext, Offers, ProviderId},
+    provider::{CallContext, CompiledStatus, Offers, ProviderId},
     store::Store as KeyValues,
     wasm::{
         admission::{AdmissionQueue, Pool, Reclaim},
         compile::{CompileCounts, Compiled, Compiler, Worker, headroom::HEADROOM},
         cpu_share::CpuShare,
-        engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH},
+        engine::{EngineKind, Engines, MEMORIES_EACH, TABLES_EACH, Target, Tier},
         folder::{LoadError, Loaded, Loader, Source},
         imports::{
             bindings::{exports::toolbay::plugin::tools as wit, toolbay::plugin::types::Error},
@@ -84,7 +86,10 @@ const TELLING: &str = "toolbay:plugin/notify";
 pub struct PluginHost {
     engines: Arc<Engines>,
     compiler: Compiler,
+    /// For Cranelift's code. Those for Winch's are made for each plugin, as they would keep the engine from going.
     linkers: [OnceLock<Linker<State>>; EngineKind::ALL.len()],
+    /// Nothing is served any more: what nobody waits for ends.
+    ended: CancellationToken,
     clients: Arc<OutgoingClients>,
     models: Arc<Registry>,
     store: Arc<KeyValues>,
@@ -149,6 +154,7 @@ impl PluginHost {
             engines,
             compiler,
             linkers: [OnceLock::new(), OnceLock::new()],
+            ended: CancellationToken::new(),
             clients: Arc::new(clients),
             models,
             store,
@@ -201,20 +207,35 @@ impl PluginHost {
         host
     }
 
-    fn linker(&self, kind: EngineKind) -> Result<&Linker<State>, LoadError> {
+    /// Links code with what the host offers.
+    fn linked(&self, engine: &Engine, compiled: &Compiled, imports: &[String]) -> Result<InstancePre<State>, LoadError> {
         let fault = |error: String| LoadError(format!("the host cannot offer its imports: {error}"));
-        let [plain, other] = &self.linkers;
-        let cell = match kind {
-            EngineKind::Plain => plain,
-            EngineKind::Async => other,
+        let make = || {
+            let mut linker = Linker::new(engine);
+            link(&mut linker).map_err(|error| fault(format!("{error:#}")))?;
+            Ok::<_, LoadError>(linker)
         };
-        if let Some(linker) = cell.get() {
-            return Ok(linker);
-        }
-        let engine = self.engines.get(kind).map_err(|error| fault(error.to_string()))?;
-        let mut linker = Linker::new(engine);
-        link(&mut linker).map_err(|error| fault(format!("{error:#}")))?;
-        Ok(cell.get_or_init(|| linker))
+        let [plain, other] = &self.linkers;
+        let cell = match compiled.target {
+            Target { tier: Tier::Winch, .. } => None,
+            Target { kind: EngineKind::Plain, .. } => Some(plain),
+            Target { kind: EngineKind::Async, .. } => Some(other),
+        };
+        let own;
+        let linker = match cell {
+            None => {
+                own = make()?;
+                &own
+            }
+            Some(cell) => match cell.get() {
+                Some(linker) => linker,
+                None => {
+                    let linker = make()?;
+                    cell.get_or_init(|| linker)
+                }
+            },
+        };
+        linker.instantiate_pre(&compiled.component).map_err(|error| LoadError(cannot_link(imports, &error)))
     }
 
     /// Compiles, and says so where it takes a while: nothing else would tell why a plugin does not serve yet.
@@ -250,7 +271,7 @@ impl PluginHost {
         Ok(Arc::new(gate.calling()))
     }
 
-    async fn load_source(&self, source: Source) -> Result<Loaded, LoadError> {
+    async fn load_source(self: &Arc<Self>, source: Source) -> Result<Loaded, LoadError> {
         let id = source.id;
         let sidecar = source.sidecar.as_ref().map(|sidecar| (sidecar.text.as_str(), sidecar.path.as_path()));
         let config = self.config.load().for_plugin(id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
@@ -258,14 +279,15 @@ impl PluginHost {
         let config = self.given.clone().unwrap_or(config);
         let bytes = self.compiler.component_of(source.bytes).await.map_err(|error| LoadError(error.to_string()))?;
         let (docs, digest) = (Docs::from_component(&bytes), source.digest);
-        let Compiled { component, kind, cached } = self.compile(&id, bytes, digest).await?;
-        tracing::debug!(plugin = %id, cached, engine = kind.name(), "code ready");
-        check_resources(&component, &config, &self.limits)?;
-        let engine = self.engines.get(kind).map_err(|error| LoadError(error.to_string()))?;
-        let imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
-        let pre = self.linker(kind)?.instantiate_pre(&component).map_err(|error| LoadError(cannot_link(&imports, &error)))?;
+        let compiled = self.compile(&id, bytes.clone(), digest).await?;
+        let Compiled { component, target, cached } = &compiled;
+        tracing::debug!(plugin = %id, cached, engine = target.name(), "code ready");
+        check_resources(component, &config, &self.limits)?;
+        let engine = self.engines.get(*target).map_err(|error| LoadError(error.to_string()))?;
+        let imports: Vec<String> = component.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
+        let pre = self.linked(&engine, &compiled, &imports)?;
         let calls = imports.iter().any(|import| import.starts_with(CALLING));
-        let gate = self.gate(&config, weight(&component, &self.limits), calls)?;
+        let gate = self.gate(&config, weight(component, &self.limits), calls)?;
         let shared = Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
@@ -279,25 +301,17 @@ impl PluginHost {
             pace: Pace::new(self.engines.clone(), config.limits.cpu.map(|cpu| CpuShare::new(id.clone(), cpu))),
             open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
-            is_python: typed::is_python(engine, &component),
+            is_python: typed::is_python(&engine, component),
             calls,
             id,
             config,
         });
-        let interfaces = Interfaces::of(&component, engine, &pre)?;
         let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
-        let imports_client = imports_any(&[ASKING]);
-        let (notifies, tells) = (imports_any(&NOTIFYING), imports_any(&[TELLING]));
+        let (notifies, tells, asks) = (imports_any(&NOTIFYING), imports_any(&[TELLING]), imports_any(&[ASKING]));
         let asks_for_models = imports_any(&["wasi:nn/"]) && grants_no_model(&shared);
-        let origin = Origin { digest, component, docs, imports, notifies, tells };
-        let kept = Kept::new(&shared.config, imports_client);
-        if let Some(kept) = &kept {
-            let spare: Arc<dyn Reclaim> = kept.clone();
-            gate.spares(Arc::downgrade(&spare));
-            // Ended when the plugin is gone.
-            tokio::spawn(kept::expire(Arc::downgrade(kept)));
-        }
-        let code = Arc::new(Code { engine: engine.clone(), pre, shared, gate, interfaces, origin, kept });
+        let parts = Parts { shared, gate, digest, docs: Arc::new(docs), imports: imports.into(), notifies, tells, asks };
+        let optimising = self.compiler.improves(target.tier).then(|| Optimising::new(self.clone(), bytes, parts.clone()));
+        let code = assemble(&parts, engine, pre, compiled, optimising)?;
         let mut loaded = if code.serves_mcp() { http::load(code).await? } else { Plugin::load(code).await? };
         if asks_for_models {
             let id = loaded.provider.id();
@@ -308,10 +322,52 @@ impl PluginHost {
     }
 }
 
+impl PluginHost {
+    /// The optimised code of a plugin that serves from early code.
+    pub(super) async fn optimise(&self, bytes: Bytes, parts: &Parts) -> Result<Arc<Code>, LoadError> {
+        let compiled = self.compiler.optimise(bytes, parts.digest).await.map_err(|error| LoadError(error.to_string()))?;
+        let engine = self.engines.get(compiled.target).map_err(|error| LoadError(error.to_string()))?;
+        let pre = self.linked(&engine, &compiled, &parts.imports)?;
+        assemble(parts, engine, pre, compiled, None)
+    }
+
+    /// Nothing is served any more.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+}
+
+/// Makes of code that is linked what can be called.
+fn assemble(
+    parts: &Parts,
+    engine: Engine,
+    pre: InstancePre<State>,
+    compiled: Compiled,
+    optimising: Option<Optimising>,
+) -> Result<Arc<Code>, LoadError> {
+    let Compiled { component, target, .. } = compiled;
+    let Parts { shared, gate, digest, docs, imports, notifies, tells, asks } = parts.clone();
+    let interfaces = Interfaces::of(&component, &engine, &pre)?;
+    let origin = Origin { digest, component, docs, imports, notifies, tells };
+    let kept = Kept::new(&shared.config, asks);
+    if let Some(kept) = &kept {
+        let spare: Arc<dyn Reclaim> = kept.clone();
+        gate.spares(Arc::downgrade(&spare));
+        // Ended when the plugin is gone.
+        tokio::spawn(kept::expire(Arc::downgrade(kept)));
+    }
+    let made = CompiledStatus { by: target.tier.name(), since: SystemTime::now() };
+    Ok(Arc::new(Code { engine, pre, shared, gate, interfaces, origin, kept, made, optimising }))
+}
+
 impl Loader for Arc<PluginHost> {
     fn load(&self, source: Source) -> BoxFuture<'static, Result<Loaded, LoadError>> {
         let host = self.clone();
         Box::pin(async move { host.load_source(source).await })
+    }
+
+    fn end(&self) {
+        self.ended.cancel();
     }
 
     fn configuration(&self, id: &ProviderId) -> u64 {
@@ -422,7 +478,7 @@ fn grants_no_model(shared: &Shared) -> bool {
 
 /// Names the interfaces that are missing. The linker names the first function of one, and not always what it belongs to.
 fn cannot_link(imports: &[String], error: &wasmtime::Error) -> String {
-    const MAY: &str = "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1 and toolbay:plugin 0.1";
+    const MAY: &str = "plugins may import WASI 0.2 (cli, io, clocks, random, filesystem, http), wasi:nn@0.2.0-rc-2024-10-28, wasi:keyvalue@0.2.0-draft, wasi:config@0.2.0-rc.1 (or -draft) and toolbay:plugin 0.1";
     let unknown: Vec<String> =
         imports.iter().filter(|name| !OFFERED.iter().any(|package| name.starts_with(package))).map(|name| format!("`{name}`")).collect();
     if unknown.is_empty() {

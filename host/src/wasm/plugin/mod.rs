@@ -9,6 +9,7 @@ mod kept;
 mod listing;
 mod load;
 mod offers;
+mod optimised;
 mod prompts;
 mod resources;
 mod run;
@@ -35,14 +36,15 @@ use super::{
 use crate::{
     offload,
     provider::{
-        Call, CallContext, CallError, CallOutput, Completion, Completions, Content, Guard, JsonText, Offers, PromptOutput, Provider,
-        ProviderId, Tool,
+        Call, CallContext, CallError, CallOutput, CompiledStatus, Completion, Completions, Content, Guard, JsonText, Offers, PromptOutput,
+        Provider, ProviderId, Tool,
     },
 };
 use dynamic_tools::{Listed, Wrong};
 use interfaces::Interfaces;
 use kept::Kept;
 use listing::{Origin, Warnings};
+use optimised::Optimising;
 use run::Failure;
 
 /// A plugin that is ready to be called. What it has listed is its own; the rest is shared by all that list of the same version again.
@@ -66,6 +68,10 @@ struct Code {
     origin: Origin,
     /// Instances that wait for a call. None: each call has a fresh one.
     kept: Option<Arc<Kept>>,
+    /// Who compiled it, and when.
+    made: CompiledStatus,
+    /// Better code that comes for it, if any does.
+    optimising: Option<Optimising>,
 }
 
 /// How a tool is run.

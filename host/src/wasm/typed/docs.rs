@@ -188,6 +188,9 @@ impl Docs {
     }
 }
 
+/// Headings that stand over lists of parameters.
+const HEADINGS: [&str; 3] = ["Parameters", "Arguments", "Args"];
+
 /// Takes the lines "- `name`: text" on parameters out of a function's doc comment, and gives each to its parameter. What is left is the description.
 ///
 /// A line belongs to the item before it until there is an empty line or another item, as in Markdown. Items on names that are no parameters stay.
@@ -212,10 +215,23 @@ pub(super) fn split(doc: &str, params: &mut Names) -> Option<String> {
             _ => rest.push(line.trim_end()),
         }
     }
-    for (at, text) in texts {
+    for (at, text) in &texts {
+        let at = *at;
         if let Some(name) = params.iter_mut().nth(at) {
             let text = cut(text.trim());
             name.doc = (!text.is_empty()).then(|| text.into());
+        }
+    }
+    // A heading over items that were all taken out has nothing left to say.
+    let is_heading = |line: &str| line.trim_start().starts_with('#');
+    let over_items = |line: &str| is_heading(line) && HEADINGS.contains(&line.trim_start_matches(['#', ' ']).trim());
+    let mut below = "#";
+    for index in (0..rest.len()).rev() {
+        let Some(line) = rest.get(index).copied() else { continue };
+        if !texts.is_empty() && over_items(line) && is_heading(below) {
+            rest.remove(index);
+        } else if !line.is_empty() {
+            below = line;
         }
     }
     // Where items were taken out, one empty line is left of the two around them.
@@ -231,10 +247,10 @@ pub(super) fn split(doc: &str, params: &mut Names) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// "`name`: text", of a parameter in its WIT or its published form.
+/// "`name`: text", or with a dash as rustdoc's lists often have it, of a parameter in its WIT or its published form.
 fn parameter<'t>(item: &'t str, params: &Names) -> Option<(usize, &'t str)> {
     let (name, rest) = item.trim_start().strip_prefix('`')?.split_once('`')?;
-    let text = rest.trim_start().strip_prefix(':')?;
+    let text = rest.trim_start().strip_prefix([':', '-', '–', '—'])?;
     Some((params.find_wit(name).or_else(|| params.find(name))?, text))
 }
 

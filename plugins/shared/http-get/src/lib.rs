@@ -1,4 +1,4 @@
-//! GET over `wasi:http` for plugins: redirects, a time limit for all of it and a limit of size.
+//! GET for plugins, by the host's `toolbay:plugin/fetch`: redirects, a time limit for all of it and a limit of size.
 //!
 //! It says what went wrong as a [`Failure`], not in words: what a sentence about it should say, only the plugin knows.
 
@@ -45,20 +45,17 @@ pub enum Failure {
 impl Get {
     /// Fetches the body from a URL, or from where it redirects to.
     ///
-    /// `accepts` is shown the `Content-Type` of the answer, empty where it has none, before the body is downloaded, and may refuse it.
+    /// `accepts` is shown the `Content-Type` of the answer, empty where it has none, before the body is given, and may refuse it.
     pub fn fetch<E: From<Failure>>(&self, url: &str, accepts: impl FnOnce(&str) -> Result<(), E>) -> Result<Vec<u8>, E> {
         let deadline = Deadline::after_seconds(self.timeout_seconds);
         let mut url = Url::parse(url)?;
         for _ in 0..=self.max_redirects {
-            let answer = exchange(&url, &[("user-agent", self.user_agent), ("accept", self.accept)], &deadline)?;
+            let headers = [("user-agent", self.user_agent), ("accept", self.accept)];
+            let answer = exchange(&url, &headers, &deadline, self.max_body)?;
             match answer.status {
                 200..=299 => {
-                    let announced = answer.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
-                    if announced.is_some_and(|length| length > self.max_body as u64) {
-                        return Err(Failure::TooLarge.into());
-                    }
                     accepts(&answer.header("content-type").unwrap_or_default())?;
-                    return Ok(answer.body(&deadline, self.max_body)?);
+                    return Ok(answer.body);
                 }
                 301 | 302 | 303 | 307 | 308 => {
                     let location = answer.header("location").ok_or(Failure::Status(answer.status))?;

@@ -44,7 +44,7 @@ pub(crate) fn read(argument: &mut FnArg) -> syn::Result<Parameter> {
 }
 
 /// Whether this is `&Ctx`.
-fn is_context(ty: &Type) -> bool {
+pub(crate) fn is_context(ty: &Type) -> bool {
     matches!(ty, Type::Reference(TypeReference { elem, mutability: None, .. }) if last(elem).is_some_and(|name| name == "Ctx"))
 }
 

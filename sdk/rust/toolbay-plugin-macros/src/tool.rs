@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Attribute, Expr, Ident, ItemFn, Lit, Meta, ReturnType, ext::IdentExt as _};
+use syn::{Attribute, Expr, Ident, ItemFn, Lit, Meta, ReturnType, Signature, ext::IdentExt as _};
 
 use crate::{
     flags::Flags,
@@ -17,20 +17,9 @@ pub(crate) fn module_of(function: &Ident) -> Ident {
 /// The function and its module.
 pub(crate) fn expand(flags: &Flags, mut function: ItemFn) -> syn::Result<TokenStream> {
     let signature = &function.sig;
-    if let Some(word) = &signature.asyncness {
-        return Err(syn::Error::new_spanned(word, "a tool is not `async`: each call has a sandbox of its own, so it may wait where it is"));
-    }
-    if !signature.generics.params.is_empty() {
-        return Err(syn::Error::new_spanned(
-            &signature.generics,
-            "a tool has no generics: its arguments and its answer are described to clients",
-        ));
-    }
+    check_plain(signature, "tool")?;
     let name = flags.name.as_ref().map_or_else(|| signature.ident.unraw().to_string(), syn::LitStr::value);
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
-        let message = format!("the tool's name {name:?} must be 1 to 128 of A-Z a-z 0-9 _ - .; set another with #[tool(name = \"…\")]");
-        return Err(syn::Error::new_spanned(&signature.ident, message));
-    }
+    check_name(&name, &signature.ident, "tool")?;
     let module = module_of(&signature.ident);
     let answer = match &signature.output {
         ReturnType::Default => quote!(()),
@@ -96,7 +85,29 @@ pub(crate) fn expand(flags: &Flags, mut function: ItemFn) -> syn::Result<TokenSt
     })
 }
 
-fn optional(text: Option<String>) -> TokenStream {
+/// What tools, resources and prompts have in common: a function that waits where it is, with types that can be described.
+pub(crate) fn check_plain(signature: &Signature, what: &str) -> syn::Result<()> {
+    if let Some(word) = &signature.asyncness {
+        let message = format!("a {what} is not `async`: each call has a sandbox of its own, so it may wait where it is");
+        return Err(syn::Error::new_spanned(word, message));
+    }
+    if !signature.generics.params.is_empty() {
+        let message = format!("a {what} has no generics: its arguments and its answer are described to clients");
+        return Err(syn::Error::new_spanned(&signature.generics, message));
+    }
+    Ok(())
+}
+
+/// A name as the contract allows it.
+pub(crate) fn check_name(name: &str, at: &Ident, what: &str) -> syn::Result<()> {
+    if !name.is_empty() && name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
+        return Ok(());
+    }
+    let message = format!("the {what}'s name {name:?} must be 1 to 128 of A-Z a-z 0-9 _ - .; set another with #[{what}(name = \"…\")]");
+    Err(syn::Error::new_spanned(at, message))
+}
+
+pub(crate) fn optional(text: Option<String>) -> TokenStream {
     match text {
         Some(text) => quote!(::core::option::Option::Some(#text)),
         None => quote!(::core::option::Option::None),
@@ -104,7 +115,7 @@ fn optional(text: Option<String>) -> TokenStream {
 }
 
 /// The lines of the doc comment, without the space that each begins with.
-fn documentation(attributes: &[Attribute]) -> Option<String> {
+pub(crate) fn documentation(attributes: &[Attribute]) -> Option<String> {
     let mut lines = Vec::new();
     for attribute in attributes {
         if let Meta::NameValue(pair) = &attribute.meta

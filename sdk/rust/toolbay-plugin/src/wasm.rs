@@ -85,7 +85,7 @@ fn published(tool: &Tool) -> wit::Tool {
     }
 }
 
-fn content(block: Block) -> Content {
+pub(crate) fn content(block: Block) -> Content {
     let binary = |data, mime_type| BinaryContent { data, mime_type, annotations: None, meta: None };
     match block {
         Block::Text(text) => Content::Text(TextContent { text, annotations: None, meta: None }),

@@ -1,4 +1,4 @@
-//! HTTP, as bare as `wasi:http` has it: what the host says of a request comes out as it is.
+//! HTTP, as bare as `wasi:http` and `toolbay:plugin/fetch` have it: what the host says of a request comes out as it is.
 
 use serde_json::{Value, json};
 use wasip2::{
@@ -8,6 +8,8 @@ use wasip2::{
     },
     io::streams::StreamError,
 };
+
+use crate::toolbay::plugin::fetch::{self, Answer, FetchError, Request};
 
 /// How much of a body is given back.
 const SHOWN: usize = 2000;
@@ -21,6 +23,38 @@ pub fn get(url: &str, timeout_ms: u64) -> Result<Value, String> {
 pub fn many(url: &str, count: usize) -> Vec<Value> {
     let sent: Vec<_> = (0..count).map(|_| send(url, 0)).collect();
     sent.into_iter().map(|coming| coming.and_then(receive).unwrap_or_else(|why| json!({ "error": why }))).collect()
+}
+
+/// Fetches a URL by one call of the host.
+pub fn whole(url: &str, timeout_ms: u64) -> Result<Value, String> {
+    fetch::fetch(&request(url, timeout_ms)).map(told).map_err(why)
+}
+
+/// Fetches a URL so many times by one call of the host.
+pub fn whole_many(url: &str, count: usize) -> Vec<Value> {
+    let answers = fetch::fetch_all(&(0..count).map(|_| request(url, 0)).collect::<Vec<_>>());
+    answers.into_iter().map(|answer| answer.map(told).unwrap_or_else(|error| json!({ "error": why(error) }))).collect()
+}
+
+fn request(url: &str, timeout_ms: u64) -> Request {
+    Request {
+        method: "GET".into(),
+        url: url.into(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout_ms: (timeout_ms > 0).then_some(timeout_ms),
+        max_body: None,
+        wanted: None,
+    }
+}
+
+fn told(Answer { status, headers, body }: Answer) -> Value {
+    let location = headers.iter().find(|(name, _)| name == "location").map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+    shown(status, location, &body)
+}
+
+fn why(error: FetchError) -> String {
+    format!("{error:?}")
 }
 
 fn send(url: &str, timeout_ms: u64) -> Result<FutureIncomingResponse, String> {
@@ -51,8 +85,12 @@ fn receive(coming: FutureIncomingResponse) -> Result<Value, String> {
     let location = response.headers().get("location").first().map(|value| String::from_utf8_lossy(value).into_owned());
     let status = response.status();
     let body = read(response)?;
+    Ok(shown(status, location, &body))
+}
+
+fn shown(status: u16, location: Option<String>, body: &[u8]) -> Value {
     let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]).into_owned();
-    Ok(json!({ "status": status, "location": location, "bytes": body.len(), "body": shown }))
+    json!({ "status": status, "location": location, "bytes": body.len(), "body": shown })
 }
 
 fn read(response: IncomingResponse) -> Result<Vec<u8>, String> {

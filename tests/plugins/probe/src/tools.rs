@@ -64,6 +64,18 @@ pub static ALL: [Entry; 36] = [
         &[("url", "string"), ("count", "integer")],
         |a| Outcome::Done(json!({ "outcomes": http::many(&a.text("url"), a.size("count")) })),
     ),
+    entry("http_whole", "Fetches a URL by one call of the host.", &[("url", "string"), ("timeout_ms", "integer")], |a| {
+        match http::whole(&a.text("url"), a.number("timeout_ms")) {
+            Ok(value) => Outcome::Done(value),
+            Err(why) => Outcome::Failed(why),
+        }
+    }),
+    entry(
+        "http_whole_many",
+        "Fetches a URL several times by one call of the host; says what came of each.",
+        &[("url", "string"), ("count", "integer")],
+        |a| Outcome::Done(json!({ "outcomes": http::whole_many(&a.text("url"), a.size("count")) })),
+    ),
     entry("sleep", "Waits.", &[("ms", "integer")], |a| {
         let start = Instant::now();
         sleep(Duration::from_millis(a.number("ms")));

@@ -134,7 +134,14 @@ fn toy(id: ProviderId, tool: &str) -> Loaded {
         notifies: false,
     };
     let provider = Arc::new(Toy { id, tools: vec![Arc::new(tool)] });
-    Loaded { provider, warnings: vec!["a warning".to_owned()], imports: vec!["an:import".to_owned()], load: Arc::new(Idle), news: None }
+    Loaded {
+        provider,
+        warnings: vec!["a warning".to_owned()],
+        imports: vec!["an:import".to_owned()],
+        load: Arc::new(Idle),
+        compiled: None,
+        news: None,
+    }
 }
 
 fn options(path: &Path) -> FolderOptions {

@@ -55,7 +55,8 @@ pub(super) struct AnswerLimits {
     /// The end of `http_timeout`.
     pub(super) deadline: Instant,
     pub(super) refusals: Refusals,
-    pub(super) too_large: Refusal,
+    /// None: to take no more was the plugin's own wish.
+    pub(super) too_large: Option<Refusal>,
     pub(super) too_late: Refusal,
 }
 
@@ -105,7 +106,9 @@ impl Body for ResponseBody {
                 this.paused = false;
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let Some(left) = this.left.checked_sub(length) else {
-                    this.limits.refusals.push(this.limits.too_large.clone());
+                    if let Some(refusal) = this.limits.too_large.take() {
+                        this.limits.refusals.push(refusal);
+                    }
                     return this.fail(Error::HttpResponseBodySize(Some(this.limits.bytes)));
                 };
                 this.left = left;
@@ -160,7 +163,7 @@ mod tests {
             pause: Duration::MAX,
             deadline: Instant::now() + Duration::from_millis(20),
             refusals: refusals.clone(),
-            too_large: Refusal::body(&"p".into(), "x:80".to_owned(), 0),
+            too_large: Some(Refusal::body(&"p".into(), "x:80".to_owned(), 0)),
             too_late: Refusal::time(&"p".into(), "x:80".to_owned(), Duration::ZERO),
         };
         let open = Arc::new(Semaphore::new(1));

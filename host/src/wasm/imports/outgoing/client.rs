@@ -5,7 +5,10 @@ use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -194,6 +197,8 @@ struct ConnectingState {
     limit: Duration,
     /// When it began, and when it was done.
     span: Mutex<(Option<Instant>, Option<Instant>)>,
+    /// The head of the answer is there.
+    answered: AtomicBool,
 }
 
 tokio::task_local! {
@@ -203,7 +208,16 @@ tokio::task_local! {
 
 impl Connecting {
     pub(super) fn new(limit: Duration) -> Self {
-        Self(Arc::new(ConnectingState { limit, span: Mutex::new((None, None)) }))
+        Self(Arc::new(ConnectingState { limit, span: Mutex::new((None, None)), answered: AtomicBool::new(false) }))
+    }
+
+    /// The head of the answer is there: what limits the wait for it no longer counts.
+    pub(super) fn answer(&self) {
+        self.0.answered.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.0.answered.load(Ordering::Acquire)
     }
 
     /// Runs a request under this limit.

@@ -1,4 +1,4 @@
-//! `wasi:http/outgoing-handler`: the HTTP requests that plugins send.
+//! The HTTP requests that plugins send: by `wasi:http/outgoing-handler` piece by piece, by `toolbay:plugin/fetch` whole. Both go the same way.
 //!
 //! - A request goes out only to a host that the plugin is granted ([`HttpPolicy`]), and, but for a grant of `http_private`, only to public addresses: the
 //!   address that was checked is the one that is connected to, so a name that changes its address in between gains nothing.
@@ -13,6 +13,8 @@
 //!   pool of their own: every plugin that is handed one has the private grant for exactly that host and port.
 
 mod body;
+#[cfg(test)]
+mod both_ways;
 mod bounds;
 mod client;
 mod error;
@@ -20,16 +22,21 @@ mod send;
 mod target;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use http_body::Body as _;
 use tokio::sync::Semaphore;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-pub(crate) use self::bounds::bound_requests;
 pub use self::client::{ClientError, OutgoingClients};
-use self::{send::Admitted, target::Target};
+use self::{body::RequestBody, send::Admitted, target::Target};
+pub(crate) use self::{
+    bounds::bound_requests,
+    whole::{Fetch, Room},
+};
 use crate::{
     config::PluginLimits,
     provider::{CallContext, Span, SpanKind},
@@ -41,6 +48,9 @@ use crate::{
 
 /// W3C Trace Context.
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Headers that are the connection's: plugins neither set nor see them.
+static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
 
 /// The HTTP of one call. Cheap to make: most calls never send anything.
 pub struct Outgoing {
@@ -81,33 +91,41 @@ impl Outgoing {
     /// Checks a request and sends it. Dropping the future, or the body of the answer, ends the request and closes its connection.
     fn send(
         &mut self,
-        mut request: Request<WasiBody>,
+        request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
-        let ready = self.admit(&request);
-        let span = self.span.as_ref().map(|span| begin(&**span, &request));
-        let parent = span.as_ref().map(|span| span.trace_parent()).or_else(|| self.trace_parent.clone());
-        if let Some(value) = parent.and_then(|text| HeaderValue::try_from(&*text).ok()) {
-            request.headers_mut().entry(TRACE_PARENT).or_insert(value);
-        }
+        let (mut parts, body) = request.into_parts();
+        let (ready, span) = self.prepare(&mut parts);
         async move {
             let result = match ready {
-                Ok(admitted) => admitted.run(request, options.unwrap_or_default()).await,
+                Ok(admitted) => {
+                    let body = (!body.is_end_stream()).then(|| reqwest::Body::wrap(RequestBody::new(body)));
+                    admitted.head(parts, body, options.unwrap_or_default()).await
+                }
                 Err(error) => Err(error),
             };
-            if let Some(span) = span {
-                end(&*span, &result);
-            }
+            span.end(&result);
             result
         }
     }
 
+    /// What every request has before it is sent, whichever way it came: it is checked, has a span, and carries the trace of its call.
+    fn prepare(&mut self, parts: &mut Parts) -> (Result<Admitted, Error>, RequestSpan) {
+        let ready = self.admit(parts);
+        let span = self.span.as_ref().map(|span| begin(&**span, parts));
+        let parent = span.as_ref().map(|span| span.trace_parent()).or_else(|| self.trace_parent.clone());
+        if let Some(value) = parent.and_then(|text| HeaderValue::try_from(&*text).ok()) {
+            parts.headers.entry(TRACE_PARENT).or_insert(value);
+        }
+        (ready, RequestSpan(span))
+    }
+
     /// Everything that is to be decided before anything is sent.
-    fn admit(&mut self, request: &Request<WasiBody>) -> Result<Admitted, Error> {
-        if request.method() == http::Method::CONNECT {
+    fn admit(&mut self, request: &Parts) -> Result<Admitted, Error> {
+        if request.method == http::Method::CONNECT {
             return Err(Error::HttpRequestMethodInvalid); // a tunnel would lead where nobody checks
         }
-        let target = Target::new(request.uri())?;
+        let target = Target::new(&request.uri)?;
         let reach = match self.policy.check(target.scheme, &target.host, target.port) {
             Ok(reach) => reach,
             Err(refusal) => {
@@ -134,33 +152,39 @@ impl Outgoing {
 }
 
 /// Begins the span of a request. Its URL is not told: there may be secrets in it.
-fn begin(span: &dyn Span, request: &Request<WasiBody>) -> Arc<dyn Span> {
-    let method = match request.method().as_str() {
+fn begin(span: &dyn Span, request: &Parts) -> Arc<dyn Span> {
+    let method = match request.method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH") => known,
         _ => "HTTP",
     };
     let span = span.child(SpanKind::Client, &[method]);
     span.set("http.request.method", if method == "HTTP" { "_OTHER" } else { method }.into());
-    if let Some(host) = request.uri().host() {
+    if let Some(host) = request.uri.host() {
         span.set("server.address", host.into());
     }
-    if let Some(port) = request.uri().port_u16() {
+    if let Some(port) = request.uri.port_u16() {
         span.set("server.port", port.into());
     }
     span
 }
 
-/// The head of the answer is there, or never will be.
-fn end(span: &dyn Span, result: &Result<Response<WasiBody>, Error>) {
-    match result {
-        Ok(response) => {
-            let status = response.status();
-            span.set("http.response.status_code", status.as_u16().into());
-            if status.is_client_error() || status.is_server_error() {
-                span.fail(status.as_str());
+/// The span of a request, where its call is recorded.
+struct RequestSpan(Option<Arc<dyn Span>>);
+
+impl RequestSpan {
+    /// The answer is there, as far as it is waited for, or never will be.
+    fn end<B>(self, result: &Result<Response<B>, Error>) {
+        let Some(span) = self.0 else { return };
+        match result {
+            Ok(response) => {
+                let status = response.status();
+                span.set("http.response.status_code", status.as_u16().into());
+                if status.is_client_error() || status.is_server_error() {
+                    span.fail(status.as_str());
+                }
             }
+            Err(error) => span.fail(&word(error)),
         }
-        Err(error) => span.fail(&word(error)),
     }
 }
 
@@ -177,6 +201,10 @@ impl WasiHttpHooks for Outgoing {
     /// `Host` is written by the client, from the URL.
     fn set_host_header(&mut self) -> bool {
         false
+    }
+
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        FORBIDDEN.contains(name)
     }
 
     /// Bodies that are never sent are kept all the same: as many as a plugin has handles.

@@ -35,7 +35,7 @@ fn pattern(text: &str) -> HostPattern {
     }
 }
 
-fn clients() -> Arc<OutgoingClients> {
+pub(super) fn clients() -> Arc<OutgoingClients> {
     Arc::new(OutgoingClients::with_lookup(lookup).unwrap())
 }
 
@@ -50,13 +50,13 @@ fn lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The HTTP of one call, and what it was refused.
-struct Plugin {
-    outgoing: Outgoing,
-    refusals: Refusals,
+pub(super) struct Plugin {
+    pub(super) outgoing: Outgoing,
+    pub(super) refusals: Refusals,
 }
 
 impl Plugin {
-    fn new(clients: &Arc<OutgoingClients>, http: &[String], http_private: &[String], limits: PluginLimits) -> Self {
+    pub(super) fn new(clients: &Arc<OutgoingClients>, http: &[String], http_private: &[String], limits: PluginLimits) -> Self {
         let grants = Grants {
             http: http.iter().map(|p| pattern(p)).collect(),
             http_private: http_private.iter().map(|p| pattern(p)).collect(),
@@ -68,7 +68,7 @@ impl Plugin {
     }
 
     /// One that may reach a server on loopback by the name `svc.test`.
-    fn for_server(address: SocketAddr, limits: PluginLimits) -> Self {
+    pub(super) fn for_server(address: SocketAddr, limits: PluginLimits) -> Self {
         Self::new(&clients(), &[], &[format!("svc.test:{}", address.port())], limits)
     }
 
@@ -89,7 +89,7 @@ fn empty() -> WasiBody {
     full("")
 }
 
-fn full(text: &'static str) -> WasiBody {
+pub(super) fn full(text: &'static str) -> WasiBody {
     Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
 }
 
@@ -102,7 +102,7 @@ fn code<T>(result: Result<T, Error>) -> String {
     result.err().map_or_else(|| "no error".to_owned(), |err| format!("{err:?}"))
 }
 
-async fn serve(router: Router) -> SocketAddr {
+pub(super) async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -110,7 +110,7 @@ async fn serve(router: Router) -> SocketAddr {
 }
 
 /// A server that answers each connection with the same bytes, and then closes it, or with `hold` keeps it open.
-async fn serve_bytes(answer: &'static [u8], hold: bool) -> SocketAddr {
+pub(super) async fn serve_bytes(answer: &'static [u8], hold: bool) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -128,7 +128,7 @@ async fn serve_bytes(answer: &'static [u8], hold: bool) -> SocketAddr {
 }
 
 /// Reads until the empty line, or until it is clear that TLS is spoken.
-async fn read_head(stream: &mut TcpStream) -> String {
+pub(super) async fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
         match stream.read_u8().await {
@@ -139,7 +139,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-fn limits(change: impl FnOnce(&mut PluginLimits)) -> PluginLimits {
+pub(super) fn limits(change: impl FnOnce(&mut PluginLimits)) -> PluginLimits {
     let mut limits = PluginLimits::default();
     change(&mut limits);
     limits

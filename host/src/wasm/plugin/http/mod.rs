@@ -12,7 +12,7 @@ mod channel;
 mod exchange;
 mod guest;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
@@ -26,7 +26,7 @@ use crate::{
         Channel, Lease, Pick, UpstreamProvider,
         listing::{self, Terms},
     },
-    wasm::folder::{LoadError, Loaded},
+    wasm::folder::{LoadError, Loaded, PluginUpdate, PluginUpdates},
 };
 
 /// The export that makes a component such a server, without its version.
@@ -62,12 +62,38 @@ pub(super) async fn load(code: Arc<Code>) -> Result<Loaded, LoadError> {
     Ok(Loaded {
         provider,
         warnings,
-        imports: code.origin.imports.clone(),
+        imports: code.origin.imports.to_vec(),
         load: Arc::new(Counters(code.gate.clone())),
+        compiled: Some(code.made),
         // What it would say, it would say on a stream that no instance lives long enough to keep
-        // open.
-        news: None,
+        // open. So the only news is better code.
+        news: code.optimising.is_some().then(|| Arc::new(Optimised(code)) as _),
     })
+}
+
+/// How often a server is greeted on better code before it stays on what it has: it may just be busy.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Waits for better code.
+struct Optimised(Arc<Code>);
+
+impl PluginUpdates for Optimised {
+    fn next(&self) -> BoxFuture<'static, PluginUpdate> {
+        let early = self.0.clone();
+        Box::pin(async move {
+            let code = early.optimised().await;
+            for _ in 0..TRIES {
+                match load(code.clone()).await {
+                    Ok(loaded) => return PluginUpdate { relisted: Some(loaded), updated: Vec::new() },
+                    Err(error) => tracing::debug!(plugin = %early.shared.id, %error, "optimised code does not answer yet"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            tracing::warn!(plugin = %early.shared.id, "optimised code does not answer; the plugin is served from the code that it has");
+            std::future::pending().await
+        })
+    }
 }
 
 /// The only connection that there is. The plugin's own queue says who may go.

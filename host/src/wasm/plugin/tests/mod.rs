@@ -3,6 +3,7 @@
 mod asking;
 mod foreign;
 mod offers;
+mod optimised;
 mod reuse;
 mod telling;
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    config::{Config, PluginConfig, PluginLimits},
+    config::{Config, PluginCompiler, PluginConfig, PluginLimits},
     provider::CallContext,
     wasm::{
         compile::Worker,
@@ -23,17 +24,30 @@ use crate::{
 /// A host with a cache of its own, which goes with it.
 struct Host {
     host: Arc<PluginHost>,
+    compiler: PluginCompiler,
     _folder: tempfile::TempDir,
 }
 
+/// Who compiles: a limit that one of them did not keep would be none.
+const COMPILERS: [PluginCompiler; 2] = [PluginCompiler::Winch, PluginCompiler::Cranelift];
+
 impl Host {
+    /// As it is configured by default: what is small is compiled by Cranelift.
     fn new(limits: PluginLimits) -> Self {
+        Self::with(PluginCompiler::Auto, 8, PluginConfig { limits, ..PluginConfig::default() })
+    }
+
+    /// One for each compiler.
+    fn both(limits: &PluginLimits) -> [Self; 2] {
+        COMPILERS.map(|compiler| Self::with(compiler, 8, PluginConfig { limits: limits.clone(), ..PluginConfig::default() }))
+    }
+
+    fn with(compiler: PluginCompiler, instances: u32, given: PluginConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
-        config.host.instances = 8;
+        (config.host.instances, config.host.compiler) = (instances, compiler);
         config.host.cache = Some(folder.path().join("cache"));
-        let host = PluginHost::with_limits(Arc::new(config), Worker::InProcess, PluginConfig { limits, ..PluginConfig::default() });
-        Self { host, _folder: folder }
+        Self { host: PluginHost::with_limits(Arc::new(config), Worker::InProcess, given), compiler, _folder: folder }
     }
 
     async fn load(&self, text: &str) -> Result<Arc<dyn Provider>, LoadError> {
@@ -44,7 +58,14 @@ impl Host {
         let bytes = Bytes::from(bytes);
         let source =
             Source { id: ProviderId::new("p").unwrap(), path: "p.wasm".into(), digest: blake3::hash(&bytes), bytes, sidecar: None };
-        self.host.load(source).await
+        let loaded = self.host.load(source).await?;
+        let by = loaded.compiled.unwrap().by;
+        match self.compiler {
+            PluginCompiler::Auto => {}
+            PluginCompiler::Winch => assert_eq!(by, "winch"),
+            PluginCompiler::Cranelift => assert_eq!(by, "cranelift"),
+        }
+        Ok(loaded)
     }
 
     /// Loads a component whose export `run` has this core code behind it, and calls it.
@@ -82,108 +103,114 @@ fn text(output: &CallOutput) -> String {
 
 #[tokio::test]
 async fn a_plain_function_is_a_tool() {
-    let host = Host::new(limits());
-    let provider = host
-        .load(
-            r#"(component (core module $m (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+    for host in Host::both(&limits()) {
+        let provider = host
+            .load(
+                r#"(component (core module $m (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
                 (core instance $i (instantiate $m))
                 (func (export "add-two") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#,
-        )
-        .await
-        .unwrap();
-    assert_eq!(provider.tools()[0].name.as_str(), "add_two");
-    let output = call(&provider, "add_two", r#"{"a": 2, "b": -5}"#).await.unwrap();
-    assert_eq!((text(&output).as_str(), output.is_error), ("-3", false));
-    assert_eq!(output.structured.unwrap().as_str(), r#"{"result":-3}"#);
-    let output = call(&provider, "add_two", r#"{"a": 2.5}"#).await.unwrap();
-    assert!(output.is_error && text(&output).contains('a') && text(&output).contains('b'), "{output:?}");
-    assert!(matches!(call(&provider, "other", "{}").await, Err(CallError::UnknownTool(_))));
+            )
+            .await
+            .unwrap();
+        assert_eq!(provider.tools()[0].name.as_str(), "add_two");
+        let output = call(&provider, "add_two", r#"{"a": 2, "b": -5}"#).await.unwrap();
+        assert_eq!((text(&output).as_str(), output.is_error), ("-3", false));
+        assert_eq!(output.structured.unwrap().as_str(), r#"{"result":-3}"#);
+        let output = call(&provider, "add_two", r#"{"a": 2.5}"#).await.unwrap();
+        assert!(output.is_error && text(&output).contains('a') && text(&output).contains('b'), "{output:?}");
+        assert!(matches!(call(&provider, "other", "{}").await, Err(CallError::UnknownTool(_))));
+    }
 }
 
 #[tokio::test]
 async fn every_call_has_a_fresh_instance() {
-    let host = Host::new(limits());
-    let provider = host
-        .load(&component(
-            r#"(global $n (mut i32) (i32.const 0))
+    for host in Host::both(&limits()) {
+        let provider = host
+            .load(&component(
+                r#"(global $n (mut i32) (i32.const 0))
                (func (export "run") (result i32) (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n))"#,
-        ))
-        .await
-        .unwrap();
-    for _ in 0..20 {
-        assert_eq!(text(&call(&provider, "run", "{}").await.unwrap()), "1");
+            ))
+            .await
+            .unwrap();
+        for _ in 0..20 {
+            assert_eq!(text(&call(&provider, "run", "{}").await.unwrap()), "1");
+        }
     }
 }
 
 #[tokio::test]
 async fn each_limit_is_named() {
-    let host = Host::new(limits());
-    let endless = "(loop $l (br $l))";
-    let cases = [
-        ("time limit (300ms)", format!(r#"(func (export "run") (result i32) {endless} unreachable)"#)),
-        ("time limit (300ms)", format!(r#"(func $s {endless}) (start $s) (func (export "run") (result i32) i32.const 0)"#)),
-        ("stack limit", r#"(func $r (export "run") (result i32) (i32.add (call $r) (call $r)))"#.to_owned()),
-        (
-            "memory limit (16 MiB)",
-            r#"(memory 1) (func (export "run") (result i32)
+    for host in Host::both(&limits()) {
+        let endless = "(loop $l (br $l))";
+        let cases = [
+            ("time limit (300ms)", format!(r#"(func (export "run") (result i32) {endless} unreachable)"#)),
+            ("time limit (300ms)", format!(r#"(func $s {endless}) (start $s) (func (export "run") (result i32) i32.const 0)"#)),
+            ("stack limit", r#"(func $r (export "run") (result i32) (i32.add (call $r) (call $r)))"#.to_owned()),
+            (
+                "memory limit (16 MiB)",
+                r#"(memory 1) (func (export "run") (result i32)
                 (loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable)"#
-                .to_owned(),
-        ),
-        (
-            "table limit (100000 elements)",
-            r#"(table $t 1 funcref) (func (export "run") (result i32)
+                    .to_owned(),
+            ),
+            (
+                "table limit (100000 elements)",
+                r#"(table $t 1 funcref) (func (export "run") (result i32)
                 (loop $l (br_if $l (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))) unreachable)"#
-                .to_owned(),
-        ),
-    ];
-    for (limit, core) in cases {
-        let output = host.run(&core).await;
-        assert!(output.is_error && text(&output).contains(limit), "{limit}: {}", text(&output));
+                    .to_owned(),
+            ),
+        ];
+        for (limit, core) in cases {
+            let output = host.run(&core).await;
+            assert!(output.is_error && text(&output).contains(limit), "{limit}: {}", text(&output));
+        }
     }
 }
 
 #[tokio::test]
 async fn a_large_answer_is_ended_by_the_output_limit() {
-    let host = Host::new(PluginLimits { memory: 256 << 20, ..limits() });
-    for bytes in [2 << 20, 100 << 20] {
-        let provider = host
-            .load(&format!(
-                r#"(component (core module $m (memory (export "memory") 2048)
+    for host in Host::both(&PluginLimits { memory: 256 << 20, ..limits() }) {
+        for bytes in [2 << 20, 100 << 20] {
+            let provider = host
+                .load(&format!(
+                    r#"(component (core module $m (memory (export "memory") 2048)
                     (func (export "run") (result i32)
                         (memory.fill (i32.const 64) (i32.const 97) (i32.const {bytes}))
                         (i32.store (i32.const 16) (i32.const 64)) (i32.store (i32.const 20) (i32.const {bytes})) (i32.const 16)))
                     (core instance $i (instantiate $m))
                     (func (export "run") (result string) (canon lift (core func $i "run") (memory (core memory $i "memory")))))"#
-            ))
-            .await
-            .unwrap();
-        let output = call(&provider, "run", "{}").await.unwrap();
-        assert!(output.is_error && text(&output).contains("output limit"), "{}", text(&output));
+                ))
+                .await
+                .unwrap();
+            let output = call(&provider, "run", "{}").await.unwrap();
+            assert!(output.is_error && text(&output).contains("output limit"), "{}", text(&output));
+        }
     }
 }
 
 #[tokio::test]
 async fn resources_without_end_are_ended_by_the_handle_limit() {
-    let host = Host::new(limits());
-    let provider = host
-        .load(
-            r#"(component (type $r (resource (rep i32))) (core func $new (canon resource.new $r))
+    for host in Host::both(&limits()) {
+        let provider = host
+            .load(
+                r#"(component (type $r (resource (rep i32))) (core func $new (canon resource.new $r))
                 (core module $m (import "" "new" (func $new (param i32) (result i32)))
                     (func (export "run") (result i32) (loop $l (drop (call $new (i32.const 1))) (br $l)) unreachable))
                 (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
                 (func (export "run") (result u32) (canon lift (core func $i "run"))))"#,
-        )
-        .await
-        .unwrap();
-    let output = call(&provider, "run", "{}").await.unwrap();
-    assert!(text(&output).contains("handle limit"), "{}", text(&output));
+            )
+            .await
+            .unwrap();
+        let output = call(&provider, "run", "{}").await.unwrap();
+        assert!(text(&output).contains("handle limit"), "{}", text(&output));
+    }
 }
 
 #[tokio::test]
 async fn a_crash_says_what_and_where_to_look() {
-    let host = Host::new(limits());
-    let output = host.run(r#"(func (export "run") (result i32) unreachable)"#).await;
-    assert!(output.is_error && text(&output).contains("unreachable") && text(&output).contains("log"), "{}", text(&output));
+    for host in Host::both(&limits()) {
+        let output = host.run(r#"(func (export "run") (result i32) unreachable)"#).await;
+        assert!(output.is_error && text(&output).contains("unreachable") && text(&output).contains("log"), "{}", text(&output));
+    }
 }
 
 #[tokio::test]
@@ -206,13 +233,16 @@ async fn what_cannot_serve_says_why() {
 
 #[tokio::test]
 async fn a_plugin_is_interrupted_when_nothing_of_its_host_is_left() {
-    let Host { host, _folder } = Host::new(limits());
-    let bytes = Bytes::from(wat::parse_str(component(r#"(func (export "run") (result i32) (loop $l (br $l)) unreachable)"#)).unwrap());
-    let source = Source { id: ProviderId::new("p").unwrap(), path: "p.wasm".into(), digest: blake3::hash(&bytes), bytes, sidecar: None };
-    let provider = host.load(source).await.unwrap().provider;
-    drop(host);
-    let output = tokio::time::timeout(Duration::from_secs(20), call(&provider, "run", "{}")).await.expect("never ended").unwrap();
-    assert!(text(&output).contains("time limit"), "{}", text(&output));
+    for host in Host::both(&limits()) {
+        let Host { host, _folder, .. } = host;
+        let bytes = Bytes::from(wat::parse_str(component(r#"(func (export "run") (result i32) (loop $l (br $l)) unreachable)"#)).unwrap());
+        let source =
+            Source { id: ProviderId::new("p").unwrap(), path: "p.wasm".into(), digest: blake3::hash(&bytes), bytes, sidecar: None };
+        let provider = host.load(source).await.unwrap().provider;
+        drop(host);
+        let output = tokio::time::timeout(Duration::from_secs(20), call(&provider, "run", "{}")).await.expect("never ended").unwrap();
+        assert!(text(&output).contains("time limit"), "{}", text(&output));
+    }
 }
 
 #[tokio::test]
@@ -225,31 +255,33 @@ async fn what_does_not_fit_the_pool_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guests_that_spin_leave_room_for_others() {
-    let host = Host::new(PluginLimits { timeout: Duration::from_secs(2), ..limits() });
-    let spin = host.load(&component(r#"(func (export "run") (result i32) (loop $l (br $l)) unreachable)"#)).await.unwrap();
-    let spinning: Vec<_> = (0..4)
-        .map(|_| {
-            let spin = spin.clone();
-            tokio::spawn(async move { call(&spin, "run", "{}").await })
-        })
-        .collect();
-    let quick = host.load(&component(r#"(func (export "run") (result i32) i32.const 7)"#)).await.unwrap();
-    for _ in 0..10 {
-        let answer = tokio::time::timeout(Duration::from_secs(1), call(&quick, "run", "{}")).await;
-        assert_eq!(text(&answer.expect("starved").unwrap()), "7");
-    }
-    for call in spinning {
-        assert!(text(&call.await.unwrap().unwrap()).contains("time limit"));
+    for host in Host::both(&PluginLimits { timeout: Duration::from_secs(2), ..limits() }) {
+        let spin = host.load(&component(r#"(func (export "run") (result i32) (loop $l (br $l)) unreachable)"#)).await.unwrap();
+        let spinning: Vec<_> = (0..4)
+            .map(|_| {
+                let spin = spin.clone();
+                tokio::spawn(async move { call(&spin, "run", "{}").await })
+            })
+            .collect();
+        let quick = host.load(&component(r#"(func (export "run") (result i32) i32.const 7)"#)).await.unwrap();
+        for _ in 0..10 {
+            let answer = tokio::time::timeout(Duration::from_secs(1), call(&quick, "run", "{}")).await;
+            assert_eq!(text(&answer.expect("starved").unwrap()), "7");
+        }
+        for call in spinning {
+            assert!(text(&call.await.unwrap().unwrap()).contains("time limit"));
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_call_gives_its_place_back() {
-    let host = Host::new(PluginLimits { concurrency: 1, queue: 0, timeout: Duration::from_secs(60), ..limits() });
-    let spin = host.load(&component(r#"(func (export "run") (result i32) (loop $l (br $l)) unreachable)"#)).await.unwrap();
-    for _ in 0..3 {
-        let ended = tokio::time::timeout(Duration::from_millis(50), call(&spin, "run", "{}")).await;
-        assert!(ended.is_err(), "{ended:?}");
+    for host in Host::both(&PluginLimits { concurrency: 1, queue: 0, timeout: Duration::from_secs(60), ..limits() }) {
+        let spin = host.load(&component(r#"(func (export "run") (result i32) (loop $l (br $l)) unreachable)"#)).await.unwrap();
+        for _ in 0..3 {
+            let ended = tokio::time::timeout(Duration::from_millis(50), call(&spin, "run", "{}")).await;
+            assert!(ended.is_err(), "{ended:?}");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::wasm::folder::{PluginUpdate, PluginUpdates};
 
 /// A plugin with one resource, `note:aaaaaaaa`, each `a` of which is made another letter by `list`; its tool `run` says that the list has changed, and
 /// that `note:aaaaaaaa` was updated.
-fn guest(list: &str) -> Vec<u8> {
+pub(super) fn guest(list: &str, padding: &str) -> Vec<u8> {
     let uri = "note:aaaaaaaa";
     // A list of one resource, of 42 words, at 2048: `ok` at 1024, and at 1040 the resource whose address and name are the text at 512.
     let resource: Vec<u32> = [&[512, 13, 512, 13][..], &[0; 34]].concat();
@@ -26,7 +26,7 @@ fn guest(list: &str) -> Vec<u8> {
             (func (export "toolbay:plugin/resources@0.1.0#list-resources") (result i32) {list} (i32.const 1024))
             (func (export "toolbay:plugin/resources@0.1.0#list-templates") (result i32) (i32.const 0))
             (func (export "toolbay:plugin/resources@0.1.0#read-resource") (param i32 i32) (result i32) unreachable)
-            (func (export "run") (call $changed) (call $updated (i32.const 512) (i32.const 13))))"#,
+            (func (export "run") (call $changed) (call $updated (i32.const 512) (i32.const 13))) {padding})"#,
         answer = bytes(&[0, 1040, 1]),
         resource = bytes(&resource),
     );
@@ -43,12 +43,12 @@ fn guest(list: &str) -> Vec<u8> {
 }
 
 /// Another address each time: eight letters, each of four bits of a random number.
-const RANDOM: &str = r#"(local $n i64) (local $at i32) (local.set $n (call $random)) (local.set $at (i32.const 517))
+pub(super) const RANDOM: &str = r#"(local $n i64) (local $at i32) (local.set $n (call $random)) (local.set $at (i32.const 517))
     (loop $l (i32.store8 (local.get $at) (i32.add (i32.const 97) (i32.wrap_i64 (i64.and (local.get $n) (i64.const 15)))))
         (local.set $n (i64.shr_u (local.get $n) (i64.const 8))) (local.set $at (i32.add (local.get $at) (i32.const 1)))
         (br_if $l (i32.lt_u (local.get $at) (i32.const 525))))"#;
 
-fn address(provider: &Arc<dyn Provider>) -> String {
+pub(super) fn address(provider: &Arc<dyn Provider>) -> String {
     provider.offers().resources[0].key.clone()
 }
 
@@ -59,7 +59,7 @@ async fn next(news: &Arc<dyn PluginUpdates>) -> PluginUpdate {
 #[tokio::test]
 async fn a_list_that_has_changed_is_listed_by_a_new_provider_and_the_old_one_goes_on() {
     let host = Host::new(limits());
-    let loaded = host.load_bytes(guest(RANDOM)).await.unwrap();
+    let loaded = host.load_bytes(guest(RANDOM, "")).await.unwrap();
     let (old, news) = (loaded.provider, loaded.news.unwrap());
     // Whoever listens only later hears it too, and a flood is one message.
     for _ in 0..100 {
@@ -79,7 +79,7 @@ async fn a_list_that_has_changed_is_listed_by_a_new_provider_and_the_old_one_goe
 #[tokio::test]
 async fn a_list_that_is_the_same_is_no_news_and_what_a_list_says_of_itself_is_not_heard() {
     let host = Host::new(limits());
-    let loaded = host.load_bytes(guest("(call $changed) (call $updated (i32.const 512) (i32.const 13))")).await.unwrap();
+    let loaded = host.load_bytes(guest("(call $changed) (call $updated (i32.const 512) (i32.const 13))", "")).await.unwrap();
     let news = loaded.news.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(300), news.next()).await.is_err(), "making the list was heard");
     call(&loaded.provider, "run", "{}").await.unwrap();

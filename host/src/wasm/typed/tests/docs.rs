@@ -67,7 +67,9 @@ world station {
     export known: func() -> facts;
     /// Restarts it.
     ///
-    /// * `force`: even if busy
+    /// # Parameters
+    ///
+    /// * `force` - even if busy
     export restart: func(force: bool);
     export twins: func(a: one, b: twin);
     export weather;

@@ -1,0 +1,156 @@
+//! The ways that a call can go beside the plain one, and what its size costs.
+
+use std::{fs, rc::Rc};
+
+use serde_json::{Value, json};
+
+use crate::{
+    baseline::Ratio,
+    compare::{Contender, cpu, figures, rounds, session},
+    process::Server,
+    requests::{Case, Era, Way},
+    run::{Bench, Copies, Verdict, WAY_GOAL},
+    servers::Kind,
+    table::{Table, number},
+};
+
+/// The tool of the plugin `probe` that answers its arguments.
+pub(crate) const ECHO: &str = "echo";
+
+const CONNECTIONS: u32 = 8;
+
+/// Arguments, and answers twice that: as structured content and as text.
+const SIZES: [(&str, usize); 4] = [("1 KB", 1 << 10), ("64 KB", 64 << 10), ("1 MB", 1 << 20), ("4 MB", 4 << 20)];
+
+/// A body, and an answer, may be as large as the largest of these, and what is around it.
+const ROOM: &str = "[http]\nmax_body = \"8MiB\"\n[plugin.probe]\noutput = \"32MiB\"\n";
+
+/// So many reports are one call's progress.
+const STEPS: u32 = 3;
+
+/// Some contenders, and the first of them that the others are compared with.
+struct Group {
+    contenders: Vec<Contender>,
+    /// Whether the goal is for it.
+    is_for_goal: bool,
+}
+
+pub(crate) fn run(bench: &Bench) -> anyhow::Result<(Verdict, Vec<Ratio>)> {
+    let mut table = Table::new(&["call", "CPU µs/call", "× the first", "calls/s", "p50 µs", "p99 µs"], &[0]);
+    let (mut ratios, mut judged) = (Vec::new(), Vec::new());
+    for Group { contenders, is_for_goal } in groups(bench)? {
+        for contender in &contenders {
+            contender.measure(bench, CONNECTIONS, bench.pace)?;
+        }
+        let rounds = rounds(bench, &contenders, CONNECTIONS)?;
+        let first = rounds.first().map_or(f64::NAN, |measured| cpu(measured));
+        for (contender, measured) in contenders.iter().zip(&rounds) {
+            let figures = figures(measured, first);
+            bench.record("way", &json!({ "call": contender.label, "connections": CONNECTIONS }), &figures)?;
+            if contender.is_ours {
+                let ratio =
+                    Ratio { server: format!("a way: {}", contender.label), connections: CONNECTIONS, beside: false, ratio: figures.ratio };
+                if is_for_goal {
+                    judged.push(ratio.clone());
+                }
+                ratios.push(ratio);
+            }
+            table.row([
+                contender.label.clone(),
+                number(figures.cpu_us, 1),
+                number(figures.ratio, 2),
+                number(figures.calls_per_second, 0),
+                number(figures.p50_us, 0),
+                number(figures.p99_us, 0),
+            ]);
+        }
+        table.line();
+    }
+    table.print(
+        &format!("ways that a call can go, at {CONNECTIONS} connections"),
+        &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds),
+    );
+    let measured: Vec<String> = judged.iter().map(|Ratio { server, ratio, .. }| format!("{server}: {ratio:.2}")).collect();
+    let verdict = Verdict {
+        goal: format!("whichever way it goes, a call costs at most {WAY_GOAL} × the plain one"),
+        met: judged.iter().all(|ratio| ratio.ratio <= WAY_GOAL),
+        measured: measured.join(", "),
+    };
+    Ok((verdict, ratios))
+}
+
+fn groups(bench: &Bench) -> anyhow::Result<Vec<Group>> {
+    let folder = bench.folder("ways", 0, Copies::Same)?;
+    fs::copy(&bench.plugin, folder.join("calculator.wasm"))?;
+    if let Some(probe) = &bench.probe {
+        fs::copy(probe, folder.join("probe.wasm"))?;
+    }
+    let config = if bench.probe.is_some() { ROOM } else { "" };
+    let args = bench.toolbay_args_with(&folder, "ways", "cache", config, "127.0.0.1:0")?;
+    let server = Rc::new(Server::start(&bench.toolbay, args, &bench.log("ways"))?);
+    let call = |label: &str, name: &str, case: &Case| {
+        Ok::<_, anyhow::Error>(Contender {
+            is_ours: true,
+            case: Some(bench.case(name, case)?),
+            ..Contender::modern(label, &server, &case.tool)
+        })
+    };
+    let adding = |label: &str, name: &str, way| call(label, name, &Case::adding(way));
+    let legacy = |contender: Contender, session| Contender { era: Era::Legacy, session, ..contender };
+
+    let mut ways = vec![
+        Contender { is_ours: false, ..adding("`add`, 2026-07-28", "plain", Way::Plain)? },
+        adding("without MCP, POST /call", "rest", Way::Rest)?,
+        adding("through the SDK, for a member that only it knows", "unusual", Way::Unusual)?,
+        legacy(adding("2025-11-25, no session", "plain", Way::Plain)?, None),
+    ];
+    if let Some(session) = session(&server.address)? {
+        ways.push(legacy(adding("2025-11-25, session", "plain", Way::Plain)?, Some(session.clone())));
+        ways.push(legacy(adding("2025-11-25, session, through the SDK", "unusual", Way::Unusual)?, Some(session)));
+    }
+    let mut groups = vec![Group { contenders: ways, is_for_goal: true }];
+    if bench.probe.is_none() {
+        eprintln!("ways: no rows for progress and sizes: scripts/build-test-plugins.sh makes the plugin for them");
+        return Ok(groups);
+    }
+
+    let progress = |way, wanted: bool| Case {
+        tool: "progress".to_owned(),
+        arguments: json!({ "steps": STEPS, "pause_ms": 0 }),
+        structured: json!({ "wanted": wanted, "steps": STEPS }),
+        way,
+    };
+    let silent = call("progress that nobody asked for", "silent", &progress(Way::Plain, false))?;
+    let told = call(&format!("progress, {} events on a stream", STEPS + 1), "progress", &progress(Way::Progress, true))?;
+    groups.push(Group { contenders: vec![Contender { is_ours: false, ..silent }, told], is_for_goal: false });
+
+    let native = Rc::new(Server::start(&bench.own, ["serve", Kind::Echo.name()], &bench.log("echo"))?);
+    for (label, bytes) in SIZES {
+        let arguments = payload(bytes);
+        let case = Case { tool: ECHO.to_owned(), structured: arguments.clone(), arguments, way: Way::Plain };
+        let ours = call(&format!("{label} there and back"), &format!("echo-{bytes}"), &case)?;
+        let native = Contender { case: ours.case.clone(), ..Contender::modern(&format!("{label}, axum + serde_json"), &native, ECHO) };
+        groups.push(Group { contenders: vec![native, ours], is_for_goal: false });
+    }
+    Ok(groups)
+}
+
+/// Arguments of so many bytes: lines of text, numbers, and what has to be escaped.
+fn payload(bytes: usize) -> Value {
+    let line = |number: usize| json!({ "line": number, "text": "The quick brown fox\n\"jumps\" over the lazy dog, again and again.", "share": 0.5 });
+    let each = line(1000).to_string().len() + 1;
+    json!({ "lines": (0..(bytes / each).max(1)).map(line).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_about_as_large_as_they_are_said_to_be() {
+        for (label, bytes) in SIZES {
+            let length = payload(bytes).to_string().len();
+            assert!(length.abs_diff(bytes) < bytes / 5, "{label}: {length}");
+        }
+    }
+}
