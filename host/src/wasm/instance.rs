@@ -213,7 +213,8 @@ impl State {
 
     /// The HTTP of the call in hand.
     pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
-        &mut self.outgoing
+        let Self { outgoing, shared, refusals, call, .. } = self;
+        sender(outgoing, shared, refusals, call)
     }
 
     /// The variables that were granted.
@@ -239,13 +240,17 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let Self { shared, refusals, call, .. } = self;
-        let outgoing = self.outgoing.get_or_insert_with(|| {
-            let limits = &shared.config.limits;
-            Box::new(Outgoing::new(shared.clients.clone(), shared.policy.clone(), limits, refusals.clone(), call))
-        });
-        WasiHttpCtxView { hooks: &mut **outgoing, table: &mut self.table, ctx: &mut self.http }
+        let Self { outgoing, shared, refusals, call, table, http, .. } = self;
+        WasiHttpCtxView { hooks: sender(outgoing, shared, refusals, call), table, ctx: http }
     }
+}
+
+/// What a call sends by. Most calls send nothing, so it is made when it is first asked for.
+fn sender<'a>(made: &'a mut Option<Box<Outgoing>>, shared: &Shared, refusals: &Refusals, call: &CallContext) -> &'a mut Outgoing {
+    made.get_or_insert_with(|| {
+        let limits = &shared.config.limits;
+        Box::new(Outgoing::new(shared.clients.clone(), shared.policy.clone(), limits, refusals.clone(), call))
+    })
 }
 
 /// WASI with nothing in it but what was granted.

@@ -157,7 +157,7 @@ async fn a_plugin_that_may_ask_has_fresh_instances_for_callers_that_can_be_asked
             let provider = host.load(text).await.unwrap();
             for turn in counted {
                 let context = CallContext { asker: Some(Arc::new(Able)), ..CallContext::default() };
-                let output = provider.call(Call { tool: "run", arguments: "{}", context }).await.unwrap();
+                let output = provider.call(Call { tool: "run", arguments: "{}", context: context.into() }).await.unwrap();
                 assert_eq!(super::text(&output), turn);
             }
         }
