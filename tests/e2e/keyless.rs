@@ -209,7 +209,7 @@ async fn what_is_signed_by_an_identity_is_served_and_nothing_else() {
     eventually("the second version answers", secs(60), || async { (version(&server).await == Some(2)).then_some(()) }).await;
     let shown = server.setup().run(["inspect", &to]).await;
     assert!(shown.expect_code(0).stdout.contains("signatures   4"), "{}", shown.stdout);
-    // Other roots from now on: what serves is not signed under them.
-    theirs.write(server.setup());
+    // Roots of a third from now on: nothing is signed under them.
+    Sigstore::new().write(server.setup());
     eventually("it is withdrawn", secs(60), || async { version(&server).await.is_none().then_some(()) }).await;
 }
