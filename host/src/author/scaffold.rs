@@ -177,7 +177,9 @@ mod tests {
                 let folder = tempfile::tempdir().unwrap();
                 let written = scaffold(folder.path(), "text-tools", language, kind).unwrap();
                 assert_eq!(Language::of(folder.path()).unwrap(), language);
-                for path in &written {
+                // The SDK that lies beside it is no template.
+                let own = written.iter().filter(|path| !path.components().any(|part| part.as_os_str() == "vendor"));
+                for path in own {
                     assert!(!fs::read_to_string(path).unwrap().contains("{{"), "{}", path.display());
                 }
                 let error = scaffold(folder.path(), "text-tools", language, kind).unwrap_err().to_string();

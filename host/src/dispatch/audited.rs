@@ -118,11 +118,10 @@ pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
         CallError::UnknownPrompt(name) => (Some("prompts/get"), Some(name)),
         _ => (None, None),
     };
-    let (outcome, error) = match Outcome::of_error(error) {
-        outcome => match denied {
-            Some(by) => ("denied", by.rule()),
-            None => (outcome.as_str(), kind(error, outcome)),
-        },
+    let outcome = Outcome::of_error(error);
+    let (outcome, error) = match denied {
+        Some(by) => ("denied", by.rule()),
+        None => (outcome.as_str(), kind(error, outcome)),
     };
     Record {
         trace: trace_parent.and_then(trace_digits),

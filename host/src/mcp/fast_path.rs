@@ -67,7 +67,6 @@ pub(super) async fn answer(shared: &Arc<EndpointState>, parts: &Parts, body: &By
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "it lives on one stack for a moment, and a box would be an allocation for each call")]
 enum Plan<'a> {
     Answer(Answer),
     Call(PlannedCall<'a>),

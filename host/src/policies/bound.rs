@@ -81,8 +81,11 @@ pub struct Bound {
     entities: Option<Entities>,
     /// Policies whose scope may be about the caller, by their places.
     rules: Vec<usize>,
-    plans: Mutex<HashMap<(Action, Box<str>), Arc<Plan>>>,
+    plans: Mutex<Plans>,
 }
+
+/// By action and server.
+type Plans = HashMap<(Action, Box<str>), Arc<Plan>>;
 
 /// The policies that may be about what a server offers.
 struct Plan {

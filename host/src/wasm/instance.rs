@@ -203,7 +203,7 @@ impl State {
     /// The call has ended, and the instance may serve another one. False: it has taken too much for that, or holds what belongs to the call.
     pub(crate) fn rest(&mut self) -> bool {
         // What it held of its caller is let go; unfinished lines are its own.
-        self.call = Box::default();
+        *self.call = CallContext::default();
         (self.told, self.turn, self.beat, self.outgoing) = (None, None, None, None);
         for stream in self.streams.iter().flat_map(|streams| &streams.both) {
             stream.end();

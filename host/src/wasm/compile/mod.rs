@@ -117,6 +117,9 @@ struct Counters {
     nanos: AtomicU64,
 }
 
+/// One lock for each content that is being compiled, by each compiler.
+type Running = HashMap<(blake3::Hash, Tier), Arc<tokio::sync::Mutex<()>>>;
+
 /// Compiles components, a few at a time, each content once.
 pub struct Compiler {
     engines: Arc<Engines>,
@@ -126,8 +129,8 @@ pub struct Compiler {
     jobs: Semaphore,
     /// Those that nobody waits for.
     line: Line,
-    /// One lock for each content that is being compiled, by each compiler: copies of a file under other names wait for the first.
-    running: Mutex<HashMap<(blake3::Hash, Tier), Arc<tokio::sync::Mutex<()>>>>,
+    /// Copies of a file under other names wait for the first.
+    running: Mutex<Running>,
     counters: Counters,
 }
 

@@ -290,7 +290,7 @@ async fn a_plugin_may_wish_for_less_and_only_what_it_names() {
         ..whole(&url("echo"))
     };
     assert!(matches!(fetch(wrong, PLENTY).await, Err(Problem::Invalid(why)) if why.contains("4 bytes")));
-    assert!(plugin.refusals.messages().is_empty(), "what the plugin wished for is no refusal: {:?}", plugin.refusals.messages());
+    assert!(plugin.refusals.messages().is_empty(), "what the plugin wished for was not denied: {:?}", plugin.refusals.messages());
 
     let much = exchange(&mut plugin.outgoing, Whole { max_body: Some(u64::MAX), ..whole(&url("sized/20001")) }, &room(PLENTY)).await;
     assert!(matches!(much, Err(Problem::TooLarge(_))));
