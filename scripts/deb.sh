@@ -7,7 +7,7 @@
 # usage: deb.sh [--output DIR] [--binary FILE] [--plugins DIR] [--revision TEXT] [--maintainer TEXT] [--fast]
 #
 #   --output DIR        where the package goes (default: dist)
-#   --binary FILE       a binary that is there already; otherwise one of the profile `dist` is built
+#   --binary FILE       a binary that is there already; otherwise scripts/dist.sh builds one
 #   --plugins DIR       the folder of plugins to put in; otherwise the bundled ones are built
 #   --revision TEXT     what follows the version, such as ~rc1 (default: nothing)
 #   --maintainer TEXT   who answers for the package: "Name <address>" (default: of $DEBFULLNAME and $DEBEMAIL)

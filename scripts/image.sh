@@ -8,7 +8,7 @@
 #
 #   --tag TAG           the image's name (default: localhost/toolbay:VERSION)
 #   --engine NAME       podman or docker (default: the first that is there)
-#   --binary FILE       a binary that is there already; otherwise one of the profile `dist` is built
+#   --binary FILE       a binary that is there already; otherwise scripts/dist.sh builds one
 #   --plugins DIR       the folder of plugins to put in; otherwise the bundled ones are built
 #   --without-models    without ONNX Runtime and the two tiny models (smaller by some 30 MB)
 #   --cuda              with ONNX Runtime's build for NVIDIA's GPUs and the libraries that it needs, from PyPI (2 GB more; the default tag ends in -cuda)
