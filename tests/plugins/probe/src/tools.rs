@@ -36,7 +36,7 @@ const fn entry(
     Entry { name, description, arguments, output: None, run }
 }
 
-pub static ALL: [Entry; 36] = [
+pub static ALL: [Entry; 38] = [
     entry("env", "All environment variables.", &[], |_| Outcome::Done(Value::Object(env::vars().map(|(k, v)| (k, v.into())).collect()))),
     entry("read_file", "Reads a file.", &[("path", "string")], |a| {
         attempt(fs::read_to_string(a.text("path")).map(|text| json!({ "text": text })))
