@@ -178,7 +178,8 @@ mod tests {
                 let written = scaffold(folder.path(), "text-tools", language, kind).unwrap();
                 assert_eq!(Language::of(folder.path()).unwrap(), language);
                 // The SDK that lies beside it is no template.
-                let is_sdk = |path: &Path| path.ends_with("toolbay_plugin.py") || path.components().any(|part| part.as_os_str() == "vendor");
+                let is_sdk =
+                    |path: &Path| path.ends_with("toolbay_plugin.py") || path.components().any(|part| part.as_os_str() == "vendor");
                 let own = written.iter().filter(|path| !is_sdk(path));
                 for path in own {
                     assert!(!fs::read_to_string(path).unwrap().contains("{{"), "{}", path.display());
