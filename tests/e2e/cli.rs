@@ -61,7 +61,7 @@ async fn check_is_content_with_a_good_folder() {
     let weather = plugins.iter().find(|plugin| plugin["name"] == "weather").expect("the weather");
     assert_eq!(weather["state"], "serving");
     assert!(
-        weather["imports"].as_array().is_some_and(|i| i.iter().any(|i| i.as_str().is_some_and(|i| i.contains("wasi:http")))),
+        weather["imports"].as_array().is_some_and(|i| i.iter().any(|i| i.as_str().is_some_and(|i| i.contains("toolbay:plugin/fetch")))),
         "{weather}"
     );
 }
