@@ -121,7 +121,7 @@ async fn two_callers_see_what_policies_permit_and_are_told_nothing_of_the_rest()
     server.wait_log("why", |log| log.contains("was denied: no policy permits it")).await;
     // Kept out of lists, and callable.
     assert!(!has(&of_ann, "multiply") && !get(&server, "/tools", ANN).await.contains("multiply"));
-    assert_eq!(ann.call("multiply", json!({ "a": 6, "b": 7 })).await.ok(), "42");
+    assert_eq!(ann.call("multiply", json!({ "a": 6, "b": 7 })).await.ok(), "42.0");
 }
 
 fn serde_json_of(body: &str) -> Value {
@@ -133,7 +133,7 @@ fn serde_json_of(body: &str) -> Value {
 async fn arguments_and_the_time_decide_on_each_call() {
     let server = setup().start().await;
     let (ann, bob) = (Client::modern(&server).token(ANN), Client::modern(&server).token(BOB));
-    assert_eq!(bob.call("add", json!({ "a": 100, "b": 1 })).await.ok(), "101");
+    assert_eq!(bob.call("add", json!({ "a": 100, "b": 1 })).await.ok(), "101.0");
     let said = bob.call("add", json!({ "a": 100.5, "b": 1 })).await;
     assert_eq!(said.failure(), "denied by policy \"small sums\": clerks add up to 100; nothing was done");
     assert_eq!(ann.call("add", json!({ "a": 100.5, "b": 1 })).await.ok(), "101.5");
@@ -186,7 +186,7 @@ async fn a_changed_file_counts_at_once_and_a_wrong_one_changes_nothing_and_is_to
     let problem = &status["configuration"]["error"]["problems"][0];
     assert_eq!((&status["configuration"]["state"], &problem["line"]), (&json!("rejected"), &json!(line)), "{status}");
     assert!(problem["file"].as_str().is_some_and(|file| file.ends_with("policies/all.cedar")), "{problem}");
-    assert_eq!(subtract().await.ok(), "1");
+    assert_eq!(subtract().await.ok(), "1.0");
     // Lists follow, and who listens is told.
     write(server.home(), &CHANGED.replace("principal in Role::\"analyst\", action in", "principal in Role::\"clerk\", action in"));
     stream.wait_method("notifications/tools/list_changed").await;
