@@ -53,14 +53,16 @@ if [ "$(uname -m)" != x86_64 ]; then
 elif [ -z "$bolt" ]; then
     missing='llvm-bolt is not installed (Debian: apt install bolt-19 libbolt-19-dev)'
 fi
-if [ -n "$missing" ]; then
-    [ -z "$required" ] || die "no layout: $missing"
-    say "no layout by a recorded load: $missing. The program works as well, a call costs some 30 % more CPU."
+# Without a layout the program is what the compiler made.
+unlaid() {
+    [ -z "$required" ] || die "no layout: $*"
+    say "no layout by a recorded load: $*. The program works as well, a call costs some 30 % more CPU."
     printf '%s\n' "$built/toolbay"
     exit 0
-fi
+}
+[ -z "$missing" ] || unlaid "$missing"
 tools=$(dirname "$bolt")
-[ -e "$tools/../lib/libbolt_rt_instr.a" ] || die "no layout: BOLT's runtime, $tools/../lib/libbolt_rt_instr.a, is missing (Debian: apt install libbolt-19-dev)"
+[ -e "$tools/../lib/libbolt_rt_instr.a" ] || unlaid "BOLT's runtime, $tools/../lib/libbolt_rt_instr.a, is missing (Debian: apt install libbolt-19-dev)"
 
 laid=$built/laid-out
 programs=(toolbay)
@@ -73,6 +75,9 @@ if [ -n "$fresh" ]; then
     printf '%s\n' "$laid/toolbay"
     exit 0
 fi
+# With less, the machine stands still: BOLT goes over all of its memory again and again.
+free=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
+[ "$free" -ge 14 ] || unlaid "it takes 14 GiB of memory, and $free are free"
 mkdir -p "$laid"
 record=$laid/record
 rm -rf "$record"
@@ -87,17 +92,17 @@ record_load() {
         # Each process writes what it ran when it ends, into a file of its own.
         "$bolt" "$built/$program" -instrument -o "$record/$program" --instrumentation-file="$record/$program.fdata" --instrumentation-file-append-pid \
             >"$record/$program.log" 2>&1 ||
-            die "BOLT could not instrument $program: $(tail -n 3 "$record/$program.log")"
+            unlaid "BOLT could not instrument $program: $(tail -n 3 "$record/$program.log")"
     done
     local conductor=$record/toolbay-bench
     [ -e "$conductor" ] || conductor=$built/toolbay-bench
     "$root/scripts/build-plugins.sh" --toolbay "$built/toolbay" "$root/dist/plugins" >&2
     say 'recording a load'
     "$conductor" run --toolbay "$record/toolbay" --only calls,hops,guards,fetch,bridge --rounds 1 --out "$record/run/results.json" >"$record/run.log" 2>&1 ||
-        die "the load could not be recorded: $(tail -n 3 "$record/run.log")"
+        unlaid "the load could not be recorded: $(tail -n 3 "$record/run.log")"
     for program in "${programs[@]}"; do
         "$tools/merge-fdata" "$record/$program".*.fdata >"$laid/$program.fdata" 2>"$record/merge.log" ||
-            die "what $program ran could not be put together: $(tail -n 3 "$record/merge.log")"
+            unlaid "what $program ran could not be put together: $(tail -n 3 "$record/merge.log")"
     done
 }
 
@@ -110,8 +115,8 @@ for program in "${programs[@]}"; do
     say "laying out $program"
     "$bolt" "$built/$program" -o "$laid/$program.new" -data="$laid/$program.fdata" \
         -reorder-blocks=ext-tsp -reorder-functions=cdsort -split-functions -split-all-cold -split-eh -icf=1 -plt=hot -use-gnu-stack \
-        >"$laid/$program.log" 2>&1 || die "BOLT could not lay out $program: $(tail -n 3 "$laid/$program.log")"
-    "$laid/$program.new" --help >/dev/null || die "what BOLT made of $program does not start"
+        >"$laid/$program.log" 2>&1 || unlaid "BOLT could not lay out $program: $(tail -n 3 "$laid/$program.log")"
+    "$laid/$program.new" --help >/dev/null || unlaid "what BOLT made of $program does not start"
     mv "$laid/$program.new" "$laid/$program"
 done
 rm -rf "$record"
