@@ -92,6 +92,19 @@ pub(crate) struct Figures {
     pub(crate) p99_us: f64,
 }
 
+impl Figures {
+    /// As they stand in a row: CPU, ratio, calls a second, median and 99th percentile.
+    pub(crate) fn cells(&self) -> [String; 5] {
+        let Self { cpu_us, ratio, calls_per_second, p50_us, p99_us } = *self;
+        [number(cpu_us, 1), number(ratio, 2), number(calls_per_second, 0), number(p50_us, 0), number(p99_us, 0)]
+    }
+}
+
+/// How figures come from rounds, for the head of a table.
+pub(crate) fn of_rounds(bench: &Bench) -> String {
+    format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds)
+}
+
 /// A process that uses up caches, until this is dropped.
 struct Neighbour(Child);
 
@@ -122,16 +135,8 @@ pub(crate) fn run(bench: &Bench, beside: bool) -> anyhow::Result<(Vec<Verdict>, 
             let rss = contender.server.rss_mib()?;
             let what = json!({ "server": contender.label, "connections": connections, "rss_mib": rss });
             bench.record(kind, &what, &figures)?;
-            table.row([
-                connections.to_string(),
-                contender.label.clone(),
-                number(figures.cpu_us, 1),
-                number(figures.ratio, 2),
-                number(figures.calls_per_second, 0),
-                number(figures.p50_us, 0),
-                number(figures.p99_us, 0),
-                number(rss, 1),
-            ]);
+            let who = [connections.to_string(), contender.label.clone()];
+            table.row(who.into_iter().chain(figures.cells()).chain([number(rss, 1)]));
             if contender.is_ours {
                 ratios.push(Ratio { server: contender.label.clone(), connections, beside, ratio: figures.ratio });
             }
@@ -139,7 +144,7 @@ pub(crate) fn run(bench: &Bench, beside: bool) -> anyhow::Result<(Vec<Verdict>, 
         table.line();
     }
     let title = if beside { "a call of `add` beside a process that uses up caches" } else { "a call of `add`" };
-    table.print(title, &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds));
+    table.print(title, &of_rounds(bench));
     let verdicts = verdicts(&contenders, &ratios, if beside { ", beside a busy process" } else { "" });
     Ok((verdicts, ratios))
 }

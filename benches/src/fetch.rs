@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::{
     baseline::Ratio,
-    compare::{Contender, cpu, figures, rounds},
+    compare::{Contender, cpu, figures, of_rounds, rounds},
     process::Server,
     requests::{Case, Way},
     run::{Bench, Copies, FETCH_GOAL, Verdict},
     servers::Kind,
-    table::{Table, number},
+    table::Table,
     weather,
 };
 
@@ -55,24 +55,13 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<(Verdict, Vec<Ratio>)> {
                 if contender.is_ours {
                     ratios.push(Ratio { server: format!("a fetch: {label}"), connections, beside: false, ratio: figures.ratio });
                 }
-                table.row([
-                    label.clone(),
-                    connections.to_string(),
-                    contender.label.clone(),
-                    number(figures.cpu_us, 1),
-                    number(figures.ratio, 2),
-                    number(figures.calls_per_second, 0),
-                    number(figures.p50_us, 0),
-                    number(figures.p99_us, 0),
-                ]);
+                let who = [label.clone(), connections.to_string(), contender.label.clone()];
+                table.row(who.into_iter().chain(figures.cells()));
             }
             table.line();
         }
     }
-    table.print(
-        "a call that fetches",
-        &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds),
-    );
+    table.print("a call that fetches", &of_rounds(bench));
     let measured: Vec<String> =
         ratios.iter().map(|Ratio { server, connections, ratio, .. }| format!("{server}: {ratio:.2} at {connections}")).collect();
     let verdict = Verdict {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::{
-    compare::{Contender, cpu, figures, rounds},
+    compare::{Contender, cpu, figures, of_rounds, rounds},
     process::Server,
     requests::TOOL,
     run::{Bench, Copies, GUARD_GOAL_US, Verdict},
@@ -55,10 +55,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<Verdict> {
         worst.push((connections, most));
         table.line();
     }
-    table.print(
-        "a call of `add` with guards",
-        &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds),
-    );
+    table.print("a call of `add` with guards", &of_rounds(bench));
     let measured: Vec<String> = worst.iter().map(|(connections, most)| format!("{most:.1} µs at {connections}")).collect();
     Ok(Verdict {
         goal: format!("a guard adds at most {GUARD_GOAL_US} µs of CPU for each question"),

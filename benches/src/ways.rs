@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{
     baseline::Ratio,
-    compare::{Contender, cpu, figures, rounds, session},
+    compare::{Contender, cpu, figures, of_rounds, rounds, session},
     process::Server,
     requests::{Case, Era, Way},
     run::{Bench, Copies, Verdict, WAY_GOAL},
     servers::Kind,
-    table::{Table, number},
+    table::Table,
 };
 
 /// The tool of the plugin `probe` that answers its arguments.
@@ -55,21 +55,11 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<(Verdict, Vec<Ratio>)> {
                 }
                 ratios.push(ratio);
             }
-            table.row([
-                contender.label.clone(),
-                number(figures.cpu_us, 1),
-                number(figures.ratio, 2),
-                number(figures.calls_per_second, 0),
-                number(figures.p50_us, 0),
-                number(figures.p99_us, 0),
-            ]);
+            table.row([contender.label.clone()].into_iter().chain(figures.cells()));
         }
         table.line();
     }
-    table.print(
-        &format!("ways that a call can go, at {CONNECTIONS} connections"),
-        &format!("{} interleaved rounds: CPU is the lower quartile, the rest are medians", bench.pace.rounds),
-    );
+    table.print(&format!("ways that a call can go, at {CONNECTIONS} connections"), &of_rounds(bench));
     let measured: Vec<String> = judged.iter().map(|Ratio { server, ratio, .. }| format!("{server}: {ratio:.2}")).collect();
     let verdict = Verdict {
         goal: format!("whichever way it goes, a call costs at most {WAY_GOAL} × the plain one"),

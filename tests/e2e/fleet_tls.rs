@@ -3,28 +3,14 @@
 
 use std::fs;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::ExtendedKeyUsagePurpose;
 use reqwest::{Certificate, Identity};
 use toolbay_tests::{Client, Server, Setup, eventually, json, secs};
 
+use crate::certificates::{Authority, authority, signed};
+
 const KEY: &str = "a-key-that-is-long-enough-to-sign-it";
 const OTHER: &str = "another-key-that-is-long-enough-too!";
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// A certificate and its key.
-fn signed(by: &Authority, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-    params.extended_key_usages.push(purpose);
-    let key = KeyPair::generate().unwrap();
-    (params.signed_by(&key, by).unwrap().pem(), key.serialize_pem())
-}
 
 /// A host that shows others a certificate by `shows`.
 async fn host(ours: &Authority, shows: &Authority, keys: &str) -> Server {

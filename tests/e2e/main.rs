@@ -8,6 +8,7 @@ mod authors;
 mod callers;
 mod cancellation;
 mod card;
+mod certificates;
 mod changes;
 mod classify;
 mod cli;

@@ -2,26 +2,11 @@
 
 use std::{fs, io::Read as _, net::TcpStream, path::Path};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 use toolbay_tests::{Server, Setup, Value, eventually, json, secs};
 
-/// Somebody who signs certificates.
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// A certificate and its key.
-fn signed(by: &Authority, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-    params.extended_key_usages.push(purpose);
-    let key = KeyPair::generate().unwrap();
-    (params.signed_by(&key, by).unwrap().pem(), key.serialize_pem())
-}
+use crate::certificates::{Authority, authority, signed};
 
 fn write(folder: &Path, (cert, key): &(String, String)) {
     // As renewing programs do: each file at once, one after the other.

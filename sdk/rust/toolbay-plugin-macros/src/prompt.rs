@@ -48,7 +48,7 @@ pub(crate) fn expand(words: &Words, mut function: ItemFn) -> syn::Result<TokenSt
         let read = if *is_optional { quote!(optional_text) } else { quote!(text) };
         quote!(let #ident = ::toolbay_plugin::__private::#read::<#owned>(#name, arguments)?;)
     });
-    let completed = texts.iter().filter_map(Text::completed);
+    let complete = text_parameter::complete(&texts);
     Ok(quote! {
         #function
 
@@ -66,13 +66,7 @@ pub(crate) fn expand(words: &Words, mut function: ItemFn) -> syn::Result<TokenSt
                 ::toolbay_plugin::IntoMessages::into_messages(super::#called(#(#passed),*))
             }
 
-            #[allow(unused_variables, clippy::match_single_binding, reason = "a prompt need not offer values")]
-            fn complete(argument: &str, value: &str) -> ::core::option::Option<::std::vec::Vec<::std::string::String>> {
-                match argument {
-                    #(#completed)*
-                    _ => ::core::option::Option::None,
-                }
-            }
+            #complete
 
             pub(crate) const PROMPT: ::toolbay_plugin::Prompt = ::toolbay_plugin::Prompt {
                 name: #name,

@@ -53,7 +53,7 @@ pub(crate) fn expand(words: &Words, mut function: ItemFn) -> syn::Result<TokenSt
             };
         }
     });
-    let completed = texts.iter().filter_map(Text::completed);
+    let complete = text_parameter::complete(&texts);
     Ok(quote! {
         #function
 
@@ -71,13 +71,7 @@ pub(crate) fn expand(words: &Words, mut function: ItemFn) -> syn::Result<TokenSt
                 ::toolbay_plugin::IntoRead::into_read(super::#called(#(#passed),*))
             }
 
-            #[allow(unused_variables, clippy::match_single_binding, reason = "a resource need not offer values")]
-            fn complete(argument: &str, value: &str) -> ::core::option::Option<::std::vec::Vec<::std::string::String>> {
-                match argument {
-                    #(#completed)*
-                    _ => ::core::option::Option::None,
-                }
-            }
+            #complete
 
             pub(crate) const RESOURCE: ::toolbay_plugin::Resource = ::toolbay_plugin::Resource {
                 uri: #uri,

@@ -66,9 +66,23 @@ pub(crate) fn read(argument: &mut FnArg, what: &str) -> syn::Result<TextParamete
     Ok(TextParameter::Text(Text { name: ident.unraw().to_string(), ident, description, is_optional, owned, passed, values }))
 }
 
+/// The function that offers values of these parameters.
+pub(crate) fn complete(texts: &[Text]) -> TokenStream {
+    let arms = texts.iter().filter_map(Text::completed);
+    quote! {
+        #[allow(unused_variables, clippy::match_single_binding, reason = "no parameter need offer values")]
+        fn complete(argument: &str, value: &str) -> ::core::option::Option<::std::vec::Vec<::std::string::String>> {
+            match argument {
+                #(#arms)*
+                _ => ::core::option::Option::None,
+            }
+        }
+    }
+}
+
 impl Text {
     /// The arm of a `match` on the parameter's name that offers values, if it does.
-    pub(crate) fn completed(&self) -> Option<TokenStream> {
+    fn completed(&self) -> Option<TokenStream> {
         let (name, values) = (&self.name, self.values.as_ref()?);
         let function = if matches!(values, Expr::Array(_)) { quote!(|_: &str| #values) } else { quote!(#values) };
         Some(quote!(#name => ::toolbay_plugin::__private::completed(#function, value),))
