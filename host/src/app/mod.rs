@@ -28,7 +28,7 @@ use tokio::{
 pub use difference::{Change, Digests, How};
 pub use error::AppError;
 pub use live::{ApplyError, ConfigSource};
-pub use policy::warning as roles_warning;
+pub use policy::warnings;
 
 use crate::{
     catalog::{
@@ -169,12 +169,7 @@ impl App {
         let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
-        let warnings = policy::warning(&config)
-            .into_iter()
-            .chain(config.policy_warnings())
-            .chain(config.trust_warnings())
-            .chain(config.shared_warning());
-        for warning in warnings.filter(|_| options.run == Run::Serve) {
+        for warning in warnings(&config).into_iter().filter(|_| options.run == Run::Serve) {
             tracing::warn!("{warning}");
         }
         let app = Self {
@@ -354,13 +349,8 @@ impl App {
         if !waiting.is_empty() && !needs_restart(&before, &wanted).is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these keys have changed and need a restart");
         }
-        let warnings = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
-        for warning in warnings
-            .chain(policy::warning(&next))
-            .chain(next.policy_warnings())
-            .chain(next.trust_warnings())
-            .filter(|_| !changes.is_empty())
-        {
+        let of_state = next.state.warning().into_iter().chain(next.tasks.warning(next.state.copies)).map(|warning| warning.to_string());
+        for warning in of_state.chain(warnings(&next)).filter(|_| !changes.is_empty()) {
             tracing::warn!("{warning}");
         }
         Ok(())

@@ -64,9 +64,15 @@ fn names(names: &[String]) -> Roles {
     Roles::new(names.iter().map(String::as_str))
 }
 
-/// What the operator should know of the roles, if anything.
+/// What the operator should know of who may do what and of what is trusted and shared, in sentences.
 #[must_use]
-pub fn warning(config: &Config) -> Option<String> {
+pub fn warnings(config: &Config) -> Vec<String> {
+    let roles = warning(config).into_iter();
+    roles.chain(config.policy_warnings()).chain(config.trust_warnings()).chain(config.shared_warning()).collect()
+}
+
+/// What the operator should know of the roles, if anything.
+fn warning(config: &Config) -> Option<String> {
     if config.role.is_empty() || !config.auth.default_roles.is_empty() {
         return None;
     }

@@ -199,16 +199,7 @@ pub(super) fn can_start(troubles: &[Trouble]) -> bool {
 
 /// What `serve` warns of at its start.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
-    config
-        .state
-        .warning()
-        .into_iter()
-        .chain(config.tasks.warning(config.state.copies))
-        .chain(crate::app::roles_warning(config))
-        .chain(config.policy_warnings())
-        .chain(config.trust_warnings())
-        .chain(config.shared_warning())
-        .collect()
+    config.state.warning().into_iter().chain(config.tasks.warning(config.state.copies)).chain(crate::app::warnings(config)).collect()
 }
 
 #[cfg(test)]

@@ -45,7 +45,6 @@ pub(super) struct Accepts {
 
 impl Accepts {
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let mut accepts = Self { json: false, events: false };
         // What the SDKs send.
         if headers.get(ACCEPT).is_some_and(|value| value == "application/json, text/event-stream") {
             return Self { json: true, events: true };
@@ -54,6 +53,7 @@ impl Accepts {
         if values.peek().is_none() {
             return Self { json: true, events: true };
         }
+        let mut accepts = Self { json: false, events: false };
         for value in values {
             let Ok(value) = value.to_str() else { continue };
             for range in value.split(',') {
