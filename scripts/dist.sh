@@ -4,7 +4,7 @@
 #     scripts/dist.sh              prints the program's path on stdout
 #     scripts/dist.sh --bench      lays out toolbay-bench as well, so that what Toolbay is compared with is built in the same way
 #
-# The compiler's part takes some 20 minutes and 6 GB on two cores, the layout some 6 minutes and 14 GB.
+# The compiler's part takes some 20 minutes and 6 GB on two cores, the layout some 4 minutes and 14 GB.
 # The layout is BOLT's, from LLVM: an instrumented copy of the program serves a load, and what that load ran is put together, the rest far away. A call then
 # misses the processor's caches for code less often. It needs x86-64, `llvm-bolt` and its runtime (Debian: bolt-19, libbolt-19-dev). Where they are not there,
 # the program is left as the compiler made it, with a word.
