@@ -291,7 +291,7 @@ impl Provider for OverriddenProvider {
         &self.offers
     }
 
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         if !self.apps && is_page(uri) {
             return Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) });
         }
@@ -302,7 +302,7 @@ impl Provider for OverriddenProvider {
         &'a self,
         name: &'a str,
         arguments: Vec<(String, String)>,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         match self.own_prompts.get(name) {
             Some(own) => self.inner.get_prompt(own, arguments, context),
@@ -310,7 +310,7 @@ impl Provider for OverriddenProvider {
         }
     }
 
-    fn complete(&self, mut completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+    fn complete(&self, mut completion: Completion, context: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
         if let Reference::Prompt(name) = &mut completion.reference {
             match self.own_prompts.get(name.as_str()) {
                 Some(own) => name.clone_from(own),
@@ -351,7 +351,7 @@ mod tests {
             &'a self,
             name: &'a str,
             _: Vec<(String, String)>,
-            _: CallContext,
+            _: Box<CallContext>,
         ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
             Box::pin(async move {
                 Ok(PromptOutput { description: Some(name.to_owned()), messages: JsonText::from_value("").unwrap(), meta: None })
@@ -426,7 +426,7 @@ mod tests {
             (prompts.len(), prompts[0].key.as_str(), &prompts[0].json["name"], &prompts[0].json["x"]),
             (1, "question", &json!("question"), &json!(1))
         );
-        let filled = shaped.get_prompt("question", Vec::new(), CallContext::default()).await.unwrap();
+        let filled = shaped.get_prompt("question", Vec::new(), Box::default()).await.unwrap();
         assert_eq!(filled.description.as_deref(), Some("ask"));
     }
 
@@ -497,7 +497,7 @@ mod tests {
         let keys: Vec<&str> =
             without.offers().resources.iter().chain(&without.offers().templates).map(|offer| offer.key.as_str()).collect();
         assert_eq!(keys, ["git://a"]);
-        let read = without.read_resource("ui://git/own", CallContext::default()).await;
+        let read = without.read_resource("ui://git/own", Box::default()).await;
         assert_eq!(read.unwrap_err().to_string(), "there is no resource \"ui://git/own\"");
     }
 

@@ -366,7 +366,7 @@ pub trait Provider: Send + Sync {
     }
 
     /// Reads a resource: MCP's `contents`, each as JSON text of an object.
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         match self.inner() {
             Some(inner) => inner.read_resource(uri, context),
             None => Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) }),
@@ -384,7 +384,7 @@ pub trait Provider: Send + Sync {
         &'a self,
         name: &'a str,
         arguments: Vec<(String, String)>,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         match self.inner() {
             Some(inner) => inner.get_prompt(name, arguments, context),
@@ -393,7 +393,7 @@ pub trait Provider: Send + Sync {
     }
 
     /// Values for an argument of a prompt or a template. Nothing, where it has none to offer.
-    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+    fn complete(&self, completion: Completion, context: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
         match self.inner() {
             Some(inner) => inner.complete(completion, context),
             None => Box::pin(async { Ok(Completions::default()) }),

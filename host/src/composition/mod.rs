@@ -23,7 +23,7 @@ use progress::Relay;
 pub(crate) struct Passage {
     calls: Arc<dyn Calls>,
     /// Of the call that makes them.
-    context: CallContext,
+    context: Box<CallContext>,
     deadline: Arc<Deadline>,
     told: Option<Arc<Told>>,
     turns: Arc<Turns>,
@@ -33,7 +33,7 @@ impl Passage {
     /// For a call with this context, until this deadline. `told`: how far it has come, where somebody wants to know.
     pub(crate) fn new(
         calls: Arc<dyn Calls>,
-        context: CallContext,
+        context: Box<CallContext>,
         deadline: Arc<Deadline>,
         told: Option<Arc<Told>>,
         turns: Arc<Turns>,

@@ -210,8 +210,8 @@ impl<'a> Guarded<'a> {
     }
 
     /// The context of a guard's own call: it tells and asks nobody by itself.
-    fn alone(&self) -> CallContext {
-        CallContext { asker: None, ..self.context.clone() }
+    fn alone(&self) -> Box<CallContext> {
+        Box::new(CallContext { asker: None, ..self.context.clone() })
     }
 
     async fn decide(

@@ -49,13 +49,13 @@ async fn provide(operation: &Operation<'_>, context: Box<CallContext>, checks: C
             }
             entry.provider().call(Call { tool: entry.own_name(), arguments, context }).await.map(OperationResult::Call)
         }
-        Operation::Read { entry, uri } => entry.provider().read_resource(entry.own_uri(uri), *context).await.map(OperationResult::Contents),
+        Operation::Read { entry, uri } => entry.provider().read_resource(entry.own_uri(uri), context).await.map(OperationResult::Contents),
         Operation::Prompt { entry, arguments } => {
-            entry.provider().get_prompt(entry.own_name(), arguments.clone(), *context).await.map(OperationResult::Prompt)
+            entry.provider().get_prompt(entry.own_name(), arguments.clone(), context).await.map(OperationResult::Prompt)
         }
         Operation::Complete { provider, completion } => match completion {
             Some(completion) if provider.offers().completes => {
-                provider.complete(completion.clone(), *context).await.map(OperationResult::Completions)
+                provider.complete(completion.clone(), context).await.map(OperationResult::Completions)
             }
             _ => Ok(OperationResult::Completions(Completions::default())),
         },

@@ -61,7 +61,7 @@ pub(super) async fn run(plan: &Arc<Plan>, offload: &Offload, call: Call<'_>) -> 
     let run = Run {
         plan: Arc::clone(plan),
         offload: offload.clone(),
-        passage: Passage::new(calls, *call.context, Arc::clone(&deadline), told.clone(), Arc::clone(&turns)),
+        passage: Passage::new(calls, call.context, Arc::clone(&deadline), told.clone(), Arc::clone(&turns)),
         turns,
         progress: notifier.zip(told),
         arguments: call.arguments,

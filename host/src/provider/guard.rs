@@ -12,7 +12,7 @@ pub trait Guard: Send + Sync {
     fn hooks(&self) -> GuardHooks;
 
     /// Whether a call may be made. `arguments`: JSON text of an object. Dropping the future ends it.
-    fn before(&self, call: GuardedCall, arguments: String, context: CallContext) -> BoxFuture<'_, Result<Verdict, GuardFailure>>;
+    fn before(&self, call: GuardedCall, arguments: String, context: Box<CallContext>) -> BoxFuture<'_, Result<Verdict, GuardFailure>>;
 
     /// Whether the caller may have the answer: JSON text of an object, MCP's result of `tools/call`.
     fn after(
@@ -20,7 +20,7 @@ pub trait Guard: Send + Sync {
         call: GuardedCall,
         arguments: String,
         answer: String,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'_, Result<Verdict, GuardFailure>>;
 
     /// How these tools are to be listed, one answer for each.

@@ -220,8 +220,8 @@ async fn the_same_is_offered_and_answered() {
             CallError::Protocol { code: -32000, message: "no good".into(), data: Some(json!({"kind": "ValueError"})) },
             "{way:?}"
         );
-        let contents = server.provider.read_resource("test://a", CallContext::default()).await.unwrap();
-        let prompt = server.provider.get_prompt("greet", vec![("who".into(), "me".into())], CallContext::default()).await.unwrap();
+        let contents = server.provider.read_resource("test://a", Box::default()).await.unwrap();
+        let prompt = server.provider.get_prompt("greet", vec![("who".into(), "me".into())], Box::default()).await.unwrap();
         let mut listing = server.listing().clone();
         listing.instructions = None;
         seen.push((listing, output.content, output.structured, output.extra, contents, prompt.messages));

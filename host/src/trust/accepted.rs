@@ -109,7 +109,7 @@ impl Provider for Accepted {
         self.is_whole && self.inner.reads_unlisted()
     }
 
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         if self.is_whole {
             return self.inner.read_resource(uri, context);
         }
@@ -124,7 +124,7 @@ impl Provider for Accepted {
         &'a self,
         name: &'a str,
         arguments: Vec<(String, String)>,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         if self.offers.prompts.iter().any(|prompt| prompt.key == name) {
             return self.inner.get_prompt(name, arguments, context);
@@ -132,7 +132,7 @@ impl Provider for Accepted {
         Box::pin(async move { Err(CallError::UnknownPrompt(name.to_owned())) })
     }
 
-    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+    fn complete(&self, completion: Completion, context: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
         if self.offers.completes {
             return self.inner.complete(completion, context);
         }

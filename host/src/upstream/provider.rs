@@ -146,7 +146,7 @@ impl Provider for UpstreamProvider {
         self.listing.has_resources
     }
 
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         Box::pin(async move {
             let mut params = String::from("{");
             write_key(&mut params, "uri");
@@ -164,7 +164,7 @@ impl Provider for UpstreamProvider {
         &'a self,
         name: &'a str,
         arguments: Vec<(String, String)>,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         Box::pin(async move {
             let mut params = String::from("{");
@@ -176,7 +176,7 @@ impl Provider for UpstreamProvider {
         })
     }
 
-    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+    fn complete(&self, completion: Completion, context: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
         Box::pin(async move {
             let params = completion_params(&completion);
             self.request("completion/complete", "", &params, &context, convert::completions).await

@@ -76,7 +76,7 @@ impl Provider for Curious {
         &self.offers
     }
 
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         async move {
             let answers = Self::asked(&context, vec![name("page")]).await?;
             Ok(vec![text(&json!({"uri": uri, "text": answers[0].as_str()}))])
@@ -88,7 +88,7 @@ impl Provider for Curious {
         &'a self,
         _: &'a str,
         _: Vec<(String, String)>,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         async move {
             let answers = Self::asked(&context, vec![name("context")]).await?;

@@ -160,7 +160,7 @@ impl Provider for Local {
         &self.offers
     }
 
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         async move {
             let text = |text: &str| JsonText::from_value(&json!({"uri": uri, "mimeType": "text/plain", "text": text})).unwrap();
             match uri {
@@ -199,7 +199,7 @@ impl Provider for Local {
         &'a self,
         name: &'a str,
         arguments: Vec<(String, String)>,
-        _: CallContext,
+        _: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         async move {
             let argument = |wanted: &str| arguments.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
@@ -221,7 +221,7 @@ impl Provider for Local {
         .boxed()
     }
 
-    fn complete(&self, completion: Completion, _: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+    fn complete(&self, completion: Completion, _: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
         async move {
             if completion.value == "many" {
                 return Ok(Completions { values: (0..150).map(|n| n.to_string()).collect(), ..Completions::default() });

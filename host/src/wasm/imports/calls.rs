@@ -59,7 +59,7 @@ impl State {
         };
         let turns = Turns::new(requests.len());
         let told = self.told();
-        let passage = Passage::new(calls, (*self.call).clone(), Arc::clone(&self.deadline), told, Arc::clone(&turns));
+        let passage = Passage::new(calls, self.call.clone(), Arc::clone(&self.deadline), told, Arc::clone(&turns));
         // Others may run meanwhile, among them what is called.
         if let Some(turn) = &self.turn {
             turn.give_back();

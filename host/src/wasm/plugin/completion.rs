@@ -26,7 +26,7 @@ fn capped(found: wit::Completions) -> Completions {
 
 impl Plugin {
     /// Asks for values. None, where the plugin completes nothing.
-    pub(super) async fn values(&self, completion: Completion, context: CallContext) -> Result<Completions, CallError> {
+    pub(super) async fn values(&self, completion: Completion, context: Box<CallContext>) -> Result<Completions, CallError> {
         let Completion { reference, argument, value, others } = completion;
         let (what, name) = match reference {
             Reference::Prompt(name) => {

@@ -26,9 +26,9 @@ impl Guard for Plugin {
         self.code.interfaces.guards()
     }
 
-    fn before(&self, call: GuardedCall, arguments: String, context: CallContext) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
+    fn before(&self, call: GuardedCall, arguments: String, context: Box<CallContext>) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
         let call = guarded(call, context.call_id);
-        Box::pin(failed(self.code.run_kept(Box::new(context), move |code, mut store, instance| async move {
+        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
             let verdict = code.before(&mut store, &instance, &call, &arguments).await;
             (verdict, Some(store))
         })))
@@ -39,10 +39,10 @@ impl Guard for Plugin {
         call: GuardedCall,
         arguments: String,
         answer: String,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
         let call = guarded(call, context.call_id);
-        Box::pin(failed(self.code.run_kept(Box::new(context), move |code, mut store, instance| async move {
+        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
             let verdict = code.after(&mut store, &instance, &call, &arguments, &answer).await;
             (verdict, Some(store))
         })))
@@ -55,7 +55,7 @@ impl Guard for Plugin {
             settings: guarded.settings.to_string(),
             tools: guarded.tools.into_iter().map(listed).collect(),
         };
-        Box::pin(failed(self.code.run(CallContext::default(), move |code, mut store, instance| async move {
+        Box::pin(failed(self.code.run(Box::default(), move |code, mut store, instance| async move {
             store.data_mut().listing = true;
             let interface = code.interfaces.tool_list.as_ref();
             let guest = code.bound("tool-list", interface.map(|interface| interface.load(&mut store, &instance)))?;

@@ -27,7 +27,7 @@ use crate::{
     config::{Config, HostConfig, PluginConfig, PluginView},
     inference::{InferenceError, Registry},
     offload::Offload,
-    provider::{CallContext, CompiledStatus, Offers, ProviderId},
+    provider::{CompiledStatus, Offers, ProviderId},
     store::Store as KeyValues,
     wasm::{
         admission::{AdmissionQueue, Pool, Reclaim},
@@ -418,7 +418,7 @@ impl Code {
     {
         let limit = limits::listed(&self.shared.config.limits);
         // A call of the host's own: there is nobody to notify.
-        let listed = self.run(CallContext::default(), move |code, mut store, instance| {
+        let listed = self.run(Box::default(), move |code, mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.
             store.set_hostcall_fuel(limit);
             store.data_mut().listing = true;

@@ -124,7 +124,7 @@ impl Provider for Plugin {
         self.code.interfaces.resources.is_some()
     }
 
-    fn read_resource<'a>(&'a self, uri: &'a str, context: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         Box::pin(self.read(uri, context))
     }
 
@@ -132,12 +132,12 @@ impl Provider for Plugin {
         &'a self,
         name: &'a str,
         arguments: Vec<(String, String)>,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         Box::pin(self.fill_in(name, arguments, context))
     }
 
-    fn complete(&self, completion: Completion, context: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+    fn complete(&self, completion: Completion, context: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
         Box::pin(self.values(completion, context))
     }
 }

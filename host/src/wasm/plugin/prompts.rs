@@ -109,7 +109,7 @@ impl Plugin {
         &self,
         name: &str,
         arguments: Vec<(String, String)>,
-        context: CallContext,
+        context: Box<CallContext>,
     ) -> Result<PromptOutput, CallError> {
         let unknown = || CallError::UnknownPrompt(name.to_owned());
         let prompt = self.offers.prompts.iter().find(|prompt| prompt.key == name).ok_or_else(unknown)?;

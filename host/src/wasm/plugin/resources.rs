@@ -97,7 +97,7 @@ impl Plugin {
     }
 
     /// Reads a resource.
-    pub(super) async fn read(&self, uri: &str, context: CallContext) -> Result<Vec<JsonText>, CallError> {
+    pub(super) async fn read(&self, uri: &str, context: Box<CallContext>) -> Result<Vec<JsonText>, CallError> {
         if self.code.interfaces.resources.is_none() {
             return Err(CallError::UnknownResource(uri.to_owned()));
         }

@@ -44,14 +44,14 @@ impl Code {
     /// whatever else it needs, as it goes on beside the async workers where it takes long.
     pub(super) async fn run<T, F>(
         self: &Arc<Self>,
-        context: CallContext,
+        context: Box<CallContext>,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        self.run_in(Box::new(context), None, move |code, store, instance| {
+        self.run_in(context, None, move |code, store, instance| {
             let work = work(code, store, instance);
             async move { (work.await, None) }
         })

@@ -173,13 +173,13 @@ async fn all_that_a_server_has_crosses_with_members_that_nobody_knows() {
     assert_eq!(output.meta.unwrap().as_str(), r#"{"seen": {"com.acme/k": 1}}"#);
     assert_eq!(output.extra.unwrap().as_str(), r#"{"vendorMember":[1]}"#);
 
-    let contents = server.provider.read_resource("test://b", CallContext::default()).await.unwrap();
+    let contents = server.provider.read_resource("test://b", Box::default()).await.unwrap();
     assert_eq!(contents[0].as_str(), r#"{"uri": "test://b", "text": "content", "vendorMember": 1}"#);
-    let prompt = server.provider.get_prompt("greet", vec![("who".into(), "you".into())], CallContext::default()).await.unwrap();
+    let prompt = server.provider.get_prompt("greet", vec![("who".into(), "you".into())], Box::default()).await.unwrap();
     assert!(prompt.messages.as_str().contains("hello you") && prompt.description.as_deref() == Some("d"));
     let completion =
         Completion { reference: Reference::Prompt("greet".into()), argument: "who".into(), value: "x".into(), others: Vec::new() };
-    let found = server.provider.complete(completion, CallContext::default()).await.unwrap();
+    let found = server.provider.complete(completion, Box::default()).await.unwrap();
     assert_eq!((&found.values[..], found.total, found.has_more), (&["x1".to_owned()][..], Some(9), true));
 
     let error = server.call("error", json!({})).await.unwrap_err();

@@ -66,10 +66,10 @@ async fn everything_of_server_everything_crosses() {
 
     let offers = server.provider.offers();
     assert!(!offers.templates.is_empty() && !offers.prompts.is_empty() && offers.completes);
-    let contents = server.provider.read_resource("demo://resource/dynamic/text/1", CallContext::default()).await.unwrap();
+    let contents = server.provider.read_resource("demo://resource/dynamic/text/1", Box::default()).await.unwrap();
     assert!(contents[0].as_str().contains("demo://resource/dynamic/text/1"));
     let arguments = vec![("department".to_owned(), "Sales".to_owned()), ("name".to_owned(), "Eve".to_owned())];
-    let prompt = server.provider.get_prompt("completable-prompt", arguments, CallContext::default()).await.unwrap();
+    let prompt = server.provider.get_prompt("completable-prompt", arguments, Box::default()).await.unwrap();
     assert!(prompt.messages.as_str().contains("promote Eve"));
     let completion = Completion {
         reference: Reference::Prompt("completable-prompt".into()),
@@ -77,7 +77,7 @@ async fn everything_of_server_everything_crosses() {
         value: "E".into(),
         others: vec![("department".into(), "Sales".into())],
     };
-    assert_eq!(server.provider.complete(completion, CallContext::default()).await.unwrap().values, ["Eve"]);
+    assert_eq!(server.provider.complete(completion, Box::default()).await.unwrap().values, ["Eve"]);
 
     let ear = Arc::new(Ear::default());
     let context = CallContext { notifier: Some(Arc::clone(&ear) as Arc<dyn Notifier>), ..CallContext::default() };

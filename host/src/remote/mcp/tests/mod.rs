@@ -46,29 +46,29 @@ async fn everything_crosses_in_both_eras() {
             meta: Some(r#"{"vendor/y":{"z":1},"io.modelcontextprotocol/other":1}"#.into()),
             ..CallContext::default()
         };
-        let output = down.call("echo", json!({"é": [1, null]}), context).await.unwrap();
+        let output = down.call("echo", json!({"é": [1, null]}), context.into()).await.unwrap();
         let seen: Value = serde_json::from_str(output.structured.unwrap().as_str()).unwrap();
         assert_eq!(seen["arguments"], json!({"é": [1, null]}), "{era:?}");
         assert_eq!((&seen["meta"]["vendor/y"], &seen["meta"]["io.modelcontextprotocol/other"]), (&json!({"z": 1}), &Value::Null), "{seen}");
         assert_eq!(seen["trace"], trace, "{era:?}");
         assert_eq!(output.meta.unwrap().as_str(), r#"{"k":1}"#);
 
-        let failed = down.call("fail", json!({}), CallContext::default()).await.unwrap();
+        let failed = down.call("fail", json!({}), Box::default()).await.unwrap();
         assert!(failed.is_error, "{failed:?}");
-        let error = down.call("protocol", json!({}), CallContext::default()).await.unwrap_err();
+        let error = down.call("protocol", json!({}), Box::default()).await.unwrap_err();
         assert_eq!(error, CallError::Protocol { code: -32042, message: "as given".into(), data: Some(json!({"a": 1})) });
-        let big = down.call("big", json!({}), CallContext::default()).await.unwrap();
+        let big = down.call("big", json!({}), Box::default()).await.unwrap();
         let [Content::Block(big)] = &big.content[..] else { panic!("one block") };
         assert!(big.as_str().len() > 3_000_000, "{era:?}");
-        down.call("region", json!({"region": "Köln"}), CallContext::default()).await.unwrap();
+        down.call("region", json!({"region": "Köln"}), Box::default()).await.unwrap();
 
-        let contents = provider.read_resource("up://a", CallContext::default()).await.unwrap();
+        let contents = provider.read_resource("up://a", Box::default()).await.unwrap();
         assert_eq!(serde_json::from_str::<Value>(contents[0].as_str()).unwrap()["text"], "é");
-        let prompt = provider.get_prompt("greet", vec![("who".into(), "me".into())], CallContext::default()).await.unwrap();
+        let prompt = provider.get_prompt("greet", vec![("who".into(), "me".into())], Box::default()).await.unwrap();
         assert!(prompt.messages.as_str().contains("greet"), "{prompt:?}");
         let completion =
             Completion { reference: Reference::Prompt("greet".into()), argument: "who".into(), value: "x".into(), others: vec![] };
-        assert_eq!(provider.complete(completion, CallContext::default()).await.unwrap().values, ["x"]);
+        assert_eq!(provider.complete(completion, Box::default()).await.unwrap().values, ["x"]);
 
         let seen = up.seen.lock().unwrap();
         for headers in &*seen {
@@ -160,7 +160,7 @@ async fn a_server_that_is_away_is_said_to_be_and_comes_back_by_itself() {
         // A connection that is kept may not have been seen to end yet: then the call may have run, and is not made again.
         let refused = async {
             loop {
-                let error = down.call("echo", json!({}), CallContext::default()).await.unwrap_err().to_string();
+                let error = down.call("echo", json!({}), Box::default()).await.unwrap_err().to_string();
                 assert!(error.contains(&address.to_string()), "{era:?}: {error}");
                 if error.contains("refused") {
                     return;
@@ -178,12 +178,12 @@ async fn a_server_that_is_away_is_said_to_be_and_comes_back_by_itself() {
         let status = down.server.status();
         assert!(status.error.as_ref().is_some_and(|error| error.starts_with("cannot connect")), "{status:?}");
         assert_eq!(status.tools.len(), 8, "the tools stay listed");
-        let error = down.call("echo", json!({}), CallContext::default()).await.unwrap_err().to_string();
+        let error = down.call("echo", json!({}), Box::default()).await.unwrap_err().to_string();
         assert!(error.starts_with("server up cannot be reached: cannot connect") && error.contains("tried again"), "{era:?}: {error}");
 
         up.again(Some(address)).await;
         let back = async {
-            while down.call("echo", json!({}), CallContext::default()).await.is_err() {
+            while down.call("echo", json!({}), Box::default()).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -211,7 +211,7 @@ async fn a_session_is_ended_with_its_server() {
     let (up, mut down) = both(Era::Legacy).await;
     down.echo().await;
     soon("its end", down.server.stop()).await;
-    let error = down.call("echo", json!({}), CallContext::default()).await.unwrap_err().to_string();
+    let error = down.call("echo", json!({}), Box::default()).await.unwrap_err().to_string();
     assert!(error.contains("stopped"), "{error}");
     // The last word was DELETE: nothing else has no body and a session and wants both kinds of answers.
     let seen = up.seen.lock().unwrap();

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use super::support::{Down, Person, Port, soon, source};
 use crate::{
     config::{ServerLimits, UpstreamAuth, UrlSource},
-    provider::{Call, CallContext, CallError},
+    provider::{Call, CallError},
 };
 
 fn answer(status: u16, kind: &str, body: impl Into<Body>) -> Response<Body> {
@@ -105,7 +105,7 @@ async fn a_stream_is_read_in_any_form_and_goes_on_where_it_was_cut() {
     .await;
     let mut down = Down::start(&port.url());
     // The stream of changes is asked for in vain, and takes no id.
-    let output = down.call("t", json!({}), CallContext::default()).await.unwrap();
+    let output = down.call("t", json!({}), Box::default()).await.unwrap();
     assert!(format!("{output:?}").contains("whole"), "{output:?}");
     assert_eq!(*resumed.lock().unwrap(), ["1"]);
 }
@@ -217,7 +217,7 @@ async fn a_server_that_asks_on_a_stream_of_its_own_has_its_calls_made_one_at_a_t
     soon("the stream", heard.notified()).await;
     let call = async |name: &str| {
         let person = Person::answering(Ok(json!({"action": "accept", "content": {"who": name}})));
-        let output = provider.call(Call { tool: "t", arguments: "{}", context: person.context().into() }).await.unwrap();
+        let output = provider.call(Call { tool: "t", arguments: "{}", context: person.context() }).await.unwrap();
         format!("{output:?}")
     };
     for said in soon("both", futures::future::join_all([call("Ann"), call("Bob")])).await {
@@ -323,7 +323,7 @@ async fn an_answer_has_a_limit_and_a_call_is_sent_once() {
     let limits = ServerLimits { ping: Duration::ZERO, max_message: 50_000, ..ServerLimits::default() };
     let mut down = Down::with(source(&port.url()), limits);
     for want in ["max_message", "max_message", "ended before the answer", "503"] {
-        let error = down.call("t", json!({}), CallContext::default()).await.unwrap_err().to_string();
+        let error = down.call("t", json!({}), Box::default()).await.unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
     assert_eq!(calls.load(SeqCst), 4, "each call was made once");
@@ -359,10 +359,10 @@ async fn a_server_that_says_when_to_come_again_is_not_asked_before_and_its_calle
         CallError::Busy { what, retry_after } => (what, retry_after.as_secs()),
         other => panic!("{other}"),
     };
-    let (what, after) = busy(down.call("t", json!({}), CallContext::default()).await.unwrap_err());
+    let (what, after) = busy(down.call("t", json!({}), Box::default()).await.unwrap_err());
     assert!(what.starts_with("server up is busy: ") && what.ends_with("503 Service Unavailable: all full") && after == 7, "{what} {after}");
     // Reading would be tried again at once where nothing is said of when.
-    let (what, after) = busy(provider.read_resource("up://a", CallContext::default()).await.unwrap_err());
+    let (what, after) = busy(provider.read_resource("up://a", Box::default()).await.unwrap_err());
     assert!(what.ends_with("429 Too Many Requests: slow down") && after == 8, "{what} {after}");
     assert_eq!(asked.load(SeqCst), 2, "each was sent once");
     assert_eq!(down.server.status().error, None, "the server is not away");
@@ -396,6 +396,6 @@ async fn a_redirect_within_the_server_is_followed_with_all_that_was_sent() {
     )
     .await;
     let mut down = Down::start(&port.url());
-    let output = down.call("t", json!({}), CallContext::default()).await.unwrap();
+    let output = down.call("t", json!({}), Box::default()).await.unwrap();
     assert!(format!("{output:?}").contains("here"), "{output:?}");
 }

@@ -235,7 +235,7 @@ impl Provider for Native {
         Some(Box::new(Held(self.events.clone())))
     }
 
-    fn read_resource<'a>(&'a self, uri: &'a str, _: CallContext) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
+    fn read_resource<'a>(&'a self, uri: &'a str, _: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
         async move { Ok(vec![json_text(&json!({"uri": uri, "text": "é"}))]) }.boxed()
     }
 
@@ -243,7 +243,7 @@ impl Provider for Native {
         &'a self,
         name: &'a str,
         arguments: Vec<(String, String)>,
-        _: CallContext,
+        _: Box<CallContext>,
     ) -> BoxFuture<'a, Result<PromptOutput, CallError>> {
         async move {
             let text = json!([{"role": "user", "content": {"type": "text", "text": format!("{name} {arguments:?}")}}]);
@@ -252,7 +252,7 @@ impl Provider for Native {
         .boxed()
     }
 
-    fn complete(&self, completion: Completion, _: CallContext) -> BoxFuture<'_, Result<Completions, CallError>> {
+    fn complete(&self, completion: Completion, _: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
         async move { Ok(Completions { values: vec![completion.value], total: Some(1), has_more: false }) }.boxed()
     }
 
@@ -367,17 +367,17 @@ impl Down {
         }
     }
 
-    pub(super) async fn call(&mut self, tool: &str, arguments: Value, context: CallContext) -> Result<CallOutput, CallError> {
+    pub(super) async fn call(&mut self, tool: &str, arguments: Value, context: Box<CallContext>) -> Result<CallOutput, CallError> {
         let provider = self.provider().await;
         let arguments = arguments.to_string();
-        soon("a call", provider.call(Call { tool, arguments: &arguments, context: context.into() })).await
+        soon("a call", provider.call(Call { tool, arguments: &arguments, context })).await
     }
 
     /// The first call after the server was ended. One on a connection that is kept and has not been seen to end yet may have run, and is not made again by
     /// the host; who calls does so here.
     pub(super) async fn echo_after_a_restart(&mut self) -> Value {
         loop {
-            match self.call("echo", json!({"n": 1}), CallContext::default()).await {
+            match self.call("echo", json!({"n": 1}), Box::default()).await {
                 Err(error) if error.to_string().contains("ended before the answer") => {}
                 output => return serde_json::from_str(output.unwrap().structured.unwrap().as_str()).unwrap(),
             }
@@ -386,7 +386,7 @@ impl Down {
 
     /// A call that must be answered.
     pub(super) async fn echo(&mut self) -> Value {
-        let output = self.call("echo", json!({"n": 1}), CallContext::default()).await.unwrap();
+        let output = self.call("echo", json!({"n": 1}), Box::default()).await.unwrap();
         serde_json::from_str(output.structured.unwrap().as_str()).unwrap()
     }
 }
@@ -401,8 +401,8 @@ pub(super) struct Person {
 }
 
 impl Person {
-    pub(super) fn context(self: &Arc<Self>) -> CallContext {
-        CallContext { notifier: Some(self.clone()), asker: Some(self.clone()), ..CallContext::default() }
+    pub(super) fn context(self: &Arc<Self>) -> Box<CallContext> {
+        Box::new(CallContext { notifier: Some(self.clone()), asker: Some(self.clone()), ..CallContext::default() })
     }
 
     pub(super) fn answering(answer: Result<Value, AskError>) -> Arc<Self> {

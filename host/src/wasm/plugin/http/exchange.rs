@@ -155,7 +155,7 @@ impl GuestSession {
                 store.data_mut().listing = listing;
                 session.converse(&code, &mut store, instance, id, post, limit, &mut false).await
             };
-            transport.code.run(context.clone(), work).await
+            transport.code.run(Box::new(context.clone()), work).await
         };
         in_flight.done();
         let (answer, refusals) = match ran {
@@ -185,7 +185,7 @@ impl GuestSession {
     pub(super) async fn tell(self: &Arc<Self>, speech: &SessionHeaders, message: String) -> Result<(), ChannelError> {
         let (post, session) = (self.transport.post(speech.headers(), message), Arc::clone(self));
         let limit = self.transport.limit("");
-        let told = self.transport.code.run(CallContext::default(), move |code, mut store, instance| async move {
+        let told = self.transport.code.run(Box::default(), move |code, mut store, instance| async move {
             session.converse(&code, &mut store, instance, 0, post, limit, &mut false).await
         });
         match told.await {

@@ -180,10 +180,10 @@ async fn a_plugin_without_tools_can_offer_resources_and_what_cannot_be_published
     assert!(offers.prompts.is_empty() && !offers.completes);
     let expected = ["\"notes/2\": it is not an absolute URI", "two resources \"note:1\"", "\"note:{id\": it is not a URI template"];
     assert!(warnings.len() == 3 && expected.iter().zip(&warnings).all(|(words, warning)| warning.contains(words)), "{warnings:?}");
-    let read = provider.read_resource("note:1", CallContext::default()).await.unwrap();
+    let read = provider.read_resource("note:1", Box::default()).await.unwrap();
     assert_eq!(read.iter().map(JsonText::as_str).collect::<Vec<_>>(), [r#"{"uri":"note:1","text":"hello"}"#]);
     assert_eq!(
-        provider.get_prompt("greet", who(), CallContext::default()).await,
+        provider.get_prompt("greet", who(), Box::default()).await,
         Err(CallError::UnknownPrompt("greet".to_owned())),
         "an interface that is not exported is not called"
     );
@@ -193,7 +193,7 @@ async fn a_plugin_without_tools_can_offer_resources_and_what_cannot_be_published
 async fn a_resource_that_is_not_there_is_unknown() {
     let host = Host::new(limits());
     let provider = Guest::reading(&at(ZERO)).load(&host).await.unwrap().provider;
-    let read = provider.read_resource("note:2", CallContext::default()).await;
+    let read = provider.read_resource("note:2", Box::default()).await;
     assert_eq!(read, Err(CallError::UnknownResource("note:2".to_owned())));
 }
 
@@ -204,7 +204,7 @@ async fn an_error_that_the_plugin_answers_is_the_plugins() {
     let message = guest.memory.text("the shelf is locked");
     guest.read = at(guest.memory.words(&[1, 0xffff_8300, message[0], message[1], 0]));
     let provider = guest.load(&host).await.unwrap().provider;
-    let read = provider.read_resource("note:1", CallContext::default()).await;
+    let read = provider.read_resource("note:1", Box::default()).await;
     assert_eq!(read, Err(CallError::Protocol { code: -32000, message: "the shelf is locked".to_owned(), data: None }));
 }
 
@@ -213,10 +213,10 @@ async fn what_goes_wrong_in_a_guest_is_an_error_with_its_words() {
     let host = Host::new(limits());
     for (body, words) in [("unreachable", "plugin p crashed"), (SPIN, "time limit (300ms)")] {
         let reading = Guest::reading(body).load(&host).await.unwrap().provider;
-        let message = fault(reading.read_resource("note:1", CallContext::default()).await);
+        let message = fault(reading.read_resource("note:1", Box::default()).await);
         assert!(message.contains(words), "{message}");
         let greeting = Guest::greeting(body).load(&host).await.unwrap().provider;
-        let message = fault(greeting.get_prompt("greet", who(), CallContext::default()).await);
+        let message = fault(greeting.get_prompt("greet", who(), Box::default()).await);
         assert!(message.contains(words), "{message}");
     }
 }
@@ -233,7 +233,7 @@ async fn a_large_resource_is_ended_by_the_output_limit() {
         let answer = guest.memory.words(&[0, 1, contents, 1]);
         guest.read = format!("(memory.fill (i32.const 65536) (i32.const 97) (i32.const {bytes})) {}", at(answer));
         let provider = guest.load(&host).await.unwrap().provider;
-        let read = provider.read_resource("note:1", CallContext::default()).await;
+        let read = provider.read_resource("note:1", Box::default()).await;
         if fits {
             assert!(read.is_ok());
         } else {
@@ -248,12 +248,12 @@ async fn arguments_are_checked_before_the_guest_runs() {
     let provider = Guest::greeting("unreachable").load(&host).await.unwrap().provider;
     for (arguments, word) in [(Vec::new(), "needs `who`"), ([who(), vec![("how".to_owned(), String::new())]].concat(), "no argument `how`")]
     {
-        match provider.get_prompt("greet", arguments, CallContext::default()).await {
+        match provider.get_prompt("greet", arguments, Box::default()).await {
             Err(CallError::InvalidParams(message)) => assert!(message.contains(word), "{message}"),
             other => panic!("{other:?}"),
         }
     }
-    let unknown = provider.get_prompt("leave", Vec::new(), CallContext::default()).await;
+    let unknown = provider.get_prompt("leave", Vec::new(), Box::default()).await;
     assert_eq!(unknown, Err(CallError::UnknownPrompt("leave".to_owned())));
 }
 
@@ -268,7 +268,7 @@ async fn a_prompt_is_filled_in() {
     let messages = guest.memory.words(&message);
     guest.get = at(guest.memory.words(&[0, 0, 0, 0, messages, 1, 0, 0, 0]));
     let provider = guest.load(&host).await.unwrap().provider;
-    let filled = provider.get_prompt("greet", who(), CallContext::default()).await.unwrap();
+    let filled = provider.get_prompt("greet", who(), Box::default()).await.unwrap();
     assert_eq!(filled.messages.as_str(), r#"[{"role":"assistant","content":{"type":"text","text":"hello"}}]"#);
     assert_eq!((filled.description, filled.meta), (None, None));
 }
@@ -285,7 +285,7 @@ async fn values_are_asked_for_where_the_prompt_is_there() {
     let mut guest = Guest::greeting("unreachable");
     let silent = guest.load(&host).await.unwrap().provider;
     assert!(!silent.offers().completes);
-    assert_eq!(silent.complete(completion("greet"), CallContext::default()).await, Ok(Completions::default()));
+    assert_eq!(silent.complete(completion("greet"), Box::default()).await, Ok(Completions::default()));
 
     guest.interfaces = &["prompts", "completion"];
     let value = guest.memory.text("Ada");
@@ -293,12 +293,12 @@ async fn values_are_asked_for_where_the_prompt_is_there() {
     guest.complete = at(guest.memory.words(&[0, values, 150, 0, 0, 0]));
     let provider = guest.load(&host).await.unwrap().provider;
     assert!(provider.offers().completes);
-    let found = provider.complete(completion("greet"), CallContext::default()).await.unwrap();
+    let found = provider.complete(completion("greet"), Box::default()).await.unwrap();
     assert_eq!(found, Completions { values: vec!["Ada".to_owned(); 100], total: Some(150), has_more: true });
-    let unknown = provider.complete(completion("leave"), CallContext::default()).await;
+    let unknown = provider.complete(completion("leave"), Box::default()).await;
     assert_eq!(unknown, Err(CallError::UnknownPrompt("leave".to_owned())));
     let template = Completion { reference: Reference::Template("note:{id}".to_owned()), ..completion("") };
-    let unknown = provider.complete(template, CallContext::default()).await;
+    let unknown = provider.complete(template, Box::default()).await;
     assert!(matches!(&unknown, Err(CallError::InvalidParams(message)) if message.contains("note:{id}")), "{unknown:?}");
 }
 
@@ -347,7 +347,7 @@ async fn a_read_that_is_dropped_gives_its_place_back() {
     let host = Host::new(PluginLimits { concurrency: 1, queue: 0, timeout: Duration::from_secs(60), ..limits() });
     let provider = Guest::reading(SPIN).load(&host).await.unwrap().provider;
     for _ in 0..3 {
-        let ended = tokio::time::timeout(Duration::from_millis(50), provider.read_resource("note:1", CallContext::default())).await;
+        let ended = tokio::time::timeout(Duration::from_millis(50), provider.read_resource("note:1", Box::default())).await;
         assert!(ended.is_err(), "{ended:?}");
     }
 }
