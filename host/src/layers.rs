@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("signing", &[]),
     ("similar", &[]),
     ("wildcard", &[]),
+    ("unix_time", &[]),
     ("sigstore", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
@@ -34,14 +35,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls"]),
     ("authorization_server", &["tls"]),
-    ("identity", &["authorization_server", "provider", "config"]),
+    ("identity", &["authorization_server", "provider", "config", "unix_time"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
-    ("shared", &["config", "tls"]),
+    ("shared", &["config", "tls", "unix_time"]),
     ("store", &["shared", "config"]),
     // What servers elsewhere are shown of who calls.
-    ("credentials", &["authorization_server", "store", "signing", "provider", "config", "tls"]),
+    ("credentials", &["authorization_server", "store", "signing", "provider", "config", "tls", "unix_time"]),
     ("upstream", &["provider", "config", "json", "schema"]),
     ("supervisor", &["overrides", "upstream", "provider", "config", "telemetry"]),
     (
@@ -69,13 +70,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bridge", &["supervisor", "upstream", "provider", "config", "json", "telemetry"]),
     ("remote", &["threads", "credentials", "supervisor", "upstream", "provider", "config", "schema", "json", "telemetry", "tls"]),
     // Plugins in a registry, as files for `wasm`.
-    ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "wildcard"]),
+    ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "unix_time", "wildcard"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["policies", "provider", "telemetry", "wildcard"]),
     ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "credentials", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
-    ("dispatch", &["shared", "catalog", "policies", "provider", "telemetry"]),
+    ("dispatch", &["shared", "catalog", "policies", "provider", "telemetry", "unix_time"]),
     // Other instances of this host.
     ("cluster", &["config", "tls"]),
     // A plugin author's project, which serves nothing.
@@ -106,6 +107,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "unix_time",
             "file_events",
             "credentials",
             "http",

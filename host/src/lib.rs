@@ -47,6 +47,7 @@ pub mod telemetry;
 mod threads;
 mod tls;
 pub mod trust;
+mod unix_time;
 pub mod upstream;
 pub mod wasm;
 mod wildcard;

@@ -1,6 +1,6 @@
 //! Configuration that is alive: read again when a file of it changes or SIGHUP comes, checked whole, and applied.
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{path::PathBuf, sync::Arc};
 
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{difference::Digests, files::FileWatch};
 use crate::config::{self, Config, ConfigError, Files, Loaded, Overrides};
+use crate::unix_time;
 
 /// Where a configuration comes from, to be read again.
 #[derive(Clone, Debug, Default)]
@@ -94,13 +95,13 @@ impl ConfigStatus {
     pub(super) fn new(config: &Config, overrides: &Overrides) -> Self {
         Self {
             state: "applied",
-            since: now(),
+            since: unix_time::seconds(),
             error: None,
             needs_restart: Vec::new(),
             command_line: command_line(overrides),
             reloads: 0,
             rejections: 0,
-            last_success: now(),
+            last_success: unix_time::seconds(),
             digests: Digests::of(config),
         }
     }
@@ -124,10 +125,10 @@ impl ConfigStatus {
     pub(super) fn applied(&mut self, config: &Config, needs_restart: Vec<String>, changed: bool) -> bool {
         let was_rejected = self.error.is_some();
         if changed || self.error.is_some() || self.needs_restart != needs_restart {
-            self.since = now();
+            self.since = unix_time::seconds();
         }
         self.reloads += u64::from(changed);
-        self.last_success = now();
+        self.last_success = unix_time::seconds();
         (self.state, self.error, self.needs_restart) = ("applied", None, needs_restart);
         self.digests = Digests::of(config);
         was_rejected
@@ -150,7 +151,7 @@ impl ConfigStatus {
             message: problem.message.clone(),
         });
         self.error = Some(ErrorStatus { problems: problems.collect(), message });
-        (self.state, self.since) = ("rejected", now());
+        (self.state, self.since) = ("rejected", unix_time::seconds());
         self.rejections += 1;
         true
     }
@@ -170,10 +171,6 @@ fn command_line(overrides: &Overrides) -> Vec<String> {
     .filter(|(_, is_set)| *is_set)
     .map(|(key, _)| key.to_owned())
     .collect()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What takes a configuration that was read. None: the host is gone.

@@ -1,11 +1,10 @@
 //! Who calls, as a JWT for one server.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::{HeaderValue, header};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Map, Value, json};
 
+use crate::unix_time;
 use crate::{config::IdentityConfig, provider::Principal};
 
 /// What the host calls itself where it has no public address.
@@ -43,7 +42,7 @@ fn claims(
     let mut id = [0; 16];
     SystemRandom::new().fill(&mut id).map_err(|_| "cannot sign: this machine gives out no random numbers".to_owned())?;
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix_time::seconds();
     let mut claims = more.cloned().unwrap_or_default();
     let own = [
         ("iss", json!(issuer(identity))),

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use http::HeaderValue;
@@ -14,6 +14,7 @@ use super::{
     token_endpoint::TokenEndpoint,
 };
 use crate::provider::{CallerToken, Principal, ProviderId};
+use crate::unix_time;
 
 /// Tokens that are kept at most: some kilobytes for each.
 const MOST: usize = 10_000;
@@ -43,7 +44,7 @@ impl Exchange {
                 "a call of it is made in the caller's own name (`token_exchange` of [server.{server}]), and this caller came in without an access token of an [auth.issuer.NAME]"
             ));
         };
-        let left = token.ends().saturating_sub(now());
+        let left = token.ends().saturating_sub(unix_time::seconds());
         if left == 0 {
             return Err("the caller's access token has expired; call again with a new one".to_owned());
         }
@@ -67,7 +68,7 @@ impl Exchange {
             return Arc::clone(&known.cell);
         }
         if kept.len() >= MOST {
-            let now = now();
+            let now = unix_time::seconds();
             kept.retain(|_, known| now < known.ends && known.cell.is_good());
             if kept.len() >= MOST {
                 kept.clear();
@@ -81,9 +82,4 @@ impl Exchange {
     fn lock(&self) -> MutexGuard<'_, HashMap<blake3::Hash, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -5,13 +5,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use super::{Operation, rate::Rate};
 use crate::{
     catalog::Limit,
     provider::{CallError, Principal},
+    unix_time,
 };
 
 /// A day, as quotas have it: from midnight to midnight, UTC.
@@ -83,12 +84,8 @@ fn key(subject: &str, limit: &Limit) -> Box<str> {
     format!("{{{caller}}}:{}{pattern}", limit.role).into()
 }
 
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 fn until_tomorrow() -> Duration {
-    Duration::from_secs(DAY.as_secs() - seconds() % DAY.as_secs())
+    Duration::from_secs(DAY.as_secs() - unix_time::seconds() % DAY.as_secs())
 }
 
 impl Rule {
@@ -156,7 +153,7 @@ impl Counts {
 
     /// One more of today's calls, if there may be one. Else the time until tomorrow.
     fn count_today(&self, most: u32) -> Result<(), Duration> {
-        let today = seconds() / DAY.as_secs();
+        let today = unix_time::seconds() / DAY.as_secs();
         let next = |counted: u64| {
             let calls = if counted >> 32 == today { counted & u64::from(u32::MAX) } else { 0 };
             (calls < u64::from(most)).then_some((today << 32) | (calls + 1))

@@ -24,7 +24,6 @@ mod token;
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use blake3::Hash;
@@ -35,6 +34,7 @@ pub use refusal::Refusal;
 use crate::{
     config::{AuthConfig, IssuerConfig},
     provider::Principal,
+    unix_time,
 };
 use introspection::Introspection;
 use issuer::{Issuer, Verified};
@@ -116,7 +116,7 @@ impl Issuers {
     /// Why the token is not accepted.
     pub async fn authenticate(&self, shown: &Shown<'_>, resources: &[&str]) -> Result<Principal, Refusal> {
         let verified = self.verified(shown.token).await?;
-        verified.proven(shown.token, shown.proof.as_ref(), now())?;
+        verified.proven(shown.token, shown.proof.as_ref(), unix_time::seconds())?;
         verified.principal_for(resources)
     }
 
@@ -138,7 +138,7 @@ impl Issuers {
             Err(refusal) => return Err(refusal),
         };
         let issuer = self.all.iter().find(|issuer| issuer.config().issuer == parts.issuer).ok_or(Refusal::Issuer)?;
-        let verified = Arc::new(Issuer::verify(issuer, token, &parts, now()).await?);
+        let verified = Arc::new(Issuer::verify(issuer, token, &parts, unix_time::seconds()).await?);
         self.keep(hash, &verified);
         Ok(verified)
     }
@@ -151,10 +151,10 @@ impl Issuers {
             return Ok(known);
         }
         introspection.refuses(&hash)?;
-        match Issuer::ask(issuer, introspection, token, now()).await {
+        match Issuer::ask(issuer, introspection, token, unix_time::seconds()).await {
             Ok(verified) => {
                 let verified = Arc::new(verified);
-                if verified.holds(now()) {
+                if verified.holds(unix_time::seconds()) {
                     self.keep(hash, &verified);
                 }
                 Ok(verified)
@@ -171,13 +171,13 @@ impl Issuers {
     /// A token that is known to be good.
     fn known(&self, hash: &Hash) -> Option<Arc<Verified>> {
         let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
-        known.filter(|known| known.holds(now()))
+        known.filter(|known| known.holds(unix_time::seconds()))
     }
 
     fn keep(&self, hash: Hash, verified: &Arc<Verified>) {
         let mut all = self.verified.write().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST {
-            let now = now();
+            let now = unix_time::seconds();
             all.retain(|_, verified| verified.holds(now));
             if all.len() >= MOST {
                 all.clear();
@@ -191,9 +191,4 @@ impl std::fmt::Debug for Issuers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.identifiers()).finish()
     }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -126,7 +126,7 @@ impl Lab {
     }
 
     fn claims(&self) -> Value {
-        json!({"iss": self.issuer, "sub": "ann", "aud": RESOURCE, "exp": now() + 60, "scope": "mcp:tools mcp:admin", "roles": ["reader"],
+        json!({"iss": self.issuer, "sub": "ann", "aud": RESOURCE, "exp": unix_time::seconds() + 60, "scope": "mcp:tools mcp:admin", "roles": ["reader"],
             "realm_access": {"roles": ["deep"]}})
     }
 
@@ -216,7 +216,7 @@ async fn no_bad_token_is_let_in_and_each_is_told_why() {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, lab.ec.jwk("k1").to_string().as_bytes());
         format!("{text}.{}", BASE64.encode(ring::hmac::sign(&key, text.as_bytes())))
     };
-    let time = now();
+    let time = unix_time::seconds();
     let with = |claims: Value| lab.token(json!({}), claims);
     let headed = |header: Value| lab.token(header, json!({}));
     let claim = |name: &str| Refusal::Claim(name.to_owned());

@@ -1,11 +1,7 @@
 //! Whether what was pulled is signed as `[trust]` demands: by cosign, with a key or without a
 //! lasting one, in a tag beside it (`sha256-….sig`, `sha256-….att`) or as a bundle that refers to it.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
@@ -20,6 +16,7 @@ use super::{
 use crate::{
     config::{OciReference, SignedRule},
     sigstore::{Evidence, SIGNATURE, Signer, Subject},
+    unix_time,
     wildcard::fits,
 };
 
@@ -184,7 +181,7 @@ fn meets(evidence: &Evidence, rule: &SignedRule, manifest: Subject<'_>) -> Resul
     if rule.identities.is_empty() || !evidence.has_certificate() {
         return Err("it is by another key, or of something else".to_owned());
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let now = unix_time::seconds();
     let signer = evidence.signer(&manifest, &rule.predicates, &rule.roots, now)?;
     let is_one = |subject: &String| {
         let mut all = rule.identities.iter();

@@ -6,7 +6,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -23,6 +23,7 @@ use super::{
     script::Call,
 };
 use crate::config::{OnOutage, SharedConfig};
+use crate::unix_time;
 
 /// How long until a server that is away is tried again: at first, and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -86,7 +87,7 @@ impl Drop for Link {
 impl Link {
     /// Does nothing yet.
     pub(super) fn new(config: SharedConfig) -> Arc<Self> {
-        let state = State { now: Err(Fault::not_yet(&config)), since: now(), is_tried: false };
+        let state = State { now: Err(Fault::not_yet(&config)), since: unix_time::seconds(), is_tried: false };
         let inner = Arc::new(Inner {
             config: ArcSwap::from_pointee(config),
             changed: Notify::new(),
@@ -258,7 +259,7 @@ impl Inner {
 
     fn is_connected(&self, connection: Connection, config: &SharedConfig) {
         let (server, number) = (connection.server.clone(), connection.number);
-        self.state.send_replace(State { now: Ok(connection), since: now(), is_tried: true });
+        self.state.send_replace(State { now: Ok(connection), since: unix_time::seconds(), is_tried: true });
         let (redis, server_name) = (config.redis.as_ref().map(ToString::to_string).unwrap_or_default(), &server.name);
         tracing::info!(redis, server = server_name, "connected to Redis");
         if number == 1 {
@@ -275,7 +276,7 @@ impl Inner {
             let was_up = state.now.is_ok();
             is_news = state.now.as_ref().err() != Some(&fault);
             if was_up {
-                state.since = now();
+                state.since = unix_time::seconds();
             }
             if is_news {
                 state.now = Err(fault.clone());
@@ -304,7 +305,7 @@ impl Inner {
             let is_this = self.state.send_if_modified(|state| {
                 let is_this = state.now.as_ref().is_ok_and(|connection| connection.number == number);
                 if is_this {
-                    (state.now, state.since) = (Err(fault.clone()), now());
+                    (state.now, state.since) = (Err(fault.clone()), unix_time::seconds());
                 }
                 is_this
             });
@@ -314,8 +315,4 @@ impl Inner {
         }
         self.complaint.notify_one();
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -24,6 +24,7 @@ use crate::{
     credentials::token_endpoint::TokenEndpoint,
     provider::ProviderId,
     store::{Space, Store, When, Write},
+    unix_time,
 };
 
 /// Accounts that are kept in memory at once; all are in the store.
@@ -139,11 +140,11 @@ impl People {
             *held = self.read(subject).await?.map_or(Held::None, Held::Account);
         }
         let Held::Account(account) = &*held else { return Ok(None) };
-        if account.ends > now().saturating_add(RENEW) {
+        if account.ends > unix_time::seconds().saturating_add(RENEW) {
             return bearer(&account.access).map(Some);
         }
         let Some(refresh) = account.refresh.clone() else {
-            if account.ends > now() {
+            if account.ends > unix_time::seconds() {
                 return bearer(&account.access).map(Some);
             }
             self.forget(subject, &mut held).await?;
@@ -164,7 +165,7 @@ impl People {
                 self.forget(subject, &mut held).await?;
                 Ok(None)
             }
-            Err(_) if account.ends > now() => bearer(&account.access).map(Some),
+            Err(_) if account.ends > unix_time::seconds() => bearer(&account.access).map(Some),
             Err(why) => Err(why),
         }
     }
@@ -186,7 +187,7 @@ impl People {
     ///
     /// A sentence: nobody can be sent back here.
     pub fn link(&self, subject: &str) -> Result<String, String> {
-        let ends = (now() / LINK + 2) * LINK;
+        let ends = (unix_time::seconds() / LINK + 2) * LINK;
         let link = Link { server: self.server.to_string(), subject: subject.to_owned(), ends };
         Ok(format!("{}{START_PATH}?state={}", self.address()?, self.shared.keys.sign(&link)?))
     }
@@ -331,7 +332,7 @@ impl People {
         if link.server != self.server.as_str() {
             return Err("the link is for another server".to_owned());
         }
-        if link.ends <= now() {
+        if link.ends <= unix_time::seconds() {
             return Err("the link is too old; call the tool again for a new one".to_owned());
         }
         Ok(link)
@@ -384,7 +385,7 @@ impl People {
         form.push(("resource", &found.resource));
         let granted = self.endpoint(&found.token_endpoint).await?.token("oauth", &form).await?;
         let access = granted.token.to_str().ok().and_then(|token| token.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
-        Ok(Account { access, refresh: granted.refresh, ends: now().saturating_add(granted.lifetime.as_secs()) })
+        Ok(Account { access, refresh: granted.refresh, ends: unix_time::seconds().saturating_add(granted.lifetime.as_secs()) })
     }
 
     async fn read(&self, subject: &str) -> Result<Option<Account>, String> {
@@ -436,11 +437,6 @@ fn bearer(token: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| "the token cannot be sent".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The server of a link, before anything of it is believed.

@@ -37,7 +37,7 @@ impl Lab {
 
     /// Something that the issuer says of a token. What is null is left out.
     fn knows(&self, token: &str, claims: Value) {
-        let mut answer = json!({"active": true, "iss": self.issuer, "sub": "ann", "aud": RESOURCE, "exp": now() + 60,
+        let mut answer = json!({"active": true, "iss": self.issuer, "sub": "ann", "aud": RESOURCE, "exp": unix_time::seconds() + 60,
             "scope": "mcp:tools mcp:admin", "roles": ["reader"], "client_id": "client", "token_type": "Bearer"});
         let all = answer.as_object_mut().unwrap();
         all.extend(claims.as_object().unwrap().clone());
@@ -105,11 +105,11 @@ async fn no_bad_opaque_token_is_let_in_and_each_is_told_why() {
     let types = Refusal::Malformed("what its issuer says of it is not of the types of RFC 7662");
     let cases = [
         ("revoked", json!({"active": false}), Refusal::Inactive),
-        ("expired", json!({"exp": now() - 60}), Refusal::Expired),
+        ("expired", json!({"exp": unix_time::seconds() - 60}), Refusal::Expired),
         ("expired-long-ago", json!({"exp": 0}), Refusal::Expired),
         ("exp-as-text", json!({"exp": "tomorrow"}), types.clone()),
         ("exp-below-zero", json!({"exp": -1}), types.clone()),
-        ("early", json!({"nbf": now() + 600}), Refusal::Early),
+        ("early", json!({"nbf": unix_time::seconds() + 600}), Refusal::Early),
         ("another-issuer", json!({"iss": "https://evil.example"}), Refusal::Issuer),
         ("issuer-with-slash", json!({"iss": format!("{}/", lab.issuer)}), Refusal::Issuer),
         ("issuer-is-a-list", json!({"iss": [lab.issuer]}), types.clone()),
@@ -174,7 +174,7 @@ async fn an_answer_counts_no_longer_than_the_token() {
     let issuers = lab.issuers(IssuerConfig { leeway: Duration::from_secs(60), ..lab.introspecting() });
     // By its clock it ends now, and the issuer still says that it is active: it is let in, and
     // asked about again.
-    lab.knows("ends", json!({"exp": now()}));
+    lab.knows("ends", json!({"exp": unix_time::seconds()}));
     for count in 1..=3 {
         assert!(ask(&issuers, "ends").await.is_ok());
         assert_eq!(lab.introspected(), count);

@@ -42,7 +42,7 @@ impl Caller {
         };
         let header = merge(json!({"typ": "dpop+jwt", "alg": self.algorithm(), "jwk": self.jwk()}), header);
         let ath = BASE64.encode(crypto::sha256(token.as_bytes()));
-        let claims = merge(json!({"jti": fresh(), "htm": "POST", "htu": URL, "iat": now(), "ath": ath}), claims);
+        let claims = merge(json!({"jti": fresh(), "htm": "POST", "htu": URL, "iat": unix_time::seconds(), "ath": ath}), claims);
         self.pair.sign(&header, &claims)
     }
 }
@@ -71,8 +71,8 @@ async fn who_has_the_key_is_let_in_once_with_each_proof() {
             json!({"htu": "HTTPS://TOOLS.example.com:443/mcp"}),
             json!({"htu": "https://tools.example.com/x/../mcp"}),
             json!({"htu": format!("{URL}?a=b#c")}),
-            json!({"iat": now() - 50}),
-            json!({"iat": now() as f64 + 0.5}),
+            json!({"iat": unix_time::seconds() - 50}),
+            json!({"iat": unix_time::seconds() as f64 + 0.5}),
             json!({"nonce": "unasked", "more": 1}),
         ] {
             assert!(show(&issuers, &token, Some(&caller.proof(&token, json!({}), claims.clone()))).await.is_ok(), "{claims}");
@@ -132,7 +132,10 @@ async fn no_bad_proof_is_let_in_and_each_is_told_why() {
         ("a signature cut", format!("{header}.{payload}.{}", &signature[..40]), "signature"),
         (
             "other claims under the signature",
-            format!("{header}.{}.{signature}", part(json!({"jti": "x", "htm": "POST", "htu": URL, "iat": now(), "ath": "x"}))),
+            format!(
+                "{header}.{}.{signature}",
+                part(json!({"jti": "x", "htm": "POST", "htu": URL, "iat": unix_time::seconds(), "ath": "x"}))
+            ),
             "signature",
         ),
         ("no jti", with(json!({"jti": null})), "claims"),
@@ -148,9 +151,9 @@ async fn no_bad_proof_is_let_in_and_each_is_told_why() {
         ("another port", with(json!({"htu": "https://tools.example.com:8443/mcp"})), "(htu)"),
         ("a user in the URL", with(json!({"htu": "https://a@tools.example.com/mcp"})), "(htu)"),
         ("no URL", with(json!({"htu": "/mcp"})), "(htu)"),
-        ("old", with(json!({"iat": now() - 120})), "(iat)"),
+        ("old", with(json!({"iat": unix_time::seconds() - 120})), "(iat)"),
         ("of the beginning of time", with(json!({"iat": 0})), "(iat)"),
-        ("of the future", with(json!({"iat": now() + 600})), "(iat)"),
+        ("of the future", with(json!({"iat": unix_time::seconds() + 600})), "(iat)"),
         ("of the end of time", with(json!({"iat": 1e300})), "(iat)"),
         ("no iat", with(json!({"iat": null})), "claims"),
         ("iat as text", with(json!({"iat": "now"})), "claims"),
