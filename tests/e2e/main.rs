@@ -27,6 +27,7 @@ mod faces;
 mod fleet;
 mod fleet_tls;
 mod foreign;
+mod forwarded;
 mod fuzz;
 mod guards;
 mod handover;
