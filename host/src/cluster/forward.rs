@@ -157,23 +157,10 @@ impl Receiver<'_> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use http::HeaderValue;
 
-    use super::*;
-
-    /// Signs by saying so.
-    pub(crate) struct Plain(pub(crate) &'static str);
-
-    impl Seal for Plain {
-        fn seal(&self, proof: &Proof) -> Option<String> {
-            Some(format!("{} {}", self.0, serde_json::to_string(proof).unwrap()))
-        }
-
-        fn open(&self, text: &str) -> Option<Proof> {
-            serde_json::from_str(text.strip_prefix(self.0)?).ok()
-        }
-    }
+    use super::{super::tests::Plain, *};
 
     const HERE: &str = "http://10.0.0.7:8000";
     const START: &str = "this-process";

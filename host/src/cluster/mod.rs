@@ -318,6 +318,19 @@ fn connect(config: &ClusterConfig) -> Result<reqwest::Client, String> {
 mod tests {
     use super::*;
 
+    /// Signs by saying so.
+    pub(super) struct Plain(pub(super) &'static str);
+
+    impl Seal for Plain {
+        fn seal(&self, proof: &Proof) -> Option<String> {
+            Some(format!("{} {}", self.0, serde_json::to_string(proof).unwrap()))
+        }
+
+        fn open(&self, text: &str) -> Option<Proof> {
+            serde_json::from_str(text.strip_prefix(self.0)?).ok()
+        }
+    }
+
     fn request(method: Method) -> Request {
         Request { method, path: "/mcp".to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
     }
@@ -328,7 +341,7 @@ mod tests {
         let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", frozen.local_addr().unwrap());
         let peers =
-            Peers { head: Duration::from_millis(50), ..Peers::new(None, Arc::new(forward::tests::Plain("key")), ClusterConfig::default()) };
+            Peers { head: Duration::from_millis(50), ..Peers::new(None, Arc::new(Plain("key")), ClusterConfig::default()) };
         for (method, patience) in [(Method::GET, Patience::Endless), (Method::POST, Patience::Short)] {
             peers.lock().clear();
             let why = peers.hand_on(&address, request(method.clone()), patience).await.expect_err("no answer").to_string();
