@@ -110,8 +110,10 @@ fn run_in(folder: &Path, options: &Options) -> anyhow::Result<()> {
     let hints = hints_without_end()?;
     let config = prepare(folder, options, hints)?;
     let start = || Server::start(&options.toolbay, ["serve".as_ref(), "--config".as_ref(), config.as_os_str()], &folder.join("log"));
-    let mut table =
-        Table::new(&["attack", "a second", "calls", "failed", "p50 ms", "p99 ms", "max ms", "RSS MiB", "p99 ms, another process attacked"], &[0]);
+    let mut table = Table::new(
+        &["attack", "a second", "calls", "failed", "p50 ms", "p99 ms", "max ms", "RSS MiB", "p99 ms, another process attacked"],
+        &[0],
+    );
     let alone = beside(&start()?, None, hints, options, None)?;
     table.row(cells("none: the neighbour alone", &alone, None));
     table.line();
