@@ -340,8 +340,7 @@ mod tests {
         // The system takes connections for it. Nobody reads them.
         let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", frozen.local_addr().unwrap());
-        let peers =
-            Peers { head: Duration::from_millis(50), ..Peers::new(None, Arc::new(Plain("key")), ClusterConfig::default()) };
+        let peers = Peers { head: Duration::from_millis(50), ..Peers::new(None, Arc::new(Plain("key")), ClusterConfig::default()) };
         for (method, patience) in [(Method::GET, Patience::Endless), (Method::POST, Patience::Short)] {
             peers.lock().clear();
             let why = peers.hand_on(&address, request(method.clone()), patience).await.expect_err("no answer").to_string();
