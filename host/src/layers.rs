@@ -73,6 +73,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "unix_time", "wildcard"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["policies", "provider", "telemetry", "wildcard"]),
+    // Sentences as vectors, for the catalog's search.
+    ("embedding", &["inference", "catalog"]),
     ("trust", &["catalog", "provider", "config"]),
     ("servers", &["bridge", "remote", "credentials", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
@@ -119,6 +121,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "oci",
             "wasm",
             "inference",
+            "embedding",
             "store",
             "shared",
             "catalog",
