@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The operator's policies in Cedar, as texts and decisions.
     ("policies", &["provider"]),
     ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
-    ("telemetry", &["provider", "config", "tls"]),
+    ("telemetry", &["provider", "config", "tls", "unix_time"]),
     ("authorization_server", &["tls"]),
     ("identity", &["authorization_server", "provider", "config", "unix_time"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.

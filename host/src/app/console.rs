@@ -77,7 +77,8 @@ impl ConsoleHost for App {
         let one = found.iter().find(|one| one.print(provider) == print).ok_or_else(outdated)?;
         one.accept(&mut lock, provider, &observed);
         if one.part == Part::Code {
-            let source = self.statuses().into_iter().find(|status| status.name == provider).map(|status| OciReference::parse(&status.source));
+            let source =
+                self.statuses().into_iter().find(|status| status.name == provider).map(|status| OciReference::parse(&status.source));
             match source {
                 Some(Ok(source)) => drop(lock.sources.insert(provider.to_owned(), source)),
                 _ => drop(lock.sources.remove(provider)),

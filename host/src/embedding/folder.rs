@@ -55,7 +55,8 @@ fn version(folder: &Path, stem: &str, pooling: Pooling, longest: usize) -> io::R
     let mut files: Vec<_> = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        path.is_file() && (name.starts_with(&format!("{stem}.onnx")) || matches!(&*name, "tokenizer.json" | "vocab.txt" | "tokenizer_config.json"))
+        path.is_file()
+            && (name.starts_with(&format!("{stem}.onnx")) || matches!(&*name, "tokenizer.json" | "vocab.txt" | "tokenizer_config.json"))
     });
     files.sort();
     let mut hasher = Hasher::new();

@@ -98,7 +98,8 @@ impl Embedder for SentenceModel {
 impl Open {
     /// Reads what lies beside the graph. Blocks.
     fn new(graph: Graph, folder: PathBuf) -> Result<Self, String> {
-        let inputs = graph.inputs().iter().map(|slot| Ok((slot.name.clone(), input(&slot.name)?, slot.ty))).collect::<Result<Vec<_>, String>>()?;
+        let inputs =
+            graph.inputs().iter().map(|slot| Ok((slot.name.clone(), input(&slot.name)?, slot.ty))).collect::<Result<Vec<_>, String>>()?;
         if !inputs.iter().any(|(_, input, _)| *input == Input::Tokens) {
             return Err("its graph takes no \"input_ids\", so it is no model of sentences".to_owned());
         }
@@ -137,6 +138,8 @@ fn input(name: &str) -> Result<Input, String> {
         "input_ids" => Ok(Input::Tokens),
         "attention_mask" => Ok(Input::Mask),
         "token_type_ids" => Ok(Input::Types),
-        other => Err(format!("its graph takes {other:?}, and a model of sentences takes input_ids, attention_mask and token_type_ids alone")),
+        other => {
+            Err(format!("its graph takes {other:?}, and a model of sentences takes input_ids, attention_mask and token_type_ids alone"))
+        }
     }
 }

@@ -11,7 +11,8 @@ pub(super) fn pool(outputs: &[(String, Tensor)], pooling: Pooling) -> Result<Vec
     let named = outputs.iter().find(|(name, _)| name == SENTENCE);
     // Else the first one: `last_hidden_state`, or `token_embeddings`.
     let (name, tensor) = named.or_else(|| outputs.first()).ok_or("its graph gives nothing")?;
-    let shape = |dims: &[u32]| format!("its graph gives {name} of the shape {dims:?}, and [1, N] or [1, tokens, N] is a vector of a sentence");
+    let shape =
+        |dims: &[u32]| format!("its graph gives {name} of the shape {dims:?}, and [1, N] or [1, tokens, N] is a vector of a sentence");
     if tensor.ty() != ElementType::F32 {
         return Err(format!("its graph gives {name} as {}, and only f32 is read", tensor.ty()));
     }

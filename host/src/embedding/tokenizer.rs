@@ -29,7 +29,9 @@ impl Tokenizer {
         }
         let path = folder.join("vocab.txt");
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => format!("there is no tokenizer.json and no vocab.txt in {}; put that of the model there", folder.display()),
+            ErrorKind::NotFound => {
+                format!("there is no tokenizer.json and no vocab.txt in {}; put that of the model there", folder.display())
+            }
             _ => format!("cannot read {}: {error}", path.display()),
         })?;
         let config = json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+use unicode_general_category::{GeneralCategory as Category, get_general_category as category};
+use unicode_normalization::UnicodeNormalization;
 
 /// How a text is made plain before it is taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +79,7 @@ pub(super) fn words(text: &str, normal: Normal) -> Vec<String> {
     let clean = text.chars().filter(|letter| letter.is_whitespace() || !is_invisible(*letter));
     let mut plain = |letter: char| if normal.lower { letter.to_lowercase().for_each(&mut take) } else { take(letter) };
     if normal.no_accents {
-        clean.nfd().filter(|letter| !is_combining_mark(*letter)).for_each(&mut plain);
+        clean.nfd().filter(|letter| category(*letter) != Category::NonspacingMark).for_each(&mut plain);
     } else {
         clean.for_each(&mut plain);
     }
@@ -86,19 +87,23 @@ pub(super) fn words(text: &str, normal: Normal) -> Vec<String> {
     words
 }
 
-/// Control and format characters, which no word has.
+/// Control and format characters, which no word has, and what stands for a character that cannot be read.
 fn is_invisible(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fffd}')
+    letter == '\u{fffd}' || matches!(category(letter), Category::Control | Category::Format | Category::PrivateUse | Category::Unassigned)
 }
 
 /// ASCII that is no letter and no digit counts as punctuation, whatever Unicode calls it.
 fn is_punctuation(letter: char) -> bool {
     letter.is_ascii_punctuation()
         || matches!(
-            letter,
-            '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}' | '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}'
-                | '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}' | '\u{3014}'..='\u{301f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}' | '\u{ff1b}' | '\u{ff1f}'
+            category(letter),
+            Category::ConnectorPunctuation
+                | Category::DashPunctuation
+                | Category::OpenPunctuation
+                | Category::ClosePunctuation
+                | Category::InitialPunctuation
+                | Category::FinalPunctuation
+                | Category::OtherPunctuation
         )
 }
 

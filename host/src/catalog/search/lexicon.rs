@@ -25,7 +25,7 @@ impl Lexicon {
     }
 
     /// Those of each provider.
-    pub(in crate::catalog) fn all(&self) -> impl Iterator<Item = &Arc<Terms>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Terms>> {
         self.all.values()
     }
 }

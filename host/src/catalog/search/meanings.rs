@@ -80,17 +80,17 @@ impl Meanings {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::catalog) fn embed_with(&self, embedder: Option<Arc<dyn Embedder>>) {
+    pub(crate) fn embed_with(&self, embedder: Option<Arc<dyn Embedder>>) {
         *self.state() = State { embedder, ..State::default() };
         self.changed.notify_one();
     }
 
     /// There may be other tools.
-    pub(in crate::catalog) fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         self.changed.notify_one();
     }
 
-    pub(in crate::catalog) fn status(&self) -> MeaningStatus {
+    pub(crate) fn status(&self) -> MeaningStatus {
         self.state().status.clone()
     }
 
@@ -103,7 +103,7 @@ impl Meanings {
     }
 
     /// The vector of a question, where it can be had soon.
-    pub(in crate::catalog) async fn of(&self, question: &str) -> Option<Meaning> {
+    pub(crate) async fn of(&self, question: &str) -> Option<Meaning> {
         let embedder = self.embedder()?;
         match timeout(PATIENCE, embedder.embed(question)).await {
             Ok(Ok(Embedded { version, vector })) => Some(Meaning { version, vector: Vector::of(&vector)? }),
@@ -119,7 +119,7 @@ impl Meanings {
     }
 
     /// Makes and keeps vectors for as long as there is something to look at. `folder`: where they are kept from one start to the next.
-    pub(in crate::catalog) async fn keep(self: Arc<Self>, look: Look, folder: Option<PathBuf>) {
+    pub(crate) async fn keep(self: Arc<Self>, look: Look, folder: Option<PathBuf>) {
         let mut vault = Vault::new(folder);
         let mut saved: Option<Instant> = None;
         loop {

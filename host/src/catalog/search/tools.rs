@@ -163,7 +163,7 @@ impl Finder {
         if self.index.get().is_some() {
             return;
         }
-        let (index, all, lexicon) = (Arc::clone(&self.index), Arc::clone(&self.all), Arc::clone(&self.lexicon));
+        let (index, all, lexicon) = (Arc::clone(&self.index), Arc::clone(&self.all), self.lexicon.clone());
         let making = tokio::task::spawn_blocking(move || {
             index.get_or_init(|| Index::new(&all, &lexicon));
         });

@@ -195,7 +195,8 @@ fn a_collector_takes_a_line_as_a_record_of_a_log() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(&[(200, 0), (400, 0)]);
     let headers = [(http::header::AUTHORIZATION, http::HeaderValue::from_static("Bearer s3cr3t"))].into_iter().collect();
-    let config = AuditConfig { endpoint: Some(receiver.url.parse().unwrap()), headers, service_name: "tools".to_owned(), ..config(folder.path()) };
+    let config =
+        AuditConfig { endpoint: Some(receiver.url.parse().unwrap()), headers, service_name: "tools".to_owned(), ..config(folder.path()) };
     let audit = start(&config);
     let trace = Some(*b"0af7651916cd43dd8448eb211c80319c");
     audit.write(Record { trace, ..record(7, audit.arguments("{\"a\":1}")) });
@@ -214,9 +215,16 @@ fn a_collector_takes_a_line_as_a_record_of_a_log() {
     assert_eq!((good.number(2), denied.number(2)), (9, 13));
     assert_eq!(good.one(9).0, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes());
     assert!(denied.all(9).is_empty());
-    let attributes = |record: &Read| -> Vec<(String, String)> { record.all(6).iter().map(|one| (one.text(1), one.one(2).text(1))).collect() };
+    let attributes =
+        |record: &Read| -> Vec<(String, String)> { record.all(6).iter().map(|one| (one.text(1), one.one(2).text(1))).collect() };
     let of_good = attributes(good);
-    for pair in [("user.id", "ann"), ("mcp.method.name", "tools/call"), ("toolbay.provider", "p"), ("gen_ai.tool.name", "t"), ("toolbay.outcome", "ok")] {
+    for pair in [
+        ("user.id", "ann"),
+        ("mcp.method.name", "tools/call"),
+        ("toolbay.provider", "p"),
+        ("gen_ai.tool.name", "t"),
+        ("toolbay.outcome", "ok"),
+    ] {
         assert!(of_good.contains(&(pair.0.to_owned(), pair.1.to_owned())), "{pair:?} {of_good:?}");
     }
     assert_eq!((audit.counts(), audit.delivery().status().failed), ((2, 0), 0));

@@ -61,7 +61,16 @@ impl Metrics {
     pub fn new(outcomes: &'static [Word], is_on: bool) -> Self {
         let (http, refusals) = (HttpMeters::default(), Refusals::default());
         let (nested, guards) = (NestedCalls::default(), GuardDecisions::default());
-        Self { is_on, calls: CallMeters::new(outcomes), http, nested, guards, refusals, connections: AtomicU64::new(0), pushes: Arc::default() }
+        Self {
+            is_on,
+            calls: CallMeters::new(outcomes),
+            http,
+            nested,
+            guards,
+            refusals,
+            connections: AtomicU64::new(0),
+            pushes: Arc::default(),
+        }
     }
 
     /// How pushing them to a collector goes.

@@ -7,7 +7,7 @@ const ITEM: u32 = 2;
 
 /// Items of one request, as fields of its `ScopeSpans` or `ScopeLogs`.
 #[derive(Debug, Default)]
-pub(in crate::telemetry) struct Batch {
+pub(crate) struct Batch {
     message: Message,
     count: usize,
 }
@@ -17,7 +17,7 @@ impl Batch {
         Self { message: Message::with_capacity(bytes), count: 0 }
     }
 
-    pub(in crate::telemetry) fn push(&mut self, item: &Message) {
+    pub(crate) fn push(&mut self, item: &Message) {
         self.message.bytes(ITEM, item.as_bytes());
         self.count += 1;
     }
@@ -27,12 +27,12 @@ impl Batch {
         self.count += others.count;
     }
 
-    pub(in crate::telemetry) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// Nothing is in it, and its room is kept.
-    pub(in crate::telemetry) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.message.clear();
         self.count = 0;
     }
@@ -42,7 +42,7 @@ impl Batch {
     }
 
     /// One `ExportTraceServiceRequest` or `ExportLogsServiceRequest` with them.
-    pub(in crate::telemetry) fn request(&self, resource: &[u8], scope: &[u8]) -> Vec<u8> {
+    pub(crate) fn request(&self, resource: &[u8], scope: &[u8]) -> Vec<u8> {
         // What is long is copied once.
         let of_scope = Message::size(scope.len()) + self.bytes();
         let of_resource = Message::size(resource.len()) + Message::size(of_scope);

@@ -27,20 +27,20 @@ const ANSWER: usize = 64 << 10;
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// Where to, and how.
-pub(in crate::telemetry) struct ClientOptions<'a> {
+pub(crate) struct ClientOptions<'a> {
     /// What is sent, as the path of OTLP has it: `traces`.
-    pub(in crate::telemetry) signal: &'static str,
+    pub(crate) signal: &'static str,
     /// The same for people, in the plural.
-    pub(in crate::telemetry) what: &'static str,
+    pub(crate) what: &'static str,
     /// Is told how it goes.
-    pub(in crate::telemetry) delivery: &'a Arc<Delivery>,
-    pub(in crate::telemetry) endpoint: &'a Url,
-    pub(in crate::telemetry) headers: &'a HeaderMap,
-    pub(in crate::telemetry) gzip: bool,
+    pub(crate) delivery: &'a Arc<Delivery>,
+    pub(crate) endpoint: &'a Url,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) gzip: bool,
 }
 
 /// A client of one collector, for one kind of signal.
-pub(in crate::telemetry) struct Client {
+pub(crate) struct Client {
     what: &'static str,
     delivery: Arc<Delivery>,
     runtime: tokio::runtime::Runtime,
@@ -63,7 +63,7 @@ impl Client {
     /// # Errors
     ///
     /// Why there can be none.
-    pub(in crate::telemetry) fn new(options: &ClientOptions<'_>) -> Result<Self, String> {
+    pub(crate) fn new(options: &ClientOptions<'_>) -> Result<Self, String> {
         let ClientOptions { signal, what, endpoint, gzip, .. } = *options;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
@@ -75,7 +75,16 @@ impl Client {
         let client = tls::client(builder, |why| tracing::warn!("no https for {what}: {why}; install ca-certificates or set SSL_CERT_FILE"))
             .map_err(|error| tls::cause(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        Ok(Self { what, delivery: Arc::clone(options.delivery), runtime, client, url: url(endpoint, signal), headers, gzip, last_told: None })
+        Ok(Self {
+            what,
+            delivery: Arc::clone(options.delivery),
+            runtime,
+            client,
+            url: url(endpoint, signal),
+            headers,
+            gzip,
+            last_told: None,
+        })
     }
 
     /// Sends a request, several times if need be. `is_last`: somebody waits for it, so that it is sent once. What the collector answers.
@@ -83,7 +92,7 @@ impl Client {
     /// # Errors
     ///
     /// Why it was not taken.
-    pub(in crate::telemetry) fn send(&self, body: Vec<u8>, is_last: bool) -> Result<Vec<u8>, String> {
+    pub(crate) fn send(&self, body: Vec<u8>, is_last: bool) -> Result<Vec<u8>, String> {
         let sent = self.try_to_send(body, is_last);
         match &sent {
             Ok(_) => self.delivery.taken(),
@@ -110,7 +119,7 @@ impl Client {
     }
 
     /// Says in the log what is wrong, though not all the time.
-    pub(in crate::telemetry) fn tell(&mut self, why: &str) {
+    pub(crate) fn tell(&mut self, why: &str) {
         if self.last_told.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
             tracing::warn!("{} cannot be sent to {}: {why}", self.what, self.url);
             self.last_told = Some(Instant::now());

@@ -12,7 +12,7 @@ use super::{
     rejected, resource, scope,
 };
 
-pub(in crate::telemetry) struct Exporter {
+pub(crate) struct Exporter {
     queue: Arc<Queue>,
     client: Client,
     /// What items are called, in the plural.
@@ -22,17 +22,12 @@ pub(in crate::telemetry) struct Exporter {
 }
 
 impl Exporter {
-    pub(in crate::telemetry) fn new(
-        options: &ClientOptions<'_>,
-        items: &'static str,
-        service_name: &str,
-        queue: Arc<Queue>,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(options: &ClientOptions<'_>, items: &'static str, service_name: &str, queue: Arc<Queue>) -> Result<Self, String> {
         Ok(Self { queue, client: Client::new(options)?, items, resource: resource(service_name), scope: scope() })
     }
 
     /// Sends on a thread of its own, until nobody can put anything more into the queue and all of it is sent.
-    pub(in crate::telemetry) fn start(self, thread: &str) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn start(self, thread: &str) -> io::Result<JoinHandle<()>> {
         thread::Builder::new().name(thread.to_owned()).spawn(move || self.run())
     }
 

@@ -21,13 +21,13 @@ const GATHER: Duration = Duration::from_secs(1);
 
 /// What became of items.
 #[derive(Debug, Default)]
-pub(in crate::telemetry) struct Counts {
+pub(crate) struct Counts {
     exported: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl Counts {
-    pub(in crate::telemetry) fn lost(&self, count: usize) {
+    pub(crate) fn lost(&self, count: usize) {
         self.dropped.fetch_add(count as u64, Relaxed);
     }
 
@@ -36,7 +36,7 @@ impl Counts {
     }
 
     /// Those that were sent and taken, and those that were dropped.
-    pub(in crate::telemetry) fn get(&self) -> (u64, u64) {
+    pub(crate) fn get(&self) -> (u64, u64) {
         (self.exported.load(Relaxed), self.dropped.load(Relaxed))
     }
 }
@@ -51,13 +51,13 @@ pub(super) enum Work {
 
 /// Items that are not sent yet.
 #[derive(Debug)]
-pub(in crate::telemetry) struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     /// Items that may wait, and of one request.
     most: usize,
     batch: usize,
-    pub(in crate::telemetry) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ impl State {
 
 impl Queue {
     /// `most`: items that may wait.
-    pub(in crate::telemetry) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let batch = BATCH.min(most / 4).max(1);
         Self { state: Mutex::default(), changed: Condvar::new(), most, batch, counts: Counts::default() }
     }
@@ -104,7 +104,7 @@ impl Queue {
     }
 
     /// Puts items into it, or drops and counts them where it is full. Never waits for who sends.
-    pub(in crate::telemetry) fn put(&self, items: &Batch, last: Option<&Message>) {
+    pub(crate) fn put(&self, items: &Batch, last: Option<&Message>) {
         let count = items.count() + usize::from(last.is_some());
         let mut state = self.state();
         if state.items + count > self.most {
@@ -171,7 +171,7 @@ impl Queue {
     }
 
     /// Waits until all up to now is sent, for so long at most. Blocks. Whether it is.
-    pub(in crate::telemetry) fn flush(&self, limit: Duration) -> bool {
+    pub(crate) fn flush(&self, limit: Duration) -> bool {
         let (done, wait) = sync_channel(1);
         let mut state = self.state();
         state.seal();
@@ -183,7 +183,7 @@ impl Queue {
     }
 
     /// Nobody will put anything more into it.
-    pub(in crate::telemetry) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut state = self.state();
         state.seal();
         state.closed = true;

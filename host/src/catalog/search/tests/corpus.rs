@@ -164,7 +164,8 @@ fn vectors(corpus: &Corpus) -> (Hash, HashMap<Hash, Vector>) {
         && let Some(folder) = env::var_os("TOOLBAY_SENTENCES")
     {
         let model = ModelConfig { path: folder.into(), ..ModelConfig::default() };
-        let config = Config { model: [("sentences".to_owned(), model)].into(), ..Config::default() };
+        let mut config = Config::default();
+        config.model.insert("sentences".to_owned(), model);
         let model = SentenceModel::new(Registry::open(&config).unwrap(), "sentences");
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let made: Vec<(Hash, Vector)> = texts

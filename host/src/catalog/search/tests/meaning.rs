@@ -236,7 +236,10 @@ async fn a_model_that_fails_leaves_the_words_and_one_that_changes_reads_all_agai
     *toy.version.lock().unwrap() = "2";
     assert!(asked(&chosen, &["*"], QUESTION).await.is_empty());
     whole.apply(vec![ProviderChange::Remove(ProviderId::new("new").unwrap())]);
-    until("the tools are of the new version", async || asked(&chosen, &["*"], QUESTION).await.first().is_some_and(|name| name == "forecast")).await;
+    until("the tools are of the new version", async || {
+        asked(&chosen, &["*"], QUESTION).await.first().is_some_and(|name| name == "forecast")
+    })
+    .await;
     *toy.fails.lock().unwrap() = Some("out of memory");
     assert_eq!(asked(&chosen, &["*"], "song").await, ["play"]);
 }

@@ -206,7 +206,8 @@ fn where_and_what_is_pushed_changes_with_the_configuration() {
 #[test]
 fn it_is_pushed_once_in_an_interval() {
     let (fixture, collector) = (Fixture::new(), Collector::start(&[(503, 0), (200, 0)]));
-    let push = Push::start(fixture.page.clone(), &config(&collector, |config| config.interval = Duration::from_millis(50)), Arc::default()).unwrap();
+    let push = Push::start(fixture.page.clone(), &config(&collector, |config| config.interval = Duration::from_millis(50)), Arc::default())
+        .unwrap();
     for _ in 0..3 {
         assert_eq!(pushed(&collector.requests.recv_timeout(LONG).unwrap().1), fixture.shown());
     }
