@@ -295,7 +295,7 @@ async fn a_page_that_stays_open_beside_load_takes_no_more_memory() {
     let load = Load::of(
         || Client::modern(&server).token(CALLER),
         CALLERS,
-        async |client: Arc<Client>| {
+        move |client: Arc<Client>| async move {
             tokio::time::sleep(pause).await;
             let reply = client.call("divide", json!({ "a": 1, "b": 4 })).await;
             (reply.status != 200).then(|| format!("{reply:?}"))
