@@ -1,6 +1,6 @@
 //! One instance from its start to its end: the permit, the limits, and the words for what went wrong.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
@@ -51,7 +51,7 @@ impl Code {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        self.run_in(context, None, move |code, store, instance| {
+        self.run_in(context, None, None, move |code, store, instance| {
             let work = work(code, store, instance);
             async move { (work.await, None) }
         })
@@ -69,7 +69,25 @@ impl Code {
         F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
     {
         let owner = self.kept.as_ref().and_then(|kept| kept.owner(&context));
-        self.run_in(context, owner, work).await
+        self.run_in(context, owner, None, work).await
+    }
+
+    /// Makes a list, in a fresh instance. `reached` is noted where what the guest says may be something else tomorrow.
+    pub(super) async fn run_noted<T, F>(
+        self: &Arc<Self>,
+        reached: Arc<AtomicBool>,
+        work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        // A call of the host's own: there is nobody to notify.
+        self.run_in(Box::default(), None, Some(reached), move |code, store, instance| {
+            let work = work(code, store, instance);
+            async move { (work.await, None) }
+        })
+        .await
     }
 
     /// `owner`: whose instances may serve the call, and whose this one is then. None: only a fresh one, which is not kept.
@@ -77,6 +95,7 @@ impl Code {
         self: &Arc<Self>,
         mut context: Box<CallContext>,
         owner: Option<Owner>,
+        reached: Option<Arc<AtomicBool>>,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
@@ -96,6 +115,7 @@ impl Code {
             None => (instance::store(&self.engine, &self.shared, context), None, 0),
         };
         store.data_mut().turn = running.turn();
+        store.data_mut().reached = reached;
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
         let code = Arc::clone(self);
