@@ -15,7 +15,6 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::State, handler::Handler, routing::any};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::{answer, bodies::Bodies, endpoint::McpEndpoint, settings::HttpSettings};
 use crate::{

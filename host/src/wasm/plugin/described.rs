@@ -46,7 +46,7 @@ pub(super) struct Common {
     tools: Interned<Tool>,
     schemas: Interned<Map<String, Value>>,
     offers: Interned<Offer>,
-    imports: Interned<Arc<[String]>>,
+    imports: Interned<[String]>,
 }
 
 /// A description as it is written.
@@ -183,12 +183,12 @@ impl Described {
             let imports: Vec<String> = serde_json::from_str(read.imports.get()).ok()?;
             Some(imports.into())
         })?;
-        let tools = read.tools.into_iter().map(|tool| common.tools.get(tool.get().as_bytes(), || ReadTool::tool(tool.get(), common)));
+        let tools = read.tools.into_iter().map(|tool| common.tools.get(tool.get().as_bytes(), || ReadTool::tool(tool.get(), common).map(Arc::new)));
         let offers = |all: Vec<&RawValue>| -> Option<Vec<Arc<Offer>>> {
             let one = |offer: &RawValue| {
                 common.offers.get(offer.get().as_bytes(), || {
                     let ReadOffer { key, json } = serde_json::from_str(offer.get()).ok()?;
-                    Some(Offer { key, json })
+                    Some(Arc::new(Offer { key, json }))
                 })
             };
             all.into_iter().map(one).collect()
@@ -202,7 +202,7 @@ impl Described {
                 completes: read.completes,
             },
             warnings: read.warnings,
-            imports: Arc::clone(&imports),
+            imports,
             traits: read.traits,
             target,
         })
@@ -253,7 +253,7 @@ impl<'a> WrittenOffer<'a> {
 impl ReadTool<'_> {
     fn tool(text: &str, common: &Common) -> Option<Tool> {
         let read: ReadTool<'_> = serde_json::from_str(text).ok()?;
-        let schema = |text: &RawValue| common.schemas.get(text.get().as_bytes(), || serde_json::from_str(text.get()).ok());
+        let schema = |text: &RawValue| common.schemas.get(text.get().as_bytes(), || serde_json::from_str(text.get()).ok().map(Arc::new));
         Some(Tool {
             name: ToolName::new(read.name).ok()?,
             title: read.title,

@@ -9,29 +9,29 @@ use std::{
 const LEAST: usize = 256;
 
 /// Things by the texts that they were made of, for as long as somebody holds them.
-pub(super) struct Interned<T> {
+pub(super) struct Interned<T: ?Sized> {
     kept: Mutex<Kept<T>>,
 }
 
-struct Kept<T> {
+struct Kept<T: ?Sized> {
     by_text: HashMap<blake3::Hash, Weak<T>>,
     /// With so many entries it is looked for those that nobody holds.
     full: usize,
 }
 
-impl<T> Default for Interned<T> {
+impl<T: ?Sized> Default for Interned<T> {
     fn default() -> Self {
         Self { kept: Mutex::new(Kept { by_text: HashMap::new(), full: LEAST }) }
     }
 }
 
-impl<T> Interned<T> {
+impl<T: ?Sized> Interned<T> {
     /// What was made of this text, or is made of it now. None: nothing can be made of it.
-    pub(super) fn get(&self, text: &[u8], make: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+    pub(super) fn get(&self, text: &[u8], make: impl FnOnce() -> Option<Arc<T>>) -> Option<Arc<T>> {
         if let Some(known) = self.find(text) {
             return Some(known);
         }
-        let (made, digest) = (Arc::new(make()?), blake3::hash(text));
+        let (made, digest) = (make()?, blake3::hash(text));
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have made it meanwhile.
         if let Some(known) = kept.by_text.get(&digest).and_then(Weak::upgrade) {
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn equal_texts_are_one_thing_for_as_long_as_somebody_holds_it() {
         let all = Interned::<String>::default();
-        let make = |text: &str| all.get(text.as_bytes(), || Some(text.to_uppercase())).unwrap();
+        let make = |text: &str| all.get(text.as_bytes(), || Some(Arc::new(text.to_uppercase()))).unwrap();
         let (one, other) = (make("a"), make("b"));
         assert_eq!((one.as_str(), other.as_str()), ("A", "B"));
         assert!(Arc::ptr_eq(&one, &make("a")) && !Arc::ptr_eq(&one, &other));

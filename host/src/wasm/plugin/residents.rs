@@ -57,7 +57,8 @@ impl Residents {
     }
 
     /// How many are in memory.
-    pub(super) fn count(&self) -> usize {
+    #[cfg(test)]
+    fn count(&self) -> usize {
         self.lock().iter().filter(|entry| entry.resident.strong_count() > 0).count()
     }
 

@@ -45,7 +45,7 @@ impl PluginHost {
             None => {
                 let (target, text) = self.compiler.description(source.digest, settings.clone()).await?;
                 let (common, size) = (Arc::clone(&self.common), text.len());
-                let read = move || common.described.get(&key, || Described::read(&text, target, &common));
+                let read = move || common.described.get(&key, || Described::read(&text, target, &common).map(Arc::new));
                 let read = if size <= offload::SMALL { read() } else { tokio::task::spawn_blocking(read).await.ok()? };
                 read?
             }
@@ -86,8 +86,8 @@ impl PluginHost {
         let (common, target, key) = (Arc::clone(&self.common), described.target, key(version.digest, &settings));
         let making = tokio::task::spawn_blocking(move || {
             let Some(text) = described.text() else { return (Arc::new(described), None) };
-            let read = || Described::read(&text, target, &common);
-            let shared = if lists_the_same { common.described.get(&key, read) } else { read().map(Arc::new) };
+            let read = || Described::read(&text, target, &common).map(Arc::new);
+            let shared = if lists_the_same { common.described.get(&key, read) } else { read() };
             (shared.unwrap_or_else(|| Arc::new(described)), Some(text).filter(|_| lists_the_same))
         });
         let Ok((described, text)) = making.await else { return Arc::new(Described::of(plugin)) };
