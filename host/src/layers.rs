@@ -108,7 +108,6 @@ const LAYERS: &[(&str, &[&str])] = &[
         "app",
         &[
             "unix_time",
-            "file_events",
             "credentials",
             "http",
             "mcp",
