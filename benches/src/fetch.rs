@@ -75,10 +75,8 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<(Verdict, Vec<Ratio>)> {
 fn loads(bench: &Bench, upstream: &str) -> anyhow::Result<Vec<Load>> {
     let kilobytes =
         |document: &str, told: &str| format!("`{}` of {} kB, {} kB told", weather::TOOL, document.len() / 1000, told.len() / 1000);
-    let large = Case {
-        structured: json!({ "result": *weather::TOLD }),
-        ..Case::of(weather::TOOL, json!({ "state": weather::LARGE_STATE }))
-    };
+    let large =
+        Case { structured: json!({ "result": *weather::TOLD }), ..Case::of(weather::TOOL, json!({ "state": weather::LARGE_STATE })) };
     let mut loads = vec![
         Load { label: kilobytes(&weather::DOCUMENT, &weather::TOLD), case: None, connections: &[8, 64] },
         Load { label: kilobytes(&weather::LARGE, &weather::TOLD), case: Some(bench.case("fetch-large", &large)?), connections: &[8] },

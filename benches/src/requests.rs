@@ -308,7 +308,9 @@ impl Expected {
             ensure!(plain(*sum), "wrong answer: {:?} was expected, this came: {text}", self.result);
             return Ok(());
         }
-        let result = if self.id.is_some() { answer.get("result") } else { Some(&answer) };
+        // Without MCP, what is asked for as a result of MCP comes in an object.
+        let wrapped = || answer.get("result").filter(|result| result.get("structuredContent").is_some());
+        let result = if self.id.is_some() { answer.get("result") } else { wrapped().or(Some(&answer)) };
         let at = |pointer: &str| result?.pointer(pointer);
         let says = match &self.result {
             Right::Holds(members) => members.iter().all(|(pointer, value)| at(pointer) == Some(value)),
@@ -392,6 +394,10 @@ mod tests {
         assert!(expected.check(200, b"6.625").is_ok());
         assert!(expected.check(200, b"6.5").is_err());
         assert!(expected.check(422, b"6.625").is_err());
+        let (_, expected) = dialect.case(&Case::adding(Way::Rest), 1);
+        let whole = br#"{"result":{"content":[{"type":"text","text":"3.625"}],"structuredContent":{"result":3.625},"isError":false}}"#;
+        assert!(expected.check(200, whole).is_ok());
+        assert!(expected.check(200, br#"{"result":{"content":[],"structuredContent":{"result":3.625}}}"#).is_err());
     }
 
     #[test]

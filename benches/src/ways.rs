@@ -151,7 +151,8 @@ fn groups(bench: &Bench) -> anyhow::Result<Vec<Group>> {
 fn known(bench: &Bench, folder: &Path) -> anyhow::Result<Contender> {
     let config = format!("[auth.tokens]\nbench = {{ from_env = \"{TOKEN_FROM}\", roles = [\"all\"] }}\n[role.all]\nservers = [\"*\"]\n");
     let args = bench.toolbay_args_with(folder, "known", "cache", &config, "127.0.0.1:0")?;
-    let args = ["-c".to_owned(), format!("{TOKEN_FROM}={TOKEN} exec \"$0\" \"$@\""), bench.toolbay.display().to_string()].into_iter().chain(args);
+    let args =
+        ["-c".to_owned(), format!("{TOKEN_FROM}={TOKEN} exec \"$0\" \"$@\""), bench.toolbay.display().to_string()].into_iter().chain(args);
     let server = Rc::new(Server::start(Path::new("/bin/sh"), args, &bench.log("known"))?);
     let case = Case { headers: format!("Authorization: Bearer {TOKEN}\r\n"), ..Case::adding(Way::Plain) };
     let contender = Contender::modern("by a token, with a role", &server, TOOL);
@@ -172,11 +173,8 @@ fn asking(address: &str) -> anyhow::Result<(Case, Case)> {
     let body: Value = serde_json::from_slice(&answer.body)?;
     let state = body.pointer("/result/requestState").context("no state came with the question")?;
     let answers = json!({ "user_name": { "action": "accept", "content": { "name": "Ada" } } });
-    let answered = Case {
-        holds: text("Hello, Ada!"),
-        more: members(json!({ "requestState": state, "inputResponses": answers })),
-        ..asks.clone()
-    };
+    let answered =
+        Case { holds: text("Hello, Ada!"), more: members(json!({ "requestState": state, "inputResponses": answers })), ..asks.clone() };
     Ok((asks, answered))
 }
 

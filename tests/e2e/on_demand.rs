@@ -86,8 +86,9 @@ async fn what_happens_to_files_of_plugins_that_are_not_loaded_is_noticed() {
     }
     files::put(&plugin(7000), &server.plugin_file("p007"));
     eventually("the new version answers", secs(60), || async {
+        // Until it serves, the version before cannot: its code is damaged, and its file is gone.
         let reply = client.call("p007__number", json!({})).await;
-        (reply.result()["structuredContent"]["result"].as_u64() == Some(7000)).then_some(())
+        (reply.answer()["result"]["structuredContent"]["result"].as_u64() == Some(7000)).then_some(())
     })
     .await;
     // Without its code and without its file: who calls is told why, and the operator is.

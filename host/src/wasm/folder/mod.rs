@@ -33,8 +33,8 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::{entry::Entry, watch::Watch};
 pub(crate) use self::scan::read_again;
+use self::{entry::Entry, watch::Watch};
 pub use self::{
     once::{Once, load_once},
     pulled::{Pulled, PulledFile, PulledPlugin},

@@ -183,7 +183,8 @@ impl Described {
             let imports: Vec<String> = serde_json::from_str(read.imports.get()).ok()?;
             Some(imports.into())
         })?;
-        let tools = read.tools.into_iter().map(|tool| common.tools.get(tool.get().as_bytes(), || ReadTool::tool(tool.get(), common).map(Arc::new)));
+        let tools =
+            read.tools.into_iter().map(|tool| common.tools.get(tool.get().as_bytes(), || ReadTool::tool(tool.get(), common).map(Arc::new)));
         let offers = |all: Vec<&RawValue>| -> Option<Vec<Arc<Offer>>> {
             let one = |offer: &RawValue| {
                 common.offers.get(offer.get().as_bytes(), || {
@@ -221,7 +222,8 @@ impl Described {
         };
         lists.tools = plugin.tools.len() != self.tools.len() || !plugin.tools.iter().all(has);
         let same = |now: &[Arc<Offer>], then: &[Arc<Offer>]| now.len() == then.len() && now.iter().all(|offer| then.contains(offer));
-        lists.resources = !same(&plugin.offers.resources, &self.offers.resources) || !same(&plugin.offers.templates, &self.offers.templates);
+        lists.resources =
+            !same(&plugin.offers.resources, &self.offers.resources) || !same(&plugin.offers.templates, &self.offers.templates);
         lists.prompts = !same(&plugin.offers.prompts, &self.offers.prompts);
         lists
     }
@@ -291,10 +293,7 @@ mod tests {
             ".{0,12}".prop_map(Value::from),
         ];
         leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                object_of(inner).prop_map(Value::Object),
-            ]
+            prop_oneof![prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from), object_of(inner).prop_map(Value::Object),]
         })
     }
 

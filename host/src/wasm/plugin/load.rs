@@ -19,9 +19,10 @@ use wasmtime::{
 };
 
 use super::{
-    Code, Plugin, http,
-    interfaces::Interfaces,
+    Code, Plugin,
     described::Common,
+    http,
+    interfaces::Interfaces,
     kept::{self, Kept},
     listing::{Origin, Warnings},
     on_demand::Version,

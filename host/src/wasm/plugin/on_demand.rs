@@ -202,11 +202,10 @@ impl Version {
         // It goes on when nobody waits any more: the next call wants it too. What takes long in it has limits of its own.
         tokio::spawn(async move {
             let ends = EndsLoading(&version);
-            let ended = version.host.ended().clone();
-            let outcome = ended.run_until_cancelled(version.load_now()).await;
+            let outcome = version.load_now().await;
             // Before it is told: who calls then finds the code, or the trouble.
             drop(ends);
-            done.send_replace(outcome);
+            done.send_replace(Some(outcome));
         });
         Ok(loading)
     }

@@ -102,7 +102,8 @@ impl Code {
         T: Send + 'static,
         F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
     {
-        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
+        let depth = if reached.is_some() { self.gate.depth_of_lists() } else { context.depth() };
+        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), depth);
         let Permit { running, place } = entered.await.map_err(Failure::Call)?;
         // What waits for its turn does not run yet.
         let span = context.enter(SpanKind::Internal, &["run ", self.shared.id.as_str()]);

@@ -6,11 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{
-        Plugin,
-        described::Described,
-        on_demand::Version,
-    },
+    super::{Plugin, described::Described, on_demand::Version},
     PluginHost, assemble,
 };
 use crate::{
@@ -105,13 +101,13 @@ impl PluginHost {
     /// The code of a plugin that is listed: from the cache, or compiled once more.
     pub(in crate::wasm::plugin) async fn load_again(self: &Arc<Self>, version: &Arc<Version>) -> Result<Arc<Plugin>, LoadError> {
         let failed = |error: &dyn std::fmt::Display| LoadError(error.to_string());
-        let turn = self.loads.acquire().await.map_err(|error| failed(&error))?;
+        let mut turn = Some(self.loads.acquire().await.map_err(|error| failed(&error))?);
         let found = self.compiler.code(version.digest).await.map_err(|error| failed(&error))?;
         let compiled = match found {
             Some(found) => found,
             None => {
                 // Compiling has turns of its own.
-                drop(turn);
+                turn = None;
                 tracing::info!(plugin = %version.id, "the code of a plugin is not in the cache any more; it is compiled again");
                 let bytes = self.read(version).await?;
                 self.compile(&version.id, bytes, version.digest).await?
@@ -121,7 +117,10 @@ impl PluginHost {
         // What its author says of it is in its description already.
         let (parts, engine, pre) = self.prepare(of, &version.config, Arc::default(), &compiled, bell, version.still_shared())?;
         let improves = self.compiler.improves(compiled.target.tier);
-        let plugin = Plugin::load(assemble(&parts, engine, pre, compiled, None)?).await?;
+        let code = assemble(&parts, engine, pre, compiled, None)?;
+        // Its lists are made under limits of its own: nobody else waits for them.
+        drop(turn);
+        let plugin = Plugin::load(code).await?;
         if improves {
             self.optimise_again(version.clone(), plugin.clone());
         }

@@ -52,7 +52,8 @@ impl Place {
     /// Files of the cache whose names end like this.
     fn kept(&self, ending: &str) -> Vec<PathBuf> {
         let folders = fs::read_dir(self.folder.path().join("cache")).unwrap().map(|entry| entry.unwrap().path());
-        let files = folders.filter(|path| path.is_dir()).flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+        let files =
+            folders.filter(|path| path.is_dir()).flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
         files.filter(|path| path.extension().is_some_and(|own| own == ending)).collect()
     }
 }
@@ -167,7 +168,8 @@ async fn a_description_that_was_changed_or_is_of_other_settings_is_not_believed(
     assert_eq!((loaded.load.is_loaded(), run(&loaded).await.as_str()), (Some(true), "7"));
     assert_eq!(fs::read(listing).unwrap(), written, "it was written anew");
     drop(loaded);
-    let other = Place { folder: place.folder, given: PluginConfig { limits: PluginLimits { queue: 1, ..limits() }, ..PluginConfig::default() } };
+    let other =
+        Place { folder: place.folder, given: PluginConfig { limits: PluginLimits { queue: 1, ..limits() }, ..PluginConfig::default() } };
     assert_eq!(other.start(1).load("p", None).await.unwrap().load.is_loaded(), Some(true));
     assert_eq!(other.kept("listing").len(), 2);
 }
