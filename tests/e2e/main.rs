@@ -53,6 +53,7 @@ mod remote;
 mod roles;
 mod scale;
 mod scaling;
+mod search;
 mod servers;
 mod shared;
 mod shutdown;

@@ -12,6 +12,7 @@ mod live;
 mod metrics;
 mod plugins;
 mod policy;
+mod search;
 
 use std::{
     net::SocketAddr,
@@ -115,10 +116,23 @@ pub struct App {
     whole: watch::Sender<bool>,
     /// What everything on offer passes.
     trust: Arc<Trust>,
+    /// Held while somebody accepts what upstreams say.
+    accepting: Mutex<()>,
     screen: Arc<Screen>,
     feed: Feed,
+    /// Keeps what the tools mean, for searches.
+    meanings: Option<AbortOnDrop>,
     /// When it was started, in milliseconds since 1970.
     started: u64,
+}
+
+/// A task that ends with who started it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl App {
@@ -167,6 +181,10 @@ impl App {
             }
         };
         let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
+        let meanings = (options.run == Run::Serve).then(|| {
+            search::apply(&catalog, &models, &config);
+            AbortOnDrop(tokio::spawn(catalog.keep_meanings(search::folder(&config))))
+        });
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
         for warning in warnings(&config).into_iter().filter(|_| options.run == Run::Serve) {
@@ -195,8 +213,10 @@ impl App {
             shared,
             whole,
             trust,
+            accepting: Mutex::default(),
             screen,
             feed,
+            meanings,
             started: telemetry::unix_millis(),
         };
         if options.run == Run::Once {
@@ -297,8 +317,12 @@ impl App {
         };
         // From here on nothing fails.
         let (changes, waiting) = (changed(&running, &next), needs_restart(&running, &wanted));
+        let are_other_models = models.is_some();
         if let Some(models) = models {
             self.models.put(models);
+        }
+        if (are_other_models || running.search != next.search) && self.meanings.is_some() {
+            search::apply(&self.catalog, &self.models, &next);
         }
         if running.telemetry != next.telemetry {
             // It was checked above.
@@ -543,6 +567,15 @@ impl StatusSource for App {
         if !models.is_empty() {
             sections.push(("models", serde_json::to_value(models).unwrap_or_default()));
         }
+        let deliveries = self.deliveries();
+        if !deliveries.is_empty() {
+            let deliveries: serde_json::Map<_, _> = deliveries
+                .into_iter()
+                .map(|(signal, status)| (signal.to_owned(), serde_json::to_value(status).unwrap_or_default()))
+                .collect();
+            sections.push(("collectors", deliveries.into()));
+        }
+        sections.extend(search::status(&self.catalog, &self.config.borrow()).map(|search| ("search", search)));
         sections
     }
 }

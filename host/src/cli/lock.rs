@@ -154,7 +154,7 @@ impl Found {
         let (mut text, mut accepted) = (String::new(), 0);
         for (provider, one) in found.iter().filter(|(provider, one)| is_named(provider, one)) {
             if let Some(observed) = self.observed.get(*provider) {
-                put(&mut lock, provider, observed, &one.part);
+                one.accept(&mut lock, provider, observed);
             }
             accepted += 1;
             // Writing to a String cannot fail.
@@ -184,7 +184,7 @@ impl Found {
         if is_first {
             text.clear();
         }
-        write(&self.path, &lock.to_text())?;
+        write(&self.path, &lock)?;
         text.push_str(&self.of_broken());
         let tools: usize = lock.servers.values().map(|server| server.tools.len()).sum();
         let _ = match is_first {
@@ -227,32 +227,8 @@ impl Found {
     }
 }
 
-/// Accepts one part of what is there now.
-fn put(lock: &mut Lock, provider: &str, observed: &Observed, part: &Part) {
-    let Observed::Server(now) = observed else { return observed.put(provider, lock) };
-    let server = lock.servers.entry(provider.to_owned()).or_default();
-    match part {
-        Part::Code => {}
-        Part::Instructions => server.instructions.clone_from(&now.instructions),
-        Part::Tool(tool) => match now.tools.get(tool) {
-            Some(definition) => drop(server.tools.insert(tool.clone(), definition.clone())),
-            None => drop(server.tools.remove(tool)),
-        },
-        Part::Prompt(prompt) => match now.prompts.get(prompt) {
-            Some(definition) => drop(server.prompts.insert(prompt.clone(), definition.clone())),
-            None => drop(server.prompts.remove(prompt)),
-        },
-    }
-}
-
-/// Puts the file in place as a whole: a running host reads it at any time.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| {
-        // It may not have been made.
-        let _ = std::fs::remove_file(&beside);
-        Failure::failed(format!("cannot write {}: {error}; `lock` in [trust] says where it is", path.display()))
-    })
+/// Puts the file in place.
+fn write(path: &Path, lock: &Lock) -> Result<(), Failure> {
+    lock.write(path)
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}; `lock` in [trust] says where it is", path.display())))
 }

@@ -145,6 +145,29 @@ pub fn differences(lock: &Lock, name: &str, observed: &Observed) -> Vec<Differen
 }
 
 impl Difference {
+    /// Accepts it: what is there now takes the place of what was accepted. `observed`: what `provider` says.
+    pub fn accept(&self, lock: &mut Lock, provider: &str, observed: &Observed) {
+        let Observed::Server(now) = observed else { return observed.put(provider, lock) };
+        let server = lock.servers.entry(provider.to_owned()).or_default();
+        let one = |all: &mut BTreeMap<String, Definition>, now: &BTreeMap<String, Definition>, name: &String| match now.get(name) {
+            Some(definition) => drop(all.insert(name.clone(), definition.clone())),
+            None => drop(all.remove(name)),
+        };
+        match &self.part {
+            Part::Code => {}
+            Part::Instructions => server.instructions.clone_from(&now.instructions),
+            Part::Tool(tool) => one(&mut server.tools, &now.tools, tool),
+            Part::Prompt(prompt) => one(&mut server.prompts, &now.prompts, prompt),
+        }
+    }
+
+    /// A digest of it: who accepts what was shown accepts nothing that has come since.
+    #[must_use]
+    pub fn print(&self, provider: &str) -> String {
+        let all = serde_json::json!([provider, format!("{:?} {:?}", self.part, self.change), self.before, self.after]);
+        blake3::hash(all.to_string().as_bytes()).to_hex().to_string()
+    }
+
     /// Why it is not accepted, as the end of a sentence.
     #[must_use]
     pub fn why(&self) -> &'static str {
