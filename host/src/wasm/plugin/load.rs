@@ -111,7 +111,7 @@ pub struct PluginHost {
     loads: Semaphore,
     common: Arc<Common>,
     /// The configuration that a plugin had last, and what descriptions are kept by that were made with it: most plugins have the same.
-    last: Mutex<Option<(Arc<PluginConfig>, Option<Arc<str>>)>>,
+    last: Mutex<Option<LastConfig>>,
     /// What a plugin may keep that is granted no size.
     store_quota: u64,
     /// What the pool was made for.
@@ -120,6 +120,9 @@ pub struct PluginHost {
     #[cfg(test)]
     given: Option<PluginConfig>,
 }
+
+/// A configuration, and what descriptions are kept by that were made with it.
+type LastConfig = (Arc<PluginConfig>, Option<Arc<str>>);
 
 /// What the configuration said of plugins.
 #[derive(Default)]

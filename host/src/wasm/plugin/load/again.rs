@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{Plugin, described::Described, on_demand::Version},
-    PluginHost, assemble,
+    LastConfig, PluginHost, assemble,
 };
 use crate::{
     config::PluginConfig,
@@ -53,7 +53,7 @@ impl PluginHost {
 
     /// What descriptions are kept by that were made with this configuration. None: nothing can be kept.
     pub(super) fn settings_of(&self, config: &Arc<PluginConfig>) -> Option<Arc<str>> {
-        let of_last = |last: &Option<(Arc<PluginConfig>, Option<Arc<str>>)>| {
+        let of_last = |last: &Option<LastConfig>| {
             last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, config)).and_then(|(_, settings)| settings.clone())
         };
         if let Some(settings) = of_last(&self.last.lock().unwrap_or_else(PoisonError::into_inner)) {
