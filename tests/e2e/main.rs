@@ -41,6 +41,7 @@ mod metrics;
 mod migrating;
 mod neural;
 mod oauth;
+mod on_demand;
 mod permissions;
 mod pipelines;
 mod policies;
