@@ -10,6 +10,7 @@ mod forward;
 use std::{
     collections::HashMap,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -42,8 +43,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 const GONE: Duration = Duration::from_secs(2);
 
 /// Headers of a connection, which end with it, and those that are made anew.
-const OWN: [HeaderName; 10] = [
+const OWN: [HeaderName; 12] = [
     forward::PROOF,
+    forward::FOR,
+    forward::VOUCHED,
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -104,6 +107,13 @@ impl fmt::Display for Unreachable {
     }
 }
 
+/// That the proof of a client's key, if there is one, came to none of the instances before, and where the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Vouched {
+    /// The address of the client, where that matters.
+    pub(crate) client: Option<IpAddr>,
+}
+
 /// A request for another instance.
 pub(crate) struct Request {
     pub(crate) method: Method,
@@ -111,6 +121,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The address of its client, where that matters.
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl Peers {
@@ -150,6 +162,14 @@ impl Peers {
         origin
     }
 
+    /// What an instance that has handed a request on vouches for, by the request's head. None: no instance does.
+    pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
+        if !Self::was_handed_on(headers) || !forward::is_vouched(&*self.seal, self.own(), headers) {
+            return None;
+        }
+        Some(Vouched { client: headers.get(&forward::FOR).and_then(|client| client.to_str().ok()?.parse().ok()) })
+    }
+
     /// Requests carry their caller's token, so they go nowhere but where they are sent: no proxy, no redirect.
     /// Without a client that is made for this there is none.
     fn client(&self) -> Result<reqwest::Client, String> {
@@ -168,11 +188,17 @@ impl Peers {
             return Err(Unreachable("it was not reached just now".to_owned()));
         }
         let client = self.client().map_err(|why| Unreachable(format!("no request can be sent from here: {why}")))?;
-        let Request { method, path, mut headers, body } = request;
+        let Request { method, path, mut headers, body, client: caller } = request;
         for name in &OWN {
             headers.remove(name);
         }
         headers.entry(HANDED_ON).or_insert(HeaderValue::from_static("1"));
+        if let Some(caller) = caller.and_then(|caller| HeaderValue::try_from(caller.to_string()).ok()) {
+            headers.insert(forward::FOR, caller);
+        }
+        if let Some(vouched) = forward::proof(&*self.seal, address, forward::vouched(&headers)) {
+            headers.insert(forward::VOUCHED, vouched);
+        }
         let digest = forward::digest(&method, &path, &headers, &body);
         if let Some(proof) = forward::proof(&*self.seal, address, digest) {
             headers.insert(forward::PROOF, proof);
@@ -239,7 +265,7 @@ mod tests {
     use super::*;
 
     fn request(method: Method) -> Request {
-        Request { method, path: "/mcp".to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+        Request { method, path: "/mcp".to_owned(), headers: HeaderMap::new(), body: Bytes::new(), client: None }
     }
 
     #[tokio::test]

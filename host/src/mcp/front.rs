@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
+    cluster::Vouched,
     dispatch::Dispatcher,
     provider::{Absence, Principal, StatusSource},
 };
@@ -83,6 +84,11 @@ impl Front {
     /// Goes by other options from now on. What has begun under the old ones ends under them.
     pub fn reconfigure(&self, options: FrontOptions) {
         self.views.reconfigure(options);
+    }
+
+    /// What another instance vouches for that has handed on a request with these headers. None: no instance has.
+    pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
+        self.views.vouched(headers)
     }
 
     /// Answers one request of HTTP: about everything there is, or about what one provider offers, under its
