@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -64,9 +64,13 @@ struct Place {
     /// A server that sends `103 Early Hints` without end.
     hints: u16,
     over: AtomicBool,
+    /// How often it was attacked.
+    calls: AtomicUsize,
 }
 
-const ATTACKS: [Attack; 9] = [
+const ATTACKS: [Attack; 10] = [
+    // What sixteen callers at full speed do to a neighbour without any harm in mind: the measure for attacks whose calls are as quick.
+    Attack { name: "no attack: 16 callers of add at full speed", threads: 16, one: |place| place.call("add", &json!({ "a": 1, "b": 2 })) },
     Attack {
         name: "output pattern of 12,000 states, 4 MB",
         threads: 2,
@@ -106,8 +110,10 @@ fn run_in(folder: &Path, options: &Options) -> anyhow::Result<()> {
     let hints = hints_without_end()?;
     let config = prepare(folder, options, hints)?;
     let start = || Server::start(&options.toolbay, ["serve".as_ref(), "--config".as_ref(), config.as_os_str()], &folder.join("log"));
-    let mut table =
-        Table::new(&["attack", "calls", "failed", "p50 ms", "p99 ms", "max ms", "RSS MiB", "p99 ms, another process attacked"], &[0]);
+    let mut table = Table::new(
+        &["attack", "a second", "calls", "failed", "p50 ms", "p99 ms", "max ms", "RSS MiB", "p99 ms, another process attacked"],
+        &[0],
+    );
     let alone = beside(&start()?, None, hints, options, None)?;
     table.row(cells("none: the neighbour alone", &alone, None));
     table.line();
@@ -125,11 +131,12 @@ fn run_in(folder: &Path, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cells(name: &str, seen: &Seen, elsewhere: Option<&Seen>) -> [String; 8] {
+fn cells(name: &str, seen: &Seen, elsewhere: Option<&Seen>) -> [String; 9] {
     let millis_of = |seen: &Seen, share| number(percentile(&seen.micros, share) / 1000.0, 1);
     let millis = |share| millis_of(seen, share);
     [
         name.to_owned(),
+        number(seen.attacks_per_second, 0),
         seen.micros.len().to_string(),
         seen.failed.to_string(),
         millis(0.5),
@@ -147,12 +154,13 @@ struct Seen {
     micros: Vec<u32>,
     failed: usize,
     rss_mib: f64,
+    attacks_per_second: f64,
 }
 
 /// The neighbour calls this server, and that is what is attacked, or another one.
 fn beside(server: &Server, other: Option<&Server>, hints: u16, options: &Options, attack: Option<&Attack>) -> anyhow::Result<Seen> {
     let attacked = other.unwrap_or(server);
-    let place = Arc::new(Place { address: attacked.address.clone(), hints, over: AtomicBool::new(false) });
+    let place = Arc::new(Place { address: attacked.address.clone(), hints, over: AtomicBool::new(false), calls: AtomicUsize::new(0) });
     let mut neighbour = Connection::default();
     let mut seen = Seen::default();
     for _ in 0..50 {
@@ -162,9 +170,11 @@ fn beside(server: &Server, other: Option<&Server>, hints: u16, options: &Options
         let (place, one) = (Arc::clone(&place), attack.map(|attack| attack.one));
         // Not waited for: an attack can hang, which is its business.
         thread::spawn(move || {
+            give_way();
             while let Some(one) = one
                 && !place.over.load(Ordering::Relaxed)
             {
+                place.calls.fetch_add(1, Ordering::Relaxed);
                 if one(&place).is_err() {
                     thread::sleep(BEAT);
                 }
@@ -182,8 +192,16 @@ fn beside(server: &Server, other: Option<&Server>, hints: u16, options: &Options
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     place.over.store(true, Ordering::Relaxed);
+    seen.attacks_per_second = place.calls.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
     seen.micros.sort_unstable();
     Ok(seen)
+}
+
+/// Attackers are meant to be other machines, whose CPUs are not the host's: what attacks here runs only when the host
+/// and the neighbour have nothing to do.
+fn give_way() {
+    // Of this thread alone, on Linux.
+    let _ = rustix::process::nice(19);
 }
 
 /// A configuration with the plugins, a file, and a pipe.

@@ -109,7 +109,6 @@ const LAYERS: &[(&str, &[&str])] = &[
         "app",
         &[
             "unix_time",
-            "file_events",
             "credentials",
             "http",
             "mcp",

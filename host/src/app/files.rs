@@ -1,29 +1,25 @@
 //! The files of a configuration: says when any of them may be another.
 //!
-//! Looking is the truth: each file's state, links followed, is compared with the one before. Events of the kernel only make it look sooner. So editors that
-//! write another file and rename it, folders that are switched by a link (as Kubernetes does with a ConfigMap), file systems without events and files that
-//! come and go are all the same to it.
+//! Each file's state, links followed, is compared with the one before, at short intervals. So editors that write another file and rename it, folders that are
+//! switched by a link (as Kubernetes does with a ConfigMap), file systems without events and files that come and go are all the same to it.
+//! Events of the kernel would come for everything in a file's folder: whenever an instance opens a folder that is granted to it and is in there too, so with
+//! each call of such a plugin.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, Metadata},
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
     time::Duration,
 };
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::AccessKind};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
-use crate::{config::Files, file_events::is_missing};
+use crate::config::Files;
 
-/// How often the files are looked at where no event asks for it.
+/// How often the files are looked at.
 /// With the settling time it stays below the second within which a change is live.
-const POLL: Duration = Duration::from_millis(400);
+const POLL: Duration = Duration::from_millis(250);
 
 /// How long the files must have been left alone before they count as complete.
 /// Longer than an editor pauses between two writes.
@@ -32,18 +28,11 @@ const SETTLE: Duration = Duration::from_millis(120);
 /// How long files that change all the time are waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The shortest time between two looks: a busy folder is no reason to look all the time.
-const GAP: Duration = Duration::from_millis(40);
-
 /// Watches the files of a configuration.
 pub(super) struct FileWatch {
     files: Files,
     /// The state in which they were read last.
     before: States,
-    hint: Arc<Notify>,
-    events: Option<RecommendedWatcher>,
-    /// The folders that events are had of.
-    watched: BTreeSet<PathBuf>,
 }
 
 /// The state of each file and folder.
@@ -94,28 +83,8 @@ impl States {
 impl FileWatch {
     /// Watches these files, as they are now. Blocks for a moment.
     pub(super) fn start(files: Files) -> Self {
-        let hint = Arc::new(Notify::new());
-        let handler = hint.clone();
-        let events = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // Our own reading is an event too. An error means that one was lost.
-            let reads = event.as_ref().is_ok_and(|event| match event.kind {
-                EventKind::Access(AccessKind::Close(notify::event::AccessMode::Write)) => false,
-                EventKind::Access(_) => true,
-                _ => false,
-            });
-            if !reads {
-                handler.notify_one();
-            }
-        });
-        let events = events
-            .inspect_err(|error| {
-                tracing::info!("no file events for the configuration: {error}; polling every {} ms instead", POLL.as_millis())
-            })
-            .ok();
         let before = States::look(&files);
-        let mut watch = Self { files, before, hint, events, watched: BTreeSet::new() };
-        watch.listen();
-        watch
+        Self { files, before }
     }
 
     /// Reads by `read`, which says what it read, in a state that did not change meanwhile. Blocks.
@@ -129,7 +98,6 @@ impl FileWatch {
             let same = files == self.files && States::look(&files) == self.before;
             self.files = files;
             if same || tries == TRIES {
-                self.listen();
                 return value;
             }
             tries += 1;
@@ -139,10 +107,7 @@ impl FileWatch {
     /// Waits until a file is another, and all of them have been left alone for a moment.
     pub(super) async fn changed(&mut self) {
         loop {
-            tokio::select! {
-                () = self.hint.notified() => {}
-                () = sleep(POLL) => {}
-            }
+            sleep(POLL).await;
             let mut now = self.look().await;
             if now != self.before {
                 let begin = Instant::now();
@@ -155,7 +120,6 @@ impl FileWatch {
                     now = next;
                 }
             }
-            sleep(GAP).await;
         }
     }
 
@@ -164,41 +128,11 @@ impl FileWatch {
         // An error would be a panic there.
         tokio::task::spawn_blocking(move || States::look(&files)).await.unwrap_or_default()
     }
-
-    /// Has events of the folders in which the files are, and of those to which links lead.
-    fn listen(&mut self) {
-        let Some(events) = &mut self.events else { return };
-        let mut wanted = BTreeSet::new();
-        for path in &self.files.files {
-            let target = path.canonicalize().ok();
-            wanted.extend([Some(path.as_path()), target.as_deref()].into_iter().flatten().filter_map(folder));
-        }
-        wanted.extend(self.files.folders.iter().cloned());
-        for gone in self.watched.difference(&wanted) {
-            // An error means that the watch ended with the folder.
-            let _ = events.unwatch(gone);
-        }
-        let mut watched: BTreeSet<PathBuf> = self.watched.intersection(&wanted).cloned().collect();
-        for folder in wanted.difference(&self.watched) {
-            match events.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => drop(watched.insert(folder.clone())),
-                Err(error) if is_missing(&error) => {}
-                Err(error) => tracing::debug!(folder = %folder.display(), %error, "no file events for the configuration in this folder"),
-            }
-        }
-        self.watched = watched;
-    }
-}
-
-/// The folder in which a file is.
-fn folder(path: &Path) -> Option<PathBuf> {
-    let folder = path.parent()?;
-    Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{os::unix::fs::symlink, path::Path};
 
     use super::*;
 
@@ -242,10 +176,6 @@ mod tests {
         changes(&mut watch, "a file that is gone").await;
         fs::write(at("conf.d/more.toml"), "").unwrap();
         changes(&mut watch, "a file more in a folder").await;
-        // Without a single event.
-        watch.events = None;
-        fs::write(&own, "d").unwrap();
-        changes(&mut watch, "by looking").await;
     }
 
     #[tokio::test]

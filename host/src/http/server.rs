@@ -16,6 +16,7 @@ use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::descriptors;
 
@@ -76,7 +77,19 @@ pub(super) async fn serve<S: Service>(
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     tracing::info!(%address, "serving");
-    let mut server = Server::new(service, options);
+    // On the workers: taken by whoever waits for this, each connection would cost two switches between threads.
+    let task = AbortOnDropHandle::new(tokio::spawn(run(listener, Server::new(service, options), shutdown)));
+    match task.await {
+        Ok(()) => Ok(()),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it everything that was served.
+            Err(_) => Ok(()),
+        },
+    }
+}
+
+async fn run<S: Service>(listener: TcpListener, mut server: Server<S>, shutdown: Shutdown) {
     tokio::select! {
         biased;
         () = shutdown.leaving() => {}
@@ -96,7 +109,8 @@ pub(super) async fn serve<S: Service>(
             () = server.until_unused() => {}
         }
         shutdown.drain();
-        return server.end(&shutdown).await;
+        server.end(&shutdown).await;
+        return;
     }
     let announced = if stage == Stage::LameDuck { (server.lame_duck)(stage) } else { Duration::ZERO };
     if !announced.is_zero() {
@@ -116,7 +130,7 @@ pub(super) async fn serve<S: Service>(
         server.take(stream, peer);
     }
     drop(listener);
-    server.end(&shutdown).await
+    server.end(&shutdown).await;
 }
 
 struct Server<S> {
@@ -302,7 +316,7 @@ impl<S: Service> Server<S> {
     }
 
     /// Lets everything end, unless that has to be at once.
-    async fn end(&mut self, shutdown: &Shutdown) -> Result<(), ServeError> {
+    async fn end(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             biased;
             () = shutdown.forced() => {
@@ -312,7 +326,6 @@ impl<S: Service> Server<S> {
         }
         // What is left is dropped here.
         self.connections.shutdown().await;
-        Ok(())
     }
 
     /// Lets everything end, in its time.
