@@ -9,6 +9,7 @@
 #
 # TOOLBAY_HOSTILE_NAMES (1000000)    names that a hostile client sends; memory and the series of /metrics have to stay as they are
 # TOOLBAY_CONSOLE_SECONDS (3600)     how long the page stays open; memory of host and browser has to stay flat (needs Chromium and the lab)
+# TOOLBAY_CONSOLE_RATE               calls of a second beside that; unset, as many as there can be
 # TOOLBAY_BIN, TOOLBAY_LAB           the binary that these two try, and the lab; else target/release/toolbay, and what scripts/lab.sh has made
 set -euo pipefail
 shopt -s inherit_errexit

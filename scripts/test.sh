@@ -33,6 +33,7 @@ say "1 of 5: the MCP clients and servers, the conformance suite, ONNX Runtime"
 TOOLBAY_LAB=$("$root/scripts/lab.sh" | tail -n 1)
 export TOOLBAY_LAB
 "$root/scripts/onnxruntime.sh" >/dev/null
+"$root/scripts/sentences.sh" >/dev/null
 
 # An engine for the tests of containers, and images for it. Where there is none, those tests say so.
 images=$("$root/scripts/test-images.sh" "$TOOLBAY_LAB")

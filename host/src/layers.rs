@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The operator's policies in Cedar, as texts and decisions.
     ("policies", &["provider"]),
     ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
-    ("telemetry", &["provider", "config", "tls"]),
+    ("telemetry", &["provider", "config", "tls", "unix_time"]),
     ("authorization_server", &["tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
@@ -73,12 +73,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "unix_time", "wildcard"]),
     // What is on offer, who offers it, and running it.
     ("catalog", &["policies", "provider", "telemetry", "wildcard"]),
+    // Sentences as vectors, for the catalog's search.
+    ("embedding", &["inference", "catalog"]),
     ("trust", &["catalog", "provider", "config", "wildcard"]),
     ("servers", &["bridge", "remote", "credentials", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
     ("dispatch", &["shared", "catalog", "policies", "provider", "telemetry", "unix_time"]),
     // Other instances of this host.
-    ("cluster", &["config", "tls"]),
+    ("cluster", &["config", "tls", "unix_time"]),
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.
@@ -119,6 +121,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "oci",
             "wasm",
             "inference",
+            "embedding",
             "store",
             "shared",
             "catalog",

@@ -18,6 +18,7 @@ pub mod config;
 pub mod credentials;
 mod descriptors;
 pub mod dispatch;
+pub mod embedding;
 mod file_events;
 pub mod http;
 pub mod identity;

@@ -1,8 +1,9 @@
 // The console in a real browser: every page, every action, what a viewer may not, and no violation of the content security policy.
 // usage: node console.mjs BASE OPERATOR_TOKEN VIEWER_TOKEN CONFIG_FILE CALLER_TOKEN FOLDER_FOR_PICTURES
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const [, , base, operator, viewer, config, caller, pictures] = process.argv;
@@ -177,6 +178,27 @@ try {
   assert.equal((await mcp('tools/call', { name: 'pid', arguments: {} }, operator)).result.isError, false);
   await page.screenshot({ path: `${pictures}/server.png`, fullPage: true });
 
+  step('accept what a server says');
+  const lock = join(dirname(config), 'toolbay.lock');
+  writeFileSync(lock, 'version = 1\n');
+  const pidWorks = async () => (await mcp('tools/call', { name: 'pid', arguments: {} }, operator)).result?.isError === false;
+  await eventually('nothing is offered that nobody has accepted', async () => !await pidWorks());
+  await go(page, '#/servers/worker', 'worker');
+  const unaccepted = page.locator('[data-unaccepted] li').filter({ hasText: '"pid"' });
+  await unaccepted.waitFor();
+  await page.screenshot({ path: `${pictures}/lock.png`, fullPage: true });
+  await accessible(page, 'what is not accepted');
+  await unaccepted.getByRole('button', { name: 'Accept' }).click();
+  await unaccepted.getByRole('dialog').getByRole('button', { name: 'Accept' }).click();
+  await text(page, 'Accepted in toolbay.lock');
+  await unaccepted.waitFor({ state: 'detached' });
+  await eventually('it is offered', pidWorks);
+  await go(page, '#/config', 'Configuration');
+  await page.locator('[data-unaccepted] li').first().waitFor();
+  rmSync(lock);
+  await page.locator('[data-unaccepted]').waitFor({ state: 'detached' });
+  await eventually('everything is offered again', async () => (await mcp('tools/call', { name: 'multiply', arguments: { a: 2, b: 3 } })).result?.isError === false);
+
   step('a wrong configuration, with its place');
   const right = readFileSync(config, 'utf8');
   writeFileSync(config, `${right}\n[http]\nmax_bodyy = "1MiB"\n`);
@@ -246,7 +268,7 @@ try {
   await look.page.getByRole('button', { name: 'Disable' }).waitFor();
   assert.ok(await look.page.getByRole('button', { name: 'Disable' }).isDisabled());
   await text(look.page, 'May look, not act');
-  for (const [path, body] of [['restart', { server: 'worker' }], ['disable', { provider: 'calculator', tool: 'add', disabled: true }], ['reload', {}]]) {
+  for (const [path, body] of [['restart', { server: 'worker' }], ['disable', { provider: 'calculator', tool: 'add', disabled: true }], ['accept', { provider: 'worker', print: '00' }], ['reload', {}]]) {
     const answer = await look.page.evaluate(async ([path, body, token]) => (await fetch(`/console/api/${path}`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: JSON.stringify(body) })).status, [path, body, viewer]);
     assert.equal(answer, 403, path);
   }

@@ -389,7 +389,7 @@ async fn an_operator_lists_the_accounts_of_callers_and_disconnects_them() {
     connect(&bob, "bob").await;
     let run = async |args: &[&str]| {
         let at = ["--url", &server.base, "--token-env", "ANN"];
-        server.setup().run([&["accounts"], args, &at].concat()).await
+        Setup::new().env("ANN", ANN).run([&["accounts"], args, &at].concat()).await
     };
     let listed = run(&["list"]).await;
     let lines: Vec<&str> = listed.expect_code(0).stdout.lines().collect();
@@ -407,7 +407,7 @@ async fn an_operator_lists_the_accounts_of_callers_and_disconnects_them() {
     assert!(which.expect_code(2).stderr.contains("--server") && which.stderr.contains("--all"), "{}", which.all());
     assert!(run(&["revoke", "--subject", "nobody"]).await.expect_code(1).stdout.contains("there is no account of \"nobody\""));
     let at = ["--url", server.base.as_str()];
-    let missing = server.setup().run([&["accounts", "list"], &at[..]].concat()).await;
+    let missing = Setup::new().run([&["accounts", "list"], &at[..]].concat()).await;
     assert!(missing.expect_code(1).stderr.contains("--token-env"), "{}", missing.all());
     assert_eq!(seen(&bob, "seen", &[]).await["token"]["sub"], "bob");
     let refused = client::http().delete(format!("{}/oauth-accounts/all", server.base)).bearer_auth(ANN).send().await.expect("an answer");

@@ -365,6 +365,8 @@ async fn an_image_is_pinned_by_what_its_name_stands_for() {
         std::fs::write(server.home().join("toolbay.toml"), flagged).unwrap();
         server.wait_log("it is told", |line| line.contains("was not accepted") && line.contains("started all the same")).await;
         server.wait_plugin("box", "serves", |status| status["image"]["name"] == other.as_str()).await;
+        let one = || async { (engine.containers_of(server.pid).await.len() == 1).then_some(()) };
+        eventually("the one before is gone", secs(60), one).await;
         stop(&engine, server).await;
         engine.run(&["rmi", &name, &other]).await;
     }

@@ -19,7 +19,9 @@ async fn top(server: &Server, arguments: &[&str], steps: Option<&toolbay_tests::
 }
 
 async fn with_calls() -> Server {
-    let server = Setup::new().plugin("calculator").start().await;
+    let worker = files::root().join("tests/servers/worker.py");
+    let servers = format!("[server.worker]\ncommand = [\"python3\", {worker:?}]\n[server.gone]\ncommand = [\"false\"]\n");
+    let server = Setup::new().plugin("calculator").config(&servers).start().await;
     let client = Client::modern(&server);
     for divisor in [1, 0, 2] {
         client.call("divide", json!({ "a": 1, "b": divisor })).await;
@@ -44,6 +46,11 @@ async fn one_table_as_text() {
         shown.starts_with(&format!("Toolbay {}, ready", env!("CARGO_PKG_VERSION"))) && shown.contains("calculator  serving"),
         "{shown}"
     );
+    let replicas = |server: &str| {
+        let line = shown.lines().find(|line| line.starts_with(server)).unwrap_or_else(|| panic!("no {server} in {shown}"));
+        line.split_whitespace().nth(4).map(str::to_owned)
+    };
+    assert_eq!((replicas("worker").as_deref(), replicas("gone").as_deref()), (Some("1/1"), Some("0/1")), "{shown}");
     let (shown, status) = top(&server, &[], None).await;
     assert!(status == Some(2) && shown.contains("--once"), "without a terminal: {shown}");
 }

@@ -65,6 +65,23 @@ pub fn with_library(setup: Setup) -> Setup {
     setup.env("ORT_DYLIB_PATH", library.to_str().expect("a path in UTF-8"))
 }
 
+/// The model of sentences that `scripts/sentences.sh` makes. None: it is not there, which is said; under CI it has to be.
+///
+/// # Panics
+///
+/// Where it is missing under CI.
+#[must_use]
+pub fn sentences() -> Option<PathBuf> {
+    let printed = std::process::Command::new(files::root().join("scripts/sentences.sh")).arg("--print").output().expect("the script runs");
+    let folder = PathBuf::from(String::from_utf8(printed.stdout).expect("a path in UTF-8").trim());
+    if folder.join("model.onnx").exists() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is not there: run scripts/sentences.sh", folder.display());
+    eprintln!("skipped: {} is not there; scripts/sentences.sh makes it", folder.display());
+    None
+}
+
 /// `[model.NAME]` for a folder, granted to a plugin.
 #[must_use]
 pub fn section(name: &str, folder: &Path, plugin: &str) -> String {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::App;
+use super::{App, lock};
 use crate::{
     catalog::LivePolicy,
-    config::ConsoleConfig,
-    http::{ConsoleHost, Pool, TokenRoles},
+    config::{ConsoleConfig, Lock, OciReference},
+    http::{AcceptError, ConsoleHost, Pool, TokenRoles, Unaccepted},
+    provider::StatusSource as _,
     telemetry,
+    trust::{Observed, Part, differences},
 };
 
 impl App {
@@ -44,6 +46,47 @@ impl ConsoleHost for App {
 
     fn restart(&self, server: &str) -> bool {
         self.servers.restart(server)
+    }
+
+    fn unaccepted(&self) -> Option<Vec<Unaccepted>> {
+        let path = self.config.borrow().lock_path();
+        // One that cannot be read is a problem of the configuration, which is told there.
+        let lock = Lock::read(&path).ok().flatten()?;
+        let all = self.trust.observed();
+        let of = |(provider, observed): (&String, &Observed)| {
+            let found = differences(&lock, provider, observed);
+            let shown = found.into_iter().map(|one| Unaccepted {
+                provider: provider.clone(),
+                sentence: one.sentence(provider),
+                text: one.text(provider),
+                print: one.print(provider),
+            });
+            shown.collect::<Vec<_>>()
+        };
+        Some(all.iter().flat_map(of).collect())
+    }
+
+    fn accept(&self, provider: &str, print: &str) -> Result<(), AcceptError> {
+        // One after the other, so that none writes over what another has accepted.
+        let _one = lock(&self.accepting);
+        let path = self.config.borrow().lock_path();
+        let outdated = || AcceptError::Outdated(provider.to_owned());
+        let mut lock = Lock::read(&path).map_err(|error| AcceptError::File(error.to_string()))?.ok_or_else(outdated)?;
+        let observed = self.trust.observed().remove(provider).ok_or_else(outdated)?;
+        let found = differences(&lock, provider, &observed);
+        let one = found.iter().find(|one| one.print(provider) == print).ok_or_else(outdated)?;
+        one.accept(&mut lock, provider, &observed);
+        if one.part == Part::Code {
+            let source =
+                self.statuses().into_iter().find(|status| status.name == provider).map(|status| OciReference::parse(&status.source));
+            match source {
+                Some(Ok(source)) => drop(lock.sources.insert(provider.to_owned(), source)),
+                _ => drop(lock.sources.remove(provider)),
+            }
+        }
+        lock.write(&path).map_err(|error| AcceptError::File(format!("cannot write {}: {error}", path.display())))?;
+        Self::reread(self);
+        Ok(())
     }
 
     fn reread(&self) {

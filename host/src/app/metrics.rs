@@ -14,6 +14,7 @@ use crate::{
     telemetry::{
         self,
         metrics::{Out, Page, Process, Source, family},
+        otlp::DeliveryStatus,
     },
 };
 
@@ -43,6 +44,16 @@ impl App {
         metrics.calls()?;
         let sources: Vec<Arc<dyn Source>> = vec![metrics.clone(), self.clone(), Arc::new(Process::default())];
         Some(Arc::new(Page::new(sources)))
+    }
+
+    /// How requests to collectors go, of each signal that one is configured for.
+    pub(super) fn deliveries(&self) -> Vec<(&'static str, DeliveryStatus)> {
+        let config = self.config.borrow();
+        let metrics = config.metrics.endpoint.as_ref().filter(|_| config.metrics.enabled).map(|_| self.dispatcher.metrics().pushes());
+        let traces = self.dispatcher.traces().map(|traces| traces.delivery());
+        let audit = self.dispatcher.audit().filter(|_| config.audit.endpoint.is_some()).map(|audit| audit.delivery());
+        let all = [("metrics", metrics), ("traces", traces), ("logs", audit)];
+        all.into_iter().filter_map(|(signal, delivery)| Some((signal, delivery?.status()))).collect()
     }
 
     fn live_fronts(&self) -> Vec<Arc<Front>> {
@@ -128,7 +139,13 @@ impl Source for App {
         let (exported, dropped) = self.dispatcher.traces().map_or((0, 0), |traces| traces.counts());
         let mut spans = out.family(&family::TRACE_SPANS)?;
         spans.add(["exported"], exported)?;
-        spans.add(["dropped"], dropped)
+        spans.add(["dropped"], dropped)?;
+        let mut requests = out.family(&family::OTLP_REQUESTS)?;
+        for (signal, status) in self.deliveries() {
+            requests.add([signal, "taken"], status.taken)?;
+            requests.add([signal, "failed"], status.failed)?;
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ mod live;
 mod metrics;
 mod plugins;
 mod policy;
+mod search;
 
 use std::{
     net::SocketAddr,
@@ -68,6 +69,9 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 /// How long the last audit lines may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
+/// What is wrong where two processes cannot use the store one after the other.
+const CANNOT_SHARE: &str = "what plugins keep cannot be shared with another process";
+
 /// How a host is assembled.
 #[derive(Clone, Copy, Debug)]
 pub struct AppOptions {
@@ -77,6 +81,8 @@ pub struct AppOptions {
     pub folder_required: bool,
     /// Whether anybody may call where others than this machine can and there are no tokens.
     pub insecure: bool,
+    /// Whether another process of this machine serves until this one is ready: it uses the store's file too.
+    pub follows: bool,
 }
 
 /// Everything that offers something, while it runs.
@@ -115,10 +121,23 @@ pub struct App {
     whole: watch::Sender<bool>,
     /// What everything on offer passes.
     trust: Arc<Trust>,
+    /// Held while somebody accepts what upstreams say.
+    accepting: Mutex<()>,
     screen: Arc<Screen>,
     feed: Feed,
+    /// Keeps what the tools mean, for searches.
+    meanings: Option<AbortOnDrop>,
     /// When it was started, in milliseconds since 1970.
     started: u64,
+}
+
+/// A task that ends with who started it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl App {
@@ -134,6 +153,11 @@ impl App {
             shared.start();
         }
         let store = Store::new(&config.store, shared.store_link());
+        if options.follows
+            && let Err(error) = store.share(true).await
+        {
+            tracing::warn!("{CANNOT_SHARE}: {error}");
+        }
         let host = PluginHost::new(config.clone(), Worker::own(), store)?;
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
@@ -167,6 +191,10 @@ impl App {
             }
         };
         let pipelines = Pipelines::start(&config, catalog.clone(), feed.queue().clone()).await;
+        let meanings = (options.run == Run::Serve).then(|| {
+            search::apply(&catalog, &models, &config);
+            AbortOnDrop(tokio::spawn(catalog.keep_meanings(search::folder(&config))))
+        });
         let whole = watch::Sender::new(false);
         let policy = LivePolicy::new(policy::of(&config));
         for warning in warnings(&config).into_iter().filter(|_| options.run == Run::Serve) {
@@ -195,8 +223,10 @@ impl App {
             shared,
             whole,
             trust,
+            accepting: Mutex::default(),
             screen,
             feed,
+            meanings,
             started: telemetry::unix_millis(),
         };
         if options.run == Run::Once {
@@ -226,7 +256,7 @@ impl App {
     /// Lets another process use the file of what plugins keep too, while one takes over from the other.
     pub async fn share_store(&self, is_shared: bool) {
         if let Err(error) = self.host.key_values().share(is_shared).await {
-            tracing::warn!("what plugins keep cannot be shared with another process: {error}");
+            tracing::warn!("{CANNOT_SHARE}: {error}");
         }
     }
 
@@ -297,8 +327,12 @@ impl App {
         };
         // From here on nothing fails.
         let (changes, waiting) = (changed(&running, &next), needs_restart(&running, &wanted));
+        let are_other_models = models.is_some();
         if let Some(models) = models {
             self.models.put(models);
+        }
+        if (are_other_models || running.search != next.search) && self.meanings.is_some() {
+            search::apply(&self.catalog, &self.models, &next);
         }
         if running.telemetry != next.telemetry {
             // It was checked above.
@@ -544,6 +578,15 @@ impl StatusSource for App {
         if !models.is_empty() {
             sections.push(("models", serde_json::to_value(models).unwrap_or_default()));
         }
+        let deliveries = self.deliveries();
+        if !deliveries.is_empty() {
+            let deliveries: serde_json::Map<_, _> = deliveries
+                .into_iter()
+                .map(|(signal, status)| (signal.to_owned(), serde_json::to_value(status).unwrap_or_default()))
+                .collect();
+            sections.push(("collectors", deliveries.into()));
+        }
+        sections.extend(search::status(&self.catalog, &self.config.borrow()).map(|search| ("search", search)));
         sections
     }
 }

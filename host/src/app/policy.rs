@@ -68,7 +68,8 @@ fn names(names: &[String]) -> Roles {
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<String> {
     let roles = warning(config).into_iter();
-    roles.chain(config.policy_warnings()).chain(config.trust_warnings()).chain(config.shared_warning()).collect()
+    let shared = config.shared_warning().into_iter().chain(super::search::warning(config));
+    roles.chain(config.policy_warnings()).chain(config.trust_warnings()).chain(shared).collect()
 }
 
 /// What the operator should know of the roles, if anything.

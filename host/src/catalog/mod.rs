@@ -45,6 +45,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -65,6 +66,7 @@ pub use template::fits_template;
 
 use crate::provider::{Principal, Provider, ProviderChange, ProviderId, Roles};
 use kept::Kept;
+use search::{Embedder, Meaning, MeaningStatus, Meanings};
 use snapshot::Held;
 
 /// Updates of resources that wait for a listener that is slow, a batch at a time. One that falls behind learns that it did, and not of what.
@@ -82,6 +84,8 @@ pub struct Catalog {
     /// The generations of the published lists. Receivers are the listening clients.
     generations: watch::Sender<Generations>,
     updates: broadcast::Sender<Updates>,
+    /// What its tools mean, for a search.
+    meanings: Arc<Meanings>,
 }
 
 #[derive(Default)]
@@ -113,7 +117,31 @@ impl Catalog {
             state: Mutex::new(State::default()),
             generations: watch::Sender::new(Generations::default()),
             updates: broadcast::Sender::new(UPDATES),
+            meanings: Arc::default(),
         })
+    }
+
+    /// Has searches rank tools by what they mean too, as this model says, as soon as [`Self::keep_meanings`] has seen all of them. None: by words alone.
+    pub fn embed_with(&self, embedder: Option<Arc<dyn Embedder>>) {
+        self.meanings.embed_with(embedder);
+    }
+
+    /// What a question means, as soon as that can be had. None: without a model, and where it fails.
+    pub async fn meaning_of(&self, question: &str) -> Option<Meaning> {
+        self.meanings.of(question).await
+    }
+
+    /// How far the model has come with the tools.
+    #[must_use]
+    pub fn meanings(&self) -> MeaningStatus {
+        self.meanings.status()
+    }
+
+    /// Has the model see each tool, now and whenever there are others, for as long as the catalog is there. `folder`: where its vectors are kept.
+    pub fn keep_meanings(self: &Arc<Self>, folder: Option<PathBuf>) -> impl Future<Output = ()> + Send + use<> {
+        let catalog = Arc::downgrade(self);
+        let look = move || Some(catalog.upgrade()?.snapshot().lexicon.all().cloned().collect());
+        Arc::clone(&self.meanings).keep(Box::new(look), folder)
     }
 
     /// Makes the next snapshot. Calls in flight keep the entries that they began with.
@@ -170,7 +198,7 @@ impl Catalog {
 
     fn rebuild(&self, state: &mut State) {
         let before = self.current.load();
-        let mut next = Snapshot::build(&state.providers, state.is_settled.then_some(&**before));
+        let mut next = Snapshot::build(&state.providers, state.is_settled.then_some(&**before), &self.meanings);
         if !state.disabled.is_empty() {
             next.disabled = next.tools.hide(|entry| state.disabled.has(entry));
         }
@@ -182,6 +210,7 @@ impl Catalog {
         let next = Arc::new(next);
         self.current.store(Arc::clone(&next));
         self.kept.outdate();
+        self.meanings.look_again();
         if changed {
             self.generations.send_replace(generations);
         }

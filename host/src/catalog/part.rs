@@ -49,7 +49,7 @@ impl Snapshot {
             // Those of the whole are filtered when somebody asks.
             instructions: Instructions::default(),
             disabled: Vec::new(),
-            lexicon: Arc::clone(&whole.lexicon),
+            lexicon: whole.lexicon.clone(),
             search: None,
             part: None,
             // They are looked up in the whole.

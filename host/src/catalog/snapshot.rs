@@ -14,7 +14,7 @@ use super::{
     instructions::Instructions,
     names::{Named as _, Names, Offered},
     resources::{HeldResources, Resources},
-    search::{Lexicon, Search, Terms},
+    search::{Lexicon, Meanings, Search, Terms},
 };
 use crate::provider::{Provider, ProviderId};
 
@@ -136,6 +136,12 @@ impl Snapshot {
     #[must_use]
     pub fn disabled(&self) -> &[Arc<Entry>] {
         &self.disabled
+    }
+
+    /// The words of all tools, and what they mean.
+    #[must_use]
+    pub fn lexicon(&self) -> &Lexicon {
+        &self.lexicon
     }
 
     /// Whether tools are found by a search and not listed.
@@ -287,7 +293,7 @@ impl Snapshot {
     }
 
     /// `before`: the state that clients have seen, whose names are kept. None: the first state is not complete yet.
-    pub(super) fn build(providers: &BTreeMap<ProviderId, Held>, before: Option<&Self>) -> Self {
+    pub(super) fn build(providers: &BTreeMap<ProviderId, Held>, before: Option<&Self>, meanings: &Arc<Meanings>) -> Self {
         let mut collisions: Vec<Collision> = providers.values().flat_map(|held| held.faults.iter().cloned()).collect();
         let tools: Vec<_> = providers.values().flat_map(|held| &held.tools).collect();
         let prompts: Vec<_> = providers.values().flat_map(|held| &held.prompts).collect();
@@ -303,7 +309,7 @@ impl Snapshot {
             collisions,
             instructions: Instructions::new(providers.values().map(Held::provider)),
             disabled: Vec::new(),
-            lexicon: Arc::new(providers.iter().map(|(id, held)| (id.clone(), Arc::clone(&held.terms))).collect()),
+            lexicon: Lexicon::new(providers.iter().map(|(id, held)| (id, &held.terms)), meanings),
             search: None,
             part: None,
             guards: providers

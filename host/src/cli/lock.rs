@@ -12,7 +12,7 @@ use super::{ConfigArgs, FAILED, Failure, Outcome, counted, print, quiet, runtime
 use crate::{
     app::{App, AppOptions},
     config::{Lock, LockedImage, LockedOffers, LockedServer, OciReference},
-    provider::{Definition, ProviderState, ProviderStatus, StatusSource as _},
+    provider::{ProviderState, ProviderStatus, StatusSource as _},
     servers::Run,
     similar, telemetry,
     trust::{Difference, Observed, Part, differences},
@@ -21,7 +21,8 @@ use crate::{
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"toolbay.lock pins what each server says of its tools, prompts, resources and templates, what its pages hold, container
 images by digest, and each plugin by the digest of its file. While the file is there, whatever is new or says something else is
-held back (or flagged: `changed` in [trust]) until it is accepted here. A running host takes a changed toolbay.lock within a second. Keep the file beside toolbay.toml, and review its changes.
+held back (or flagged: `changed` in [trust]) until it is accepted here. A running host takes a changed toolbay.lock within a
+second. Keep the file beside toolbay.toml, and review its changes.
 
   toolbay lock                          write toolbay.lock, or say what differs from it
   toolbay lock --diff                   show what is new or says something else, word by word
@@ -86,7 +87,7 @@ impl LockArgs {
         };
         let folder_required = self.config.plugins.is_some();
         let found = runtime()?.block_on(async {
-            let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true }).await?;
+            let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true, follows: false }).await?;
             let source = |status: &ProviderStatus| Some((status.name.clone(), OciReference::parse(&status.source).ok()?));
             let sources = app.statuses().iter().filter(|status| status.kind.is_plugin()).filter_map(source).collect();
             let broken = app.statuses().into_iter().filter(|status| status.state != ProviderState::Serving);
@@ -170,7 +171,7 @@ impl Found {
         let (mut text, mut accepted) = (String::new(), 0);
         for (provider, one) in found.iter().filter(|(provider, one)| is_named(provider, one)) {
             if let Some(observed) = self.observed.get(*provider) {
-                put(&mut lock, provider, observed, &one.part);
+                one.accept(&mut lock, provider, observed);
             }
             accepted += 1;
             // Writing to a String cannot fail.
@@ -207,7 +208,7 @@ impl Found {
         if is_first {
             text.clear();
         }
-        write(&self.path, &lock.to_text())?;
+        write(&self.path, &lock)?;
         text.push_str(&self.of_broken());
         let tools: usize = lock.servers.values().map(|server| server.tools.len()).sum();
         let _ = match is_first {
@@ -266,36 +267,8 @@ fn others(lock: &Lock) -> String {
     there.map(|(count, what)| format!(", {}", counted(count, what))).collect()
 }
 
-/// Accepts one part of what is there now.
-fn put(lock: &mut Lock, provider: &str, observed: &Observed, part: &Part) {
-    let Observed::Server(now) = observed else { return observed.put(provider, lock) };
-    let server = lock.servers.entry(provider.to_owned()).or_default();
-    let nothing = LockedOffers::default();
-    let beside = now.beside.as_ref().unwrap_or(&nothing);
-    let one = |all: &mut BTreeMap<String, Definition>, now: &BTreeMap<String, Definition>, key: &String| match now.get(key) {
-        Some(definition) => drop(all.insert(key.clone(), definition.clone())),
-        None => drop(all.remove(key)),
-    };
-    match part {
-        Part::Code => {}
-        Part::Image => server.image.clone_from(&now.image),
-        Part::Instructions => server.instructions.clone_from(&now.instructions),
-        Part::Tool(tool) => one(&mut server.tools, &now.tools, tool),
-        Part::Prompt(prompt) => one(&mut server.prompts, &now.prompts, prompt),
-        Part::Resource(uri) => one(&mut server.beside.get_or_insert_default().resources, &beside.resources, uri),
-        Part::Template(text) => one(&mut server.beside.get_or_insert_default().templates, &beside.templates, text),
-        Part::Page(uri) => one(&mut server.beside.get_or_insert_default().pages, &beside.pages, uri),
-    }
-}
-
-/// Puts the file in place as a whole: a running host reads it at any time.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| {
-        // It may not have been made.
-        let _ = std::fs::remove_file(&beside);
-        Failure::failed(format!("cannot write {}: {error}; `lock` in [trust] says where it is", path.display()))
-    })
+/// Puts the file in place.
+fn write(path: &Path, lock: &Lock) -> Result<(), Failure> {
+    lock.write(path)
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}; `lock` in [trust] says where it is", path.display())))
 }

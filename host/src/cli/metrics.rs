@@ -22,7 +22,7 @@ impl Pushing {
     /// None: it cannot be done, which is in the log.
     pub(super) fn start(app: &App, page: Arc<Page>) -> Option<Self> {
         let mut configs = app.config();
-        let push = Push::start(page, &configs.borrow_and_update().metrics);
+        let push = Push::start(page, &configs.borrow_and_update().metrics, Arc::clone(app.metrics().pushes()));
         let push = Arc::new(push.inspect_err(|why| tracing::error!("cannot start the thread that pushes metrics: {why}")).ok()?);
         let following = tokio::spawn({
             let push = Arc::clone(&push);

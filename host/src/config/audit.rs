@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 
+use http::HeaderMap;
+use url::Url;
+
 use super::{
+    headers::{Headers, http_url},
     section::section,
+    traces::service_name,
     types::{Boolean, FilePath, GIB, KIB, choice, list, number, optional, size, text},
 };
 
@@ -26,6 +31,13 @@ section! {
         stdout: bool = false, Boolean => restart;
         /// The socket of the system's log for audit lines, usually `"/dev/log"`.
         syslog: Option<PathBuf> = None, optional(FilePath) => restart;
+        /// The URL of an OpenTelemetry collector for audit lines, such as `"http://127.0.0.1:4318"`.
+        /// Without a path, `/v1/logs` is added.
+        endpoint: Option<Url> = None, optional(text("URL", http_url)) => restart;
+        /// Sent with each request to it, such as `{ Authorization = { from_env = "AUDIT_TOKEN" } }`.
+        headers: HeaderMap = HeaderMap::new(), Headers => restart;
+        /// The name of this service in what is sent to it.
+        service_name: String = "toolbay".to_owned(), text("text", service_name) => restart;
         /// Size from which on `file` is renamed to `FILE.1`, and an older `FILE.1` to `FILE.2`.
         max_size: usize = 100 << 20, size(KIB * 4..=GIB) => restart;
         /// How many renamed files are kept.
@@ -45,7 +57,7 @@ impl AuditConfig {
     /// Whether there are audit lines.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.file.is_some() || self.stdout || self.syslog.is_some()
+        self.file.is_some() || self.stdout || self.syslog.is_some() || self.endpoint.is_some()
     }
 }
 

@@ -41,7 +41,7 @@ impl Difference {
 /// Does the same with every section that there is once, by its header.
 macro_rules! each_section {
     ($do:ident) => {
-        each_section!($do: http, auth, policy, state, tasks, cluster, host, store, shared, telemetry, metrics, audit, traces, console, trust, inference)
+        each_section!($do: http, auth, policy, state, tasks, cluster, host, store, shared, telemetry, metrics, audit, traces, console, trust, inference, search)
     };
     ($do:ident: $($section:ident),+) => {
         $($do!($section);)+

@@ -136,6 +136,22 @@ impl Lock {
         }
     }
 
+    /// Puts the file in place as a whole: a running host reads it at any time.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let written = std::fs::write(&beside, self.to_text()).and_then(|()| std::fs::rename(&beside, path));
+        if written.is_err() {
+            // It may not have been made.
+            let _ = std::fs::remove_file(&beside);
+        }
+        written
+    }
+
     /// # Errors
     ///
     /// What is wrong with the text.

@@ -40,6 +40,7 @@ mod read;
 mod registry;
 mod role;
 mod schema;
+mod search;
 mod secret;
 mod section;
 mod server;
@@ -97,6 +98,7 @@ pub use publish::{NameRules, ToolOverride};
 pub use registry::{PluginOrigin, PullPlugin, RegistryConfig};
 pub use role::RoleConfig;
 pub use schema::json_schema;
+pub use search::SearchConfig;
 pub use secret::{Secret, known_secrets};
 pub use server::{
     AcceptedImage, ClientAuthentication, CommandSource, DocumentPlace, IdentityConfig, ImageSource, OAuthConfig, OpenApiSource,

@@ -7,7 +7,7 @@ use super::{
     endpoint::{self, Known},
     flow, guard, http, include, mcp_json, model, pipeline,
     plugin::{BASE, KeyLocations, Layer, LayerRules},
-    policy, registry, role,
+    policy, registry, role, search,
     section::Section,
     server, shared,
     source::{Environment, Source},
@@ -70,6 +70,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
     section(table("inference"), &mut config.inference);
     if let Some(table) = table("model") {
         config.model = model::models(&table);
+    }
+    if let Some(table) = table("search") {
+        search::read(table, &mut config.search, &config.model);
     }
     if let Some(table) = table("plugin") {
         (config.plugin, config.places) = plugins(&table, config.host.max_memory);

@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     AuditConfig, AuthConfig, ClusterConfig, ConsoleConfig, EndpointConfig, FlowConfig, GuardConfig, HostConfig, HttpConfig,
-    InferenceConfig, MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, PolicyConfig, RegistryConfig, RoleConfig, ServerConfig,
-    ServerSource, SharedConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
+    InferenceConfig, MetricsConfig, ModelConfig, PipelineConfig, PluginConfig, PolicyConfig, RegistryConfig, RoleConfig, SearchConfig,
+    ServerConfig, ServerSource, SharedConfig, StateConfig, StoreConfig, TasksConfig, TelemetryConfig, TracesConfig, TrustConfig,
     imported::ImportedServer,
     lock,
     plugin::{BASE, KeyLocations},
@@ -77,6 +77,8 @@ pub struct Config {
     pub inference: InferenceConfig,
     /// `[model.NAME]`, by NAME.
     pub model: BTreeMap<String, ModelConfig>,
+    /// `[search]`.
+    pub search: SearchConfig,
     /// The file that this was read from.
     pub(super) origin: Option<PathBuf>,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
@@ -115,6 +117,7 @@ impl Default for Config {
             imported: BTreeMap::new(),
             inference: InferenceConfig::default(),
             model: BTreeMap::new(),
+            search: SearchConfig::default(),
             origin: None,
             places: Arc::default(),
         }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     AuditConfig, AuthConfig, ClusterConfig, ConsoleConfig, DirGrant, EndpointConfig, FlowConfig, Grants, GuardConfig, HostConfig,
     HttpConfig, InferenceConfig, IntrospectionConfig, IssuerConfig, LimitConfig, MetricsConfig, ModelConfig, NameRules, PipelineConfig,
-    PluginLimits, PluginOrigin, PolicyConfig, RegistryConfig, RoleConfig, SharedConfig, SignedRule, SignerIdentity, StateConfig,
-    StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
+    PluginLimits, PluginOrigin, PolicyConfig, RegistryConfig, RoleConfig, SearchConfig, SharedConfig, SignedRule, SignerIdentity,
+    StateConfig, StepConfig, StoreConfig, TasksConfig, TelemetryConfig, ToolOverride, TracesConfig, TrustConfig,
     key::{Key, TableInfo, TypeInfo, Vocabulary},
     listen::Listen,
     publish::ToolRules,
@@ -85,6 +85,7 @@ fn tables() -> Vec<TableInfo> {
         of::<ConsoleConfig>("console", "in [console]", "ConsoleSection"),
         of::<InferenceConfig>("inference", "in [inference]", "InferenceSection"),
         of::<ModelConfig>("model.NAME", "in [model.NAME]", "ModelSection"),
+        of::<SearchConfig>("search", "in [search]", "SearchSection"),
         TableInfo {
             header: "plugin.NAME",
             home: "in [plugin.NAME], or at the top level of a sidecar",

@@ -41,7 +41,7 @@ mod tests;
 
 pub use app_state::AppState;
 pub use auth::{Authenticator, Challenge};
-pub use console::{ConsoleExposed, ConsoleHost, Pool, TokenRoles, may_serve_console};
+pub use console::{AcceptError, ConsoleExposed, ConsoleHost, Pool, TokenRoles, Unaccepted, may_serve_console};
 pub use endpoint::{Endpoint, McpEndpoint};
 pub use exposure::{Exposed, may_listen};
 pub use metrics::{MetricsExposed, may_serve_metrics, serve_metrics};

@@ -43,6 +43,18 @@ impl Graph {
         Some(Self(Arc::new(GraphState::new(settings, sessions, metrics)?), queue))
     }
 
+    /// What it takes.
+    #[must_use]
+    pub fn inputs(&self) -> &[Slot] {
+        &self.0.inputs
+    }
+
+    /// Whether it is the same graph, of the same version of its file.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What it is.
     #[must_use]
     pub fn status(&self) -> GraphStatus {

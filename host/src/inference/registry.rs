@@ -176,15 +176,21 @@ impl Registry {
                 ),
             ));
         }
-        let Some((_, found)) = models.models.get(model) else {
-            let why = models.idle.get(model).map(|(_, error)| error.to_string()).unwrap_or_default();
-            return Err(NnError::new(Code::Unsupported, format!("the model {model} does not serve: {why}")));
-        };
+        let found = models.serving(model)?;
         let version = loading.versions.entry(model.to_owned()).or_insert_with(|| found.version());
-        version.graph(stem.map(|stem| stem.strip_suffix(".onnx").unwrap_or(stem))).map_err(|graphs| {
-            let graphs: Vec<String> = graphs.iter().map(|stem| format!("{model}/{stem}")).collect();
-            NnError::new(Code::NotFound, format!("the model {model} has no graph {shown:?}; it has {}", graphs.join(", ")))
-        })
+        of_version(version, model, stem, &shown)
+    }
+
+    /// A graph that the host itself uses, as it is at the moment, and the folder of its model. It is named as plugins name it, and needs no grant.
+    ///
+    /// # Errors
+    ///
+    /// [`NnError`]: not there.
+    pub fn own_graph(&self, name: &str) -> Result<(Graph, PathBuf), NnError> {
+        let (model, stem) = name.split_once('/').map_or((name, None), |(model, stem)| (model, Some(stem)));
+        let models = self.current.load();
+        let found = models.serving(model)?;
+        Ok((of_version(&found.version(), model, stem, name)?, found.config.path.clone()))
     }
 
     /// Opens a graph that a plugin brings, on the CPU; blocks. Its bytes are on the account, as a tensor, for as long as the graph is used.
@@ -244,10 +250,25 @@ impl Models {
         granted.map(|(name, config)| (name.as_str(), config.path.as_path()))
     }
 
+    fn serving(&self, model: &str) -> Result<&Arc<Model>, NnError> {
+        self.models.get(model).map(|(_, found)| found).ok_or_else(|| {
+            let why = self.idle.get(model).map_or_else(|| "there is no such model".to_owned(), |(_, error)| error.to_string());
+            NnError::new(Code::Unsupported, format!("the model {model} does not serve: {why}"))
+        })
+    }
+
     fn config(&self, model: &str) -> Option<&ModelConfig> {
         let serving = self.models.get(model).map(|(config, _)| config);
         serving.or_else(|| self.idle.get(model).map(|(config, _)| config))
     }
+}
+
+/// A graph of one version of a model, or the names of those that it has.
+fn of_version(version: &Version, model: &str, stem: Option<&str>, shown: &str) -> Result<Graph, NnError> {
+    version.graph(stem.map(|stem| stem.strip_suffix(".onnx").unwrap_or(stem))).map_err(|graphs| {
+        let graphs: Vec<String> = graphs.iter().map(|stem| format!("{model}/{stem}")).collect();
+        NnError::new(Code::NotFound, format!("the model {model} has no graph {shown:?}; it has {}", graphs.join(", ")))
+    })
 }
 
 /// Whether two configurations make the same model: who may use it does not count.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{sessions::Session, signing::Signer};
 use crate::{
-    cluster::{self, HANDED_ON, Origin, Patience, Peers, Unreachable},
+    cluster::{self, HANDED_ON, HandedOn, Patience, Peers, Unreachable},
     provider::CallerAddress,
 };
 
@@ -66,8 +66,9 @@ impl Fleet {
     }
 
     /// Whether another instance has sent this request, and not a client.
-    pub(super) fn is_of_instance(&self, parts: &Parts, body: &[u8]) -> bool {
-        self.peers.origin(parts, body) == Origin::Instance
+    pub(super) fn is_of_instance(parts: &Parts, body: &[u8]) -> bool {
+        let proof = parts.extensions.get::<HandedOn>();
+        proof.is_some_and(|proof| proof.is_for(&parts.method, parts.uri.path(), &parts.headers, body))
     }
 
     /// The id of a question, by which its answer finds the instance that asked, at whichever one it comes in.

@@ -77,6 +77,10 @@ impl Views {
     /// What another instance vouches for that has handed on a request with these headers.
     pub(super) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
         self.peers.vouched(headers)
+}
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     pub(super) fn whole(&self) -> &View {

@@ -10,7 +10,7 @@ mod kept;
 mod lazy_span;
 mod live;
 pub mod metrics;
-mod otlp;
+pub mod otlp;
 mod terminal;
 pub mod traces;
 mod writer;

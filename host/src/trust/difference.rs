@@ -14,10 +14,10 @@ use crate::{
 /// Lines before and behind a difference that are shown with it.
 const CONTEXT: usize = 2;
 
-/// The published names of what a provider has, by its own names.
+/// The published names of what a provider has, by its own names: those that are others.
 pub(super) struct Published {
-    pub(super) tools: BTreeMap<String, String>,
-    pub(super) prompts: BTreeMap<String, String>,
+    tools: BTreeMap<String, String>,
+    prompts: BTreeMap<String, String>,
 }
 
 impl Published {
@@ -40,13 +40,15 @@ pub enum Observed {
 }
 
 impl Observed {
-    /// Of a provider, and by which names what it has is published. `unpinned`: patterns of resources that are left out.
-    pub(super) fn of(provider: &dyn Provider, unpinned: &[String]) -> (Self, Published) {
-        let definitions = provider.definitions();
-        let names = provider.tools().iter().map(|tool| tool.name.to_string());
-        let tools = definitions.iter().map(|(own, _)| own.clone()).zip(names).collect();
-        let prompts = provider.prompt_definitions().into_iter().map(|(own, _)| own);
-        let prompts = prompts.zip(provider.offers().prompts.iter().map(|prompt| prompt.key.clone())).collect();
+    /// Of a provider, and by which names what it has is published. `definitions`: what its source says of its tools. `unpinned`: patterns of resources that
+    /// are left out.
+    pub(super) fn of(provider: &dyn Provider, definitions: Vec<(String, Definition)>, unpinned: &[String]) -> (Self, Published) {
+        let renamed = |(own, name): (&String, &str)| (own != name).then(|| (own.clone(), name.to_owned()));
+        let names = provider.tools().iter().map(|tool| tool.name.as_str());
+        let tools = definitions.iter().map(|(own, _)| own).zip(names).filter_map(renamed).collect();
+        let prompts = provider.prompt_definitions();
+        let names = provider.offers().prompts.iter().map(|prompt| prompt.key.as_str());
+        let prompts = prompts.iter().map(|(own, _)| own).zip(names).filter_map(renamed).collect();
         let published = Published { tools, prompts };
         let observed = match provider.code() {
             Some(digest) => Self::Plugin(digest),
@@ -219,6 +221,35 @@ pub(super) fn difference_of_page(uri: &str, before: Option<&Definition>, now: &D
 }
 
 impl Difference {
+    /// Accepts it: what is there now takes the place of what was accepted. `observed`: what `provider` says.
+    pub fn accept(&self, lock: &mut Lock, provider: &str, observed: &Observed) {
+        let Observed::Server(now) = observed else { return observed.put(provider, lock) };
+        let server = lock.servers.entry(provider.to_owned()).or_default();
+        let one = |all: &mut BTreeMap<String, Definition>, now: &BTreeMap<String, Definition>, name: &String| match now.get(name) {
+            Some(definition) => drop(all.insert(name.clone(), definition.clone())),
+            None => drop(all.remove(name)),
+        };
+        let nothing = LockedOffers::default();
+        let beside = now.beside.as_ref().unwrap_or(&nothing);
+        match &self.part {
+            Part::Code => {}
+            Part::Image => server.image.clone_from(&now.image),
+            Part::Instructions => server.instructions.clone_from(&now.instructions),
+            Part::Tool(tool) => one(&mut server.tools, &now.tools, tool),
+            Part::Prompt(prompt) => one(&mut server.prompts, &now.prompts, prompt),
+            Part::Resource(uri) => one(&mut server.beside.get_or_insert_default().resources, &beside.resources, uri),
+            Part::Template(text) => one(&mut server.beside.get_or_insert_default().templates, &beside.templates, text),
+            Part::Page(uri) => one(&mut server.beside.get_or_insert_default().pages, &beside.pages, uri),
+        }
+    }
+
+    /// A digest of it: who accepts what was shown accepts nothing that has come since.
+    #[must_use]
+    pub fn print(&self, provider: &str) -> String {
+        let all = serde_json::json!([provider, format!("{:?} {:?}", self.part, self.change), self.before, self.after]);
+        blake3::hash(all.to_string().as_bytes()).to_hex().to_string()
+    }
+
     /// Why it is not accepted, as the end of a sentence.
     #[must_use]
     pub fn why(&self) -> &'static str {

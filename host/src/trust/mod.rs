@@ -99,10 +99,20 @@ impl Trust {
         self.rules.store(Rules::of(config));
     }
 
-    /// What all providers said last, by their names.
+    /// What all providers said last, by their names. A page that nobody has read counts as it was accepted.
     #[must_use]
     pub fn observed(&self) -> BTreeMap<String, Observed> {
-        self.lock().iter().map(|(id, seen)| (id.to_string(), seen.observed.clone().with_pages(seen.pages.all()))).collect()
+        let rules = self.rules.load_full();
+        let accepted = |id: &ProviderId| {
+            let server = rules.lock.as_deref()?.servers.get(id.as_str())?;
+            Some(server.beside.as_ref()?.pages.clone())
+        };
+        let of = |(id, seen): (&ProviderId, &Seen)| {
+            let mut pages = accepted(id).unwrap_or_default();
+            pages.extend(seen.pages.all());
+            (id.to_string(), seen.observed.clone().with_pages(pages))
+        };
+        self.lock().iter().map(of).collect()
     }
 
     /// Reads all pages of servers (MCP Apps), so that what they hold is known. Those that cannot be read, and why, by the names of their servers.
@@ -133,7 +143,7 @@ impl Trust {
     pub fn annotate(&self, status: &mut ProviderStatus) {
         let rules = self.rules.load_full();
         let all = self.lock();
-        let Some((id, seen)) = all.iter().find(|(id, _)| id.as_str() == status.name) else { return };
+        let Some((id, seen)) = all.get_key_value(status.name.as_str()) else { return };
         status.lookalikes.extend(self.looks().of(id));
         status.warnings.extend(seen.hidden.iter().cloned());
         let of_pages = rules.pages(&*seen.provider, &seen.pages).map(|pages| pages.differences()).unwrap_or_default();
@@ -197,9 +207,10 @@ impl Gate for Trust {
     fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider> {
         let rules = self.rules.load_full();
         let id = provider.id();
-        let (observed, published) = Observed::of(&**provider, &rules.unpinned);
+        let definitions = provider.definitions();
+        let hidden = hidden::in_provider(&**provider, &definitions);
+        let (observed, published) = Observed::of(&**provider, definitions, &rules.unpinned);
         let differences = rules.differences(id, &observed);
-        let hidden = hidden::in_provider(&**provider);
         let mut all = self.lock();
         let before = all.get(id);
         let pages = before.map(|before| Arc::clone(&before.pages)).unwrap_or_default();

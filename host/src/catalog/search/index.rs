@@ -1,10 +1,12 @@
-//! The tools of one view, ranked by the words of a question: BM25.
+//! The tools of one view, ranked by the words of a question (BM25), and by its meaning where that is known.
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use super::{
+    lexicon::Lexicon,
+    meanings::{Meaning, Meanings},
     related,
-    terms::{Lexicon, Terms, is_for_models},
+    terms::{Terms, is_for_models},
     words,
 };
 use crate::catalog::Entry;
@@ -13,6 +15,10 @@ use crate::catalog::Entry;
 const SATURATION: f32 = 1.2;
 /// How much a long text counts less than a short one.
 const LENGTH: f32 = 0.5;
+/// What the best words are worth beside the same meaning: enough for names, which mean little to a model.
+const WORDS_SHARE: f32 = 0.1;
+/// What is less alike than this, and shares no word, is about something else.
+const FAR: f32 = 0.15;
 /// What the very name of a tool is worth: it comes first.
 const NAMED: f32 = 1000.0;
 
@@ -71,10 +77,10 @@ impl Index {
         Self { parts: parts.into_values().collect(), count, average: if count > 0.0 { length / count } else { 1.0 } }
     }
 
-    /// The tools that fit a question best, the best first, at most `most` of them.
+    /// The tools that fit a question best, the best first, at most `most` of them. `meaning`: that of the question. It counts if it is known of all tools.
     #[must_use]
-    pub fn search(&self, question: &str, most: usize) -> Vec<Found> {
-        let question = question.get(..question.floor_char_boundary(QUESTION)).unwrap_or_default().trim();
+    pub fn search(&self, question: &str, meaning: Option<&Meaning>, most: usize) -> Vec<Found> {
+        let question = Self::looked_at(question);
         let mut wanted: Vec<String> = Vec::new();
         words::each(question, |word| {
             if wanted.len() < WORDS && !wanted.iter().any(|known| known == word) {
@@ -92,6 +98,9 @@ impl Index {
                 *score += std::mem::take(best);
             }
         }
+        if let Some(meaning) = meaning {
+            self.join(meaning, &mut scores);
+        }
         for (part, scores) in self.parts.iter().zip(&mut scores) {
             for (entry, score) in part.entries.iter().zip(scores) {
                 if entry.as_ref().is_some_and(|entry| is_named(entry, question)) {
@@ -100,6 +109,30 @@ impl Index {
             }
         }
         self.best(&scores, most)
+    }
+
+    /// The part of a question that is looked at.
+    #[must_use]
+    pub(super) fn looked_at(question: &str) -> &str {
+        question.get(..question.floor_char_boundary(QUESTION)).unwrap_or_default().trim()
+    }
+
+    /// Whether it is known what all of the tools mean. Otherwise nobody needs to know what the question means.
+    pub(super) fn has_meanings(&self, meanings: &Meanings) -> bool {
+        meanings.version().is_some_and(|version| self.parts.iter().all(|part| part.terms.vectors(version).is_some()))
+    }
+
+    /// Puts the meaning of the tools in place of their words, which keep a share. Nothing happens where it is not known of all of them.
+    fn join(&self, meaning: &Meaning, scores: &mut [Vec<f32>]) {
+        let Some(vectors) = self.parts.iter().map(|part| part.terms.vectors(meaning.version)).collect::<Option<Vec<_>>>() else { return };
+        let best = scores.iter().flatten().fold(0.0_f32, |best, score| best.max(*score));
+        for (vectors, scores) in vectors.iter().zip(scores) {
+            for (score, cosine) in scores.iter_mut().zip(vectors.cosines(&meaning.vector)) {
+                let words = if best > 0.0 { *score / best } else { 0.0 };
+                let fits = words > 0.0 || cosine >= FAR;
+                *score = if fits { (cosine + WORDS_SHARE * words).max(f32::MIN_POSITIVE) } else { 0.0 };
+            }
+        }
     }
 
     /// What one word says for each tool, where that is more than what stands there.

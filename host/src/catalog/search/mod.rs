@@ -2,17 +2,26 @@
 //!
 //! `words` takes texts apart, `related` knows other words for the same, `terms` keeps the words of each provider's tools, `index` ranks the tools of one view by them (BM25), and `tools` are the two
 //! tools that a model gets: `find_tools` and `call_tool`.
+//!
+//! Where there is a model of sentences (`embedder`), `meanings` makes vectors of all tools in the background, `vectors` compares them, and `vault` keeps
+//! them from one start to the next.
 
-#[cfg(test)]
-mod corpus;
+mod embedder;
 mod index;
+mod lexicon;
+mod meanings;
 mod related;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod vault;
+mod vectors;
 mod words;
 
+pub use embedder::{Embedded, Embedder};
 pub use index::{Found, Index};
-pub use terms::{Lexicon, Terms};
+pub use lexicon::Lexicon;
+pub use meanings::{Meaning, MeaningStatus, Meanings};
+pub use terms::Terms;
 pub(crate) use tools::Search;

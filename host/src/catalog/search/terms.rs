@@ -1,17 +1,16 @@
 //! The words of one provider's tools, counted once: a provider never changes what it offers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, OnceLock},
 };
 
+use arc_swap::ArcSwapOption;
+use blake3::Hash;
 use serde_json::{Map, Value};
 
-use super::words;
+use super::{vectors::Vectors, words};
 use crate::provider::{Provider, ProviderId, Tool};
-
-/// The words of all providers.
-pub type Lexicon = Arc<BTreeMap<ProviderId, Arc<Terms>>>;
 
 /// How much a word counts by where it stands.
 const NAME: f32 = 3.0;
@@ -25,13 +24,17 @@ const ABOUT_PARAMETER: f32 = 0.25;
 const LONGEST: usize = 1000;
 /// The same of a parameter's.
 const LONGEST_PARAMETER: usize = 200;
+/// Bytes of a description that a model reads.
+const SENTENCE: usize = 600;
 /// Parameters of a tool that count.
 const PARAMETERS: usize = 64;
 
-/// The words of one provider's tools, counted when they are first looked for.
+/// The words of one provider's tools, counted when they are first looked for, and what the tools mean, where that is known.
 pub struct Terms {
     provider: Arc<dyn Provider>,
     made: OnceLock<Counted>,
+    /// By the places of the tools.
+    vectors: ArcSwapOption<Vectors>,
 }
 
 /// The words, by which tools have them and how much.
@@ -48,7 +51,32 @@ impl Terms {
     /// Of this provider.
     #[must_use]
     pub fn of(provider: &Arc<dyn Provider>) -> Self {
-        Self { provider: Arc::clone(provider), made: OnceLock::new() }
+        Self { provider: Arc::clone(provider), made: OnceLock::new(), vectors: ArcSwapOption::empty() }
+    }
+
+    /// How many tools there are.
+    pub(super) fn tools(&self) -> usize {
+        self.provider.tools().len()
+    }
+
+    /// What each tool says of itself, as a sentence for a model, by its place.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        self.provider.tools().iter().map(|tool| sentence(self.provider.id(), tool)).collect()
+    }
+
+    /// The tools, as `SERVER/TOOL`.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.provider.tools().iter().map(|tool| format!("{}/{}", self.provider.id(), tool.name))
+    }
+
+    pub(super) fn put_vectors(&self, vectors: Vectors) {
+        self.vectors.store(Some(Arc::new(vectors)));
+    }
+
+    /// The vectors that a model has made of all tools.
+    pub(super) fn vectors(&self, of: Hash) -> Option<Arc<Vectors>> {
+        self.vectors.load_full().filter(|vectors| vectors.version == of)
     }
 
     pub(super) fn counted(&self) -> &Counted {
@@ -113,6 +141,21 @@ impl Counted {
         let tools = self.by_word.get(word).map(Vec::as_slice).unwrap_or_default();
         tools.iter().filter_map(|(place, weight)| Some((usize::try_from(*place).ok()?, *weight)))
     }
+}
+
+/// What a model reads of a tool: its name as words, its title, the beginning of its description, and what its parameters are called.
+fn sentence(provider: &ProviderId, tool: &Tool) -> String {
+    let mut sentence = String::new();
+    words::plain(provider.as_str(), &mut sentence);
+    sentence.push_str(": ");
+    words::plain(tool.name.as_str(), &mut sentence);
+    for part in [title(tool), cut(tool.description.as_deref().unwrap_or_default(), SENTENCE)] {
+        if !part.is_empty() {
+            sentence.push_str(". ");
+            sentence.push_str(part);
+        }
+    }
+    sentence
 }
 
 /// What people call a tool.

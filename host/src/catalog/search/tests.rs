@@ -1,5 +1,8 @@
 //! What is found, by which words, and what is not.
 
+mod corpus;
+mod meaning;
+
 use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
@@ -48,7 +51,7 @@ fn found(catalog: &Catalog, question: &str) -> Vec<String> {
     let snapshot = catalog.snapshot();
     let tools: Vec<_> = snapshot.callable().cloned().collect();
     let index = Index::new(&tools, &snapshot.lexicon);
-    index.search(question, 10).iter().map(|found| found.entry.name().to_owned()).collect()
+    index.search(question, None, 10).iter().map(|found| found.entry.name().to_owned()).collect()
 }
 
 fn office() -> Vec<ProviderChange> {
@@ -114,11 +117,11 @@ fn what_is_for_apps_alone_is_neither_found_nor_called_by_a_model() {
 fn a_change_counts_the_words_of_its_provider_alone() {
     let (whole, catalog) = lab(office());
     assert_eq!(found(&catalog, "e-mail").len(), 2);
-    let before = catalog.snapshot().lexicon.clone();
+    let terms = |id: &str| catalog.snapshot().lexicon.get(&ProviderId::new(id).unwrap()).unwrap().clone();
+    let before = (terms("calendar"), terms("mail"));
     whole.apply(vec![put("mail", vec![tool("forward", "Sends an e-mail on", json!({}))])]);
     assert_eq!(found(&catalog, "e-mail"), ["forward"]);
-    let after = catalog.snapshot().lexicon.clone();
-    assert!(Arc::ptr_eq(&before["calendar"], &after["calendar"]) && !Arc::ptr_eq(&before["mail"], &after["mail"]));
+    assert!(Arc::ptr_eq(&before.0, &terms("calendar")) && !Arc::ptr_eq(&before.1, &terms("mail")));
     // The list says whose tools there are, and is the same while that is.
     let generation = catalog.snapshot().generations();
     whole.apply(vec![put("mail", vec![tool("reply", "Answers an e-mail", json!({}))])]);
@@ -155,7 +158,7 @@ proptest! {
         let snapshot = catalog.snapshot();
         let tools: Vec<_> = snapshot.callable().cloned().collect();
         let index = Index::new(&tools, &snapshot.lexicon);
-        let found = index.search(&question, most);
+        let found = index.search(&question, None, most);
         prop_assert!(found.len() <= most);
         prop_assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score && pair[0].score.is_finite()));
     }

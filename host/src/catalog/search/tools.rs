@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     index::{Found, Index},
-    terms::{Lexicon, is_for_models},
+    lexicon::Lexicon,
+    terms::is_for_models,
 };
 use crate::{
     catalog::{Entry, names::json_array},
@@ -53,7 +54,7 @@ impl Search {
             id: endpoint.clone(),
             tools: vec![Arc::clone(&find), Arc::clone(&call)],
             all: tools.into(),
-            lexicon: Arc::clone(lexicon),
+            lexicon: lexicon.clone(),
             index: Arc::default(),
         });
         let entry = |tool: &Arc<Tool>| Arc::new(Entry::plain(Arc::clone(&finder), tool));
@@ -162,7 +163,7 @@ impl Finder {
         if self.index.get().is_some() {
             return;
         }
-        let (index, all, lexicon) = (Arc::clone(&self.index), Arc::clone(&self.all), Arc::clone(&self.lexicon));
+        let (index, all, lexicon) = (Arc::clone(&self.index), Arc::clone(&self.all), self.lexicon.clone());
         let making = tokio::task::spawn_blocking(move || {
             index.get_or_init(|| Index::new(&all, &lexicon));
         });
@@ -170,7 +171,7 @@ impl Finder {
         drop(making.await);
     }
 
-    fn find(&self, arguments: &str) -> CallOutput {
+    async fn find(&self, arguments: &str) -> CallOutput {
         #[derive(Deserialize)]
         struct Arguments {
             query: Option<String>,
@@ -190,7 +191,9 @@ impl Finder {
         )]
         let limit = limit.map_or(USUAL, |limit| (limit as usize).clamp(1, MOST));
         let index = self.index.get_or_init(|| Index::new(&self.all, &self.lexicon));
-        let found = index.search(&query, limit);
+        let meanings = &self.lexicon.meanings;
+        let meaning = if index.has_meanings(meanings) { meanings.of(Index::looked_at(&query)).await } else { None };
+        let found = index.search(&query, meaning.as_ref(), limit);
         if found.is_empty() {
             return CallOutput {
                 content: vec![Content::text("No tool fits. Try other words for what it should do.")],
@@ -236,7 +239,7 @@ impl Provider for Finder {
             Ok(match call.tool {
                 FIND => {
                     self.prepare().await;
-                    self.find(call.arguments)
+                    self.find(call.arguments).await
                 }
                 _ => CallOutput::error(inner(call.arguments).err().unwrap_or_else(|| "the tool is called by its name".to_owned())),
             })

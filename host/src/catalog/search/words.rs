@@ -14,12 +14,28 @@ const LONGEST: usize = 40;
 
 /// Calls `take` with each word of a text.
 pub(super) fn each(text: &str, mut take: impl FnMut(&str)) {
+    split(text, |word| finish(word, &mut take));
+}
+
+/// Writes a name as its words, in lower case.
+pub(super) fn plain(name: &str, to: &mut String) {
+    split(name, |word| {
+        if !(word.is_empty() || to.is_empty() || to.ends_with(' ')) {
+            to.push(' ');
+        }
+        to.push_str(word);
+        word.clear();
+    });
+}
+
+/// Calls `end` wherever a word ends, with its letters in lower case. It leaves nothing of them.
+fn split(text: &str, mut end: impl FnMut(&mut String)) {
     let mut word = String::new();
     let mut before = None;
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
         if !letter.is_alphanumeric() {
-            finish(&mut word, &mut take);
+            end(&mut word);
             before = None;
             continue;
         }
@@ -28,12 +44,12 @@ pub(super) fn each(text: &str, mut take: impl FnMut(&str)) {
         let begins = letter.is_uppercase()
             && before.is_some_and(|before: char| before.is_lowercase() || before.is_numeric() || (before.is_uppercase() && next_is_lower));
         if begins {
-            finish(&mut word, &mut take);
+            end(&mut word);
         }
         word.extend(letter.to_lowercase());
         before = Some(letter);
     }
-    finish(&mut word, &mut take);
+    end(&mut word);
 }
 
 fn finish(word: &mut String, take: &mut impl FnMut(&str)) {
@@ -114,6 +130,9 @@ mod tests {
         assert_eq!(words("list_pull_requests"), words("listPullRequests"));
         assert_eq!(words("HTTPServerStatus"), words("http server status"));
         assert_eq!(words("get-user.byId2"), ["get", "user", "id2"]);
+        let mut text = "x: ".to_owned();
+        plain("list_pullRequests.ofThe HTTPServer", &mut text);
+        assert_eq!(text, "x: list pull requests of the http server");
         assert_eq!(words("Überweisung; 東京"), ["überweisung", "東京"]);
         assert!(words("how do I use the tool?").is_empty());
     }

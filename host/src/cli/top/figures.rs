@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-use super::scrape::{Sample, Scrape};
+use super::scrape::{Sample, Scrape, total};
 
 /// Outcomes that are no errors.
 const GOOD: [&str; 2] = ["ok", "input_required"];
@@ -247,9 +247,11 @@ fn providers(scrape: &Scrape) -> Vec<Provider> {
     for (name, provider) in &mut providers {
         let of = |metric: &str| scrape.with(metric, PROVIDER, name);
         (provider.in_flight, provider.queued) = (of("toolbay_provider_calls_in_flight"), of("toolbay_provider_calls_queued"));
-        let up = scrape.of("toolbay_replicas").iter().filter(|sample| sample.label(PROVIDER) == name && sample.label("state") == "up");
+        // One that is starting is not up yet; a suspect one serves, and one that drains still ends its calls.
+        let up =
+            scrape.of("toolbay_replicas").iter().filter(|sample| sample.label(PROVIDER) == name && sample.label("state") != "starting");
         let wanted = scrape.of("toolbay_replicas_wanted").iter().find(|sample| sample.label(PROVIDER) == name);
-        provider.replicas = wanted.map(|wanted| (up.map(|sample| sample.value).sum(), wanted.value));
+        provider.replicas = wanted.map(|wanted| (total(up), wanted.value));
         provider.restarts = of("toolbay_replica_restarts_total");
     }
     providers.into_values().collect()
@@ -270,7 +272,7 @@ mod tests {
             page += &format!("{BUCKETS}{{{series},le=\"{end}\"}} {count}\n");
         }
         page + "toolbay_provider_state{provider=\"calc\",kind=\"plugin\",state=\"serving\"} 1\ntoolbay_provider_state{provider=\"calc\",kind=\"plugin\",state=\"failed\"} 0\n\
-                toolbay_provider_calls_queued{provider=\"calc\"} 3\ntoolbay_replicas{provider=\"calc\",state=\"up\"} 1\ntoolbay_replicas_wanted{provider=\"calc\"} 2\n"
+                toolbay_provider_calls_queued{provider=\"calc\"} 3\ntoolbay_replicas{provider=\"calc\",state=\"starting\"} 5\ntoolbay_replicas{provider=\"calc\",state=\"serving\"} 1\ntoolbay_replicas_wanted{provider=\"calc\"} 2\n"
     }
 
     #[test]

@@ -44,12 +44,12 @@ impl Scrape {
 
     /// Their sum.
     pub(super) fn sum(&self, name: &str) -> f64 {
-        self.of(name).iter().map(|sample| sample.value).sum()
+        total(self.of(name).iter())
     }
 
     /// The sum of those that have this label.
     pub(super) fn with(&self, name: &str, label: &str, value: &str) -> f64 {
-        self.of(name).iter().filter(|sample| sample.label(label) == value).map(|sample| sample.value).sum()
+        total(self.of(name).iter().filter(|sample| sample.label(label) == value))
     }
 }
 
@@ -91,6 +91,11 @@ fn quoted(text: &str) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+/// The sum of these. Of none it is 0, and not the -0 that `sum` begins with.
+pub(super) fn total<'a>(samples: impl Iterator<Item = &'a Sample>) -> f64 {
+    samples.fold(0.0, |sum, sample| sum + sample.value)
 }
 
 #[cfg(test)]

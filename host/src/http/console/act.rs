@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::Console;
+use super::{AcceptError, Console};
 use crate::{http::answer, provider::Principal, telemetry::audit::Record};
 
 #[derive(Deserialize)]
@@ -21,6 +21,12 @@ struct Disable {
     /// The provider's own name of the tool.
     tool: String,
     disabled: bool,
+}
+
+#[derive(Deserialize)]
+struct Accept {
+    provider: String,
+    print: String,
 }
 
 /// One action, until it is known what came of it.
@@ -89,6 +95,24 @@ pub(super) async fn reload(State(console): State<Arc<Console>>, principal: Optio
     let action = Action { console: &console, caller: principal.as_deref().map(Principal::subject), operation: "reload" };
     console.host.reread();
     action.done(None, None)
+}
+
+pub(super) async fn accept(State(console): State<Arc<Console>>, principal: Option<Extension<Principal>>, body: Bytes) -> Response<Body> {
+    let action = Action { console: &console, caller: principal.as_deref().map(Principal::subject), operation: "accept" };
+    let Ok(Accept { provider, print }) = serde_json::from_slice(&body) else { return malformed(&action) };
+    let host = Arc::clone(&console.host);
+    let (of, shown) = (provider.clone(), print.clone());
+    let accepted = tokio::task::spawn_blocking(move || host.accept(&of, &shown)).await;
+    match accepted.unwrap_or_else(|error| Err(AcceptError::File(error.to_string()))) {
+        Ok(()) => action.done(Some(&provider), Some(&print)),
+        Err(error @ AcceptError::Outdated(_)) => {
+            action.failed(StatusCode::CONFLICT, &error.to_string(), "look at what it says now, and accept that")
+        }
+        Err(error) => {
+            let hint = "let Toolbay write the file, or run `toolbay lock --accept` where it can be written";
+            action.failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), hint)
+        }
+    }
 }
 
 fn malformed(action: &Action<'_>) -> Response<Body> {

@@ -7,7 +7,7 @@ use http::{Response, StatusCode, Uri};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Console, access::Rights, query};
+use super::{Console, Unaccepted, access::Rights, query};
 use crate::{
     dispatch::RecentCall,
     http::answer,
@@ -115,6 +115,19 @@ struct Present {
     session_count: usize,
     tasks: Vec<TaskInfo>,
     task_count: usize,
+}
+
+#[derive(Serialize)]
+struct Lock {
+    /// Whether there is a lock file.
+    locked: bool,
+    unaccepted: Vec<Unaccepted>,
+}
+
+/// What differs from the lock file.
+pub(super) async fn lock(State(console): State<Arc<Console>>) -> Response<Body> {
+    let found = tokio::task::spawn_blocking(move || console.host.unaccepted()).await.ok().flatten();
+    answer::json(StatusCode::OK, &Lock { locked: found.is_some(), unaccepted: found.unwrap_or_default() })
 }
 
 pub(super) async fn present(State(console): State<Arc<Console>>) -> Response<Body> {

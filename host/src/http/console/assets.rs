@@ -41,7 +41,7 @@ macro_rules! assets {
 }
 
 assets! {
-    "app.css", "app.js", "api.js", "calls.js", "config.js", "form.js", "icon.svg", "live.js", "log.js", "mcp.js", "models.js", "overview.js", "plot.js", "present.js",
+    "app.css", "app.js", "api.js", "calls.js", "config.js", "form.js", "icon.svg", "live.js", "lock.js", "log.js", "mcp.js", "models.js", "overview.js", "plot.js", "present.js",
     "result.js", "roles.js", "servers.js", "tools.js", "try.js", "ui.js", "vendor/htm-preact.js", "vendor/uplot.css", "vendor/uplot.js",
     "vendor/LICENSES.txt",
 }

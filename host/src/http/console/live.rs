@@ -51,6 +51,10 @@ pub(super) struct Live {
     disabled: usize,
     /// `applied` or `rejected`.
     configuration: Value,
+    /// What collectors do not take, and why.
+    collectors: BTreeMap<String, Value>,
+    /// Why tools are searched by words alone, although there is a model.
+    search: Value,
 }
 
 /// Calls that ended.
@@ -108,6 +112,12 @@ impl Counted {
 
 pub(super) async fn live(State(console): State<Arc<Console>>) -> Response<Body> {
     answer::json(StatusCode::OK, &Live::of(&console))
+}
+
+/// The errors of those that fail, by signal.
+fn failing(collectors: Option<&Value>) -> BTreeMap<String, Value> {
+    let all = collectors.and_then(Value::as_object).into_iter().flatten();
+    all.filter(|(_, status)| !status["error"].is_null()).map(|(signal, status)| (signal.clone(), status["error"].clone())).collect()
 }
 
 impl Live {
@@ -178,6 +188,8 @@ impl Live {
             tools,
             generations: [generations.tools, generations.prompts, generations.resources],
             disabled: snapshot.disabled().len(),
+            collectors: failing(sections.get("collectors")),
+            search: sections.get("search").map(|section| section["error"].clone()).unwrap_or_default(),
             configuration: sections.get("configuration").map(|section| section["state"].clone()).unwrap_or_default(),
         }
     }

@@ -25,7 +25,7 @@ use axum::{
 };
 use http::{Method, Request, Response, StatusCode, Uri};
 
-pub use host::{ConsoleHost, Pool, TokenRoles};
+pub use host::{AcceptError, ConsoleHost, Pool, TokenRoles, Unaccepted};
 
 use super::{Authenticator, admission::Admission, answer, guards::Peer};
 use crate::{mcp::Front, telemetry::audit::Audit};
@@ -71,6 +71,7 @@ pub(super) fn router(host: Arc<dyn ConsoleHost>, front: Arc<Front>, admission: &
         .route("/calls", get(api::calls))
         .route("/log", get(api::log))
         .route("/present", get(api::present))
+        .route("/lock", get(api::lock))
         .route("/roles", get(offers::roles))
         .route("/seen", get(offers::seen))
         .fallback(nothing)
@@ -79,6 +80,7 @@ pub(super) fn router(host: Arc<dyn ConsoleHost>, front: Arc<Front>, admission: &
         .route("/restart", post(act::restart))
         .route("/disable", post(act::disable))
         .route("/reload", post(act::reload))
+        .route("/accept", post(act::accept))
         .route_layer(from_fn_with_state(Arc::clone(&console), by_operators));
     let api = seen.merge(acted).method_not_allowed_fallback(wrong_method).with_state(console);
     assets::router(admission).nest("/console/api", api)

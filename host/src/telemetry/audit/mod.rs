@@ -3,6 +3,7 @@
 //! A call pays for a copy of what is to be written and a place in a queue. A thread of its own makes the lines and writes them. Where it cannot follow, lines
 //! are dropped, counted and told in the log: a full disk holds up no call.
 
+mod collector;
 mod line;
 mod outputs;
 mod queue;
@@ -24,8 +25,12 @@ use std::{
 
 pub use line::{Arguments, Record};
 
-use super::flush::flush;
+use super::{
+    flush::flush,
+    otlp::{Delivery, Queue},
+};
 use crate::config::{AuditArguments, AuditConfig};
+use collector::Collector;
 use outputs::Outputs;
 use queue::{Counts, Message};
 use redact::Redactor;
@@ -48,6 +53,11 @@ static OPEN: Mutex<Vec<Arc<Audit>>> = Mutex::new(Vec::new());
 pub struct Audit {
     queue: SyncSender<Message>,
     counts: Arc<Counts>,
+    delivery: Arc<Delivery>,
+    /// Lines for a collector.
+    collected: Option<Arc<Queue>>,
+    /// Whether they go nowhere else.
+    is_alone: bool,
 }
 
 /// Why there can be no audit lines.
@@ -61,6 +71,9 @@ pub enum AuditError {
         /// The system's words.
         error: io::Error,
     },
+    /// The way to the collector cannot be made.
+    #[error("cannot prepare the client that sends audit lines to [audit] endpoint: {0}")]
+    Collector(String),
     /// No thread.
     #[error("cannot start the thread that writes audit lines: {0}")]
     Thread(io::Error),
@@ -86,7 +99,9 @@ impl Audit {
             outputs.open().map_err(|(what, error)| AuditError::Open { what, error })?;
         }
         let redactor = (config.arguments == AuditArguments::Redacted).then(|| Redactor::new(&config.redact));
-        let audit = Arc::new(Self::with(outputs, redactor).map_err(AuditError::Thread)?);
+        let delivery = Arc::<Delivery>::default();
+        let collector = Collector::start(config, &delivery).map_err(AuditError::Collector)?;
+        let audit = Arc::new(Self::with((outputs, collector), delivery, redactor).map_err(AuditError::Thread)?);
         OPEN.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&audit));
         Ok(Some(audit))
     }
@@ -98,13 +113,14 @@ impl Audit {
         unusable.map(|(key, what, error)| (key, AuditError::Open { what, error })).collect()
     }
 
-    fn with(outputs: Outputs, redactor: Option<Redactor>) -> io::Result<Self> {
+    fn with(outputs: (Outputs, Option<Collector>), delivery: Arc<Delivery>, redactor: Option<Redactor>) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
         let counts = Arc::<Counts>::default();
+        let (collected, is_alone) = (outputs.1.as_ref().map(|collector| Arc::clone(collector.queue())), outputs.0.is_none());
         let worker = Worker::new(messages, outputs, redactor, Arc::clone(&counts));
         // It ends when this is gone and all is written.
         thread::Builder::new().name("toolbay-audit".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { queue, counts })
+        Ok(Self { queue, counts, delivery, collected, is_alone })
     }
 
     /// What is to be kept of arguments: a copy, or, where that is too much, their digest.
@@ -132,10 +148,18 @@ impl Audit {
         }
     }
 
-    /// Lines that were written, and lines that were dropped.
+    /// Lines that were written, or taken by the collector where they go nowhere else; and lines that were dropped, on their way to any of these.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        (self.counts.written.load(Relaxed), self.counts.dropped.load(Relaxed))
+        let (written, dropped) = (self.counts.written.load(Relaxed), self.counts.dropped.load(Relaxed));
+        let (taken, refused) = self.collected.as_ref().map_or((0, 0), |queue| queue.counts.get());
+        (if self.is_alone { taken } else { written }, dropped + refused)
+    }
+
+    /// How requests to the collector go.
+    #[must_use]
+    pub fn delivery(&self) -> &Arc<Delivery> {
+        &self.delivery
     }
 
     /// Waits until all up to now is written and on disk, for so long at most. Blocks. Whether it is.

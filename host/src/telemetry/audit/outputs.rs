@@ -1,4 +1,4 @@
-//! Where audit lines go: a file, stdout, the system's log.
+//! Where audit lines go by themselves: a file, stdout, the system's log.
 
 use std::{
     io::{self, Write as _},
@@ -27,6 +27,11 @@ impl Outputs {
             stdout: config.stdout,
             syslog: config.syslog.as_deref().map(Syslog::new),
         }
+    }
+
+    /// Whether lines go nowhere.
+    pub(super) fn is_none(&self) -> bool {
+        self.file.is_none() && !self.stdout && self.syslog.is_none()
     }
 
     /// Opens what has to be opened.

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, os::unix::net::UnixDatagram, pa
 use serde_json::{Value, json};
 
 use super::*;
+use crate::telemetry::otlp::collector::{Collector as Receiver, Read};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -14,7 +15,9 @@ fn config(folder: &Path) -> AuditConfig {
 
 fn start(config: &AuditConfig) -> Audit {
     let redactor = (config.arguments == AuditArguments::Redacted).then(|| Redactor::new(&config.redact));
-    Audit::with(Outputs::new(config), redactor).unwrap()
+    let delivery = Arc::default();
+    let collector = Collector::start(config, &delivery).unwrap();
+    Audit::with((Outputs::new(config), collector), delivery, redactor).unwrap()
 }
 
 fn record(id: u64, arguments: Arguments) -> Record {
@@ -185,4 +188,63 @@ fn the_system_log_takes_a_line_as_a_message() {
     assert!(next(&log).contains("\"id\":2,"));
     assert!(audit.flush(LONG));
     assert_eq!(audit.counts(), (2, 0));
+}
+
+#[test]
+fn a_collector_takes_a_line_as_a_record_of_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(&[(200, 0), (400, 0)]);
+    let headers = [(http::header::AUTHORIZATION, http::HeaderValue::from_static("Bearer s3cr3t"))].into_iter().collect();
+    let config =
+        AuditConfig { endpoint: Some(receiver.url.parse().unwrap()), headers, service_name: "tools".to_owned(), ..config(folder.path()) };
+    let audit = start(&config);
+    let trace = Some(*b"0af7651916cd43dd8448eb211c80319c");
+    audit.write(Record { trace, ..record(7, audit.arguments("{\"a\":1}")) });
+    audit.write(Record { outcome: "denied", error: Some("denied".into()), ..record(8, Arguments::None) });
+    assert!(audit.flush(LONG));
+    let (head, request) = receiver.requests.recv_timeout(LONG).unwrap();
+    assert!(head.starts_with("post /v1/logs ") && head.contains("authorization: bearer s3cr3t"), "{head}");
+    let service = request.one(1).one(1).all(1).into_iter().find(|attribute| attribute.text(1) == "service.name").unwrap();
+    assert_eq!(service.one(2).text(1), "tools");
+    let records = request.one(1).one(2).all(2);
+    let [good, denied] = &records[..] else { panic!("{request:?}") };
+    let lines = lines(config.file.as_deref().unwrap());
+    for (record, line) in records.iter().zip(&lines) {
+        assert_eq!(&serde_json::from_str::<Value>(&record.one(5).text(1)).unwrap(), line);
+    }
+    assert_eq!((good.number(2), denied.number(2)), (9, 13));
+    assert_eq!(good.one(9).0, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes());
+    assert!(denied.all(9).is_empty());
+    let attributes =
+        |record: &Read| -> Vec<(String, String)> { record.all(6).iter().map(|one| (one.text(1), one.one(2).text(1))).collect() };
+    let of_good = attributes(good);
+    for pair in [
+        ("user.id", "ann"),
+        ("mcp.method.name", "tools/call"),
+        ("toolbay.provider", "p"),
+        ("gen_ai.tool.name", "t"),
+        ("toolbay.outcome", "ok"),
+    ] {
+        assert!(of_good.contains(&(pair.0.to_owned(), pair.1.to_owned())), "{pair:?} {of_good:?}");
+    }
+    assert_eq!((audit.counts(), audit.delivery().status().failed), ((2, 0), 0));
+    // What the collector refuses is in the file all the same, counted, and told.
+    audit.write(record(9, Arguments::None));
+    assert!(audit.flush(LONG));
+    let status = audit.delivery().status();
+    assert_eq!((audit.counts(), status.taken, status.failed), ((3, 1), 1, 1));
+    assert!(status.error.is_some_and(|error| error.contains("400")) && status.since.is_some());
+}
+
+#[test]
+fn lines_for_a_collector_alone_are_written_when_it_has_taken_them() {
+    let receiver = Receiver::start(&[(200, 0), (400, 0), (200, 0)]);
+    let audit = start(&AuditConfig { endpoint: Some(receiver.url.parse().unwrap()), ..AuditConfig::default() });
+    let mut told = Vec::new();
+    for id in 0..3 {
+        audit.write(record(id, Arguments::None));
+        assert!(audit.flush(LONG));
+        told.push((audit.counts(), audit.delivery().status().error.is_some()));
+    }
+    assert_eq!(told, [((1, 0), false), ((1, 1), true), ((2, 1), false)]);
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    collector::Collector,
     line::Clock,
     outputs::Outputs,
     queue::{Counts, Message},
@@ -27,9 +28,13 @@ const GATHER: Duration = Duration::from_millis(10);
 /// The same trouble is logged once in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// How long the last lines may take to a collector, for who waits for them.
+const LAST: Duration = Duration::from_secs(4);
+
 pub(super) struct Worker {
     messages: Receiver<Message>,
     outputs: Outputs,
+    collector: Option<Collector>,
     redactor: Option<Redactor>,
     clock: Clock,
     counts: Arc<Counts>,
@@ -39,8 +44,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(messages: Receiver<Message>, outputs: Outputs, redactor: Option<Redactor>, counts: Arc<Counts>) -> Self {
-        Self { messages, outputs, redactor, clock: Clock::default(), counts, told: 0, last_told: None }
+    pub(super) fn new(
+        messages: Receiver<Message>,
+        (outputs, collector): (Outputs, Option<Collector>),
+        redactor: Option<Redactor>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self { messages, outputs, collector, redactor, clock: Clock::default(), counts, told: 0, last_told: None }
     }
 
     /// Writes until nobody can send any more and all is written.
@@ -52,7 +62,11 @@ impl Worker {
             while let Some(message) = next {
                 match message {
                     Message::Line(record) => {
+                        let begin = batch.len();
                         record.write(&mut batch, &mut self.clock, self.redactor.as_ref());
+                        if let Some(collector) = &mut self.collector {
+                            collector.add(&record, batch.get(begin..).unwrap_or_default().trim_ascii_end());
+                        }
                         self.counts.bytes.fetch_sub(record.arguments.len(), AcqRel);
                         lines += 1;
                     }
@@ -62,6 +76,12 @@ impl Worker {
             }
             let written = if lines > 0 { self.outputs.write(&batch) } else { Ok(()) };
             batch.clear();
+            if let Some(collector) = &mut self.collector {
+                collector.hand_on();
+                if !asked.is_empty() && !collector.flush(LAST) {
+                    tracing::error!("the last audit lines could not be sent to the collector within {LAST:?}");
+                }
+            }
             self.account(lines, written);
             if asked.is_empty() {
                 thread::sleep(GATHER);
@@ -78,6 +98,8 @@ impl Worker {
 
     fn account(&mut self, lines: u64, written: Result<(), (String, io::Error)>) {
         let why = match written {
+            // They go to a collector alone, whose queue says what becomes of them.
+            Ok(()) if self.outputs.is_none() => None,
             Ok(()) => {
                 self.counts.written.fetch_add(lines, Relaxed);
                 None

@@ -197,6 +197,9 @@ families! {
     TRACE_SPANS: Counter "toolbay_trace_spans_total" ["result"]
         "Spans of `[traces]` that were `exported`, or `dropped` since they came too fast or the collector can't be reached.";
 
+    OTLP_REQUESTS: Counter "toolbay_otlp_requests_total" ["signal", "result"]
+        "Requests to OpenTelemetry collectors with `metrics`, `traces` or `logs` (audit lines) that were `taken`, or `failed` after all tries.";
+
     PROCESS_CPU: Counter "process_cpu_seconds_total" []
         "CPU time, user and system, of this process. Programs of servers and compilations have processes of their own.";
     PROCESS_RESIDENT: Gauge "process_resident_memory_bytes" []

@@ -21,7 +21,10 @@ mod value;
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 pub use calls::{CallMeter, CallMeters, Word};
@@ -36,6 +39,8 @@ pub use push::Push;
 pub use refusals::{Reason, Refusals};
 pub use value::Value;
 
+use super::otlp::Delivery;
+
 /// What a host counts of its calls and requests.
 #[derive(Debug)]
 pub struct Metrics {
@@ -46,6 +51,8 @@ pub struct Metrics {
     guards: GuardDecisions,
     refusals: Refusals,
     connections: AtomicU64,
+    /// Of pushing all of this to a collector.
+    pushes: Arc<Delivery>,
 }
 
 impl Metrics {
@@ -54,7 +61,22 @@ impl Metrics {
     pub fn new(outcomes: &'static [Word], is_on: bool) -> Self {
         let (http, refusals) = (HttpMeters::default(), Refusals::default());
         let (nested, guards) = (NestedCalls::default(), GuardDecisions::default());
-        Self { is_on, calls: CallMeters::new(outcomes), http, nested, guards, refusals, connections: AtomicU64::new(0) }
+        Self {
+            is_on,
+            calls: CallMeters::new(outcomes),
+            http,
+            nested,
+            guards,
+            refusals,
+            connections: AtomicU64::new(0),
+            pushes: Arc::default(),
+        }
+    }
+
+    /// How pushing them to a collector goes.
+    #[must_use]
+    pub fn pushes(&self) -> &Arc<Delivery> {
+        &self.pushes
     }
 
     /// The calls, if they are counted.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{MetricsConfig, Temporality},
-    telemetry::otlp::{self, Client, ClientOptions},
+    telemetry::otlp::{self, Client, ClientOptions, Delivery},
 };
 
 /// Pushes metrics while it is there.
@@ -48,16 +48,16 @@ impl Shared {
 }
 
 impl Push {
-    /// Begins, as soon as the configuration names a collector. What runs on the runtime that this is called in is asked there.
+    /// Begins, as soon as the configuration names a collector. `delivery` is told how it goes. What runs on the runtime that this is called in is asked there.
     ///
     /// # Errors
     ///
     /// There is no thread for it.
-    pub fn start(page: Arc<Page>, config: &MetricsConfig) -> io::Result<Self> {
+    pub fn start(page: Arc<Page>, config: &MetricsConfig, delivery: Arc<Delivery>) -> io::Result<Self> {
         let state = State { config: config.clone(), version: 0, asked: Vec::new(), closed: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let runtime = tokio::runtime::Handle::try_current().ok();
-        let pusher = Pusher { page, runtime, shared: Arc::clone(&shared), start: now(), taken: Taken::nothing(now()), to: None };
+        let pusher = Pusher { page, delivery, runtime, shared: Arc::clone(&shared), start: now(), taken: Taken::nothing(now()), to: None };
         // It ends when this is gone.
         thread::Builder::new().name("toolbay-metrics".to_owned()).spawn(move || pusher.run())?;
         Ok(Self(shared))
@@ -93,6 +93,7 @@ impl Drop for Push {
 
 struct Pusher {
     page: Arc<Page>,
+    delivery: Arc<Delivery>,
     runtime: Option<tokio::runtime::Handle>,
     shared: Arc<Shared>,
     /// When the counting began.
@@ -149,7 +150,8 @@ impl Pusher {
         }
         let before = self.to.take();
         self.to = config.endpoint.as_ref().and_then(|endpoint| {
-            let client = Client::new(&ClientOptions { what: "metrics", endpoint, headers: &config.headers, gzip: config.gzip })
+            let (headers, gzip, delivery) = (&config.headers, config.gzip, &self.delivery);
+            let client = Client::new(&ClientOptions { signal: "metrics", what: "metrics", endpoint, headers, gzip, delivery })
                 .inspect_err(|why| tracing::error!("cannot prepare the client that sends metrics to [metrics] endpoint: {why}"))
                 .ok()?;
             let (resource, scope) = (otlp::resource(&config.service_name), otlp::scope());

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use url::Url;
 
+use super::delivery::Delivery;
 use crate::tls;
 
 /// How long one request may take.
@@ -25,17 +27,22 @@ const ANSWER: usize = 64 << 10;
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// Where to, and how.
-pub(in crate::telemetry) struct ClientOptions<'a> {
-    /// What is sent, in the plural, for the log: `traces`.
-    pub(in crate::telemetry) what: &'static str,
-    pub(in crate::telemetry) endpoint: &'a Url,
-    pub(in crate::telemetry) headers: &'a HeaderMap,
-    pub(in crate::telemetry) gzip: bool,
+pub(crate) struct ClientOptions<'a> {
+    /// What is sent, as the path of OTLP has it: `traces`.
+    pub(crate) signal: &'static str,
+    /// The same for people, in the plural.
+    pub(crate) what: &'static str,
+    /// Is told how it goes.
+    pub(crate) delivery: &'a Arc<Delivery>,
+    pub(crate) endpoint: &'a Url,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) gzip: bool,
 }
 
 /// A client of one collector, for one kind of signal.
-pub(in crate::telemetry) struct Client {
+pub(crate) struct Client {
     what: &'static str,
+    delivery: Arc<Delivery>,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
     url: Url,
@@ -56,8 +63,8 @@ impl Client {
     /// # Errors
     ///
     /// Why there can be none.
-    pub(in crate::telemetry) fn new(options: &ClientOptions<'_>) -> Result<Self, String> {
-        let ClientOptions { what, endpoint, gzip, .. } = *options;
+    pub(crate) fn new(options: &ClientOptions<'_>) -> Result<Self, String> {
+        let ClientOptions { signal, what, endpoint, gzip, .. } = *options;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if gzip {
@@ -68,7 +75,16 @@ impl Client {
         let client = tls::client(builder, |why| tracing::warn!("no https for {what}: {why}; install ca-certificates or set SSL_CERT_FILE"))
             .map_err(|error| tls::cause(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        Ok(Self { what, runtime, client, url: url(endpoint, what), headers, gzip, last_told: None })
+        Ok(Self {
+            what,
+            delivery: Arc::clone(options.delivery),
+            runtime,
+            client,
+            url: url(endpoint, signal),
+            headers,
+            gzip,
+            last_told: None,
+        })
     }
 
     /// Sends a request, several times if need be. `is_last`: somebody waits for it, so that it is sent once. What the collector answers.
@@ -76,7 +92,16 @@ impl Client {
     /// # Errors
     ///
     /// Why it was not taken.
-    pub(in crate::telemetry) fn send(&self, body: Vec<u8>, is_last: bool) -> Result<Vec<u8>, String> {
+    pub(crate) fn send(&self, body: Vec<u8>, is_last: bool) -> Result<Vec<u8>, String> {
+        let sent = self.try_to_send(body, is_last);
+        match &sent {
+            Ok(_) => self.delivery.taken(),
+            Err(why) => self.delivery.failed(why),
+        }
+        sent
+    }
+
+    fn try_to_send(&self, body: Vec<u8>, is_last: bool) -> Result<Vec<u8>, String> {
         let body = Bytes::from(if self.gzip { gzipped(&body).map_err(|error| error.to_string())? } else { body });
         let mut wait = WAIT;
         let mut tries = if is_last { 1 } else { TRIES };
@@ -94,7 +119,7 @@ impl Client {
     }
 
     /// Says in the log what is wrong, though not all the time.
-    pub(in crate::telemetry) fn tell(&mut self, why: &str) {
+    pub(crate) fn tell(&mut self, why: &str) {
         if self.last_told.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
             tracing::warn!("{} cannot be sent to {}: {why}", self.what, self.url);
             self.last_told = Some(Instant::now());
@@ -131,10 +156,10 @@ fn gzipped(body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// Where it goes: OTLP's path, unless the endpoint has one.
-fn url(endpoint: &Url, what: &str) -> Url {
+fn url(endpoint: &Url, signal: &str) -> Url {
     let mut url = endpoint.clone();
     if url.path() == "/" {
-        url.set_path(&format!("/v1/{what}"));
+        url.set_path(&format!("/v1/{signal}"));
     }
     url
 }

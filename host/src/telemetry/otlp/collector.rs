@@ -11,36 +11,36 @@ use super::protobuf::{Field, fields};
 
 /// A message of Protocol Buffers, read by the numbers of OTLP.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::telemetry) struct Read(pub(in crate::telemetry) Vec<u8>);
+pub(crate) struct Read(pub(crate) Vec<u8>);
 
 impl Read {
-    pub(in crate::telemetry) fn all(&self, number: u64) -> Vec<Self> {
+    pub(crate) fn all(&self, number: u64) -> Vec<Self> {
         let of = fields(&self.0).filter(|(field, _)| *field == number);
         of.filter_map(|(_, field)| field.bytes().map(|bytes| Self(bytes.to_vec()))).collect()
     }
 
-    pub(in crate::telemetry) fn one(&self, number: u64) -> Self {
+    pub(crate) fn one(&self, number: u64) -> Self {
         self.all(number).pop().unwrap_or_else(|| Self(Vec::new()))
     }
 
-    pub(in crate::telemetry) fn number(&self, number: u64) -> u64 {
+    pub(crate) fn number(&self, number: u64) -> u64 {
         fields(&self.0).find_map(|(field, value)| if field == number { Field::number(value) } else { None }).unwrap_or_default()
     }
 
-    pub(in crate::telemetry) fn text(&self, number: u64) -> String {
+    pub(crate) fn text(&self, number: u64) -> String {
         String::from_utf8(self.one(number).0).unwrap()
     }
 }
 
 /// A collector that answers each request as it is told.
-pub(in crate::telemetry) struct Collector {
-    pub(in crate::telemetry) url: String,
-    pub(in crate::telemetry) requests: mpsc::Receiver<(String, Read)>,
+pub(crate) struct Collector {
+    pub(crate) url: String,
+    pub(crate) requests: mpsc::Receiver<(String, Read)>,
 }
 
 impl Collector {
     /// `answers`: status and rejected spans, one after the other; the last again and again.
-    pub(in crate::telemetry) fn start(answers: &[(u16, u8)]) -> Self {
+    pub(crate) fn start(answers: &[(u16, u8)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, requests) = mpsc::channel();

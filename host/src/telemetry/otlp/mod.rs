@@ -1,15 +1,23 @@
-//! OTLP over HTTP, as far as a host needs it to send traces and metrics to a collector.
+//! OTLP over HTTP, as far as a host needs it to send traces, metrics and audit lines to a collector.
 //!
 //! Written by hand, since the crates of OpenTelemetry bring features of others that compile most of the host anew.
 
+mod batch;
 mod client;
 #[cfg(test)]
 pub(super) mod collector;
+mod delivery;
+mod export;
 mod protobuf;
+mod queue;
 
 use crate::provider::SpanValue;
+pub(super) use batch::Batch;
 pub(super) use client::{Client, ClientOptions};
+pub use delivery::{Delivery, DeliveryStatus};
+pub(super) use export::Exporter;
 pub(super) use protobuf::{Message, fields};
+pub(super) use queue::Queue;
 
 /// Bytes of the `Resource` that is the same of all that this process sends.
 pub(super) fn resource(service_name: &str) -> Vec<u8> {

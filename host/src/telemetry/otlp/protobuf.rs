@@ -2,90 +2,90 @@
 
 /// A message that is being written.
 #[derive(Debug, Default)]
-pub(in crate::telemetry) struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
-    pub(in crate::telemetry) fn with_capacity(bytes: usize) -> Self {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self(Vec::with_capacity(bytes))
     }
 
-    pub(in crate::telemetry) fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
-    pub(in crate::telemetry) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(in crate::telemetry) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    pub(in crate::telemetry) fn number(&mut self, number: u32, value: u64) {
+    pub(crate) fn number(&mut self, number: u32, value: u64) {
         self.key(number, 0);
         self.varint(value);
     }
 
-    pub(in crate::telemetry) fn fixed(&mut self, number: u32, value: u64) {
+    pub(crate) fn fixed(&mut self, number: u32, value: u64) {
         self.key(number, 1);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
     /// The same, to be set when it is known. Where it is.
-    pub(in crate::telemetry) fn fixed_later(&mut self, number: u32) -> usize {
+    pub(crate) fn fixed_later(&mut self, number: u32) -> usize {
         self.fixed(number, 0);
         self.0.len() - 8
     }
 
     /// Sets what [`Self::fixed_later`] left open.
-    pub(in crate::telemetry) fn set_fixed(&mut self, at: usize, value: u64) {
+    pub(crate) fn set_fixed(&mut self, at: usize, value: u64) {
         if let Some(place) = self.0.get_mut(at..at + 8) {
             place.copy_from_slice(&value.to_le_bytes());
         }
     }
 
-    pub(in crate::telemetry) fn bytes(&mut self, number: u32, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, number: u32, bytes: &[u8]) {
         self.open(number, bytes.len());
         self.0.extend_from_slice(bytes);
     }
 
     /// The head of a field of so many bytes, which are written next.
-    pub(in crate::telemetry) fn open(&mut self, number: u32, length: usize) {
+    pub(crate) fn open(&mut self, number: u32, length: usize) {
         self.key(number, 2);
         self.varint(length as u64);
     }
 
     /// Bytes of a field of so many bytes with its head, where its number is below 16.
-    pub(in crate::telemetry) fn size(length: usize) -> usize {
+    pub(crate) fn size(length: usize) -> usize {
         let bits = (usize::BITS - length.leading_zeros()).max(1);
         1 + bits.div_ceil(7) as usize + length
     }
 
-    pub(in crate::telemetry) fn text(&mut self, number: u32, text: &str) {
+    pub(crate) fn text(&mut self, number: u32, text: &str) {
         self.bytes(number, text.as_bytes());
     }
 
     /// Many numbers of eight bytes each.
-    pub(in crate::telemetry) fn packed(&mut self, number: u32, values: impl ExactSizeIterator<Item = u64>) {
+    pub(crate) fn packed(&mut self, number: u32, values: impl ExactSizeIterator<Item = u64>) {
         self.key(number, 2);
         self.varint(values.len() as u64 * 8);
         values.for_each(|value| self.0.extend_from_slice(&value.to_le_bytes()));
     }
 
     /// A text of several parts.
-    pub(in crate::telemetry) fn joined(&mut self, number: u32, parts: &[&str]) {
+    pub(crate) fn joined(&mut self, number: u32, parts: &[&str]) {
         self.key(number, 2);
         self.varint(parts.iter().map(|part| part.len()).sum::<usize>() as u64);
         parts.iter().for_each(|part| self.0.extend_from_slice(part.as_bytes()));
     }
 
     /// Fields of a message that were written elsewhere.
-    pub(in crate::telemetry) fn append(&mut self, fields: &[u8]) {
+    pub(crate) fn append(&mut self, fields: &[u8]) {
         self.0.extend_from_slice(fields);
     }
 
     /// A message within this one.
-    pub(in crate::telemetry) fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
+    pub(crate) fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
         self.key(number, 2);
         // Nearly all lengths have one byte; others need more, and what is behind it moves.
         self.0.push(0);
@@ -117,23 +117,23 @@ impl Message {
 
 /// A field of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::telemetry) enum Field<'a> {
+pub(crate) enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
 impl<'a> Field<'a> {
-    pub(in crate::telemetry) fn number(self) -> Option<u64> {
+    pub(crate) fn number(self) -> Option<u64> {
         if let Self::Number(number) = self { Some(number) } else { None }
     }
 
-    pub(in crate::telemetry) fn bytes(self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(self) -> Option<&'a [u8]> {
         if let Self::Bytes(bytes) = self { Some(bytes) } else { None }
     }
 }
 
 /// The fields of a message with their numbers, up to the first that is none.
-pub(in crate::telemetry) fn fields(mut rest: &[u8]) -> impl Iterator<Item = (u64, Field<'_>)> {
+pub(crate) fn fields(mut rest: &[u8]) -> impl Iterator<Item = (u64, Field<'_>)> {
     std::iter::from_fn(move || {
         let key = varint(&mut rest)?;
         let field = match key & 7 {

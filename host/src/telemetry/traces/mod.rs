@@ -5,24 +5,21 @@
 //! that cannot follow, spans are dropped and counted.
 
 mod context;
-mod export;
-mod queue;
 mod sink;
 mod span;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 pub use context::{trace_digits, trace_id};
 pub use span::Root;
 pub use wire::Record;
 
+use super::otlp::{ClientOptions, Delivery, Exporter, Queue};
 use crate::config::TracesConfig;
 use context::Parent;
-use export::Exporter;
-use queue::Queue;
 use sink::Sink;
 
 /// Why there can be no traces.
@@ -43,6 +40,7 @@ pub struct Traces {
     /// Whether callers decide about their own traces.
     parent_based: bool,
     sink: Arc<Sink>,
+    delivery: Arc<Delivery>,
 }
 
 impl Traces {
@@ -54,11 +52,14 @@ impl Traces {
     pub fn start(config: &TracesConfig) -> Result<Option<Arc<Self>>, TracesError> {
         let Some(endpoint) = &config.endpoint else { return Ok(None) };
         let queue = Arc::new(Queue::new(config.queue));
-        let exporter = Exporter::new(endpoint, config, Arc::clone(&queue)).map_err(TracesError::Client)?;
+        let delivery = Arc::<Delivery>::default();
+        let options =
+            ClientOptions { signal: "traces", what: "traces", endpoint, headers: &config.headers, gzip: false, delivery: &delivery };
+        let exporter = Exporter::new(&options, "spans", &config.service_name, Arc::clone(&queue)).map_err(TracesError::Client)?;
         // It ends when this is gone and all is sent.
-        thread::Builder::new().name("toolbay-traces".to_owned()).spawn(move || exporter.run()).map_err(TracesError::Thread)?;
+        exporter.start("toolbay-traces").map_err(TracesError::Thread)?;
         let TracesConfig { sample, parent_based, slow, failed, .. } = *config;
-        Ok(Some(Arc::new(Self { sample, parent_based, sink: Arc::new(Sink { slow, failed, queue }) })))
+        Ok(Some(Arc::new(Self { sample, parent_based, sink: Arc::new(Sink { slow, failed, queue }), delivery })))
     }
 
     /// Begins the trace of a call here, if it is to be recorded. `parent`: W3C `traceparent` of its request; `name`: parts of the span's name;
@@ -75,6 +76,12 @@ impl Traces {
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
         self.sink.queue.counts.get()
+    }
+
+    /// How the requests to the collector go.
+    #[must_use]
+    pub fn delivery(&self) -> &Arc<Delivery> {
+        &self.delivery
     }
 
     /// Waits until all up to now is sent, for so long at most. Blocks. Whether it is.

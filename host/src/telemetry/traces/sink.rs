@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::queue::Queue;
+use crate::telemetry::otlp::Queue;
 
 /// Where spans go that have ended, and which are kept.
 #[derive(Debug)]

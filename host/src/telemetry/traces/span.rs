@@ -12,9 +12,12 @@ use std::{
 use super::{
     context::Parent,
     sink::Sink,
-    wire::{Identity, Record, Spans},
+    wire::{Identity, Record},
 };
-use crate::provider::{Span, SpanKind, SpanValue};
+use crate::{
+    provider::{Span, SpanKind, SpanValue},
+    telemetry::otlp::Batch,
+};
 
 /// Spans that one trace has here at most: a call that sends requests without end is not recorded without end.
 const MOST: usize = 256;
@@ -35,7 +38,7 @@ struct Trace {
 /// What becomes of spans that end.
 enum Fate {
     /// It is not known yet whether they are kept.
-    Waiting(Spans),
+    Waiting(Batch),
     Kept,
     Dropped,
 }
@@ -54,7 +57,7 @@ impl Trace {
             // What goes on after the call has ended: the body of an answer, a task.
             Fate::Kept => {
                 drop(fate);
-                self.sink.queue.put(&Spans::default(), Some(&span));
+                self.sink.queue.put(&Batch::default(), Some(&span));
             }
             Fate::Dropped => {}
         }
@@ -179,7 +182,7 @@ impl Root {
             begin,
             time: nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
             begun: AtomicUsize::new(0),
-            ended: Mutex::new(Fate::Waiting(Spans::default())),
+            ended: Mutex::new(Fate::Waiting(Batch::default())),
         });
         let live = Live::new(trace, parent.map(|parent| &parent.span), SpanKind::Server, name, begin);
         live.with(attributes);

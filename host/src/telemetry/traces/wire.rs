@@ -11,9 +11,6 @@ const ATTRIBUTES: usize = 32;
 /// Bytes that a span mostly takes.
 const USUAL: usize = 384;
 
-/// Number of a span among the fields of `ScopeSpans`.
-const SPAN: u32 = 2;
-
 /// A span that is recorded: written from its beginning on, so that there is nothing to be made of it when it is sent.
 #[derive(Debug)]
 pub struct Record {
@@ -68,8 +65,8 @@ impl Record {
         self.error = Some(kind.into());
     }
 
-    /// It has ended, at this time.
-    pub(super) fn end(mut self, end: u64) -> Ended {
+    /// It has ended, at this time: the span as it is sent.
+    pub(super) fn end(mut self, end: u64) -> Message {
         self.message.set_fixed(self.end, end);
         if let Some(error) = &self.error {
             attribute(&mut self.message, 9, "error.type", SpanValue::Text(error));
@@ -79,70 +76,16 @@ impl Record {
                 status.number(3, 2);
             });
         }
-        Ended(self.message)
-    }
-}
-
-/// A span that has ended.
-pub(super) struct Ended(Message);
-
-/// Spans that have ended, as fields of `ScopeSpans`.
-#[derive(Debug, Default)]
-pub(super) struct Spans {
-    message: Message,
-    count: usize,
-}
-
-impl Spans {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self { message: Message::with_capacity(bytes), count: 0 }
-    }
-
-    pub(super) fn push(&mut self, span: &Ended) {
-        self.message.bytes(SPAN, span.0.as_bytes());
-        self.count += 1;
-    }
-
-    pub(super) fn append(&mut self, others: &Self) {
-        self.message.append(others.message.as_bytes());
-        self.count += others.count;
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Nothing is in it, and its room is kept.
-    pub(super) fn clear(&mut self) {
-        self.message.clear();
-        self.count = 0;
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.message.as_bytes().len()
-    }
-
-    /// One `ExportTraceServiceRequest` with them.
-    pub(super) fn request(&self, resource: &[u8], scope: &[u8]) -> Vec<u8> {
-        // What is long is copied once.
-        let scope_spans = Message::size(scope.len()) + self.bytes();
-        let resource_spans = Message::size(resource.len()) + Message::size(scope_spans);
-        let mut request = Message::with_capacity(Message::size(resource_spans));
-        request.open(1, resource_spans);
-        request.bytes(1, resource);
-        request.open(2, scope_spans);
-        request.bytes(1, scope);
-        request.append(self.message.as_bytes());
-        request.into_bytes()
+        self.message
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::otlp::scope;
+    use crate::telemetry::otlp::{Batch, scope};
 
-    fn record(parent: Option<&[u8; 8]>, kind: SpanKind, error: Option<&str>) -> Ended {
+    fn record(parent: Option<&[u8; 8]>, kind: SpanKind, error: Option<&str>) -> Message {
         let name = &["tools/call", " ", "ä"];
         let identity = Identity { trace: b"0123456789abcdef", id: b"01234567", parent, kind, name };
         let start = 1_700_000_000_000_000_005;
@@ -161,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_request_is_what_the_crates_of_opentelemetry_write() {
-        let mut spans = Spans::default();
+        let mut spans = Batch::default();
         spans.push(&record(Some(b"89abcdef"), SpanKind::Client, Some("tool_error")));
         spans.push(&record(None, SpanKind::Server, None));
         let mut resource = Message::default();

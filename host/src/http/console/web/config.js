@@ -2,6 +2,7 @@
 
 import { act } from './api.js';
 import { useLive } from './live.js';
+import { Unaccepted } from './lock.js';
 import { Head, Note, Panel, Pill, Waiting, ago, attempt, number, plural, serverLink, useAnswer } from './ui.js';
 import { html, useEffect } from './vendor/htm-preact.js';
 
@@ -21,6 +22,7 @@ export function Config() {
   <div class="stack">
     ${rejected ? html`<${Note} tone="bad" title="The configuration on disk is wrong">It was read ${ago(config.since)}. What ran before stays in effect. Mend the places below: it is read again by itself.<//>`
       : html`<${Note} tone="good" title="What is on disk is what runs">Found right ${ago(config.last_success)}.<//>`}
+    <${Unaccepted} />
     ${rejected && html`<${Panel} title="What is wrong" note=${problems.length ? plural(problems.length, 'place') : ''}>
       ${problems.length ? html`<ol class="stack" data-problems>${problems.map(one => html`<li key=${`${one.file}${one.line}${one.message}`}><div class="mono">${one.file}:${one.line}:${one.column}</div><div class="prose">${one.message}</div></li>`)}</ol>` : html`<pre>${config.error?.message}</pre>`}
     <//>`}

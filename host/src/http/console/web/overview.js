@@ -11,6 +11,8 @@ const share = prefix => { const rate = recent(`${prefix}rate`, 10); return rate 
 
 const Tile = ({ title, value, unit, sub, tone }) => html`<div class="tile"><dt>${title}</dt><dd class=${tone ?? ''}>${value}${unit && html` <small>${unit}</small>`}</dd><dd class="sub">${sub}</dd></div>`;
 
+const SIGNALS = { metrics: 'Metrics', traces: 'Traces', logs: 'Audit lines' };
+
 function Problems({ now }) {
   const broken = now.providers.filter(one => one.state === 'broken');
   const old = now.providers.filter(one => one.state === 'serving-previous');
@@ -19,6 +21,8 @@ function Problems({ now }) {
     ${now.configuration === 'rejected' && html`<${Note} tone="bad" title="The configuration on disk is wrong. The one before stays in effect." actions=${html`<a class="button" href="#/config">Show what is wrong</a>`} />`}
     ${broken.length > 0 && html`<${Note} tone="bad" title=${`${plural(broken.length, 'provider is', 'providers are')} not running`}>${links(broken)}<//>`}
     ${old.length > 0 && html`<${Note} tone="warn" title="The newest version does not run, so the previous one serves">${links(old)}<//>`}
+    ${Object.entries(now.collectors).map(([signal, why]) => html`<${Note} key=${signal} tone="warn" title=${`${SIGNALS[signal] ?? signal} cannot be sent to the collector`}>${why}<//>`)}
+    ${now.search && html`<${Note} tone="warn" title="Tools are searched by words alone, since the model of [search] fails">${now.search}<//>`}
     ${!now.ready && html`<${Note} tone="warn" title="Still starting">Not everything has been loaded yet.<//>`}
     ${!now.counted && html`<${Note} tone="warn" title="Calls are not counted">Metrics are off, so there are no rates and durations here. Set <code>enabled = true</code> in <code>[metrics]</code> and restart.<//>`}`;
 }

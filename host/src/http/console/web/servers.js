@@ -2,6 +2,7 @@
 
 import { act } from './api.js';
 import { latest, recent, useLive } from './live.js';
+import { Unaccepted } from './lock.js';
 import { Lines } from './log.js';
 import { Plot, Spark } from './plot.js';
 import { Choices, Confirm, Empty, Head, Note, Panel, Pill, Search, State, Table, Waiting, ago, attempt, duration, kindText, number, plural, serverLink, span, toolLink, useAnswer } from './ui.js';
@@ -26,7 +27,7 @@ export function Servers() {
   const states = now.providers.map(one => one.state).join();
   useEffect(() => { again(); }, [states]);
   if (!answer) return html`<${Head} title="Plugins and servers" /><${Waiting} error=${error} again=${again} />`;
-  const troubled = one => one.state === 'broken' || one.state === 'serving-previous' || one.warnings?.length > 0;
+  const troubled = one => one.state === 'broken' || one.state === 'serving-previous' || one.warnings?.length > 0 || one.held?.length > 0;
   const word = filter.text.toLowerCase();
   const list = answer.providers.filter(one => (filter.show !== 'trouble' || troubled(one)) && (!word || one.name.toLowerCase().includes(word) || one.source.toLowerCase().includes(word)));
   const trouble = answer.providers.filter(troubled).length;
@@ -34,7 +35,7 @@ export function Servers() {
     ['Name', '', one => html`<a href=${serverLink(one.name)}><strong>${one.name}</strong></a> <span class="muted small">${kindText(one.kind)}</span>
       ${one.error && html`<span class="error">${one.error}</span>`}${one.next_try && html`<span class="small muted">Tried again in ${span(Math.max(0, one.next_try - Date.now() / 1000))}.</span>`}`],
     ['State', '', one => html`<${State} state=${one.state} />`],
-    ['Tools', 'num', one => number(one.tools.length)],
+    ['Tools', 'num', one => html`${number(one.tools.length)}${one.held?.length > 0 && html` <span class="warn small">(${number(one.held.length)} held back)</span>`}`],
     ['Replicas', 'num wide', one => (one.replicas ? html`${one.replicas.up.length} of ${one.replicas.wanted}${one.replicas.restarts > 0 && html` <span class="muted small">(${plural(one.replicas.restarts, 'restart')})</span>`}` : html`<span class="muted">–</span>`)],
     ['Calls/s', 'num', one => number(recent(`p:${one.name}:rate`, 10))],
     ['Two minutes', 'wide', one => html`<${Spark} id=${`p:${one.name}:rate`} label=${`Calls per second of ${one.name}`} />`],
@@ -76,6 +77,7 @@ export function Server({ name }) {
   return html`<${Head} title=${name} crumb=${crumb}><${State} state=${one.state} /><${Restart} one=${one} /><//>
   <div class="stack">
     ${one.error && html`<${Note} tone="bad" title=${one.state === 'serving-previous' ? 'The newest version does not run; the one before serves' : 'Not running'}><pre>${one.error}</pre>${one.next_try && html`<p class="small">Tried again in ${span(Math.max(0, one.next_try - Date.now() / 1000))}.</p>`}<//>`}
+    <${Unaccepted} of=${name} />
     ${one.warnings?.map(text => html`<${Note} tone="warn" key=${text}>${text}<//>`)}
     <div class="cols">
       <${Plot} title="Calls per second" format=${value => `${number(value)}/s`} height=${140} series=${[{ key: `${id}rate`, label: 'calls', fill: true }, { key: `${id}errors`, label: 'errors' }]} />

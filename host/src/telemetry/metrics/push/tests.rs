@@ -139,7 +139,7 @@ fn what_is_pushed_is_what_the_page_says() {
     let (fixture, collector) = (Fixture::new(), Collector::start(&[(200, 0)]));
     let headers = [(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer s3cr3t"))].into_iter().collect();
     let config = config(&collector, |config| (config.headers, config.service_name) = (headers, "tools".to_owned()));
-    let push = Push::start(fixture.page.clone(), &config).unwrap();
+    let push = Push::start(fixture.page.clone(), &config, Arc::default()).unwrap();
     for _ in 0..2 {
         let (head, request) = next(&push, &collector);
         assert!(
@@ -158,7 +158,7 @@ fn what_is_pushed_is_what_the_page_says() {
 fn with_delta_each_push_has_what_has_come_since_the_last_that_was_taken() {
     let (fixture, collector) = (Fixture::new(), Collector::start(&[(200, 0), (200, 0), (400, 0), (200, 0)]));
     let config = config(&collector, |config| (config.temporality, config.gzip) = (Temporality::Delta, false));
-    let push = Push::start(fixture.page.clone(), &config).unwrap();
+    let push = Push::start(fixture.page.clone(), &config, Arc::default()).unwrap();
     let calls =
         "toolbay_calls_total{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"a\\\"b\\\\c\",provider=\"calculator\",outcome=\"ok\"}";
     let http =
@@ -186,7 +186,7 @@ fn with_delta_each_push_has_what_has_come_since_the_last_that_was_taken() {
 #[test]
 fn where_and_what_is_pushed_changes_with_the_configuration() {
     let (fixture, first, second) = (Fixture::new(), Collector::start(&[(200, 0)]), Collector::start(&[(200, 0)]));
-    let push = Push::start(fixture.page.clone(), &MetricsConfig::default()).unwrap();
+    let push = Push::start(fixture.page.clone(), &MetricsConfig::default(), Arc::default()).unwrap();
     assert!(push.flush(LONG), "there is nothing to do");
     let cumulative = config(&first, |_| {});
     push.reconfigure(&cumulative);
@@ -206,7 +206,8 @@ fn where_and_what_is_pushed_changes_with_the_configuration() {
 #[test]
 fn it_is_pushed_once_in_an_interval() {
     let (fixture, collector) = (Fixture::new(), Collector::start(&[(503, 0), (200, 0)]));
-    let push = Push::start(fixture.page.clone(), &config(&collector, |config| config.interval = Duration::from_millis(50))).unwrap();
+    let push = Push::start(fixture.page.clone(), &config(&collector, |config| config.interval = Duration::from_millis(50)), Arc::default())
+        .unwrap();
     for _ in 0..3 {
         assert_eq!(pushed(&collector.requests.recv_timeout(LONG).unwrap().1), fixture.shown());
     }

@@ -1,4 +1,4 @@
-//! The way of spans to the thread that sends them: they are gathered in batches, and one batch wakes that thread twice at most.
+//! The way of spans and log records to the thread that sends them: they are gathered in batches, and one batch wakes that thread twice at most.
 
 use std::{
     collections::VecDeque,
@@ -11,23 +11,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::wire::{Ended, Spans};
+use super::{batch::Batch, protobuf::Message};
 
-/// Spans of one request, and bytes of it, some.
+/// Items of one request, and bytes of it, some.
 const BATCH: usize = 2048;
 const BATCH_BYTES: usize = 1 << 20;
-/// How long spans are gathered.
+/// How long items are gathered.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// What became of spans.
+/// What became of items.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     exported: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl Counts {
-    pub(super) fn lost(&self, count: usize) {
+    pub(crate) fn lost(&self, count: usize) {
         self.dropped.fetch_add(count as u64, Relaxed);
     }
 
@@ -36,7 +36,7 @@ impl Counts {
     }
 
     /// Those that were sent and taken, and those that were dropped.
-    pub(super) fn get(&self) -> (u64, u64) {
+    pub(crate) fn get(&self) -> (u64, u64) {
         (self.exported.load(Relaxed), self.dropped.load(Relaxed))
     }
 }
@@ -44,40 +44,40 @@ impl Counts {
 /// What the thread that sends is to do.
 pub(super) enum Work {
     /// Send these. `is_last`: somebody waits for it.
-    Send { spans: Spans, is_last: bool },
+    Send { batch: Batch, is_last: bool },
     /// Tell that all that came before is sent.
     Tell(SyncSender<()>),
 }
 
-/// Spans that have ended and are not sent yet.
+/// Items that are not sent yet.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// Spans that may wait, and of one request.
+    /// Items that may wait, and of one request.
     most: usize,
     batch: usize,
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    filling: Spans,
+    filling: Batch,
     /// When the first of those came.
     since: Option<Instant>,
     full: VecDeque<Waiting>,
-    /// Spans in all of these, and in what is being sent.
-    spans: usize,
+    /// Items in all of these, and in what is being sent.
+    items: usize,
     /// Who waits for the end of all.
     asked: usize,
     closed: bool,
     /// Room that was used already.
-    spare: Option<Spans>,
+    spare: Option<Batch>,
 }
 
 #[derive(Debug)]
 enum Waiting {
-    Spans(Spans),
+    Batch(Batch),
     Asked(SyncSender<()>),
 }
 
@@ -85,16 +85,16 @@ impl State {
     /// What has been gathered is sent as it is.
     fn seal(&mut self) {
         if self.filling.count() > 0 {
-            let room = self.spare.take().unwrap_or_else(|| Spans::with_capacity(self.filling.bytes()));
-            self.full.push_back(Waiting::Spans(mem::replace(&mut self.filling, room)));
+            let room = self.spare.take().unwrap_or_else(|| Batch::with_capacity(self.filling.bytes()));
+            self.full.push_back(Waiting::Batch(mem::replace(&mut self.filling, room)));
         }
         self.since = None;
     }
 }
 
 impl Queue {
-    /// `most`: spans that may wait.
-    pub(super) fn new(most: usize) -> Self {
+    /// `most`: items that may wait.
+    pub(crate) fn new(most: usize) -> Self {
         let batch = BATCH.min(most / 4).max(1);
         Self { state: Mutex::default(), changed: Condvar::new(), most, batch, counts: Counts::default() }
     }
@@ -103,21 +103,21 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts spans into it, or drops and counts them where it is full. Never waits for who sends.
-    pub(super) fn put(&self, spans: &Spans, last: Option<&Ended>) {
-        let count = spans.count() + usize::from(last.is_some());
+    /// Puts items into it, or drops and counts them where it is full. Never waits for who sends.
+    pub(crate) fn put(&self, items: &Batch, last: Option<&Message>) {
+        let count = items.count() + usize::from(last.is_some());
         let mut state = self.state();
-        if state.spans + count > self.most {
+        if state.items + count > self.most {
             drop(state);
             self.counts.lost(count);
             return;
         }
-        state.spans += count;
+        state.items += count;
         let mut wakes = state.since.is_none() && state.full.is_empty();
         if state.since.is_none() {
             state.since = Some(Instant::now());
         }
-        state.filling.append(spans);
+        state.filling.append(items);
         if let Some(last) = last {
             state.filling.push(last);
         }
@@ -136,9 +136,9 @@ impl Queue {
         let mut state = self.state();
         loop {
             match state.full.pop_front() {
-                Some(Waiting::Spans(spans)) => {
+                Some(Waiting::Batch(batch)) => {
                     let is_last = state.closed || state.asked > 0;
-                    return Some(Work::Send { spans, is_last });
+                    return Some(Work::Send { batch, is_last });
                 }
                 Some(Waiting::Asked(done)) => {
                     state.asked = state.asked.saturating_sub(1);
@@ -161,17 +161,17 @@ impl Queue {
     }
 
     /// These are sent or dropped, and their place is free.
-    pub(super) fn done(&self, mut spans: Spans) {
+    pub(super) fn done(&self, mut batch: Batch) {
         let mut state = self.state();
-        state.spans = state.spans.saturating_sub(spans.count());
-        if spans.bytes() <= 2 * BATCH_BYTES {
-            spans.clear();
-            state.spare = Some(spans);
+        state.items = state.items.saturating_sub(batch.count());
+        if batch.bytes() <= 2 * BATCH_BYTES {
+            batch.clear();
+            state.spare = Some(batch);
         }
     }
 
     /// Waits until all up to now is sent, for so long at most. Blocks. Whether it is.
-    pub(super) fn flush(&self, limit: Duration) -> bool {
+    pub(crate) fn flush(&self, limit: Duration) -> bool {
         let (done, wait) = sync_channel(1);
         let mut state = self.state();
         state.seal();
@@ -183,7 +183,7 @@ impl Queue {
     }
 
     /// Nobody will put anything more into it.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut state = self.state();
         state.seal();
         state.closed = true;
