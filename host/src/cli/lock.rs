@@ -11,11 +11,11 @@ use std::{
 use super::{ConfigArgs, FAILED, Failure, Outcome, counted, print, quiet, runtime};
 use crate::{
     app::{App, AppOptions},
-    config::{Lock, LockedImage, LockedOffers, LockedServer, OciReference},
+    config::{Lock, LockedImage, LockedServer, OciReference},
     provider::{ProviderState, ProviderStatus, StatusSource as _},
     servers::Run,
     similar, telemetry,
-    trust::{Difference, Observed, Part, differences},
+    trust::{Difference, Observed, differences},
 };
 
 /// What `--help` says after the options.

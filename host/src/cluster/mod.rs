@@ -194,7 +194,7 @@ impl Peers {
             return None;
         }
         Some(Vouched { client: headers.get(&forward::FOR).and_then(|client| client.to_str().ok()?.parse().ok()) })
-}
+    }
 
     /// The name of this process, for those that sign requests for it.
     pub(crate) fn start(&self) -> Option<HeaderValue> {

@@ -90,7 +90,7 @@ impl Front {
     /// What another instance vouches for that has handed on a request with these headers. None: no instance has.
     pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
         self.views.vouched(headers)
-}
+    }
 
     /// Notes what a request proves that another instance has handed on. Its headers are enough for that, so it is done before its caller is asked for
     /// anything that is good for one time.

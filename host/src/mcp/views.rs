@@ -77,7 +77,7 @@ impl Views {
     /// What another instance vouches for that has handed on a request with these headers.
     pub(super) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
         self.peers.vouched(headers)
-}
+    }
 
     pub(super) fn peers(&self) -> &Peers {
         &self.peers
