@@ -24,7 +24,7 @@ pub struct HasRead {
 
 impl HasRead {
     fn bits(self) -> u8 {
-        u8::from(self.private) * PRIVATE | u8::from(self.untrusted) * UNTRUSTED
+        (u8::from(self.private) * PRIVATE) | (u8::from(self.untrusted) * UNTRUSTED)
     }
 
     fn of(bits: u8) -> Self {
