@@ -39,6 +39,13 @@ pub(super) fn status(catalog: &Catalog, config: &Config) -> Option<Value> {
     Some(section)
 }
 
+/// Why the model cannot be used, if it cannot.
+pub(super) async fn trouble(models: &Arc<Registry>, config: &Config) -> Option<String> {
+    let model = SentenceModel::new(Arc::clone(models), config.search.model.as_deref()?);
+    let why = model.version().await.err()?;
+    Some(format!("tools are searched by words alone: {why}"))
+}
+
 /// What the operator should know of it, if anything.
 pub(super) fn warning(config: &Config) -> Option<String> {
     let is_used = config.endpoint.values().any(|endpoint| endpoint.search);
