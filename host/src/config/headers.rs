@@ -77,6 +77,10 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL ({error}); write \"https://host/mcp\""))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => {}
+        // A host and its port, which is a scheme and a path to whoever reads URLs.
+        _ if url.path().split('/').next().is_some_and(|port| port.parse::<u16>().is_ok()) => {
+            return Err(format!("{text:?} says neither http:// nor https://; write \"http://{text}\" or \"https://{text}\""));
+        }
         scheme => return Err(format!("{scheme:?} is not spoken here; write an http or https URL")),
     }
     if !url.username().is_empty() || url.password().is_some() {

@@ -31,11 +31,15 @@ pub(super) trait Section: Default {
 /// section! {
 ///     /// What the table is for.
 ///     pub struct HttpConfig {
-///         /// What the key means: the doc of the field, the description in the schema, and the row
-/// of the reference page.         drain: Duration = Duration::from_secs(30),
-/// duration(Duration::ZERO..=HOUR);         /// The key is called otherwise than the field.
-/// call as "timeout": Duration = MINUTE, duration(MILLISECOND..=DAY) => restart, only(&["image"]);
-/// /// A field that no key sets.         image: String = String::new();     } }
+///         /// What the key means: the doc of the field, the description in the schema, and the
+///         /// row of the reference page.
+///         drain: Duration = Duration::from_secs(30), duration(Duration::ZERO..=HOUR);
+///         /// The key is called otherwise than the field.
+///         call as "timeout": Duration = MINUTE, duration(MILLISECOND..=DAY) => restart;
+///         /// A field that no key sets.
+///         image: String = String::new();
+///     }
+/// }
 /// ```
 ///
 /// A field has a type, a default, and the [`Type`](super::types::Type) of what stands in the file.

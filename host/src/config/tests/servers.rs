@@ -249,6 +249,10 @@ fn each_mistake_in_a_server_is_named_with_its_place_and_what_is_allowed() {
             "[server.s]\nurl = \"example.com/mcp\"",
             "2:7: \"url\" in [server.s]: \"example.com/mcp\" is not a URL (relative URL without a base); write \"https://host/mcp\"",
         ),
+        (
+            "[server.s]\nurl = \"localhost:9/mcp\"",
+            "2:7: \"url\" in [server.s]: \"localhost:9/mcp\" says neither http:// nor https://; write \"http://localhost:9/mcp\" or \"https://localhost:9/mcp\"",
+        ),
         ("[server.s]\nurl = \"ws://x/\"", "2:7: \"url\" in [server.s]: \"ws\" is not spoken here; write an http or https URL"),
         (
             "[server.s]\nurl = \"http://me:s3cr3t@x/\"",
