@@ -74,7 +74,7 @@ fn house() -> Vec<ProviderChange> {
 /// What `find_tools` of a catalog answers a caller with this role.
 async fn asked(catalog: &Catalog, servers: &[&str], question: &str) -> Vec<String> {
     let role = Role { name: "r".to_owned(), servers: servers.iter().map(|name| (*name).to_owned()).collect(), ..Role::default() };
-    let policy = Policy::new(vec![role], crate::provider::Roles::new(["r"].into_iter()), Default::default());
+    let policy = Policy::new(vec![role], crate::provider::Roles::new(["r"]), Default::default());
     let seen = catalog.seen(&policy, Some(&Principal::new("ann")));
     let entry = Arc::clone(seen.resolve("find_tools").unwrap());
     let arguments = json!({"query": question, "limit": 50}).to_string();
