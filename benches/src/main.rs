@@ -40,7 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "toolbay-bench")]
 enum Job {
     /// The whole benchmark: one table on stdout, every single figure in a file
-    Run(run::Options),
+    Run(Box<run::Options>),
     /// One of the servers that Toolbay is compared with
     Serve(servers::Options),
     /// The clients: calls a server for a while, and prints what came of it as one line of JSON

@@ -5,7 +5,7 @@ use std::{fs, path::Path, rc::Rc};
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::weather;
 
@@ -55,9 +55,22 @@ pub(crate) struct Case {
     pub(crate) tool: String,
     pub(crate) arguments: Value,
     /// The structured content. Its copy in text has to be the same.
+    #[serde(default)]
     pub(crate) structured: Value,
+    /// In place of that: members of the result, by pointers into it.
+    #[serde(default)]
+    pub(crate) holds: Vec<(String, Value)>,
     #[serde(default)]
     pub(crate) way: Way,
+    /// Members of the request's `params` beside those of every call.
+    #[serde(default)]
+    pub(crate) more: Map<String, Value>,
+    /// What the client can do.
+    #[serde(default)]
+    pub(crate) capabilities: Map<String, Value>,
+    /// Lines of the request's head beside those of every call, each with its end.
+    #[serde(default)]
+    pub(crate) headers: String,
 }
 
 /// How the request of a [`Case`] is made.
@@ -83,7 +96,21 @@ impl Case {
 
     /// The call of `add` that a way has.
     pub(crate) fn adding(way: Way) -> Self {
-        Self { tool: TOOL.to_owned(), arguments: json!({ "a": 1.125, "b": 2.5 }), structured: json!({ "result": 3.625 }), way }
+        Self { structured: json!({ "result": 3.625 }), way, ..Self::of(TOOL, json!({ "a": 1.125, "b": 2.5 })) }
+    }
+
+    /// A call of a tool, of whose answer nothing is known.
+    pub(crate) fn of(tool: &str, arguments: Value) -> Self {
+        Self {
+            tool: tool.to_owned(),
+            arguments,
+            structured: Value::Null,
+            holds: Vec::new(),
+            way: Way::Plain,
+            more: Map::new(),
+            capabilities: Map::new(),
+            headers: String::new(),
+        }
     }
 }
 
@@ -133,16 +160,23 @@ impl Dialect {
 
     /// The same of a call that was read from a file.
     pub(crate) fn case(&self, case: &Case, id: u32) -> (Vec<u8>, Expected) {
-        let Case { tool, arguments, structured, way } = case;
-        let result = Right::Structured(Rc::new(structured.clone()));
+        let Case { tool, arguments, structured, holds, way, more, capabilities, headers } = case;
+        let result = match &holds[..] {
+            [] => Right::Structured(Rc::new(structured.clone())),
+            holds => Right::Holds(holds.into()),
+        };
         if *way == Way::Rest {
             let body = json!({ "tool_name": tool, "tool_args": arguments }).to_string();
-            return (self.post("call", "Toolbay-Result: mcp\r\n", &body), Expected { id: None, result });
+            return (self.post("call", &format!("Toolbay-Result: mcp\r\n{headers}"), &body), Expected { id: None, result });
         }
         let unusual = if *way == Way::Unusual { ",\"unusual\":true" } else { "" };
-        let params = format!("\"name\":\"{tool}\",\"arguments\":{arguments}{unusual}");
+        let more: String = more.iter().map(|(name, value)| format!(",{}:{value}", Value::from(name.as_str()))).collect();
+        let params = format!("\"name\":\"{tool}\",\"arguments\":{arguments}{unusual}{more}");
         let token = (*way == Way::Progress).then_some(id);
-        (self.request_with("tools/call", Some(tool), id, &params, token), Expected { id: Some(id), result })
+        let can = Value::Object(capabilities.clone()).to_string();
+        let body = self.body("tools/call", id, &params, token, &can);
+        let request = self.post(&self.path, &format!("{}{headers}", self.headers("tools/call", Some(tool))), &body);
+        (request, Expected { id: Some(id), result })
     }
 
     /// One of another tool, whose answer is looked at by who asks.
@@ -169,11 +203,11 @@ impl Dialect {
     }
 
     fn request(&self, method: &str, name: Option<&str>, id: u32, params: &str) -> Vec<u8> {
-        self.request_with(method, name, id, params, None)
+        self.post(&self.path, &self.headers(method, name), &self.body(method, id, params, None, "{}"))
     }
 
-    /// `token`: for progress.
-    fn request_with(&self, method: &str, name: Option<&str>, id: u32, params: &str, token: Option<u32>) -> Vec<u8> {
+    /// `token`: for progress. `can`: the client's capabilities.
+    fn body(&self, method: &str, id: u32, params: &str, token: Option<u32>, can: &str) -> String {
         let token = token.map(|token| format!("\"progressToken\":{token}"));
         let meta = match (self.era, token) {
             (Era::Legacy | Era::Earlier | Era::Plain, None) => String::new(),
@@ -182,14 +216,13 @@ impl Dialect {
                 let token = token.map(|token| format!(",{token}")).unwrap_or_default();
                 let client = concat!(
                     r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
-                    r#""io.modelcontextprotocol/clientInfo":{"name":"toolbay-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}"#,
+                    r#""io.modelcontextprotocol/clientInfo":{"name":"toolbay-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":"#,
                 );
-                format!("\"_meta\":{{{client}{token}}}")
+                format!("\"_meta\":{{{client}{can}{token}}}")
             }
         };
         let comma = if meta.is_empty() || params.is_empty() { "" } else { "," };
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}{comma}{params}}}}}"#);
-        self.post(&self.path, &self.headers(method, name), &body)
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}{comma}{params}}}}}"#)
     }
 
     fn headers(&self, method: &str, name: Option<&str>) -> String {
@@ -230,6 +263,8 @@ enum Right {
     Text(&'static str),
     /// All of the structured content, and in text the same.
     Structured(Rc<Value>),
+    /// Members of the result, by pointers into it.
+    Holds(Rc<[(String, Value)]>),
 }
 
 impl Right {
@@ -240,6 +275,7 @@ impl Right {
             Self::Sum(sum) => value.and_then(Value::as_f64) == Some(*sum),
             Self::Text(text) => value.and_then(Value::as_str) == Some(*text),
             Self::Structured(whole) => **whole == *structured,
+            Self::Holds(_) => false,
         }
     }
 
@@ -254,6 +290,7 @@ impl Right {
                     value.as_str() == Some(told) || serde_json::from_str::<Value>(told).is_ok_and(|told| told == *value)
                 }) || serde_json::from_str::<Value>(told).is_ok_and(|told| told == **whole)
             }
+            Self::Holds(_) => false,
         }
     }
 }
@@ -271,12 +308,20 @@ impl Expected {
             ensure!(plain(*sum), "wrong answer: {:?} was expected, this came: {text}", self.result);
             return Ok(());
         }
-        let result = if self.id.is_some() { answer.get("result") } else { Some(&answer) };
+        // Without MCP, what is asked for as a result of MCP comes in an object.
+        let wrapped = || answer.get("result").filter(|result| result.get("structuredContent").is_some());
+        let result = if self.id.is_some() { answer.get("result") } else { wrapped().or(Some(&answer)) };
         let at = |pointer: &str| result?.pointer(pointer);
+        let says = match &self.result {
+            Right::Holds(members) => members.iter().all(|(pointer, value)| at(pointer) == Some(value)),
+            right => {
+                at("/structuredContent").is_some_and(|value| right.is(value))
+                    && at("/content/0/text").and_then(Value::as_str).is_some_and(|text| right.is_told(text))
+            }
+        };
         let right = self.id.is_none_or(|id| answer.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
             && at("/isError").and_then(Value::as_bool) != Some(true)
-            && at("/structuredContent").is_some_and(|value| self.result.is(value))
-            && at("/content/0/text").and_then(Value::as_str).is_some_and(|text| self.result.is_told(text));
+            && says;
         let shown: String = text.chars().take(2000).collect();
         ensure!(right, "wrong answer: id {:?} and {:?} were expected, this came: {shown}", self.id, self.result);
         Ok(())
@@ -321,6 +366,27 @@ mod tests {
     }
 
     #[test]
+    fn a_case_can_say_what_the_client_can_and_what_the_result_holds() {
+        let members = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let case = Case {
+            holds: vec![("/resultType".to_owned(), json!("input_required"))],
+            more: members(json!({ "requestState": "s" })),
+            capabilities: members(json!({ "elicitation": {} })),
+            headers: "Authorization: Bearer t\r\n".to_owned(),
+            ..Case::of("ask", json!({}))
+        };
+        let (request, expected) = Dialect::modern("127.0.0.1:1").case(&case, 1);
+        let text = String::from_utf8(request).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert!(head.contains("\r\nAuthorization: Bearer t\r\n"), "{head}");
+        assert_eq!((&body["params"]["requestState"], &body["params"]["name"]), (&json!("s"), &json!("ask")));
+        assert_eq!(body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"], json!({ "elicitation": {} }));
+        assert!(expected.check(200, br#"{"id":1,"result":{"resultType":"input_required"}}"#).is_ok());
+        assert!(expected.check(200, br#"{"id":1,"result":{"resultType":"complete"}}"#).is_err());
+    }
+
+    #[test]
     fn without_mcp_the_answer_is_the_sum() {
         let dialect = Dialect::new("127.0.0.1:1", Era::Plain);
         let (request, expected) = dialect.call(TOOL, 2);
@@ -328,6 +394,10 @@ mod tests {
         assert!(expected.check(200, b"6.625").is_ok());
         assert!(expected.check(200, b"6.5").is_err());
         assert!(expected.check(422, b"6.625").is_err());
+        let (_, expected) = dialect.case(&Case::adding(Way::Rest), 1);
+        let whole = br#"{"result":{"content":[{"type":"text","text":"3.625"}],"structuredContent":{"result":3.625},"isError":false}}"#;
+        assert!(expected.check(200, whole).is_ok());
+        assert!(expected.check(200, br#"{"result":{"content":[],"structuredContent":{"result":3.625}}}"#).is_err());
     }
 
     #[test]

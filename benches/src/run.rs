@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// The component with tools of all kinds, for fetches and ways; without it there are no rows for them
     #[arg(long, value_name = "FILE", default_value = "target/test-plugins/probe.wasm")]
     probe: PathBuf,
+    /// The component whose tools ask, for ways; without it there are no rows for them
+    #[arg(long, value_name = "FILE", default_value = "target/test-plugins/everything.wasm")]
+    asking: PathBuf,
     /// The component whose tool calls others; without it there is no row for it
     #[arg(long, value_name = "FILE", default_value = "target/test-plugins/chain.wasm")]
     caller: PathBuf,
@@ -142,6 +145,8 @@ pub(crate) struct Bench {
     pub(crate) caller: PathBuf,
     /// The component with tools of all kinds, if it is there.
     pub(crate) probe: Option<PathBuf>,
+    /// The component with tools that ask, if it is there.
+    pub(crate) asking: Option<PathBuf>,
     pub(crate) others: Others,
     pub(crate) dir: PathBuf,
     pub(crate) pace: Pace,
@@ -256,6 +261,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         plugin: fs::canonicalize(&options.plugin)?,
         caller: options.caller.clone(),
         probe: Some(options.probe.clone()).filter(|probe| probe.exists()),
+        asking: Some(options.asking.clone()).filter(|asking| asking.exists()),
         others: Others { mcp_proxy: options.mcp_proxy.clone(), mcpo: options.mcpo.clone(), supergateway: options.supergateway.clone() },
         dir: fs::canonicalize(dir)?,
         pace,

@@ -46,13 +46,22 @@ pub(crate) fn run(bench: &Bench, scale: &Scale) -> anyhow::Result<Vec<Verdict>> 
     let of = |count: usize| if scale.small { count / 100 } else { count };
     let mut table = Table::new(&["what", "how many", "MiB before", "MiB after", "and"], &[0, 4]);
     let verdicts = vec![
-        connections(bench, of(OPEN), &mut table)?,
+        connections(bench, of(OPEN.min(room_for_connections())), &mut table)?,
         sessions(bench, of(SESSIONS), &mut table)?,
         plugins(bench, of(PLUGINS), of(USED), &mut table)?,
         churn(bench, scale.churn, &mut table)?,
     ];
     table.print("scale", "resident memory of the server");
     Ok(verdicts)
+}
+
+/// So many connections can be open beside those that are used: a server takes half of the files that the system lets it open, and makes room for another one by
+/// ending one on which nothing goes on.
+fn room_for_connections() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    // As many at most as the server asks for.
+    let files = usize::try_from(files.min(1 << 16)).unwrap_or(usize::MAX);
+    (files / 2).saturating_sub(3 * ACTIVE as usize)
 }
 
 /// A server of one plugin.

@@ -1,14 +1,16 @@
 //! The ways that a call can go beside the plain one, and what its size costs.
 
-use std::{fs, rc::Rc};
+use std::{fs, path::Path, rc::Rc};
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::{
     baseline::Ratio,
+    client::Client,
     compare::{Contender, cpu, figures, of_rounds, rounds, session},
     process::Server,
-    requests::{Case, Era, Way},
+    requests::{Case, Dialect, Era, TOOL, Way},
     run::{Bench, Copies, Verdict, WAY_GOAL},
     servers::Kind,
     table::Table,
@@ -23,7 +25,16 @@ const CONNECTIONS: u32 = 8;
 const SIZES: [(&str, usize); 4] = [("1 KB", 1 << 10), ("64 KB", 64 << 10), ("1 MB", 1 << 20), ("4 MB", 4 << 20)];
 
 /// A body, and an answer, may be as large as the largest of these, and what is around it.
-const ROOM: &str = "[http]\nmax_body = \"8MiB\"\n[plugin.probe]\noutput = \"32MiB\"\n";
+/// What a call asked stays answerable for as long as it is measured.
+const ROOM: &str = "[http]\nmax_body = \"8MiB\"\nask_timeout = \"1h\"\n[plugin.probe]\noutput = \"32MiB\"\n";
+
+/// The tool of the plugin `everything` that asks for a name, and one that does not.
+const ASKS: &str = "test_input_required_result_elicitation";
+const GREETS: &str = "greet";
+
+/// A token, and the variable that the server has it from.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const TOKEN_FROM: &str = "TOOLBAY_BENCH_TOKEN";
 
 /// So many reports are one call's progress.
 const STEPS: u32 = 3;
@@ -72,8 +83,10 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<(Verdict, Vec<Ratio>)> {
 fn groups(bench: &Bench) -> anyhow::Result<Vec<Group>> {
     let folder = bench.folder("ways", 0, Copies::Same)?;
     fs::copy(&bench.plugin, folder.join("calculator.wasm"))?;
-    if let Some(probe) = &bench.probe {
-        fs::copy(probe, folder.join("probe.wasm"))?;
+    for (component, name) in [(&bench.probe, "probe.wasm"), (&bench.asking, "everything.wasm")] {
+        if let Some(component) = component {
+            fs::copy(component, folder.join(name))?;
+        }
     }
     let config = if bench.probe.is_some() { ROOM } else { "" };
     let args = bench.toolbay_args_with(&folder, "ways", "cache", config, "127.0.0.1:0")?;
@@ -98,6 +111,7 @@ fn groups(bench: &Bench) -> anyhow::Result<Vec<Group>> {
         ways.push(legacy(adding("2025-11-25, session", "plain", Way::Plain)?, Some(session.clone())));
         ways.push(legacy(adding("2025-11-25, session, through the SDK", "unusual", Way::Unusual)?, Some(session)));
     }
+    ways.push(known(bench, &folder)?);
     let mut groups = vec![Group { contenders: ways, is_for_goal: true }];
     if bench.probe.is_none() {
         eprintln!("ways: no rows for progress and sizes: scripts/build-test-plugins.sh makes the plugin for them");
@@ -105,24 +119,68 @@ fn groups(bench: &Bench) -> anyhow::Result<Vec<Group>> {
     }
 
     let progress = |way, wanted: bool| Case {
-        tool: "progress".to_owned(),
-        arguments: json!({ "steps": STEPS, "pause_ms": 0 }),
         structured: json!({ "wanted": wanted, "steps": STEPS }),
         way,
+        ..Case::of("progress", json!({ "steps": STEPS, "pause_ms": 0 }))
     };
     let silent = call("progress that nobody asked for", "silent", &progress(Way::Plain, false))?;
     let told = call(&format!("progress, {} events on a stream", STEPS + 1), "progress", &progress(Way::Progress, true))?;
     groups.push(Group { contenders: vec![Contender { is_ours: false, ..silent }, told], is_for_goal: false });
 
+    if bench.asking.is_some() {
+        let greets = Case { holds: text("Hello, Ada!"), ..Case::of(GREETS, json!({ "name": "Ada" })) };
+        let greets = Contender { is_ours: false, ..call("a call that asks nothing", "greets", &greets)? };
+        let (asks, answered) = asking(&server.address)?;
+        let asks = call("a call that asks: its question", "asks", &asks)?;
+        let answered = call("the answer, with which it runs again", "answered", &answered)?;
+        groups.push(Group { contenders: vec![greets, asks, answered], is_for_goal: false });
+    }
+
     let native = Rc::new(Server::start(&bench.own, ["serve", Kind::Echo.name()], &bench.log("echo"))?);
     for (label, bytes) in SIZES {
         let arguments = payload(bytes);
-        let case = Case { tool: ECHO.to_owned(), structured: arguments.clone(), arguments, way: Way::Plain };
+        let case = Case { structured: arguments.clone(), ..Case::of(ECHO, arguments) };
         let ours = call(&format!("{label} there and back"), &format!("echo-{bytes}"), &case)?;
         let native = Contender { case: ours.case.clone(), ..Contender::modern(&format!("{label}, axum + serde_json"), &native, ECHO) };
         groups.push(Group { contenders: vec![native, ours], is_for_goal: false });
     }
     Ok(groups)
+}
+
+/// The same call of a caller that is known by a token and has a role.
+fn known(bench: &Bench, folder: &Path) -> anyhow::Result<Contender> {
+    let config = format!("[auth.tokens]\nbench = {{ from_env = \"{TOKEN_FROM}\", roles = [\"all\"] }}\n[role.all]\nservers = [\"*\"]\n");
+    let args = bench.toolbay_args_with(folder, "known", "cache", &config, "127.0.0.1:0")?;
+    let args =
+        ["-c".to_owned(), format!("{TOKEN_FROM}={TOKEN} exec \"$0\" \"$@\""), bench.toolbay.display().to_string()].into_iter().chain(args);
+    let server = Rc::new(Server::start(Path::new("/bin/sh"), args, &bench.log("known"))?);
+    let case = Case { headers: format!("Authorization: Bearer {TOKEN}\r\n"), ..Case::adding(Way::Plain) };
+    let contender = Contender::modern("by a token, with a role", &server, TOOL);
+    Ok(Contender { is_ours: true, case: Some(bench.case("known", &case)?), ..contender })
+}
+
+/// A call that asks, as it is made first and as it is made with the answer.
+fn asking(address: &str) -> anyhow::Result<(Case, Case)> {
+    let members = |value: Value| value.as_object().cloned().unwrap_or_default();
+    let asks = Case {
+        holds: vec![("/resultType".to_owned(), json!("input_required"))],
+        capabilities: members(json!({ "elicitation": {} })),
+        ..Case::of(ASKS, json!({}))
+    };
+    let (request, expected) = Dialect::modern(address).case(&asks, 1);
+    let answer = Client::connect(address)?.send(&request)?;
+    expected.check(answer.status, &answer.body)?;
+    let body: Value = serde_json::from_slice(&answer.body)?;
+    let state = body.pointer("/result/requestState").context("no state came with the question")?;
+    let answers = json!({ "user_name": { "action": "accept", "content": { "name": "Ada" } } });
+    let answered =
+        Case { holds: text("Hello, Ada!"), more: members(json!({ "requestState": state, "inputResponses": answers })), ..asks.clone() };
+    Ok((asks, answered))
+}
+
+/// A result that is this text.
+fn text(text: &str) -> Vec<(String, Value)> {
+    vec![("/content/0/text".to_owned(), json!(text))]
 }
 
 /// Arguments of so many bytes: lines of text, numbers, and what has to be escaped.

@@ -80,7 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
     ("dispatch", &["shared", "catalog", "policies", "provider", "telemetry", "unix_time"]),
     // Other instances of this host.
-    ("cluster", &["config", "tls"]),
+    ("cluster", &["config", "tls", "unix_time"]),
     // A plugin author's project, which serves nothing.
     ("author", &["wasm"]),
     // The fronts.

@@ -1,10 +1,15 @@
-"""Lints and renders the Helm chart with several values, and holds what comes out against Kubernetes' schemas. Run by scripts/check-deploy.sh."""
+"""Lints and renders the Helm chart with several values, and holds what comes out against Kubernetes' schemas, and the configuration in it against Toolbay's.
+
+Run by scripts/check-deploy.sh.
+"""
 
 import json
 import pathlib
 import sys
+import tomllib
 
 import helm_python
+import jsonschema
 import kubernetes_validate
 import yaml
 
@@ -66,6 +71,8 @@ def render(chart: str, values: dict) -> dict[str, str]:
 
 def main() -> None:
     chart = sys.argv[1]
+    root = pathlib.Path(chart).resolve().parents[2]
+    schema = jsonschema.Draft202012Validator(json.loads((root / "docs/toolbay.schema.json").read_text()))
     for name, values in GOOD.items():
         report = helm_python.lint(chart, values, strict=True)
         if report["errors"]:
@@ -80,6 +87,10 @@ def main() -> None:
                 if part["kind"] not in FOREIGN:
                     kubernetes_validate.validate(part, version, strict=True)
         (config,) = [part["data"]["toolbay.toml"] for part in manifests if part["kind"] == "ConfigMap" and not part["metadata"]["name"].endswith("gpu")]
+        for part in manifests:
+            if part["kind"] == "ConfigMap":
+                for error in schema.iter_errors(tomllib.loads(part["data"]["toolbay.toml"])):
+                    sys.exit(f"check-deploy: {name}: the configuration in {part['metadata']['name']} is wrong: {error.json_path}: {error.message}")
         if "config" in values and config.strip() != values["config"].strip():
             sys.exit(f"check-deploy: {name}: the configuration was changed: {config!r}")
         print(f"check-deploy: {name}: {len(manifests)} manifests", file=sys.stderr)
@@ -94,7 +105,6 @@ def main() -> None:
             print(f"check-deploy: {name} is refused: {' '.join(str(error).split())[:120]}", file=sys.stderr)
         else:
             sys.exit(f"check-deploy: {name} was taken")
-    root = pathlib.Path(chart).resolve().parents[2]
     version = next(line.split('"')[1] for line in (root / "Cargo.toml").read_text().splitlines() if line.startswith("version = "))
     described = yaml.safe_load((pathlib.Path(chart) / "Chart.yaml").read_text())
     if described["appVersion"] != version:

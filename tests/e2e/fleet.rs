@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use toolbay_tests::{
     Balancer, Client, Load, Proxy, Server, Setup,
-    balancer::Kind::{self, HaProxy, Nginx},
+    balancer::Kind::{self, Envoy, HaProxy, Nginx},
     eventually, json,
     lab::Lab,
     millis,
@@ -100,28 +100,37 @@ async fn clients_of_every_kind_work_behind_nginx_without_stickiness() {
     clients_behind(Nginx).await;
 }
 
+#[tokio::test]
+async fn clients_of_every_kind_work_behind_envoy_without_stickiness() {
+    clients_behind(Envoy).await;
+}
+
+/// A call, and what was wrong with its answer.
+async fn add(client: Arc<Client>) -> Option<String> {
+    tokio::time::sleep(millis(10)).await;
+    match client.try_rpc("tools/call", json!({ "name": "add", "arguments": { "a": 1, "b": 2 } })).await {
+        Ok(reply) if reply.status == 200 && reply.answer()["result"]["structuredContent"]["result"] == 3.0 => None,
+        Ok(reply) => Some(format!("{reply:?}")),
+        Err(error) => Some(format!("{error:?}")),
+    }
+}
+
+/// Callers of both eras, some of which connect anew for each call, and how many they are.
+async fn mixed(url: &str) -> ([Load; 3], usize) {
+    let session = Client::legacy_at(url).await;
+    let loads =
+        [Load::of(|| Client::at(url), 4, add), Load::of(|| session.also_at(url), 4, add), Load::of(|| Client::at(url).alone(), 2, add)];
+    for load in &loads {
+        load.more(20).await;
+    }
+    (loads, 10)
+}
+
 async fn rolling(kind: Kind) {
     let Some(mut fleet) = Fleet::start(kind).await else { return };
     let restarts = std::env::var("TOOLBAY_RESTARTS").map_or(3, |count| count.parse().expect("a number"));
     let url = fleet.balancer.url();
-    let add = |client: Arc<Client>| async move {
-        tokio::time::sleep(millis(10)).await;
-        match client.try_rpc("tools/call", json!({ "name": "add", "arguments": { "a": 1, "b": 2 } })).await {
-            Ok(reply) if reply.status == 200 && reply.answer()["result"]["structuredContent"]["result"] == 3.0 => None,
-            Ok(reply) => Some(format!("{reply:?}")),
-            Err(error) => Some(format!("{error:?}")),
-        }
-    };
-    let session = Client::legacy_at(&url).await;
-    let loads = [
-        Load::of(|| Client::at(&url), 4, add),
-        Load::of(|| session.also_at(&url), 4, add),
-        // One that connects anew for each call.
-        Load::of(|| Client::at(&url).alone(), 2, add),
-    ];
-    for load in &loads {
-        load.more(20).await;
-    }
+    let (loads, _) = mixed(&url).await;
     for number in 0..restarts {
         fleet.restart(number % 3).await;
     }
@@ -143,6 +152,102 @@ async fn no_call_is_lost_behind_haproxy_while_hosts_are_restarted() {
 #[tokio::test]
 async fn no_call_is_lost_behind_nginx_while_hosts_are_restarted() {
     rolling(Nginx).await;
+}
+
+#[tokio::test]
+async fn no_call_is_lost_behind_envoy_while_hosts_are_restarted() {
+    rolling(Envoy).await;
+}
+
+/// A host is killed and comes back, while all that there are call.
+async fn killed(kind: Kind) {
+    let Some(mut fleet) = Fleet::start(kind).await else { return };
+    let (loads, callers) = mixed(&fleet.balancer.url()).await;
+    let host = &mut fleet.hosts[1];
+    let address = host.address().to_owned();
+    host.signal(rustix::process::Signal::KILL);
+    host.wait_exit(secs(20)).await;
+    for load in &loads {
+        load.more(50).await;
+    }
+    *host = setup(&[KEY], &fleet.config).listen(&address).start().await;
+    let (mut lost, mut answered) = (Vec::new(), 0);
+    for load in loads {
+        load.more(50).await;
+        answered += load.answered();
+        lost.extend(load.end().await);
+    }
+    println!("{kind:?}: {answered} calls, {} lost", lost.len());
+    // Each has one call in flight at most, and no session was lost.
+    assert!(lost.len() <= callers, "{} of {answered} calls were lost: {lost:#?}", lost.len());
+    assert!(!lost.iter().any(|why| why.contains("-32001")), "{lost:#?}");
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_behind_haproxy_takes_only_the_calls_in_flight_with_it() {
+    killed(HaProxy).await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_behind_nginx_takes_only_the_calls_in_flight_with_it() {
+    killed(Nginx).await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_behind_envoy_takes_only_the_calls_in_flight_with_it() {
+    killed(Envoy).await;
+}
+
+/// Opens a session and uses it.
+async fn opens(client: Arc<Client>) -> Option<String> {
+    let client = Arc::new(Client::legacy_at(client.url()).await);
+    add(client).await
+}
+
+#[tokio::test]
+async fn keys_rotate_under_load_and_no_session_ends_before_its_key_is_removed() {
+    let host = async || setup(&[KEY, OTHER], "").start().await;
+    let hosts = [host().await, host().await, host().await];
+    let (old, new) = ("{ from_env = \"KEY_0\" }", "{ from_env = \"KEY_1\" }");
+    let mut rounds = 0;
+    // One host after the other, so that there are some of both kinds meanwhile.
+    let mut rotate = async |keys: &str| {
+        for server in &hosts {
+            let path = server.home().join("toolbay.toml");
+            let text = std::fs::read_to_string(&path).expect("it was written");
+            let line = text.lines().find(|line| line.starts_with("keys = [")).expect("its keys");
+            toolbay_tests::files::put(text.replace(line, &format!("keys = [{keys}]")).as_bytes(), &path);
+            let holds = || async { (server.log().matches("configuration reloaded").count() > rounds).then_some(()) };
+            eventually("the new keys hold", secs(60), holds).await;
+        }
+        rounds += 1;
+    };
+    rotate(old).await;
+    let [a, b, c] = hosts.each_ref().map(Server::address);
+    let Some(balancer) = Balancer::start(HaProxy, [a, b, c]).await else { return };
+    let url = balancer.url();
+    let (loads, _) = mixed(&url).await;
+    let opening = Load::of(|| Client::at(&url), 2, opens);
+    for keys in [format!("{old}, {new}"), format!("{new}, {old}")] {
+        rotate(&keys).await;
+        for load in loads.iter().chain([&opening]) {
+            load.more(20).await;
+        }
+    }
+    let (late, [modern, legacy, alone]) = (Client::legacy_at(&url).await, loads);
+    let mut lost = Vec::new();
+    for load in [legacy, opening] {
+        lost.extend(load.end().await);
+    }
+    // Who began under the old key begins again, and nobody else notices anything.
+    let load = Load::of(|| late.also_at(&url), 4, add);
+    rotate(new).await;
+    load.more(50).await;
+    for load in [modern, alone, load] {
+        load.more(20).await;
+        lost.extend(load.end().await);
+    }
+    assert!(lost.is_empty(), "{} calls were lost: {lost:#?}", lost.len());
 }
 
 #[tokio::test]

@@ -311,3 +311,32 @@ async fn a_plugin_has_no_more_of_the_processors_than_its_cpu() {
     assert!(calls > 0 && used < allowed, "{used:?} for {calls} calls, and {allowed:?} were allowed");
     server.wait_log("that its calls wait", |log| log.contains("calls wait: the plugin has used its `cpu`")).await;
 }
+
+#[tokio::test]
+async fn under_overload_plugins_share_the_processors_however_many_call_them() {
+    /// Calls of the plugin with few callers.
+    const CALLS: usize = 40;
+    let code = binary(&wat::version(7));
+    let server = Setup::new().bytes("few.wasm", &code).bytes("many.wasm", &code).start().await;
+    // Not more than a plugin has room for.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from).min(12);
+    let counts = [0, 0].map(|_| std::sync::atomic::AtomicUsize::new(0));
+    let callers = [("few", 2), ("many", 20)].into_iter().zip(&counts).flat_map(|((plugin, callers), count)| {
+        let tool = format!("{plugin}__slow_version");
+        (0..callers * cores).map(move |_| (tool.clone(), count))
+    });
+    let [few, many] = &counts;
+    let calls = callers.map(async |(tool, count)| {
+        let client = Client::modern(&server);
+        while few.load(Ordering::Relaxed) < CALLS {
+            // Some 20 ms.
+            client.call(&tool, json!({ "turns": 20_000_000_u64 })).await.ok();
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    futures::future::join_all(calls).await;
+    // Ten times as many callers have as much, and what of theirs was under way at the end.
+    let (few, many) = (few.load(Ordering::Relaxed), many.load(Ordering::Relaxed));
+    let under_way = 20 * cores;
+    assert!(many <= 3 * few + under_way, "{few} calls of the one, {many} of the other");
+}

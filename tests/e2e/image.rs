@@ -109,7 +109,80 @@ async fn the_image_serves_what_ships_without_any_rights() {
     engine.run(&["stop", "--time", "30", &running.name]).await;
     assert!(began.elapsed() < secs(25), "stopped by force");
     drop(running);
+    played(&engine, &tag).await;
     engine.run(&["image", "rm", "--force", &tag, &format!("{tag}-again")]).await;
+}
+
+/// What was played, which is removed whatever happens.
+struct Played<'a> {
+    engine: &'a Engine,
+    file: std::path::PathBuf,
+    volumes: String,
+}
+
+impl Drop for Played<'_> {
+    fn drop(&mut self) {
+        let podman = |arguments: &[&str]| std::process::Command::new(&self.engine.program).args(arguments).output();
+        let removed = podman(&["play", "kube", "--down", &self.file.display().to_string()]);
+        if let Err(error) = removed {
+            eprintln!("the pod of {} stays: {error}", self.file.display());
+        }
+        let all = podman(&["volume", "ls", "--quiet", "--filter", &format!("name={}", self.volumes)]);
+        for volume in all.map(|all| String::from_utf8_lossy(&all.stdout).into_owned()).unwrap_or_default().lines() {
+            drop(podman(&["volume", "rm", "--force", volume]));
+        }
+        drop(podman(&["secret", "rm", &self.volumes]));
+    }
+}
+
+/// The Helm chart's pod, with its own configuration, secret, volumes and rights, by Kubernetes' manifests as far as podman runs them.
+async fn played(engine: &Engine, tag: &str) {
+    if !engine.has_service() {
+        return;
+    }
+    let python = tokio::process::Command::new(files::root().join("scripts/check-deploy.sh")).arg("--python").output().await;
+    let python = python.expect("scripts/check-deploy.sh runs");
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    let python = String::from_utf8_lossy(&python.stdout).trim().to_owned();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port().to_string();
+    // Read as it is, or decoded: that depends on podman's version.
+    let (token, decoded) = ("YS10b2tlbi1vZi10aGUtdGVzdC1vZi10aGUtY2hhcnQh", "a-token-of-the-test-of-the-chart!");
+    let (script, chart) = (files::root().join("scripts/lib/kube_play.py"), files::root().join("deploy/helm/toolbay"));
+    let rendered =
+        tokio::process::Command::new(python).arg(script).arg(chart).args([tag, &port, token]).output().await.expect("Python runs");
+    assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("kube.yaml");
+    std::fs::write(&file, rendered.stdout).expect("it can be written");
+    let played = Played { engine, file: file.clone(), volumes: format!("test-{port}") };
+    engine.run(&["play", "kube", &file.display().to_string()]).await;
+    let http = toolbay_tests::client::http();
+    let (name, base) = (format!("test-{port}-toolbay"), format!("http://127.0.0.1:{port}"));
+    let logs = async || {
+        let pods = engine.run(&["ps", "--all", "--format", "{{.Names}}"]).await;
+        match pods.lines().find(|pod| pod.contains(&name) && pod.ends_with("-toolbay")) {
+            Some(pod) => engine.run(&["logs", pod]).await,
+            None => pods,
+        }
+    };
+    eventually("the pod is ready", secs(120), || async {
+        let ready = http.get(format!("{base}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success());
+        if !ready {
+            // What it says where it ends.
+            println!("{}", logs().await);
+        }
+        ready.then_some(())
+    })
+    .await;
+    assert_eq!(http.get(format!("{base}/tools")).send().await.expect("an answer").status(), 401);
+    let mut sums = Vec::new();
+    for token in [token, decoded] {
+        let body = json!({"tool_name": "add", "tool_args": {"a": 1, "b": 2}}).to_string();
+        let answer = http.post(format!("{base}/call")).bearer_auth(token).body(body).send().await.expect("an answer");
+        sums.push(answer.text().await.expect("text"));
+    }
+    assert!(sums.iter().any(|sum| sum.contains("\"result\":3")), "{sums:?}\n{}", logs().await);
+    drop(played);
 }
 
 #[tokio::test]

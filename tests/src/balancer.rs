@@ -1,11 +1,11 @@
-//! HAProxy and nginx as they are installed, with the configurations of `deploy/`.
+//! HAProxy and nginx as they are installed, and Envoy as the lab has it, with the configurations of `deploy/`.
 
-use std::{fs, net::TcpListener, path::Path, process::Stdio};
+use std::{fs, net::TcpListener, path::PathBuf, process::Stdio};
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{eventually, files, secs};
+use crate::{eventually, files, lab::Lab, secs};
 
 /// Which balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Kind {
     HaProxy,
     /// `nginx`.
     Nginx,
+    /// `envoy`.
+    Envoy,
 }
 
 /// A running balancer, ended when it goes out of scope.
@@ -30,31 +32,48 @@ impl Balancer {
     ///
     /// Where it does not start.
     pub async fn start(kind: Kind, hosts: [&str; 3]) -> Option<Self> {
-        let (program, file, listen) = match kind {
-            Kind::HaProxy => ("/usr/sbin/haproxy", "haproxy.cfg", ("bind :8080", "bind ")),
-            Kind::Nginx => ("/usr/sbin/nginx", "nginx.conf", ("listen 8080", "listen ")),
+        let program = match kind {
+            Kind::HaProxy => PathBuf::from("/usr/sbin/haproxy"),
+            Kind::Nginx => PathBuf::from("/usr/sbin/nginx"),
+            Kind::Envoy => Lab::find().envoy(),
         };
-        if !Path::new(program).exists() {
-            assert!(std::env::var_os("CI").is_none(), "{program} is missing: apt-get install haproxy nginx-light");
-            eprintln!("skipped: {program} is missing: apt-get install haproxy nginx-light");
+        // The file, how it says its own address, and how it says those of hosts.
+        let (file, own, other): (&str, &str, fn(&str, &str) -> String) = match kind {
+            Kind::HaProxy => ("haproxy.cfg", "bind :8080", |host, port| format!("{host}:{port}")),
+            Kind::Nginx => ("nginx.conf", "listen 8080", |host, port| format!("{host}:{port}")),
+            Kind::Envoy => {
+                ("envoy.yaml", "{ address: 0.0.0.0, port_value: 8080 }", |host, port| format!("{{ address: {host}, port_value: {port} }}"))
+            }
+        };
+        if !program.exists() {
+            let program = program.display();
+            assert!(std::env::var_os("CI").is_none(), "{program} is missing: apt-get install haproxy nginx-light, and run scripts/lab.sh");
+            eprintln!("skipped: {program} is missing: apt-get install haproxy nginx-light, and run scripts/lab.sh");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a bound address").port();
         let address = format!("127.0.0.1:{port}");
         let mut text = fs::read_to_string(files::root().join("deploy").join(file)).expect("the configuration that ships");
         for (number, host) in hosts.iter().enumerate() {
-            let name = format!("toolbay-{}.internal:8000", number + 1);
+            let name = other(&format!("toolbay-{}.internal", number + 1), "8000");
             assert!(text.contains(&name), "{file} names {name}");
-            text = text.replace(&name, host);
+            let (host, port) = host.split_once(':').expect("an address");
+            text = text.replace(&name, &other(host, port));
         }
-        assert!(text.contains(listen.0), "{file} says {}", listen.0);
-        text = text.replace(listen.0, &format!("{}{address}", listen.1));
+        assert!(text.contains(own), "{file} says {own}");
+        let listen = match kind {
+            Kind::HaProxy => format!("bind {address}"),
+            Kind::Nginx => format!("listen {address}"),
+            Kind::Envoy => other("127.0.0.1", &port.to_string()),
+        };
+        text = text.replace(own, &listen);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join(file);
         fs::write(&config, text).expect("the configuration can be written");
-        let mut command = Command::new(program);
+        let mut command = Command::new(&program);
         match kind {
             Kind::HaProxy => command.arg("-db").arg("-f").arg(&config),
+            Kind::Envoy => command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "-c"]).arg(&config),
             Kind::Nginx => {
                 let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
                 let folder = folder.path().display();

@@ -51,6 +51,11 @@ impl Lab {
         [bin("x64"), bin("arm64")].into_iter().find(|node| node.exists()).expect("the lab has a Node for this machine")
     }
 
+    /// Envoy, which may not be installed.
+    pub(crate) fn envoy(&self) -> PathBuf {
+        self.folder.join("envoy/bin/envoy")
+    }
+
     /// The command of an MCP server from npm, `@modelcontextprotocol/server-NAME`.
     #[must_use]
     pub fn node_server(&self, name: &str, arguments: &[&str]) -> Vec<String> {

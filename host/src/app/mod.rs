@@ -69,6 +69,9 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 /// How long the last audit lines may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
+/// What is wrong where two processes cannot use the store one after the other.
+const CANNOT_SHARE: &str = "what plugins keep cannot be shared with another process";
+
 /// How a host is assembled.
 #[derive(Clone, Copy, Debug)]
 pub struct AppOptions {
@@ -78,6 +81,8 @@ pub struct AppOptions {
     pub folder_required: bool,
     /// Whether anybody may call where others than this machine can and there are no tokens.
     pub insecure: bool,
+    /// Whether another process of this machine serves until this one is ready: it uses the store's file too.
+    pub follows: bool,
 }
 
 /// Everything that offers something, while it runs.
@@ -148,6 +153,11 @@ impl App {
             shared.start();
         }
         let store = Store::new(&config.store, shared.store_link());
+        if options.follows
+            && let Err(error) = store.share(true).await
+        {
+            tracing::warn!("{CANNOT_SHARE}: {error}");
+        }
         let host = PluginHost::new(config.clone(), Worker::own(), store)?;
         let models = host.models().clone();
         let audit = Audit::start(&config.audit, options.run == Run::Serve)?;
@@ -246,7 +256,7 @@ impl App {
     /// Lets another process use the file of what plugins keep too, while one takes over from the other.
     pub async fn share_store(&self, is_shared: bool) {
         if let Err(error) = self.host.key_values().share(is_shared).await {
-            tracing::warn!("what plugins keep cannot be shared with another process: {error}");
+            tracing::warn!("{CANNOT_SHARE}: {error}");
         }
     }
 

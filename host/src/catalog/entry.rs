@@ -117,6 +117,10 @@ impl Named for Entry {
         tool.name.as_str()
     }
 
+    fn shared_name_of(tool: &Tool) -> Arc<str> {
+        (&tool.name).into()
+    }
+
     fn under(provider: Arc<dyn Provider>, tool: &Arc<Tool>, name: &str) -> Option<Self> {
         let own = tool.name.clone();
         let tool = if name == own.as_str() { Arc::clone(tool) } else { Arc::new(renamed(tool, ToolName::new(name).ok()?)) };

@@ -21,6 +21,10 @@ pub(super) trait Named: Sized {
     type Source;
     /// The provider's own name for it.
     fn own_name_of(source: &Self::Source) -> &str;
+    /// The same, shared with it where it can be.
+    fn shared_name_of(source: &Self::Source) -> Arc<str> {
+        Self::own_name_of(source).into()
+    }
     /// The same under this name. None: it cannot have that name.
     fn under(provider: Arc<dyn Provider>, source: &Arc<Self::Source>, name: &str) -> Option<Self>;
     /// Its object in a list.
@@ -39,8 +43,8 @@ pub(super) struct Offered<E: Named> {
     own: Arc<str>,
     /// `provider__name`, of any length.
     qualified: Arc<str>,
-    /// Under that name.
-    plain: Arc<E>,
+    /// Under that name, made when it is needed: of thousands with the same names nobody has it.
+    plain: OnceLock<Option<Arc<E>>>,
     /// Under its qualified name, made when it is needed.
     renamed: OnceLock<Option<(Arc<str>, Arc<E>)>>,
     /// Under the cut name, for the second of two with one qualified form.
@@ -68,12 +72,19 @@ impl<E: Named> Offered<E> {
             if own != given {
                 other.push((given.to_owned(), own.clone()));
             }
-            let Some(plain) = E::under(Arc::clone(provider), source, &own) else { continue };
+            // What a provider calls it, it can be called.
+            let plain = if own == given { None } else { Some(E::under(Arc::clone(provider), source, &own).map(Arc::new)) };
+            if matches!(plain, Some(None)) {
+                continue;
+            }
+            let qualified = qualified(provider.id(), &own).into();
+            let given = E::shared_name_of(source);
+            let own = if *own == *given { Arc::clone(&given) } else { own.into() };
             offers.push(Self {
-                given: given.into(),
-                qualified: qualified(provider.id(), &own).into(),
-                own: own.into(),
-                plain: Arc::new(plain),
+                given,
+                qualified,
+                own,
+                plain: plain.map_or_else(OnceLock::new, OnceLock::from),
                 provider: Arc::clone(provider),
                 source: Arc::clone(source),
                 renamed: OnceLock::new(),
@@ -88,6 +99,11 @@ impl<E: Named> Offered<E> {
 
     fn id(&self) -> &ProviderId {
         self.provider.id()
+    }
+
+    /// The entry under the provider's own name.
+    fn plain_entry(&self) -> Option<&Arc<E>> {
+        self.plain.get_or_init(|| E::under(Arc::clone(&self.provider), &self.source, &self.own).map(Arc::new)).as_ref()
     }
 
     /// The entry under the qualified name; `first` says whether the plain qualified form is this one's.
@@ -200,14 +216,14 @@ impl<E: Named> Names<E> {
                 let (provider, other) = (offer.id().clone(), (*other).clone());
                 collisions.push(Collision::LooksQualified { kind, name: offer.own.to_string(), provider, other });
             }
-            if keeps || (!shared && other.is_none()) {
-                names.insert(Arc::clone(&offer.own), Arc::clone(&offer.plain));
+            let plain = if keeps || (!shared && other.is_none()) { offer.plain_entry() } else { None };
+            if let Some(plain) = plain {
+                names.insert(Arc::clone(&offer.own), Arc::clone(plain));
                 holders.insert(Arc::clone(&offer.own), offer.id().clone());
-                published.push(Some(Arc::clone(&offer.plain)));
             } else {
                 needs_qualifying.push((index, offer));
-                published.push(None);
             }
+            published.push(plain.cloned());
         }
         for (index, offer) in needs_qualifying {
             let first = forms.get(&*offer.qualified).is_some_and(|owner| *owner == offer.id());

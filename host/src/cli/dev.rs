@@ -74,7 +74,7 @@ impl Dev {
             .spawn(move || rebuild(&folder, seen))
             .map_err(|error| Failure::failed(format!("cannot start the thread that builds: {error}")))?;
         descriptors::raise();
-        let options = AppOptions { run: Run::Serve, folder_required: true, insecure: false };
+        let options = AppOptions { run: Run::Serve, folder_required: true, insecure: false, follows: false };
         runtime()?.block_on(serve::serve(config, options, source, files, None))
     }
 }

@@ -76,7 +76,7 @@ impl LocalHost {
             // Nobody has said where plugins keep things: not where a host that serves does.
             config.store.path = Some(StoreConfig::MEMORY.into());
         }
-        let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true }).await?;
+        let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true, follows: false }).await?;
         let front = app.front(None);
         Ok(Self { app, front, configured })
     }

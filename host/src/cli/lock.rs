@@ -71,7 +71,7 @@ impl LockArgs {
         };
         let folder_required = self.config.plugins.is_some();
         let found = runtime()?.block_on(async {
-            let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true }).await?;
+            let app = App::start(Arc::new(config), AppOptions { run: Run::Once, folder_required, insecure: true, follows: false }).await?;
             let source = |status: &ProviderStatus| Some((status.name.clone(), OciReference::parse(&status.source).ok()?));
             let sources = app.statuses().iter().filter(|status| status.kind.is_plugin()).filter_map(source).collect();
             let broken = app.statuses().into_iter().filter(|status| status.state != ProviderState::Serving);

@@ -1,6 +1,6 @@
 //! `toolbay serve`: the main job.
 
-use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, path::Path, pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     ConfigArgs, Failure, Outcome, counted,
-    handover::{Offer, Predecessor},
+    handover::{self, Beside, Offer, Predecessor},
     metrics::Pushing,
     print, runtime,
     socket::Passed,
@@ -99,7 +99,8 @@ impl Serve {
             let tokens = !config.auth.is_open();
             tracing::info!(tokens, "listening beyond loopback under any name; [http] allowed_hosts limits the names");
         }
-        let options = AppOptions { run: Run::Serve, folder_required: self.config.plugins.is_some(), insecure: self.insecure };
+        let options =
+            AppOptions { run: Run::Serve, folder_required: self.config.plugins.is_some(), insecure: self.insecure, follows: false };
         descriptors::raise();
         let runtime = runtime()?;
         let outcome = runtime.block_on(serve(config, options, source, files, passed));
@@ -109,7 +110,7 @@ impl Serve {
     }
 }
 
-pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSource, files: Files, passed: Option<Passed>) -> Outcome {
+pub(super) async fn serve(config: Config, mut options: AppOptions, source: ConfigSource, files: Files, passed: Option<Passed>) -> Outcome {
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
@@ -129,6 +130,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     });
     let console = console.transpose().map_err(Failure::failed)?;
     let config = Arc::new(config);
+    options.follows = before.is_some();
     let app = App::start(config.clone(), options).await?;
     for warning in config.state.warning().into_iter().chain(config.tasks.warning(config.state.copies)) {
         tracing::warn!("{warning}");
@@ -149,44 +151,47 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     let statuses = vec![app.clone() as Arc<dyn StatusSource>];
     let mut page = app.metrics_page();
     let push = page.clone().and_then(|page| Pushing::start(&app, page));
-    let mut following = None;
-    if let Some(before) = before {
-        app.share_store(true).await;
-        tokio::select! {
-            biased;
-            // The other one goes on.
-            () = shutdown.leaving() => {
-                banner.abort();
-                app.stop().await;
-                return Ok(ExitCode::SUCCESS);
-            }
-            _ = app.first_attempt_done() => {}
-        }
-        // From here on it is this one that others follow.
-        following = Some(before);
-    }
+    let beside = Beside::new();
+    let sharing = tokio::spawn(share_store(app.clone(), options.follows, beside.count()));
+    let mut offer = None;
     // Only a process that follows takes these away: a scrape may see calls that are still ending.
-    let beside = Shutdown::new();
-    let is_beside = watch::Sender::new(following.is_some());
-    let sharing = tokio::spawn(share_store(app.clone(), is_beside.subscribe()));
-    let offer = match &handover {
-        Some(path) => Some(tokio::spawn(Offer::new(path, offered)?.serve(shutdown.clone(), vec![beside.clone()], is_beside.clone()))),
-        None => None,
-    };
-    if let Some(before) = following {
-        let ending = before.follow().await;
-        tokio::spawn(async move {
-            ending.ended().await;
-            tracing::info!("the process before this one has ended");
-            is_beside.send_replace(false);
-        });
+    let others = Shutdown::new();
+    if let Some(path) = &handover {
+        let starting = before.is_some().then(|| beside.enter());
+        let offered = async {
+            if before.is_some() && !until_ready(&app, &mut before, path, &shutdown).await? {
+                return Ok(None);
+            }
+            // From here on it is this one that others follow.
+            handover::follow(before, path, Offer::prepare(path, offered)?).await.map(Some)
+        };
+        let (placed, ending) = match offered.await {
+            Ok(Some(offered)) => offered,
+            // The other one goes on.
+            ended => {
+                banner.abort();
+                sharing.abort();
+                app.stop().await;
+                return ended.map(|_| ExitCode::SUCCESS);
+            }
+        };
+        let is_first = starting.is_none() && ending.is_empty();
+        let ended = beside.until_ended(ending);
+        offer = Some(tokio::spawn(placed.serve(shutdown.clone(), vec![others.clone()], beside)));
+        if !is_first {
+            tokio::spawn(async move {
+                ended.await;
+                tracing::info!("the process before this one has ended");
+                drop(starting);
+            });
+        }
     }
     // It is there until the very end: a scrape may see calls that are still ending.
     let metrics = match for_metrics {
         Some(listener) => {
             let settings = app.http_settings(listener.local_addr().map_err(Failure::failed)?);
-            let (metrics, beside) = (app.metrics().clone(), beside.clone());
-            page.take().map(|page| tokio::spawn(http::serve_metrics(listener, page, metrics, settings, beside)))
+            let (metrics, others) = (app.metrics().clone(), others.clone());
+            page.take().map(|page| tokio::spawn(http::serve_metrics(listener, page, metrics, settings, others)))
         }
         None => None,
     };
@@ -198,7 +203,7 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
         Some(listener) => {
             let settings = app.http_settings(listener.local_addr().map_err(Failure::failed)?);
             let state = AppState::new(front.clone(), settings, statuses.clone(), None).with_console(app.clone());
-            Some(tokio::spawn(http::serve(listener, state, beside.clone())))
+            Some(tokio::spawn(http::serve(listener, state, others.clone())))
         }
         None => None,
     };
@@ -228,11 +233,36 @@ pub(super) async fn serve(config: Config, options: AppOptions, source: ConfigSou
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets another process use the file of what plugins keep, as long as both run.
-async fn share_store(app: Arc<App>, mut is_beside: watch::Receiver<bool>) {
-    while is_beside.changed().await.is_ok() {
-        let is_shared = *is_beside.borrow_and_update();
-        app.share_store(is_shared).await;
+/// Waits until everything was tried once, while another process serves: whichever that is, as others may take over meanwhile. False: this one is to end.
+async fn until_ready(app: &App, before: &mut Option<Predecessor>, path: &Path, shutdown: &Shutdown) -> Result<bool, Failure> {
+    let mut done = pin!(app.first_attempt_done());
+    loop {
+        let left = async {
+            match before {
+                Some(before) => before.left(path).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.leaving() => return Ok(false),
+            _ = &mut done => return Ok(true),
+            left = left => {
+                left?;
+                *before = Predecessor::find(path).await?;
+            }
+        }
+    }
+}
+
+/// Lets other processes use the file of what plugins keep, as long as they run.
+async fn share_store(app: Arc<App>, mut is_shared: bool, mut count: watch::Receiver<usize>) {
+    while count.changed().await.is_ok() {
+        let others = *count.borrow_and_update() > 0;
+        if others != is_shared {
+            is_shared = others;
+            app.share_store(is_shared).await;
+        }
     }
 }
 

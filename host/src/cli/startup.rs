@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{
     Failure,
-    handover::{Predecessor, Role},
+    handover::{self, Predecessor, Role},
     socket::Passed,
 };
 use crate::{
@@ -160,6 +160,9 @@ pub(super) fn troubles(config: &Config, insecure: bool) -> Vec<Trouble> {
             found.push(Trouble { key, why: cannot_listen(address, &error, how), passing, is_usage: false });
         }
     }
+    if let Some(why) = config.http.handover.as_deref().and_then(handover::trouble) {
+        found.push(Trouble { key: "[http] handover", why, passing: false, is_usage: false });
+    }
     for (key, error) in Audit::probe(&config.audit) {
         found.push(Trouble { key, why: error.to_string(), passing: false, is_usage: false });
     }
@@ -226,13 +229,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "listen = \"127.0.0.1:0\"\n[metrics]\nlisten = \"192.0.2.7:9100\"\nauthenticate = false\n\
-             [audit]\nfile = \"{0}/none/a.jsonl\"\nsyslog = \"{0}/log\"\n",
+             [audit]\nfile = \"{0}/none/a.jsonl\"\nsyslog = \"{0}/log\"\n[http]\nhandover = \"{0}/none/h\"\n",
             folder.path().display()
         );
         let config = Config::parse(&text, &folder.path().join("toolbay.toml")).unwrap();
         let found = troubles(&config, false);
         let keys: Vec<_> = found.iter().map(|trouble| trouble.key).collect();
-        assert_eq!(keys, ["[metrics] listen", "[audit] file", "[audit] syslog"], "{found:?}");
+        assert_eq!(keys, ["[metrics] listen", "[http] handover", "[audit] file", "[audit] syslog"], "{found:?}");
         assert!(usable(&found).is_ok() && !can_start(&found));
         assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");
         // What is used by somebody may be free by then.

@@ -80,7 +80,7 @@ impl Stdio {
 /// A host of its own, for as long as the client is there.
 async fn host(config: Config, folder_required: bool, source: ConfigSource, files: Files) -> Outcome {
     let http = config.http.clone();
-    let app = App::start(Arc::new(config), AppOptions { run: Run::Serve, folder_required, insecure: true }).await?;
+    let app = App::start(Arc::new(config), AppOptions { run: Run::Serve, folder_required, insecure: true, follows: false }).await?;
     let front = app.front(None);
     app.watch(source, files);
     let settling = tokio::spawn({

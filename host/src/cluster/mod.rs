@@ -6,6 +6,8 @@
 //! not from a client that says so is proven by a signature (`forward`).
 
 mod forward;
+mod replay;
+mod starts;
 
 use std::{
     collections::HashMap,
@@ -16,14 +18,18 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-pub(crate) use forward::{HANDED_ON, Origin, Proof, Seal};
+pub(crate) use forward::{HANDED_ON, HandedOn, LIFETIME, Origin, Proof, START, Seal};
 
 use crate::{
     config::ClusterConfig,
     tls::{self, cause},
+    unix_time,
 };
+use forward::{Once, Receiver};
+use replay::Replays;
+use starts::Starts;
 
 /// Instances are near to each other: one that is not reached by then is gone.
 pub(crate) const CONNECT: Duration = Duration::from_secs(3);
@@ -40,6 +46,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// For so long an instance that was not reached is not tried again, so that not every request waits for it.
 const GONE: Duration = Duration::from_secs(2);
+
+/// So often a request is signed again for an instance that says that it is another process than the one it was signed for: while one process follows another
+/// at an address, connections to both are open.
+const ATTEMPTS: usize = 4;
 
 /// Headers of a connection, which end with it, and those that are made anew.
 const OWN: [HeaderName; 10] = [
@@ -71,6 +81,12 @@ pub(crate) struct Peers {
     own: Option<String>,
     /// Signs what is handed on.
     seal: Arc<dyn Seal>,
+    /// The name of this process. None: nothing proves that a request comes from it, nor that one is for it.
+    start: Option<String>,
+    /// The names of the other ones.
+    starts: Starts,
+    /// What others have proven to this one.
+    replays: Replays,
     client: Mutex<Connector>,
     /// Who was not reached lately, and when.
     gone: Mutex<HashMap<String, Instant>>,
@@ -115,7 +131,16 @@ pub(crate) struct Request {
 
 impl Peers {
     pub(crate) fn new(own: Option<String>, seal: Arc<dyn Seal>, config: ClusterConfig) -> Self {
-        Self { own, seal, client: Mutex::new(Connector { config, made: None }), gone: Mutex::default(), head: HEAD }
+        Self {
+            own,
+            seal,
+            start: forward::name(),
+            starts: Starts::default(),
+            replays: Replays::default(),
+            client: Mutex::new(Connector { config, made: None }),
+            gone: Mutex::default(),
+            head: HEAD,
+        }
     }
 
     /// Reaches others in another way from now on. What is on its way goes on.
@@ -141,13 +166,19 @@ impl Peers {
         headers.contains_key(&HANDED_ON)
     }
 
-    /// Where a request comes from.
-    pub(crate) fn origin(&self, parts: &Parts, body: &[u8]) -> Origin {
-        let origin = forward::origin(&*self.seal, self.own(), &parts.method, parts.uri.path(), &parts.headers, body);
+    /// Where a request with these headers comes from. What it proves is taken once.
+    pub(crate) fn origin(&self, headers: &HeaderMap) -> Origin {
+        let receiver = Receiver { seal: &*self.seal, own: self.own(), start: self.start.as_deref(), replays: &self.replays };
+        let origin = receiver.origin(headers);
         if origin == Origin::Unproven {
             tracing::debug!("a request says that another instance has handed it on, and does not prove it; it is taken for a client's");
         }
         origin
+    }
+
+    /// The name of this process, for those that sign requests for it.
+    pub(crate) fn start(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(self.start.as_deref()?).ok()
     }
 
     /// Requests carry their caller's token, so they go nowhere but where they are sent: no proxy, no redirect.
@@ -174,24 +205,21 @@ impl Peers {
         }
         headers.entry(HANDED_ON).or_insert(HeaderValue::from_static("1"));
         let digest = forward::digest(&method, &path, &headers, &body);
-        if let Some(proof) = forward::proof(&*self.seal, address, digest) {
-            headers.insert(forward::PROOF, proof);
-        }
-        let mut sent = client.request(method, format!("{address}{path}")).headers(headers).body(body);
-        if patience == Patience::Short {
-            sent = sent.timeout(ANSWER);
-        }
-        let answer = match tokio::time::timeout(self.head, sent.send()).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                if error.is_connect() {
-                    self.set_aside(address);
-                }
-                return Err(Unreachable(cause(&error)));
+        let url = format!("{address}{path}");
+        let mut attempts = 0;
+        let answer = loop {
+            match self.prove(&client, address, &url, &digest).await? {
+                Some(proof) => drop(headers.insert(forward::PROOF, proof)),
+                None => drop(headers.remove(forward::PROOF)),
             }
-            Err(_) => {
-                self.set_aside(address);
-                return Err(Unreachable(format!("it takes connections, and has not answered within {} s", self.head.as_secs())));
+            let request = client.request(method.clone(), &url).headers(headers.clone()).body(body.clone());
+            let answer = self.send(address, request, patience).await?;
+            // It has not looked at it.
+            let Some(start) = refused_by(&answer) else { break answer };
+            self.starts.learn(address, start);
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                return Err(Unreachable(format!("it did not take what was signed for it, {ATTEMPTS} times")));
             }
         };
         let mut response = Response::builder().status(answer.status());
@@ -201,6 +229,52 @@ impl Peers {
             }
         }
         response.body(Body::from_stream(answer.bytes_stream())).map_err(|error| Unreachable(error.to_string()))
+    }
+
+    /// The proof for a request with this digest, good for one time at the process that is at that address. None: it cannot be proven.
+    async fn prove(&self, client: &reqwest::Client, address: &str, url: &str, digest: &str) -> Result<Option<HeaderValue>, Unreachable> {
+        let Some(from) = &self.start else { return Ok(None) };
+        let until = unix_time::seconds() + LIFETIME;
+        let signed = |digest: String, once| {
+            let text = self.seal.seal(&Proof { to: address.to_owned(), digest, once })?;
+            HeaderValue::try_from(text).ok()
+        };
+        let once = |(start, number)| Once { start, from: from.clone(), number, until };
+        let known = match self.starts.next(address) {
+            Some(known) => Some(known),
+            // Asked for by itself, since what is refused was sent in vain.
+            None => {
+                let mut headers = HeaderMap::from_iter([(HANDED_ON, HeaderValue::from_static("hello"))]);
+                let hello = forward::digest(&Method::GET, "", &headers, &[]);
+                let Some(proof) = signed(hello, Some(once((String::new(), 0)))) else { return Ok(None) };
+                headers.insert(forward::PROOF, proof);
+                let answer = self.send(address, client.get(url).headers(headers), Patience::Short).await?;
+                // One of an older version says nothing of it, and asks for less.
+                refused_by(&answer).and_then(|start| {
+                    self.starts.learn(address, start);
+                    self.starts.next(address)
+                })
+            }
+        };
+        Ok(signed(digest.to_owned(), known.map(once)))
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    async fn send(&self, address: &str, request: reqwest::RequestBuilder, patience: Patience) -> Result<reqwest::Response, Unreachable> {
+        let request = if patience == Patience::Short { request.timeout(ANSWER) } else { request };
+        match tokio::time::timeout(self.head, request.send()).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if error.is_connect() {
+                    self.set_aside(address);
+                }
+                Err(Unreachable(cause(&error)))
+            }
+            Err(_) => {
+                self.set_aside(address);
+                Err(Unreachable(format!("it takes connections, and has not answered within {} s", self.head.as_secs())))
+            }
+        }
     }
 
     /// Leaves an instance alone for a while.
@@ -213,6 +287,12 @@ impl Peers {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name of the process that has not taken a request, since that was signed for another one. None: it has taken it.
+fn refused_by(answer: &reqwest::Response) -> Option<&str> {
+    let start = answer.headers().get(START).filter(|_| answer.status() == StatusCode::MISDIRECTED_REQUEST)?;
+    start.to_str().ok()
 }
 
 fn connect(config: &ClusterConfig) -> Result<reqwest::Client, String> {
@@ -238,6 +318,19 @@ fn connect(config: &ClusterConfig) -> Result<reqwest::Client, String> {
 mod tests {
     use super::*;
 
+    /// Signs by saying so.
+    pub(super) struct Plain(pub(super) &'static str);
+
+    impl Seal for Plain {
+        fn seal(&self, proof: &Proof) -> Option<String> {
+            Some(format!("{} {}", self.0, serde_json::to_string(proof).unwrap()))
+        }
+
+        fn open(&self, text: &str) -> Option<Proof> {
+            serde_json::from_str(text.strip_prefix(self.0)?).ok()
+        }
+    }
+
     fn request(method: Method) -> Request {
         Request { method, path: "/mcp".to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
     }
@@ -247,8 +340,7 @@ mod tests {
         // The system takes connections for it. Nobody reads them.
         let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", frozen.local_addr().unwrap());
-        let peers =
-            Peers { head: Duration::from_millis(50), ..Peers::new(None, Arc::new(forward::tests::Plain("key")), ClusterConfig::default()) };
+        let peers = Peers { head: Duration::from_millis(50), ..Peers::new(None, Arc::new(Plain("key")), ClusterConfig::default()) };
         for (method, patience) in [(Method::GET, Patience::Endless), (Method::POST, Patience::Short)] {
             peers.lock().clear();
             let why = peers.hand_on(&address, request(method.clone()), patience).await.expect_err("no answer").to_string();

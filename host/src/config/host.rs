@@ -37,6 +37,10 @@ section! {
         /// Memory of all plugin instances together. One plugin gets at most half of it.
         memory: Option<usize> = None, optional(size(256 * MIB..=TIB))
             => restart, unset("three quarters of the machine's or the container's");
+        /// Plugins whose code is in memory. Where there are more, each is listed from what the cache
+        /// says of it and loaded when it is first called; the one that was not called for longest
+        /// makes room.
+        loaded_plugins: usize = 200, number(1..=1_000_000) => restart;
         /// Largest `.wasm` file.
         max_file: u64 = 128 * MIB, size(KIB..=4 * GIB) => restart;
         /// The compiler of plugins. `"auto"` serves a plugin that is not in the cache from code of

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use url::Url;
+use url::{Host, Url};
 
 use super::{
     section::section,
@@ -73,8 +73,18 @@ impl TasksConfig {
 /// `http://10.0.0.7:8000`, `10.0.0.7:8000` or `10.0.0.7`; without a scheme and a port those of the host
 /// itself, which are not known yet: `//10.0.0.7:0`.
 fn parse_advertise(text: &str) -> Result<String, String> {
-    let wrong =
-        || format!("{text:?} is not an address of this instance; write \"http://10.0.0.7:8000\", \"10.0.0.7\" or \"toolbay-1.internal\"");
+    const WRITE: &str = "write \"http://10.0.0.7:8000\", \"10.0.0.7\" or \"toolbay-1.internal\"";
+    let wrong = || format!("{text:?} is not an address of this instance; {WRITE}");
+    // For who listens it is all addresses, for who connects its own machine.
+    let reached = |url: &Url| {
+        let is_any = match url.host() {
+            Some(Host::Ipv4(ip)) => ip.is_unspecified(),
+            Some(Host::Ipv6(ip)) => ip.is_unspecified(),
+            _ => false,
+        };
+        let why = || format!("{text:?} is where an instance listens, and at that address no other one reaches it; {WRITE}");
+        if is_any { Err(why()) } else { Ok(()) }
+    };
     if text.contains("://") {
         let url = Url::parse(text).map_err(|_| wrong())?;
         let plain =
@@ -82,6 +92,7 @@ fn parse_advertise(text: &str) -> Result<String, String> {
         if !matches!(url.scheme(), "http" | "https") || !plain {
             return Err(format!("{}: a scheme (http or https), a host and a port, and nothing else", wrong()));
         }
+        reached(&url)?;
         return Ok(url.origin().ascii_serialization());
     }
     let host = match text.parse::<IpAddr>() {
@@ -93,6 +104,7 @@ fn parse_advertise(text: &str) -> Result<String, String> {
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(wrong());
     }
+    reached(&url)?;
     let host = url.host_str().ok_or_else(wrong)?;
     // Without one that is written, the one of plain HTTP.
     let port = if has_port { url.port().unwrap_or(80) } else { 0 };
@@ -132,6 +144,10 @@ mod tests {
         }
         for text in ["", "http://", "ftp://a", "http://a/b", "http://u:p@a", "a/b", "a b", "http://a?b"] {
             assert!(parse_advertise(text).is_err(), "{text}");
+        }
+        for text in ["0.0.0.0", "0.0.0.0:8000", "::", "[::]:8000", "http://0.0.0.0:8000", "https://[::]"] {
+            let why = parse_advertise(text).unwrap_err();
+            assert!(why.contains("no other one reaches it"), "{why}");
         }
     }
 

@@ -57,7 +57,7 @@ impl Screen {
     /// Adds to a status what is known of it here.
     pub fn annotate(&self, status: &mut ProviderStatus) {
         let all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((_, said)) = all.iter().find(|(id, _)| id.as_str() == status.name) else { return };
+        let Some(said) = all.get(status.name.as_str()) else { return };
         status.tools.retain(|tool| !said.iter().any(|said| said.is_hidden && said.tool == *tool));
         status.warnings.extend(said.iter().map(|said| said.sentence.clone()));
     }

@@ -43,10 +43,7 @@ pub(super) fn json_text(status: StatusCode, body: String) -> Response<Body> {
 pub(super) fn tagged(asked: &HeaderMap, kind: HeaderValue, body: String, cache: HeaderValue) -> Response<Body> {
     let hash = blake3::hash(body.as_bytes()).to_hex();
     let tag = format!("\"{}\"", hash.get(..32).unwrap_or_default());
-    let is_known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok()).any(|known| {
-        // RFC 9110, 13.1.2: a list, compared weakly.
-        known.split(',').map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
-    });
+    let is_known = names_tag(asked, |known| tag.trim_matches('"') == known);
     let mut response = if is_known { build(StatusCode::NOT_MODIFIED, kind, String::new()) } else { build(StatusCode::OK, kind, body) };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, cache);
@@ -54,6 +51,17 @@ pub(super) fn tagged(asked: &HeaderMap, kind: HeaderValue, body: String, cache: 
         headers.insert(header::ETAG, tag);
     }
     response
+}
+
+/// Whether a client asks for what it does not have, and has this. `is_it` looks at a tag without its quotes.
+pub(super) fn names_tag(asked: &HeaderMap, is_it: impl Fn(&str) -> bool) -> bool {
+    // RFC 9110, 13.1.2: a list, compared weakly.
+    let named = |known: &str| {
+        let known = known.trim();
+        let tag = known.strip_prefix("W/").unwrap_or(known);
+        known == "*" || tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).is_some_and(&is_it)
+    };
+    asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok()).any(|known| known.split(',').any(named))
 }
 
 /// The same of a value as JSON, which is this caller's own: a client asks each time whether it is still the same.

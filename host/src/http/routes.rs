@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     credentials::accounts::{CALLBACK_PATH, START_PATH},
-    mcp::NeedsScopes,
+    mcp::{Front, NeedsScopes},
     telemetry::metrics::{HttpRoute, Metrics, Page, Reason},
 };
 
@@ -44,6 +44,7 @@ const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// What every request needs.
 pub(super) struct App<E> {
     endpoint: Arc<E>,
+    front: Option<Arc<Front>>,
     limits: Limits,
     admission: Arc<Admission>,
     health: Arc<Health>,
@@ -57,6 +58,7 @@ impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
         let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, console, version } = state;
         let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit));
+        let for_instances = front.clone();
         let console = console.zip(front.clone()).map(|(host, front)| console::router(host, front, &admission));
         let cards = Arc::new(Cards::new(Arc::clone(&admission), front.clone(), version));
         let desk = Desk { admission: Arc::clone(&admission), front: front.clone() };
@@ -66,7 +68,7 @@ impl<E: Endpoint> App<E> {
         if let Some(console) = console {
             router = router.merge(console.layer(Extension(Arc::clone(&admission))));
         }
-        Self { endpoint, limits, admission, health, metrics, cards, router }
+        Self { endpoint, front: for_instances, limits, admission, health, metrics, cards, router }
     }
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
@@ -86,6 +88,11 @@ impl<E: Endpoint> App<E> {
             return answer::with(empty(StatusCode::NO_CONTENT), header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
         }
         let provider = provider.map(str::to_owned);
+        if let Some(front) = &self.front
+            && let Err(refusal) = front.receive(&mut head)
+        {
+            return *refusal;
+        }
         match self.admission.admit(&mut head, connection.peer, true).await {
             Ok(()) => {
                 let response = self.endpoint.handle(provider.as_deref(), Request::from_parts(head, Body::new(incoming))).await;

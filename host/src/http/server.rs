@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use futures::FutureExt as _;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -125,12 +124,28 @@ async fn run<S: Service>(listener: TcpListener, mut server: Server<S>, shutdown:
         }
     }
     shutdown.drain();
-    // What the system has accepted would be reset with the listener.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+    for (stream, peer) in waiting(listener) {
         server.take(stream, peer);
     }
-    drop(listener);
     server.end(&shutdown).await;
+}
+
+/// What the system has accepted and nobody has taken yet, which would be reset with the listener. The system itself is asked: the runtime asks it only when it
+/// has heard of a connection, which it may be too busy for.
+fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let mut found = Vec::new();
+    let Ok(listener) = listener.into_std() else { return found };
+    loop {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                    found.push((stream, peer));
+                }
+            }
+            Err(error) if is_connections_own(&error) => {}
+            Err(_) => return found,
+        }
+    }
 }
 
 struct Server<S> {
@@ -385,5 +400,25 @@ impl ThrottledLog {
             self.0 = Some(Instant::now());
             what();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_the_runtime_has_not_heard_of_is_taken_before_the_listener_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // It has asked the system, and waits to hear from it.
+        assert!(futures::poll!(std::pin::pin!(listener.accept())).is_pending());
+        // Connected by the system, while this thread does nothing else.
+        let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+        let mut peers: Vec<_> = waiting(listener).into_iter().map(|(_, peer)| peer).collect();
+        let mut expected = clients.each_ref().map(|client| client.local_addr().unwrap());
+        (peers.sort(), expected.sort());
+        assert_eq!(peers, expected);
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
     }
 }

@@ -6,11 +6,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY},
 };
 
 use super::{
     era::Era,
+    packed::PackedLists,
     result_json,
     rpc::{
         BUSY, HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY, RpcError, UNSUPPORTED_VERSION, error_body, internal,
@@ -97,6 +98,21 @@ pub(super) fn list(id: &str, era: Era, private: bool, member: &str, items: &[u8]
     result_json::list(&mut body, era, private, member, items);
     body.push(b'}');
     Answer { status: StatusCode::OK, retry_after: None, scopes: None, body }
+}
+
+/// The same compressed. None: it is not worth it, or not ready.
+pub(super) fn packed_list(id: &str, era: Era, private: bool, member: &str, items: &Bytes, lists: &PackedLists) -> Option<Response<Body>> {
+    let mut before = begin(id, 0);
+    result_json::list(&mut before, era, private, member, b"");
+    // What stands behind the items: the end of the result, and that of the message.
+    before.pop();
+    let body = lists.around(&before, items, b"}}")?;
+    let mut response = Response::new(Body::from(Bytes::from(body)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    Some(response)
 }
 
 /// The beginning of a message with a result of about this size.

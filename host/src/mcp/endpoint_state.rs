@@ -13,6 +13,7 @@ use super::{
     fleet::Fleet,
     links,
     options::{EndpointOptions, LiveOptions},
+    packed::PackedLists,
     pending::Pending,
     sessions::{Room, Sessions},
     signing::Signer,
@@ -56,6 +57,7 @@ pub(super) struct EndpointState {
     pub(super) fleet: Arc<Fleet>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) closing: CancellationToken,
+    pub(super) packed: PackedLists,
     options: LiveOptions,
     /// The name of the endpoint, where it has one.
     name: Option<String>,
@@ -78,6 +80,7 @@ impl EndpointState {
             fleet: Arc::clone(&common.fleet),
             sessions,
             closing,
+            packed: PackedLists::default(),
             options: Arc::clone(&common.options),
             name: name.map(str::to_owned),
         }

@@ -25,7 +25,7 @@ use super::{
     era::Era,
     headers::{has_param_headers, has_standard_headers},
     notification_queue::NotificationQueue,
-    reply, resolve,
+    packed, reply, resolve,
     sessions::{NoSession, Session},
     sse::{self, CallTask},
 };
@@ -63,12 +63,15 @@ pub(super) enum Leave {
 pub(super) async fn answer(shared: &Arc<EndpointState>, parts: &Parts, body: &Bytes) -> Result<Response<Body>, Leave> {
     match plan(shared, parts, body)? {
         Plan::Answer(answer) => Ok(answer.into_response()),
+        Plan::Packed(response) => Ok(response),
         Plan::Call(call) => Ok(run(shared, parts, call).await),
     }
 }
 
 enum Plan<'a> {
     Answer(Answer),
+    /// A list, compressed.
+    Packed(Response<Body>),
     Call(PlannedCall<'a>),
 }
 
@@ -169,7 +172,9 @@ fn plan_list<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, method: &st
         "resources/list" => ("resources", snapshot.resources_json()),
         _ => ("resourceTemplates", snapshot.templates_json()),
     };
-    Ok(Plan::Answer(answer::list(id, era, shared.is_private(), member, items)))
+    let is_private = shared.is_private();
+    let packed = packed::takes_gzip(&parts.headers).then(|| answer::packed_list(id, era, is_private, member, items, &shared.packed));
+    Ok(packed.flatten().map_or_else(|| Plan::Answer(answer::list(id, era, is_private, member, items)), Plan::Packed))
 }
 
 fn plan_call<'a>(shared: &EndpointState, parts: &Parts, id: &'a str, params: CallParams<'a>) -> Result<Plan<'a>, Leave> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{sessions::Session, signing::Signer};
-use crate::cluster::{self, HANDED_ON, Origin, Patience, Peers, Unreachable};
+use crate::cluster::{self, HANDED_ON, HandedOn, Patience, Peers, Unreachable};
 
 /// What the signature is for, so that it is good for nothing else.
 const ASKED: &[u8] = b"toolbay/question/1";
@@ -63,8 +63,9 @@ impl Fleet {
     }
 
     /// Whether another instance has sent this request, and not a client.
-    pub(super) fn is_of_instance(&self, parts: &Parts, body: &[u8]) -> bool {
-        self.peers.origin(parts, body) == Origin::Instance
+    pub(super) fn is_of_instance(parts: &Parts, body: &[u8]) -> bool {
+        let proof = parts.extensions.get::<HandedOn>();
+        proof.is_some_and(|proof| proof.is_for(&parts.method, parts.uri.path(), &parts.headers, body))
     }
 
     /// The id of a question, by which its answer finds the instance that asked, at whichever one it comes in.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -19,8 +19,10 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
+    cluster::{Origin, START},
     dispatch::Dispatcher,
     provider::{Absence, Principal, StatusSource},
+    telemetry::metrics::Reason,
 };
 
 /// The parameters of a call, as far as they say what is called.
@@ -83,6 +85,36 @@ impl Front {
     /// Goes by other options from now on. What has begun under the old ones ends under them.
     pub fn reconfigure(&self, options: FrontOptions) {
         self.views.reconfigure(options);
+    }
+
+    /// Notes what a request proves that another instance has handed on. Its headers are enough for that, so it is done before its caller is asked for
+    /// anything that is good for one time.
+    ///
+    /// # Errors
+    ///
+    /// The answer to one that is not taken: it was signed for another process, or it was here before.
+    pub(crate) fn receive(&self, head: &mut Parts) -> Result<(), Box<Response<Body>>> {
+        let peers = self.views.peers();
+        let why = match peers.origin(&head.headers) {
+            Origin::Client | Origin::Unproven => return Ok(()),
+            Origin::Instance(proof) => {
+                head.extensions.insert(proof);
+                return Ok(());
+            }
+            Origin::Other => "this request was signed for another process than the one that serves here: sign it for this one",
+            Origin::Again => {
+                tracing::warn!(
+                    "a request that another instance has handed on came again, and was rejected: somebody may have overheard it"
+                );
+                self.dispatcher().metrics().refused(Reason::Replay);
+                "this request of another instance was here before: sign each one anew"
+            }
+        };
+        let mut answer = answer::plain_error(StatusCode::MISDIRECTED_REQUEST, None, rpc::INVALID_REQUEST, why, None);
+        if let Some(start) = peers.start() {
+            answer.headers_mut().insert(START, start);
+        }
+        Err(Box::new(answer))
     }
 
     /// Answers one request of HTTP: about everything there is, or about what one provider offers, under its

@@ -30,7 +30,7 @@ use super::{
     endpoint_state::EndpointState,
     envelope::id_key,
     era::{Era, LEGACY, MODERN},
-    fleet::AWAIT_CANCEL,
+    fleet::{AWAIT_CANCEL, Fleet},
     headers::{SESSION_HEADER, SESSION_NAME, VERSION_HEADER},
     media,
     notification_queue::NotificationQueue,
@@ -179,7 +179,7 @@ impl RmcpService {
                     return media::named(answer);
                 }
             }
-            (AWAIT_CANCEL, Some(id)) if self.shared.fleet.is_of_instance(&parts, &body) => {
+            (AWAIT_CANCEL, Some(id)) if Fleet::is_of_instance(&parts, &body) => {
                 let Some(key) = id_key(id) else { return accepted() };
                 // A stream, since this host does not wait for streams when it ends.
                 let cancelled = stream::once(async move {

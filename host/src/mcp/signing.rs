@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
-    cluster::{Proof, Seal},
+    cluster::{LIFETIME, Proof, Seal},
     config::StateConfig,
 };
 
@@ -112,12 +112,9 @@ impl Signer {
 /// What the signature of a request that is handed on is for.
 const HANDED_ON: &[u8] = b"toolbay/handedOn/1";
 
-/// Longer than it takes to get from one instance to another, and clocks to differ.
-const HANDED_ON_TTL: Duration = Duration::from_secs(60);
-
 impl Seal for Signer {
     fn seal(&self, proof: &Proof) -> Option<String> {
-        Self::seal(self, HANDED_ON, proof, HANDED_ON_TTL).ok()
+        Self::seal(self, HANDED_ON, proof, Duration::from_secs(LIFETIME)).ok()
     }
 
     fn open(&self, text: &str) -> Option<Proof> {

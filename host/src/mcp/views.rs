@@ -73,6 +73,10 @@ impl Views {
         self.endpoints.apply(&self.whole.shared.catalog, &self.common, &self.closing);
     }
 
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
     pub(super) fn whole(&self) -> &View {
         &self.whole
     }

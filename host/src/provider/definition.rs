@@ -46,6 +46,12 @@ impl Definition {
         Self(in_order(value).to_string().into())
     }
 
+    /// As JSON text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// As an object.
     #[must_use]
     pub fn value(&self) -> Value {

@@ -47,6 +47,9 @@ pub struct ProviderStatus {
     /// Who compiled the code that serves, where it is compiled here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<CompiledStatus>,
+    /// Whether its code is in memory, where it is loaded when it is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loaded: Option<bool>,
     /// Calls that run now.
     pub in_flight: usize,
     /// Calls that wait for their turn.
@@ -89,6 +92,7 @@ impl ProviderStatus {
             lookalikes: Vec::new(),
             imports: Vec::new(),
             compiled: None,
+            loaded: None,
             in_flight: 0,
             queued: 0,
             replicas: None,

@@ -10,10 +10,10 @@ use crate::{
     provider::{Definition, Provider},
 };
 
-/// The published names of what a provider has, by its own names.
+/// The published names of what a provider has, by its own names: those that are others.
 pub(super) struct Published {
-    pub(super) tools: BTreeMap<String, String>,
-    pub(super) prompts: BTreeMap<String, String>,
+    tools: BTreeMap<String, String>,
+    prompts: BTreeMap<String, String>,
 }
 
 impl Published {
@@ -37,12 +37,14 @@ pub enum Observed {
 
 impl Observed {
     /// Of a provider, and by which names what it has is published.
-    pub(super) fn of(provider: &dyn Provider) -> (Self, Published) {
-        let definitions = provider.definitions();
-        let names = provider.tools().iter().map(|tool| tool.name.to_string());
-        let tools = definitions.iter().map(|(own, _)| own.clone()).zip(names).collect();
-        let prompts = provider.prompt_definitions().into_iter().map(|(own, _)| own);
-        let prompts = prompts.zip(provider.offers().prompts.iter().map(|prompt| prompt.key.clone())).collect();
+    /// `definitions`: what its source says of its tools.
+    pub(super) fn of(provider: &dyn Provider, definitions: Vec<(String, Definition)>) -> (Self, Published) {
+        let renamed = |(own, name): (&String, &str)| (own != name).then(|| (own.clone(), name.to_owned()));
+        let names = provider.tools().iter().map(|tool| tool.name.as_str());
+        let tools = definitions.iter().map(|(own, _)| own).zip(names).filter_map(renamed).collect();
+        let prompts = provider.prompt_definitions();
+        let names = provider.offers().prompts.iter().map(|prompt| prompt.key.as_str());
+        let prompts = prompts.iter().map(|(own, _)| own).zip(names).filter_map(renamed).collect();
         let published = Published { tools, prompts };
         let observed = match provider.code() {
             Some(digest) => Self::Plugin(digest),

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::provider::{Offer, Provider};
+use crate::provider::{Definition, Offer, Provider};
 
 /// Characters that are told of one text.
 const TOLD: usize = 5;
@@ -47,15 +47,24 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-/// What is hidden in all that a provider says of itself, in sentences.
-pub(super) fn in_provider(provider: &dyn Provider) -> Vec<String> {
+/// Whether nothing can be hidden in what a definition says. JSON writes control characters as escapes, and all others as they are.
+fn is_plain(definition: &Definition) -> bool {
+    !definition.text().contains("\\u") && hidden(definition.text()).next().is_none()
+}
+
+/// What is hidden in all that a provider says of itself, in sentences. `definitions`: what its source says of its tools.
+pub(super) fn in_provider(provider: &dyn Provider, definitions: &[(String, Definition)]) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(instructions) = provider.own_instructions() {
         tell("its instructions", instructions, &mut found);
     }
-    for (name, definition) in provider.definitions() {
-        let what = format!("tool {:?}", visible(&name));
-        tell(&format!("the name of {what}"), &name, &mut found);
+    for (name, definition) in definitions {
+        let what = format!("tool {:?}", visible(name));
+        tell(&format!("the name of {what}"), name, &mut found);
+        // Most are, and there may be many.
+        if is_plain(definition) {
+            continue;
+        }
         walk(&what, "", &definition.value(), &mut found);
     }
     let offers = provider.offers();

@@ -1,6 +1,9 @@
 //! Names of two providers that a reader takes for one: `pay_bill` and `pay-bill`, `add` and `аdd`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use unicode_security::skeleton;
 
@@ -13,15 +16,16 @@ const SENTENCES: usize = 20;
 /// The names of all providers and of their tools, by how they look.
 #[derive(Default)]
 pub(super) struct Lookalikes {
-    looks: HashMap<String, BTreeSet<(ProviderId, Name)>>,
-    of: BTreeMap<ProviderId, Vec<(String, Name)>>,
+    /// Who has which of the names that look like this. Thousands may have the same one, which says nothing of any of them.
+    looks: HashMap<Arc<str>, BTreeMap<Name, BTreeSet<ProviderId>>>,
+    of: BTreeMap<ProviderId, Vec<(Arc<str>, Name)>>,
 }
 
 /// One name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Name {
     Provider,
-    Tool(String),
+    Tool(Arc<str>),
 }
 
 impl Lookalikes {
@@ -31,21 +35,28 @@ impl Lookalikes {
         self.remove(id);
         // Of a provider and of a tool one is not taken for the other.
         let mut names = vec![(format!("provider {}", look(id.as_str())), Name::Provider)];
-        let tools = provider.tools().iter().map(|tool| tool.name.as_str());
-        names.extend(tools.map(|name| (look(name), Name::Tool(name.to_owned()))));
-        for (look, name) in &names {
-            self.looks.entry(look.clone()).or_default().insert((id.clone(), name.clone()));
-        }
+        let tools = provider.tools().iter().map(|tool| &tool.name);
+        names.extend(tools.map(|name| (look(name.as_str()), Name::Tool(name.into()))));
+        let kept = |(look, name): (String, Name)| {
+            let look = self.looks.get_key_value(look.as_str()).map_or_else(|| look.into(), |(look, _)| Arc::clone(look));
+            self.looks.entry(Arc::clone(&look)).or_default().entry(name.clone()).or_default().insert(id.clone());
+            (look, name)
+        };
+        let names = names.into_iter().map(kept).collect();
         self.of.insert(id.clone(), names);
     }
 
     pub(super) fn remove(&mut self, id: &ProviderId) {
         for (look, name) in self.of.remove(id).into_iter().flatten() {
-            if let Some(all) = self.looks.get_mut(&look) {
-                all.remove(&(id.clone(), name));
-                if all.is_empty() {
-                    self.looks.remove(&look);
+            let Some(all) = self.looks.get_mut(&look) else { continue };
+            if let Some(owners) = all.get_mut(&name) {
+                owners.remove(id);
+                if owners.is_empty() {
+                    all.remove(&name);
                 }
+            }
+            if all.is_empty() {
+                self.looks.remove(&look);
             }
         }
     }
@@ -54,13 +65,17 @@ impl Lookalikes {
     pub(super) fn of(&self, id: &ProviderId) -> Vec<String> {
         let mut told = Vec::new();
         for (look, name) in self.of.get(id).into_iter().flatten() {
-            for (other, other_name) in self.looks.get(look).into_iter().flatten().filter(|(other, _)| other != id) {
+            // The same name is told where names are given out.
+            let others = self.looks.get(look).into_iter().flatten().filter(|(other, _)| *name == Name::Provider || *other != name);
+            for (other, other_name) in others.flat_map(|(name, owners)| owners.iter().map(move |owner| (owner, name))) {
+                if other == id {
+                    continue;
+                }
                 let sentence = match (name, other_name) {
                     (Name::Provider, _) => {
                         format!("its name {} looks like {}, which is another plugin or server", shown(id.as_str()), shown(other.as_str()))
                     }
-                    // The same name is told where names are given out.
-                    (Name::Tool(name), Name::Tool(other_name)) if name != other_name => {
+                    (Name::Tool(name), Name::Tool(other_name)) => {
                         format!(
                             "its tool {} looks like {} of {other}: a model or a person can take one for the other",
                             shown(name),

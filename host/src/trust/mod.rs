@@ -77,7 +77,7 @@ impl Trust {
     /// Adds to a status what is known of it here.
     pub fn annotate(&self, status: &mut ProviderStatus) {
         let all = self.lock();
-        let Some((id, seen)) = all.iter().find(|(id, _)| id.as_str() == status.name) else { return };
+        let Some((id, seen)) = all.get_key_value(status.name.as_str()) else { return };
         status.lookalikes.extend(self.looks().of(id));
         status.warnings.extend(seen.hidden.iter().cloned());
         if !seen.held {
@@ -131,9 +131,10 @@ impl Gate for Trust {
     fn admit(&self, provider: &Arc<dyn Provider>) -> Arc<dyn Provider> {
         let rules = self.rules.load_full();
         let id = provider.id();
-        let (observed, published) = Observed::of(&**provider);
+        let definitions = provider.definitions();
+        let hidden = hidden::in_provider(&**provider, &definitions);
+        let (observed, published) = Observed::of(&**provider, definitions);
         let differences = rules.lock.as_deref().map(|lock| differences(lock, id.as_str(), &observed)).unwrap_or_default();
-        let hidden = hidden::in_provider(&**provider);
         let seen = Seen { observed, published, differences, hidden, held: rules.hold };
         let mut all = self.lock();
         seen.log(id, all.get(id));

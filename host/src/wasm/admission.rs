@@ -312,6 +312,13 @@ impl AdmissionQueue {
         self.enter_at(plugin, caller, signal, 0).await
     }
 
+    /// How deep a call is that makes a list and calls nothing. Others may wait for it in the places that they have, so those of a plugin that calls others
+    /// take one that is left for the deepest calls.
+    pub(crate) fn depth_of_lists(&self) -> u32 {
+        let Levels { deepest, each } = self.pool.levels;
+        if self.calling.is_some() && self.weight as usize <= each { deepest } else { 0 }
+    }
+
     /// Waits for a turn, if the queue has a place. `signal` is told of it. `depth`: how many calls led to this one.
     ///
     /// A caller that has a name gets at most half of the queue, so that its flood leaves places to others, and they wait for that half at most.
@@ -678,6 +685,23 @@ mod tests {
         }
         // None is left for what an instance of several places would call.
         assert!(!Pool::new(4).has_room_for_calling(4) && Pool::new(1000).has_room_for_calling(4));
+    }
+
+    #[tokio::test]
+    async fn a_list_of_a_plugin_that_calls_others_finds_a_place_beside_those_who_wait_for_it() {
+        let pool = Pool::new(8);
+        let limits = PluginLimits { concurrency: 8, queue: 8, timeout: Duration::from_secs(30), ..PluginLimits::default() };
+        let waits = AdmissionQueue::new(&limits, pool.clone(), 1).calling();
+        let lists = AdmissionQueue::new(&limits, pool.clone(), 1).calling();
+        let id = ProviderId::new("p").unwrap();
+        let mut held = Vec::new();
+        while let Some(permit) = waits.at_once(0) {
+            held.push(permit);
+        }
+        assert!(!held.is_empty() && lists.at_once(0).is_none());
+        assert!(lists.enter_at(&id, None, None, lists.depth_of_lists()).await.is_ok());
+        // Whoever calls nothing is not kept from the rest anyway.
+        assert_eq!(AdmissionQueue::new(&limits, pool, 1).depth_of_lists(), 0);
     }
 
     #[tokio::test]

@@ -3,13 +3,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) id: ProviderId,
     /// For their clock: without it a guest that spins is never interrupted.
     pub(crate) engines: Arc<Engines>,
-    pub(crate) config: PluginConfig,
+    pub(crate) config: Arc<PluginConfig>,
     /// Whether CPython is in it, which looks for its modules in folders of its own.
     pub(crate) is_python: bool,
     /// Whether its tools call others.
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     /// Log lines of all calls together.
     pub(crate) output: Arc<Output>,
     /// What all calls together have said of changes.
-    pub(crate) bell: ChangeSignal,
+    pub(crate) bell: Arc<ChangeSignal>,
     /// The memory of all its instances.
     pub(crate) memory: Arc<PluginMemory>,
     /// How long its calls run.
@@ -82,6 +82,8 @@ pub(crate) struct State {
     pub(crate) deadline: Arc<Deadline>,
     /// The host asks what is on offer: there is no caller.
     pub(crate) listing: bool,
+    /// Noted there, where a list is made: that the guest looked at something that may be another thing tomorrow.
+    pub(crate) reached: Option<Arc<AtomicBool>>,
     /// How often the caller was asked.
     pub(crate) rounds: u32,
     pub(crate) refusals: Refusals,
@@ -140,6 +142,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, shared: &Arc<Shared>, call: Box<C
         call,
         deadline,
         listing: false,
+        reached: None,
         rounds: 0,
         refusals: Refusals::default(),
         files: CallFiles::default(),
@@ -211,8 +214,16 @@ impl State {
         self.nn.is_none() && self.files.are_closed() && self.limiter.has_room()
     }
 
+    /// The guest looks at what may be another thing tomorrow.
+    pub(crate) fn reaches(&self) {
+        if let Some(reached) = &self.reached {
+            reached.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// The HTTP of the call in hand.
     pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        self.reaches();
         let Self { outgoing, shared, refusals, call, .. } = self;
         sender(outgoing, shared, refusals, call)
     }
@@ -231,15 +242,16 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (shared, call_id) = (&self.shared, self.call.call_id);
+        let (shared, call_id, reached) = (&self.shared, self.call.call_id, &self.reached);
         let streams = self.streams.get_or_insert_with(|| Streams::new(shared, call_id));
-        let ctx = self.wasi.get_or_insert_with(|| Box::new(wasi(shared, &streams.both)));
+        let ctx = self.wasi.get_or_insert_with(|| Box::new(wasi(shared, &streams.both, reached.as_ref())));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.reaches();
         let Self { outgoing, shared, refusals, call, table, http, .. } = self;
         WasiHttpCtxView { hooks: sender(outgoing, shared, refusals, call), table, ctx: http }
     }
@@ -253,8 +265,22 @@ fn sender<'a>(made: &'a mut Option<Box<Outgoing>>, shared: &Shared, refusals: &R
     })
 }
 
+/// The time of day, with a note that somebody has looked at it.
+struct NotedClock(Arc<AtomicBool>);
+
+impl HostWallClock for NotedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.store(true, Ordering::Relaxed);
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
 /// WASI with nothing in it but what was granted.
-fn wasi(shared: &Arc<Shared>, [stdout, stderr]: &[Stream; 2]) -> WasiCtx {
+fn wasi(shared: &Arc<Shared>, [stdout, stderr]: &[Stream; 2], reached: Option<&Arc<AtomicBool>>) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     let grants = &shared.config.grants;
     builder
@@ -266,6 +292,9 @@ fn wasi(shared: &Arc<Shared>, [stdout, stderr]: &[Stream; 2]) -> WasiCtx {
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
+    if let Some(reached) = reached {
+        builder.wall_clock(NotedClock(Arc::clone(reached)));
+    }
     for (name, value) in &grants.env {
         builder.env(name, &value.0);
     }

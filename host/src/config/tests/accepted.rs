@@ -61,6 +61,7 @@ fn every_key_is_understood() {
         copies = 3
         [host]
         instances = 50
+        loaded_plugins = 70
         memory = "2GiB"
         max_memory = "256MiB"
         max_file = "20MB"
@@ -175,6 +176,7 @@ fn every_key_is_understood() {
         instances: 50,
         memory: Some(2 << 30),
         max_memory: 256 << 20,
+        loaded_plugins: 70,
         max_file: 20_000_000,
         compiler: PluginCompiler::Cranelift,
         compile_time: Duration::from_secs(60),

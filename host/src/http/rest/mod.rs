@@ -4,6 +4,7 @@
 //! `{"detail": …, "reason": …}`: `detail` is one of a few fixed sentences that a program can compare, `reason` says more to a person.
 
 mod call;
+mod lists;
 mod openapi;
 mod shape;
 #[cfg(test)]
@@ -14,7 +15,6 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::State, handler::Handler, routing::any};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::{answer, bodies::Bodies, endpoint::McpEndpoint, settings::HttpSettings};
 use crate::{
@@ -28,6 +28,7 @@ pub(super) struct Rest {
     front: Arc<Front>,
     bodies: Arc<Bodies>,
     settings: Arc<HttpSettings>,
+    lists: lists::Lists,
 }
 
 /// The routes of this face. Who may call was checked before.
@@ -36,6 +37,7 @@ pub(super) fn router(endpoint: &McpEndpoint) -> Router {
         front: Arc::clone(endpoint.front()),
         bodies: Arc::clone(endpoint.bodies()),
         settings: Arc::clone(endpoint.settings()),
+        lists: lists::Lists::default(),
     });
     routes(respond).with_state(rest)
 }
@@ -101,36 +103,17 @@ async fn answer(rest: &Arc<Rest>, route: Route, request: Request<Body>) -> Respo
         rest.front.pending().wait().await;
     }
     let answered = match route {
-        Route::Tools(provider) => tools(&rest.front, provider.as_deref(), &request),
+        Route::Tools(provider) => tools(rest, provider.as_deref(), &request),
         Route::Call(provider) => call::call(rest, provider.as_deref(), request).await,
         Route::OpenApi => Ok(answer::tagged_json(request.headers(), &openapi::document(&rest.front, request.extensions().get()))),
     };
     answered.unwrap_or_else(Refusal::into_response)
 }
 
-/// A tool as this face lists it.
-#[derive(Serialize)]
-struct Listed<'a> {
-    name: &'a str,
-    description: &'a str,
-    input_schema: &'a Map<String, Value>,
-}
-
-#[derive(Serialize)]
-struct List<'a> {
-    tools: Vec<Listed<'a>>,
-}
-
-fn tools(front: &Front, provider: Option<&str>, request: &Request<Body>) -> Result<Response<Body>, Refusal> {
+fn tools(rest: &Rest, provider: Option<&str>, request: &Request<Body>) -> Result<Response<Body>, Refusal> {
     let principal = request.extensions().get::<Principal>();
-    let catalog = catalog(front, provider, principal)?;
-    let snapshot = front.seen_of(&catalog, principal);
-    let tools = snapshot.tools().map(|entry| entry.tool()).map(|tool| Listed {
-        name: tool.name.as_str(),
-        description: tool.description.as_deref().unwrap_or_default(),
-        input_schema: &tool.input_schema,
-    });
-    Ok(answer::tagged_json(request.headers(), &List { tools: tools.collect() }))
+    let catalog = catalog(&rest.front, provider, principal)?;
+    Ok(rest.lists.answer(&rest.front.seen_of(&catalog, principal), request.headers()))
 }
 
 /// What is on offer at this address, as far as the caller may know of it.

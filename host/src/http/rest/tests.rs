@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
 use http_body_util::BodyExt;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -105,7 +105,7 @@ const ALL: [&str; 12] =
 fn rest(front: Arc<Front>, http: HttpConfig) -> Arc<Rest> {
     let settings = HttpSettings::new(http, Authenticator::Open);
     let bodies = Arc::new(Bodies::new(Arc::clone(&settings), Arc::clone(front.dispatcher().metrics())));
-    Arc::new(Rest { front, bodies, settings })
+    Arc::new(Rest { front, bodies, settings, lists: lists::Lists::default() })
 }
 
 fn lab() -> Lab {
@@ -171,6 +171,58 @@ async fn tools_are_listed_with_their_schemas() {
     assert!(names.contains(&"one__echo".to_owned()) && names.contains(&"blocks".to_owned()), "{names:?}");
     let nothing = list["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "nothing").unwrap();
     assert_eq!(nothing["description"], "");
+}
+
+/// `GET /tools` of what there is now, with these headers.
+async fn listed(rest: &Rest, headers: &[(header::HeaderName, &str)]) -> (u16, http::HeaderMap, Vec<u8>) {
+    let asked = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::try_from(*value).unwrap())).collect();
+    let answer = rest.lists.answer(&rest.front.catalog().snapshot(), &asked);
+    let (parts, body) = answer.into_parts();
+    (parts.status.as_u16(), parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn a_list_is_written_once_sent_once_and_compressed_for_who_takes_that() {
+    let sender = mpsc::unbounded_channel().0;
+    let catalog = Catalog::new();
+    let names: Vec<String> = (0..500).map(|number| format!("tool{number:03}")).collect();
+    let put = |names: &[String]| {
+        let tools = names.iter().map(|name| tool(name, &json!({"type": "object"}), None)).collect();
+        ProviderChange::Put(Arc::new(Local { id: ProviderId::new("many").unwrap(), tools, default: None, events: sender.clone() }))
+    };
+    catalog.apply(vec![put(&names)]);
+    let rest = rest(Front::new(catalog.clone(), FrontOptions::default()), HttpConfig::default());
+    let (status, headers, plain) = listed(&rest, &[]).await;
+    let tag = headers[header::ETAG].to_str().unwrap().to_owned();
+    assert_eq!((status, headers[header::VARY].to_str().unwrap()), (200, "accept-encoding"));
+    assert_eq!(serde_json::from_slice::<Value>(&plain).unwrap()["tools"].as_array().unwrap().len(), 500);
+    let gzip = (header::ACCEPT_ENCODING, "br, gzip");
+    let (headers, packed) = loop {
+        // Until it is compressed, it is sent as it is.
+        let (status, headers, body) = listed(&rest, std::slice::from_ref(&gzip)).await;
+        assert_eq!(status, 200);
+        if headers.contains_key(header::CONTENT_ENCODING) {
+            break (headers, body);
+        }
+        assert_eq!(body, plain);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let packed_tag = headers[header::ETAG].to_str().unwrap().to_owned();
+    assert_ne!(tag, packed_tag, "they are two representations");
+    assert!(packed.len() < plain.len() / 10, "{} of {}", packed.len(), plain.len());
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*packed), &mut unpacked).unwrap();
+    assert_eq!(unpacked, plain);
+    for known in [&tag, &packed_tag] {
+        for asked in [&[(header::IF_NONE_MATCH, known.as_str())][..], &[(header::IF_NONE_MATCH, known), gzip.clone()]] {
+            let (status, headers, body) = listed(&rest, asked).await;
+            assert!(status == 304 && body.is_empty() && headers.contains_key(header::ETAG), "{known}: {status}");
+            assert!(!headers.contains_key(header::CONTENT_ENCODING));
+        }
+    }
+    catalog.apply(vec![put(&names[1..])]);
+    let (status, headers, _) = listed(&rest, &[(header::IF_NONE_MATCH, &tag)]).await;
+    assert!(status == 200 && headers[header::ETAG] != *tag, "{status}");
 }
 
 #[tokio::test]

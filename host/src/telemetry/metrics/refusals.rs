@@ -61,6 +61,8 @@ reasons! {
     Policy => "policy",
     /// What counts the limits of all hosts is not there.
     Shared => "shared",
+    /// What another instance has handed on came a second time.
+    Replay => "replay",
     /// The caller does it too often.
     RateLimit => "rate_limit",
 }

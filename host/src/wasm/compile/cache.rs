@@ -69,7 +69,7 @@ pub struct Cache {
 }
 
 /// A file that goes when this does.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -95,7 +95,7 @@ impl Cache {
     }
 
     /// The folder and the key, if both are there and ours.
-    fn ready(&self) -> Result<(&Path, [u8; 32]), CacheError> {
+    pub(super) fn ready(&self) -> Result<(&Path, [u8; 32]), CacheError> {
         let folder = self.folder.as_deref().ok_or(CacheError::NoFolder)?;
         make_ours(folder)?;
         Ok((folder, key(folder)?))
@@ -209,7 +209,7 @@ impl Cache {
     }
 
     /// A file of our own with this content.
-    fn scratch(&self, folder: &Path, content: &[u8]) -> Result<Scratch, CacheError> {
+    pub(super) fn scratch(&self, folder: &Path, content: &[u8]) -> Result<Scratch, CacheError> {
         let name = format!("tmp-{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed));
         let scratch = Scratch(folder.join(name));
         let write = || new_file(&scratch.0)?.write_all(content);
@@ -240,7 +240,7 @@ impl Cache {
 }
 
 /// A folder that nobody else can write to, made where it is missing.
-fn make_ours(folder: &Path) -> Result<(), CacheError> {
+pub(super) fn make_ours(folder: &Path) -> Result<(), CacheError> {
     let failed = |what, source| CacheError::Io { what, path: folder.to_owned(), source };
     if !folder.is_dir() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| failed("cannot make", source))?;
@@ -254,7 +254,7 @@ fn is_ours(about: &fs::Metadata) -> bool {
 }
 
 /// A file that nobody else can write to, and that is no link.
-fn open_ours(path: &Path) -> io::Result<fs::File> {
+pub(super) fn open_ours(path: &Path) -> io::Result<fs::File> {
     let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
     let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
     let about = file.metadata()?;
@@ -293,7 +293,7 @@ fn key(folder: &Path) -> Result<[u8; 32], CacheError> {
 }
 
 /// A digest that depends on the key and on the place.
-fn keyed(key: &[u8; 32], path: &Path) -> blake3::Hasher {
+pub(super) fn keyed(key: &[u8; 32], path: &Path) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_keyed(key);
     for part in path.iter().rev().take(2) {
         hasher.update(part.as_encoded_bytes()).update(b"/");
@@ -313,7 +313,7 @@ fn default_folder() -> Option<PathBuf> {
 }
 
 /// Moves the file's time on, so that pruning spares it; once a day is enough.
-fn mark_used(path: &Path, modified: Option<SystemTime>) {
+pub(super) fn mark_used(path: &Path, modified: Option<SystemTime>) {
     let fresh = modified.is_some_and(|time| time.elapsed().is_ok_and(|age| age < Duration::from_secs(60 * 60 * 24)));
     for path in [path.to_owned(), digest_file(path)] {
         if !fresh && let Ok(file) = fs::File::options().write(true).open(path) {

@@ -11,6 +11,7 @@ mod adapt;
 mod background;
 pub mod cache;
 pub mod child;
+mod descriptions;
 mod estimate;
 pub(crate) mod headroom;
 
@@ -94,6 +95,8 @@ pub struct Compiled {
     pub target: Target,
     /// Whether it had been compiled before.
     pub cached: bool,
+    /// Whether the cache has it, so that it can be loaded again.
+    pub is_kept: bool,
 }
 
 /// What the compiler has done since the start.
@@ -185,6 +188,28 @@ impl Compiler {
         result
     }
 
+    /// The code of a component, if the cache has it.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`].
+    pub async fn code(&self, digest: blake3::Hash) -> Result<Option<Compiled>, CompileError> {
+        let found = self.cached(digest, self.known()).await?;
+        if found.is_some() {
+            self.counters.hits.fetch_add(1, Relaxed);
+        }
+        Ok(found)
+    }
+
+    /// Whose code serves, the better one first.
+    fn known(&self) -> &'static [Tier] {
+        match self.host.compiler {
+            PluginCompiler::Auto => &[Tier::Cranelift, Tier::Winch],
+            PluginCompiler::Winch => &[Tier::Winch],
+            PluginCompiler::Cranelift => &[Tier::Cranelift],
+        }
+    }
+
     /// Whether code of this compiler is to be replaced by better code, where the host lives long enough.
     #[must_use]
     pub fn improves(&self, tier: Tier) -> bool {
@@ -217,12 +242,7 @@ impl Compiler {
     }
 
     async fn find_or_make(&self, bytes: Bytes, digest: blake3::Hash) -> Result<Compiled, CompileError> {
-        let known: &'static [Tier] = match self.host.compiler {
-            PluginCompiler::Auto => &[Tier::Cranelift, Tier::Winch],
-            PluginCompiler::Winch => &[Tier::Winch],
-            PluginCompiler::Cranelift => &[Tier::Cranelift],
-        };
-        if let Some(found) = self.cached(digest, known).await? {
+        if let Some(found) = self.cached(digest, self.known()).await? {
             return Ok(found);
         }
         check_header(&bytes)?;
@@ -306,7 +326,7 @@ impl Compiler {
                     engine => engine?,
                 };
                 match cache.load(&engine, target, digest) {
-                    Ok(Some(component)) => return Ok(Some(Compiled { component, target, cached: true })),
+                    Ok(Some(component)) => return Ok(Some(Compiled { component, target, cached: true, is_kept: true })),
                     Ok(None) => {}
                     Err(error) => {
                         tracing::warn!(digest = %&digest.to_hex()[..16], "cached code cannot be loaded, compiling again: {error:#}");
@@ -339,11 +359,12 @@ impl Compiler {
             let unfit = |error: wasmtime::Error| CompileError::Invalid(format!("it does not fit into this host's pool: {error:#}"));
             // From the file it is shared with the page cache, where there is one.
             let kept = if cache.store(&engine, target, digest, &code) { cache.load(&engine, target, digest).map_err(unfit)? } else { None };
+            let is_kept = kept.is_some();
             let component = match kept {
                 Some(component) => component,
                 None => Cache::load_bytes(&engine, &code).map_err(unfit)?,
             };
-            Ok(Compiled { component, target, cached: false })
+            Ok(Compiled { component, target, cached: false, is_kept })
         })
         .await
     }

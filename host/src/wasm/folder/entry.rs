@@ -259,6 +259,11 @@ impl Entry {
         }
     }
 
+    /// Why it cannot be called now, though it is served.
+    fn trouble(&self) -> Option<String> {
+        self.serving.as_ref().and_then(|serving| serving.loaded.load.trouble())
+    }
+
     fn state(&self) -> ProviderState {
         match (&self.serving, &self.error) {
             (None, None) => ProviderState::Loading,
@@ -290,18 +295,21 @@ impl Entry {
         let loaded = serving.map(|serving| &serving.loaded);
         let name = if self.id.is_some() { self.stem.clone() } else { format!("{}.wasm", self.stem) };
         let source = self.seen.file.path.display().to_string();
+        let trouble = if self.error.is_none() { self.trouble() } else { None };
+        let state = if trouble.is_some() { ProviderState::Broken } else { self.state() };
         ProviderStatus {
             digest: serving.map(|serving| short(serving.version.digest)),
             tools: loaded.map(|loaded| loaded.provider.tools().iter().map(|tool| tool.name.to_string()).collect()).unwrap_or_default(),
             offers: loaded.map(|loaded| loaded.provider.offers().into()).unwrap_or_default(),
-            error: self.error.clone(),
+            error: self.error.clone().or(trouble),
             warnings: loaded.map(|loaded| loaded.warnings.clone()).unwrap_or_default(),
-            imports: loaded.map(|loaded| loaded.imports.clone()).unwrap_or_default(),
+            imports: loaded.map(|loaded| loaded.imports.to_vec()).unwrap_or_default(),
+            loaded: loaded.and_then(|loaded| loaded.load.is_loaded()),
             compiled: loaded.and_then(|loaded| loaded.compiled),
             in_flight: loaded.map_or(0, |loaded| loaded.load.in_flight()),
             queued: loaded.map_or(0, |loaded| loaded.load.queued()),
             since: self.since,
-            ..ProviderStatus::new(name, ProviderKind::Wasm, self.state(), source)
+            ..ProviderStatus::new(name, ProviderKind::Wasm, state, source)
         }
     }
 }

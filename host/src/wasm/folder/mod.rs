@@ -33,6 +33,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(crate) use self::scan::read_again;
 use self::{entry::Entry, watch::Watch};
 pub use self::{
     once::{Once, load_once},
@@ -52,6 +53,11 @@ pub trait Loader: Send + Sync + 'static {
     fn configuration(&self, id: &ProviderId) -> u64 {
         let _ = id;
         0
+    }
+
+    /// So many plugins there are, as far as is known. Said before any of them is loaded, and again with every look. Must not block.
+    fn expect(&self, plugins: usize) {
+        let _ = plugins;
     }
 
     /// Nothing is watched any more: whatever goes on for what was loaded, and no call waits for, ends.
@@ -90,7 +96,7 @@ pub struct Loaded {
     /// What is not wrong but worth knowing.
     pub warnings: Vec<String>,
     /// The interfaces that it imports.
-    pub imports: Vec<String>,
+    pub imports: Arc<[String]>,
     /// What it is doing now.
     pub load: Arc<dyn Load>,
     /// Who compiled it, and when.
@@ -119,6 +125,14 @@ pub trait Load: Send + Sync {
     fn in_flight(&self) -> usize;
     /// Calls that wait for their turn.
     fn queued(&self) -> usize;
+    /// Whether its code is in memory. None: it is there all the time.
+    fn is_loaded(&self) -> Option<bool> {
+        None
+    }
+    /// Why it cannot be called, though it is listed: its code could not be loaded when it was needed.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a version cannot serve: a message for people, with what to do.

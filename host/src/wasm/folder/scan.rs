@@ -269,6 +269,21 @@ pub(super) fn read(seen: &Seen, configuration: u64) -> Result<Content, ReadError
     Ok(Content { bytes: bytes.into(), sidecar, version })
 }
 
+/// Reads a file once more that was read before, if it is still the same.
+///
+/// # Errors
+///
+/// A sentence that says why not.
+pub(crate) fn read_again(path: &Path, max_file: u64, digest: blake3::Hash) -> Result<Bytes, String> {
+    let changed = || format!("{} is another file by now, and is being loaded as that", path.display());
+    let seen = seen_at(path, max_file).ok_or_else(|| format!("{} is not there any more", path.display()))?;
+    match read_file(&seen) {
+        Ok(bytes) if blake3::hash(&bytes) == digest => Ok(bytes.into()),
+        Ok(_) | Err(ReadError::Changed) => Err(changed()),
+        Err(ReadError::Refused(error)) => Err(error),
+    }
+}
+
 fn read_file(seen: &FileSeen) -> Result<Vec<u8>, ReadError> {
     if let Some(refused) = &seen.refused {
         return Err(ReadError::Refused(refused.clone()));

@@ -37,6 +37,8 @@ const SAFETY: Duration = Duration::from_secs(30);
 const LOOK_GAP: Duration = Duration::from_millis(20);
 /// How long a change waits for others that are nearly ready, to be sent with them.
 const GATHER: Duration = Duration::from_millis(5);
+/// The same for each plugin that is still being loaded: the catalog is made anew with every change, which takes the longer the more there are.
+const GATHER_EACH: Duration = Duration::from_micros(25);
 /// How long the start waits for a file that somebody is still copying.
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a sidecar may be without its plugin before that is worth a line: the two are often copied one after the other.
@@ -163,7 +165,7 @@ impl Watch {
             }
             self.check_started();
             let look = self.next_look();
-            let send = (!self.outbox.is_empty()).then(|| self.outbox_since + GATHER);
+            let send = (!self.outbox.is_empty()).then(|| self.outbox_since + self.gather());
             tokio::select! {
                 () = self.hints.notify.notified() => self.wanted = true,
                 () = shared.reconfigured.notified() => self.reconfigured(),
@@ -270,6 +272,7 @@ impl Watch {
             }
             entries.insert(stem, entry);
         }
+        self.loader.expect(entries.len());
         entries.retain(|_, entry| match entry.due(moment.instant, settle) {
             Due::Nothing => true,
             Due::Load => {
@@ -426,6 +429,11 @@ impl Watch {
         }
     }
 
+    /// How long what is to be told waits for more.
+    fn gather(&self) -> Duration {
+        GATHER + GATHER_EACH.saturating_mul(u32::try_from(self.loads.len()).unwrap_or(u32::MAX))
+    }
+
     fn post(&mut self, change: ProviderChange) {
         if self.outbox.is_empty() {
             self.outbox_since = Instant::now();
@@ -438,7 +446,7 @@ impl Watch {
         if self.outbox.is_empty() {
             return !self.changes.is_closed();
         }
-        if !self.loads.is_empty() && self.outbox_since.elapsed() < GATHER {
+        if !self.loads.is_empty() && self.outbox_since.elapsed() < self.gather() {
             return true;
         }
         self.changes.send(std::mem::take(&mut self.outbox)).await.is_ok()

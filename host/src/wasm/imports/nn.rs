@@ -77,6 +77,7 @@ type Answer<T> = wasmtime::Result<Result<T, Resource<NnError>>>;
 
 impl State {
     fn nn(&mut self) -> &mut Nn {
+        self.reaches();
         let shared = &self.shared;
         self.nn.get_or_insert_with(|| {
             let limits = &shared.config.limits;

@@ -69,6 +69,7 @@ impl Host for State {
 impl State {
     /// Whose keys this call sees.
     pub(super) fn open_store(&self) -> Opened {
+        self.reaches();
         let (shared, plugin) = (&self.shared, &self.shared.id);
         let Some(quota) = shared.store_quota else {
             return Err(format!(

@@ -9,12 +9,12 @@ use std::{
 use futures::future::BoxFuture;
 use wasmtime::component::Component;
 
-use super::{Code, Plugin, Route, dynamic_tools::Listed, offers::publish, prompts, resources};
+use super::{Code, Plugin, Route, dynamic_tools::Listed, offers::publish, on_demand::Version, prompts, resources};
 use crate::{
-    config::NameRules,
+    config::{NameRules, PluginConfig},
     offload,
     overrides::with_overrides,
-    provider::{Offers, Tool},
+    provider::{Offers, Provider, Tool},
     schema::Budget,
     wasm::{
         admission::AdmissionQueue,
@@ -54,7 +54,7 @@ pub(super) struct Warnings {
 }
 
 impl Warnings {
-    fn all(&self) -> Vec<String> {
+    pub(super) fn all(&self) -> Vec<String> {
         [&self.tools[..], &self.resources, &self.prompts].concat()
     }
 }
@@ -191,17 +191,23 @@ impl Plugin {
         Err(LoadError(format!("it has no tools, no resources and no prompts: {why}")))
     }
 
-    /// As it goes into the folder's table, under the names that the configuration gives it.
-    pub(super) fn loaded(self: Arc<Self>) -> Loaded {
-        let config = &self.code.shared.config;
-        // What is said of tools stands in their schemas already, but for what is the same whoever runs a tool.
-        let tools = config.tools.iter().filter_map(|(own, said)| Some((own.clone(), said.of_any_provider()?))).collect();
-        let names = NameRules { tools, ..config.names.clone() };
-        let (provider, unfit) = with_overrides(self.clone(), &names, None, &format!("plugin.{}", self.code.shared.id));
+    /// As it goes into the folder's table. `version`: what serves it from now on, if its code need not be in memory all the time.
+    pub(super) async fn published(self: Arc<Self>, version: Option<Arc<Version>>) -> Loaded {
+        let code = &self.code;
+        // A guard is asked with every call, and early code is to be replaced.
+        let can_be_dropped = code.is_kept && code.optimising.is_none() && !code.interfaces.guards().any();
+        match version.filter(|_| can_be_dropped) {
+            Some(version) => version.first(self).await,
+            None => self.loaded(),
+        }
+    }
+
+    fn loaded(self: Arc<Self>) -> Loaded {
+        let (provider, unfit) = shaped(self.clone(), &self.code.shared.config);
         Loaded {
             provider,
             warnings: [self.warnings.all(), unfit].concat(),
-            imports: self.code.origin.imports.to_vec(),
+            imports: self.code.origin.imports.clone(),
             load: Arc::new(Counters(self.code.gate.clone())),
             compiled: Some(self.code.made),
             news: (self.code.origin.tells || self.code.optimising.is_some()).then(|| Arc::new(Ear(self.clone())) as _),
@@ -248,10 +254,10 @@ impl Plugin {
     async fn heard(&self) -> PluginUpdate {
         let shared = &self.code.shared;
         loop {
-            let mut said = Unheard { bell: &shared.bell, said: Some(shared.bell.wait(shared.id.as_str()).await) };
-            let lists = said.said.as_ref().map(|said| said.lists).unwrap_or_default();
+            let mut said = Unheard::new(&shared.bell, shared.bell.wait(shared.id.as_str()).await);
+            let lists = said.lists();
             let relisted = if lists.any() { self.look_again(lists).await } else { None };
-            let updated: Vec<String> = said.said.take().unwrap_or_default().updated.into_iter().collect();
+            let updated = said.take();
             if relisted.is_some() || !updated.is_empty() {
                 return PluginUpdate { relisted, updated };
             }
@@ -259,10 +265,35 @@ impl Plugin {
     }
 }
 
+/// A plugin under the names that its configuration gives it.
+pub(super) fn shaped(plugin: Arc<dyn Provider>, config: &PluginConfig) -> (Arc<dyn Provider>, Vec<String>) {
+    // What is said of tools stands in their schemas already, but for what is the same whoever runs a tool.
+    let tools = config.tools.iter().filter_map(|(own, said)| Some((own.clone(), said.of_any_provider()?))).collect();
+    let names = NameRules { tools, ..config.names.clone() };
+    let section = format!("plugin.{}", plugin.id());
+    with_overrides(plugin, &names, None, &section)
+}
+
 /// What was said and nobody was told of. Whoever listens next hears it.
-struct Unheard<'a> {
+pub(super) struct Unheard<'a> {
     bell: &'a ChangeSignal,
     said: Option<Said>,
+}
+
+impl<'a> Unheard<'a> {
+    pub(super) fn new(bell: &'a ChangeSignal, said: Said) -> Self {
+        Self { bell, said: Some(said) }
+    }
+
+    /// Lists that have changed.
+    pub(super) fn lists(&self) -> Lists {
+        self.said.as_ref().map(|said| said.lists).unwrap_or_default()
+    }
+
+    /// It is heard. What holds something else now is told.
+    pub(super) fn take(&mut self) -> Vec<String> {
+        self.said.take().unwrap_or_default().updated.into_iter().collect()
+    }
 }
 
 impl Drop for Unheard<'_> {
@@ -283,7 +314,10 @@ impl PluginUpdates for Ear {
             let optimised = async {
                 let code = plugin.code.optimised().await;
                 match plugin.moved(code) {
-                    Some(moved) => PluginUpdate { relisted: Some(Arc::new(moved).loaded()), updated: Vec::new() },
+                    Some(moved) => {
+                        let version = plugin.code.optimising.as_ref().and_then(|optimising| optimising.version().cloned());
+                        PluginUpdate { relisted: Some(Arc::new(moved).published(version).await), updated: Vec::new() }
+                    }
                     None => {
                         tracing::error!(plugin = %plugin.code.shared.id, "optimised code has other functions than the early code; it is not used");
                         std::future::pending().await

@@ -1,5 +1,7 @@
 //! From a file's bytes to a plugin that can be called: compile, link, look at the exports, ask for the list of tools.
 
+mod again;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -9,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{
     Engine, Store,
@@ -16,11 +19,15 @@ use wasmtime::{
 };
 
 use super::{
-    Code, Plugin, http,
+    Code, Plugin,
+    described::Common,
+    http,
     interfaces::Interfaces,
     kept::{self, Kept},
     listing::{Origin, Warnings},
+    on_demand::Version,
     optimised::{Optimising, Parts},
+    residents::Residents,
     run::Failure,
 };
 use crate::{
@@ -29,6 +36,7 @@ use crate::{
     offload::Offload,
     provider::{CompiledStatus, Offers, ProviderId},
     store::Store as KeyValues,
+    threads,
     wasm::{
         admission::{AdmissionQueue, Pool, Reclaim},
         compile::{CompileCounts, Compiled, Compiler, Worker, headroom::HEADROOM},
@@ -96,7 +104,14 @@ pub struct PluginHost {
     pool: Arc<Pool>,
     config: ArcSwap<Config>,
     /// What the configuration said of each plugin when that was asked for last, and the number of it.
-    views: Mutex<HashMap<ProviderId, (PluginView, u64)>>,
+    views: Mutex<Views>,
+    /// Who is in memory, where not all plugins are to be.
+    residents: Arc<Residents>,
+    /// Loads for calls at a time.
+    loads: Semaphore,
+    common: Arc<Common>,
+    /// The configuration that a plugin had last, and what descriptions are kept by that were made with it: most plugins have the same.
+    last: Mutex<Option<LastConfig>>,
     /// What a plugin may keep that is granted no size.
     store_quota: u64,
     /// What the pool was made for.
@@ -104,6 +119,26 @@ pub struct PluginHost {
     /// For tests: what every plugin is given, in place of what is configured.
     #[cfg(test)]
     given: Option<PluginConfig>,
+}
+
+/// A configuration, and what descriptions are kept by that were made with it.
+type LastConfig = (Arc<PluginConfig>, Option<Arc<str>>);
+
+/// What the configuration said of plugins.
+#[derive(Default)]
+struct Views {
+    of: HashMap<ProviderId, (Arc<PluginView>, u64)>,
+    /// That of the plugin that was asked for last: it says the same of most.
+    last: Option<Arc<PluginView>>,
+}
+
+impl Views {
+    fn shared(&mut self, view: PluginView) -> Arc<PluginView> {
+        match &self.last {
+            Some(last) if **last == view => Arc::clone(last),
+            _ => Arc::clone(self.last.insert(Arc::new(view))),
+        }
+    }
 }
 
 /// How the pool of instances stands.
@@ -150,11 +185,16 @@ impl PluginHost {
         let clients = OutgoingClients::new().map_err(|error| HostError::Clients(error.to_string()))?;
         let models = Registry::open(&config)?;
         let pool = Pool::new(usize::try_from(config.host.instances).unwrap_or(usize::MAX));
+        let ended = CancellationToken::new();
         Ok(Arc::new(Self {
             engines,
             compiler,
             linkers: [OnceLock::new(), OnceLock::new()],
-            ended: CancellationToken::new(),
+            residents: Residents::new(config.host.loaded_plugins, ended.clone()),
+            loads: Semaphore::new(2 * threads::cores()),
+            common: Arc::default(),
+            last: Mutex::default(),
+            ended,
             clients: Arc::new(clients),
             models,
             store,
@@ -272,23 +312,87 @@ impl PluginHost {
     }
 
     async fn load_source(self: &Arc<Self>, source: Source) -> Result<Loaded, LoadError> {
-        let id = source.id;
+        let config = self.config_of(&source)?;
+        let id = source.id.clone();
+        let mut loaded = match self.described_before(&source, &config).await {
+            Some(loaded) => loaded,
+            None => self.load_whole(source, &config).await?,
+        };
+        let grants_no_model = config.grants.nn_load == 0 && self.models.current().granted(id.as_str()).next().is_none();
+        if grants_no_model && loaded.imports.iter().any(|import| import.starts_with("wasi:nn/")) {
+            let told = format!("it uses models, and none is granted; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml");
+            loaded.warnings.push(told);
+        }
+        Ok(loaded)
+    }
+
+    /// What is configured of a plugin, once for all of which the same is.
+    fn config_of(&self, source: &Source) -> Result<Arc<PluginConfig>, LoadError> {
         let sidecar = source.sidecar.as_ref().map(|sidecar| (sidecar.text.as_str(), sidecar.path.as_path()));
-        let config = self.config.load().for_plugin(id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
+        let config = self.config.load().for_plugin(source.id.as_str(), sidecar).map_err(|error| LoadError(error.to_string()))?;
         #[cfg(test)]
         let config = self.given.clone().unwrap_or(config);
-        let bytes = self.compiler.component_of(source.bytes).await.map_err(|error| LoadError(error.to_string()))?;
-        let (docs, digest) = (Docs::from_component(&bytes), source.digest);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last, _)) = last.as_ref().filter(|(last, _)| **last == config) {
+            return Ok(Arc::clone(last));
+        }
+        let config = Arc::new(config);
+        *last = Some((Arc::clone(&config), None));
+        Ok(config)
+    }
+
+    /// Compiles it, or takes the code that there is, and asks it what it offers.
+    async fn load_whole(self: &Arc<Self>, source: Source, config: &Arc<PluginConfig>) -> Result<Loaded, LoadError> {
+        let Source { id, path, bytes, digest, .. } = source;
+        let bytes = self.compiler.component_of(bytes).await.map_err(|error| LoadError(error.to_string()))?;
+        let docs = Arc::new(Docs::from_component(&bytes));
         let compiled = self.compile(&id, bytes.clone(), digest).await?;
-        let Compiled { component, target, cached } = &compiled;
+        let Compiled { target, cached, .. } = &compiled;
         tracing::debug!(plugin = %id, cached, engine = target.name(), "code ready");
-        check_resources(component, &config, &self.limits)?;
-        let engine = self.engines.get(*target).map_err(|error| LoadError(error.to_string()))?;
+        let version = self.residents.are_too_many().then(|| {
+            let settings = self.settings_of(config);
+            Version::new(self.clone(), (id.clone(), path, digest), config.clone(), settings, Some(Arc::default()))
+        });
+        let bell = version.as_ref().and_then(|version| version.bell.clone()).unwrap_or_default();
+        let (parts, engine, pre) = self.prepare((&id, digest), config, docs, &compiled, bell, None)?;
+        let improves = self.compiler.improves(compiled.target.tier);
+        let optimising = improves.then(|| Optimising::new(self.clone(), bytes, parts.clone(), version.clone()));
+        let code = assemble(&parts, engine, pre, compiled, optimising)?;
+        if code.serves_mcp() { http::load(code).await } else { Ok(Plugin::load(code).await?.published(version).await) }
+    }
+
+    /// Links code, and makes what its calls share. `still`: what calls share that run on code of the same version.
+    pub(super) fn prepare(
+        &self,
+        (id, digest): (&ProviderId, blake3::Hash),
+        config: &Arc<PluginConfig>,
+        docs: Arc<Docs>,
+        compiled: &Compiled,
+        bell: Arc<ChangeSignal>,
+        still: Option<(Arc<Shared>, Arc<AdmissionQueue>)>,
+    ) -> Result<(Parts, Engine, InstancePre<State>), LoadError> {
+        let component = &compiled.component;
+        check_resources(component, config, &self.limits)?;
+        let engine = self.engines.get(compiled.target).map_err(|error| LoadError(error.to_string()))?;
         let imports: Vec<String> = component.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
-        let pre = self.linked(&engine, &compiled, &imports)?;
-        let calls = imports.iter().any(|import| import.starts_with(CALLING));
-        let gate = self.gate(&config, weight(component, &self.limits), calls)?;
-        let shared = Arc::new(Shared {
+        let pre = self.linked(&engine, compiled, &imports)?;
+        let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
+        let (notifies, tells, asks) = (imports_any(&NOTIFYING), imports_any(&[TELLING]), imports_any(&[ASKING]));
+        let calls = imports_any(&[CALLING]);
+        let (shared, gate) = match still {
+            Some(still) => still,
+            None => {
+                let gate = self.gate(config, weight(component, &self.limits), calls)?;
+                (self.shared(id, config, bell, typed::is_python(&engine, component), calls), gate)
+            }
+        };
+        Ok((Parts { shared, gate, digest, docs, imports: imports.into(), notifies, tells, asks }, engine, pre))
+    }
+
+    /// What all calls of a version of a plugin share.
+    fn shared(&self, id: &ProviderId, config: &Arc<PluginConfig>, bell: Arc<ChangeSignal>, is_python: bool, calls: bool) -> Arc<Shared> {
+        let (id, config) = (id.clone(), Arc::clone(config));
+        Arc::new(Shared {
             policy: Arc::new(HttpPolicy::new(id.as_str(), &config.grants)),
             clients: self.clients.clone(),
             models: self.models.clone(),
@@ -296,29 +400,16 @@ impl PluginHost {
             store_quota: config.grants.store.bytes(self.store_quota),
             output: Arc::new(Output::new(id.as_str(), config.limits.log_rate)),
             engines: self.engines.clone(),
-            bell: ChangeSignal::default(),
+            bell,
             memory: self.engines.memory().plugin(),
             pace: Pace::new(self.engines.clone(), config.limits.cpu.map(|cpu| CpuShare::new(id.clone(), cpu))),
             open_files: OpenFiles::new(config.limits.open_files),
             offload: Offload::default(),
-            is_python: typed::is_python(&engine, component),
+            is_python,
             calls,
             id,
             config,
-        });
-        let imports_any = |names: &[&str]| imports.iter().any(|import| names.iter().any(|name| import.starts_with(name)));
-        let (notifies, tells, asks) = (imports_any(&NOTIFYING), imports_any(&[TELLING]), imports_any(&[ASKING]));
-        let asks_for_models = imports_any(&["wasi:nn/"]) && grants_no_model(&shared);
-        let parts = Parts { shared, gate, digest, docs: Arc::new(docs), imports: imports.into(), notifies, tells, asks };
-        let optimising = self.compiler.improves(target.tier).then(|| Optimising::new(self.clone(), bytes, parts.clone()));
-        let code = assemble(&parts, engine, pre, compiled, optimising)?;
-        let mut loaded = if code.serves_mcp() { http::load(code).await? } else { Plugin::load(code).await? };
-        if asks_for_models {
-            let id = loaded.provider.id();
-            let told = format!("it uses models, and none is granted; put  plugins = [\"{id}\"]  into a [model.NAME] of toolbay.toml");
-            loaded.warnings.push(told);
-        }
-        Ok(loaded)
+        })
     }
 }
 
@@ -331,6 +422,11 @@ impl PluginHost {
         assemble(parts, engine, pre, compiled, None)
     }
 
+    /// Who is in memory, where not all plugins are to be.
+    pub(super) fn residents(&self) -> &Arc<Residents> {
+        &self.residents
+    }
+
     /// Nothing is served any more.
     pub(super) fn ended(&self) -> &CancellationToken {
         &self.ended
@@ -338,14 +434,14 @@ impl PluginHost {
 }
 
 /// Makes of code that is linked what can be called.
-fn assemble(
+pub(super) fn assemble(
     parts: &Parts,
     engine: Engine,
     pre: InstancePre<State>,
     compiled: Compiled,
     optimising: Option<Optimising>,
 ) -> Result<Arc<Code>, LoadError> {
-    let Compiled { component, target, .. } = compiled;
+    let Compiled { component, target, is_kept, .. } = compiled;
     let Parts { shared, gate, digest, docs, imports, notifies, tells, asks } = parts.clone();
     let interfaces = Interfaces::of(&component, &engine, &pre)?;
     let origin = Origin { digest, component, docs, imports, notifies, tells };
@@ -357,7 +453,8 @@ fn assemble(
         tokio::spawn(kept::expire(Arc::downgrade(kept)));
     }
     let made = CompiledStatus { by: target.tier.name(), since: SystemTime::now() };
-    Ok(Arc::new(Code { engine, pre, shared, gate, interfaces, origin, kept, made, optimising }))
+    let reached = Arc::default();
+    Ok(Arc::new(Code { engine, pre, shared, gate, interfaces, origin, kept, made, target, is_kept, reached, optimising }))
 }
 
 impl Loader for Arc<PluginHost> {
@@ -373,20 +470,26 @@ impl Loader for Arc<PluginHost> {
     fn configuration(&self, id: &ProviderId) -> u64 {
         let now = self.config.load().plugin_view(id.as_str());
         let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
-        let (view, number) = views.entry(id.clone()).or_insert_with(|| (now.clone(), 0));
+        let now = views.shared(now);
+        let (view, number) = views.of.entry(id.clone()).or_insert_with(|| (now.clone(), 0));
         if *view != now {
-            (*view, *number) = (now, *number + 1);
+            *number += 1;
         }
+        *view = now;
         *number
+    }
+
+    fn expect(&self, plugins: usize) {
+        self.residents.expect(plugins);
     }
 }
 
 impl Plugin {
-    async fn load(code: Arc<Code>) -> Result<Loaded, LoadError> {
+    pub(super) async fn load(code: Arc<Code>) -> Result<Arc<Self>, LoadError> {
         let plugin = Self { code, tools: Vec::new(), routes: Arc::default(), offers: Offers::default(), warnings: Warnings::default() };
         let plugin = plugin.listed(Lists::ALL).await?;
         plugin.check_offers()?;
-        Ok(Arc::new(plugin).loaded())
+        Ok(Arc::new(plugin))
     }
 
     pub(super) async fn list_tools(&self) -> Result<Vec<wit::Tool>, LoadError> {
@@ -417,8 +520,7 @@ impl Code {
         F: Future<Output = Result<Result<Vec<T>, Error>, Failure>> + Send,
     {
         let limit = limits::listed(&self.shared.config.limits);
-        // A call of the host's own: there is nobody to notify.
-        let listed = self.run(Box::default(), move |code, mut store, instance| {
+        let listed = self.run_noted(self.reached.clone(), move |code, mut store, instance| {
             // A list is text as it is: it takes the host no more than it is long.
             store.set_hostcall_fuel(limit);
             store.data_mut().listing = true;
@@ -470,10 +572,6 @@ fn check_resources(component: &Component, config: &PluginConfig, host: &HostConf
         )));
     }
     Ok(())
-}
-
-fn grants_no_model(shared: &Shared) -> bool {
-    shared.config.grants.nn_load == 0 && shared.models.current().granted(shared.id.as_str()).next().is_none()
 }
 
 /// Names the interfaces that are missing. The linker names the first function of one, and not always what it belongs to.

@@ -1,23 +1,30 @@
 //! One version of a plugin: a provider whose every call runs in a fresh instance.
 
 mod completion;
+mod described;
 mod dynamic_tools;
 mod guard;
 mod http;
 mod interfaces;
+mod interned;
 mod kept;
 mod listing;
 mod load;
 mod offers;
+mod on_demand;
 mod optimised;
 mod prompts;
+mod residents;
 mod resources;
 mod run;
 #[cfg(test)]
 mod tests;
 mod uri;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use futures::future::BoxFuture;
 use wasmtime::{
@@ -29,6 +36,7 @@ pub use load::{HostError, PluginHost};
 
 use super::{
     admission::AdmissionQueue,
+    engine::Target,
     instance::{Shared, State},
     limits::Exceeded,
     typed::{OutputError, TypedFunction},
@@ -70,6 +78,12 @@ struct Code {
     kept: Option<Arc<Kept>>,
     /// Who compiled it, and when.
     made: CompiledStatus,
+    /// What it was compiled for.
+    target: Target,
+    /// Whether it can be loaded again from the cache.
+    is_kept: bool,
+    /// Whether its lists were made with a look at something that may be another thing tomorrow.
+    reached: Arc<AtomicBool>,
     /// Better code that comes for it, if any does.
     optimising: Option<Optimising>,
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Code, load::PluginHost};
+use super::{Code, load::PluginHost, on_demand::Version};
 use crate::{
     threads::Task,
     wasm::{admission::AdmissionQueue, instance::Shared, typed::docs::Docs},
@@ -37,6 +37,8 @@ pub(super) struct Optimising {
     host: Arc<PluginHost>,
     bytes: Bytes,
     parts: Parts,
+    /// What serves from then on, if its code is not to be in memory all the time.
+    version: Option<Arc<Version>>,
     begun: OnceLock<Begun>,
 }
 
@@ -47,8 +49,12 @@ struct Begun {
 }
 
 impl Optimising {
-    pub(super) fn new(host: Arc<PluginHost>, bytes: Bytes, parts: Parts) -> Self {
-        Self { host, bytes, parts, begun: OnceLock::new() }
+    pub(super) fn new(host: Arc<PluginHost>, bytes: Bytes, parts: Parts, version: Option<Arc<Version>>) -> Self {
+        Self { host, bytes, parts, version, begun: OnceLock::new() }
+    }
+
+    pub(super) fn version(&self) -> Option<&Arc<Version>> {
+        self.version.as_ref()
     }
 
     fn begin(&self) -> Begun {

@@ -1,6 +1,6 @@
 //! One instance from its start to its end: the permit, the limits, and the words for what went wrong.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
@@ -51,7 +51,7 @@ impl Code {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        self.run_in(context, None, move |code, store, instance| {
+        self.run_in(context, None, None, move |code, store, instance| {
             let work = work(code, store, instance);
             async move { (work.await, None) }
         })
@@ -69,7 +69,25 @@ impl Code {
         F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
     {
         let owner = self.kept.as_ref().and_then(|kept| kept.owner(&context));
-        self.run_in(context, owner, work).await
+        self.run_in(context, owner, None, work).await
+    }
+
+    /// Makes a list, in a fresh instance. `reached` is noted where what the guest says may be something else tomorrow.
+    pub(super) async fn run_noted<T, F>(
+        self: &Arc<Self>,
+        reached: Arc<AtomicBool>,
+        work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        // A call of the host's own: there is nobody to notify.
+        self.run_in(Box::default(), None, Some(reached), move |code, store, instance| {
+            let work = work(code, store, instance);
+            async move { (work.await, None) }
+        })
+        .await
     }
 
     /// `owner`: whose instances may serve the call, and whose this one is then. None: only a fresh one, which is not kept.
@@ -77,13 +95,15 @@ impl Code {
         self: &Arc<Self>,
         mut context: Box<CallContext>,
         owner: Option<Owner>,
+        reached: Option<Arc<AtomicBool>>,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
     {
-        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), context.depth());
+        let depth = if reached.is_some() { self.gate.depth_of_lists() } else { context.depth() };
+        let entered = self.gate.enter_at(&self.shared.id, context.principal.as_ref(), context.started.as_deref(), depth);
         let Permit { running, place } = entered.await.map_err(Failure::Call)?;
         // What waits for its turn does not run yet.
         let span = context.enter(SpanKind::Internal, &["run ", self.shared.id.as_str()]);
@@ -96,6 +116,7 @@ impl Code {
             None => (instance::store(&self.engine, &self.shared, context), None, 0),
         };
         store.data_mut().turn = running.turn();
+        store.data_mut().reached = reached;
         let refusals = store.data().refusals.clone();
         let deadline = store.data().deadline.clone();
         let code = Arc::clone(self);

@@ -137,7 +137,7 @@ fn toy(id: ProviderId, tool: &str) -> Loaded {
     Loaded {
         provider,
         warnings: vec!["a warning".to_owned()],
-        imports: vec!["an:import".to_owned()],
+        imports: ["an:import".to_owned()].into(),
         load: Arc::new(Idle),
         compiled: None,
         news: None,

@@ -62,7 +62,7 @@ pub(super) async fn load(code: Arc<Code>) -> Result<Loaded, LoadError> {
     Ok(Loaded {
         provider,
         warnings,
-        imports: code.origin.imports.to_vec(),
+        imports: code.origin.imports.clone(),
         load: Arc::new(Counters(code.gate.clone())),
         compiled: Some(code.made),
         // What it would say, it would say on a stream that no instance lives long enough to keep

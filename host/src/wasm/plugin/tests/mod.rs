@@ -3,6 +3,7 @@
 mod asking;
 mod foreign;
 mod offers;
+mod on_demand;
 mod optimised;
 mod reuse;
 mod telling;

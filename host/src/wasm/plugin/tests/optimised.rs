@@ -16,7 +16,7 @@ fn padding() -> String {
     })
 }
 
-fn large(core: &str) -> Vec<u8> {
+pub(super) fn large(core: &str) -> Vec<u8> {
     wat::parse_str(component(&format!("{core} {}", padding()))).unwrap()
 }
 
