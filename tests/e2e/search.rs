@@ -76,18 +76,6 @@ async fn found(server: &Server, token: &str, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_check_says_what_the_model_is_for_and_what_it_lacks() {
-    let Some(folder) = models::sentences() else { return };
-    let about = async |folder: &str| setup(folder).run(["check"]).await;
-    let fine = about(folder.to_str().expect("a path in UTF-8")).await;
-    assert!(fine.expect_code(0).stdout.contains("used by the tool search"), "{}", fine.all());
-    let other = models::folder("vit-tiny");
-    let wrong = about(other.to_str().expect("a path in UTF-8")).await;
-    let told = "warning tools are searched by words alone: [search] model = \"sentences\": its graph takes ";
-    assert!(wrong.expect_code(0).stdout.contains(told), "{}", wrong.all());
-}
-
-#[tokio::test]
 async fn tools_are_found_by_meaning_within_the_callers_view_and_read_once() {
     let Some(folder) = models::sentences() else { return };
     let setup = setup(folder.to_str().expect("a path in UTF-8"));
