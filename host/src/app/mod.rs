@@ -453,6 +453,12 @@ impl App {
         self.plugins.is_there()
     }
 
+    /// Why tools cannot be ranked by the model of `[search]`, if there is one.
+    pub async fn search_trouble(&self) -> Option<String> {
+        let config = self.config.borrow().clone();
+        search::trouble(&self.models, &config).await
+    }
+
     /// How the models stand.
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {

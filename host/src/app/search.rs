@@ -9,7 +9,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    catalog::{Catalog, search::Embedder},
+    catalog::{
+        Catalog,
+        search::{Embedder, MeaningStatus},
+    },
     config::Config,
     embedding::SentenceModel,
     inference::Registry,
@@ -31,12 +34,19 @@ pub(super) fn folder(config: &Config) -> Option<PathBuf> {
 /// For `/status`. None: tools are found by words alone.
 pub(super) fn status(catalog: &Catalog, config: &Config) -> Option<Value> {
     let model = config.search.model.as_deref()?;
-    let status = catalog.meanings();
-    let mut section = json!({ "model": model, "tools": status.tools, "embedded": status.embedded });
-    if let Some(error) = status.error {
-        section["error"] = error.into();
+    let MeaningStatus { tools, embedded, error } = catalog.meanings();
+    let mut section = json!({ "model": model, "tools": tools, "embedded": embedded });
+    if let (Some(error), Some(section)) = (error, section.as_object_mut()) {
+        section.insert("error".to_owned(), error.into());
     }
     Some(section)
+}
+
+/// Why the model cannot be used, if it cannot.
+pub(super) async fn trouble(models: &Arc<Registry>, config: &Config) -> Option<String> {
+    let model = SentenceModel::new(Arc::clone(models), config.search.model.as_deref()?);
+    let why = model.version().await.err()?;
+    Some(format!("tools are searched by words alone: {why}"))
 }
 
 /// What the operator should know of it, if anything.

@@ -101,6 +101,7 @@ impl Check {
             if is_whole {
                 warnings.extend(host.unused_patterns());
             }
+            warnings.extend(host.search_trouble().await);
             let about = self.subject.as_deref().map(About::Subject).or_else(|| (!self.role.is_empty()).then_some(About::Roles(&self.role)));
             if let Some(about) = about {
                 let seen = host.seen(&about);
@@ -144,7 +145,7 @@ impl Check {
                 let endpoints: String = endpoints.iter().map(Offered::text).collect();
                 print(
                     &(at_start(&troubles, &warnings)
-                        + &of_models(&models)
+                        + &of_models(&models, host.search_model().as_deref())
                         + &endpoints
                         + &report(&statuses, &collisions, &unused, broken)
                         + &clients
@@ -175,11 +176,14 @@ fn at_start(troubles: &[Trouble], warnings: &[String]) -> String {
     told.chain(warnings.iter().map(|warning| format!("warning {warning}\n"))).collect()
 }
 
-fn of_models(models: &[ModelStatus]) -> String {
+/// `search`: the one that tools are ranked by.
+fn of_models(models: &[ModelStatus], search: Option<&str>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for ModelStatus { name, path, device, plugins, bytes, gpu_memory, graphs, error, .. } in models {
-        let users = if plugins.is_empty() { "no plugin".to_owned() } else { plugins.join(", ") };
+        let ranks = search.is_some_and(|search| search.split('/').next() == Some(name));
+        let users: Vec<&str> = plugins.iter().map(String::as_str).chain(ranks.then_some("the tool search")).collect();
+        let users = if users.is_empty() { "no plugin".to_owned() } else { users.join(", ") };
         let limit = gpu_memory.map(|bytes| format!(", at most {} MiB of it", bytes >> 20)).unwrap_or_default();
         let _ = match error {
             None => writeln!(text, "ok      model {name}: {device}{limit}, {:.1} MiB, used by {users}", *bytes as f64 / f64::from(1 << 20)),

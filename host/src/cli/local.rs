@@ -116,6 +116,16 @@ impl LocalHost {
         unused::of_config(&config, &self.app.catalog().snapshot())
     }
 
+    /// The model that tools are ranked by.
+    pub(super) fn search_model(&self) -> Option<String> {
+        self.app.config().borrow().search.model.clone()
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub(super) async fn search_trouble(&self) -> Option<String> {
+        self.app.search_trouble().await
+    }
+
     /// Whether clients can read what is published.
     pub(super) async fn clients(&self, packages: &Packages) -> Report {
         let snapshot = Arc::clone(&self.app.catalog().snapshot());

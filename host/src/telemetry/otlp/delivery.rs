@@ -48,7 +48,7 @@ impl Delivery {
     pub(super) fn failed(&self, why: &str) {
         self.failed.fetch_add(1, Relaxed);
         let mut failing = self.failing();
-        let since = failing.as_ref().map_or_else(|| unix_time::seconds(), |failing| failing.since);
+        let since = failing.as_ref().map_or_else(unix_time::seconds, |failing| failing.since);
         *failing = Some(Failing { error: why.to_owned(), since });
     }
 
