@@ -147,7 +147,7 @@ impl Issuers {
             Ok(false) => Err(proof::USED),
             Err(fault) if self.shared.fails_closed() => {
                 // The log and `/status` say more: where Redis is concerns no caller.
-                tracing::debug!("a proof is refused, since nobody knows whether another host has seen it: {fault}");
+                tracing::debug!("a proof is rejected, since nobody knows whether another host has seen it: {fault}");
                 Err(Refusal::Unavailable("this server cannot find out at the moment whether the DPoP proof was used before", SOON))
             }
             Err(_) => Ok(()),
