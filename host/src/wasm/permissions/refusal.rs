@@ -98,11 +98,15 @@ impl Refusal {
     /// Whether both are places that one search looks at, such as `/etc/mime.types` and `/usr/local/etc/mime.types`, or `/tmp` and `/var/tmp`: the first is
     /// the one to tell.
     fn is_search_for(&self, other: &Self) -> bool {
-        let (What::Outside { path: one, folder: Some(here) }, What::Outside { path: two, folder: Some(there) }) = (&self.what, &other.what)
+        let (What::Outside { path: one, folder: Some(here) }, What::Outside { path: two, folder: there }) = (&self.what, &other.what)
         else {
             return false;
         };
         let last = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+        let Some(there) = there else {
+            // Where there is no such folder, the working directory is tried, which is `/`.
+            return last(here) == TEMPORARY && !is_of_machine(two);
+        };
         here != there && (last(one) == last(two) || last(here) == TEMPORARY && last(there) == TEMPORARY)
     }
 

@@ -98,7 +98,6 @@ async fn a_missing_import_of_any_kind_is_told_by_its_name_and_nothing_else_is_bl
         (r#"(import "log" (func (param "text" string)))"#, "log"),
         (r#"(import "env" (instance (export "log" (func))))"#, "env"),
         (r#"(import "library" (core module (export "f" (func))))"#, "library"),
-        (r#"(import "inner" (component))"#, "inner"),
         (r#"(import "wasi:cli/nothing@0.2.0" (instance (export "f" (func))))"#, "wasi:cli/nothing@0.2.0"),
         (
             r#"(import "wasi:cli/environment@0.2.0" (instance (export "get-environment" (func (param "of" u32)))))"#,
