@@ -37,6 +37,8 @@ pub(crate) struct Contender {
     pub(crate) case: Option<PathBuf>,
     pub(crate) era: Era,
     pub(crate) session: Option<String>,
+    /// The bearer token that the clients show.
+    pub(crate) token: Option<String>,
     /// Whether the processes that it starts are counted with it.
     pub(crate) with_family: bool,
     /// Whether the goal is for it.
@@ -52,6 +54,7 @@ impl Contender {
             case: None,
             era: Era::Modern,
             session: None,
+            token: None,
             with_family: false,
             is_ours: false,
         }
@@ -70,6 +73,9 @@ impl Contender {
             .args(["--warmup", &pace.warmup.as_millis().to_string(), "--millis", &pace.measure.as_millis().to_string()]);
         if let Some(session) = &self.session {
             load.args(["--session", session]);
+        }
+        if let Some(token) = &self.token {
+            load.args(["--token", token]);
         }
         if self.with_family {
             load.arg("--family");

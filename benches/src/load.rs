@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// Session of a legacy client
     #[arg(long)]
     session: Option<String>,
+    /// Bearer token to show
+    #[arg(long)]
+    token: Option<String>,
     /// Where MCP is served
     #[arg(long, default_value = crate::requests::PATH)]
     path: String,
@@ -108,7 +111,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn measure(options: &Options) -> anyhow::Result<Measured> {
     let path = options.path.trim_start_matches('/').to_owned();
-    let dialect = Dialect { host: options.address.clone(), era: options.era, session: options.session.clone(), path };
+    let dialect =
+        Dialect { host: options.address.clone(), era: options.era, session: options.session.clone(), path, token: options.token.clone() };
     let case = options.case.as_deref().map(Case::read).transpose()?;
     let call = |id| case.as_ref().map_or_else(|| dialect.call(&options.tool, id), |case| dialect.case(case, id));
     // Those that are read from files may be large, and differ in nothing but their ids.

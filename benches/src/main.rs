@@ -4,6 +4,7 @@
 //! Toolbay is compared with, `load` is the clients. What the rows mean stands in `docs/benchmarks.md`.
 
 mod attacks;
+mod authorized;
 mod baseline;
 mod bridge;
 mod client;

@@ -124,6 +124,8 @@ pub(crate) struct Dialect {
     pub(crate) session: Option<String>,
     /// Where MCP is served, without the first slash.
     pub(crate) path: String,
+    /// A bearer token.
+    pub(crate) token: Option<String>,
 }
 
 /// Where MCP is served, if nothing else is said.
@@ -131,7 +133,7 @@ pub(crate) const PATH: &str = "mcp";
 
 impl Dialect {
     pub(crate) fn new(host: &str, era: Era) -> Self {
-        Self { host: host.to_owned(), era, session: None, path: PATH.to_owned() }
+        Self { host: host.to_owned(), era, session: None, path: PATH.to_owned(), token: None }
     }
 
     pub(crate) fn modern(host: &str) -> Self {
@@ -241,9 +243,10 @@ impl Dialect {
 
     fn post(&self, path: &str, headers: &str, body: &str) -> Vec<u8> {
         let (host, length) = (&self.host, body.len());
+        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         format!(
             "POST /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: toolbay-bench/1\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+             Accept: application/json, text/event-stream\r\n{token}{headers}Content-Length: {length}\r\n\r\n{body}"
         )
         .into_bytes()
     }

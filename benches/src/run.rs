@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    baseline, bridge, compare, cores, fetch, folders, guards, hops, interpreters,
+    authorized, baseline, bridge, compare, cores, fetch, folders, guards, hops, interpreters,
     requests::Case,
     scale::{self, Scale},
     starts, ways,
@@ -26,6 +26,8 @@ pub(crate) const GOAL: f64 = 1.35;
 pub(crate) const START_GOAL_MS: f64 = 150.0;
 /// What the bridge adds to a raw round trip on a pipe is to be at most so many microseconds of CPU time a call, HTTP and all.
 pub(crate) const BRIDGE_GOAL_US: f64 = 60.0;
+/// A call of a caller who is known and limited is to cost at most so many times one where nobody is asked.
+pub(crate) const AUTHORIZED_GOAL: f64 = 1.1;
 /// What a guard adds to a call is to be at most so many microseconds of CPU time for each question.
 pub(crate) const GUARD_GOAL_US: f64 = 15.0;
 /// And a call in a folder of 1,000 plugins is to cost at most so many times what it costs in a folder of one: more than the machine's own noise.
@@ -122,6 +124,8 @@ enum Section {
     Interpreters,
     /// Calls with guards
     Guards,
+    /// Calls with authentication, roles, limits and policies
+    Authorized,
     /// A call that fetches over HTTP
     Fetch,
     /// The ways that a call can go, and sizes
@@ -308,6 +312,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Section::Guards) {
         verdicts.push(guards::run(&bench)?);
+    }
+    if wanted(Section::Authorized) {
+        let (verdict, measured) = authorized::run(&bench)?;
+        verdicts.push(verdict);
+        ratios.extend(measured);
     }
     if wanted(Section::Fetch) {
         let (verdict, measured) = fetch::run(&bench)?;

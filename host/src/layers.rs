@@ -35,11 +35,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
     ("telemetry", &["provider", "config", "tls", "unix_time"]),
     ("authorization_server", &["tls"]),
-    ("identity", &["authorization_server", "provider", "config", "unix_time"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
     ("overrides", &["provider", "config", "json", "similar", "wildcard"]),
     ("inference", &["config"]),
     ("shared", &["config", "tls", "unix_time"]),
+    ("identity", &["shared", "authorization_server", "provider", "config", "unix_time"]),
     ("store", &["shared", "config"]),
     // What servers elsewhere are shown of who calls.
     ("credentials", &["authorization_server", "store", "signing", "provider", "config", "tls", "unix_time"]),
@@ -75,7 +75,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("catalog", &["policies", "provider", "telemetry", "wildcard"]),
     // Sentences as vectors, for the catalog's search.
     ("embedding", &["inference", "catalog"]),
-    ("trust", &["catalog", "provider", "config"]),
+    ("trust", &["catalog", "provider", "config", "wildcard"]),
     ("servers", &["bridge", "remote", "credentials", "supervisor", "overrides", "catalog", "provider", "config"]),
     ("pipeline", &["catalog", "composition", "pick", "schema", "offload", "provider", "config", "json"]),
     ("dispatch", &["shared", "catalog", "policies", "provider", "telemetry", "unix_time"]),
@@ -92,6 +92,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "credentials",
             "dispatch",
             "identity",
+            "shared",
             "catalog",
             "provider",
             "config",

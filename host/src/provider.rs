@@ -20,7 +20,7 @@ mod span;
 pub mod start_signal;
 mod status;
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -41,8 +41,8 @@ pub use relisted::relisted;
 pub use span::{Span, SpanKind, SpanValue};
 pub use start_signal::StartSignal;
 pub use status::{
-    Absence, BreakerState, CompiledStatus, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus, ReplicasStatus,
-    StatusSource,
+    Absence, BreakerState, CompiledStatus, ImageStatus, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus,
+    ReplicasStatus, StatusSource,
 };
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
@@ -103,6 +103,18 @@ pub struct Call<'a> {
 /// Headers of a request as they came, of the names that the configuration passes on.
 pub type CallerHeaders = Arc<[(http::HeaderName, http::HeaderValue)]>;
 
+/// Where a caller is, as a note on its request. It is there where a policy asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerAddress(pub IpAddr);
+
+impl CallerAddress {
+    /// The one that was noted on a request.
+    #[must_use]
+    pub fn of(head: &http::request::Parts) -> Option<IpAddr> {
+        head.extensions.get().map(|Self(address)| *address)
+    }
+}
+
 /// What is known of a call beside its arguments.
 #[derive(Clone, Default)]
 pub struct CallContext {
@@ -112,6 +124,8 @@ pub struct CallContext {
     pub principal: Option<Principal>,
     /// Headers of the caller's request that some server is to be sent. None: there are none.
     pub caller_headers: Option<CallerHeaders>,
+    /// Where the caller is. None: nobody asks for it, or it is this machine's own.
+    pub address: Option<IpAddr>,
     /// W3C `traceparent`, for whatever is done for the call elsewhere.
     pub trace_parent: Option<Arc<str>>,
     /// The span of what is being done. None: it is not recorded.
@@ -314,6 +328,16 @@ pub trait Provider: Send + Sync {
     /// The same of its prompts, in their order.
     fn prompt_definitions(&self) -> Vec<(String, Definition)> {
         self.offers().prompts.iter().map(|prompt| (prompt.key.clone(), Definition::of_entry(&prompt.json))).collect()
+    }
+
+    /// The same of its resources, by URI. An operator changes nothing of these.
+    fn resource_definitions(&self) -> Vec<(String, Definition)> {
+        self.offers().resources.iter().map(|resource| (resource.key.clone(), Definition::of_resource(&resource.json))).collect()
+    }
+
+    /// The same of its resource templates, by their texts.
+    fn template_definitions(&self) -> Vec<(String, Definition)> {
+        self.offers().templates.iter().map(|template| (template.key.clone(), Definition::of_resource(&template.json))).collect()
     }
 
     /// The digest of its code (BLAKE3, in hex), where that decides what it says and does: of a plugin.

@@ -1,7 +1,7 @@
 // A real authorization server (oidc-provider) for the tests.
 // usage: node oidc_server.mjs '{"port": N, "resources": ["URL"], "keys": [JWK, ...], "clients":
 // [...], "ttl": SECONDS, "opaque": true}'; prints "ready" when it listens. Without keys it makes
-// one. Access tokens are JWTs, or opaque. With "exchange" it exchanges its own tokens (RFC 8693).
+// one. Access tokens are JWTs, or opaque; those of a client "machine-ALG" are signed by ALG. With "exchange" it exchanges its own tokens (RFC 8693).
 // GET /tokens counts the tokens that it gave, by grant. Users log in with any name; alice is an
 // analyst, everybody else a guest.
 import { createServer } from 'node:http';
@@ -38,9 +38,10 @@ const provider = new Provider(issuer, {
       enabled: true,
       defaultResource: () => resources[0],
       useGrantedResource: async () => true,
-      getResourceServerInfo: (ctx, resource) => {
+      getResourceServerInfo: (ctx, resource, client) => {
         if (!resources.includes(resource)) throw new Error(`unknown resource ${resource}`);
-        const format = opaque ? { accessTokenFormat: 'opaque' } : { accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
+        const by = client.clientId.match(/^machine-(.+)$/)?.[1] ?? alg;
+        const format = opaque ? { accessTokenFormat: 'opaque' } : { accessTokenFormat: 'jwt', jwt: { sign: { alg: by } } };
         return { scope: 'mcp:tools mcp:admin', audience: resource, ...format };
       },
     },

@@ -374,6 +374,78 @@ async fn a_person_connects_an_account_once_and_is_called_for_with_its_token_from
 }
 
 #[tokio::test]
+async fn an_operator_lists_the_accounts_of_callers_and_disconnects_them() {
+    let lab = Lab::find();
+    let bench = Bench::with(CLIENT, "oauth = { }\n", SECRET).await;
+    let server = &bench.server;
+    let (ann, bob) = (Client::modern(server).token(ANN), Client::modern(server).token(BOB));
+    let connect = async |client: &Client, login: &str| {
+        let said = client.call("seen", json!({})).await;
+        let link = said.error()["data"]["elicitations"][0]["url"].as_str().unwrap_or_else(|| panic!("{said:?}")).to_owned();
+        let ran = lab.client("connect_account.mjs", &[&link, login]).await;
+        assert!(ran.stdout.contains("Connected"), "{}", ran.all);
+    };
+    connect(&ann, "alice").await;
+    connect(&bob, "bob").await;
+    let run = async |args: &[&str]| {
+        let at = ["--url", &server.base, "--token-env", "ANN"];
+        Setup::new().env("ANN", ANN).run([&["accounts"], args, &at].concat()).await
+    };
+    let listed = run(&["list"]).await;
+    let lines: Vec<&str> = listed.expect_code(0).stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", listed.all());
+    assert!(lines[0].starts_with("SERVER  CALLER") && lines.iter().filter(|line| line.starts_with("up ")).count() == 2, "{}", listed.all());
+    assert!(lines.iter().any(|line| line.contains(" operator ") && line.contains("connected") && line.contains("then renewed")));
+    let json = run(&["list", "--json", "--subject", "operator"]).await;
+    let all: Value = json.expect_code(0).stdout.parse().unwrap_or_else(|_| panic!("{}", json.all()));
+    let [one] = &all["accounts"].as_array().expect("a list")[..] else { panic!("{all}") };
+    assert_eq!((&one["server"], &one["subject"], &one["state"]), (&json!("up"), &json!("operator"), &json!("connected")), "{one}");
+    assert!(!json.stdout.contains("eyJ") && !listed.stdout.contains("eyJ"), "tokens are shown to nobody");
+    assert_eq!(run(&["list", "--server", "app"]).await.expect_code(0).stdout, "no accounts are connected\n");
+    // What is wrong is told, and nothing is done.
+    let which = run(&["revoke"]).await;
+    assert!(which.expect_code(2).stderr.contains("--server") && which.stderr.contains("--all"), "{}", which.all());
+    assert!(run(&["revoke", "--subject", "nobody"]).await.expect_code(1).stdout.contains("there is no account of \"nobody\""));
+    let at = ["--url", server.base.as_str()];
+    let missing = Setup::new().run([&["accounts", "list"], &at[..]].concat()).await;
+    assert!(missing.expect_code(1).stderr.contains("--token-env"), "{}", missing.all());
+    assert_eq!(seen(&bob, "seen", &[]).await["token"]["sub"], "bob");
+    let refused = client::http().delete(format!("{}/oauth-accounts/all", server.base)).bearer_auth(ANN).send().await.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 400, "not without saying which");
+
+    // One caller, and then all. The host that runs asks them again at once, and revokes their tokens.
+    let revoked = run(&["revoke", "--subject", "operator", "--server", "up"]).await;
+    assert_eq!(revoked.expect_code(0).stdout, "disconnected operator at up\n1 account disconnected\n");
+    assert_eq!(ann.call("seen", json!({})).await.code(), -32042);
+    assert_eq!(seen(&bob, "seen", &[]).await["token"]["sub"], "bob");
+    connect(&ann, "alice").await;
+    let revoked = run(&["revoke", "--all"]).await;
+    assert!(revoked.expect_code(0).stdout.ends_with("2 accounts disconnected\n"), "{}", revoked.all());
+    for client in [&ann, &bob] {
+        assert_eq!(client.call("seen", json!({})).await.code(), -32042);
+    }
+    assert_eq!(run(&["list"]).await.expect_code(0).stdout, "no accounts are connected\n");
+    server.wait_log("who did it", |line| line.contains("disconnected by an operator") && line.contains("operator")).await;
+    bench.is_silent(&["refresh_token="]).await;
+}
+
+#[tokio::test]
+async fn the_accounts_of_all_are_for_who_may_use_everything() {
+    let config = "[auth.tokens]\nann = { from_env = \"ANN\", roles = [\"all\"] }\nbob = { from_env = \"BOB\", roles = [\"few\"] }\n\
+                  [role.all]\nservers = [\"*\"]\n[role.few]\ntools = [\"probe__echo\"]\n";
+    let setup = || Setup::new().test_plugin("probe").env("ANN", ANN).env("BOB", BOB);
+    let server = setup().config(config).start().await;
+    let run = async |args: &[&str]| setup().run([&["accounts"], args, &["--url", &server.url]].concat()).await;
+    for args in [&["list", "--token-env", "BOB"][..], &["revoke", "--all", "--token-env", "BOB"]] {
+        let refused = run(args).await;
+        assert!(refused.expect_code(1).stderr.contains("for callers who may use all there is"), "{}", refused.all());
+        assert!(refused.stderr.contains("the token in BOB is not one of these"), "{}", refused.all());
+    }
+    assert_eq!(run(&["list", "--token-env", "ANN"]).await.expect_code(0).stdout, "no accounts are connected\n");
+    assert!(run(&["list", "--token-env", "NOBODY"]).await.expect_code(2).stderr.contains("NOBODY"));
+}
+
+#[tokio::test]
 async fn a_server_that_shows_nothing_without_an_account_is_listed_with_one() {
     let lab = Lab::find();
     let bench = Bench::with("", "oauth = { lists_as = \"operator\", client_id = \"web\", scopes = [\"mcp:tools\"] }\n", SECRET).await;

@@ -304,3 +304,70 @@ async fn scratch_folders_can_be_written_within_their_size_and_nothing_else_can()
         stop(&engine, server).await;
     }
 }
+
+/// Another image of the same server, under this name.
+async fn build(engine: &Engine, name: &str, mark: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("Containerfile"), format!("FROM {}\nLABEL mark={mark}\n", engine.image)).expect("it can be written");
+    let file = folder.path().join("Containerfile").display().to_string();
+    engine.run(&["build", "--quiet", "--network=none", "--tag", name, "--file", &file, &folder.path().display().to_string()]).await;
+}
+
+#[tokio::test]
+async fn an_image_is_pinned_by_what_its_name_stands_for() {
+    let Some(engine) = Engine::find() else { return };
+    for (number, (way, _service)) in engine.ways().await.into_iter().enumerate() {
+        let name = format!("localhost/toolbay-pinned-{number}-{}:1", std::process::id());
+        build(&engine, &name, "first").await;
+        let config = format!(
+            "[host]\ncontainer_engine = {way:?}\n[server.box]\nimage = {name:?}\npull = \"never\"\nmemory = \"64MiB\"\nstop_timeout = \"1s\"\n"
+        );
+        let setup = Setup::new().config(&config);
+        let locked = setup.run(["lock"]).await;
+        assert!(locked.expect_code(0).stdout.contains("of 1 server, 1 image\n"), "{way}: {}", locked.all());
+        let text = std::fs::read_to_string(setup.home().join("toolbay.lock")).unwrap();
+        assert!(text.contains(&format!("image = \"{name}@sha256:")), "{way}: {text}");
+        let check = setup.run(["check"]).await;
+        assert!(!check.expect_code(0).all().contains("pinned"), "{way}: {}", check.all());
+        let server = setup.start().await;
+        let status = server.plugin_status("box").await.expect("its status");
+        assert!(status["image"]["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{way}: {status}");
+        let before = wait_up(&server, 1).await;
+
+        // The name stands for another image now. What runs goes on; nothing of the new one is started.
+        build(&engine, &name, "second").await;
+        engine.run(&["kill", before.first().expect("one")]).await;
+        let status =
+            server.wait_plugin("box", "is held back", |status| status["error"].to_string().contains("another one than was accepted")).await;
+        assert!(status["error"].as_str().unwrap_or_default().contains("`toolbay lock --accept box`"), "{way}: {status}");
+        let run = async |args: &[&str]| server.setup().run(args).await;
+        let check = run(&["check"]).await;
+        assert!(check.expect_code(1).stdout.contains("another one than was accepted"), "{way}: {}", check.all());
+        let diff = run(&["lock", "--diff"]).await;
+        let lines = format!("changed image of box\n          - {name}@sha256:");
+        assert!(
+            diff.expect_code(1).stdout.starts_with(&lines) && diff.stdout.contains(&format!("\n          + {name}@sha256:")),
+            "{}",
+            diff.all()
+        );
+        run(&["lock", "--accept", "box"]).await.expect_code(0);
+        wait_up(&server, 1).await;
+        assert_eq!(run(&["lock", "--diff"]).await.expect_code(0).stdout.lines().count(), 1);
+
+        // Another name is another image, until it is accepted too. Flagged only, it is started and told.
+        let other = name.replace(":1", ":2");
+        engine.run(&["tag", &name, &other]).await;
+        let config = std::fs::read_to_string(server.home().join("toolbay.toml")).unwrap();
+        std::fs::write(server.home().join("toolbay.toml"), config.replace(&name, &other)).unwrap();
+        let says = format!("image {other} was not accepted");
+        server.wait_plugin("box", "is held back", |status| status["error"].to_string().contains(&says)).await;
+        let flagged = format!("{}\n[trust]\nchanged = \"flag\"\n", config.replace(&name, &other));
+        std::fs::write(server.home().join("toolbay.toml"), flagged).unwrap();
+        server.wait_log("it is told", |line| line.contains("was not accepted") && line.contains("started all the same")).await;
+        server.wait_plugin("box", "serves", |status| status["image"]["name"] == other.as_str()).await;
+        let one = || async { (engine.containers_of(server.pid).await.len() == 1).then_some(()) };
+        eventually("the one before is gone", secs(60), one).await;
+        stop(&engine, server).await;
+        engine.run(&["rmi", &name, &other]).await;
+    }
+}

@@ -162,25 +162,30 @@ async fn no_call_is_lost_behind_envoy_while_hosts_are_restarted() {
 /// A host is killed and comes back, while all that there are call.
 async fn killed(kind: Kind) {
     let Some(mut fleet) = Fleet::start(kind).await else { return };
-    let (loads, callers) = mixed(&fleet.balancer.url()).await;
+    let url = fleet.balancer.url();
+    let (loads, callers) = mixed(&url).await;
     let host = &mut fleet.hosts[1];
     let address = host.address().to_owned();
     host.signal(rustix::process::Signal::KILL);
     host.wait_exit(secs(20)).await;
-    for load in &loads {
-        load.more(50).await;
-    }
+    let ended = async |loads: [Load; 3]| {
+        let (mut lost, mut answered) = (Vec::new(), 0);
+        for load in loads {
+            load.more(50).await;
+            answered += load.answered();
+            lost.extend(load.end().await);
+        }
+        println!("{kind:?}: {answered} calls, {} lost", lost.len());
+        lost
+    };
+    // Each has one call in flight, and may have sent another one while the system was still taking the process away. No session was lost.
+    let lost = ended(loads).await;
+    assert!(lost.len() <= 2 * callers && !lost.iter().any(|why| why.contains("-32001")), "{} calls were lost: {lost:#?}", lost.len());
+    // While it is away, and when it comes back, nobody notices.
+    let (loads, _) = mixed(&url).await;
     *host = setup(&[KEY], &fleet.config).listen(&address).start().await;
-    let (mut lost, mut answered) = (Vec::new(), 0);
-    for load in loads {
-        load.more(50).await;
-        answered += load.answered();
-        lost.extend(load.end().await);
-    }
-    println!("{kind:?}: {answered} calls, {} lost", lost.len());
-    // Each has one call in flight at most, and no session was lost.
-    assert!(lost.len() <= callers, "{} of {answered} calls were lost: {lost:#?}", lost.len());
-    assert!(!lost.iter().any(|why| why.contains("-32001")), "{lost:#?}");
+    let lost = ended(loads).await;
+    assert!(lost.is_empty(), "{} calls were lost: {lost:#?}", lost.len());
 }
 
 #[tokio::test]

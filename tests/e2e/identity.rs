@@ -1,9 +1,9 @@
 //! Tokens that only their issuer can read, tokens that are bound to a key, and clients of a real
 //! authorization server that come back.
 
-use toolbay_tests::{Client, Value, client, eventually, json, secs};
+use toolbay_tests::{Client, Redis, Value, client, eventually, json, secs};
 
-use crate::oauth::{Bench, INTROSPECTS, OPERATOR};
+use crate::oauth::{ALGORITHMS, Bench, INTROSPECTS, OPERATOR};
 
 const INTROSPECTION: &str = r#"
     [auth.issuer.main.introspection]
@@ -132,6 +132,142 @@ async fn a_bound_token_needs_the_proof_of_its_key_for_the_public_url() {
         let thumbprint = thumbprint["thumbprint"].as_str().expect("text");
         assert!(!bench.server.log().contains(thumbprint), "nothing of a proof is in the log");
     }
+}
+
+/// The calls that a script has made, by what they are called.
+fn calls(stdout: &str) -> Vec<(String, Value)> {
+    let line = |line: &str| {
+        let call: Value = line.parse().expect("JSON");
+        (call["what"].as_str().expect("text").to_owned(), call)
+    };
+    stdout.lines().map(line).collect()
+}
+
+#[tokio::test]
+async fn a_proof_that_one_host_has_seen_is_refused_by_the_other() {
+    let public = "https://tools.example.com/base";
+    for on_failure in ["open", "closed"] {
+        let Some(mut redis) = Redis::start().await else { return };
+        let more =
+            format!("[shared]\nredis = {:?}\non_failure = {on_failure:?}\ntimeout = \"20s\"\nconnect_timeout = \"20s\"\n", redis.url());
+        let bench = Bench::with(&more, json!({}), Some(public)).await;
+        let other = bench.another().await;
+        let (token, resource) = (format!("{}/token", bench.issuer), format!("{public}/mcp"));
+        let run = async || {
+            let ran = bench.lab.client("dpop_hosts.mjs", &[&token, &resource, &bench.url("/mcp"), &other.url]).await;
+            assert!(ran.success, "{}\n{}", ran.all, bench.server.log());
+            calls(&ran.stdout)
+        };
+        for (what, call) in run().await {
+            let is_good = what.contains("good");
+            assert_eq!(call["status"], if is_good { 200 } else { 401 }, "{call}\n{}\n{}", bench.server.log(), other.log());
+            assert!(is_good || call["body"].as_str().is_some_and(|body| body.contains("used before")), "{call}");
+        }
+        assert!(redis.ask(&["KEYS", "*"]).contains("toolbay:proof:"));
+        redis.kill().await;
+        for server in [&bench.server, &other] {
+            server.wait_log("Redis is away", |line| line.contains("WARN") && line.contains("Redis at redis://")).await;
+        }
+        // Each by itself, or none at all.
+        for (what, call) in run().await {
+            let status = match (on_failure, what.as_str()) {
+                ("closed", "again") => 401,
+                ("closed", _) => 503,
+                (_, "again") => 401,
+                _ => 200,
+            };
+            assert_eq!(call["status"], status, "{on_failure} {call}");
+            assert!(
+                status != 503 || call["body"].as_str().is_some_and(|body| body.contains("used before") && !body.contains("redis")),
+                "{call}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proof_needs_a_nonce_that_any_of_the_hosts_gave() {
+    let public = "https://tools.example.com/base";
+    let more = "dpop_nonces = true\n[state]\nkeys = [{ from_env = \"STATE\" }]\n";
+    let bench = Bench::with(more, json!({}), Some(public)).await;
+    let other = bench.another().await;
+    let (token, resource) = (format!("{}/token", bench.issuer), format!("{public}/mcp"));
+    let ran = bench.lab.client("dpop_hosts.mjs", &[&token, &resource, &bench.url("/mcp"), &other.url, "nonces"]).await;
+    assert!(ran.success, "{}\n{}", ran.all, bench.server.log());
+    for (what, call) in calls(&ran.stdout) {
+        let challenge = call["challenge"].as_str().expect("text");
+        match what.as_str() {
+            "no nonce" | "a made-up nonce" => {
+                assert_eq!((&call["status"], &call["nonce"]), (&json!(401), &json!(true)), "{call}");
+                assert!(challenge.starts_with("DPoP algs=") && challenge.contains("error=\"use_dpop_nonce\""), "{challenge}");
+                assert!(call["body"].as_str().is_some_and(|body| body.contains("DPoP-Nonce")), "{call}");
+            }
+            // Without `[shared]` each host has its own memory of proofs; nonces need none.
+            "again" => assert_eq!((&call["status"], &call["nonce"]), (&json!(401), &json!(false)), "{call}"),
+            _ => assert_eq!(call["status"], 200, "{call}\n{}\n{}", bench.server.log(), other.log()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_let_in_by_each_algorithm_with_its_own_key_and_no_other() {
+    let mut bench = Bench::start().await;
+    let whole = bench.url("/mcp");
+    let keys = bench.lab.client("oidc_keys.mjs", &ALGORITHMS).await;
+    let keys: Value = keys.stdout.trim().parse().unwrap_or_else(|_| panic!("{}", keys.all));
+    bench.provide(Some(ALGORITHMS.iter().map(|by| keys[by].clone()).collect())).await;
+    for by in ALGORITHMS {
+        let token = bench.token_of(&format!("machine-{by}"), &whole, "mcp:tools mcp:admin").await;
+        let caller = Client::modern(&bench.server).token(&token);
+        // The host has asked for the keys of the first start, and asks again no sooner than after some seconds.
+        let let_in = async || (caller.rpc("tools/list", json!({})).await.status == 200).then_some(());
+        eventually(&format!("a token by {by} is let in"), secs(60), let_in).await;
+        assert!(caller.call("add", json!({ "a": 1, "b": 2 })).await.ok().contains('3'), "{by}");
+        let forged = bench.lab.client("oidc_forge.mjs", &[&[token.as_str()], &ALGORITHMS[..]].concat()).await;
+        let forged: Value = forged.stdout.trim().parse().unwrap_or_else(|_| panic!("{}", forged.all));
+        for with in ALGORITHMS {
+            let (status, challenge, _, body) = ask(&bench, "/mcp", forged[with].as_str().expect("a token")).await;
+            // Another key of its algorithm; or a key of another algorithm than the one that the name stands for.
+            let says = if with == by { "signature is wrong" } else { "algorithm" };
+            assert_eq!(status, 401, "{by} {with}: {body}");
+            assert!(challenge.contains("invalid_token") && body.contains(says), "{by} {with}: {challenge} {body}");
+        }
+        let (text, last) = token.split_at(token.len() - 8);
+        let broken = format!("{text}{}", if last == "AAAAAAAA" { "BBBBBBBB" } else { "AAAAAAAA" });
+        let (status, _, _, body) = ask(&bench, "/mcp", &broken).await;
+        assert!(status == 401 && body.contains("signature"), "{by}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn no_bad_token_is_let_in_and_each_refusal_says_why() {
+    let mut bench = Bench::start().await;
+    let whole = bench.url("/mcp");
+    let keys = bench.lab.client("oidc_keys.mjs", &["ES256"]).await;
+    let keys: Value = keys.stdout.trim().parse().unwrap_or_else(|_| panic!("{}", keys.all));
+    let key = keys["ES256"].clone();
+    bench.provide(Some(json!([key.clone()]))).await;
+    let made = bench.lab.client("bad_tokens.mjs", &[&key.to_string(), &bench.issuer, &whole]).await;
+    let made: Value = made.stdout.trim().parse().unwrap_or_else(|_| panic!("{}", made.all));
+    let good = made["good"].as_str().expect("a token");
+    // The host has asked for the keys of the first start, and asks again no sooner than after some seconds.
+    let let_in = async || (ask(&bench, "/mcp", good).await.0 == 400).then_some(());
+    eventually("the good token is let in: the body is wrong", secs(60), let_in).await;
+    let bad = made["bad"].as_array().expect("a list");
+    assert!(bad.len() >= 60, "{}", bad.len());
+    for one in bad {
+        let (what, token) = (one[0].as_str().expect("text"), one[1].as_str().expect("a token"));
+        let (status, challenge, _, body) = ask(&bench, "/mcp", token).await;
+        let code = if status == 403 { "insufficient_scope" } else { "invalid_token" };
+        assert!(status == 401 || status == 403 && what.contains("scope"), "{what}: {status} {body}");
+        assert!(challenge.contains(&format!("error=\"{code}\"")), "{what}: {challenge}");
+        let error: Value = body.parse().unwrap_or_else(|_| panic!("{what}: {body}"));
+        let message = error["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.len() > 30 && (message.contains("token") || message.contains("issuer")), "{what}: {body}");
+        assert!(!body.contains("evil") && !challenge.contains("evil"), "nothing of a token is repeated: {what}: {challenge} {body}");
+    }
+    assert_eq!(ask(&bench, "/mcp", good).await.0, 400, "the good one is still good");
+    assert!(!bench.server.log().contains("evil.example"), "nobody is asked whom a token names");
 }
 
 #[tokio::test]

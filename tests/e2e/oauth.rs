@@ -25,21 +25,38 @@ pub(crate) struct Bench {
     wanted: Value,
     /// The URL of the server as its clients know it.
     pub(crate) public: String,
+    config: String,
+}
+
+/// What signs what hosts give each other's clients.
+const STATE: &str = "0123456789abcdef0123456789abcdef";
+
+fn setup(config: &str, port: u16) -> Setup {
+    let setup = Setup::new().plugin("calculator").test_plugin("probe").env("OPERATOR", OPERATOR).env("INTROSPECTS", INTROSPECTS);
+    setup.env("STATE", STATE).listen(&format!("127.0.0.1:{port}")).config(config)
 }
 
 /// Clients that the authorization server knows: one that calls without a person, the server itself,
 /// which asks about tokens, and one of a person.
 fn clients() -> Value {
-    json!([
-        { "client_id": "machine", "client_secret": "s3cret-0123456789", "token_endpoint_auth_method": "client_secret_post",
-            "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": [] },
+    let machine = |name: String| {
+        json!({ "client_id": name, "client_secret": "s3cret-0123456789", "token_endpoint_auth_method": "client_secret_post",
+            "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": [] })
+    };
+    let mut clients = json!([
+        machine("machine".to_owned()),
         { "client_id": "toolbay", "client_secret": INTROSPECTS, "token_endpoint_auth_method": "client_secret_basic",
             "grant_types": [], "redirect_uris": [], "response_types": [] },
         // Registered beforehand: a client that registers itself may ask for no more than what its
         // first challenge said.
         { "client_id": "desk", "redirect_uris": ["http://127.0.0.1:9/callback"] },
-    ])
+    ]);
+    clients.as_array_mut().expect("a list").extend(ALGORITHMS.map(|by| machine(format!("machine-{by}"))));
+    clients
 }
+
+/// By which tokens are signed.
+pub(crate) const ALGORITHMS: [&str; 5] = ["ES256", "ES384", "EdDSA", "RS256", "PS256"];
 
 /// By which the server authenticates where it asks about tokens.
 pub(crate) const INTROSPECTS: &str = "introspects+0123456789/=%:";
@@ -75,11 +92,15 @@ impl Bench {
             tools = ["calculator__*"]
             "#
         );
-        let setup = Setup::new().plugin("calculator").test_plugin("probe").env("OPERATOR", OPERATOR).env("INTROSPECTS", INTROSPECTS);
-        let server = setup.listen(&format!("127.0.0.1:{own}")).config(&config).start().await;
-        let mut bench = Self { lab, server, provider: None, issuer, port, wanted, public };
+        let server = setup(&config, own).start().await;
+        let mut bench = Self { lab, server, provider: None, issuer, port, wanted, public, config };
         bench.provide(None).await;
         bench
+    }
+
+    /// Another server with the same configuration, as behind a balancer.
+    pub(crate) async fn another(&self) -> Server {
+        setup(&self.config, free_port()).start().await
     }
 
     /// Starts the authorization server, or starts it again with other keys.
@@ -96,8 +117,13 @@ impl Bench {
 
     /// A token by client credentials.
     pub(crate) async fn token(&self, resource: &str, scope: &str) -> String {
+        self.token_of("machine", resource, scope).await
+    }
+
+    /// The same of one of the clients.
+    pub(crate) async fn token_of(&self, client: &str, resource: &str, scope: &str) -> String {
         let form = format!(
-            "grant_type=client_credentials&client_id=machine&client_secret=s3cret-0123456789&resource={}&scope={}",
+            "grant_type=client_credentials&client_id={client}&client_secret=s3cret-0123456789&resource={}&scope={}",
             resource.replace(':', "%3A").replace('/', "%2F"),
             scope.replace(' ', "%20").replace(':', "%3A")
         );

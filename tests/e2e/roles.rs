@@ -145,15 +145,31 @@ impl Crawler<'_> {
             "/metrics",
             "/nothing",
             "/.well-known/oauth-protected-resource",
+            "/.well-known/jwks.json",
+            "/.well-known/ai-catalog.json",
+            "/mcp/server-card",
+            "/console",
+            "/console/api/state",
+            "/oauth-accounts",
+            "/oauth-accounts/all",
+            "/oauth-start?state=x",
+            "/oauth-callback?state=x",
         ] {
             self.http("GET", path, "", None).await;
         }
+        self.http("DELETE", "/oauth-accounts/all?all=true", "", None).await;
         for provider in everything.providers.iter().cloned().chain(["nothing".to_owned()]) {
             self.http("GET", &format!("/{provider}/tools"), &provider, None).await;
             self.http("POST", &format!("/{provider}/call"), &provider, Some(json!({ "tool_args": {} }))).await;
             self.http("POST", &format!("/{provider}/mcp"), &provider, Some(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" })))
                 .await;
             self.http("GET", &format!("/{}/tools", misspelt(&provider)), "", None).await;
+            self.http("GET", &format!("/{provider}/openapi.json"), &provider, None).await;
+            self.http("GET", &format!("/{provider}/mcp/server-card"), &provider, None).await;
+            self.http("GET", &format!("/.well-known/oauth-protected-resource/{provider}/mcp"), &provider, None).await;
+            for method in ["GET", "DELETE"] {
+                self.http(method, &format!("/oauth-accounts?server={provider}"), &provider, None).await;
+            }
         }
         for tool in &everything.tools {
             for name in [tool.clone(), misspelt(tool)] {

@@ -368,3 +368,74 @@ async fn what_redis_has_acknowledged_is_there_after_it_was_killed_under_load() {
         assert!(counted > 100 && uncertain < said.len() / 2, "{counted} of {}", said.len());
     }
 }
+
+/// A host whose tools read and send: `add` private things, `subtract` what strangers wrote, and `multiply` sends.
+fn flowing(redis: &Redis, on_failure: &str) -> Setup {
+    let flows = "[flow.private]\ntools = [\"calculator__add\"]\nreads = \"private\"\n[flow.web]\ntools = [\"calculator__subtract\"]\n\
+                 reads = \"untrusted\"\n[flow.out]\ntools = [\"calculator__multiply\"]\nsends = \"outside\"\n";
+    host(redis, &format!("on_failure = {on_failure:?}"), flows)
+}
+
+#[tokio::test]
+async fn what_was_read_at_one_host_is_not_sent_by_the_other() {
+    let Some(mut redis) = Redis::start().await else { return };
+    let servers = two(|| flowing(&redis, "open")).await;
+    let clients = servers.each_ref().map(|server| Client::modern(server).token(ANN));
+    let call = async |client: &Client, conversation: Option<&str>, tool: &str| {
+        let mut params = json!({ "name": tool, "arguments": sum() });
+        if let Some(name) = conversation {
+            params["_meta"] = json!({ "toolbay/conversation": name });
+        }
+        client.rpc("tools/call", params).await
+    };
+    let sends = async |client: &Client, conversation: Option<&str>| {
+        let reply = call(client, conversation, "multiply").await;
+        let is_denied = reply.is_error() && reply.text().contains("this conversation has read private things");
+        assert!(is_denied || !reply.is_error(), "{reply:?}");
+        !is_denied
+    };
+    let (one, other) = (&clients[0], &clients[1]);
+    assert!(!call(one, Some("a"), "add").await.is_error());
+    assert!(sends(other, Some("a")).await, "private alone may leave");
+    assert!(!call(other, Some("a"), "subtract").await.is_error());
+    assert!(!sends(one, Some("a")).await && !sends(other, Some("a")).await, "the two halves were read at two hosts");
+    assert!(sends(other, Some("b")).await && sends(one, None).await, "another conversation");
+    let bob = Client::modern(&servers[1]).token(BOB);
+    assert!(sends(&bob, Some("a")).await, "another caller");
+    // What was read where no conversation is named counts in all of that caller.
+    for tool in ["add", "subtract"] {
+        assert!(!call(one, None, tool).await.is_error());
+    }
+    assert!(!sends(other, Some("c")).await && !sends(other, None).await && sends(&bob, None).await);
+    let keys = redis.ask(&["KEYS", "*"]);
+    assert!(keys.contains("toolbay:flow:{") && !keys.contains("ann"), "{keys}");
+    let ttl: i64 = redis.ask(&["PTTL", keys.lines().find(|key| key.contains(":flow:")).expect("one")]).parse().expect("a number");
+    assert!(ttl > 0, "nothing is kept for ever: {ttl}");
+    // Redis is away: each host goes by what it has read itself.
+    redis.kill().await;
+    for server in &servers {
+        away(server).await;
+    }
+    assert!(!sends(one, None).await && sends(&bob, Some("d")).await);
+}
+
+#[tokio::test]
+async fn calls_of_labelled_tools_are_refused_while_redis_is_away_if_it_fails_closed() {
+    let Some(mut redis) = Redis::start().await else { return };
+    let servers = two(|| flowing(&redis, "closed")).await;
+    let client = Client::modern(&servers[0]).token(ANN);
+    assert_eq!(client.call("multiply", sum()).await.status, 200);
+    redis.kill().await;
+    away(&servers[0]).await;
+    for tool in ["add", "multiply"] {
+        let refused = client.call(tool, sum()).await;
+        assert_eq!(refused.status, 503, "{tool}: {refused:?}");
+        assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+        assert!(refused.failure().contains("what this conversation has read cannot be looked up") && !refused.failure().contains("redis"));
+    }
+    // What has no label goes on.
+    assert_eq!(client.call("divide", sum()).await.status, 200);
+    redis.restart().await;
+    connected(&servers[0]).await;
+    assert_eq!(client.call("multiply", sum()).await.status, 200);
+}

@@ -120,6 +120,153 @@ async fn changes_may_be_flagged_only_and_a_lock_that_was_edited_changes_nothing(
     lists(&client, &["add", "more", "search"]).await;
 }
 
+/// All that the server says, with one word of each kind that can be another.
+fn say_all(at: &Path, words: &Value) {
+    let word = |kind: &str| words[kind].as_str().unwrap_or("as it was").to_owned();
+    let page = "ui://notes/page";
+    let says = json!({
+        "instructions": "Ask first.",
+        "tools": [{ "name": "show", "description": word("tool"), "inputSchema": { "type": "object" }, "_meta": { "ui": { "resourceUri": page } } }],
+        "prompts": [{ "name": "draft", "description": word("prompt") }],
+        "resources": [
+            { "uri": "note:///one", "name": "one", "description": word("resource") },
+            { "uri": "tmp:///one", "name": word("unpinned") },
+            { "uri": page, "name": "page", "mimeType": "text/html;profile=mcp-app" },
+        ],
+        "templates": [{ "uriTemplate": "note:///of/{id}", "name": "of", "description": word("template") }],
+        "contents": { (page): format!("<!doctype html>\n<p>{}</p>", word("page")) },
+    });
+    let beside = at.with_extension("new");
+    std::fs::write(&beside, says.to_string()).expect("a file can be written");
+    std::fs::rename(beside, at).expect("it can be put in place");
+}
+
+/// What a client gets of each kind, by name: whether it is listed, and whether it can be read.
+async fn offered(client: &Client) -> Value {
+    let list = async |method: &str, list: &str, key: &str| {
+        let reply = client.rpc(method, json!({})).await;
+        let all = reply.result()[list].as_array().cloned().unwrap_or_default();
+        all.iter().map(|one| one[key].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let reads = async |uri: &str| client.rpc("resources/read", json!({ "uri": uri })).await.answer().get("result").is_some();
+    json!({
+        "tools": list("tools/list", "tools", "name").await,
+        "prompts": list("prompts/list", "prompts", "name").await,
+        "resources": list("resources/list", "resources", "uri").await,
+        "templates": list("resources/templates/list", "resourceTemplates", "uriTemplate").await,
+        "reads": [
+            reads("note:///one").await, reads("tmp:///one").await, reads("note:///of/7").await, reads("ui://notes/page").await,
+        ],
+        "prompt": client.rpc("prompts/get", json!({ "name": "draft" })).await.answer().get("result").is_some(),
+    })
+}
+
+#[tokio::test]
+async fn prompts_resources_templates_and_pages_are_held_back_by_themselves() {
+    let setup = setup("[trust]\nunpinned_resources = [\"tmp://*\"]\n");
+    let says = setup.home().join("tools.json");
+    say_all(&says, &json!({}));
+    let written = setup.run(["lock"]).await;
+    let sum = "0 plugins, 1 tool of 1 server, 1 prompt, 2 resources, 1 resource template, 1 page\n";
+    assert!(written.expect_code(0).stdout.contains(sum), "{}", written.all());
+    let server = setup.start().await;
+    let client = Client::modern(&server);
+    lists(&client, &["show"]).await;
+    let all = json!({
+        "tools": ["show"], "prompts": ["draft"], "resources": ["note:///one", "tmp:///one", "ui://notes/page"],
+        "templates": ["note:///of/{id}"], "reads": [true, true, true, true], "prompt": true,
+    });
+    let without = |changes: &[(&str, Value)]| {
+        let mut left = all.clone();
+        changes.iter().for_each(|(key, value)| left[*key] = value.clone());
+        left
+    };
+    assert_eq!(offered(&client).await, all);
+    let run = async |args: &[&str]| server.setup().run(args).await;
+    run(&["check"]).await.expect_code(0);
+    let others = json!(["tmp:///one", "ui://notes/page"]);
+    // One kind after the other changes: it alone is held back, shown by its words, and accepted by its name.
+    for (kind, left, accept, told, diff) in [
+        (
+            "prompt",
+            without(&[("prompts", json!([])), ("prompt", json!(false))]),
+            "notes__draft",
+            "prompt draft: its definition has changed since it was accepted",
+            "changed prompt draft of notes\n          description\n          - as it was\n          + other words\n",
+        ),
+        (
+            "resource",
+            without(&[("resources", others), ("reads", json!([false, true, true, true]))]),
+            "notes__note:///one",
+            "resource note:///one: its definition has changed since it was accepted",
+            "changed resource note:///one of notes\n          description\n          - as it was\n          + other words\n",
+        ),
+        (
+            "template",
+            without(&[("templates", json!([])), ("reads", json!([true, true, false, true]))]),
+            "notes__note:///of/{id}",
+            "resource template note:///of/{id}: its definition has changed since it was accepted",
+            "changed resource template note:///of/{id} of notes\n          description\n          - as it was\n          + other words\n",
+        ),
+        (
+            "page",
+            without(&[("reads", json!([true, true, true, false]))]),
+            "notes__ui://notes/page",
+            "page ui://notes/page: its content has changed since it was accepted",
+            "changed page ui://notes/page of notes\n          text\n            <!doctype html>\n          - <p>as it was</p>\n          + <p>other words</p>\n",
+        ),
+    ] {
+        say_all(&says, &json!({ (kind): "other words" }));
+        eventually(&format!("the {kind} alone is held back"), secs(30), || async { (offered(&client).await == left).then_some(()) }).await;
+        let status = server.wait_plugin("notes", "says so", |status| status["held"].is_array()).await;
+        assert_eq!(status["held"], json!([told]), "{status}");
+        server
+            .wait_log("what is held back", |line| {
+                line.contains(&kind.replace("template", "resource template")) && line.contains("toolbay lock --accept notes")
+            })
+            .await;
+        let check = run(&["check"]).await;
+        assert!(check.expect_code(1).stdout.contains(&format!("HELD BACK {told}")), "{}", check.all());
+        let shown = run(&["lock", "--diff"]).await;
+        assert!(shown.expect_code(1).stdout.starts_with(diff), "{kind}: {}", shown.all());
+        assert!(shown.stdout.contains("1 difference from"), "{kind}: {}", shown.all());
+        let accepted = run(&["lock", "--accept", accept]).await;
+        assert!(accepted.expect_code(0).stdout.contains("1 difference accepted"), "{}", accepted.all());
+        eventually(&format!("the {kind} is there again"), secs(30), || async { (offered(&client).await == all).then_some(()) }).await;
+        // What was accepted is pinned: as it was before is another change, which is accepted for the next turn.
+        say_all(&says, &json!({}));
+        run(&["lock", "--accept"]).await.expect_code(0);
+        eventually("all is as it was", secs(30), || async {
+            (offered(&client).await == all && held(&server).await == "null").then_some(())
+        })
+        .await;
+    }
+    // What comes and goes is not pinned.
+    say_all(&says, &json!({ "unpinned": "another" }));
+    assert!(run(&["lock", "--diff"]).await.expect_code(0).stdout.contains("nothing differs"));
+    assert_eq!(offered(&client).await, all);
+    // A lock file of before these were pinned says nothing of them, until somebody accepts.
+    let lock = server.home().join("toolbay.lock");
+    let text = std::fs::read_to_string(&lock).unwrap();
+    let older: String = text
+        .split_inclusive("\n\n")
+        .filter(|table| {
+            !table.starts_with("[server.notes.resources")
+                && !table.starts_with("[server.notes.templates")
+                && !table.starts_with("[server.notes.pages")
+        })
+        .collect();
+    std::fs::write(&lock, &older).unwrap();
+    say_all(&says, &json!({ "resource": "x", "template": "x", "page": "x" }));
+    eventually("none of these is held back", secs(30), || async {
+        (offered(&client).await == all && held(&server).await == "null").then_some(())
+    })
+    .await;
+    assert!(run(&["lock"]).await.expect_code(1).stdout.contains("4 differences"));
+    run(&["lock", "--accept"]).await.expect_code(0);
+    assert!(run(&["lock", "--diff"]).await.expect_code(0).stdout.contains("nothing differs"));
+}
+
 #[tokio::test]
 async fn a_plugin_is_pinned_by_its_file() {
     let setup = Setup::new().plugin("calculator").plugin("text-tools").config("[trust]\n");

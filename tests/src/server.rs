@@ -136,8 +136,12 @@ impl Setup {
     }
 
     fn write_config(&self) {
-        if !self.config.is_empty() {
-            std::fs::write(self.home.path().join("toolbay.toml"), &self.config).expect("the configuration can be written");
+        let path = self.home.path().join("toolbay.toml");
+        if !self.config.is_empty() && std::fs::read_to_string(&path).ok().as_ref() != Some(&self.config) {
+            // As a whole: a host that runs reads it at any time.
+            let beside = path.with_extension("toml.new");
+            std::fs::write(&beside, &self.config).expect("the configuration can be written");
+            std::fs::rename(&beside, &path).expect("it can be put in place");
         }
     }
 

@@ -482,6 +482,7 @@ impl App {
     pub fn http_settings(&self, address: SocketAddr) -> Arc<HttpSettings> {
         let config = self.config.borrow().clone();
         let settings = HttpSettings::under(http_config(&config, address), Authenticator::from_config(&config.auth), self.policy.clone());
+        settings.share(self.shared.clone(), &config.auth);
         settings.open_metrics(!config.metrics.authenticate);
         if let Some(accounts) = &self.accounts {
             settings.open_accounts(accounts.clone());

@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::provider::ImageStatus;
+
 /// Starts one more of a kind.
 pub trait Launch: Send + Sync {
     /// What has to be done once before the first start and may take long: pulling an image. Its time is not counted to a start.
@@ -15,6 +17,10 @@ pub trait Launch: Send + Sync {
     fn launch(&self) -> BoxFuture<'_, Result<Launched, LaunchError>>;
     /// What is started, in words for a log: `npx -y some-server`, `image acme/server:1`. Never a secret.
     fn what(&self) -> String;
+    /// The image of what was started last, if it is one.
+    fn image(&self) -> Option<ImageStatus> {
+        None
+    }
 }
 
 /// One that runs. Dropping it kills it.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::ServerLimits,
-    provider::{ProviderId, ProviderKind},
+    provider::{ImageStatus, ProviderId, ProviderKind},
     supervisor::{
         replicas::{Attached, ConnectError, Connected},
         server::ServerConnector,
@@ -55,6 +55,10 @@ impl ServerConnector for StdioConnector {
 
     fn what(&self) -> String {
         self.launch.what()
+    }
+
+    fn image(&self) -> Option<ImageStatus> {
+        self.launch.image()
     }
 
     fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {

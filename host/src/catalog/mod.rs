@@ -62,6 +62,7 @@ pub use policy::{Access, Asked, Confirm, FlowRule, Limit, LivePolicy, Policy, Ra
 pub use prompt::PromptEntry;
 pub use resources::ResourceEntry;
 pub use snapshot::{Called, Generations, Snapshot};
+pub use template::fits_template;
 
 use crate::provider::{Principal, Provider, ProviderChange, ProviderId, Roles};
 use kept::Kept;

@@ -9,6 +9,12 @@ const MAX_URI: usize = 8 << 10;
 /// Variables of one path expression that are counted; RFC 6570 sets no limit, and nobody writes this many.
 const MAX_SEGMENTS: usize = 32;
 
+/// Whether a URI fits a template. Nothing fits a text that is no template.
+#[must_use]
+pub fn fits_template(uri: &str, template: &str) -> bool {
+    Template::parse(template).is_ok_and(|template| template.matches(uri))
+}
+
 /// A template, parsed.
 #[derive(Debug)]
 pub(super) struct Template {

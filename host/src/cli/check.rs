@@ -109,6 +109,8 @@ impl Check {
                 if self.json { print_json(&seen) } else { print(&seen.text()) }?;
                 return Ok(ExitCode::SUCCESS);
             }
+            let unread = host.read_pages().await;
+            warnings.extend(unread.into_iter().map(|(name, why)| format!("{name}: {why}")));
             let (statuses, models, collisions) = (host.statuses(), host.models(), host.collisions());
             let endpoints = host.endpoints();
             let clients = match &self.clients {

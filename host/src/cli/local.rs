@@ -105,6 +105,11 @@ impl LocalHost {
         self.app.endpoints().iter().map(|(name, catalog)| Offered::of(name, &config, catalog, whole)).collect()
     }
 
+    /// Reads the pages of servers. Those that cannot be read, and why, by the names of their servers.
+    pub(super) async fn read_pages(&self) -> Vec<(String, String)> {
+        self.app.trust().read_pages().await
+    }
+
     /// The patterns of roles, and of what has to be confirmed, that are about nothing on offer.
     pub(super) fn unused_patterns(&self) -> Vec<String> {
         let config = self.app.config().borrow().clone();

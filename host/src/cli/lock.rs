@@ -11,23 +11,24 @@ use std::{
 use super::{ConfigArgs, FAILED, Failure, Outcome, counted, print, quiet, runtime};
 use crate::{
     app::{App, AppOptions},
-    config::{Lock, OciReference},
+    config::{Lock, LockedImage, LockedServer, OciReference},
     provider::{ProviderState, ProviderStatus, StatusSource as _},
     servers::Run,
     similar, telemetry,
-    trust::{Difference, Observed, Part, differences},
+    trust::{Difference, Observed, differences},
 };
 
 /// What `--help` says after the options.
-pub(super) const HELP: &str = r#"toolbay.lock pins what each server says of its tools, and each plugin by the digest of its file. While the file is there,
-a tool that is new or says something else is held back (or flagged: `changed` in [trust]) until it is accepted here.
-A running host takes a changed toolbay.lock within a second. Keep the file beside toolbay.toml, and review its changes.
+pub(super) const HELP: &str = r#"toolbay.lock pins what each server says of its tools, prompts, resources and templates, what its pages hold, container
+images by digest, and each plugin by the digest of its file. While the file is there, whatever is new or says something else is
+held back (or flagged: `changed` in [trust]) until it is accepted here. A running host takes a changed toolbay.lock within a
+second. Keep the file beside toolbay.toml, and review its changes.
 
   toolbay lock                          write toolbay.lock, or say what differs from it
   toolbay lock --diff                   show what is new or says something else, word by word
   toolbay lock --accept                 accept all of it
   toolbay lock --accept github          accept what one server or plugin says
-  toolbay lock --accept github__search  accept one tool
+  toolbay lock --accept github__search  accept one tool; a prompt, a resource (notes__file:///a) or a page likewise
 
 Exit status: 0 nothing differs, or it was accepted; 1 something differs, or could not be started; 2 wrong configuration."#;
 
@@ -36,7 +37,7 @@ Exit status: 0 nothing differs, or it was accepted; 1 something differs, or coul
 pub(super) struct LockArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Accept what is there now: all of it, or of these servers, plugins and tools (NAME or NAME__TOOL)
+    /// Accept what is there now: all of it, or of these servers, plugins, tools and resources (NAME, NAME__TOOL or NAME__URI)
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "diff")]
     accept: Option<Vec<String>>,
     /// Show what differs from the lock file, and write nothing
@@ -54,6 +55,21 @@ struct Found {
     sources: BTreeMap<String, OciReference>,
     /// What could not be started, and why.
     broken: Vec<(String, String)>,
+    /// Servers with pages that could not be read, and why.
+    unread: Vec<(String, String)>,
+}
+
+/// The same with the images that run, each by the digest that was accepted where that is one of its own.
+fn with_images(mut observed: BTreeMap<String, Observed>, statuses: &[ProviderStatus], lock: Option<&Lock>) -> BTreeMap<String, Observed> {
+    for (status, image) in statuses.iter().filter_map(|status| Some((status, status.image.as_ref()?))) {
+        let accepted = lock.and_then(|lock| lock.servers.get(&status.name)?.image.as_ref());
+        let known = accepted.filter(|accepted| accepted.name == image.name && image.all.contains(&accepted.digest));
+        let now = known.cloned().unwrap_or_else(|| LockedImage { name: image.name.clone(), digest: image.digest.clone() });
+        if let Some(one) = observed.remove(&status.name) {
+            observed.insert(status.name.clone(), one.with_image(now));
+        }
+    }
+    observed
 }
 
 impl LockArgs {
@@ -76,7 +92,9 @@ impl LockArgs {
             let sources = app.statuses().iter().filter(|status| status.kind.is_plugin()).filter_map(source).collect();
             let broken = app.statuses().into_iter().filter(|status| status.state != ProviderState::Serving);
             let broken = broken.map(|status| (status.name, status.error.unwrap_or_default())).collect();
-            let found = Found { path, lock, observed: app.trust().observed(), sources, broken };
+            let unread = app.trust().read_pages().await;
+            let observed = with_images(app.trust().observed(), &app.statuses(), lock.as_ref());
+            let found = Found { path, lock, observed, sources, broken, unread };
             app.stop().await;
             Ok::<_, Failure>(found)
         })?;
@@ -126,7 +144,7 @@ impl Found {
             let _ = writeln!(text, "{count} from {path}; {more}`toolbay lock --accept [NAME]` accepts them");
         }
         print(&text)?;
-        let is_same = found.is_empty() && gone.is_empty() && self.broken.is_empty();
+        let is_same = found.is_empty() && gone.is_empty() && self.broken.is_empty() && self.unread.is_empty();
         Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
@@ -136,7 +154,8 @@ impl Found {
             let kept = if known { "what was accepted of it stays" } else { "nothing of it is accepted" };
             format!("BROKEN  {name}: {error}; {kept}\n")
         });
-        told.collect()
+        let unread = self.unread.iter().map(|(name, why)| format!("BROKEN  {name}: {why}; nothing of that page is accepted\n"));
+        told.chain(unread).collect()
     }
 
     fn accept(&self, names: &[String]) -> Outcome {
@@ -146,9 +165,7 @@ impl Found {
         }
         let is_named = |provider: &str, one: &Difference| {
             names.is_empty()
-                || names.iter().any(|name| {
-                    name == provider || matches!(&one.part, Part::Tool(tool) | Part::Prompt(tool) if *name == format!("{provider}__{tool}"))
-                })
+                || names.iter().any(|name| name == provider || one.part.named().is_some() && *name == one.accepted_as(provider))
         };
         let mut lock = self.lock.clone().unwrap_or_default();
         let (mut text, mut accepted) = (String::new(), 0);
@@ -162,8 +179,15 @@ impl Found {
         }
         // One that offers no tool is there all the same, so that its first one is new.
         let unknown = |name: &str| !lock.plugins.contains_key(name) && !lock.servers.contains_key(name);
-        let empty: Vec<_> = self.observed.iter().filter(|(name, _)| (names.is_empty() || names.contains(name)) && unknown(name)).collect();
+        let whole = || self.observed.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
+        let empty: Vec<_> = whole().filter(|(name, _)| unknown(name)).collect();
         empty.into_iter().for_each(|(name, observed)| observed.put(name, &mut lock));
+        for (name, _) in whole() {
+            // A file of an older Toolbay has none of these, and what comes later is new.
+            if let Some(server) = lock.servers.get_mut(name) {
+                server.beside.get_or_insert_default();
+            }
+        }
         let gone: Vec<String> = self.gone().into_iter().filter(|name| names.is_empty() || names.contains(name)).collect();
         for name in &gone {
             lock.plugins.remove(name);
@@ -190,11 +214,12 @@ impl Found {
         let _ = match is_first {
             true => writeln!(
                 text,
-                "{} written: {}, {} of {}",
+                "{} written: {}, {} of {}{}",
                 self.path.display(),
                 counted(lock.plugins.len(), "plugin"),
                 counted(tools, "tool"),
-                counted(lock.servers.len(), "server")
+                counted(lock.servers.len(), "server"),
+                others(&lock)
             ),
             false => writeln!(text, "{} accepted in {}", counted(accepted + gone.len(), "difference"), self.path.display()),
         };
@@ -208,12 +233,7 @@ impl Found {
         for (provider, observed) in &self.observed {
             let lock = self.lock.as_ref().and_then(|lock| lock.servers.get(provider));
             if let Observed::Server(server) = observed {
-                let tools = server
-                    .tools
-                    .keys()
-                    .chain(server.prompts.keys())
-                    .chain(lock.into_iter().flat_map(|lock| lock.tools.keys().chain(lock.prompts.keys())));
-                known.extend(tools.map(|tool| format!("{provider}__{tool}")));
+                known.extend(std::iter::once(server).chain(lock).flat_map(keys).map(|key| format!("{provider}__{key}")));
             }
         }
         if known.iter().any(|one| one == name) {
@@ -223,8 +243,28 @@ impl Found {
             return Err(Failure::failed(format!("{name} is broken, so it says nothing that could be accepted: {error}")));
         }
         let near = similar::did_you_mean(name, known.iter().map(String::as_str));
-        Err(Failure::usage(format!("there is no server, plugin or tool {name:?} to accept{near}")))
+        Err(Failure::usage(format!("there is no server, plugin, tool, prompt, resource or page {name:?} to accept{near}")))
     }
+}
+
+/// By what names single parts of a server are accepted.
+fn keys(server: &LockedServer) -> impl Iterator<Item = &String> {
+    let beside = server.beside.iter().flat_map(|beside| [&beside.resources, &beside.templates, &beside.pages]);
+    [&server.tools, &server.prompts].into_iter().chain(beside).flat_map(BTreeMap::keys)
+}
+
+/// What else was accepted than plugins and tools, as the end of a sentence.
+fn others(lock: &Lock) -> String {
+    let sum = |count: fn(&LockedServer) -> usize| lock.servers.values().map(count).sum::<usize>();
+    let counts = [
+        (sum(|server| server.prompts.len()), "prompt"),
+        (sum(|server| server.beside.as_ref().map_or(0, |all| all.resources.len())), "resource"),
+        (sum(|server| server.beside.as_ref().map_or(0, |all| all.templates.len())), "resource template"),
+        (sum(|server| server.beside.as_ref().map_or(0, |all| all.pages.len())), "page"),
+        (sum(|server| usize::from(server.image.is_some())), "image"),
+    ];
+    let there = counts.into_iter().filter(|(count, _)| *count > 0);
+    there.map(|(count, what)| format!(", {}", counted(count, what))).collect()
 }
 
 /// Puts the file in place.

@@ -1,5 +1,6 @@
 //! The command line: what there is to say, and what each exit status means.
 
+mod accounts;
 mod against;
 mod audit;
 mod build;
@@ -97,6 +98,9 @@ enum Command {
     /// Show the audit file: who called what, and how it ended
     #[command(after_long_help = audit::HELP)]
     Audit(audit::Audit),
+    /// List and disconnect the accounts that callers have at remote servers
+    #[command(after_long_help = accounts::HELP)]
+    Accounts(accounts::Accounts),
     /// Ask a running server whether it takes calls, for health checks of containers
     #[command(after_long_help = health::HELP)]
     Health(health::Health),
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
         Command::Tools(tools) => tools.run(),
         Command::Call(call) => call.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Accounts(accounts) => accounts.run(),
         Command::Health(health) => health.run(),
         Command::Connect(connect) => connect.run(),
         Command::Top(top) => top.run(),

@@ -1,7 +1,7 @@
 //! How an instance knows that a request was handed on by another, and not made up by a client or sent again by who has overheard it: a signature with the
 //! keys that all instances have, over whom it is for, when, and all that counts of the request, good for one time.
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
 
 use super::replay::Replays;
@@ -9,6 +9,12 @@ use crate::unix_time;
 
 /// Says that an instance has handed the request on, so that none goes in circles. By itself it grants nothing.
 pub(crate) const HANDED_ON: HeaderName = HeaderName::from_static("toolbay-handed-on");
+
+/// The address of the client, where the instance that handed the request on tells it.
+pub(super) const FOR: HeaderName = HeaderName::from_static("toolbay-handed-on-for");
+
+/// A second signature, over what has to be known before the body is read: who the client is, and the proof of its key.
+pub(super) const VOUCHED: HeaderName = HeaderName::from_static("toolbay-handed-on-vouched");
 
 /// The signature.
 pub(crate) const PROOF: HeaderName = HeaderName::from_static("toolbay-handed-on-proof");
@@ -115,6 +121,31 @@ pub(super) fn digest(method: &Method, path: &str, headers: &HeaderMap, body: &[u
     }
     add(body);
     hasher.finalize().to_hex().to_string()
+}
+
+/// What of a request's head an instance vouches for: the address of its client, and that the proof of its key came to none before.
+pub(super) fn vouched(headers: &HeaderMap) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("toolbay 2026 client of a request handed on");
+    for name in [&FOR, &header::AUTHORIZATION, &HeaderName::from_static("dpop")] {
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        hasher.update(&[u8::from(value.is_some())]);
+        let value = value.unwrap_or_default();
+        hasher.update(&(value.len() as u64).to_le_bytes()).update(value);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Whether an instance that is known vouches for the head of a request that came in here.
+pub(super) fn is_vouched(seal: &dyn Seal, own: Option<&str>, headers: &HeaderMap) -> bool {
+    let text = headers.get(&VOUCHED).and_then(|value| value.to_str().ok());
+    let proof = text.filter(|_| headers.contains_key(&HANDED_ON)).and_then(|text| seal.open(text));
+    proof.is_some_and(|Proof { to, digest, .. }| Some(to.as_str()) == own && digest == vouched(headers))
+}
+
+/// What vouches for a request's head, for an instance at this address.
+pub(super) fn vouch(seal: &dyn Seal, to: &str, headers: &HeaderMap) -> Option<HeaderValue> {
+    // Good for more than one time: the proof of a client's key is not, and nothing else is granted by it.
+    HeaderValue::try_from(seal.seal(&Proof { to: to.to_owned(), digest: vouched(headers), once: None })?).ok()
 }
 
 /// The name of a process, which no other one has. None: this machine gives out no random numbers.
@@ -240,5 +271,36 @@ mod tests {
         assert_eq!(process("the next", &anew).origin(&unknown), Origin::Other);
         let known = made("key", HERE, Some(Once { start: "the next".to_owned(), ..once(3) }), &right());
         assert!(matches!(process("the next", &anew).origin(&known), Origin::Instance(_)));
+    }
+
+    #[test]
+    fn an_instance_vouches_for_one_client_and_one_proof_at_one_instance() {
+        let mut right = HeaderMap::new();
+        for (name, value) in [(HANDED_ON, "1"), (header::AUTHORIZATION, "DPoP of-ann"), (SIGNED[1].clone(), "proof"), (FOR, "192.0.2.1")] {
+            right.insert(name, HeaderValue::from_static(value));
+        }
+        let made = |seal: &dyn Seal, to: &str| {
+            let mut headers = right.clone();
+            headers.insert(VOUCHED, vouch(seal, to, &right).unwrap());
+            headers
+        };
+        let here = |headers: &HeaderMap| is_vouched(&Plain("key"), Some(HERE), headers);
+        let good = made(&Plain("key"), HERE);
+        assert!(here(&good));
+        assert!(!here(&right) && !here(&made(&Plain("other"), HERE)) && !here(&made(&Plain("key"), "http://10.0.0.8:8000")));
+        assert!(!is_vouched(&Plain("key"), None, &good));
+        for name in [HANDED_ON, header::AUTHORIZATION, SIGNED[1].clone(), FOR] {
+            let mut changed = good.clone();
+            changed.remove(&name);
+            assert!(!here(&changed), "without {name}");
+            changed.insert(&name, HeaderValue::from_static("192.0.2.2"));
+            assert_eq!(here(&changed), name == HANDED_ON, "another {name}");
+        }
+        // What vouches for a head is no proof of the whole request.
+        let mut crossed = good.clone();
+        crossed.insert(PROOF, good[&VOUCHED].clone());
+        let replays = Replays::default();
+        let receiver = Receiver { seal: &Plain("key"), own: Some(HERE), start: Some(START), replays: &replays };
+        assert_eq!(receiver.origin(&crossed), Origin::Unproven);
     }
 }

@@ -12,6 +12,7 @@ mod starts;
 use std::{
     collections::HashMap,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -52,8 +53,10 @@ const GONE: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 4;
 
 /// Headers of a connection, which end with it, and those that are made anew.
-const OWN: [HeaderName; 10] = [
+const OWN: [HeaderName; 12] = [
     forward::PROOF,
+    forward::FOR,
+    forward::VOUCHED,
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -120,6 +123,13 @@ impl fmt::Display for Unreachable {
     }
 }
 
+/// That the proof of a client's key, if there is one, came to none of the instances before, and where the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Vouched {
+    /// The address of the client, where that matters.
+    pub(crate) client: Option<IpAddr>,
+}
+
 /// A request for another instance.
 pub(crate) struct Request {
     pub(crate) method: Method,
@@ -127,6 +137,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The address of its client, where that matters.
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl Peers {
@@ -176,6 +188,14 @@ impl Peers {
         origin
     }
 
+    /// What an instance that has handed a request on vouches for, by the request's head. None: no instance does.
+    pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
+        if !Self::was_handed_on(headers) || !forward::is_vouched(&*self.seal, self.own(), headers) {
+            return None;
+        }
+        Some(Vouched { client: headers.get(&forward::FOR).and_then(|client| client.to_str().ok()?.parse().ok()) })
+    }
+
     /// The name of this process, for those that sign requests for it.
     pub(crate) fn start(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(self.start.as_deref()?).ok()
@@ -199,11 +219,17 @@ impl Peers {
             return Err(Unreachable("it was not reached just now".to_owned()));
         }
         let client = self.client().map_err(|why| Unreachable(format!("no request can be sent from here: {why}")))?;
-        let Request { method, path, mut headers, body } = request;
+        let Request { method, path, mut headers, body, client: caller } = request;
         for name in &OWN {
             headers.remove(name);
         }
         headers.entry(HANDED_ON).or_insert(HeaderValue::from_static("1"));
+        if let Some(caller) = caller.and_then(|caller| HeaderValue::try_from(caller.to_string()).ok()) {
+            headers.insert(forward::FOR, caller);
+        }
+        if let Some(vouched) = forward::vouch(&*self.seal, address, &headers) {
+            headers.insert(forward::VOUCHED, vouched);
+        }
         let digest = forward::digest(&method, &path, &headers, &body);
         let url = format!("{address}{path}");
         let mut attempts = 0;
@@ -332,7 +358,7 @@ mod tests {
     }
 
     fn request(method: Method) -> Request {
-        Request { method, path: "/mcp".to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+        Request { method, path: "/mcp".to_owned(), headers: HeaderMap::new(), body: Bytes::new(), client: None }
     }
 
     #[tokio::test]

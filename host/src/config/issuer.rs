@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    Secret,
     introspection::{Introspection, IntrospectionConfig, not_empty},
     key::TypeInfo,
     role::role_name,
@@ -50,10 +51,16 @@ section! {
         /// Whether each token has to be bound to a key that its caller proves to have (DPoP).
         /// Tokens that are bound need the proof in any case.
         require_dpop: bool = false, Boolean;
+        /// Whether each proof needs a nonce that this host gave (RFC 9449, 9). A client gets one, and
+        /// the next every five minutes, by an answer 401 with the header `DPoP-Nonce`, and repeats the
+        /// request. Nonces are signed with `keys` in `[state]`, so that every instance accepts them.
+        dpop_nonces: bool = false, Boolean;
         /// Claims that plugins and servers with `identity` are told, such as `email` or `org.unit`.
         claims: Vec<String> = Vec::new(), list("texts", text("claim", told_claim));
         /// A server exchanges the tokens of its callers, so they are kept until they end.
         keeps_tokens: bool = false;
+        /// What signs nonces: `keys` of `[state]`, where there are nonces.
+        nonce_keys: Vec<Secret> = Vec::new();
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Config, ConfigError, LogFormat,
+    AcceptedImage, Config, ConfigError, LogFormat, OnChange, ServerSource,
     files::{self, Files},
     include,
     lock::Lock,
@@ -137,5 +137,12 @@ fn with_lock(mut config: Config, files: &mut Files) -> Result<Config, ConfigErro
     let path = config.lock_path();
     files.files.insert(path.clone());
     config.trust.locked = Lock::read(&path)?.map(Arc::new);
+    let hold = config.trust.changed == OnChange::Hold;
+    let locked = config.trust.locked.iter().flat_map(|lock| &lock.servers);
+    for (name, image) in locked.filter_map(|(name, server)| Some((name, server.image.as_ref()?))) {
+        if let Some(ServerSource::Image(source)) = config.server.get_mut(name).map(|server| &mut server.source) {
+            source.accepted = Some(AcceptedImage { image: image.clone(), hold });
+        }
+    }
     Ok(config)
 }

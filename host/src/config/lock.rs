@@ -1,6 +1,6 @@
 //! `toolbay.lock`: the definitions of tools, and the plugins, that somebody has accepted.
 
-use std::{collections::BTreeMap, io::ErrorKind, path::Path};
+use std::{collections::BTreeMap, fmt, io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,44 @@ pub struct LockedServer {
     pub tools: BTreeMap<String, Definition>,
     /// Its prompts, by its own names.
     pub prompts: BTreeMap<String, Definition>,
+    /// The image that it runs. None: it runs none, or nobody has accepted one.
+    pub image: Option<LockedImage>,
+    /// What else it offers. None: an older Toolbay wrote the file, and none of that is pinned.
+    pub beside: Option<LockedOffers>,
+}
+
+/// What was accepted of one server beside tools and prompts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockedOffers {
+    /// Its resources, by URI.
+    pub resources: BTreeMap<String, Definition>,
+    /// Its resource templates, by their texts.
+    pub templates: BTreeMap<String, Definition>,
+    /// What its pages hold (MCP Apps), by URI.
+    pub pages: BTreeMap<String, Definition>,
+}
+
+/// A container image, and what its name stood for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockedImage {
+    /// As the configuration names it.
+    pub name: String,
+    /// `sha256:…`
+    pub digest: String,
+}
+
+impl fmt::Display for LockedImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.digest)
+    }
+}
+
+impl LockedImage {
+    fn parse(text: &str) -> Option<Self> {
+        let (name, digest) = text.rsplit_once('@')?;
+        let is_digest = digest.split_once(':').is_some_and(|(by, hash)| !by.is_empty() && !hash.is_empty());
+        (!name.is_empty() && is_digest).then(|| Self { name: name.to_owned(), digest: digest.to_owned() })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,12 +97,21 @@ struct FilePlugin {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileServer {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     instructions: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tools: BTreeMap<String, FileSaid>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     prompts: BTreeMap<String, FileSaid>,
+    /// Written also where it is empty: where it is missing, none of the three is pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resources: Option<BTreeMap<String, FileSaid>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    templates: BTreeMap<String, FileSaid>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pages: BTreeMap<String, FileSaid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,10 +170,25 @@ impl Lock {
             };
             all.into_iter().map(one).collect()
         };
-        let servers = server.into_iter().map(|(name, FileServer { instructions, tools, prompts })| {
-            let (tools, prompts) = (accepted(&name, tools)?, accepted(&name, prompts)?);
-            Ok::<_, String>((name, LockedServer { instructions, tools, prompts }))
-        });
+        let read_server = |(name, file): (String, FileServer)| {
+            let image = file.image.map(|image| {
+                LockedImage::parse(&image)
+                    .ok_or_else(|| format!("the image of [server.{name}] is not \"NAME@sha256:…\": the file was edited"))
+            });
+            let beside = match file.resources {
+                Some(resources) => Some(LockedOffers {
+                    resources: accepted(&name, resources)?,
+                    templates: accepted(&name, file.templates)?,
+                    pages: accepted(&name, file.pages)?,
+                }),
+                None if file.templates.is_empty() && file.pages.is_empty() => None,
+                None => return Err(format!("[server.{name}] has templates or pages, and no table of resources: the file was edited")),
+            };
+            let (tools, prompts) = (accepted(&name, file.tools)?, accepted(&name, file.prompts)?);
+            let server = LockedServer { instructions: file.instructions, tools, prompts, image: image.transpose()?, beside };
+            Ok::<_, String>((name, server))
+        };
+        let servers = server.into_iter().map(read_server);
         let source = |(name, plugin): (&String, &FilePlugin)| {
             let read = OciReference::parse(plugin.source.as_ref()?);
             Some(read.map(|source| (name.clone(), source)).map_err(|error| format!("the source of [plugin.{name}]: {error}")))
@@ -146,9 +208,13 @@ impl Lock {
             all.iter().map(|(name, definition)| (name.clone(), one(definition))).collect()
         };
         let server = |server: &LockedServer| FileServer {
+            image: server.image.as_ref().map(ToString::to_string),
             instructions: server.instructions.clone(),
             tools: said(&server.tools),
             prompts: said(&server.prompts),
+            resources: server.beside.as_ref().map(|beside| said(&beside.resources)),
+            templates: server.beside.as_ref().map(|beside| said(&beside.templates)).unwrap_or_default(),
+            pages: server.beside.as_ref().map(|beside| said(&beside.pages)).unwrap_or_default(),
         };
         let file = File {
             version: VERSION,
@@ -177,11 +243,14 @@ mod tests {
     fn lock(words: &str) -> Lock {
         let text = serde_json::json!({ "description": words, "inputSchema": { "type": "object" } }).to_string();
         let tools = BTreeMap::from([(format!("t.{words}"), Definition::parse(&text).unwrap())]);
-        let server = LockedServer { instructions: Some(words.to_owned()), prompts: tools.clone(), tools };
+        let beside = LockedOffers { resources: tools.clone(), templates: tools.clone(), pages: tools.clone() };
+        let image = Some(LockedImage { name: "localhost:5000/acme/notes:1".to_owned(), digest: DIGEST.to_owned() });
+        let server = LockedServer { instructions: Some(words.to_owned()), prompts: tools.clone(), tools, image, beside: Some(beside) };
+        let empty = LockedServer { beside: Some(LockedOffers::default()), ..LockedServer::default() };
         Lock {
             plugins: ["p", "q"].map(|name| (name.to_owned(), "00".to_owned())).into(),
             sources: BTreeMap::from([("q".to_owned(), OciReference::parse("oci://ghcr.io/acme/q:1").unwrap().at(DIGEST))]),
-            servers: BTreeMap::from([("s".to_owned(), server), ("empty".to_owned(), LockedServer::default())]),
+            servers: BTreeMap::from([("s".to_owned(), server), ("empty".to_owned(), empty), ("older".to_owned(), LockedServer::default())]),
         }
     }
 
@@ -200,6 +269,16 @@ mod tests {
         assert!(text.contains("\ndefinition = \"\"\"\n{\n  \"description\": \"Adds numbers\",\n"), "{text}");
         let error = Lock::parse(&text.replacen("\"Adds numbers\"", "\"Adds numbers nicely\"", 2)).unwrap_err();
         assert!(error.contains("edited") && error.contains("[server.s]"), "{error}");
+        for part in ["resources", "templates", "pages"] {
+            let at = text.find(&format!("[server.s.{part}.")).unwrap();
+            let (head, tail) = text.split_at(at);
+            let error = Lock::parse(&format!("{head}{}", tail.replacen("Adds numbers\",", "Adds numbers nicely\",", 1))).unwrap_err();
+            assert!(error.contains("edited"), "{part}: {error}");
+        }
+        let error = Lock::parse(&text.replace("notes:1@sha256:", "notes:1@")).unwrap_err();
+        assert!(error.contains("the image of [server.s]"), "{error}");
+        let error = Lock::parse("version = 1\n[server.s.pages.x]\ndigest = \"\"\ndefinition = \"\"").unwrap_err();
+        assert!(error.contains("no table of resources"), "{error}");
         assert!(Lock::parse(&text.replace("version = 1", "version = 2")).unwrap_err().contains("version 2"));
         assert!(Lock::parse("version = 1\nplugins = {}").unwrap_err().contains("plugins"));
     }

@@ -85,7 +85,7 @@ pub use introspection::IntrospectionConfig;
 pub use issuer::IssuerConfig;
 pub use limit::{CallRate, LimitConfig};
 pub use load::{Loaded, Overrides, load};
-pub use lock::{Lock, LockedServer};
+pub use lock::{Lock, LockedImage, LockedOffers, LockedServer};
 pub use metrics::{MetricsConfig, Temporality};
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
 pub use oci::OciReference;
@@ -101,8 +101,8 @@ pub use schema::json_schema;
 pub use search::SearchConfig;
 pub use secret::{Secret, known_secrets};
 pub use server::{
-    ClientAuthentication, CommandSource, DocumentPlace, IdentityConfig, ImageSource, OAuthConfig, OpenApiSource, OutputSchema,
-    PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
+    AcceptedImage, ClientAuthentication, CommandSource, DocumentPlace, IdentityConfig, ImageSource, OAuthConfig, OpenApiSource,
+    OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
 };
 pub use settings::Config;
 pub use shared::{OnOutage, RedisUrl, SharedConfig};

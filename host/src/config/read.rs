@@ -117,6 +117,9 @@ pub(super) fn config(source: &Source<'_>, origin: &Path) -> Result<Config, Confi
         };
         config.endpoint = endpoint::endpoints(&table, &known);
     }
+    for issuer in config.auth.issuer.values_mut().filter(|issuer| issuer.dpop_nonces) {
+        issuer.nonce_keys.clone_from(&config.state.keys);
+    }
     include::refuse_nested(&root);
     root.finish();
     source.finish(config)

@@ -163,11 +163,12 @@ impl Config {
         let mut warnings: Vec<String> = self.trust.warning().into_iter().collect();
         for (name, server) in self.server.iter().filter(|_| self.trust.locked.is_some()) {
             if let ServerSource::Image(source) = &server.source
+                && source.accepted.is_none()
                 && !source.image.contains("@sha256:")
             {
                 warnings.push(format!(
-                    "`image` of [server.{name}] is not pinned by digest: its code can change while its tools say the same; write image = \"{}@sha256:…\"",
-                    source.image
+                    "the image of [server.{name}] is not pinned in the lock file: its code can change while its tools say the same; \
+                     `toolbay lock --accept {name}` pins it"
                 ));
             }
         }

@@ -17,8 +17,9 @@ use super::{
 };
 
 section! {
-    /// What several instances share through Redis or Valkey: how often callers have called, and what
-    /// plugins keep. Those with the same `redis` and `prefix` share both.
+    /// What several instances share through Redis or Valkey: how often callers have called, what
+    /// plugins keep, which DPoP proofs were used, and what conversations have read (`[flow.NAME]`).
+    /// Those with the same `redis` and `prefix` share all of it.
     pub struct SharedConfig {
         /// The URL of Redis or Valkey: `redis://HOST:6379`, `rediss://` with TLS, `unix:///PATH`;
         /// `/2` at its end is a database. A URL with a password comes from
@@ -33,8 +34,9 @@ section! {
         limits: bool = true, Boolean;
         /// Whether plugins keep keys and values there and not in the file of `[store]`.
         store: bool = true, Boolean => restart;
-        /// What becomes of calls that are limited by `rate` or `daily` while Redis can't be reached:
-        /// `"open"`: each instance counts by itself; `"closed"`: they are refused.
+        /// What becomes of calls that are limited by `rate` or `daily`, come with a DPoP proof, or are of
+        /// a tool that `[flow.NAME]` labels, while Redis can't be reached: `"open"`: each instance goes
+        /// by what it knows itself; `"closed"`: they are refused.
         on_failure: OnOutage = OnOutage::Open, choice(ON_OUTAGE);
         /// How long an answer may take.
         timeout: Duration = Duration::from_millis(500), duration(Duration::from_millis(5)..=Duration::from_secs(60));

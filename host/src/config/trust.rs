@@ -37,6 +37,9 @@ section! {
         /// Plugins from a registry that are served only with a signature by cosign: `[{ source =
         /// "ghcr.io/acme/*", keys = ["cosign.pub"] }]`.
         signed: Vec<SignedRule> = Vec::new(), Rules;
+        /// Resources that come and go, which `lock` doesn't pin: patterns of URIs and of templates, such
+        /// as `"file:///*"`. `*` stands for any characters.
+        unpinned_resources: Vec<String> = Vec::new(), list("patterns", text("pattern", pattern));
         /// How long a conversation remembers what was read in it, after the last call, for the rule of
         /// `[flow.NAME]`.
         flow_window: Duration = HOUR, duration(SECOND..=DAY);

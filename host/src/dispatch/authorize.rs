@@ -4,7 +4,7 @@
 //! denied is not there, in lists, errors and calls alike, and no front can tell one from the other. The
 //! operator's log can. What policies decide on each call is asked when it is made: [`Authorize::denied`].
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::Guard;
 
@@ -99,6 +99,7 @@ impl Authorize {
         &self,
         policy: &Policy,
         principal: Option<&Principal>,
+        address: Option<IpAddr>,
         operation: &Operation<'_>,
     ) -> Option<Result<OperationResult, CallError>> {
         let policies = policy.policies()?;
@@ -113,7 +114,7 @@ impl Authorize {
             return None;
         }
         let bound = policy.bound(principal, policy.roles_of(principal))?;
-        let denial = denial(&bound, provider.as_str(), entry, asked, Moment::now())?;
+        let denial = denial(&bound, provider.as_str(), entry, asked, Moment::now().from_address(address))?;
         let rule = policy_rule(denial.by.as_deref());
         let shown: String = name.chars().take(SHOWN_NAME).collect();
         tracing::info!(

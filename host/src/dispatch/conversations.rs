@@ -1,5 +1,7 @@
 //! What was read in each conversation, as far as it decides what may leave it.
 //!
+//! Each host has its own memory, and where hosts share something, what the others know is added ([`Shared`]).
+//!
 //! There is a bound on how many are told apart. Past it, conversations of one caller count as one, and then those of
 //! all callers: so whoever makes up many of them is asked more often, and never less.
 
@@ -13,7 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::catalog::Labels;
+use crate::{
+    catalog::Labels,
+    provider::CallError,
+    shared::{HasRead, Shared},
+};
+
+/// When to try again where other hosts cannot be asked.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Conversations that are told apart, of one caller and of all.
 const OF_CALLER: usize = 1_000;
@@ -67,6 +76,33 @@ impl Conversations {
     pub(super) fn reads(&self, caller: Option<&str>, own: Option<&str>, labels: Labels) {
         if labels.private || labels.untrusted {
             self.reads_at(millis(self.started.elapsed()), caller, own, labels);
+        }
+    }
+
+    /// The same of all hosts together: adds what calls with these labels read, and says whether private and untrusted things were read before.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Uncounted`]: nobody knows, and without that the call is not to be made.
+    pub(super) async fn together(
+        &self,
+        shared: &Shared,
+        caller: Option<&str>,
+        own: Option<&str>,
+        labels: Labels,
+    ) -> Result<bool, CallError> {
+        let Some(link) = shared.link() else { return Ok(false) };
+        let window = Duration::from_millis(self.window.load(Ordering::Relaxed));
+        let adds = HasRead { private: labels.private, untrusted: labels.untrusted };
+        match link.has_read(caller, own, adds, window).await {
+            Ok(read) => Ok(read.private && read.untrusted),
+            Err(fault) if shared.fails_closed() => {
+                // The log and `/status` say more: where Redis is concerns no caller.
+                tracing::debug!("a call is denied, since nobody knows what its conversation has read: {fault}");
+                let what = "what this conversation has read cannot be looked up at the moment, and without that the call is not made";
+                Err(CallError::Uncounted { what: what.to_owned(), retry_after: SOON })
+            }
+            Err(_) => Ok(false),
         }
     }
 

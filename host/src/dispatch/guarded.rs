@@ -9,11 +9,12 @@ use super::{
     conversations::Conversations,
 };
 use crate::{
-    catalog::{Catalog, Entry, GuardRule, Marks},
+    catalog::{Catalog, Entry, GuardRule, Labels, Marks},
     provider::{
         CallContext, CallError, CallOutput, Content, GuardFailure, GuardHooks, GuardedCall, GuardedTool, Nesting, Provider, Verdict,
         check_object,
     },
+    shared::Shared,
     telemetry::metrics::{GuardWord, Metrics},
 };
 
@@ -32,6 +33,7 @@ pub(super) struct Around<'a> {
     pub(super) catalog: Option<&'a Catalog>,
     pub(super) metrics: &'a Metrics,
     pub(super) conversations: &'a Conversations,
+    pub(super) shared: &'a Shared,
     /// Of who calls.
     pub(super) roles: Vec<String>,
 }
@@ -110,7 +112,7 @@ impl<'a> Guarded<'a> {
     ///
     /// # Errors
     ///
-    /// [`CallError::InputRequired`]: the caller is asked by the result of its call.
+    /// [`CallError::InputRequired`]: the caller is asked by the result of its call. [`CallError::Uncounted`]: nobody knows what other hosts have read.
     pub(super) async fn flow(&self, arguments: &str) -> Result<Option<CallOutput>, CallError> {
         let labels = self.marks.labels;
         if labels == Default::default() {
@@ -118,7 +120,12 @@ impl<'a> Guarded<'a> {
         }
         let named = self.conversation();
         let caller = self.context.principal.as_ref().map(|principal| principal.subject());
-        if labels.outside && self.around.conversations.must_confirm(caller, named.as_deref()) {
+        let (conversations, shared) = (self.around.conversations, self.around.shared);
+        let nothing = Labels::default();
+        if labels.outside
+            && (conversations.must_confirm(caller, named.as_deref())
+                || conversations.together(shared, caller, named.as_deref(), nothing).await?)
+        {
             let (name, provider) = (self.entry.name(), self.entry.provider().id());
             let message = format!(
                 "This conversation has read private things and things that strangers wrote. May {name} of {provider}, which sends to others, be \
@@ -134,7 +141,10 @@ impl<'a> Guarded<'a> {
                 return Ok(Some(CallOutput::denied(FLOW, text)));
             }
         }
-        self.around.conversations.reads(caller, named.as_deref(), labels);
+        conversations.reads(caller, named.as_deref(), labels);
+        if labels.private || labels.untrusted {
+            conversations.together(shared, caller, named.as_deref(), labels).await?;
+        }
         Ok(None)
     }
 

@@ -248,7 +248,7 @@ impl Dispatcher {
         }
         let (principal, operation) = (request.context.principal.as_ref(), &request.operation);
         let policy = self.authorize.policy();
-        let denied = self.authorize.denied(&policy, principal, operation).map(Box::new);
+        let denied = self.authorize.denied(&policy, principal, request.context.address, operation).map(Box::new);
         let admitted = match &denied {
             // It counts against no limit.
             Some(_) => Ok(Admitted::default()),
@@ -277,7 +277,8 @@ impl Dispatcher {
 
     fn checks(&self) -> Checks<'_> {
         let (confirm, safeguards, catalog) = (&*self.confirm, &*self.safeguards, self.catalog.as_deref());
-        Checks { authorize: &self.authorize, confirm, safeguards, catalog, metrics: self.meter.metrics() }
+        let (metrics, shared) = (self.meter.metrics(), &**self.rate_limit.shared());
+        Checks { authorize: &self.authorize, confirm, safeguards, catalog, metrics, shared }
     }
 
     /// The way for a call to call others.

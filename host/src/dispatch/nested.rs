@@ -1,6 +1,6 @@
 //! Calls that a tool makes: each is a request like any other, for the same principal.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::task::JoinHandle;
@@ -36,6 +36,7 @@ pub(super) struct Nested {
     /// Who made the call in hand, and so is who makes these.
     principal: Option<Principal>,
     caller_headers: Option<CallerHeaders>,
+    address: Option<IpAddr>,
     trace_parent: Option<Arc<str>>,
     meta: Option<Arc<str>>,
     conversation: Option<Arc<str>>,
@@ -60,6 +61,7 @@ impl Nested {
             host,
             principal: context.principal.clone(),
             caller_headers: context.caller_headers.clone(),
+            address: context.address,
             trace_parent: context.trace_parent.clone(),
             meta: context.meta.clone(),
             conversation: context.conversation.clone(),
@@ -99,6 +101,7 @@ impl Nested {
             .with_front(face)
             .with_face(face)
             .with_caller_headers(self.caller_headers.clone())
+            .with_address(self.address)
             .with_trace_parent(self.trace_parent.clone())
             .with_meta(self.meta.clone())
             .with_session(self.conversation.clone())

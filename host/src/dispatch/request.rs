@@ -1,6 +1,6 @@
 //! One call as a front asks for it: by whom, what, and what it may do meanwhile.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, net::IpAddr, sync::Arc};
 
 use super::{Operation, Rounds, chain::Link};
 use crate::{
@@ -56,6 +56,13 @@ impl<'a> CallRequest<'a> {
     #[must_use]
     pub fn with_caller_headers(mut self, headers: Option<CallerHeaders>) -> Self {
         self.context.caller_headers = headers;
+        self
+    }
+
+    /// Where its caller is. None: nobody asks for it, or it is this machine's own.
+    #[must_use]
+    pub fn with_address(mut self, address: Option<IpAddr>) -> Self {
+        self.context.address = address;
         self
     }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     catalog::{Catalog, Entry, Marks},
     provider::{Call, CallContext, CallError, CallOutput, Completions},
+    shared::Shared,
     telemetry::metrics::Metrics,
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Checks<'a> {
     pub(super) safeguards: &'a LiveSafeguards,
     pub(super) catalog: Option<&'a Catalog>,
     pub(super) metrics: &'a Metrics,
+    /// Where other hosts are told what conversations have read.
+    pub(super) shared: &'a Shared,
 }
 
 /// Runs a call that may be made, with a way to ask its caller where there is one.
@@ -71,13 +74,13 @@ async fn checked(
     marks: Option<Arc<Marks>>,
     checks: Checks<'_>,
 ) -> Result<CallOutput, CallError> {
-    let Checks { authorize, catalog, metrics, safeguards, .. } = checks;
+    let Checks { authorize, catalog, metrics, safeguards, shared, .. } = checks;
     let guarded = marks.map(|marks| {
         let roles = match marks.guards.is_empty() {
             true => Vec::new(),
             false => authorize.policy().roles_of(context.principal.as_ref()).iter().map(str::to_owned).collect(),
         };
-        let around = Around { catalog, metrics, conversations: safeguards.conversations(), roles };
+        let around = Around { catalog, metrics, conversations: safeguards.conversations(), shared, roles };
         Guarded::new(around, marks, entry, &context)
     });
     let arguments = match &guarded {

@@ -13,13 +13,15 @@ use url::{Url, form_urlencoded};
 
 use super::{admission::Admission, answer};
 use crate::{
-    credentials::accounts::{Departure, People},
+    credentials::accounts::{AccountStatus, Chosen, Departure, People},
     mcp::Front,
     provider::Principal,
 };
 
 /// What callers ask about their accounts.
 pub(super) const ACCOUNTS_PATH: &str = "/oauth-accounts";
+/// All accounts, for who may use everything.
+pub(super) const ALL_PATH: &str = "/oauth-accounts/all";
 /// What the browser keeps from the first page to the last.
 const COOKIE: &str = "toolbay-connect";
 /// How long it keeps that, in seconds: as long as a link is good.
@@ -39,6 +41,11 @@ struct Status<'a> {
     /// Where it is connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
+}
+
+#[derive(Serialize)]
+struct All {
+    accounts: Vec<AccountStatus>,
 }
 
 /// The page behind a link: says whose account is connected where, before anybody is sent anywhere.
@@ -122,6 +129,34 @@ pub(super) async fn accounts(
     };
     match done {
         Ok(status) => answer::json(StatusCode::OK, &status),
+        Err(why) => answer::problem(StatusCode::SERVICE_UNAVAILABLE, &why, "see the server's log"),
+    }
+}
+
+/// GET: the accounts that are kept, of `server`, of `subject` or all. DELETE: disconnects these; all of them only with `all=true`. For who may use everything.
+pub(super) async fn all(State(desk): State<Desk>, principal: Option<Extension<Principal>>, method: Method, uri: Uri) -> Response<Body> {
+    let settings = desk.admission.settings();
+    let Some(Extension(principal)) = principal.filter(|principal| settings.sees_everything(Some(principal))) else {
+        let hint = "/oauth-accounts?server=NAME says what you have connected yourself";
+        return answer::problem(StatusCode::FORBIDDEN, "the accounts of all callers are for callers who may use all there is", hint);
+    };
+    let Some(accounts) = settings.accounts() else { return answer::json(StatusCode::OK, &All { accounts: Vec::new() }) };
+    let (server, subject) = (parameter(&uri, "server"), parameter(&uri, "subject"));
+    let chosen = Chosen { server: server.as_deref(), subject: subject.as_deref() };
+    let done = if method == Method::DELETE {
+        if server.is_none() && subject.is_none() && parameter(&uri, "all").as_deref() != Some("true") {
+            let hint = "/oauth-accounts/all?server=NAME, ?subject=NAME, both, or ?all=true for every account";
+            return answer::problem(StatusCode::BAD_REQUEST, "it is not said which accounts are to be disconnected", hint);
+        }
+        accounts.revoke(chosen).await.inspect(|revoked| {
+            let (by, count) = (principal.subject(), revoked.len());
+            tracing::info!(by, server, subject, count, "accounts of callers at servers were disconnected by an operator");
+        })
+    } else {
+        accounts.list(chosen).await
+    };
+    match done {
+        Ok(accounts) => answer::json(StatusCode::OK, &All { accounts }),
         Err(why) => answer::problem(StatusCode::SERVICE_UNAVAILABLE, &why, "see the server's log"),
     }
 }

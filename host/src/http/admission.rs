@@ -13,7 +13,8 @@ use super::{
     settings::{Current, HttpSettings},
 };
 use crate::{
-    provider::CallerHeaders,
+    mcp::Front,
+    provider::{CallerAddress, CallerHeaders},
     telemetry::{
         audit::{Audit, Record},
         metrics::{Metrics, Reason},
@@ -25,11 +26,13 @@ pub(super) struct Admission {
     settings: Arc<HttpSettings>,
     metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
+    /// What knows other instances, which hand requests on. None: there are none.
+    front: Option<Arc<Front>>,
 }
 
 impl Admission {
-    pub(super) fn new(settings: Arc<HttpSettings>, metrics: Arc<Metrics>, audit: Option<Arc<Audit>>) -> Self {
-        Self { settings, metrics, audit }
+    pub(super) fn new(settings: Arc<HttpSettings>, metrics: Arc<Metrics>, audit: Option<Arc<Audit>>, front: Option<Arc<Front>>) -> Self {
+        Self { settings, metrics, audit, front }
     }
 
     pub(super) fn settings(&self) -> &HttpSettings {
@@ -101,7 +104,12 @@ impl Admission {
         if !settings.config.forwarded.is_empty() {
             pass_on(&settings.config.forwarded, head);
         }
-        match settings.auth.authenticate(head).await {
+        // What another instance has handed on comes from that one, and its proof of a key has come before.
+        let vouched = self.front.as_ref().and_then(|front| front.vouched(&head.headers));
+        if self.settings.asks_for_addresses() {
+            head.extensions.insert(CallerAddress(vouched.and_then(|vouched| vouched.client).unwrap_or(peer.ip())));
+        }
+        match settings.auth.authenticate(head, vouched.is_some()).await {
             Ok(Some(principal)) => {
                 head.extensions.insert(principal);
                 Ok(())

@@ -1,5 +1,7 @@
 //! Who comes in: static bearer tokens, and the seam that other ways of authentication join.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -10,6 +12,7 @@ use crate::{
     identity::{ALGORITHMS, Issuers, Proof, Refusal, Shown},
     mcp::NeedsScopes,
     provider::{Principal, Roles},
+    shared::Shared,
 };
 
 /// The ways to find out who calls.
@@ -57,6 +60,8 @@ pub enum Scheme {
 
 /// The header with the proof.
 const PROOF: HeaderName = HeaderName::from_static("dpop");
+/// The header with what a client has to put into its next proof.
+const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 impl Authenticator {
     /// Takes the tokens and issuers of a configuration; without any, everybody may come in.
@@ -86,6 +91,15 @@ impl Authenticator {
         })
     }
 
+    /// The same with what other hosts are told of.
+    #[must_use]
+    pub fn sharing(mut self, shared: &Arc<Shared>) -> Self {
+        if let Self::Bearer(bearer) = &mut self {
+            bearer.issuers.share(Arc::clone(shared));
+        }
+        self
+    }
+
     /// The public address of this server, where the configuration has one.
     pub(super) fn public_url(&self) -> Option<&PublicUrl> {
         match self {
@@ -100,12 +114,13 @@ impl Authenticator {
         matches!(self, Self::Open)
     }
 
-    /// Finds out who calls, from the head of a request. None: nobody in particular, and that is allowed.
+    /// Finds out who calls, from the head of a request. None: nobody in particular, and that is allowed. `vouched`: another instance has handed the request on,
+    /// and has seen its proof.
     ///
     /// # Errors
     ///
     /// [`Challenge`] where the caller may not come in.
-    pub async fn authenticate(&self, head: &Parts) -> Result<Option<Principal>, Challenge> {
+    pub async fn authenticate(&self, head: &Parts, vouched: bool) -> Result<Option<Principal>, Challenge> {
         match self {
             Self::Open => Ok(None),
             Self::Bearer(known) => {
@@ -113,7 +128,7 @@ impl Authenticator {
                 match known.tokens.find(token).filter(|_| scheme == Scheme::Bearer) {
                     Some(principal) => Ok(Some(principal)),
                     // Rarer, and a large future, which would be moved with every request.
-                    None => Box::pin(known.find(scheme, token, head)).await.map(Some),
+                    None => Box::pin(known.find(scheme, token, head, vouched)).await.map(Some),
                 }
             }
         }
@@ -159,6 +174,10 @@ impl Authenticator {
         // Scopes and URLs are ASCII: the configuration was checked.
         let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer realm=\"toolbay\""));
         let mut answer = answer::with(problem, header::WWW_AUTHENTICATE, value(header));
+        if let Challenge::Refused(Refusal::Nonce(nonce), _) = challenge {
+            // Of our own making: base64url.
+            answer = answer::with(answer, NONCE, HeaderValue::try_from(nonce.as_str()).unwrap_or(HeaderValue::from_static("")));
+        }
         if *challenge == Challenge::Missing && self.issuers().is_some_and(|issuers| issuers.require_dpop().1) {
             // Behind the other, since most clients read the first one only.
             answer.headers_mut().append(header::WWW_AUTHENTICATE, value(dpop()));
@@ -203,7 +222,7 @@ const LATER: &str = "try again after the time in Retry-After, with the same toke
 
 impl Bearer {
     /// Who has a token that is no static one.
-    async fn find(&self, scheme: Scheme, token: &str, head: &Parts) -> Result<Principal, Challenge> {
+    async fn find(&self, scheme: Scheme, token: &str, head: &Parts, vouched: bool) -> Result<Principal, Challenge> {
         let Some(url) = self.url.as_ref().filter(|_| !self.issuers.is_empty()) else { return Err(Challenge::Invalid) };
         let path = head.uri.path();
         let (own, whole) = (url.resource(path), url.whole());
@@ -211,7 +230,7 @@ impl Bearer {
         let proof = asked.as_ref().map(|url| {
             let mut all = head.headers.get_all(PROOF).iter();
             let text = all.next().filter(|_| all.next().is_none()).and_then(|text| text.to_str().ok());
-            Proof { text, method: head.method.as_str(), url }
+            Proof { text, method: head.method.as_str(), url, vouched }
         });
         match self.issuers.authenticate(&Shown { token, proof }, &[own.as_str(), whole.as_str()]).await {
             Err(Refusal::Opaque(_)) if !token.contains('.') => Err(Challenge::Invalid),
@@ -257,6 +276,7 @@ impl Challenge {
                 let (status, code) = match refusal {
                     Refusal::Scopes(_) => (StatusCode::FORBIDDEN, Some("insufficient_scope")),
                     Refusal::Proof(_) => (StatusCode::UNAUTHORIZED, Some("invalid_dpop_proof")),
+                    Refusal::Nonce(_) => (StatusCode::UNAUTHORIZED, Some("use_dpop_nonce")),
                     refusal if refusal.retry_after().is_some() => (StatusCode::SERVICE_UNAVAILABLE, None),
                     _ => (StatusCode::UNAUTHORIZED, Some("invalid_token")),
                 };
@@ -307,7 +327,7 @@ mod tests {
         for value in headers {
             request.headers_mut().append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        futures::executor::block_on(auth.authenticate(&request.into_parts().0))
+        futures::executor::block_on(auth.authenticate(&request.into_parts().0, false))
     }
 
     #[test]

@@ -10,7 +10,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTION
 /// The headers that MCP's transport names. `Mcp-Param-*` has no end, so those that a preflight asks for are added one by one.
 const HEADERS: &str = "content-type, accept, authorization, dpop, last-event-id, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, traceparent, tracestate, baggage";
 /// What a page may see of an answer.
-const EXPOSED: HeaderValue = HeaderValue::from_static("Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After");
+const EXPOSED: HeaderValue = HeaderValue::from_static("Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After, DPoP-Nonce");
 /// How long a browser may remember a preflight: what Chromium takes at most.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// The headers by which an answer differs.

@@ -103,7 +103,7 @@ pub async fn serve_metrics(
         // Whoever scrapes it is in the same network.
         tls: Box::new(|| None),
     };
-    let service = Alone { admission: Admission::new(settings, metrics, None), page };
+    let service = Alone { admission: Admission::new(settings, metrics, None, None), page };
     server::serve(listener, Arc::new(service), options, shutdown).await
 }
 

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use tower::Service as _;
 
 use super::{
-    accounts::{self, ACCOUNTS_PATH, Desk},
+    accounts::{self, ACCOUNTS_PATH, ALL_PATH, Desk},
     admission::Admission,
     answer,
     app_state::AppState,
@@ -57,7 +57,7 @@ pub(super) struct App<E> {
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
         let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, console, version } = state;
-        let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit));
+        let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit, front.clone()));
         let for_instances = front.clone();
         let console = console.zip(front.clone()).map(|(host, front)| console::router(host, front, &admission));
         let cards = Arc::new(Cards::new(Arc::clone(&admission), front.clone(), version));
@@ -161,6 +161,7 @@ fn connecting(desk: Desk) -> Router {
     Router::new()
         .route(START_PATH, get(accounts::start).route_layer(only(Reach::Ours)).fallback(wrong_method))
         .route(CALLBACK_PATH, get(accounts::callback).route_layer(only(Reach::Ours)).fallback(wrong_method))
+        .route(ALL_PATH, get(accounts::all).delete(accounts::all).route_layer(only(Reach::Callers)).fallback(wrong_method))
         .route(ACCOUNTS_PATH, get(accounts::accounts).delete(accounts::accounts).route_layer(only(Reach::Callers)).fallback(wrong_method))
         .with_state(desk)
 }

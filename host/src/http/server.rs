@@ -417,7 +417,8 @@ mod tests {
         let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
         let mut peers: Vec<_> = waiting(listener).into_iter().map(|(_, peer)| peer).collect();
         let mut expected = clients.each_ref().map(|client| client.local_addr().unwrap());
-        (peers.sort(), expected.sort());
+        peers.sort();
+        expected.sort();
         assert_eq!(peers, expected);
         assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
     }

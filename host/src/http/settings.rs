@@ -16,6 +16,7 @@ use crate::{
     config::{AuthConfig, HttpConfig},
     credentials::accounts::Accounts,
     provider::Principal,
+    shared::Shared,
 };
 
 /// `[http]`, and who may come in. A request that has begun goes on by what held when it began.
@@ -26,6 +27,8 @@ pub struct HttpSettings {
     policy: Arc<LivePolicy>,
     /// Accounts that callers can connect at servers elsewhere, where there are some.
     accounts: OnceLock<Arc<Accounts>>,
+    /// What other hosts are told of, where there are some.
+    shared: OnceLock<Arc<Shared>>,
 }
 
 /// What holds at one moment.
@@ -56,6 +59,7 @@ impl HttpSettings {
             open_metrics: AtomicBool::new(false),
             policy,
             accounts: OnceLock::new(),
+            shared: OnceLock::new(),
         })
     }
 
@@ -63,6 +67,14 @@ impl HttpSettings {
     pub fn open_accounts(&self, accounts: Arc<Accounts>) {
         // It is done once.
         let _ = self.accounts.set(accounts);
+    }
+
+    /// Tells other hosts what they have to know of callers. To be said before somebody calls.
+    pub fn share(&self, shared: Arc<Shared>, auth: &AuthConfig) {
+        // It is done once.
+        let _ = self.shared.set(shared);
+        let config = self.load().config.clone();
+        self.renew(config, auth);
     }
 
     pub(super) fn accounts(&self) -> Option<&Arc<Accounts>> {
@@ -73,6 +85,11 @@ impl HttpSettings {
     pub(super) fn sees_everything(&self, principal: Option<&Principal>) -> bool {
         let policy = self.policy.load();
         policy.is_open() || policy.access_of(principal, policy.roles_of(principal)).is_everything()
+    }
+
+    /// Whether some policy depends on where a caller is.
+    pub(super) fn asks_for_addresses(&self) -> bool {
+        self.policy.load().policies().is_some_and(|policies| policies.reads_address())
     }
 
     /// Goes by something else from the next request on.
@@ -91,7 +108,10 @@ impl HttpSettings {
 
     /// The same by a configuration. Issuers that are in both keep their keys.
     pub fn renew(&self, config: HttpConfig, auth: &AuthConfig) {
-        let auth = Authenticator::following(auth, &self.load().auth);
+        let mut auth = Authenticator::following(auth, &self.load().auth);
+        if let Some(shared) = self.shared.get() {
+            auth = auth.sharing(shared);
+        }
         self.put(config, auth);
     }
 

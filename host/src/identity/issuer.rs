@@ -9,8 +9,9 @@ use super::{
     Refusal,
     introspection::Introspection,
     keys::Keys,
+    nonces::Nonces,
     proof::{Binding, MOST_AGE, Proof},
-    replays::Replays,
+    replays::{self, Replays},
     token::{Claims, Parts, claim, values},
 };
 use crate::{
@@ -29,6 +30,8 @@ pub(super) struct Issuer {
     introspection: Option<Introspection>,
     /// Proofs that came with its tokens.
     replays: Arc<Replays>,
+    /// What gives nonces for proofs. None: they need none.
+    nonces: Option<Nonces>,
 }
 
 /// By what a token was found to be good.
@@ -70,15 +73,18 @@ impl Verified {
         &self.issuer
     }
 
-    /// Whether who shows it has the key that it is bound to, if it is bound to one.
-    pub(super) fn proven(&self, token: &str, proof: Option<&Proof<'_>>, now: u64) -> Result<(), Refusal> {
+    /// Whether who shows it has the key that it is bound to, if it is bound to one. A proof is good where no other host has seen it within the time.
+    pub(super) fn proven(&self, token: &str, proof: Option<&Proof<'_>>, now: u64) -> Result<Option<(replays::Id, Duration)>, Refusal> {
         let config = &self.issuer.config;
         match (&self.bound, proof) {
-            (None, None) if !config.require_dpop => Ok(()),
+            (None, None) if !config.require_dpop => Ok(None),
             (None, _) => Err(Refusal::NotBound),
             (Some(_), None) => Err(Refusal::NoProof),
             (Some(thumbprint), Some(proof)) => {
-                proof.check(&Binding { token, thumbprint, leeway: config.leeway.as_secs(), now }, &self.issuer.replays)
+                let nonces = self.issuer.nonces.as_ref();
+                let binding = Binding { token, thumbprint, leeway: config.leeway.as_secs(), now, nonces };
+                let replays = &self.issuer.replays;
+                proof.check(&binding, replays).map(|id| Some((id, replays.period())))
             }
         }
     }
@@ -100,12 +106,13 @@ impl Issuer {
     /// `before`: the same with another configuration. What was proven to that is not accepted
     /// again.
     pub(super) fn new(name: &str, config: IssuerConfig, before: Option<&Self>) -> Self {
+        let nonces = config.dpop_nonces.then(|| Nonces::new(&config.nonce_keys));
         let introspection = config.introspection.clone().map(Introspection::new);
         let replays = match before.filter(|before| before.config.leeway == config.leeway) {
             Some(before) => Arc::clone(&before.replays),
             None => Arc::new(Replays::new(Duration::from_secs(MOST_AGE) + config.leeway * 2 + Duration::from_secs(1))),
         };
-        Self { name: name.to_owned(), config, keys: Arc::new(Keys::new()), introspection, replays }
+        Self { name: name.to_owned(), config, keys: Arc::new(Keys::new()), introspection, replays, nonces }
     }
 
     /// How it is asked about opaque tokens, if it is.

@@ -4,7 +4,8 @@
 //! (by ring, which the host has for TLS; jsonwebtoken would bring another library, and turns on
 //! features that compile the engine again). `introspection` asks an issuer about tokens that are no
 //! JWTs, `server` is how issuers are reached. `proof` checks that a caller has the key that its
-//! token is bound to (DPoP), and `replays` that no proof comes twice. `issuer` puts these together,
+//! token is bound to (DPoP), `replays` that no proof comes twice, also not to another host where they
+//! share something, and `nonces` that none was made beforehand. `issuer` puts these together,
 //! and [`Issuers`] knows all issuers and the tokens that were found good. Nothing here knows HTTP
 //! as a server: a front hands in a token, and says what is answered.
 
@@ -13,6 +14,7 @@ mod introspection;
 mod issuer;
 mod jwk;
 mod keys;
+mod nonces;
 mod proof;
 mod refusal;
 mod replays;
@@ -24,6 +26,7 @@ mod token;
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use blake3::Hash;
@@ -34,6 +37,7 @@ pub use refusal::Refusal;
 use crate::{
     config::{AuthConfig, IssuerConfig},
     provider::Principal,
+    shared::Shared,
     unix_time,
 };
 use introspection::Introspection;
@@ -44,6 +48,9 @@ pub const ALGORITHMS: &[&str] = &crypto::ALGORITHMS;
 
 /// Tokens that are known to be good, at most: some kilobytes for each.
 const MOST: usize = 10_000;
+
+/// When to try again where other hosts cannot be asked.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What a caller shows of itself.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +66,8 @@ pub struct Issuers {
     all: Vec<Arc<Issuer>>,
     /// Tokens that were verified, by their hash, until they expire.
     verified: RwLock<HashMap<Hash, Arc<Verified>>>,
+    /// Where other hosts are told of proofs.
+    shared: Arc<Shared>,
 }
 
 impl Issuers {
@@ -79,7 +88,13 @@ impl Issuers {
             let is_kept = |verified: &Verified| all.iter().any(|issuer| Arc::ptr_eq(issuer, verified.issuer()));
             known.iter().filter(|(_, verified)| is_kept(verified)).map(|(hash, verified)| (*hash, Arc::clone(verified))).collect()
         });
-        Self { all, verified: RwLock::new(verified.unwrap_or_default()) }
+        let shared = before.map(|before| Arc::clone(&before.shared)).unwrap_or_default();
+        Self { all, verified: RwLock::new(verified.unwrap_or_default()), shared }
+    }
+
+    /// Tells other hosts of proofs from now on, and asks them.
+    pub fn share(&mut self, shared: Arc<Shared>) {
+        self.shared = shared;
     }
 
     /// Whether there is none.
@@ -116,8 +131,27 @@ impl Issuers {
     /// Why the token is not accepted.
     pub async fn authenticate(&self, shown: &Shown<'_>, resources: &[&str]) -> Result<Principal, Refusal> {
         let verified = self.verified(shown.token).await?;
-        verified.proven(shown.token, shown.proof.as_ref(), unix_time::seconds())?;
+        let first = verified.proven(shown.token, shown.proof.as_ref(), unix_time::seconds())?;
+        let is_vouched = shown.proof.is_some_and(|proof| proof.vouched);
+        if let Some((proof, remembered)) = first.filter(|_| !is_vouched) {
+            self.is_first(&proof, remembered).await?;
+        }
         verified.principal_for(resources)
+    }
+
+    /// Whether no other host has seen a proof.
+    async fn is_first(&self, proof: &replays::Id, remembered: Duration) -> Result<(), Refusal> {
+        let Some(link) = self.shared.link() else { return Ok(()) };
+        match link.is_first(proof, remembered).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(proof::USED),
+            Err(fault) if self.shared.fails_closed() => {
+                // The log and `/status` say more: where Redis is concerns no caller.
+                tracing::debug!("a proof is refused, since nobody knows whether another host has seen it: {fault}");
+                Err(Refusal::Unavailable("this server cannot find out at the moment whether the DPoP proof was used before", SOON))
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     async fn verified(&self, token: &str) -> Result<Arc<Verified>, Refusal> {

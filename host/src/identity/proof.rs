@@ -1,6 +1,8 @@
 //! Whether a caller has the key that its token is bound to: DPoP (RFC 9449), checked as section 4.3
 //! lists it.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -9,12 +11,17 @@ use super::{
     Refusal,
     crypto::{Algorithm, sha256},
     jwk::Jwk,
-    replays::{Replays, Seen},
+    nonces::Nonces,
+    replays::{self, Replays, Seen},
     token,
 };
 
 /// Bytes of a proof: one with a key of RSA, 8192 bits, and its signature has 3,500.
 const LONGEST: usize = 8 << 10;
+/// Why a proof is refused that came before.
+pub(super) const USED: Refusal = Refusal::Proof("it was used before (jti): make one for each request");
+/// A machine without random numbers is broken; somebody may mend it.
+const NO_NUMBERS: Duration = Duration::from_secs(30);
 /// How old a proof may be, beside what the clocks may differ: one is made for each request.
 pub(super) const MOST_AGE: u64 = 60;
 
@@ -27,6 +34,8 @@ pub struct Proof<'a> {
     pub method: &'a str,
     /// The public URL of what is asked for, without a query.
     pub url: &'a str,
+    /// Another host has accepted it, and has handed the request on to this one.
+    pub vouched: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +55,9 @@ struct Claims {
     /// RFC 7519 allows a fraction.
     iat: f64,
     ath: String,
+    /// Others than ours are let pass where none is asked for.
+    #[serde(default)]
+    nonce: Option<Value>,
 }
 
 /// What a proof has to fit.
@@ -57,11 +69,13 @@ pub(super) struct Binding<'a> {
     pub(super) leeway: u64,
     /// Seconds since 1970.
     pub(super) now: u64,
+    /// What gives nonces. None: proofs need none.
+    pub(super) nonces: Option<&'a Nonces>,
 }
 
 impl Proof<'_> {
-    /// Checks it, once: it is not accepted again.
-    pub(super) fn check(&self, binding: &Binding<'_>, replays: &Replays) -> Result<(), Refusal> {
+    /// Checks it, once: it is not accepted again by this host. By what others know it.
+    pub(super) fn check(&self, binding: &Binding<'_>, replays: &Replays) -> Result<replays::Id, Refusal> {
         let wrong = |why| Err(Refusal::Proof(why));
         let Some(text) = self.text else { return wrong("the request needs the header DPoP, once") };
         if text.len() > LONGEST {
@@ -95,7 +109,7 @@ impl Proof<'_> {
         if !token::bytes(signature).is_some_and(|signature| key.key.verifies(algorithm, message.as_bytes(), &signature)) {
             return wrong("its signature is wrong");
         }
-        let Some(Claims { jti, htm, htu, iat, ath }) = token::json(payload) else {
+        let Some(Claims { jti, htm, htu, iat, ath, nonce }) = token::json(payload) else {
             return wrong("its claims are not those of a proof: jti, htm, htu and ath are texts, iat is a number");
         };
         if htm != self.method {
@@ -116,10 +130,17 @@ impl Proof<'_> {
         if jti.is_empty() {
             return wrong("its jti is empty");
         }
+        if let Some(nonces) = binding.nonces
+            && !nonce.as_ref().and_then(Value::as_str).is_some_and(|nonce| nonces.accepts(nonce, binding.now))
+        {
+            let next = nonces.give(binding.now).ok_or(Refusal::Unavailable("this machine gives out no random numbers", NO_NUMBERS))?;
+            return Err(Refusal::Nonce(next));
+        }
         // Last, so that only who has the key has something remembered.
-        match replays.see(binding.thumbprint, &jti) {
-            Seen::Never => Ok(()),
-            Seen::Before => wrong("it was used before (jti): make one for each request"),
+        let id = replays::id(binding.thumbprint, &jti);
+        match replays.see(id) {
+            Seen::Never => Ok(id),
+            Seen::Before => Err(USED),
             Seen::NoRoom(wait) => Err(Refusal::Unavailable("this server remembers as many DPoP proofs as it can", wait)),
         }
     }

@@ -36,6 +36,9 @@ pub enum Refusal {
     /// The proof is not accepted.
     #[error("the DPoP proof is not accepted: {0}")]
     Proof(&'static str),
+    /// The proof has no nonce of this server, or one that is too old. This is the next.
+    #[error("the DPoP proof needs the nonce of the answer's header DPoP-Nonce: make it again with that as its claim nonce")]
+    Nonce(String),
     /// No issuer of that name is configured.
     #[error("the token's issuer is not one that this server trusts")]
     Issuer,
@@ -84,6 +87,6 @@ impl Refusal {
     /// Whether a proof is what is missing or wrong.
     #[must_use]
     pub fn is_about_proof(&self) -> bool {
-        matches!(self, Self::NoProof | Self::NotBound | Self::Proof(_))
+        matches!(self, Self::NoProof | Self::NotBound | Self::Proof(_) | Self::Nonce(_))
     }
 }

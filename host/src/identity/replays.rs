@@ -11,7 +11,17 @@ use std::{
 const MOST: usize = 1 << 19;
 
 /// The hash of a proof's id, and of the key that it is of. Nobody finds two that have the same.
-type Id = [u8; 16];
+pub(super) type Id = [u8; 16];
+
+/// The same at all hosts.
+pub(super) fn id(key: &str, id: &str) -> Id {
+    let mut hasher = blake3::Hasher::new();
+    // A thumbprint has one length, so nothing of an id can pass for a part of it.
+    hasher.update(key.as_bytes()).update(id.as_bytes());
+    let mut id: Id = [0; 16];
+    hasher.finalize_xof().fill(&mut id);
+    id
+}
 
 /// Proofs that came in this period and in the one before.
 pub(super) struct Replays {
@@ -45,17 +55,17 @@ impl Replays {
         Self { period, most, seen: Mutex::new(Periods { since: Instant::now(), this: HashSet::new(), last: HashSet::new() }) }
     }
 
-    /// Whether a proof with this id came before from this key, and remembers it.
-    pub(super) fn see(&self, key: &str, id: &str) -> Seen {
-        self.see_at(key, id, Instant::now())
+    /// How long a proof could be accepted again.
+    pub(super) fn period(&self) -> Duration {
+        self.period
     }
 
-    fn see_at(&self, key: &str, id: &str, now: Instant) -> Seen {
-        let mut hasher = blake3::Hasher::new();
-        // A thumbprint has one length, so nothing of an id can pass for a part of it.
-        hasher.update(key.as_bytes()).update(id.as_bytes());
-        let mut id: Id = [0; 16];
-        hasher.finalize_xof().fill(&mut id);
+    /// Whether this proof came before, and remembers it.
+    pub(super) fn see(&self, id: Id) -> Seen {
+        self.see_at(id, Instant::now())
+    }
+
+    fn see_at(&self, id: Id, now: Instant) -> Seen {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let age = now.saturating_duration_since(seen.since);
         if age >= self.period {
@@ -83,12 +93,12 @@ mod tests {
         let period = Duration::from_secs(60);
         let replays = Replays::with_room(period, 3);
         let begin = Instant::now();
-        let at = |seconds: u64, id: &str| replays.see_at("key", id, begin + Duration::from_secs(seconds));
+        let at = |seconds: u64, text: &str| replays.see_at(id("key", text), begin + Duration::from_secs(seconds));
         assert_eq!(at(59, "a"), Seen::Never);
         for seconds in [59, 60, 100, 118] {
             assert_eq!(at(seconds, "a"), Seen::Before, "{seconds}");
         }
-        assert_eq!(replays.see_at("other", "a", begin + period), Seen::Never, "an id is its key's");
+        assert_eq!(replays.see_at(id("other", "a"), begin + period), Seen::Never, "an id is its key's");
         assert_eq!((at(61, "b"), at(62, "c")), (Seen::Never, Seen::Never));
         assert_eq!(at(90, "d"), Seen::NoRoom(Duration::from_secs(30)), "this period began at 60");
         assert_eq!(at(90, "c"), Seen::Before, "what is known is known");

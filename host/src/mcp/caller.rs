@@ -3,7 +3,7 @@
 //! Each way reads what a request says of its caller by its own means, from bytes or from rmcp's models. What
 //! follows from it is decided here: what the call is told, whether it may become a task, how it asks.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use http::request::Parts;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     dispatch::{CallRequest, Hold, Operation},
-    provider::{Asker, CallerHeaders, LogLevel, Principal},
+    provider::{Asker, CallerAddress, CallerHeaders, LogLevel, Principal},
 };
 
 /// Who calls, by what rules, and what they want to be told.
@@ -27,6 +27,7 @@ pub(super) struct Caller<'a> {
     pub(super) session: Option<Arc<Session>>,
     principal: Option<Principal>,
     headers: Option<CallerHeaders>,
+    address: Option<IpAddr>,
     trace_parent: Option<Arc<str>>,
     meta: Option<Arc<str>>,
     /// The progress token, as JSON text.
@@ -69,6 +70,7 @@ impl<'a> Caller<'a> {
             session,
             principal: parts.and_then(|parts| parts.extensions.get()).cloned(),
             headers: parts.and_then(|parts| parts.extensions.get()).cloned(),
+            address: parts.and_then(CallerAddress::of),
             trace_parent: said.trace_parent.or_else(|| header().map(Arc::from)),
             meta: said.text,
             token: said.token.filter(|_| !quiet),
@@ -81,9 +83,9 @@ impl<'a> Caller<'a> {
 
     /// The same, free of the request.
     pub(super) fn into_owned(self) -> Caller<'static> {
-        let Self { era, session, principal, headers, trace_parent, meta, token, level, tasks, hold, outbox } = self;
+        let Self { era, session, principal, headers, address, trace_parent, meta, token, level, tasks, hold, outbox } = self;
         let token = token.map(|token| Cow::Owned(token.into_owned()));
-        Caller { era, session, principal, headers, trace_parent, meta, token, level, tasks, hold, outbox }
+        Caller { era, session, principal, headers, address, trace_parent, meta, token, level, tasks, hold, outbox }
     }
 
     /// W3C `traceparent` of its request.
@@ -135,6 +137,7 @@ impl<'a> Caller<'a> {
             .with_front(self.era.as_str())
             .with_face(endpoint.face())
             .with_caller_headers(self.headers)
+            .with_address(self.address)
             .with_trace_parent(self.trace_parent)
             .with_meta(self.meta)
             .with_notifier(outbox.map(|outbox| Arc::clone(outbox) as _))

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{sessions::Session, signing::Signer};
-use crate::cluster::{self, HANDED_ON, HandedOn, Patience, Peers, Unreachable};
+use crate::{
+    cluster::{self, HANDED_ON, HandedOn, Patience, Peers, Unreachable},
+    provider::CallerAddress,
+};
 
 /// What the signature is for, so that it is good for nothing else.
 const ASKED: &[u8] = b"toolbay/question/1";
@@ -98,8 +101,8 @@ impl Fleet {
     /// It gave no answer.
     pub(super) async fn hand_on(&self, host: &str, parts: &Parts, body: Bytes) -> Result<Response<Body>, Unreachable> {
         let patience = if parts.method == Method::GET { Patience::Endless } else { Patience::Short };
-        let request =
-            cluster::Request { method: parts.method.clone(), path: parts.uri.path().to_owned(), headers: parts.headers.clone(), body };
+        let (method, path, headers) = (parts.method.clone(), parts.uri.path().to_owned(), parts.headers.clone());
+        let request = cluster::Request { method, path, headers, body, client: CallerAddress::of(parts) };
         let answer = self.peers.hand_on(host, request, patience).await;
         if let Err(why) = &answer {
             tracing::debug!(host, "the instance that has a session's stream does not answer: {why}");
@@ -120,7 +123,8 @@ impl Fleet {
         headers.insert(HANDED_ON, HeaderValue::from_static("cancel"));
         let id: Value = serde_json::from_str(id).ok()?;
         let body = serde_json::json!({"jsonrpc": "2.0", "id": id, "method": AWAIT_CANCEL}).to_string().into();
-        let request = cluster::Request { method: Method::POST, path: parts.uri.path().to_owned(), headers, body };
+        let request =
+            cluster::Request { method: Method::POST, path: parts.uri.path().to_owned(), headers, body, client: CallerAddress::of(parts) };
         Some(Cancellation { fleet: Arc::clone(self), host, request })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, LivePolicy, Seen},
-    cluster::{Origin, START},
+    cluster::{Origin, START, Vouched},
     dispatch::Dispatcher,
     provider::{Absence, Principal, StatusSource},
     telemetry::metrics::Reason,
@@ -85,6 +85,11 @@ impl Front {
     /// Goes by other options from now on. What has begun under the old ones ends under them.
     pub fn reconfigure(&self, options: FrontOptions) {
         self.views.reconfigure(options);
+    }
+
+    /// What another instance vouches for that has handed on a request with these headers. None: no instance has.
+    pub(crate) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
+        self.views.vouched(headers)
     }
 
     /// Notes what a request proves that another instance has handed on. Its headers are enough for that, so it is done before its caller is asked for

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Snapshot},
-    cluster::{Peers, Seal},
+    cluster::{Peers, Seal, Vouched},
     dispatch::Dispatcher,
     provider::Principal,
 };
@@ -71,6 +72,11 @@ impl Views {
         self.common.options.store(Arc::new(options));
         self.common.tasks.reconfigured();
         self.endpoints.apply(&self.whole.shared.catalog, &self.common, &self.closing);
+    }
+
+    /// What another instance vouches for that has handed on a request with these headers.
+    pub(super) fn vouched(&self, headers: &HeaderMap) -> Option<Vouched> {
+        self.peers.vouched(headers)
     }
 
     pub(super) fn peers(&self) -> &Peers {

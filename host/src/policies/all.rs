@@ -21,6 +21,8 @@ pub struct Policies {
     pub(super) set: Arc<Set>,
     /// What any of them reads of a caller, beside its roles.
     pub(super) reads: Reads,
+    /// Whether any of them reads where the caller is.
+    pub(super) reads_address: bool,
     /// Of the files and of what was declared.
     pub(super) print: blake3::Hash,
     pub(super) warnings: Vec<String>,
@@ -57,6 +59,12 @@ impl Policies {
     #[must_use]
     pub fn asks_each(&self, action: Action, server: &str) -> bool {
         self.set.rules.iter().any(|rule| rule.is_of_call() && rule.is_about(action) && rule.resource.may_be_of(action.kind(), server))
+    }
+
+    /// Whether some policy depends on where the caller is.
+    #[must_use]
+    pub fn reads_address(&self) -> bool {
+        self.reads_address
     }
 
     /// The policies as far as they are about a caller.

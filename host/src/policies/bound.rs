@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -50,26 +51,38 @@ pub struct Denial {
     pub fault: Option<String>,
 }
 
-/// When a call is made.
+/// When a call is made, and from where.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment(DateTime<Utc>);
+pub struct Moment {
+    time: DateTime<Utc>,
+    address: Option<IpAddr>,
+}
 
 impl Moment {
-    /// This moment.
+    /// This moment, from somewhere.
     #[must_use]
     pub fn now() -> Self {
-        Self(Utc::now())
+        Self { time: Utc::now(), address: None }
+    }
+
+    /// From this address, where it is known.
+    #[must_use]
+    pub fn from_address(self, address: Option<IpAddr>) -> Self {
+        // One of IPv4 is the same by whichever socket it comes in.
+        Self { address: address.map(|address| address.to_canonical()), ..self }
     }
 
     #[cfg(test)]
     pub(super) fn at(text: &str) -> Self {
-        Self(text.parse().unwrap())
+        Self { time: text.parse().unwrap(), address: None }
     }
 
-    fn parts(self) -> [(String, RestrictedExpression); 2] {
-        let time = self.0.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        let weekday = i64::from(self.0.weekday().number_from_monday());
-        [("time".to_owned(), RestrictedExpression::new_datetime(time)), ("weekday".to_owned(), RestrictedExpression::new_long(weekday))]
+    fn parts(self) -> impl Iterator<Item = (String, RestrictedExpression)> {
+        let time = self.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let weekday = i64::from(self.time.weekday().number_from_monday());
+        let always = [("time", RestrictedExpression::new_datetime(time)), ("weekday", RestrictedExpression::new_long(weekday))];
+        let address = self.address.map(|address| ("address", RestrictedExpression::new_ip(address.to_string())));
+        always.into_iter().chain(address).map(|(name, value)| (name.to_owned(), value))
     }
 }
 
@@ -270,7 +283,7 @@ impl Bound {
     ///
     /// What about its arguments is not as was declared, for who calls.
     fn context(&self, reads: impl Fn(&str) -> bool, action: Action, arguments: &str, moment: Moment) -> Result<Context, String> {
-        let mut parts: Vec<_> = moment.parts().into();
+        let mut parts: Vec<_> = moment.parts().collect();
         if action == Action::Call {
             let declared = self.set.declared.arguments.iter().filter(|(name, _)| reads(name));
             let mut declared = declared.peekable();

@@ -12,6 +12,8 @@ pub(super) struct Found {
     /// Anything of the call: its arguments, the time.
     pub(super) call: bool,
     pub(super) arguments: Arguments,
+    /// Where the caller is.
+    pub(super) address: bool,
     pub(super) caller: Reads,
 }
 
@@ -95,7 +97,7 @@ fn look(body: &Value, found: &mut Found) {
         Value::Array(items) => items.iter().for_each(|item| look(item, found)),
         Value::Object(members) => match operation(body) {
             Some(("Var", of)) => match of.as_str() {
-                Some("context") => (found.call, found.arguments) = (true, Arguments::All),
+                Some("context") => (found.call, found.arguments, found.address) = (true, Arguments::All, true),
                 Some("principal") => found.caller.subject = true,
                 _ => {}
             },
@@ -127,6 +129,7 @@ fn attribute(op: &str, of: &Value, found: &mut Found) {
     }
     if is_variable(Some(left), "context") {
         found.call = true;
+        found.address |= name.is_none_or(|name| name == "address");
         if name.is_none_or(|name| name == "arguments" && op == ".") {
             found.arguments = Arguments::All;
         }

@@ -85,6 +85,7 @@ impl Policies {
             Err(why) => return Err(vec![whole(files, why)]),
         }
         let reads = rules.iter().fold(Reads::default(), |reads, rule| reads.and(rule.reads));
+        let reads_address = rules.iter().any(|rule| rule.reads_address);
         let mut print = blake3::Hasher::new();
         print.update(schema::text(&declared).as_bytes()).update(&[u8::from(permits)]);
         for file in files {
@@ -97,7 +98,7 @@ impl Policies {
         };
         let places = rules.iter().enumerate().map(|(place, rule)| (Arc::clone(&rule.id), place)).collect();
         let set = Arc::new(Set { rules, places, declared, types, actions });
-        Ok(Self { set, reads, print: print.finalize(), warnings, bound: Mutex::default() })
+        Ok(Self { set, reads, reads_address, print: print.finalize(), warnings, bound: Mutex::default() })
     }
 }
 

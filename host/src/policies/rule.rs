@@ -27,6 +27,8 @@ pub(super) struct Rule {
     without_call: Option<Policy>,
     pub(super) has_conditions: bool,
     pub(super) arguments: Arguments,
+    /// Whether it reads where the caller is.
+    pub(super) reads_address: bool,
     pub(super) reads: Reads,
 }
 
@@ -84,6 +86,7 @@ impl Rule {
             without_call,
             has_conditions: policy.has_non_scope_constraint(),
             arguments: found.arguments,
+            reads_address: found.address,
             reads: found.caller.and(by_name),
             policy: policy.new_id(name),
         })

@@ -52,9 +52,10 @@ entity Prompt in [Server] {
     server: String,
 };
 
-// When: in UTC; the weekday is 1 for Monday to 7 for Sunday.
-type Moment = { time: datetime, weekday: Long };
-type CallContext = { time: datetime, weekday: Long, arguments: Arguments };
+// When: in UTC; the weekday is 1 for Monday to 7 for Sunday. And from where: the address of the caller's connection, which behind a
+// balancer is the balancer's. It is absent where a call comes by no connection, so test with `has` first.
+type Moment = { time: datetime, weekday: Long, address?: ipaddr };
+type CallContext = { time: datetime, weekday: Long, address?: ipaddr, arguments: Arguments };
 
 // To call, to read or to get.
 action \"use\";

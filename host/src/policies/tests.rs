@@ -296,3 +296,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_policy_can_go_by_where_the_caller_is() {
+    let text = r#"
+        permit(principal, action, resource);
+        @id("office") forbid(principal, action == Action::"call", resource)
+        unless { context has address && (context.address.isInRange(ip("10.0.0.0/8")) || context.address.isInRange(ip("2001:db8::/32"))) };
+    "#;
+    let policies = policies(text);
+    assert!(policies.reads_address());
+    let (ann, item) = (Who::new(Some("ann"), &[], &[], json!({})), tool("t", READ));
+    for (address, may) in [
+        (Some("10.1.2.3"), true),
+        (Some("::ffff:10.1.2.3"), true),
+        (Some("2001:db8::7"), true),
+        (Some("192.0.2.1"), false),
+        (Some("::1"), false),
+        // Whoever comes by no connection is nowhere.
+        (None, false),
+    ] {
+        let moment = Moment::at(MONDAY).from_address(address.map(|address| address.parse().unwrap()));
+        assert_eq!(decide(&policies, &ann, Action::Call, &item, "{}", moment), may, "{address:?}");
+        assert!(decide(&policies, &ann, Action::Get, &Item::Prompt { server: "s", name: "p" }, "", moment), "{address:?}");
+    }
+    // One that may be absent is not read without a look whether it is there.
+    let faults = parse("permit(principal, action, resource) when { context.address.isLoopback() };", false).unwrap_err();
+    assert!(faults[0].message.contains("address"), "{faults:?}");
+    for (text, reads) in [
+        ("permit(principal, action, resource) when { context.weekday == 1 };", false),
+        ("permit(principal, action, resource) when { context has time };", false),
+        ("permit(principal, action, resource) when { context has address };", true),
+        ("permit(principal, action, resource) when { principal has subject };", false),
+    ] {
+        assert_eq!(self::policies(text).reads_address(), reads, "{text}");
+    }
+}

@@ -24,6 +24,9 @@ pub struct ProviderStatus {
     /// What serves: the first 16 hex digits of the BLAKE3 of the file's content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The container image of what was started last, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageStatus>,
     /// The provider's own names of its tools.
     pub tools: Vec<String>,
     /// Its tools that are not offered until somebody accepts them, and why: `add: its definition has changed`.
@@ -84,6 +87,7 @@ impl ProviderStatus {
             state,
             source: source.into(),
             digest: None,
+            image: None,
             tools: Vec::new(),
             held: Vec::new(),
             offers: OfferNames::default(),
@@ -124,6 +128,18 @@ impl ProviderStatus {
         };
         Absence { why: format!("{what} {name} {is_not}: {error}{next}"), retry_after: wait.or(is_tried.then_some(SOON)) }
     }
+}
+
+/// What an operator sees of a container image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageStatus {
+    /// As the configuration names it.
+    pub name: String,
+    /// What that stood for when a container was started last: `sha256:…`, of the registry where it came from one.
+    pub digest: String,
+    /// All digests by which it is known. One that was accepted is among these.
+    #[serde(skip)]
+    pub all: Vec<String>,
 }
 
 /// What an operator sees of compiled code.

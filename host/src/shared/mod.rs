@@ -1,12 +1,15 @@
-//! What several hosts share: the connection to Redis or Valkey, and the limits that are counted there.
+//! What several hosts share: the connection to Redis or Valkey, the limits that are counted there, proofs that were shown (DPoP), and what was read in
+//! conversations.
 //!
 //! The connection is kept by a task of its own. While there is none, everybody is told so at once: no call waits for a server that is known to be away.
 //! What plugins keep there is in [`store`](crate::store).
 
 mod connect;
 mod fault;
+mod flow;
 mod limits;
 mod link;
+mod proofs;
 mod script;
 mod status;
 
@@ -16,6 +19,7 @@ use crate::config::{OnOutage, SharedConfig};
 
 pub use connect::Server;
 pub use fault::Fault;
+pub use flow::HasRead;
 pub use limits::{Counted, Refused};
 pub use link::Link;
 pub(crate) use script::Script;
@@ -74,7 +78,7 @@ impl Shared {
         self.link.as_ref().is_some_and(|link| link.config().limits)
     }
 
-    /// Whether calls are refused that cannot be counted together.
+    /// Whether calls are refused that cannot be counted, or looked up, together.
     #[must_use]
     pub fn fails_closed(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.config().on_failure == OnOutage::Closed)

@@ -17,7 +17,7 @@ use super::replicas::{Connect, ConnectError, Connected, Interests, Listener, Pol
 use crate::{
     config::{PublishRules, ServerConfig},
     overrides::with_overrides,
-    provider::{OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
+    provider::{ImageStatus, OfferNames, Provider, ProviderChange, ProviderId, ProviderKind, ProviderState, ProviderStatus},
     upstream::{
         Change, Channel, ChannelError, UpstreamProvider,
         listing::{self, Listing, Terms},
@@ -47,6 +47,10 @@ pub trait ServerConnector: Send + Sync {
     fn kind(&self) -> ProviderKind;
     /// Where it is, for people.
     fn what(&self) -> String;
+    /// The image of what was started last, if it is one.
+    fn image(&self) -> Option<ImageStatus> {
+        None
+    }
     /// Makes ready what every start needs, in its own time: pulls an image.
     fn prepare(&self) -> BoxFuture<'_, Result<(), ConnectError>> {
         Box::pin(std::future::ready(Ok(())))
@@ -60,6 +64,7 @@ pub struct Server {
     id: ProviderId,
     kind: ProviderKind,
     source: String,
+    reach: Arc<dyn ServerConnector>,
     set: Arc<ReplicaSet>,
     offered: Arc<Offered>,
     notes: mpsc::UnboundedSender<PublisherMessage>,
@@ -108,11 +113,17 @@ impl Server {
         changes: mpsc::Sender<Vec<ProviderChange>>,
     ) -> Self {
         let (notes, noted) = mpsc::unbounded_channel();
+        let reach: Arc<dyn ServerConnector> = reach.into();
         let (kind, source) = (reach.kind(), reach.what());
         let policy = Policy { elsewhere: kind == ProviderKind::Remote, ..policy };
         let deadly = Arc::<DeadlyLists>::default();
-        let connector =
-            Connector { reach, start: config.limits.start, publish: config.publish, deadly: Arc::clone(&deadly), notes: notes.clone() };
+        let connector = Connector {
+            reach: Arc::clone(&reach),
+            start: config.limits.start,
+            publish: config.publish,
+            deadly: Arc::clone(&deadly),
+            notes: notes.clone(),
+        };
         let set = ReplicaSet::start(Setup {
             id: id.clone(),
             replicas: config.replicas,
@@ -134,7 +145,7 @@ impl Server {
             changes,
         };
         let desk = tokio::spawn(desk.run(noted));
-        Self { id, kind, source, set, offered, notes, desk, started: SystemTime::now() }
+        Self { id, kind, source, reach, set, offered, notes, desk, started: SystemTime::now() }
     }
 
     /// Waits until the first start has ended, well or badly, and what came of it was sent.
@@ -174,6 +185,7 @@ impl Server {
             replicas: (self.kind != ProviderKind::Remote).then_some(report.replicas),
             since: published.map_or(self.started, |published| published.since),
             next_try: report.next_try,
+            image: self.reach.image(),
             ..ProviderStatus::new(self.id.as_str(), self.kind, state, &*self.source)
         }
     }
@@ -187,7 +199,7 @@ impl Drop for Server {
 
 /// Reaches a server and asks what it offers.
 struct Connector {
-    reach: Box<dyn ServerConnector>,
+    reach: Arc<dyn ServerConnector>,
     /// The time that a start may take.
     start: Duration,
     publish: PublishRules,

@@ -4,10 +4,13 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use super::{Change, Difference, Part, difference::Published};
-use crate::provider::{
-    Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offers, PromptOutput, Provider,
-    ProviderId, Subscription, Tool,
+use super::{Change, Difference, Part, difference::Published, pages::PageRules};
+use crate::{
+    catalog::fits_template,
+    provider::{
+        Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, Guard, JsonText, Offers, PromptOutput, Provider,
+        ProviderId, Reference, Subscription, Tool,
+    },
 };
 
 /// A provider without what is held back.
@@ -21,14 +24,26 @@ pub(super) struct Accepted {
     is_whole: bool,
     /// What it offers beside tools.
     offers: Offers,
+    /// URIs of resources and texts of templates that are held back.
+    resources: HashSet<String>,
+    templates: HashSet<String>,
+    /// How its pages are judged. None: none is pinned.
+    pages: Option<PageRules>,
 }
 
 impl Accepted {
-    /// The provider as it may be offered: itself, where nothing of it is held back.
-    pub(super) fn of(provider: &Arc<dyn Provider>, published: &Published, differences: &[Difference], hold: bool) -> Arc<dyn Provider> {
+    /// The provider as it may be offered: itself, where nothing of it is held back and no page has to be looked at.
+    pub(super) fn of(
+        provider: &Arc<dyn Provider>,
+        published: &Published,
+        differences: &[Difference],
+        hold: bool,
+        pages: Option<PageRules>,
+    ) -> Arc<dyn Provider> {
         let held = || differences.iter().filter(|one| hold && one.change != Change::Gone);
-        let is_whole = !held().any(|one| one.part == Part::Code);
+        let is_whole = !held().any(|one| matches!(one.part, Part::Code | Part::Image));
         let (mut tools, mut prompts) = (HashSet::new(), HashSet::new());
+        let (mut resources, mut templates) = (HashSet::new(), HashSet::new());
         for one in held() {
             match &one.part {
                 Part::Tool(own) => {
@@ -37,11 +52,19 @@ impl Accepted {
                 Part::Prompt(own) => {
                     prompts.insert(published.prompt(own));
                 }
-                Part::Code | Part::Instructions => {}
+                Part::Resource(uri) => {
+                    resources.insert(uri.clone());
+                }
+                Part::Template(text) => {
+                    templates.insert(text.clone());
+                }
+                // A page is judged when it is read.
+                Part::Code | Part::Image | Part::Instructions | Part::Page(_) => {}
             }
         }
         let instructs = is_whole && !held().any(|one| one.part == Part::Instructions);
-        if is_whole && instructs && tools.is_empty() && prompts.is_empty() {
+        let nothing_held = tools.is_empty() && prompts.is_empty() && resources.is_empty() && templates.is_empty();
+        if is_whole && instructs && nothing_held && pages.is_none() {
             return Arc::clone(provider);
         }
         let offered: Vec<_> =
@@ -49,7 +72,23 @@ impl Accepted {
         let names = offered.iter().map(|tool| tool.name.to_string()).collect();
         let mut offers = if is_whole { provider.offers().clone() } else { Offers::default() };
         offers.prompts.retain(|prompt| !prompts.contains(prompt.key.as_str()));
-        Arc::new(Self { inner: Arc::clone(provider), tools: offered, names, instructs, is_whole, offers })
+        offers.resources.retain(|resource| !resources.contains(&resource.key));
+        offers.templates.retain(|template| !templates.contains(&template.key));
+        let inner = Arc::clone(provider);
+        Arc::new(Self { inner, tools: offered, names, instructs, is_whole, offers, resources, templates, pages })
+    }
+
+    /// Whether a resource may be read: it is not held back, nor of a template that is.
+    fn reads(&self, uri: &str) -> bool {
+        if !self.is_whole || self.resources.contains(uri) {
+            return false;
+        }
+        let of_held = || self.templates.iter().any(|template| fits_template(uri, template));
+        let is_offered = || {
+            self.offers.resources.iter().any(|resource| resource.key == uri)
+                || self.offers.templates.iter().any(|template| fits_template(uri, &template.key))
+        };
+        self.templates.is_empty() || !of_held() || is_offered()
     }
 }
 
@@ -110,14 +149,19 @@ impl Provider for Accepted {
     }
 
     fn read_resource<'a>(&'a self, uri: &'a str, context: Box<CallContext>) -> BoxFuture<'a, Result<Vec<JsonText>, CallError>> {
-        if self.is_whole {
-            return self.inner.read_resource(uri, context);
+        if !self.reads(uri) {
+            return Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) });
         }
-        Box::pin(async move { Err(CallError::UnknownResource(uri.to_owned())) })
+        let Some(pages) = self.pages.as_ref() else { return self.inner.read_resource(uri, context) };
+        Box::pin(async move {
+            let contents = self.inner.read_resource(uri, context).await?;
+            // Held back as everything else that nobody has accepted: it is not there.
+            if pages.admit(uri, &contents) { Ok(contents) } else { Err(CallError::UnknownResource(uri.to_owned())) }
+        })
     }
 
     fn subscribe(&self, uri: &str) -> Option<Subscription> {
-        self.inner.subscribe(uri).filter(|_| self.is_whole)
+        self.inner.subscribe(uri).filter(|_| self.reads(uri))
     }
 
     fn get_prompt<'a>(
@@ -133,7 +177,11 @@ impl Provider for Accepted {
     }
 
     fn complete(&self, completion: Completion, context: Box<CallContext>) -> BoxFuture<'_, Result<Completions, CallError>> {
-        if self.offers.completes {
+        let is_offered = match &completion.reference {
+            Reference::Prompt(name) => self.offers.prompts.iter().any(|prompt| prompt.key == *name),
+            Reference::Template(text) => !self.templates.contains(text),
+        };
+        if self.offers.completes && is_offered {
             return self.inner.complete(completion, context);
         }
         Box::pin(async { Ok(Completions::default()) })

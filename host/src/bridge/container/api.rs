@@ -23,7 +23,7 @@ use futures::{FutureExt, SinkExt, StreamExt, TryStreamExt, channel::mpsc, future
 use tokio::io::AsyncWrite;
 use tokio_util::io::StreamReader;
 
-use super::{Backend, Ended, OPEN_FILES, PROCESSES, Pipes, Spec, owner};
+use super::{Backend, Ended, OPEN_FILES, PROCESSES, Pipes, Resolved, Spec, owner};
 
 /// Seconds for one request, but for those that wait for a container's end, which are made again.
 const REQUEST: u64 = 120;
@@ -137,11 +137,14 @@ impl Drop for Input {
 }
 
 impl Backend for Api {
-    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+    fn resolve<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<Resolved>, String>> {
         async move {
             match self.docker.inspect_image(image).await {
-                Ok(_) => Ok(true),
-                Err(error) if is_missing(&error) => Ok(false),
+                Ok(found) => {
+                    let id = found.id.ok_or("the engine says nothing of the image")?;
+                    Ok(Some(Resolved { id, digests: found.repo_digests.unwrap_or_default() }))
+                }
+                Err(error) if is_missing(&error) => Ok(None),
                 Err(error) => Err(words(error)),
             }
         }
@@ -264,7 +267,7 @@ fn body(spec: &Spec) -> ContainerCreateBody {
         ..Mount::default()
     });
     ContainerCreateBody {
-        image: Some(source.image.clone()),
+        image: Some(spec.image.clone()),
         cmd: (!source.args.is_empty()).then(|| source.args.clone()),
         entrypoint: source.entrypoint.clone(),
         env: Some(source.env.iter().map(|(name, value)| format!("{name}={}", value.0)).collect()),

@@ -10,7 +10,7 @@ use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{Backend, Ended, OPEN_FILES, PROCESSES, Pipes, Spec, owner};
+use super::{Backend, Ended, OPEN_FILES, PROCESSES, Pipes, Resolved, Spec, owner};
 
 /// How long a question to the program may take.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -84,11 +84,15 @@ impl Cli {
 }
 
 impl Backend for Cli {
-    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+    fn resolve<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<Resolved>, String>> {
         async move {
-            match self.ask(&["image", "inspect", "--format", "{{.Id}}", "--", image]).await {
-                Ok(_) => Ok(true),
-                Err(error) if ["no such image", "image not known"].iter().any(|words| error.to_lowercase().contains(words)) => Ok(false),
+            match self.ask(&["image", "inspect", "--format", "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}", "--", image]).await {
+                Ok(text) => {
+                    let mut words = text.split_whitespace().map(str::to_owned);
+                    let id = words.next().ok_or("the program says nothing of the image")?;
+                    Ok(Some(Resolved { id, digests: words.collect() }))
+                }
+                Err(error) if ["no such image", "image not known"].iter().any(|words| error.to_lowercase().contains(words)) => Ok(None),
                 Err(error) => Err(error),
             }
         }
@@ -221,7 +225,7 @@ fn arguments(spec: &Spec) -> Result<Vec<String>, String> {
     }
     let mut before = source.entrypoint.iter().flatten();
     line.extend(before.next().map(|first| format!("--entrypoint={first}")));
-    line.extend(["--".to_owned(), source.image.clone()]);
+    line.extend(["--".to_owned(), spec.image.clone()]);
     line.extend(before.cloned());
     line.extend(source.args.iter().cloned());
     Ok(line)
@@ -246,7 +250,7 @@ mod tests {
         let cli = Cli { program: "podman".into() };
         let env = BTreeMap::from([("HTTPS_PROXY".to_owned(), Secret("http://granted".to_owned()))]);
         let source = Arc::new(ImageSource { image: "i".to_owned(), env, ..ImageSource::default() });
-        let command = cli.run_command(&Spec { name: "n".to_owned(), labels: BTreeMap::new(), source }).unwrap();
+        let command = cli.run_command(&Spec { name: "n".to_owned(), labels: BTreeMap::new(), image: "i".to_owned(), source }).unwrap();
         let variable = |name: &str| command.as_std().get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
         let is_removed = |name: &str| command.as_std().get_envs().any(|(key, value)| key == name && value.is_none());
         assert!(is_removed("http_proxy") && is_removed("HTTP_PROXY") && is_removed("https_proxy") && is_removed("no_proxy"));

@@ -6,6 +6,7 @@ mod advice;
 mod api;
 mod cli;
 mod engine;
+mod image;
 mod owner;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex as StdMutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -31,7 +32,11 @@ use tokio::{
 pub use engine::EngineError;
 
 use super::launch::{Launch, LaunchError, Launched, Running};
-use crate::config::{EngineChoice, ImageSource, Pull};
+use crate::{
+    config::{EngineChoice, ImageSource, Pull},
+    provider::ImageStatus,
+};
+use image::Resolved;
 
 /// Open files of a container: what servers need, and not what would let one exhaust the host.
 const OPEN_FILES: u64 = 4096;
@@ -45,8 +50,8 @@ const GONE: Duration = Duration::from_secs(30);
 
 /// What an engine is asked for. Each method is one request to it.
 trait Backend: Send + Sync {
-    /// Whether the image is there.
-    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<bool, String>>;
+    /// What the name of an image stands for now. None: no such image is there.
+    fn resolve<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<Resolved>, String>>;
     /// Brings the image. Progress goes to the log.
     fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<(), String>>;
     /// Makes a container and starts it, its pipes attached from the first byte on.
@@ -67,6 +72,8 @@ trait Backend: Send + Sync {
 struct Spec {
     name: String,
     labels: BTreeMap<String, String>,
+    /// By its name, or by its id.
+    image: String,
     source: Arc<ImageSource>,
 }
 
@@ -159,15 +166,18 @@ impl Containers {
         }
     }
 
-    /// Sees to it that the image is there. All who need the same one wait for one pull; it goes on when nobody waits any more.
-    async fn fetch(&self, image: &str, pull: Pull) -> Result<(), LaunchError> {
+    /// Sees to it that the image is there, and says which it is. All who need the same one wait for one pull; it goes on when nobody waits any more.
+    async fn fetch(&self, image: &str, pull: Pull) -> Result<Resolved, LaunchError> {
         let fail = |error: String| LaunchError(format!("image {image} ({}): {error}", self.engine));
         let known = self.pulls.lock().await.get(image).cloned();
         let is_coming = known.as_ref().is_some_and(|pull| pull.peek().is_none());
         let is_due = known.is_none() && pull == Pull::Always;
         // One that was pulled may have been removed since.
-        if !is_coming && !is_due && self.backend.has_image(image).await.map_err(fail)? {
-            return Ok(());
+        if !is_coming
+            && !is_due
+            && let Some(there) = self.backend.resolve(image).await.map_err(fail)?
+        {
+            return Ok(there);
         }
         if pull == Pull::Never {
             return Err(fail("it is not there, and pull = \"never\": load or build it, or set pull = \"missing\"".to_owned()));
@@ -190,7 +200,9 @@ impl Containers {
                 pulls.remove(image);
             }
         }
-        result.map_err(fail)
+        result.map_err(fail)?;
+        let there = self.backend.resolve(image).await.map_err(fail)?;
+        there.ok_or_else(|| fail("it was pulled, and the engine does not have it".to_owned()))
     }
 
     fn start_pull(&self, image: &str) -> Pulling {
@@ -223,7 +235,7 @@ impl Engine {
     /// Containers of one server.
     #[must_use]
     pub fn image(self: &Arc<Self>, server: &str, source: ImageSource) -> Image {
-        Image { engine: Arc::clone(self), server: server.to_owned(), source: Arc::new(source) }
+        Image { engine: Arc::clone(self), server: server.to_owned(), source: Arc::new(source), last: StdMutex::default() }
     }
 
     /// One that was not found may be there at the next try.
@@ -237,24 +249,38 @@ pub struct Image {
     engine: Arc<Engine>,
     server: String,
     source: Arc<ImageSource>,
+    /// What was started last.
+    last: StdMutex<Option<ImageStatus>>,
 }
 
 impl Image {
-    async fn fetch(&self) -> Result<&Arc<Containers>, LaunchError> {
+    async fn fetch(&self) -> Result<(&Arc<Containers>, Resolved), LaunchError> {
         let containers = self.engine.containers().await?;
-        containers.fetch(&self.source.image, self.source.pull).await?;
-        Ok(containers)
+        let there = containers.fetch(&self.source.image, self.source.pull).await?;
+        Ok((containers, there))
     }
 
     async fn start(&self) -> Result<Launched, LaunchError> {
-        let containers = self.fetch().await?;
+        let (containers, there) = self.fetch().await?;
+        let now = there.status(&self.source.image);
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(now.clone());
+        let mut image = self.source.image.clone();
+        if let Some(accepted) = &self.source.accepted {
+            match image::check(&self.server, &accepted.image, &now) {
+                Err(why) if accepted.hold => return Err(LaunchError(why)),
+                Err(why) if before.as_ref() != Some(&now) => tracing::warn!(server = self.server, "{why}; it is started all the same"),
+                // What was looked at is what runs, whatever the name stands for in a moment.
+                Ok(()) if accepted.hold => image = there.id,
+                _ => {}
+            }
+        }
         let number = containers.last.fetch_add(1, Ordering::Relaxed) + 1;
         // The number of a process says little: in containers that share one engine every Toolbay is number 1. A name that is taken would fail the start, and
         // the clean-up of that would end somebody else's container.
         let name = format!("toolbay-{}-{}-{number}-{:08x}", self.server, std::process::id(), fastrand::u32(..));
         let labels =
             BTreeMap::from([(owner::LABEL.to_owned(), containers.owner.clone()), ("io.toolbay.server".to_owned(), self.server.clone())]);
-        let spec = Spec { name: name.clone(), labels, source: Arc::clone(&self.source) };
+        let spec = Spec { name: name.clone(), labels, image, source: Arc::clone(&self.source) };
         // From here on something may be there that has to be removed again, whatever happens.
         let mut running = Container { containers: Some(Arc::clone(containers)), name, memory: self.source.memory, client: None };
         let pipes = containers.backend.start(&spec).await;
@@ -279,6 +305,10 @@ impl Launch for Image {
 
     fn what(&self) -> String {
         format!("image {}", self.source.image)
+    }
+
+    fn image(&self) -> Option<ImageStatus> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 pub use limits::ServerLimits;
-pub use process::{CommandSource, ImageSource, Pull, Replicas};
+pub use process::{AcceptedImage, CommandSource, ImageSource, Pull, Replicas};
 pub use remote::{DocumentPlace, OpenApiSource, UrlSource};
 pub use schemas::{OutputSchema, PublishRules};
 pub(super) use upstream_auth::tables as auth_tables;

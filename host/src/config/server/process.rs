@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        DirGrant, Secret,
+        DirGrant, LockedImage, Secret,
         dirs::{Dirs, Folder},
         key::TypeInfo,
         secret::variable_name,
@@ -91,7 +91,18 @@ section! {
         /// When to pull the image: `"missing"`, `"always"` (at every start of Toolbay) or
         /// `"never"`.
         pull: Pull = Pull::Missing, choice(PULL) => only(&[IMAGE]);
+        /// What the lock file says of it. None: nothing, so that any is as good.
+        accepted: Option<AcceptedImage> = None;
     }
+}
+
+/// Which image somebody has accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedImage {
+    /// Its name, and what that stood for.
+    pub image: LockedImage,
+    /// Whether no other is started.
+    pub hold: bool,
 }
 
 /// When an image is pulled.

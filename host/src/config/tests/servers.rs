@@ -132,6 +132,7 @@ fn servers_of_each_kind_are_understood() {
         user: Some("1000:1000".to_owned()),
         dirs: vec![DirGrant { host: folder.path().join("data"), guest: "/data".to_owned(), write: false }],
         pull: Pull::Never,
+        accepted: None,
     };
     assert_eq!(config.server["boxed"], ServerConfig::new(ServerSource::Image(image)));
     let far = UrlSource {

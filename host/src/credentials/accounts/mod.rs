@@ -1,10 +1,11 @@
 //! Accounts that callers have at servers elsewhere, connected by OAuth: each person is sent to the server's authorization server once, and is
 //! called for with their own token from then on.
 //!
-//! `discovery` finds out whom to ask, `sealed` signs links and encrypts what is kept, `people` has the accounts at one server, and [`Accounts`] knows
-//! all servers that have some.
+//! `discovery` finds out whom to ask, `sealed` signs links and encrypts what is kept, `people` has the accounts at one server, `listed` is for an operator,
+//! and [`Accounts`] knows all servers that have some.
 
 mod discovery;
+mod listed;
 mod people;
 mod sealed;
 
@@ -15,6 +16,7 @@ use std::{
 
 use url::Url;
 
+pub use listed::{AccountStatus, Chosen};
 pub use people::{CALLBACK_PATH, Departure, People, START_PATH};
 
 use crate::{

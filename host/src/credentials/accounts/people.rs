@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -31,6 +31,8 @@ use crate::{
 const MOST: usize = 10_000;
 /// A token that ends so soon is renewed first.
 const RENEW: u64 = 30;
+/// How long what the store said is believed.
+const FRESH: Duration = Duration::from_secs(5);
 /// A link is good for at least so long, and at most twice as long.
 const LINK: u64 = 900;
 
@@ -63,23 +65,38 @@ pub struct People {
     connected: watch::Sender<u64>,
 }
 
-/// What is known of one account.
+/// What is known of one account, and when the store said so.
 #[derive(Default)]
 enum Held {
     /// The store was not asked yet.
     #[default]
     Unread,
-    None,
-    Account(Account),
+    None(Instant),
+    Account(Account, Instant),
+}
+
+impl Held {
+    fn of(account: Option<Account>) -> Self {
+        let now = Instant::now();
+        account.map_or(Self::None(now), |account| Self::Account(account, now))
+    }
+
+    /// Whether the store has to be asked: another instance, or an operator, may have changed it.
+    fn is_stale(&self) -> bool {
+        match self {
+            Self::Unread => true,
+            Self::None(read) | Self::Account(_, read) => read.elapsed() > FRESH,
+        }
+    }
 }
 
 /// The tokens of one person at one server.
 #[derive(Clone, Serialize, Deserialize)]
-struct Account {
+pub(super) struct Account {
     access: String,
-    refresh: Option<String>,
+    pub(super) refresh: Option<String>,
     /// In seconds since 1970.
-    ends: u64,
+    pub(super) ends: u64,
 }
 
 /// What a link says, signed.
@@ -136,10 +153,8 @@ impl People {
     pub async fn token(&self, subject: &str) -> Result<Option<HeaderValue>, String> {
         let place = self.place(subject);
         let mut held = place.lock().await;
-        if matches!(*held, Held::Unread) {
-            *held = self.read(subject).await?.map_or(Held::None, Held::Account);
-        }
-        let Held::Account(account) = &*held else { return Ok(None) };
+        self.refresh(subject, &mut held).await?;
+        let Held::Account(account, _) = &*held else { return Ok(None) };
         if account.ends > unix_time::seconds().saturating_add(RENEW) {
             return bearer(&account.access).map(Some);
         }
@@ -156,7 +171,7 @@ impl People {
                 renewed.refresh = renewed.refresh.or(Some(refresh));
                 self.write(subject, &renewed).await?;
                 let token = bearer(&renewed.access)?;
-                *held = Held::Account(renewed);
+                *held = Held::of(Some(renewed));
                 Ok(Some(token))
             }
             // It was revoked, or has ended.
@@ -174,7 +189,7 @@ impl People {
     pub async fn refused(&self, subject: &str, token: &HeaderValue) -> bool {
         let place = self.place(subject);
         let mut held = place.lock().await;
-        let Held::Account(account) = &mut *held else { return false };
+        let Held::Account(account, _) = &mut *held else { return false };
         if bearer(&account.access).is_ok_and(|own| own == token) {
             account.ends = 0;
         }
@@ -258,7 +273,7 @@ impl People {
         let place = self.place(&link.subject);
         let mut held = place.lock().await;
         self.write(&link.subject, &account).await?;
-        *held = Held::Account(account);
+        *held = Held::of(Some(account));
         drop(held);
         tracing::info!(server = %self.server, subject = link.subject, "a caller has connected an account at a server");
         self.connected.send_modify(|number| *number += 1);
@@ -274,7 +289,9 @@ impl People {
             if self.token(subject).await?.is_some() {
                 return Ok(true);
             }
-            if tokio::time::timeout_at(until, connected.changed()).await.is_err() {
+            // Another instance may be where the person comes back to.
+            let look = until.min(tokio::time::Instant::now() + FRESH + Duration::from_millis(100));
+            if tokio::time::timeout_at(look, connected.changed()).await.is_err() && look == until {
                 return Ok(false);
             }
         }
@@ -288,13 +305,9 @@ impl People {
     pub async fn revoke(&self, subject: &str) -> Result<bool, String> {
         let place = self.place(subject);
         let mut held = place.lock().await;
-        if matches!(*held, Held::Unread) {
-            *held = self.read(subject).await?.map_or(Held::None, Held::Account);
-        }
-        let Held::Account(account) = std::mem::take(&mut *held) else {
-            *held = Held::None;
-            return Ok(false);
-        };
+        // What was renewed elsewhere since is what has to be revoked.
+        *held = Held::of(self.read(subject).await?);
+        let Held::Account(account, _) = std::mem::take(&mut *held) else { return Ok(false) };
         self.forget(subject, &mut held).await?;
         tracing::info!(server = %self.server, subject, "the account of a caller at a server was disconnected");
         let (kind, token) = match &account.refresh {
@@ -321,10 +334,24 @@ impl People {
     pub async fn is_connected(&self, subject: &str) -> Result<bool, String> {
         let place = self.place(subject);
         let mut held = place.lock().await;
-        if matches!(*held, Held::Unread) {
-            *held = self.read(subject).await?.map_or(Held::None, Held::Account);
+        self.refresh(subject, &mut held).await?;
+        Ok(matches!(*held, Held::Account(..)))
+    }
+
+    /// Asks the store, where that was long ago.
+    async fn refresh(&self, subject: &str, held: &mut Held) -> Result<(), String> {
+        if !held.is_stale() {
+            return Ok(());
         }
-        Ok(matches!(*held, Held::Account(_)))
+        match self.read(subject).await {
+            Ok(read) => *held = Held::of(read),
+            // What is known goes on while the store is away.
+            Err(why) if matches!(held, Held::Account(..)) => {
+                tracing::debug!(server = %self.server, subject, "the store does not say whether an account is still connected: {why}");
+            }
+            Err(why) => return Err(why),
+        }
+        Ok(())
     }
 
     fn verified(&self, state: &str) -> Result<Link, String> {
@@ -406,13 +433,13 @@ impl People {
     }
 
     async fn forget(&self, subject: &str, held: &mut Held) -> Result<(), String> {
-        *held = Held::None;
+        *held = Held::None(Instant::now());
         let delete = Write::Delete(When::Always);
         self.shared.store.write(&self.shared.space, self.key(subject), delete).await.map(drop).map_err(|error| error.to_string())
     }
 
     fn key(&self, subject: &str) -> String {
-        format!("account/{}/{subject}", self.server)
+        key(self.server.as_str(), subject)
     }
 
     fn place(&self, subject: &str) -> Arc<tokio::sync::Mutex<Held>> {
@@ -430,6 +457,14 @@ impl People {
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<tokio::sync::Mutex<Held>>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What accounts are kept under begins so.
+pub(super) const KEPT: &str = "account/";
+
+/// What an account is kept under.
+pub(super) fn key(server: &str, subject: &str) -> String {
+    format!("{KEPT}{server}/{subject}")
 }
 
 /// As it is sent.

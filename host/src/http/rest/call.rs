@@ -14,7 +14,7 @@ use crate::{
     dispatch::{CallRequest, Operation, OperationResult, TurnedAway},
     json::is_too_deep,
     offload,
-    provider::{CallError, CallOutput, Content, Deferral, NoClientRequests, NotDeferred, Principal},
+    provider::{CallError, CallOutput, CallerAddress, Content, Deferral, NoClientRequests, NotDeferred, Principal},
     similar, threads,
 };
 
@@ -132,6 +132,7 @@ impl Asks {
             .with_front(FACE)
             .with_face(FACE)
             .with_caller_headers(head.extensions.get().cloned())
+            .with_address(CallerAddress::of(head))
             .with_trace_parent(trace_parent(head).map(Arc::from))
             .with_asker(Arc::new(NO_CLIENT))
             .with_deferral(deferral);

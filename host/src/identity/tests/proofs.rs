@@ -53,7 +53,7 @@ fn fresh() -> String {
 }
 
 async fn show(issuers: &Issuers, token: &str, proof: Option<&str>) -> Result<Principal, Refusal> {
-    let proof = Proof { text: proof, method: "POST", url: URL };
+    let proof = Proof { text: proof, method: "POST", url: URL, vouched: false };
     issuers.authenticate(&Shown { token, proof: Some(proof) }, &[RESOURCE]).await
 }
 
@@ -192,4 +192,32 @@ async fn an_issuer_can_be_held_to_bound_tokens_and_a_change_forgets_no_proof() {
     assert_eq!(ask(&strict, &plain).await, Err(Refusal::NotBound));
     assert!(matches!(show(&strict, &bound, Some(&proof)).await, Err(Refusal::Proof(why)) if why.contains("used before")));
     assert!(show(&strict, &bound, Some(&caller.proof(&bound, json!({}), json!({})))).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_proof_needs_a_nonce_of_this_host_where_that_is_asked_for() {
+    let lab = Lab::start().await;
+    let caller = Caller::new(Pair::ec());
+    let token = lab.token(json!({}), json!({"cnf": {"jkt": caller.thumbprint()}}));
+    let keys = |text: &str| vec![crate::config::Secret(text.to_owned())];
+    let with = |nonce_keys| lab.issuers(IssuerConfig { dpop_nonces: true, nonce_keys, ..lab.config() });
+    let (one, other, stranger) = (with(keys("a")), with(keys("a")), with(keys("b")));
+    let proof = |claims: Value| caller.proof(&token, json!({}), claims);
+    for claims in [json!({}), json!({"nonce": "made-up"}), json!({"nonce": 5}), json!({"nonce": ""})] {
+        let refusal = show(&one, &token, Some(&proof(claims.clone()))).await.unwrap_err();
+        let Refusal::Nonce(nonce) = &refusal else { panic!("{claims}: {refusal:?}") };
+        assert!(refusal.to_string().contains("DPoP-Nonce") && !nonce.is_empty());
+        // It is good more than once, at every host with the same key and at no other.
+        for _ in 0..2 {
+            assert!(show(&one, &token, Some(&proof(json!({"nonce": nonce})))).await.is_ok());
+        }
+        assert!(show(&other, &token, Some(&proof(json!({"nonce": nonce})))).await.is_ok());
+        assert!(matches!(show(&stranger, &token, Some(&proof(json!({"nonce": nonce})))).await, Err(Refusal::Nonce(_))));
+        let again = proof(json!({"nonce": nonce}));
+        assert!(show(&one, &token, Some(&again)).await.is_ok());
+        assert!(matches!(show(&one, &token, Some(&again)).await, Err(Refusal::Proof(why)) if why.contains("used before")));
+    }
+    // Who has not the key learns no nonce.
+    let thief = Caller::new(Pair::ec());
+    assert!(matches!(show(&one, &token, Some(&thief.proof(&token, json!({}), json!({})))).await, Err(Refusal::Proof(_))));
 }

@@ -14,6 +14,7 @@ use crate::{
         rpc::BUSY,
         signing::{OpenError, SignError, Signer, random},
     },
+    provider::CallerAddress,
 };
 
 /// What the signature is for, so that it is good for nothing else.
@@ -72,7 +73,8 @@ impl Copies {
 
     /// Has that instance answer the request.
     pub(super) async fn hand_on(&self, copy: &str, parts: Parts, body: Bytes, id: Option<&str>) -> Response<Body> {
-        let request = cluster::Request { method: parts.method, path: parts.uri.path().to_owned(), headers: parts.headers, body };
+        let (path, client) = (parts.uri.path().to_owned(), CallerAddress::of(&parts));
+        let request = cluster::Request { method: parts.method, path, headers: parts.headers, body, client };
         self.peers.hand_on(copy, request, Patience::Short).await.unwrap_or_else(|why| {
             tracing::warn!(copy, "the instance that runs a task does not answer: {why}");
             let message = format!(

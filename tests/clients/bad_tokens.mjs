@@ -1,0 +1,72 @@
+// Tokens that are not to be let in. usage: node bad_tokens.mjs JWK ISSUER AUDIENCE, with the issuer's
+// private key of ES256; prints {"good": TOKEN, "bad": [[WHAT, TOKEN], ...]}.
+import { createHmac } from 'node:crypto';
+import { SignJWT, exportJWK, exportSPKI, generateKeyPair, importJWK } from 'jose';
+
+const [jwkText, issuer, audience] = process.argv.slice(2);
+const jwk = JSON.parse(jwkText);
+const key = await importJWK(jwk, 'ES256');
+const { d, ...open } = jwk;
+const stranger = await generateKeyPair('ES256', { extractable: true });
+const rsa = await generateKeyPair('RS256', { extractable: true });
+const now = Math.floor(Date.now() / 1000);
+
+const header = { alg: 'ES256', kid: jwk.kid, typ: 'at+jwt' };
+const claims = { iss: issuer, sub: 'ann', aud: audience, iat: now, exp: now + 600, jti: 'j', client_id: 'machine', scope: 'mcp:tools mcp:admin', roles: ['analyst'] };
+const without = (name, of = claims) => Object.fromEntries(Object.entries(of).filter(([key]) => key !== name));
+const sign = (more = {}, head = {}, by = key) => new SignJWT({ ...claims, ...more }).setProtectedHeader({ ...header, ...head }).sign(by);
+const signed = (payload, head = header, by = key) => new SignJWT(payload).setProtectedHeader(head).sign(by);
+const part = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+const hmac = (alg, secret) => {
+  const text = `${part({ ...header, alg })}.${part(claims)}`;
+  return `${text}.${createHmac(alg.replace('HS', 'sha'), secret).update(text).digest('base64url')}`;
+};
+
+const good = await sign();
+const [h, p, s] = good.split('.');
+const spki = await exportSPKI(await importJWK(open, 'ES256'));
+const bad = [];
+const add = (what, token) => bad.push([what, token]);
+for (const alg of ['none', 'None', 'NONE', 'nOnE', '']) add(`alg ${alg}`, `${part({ ...header, alg })}.${p}.`);
+add('alg none with the signature', `${part({ ...header, alg: 'none' })}.${p}.${s}`);
+for (const alg of ['HS256', 'HS384', 'HS512']) add(`${alg} by the public key`, hmac(alg, spki));
+add('HS256 by the JWK as text', hmac('HS256', JSON.stringify(open)));
+for (const alg of ['ES384', 'ES512', 'RS256', 'PS256', 'EdDSA', 'es256', 'XX']) add(`the header says ${alg}`, `${part({ ...header, alg })}.${p}.${s}`);
+add('no alg', `${part(without('alg', header))}.${p}.${s}`);
+add('another key under its kid', await sign({}, {}, stranger.privateKey));
+add('another key of RSA', await sign({}, { alg: 'RS256' }, rsa.privateKey));
+for (const kid of ['k9', '', '../../etc/passwd', "' or 1=1", 'x'.repeat(4000), 'http://evil.example/k']) add(`kid ${kid.slice(0, 20)}`, await sign({}, { kid }));
+add('kid that is a number', `${part({ ...header, kid: 1 })}.${p}.${s}`);
+add('a key inside', await sign({}, { kid: 'own', jwk: await exportJWK(stranger.publicKey) }, stranger.privateKey));
+add('a link to keys', `${part({ ...header, kid: 'own', jku: 'https://evil.example/jwks' })}.${p}.${s}`);
+add('a link to a certificate', `${part({ ...header, kid: 'own', x5u: 'https://evil.example/x' })}.${p}.${s}`);
+add('crit', `${part({ ...header, crit: ['exp'] })}.${p}.${s}`);
+for (const typ of ['id+jwt', 'logout+jwt', 'dpop+jwt', 'secevent+jwt']) add(`typ ${typ}`, await sign({}, { typ }));
+add('expired', await sign({ exp: now - 60 }));
+add('expired long ago', await sign({ exp: 0 }));
+add('not valid yet', await sign({ nbf: now + 600 }));
+add('no exp', await signed(without('exp')));
+add('exp as text', await signed({ ...claims, exp: 'tomorrow' }).catch(() => `${h}.${part({ ...claims, exp: 'tomorrow' })}.${s}`));
+for (const aud of ['https://other.example/mcp', `${audience}x`, audience.replace('/mcp', ''), ['a', 'b'], []]) add(`audience ${JSON.stringify(aud)}`, await sign({ aud }));
+add('no audience', await signed(without('aud')));
+for (const iss of ['https://evil.example', `${issuer}/`, issuer.toUpperCase(), '']) add(`issuer ${iss}`, await sign({ iss }));
+add('no issuer', await signed(without('iss')));
+add('no subject', await signed(without('sub')));
+for (const sub of ['', 'a\nb', 'x'.repeat(2000)]) add(`subject ${JSON.stringify(sub).slice(0, 12)}`, await sign({ sub }));
+for (const scope of ['', 'mcp', 'mcp:toolsx', 'mcp:tools,mcp:admin', 'MCP:TOOLS']) add(`scope ${scope}`, await sign({ scope }));
+add('no scope', await signed(without('scope')));
+add('bound to a key', await sign({ cnf: { jkt: 'abc' } }));
+add('bound to a certificate', await sign({ cnf: { 'x5t#S256': 'abc' } }));
+add('other claims under the signature', `${h}.${part({ ...claims, sub: 'root' })}.${s}`);
+add('a signature of zeros', `${h}.${p}.${Buffer.alloc(64).toString('base64url')}`);
+add('a signature cut', `${h}.${p}.${s.slice(0, 40)}`);
+add('no signature', `${h}.${p}.`);
+add('two parts', `${h}.${p}`);
+add('four parts', `${good}.x`);
+add('five parts, as if encrypted', `${h}.${p}.${s}.x.y`);
+add('padded base64', `${h}=.${p}.${s}`);
+add('a payload that is no object', `${h}.${part('5')}.${s}`);
+add('long', `${h}.${part({ ...claims, more: 'x'.repeat(12000) })}.${s}`);
+add('a text', 'hello');
+add('dots', '...');
+console.log(JSON.stringify({ good, bad }));
