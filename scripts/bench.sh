@@ -38,6 +38,11 @@ release)
 esac
 
 "$root/scripts/build-plugins.sh" --toolbay "$toolbay" "$root/dist/plugins"
+if command -v npm >/dev/null && command -v python3 >/dev/null; then
+    "$root/benches/interpreters/build.sh" "$toolbay"
+else
+    say "npm and python3 are not both there: no rows for plugins in JavaScript and Python"
+fi
 # Bridges that people use, to compare with: installed once, from PyPI and npm, at the versions of the lists in benches/. The folder's name is a list's digest.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/toolbay/bench
 others=()

@@ -61,4 +61,11 @@ find_nextest
 # Generated inputs are the same in each run, so that a change fails for what it changed. `just soak` tries others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 [ -z "${CI:-}" ] || export NEXTEST_PROFILE=${NEXTEST_PROFILE:-ci}
-exec cargo nextest run --release --locked --workspace "$@"
+rm -rf target/author-times
+status=0
+cargo nextest run --release --locked --workspace "$@" || status=$?
+if [ -d target/author-times ]; then
+    say "an author's day, beside all other tests: seconds from an empty folder to a live tool, and from an edit to the next call"
+    { printf 'language\tkind\tnew to live\tedit to live\n'; cat target/author-times/*; } | awk -F '\t' '{ printf "%-10s %-6s %12s %13s\n", $1, $2, $3, $4 }' >&2
+fi
+exit "$status"

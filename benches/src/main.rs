@@ -14,6 +14,7 @@ mod fetch;
 mod folders;
 mod guards;
 mod hops;
+mod interpreters;
 mod load;
 mod pipe;
 mod process;

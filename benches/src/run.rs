@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    authorized, baseline, bridge, compare, cores, fetch, folders, guards, hops,
+    authorized, baseline, bridge, compare, cores, fetch, folders, guards, hops, interpreters,
     requests::Case,
     scale::{self, Scale},
     starts, ways,
@@ -38,6 +38,8 @@ pub(crate) const HOP_GOAL: f64 = 1.5;
 pub(crate) const FETCH_GOAL: f64 = 1.6;
 /// And whichever way a call goes, it is to cost at most so many times the plain one.
 pub(crate) const WAY_GOAL: f64 = 2.0;
+/// And a call that an interpreter answers in an instance that is kept is to cost at most so many microseconds of CPU time more than one in Rust.
+pub(crate) const KEPT_GOAL_US: [(&str, f64); 2] = [("JavaScript", 60.0), ("Python", 40.0)];
 
 /// Seconds of churn.
 const CHURN: u64 = 600;
@@ -66,6 +68,9 @@ pub(crate) struct Options {
     /// The component with tools of all kinds, for fetches and ways; without it there are no rows for them
     #[arg(long, value_name = "FILE", default_value = "target/test-plugins/probe.wasm")]
     probe: PathBuf,
+    /// The folder of the components in JavaScript and Python; without them there are no rows for them
+    #[arg(long, value_name = "DIR", default_value = "target/bench-plugins")]
+    interpreted: PathBuf,
     /// The component whose tools ask, for ways; without it there are no rows for them
     #[arg(long, value_name = "FILE", default_value = "target/test-plugins/everything.wasm")]
     asking: PathBuf,
@@ -115,6 +120,8 @@ enum Section {
     Bridge,
     /// A call that leads to another one
     Hops,
+    /// Calls of plugins in JavaScript and Python, in fresh instances and in kept ones
+    Interpreters,
     /// Calls with guards
     Guards,
     /// Calls with authentication, roles, limits and policies
@@ -147,6 +154,8 @@ pub(crate) struct Bench {
     pub(crate) plugin: PathBuf,
     /// The component whose tool calls others, if it is there.
     pub(crate) caller: PathBuf,
+    /// The folder of the components in JavaScript and Python.
+    pub(crate) interpreted: PathBuf,
     /// The component with tools of all kinds, if it is there.
     pub(crate) probe: Option<PathBuf>,
     /// The component with tools that ask, if it is there.
@@ -264,6 +273,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         other: options.other.as_ref().map(fs::canonicalize).transpose()?.map(|path| (path, options.other_name.clone())),
         plugin: fs::canonicalize(&options.plugin)?,
         caller: options.caller.clone(),
+        interpreted: options.interpreted.clone(),
         probe: Some(options.probe.clone()).filter(|probe| probe.exists()),
         asking: Some(options.asking.clone()).filter(|asking| asking.exists()),
         others: Others { mcp_proxy: options.mcp_proxy.clone(), mcpo: options.mcpo.clone(), supergateway: options.supergateway.clone() },
@@ -296,6 +306,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Section::Hops) {
         verdicts.push(hops::run(&bench)?);
+    }
+    if wanted(Section::Interpreters) {
+        verdicts.extend(interpreters::run(&bench)?);
     }
     if wanted(Section::Guards) {
         verdicts.push(guards::run(&bench)?);

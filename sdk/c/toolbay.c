@@ -7,11 +7,9 @@
 #include <strings.h>
 
 // An answer larger than this is refused, before the sandbox's memory is full.
-#define MAX_BODY ((size_t)8 << 20)
-// As much as WASI lets one write at once.
-#define WRITE_AT_ONCE 4096
-// 30 seconds, in nanoseconds.
-#define TIMEOUT UINT64_C(30000000000)
+#define MAX_BODY ((uint64_t)8 << 20)
+// 30 seconds, in milliseconds.
+#define TIMEOUT UINT64_C(30000)
 
 static void *memory(void *old, size_t size) {
   void *found = realloc(old, size ? size : 1);
@@ -185,28 +183,37 @@ static char *unquoted(const char *at, const char *end) {
   return text;
 }
 
-char *tb_json(const char *object, const char *name) {
+// Where a member's value begins, and where it ends. NULL: it has none of that name.
+static const char *member(const char *object, const char *name, const char **end) {
   const char *at = after_space(object);
   if (*at != '{') return NULL;
   at = after_space(at + 1);
   while (*at == '"') {
-    const char *end = after_value(at);
-    if (!end) return NULL;
-    char *key = unquoted(at + 1, end - 1);
-    at = after_space(end);
+    *end = after_value(at);
+    if (!*end) return NULL;
+    char *key = unquoted(at + 1, *end - 1);
+    at = after_space(*end);
     if (*at != ':') return NULL;
-    at = after_space(at + 1);
-    const char *value = at;
-    end = after_value(at);
-    if (!end || end == value) return NULL;
-    if (strcmp(key, name) == 0) {
-      return *value == '"' ? unquoted(value + 1, end - 1) : copied(value, (size_t)(end - value));
-    }
-    at = after_space(end);
+    const char *value = after_space(at + 1);
+    *end = after_value(value);
+    if (!*end || *end == value) return NULL;
+    if (strcmp(key, name) == 0) return value;
+    at = after_space(*end);
     if (*at != ',') return NULL;
     at = after_space(at + 1);
   }
   return NULL;
+}
+
+char *tb_json(const char *object, const char *name) {
+  const char *end, *value = member(object, name, &end);
+  if (!value) return NULL;
+  return *value == '"' ? unquoted(value + 1, end - 1) : copied(value, (size_t)(end - value));
+}
+
+char *tb_json_raw(const char *object, const char *name) {
+  const char *end, *value = member(object, name, &end);
+  return value ? copied(value, (size_t)(end - value)) : NULL;
 }
 
 char *tb_quoted(const char *text) {
@@ -227,6 +234,22 @@ char *tb_quoted(const char *text) {
   *to++ = '"';
   *to = 0;
   return quoted;
+}
+
+tb_result tb_ok(const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  tb_result answer = {true, formatted(format, values)};
+  va_end(values);
+  return answer;
+}
+
+tb_result tb_error(const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  tb_result answer = {false, formatted(format, values)};
+  va_end(values);
+  return answer;
 }
 
 static tb_result well(char *text) { return (tb_result){true, text}; }
@@ -335,170 +358,52 @@ tb_result tb_store_delete(const char *key) {
 // --- HTTP ---
 
 static tb_response no_answer(const char *url, const char *why) {
-  char *text = tb_format("%s cannot be reached: %s", url, why);
+  char *text = tb_format("%s cannot be fetched: %s", url, why);
   return (tb_response){0, text, strlen(text)};
 }
 
-static tb_response no_answer_by(const char *url, const wasi_http_types_error_code_t *code) {
-  switch (code->tag) {
-    case WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_DENIED:
-    case WASI_HTTP_TYPES_ERROR_CODE_DESTINATION_IP_PROHIBITED: return no_answer(url, "it is not granted in the plugin's configuration");
-    case WASI_HTTP_TYPES_ERROR_CODE_DNS_TIMEOUT:
-    case WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TIMEOUT:
-    case WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_READ_TIMEOUT:
-    case WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_WRITE_TIMEOUT:
-    case WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_TIMEOUT: return no_answer(url, "it did not answer in time");
-    case WASI_HTTP_TYPES_ERROR_CODE_DNS_ERROR:
-    case WASI_HTTP_TYPES_ERROR_CODE_DESTINATION_NOT_FOUND: return no_answer(url, "its name is not known");
-    case WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_REFUSED: return no_answer(url, "the connection was refused");
-    case WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR:
-      if (code->val.internal_error.is_some) return no_answer(url, tb_text(&code->val.internal_error.val));
-      return no_answer(url, "it failed");
-    default: return no_answer(url, tb_format("it failed with WASI's error %d", code->tag));
-  }
-}
-
-static bool add_header(wasi_http_types_own_fields_t fields, const char *name, size_t name_length, const char *value, size_t length) {
-  plugin_string_t key = {(uint8_t *)name, name_length};
-  wasi_http_types_field_value_t bytes = {(uint8_t *)value, length};
-  wasi_http_types_header_error_t error;
-  return wasi_http_types_method_fields_append(wasi_http_types_borrow_fields(fields), &key, &bytes, &error);
-}
-
-// Adds each line. NULL: all is well; else the line that is no header.
-static char *add_headers(wasi_http_types_own_fields_t fields, const char *lines) {
+// Reads lines of headers. False: `fields->len` counts those before the line that is no header.
+static bool read_headers(const char *lines, plugin_list_tuple2_string_list_u8_t *fields) {
+  size_t room = 2;
+  for (const char *at = lines; at && *at; at++) room += *at == '\n' || *at == '\r';
+  fields->ptr = memory(NULL, room * sizeof *fields->ptr);
+  fields->len = 0;
   for (const char *at = lines; at && *at;) {
     size_t length = strcspn(at, "\r\n");
-    const char *colon = memchr(at, ':', length);
+    const char *colon = memchr(at, ':', length), *end = at + length;
     if (length) {
-      const char *value = colon ? colon + 1 : at;
-      while (value < at + length && *value == ' ') value++;
-      if (!colon || !add_header(fields, at, (size_t)(colon - at), value, (size_t)(at + length - value))) return copied(at, length);
+      if (!colon) return false;
+      const char *value = colon + 1;
+      while (value < end && *value == ' ') value++;
+      fields->ptr[fields->len++] = (plugin_tuple2_string_list_u8_t){
+          {(uint8_t *)at, (size_t)(colon - at)}, {(uint8_t *)value, (size_t)(end - value)}};
     }
-    at += length;
-    at += strspn(at, "\r\n");
+    at = end + strspn(end, "\r\n");
   }
-  return NULL;
+  return true;
 }
 
-static bool method_of(const char *name, wasi_http_types_method_t *method) {
-  static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
-  for (uint8_t each = 0; each < sizeof known / sizeof *known; each++) {
-    if (strcasecmp(name, known[each]) == 0) {
-      method->tag = each;
-      return true;
-    }
+static bool has_header(const plugin_list_tuple2_string_list_u8_t *fields, const char *name) {
+  for (size_t each = 0; each < fields->len; each++) {
+    const plugin_string_t *known = &fields->ptr[each].f0;
+    if (known->len == strlen(name) && strncasecmp((const char *)known->ptr, name, known->len) == 0) return true;
   }
   return false;
 }
 
-static bool send_body(wasi_http_types_own_outgoing_body_t body, const char *text) {
-  wasi_http_types_own_output_stream_t stream;
-  if (!wasi_http_types_method_outgoing_body_write(wasi_http_types_borrow_outgoing_body(body), &stream)) return false;
-  bool is_well = true;
-  for (size_t rest = strlen(text); rest && is_well;) {
-    size_t count = rest < WRITE_AT_ONCE ? rest : WRITE_AT_ONCE;
-    plugin_list_u8_t part = {(uint8_t *)text, count};
-    wasi_io_streams_stream_error_t error;
-    is_well = wasi_io_streams_method_output_stream_blocking_write_and_flush(wasi_io_streams_borrow_output_stream(stream), &part, &error);
-    text += count;
-    rest -= count;
-  }
-  wasi_io_streams_output_stream_drop_own(stream);
-  return is_well;
-}
-
-static tb_response received(const char *url, wasi_http_types_own_incoming_response_t response) {
-  wasi_http_types_borrow_incoming_response_t lent_response = wasi_http_types_borrow_incoming_response(response);
-  tb_response answer = {wasi_http_types_method_incoming_response_status(lent_response), copied("", 0), 0};
-  wasi_http_types_own_incoming_body_t body;
-  wasi_http_types_own_input_stream_t stream;
-  if (!wasi_http_types_method_incoming_response_consume(lent_response, &body)) return answer;
-  if (!wasi_http_types_method_incoming_body_stream(wasi_http_types_borrow_incoming_body(body), &stream)) return answer;
-  for (;;) {
-    plugin_list_u8_t part;
-    wasi_io_streams_stream_error_t error;
-    if (!wasi_io_streams_method_input_stream_blocking_read(wasi_io_streams_borrow_input_stream(stream), 65536, &part, &error)) {
-      if (error.tag != WASI_IO_STREAMS_STREAM_ERROR_CLOSED) answer = no_answer(url, "the answer broke off");
-      break;
-    }
-    if (answer.length + part.len > MAX_BODY) {
-      answer = no_answer(url, "it answered more than 8 MiB");
-      break;
-    }
-    answer.body = memory(answer.body, answer.length + part.len + 1);
-    memcpy(answer.body + answer.length, part.ptr, part.len);
-    answer.length += part.len;
-    answer.body[answer.length] = 0;
-    plugin_list_u8_free(&part);
-  }
-  wasi_io_streams_input_stream_drop_own(stream);
-  wasi_http_types_incoming_body_drop_own(body);
-  wasi_http_types_incoming_response_drop_own(response);
-  return answer;
-}
-
 tb_response tb_fetch(const char *method, const char *url, const char *headers, const char *body) {
-  bool is_https = strncasecmp(url, "https://", 8) == 0;
-  if (!is_https && strncasecmp(url, "http://", 7) != 0) return no_answer(url, "it is no http or https URL");
-  const char *host = url + (is_https ? 8 : 7);
-  size_t host_length = strcspn(host, "/?#");
-  if (!host_length || memchr(host, '@', host_length)) return no_answer(url, "it is no http or https URL");
-  const char *path = host + host_length;
-  char *target = copied(path, strcspn(path, "#"));
-  if (*target != '/') target = tb_format("/%s", target);
-
-  wasi_http_types_method_t known = {0};
-  if (!method_of(method, &known)) return no_answer(url, tb_format("%s is no method of HTTP", method));
-  wasi_http_types_own_fields_t fields = wasi_http_types_constructor_fields();
-  char *wrong = add_headers(fields, headers);
-  if (wrong) return no_answer(url, tb_format("the header %s may not be set, or not to this", wrong));
-  plugin_string_t user_agent = lent("user-agent"), content_length = lent("content-length");
-  if (!wasi_http_types_method_fields_has(wasi_http_types_borrow_fields(fields), &user_agent)) {
-    add_header(fields, "user-agent", 10, "toolbay-plugin/0.1", 18);
+  toolbay_plugin_fetch_request_t request = {.method = lent(method), .url = lent(url)};
+  if (!read_headers(headers, &request.headers)) return no_answer(url, "a line of its headers has no colon");
+  if (!has_header(&request.headers, "user-agent")) {
+    request.headers.ptr[request.headers.len++] =
+        (plugin_tuple2_string_list_u8_t){lent("user-agent"), {(uint8_t *)"toolbay-plugin/0.1", 18}};
   }
-  bool has_body = body && *body;
-  if (has_body && !wasi_http_types_method_fields_has(wasi_http_types_borrow_fields(fields), &content_length)) {
-    char *length = tb_format("%zu", strlen(body));
-    add_header(fields, "content-length", 14, length, strlen(length));
-  }
-  wasi_http_types_own_outgoing_request_t request = wasi_http_types_constructor_outgoing_request(fields);
-  wasi_http_types_borrow_outgoing_request_t lent_request = wasi_http_types_borrow_outgoing_request(request);
-  wasi_http_types_scheme_t scheme = {.tag = is_https ? WASI_HTTP_TYPES_SCHEME_HTTPS : WASI_HTTP_TYPES_SCHEME_HTTP};
-  plugin_string_t authority = {(uint8_t *)host, host_length}, path_text = lent(target);
-  if (!wasi_http_types_method_outgoing_request_set_method(lent_request, &known) ||
-      !wasi_http_types_method_outgoing_request_set_scheme(lent_request, &scheme) ||
-      !wasi_http_types_method_outgoing_request_set_authority(lent_request, &authority) ||
-      !wasi_http_types_method_outgoing_request_set_path_with_query(lent_request, &path_text)) {
-    return no_answer(url, "it is no http or https URL");
-  }
-  wasi_http_types_own_request_options_t options = wasi_http_types_constructor_request_options();
-  wasi_http_types_borrow_request_options_t lent_options = wasi_http_types_borrow_request_options(options);
-  wasi_http_types_duration_t limit = TIMEOUT;
-  // A host may not know these options; its own limits hold then.
-  (void)wasi_http_types_method_request_options_set_connect_timeout(lent_options, &limit);
-  (void)wasi_http_types_method_request_options_set_first_byte_timeout(lent_options, &limit);
-  (void)wasi_http_types_method_request_options_set_between_bytes_timeout(lent_options, &limit);
-
-  wasi_http_types_own_outgoing_body_t outgoing;
-  if (has_body && !wasi_http_types_method_outgoing_request_body(lent_request, &outgoing)) return no_answer(url, "it takes no body");
-  wasi_http_types_own_future_incoming_response_t coming;
-  wasi_http_types_error_code_t code;
-  if (!wasi_http_outgoing_handler_handle(request, &options, &coming, &code)) return no_answer_by(url, &code);
-  if (has_body) {
-    // A server may answer before it has read everything: then that answer counts, and not that writing ended.
-    if (send_body(outgoing, body)) {
-      (void)wasi_http_types_static_outgoing_body_finish(outgoing, NULL, &code);
-    } else {
-      wasi_http_types_outgoing_body_drop_own(outgoing);
-    }
-  }
-  wasi_http_types_borrow_future_incoming_response_t lent_coming = wasi_http_types_borrow_future_incoming_response(coming);
-  wasi_http_types_own_pollable_t ready = wasi_http_types_method_future_incoming_response_subscribe(lent_coming);
-  wasi_io_poll_method_pollable_block(wasi_io_poll_borrow_pollable(ready));
-  wasi_io_poll_pollable_drop_own(ready);
-  wasi_http_types_result_result_own_incoming_response_error_code_void_t got;
-  if (!wasi_http_types_method_future_incoming_response_get(lent_coming, &got) || got.is_err) return no_answer(url, "no answer came");
-  if (got.val.ok.is_err) return no_answer_by(url, &got.val.ok.val.err);
-  return received(url, got.val.ok.val.ok);
+  if (body) request.body = (plugin_list_u8_t){(uint8_t *)body, strlen(body)};
+  request.timeout_ms = (plugin_option_u64_t){true, TIMEOUT};
+  request.max_body = (plugin_option_u64_t){true, MAX_BODY};
+  toolbay_plugin_fetch_answer_t answer;
+  toolbay_plugin_fetch_fetch_error_t error;
+  // All its cases hold a text.
+  if (!toolbay_plugin_fetch_fetch(&request, &answer, &error)) return no_answer(url, tb_text(&error.val.denied));
+  return (tb_response){answer.status, copied(answer.body.ptr, answer.body.len), answer.body.len};
 }

@@ -39,6 +39,9 @@ void tb_log(tb_level level, const char *format, ...) TB_PRINTF(2, 3);
 /// stands in the text. NULL: it has no such member, or is no object. Only members of the outer object are found.
 char *tb_json(const char *object, const char *name);
 
+/// The same as it stands in the text, a string with its quotes.
+char *tb_json_raw(const char *object, const char *name);
+
 /// A text as a string of JSON, in its quotes.
 char *tb_quoted(const char *text);
 
@@ -48,6 +51,30 @@ typedef struct {
   /// Never NULL.
   char *text;
 } tb_result;
+
+/// What a tool of `tb_tools` answers, written as printf does:  return tb_ok("Hello, %s!", name);
+tb_result tb_ok(const char *format, ...) TB_PRINTF(1, 2);
+
+/// What one fails with.
+tb_result tb_error(const char *format, ...) TB_PRINTF(1, 2);
+
+/// A tool that the code describes, for `--kind tools`.
+typedef struct {
+  const char *name;
+  const char *title;
+  /// What it does and when to use it: the model reads this.
+  const char *description;
+  /// JSON Schema of the arguments, which the host checks. NULL: it takes none.
+  const char *input;
+  /// JSON Schema of what it answers, which is a JSON object then. NULL: it answers a text.
+  const char *output;
+  bool read_only, destructive, idempotent, open_world;
+  /// Takes its arguments as a JSON object.
+  tb_result (*run)(const char *arguments);
+} tb_tool;
+
+/// All of them, and `{0}` as the last. The plugin defines it.
+extern const tb_tool tb_tools[];
 
 /// What a person did with a question.
 typedef enum { TB_ACCEPTED, TB_DECLINED, TB_CANCELLED, TB_UNANSWERED } tb_action;

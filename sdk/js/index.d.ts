@@ -31,7 +31,7 @@ export interface Tool<Arguments = any> {
   /** Of a result that is an object. */
   output?: Schema | StandardSchema;
   hints?: Hints;
-  /** Answers a text, an object, or what `content`, `image` and `audio` make. What it throws is told to the caller. */
+  /** Answers a text, an object, what `content`, `image` and `audio` make, or a promise of these. What it throws is told to the caller. */
   run(args: Arguments): unknown;
 }
 
@@ -58,7 +58,7 @@ export function image(data: ArrayLike<number>, mimeType?: string): Content;
 export function audio(data: ArrayLike<number>, mimeType?: string): Content;
 
 /** Values that are offered while a person types: those that begin so are sent. */
-export type Values = string[] | ((typed: string, others: Record<string, string>) => string[]);
+export type Values = string[] | ((typed: string, others: Record<string, string>) => string[] | Promise<string[]>);
 
 /** A piece of what was read. */
 export interface Piece {
@@ -77,7 +77,7 @@ export interface Resource<V = Record<string, string>> {
   /** Values for the variables of a template. */
   complete?: Record<string, Values>;
   /** Answers a text, bytes, an object (JSON), or several pieces. Undefined: there is no such resource. */
-  read(values: V): string | Uint8Array | object | Piece[] | undefined;
+  read(values: V): string | Uint8Array | object | Piece[] | undefined | Promise<string | Uint8Array | object | Piece[] | undefined>;
 }
 
 /** Offers something to read. */
@@ -95,7 +95,7 @@ export interface Prompt<A = Record<string, string>> {
   /** What it can be told: texts. */
   arguments?: Record<string, { title?: string; description?: string; optional?: boolean; complete?: Values }>;
   /** Answers what the person says, or a conversation. */
-  run(args: A): string | Message | (string | Message)[];
+  run(args: A): string | Message | (string | Message)[] | Promise<string | Message | (string | Message)[]>;
 }
 
 /** Offers messages that a person can start a conversation with. */
@@ -123,6 +123,52 @@ export function askLink(text: string, url: string): boolean;
 export function call<T = any>(name: string, args?: Record<string, unknown>): T;
 /** Calls several at once, 64 at most. */
 export function callAll<T = any>(calls: [name: string, args?: Record<string, unknown>][]): { value?: T; error?: Error }[];
+
+/** What a server answered, whatever its status. */
+export interface Answer {
+  /** Where it came from, after redirects. */
+  readonly url: string;
+  readonly status: number;
+  /** Whether the status is a success. */
+  readonly ok: boolean;
+  /** By names in small letters. */
+  readonly headers: Record<string, string>;
+  readonly body: Uint8Array;
+  text(): string;
+  json<T = any>(): T;
+}
+
+export interface RequestOptions {
+  method?: string;
+  headers?: Record<string, string>;
+  /** Text or bytes. */
+  body?: string | ArrayBuffer | ArrayBufferView | number[];
+  /** A value that is sent as JSON. */
+  json?: unknown;
+  /** Milliseconds for all of it, redirects too. */
+  timeout?: number;
+  /** Bytes that the answer may have. */
+  maxBody?: number;
+  /** As many as are followed; 0: the answer that redirects is the answer. */
+  redirects?: number;
+}
+
+/** An HTTP request. It waits where it is; `await` does no harm. The operator grants the hosts: `http` in `[plugin.NAME]`. */
+export function fetch(url: string | { toString(): string }, options?: RequestOptions): Answer;
+
+/** A variable of the environment. The operator grants it: `env` in `[plugin.NAME]`. */
+export function env(name: string): string | undefined;
+
+/** Files below folders that the operator grants: `dirs` in `[plugin.NAME]`. */
+export const files: {
+  read(path: string): Uint8Array;
+  text(path: string): string;
+  write(path: string, content: string | ArrayLike<number>): void;
+  /** Names in order, those of folders with a slash at their ends. */
+  list(path: string): string[];
+  makeFolder(path: string): void;
+  delete(path: string): void;
+};
 
 /** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
 export const store: {

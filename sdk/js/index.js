@@ -4,8 +4,13 @@ import { ask as askHost } from 'toolbay:plugin/client@0.1.0';
 import { claims as claimsOf, principal as principalOf, remainingMs, roles as rolesOf } from 'toolbay:plugin/context@0.1.0';
 import { message } from 'toolbay:plugin/log@0.1.0';
 import { report } from 'toolbay:plugin/progress@0.1.0';
-import { checked, described, isStandard, object as schema } from './schema.js';
 import { get as storeGet, set as storeSet, delete as storeDelete, increment as storeIncrement, keys as storeKeys } from 'toolbay:plugin/store@0.1.0';
+import { checked, described, isStandard, object as schema } from './schema.js';
+import { decoded, encoded } from './text.js';
+import { settled } from './wait.js';
+
+export { env, files } from './files.js';
+export { fetch } from './http.js';
 
 const INVALID_PARAMS = -32602;
 const INTERNAL_ERROR = -32603;
@@ -42,7 +47,7 @@ export const tools = {
     if (!definition) throw { code: INVALID_PARAMS, message: `there is no tool ${name}` };
     try {
       const args = JSON.parse(text);
-      return answer(definition.run(isStandard(definition.input) ? checked(definition.input, args) : args));
+      return answer(settled(definition.run(isStandard(definition.input) ? checked(definition.input, args) : args)));
     } catch (error) {
       logged(error);
       return { content: [textBlock(thrown(error))], isError: true };
@@ -204,13 +209,6 @@ function published({ name, title, description, input, output, hints }) {
 
 const textBlock = (text) => ({ tag: 'text', val: { text } });
 
-function settled(value) {
-  if (value && typeof value.then === 'function') {
-    throw new Error('this function is async, which QuickJS cannot wait for: each call has a sandbox of its own, so let it wait where it is');
-  }
-  return value;
-}
-
 /** What was thrown, whatever it is, as the caller reads it, with what caused it. */
 function thrown(error, depth = 0) {
   try {
@@ -232,7 +230,6 @@ function logged(error) {
 }
 
 function answer(value) {
-  settled(value);
   if (value === undefined || value === null) return { content: [], isError: false };
   if (value instanceof Content) return { content: value.blocks, isError: false };
   if (typeof value === 'string') return { content: [textBlock(value)], isError: false };
@@ -375,16 +372,8 @@ function kept(run) {
   }
 }
 
-const bytes = (value) => {
-  // The engine has no TextEncoder.
-  const text = unescape(encodeURIComponent(JSON.stringify(value)));
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
-};
-const parsed = (value) => {
-  let text = '';
-  for (const byte of value) text += String.fromCharCode(byte);
-  return JSON.parse(decodeURIComponent(escape(text)));
-};
+const bytes = (value) => encoded(JSON.stringify(value));
+const parsed = (value) => JSON.parse(decoded(value));
 
 /** What the plugin keeps from one call to the next, as JSON. The operator grants it: `store` in `[plugin.NAME]`. */
 export const store = {

@@ -1,5 +1,7 @@
 // Schemas as authors write them: JSON Schema, its properties, or a schema of Zod and its like (Standard Schema).
 
+import { settled } from './wait.js';
+
 const DRAFT = 'draft-2020-12';
 
 /** Whether it can check values by itself: a schema of Zod, Valibot, ArkType, … */
@@ -19,10 +21,7 @@ export function described(given, io) {
 
 /** A value as the schema makes it: with defaults, and changed as it says. */
 export function checked(given, value) {
-  const result = given['~standard'].validate(value);
-  if (typeof result?.then === 'function') {
-    throw new Error('this schema checks asynchronously, which QuickJS cannot wait for: check without async');
-  }
+  const result = settled(given['~standard'].validate(value));
   if (!result.issues) return result.value;
   const lines = result.issues.map(({ path, message }) => {
     const at = (path ?? []).map((part) => (typeof part === 'object' ? part.key : part)).join('.');

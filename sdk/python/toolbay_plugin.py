@@ -30,6 +30,7 @@ import csv  # noqa: F401
 import datetime  # noqa: F401
 import decimal  # noqa: F401
 import encodings.idna  # noqa: F401
+import importlib.resources  # noqa: F401
 import linecache  # noqa: F401
 
 try:
@@ -65,9 +66,9 @@ try:
     except ImportError:
         _store = None
     try:
-        from wit_world.imports import outgoing_handler as _outgoing, wasi_http_types as _http
+        from wit_world.imports import fetch as _fetch
     except ImportError:
-        _outgoing = None
+        _fetch = None
     from componentize_py_types import Err
 except ImportError as error:
     if (error.name or "").split(".")[0] not in ("wit_world", "componentize_py_types"):
@@ -425,7 +426,7 @@ class Response:
 def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout=30, max_body=8 << 20, redirects=5):
     """An HTTP request: `fetch(url).ok.json()`. The operator grants the hosts that a plugin may reach.
 
-    Redirects are followed as browsers do. `timeout` is in seconds, for the host's wait for each part; `max_body` is in bytes.
+    Redirects are followed as browsers do. `timeout` is in seconds, for each exchange; `max_body` is in bytes.
     """
     headers = {name.lower(): value for name, value in (headers or {}).items()}
     if json_body is not None:
@@ -436,7 +437,7 @@ def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
             raise ValueError(f"{url!r} is no http or https URL")
-        answer = _exchange(url, parts, method, headers, body, timeout, max_body)
+        answer = _exchange(url, method, headers, body, timeout, max_body)
         location = answer.headers.get("location")
         if answer.status not in (301, 302, 303, 307, 308) or location is None or redirects == 0:
             return answer
@@ -449,66 +450,19 @@ def fetch(url, method="GET", *, headers=None, body=None, json_body=None, timeout
     raise RuntimeError(f"{url} redirects too often")
 
 
-def _exchange(url, parts, method, headers, body, timeout, max_body):
+def _exchange(url, method, headers, body, timeout, max_body):
     if not _exported:
         double.requests.append((method, url, headers, body))
         if url not in double.pages:
             raise RuntimeError(f"{url} cannot be reached: put what is there into double.pages, as (status, headers, body)")
         status, answered, data = double.pages[url]
         return Response(status, {name.lower(): value for name, value in answered.items()}, data.encode() if isinstance(data, str) else data, url)
-    sent = {"user-agent": "toolbay-plugin/0.1"} | headers
-    if body:
-        sent.setdefault("content-length", str(len(body)))
-    request = _http.OutgoingRequest(_http.Fields.from_list([(name, value.encode()) for name, value in sent.items()]))
-    known = getattr(_http, f"Method_{method.capitalize()}", None)
-    request.set_method(known() if known else _http.Method_Other(method))
-    request.set_scheme(_http.Scheme_Https() if parts.scheme == "https" else _http.Scheme_Http())
-    request.set_authority(parts.netloc)
-    request.set_path_with_query((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-    options = _http.RequestOptions()
-    for limit in (options.set_connect_timeout, options.set_first_byte_timeout, options.set_between_bytes_timeout):
-        limit(int(timeout * 1e9))
+    sent = [(name, value.encode()) for name, value in ({"user-agent": "toolbay-plugin/0.1"} | headers).items()]
     try:
-        outgoing = request.body() if body else None
-        coming = _outgoing.handle(request, options)
-        if outgoing is not None:
-            with outgoing.write() as stream:
-                for start in range(0, len(body), 4096):
-                    stream.blocking_write_and_flush(body[start : start + 4096])
-            _http.OutgoingBody.finish(outgoing, None)
-        with coming.subscribe() as ready:
-            ready.block()
-        answered = coming.get().value
-        if isinstance(answered, Err):
-            raise answered
-        response = answered.value
+        answer = _fetch.fetch(_fetch.Request(method, url, sent, body, int(timeout * 1000), max_body, None))
     except Err as error:
-        raise RuntimeError(_http_problem(url, error.value)) from None
-    status = response.status()
-    answered_headers = {name.lower(): value.decode("latin-1") for name, value in response.headers().entries()}
-    data = bytearray()
-    with response.consume() as incoming, incoming.stream() as stream:
-        while True:
-            try:
-                data += stream.blocking_read(65536)
-            except Err as error:
-                if type(error.value).__name__ == "StreamError_Closed":
-                    break
-                raise RuntimeError(f"the answer of {url} broke off") from None
-            if len(data) > max_body:
-                raise RuntimeError(f"{url} answered more than {max_body} bytes")
-    return Response(status, answered_headers, bytes(data), url)
-
-
-def _http_problem(url, code):
-    name = type(code).__name__.removeprefix("ErrorCode_")
-    if name in ("HttpRequestDenied", "DestinationIpProhibited"):
-        return f"the plugin may not reach {url}: it is not granted in the plugin's configuration"
-    if name.endswith("Timeout"):
-        return f"{url} did not answer in time"
-    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
-    why = getattr(code, "value", None)
-    return f"{url} cannot be reached: {why if isinstance(why, str) and why else words}"
+        raise RuntimeError(f"{url} cannot be fetched: {error.value.value}") from None
+    return Response(answer.status, {name: value.decode("latin-1") for name, value in answer.headers}, answer.body, url)
 
 
 class _Tool:
@@ -720,25 +674,34 @@ if _exported:
                 return _answer(tool, tool.run(json.loads(arguments)))
             except Err:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 for line in traceback.format_exc().splitlines():
                     _log.message(_types.LogLevel.DEBUG, line)
-                why = f"{type(error).__name__}: {error}"
-                if isinstance(error, ModuleNotFoundError):
-                    why += "; only what was imported when the plugin was built is there: import it at the top of the module"
-                elif isinstance(error, PermissionError) and "/asyncio/" in "".join(traceback.format_tb(error.__traceback__)):
-                    why += "; the event loop of asyncio needs sockets, which plugins do not have: call what you await without async"
-                return _exported.CallResult([_text(why)], None, True, None)
+                return _exported.CallResult([_text(_why(error))], None, True, None)
+
+    def _why(error):
+        """An exception as the caller reads it, with what helps."""
+        why = f"{type(error).__name__}: {error}"
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        if isinstance(error, SystemExit):
+            return f"the tool ended itself by exit({error.code!r})"
+        if isinstance(error, ModuleNotFoundError):
+            return why + "; only what was imported when the plugin was built is there: import it at the top of the module"
+        if isinstance(error, PermissionError) and "/asyncio/" in frames:
+            return why + "; the event loop of asyncio needs sockets, which plugins do not have: call what you await without async"
+        if isinstance(error, OSError) and "/socket.py" in frames:
+            return why + "; plugins have no sockets: `fetch` of toolbay_plugin is HTTP"
+        return why
 
     def _attempt(code, function):
         try:
             return function()
         except Err:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             for line in traceback.format_exc().splitlines():
                 _log.message(_types.LogLevel.DEBUG, line)
-            raise Err(_types.Error(code, f"{type(error).__name__}: {error}", None)) from None
+            raise Err(_types.Error(code, _why(error), None)) from None
 
     if _exported_resources is not None:
 

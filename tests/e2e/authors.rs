@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
-use toolbay_tests::{Client, Setup, eventually, files, json, secs};
+use toolbay_tests::{Client, Setup, Value, eventually, files, json, lab::Lab, secs};
 
 /// From nothing, on a machine that does other things too.
 const BUILD: Duration = secs(600);
@@ -132,6 +132,23 @@ impl Dev {
         .await;
         begun.elapsed()
     }
+
+    /// The Python SDK's client lists the tool and calls it.
+    async fn greets_a_real_client(&self, wanted: &str) {
+        let calls = json!([["greet", { "name": "Ann" }]]).to_string();
+        let ran = Lab::find().client("mcp_client.py", &[self.client.url(), "auto", &calls]).await;
+        let report: Value = serde_json::from_str(ran.stdout.lines().last().unwrap_or_default()).unwrap_or_default();
+        assert!(ran.success && report["tools"][0]["name"] == "greet", "{}", ran.all);
+        assert_eq!(report["results"][0]["content"][0]["text"], wanted, "{report}");
+    }
+}
+
+/// Keeps how long something took for the table that scripts/test.sh prints at its end.
+fn record(lang: &str, kind: &str, live: f64, edit: f64) {
+    println!("{lang} {kind}: new to live in {live:.1} s, edit to live in {edit:.1} s");
+    let folder = files::root().join("target/author-times");
+    let row = format!("{lang}\t{kind}\t{live:.1}\t{edit:.1}\n");
+    std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(format!("{lang}-{kind}")), row)).expect("it can be kept");
 }
 
 /// What plugins in languages other than Rust are built with: `TOOLBAY_AUTHOR_LAB`, or as the script installs it.
@@ -153,6 +170,7 @@ async fn day(lang: &str, kind: &str, code: &str) -> Author {
     let dev = author.dev().await;
     dev.greets("Hello, Ann!").await;
     let (live, name) = (begun.elapsed().as_secs_f64(), author.name.clone());
+    dev.greets_a_real_client("Hello, Ann!").await;
     let tools = dev.client.tools().await;
     let tool = tools.iter().find(|tool| tool["name"] == "greet").expect("it is listed");
     assert_eq!(tool["description"], "Greets somebody.", "{tool}");
@@ -163,8 +181,9 @@ async fn day(lang: &str, kind: &str, code: &str) -> Author {
     assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
     author.edit(code, "Hello, ", "Hi, ");
     let edit = dev.greets("Hi, Ann!").await.as_secs_f64();
+    dev.greets_a_real_client("Hi, Ann!").await;
     drop(dev);
-    println!("{name}: new to live in {live:.1} s, edit to live in {edit:.1} s");
+    record(lang, kind, live, edit);
     // What is another answer now, its cases show.
     let (is_well, said) = author.run(&["test", &name, "--no-build"]).await;
     assert!(!is_well && said.contains("- Hello, Ann!") && said.contains("+ Hi, Ann!") && said.contains("2 cases, 1 failed"), "{said}");
@@ -184,7 +203,7 @@ async fn rust_from_nothing_to_a_live_tool_and_from_an_edit() {
 }
 
 #[tokio::test]
-async fn javascript_and_typescript_from_nothing_to_a_live_tool_and_from_an_edit() {
+async fn javascript_from_nothing_to_a_live_tool_and_from_an_edit() {
     let author = day("js", "typed", "src/index.js").await;
     // A function without a `result` has no way to say what it threw, so it is logged.
     author.edit("wit/world.wit", " -> result<string, string>", " -> string");
@@ -193,30 +212,77 @@ async fn javascript_and_typescript_from_nothing_to_a_live_tool_and_from_an_edit(
     let (is_well, said) = author.run(&["call", "greet", r#"{"name":""}"#, "--plugins", &format!("{}/dist", author.name)]).await;
     assert!(!is_well && said.contains("log: Error: whom should I greet?"), "{said}");
     day("js", "tools", "src/index.js").await;
+    day("js", "http", "src/index.js").await;
+}
+
+#[tokio::test]
+async fn typescript_from_nothing_to_a_live_tool_and_from_an_edit() {
     day("ts", "tools", "src/index.ts").await;
     day("ts", "typed", "src/index.ts").await;
+    let author = day("ts", "http", "src/index.ts").await;
+    // What the template leaves to the author has types.
+    let mut compiler = author.tool("tsc");
+    let output = compiler.args(["--noEmit", "-p", "."]).current_dir(author.folder()).output().await.expect("TypeScript is in the lab");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[tokio::test]
 async fn python_from_nothing_to_a_live_tool_and_from_an_edit() {
-    let author = day("python", "tools", "app.py").await;
-    // What CPython looks for by itself is not told to the caller: nobody could grant it.
-    let failed = author.run(&["call", "greet", r#"{"name":""}"#, "--plugins", &format!("{}/dist", author.name)]).await;
-    assert!(!failed.0 && failed.1.contains("ValueError: whom should I greet?") && !failed.1.contains("dirs ="), "{}", failed.1);
-    // The same where a module that is frozen into CPython is in the traceback, and what an event loop lacks is told.
-    let greeting = "    return f\"Hi, {name}!\"";
-    author.edit("app.py", greeting, "    import asyncio, os\n    return asyncio.run(None) if name == \"loop\" else os.environ[name]");
-    author.edit("app.py", "from typing", "import asyncio\nfrom typing");
+    day("python", "tools", "app.py").await;
+}
+
+#[tokio::test]
+async fn python_functions_from_nothing_to_a_live_tool_and_from_an_edit() {
+    day("python", "typed", "app.py").await;
+}
+
+#[tokio::test]
+async fn a_server_in_python_from_nothing_to_a_live_tool_and_from_an_edit() {
+    day("python", "http", "app.py").await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_in_python_is_told_without_advice_that_is_false() {
+    let author = Author::named("wrong-python", "python", Some("tools")).await;
+    let greeting = "    return f\"Hello, {name}!\"";
+    let odd = r#"    odd = {
+        "loop": lambda: asyncio.run(None),
+        "mimes": lambda: mimetypes.guess_type("a.png") and 1 / 0,
+        "late": lambda: __import__("colorsys"),
+        "temporary": tempfile.mkdtemp,
+        "socket": lambda: socket.create_connection(("example.com", 80)),
+        "exit": lambda: sys.exit(3),
+        "zone": lambda: zoneinfo.ZoneInfo("Europe/Zurich"),
+        "device": lambda: open("/dev/null"),
+        "folder": lambda: os.listdir("/data"),
+    }
+    return str(odd[name]() if name in odd else os.environ[name])"#;
+    author.edit("app.py", greeting, odd);
+    author.edit("app.py", "from typing", "import asyncio, mimetypes, os, socket, sys, tempfile, zoneinfo\nfrom typing");
     let (is_well, said) = author.run(&["build", &author.name]).await;
     assert!(is_well, "{said}");
-    for (name, wanted) in [("HOME_TOWN", "KeyError: 'HOME_TOWN'"), ("loop", "needs sockets")] {
+    // What CPython looks for by itself is not told to the caller: nobody could grant it. The same where a module that is frozen into CPython is in the
+    // traceback, and what an event loop lacks is told.
+    for (name, wanted, advice) in [
+        ("", "ValueError: whom should I greet?", None),
+        ("HOME_TOWN", "KeyError: 'HOME_TOWN'", None),
+        ("loop", "needs sockets", None),
+        ("mimes", "ZeroDivisionError", None),
+        ("late", "import it at the top of the module", None),
+        ("socket", "plugins have no sockets", None),
+        ("exit", "the tool ended itself by exit(3)", None),
+        ("device", "plugins have no devices", None),
+        // Here a grant helps, and one is named.
+        ("temporary", "No usable temporary directory", Some("guest = \"/tmp\"")),
+        ("zone", "No time zone found", Some("guest = \"/usr/share/zoneinfo/Europe\"")),
+        ("folder", "FileNotFoundError", Some("guest = \"/data\"")),
+    ] {
         let arguments = json!({ "name": name }).to_string();
-        let failed = author.run(&["call", "greet", &arguments, "--plugins", &format!("{}/dist", author.name)]).await;
-        assert!(!failed.0 && failed.1.contains(wanted) && !failed.1.contains("dirs ="), "{}", failed.1);
+        let (is_well, said) = author.run(&["call", "greet", &arguments, "--plugins", &format!("{}/dist", author.name)]).await;
+        assert!(!is_well && said.contains(wanted), "{name}: {said}");
+        assert_eq!(said.matches("dirs =").count(), usize::from(advice.is_some()), "{name}: {said}");
+        assert!(advice.is_none_or(|advice| said.contains(advice)), "{name}: {said}");
     }
-    let typed = Author::new("python", "typed").await;
-    let (is_well, said) = typed.run(&["test", &typed.name]).await;
-    assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
 }
 
 #[tokio::test]
@@ -229,14 +295,13 @@ async fn c_from_nothing_to_a_live_tool_and_from_an_edit() {
     author.edit("src/plugin.c", "return tb_answer", "retrun tb_answer");
     let (is_well, said) = author.run(&["build", &author.name]).await;
     assert!(!is_well && said.contains("src/plugin.c:5:") && said.contains("clang failed"), "{said}");
+    day("c", "tools", "src/plugin.c").await;
+    day("c", "http", "src/plugin.c").await;
 }
 
 #[tokio::test]
-async fn servers_of_mcp_by_themselves_from_nothing_to_a_live_tool() {
+async fn a_server_in_rust_from_nothing_to_a_live_tool_and_from_an_edit() {
     day("rust", "http", "src/lib.rs").await;
-    let python = Author::new("python", "http").await;
-    let (is_well, said) = python.run(&["test", &python.name]).await;
-    assert!(is_well && said.contains("2 cases, 0 failed"), "{said}");
 }
 
 /// The world of Wassette's public example `get-weather-js`: a plain function, and its key by the draft of `wasi:config`.
@@ -262,18 +327,22 @@ interface store {
 
 const FOREIGN_CODE: &str = "import { get, getAll } from 'wasi:config/store@0.2.0-draft';
 
-export function getWeather(city) {
-  const key = get('OPENWEATHER_API_KEY');
+export async function getWeather(city) {
+  const key = await get('OPENWEATHER_API_KEY');
   if (!key) throw 'there is no key';
-  return `${city} by ${key} of ${getAll().length}`;
+  const answer = await fetch(`SERVICE/geo?q=${city}&appid=${key}`);
+  if (!answer.ok) throw `the service answered ${answer.status}`;
+  return `${city} by ${key} of ${getAll().length}: ${(await answer.text()).length}`;
 }
 ";
 
 #[tokio::test]
 async fn a_component_for_a_world_of_wassette_works_as_it_is() {
     let author = Author::named("get-weather-js", "js", Some("typed")).await;
+    let service = toolbay_tests::outside::Outside::start().await;
     std::fs::remove_dir_all(author.folder().join("wit")).expect("it is there");
-    for (file, text) in [("wit/world.wit", FOREIGN_WORLD), ("wit/deps/wasi-config.wit", FOREIGN_CONFIG), ("src/index.js", FOREIGN_CODE)] {
+    let code = FOREIGN_CODE.replace("SERVICE", &service.base());
+    for (file, text) in [("wit/world.wit", FOREIGN_WORLD), ("wit/deps/wasi-config.wit", FOREIGN_CONFIG), ("src/index.js", code.as_str())] {
         let path = author.folder().join(file);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("it can be written");
@@ -281,24 +350,17 @@ async fn a_component_for_a_world_of_wassette_works_as_it_is() {
     let (is_well, said) = author.run(&["build", &author.name]).await;
     assert!(is_well && said.contains("get_weather  The weather in a city."), "{said}");
     let component = author.folder().join("dist/get-weather-js.wasm");
-    let config = "[plugin.granted]\nenv = { OPENWEATHER_API_KEY = \"k-1\", OTHER = \"x\" }\n";
-    let server = Setup::new().file(&component, "granted").file(&component, "bare").config(config).start().await;
+    let reached = format!("http_private = [\"127.0.0.1:{}\"]\n", service.port());
+    let config = format!("[plugin.granted]\n{reached}env = {{ OPENWEATHER_API_KEY = \"k-1\", OTHER = \"x\" }}\n[plugin.bare]\n");
+    let server = Setup::new().file(&component, "granted").file(&component, "bare").config(&config).start().await;
     let client = Client::modern(&server);
-    assert_eq!(client.call("granted__get_weather", json!({ "city": "Bern" })).await.ok(), "Bern by k-1 of 2");
+    assert_eq!(client.call("granted__get_weather", json!({ "city": "Bern" })).await.ok(), "Bern by k-1 of 2: 18");
     assert!(client.call("bare__get_weather", json!({ "city": "Bern" })).await.failure().contains("there is no key"));
 }
 
 #[tokio::test]
-async fn a_kind_that_a_language_has_not_is_told_with_those_that_it_has() {
+async fn the_kind_that_a_language_is_meant_for_need_not_be_said() {
     let setup = Setup::new();
-    for (lang, kind, wanted) in [
-        ("c", "tools", "there is no --kind tools for --lang c: choose --kind typed; --kind tools there is for rust, js, ts, python"),
-        ("ts", "http", "choose --kind tools or --kind typed; --kind http there is for rust, python"),
-    ] {
-        let refused = setup.run(["new", "x", "--lang", lang, "--kind", kind]).await;
-        assert!(refused.expect_code(2).stderr.contains(wanted), "{}", refused.stderr);
-    }
-    // C has one kind, which need not be said.
     assert!(setup.run(["new", "x", "--lang", "c"]).await.expect_code(0).stdout.contains("src/plugin.c"));
 }
 
@@ -337,31 +399,20 @@ fn which(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| Path::is_file(path))
 }
 
-#[tokio::test]
-async fn the_example_of_the_sdk_tells_asks_answers_and_draws() {
-    let setup = Setup::new().test_plugin("seven");
-    let call = |tool: &'static str, arguments: &'static str, answers: &'static [&'static str]| {
-        let mut words = vec!["call", tool, arguments, "--plugins", "plugins"];
-        words.extend(answers.iter().flat_map(|answer| ["--answer", answer]));
-        setup.run(words)
-    };
-    assert_eq!(call("greet", r#"{"name":"Ann","times":2}"#, &[]).await.expect_code(0).stdout, "Hello, Ann! Hello, Ann!\n");
-    let added = call("add", r#"{"numbers":[1,2.5]}"#, &[]).await;
-    assert!(added.expect_code(0).stderr.contains("progress 1 of 2 adding"), "{}", added.stderr);
-    assert!(added.stdout.contains("3.5"), "{}", added.stdout);
-    assert!(call("add", r#"{"numbers":[]}"#, &[]).await.expect_code(1).stdout.contains("nothing to add"));
-    assert!(call("greet", r#"{"name":"Ann","times":10}"#, &[]).await.expect_code(1).stdout.contains("times"));
-    let ordered = call("order", "{}", &[r#"{"cake":"apple","pieces":2}"#]).await;
-    assert_eq!(ordered.expect_code(0).stdout, "2 pieces of apple\n");
-    assert_eq!(call("order", "{}", &["decline"]).await.expect_code(0).stdout, "no cake\n");
-    assert!(call("order", "{}", &[]).await.expect_code(1).stderr.contains("elicitation"));
-    assert!(call("dot", "{}", &[]).await.expect_code(0).stdout.contains("image/png"));
-    let refused = call("read", r#"{"url":"http://127.0.0.1:9/"}"#, &[]).await;
-    assert!(refused.expect_code(1).stdout.contains("http_private"), "{}", refused.stdout);
-}
-
 /// A tool that calls another one, keeps what it said, and counts.
-const JS: &str = r"import { call, callAll, store, tool } from 'toolbay-plugin';
+const JS: &str = r"import { call, callAll, fetch, store, tool } from 'toolbay-plugin';
+
+tool({
+  name: 'page',
+  description: 'Fetches a page, by POST first.',
+  input: { url: { type: 'string' } },
+  run({ url }) {
+    const { status, headers } = fetch(url, { method: 'POST', json: { a: 'é' }, redirects: 0 });
+    const page = fetch(url, { timeout: 20_000 });
+    const denied = (() => { try { fetch('http://127.0.0.1:9/'); } catch (error) { return error.message; } })();
+    return `${status} ${headers['content-type'] ?? '-'} ${page.ok} ${page.text().length} ${denied}`;
+  },
+});
 
 tool({
   name: 'total',
@@ -389,6 +440,140 @@ tool({
   },
 });
 ";
+
+/// The interface of the contract by hand, and what its functions throw.
+const BY_HAND: &str = r#"const tool = (name) => ({ name, inputSchema: '{"type":"object"}', icons: [] });
+const kinds = {
+  contract: () => { throw { code: -32001, message: 'as it is' }; },
+  error: () => { throw new Error('an error', { cause: 'its cause' }); },
+  text: () => { throw 'a text'; },
+  late: async () => { throw new TypeError('late'); },
+};
+export const tools = {
+  listTools: () => Object.keys(kinds).map(tool),
+  callTool: (name) => kinds[name](),
+};
+"#;
+
+#[tokio::test]
+async fn what_the_contracts_functions_throw_in_javascript_is_their_error() {
+    let author = Author::named("by-hand", "js", None).await;
+    std::fs::write(author.folder().join("src/index.js"), BY_HAND).expect("it can be written");
+    let (is_well, said) = author.run(&["build", "by-hand"]).await;
+    assert!(is_well, "{said}");
+    let server = Setup::new().file(&author.folder().join("dist/by-hand.wasm"), "by-hand").start().await;
+    let client = Client::modern(&server);
+    for (tool, code, wanted) in
+        [("contract", -32001, "as it is"), ("error", -32603, "an error: its cause"), ("text", -32603, "a text"), ("late", -32603, "late")]
+    {
+        let reply = client.call(tool, json!({})).await;
+        assert_eq!((reply.code(), reply.error()["message"].as_str()), (code, Some(wanted)), "{tool}: {reply:?}");
+    }
+}
+
+/// Tools that wait: for promises of every kind, for timers, and for answers of the web's `fetch`.
+const WAITS: &str = r"import { env, files, tool } from 'toolbay-plugin';
+
+const sleep = (ms, value) => new Promise((resolve) => setTimeout(resolve, ms, value));
+async function* count(to) {
+  for (let at = 1; at <= to; at += 1) yield sleep(1, at);
+}
+class Later extends Promise {}
+const order = [];
+const kinds = {
+  timers: async () => (await Promise.all([sleep(20, 'slow'), sleep(1, 'quick'), 'now'])).join(),
+  race: () => Promise.race([sleep(1000, 'slow'), sleep(1, 'quick')]),
+  any: () => Promise.any([Promise.reject(new Error('no')), sleep(1, 'yes')]),
+  all_settled: async () => (await Promise.allSettled([1, Promise.reject(new Error('no'))])).map(({ status }) => status).join(),
+  generator: async () => { let sum = 0; for await (const each of count(4)) sum += each; return String(sum); },
+  order: async () => {
+    setTimeout(() => order.push('timer'), 0);
+    queueMicrotask(() => order.push('micro'));
+    Promise.resolve().then(() => order.push('then'));
+    order.push('first');
+    await sleep(5);
+    return order.join();
+  },
+  finally_: () => Promise.resolve('kept').finally(() => 'lost'),
+  thenable: async () => await { then: (resolve) => resolve('thenable') },
+  subclass: async () => String(Later.resolve(1) instanceof Later && Later.resolve(1) instanceof Promise),
+  text: () => new TextDecoder().decode(Uint8Array.from([...new TextEncoder().encode('€ß'), 0xff, 0xe2, 0x82])),
+  cleared: async () => { let is_run = false; clearTimeout(setTimeout(() => { is_run = true; }, 1)); await sleep(5); return String(is_run); },
+  environment: () => `${env('WHO')} ${env('NOBODY')}`,
+  folder: () => { files.write('/data/sub.txt', 'ü'); files.makeFolder('/data/sub'); return `${files.list('/data')} ${files.text('/data/../data/./sub.txt')}`; },
+  gone: () => { files.delete('/data/sub.txt'); return files.list('/data/').join(); },
+  throws: async () => { await sleep(1); throw new Error('late'); },
+  rejects: () => Promise.reject(new Error('outer', { cause: 'inner' })),
+  never: () => new Promise(() => {}),
+  itself: () => { const promise = sleep(1).then(() => promise); return promise; },
+  missing: () => files.text('/data/none'),
+  outside: () => files.text('/else/none'),
+  folder_as_file: () => files.text('/data/sub'),
+};
+for (const [name, run] of Object.entries(kinds)) tool({ name, description: name, run });
+tool({
+  name: 'web',
+  description: 'The fetch of the web.',
+  input: { url: { type: 'string' } },
+  async run({ url }) {
+    const answers = await Promise.all([fetch(url), fetch(url, { method: 'POST', body: 'b', headers: new Headers({ 'X-Key': '1' }) })]);
+    const texts = await Promise.all(answers.map((answer) => answer.text()));
+    return `${texts.map((text) => text.length)} ${answers[0].headers.get('Content-Type')} ${answers[1].ok}`;
+  },
+});
+";
+
+#[tokio::test]
+async fn async_tools_in_javascript_are_waited_for() {
+    let author = Author::named("waits", "js", None).await;
+    std::fs::write(author.folder().join("src/index.js"), WAITS).expect("it can be written");
+    let (is_well, said) = author.run(&["build", "waits"]).await;
+    assert!(is_well, "{said}");
+    let outside = toolbay_tests::outside::Outside::start().await;
+    let setup = Setup::new().file(&author.folder().join("dist/waits.wasm"), "waits");
+    let data = setup.home().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    let config = format!(
+        "[plugin.waits]\nhttp_private = [\"127.0.0.1:{}\"]\nenv = {{ WHO = \"ann\" }}\ndirs = [{{ host = {data:?}, guest = \"/data\", write = true }}]\n",
+        outside.port()
+    );
+    let server = setup.config(&config).start().await;
+    let client = Client::modern(&server);
+    for (tool, wanted) in [
+        ("timers", "slow,quick,now"),
+        ("race", "quick"),
+        ("any", "yes"),
+        ("all_settled", "fulfilled,rejected"),
+        ("generator", "10"),
+        ("order", "first,micro,then,timer"),
+        ("finally_", "kept"),
+        ("thenable", "thenable"),
+        ("subclass", "true"),
+        ("text", "€ß\u{fffd}\u{fffd}"),
+        ("cleared", "false"),
+        ("environment", "ann undefined"),
+        ("folder", "sub.txt,sub/ ü"),
+        ("gone", "sub/"),
+    ] {
+        assert_eq!(client.call(tool, json!({})).await.ok(), wanted, "{tool}");
+    }
+    for (tool, wanted) in [
+        ("throws", "late"),
+        ("rejects", "outer: inner"),
+        ("never", "it awaits something that never comes"),
+        ("itself", "a Promise cannot wait for itself"),
+        ("missing", "/data/none: there is no such file or folder"),
+        ("outside", "guest = \"/else\""),
+        ("folder_as_file", "/data/sub: this is a folder"),
+    ] {
+        let told = client.call(tool, json!({})).await.failure();
+        assert!(told.contains(wanted), "{tool}: {told}");
+        assert!(tool == "outside" || !told.contains("guest ="), "{tool}: {told}");
+    }
+    let web = client.call("web", json!({ "url": format!("{}/hello", outside.base()) })).await.ok();
+    assert_eq!(web, "18,18 text/plain; charset=utf-8 true");
+    assert!(outside.visits().iter().any(|visit| visit.header("x-key") == Some("1")));
+}
 
 /// Tools that throw whatever can be thrown, and answer what JSON has not.
 const THROWS: &str = r"import { tool } from 'toolbay-plugin';
@@ -442,7 +627,20 @@ async fn whatever_a_tool_in_javascript_throws_is_told() {
 }
 
 /// The same.
-const PYTHON: &str = r#"from toolbay_plugin import call_all, call_tool, store, tool
+const PYTHON: &str = r#"from toolbay_plugin import call_all, call_tool, fetch, store, tool
+
+
+@tool
+def page(url: str) -> str:
+    "Fetches a page, by POST first."
+    posted = fetch(url, "POST", json_body={"a": "é"}, redirects=0)
+    page = fetch(url, timeout=20)
+    try:
+        denied = fetch("http://127.0.0.1:9/")
+    except RuntimeError as error:
+        denied = error
+    well = str(200 <= page.status < 300).lower()
+    return f"{posted.status} {posted.headers.get('content-type', '-')} {well} {len(page.body)} {denied}"
 
 
 @tool
@@ -483,7 +681,9 @@ async fn plugins_in_javascript_and_python_call_other_tools_and_keep_things() {
         assert!(is_well, "{said}");
         let name = &author.name;
         let component = author.folder().join(format!("dist/{name}.wasm"));
-        let grants = format!("[plugin.{name}]\ncalls = [\"add\"]\nstore = true\n[store]\npath = \":memory:\"\n");
+        let outside = toolbay_tests::outside::Outside::start().await;
+        let reached = format!("http_private = [\"127.0.0.1:{}\"]", outside.port());
+        let grants = format!("[plugin.{name}]\ncalls = [\"add\"]\nstore = true\n{reached}\n[store]\npath = \":memory:\"\n");
         let server = Setup::new().plugin("calculator").file(&component, name).config(&grants).start().await;
         let client = Client::modern(&server);
         for count in 1..=2 {
@@ -493,6 +693,16 @@ async fn plugins_in_javascript_and_python_call_other_tools_and_keep_things() {
             assert!(total.starts_with(&wanted), "{total}\n{wanted}");
             assert_eq!(client.call("count", json!({})).await.ok(), "1");
         }
+        // By a redirect, which a POST follows where it is wanted only.
+        let page = client.call("page", json!({ "url": format!("{}/redirect//hello", outside.base()) })).await.ok();
+        let (well, denied) = ("302 - true 18 http://127.0.0.1:9/ cannot be fetched", "it is not granted");
+        assert!(page.starts_with(well) && page.contains(denied), "{lang}: {page}");
+        let visits = outside.visits();
+        assert_eq!(
+            visits.iter().map(|visit| visit.header("content-type")).collect::<Vec<_>>(),
+            [Some("application/json"), None, None],
+            "{lang}"
+        );
         serves_several_calls(name, &component).await;
     }
 }

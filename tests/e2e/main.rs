@@ -56,6 +56,7 @@ mod scale;
 mod scaling;
 mod search;
 mod servers;
+mod seven;
 mod shared;
 mod shutdown;
 mod starting;

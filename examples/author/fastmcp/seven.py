@@ -1,36 +1,19 @@
+import os
+import shelve
 from pathlib import Path
-from typing import Annotated
 
-import httpx
-from fastmcp import Context, FastMCP
-from fastmcp.exceptions import ToolError
-from fastmcp.utilities.types import Image
-from pydantic import BaseModel, Field
+import httpx2
+from fastmcp import Client, Context, FastMCP
+from pydantic import BaseModel
 
 mcp = FastMCP("seven")
 
 
-@mcp.tool(annotations={"readOnlyHint": True})
-def greet(
-    name: Annotated[str, Field(description="Whom.")],
-    times: Annotated[int, Field(ge=1, le=9)] = 1,
-) -> str:
-    """Greets somebody."""
-    return " ".join([f"Hello, {name}!"] * times)
-
-
-class Sum(BaseModel):
-    sum: float
-    count: int
-
-
-@mcp.tool(annotations={"readOnlyHint": True})
-async def add(numbers: list[float], ctx: Context) -> Sum:
-    """Adds numbers."""
-    if not numbers:
-        raise ToolError("there is nothing to add")
-    await ctx.report_progress(1, 2, "adding")
-    return Sum(sum=sum(numbers), count=len(numbers))
+@mcp.tool(annotations={"readOnlyHint": True, "openWorldHint": True})
+async def length(url: str) -> int:
+    """Counts the characters of a page."""
+    async with httpx2.AsyncClient(follow_redirects=True, timeout=30) as client:
+        return len((await client.get(url)).raise_for_status().text)
 
 
 class Order(BaseModel):
@@ -42,22 +25,30 @@ class Order(BaseModel):
 async def order(ctx: Context) -> str:
     """Orders a cake."""
     reply = await ctx.elicit("Which cake?", response_type=Order)
-    if reply.action == "accept":
-        return f"{reply.data.pieces} pieces of {reply.data.cake}"
-    return "no cake"
+    return f"{reply.data.pieces} pieces of {reply.data.cake}" if reply.action == "accept" else "no cake"
 
 
 @mcp.tool(annotations={"readOnlyHint": True})
-def dot() -> Image:
-    """A red dot."""
-    return Image(data=Path("dot.png").read_bytes(), format="png")
+async def double(number: float, ctx: Context) -> float:
+    """Doubles a number by the tool `add`."""
+    await ctx.report_progress(1, 2, "adding")
+    async with Client(os.environ["TOOLS_URL"]) as tools:
+        return (await tools.call_tool("add", {"a": number, "b": number})).data.result
 
 
-@mcp.tool(annotations={"readOnlyHint": True, "openWorldHint": True})
-async def read(url: str) -> str:
-    """Reads a page."""
-    async with httpx.AsyncClient(follow_redirects=True, timeout=30) as client:
-        return (await client.get(url)).raise_for_status().text
+@mcp.tool
+async def visit(name: str, ctx: Context) -> int:
+    """Counts the visits of somebody."""
+    await ctx.info(f"{name} is here")
+    with shelve.open("visits") as visits:
+        visits[name] = visits.get(name, 0) + 1
+        return visits[name]
+
+
+@mcp.tool(annotations={"readOnlyHint": True})
+def note(name: str) -> str:
+    """Reads a note."""
+    return (Path("/notes") / f"{name}.txt").read_text()
 
 
 mcp.run()

@@ -12,7 +12,7 @@ use wit_bindgen_core::{Files, wit_parser::Resolve};
 use super::{
     AuthorError,
     c_toolchain::Toolchain,
-    embedded::{C_SDK, WASI_HTTP},
+    embedded::C_SDK,
     project::Project,
     tools::{cannot_start, failed},
     world::{World, tailored, write},
@@ -23,12 +23,10 @@ use crate::wasm::compile::component_of_module;
 const WORLD: &str = "plugin";
 
 /// What the SDK uses. The component imports only what the code that is left uses.
-const OF_SDK: [&str; 5] = ["calls", "client", "log", "progress", "store"];
+const OF_SDK: [&str; 6] = ["calls", "client", "fetch", "log", "progress", "store"];
 
 /// All that `imports` of the contract has.
-const IMPORTS: [&str; 8] = ["calls", "client", "context", "log", "notify", "progress", "store", "task"];
-
-const HTTP: &str = "import wasi:http/outgoing-handler@0.2.12";
+const IMPORTS: [&str; 9] = ["calls", "client", "context", "fetch", "log", "notify", "progress", "store", "task"];
 
 /// The folder of the author's code.
 const CODE: &str = "src";
@@ -44,9 +42,9 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     let toolchain = Toolchain::find()?;
     let sources = sources(project)?;
     let world = World::read(&project.wit())?;
-    let extra: Vec<String> = OF_SDK.iter().map(|name| format!("import toolbay:plugin/{name}@0.1.0")).chain([HTTP.to_owned()]).collect();
+    let extra: Vec<String> = OF_SDK.iter().map(|name| format!("import toolbay:plugin/{name}@0.1.0")).collect();
     let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
-    let wit = tailored(project, &BTreeSet::from(IMPORTS.map(str::to_owned)), &extra, WASI_HTTP)?;
+    let wit = tailored(project, &BTreeSet::from(IMPORTS.map(str::to_owned)), &extra, &[])?;
     let made = project.scratch().join("c");
     for (file, text) in C_SDK {
         write(&made.join(file), text)?;
@@ -56,7 +54,8 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     // Warnings are for the author's code: what is made here is compiled without.
     let object = |name: &str| made.join(format!("{name}.o"));
     let mut objects = Vec::new();
-    for name in ["plugin", "toolbay"] {
+    let own = if world.exports("tools") { Some("tools") } else { None };
+    for name in ["plugin", "toolbay"].into_iter().chain(own) {
         let (from, to) = (made.join(format!("{name}.c")), object(name));
         clang(&toolchain, project, |command| {
             command.args(["-w", "-O2", "-ffunction-sections", "-fdata-sections", "-c", "-I"]).arg(&made).arg(from).arg("-o").arg(&to);

@@ -44,22 +44,35 @@ pub(super) const RUST_SDK: &[Embedded] = files!("sdk/rust":
 );
 
 /// The package for JavaScript and TypeScript.
-pub(super) const JS_SDK: &[Embedded] = files!("sdk/js": "index.d.ts", "index.js", "package.json", "schema.js");
+pub(super) const JS_SDK: &[Embedded] =
+    files!("sdk/js": "files.js", "http.js", "index.d.ts", "index.js", "package.json", "schema.js", "text.js", "wait.js");
 
-/// What the build puts before every plugin in JavaScript.
-pub(super) const JS_RUNTIME: &str = include_str!("../../../sdk/js/runtime.js");
+/// What the build puts before every plugin in JavaScript, and the names that it brings in where the plugin's code uses them.
+pub(super) const JS_RUNTIME: &[Embedded] = files!("sdk/js":
+    "http.js",
+    "runtime/globals.js",
+    "runtime/log.js",
+    "runtime/package.json",
+    "runtime/promise.js",
+    "runtime/runtime.js",
+    "text.js",
+);
 
-/// The imports of that, beside the contract.
-pub(super) const JS_RANDOM: &str = include_str!("../../../sdk/js/wit/random.wit");
+/// The log of that, where a plugin is a server by itself.
+pub(super) const JS_STDERR: &str = include_str!("../../../sdk/js/runtime/stderr.js");
+
+/// What of WASI the runtime and the SDK import.
+pub(super) const JS_WASI: &[Embedded] =
+    files!("sdk/js/wit": "wasi-cli.wit", "wasi-clocks.wit", "wasi-filesystem.wit", "wasi-io.wit", "wasi-random.wit");
 
 /// The module for Python.
 pub(super) const PYTHON_SDK: &str = include_str!("../../../sdk/python/toolbay_plugin.py");
 
-/// The interfaces of WASI by which Python and C use HTTP.
-pub(super) const WASI_HTTP: &[Embedded] = files!("sdk/python/wit": "clocks.wit", "http.wit", "io.wit");
+/// The interfaces of WASI that a server of MCP needs.
+pub(super) const WASI_HTTP: &[Embedded] = files!("sdk/wit": "wasi-clocks.wit", "wasi-http.wit", "wasi-io.wit");
 
 /// The header and the code for C.
-pub(super) const C_SDK: &[Embedded] = files!("sdk/c": "toolbay.c", "toolbay.h");
+pub(super) const C_SDK: &[Embedded] = files!("sdk/c": "toolbay.c", "toolbay.h", "tools.c");
 
 /// Makes the Wasm target where none can be downloaded.
 pub(super) const WASM_TOOLCHAIN: &str = include_str!("../../../scripts/wasm-toolchain.sh");
@@ -89,12 +102,20 @@ pub(super) mod template {
         PYPROJECT = "pyproject.toml";
         PYTHON_TOOLS = "python-tools/app.py";
         PYTHON_TYPED = "python-typed/app.py";
+        C_TOOLS = "c-tools/plugin.c";
         C_TYPED = "c-typed/plugin.c";
         C_FLAGS = "c-typed/compile_flags.txt";
         HTTP_WORLD = "http.wit";
         RUST_HTTP_MANIFEST = "rust-http/Cargo.toml";
         RUST_HTTP = "rust-http/lib.rs";
         RUST_HTTP_SERVER = "rust-http/http.rs";
+        JS_HTTP = "js-http/index.js";
+        JS_HTTP_SERVER = "js-http/http.js";
+        TS_HTTP = "ts-http/index.ts";
+        TS_HTTP_SERVER = "ts-http/http.ts";
+        TS_HTTP_TYPES = "ts-http/wasi-http.d.ts";
+        C_HTTP = "c-http/plugin.c";
+        C_HTTP_SERVER = "c-http/http.c";
         PYTHON_HTTP = "python-http/app.py";
         PYTHON_HTTP_SERVER = "python-http/http_server.py";
         GITIGNORE = "gitignore";

@@ -11,11 +11,11 @@ use std::{
 use regex::Regex;
 
 use super::{
-    AuthorError,
-    embedded::{JS_RANDOM, JS_RUNTIME},
+    AuthorError, borrowed_names,
+    embedded::{JS_RUNTIME, JS_STDERR, JS_WASI},
     project::Project,
     tools::{Needed, run},
-    world::{World, tailored, write},
+    world::{FunctionError, World, tailored, write},
 };
 
 const ESBUILD: Needed = Needed { program: "esbuild", folders: &["node_modules/.bin"], install: "npm install --save-dev esbuild" };
@@ -36,7 +36,25 @@ static NAMED: LazyLock<Option<Regex>> =
 static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?m)^import\s*"(toolbay|wasi):[^"]*";\n?"#).ok());
 
 /// An interface that the bundle imports something of.
-static USED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?m)\bfrom\s*"toolbay:plugin/([a-z-]+)@0\.1\.0""#).ok());
+static USED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?m)\bfrom\s*"((?:toolbay|wasi):[^"]*)""#).ok());
+
+/// What the runtime and the SDK import of WASI. What else there is of it, the author's own world imports.
+const WASI: [&str; 5] = [
+    "wasi:cli/environment@0.2.0",
+    "wasi:cli/stderr@0.2.0",
+    "wasi:clocks/monotonic-clock@0.2.0",
+    "wasi:filesystem/preopens@0.2.0",
+    "wasi:random/random@0.2.0",
+];
+
+/// What the engine cannot wait for by itself is written out, and waited for by the runtime's own promises.
+const WRITTEN_OUT: [&str; 3] = ["--supported:async-await=false", "--supported:async-generator=false", "--supported:for-await=false"];
+
+/// Where the files of the runtime are, from the project's folder.
+const RUNTIME: &str = ".toolbay/js/runtime";
+
+/// What a server of MCP by itself exports.
+const HANDLER: &str = "incoming-handler";
 
 /// Builds the project, and says where the component is.
 pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
@@ -44,7 +62,13 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     let (esbuild, componentize) = (ESBUILD.find(&project.folder)?, QJS.find(&project.folder)?);
     let world = World::read(&project.wit())?;
     let scratch = project.scratch();
-    write(&scratch.join("runtime.js"), JS_RUNTIME)?;
+    let is_server = world.exports(HANDLER);
+    for (file, text) in JS_RUNTIME {
+        write(&scratch.join("js").join(file), text)?;
+    }
+    if is_server {
+        write(&project.folder.join(RUNTIME).join("log.js"), JS_STDERR)?;
+    }
     let sdk = project.folder.join("vendor/toolbay-plugin/index.js");
     // That of a project that an older version has made has tools only.
     let has_offers = fs::read_to_string(&sdk).is_ok_and(|text| text.contains("export const completion"));
@@ -55,6 +79,8 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
             .map(str::to_owned)
             .to_vec();
     arguments.extend([".toolbay/entry.js", "--external:toolbay:*", "--external:wasi:*"].map(str::to_owned));
+    arguments.extend(WRITTEN_OUT.map(str::to_owned));
+    arguments.push(format!("--inject:{RUNTIME}/globals.js"));
     arguments.push(format!("--outfile={}", bundle.display()));
     if sdk.is_file() {
         arguments.push(format!("--alias:toolbay-plugin={}", sdk.display()));
@@ -64,7 +90,14 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     let text = fs::read_to_string(&bundle).map_err(|error| AuthorError::file("read", &bundle, &error))?;
     let (text, used) = keep_used(&text);
     write(&bundle, &text)?;
-    let mut extra = vec!["import toolbay:plugin/log@0.1.0", "import wasi:random/random@0.2.0"];
+    let contract = used.iter().filter_map(|import| import.strip_prefix("toolbay:plugin/")?.strip_suffix("@0.1.0"));
+    let contract: BTreeSet<String> = contract.map(str::to_owned).collect();
+    let imports: Vec<String> = used
+        .iter()
+        .filter(|import| import.starts_with("toolbay:") || WASI.contains(&import.as_str()))
+        .map(|import| format!("import {import}"))
+        .collect();
+    let mut extra: Vec<&str> = imports.iter().map(String::as_str).collect();
     if world.exports("tools") {
         let offers = |mark: &str| text.contains(mark);
         let (resources, prompts) = (offers("toolbay:offers-resources"), offers("toolbay:offers-prompts"));
@@ -75,8 +108,13 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
         ];
         extra.extend(exports.into_iter().filter_map(|(is_offered, export)| is_offered.then_some(export)));
     }
-    let wit = tailored(project, &used, &extra, &[("wasi-random", JS_RANDOM)])?;
+    let wit = tailored(project, &contract, &extra, JS_WASI)?;
     let component = scratch.join(format!("{}.wasm", project.name));
+    let uses_http = is_server || used.iter().any(|import| import.starts_with("wasi:http/"));
+    if uses_http {
+        borrowed_names::lend(&wit)?;
+        write(&bundle, &borrowed_names::lent(&text))?;
+    }
     run(
         &componentize,
         &project.folder,
@@ -92,10 +130,13 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
             component.as_os_str(),
         ],
     )?;
+    if uses_http {
+        borrowed_names::give_back(&component)?;
+    }
     Ok(component)
 }
 
-/// A bundle without the imports of the host that nothing in it uses, and the interfaces of the contract that it does use. esbuild leaves all of them in.
+/// A bundle without the imports of the host that nothing in it uses, and the interfaces that it does use. esbuild leaves all of them in.
 fn keep_used(bundle: &str) -> (String, BTreeSet<String>) {
     let (Some(named), Some(bare), Some(used)) = (&*NAMED, &*BARE, &*USED) else { return (bundle.to_owned(), BTreeSet::new()) };
     let code = named.replace_all(bundle, "");
@@ -128,30 +169,43 @@ fn entry(project: &Project) -> Result<PathBuf, AuthorError> {
 /// The module that is bundled: the plugin's exports, so that no error in them is lost.
 fn entry_module(world: &World, entry: &Path, has_offers: bool) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let mut text = format!("import {{ exported }} from './runtime.js';\nimport * as plugin from {};\n", quoted(&entry.to_string_lossy()));
+    let mut text = format!(
+        "import {{ exported, exportedInterface }} from './js/runtime/runtime.js';\nimport * as plugin from {};\n",
+        quoted(&entry.to_string_lossy())
+    );
     // Looked up by a name that the bundler does not know, so that it does not warn of one that is not there.
     text.push_str("const own = (name) => plugin[name];\n");
     for function in &world.functions {
         let name = camel(&function.name);
-        let (key, has_error) = (quoted(&name), function.has_text_error);
+        let key = quoted(&name);
+        let error = match function.error {
+            FunctionError::None => "none",
+            FunctionError::Text => "text",
+            FunctionError::Other => "other",
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "const {name}_ = exported({key}, own({key}) ?? (() => {{ throw new Error('the plugin does not export the function {name}'); }}), {has_error});"
+            "const {name}_ = exported({key}, own({key}) ?? (() => {{ throw new Error('the plugin does not export the function {name}'); }}), '{error}');"
         );
         let _ = writeln!(text, "export {{ {name}_ as {name} }};");
     }
     if world.exports("tools") {
-        text.push_str("import { tools as listed } from 'toolbay-plugin';\nexport const tools = own('tools') ?? listed;\n");
+        text.push_str(
+            "import { tools as listed } from 'toolbay-plugin';\nexport const tools = exportedInterface(own('tools'), true) ?? listed;\n",
+        );
     }
     // Of these the SDK has the interface, and the component exports it where the plugin offers some.
     let of_sdk: &[&str] = if has_offers && world.exports("tools") { &["resources", "prompts", "completion"] } else { &[] };
     for name in of_sdk {
-        let _ = writeln!(text, "import {{ {name} as {name}_ }} from 'toolbay-plugin';\nexport const {name} = own('{name}') ?? {name}_;");
+        let _ = writeln!(
+            text,
+            "import {{ {name} as {name}_ }} from 'toolbay-plugin';\nexport const {name} = exportedInterface(own('{name}'), true) ?? {name}_;"
+        );
     }
     for interface in world.interfaces.iter().filter(|name| *name != "tools" && !of_sdk.contains(&name.as_str())) {
         let name = camel(interface);
-        let _ = writeln!(text, "export const {name} = own({});", quoted(&name));
+        let _ = writeln!(text, "export const {name} = exportedInterface(own({}));", quoted(&name));
     }
     text
 }
@@ -184,7 +238,7 @@ mod tests {
         let bundle = "import { ask as a } from \"toolbay:plugin/client@0.1.0\";\nimport { report } from \"toolbay:plugin/progress@0.1.0\";\n\
                       import \"toolbay:plugin/task@0.1.0\";\nimport * as c from \"toolbay:plugin/context@0.1.0\";\nlet x = a.b, reported;\n";
         let (kept, used) = keep_used(bundle);
-        assert_eq!(used.into_iter().collect::<Vec<_>>(), ["client", "context"]);
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), ["toolbay:plugin/client@0.1.0", "toolbay:plugin/context@0.1.0"]);
         assert!(!kept.contains("task") && !kept.contains("progress") && kept.contains("let x"), "{kept}");
     }
 }

@@ -34,51 +34,21 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As `--kind` takes it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tools => "tools",
-            Self::Typed => "typed",
-            Self::Http => "http",
-        }
-    }
+    /// Every one: each language has each of them.
+    pub const ALL: [Self; 3] = [Self::Tools, Self::Typed, Self::Http];
 }
 
 impl Language {
     /// Every one.
     pub const ALL: [Self; 5] = [Self::Rust, Self::Js, Self::Ts, Self::Python, Self::C];
 
-    /// The kinds that a project in this language can be of. The first one is meant where none is said.
+    /// The kind that is meant where none is said.
     #[must_use]
-    pub fn kinds(self) -> &'static [Kind] {
+    pub fn kind(self) -> Kind {
         match self {
-            Self::Rust | Self::Python => &[Kind::Tools, Kind::Typed, Kind::Http],
-            Self::Js | Self::Ts => &[Kind::Tools, Kind::Typed],
-            Self::C => &[Kind::Typed],
+            Self::Rust | Self::Js | Self::Ts | Self::Python => Kind::Tools,
+            Self::C => Kind::Typed,
         }
-    }
-
-    /// The kind that is meant.
-    ///
-    /// # Errors
-    ///
-    /// The language has it not: with the kinds that it has, and the languages that have this one.
-    pub fn kind(self, given: Option<Kind>) -> Result<Kind, AuthorError> {
-        let kinds = self.kinds();
-        let Some(kind) = given.or_else(|| kinds.first().copied()) else { return Ok(Kind::Typed) };
-        if kinds.contains(&kind) {
-            return Ok(kind);
-        }
-        let own = kinds.iter().map(|kind| format!("--kind {}", kind.name())).collect::<Vec<_>>().join(" or ");
-        let others: Vec<&str> = Self::ALL.into_iter().filter(|other| other.kinds().contains(&kind)).map(Self::name).collect();
-        Err(AuthorError::new(format!(
-            "there is no --kind {} for --lang {}: choose {own}; --kind {} there is for {}",
-            kind.name(),
-            self.name(),
-            kind.name(),
-            others.join(", ")
-        )))
     }
 
     /// The language of a folder, by the files in it.

@@ -1,5 +1,6 @@
 //! A plugin author's project: what `toolbay new` writes, how `toolbay build` makes a component of it, and the cases that `toolbay test` calls.
 
+mod borrowed_names;
 pub mod build;
 mod c;
 mod c_toolchain;

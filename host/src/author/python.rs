@@ -6,7 +6,6 @@ use regex::Regex;
 
 use super::{
     AuthorError,
-    embedded::WASI_HTTP,
     project::Project,
     tools::{Needed, run},
     world::{World, tailored, write},
@@ -37,12 +36,9 @@ const OF_SDK: [&str; 3] = ["context", "log", "progress"];
 const HANDLER: &str = "incoming-handler";
 const SERVER: &str = "http_server";
 
-/// Not an import of the contract, but of WASI.
-const HTTP: &str = "http";
-
 /// Imports of the contract, and the words in a plugin's code that mean them.
 const WORDS: [(&str, &str); 9] = [
-    (HTTP, r"\bfetch\b"),
+    ("fetch", r"\bfetch\b"),
     ("calls", r"\b(call_tool|call_all|calls)\b"),
     ("store", r"\bstore\b"),
     ("client", r"\b(ask|client)\b"),
@@ -62,15 +58,8 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
     if lists_tools {
         used.extend(OF_SDK.map(str::to_owned));
     }
-    let uses_http = lists_tools && used.remove(HTTP);
-    let mut extra = Vec::new();
-    if uses_http {
-        extra.push("import wasi:http/outgoing-handler@0.2.12");
-    }
-    if lists_tools {
-        extra.extend(offered(project));
-    }
-    let wit = tailored(project, &used, &extra, if uses_http { WASI_HTTP } else { &[] })?;
+    let extra = if lists_tools { offered(project) } else { Vec::new() };
+    let wit = tailored(project, &used, &extra, &[])?;
     let scratch = project.scratch();
     let module = if lists_tools {
         write(&scratch.join("toolbay_entry.py"), ENTRY)?;

@@ -66,7 +66,7 @@ fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
     }
     if kind == Kind::Http && language != Language::Rust {
         for (file, text) in WASI_HTTP {
-            add(&format!("wit/deps/wasi-{file}"), text);
+            add(&format!("wit/deps/{file}"), text);
         }
     }
     match (language, kind) {
@@ -93,13 +93,23 @@ fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
             let is_ts = language == Language::Ts;
             let main = if is_ts { "src/index.ts" } else { "src/index.js" };
             add("package.json", &filled(template::PACKAGE).replace("{{main}}", main));
-            let text = match (is_ts, kind == Kind::Typed) {
-                (false, false) => template::JS_TOOLS,
-                (false, true) => template::JS_TYPED,
-                (true, false) => template::TS_TOOLS,
-                (true, true) => template::TS_TYPED,
+            let text = match (is_ts, kind) {
+                (false, Kind::Tools) => template::JS_TOOLS,
+                (false, Kind::Typed) => template::JS_TYPED,
+                (false, Kind::Http) => template::JS_HTTP,
+                (true, Kind::Tools) => template::TS_TOOLS,
+                (true, Kind::Typed) => template::TS_TYPED,
+                (true, Kind::Http) => template::TS_HTTP,
             };
-            add(main, text);
+            add(main, &filled(text));
+            match (is_ts, kind) {
+                (false, Kind::Http) => add("src/http.js", template::JS_HTTP_SERVER),
+                (true, Kind::Http) => {
+                    add("src/http.ts", template::TS_HTTP_SERVER);
+                    add("src/wasi-http.d.ts", template::TS_HTTP_TYPES);
+                }
+                _ => {}
+            }
             if is_ts {
                 add("tsconfig.json", template::TSCONFIG);
             }
@@ -123,9 +133,16 @@ fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
                 }
             }
         }
-        (Language::C, _) => {
+        (Language::C, kind) => {
             add("compile_flags.txt", template::C_FLAGS);
-            add("src/plugin.c", template::C_TYPED);
+            match kind {
+                Kind::Typed => add("src/plugin.c", template::C_TYPED),
+                Kind::Tools => add("src/plugin.c", template::C_TOOLS),
+                Kind::Http => {
+                    add("src/plugin.c", &filled(template::C_HTTP));
+                    add("src/http.c", template::C_HTTP_SERVER);
+                }
+            }
         }
     }
     files
@@ -156,6 +173,21 @@ mod tests {
         for line in of_test {
             assert!(docs.contains(line), "{line}");
         }
+        // What the page says of their lengths.
+        let lines = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).count();
+        let example = |file: &str| lines(&read(&format!("examples/author/{file}")));
+        let (rust, fastmcp) = (lines(tools), example("fastmcp/seven.py"));
+        let told = [
+            format!("{rust} lines in Rust, {fastmcp} in Python with FastMCP"),
+            format!(
+                "{} lines in Python, {} in JavaScript, {} in TypeScript",
+                example("python/app.py"),
+                example("js/index.js"),
+                example("ts/index.ts")
+            ),
+        ];
+        assert!(told.iter().all(|told| docs.contains(told)), "{told:?}");
+        assert!(rust < fastmcp);
         for text in [
             tools.trim_end(),
             &read("examples/author/fastmcp/seven.py"),
@@ -164,6 +196,7 @@ mod tests {
             template::PYTHON_TOOLS,
             template::RUST_TYPED,
             template::C_TYPED,
+            template::C_TOOLS,
             &template::TYPED_WORLD.replace("{{name}}", "greeter"),
         ] {
             assert!(docs.contains(text), "docs/authors.md has not: {text}");
@@ -173,7 +206,7 @@ mod tests {
     #[test]
     fn a_project_is_recognised_as_what_it_was_made_as_and_is_not_written_over() {
         for language in Language::ALL {
-            for kind in language.kinds().iter().copied() {
+            for kind in Kind::ALL {
                 let folder = tempfile::tempdir().unwrap();
                 let written = scaffold(folder.path(), "text-tools", language, kind).unwrap();
                 assert_eq!(Language::of(folder.path()).unwrap(), language);

@@ -31,8 +31,18 @@ pub(super) struct World {
 /// A plain function.
 pub(super) struct Function {
     pub(super) name: String,
-    /// Whether it is a `result` whose error is a text.
-    pub(super) has_text_error: bool,
+    pub(super) error: FunctionError,
+}
+
+/// How a plain function can say that it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FunctionError {
+    /// It cannot.
+    None,
+    /// By the error of its `result`, a text.
+    Text,
+    /// By another error of its `result`.
+    Other,
 }
 
 impl World {
@@ -55,7 +65,7 @@ impl World {
         for (key, item) in &world.exports {
             match item {
                 WorldItem::Function(function) => {
-                    functions.push(Function { name: function.name.clone(), has_text_error: has_text_error(&resolve, function.result) });
+                    functions.push(Function { name: function.name.clone(), error: function_error(&resolve, function.result) });
                 }
                 WorldItem::Interface { .. } => {
                     let name = resolve.name_world_key(key);
@@ -79,21 +89,24 @@ impl World {
     }
 }
 
-fn has_text_error(resolve: &Resolve, result: Option<Type>) -> bool {
-    let Some(Type::Id(id)) = result else { return false };
+fn function_error(resolve: &Resolve, result: Option<Type>) -> FunctionError {
+    let Some(Type::Id(id)) = result else { return FunctionError::None };
     match resolve.types.get(id).map(|ty| &ty.kind) {
-        Some(TypeDefKind::Result(result)) => matches!(result.err, Some(Type::String)),
-        Some(TypeDefKind::Type(ty)) => has_text_error(resolve, Some(*ty)),
-        _ => false,
+        Some(TypeDefKind::Result(result)) if matches!(result.err, Some(Type::String)) => FunctionError::Text,
+        Some(TypeDefKind::Result(_)) => FunctionError::Other,
+        Some(TypeDefKind::Type(ty)) => function_error(resolve, Some(*ty)),
+        _ => FunctionError::None,
     }
 }
 
 /// Writes the project's WIT files, with `used` imports of the contract in place of all of them, and `extra` in every world, such as `import a:b/c` or
-/// `export a:b/d`. `deps`: further packages.
+/// `export a:b/d`. `deps`: further packages, each a file and its text, where the project has not its own of that name and version.
 pub(super) fn tailored(project: &Project, used: &BTreeSet<String>, extra: &[&str], deps: &[(&str, &str)]) -> Result<PathBuf, AuthorError> {
     let (from, to) = (project.wit(), project.scratch().join("wit"));
     let _ = fs::remove_dir_all(&to);
-    copy(&from, &to, &mut |text| tailor(text, used, extra))?;
+    let mut packages = BTreeSet::new();
+    let mut known = |text: &str| packages.extend(package(text).map(str::to_owned));
+    copy(&from, &to, &mut |text| tailor(text, used, extra), &mut known)?;
     let contract = to.join("deps/toolbay-plugin");
     let _ = fs::remove_dir_all(&contract);
     for (folder, files) in std::iter::once(("toolbay-plugin", CONTRACT)) {
@@ -101,8 +114,9 @@ pub(super) fn tailored(project: &Project, used: &BTreeSet<String>, extra: &[&str
             write(&to.join("deps").join(folder).join(file), text)?;
         }
     }
-    for (folder, text) in deps {
-        write(&to.join("deps").join(folder).join("package.wit"), text)?;
+    for (file, text) in deps.iter().filter(|(_, text)| package(text).is_none_or(|package| !packages.contains(package))) {
+        // The project may have a file of that name for another version.
+        write(&to.join("deps").join(format!("build-{file}")), text)?;
     }
     Ok(to)
 }
@@ -118,14 +132,21 @@ fn tailor(text: &str, used: &BTreeSet<String>, extra: &[&str]) -> String {
     world.replace_all(&text, |found: &regex::Captures<'_>| format!("{}{missing}", &found[0])).into_owned()
 }
 
-fn copy(from: &Path, to: &Path, change: &mut dyn FnMut(&str) -> String) -> Result<(), AuthorError> {
+/// The name and version that a WIT file says its package has.
+fn package(text: &str) -> Option<&str> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("package "))?;
+    line.split_once(';').map(|(package, _)| package.trim())
+}
+
+fn copy(from: &Path, to: &Path, change: &mut dyn FnMut(&str) -> String, seen: &mut dyn FnMut(&str)) -> Result<(), AuthorError> {
     let entries = fs::read_dir(from).map_err(|error| AuthorError::file("read the folder", from, &error))?;
     for entry in entries.filter_map(Result::ok) {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
-            copy(&path, &target, &mut str::to_owned)?;
+            copy(&path, &target, &mut str::to_owned, seen)?;
         } else if path.extension().is_some_and(|end| end == "wit") {
             let text = fs::read_to_string(&path).map_err(|error| AuthorError::file("read", &path, &error))?;
+            seen(&text);
             write(&target, &change(&text))?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Failure, Outcome, print};
+use super::{Outcome, print};
 use crate::author::{
     language::{Kind, Language},
     scaffold::scaffold,
@@ -15,9 +15,7 @@ pub(super) const HELP: &str = r#"Writes a complete project, with the contract an
   toolbay new greeter --lang ts
   toolbay new greeter --lang python --kind typed     plain functions, described by a WIT file
   toolbay new greeter --lang c                       the same, in C
-  toolbay new greeter --lang rust --kind http        a server of MCP by itself
-
-Rust and Python have the kinds tools, typed and http, JavaScript and TypeScript tools and typed, C typed."#;
+  toolbay new greeter --lang js --kind http          a server of MCP by itself"#;
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -38,7 +36,7 @@ pub(super) struct New {
 impl New {
     pub(super) fn run(self) -> Outcome {
         let folder = self.path.unwrap_or_else(|| PathBuf::from(&self.name));
-        let kind = self.lang.kind(self.kind).map_err(|error| Failure::usage(error.to_string()))?;
+        let kind = self.kind.unwrap_or_else(|| self.lang.kind());
         let written = scaffold(&folder, &self.name, self.lang, kind)?;
         let (code, install) = match self.lang {
             Language::Rust => ("src/lib.rs", ""),

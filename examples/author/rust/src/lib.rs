@@ -1,64 +1,50 @@
-use toolbay_plugin::{AskError, Ctx, HttpError, Image, Json, Reply, data, plugin, tool};
+use toolbay_plugin::{Ctx, Result, data, plugin, serde_json::json, tool};
 
-/// Greets somebody.
-#[tool(read_only)]
-fn greet(
-    /** Whom. */
-    name: &str,
-    #[schemars(range(min = 1, max = 9))] times: Option<usize>,
-) -> String {
-    vec![format!("Hello, {name}!"); times.unwrap_or(1)].join(" ")
-}
-
-#[data]
-struct Sum {
-    sum: f64,
-    count: usize,
-}
-
-/// Adds numbers.
-#[tool(read_only)]
-fn add(ctx: &Ctx, numbers: Vec<f64>) -> Result<Json<Sum>, &'static str> {
-    if numbers.is_empty() {
-        return Err("there is nothing to add");
-    }
-    ctx.progress(1, 2, "adding");
-    Ok(Json(Sum { sum: numbers.iter().sum(), count: numbers.len() }))
+/// Counts the characters of a page.
+#[tool(read_only, open_world)]
+fn length(ctx: &Ctx, url: &str) -> Result<usize> {
+    Ok(ctx.get(url).fetch_text()?.chars().count())
 }
 
 #[data]
 struct Order {
     cake: String,
-    pieces: u8,
+    pieces: u32,
 }
 
 /// Orders a cake.
 #[tool]
-fn order(ctx: &Ctx) -> Result<String, AskError> {
-    Ok(match ctx.ask("Which cake?")? {
-        Reply::Accepted(Order { cake, pieces }) => format!("{pieces} pieces of {cake}"),
-        _ => "no cake".into(),
-    })
+fn order(ctx: &Ctx) -> Result<String> {
+    let order = ctx.ask("Which cake?")?.accepted();
+    Ok(order.map_or("no cake".into(), |Order { cake, pieces }| format!("{pieces} pieces of {cake}")))
 }
 
-/// A red dot.
+/// Doubles a number by the tool `add`.
 #[tool(read_only)]
-fn dot() -> Image {
-    Image::png(include_bytes!("dot.png").to_vec())
+fn double(ctx: &Ctx, number: f64) -> Result<f64> {
+    ctx.progress(1, 2, "adding");
+    Ok(ctx.call("add", &json!({ "a": number, "b": number }))?.read()?)
 }
 
-/// Reads a page.
-#[tool(read_only, open_world)]
-fn read(ctx: &Ctx, url: &str) -> Result<String, HttpError> {
-    ctx.get(url).fetch_text()
+/// Counts the visits of somebody.
+#[tool]
+fn visit(ctx: &Ctx, name: &str) -> Result<i64> {
+    ctx.info(&format!("{name} is here"));
+    Ok(ctx.store().increment(name, 1)?)
 }
 
-plugin!(greet, add, order, dot, read);
+/// Reads a note.
+#[tool(read_only)]
+fn note(name: &str) -> Result<String> {
+    Ok(std::fs::read_to_string(format!("/notes/{name}.txt"))?)
+}
+
+plugin!(length, order, double, visit, note);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use toolbay_plugin::{serde_json::json, testing::Fake};
+    use toolbay_plugin::{Answer, testing::Fake};
 
     #[test]
     fn it_orders_what_was_asked_for() {
@@ -68,11 +54,16 @@ mod tests {
     }
 
     #[test]
-    fn it_adds_and_says_how_far_it_is() {
-        let host = Fake::new();
-        let answer = host.call(TOOLS, "add", &json!({ "numbers": [1, 2] }));
-        assert_eq!(answer.structured, Some(json!({ "sum": 3.0, "count": 2 })));
+    fn it_calls_keeps_fetches_and_says_how_far_it_is() {
+        let sum = |given: &toolbay_plugin::serde_json::Value| given["a"].as_f64().unwrap() + given["b"].as_f64().unwrap();
+        let host = Fake::new()
+            .tool("add", move |given| Answer { structured: Some(json!({ "result": sum(given) })), ..Answer::new() })
+            .http("https://example.com/", 200, "größer");
+        assert_eq!(double(&host.ctx(), 2.5).unwrap(), 5.0);
         assert_eq!(host.progress().len(), 1);
-        assert!(host.call(TOOLS, "add", &json!({ "numbers": [] })).is_error);
+        assert_eq!([visit(&host.ctx(), "Ann").unwrap(), visit(&host.ctx(), "Ann").unwrap()], [1, 2]);
+        assert_eq!(length(&host.ctx(), "https://example.com").unwrap(), 6);
+        let failed = host.call(TOOLS, "note", &json!({ "name": "none" }));
+        assert!(failed.is_error, "{failed:?}");
     }
 }

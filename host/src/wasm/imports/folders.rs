@@ -79,8 +79,11 @@ fn short(path: &str) -> String {
 }
 
 /// Whether CPython looks there by itself: for a module, in folders of the machine that it was built on, or for the lines of a traceback, in files that
-/// never were any (`<frozen os>`, `<string>`). Nobody can grant these.
+/// never were any (`<frozen os>`, `<string>`). Nobody can grant these. Nor does anybody miss what `mimetypes` reads where it is there.
 fn is_of_python(path: &str) -> bool {
+    if path.rsplit('/').next() == Some("mime.types") {
+        return true;
+    }
     let first = path.split('/').next().unwrap_or_default();
     if path.split('/').any(|name| name.starts_with('<') && name.ends_with('>')) {
         return true;
@@ -257,7 +260,9 @@ mod tests {
 
     #[test]
     fn only_pythons_own_folders_are_its_own() {
-        for path in ["python/lib/python314.zip", "world", "bundled", "0/app.py", "12", "<frozen os>", "<string>", "data/<stdin>"] {
+        for path in
+            ["python/lib/python314.zip", "world", "bundled", "0/app.py", "12", "<frozen os>", "<string>", "data/<stdin>", "etc/mime.types"]
+        {
             assert!(is_of_python(path), "{path}");
         }
         for path in ["", "data/x", "pythons", "0a/x", "worlds/bundled", "<x>.txt", "a<b>", "<", ">"] {

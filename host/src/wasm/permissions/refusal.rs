@@ -14,6 +14,12 @@ const KEPT: usize = 8;
 /// Of these, what was looked for outside of all folders. Interpreters look in many places before they find what they need, so the last ones count.
 const KEPT_OUTSIDE: usize = 3;
 
+/// Folders of devices and of the kernel: what is in them no plugin can open.
+const OF_MACHINE: [&str; 3] = ["dev", "proc", "sys"];
+
+/// What folders for temporary files are called, wherever they are.
+const TEMPORARY: &str = "tmp";
+
 /// One thing that a plugin was not let do. Its text names the missing grant, or the limit, and where that is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -89,6 +95,21 @@ impl Refusal {
         }
     }
 
+    /// Whether both are places that one search looks at, such as `/etc/mime.types` and `/usr/local/etc/mime.types`, or `/tmp` and `/var/tmp`: the first is
+    /// the one to tell.
+    fn is_search_for(&self, other: &Self) -> bool {
+        let (What::Outside { path: one, folder: Some(here) }, What::Outside { path: two, folder: there }) = (&self.what, &other.what)
+        else {
+            return false;
+        };
+        let last = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+        let Some(there) = there else {
+            // Where there is no such folder, the working directory is tried, which is `/`.
+            return last(here) == TEMPORARY && !is_of_machine(two);
+        };
+        here != there && (last(one) == last(two) || last(here) == TEMPORARY && last(there) == TEMPORARY)
+    }
+
     /// What is no file and no folder: a pipe, a socket, a device.
     pub(crate) fn special(plugin: &ProviderId, path: String, what: &'static str) -> Self {
         Self { plugin: plugin.as_str().into(), what: What::Special { path, what } }
@@ -105,9 +126,17 @@ impl Refusal {
     }
 }
 
+/// Whether a path leads to what no folder can be granted for.
+fn is_of_machine(path: &str) -> bool {
+    path.trim_start_matches('/').split('/').next().is_some_and(|first| OF_MACHINE.contains(&first))
+}
+
 /// The folder that would have to be granted for a path to be found. None: no grant helps, since only folders are granted, and never `/`.
 fn grantable(path: &str, is_folder: bool) -> Option<&str> {
     let path = path.trim_end_matches('/');
+    if is_of_machine(path) {
+        return None;
+    }
     match path.rsplit_once('/') {
         Some(("", name)) => (is_folder && !name.is_empty()).then_some(path),
         Some((folder, _)) => Some(folder),
@@ -157,6 +186,9 @@ impl fmt::Display for Refusal {
                 "plugin {plugin} found nothing at {path:?}, since no folder that holds it was granted; to grant one, put  dirs = [{{ host = \"...\", guest = {folder:?} }}]  \
                  into {place}"
             ),
+            What::Outside { path, folder: None } if is_of_machine(path) => {
+                write!(f, "plugin {plugin} found nothing at {path:?}: plugins have no devices, and nothing of /proc and /sys")
+            }
             What::Outside { path, folder: None } => write!(
                 f,
                 "plugin {plugin} found nothing at {path:?}: a plugin finds files only below folders that it was granted, such as {:?}",
@@ -190,6 +222,9 @@ impl Refusals {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(refusal.what, What::Outside { .. }) {
             // Looking is no offence, and what was not found mostly is no loss: only a call that fails tells of it.
+            if list.iter().any(|known| known.is_search_for(&refusal)) {
+                return;
+            }
             list.retain(|known| !known.is_same_outside(&refusal));
             let mut outside = list.iter().enumerate().filter(|(_, known)| matches!(known.what, What::Outside { .. }));
             if let (Some((oldest, _)), true) = (outside.next(), outside.count() + 1 >= KEPT_OUTSIDE) {
@@ -257,6 +292,9 @@ mod tests {
             ("/data", false, None),
             ("/data/a.txt", false, Some("/data")),
             ("/data/a/b", true, Some("/data/a")),
+            ("/dev/null", false, None),
+            ("/proc/self/status", false, None),
+            ("/development/x", false, Some("/development")),
             ("/", true, None),
             ("/", false, None),
             ("", false, None),
@@ -270,6 +308,29 @@ mod tests {
         }
         let messages = refusals.messages();
         assert!(matches!(messages.as_slice(), [one] if one.contains("/data/c") && one.contains("guest = \"/data\"")), "{messages:?}");
+    }
+
+    #[test]
+    fn a_search_in_many_places_is_told_once_by_the_first() {
+        let plugin = ProviderId::new("p").unwrap();
+        let messages = |paths: &[&str]| {
+            let refusals = Refusals::default();
+            for path in paths {
+                refusals.push(Refusal::outside(&plugin, (*path).to_owned(), false));
+            }
+            refusals.messages()
+        };
+        // As Python's mimetypes, zoneinfo and tempfile do.
+        for (paths, told) in [
+            (&["/etc/mime.types", "/etc/httpd/mime.types", "/usr/local/etc/mime.types"][..], "guest = \"/etc\""),
+            (&["/usr/share/zoneinfo/Europe/Bern", "/usr/lib/zoneinfo/Europe/Bern"], "guest = \"/usr/share/zoneinfo/Europe\""),
+            (&["/tmp/a1", "/var/tmp/b2", "/usr/tmp/c3", "/d4"], "guest = \"/tmp\""),
+            (&["/dev/null"], "plugins have no devices"),
+        ] {
+            let said = messages(paths);
+            assert!(matches!(said.as_slice(), [one] if one.contains(told)), "{said:?}");
+        }
+        assert_eq!(messages(&["/a/x", "/b/y"]).len(), 2);
     }
 
     #[test]

@@ -64,8 +64,19 @@ impl Listed {
         let mut output = None;
         let mut output_schema = None;
         let mut notes = Vec::new();
-        if let Some(schema) = &tool.output_schema {
+        'output: {
+            let Some(schema) = &tool.output_schema else { break 'output };
             let schema = object(schema).map_err(|why| says("its output-schema", &why))?;
+            let never_object = |ty: &&Value| match ty {
+                Value::String(ty) => ty != "object",
+                Value::Array(types) => !types.iter().any(|ty| ty == "object"),
+                _ => false,
+            };
+            if let Some(unfit) = schema.get("type").filter(never_object) {
+                // Structured content is an object, in clients and in this schema. What fits another schema could not be answered.
+                notes.push(says("its output-schema", &format!("must have \"type\": \"object\", and not {unfit}; it is not published")));
+                break 'output;
+            }
             output = Some(Schema::within(&schema, patterns).map_err(|why| says("its output-schema", &why))?);
             match portable(&Value::Object(schema), Role::Output, MAX_SCHEMA) {
                 Ok(Portable { schema, notes: told }) => {
@@ -325,6 +336,16 @@ mod tests {
             }
         }
         assert_eq!(with(None).unwrap().check_output(&answer(&deep(50), false)), Ok(()));
+        // Structured content is an object: another schema is not published, and holds nothing up.
+        for schema in [r#"{"type":"array"}"#, r#"{"type":["string","null"]}"#] {
+            let tool = with(Some(schema)).unwrap();
+            assert!(
+                tool.tool().output_schema.is_none() && tool.notes()[0].contains("must have \"type\": \"object\""),
+                "{:?}",
+                tool.notes()
+            );
+            assert_eq!(tool.check_output(&CallOutput::default()), Ok(()));
+        }
         assert!(with(Some(r#"{"type":5}"#)).err().unwrap().contains("its output-schema is not a JSON Schema"));
     }
 

@@ -154,7 +154,7 @@ fn find(engine: &Engine, component: &Component, warnings: &mut Warnings) -> Vec<
     let ty = component.component_type();
     for (name, item) in ty.exports(engine) {
         match item.ty {
-            ComponentItem::ComponentFunc(ty) if is_left_by_quickjs(name, ty.params().map(|(name, _)| name)) => {}
+            ComponentItem::ComponentFunc(ty) if is_left_by_build(name, ty.params().map(|(name, _)| name)) => {}
             ComponentItem::ComponentFunc(ty) => add(None, name, ty, warnings),
             ComponentItem::ComponentInstance(_) if is_for_the_host(name) => {}
             ComponentItem::ComponentInstance(instance) => {
@@ -187,9 +187,13 @@ fn is_left_over(interface: &str, function: &str, ty: &ComponentFunc) -> bool {
 }
 
 /// componentize-qjs leaves the one by which it evaluated the plugin's code: `init: func(shim: string, script: string, entry-path: option<string>,
-/// disable-gc: bool) -> result<_, string>`.
-fn is_left_by_quickjs<'a>(function: &str, params: impl Iterator<Item = &'a str>) -> bool {
-    function == "init" && params.eq(["shim", "script", "entry-path", "disable-gc"])
+/// disable-gc: bool) -> result<_, string>`. Wizer, which keeps what a plugin has set up when it is built, leaves `wizer-initialize: func()`.
+fn is_left_by_build<'a>(function: &str, mut params: impl Iterator<Item = &'a str>) -> bool {
+    match function {
+        "init" => params.eq(["shim", "script", "entry-path", "disable-gc"]),
+        "wizer-initialize" => params.next().is_none(),
+        _ => false,
+    }
 }
 
 /// Whether a component holds CPython as componentize-py puts it there.

@@ -8,7 +8,7 @@ use wit_parser::{Function, Resolve, Stability, World, WorldItem};
 
 use super::{
     embed::{EmbedError, sections},
-    is_for_the_host, is_left_by_quickjs,
+    is_for_the_host, is_left_by_build,
 };
 
 /// The section of a component that lists its exports.
@@ -89,6 +89,7 @@ fn of_world(resolve: &Resolve, world: &World) -> Vec<Exported> {
     for (key, item) in &world.exports {
         let name = resolve.name_world_key(key);
         match item {
+            WorldItem::Function(function) if is_left_by_build(&function.name, function.params.iter().map(|param| param.name.as_str())) => {}
             WorldItem::Function(function) => add(None, function, &function.stability),
             WorldItem::Interface { id, stability, .. } if !is_for_the_host(&name) => {
                 let functions = resolve.interfaces.get(*id).into_iter().flat_map(|interface| interface.functions.values());
@@ -111,7 +112,7 @@ fn of_component(component: &[u8]) -> Result<Vec<Exported>, EmbedError> {
         if interface == Some("exports") && name == "init" && params.iter().any(|param| param == "stub-wasi") {
             return;
         }
-        if interface.is_none() && is_left_by_quickjs(name, params.iter().map(String::as_str)) {
+        if interface.is_none() && is_left_by_build(name, params.iter().map(String::as_str)) {
             return;
         }
         let has_result = ty.result.is_some();

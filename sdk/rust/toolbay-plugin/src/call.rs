@@ -86,14 +86,21 @@ impl Answer {
         if self.is_error { Err(CallError::Failed(self.to_text())) } else { Ok(self) }
     }
 
-    /// Its structured content, or else its text, as JSON.
+    /// Its structured content, or else its text, as JSON. Structured content is an object always: where that has `result` only, and `T` is no such
+    /// object, it is what `result` has.
     ///
     /// # Errors
     ///
-    /// [`CallError::Failed`]: that is no JSON, or of another form.
+    /// [`CallError::Failed`]: the tool failed, or that is no JSON, or of another form.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, CallError> {
+        if self.is_error {
+            return Err(CallError::Failed(self.to_text()));
+        }
         let read = match &self.structured {
-            Some(value) => serde_json::from_value(value.clone()),
+            Some(value) => T::deserialize(value).or_else(|error| match value.as_object() {
+                Some(object) if object.len() == 1 => object.get("result").map_or(Err(error), |inner| T::deserialize(inner)),
+                _ => Err(error),
+            }),
             None => serde_json::from_str(&self.to_text()),
         };
         read.map_err(|error| CallError::Failed(format!("the answer cannot be read: {error}")))
@@ -120,17 +127,23 @@ mod tests {
     fn a_tool_is_called_by_its_name_and_what_it_answers_is_read() {
         let host = Fake::new()
             .tool("add", |arguments| Answer { structured: Some(json!({ "sum": arguments["a"].as_i64().unwrap() + 1 })), ..Answer::new() })
+            .tool("wrapped", |_| Answer { structured: Some(json!({ "result": 2.5 })), ..Answer::new() })
             .tool("fail", |_| Answer::error("no"));
         let ctx = host.ctx();
         let answer = ctx.call("add", &json!({ "a": 2 })).unwrap().ok().unwrap();
         assert_eq!(answer.read::<Value>().unwrap(), json!({ "sum": 3 }));
         assert_eq!(ctx.call("fail", &()).unwrap().ok(), Err(CallError::Failed("no".to_owned())));
+        assert_eq!(ctx.call("fail", &()).unwrap().read::<Value>(), Err(CallError::Failed("no".to_owned())));
+        let wrapped = ctx.call("wrapped", &()).unwrap();
+        assert_eq!(wrapped.read::<f64>(), Ok(2.5));
+        assert_eq!(wrapped.read::<Value>(), Ok(json!({ "result": 2.5 })));
+        assert!(answer.read::<f64>().unwrap_err().to_string().contains("cannot be read"));
         assert!(matches!(ctx.call("other", &()), Err(CallError::Unknown(_))));
         assert!(matches!(ctx.call("add", &[1]), Err(CallError::Failed(_))));
         let both = ctx.call_all(&[("add", json!({ "a": 1 })), ("other", json!({}))]);
         assert!(both[0].is_ok() && both[1].is_err());
-        assert_eq!(host.calls().len(), 5);
+        assert_eq!(host.calls().len(), 7);
         assert_eq!(host.calls()[0], ("add".to_owned(), json!({ "a": 2 })));
-        assert_eq!(ctx.callable().len(), 2);
+        assert_eq!(ctx.callable().len(), 3);
     }
 }

@@ -38,15 +38,34 @@ pub enum Level {
     Emergency,
 }
 
+/// A number of things that are done: of any type of number, such as a `usize`.
+pub trait Amount {
+    /// As it is told.
+    fn amount(self) -> f64;
+}
+
+macro_rules! amounts {
+    ($($number:ty)*) => {
+        $(impl Amount for $number {
+            #[allow(clippy::cast_precision_loss, clippy::cast_lossless, clippy::unnecessary_cast, reason = "progress is no exact count")]
+            fn amount(self) -> f64 {
+                self as f64
+            }
+        })*
+    };
+}
+
+amounts!(f64 f32 i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+
 impl Ctx<'_> {
     /// Tells the client how far the call has come, if it wants to know. `done` only ever rises; `total` is where it ends.
-    pub fn progress(&self, done: impl Into<f64>, total: impl Into<f64>, text: &str) {
-        host::progress(self, done.into(), Some(total.into()), text);
+    pub fn progress(&self, done: impl Amount, total: impl Amount, text: &str) {
+        host::progress(self, done.amount(), Some(total.amount()), text);
     }
 
     /// The same where nobody knows the end.
-    pub fn progress_so_far(&self, done: impl Into<f64>, text: &str) {
-        host::progress(self, done.into(), None, text);
+    pub fn progress_so_far(&self, done: impl Amount, text: &str) {
+        host::progress(self, done.amount(), None, text);
     }
 
     /// Logs a sentence: for the operator and, where it asked for messages, for the client.

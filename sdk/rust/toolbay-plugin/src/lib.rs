@@ -45,12 +45,15 @@ mod wasm_offers;
 pub use answer::{Answer, Audio, Block, Body, Image, IntoAnswer, Json};
 pub use ask::{AskError, Reply};
 pub use call::{CallError, Callable};
-pub use context::{Ctx, Level};
+pub use context::{Amount, Ctx, Level};
 pub use http::{HttpError, Method, Request, Response};
 pub use prompt::{IntoMessages, Message, Prompt, PromptArgument, Role};
 pub use resource::{Contents, IntoRead, Read, Resource};
 pub use store::{Entry, Store, StoreError, When};
 pub use tool::{Hints, Tool};
+
+/// What a tool may answer that can fail in any way: `?` turns every error into its text, and `"a text".into()` is one too.
+pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// Derives `Serialize`, `Deserialize` and `JsonSchema` for a type that a tool takes or answers.
 ///

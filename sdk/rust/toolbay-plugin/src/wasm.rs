@@ -2,26 +2,14 @@
 
 use std::time::Duration;
 
-use wasip2::{
-    clocks::monotonic_clock,
-    http::{
-        outgoing_handler,
-        types::{self as http, ErrorCode, Fields, IncomingBody, OutgoingBody, OutgoingRequest, RequestOptions, Scheme},
-    },
-    io::{
-        poll::{self, Pollable},
-        streams::StreamError,
-    },
-};
-
 use crate::{
-    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, Entry, HttpError, Image, Level, Method, Reply, Response, StoreError,
-    Tool, When,
+    Answer, AskError, Audio, Block, Body, CallError, Callable, Ctx, Entry, HttpError, Image, Level, Reply, Response, StoreError, Tool,
+    When,
     ask::{Answered, Question},
     bindings::{
         exports::toolbay::plugin::tools as wit,
         toolbay::plugin::{
-            calls, client, context, log as wit_log, progress as wit_progress, store, task,
+            calls, client, context, fetch, log as wit_log, progress as wit_progress, store, task,
             types::{BinaryContent, Content, EmbeddedResource, Error, LogLevel, ResourceBody, ResourceLink, Role, TextContent},
         },
     },
@@ -30,12 +18,6 @@ use crate::{
 
 /// JSON-RPC: invalid parameters.
 const INVALID_PARAMS: i32 = -32602;
-
-/// As much of a body as is read at once.
-const READ: u64 = 64 << 10;
-
-/// As much as may be written at once.
-const WRITE: usize = 4096;
 
 /// The tools as the contract lists them. For the macros only.
 #[doc(hidden)]
@@ -290,143 +272,28 @@ pub(crate) fn begin_task(_: &Ctx<'_>) -> bool {
     task::begin()
 }
 
-/// When the waiting ends.
-struct Deadline(Pollable);
-
-impl Deadline {
-    /// Waits until there is something. False: it is too late.
-    fn wait(&self, something: &Pollable) -> bool {
-        poll::poll(&[something, &self.0]).contains(&0)
-    }
-}
-
 pub(crate) fn exchange(_: &Ctx<'_>, exchange: &Exchange<'_>) -> Result<Response, HttpError> {
     let url = exchange.url.to_string();
-    let late = || HttpError::TimedOut(url.clone());
-    let failed = |code: ErrorCode| failure(&url, code, exchange.max_body);
-    let bad_url = |()| HttpError::BadUrl(url.clone());
-    let left = u64::try_from(exchange.left.as_nanos()).unwrap_or(u64::MAX / 2);
-    let deadline = Deadline(monotonic_clock::subscribe_duration(left));
-
-    let fields = Fields::new();
-    for (name, value) in exchange.headers {
-        let refused = |_| HttpError::BadRequest(format!("the header {name} may not be set, or not to this"));
-        fields.append(name, value.as_bytes()).map_err(refused)?;
+    let mut headers: Vec<_> = exchange.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
+    if !headers.iter().any(|(name, _)| name == "user-agent") {
+        headers.push(("user-agent".to_owned(), b"toolbay-plugin/0.1".to_vec()));
     }
-    if !fields.has("user-agent") {
-        let _ = fields.append("user-agent", b"toolbay-plugin/0.1");
-    }
-    if !exchange.body.is_empty() && !fields.has("content-length") {
-        let _ = fields.append("content-length", exchange.body.len().to_string().as_bytes());
-    }
-    let request = OutgoingRequest::new(fields);
-    let method = match exchange.method {
-        Method::Get => http::Method::Get,
-        Method::Head => http::Method::Head,
-        Method::Post => http::Method::Post,
-        Method::Put => http::Method::Put,
-        Method::Patch => http::Method::Patch,
-        Method::Delete => http::Method::Delete,
-        Method::Other(name) => http::Method::Other(name.clone()),
+    let request = fetch::Request {
+        method: exchange.method.as_str().to_owned(),
+        url: url.clone(),
+        headers,
+        body: exchange.body.to_vec(),
+        timeout_ms: Some(u64::try_from(exchange.left.as_millis()).unwrap_or(u64::MAX)),
+        max_body: Some(exchange.max_body as u64),
+        wanted: None,
     };
-    request.set_method(&method).map_err(|()| HttpError::BadRequest(format!("{} is no method", exchange.method.as_str())))?;
-    request.set_scheme(Some(if exchange.url.https { &Scheme::Https } else { &Scheme::Http })).map_err(bad_url)?;
-    request.set_authority(Some(&exchange.url.authority)).map_err(bad_url)?;
-    request.set_path_with_query(Some(&exchange.url.path)).map_err(bad_url)?;
-    // The host ends the request too, so that it does not go on after we have given up. A host may not know these options.
-    let options = RequestOptions::new();
-    let _ = options.set_connect_timeout(Some(left));
-    let _ = options.set_first_byte_timeout(Some(left));
-    let _ = options.set_between_bytes_timeout(Some(left));
-
-    let outgoing = if exchange.body.is_empty() { None } else { request.body().ok() };
-    let coming = outgoing_handler::handle(request, Some(options)).map_err(failed)?;
-    if let Some(outgoing) = outgoing {
-        // A server may answer before it has read everything: then that answer counts, and not that writing ended.
-        let whole = send_body(&outgoing, exchange.body, &deadline);
-        if whole.is_some_and(|whole| whole) {
-            let _ = OutgoingBody::finish(outgoing, None);
-        } else if whole.is_none() {
-            return Err(late());
-        }
-    }
-    if !deadline.wait(&coming.subscribe()) {
-        return Err(late());
-    }
-    let response = match coming.get() {
-        Some(Ok(Ok(response))) => response,
-        Some(Ok(Err(code))) => return Err(failed(code)),
-        Some(Err(())) | None => return Err(HttpError::Unreachable(url, "no answer".to_owned())),
-    };
-    let status = response.status();
-    let headers = response.headers().entries();
-    let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned()));
-    let headers = headers.collect();
-    let broken = |()| HttpError::Unreadable(url.clone(), "it has no body".to_owned());
-    let incoming: IncomingBody = response.consume().map_err(broken)?;
-    let stream = incoming.stream().map_err(broken)?;
-    let ready = stream.subscribe();
-    let mut body = Vec::new();
-    loop {
-        if !deadline.wait(&ready) {
-            return Err(late());
-        }
-        match stream.read(READ) {
-            Ok(chunk) if body.len() + chunk.len() > exchange.max_body => return Err(HttpError::TooLarge(url, exchange.max_body)),
-            Ok(chunk) => body.extend_from_slice(&chunk),
-            Err(StreamError::Closed) => break,
-            Err(StreamError::LastOperationFailed(error)) => {
-                let broke = || HttpError::Unreachable(url.clone(), "the answer broke off".to_owned());
-                return Err(http::http_error_code(&error).map_or_else(broke, failed));
-            }
-        }
-    }
-    Ok(Response { status, headers, body, url })
-}
-
-/// Whether all of it was sent. None: time is up.
-fn send_body(outgoing: &OutgoingBody, body: &[u8], deadline: &Deadline) -> Option<bool> {
-    let Ok(stream) = outgoing.write() else { return Some(false) };
-    let ready = stream.subscribe();
-    let mut rest = body;
-    while !rest.is_empty() {
-        if !deadline.wait(&ready) {
-            return None;
-        }
-        let Ok(room) = stream.check_write() else { return Some(false) };
-        let count = rest.len().min(WRITE).min(usize::try_from(room).unwrap_or(WRITE));
-        if count == 0 {
-            continue;
-        }
-        let (chunk, after) = rest.split_at(count);
-        if stream.write(chunk).is_err() {
-            return Some(false);
-        }
-        rest = after;
-    }
-    if stream.flush().is_err() {
-        return Some(false);
-    }
-    if !deadline.wait(&ready) {
-        return None;
-    }
-    Some(stream.check_write().is_ok())
-}
-
-fn failure(url: &str, code: ErrorCode, max_body: usize) -> HttpError {
-    let unreachable = |why: String| HttpError::Unreachable(url.to_owned(), why);
-    match code {
-        ErrorCode::ConnectionTimeout
-        | ErrorCode::ConnectionReadTimeout
-        | ErrorCode::ConnectionWriteTimeout
-        | ErrorCode::DnsTimeout
-        | ErrorCode::HttpResponseTimeout => HttpError::TimedOut(url.to_owned()),
-        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => HttpError::Denied(url.to_owned()),
-        ErrorCode::HttpResponseBodySize(_) => HttpError::TooLarge(url.to_owned(), max_body),
-        ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => unreachable("its name is not known".to_owned()),
-        ErrorCode::ConnectionRefused => unreachable("the connection was refused".to_owned()),
-        ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete => unreachable("the connection broke".to_owned()),
-        ErrorCode::InternalError(Some(text)) => unreachable(text.trim_end_matches('.').to_owned()),
-        other => unreachable(format!("{other:?}").trim_start_matches("ErrorCode::").to_owned()),
-    }
+    let answer = fetch::fetch(&request).map_err(|error| match error {
+        fetch::FetchError::Denied(_) => HttpError::Denied(url.clone()),
+        fetch::FetchError::Invalid(why) => HttpError::BadRequest(why),
+        fetch::FetchError::TimedOut(_) => HttpError::TimedOut(url.clone()),
+        fetch::FetchError::Busy(why) | fetch::FetchError::Unreachable(why) => HttpError::Unreachable(url.clone(), why),
+        fetch::FetchError::TooLarge(_) => HttpError::TooLarge(url.clone(), exchange.max_body),
+    })?;
+    let headers = answer.headers.into_iter().map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()));
+    Ok(Response { status: answer.status, headers: headers.collect(), body: answer.body, url })
 }

@@ -87,3 +87,37 @@ async fn a_missing_import_is_named_whatever_it_is() {
         assert!(told.contains(&format!("`{import}`")), "{import}: {told}");
     }
 }
+
+#[tokio::test]
+async fn a_missing_import_of_any_kind_is_told_by_its_name_and_nothing_else_is_blamed() {
+    let host = Host::new(limits());
+    let mut wrong = Vec::new();
+    let is_there = r#"(import "wasi:cli/stdout@0.2.0" (instance))"#;
+    for (import, named) in [
+        (r#"(import "acme:db/store@1.0.0" (instance (export "get" (func))))"#, "acme:db/store@1.0.0"),
+        (r#"(import "log" (func (param "text" string)))"#, "log"),
+        (r#"(import "env" (instance (export "log" (func))))"#, "env"),
+        (r#"(import "library" (core module (export "f" (func))))"#, "library"),
+        (r#"(import "wasi:cli/nothing@0.2.0" (instance (export "f" (func))))"#, "wasi:cli/nothing@0.2.0"),
+        (
+            r#"(import "wasi:cli/environment@0.2.0" (instance (export "get-environment" (func (param "of" u32)))))"#,
+            "wasi:cli/environment@0.2.0",
+        ),
+        (r#"(import "wasi:cli/environment@0.2.0" (instance (export "set-environment" (func))))"#, "wasi:cli/environment@0.2.0"),
+        (r#"(import "wasi:filesystem/types@0.2.0" (instance (export "path" (type (sub resource)))))"#, "wasi:filesystem/types@0.2.0"),
+        (r#"(import "wasi:http/client@0.3.0" (instance (export "send" (func))))"#, "wasi:http/client@0.3.0"),
+        (r#"(import "wasi:config/runtime@0.2.0-draft" (instance (export "get" (func))))"#, "wasi:config/runtime@0.2.0-draft"),
+        (r#"(import "wasi:keyvalue/watcher@0.2.0-draft" (instance (export "get" (func))))"#, "wasi:keyvalue/watcher@0.2.0-draft"),
+        (r#"(import "toolbay:plugin/calls@0.2.0" (instance (export "call" (func))))"#, "toolbay:plugin/calls@0.2.0"),
+        (r#"(import "toolbay:plugin/wishes@0.1.0" (instance (export "f" (func))))"#, "toolbay:plugin/wishes@0.1.0"),
+    ] {
+        let told = match host.load(&format!("(component {is_there} {import})")).await {
+            Ok(_) => "it was loaded".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if !told.contains(&format!("`{named}`")) || told.contains("wasi:cli/stdout") {
+            wrong.push(format!("{import}: {told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -85,6 +85,7 @@ fn what_componentize_qjs_leaves_behind_is_no_tool() {
         (func $init {params} (canon lift (core func $i "f") (memory (core memory $i "m")) (realloc (core func $i "realloc"))))
         (func $mine (canon lift (core func $i "g")))
         (export "init" (func $init))
+        (export "wizer-initialize" (func $mine))
         (export "mine" (func $mine)))"#
         )
     };
