@@ -459,3 +459,33 @@ async fn a_config_map_and_a_secret_that_are_switched_are_applied() {
         }
     }
 }
+
+/// Editors empty a file before they write it: that is no configuration, and authentication does not end for it.
+#[tokio::test]
+async fn a_file_that_is_empty_or_gone_changes_nothing() {
+    let config = format!("[auth.tokens]\nme = {KEPT:?}\n");
+    let server = Setup::new().plugin("calculator").config(&config).start().await;
+    let file = server.home().join("toolbay.toml");
+    let stranger = async || Client::modern(&server).rpc("tools/list", json!({})).await.status;
+    let until = async |state: &str, word: &str| {
+        eventually(&format!("the configuration is {state}"), secs(30), || async {
+            let configuration = server.status_as(KEPT).await["configuration"].clone();
+            let message = configuration["error"]["message"].as_str().unwrap_or_default().to_owned();
+            (configuration["state"] == state && message.contains(word)).then_some(())
+        })
+        .await;
+    };
+    for blank in ["", "\u{feff} \n"] {
+        std::fs::write(&file, blank).expect("it can be written");
+        until("rejected", "empty or gone").await;
+        assert_eq!(stranger().await, 401);
+        std::fs::write(&file, &config).expect("it can be written");
+        until("applied", "").await;
+    }
+    std::fs::remove_file(&file).expect("it is there");
+    until("rejected", "").await;
+    assert_eq!(stranger().await, 401);
+    // Whoever means it says so.
+    std::fs::write(&file, "# All defaults.\n").expect("it can be written");
+    eventually("authentication has ended", secs(30), || async { (stranger().await == 200).then_some(()) }).await;
+}

@@ -93,8 +93,11 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
     // The default is watched where it is not there, too: it may come.
     found.files.insert(path.unwrap_or(default).to_owned());
     let config = match path.or_else(|| default.exists().then_some(default)) {
-        Some(path) => files::read(path).and_then(|text| parse(&text, path, &environment, &mut found)),
-        None => Ok(Config::default()),
+        Some(path) => files::read(path).and_then(|text| {
+            let config = parse(&text, path, &environment, &mut found)?;
+            Ok(Config { is_blank: text.trim_start_matches('\u{feff}').trim().is_empty(), ..config })
+        }),
+        None => Ok(Config { is_blank: true, ..Config::default() }),
     };
     let config = config.and_then(|config| over(config, overrides, &mut found));
     let config = if overrides.without_policies { config } else { config.and_then(|config| with_policies(config, &mut found)) };

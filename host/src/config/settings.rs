@@ -81,6 +81,8 @@ pub struct Config {
     pub search: SearchConfig,
     /// The file that this was read from.
     pub(super) origin: Option<PathBuf>,
+    /// Its file is empty or not there.
+    pub(super) is_blank: bool,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
     pub(super) places: Arc<BTreeMap<String, KeyLocations>>,
 }
@@ -119,12 +121,19 @@ impl Default for Config {
             model: BTreeMap::new(),
             search: SearchConfig::default(),
             origin: None,
+            is_blank: false,
             places: Arc::default(),
         }
     }
 }
 
 impl Config {
+    /// Whether its file says nothing at all, or is not there: as while an editor writes it.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.is_blank
+    }
+
     /// The file that this was read from; None for the defaults.
     #[must_use]
     pub fn origin(&self) -> Option<&Path> {
