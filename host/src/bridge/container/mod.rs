@@ -283,9 +283,15 @@ impl Image {
         let spec = Spec { name: name.clone(), labels, image, source: Arc::clone(&self.source) };
         // From here on something may be there that has to be removed again, whatever happens.
         let mut running = Container { containers: Some(Arc::clone(containers)), name, memory: self.source.memory, client: None };
-        let pipes = containers.backend.start(&spec).await;
-        let Pipes { stdin, stdout, stderr, client } =
-            pipes.map_err(|error| LaunchError(format!("image {} ({}): {error}", self.source.image, containers.engine)))?;
+        let Pipes { stdin, stdout, stderr, client } = match containers.backend.start(&spec).await {
+            Ok(pipes) => pipes,
+            Err(error) => {
+                // Before it is told: a host that ends for it would leave what was made.
+                leave_nothing(containers, &running.name, None).await;
+                running.containers = None;
+                return Err(LaunchError(format!("image {} ({}): {error}", self.source.image, containers.engine)));
+            }
+        };
         running.client = client;
         // The engine answers.
         containers.sweep().await;

@@ -322,7 +322,10 @@ async fn an_image_that_is_missing_is_told_in_the_engines_words() {
         let entrypoint = Some(vec!["/nothing-here".to_owned()]);
         let started = engine.image("none", ImageSource { entrypoint, ..source() }).launch().await;
         let said = match started {
-            Err(error) => error.to_string(),
+            Err(error) => {
+                assert_eq!(left("none").await, 0, "{}: what was made for it is gone when it is told", containers.engine());
+                error.to_string()
+            }
             Ok(mut launched) => {
                 let mut text = String::new();
                 launched.stderr.read_to_string(&mut text).await.unwrap();
