@@ -384,7 +384,7 @@ async fn a_server_that_does_not_start_leaves_the_one_before_serving() {
     // The program, and the process that watches over it.
     eventually("the process before is gone", secs(20), || async { (children(pid).len() == 2).then_some(()) }).await;
     // One that is removed is gone, with its process.
-    files::put(b"", &server.home().join("toolbay.toml"));
+    files::put(b"# Nothing.\n", &server.home().join("toolbay.toml"));
     eventually("no process is left", secs(20), || async { children(pid).is_empty().then_some(()) }).await;
     assert!(client.tool_names().await.is_empty());
 }
@@ -463,8 +463,10 @@ async fn a_config_map_and_a_secret_that_are_switched_are_applied() {
 /// Editors empty a file before they write it: that is no configuration, and authentication does not end for it.
 #[tokio::test]
 async fn a_file_that_is_empty_or_gone_changes_nothing() {
-    let config = format!("[auth.tokens]\nme = {KEPT:?}\n");
-    let server = Setup::new().plugin("calculator").config(&config).start().await;
+    let config = "[auth.tokens]\nme = { from_file = \"kept.token\" }\n";
+    let setup = Setup::new().plugin("calculator").config(config);
+    std::fs::write(setup.home().join("kept.token"), KEPT).expect("it can be written");
+    let server = setup.start().await;
     let file = server.home().join("toolbay.toml");
     let stranger = async || Client::modern(&server).rpc("tools/list", json!({})).await.status;
     let until = async |state: &str, word: &str| {
@@ -479,7 +481,7 @@ async fn a_file_that_is_empty_or_gone_changes_nothing() {
         std::fs::write(&file, blank).expect("it can be written");
         until("rejected", "empty or gone").await;
         assert_eq!(stranger().await, 401);
-        std::fs::write(&file, &config).expect("it can be written");
+        std::fs::write(&file, config).expect("it can be written");
         until("applied", "").await;
     }
     std::fs::remove_file(&file).expect("it is there");
