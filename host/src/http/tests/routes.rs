@@ -178,7 +178,10 @@ async fn a_browser_may_ask_first_and_see_the_answer() {
 
         let answer = server.connect().await.ask(&format!("POST /mcp\norigin: {origin}"), "x").await;
         assert_eq!((answer.status, answer.header("access-control-allow-origin"), answer.header("vary")), (200, origin, "Origin"));
-        assert_eq!(answer.header("access-control-expose-headers"), "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After, DPoP-Nonce");
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After, DPoP-Nonce"
+        );
     }
 }
 
