@@ -255,6 +255,7 @@ impl Servers {
         join_all(running.values().chain(&before).map(|server| server.member.stop())).await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.engine.close().await;
     }
 
     fn lock_imported(&self) -> MutexGuard<'_, Arc<BTreeMap<String, ImportedServer>>> {

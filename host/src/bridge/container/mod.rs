@@ -28,6 +28,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Mutex, OnceCell},
 };
+use tokio_util::task::TaskTracker;
 
 pub use engine::EngineError;
 
@@ -47,6 +48,9 @@ const PROCESSES: u64 = 4096;
 
 /// How long a container that was killed may take to be gone. The engine reaps it and unmounts its file system; measured: 0.2 to 0.4 s.
 const GONE: Duration = Duration::from_secs(30);
+
+/// How long the end of the host waits for removals that are under way.
+const LAST: Duration = Duration::from_secs(10);
 
 /// What an engine is asked for. Each method is one request to it.
 trait Backend: Send + Sync {
@@ -105,6 +109,8 @@ pub struct Containers {
     pulls: Mutex<BTreeMap<String, Pulling>>,
     /// Containers that could not be removed, as the engine did not answer: they are removed when it does again.
     left: Mutex<BTreeSet<String>>,
+    /// Removals that nobody waits for, as whoever had the container is gone.
+    removing: TaskTracker,
 }
 
 impl Containers {
@@ -122,6 +128,7 @@ impl Containers {
             last: AtomicU64::new(0),
             pulls: Mutex::default(),
             left: Mutex::default(),
+            removing: TaskTracker::new(),
         });
         containers.reap().await;
         Ok(containers)
@@ -164,6 +171,13 @@ impl Containers {
         for name in left {
             self.remove(&name).await;
         }
+    }
+
+    /// Waits for the removals that are under way, and tries those again that failed.
+    async fn close(&self) {
+        self.removing.close();
+        self.removing.wait().await;
+        self.sweep().await;
     }
 
     /// Sees to it that the image is there, and says which it is. All who need the same one wait for one pull; it goes on when nobody waits any more.
@@ -226,6 +240,18 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Waits until the containers are removed whose servers have ended, for a while.
+    pub async fn close(&self) {
+        if let Some(containers) = self.found.get()
+            && tokio::time::timeout(LAST, containers.close()).await.is_err()
+        {
+            tracing::warn!(
+                engine = containers.engine,
+                "containers are still being removed after {LAST:?}; the next start removes what is left"
+            );
+        }
+    }
+
     /// Nothing is looked for yet.
     #[must_use]
     pub fn new(choice: EngineChoice) -> Arc<Self> {
@@ -382,7 +408,8 @@ impl Drop for Container {
         let (name, mut client) = (std::mem::take(&mut self.name), self.client.take());
         // Without a runtime the process ends, and the next one reaps.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { leave_nothing(&containers, &name, client.as_mut()).await });
+            let tracker = containers.removing.clone();
+            tracker.spawn_on(async move { leave_nothing(&containers, &name, client.as_mut()).await }, &runtime);
         }
     }
 }
