@@ -17,6 +17,8 @@ use tokio::{
     sync::Mutex,
 };
 
+use tokio_util::task::TaskTracker;
+
 use super::{Backend, Containers, Engine, Pipes, Resolved, Spec, owner};
 use crate::{
     bridge::launch::{Launch, Launched},
@@ -285,7 +287,7 @@ async fn an_image_that_was_removed_after_its_pull_is_pulled_again_for_the_next_s
         let shelf = Arc::new(Shelf { there: AtomicBool::new(true), ..Shelf::default() });
         let (engine, owner) = ("a shelf".to_owned(), owner::own());
         let (last, pulls, left) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        let containers = Containers { backend: shelf.clone(), engine, owner, last, pulls, left };
+        let containers = Containers { backend: shelf.clone(), engine, owner, last, pulls, left, removing: TaskTracker::new() };
         let pulled = async || {
             let starts = (0..3).map(|_| containers.fetch("i", policy));
             let results = futures::future::join_all(starts).await;
