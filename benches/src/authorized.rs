@@ -24,8 +24,11 @@ const WHOLE: &str = "a token, roles, limits and policies";
 /// Rows: what is configured beside what the rows before have.
 const ROWS: [(&str, &str); 5] = [
     ("nobody is asked who calls", ""),
-    ("a token", "[auth.tokens]\nbench = { from_file = \"authorized.token\", roles = [\"some\"] }\n"),
-    ("a token and roles", "[role.some]\ntools = [\"calculator__*\"]\n[role.other]\nservers = [\"*\"]\n"),
+    ("a token", "[auth.tokens]\nbench = { from_file = \"authorized.token\" }\n"),
+    (
+        "a token and roles",
+        "[auth]\ndefault_roles = [\"some\"]\n[role.some]\ntools = [\"calculator__*\"]\n[role.other]\nservers = [\"*\"]\n",
+    ),
     ("a token, roles and limits", LIMITS),
     (WHOLE, "[policy]\nfiles = [\"authorized.cedar\"]\n"),
 ];
