@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("similar", &[]),
     ("wildcard", &[]),
     ("unix_time", &[]),
+    ("whole_file", &[]),
     ("sigstore", &[]),
     ("schema", &["json", "offload"]),
     // The seam below which tools live, and how the host is to be.
@@ -32,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pick", &["json", "similar"]),
     // The operator's policies in Cedar, as texts and decisions.
     ("policies", &["provider"]),
-    ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick"]),
+    ("config", &["policies", "provider", "json", "schema", "signing", "sigstore", "similar", "pick", "whole_file"]),
     ("telemetry", &["provider", "config", "tls", "unix_time"]),
     ("authorization_server", &["tls"]),
     // What runs tools. None of `wasm`, `bridge` and `remote` knows of the others.
@@ -72,7 +73,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Plugins in a registry, as files for `wasm`.
     ("oci", &["wasm", "threads", "provider", "config", "sigstore", "tls", "unix_time", "wildcard"]),
     // What is on offer, who offers it, and running it.
-    ("catalog", &["policies", "provider", "telemetry", "wildcard"]),
+    ("catalog", &["policies", "provider", "telemetry", "wildcard", "whole_file"]),
     // Sentences as vectors, for the catalog's search.
     ("embedding", &["inference", "catalog"]),
     ("trust", &["catalog", "provider", "config", "wildcard"]),
@@ -82,7 +83,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Other instances of this host.
     ("cluster", &["config", "tls", "unix_time"]),
     // A plugin author's project, which serves nothing.
-    ("author", &["wasm"]),
+    ("author", &["wasm", "whole_file"]),
     // The fronts.
     ("mcp", &["cluster", "dispatch", "catalog", "telemetry", "provider", "config", "json", "similar", "threads", "offload"]),
     (

@@ -51,4 +51,5 @@ pub mod trust;
 mod unix_time;
 pub mod upstream;
 pub mod wasm;
+mod whole_file;
 mod wildcard;

@@ -68,6 +68,15 @@ async fn count(client: Arc<Client>) -> Option<String> {
     }
 }
 
+/// Ends the calls of [`count`], of which none may be lost: how many were answered, and what is kept.
+async fn counted(load: Load, url: &str) -> (u64, u64) {
+    let answered = load.answered();
+    let lost = load.end().await;
+    assert!(lost.is_empty(), "{} of {answered} calls were lost: {lost:#?}", lost.len());
+    let kept = Client::at(url).call("keep_get", json!({ "key": "count" })).await.ok();
+    (answered, kept.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number"))
+}
+
 #[tokio::test]
 async fn what_plugins_keep_is_there_for_both_while_one_takes_over_from_the_other() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -86,11 +95,7 @@ async fn what_plugins_keep_is_there_for_both_while_one_takes_over_from_the_other
         serves.wait_log("that it is alone", |line| line.contains("the process before this one has ended")).await;
     }
     load.more(10).await;
-    let answered = load.answered();
-    let lost = load.end().await;
-    assert!(lost.is_empty(), "{} of {answered} calls were lost: {lost:#?}", lost.len());
-    let kept = Client::at(&url).call("keep_get", json!({ "key": "count" })).await.ok();
-    let kept: u64 = kept.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number");
+    let (answered, kept) = counted(load, &url).await;
     assert!(kept >= answered, "{kept} of {answered}");
 }
 
@@ -171,11 +176,7 @@ async fn a_third_process_takes_over_while_the_first_one_still_drains() {
     assert_eq!(first.wait_exit(secs(60)).await.code(), Some(0), "{}", first.log());
     third.wait_log("that it is alone", |line| line.contains("the process before this one has ended")).await;
     load.more(10).await;
-    let answered = load.answered();
-    let lost = load.end().await;
-    assert!(lost.is_empty(), "{} of {answered} calls were lost: {lost:#?}", lost.len());
-    let kept = Client::at(&url).call("keep_get", json!({ "key": "count" })).await.ok();
-    let kept: u64 = kept.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number");
+    let (answered, kept) = counted(load, &url).await;
     assert!(kept > answered, "{kept} of {answered} and the one that waited");
     for server in [&first, &second, &third] {
         assert!(!server.log().contains("has it open"), "{}", server.log());

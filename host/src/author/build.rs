@@ -12,7 +12,10 @@ use super::{
     python, rust,
     world::World,
 };
-use crate::wasm::typed::docs::{EmbedError, embed};
+use crate::{
+    wasm::typed::docs::{EmbedError, embed},
+    whole_file,
+};
 
 /// What a build made.
 #[derive(Debug)]
@@ -65,6 +68,5 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), AuthorError> {
     if fs::read(path).is_ok_and(|known| known == bytes) {
         return Ok(());
     }
-    let part = path.with_extension(format!("part-{}", std::process::id()));
-    fs::write(&part, bytes).and_then(|()| fs::rename(&part, path)).map_err(|error| AuthorError::file("write", path, &error))
+    whole_file::write(path, bytes).map_err(|error| AuthorError::file("write", path, &error))
 }

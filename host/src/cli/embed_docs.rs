@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{Failure, Outcome, print};
-use crate::wasm::typed::docs::embed;
+use crate::{wasm::typed::docs::embed, whole_file};
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"Toolchains leave the doc comments of WIT files out of the components that they make. They are what a model reads of
@@ -39,11 +39,7 @@ impl EmbedDocs {
             more => format!("{more} bytes of docs"),
         };
         let output = self.output.as_ref().unwrap_or(&self.file);
-        // Beside it and renamed: a host that watches the folder never sees half a file.
-        let scratch = output.with_extension(format!("tmp-{}", std::process::id()));
-        std::fs::write(&scratch, &with_docs)
-            .and_then(|()| std::fs::rename(&scratch, output))
-            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", output.display())))?;
+        whole_file::write(output, &with_docs).map_err(|error| Failure::failed(format!("cannot write {}: {error}", output.display())))?;
         print(&format!("{}: {what}\n", output.display()))?;
         Ok(ExitCode::SUCCESS)
     }

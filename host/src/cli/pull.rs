@@ -6,7 +6,7 @@ use super::{ConfigArgs, Failure, Outcome, print, quiet, runtime};
 use crate::{
     config::OciReference,
     oci::{self, Cache, PullSettings},
-    telemetry,
+    telemetry, whole_file,
 };
 
 /// What `--help` says after the options.
@@ -57,13 +57,7 @@ impl Pull {
     }
 }
 
-/// Beside it and renamed: a host that watches the folder never sees half a file.
 fn copy(from: &std::path::Path, to: &std::path::Path) -> Result<(), Failure> {
-    let scratch = to.with_extension(format!("tmp-{}", std::process::id()));
-    let copied = fs::read(from).and_then(|bytes| fs::write(&scratch, bytes)).and_then(|()| fs::rename(&scratch, to));
-    copied.map_err(|error| {
-        // It may not have been made.
-        let _ = fs::remove_file(&scratch);
-        Failure::failed(format!("cannot write {}: {error}", to.display()))
-    })
+    let copied = fs::read(from).and_then(|bytes| whole_file::write(to, &bytes));
+    copied.map_err(|error| Failure::failed(format!("cannot write {}: {error}", to.display())))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, io::ErrorKind, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, OciReference};
-use crate::provider::Definition;
+use crate::{provider::Definition, whole_file};
 
 /// The name of the file beside `toolbay.toml`.
 pub(super) const NAME: &str = "toolbay.lock";
@@ -142,14 +142,7 @@ impl Lock {
     ///
     /// The system's.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-        let written = std::fs::write(&beside, self.to_text()).and_then(|()| std::fs::rename(&beside, path));
-        if written.is_err() {
-            // It may not have been made.
-            let _ = std::fs::remove_file(&beside);
-        }
-        written
+        whole_file::write(path, self.to_text().as_bytes())
     }
 
     /// # Errors

@@ -9,6 +9,7 @@ use std::{
 use blake3::Hash;
 
 use super::vectors::Vector;
+use crate::whole_file;
 
 /// How a file begins.
 const MAGIC: &[u8] = b"toolbay vectors 1\n";
@@ -143,15 +144,8 @@ pub(super) fn of_bytes(bytes: &[u8], version: Hash) -> Option<Vec<(Hash, Vector)
 
 /// As a whole: another host may read it at any time.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // It may never have been there.
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    whole_file::write(path, bytes)
 }
 
 #[cfg(test)]

@@ -28,10 +28,11 @@ impl<T: ?Sized> Default for Interned<T> {
 impl<T: ?Sized> Interned<T> {
     /// What was made of this text, or is made of it now. None: nothing can be made of it.
     pub(super) fn get(&self, text: &[u8], make: impl FnOnce() -> Option<Arc<T>>) -> Option<Arc<T>> {
-        if let Some(known) = self.find(text) {
+        let digest = blake3::hash(text);
+        if let Some(known) = self.known(&digest) {
             return Some(known);
         }
-        let (made, digest) = (make()?, blake3::hash(text));
+        let made = make()?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have made it meanwhile.
         if let Some(known) = kept.by_text.get(&digest).and_then(Weak::upgrade) {
@@ -47,8 +48,11 @@ impl<T: ?Sized> Interned<T> {
 
     /// What was made of this text, if somebody holds it.
     pub(super) fn find(&self, text: &[u8]) -> Option<Arc<T>> {
-        let digest = blake3::hash(text);
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).by_text.get(&digest).and_then(Weak::upgrade)
+        self.known(&blake3::hash(text))
+    }
+
+    fn known(&self, digest: &blake3::Hash) -> Option<Arc<T>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).by_text.get(digest).and_then(Weak::upgrade)
     }
 }
 
