@@ -264,6 +264,14 @@ impl Entry {
         self.serving.as_ref().and_then(|serving| serving.loaded.load.trouble())
     }
 
+    /// Why the newest version cannot serve, while it may still be that somebody pauses in writing it.
+    fn doubt(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Doubtful(error) if self.serving.is_some() => Some(error.clone()),
+            _ => None,
+        }
+    }
+
     fn state(&self) -> ProviderState {
         match (&self.serving, &self.error) {
             (None, None) => ProviderState::Loading,
@@ -301,7 +309,7 @@ impl Entry {
             digest: serving.map(|serving| short(serving.version.digest)),
             tools: loaded.map(|loaded| loaded.provider.tools().iter().map(|tool| tool.name.to_string()).collect()).unwrap_or_default(),
             offers: loaded.map(|loaded| loaded.provider.offers().into()).unwrap_or_default(),
-            error: self.error.clone().or(trouble),
+            error: self.error.clone().or(trouble).or_else(|| self.doubt()),
             warnings: loaded.map(|loaded| loaded.warnings.clone()).unwrap_or_default(),
             imports: loaded.map(|loaded| loaded.imports.to_vec()).unwrap_or_default(),
             loaded: loaded.and_then(|loaded| loaded.load.is_loaded()),

@@ -281,12 +281,18 @@ async fn a_list_that_is_another_one_when_the_code_is_loaded_is_published() {
     assert_eq!(relisted.provider.tools(), loaded.provider.tools());
     assert!(place.kept("listing").is_empty(), "what it lists differs from time to time");
     // What its calls say of changes is heard, however often its code was dropped.
-    for number in 0..3 {
+    let mut dropped = 0;
+    for number in 0..20 {
         let other = keeper.load(&format!("other{number}"), Some(&answers(number))).await.unwrap();
         assert_eq!(run(&other).await, number.to_string());
-        assert_eq!(relisted.load.is_loaded(), Some(false));
+        // What still ends its last call stays, and goes the next time.
+        dropped += usize::from(relisted.load.is_loaded() == Some(false));
         assert!(!call(&relisted.provider, "run", "{}").await.unwrap().is_error);
+        if dropped == 3 {
+            break;
+        }
     }
+    assert_eq!(dropped, 3);
     let updates = async {
         let mut now = relisted;
         loop {
