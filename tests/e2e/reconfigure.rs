@@ -491,3 +491,40 @@ async fn a_file_that_is_empty_or_gone_changes_nothing() {
     std::fs::write(&file, "# All defaults.\n").expect("it can be written");
     eventually("authentication has ended", secs(30), || async { (stranger().await == 200).then_some(()) }).await;
 }
+
+/// The same of what it includes, of policies and of what was accepted: each can be all that stands between a stranger and a tool.
+#[tokio::test]
+async fn a_file_beside_it_that_is_empty_for_a_moment_changes_nothing() {
+    let config = "include = [\"conf.d/*.toml\"]\n[policy]\nfiles = [\"*.cedar\"]\ndefault = \"permit\"\n";
+    let tokens = "[auth.tokens]\nme = { from_file = \"kept.token\" }\n";
+    let policy = "forbid (principal, action, resource == Tool::\"calculator__subtract\");\n";
+    let setup = Setup::new().plugin("calculator").config(config);
+    let home = setup.home().to_owned();
+    std::fs::create_dir(home.join("conf.d")).expect("it can be made");
+    for (name, text) in [("kept.token", KEPT), ("conf.d/auth.toml", tokens), ("deny.cedar", policy)] {
+        std::fs::write(home.join(name), text).expect("it can be written");
+    }
+    let server = setup.start().await;
+    let message = async || {
+        let configuration = server.status_as(KEPT).await["configuration"].clone();
+        configuration["error"]["message"].as_str().unwrap_or_default().to_owned()
+    };
+    let locked = std::process::Command::new(files::binary()).args(["lock", "--config"]).arg(home.join("toolbay.toml")).status();
+    assert!(locked.expect("it starts").success());
+    let lock = std::fs::read_to_string(home.join("toolbay.lock")).expect("it was written");
+    for (name, text) in [("conf.d/auth.toml", tokens), ("deny.cedar", policy), ("toolbay.lock", &lock)] {
+        let file = home.join(name);
+        std::fs::write(&file, "").expect("it can be written");
+        eventually(name, secs(30), || async { message().await.contains(name).then_some(()) }).await;
+        assert_eq!(Client::modern(&server).rpc("tools/list", json!({})).await.status, 401, "{name}");
+        let names = Client::modern(&server).token(KEPT).tool_names().await;
+        assert!(!names.contains(&"subtract".to_owned()) && names.contains(&"add".to_owned()), "{name}: {names:?}");
+        std::fs::write(&file, text).expect("it can be written");
+        eventually("it is mended", secs(30), || async { message().await.is_empty().then_some(()) }).await;
+    }
+    // One that is new says nothing yet, which is nothing to hold.
+    std::fs::write(home.join("conf.d/new.toml"), "").expect("it can be written");
+    std::fs::write(home.join("deny.cedar"), "// None.\n").expect("it can be written");
+    let sees = || async { Client::modern(&server).token(KEPT).tool_names().await.contains(&"subtract".to_owned()).then_some(()) };
+    eventually("the policy is gone", secs(30), sees).await;
+}
