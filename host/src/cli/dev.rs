@@ -60,7 +60,8 @@ impl Dev {
             .as_ref()
             .map(|listen| config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}"))));
         let path = Some(project.folder.join("toolbay.toml")).filter(|path| path.is_file());
-        let overrides = Overrides { plugins: Some(out), listen: listen.transpose()?, ..Overrides::default() };
+        // The next build comes soon, and needs the processors more than the code that it replaces.
+        let overrides = Overrides { plugins: Some(out), listen: listen.transpose()?, first_code: true, ..Overrides::default() };
         let source = ConfigSource { path, overrides };
         let Loaded { config, files } = source.load();
         let config = config?;
