@@ -46,6 +46,7 @@ mod permissions;
 mod pipelines;
 mod policies;
 mod protocol;
+mod python;
 mod readers;
 mod reconfigure;
 mod registry;
