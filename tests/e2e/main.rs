@@ -21,6 +21,7 @@ mod containers;
 mod content;
 mod cookbooks;
 mod deb;
+mod dialogue;
 mod endpoints;
 mod examples;
 mod faces;
