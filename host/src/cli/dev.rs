@@ -34,7 +34,7 @@ its configuration, and NAME.toml says what the plugin is granted.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Folders that hold what is made, and not what it is made from.
-const MADE: [&str; 5] = ["target", "node_modules", OUT, "__pycache__", "tests"];
+const MADE: [&str; 6] = ["target", "node_modules", OUT, "__pycache__", "tests", "venv"];
 
 /// What is logged: each call and all that the plugin says.
 const SHOWN: &str = "warn,toolbay=info,toolbay::plugin=debug,toolbay::dispatch=debug,rmcp=off";
