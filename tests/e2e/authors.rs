@@ -643,6 +643,9 @@ const kinds = {
   getter: () => { throw { get message() { throw new Error('again'); } }; },
   symbol: () => { throw Symbol('s'); },
   unnamed: () => { throw new RangeError(); },
+  several: () => Promise.any([Promise.reject(new Error('one')), Promise.reject(new TypeError('two'))]),
+  deep: () => { const deeper = (n) => deeper(n + 1) + 1; return deeper(0); },
+  memory: () => { const held = []; for (;;) held.push(new Uint8Array(1 << 20).fill(1)); },
   answers_function: () => () => 1,
   answers_bigint: () => ({ a: 1n }),
 };
@@ -668,6 +671,9 @@ async fn whatever_a_tool_in_javascript_throws_is_told() {
         ("getter", "[object Object]"),
         ("symbol", "Symbol(s)"),
         ("unnamed", "RangeError"),
+        ("several", "each of the promises was rejected: one; two"),
+        ("deep", "Maximum call stack size exceeded"),
+        ("memory", "out of memory"),
         ("answers_function", "the answer is a function"),
         ("answers_bigint", "BigInt"),
     ] {
