@@ -5,7 +5,8 @@ use toolbay_tests::{Setup, Value, files, json, secs};
 
 /// Calls a tool of the plugin on a terminal, with what is waited for and what is typed then. What was shown after the last of it.
 async fn on_a_terminal(setup: &Setup, call: &[&str], dialogue: &[(&str, &str)]) -> String {
-    let steps: Vec<Value> = dialogue.iter().flat_map(|(wait, types)| [json!({ "wait": wait }), json!({ "type": format!("{types}\n") })]).collect();
+    let steps: Vec<Value> =
+        dialogue.iter().flat_map(|(wait, types)| [json!({ "wait": wait }), json!({ "type": format!("{types}\n") })]).collect();
     let mut command = Command::new("python3");
     command.arg(files::root().join("tests/servers/terminal.py")).args(["200x50", &Value::from(steps).to_string()]).arg(files::binary());
     command.arg("call").args(call).args(["--plugins", "plugins"]).current_dir(setup.home()).env("HOME", setup.home());
@@ -39,7 +40,10 @@ async fn a_person_fills_in_a_form_and_the_call_becomes_a_case() {
         })
     );
     let recorded = std::fs::read_to_string(setup.home().join("cases.toml")).expect("it was recorded");
-    assert!(recorded.starts_with("[[case]]\ntool = \"test_elicitation_sep1330_enums\"\nanswers = [{") && recorded.contains("value2"), "{recorded}");
+    assert!(
+        recorded.starts_with("[[case]]\ntool = \"test_elicitation_sep1330_enums\"\nanswers = [{") && recorded.contains("value2"),
+        "{recorded}"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +53,12 @@ async fn a_person_says_no_and_agrees_and_leaves() {
         let shown = on_a_terminal(&setup, &["test_elicitation", r#"{"message":"Who?"}"#], &[("username", typed)]).await;
         assert!(shown.contains(&format!("action={action}")), "{typed:?}: {shown}");
     }
-    let shown = on_a_terminal(&setup, &["test_elicitation_sep1034_defaults"], &[("default", ""), ("default", ""), ("default", ""), ("default", ""), ("default", "")]).await;
+    let shown = on_a_terminal(
+        &setup,
+        &["test_elicitation_sep1034_defaults"],
+        &[("default", ""), ("default", ""), ("default", ""), ("default", ""), ("default", "")],
+    )
+    .await;
     assert!(shown.contains("action=accept"), "{shown}");
 }
 

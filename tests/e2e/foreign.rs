@@ -78,9 +78,8 @@ async fn it_has_the_limits_and_the_grants_of_a_plugin() {
     let herald = files::test_plugin("herald");
     let outside = toolbay_tests::outside::Outside::start().await;
     let there = format!("127.0.0.1:{}", outside.port());
-    let config = format!(
-        "[plugin.herald]\ntimeout = \"2s\"\noutput = \"1MiB\"\n[plugin.free]\nhttp_private = [\"127.0.0.1:9\", {there:?}]\n"
-    );
+    let config =
+        format!("[plugin.herald]\ntimeout = \"2s\"\noutput = \"1MiB\"\n[plugin.free]\nhttp_private = [\"127.0.0.1:9\", {there:?}]\n");
     let server = Setup::new().file(&herald, "herald").file(&herald, "free").config(&config).start().await;
     let client = Client::modern(&server);
     let fails = |tool: &'static str, arguments| {

@@ -108,7 +108,8 @@ async fn a_broken_new_version_leaves_the_old_one_serving_and_says_why() {
     let server = Setup::new().bytes("v.wasm", &binary(&wat::version(1))).start().await;
     files::put(b"this is not a component", &server.plugin_file("v"));
     // While the new one is looked at, the state is the same, and there is no reason yet.
-    let told = |status: &serde_json::Value| status["state"] == "serving-previous" && status["error"].as_str().is_some_and(|why| !why.is_empty());
+    let told =
+        |status: &serde_json::Value| status["state"] == "serving-previous" && status["error"].as_str().is_some_and(|why| !why.is_empty());
     server.wait_plugin("v", "serves the old version and says why", told).await;
     assert_eq!(version(&Client::modern(&server)).await, Some(1));
     server.wait_log("the reason", |line| line.contains("WARN") || line.contains("ERROR")).await;

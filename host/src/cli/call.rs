@@ -15,7 +15,7 @@ pub(super) const HELP: &str = r#"Prints the answer: text as it is, other content
 stderr shows what the plugin prints and logs, its progress, and how it failed. What it asks is asked on the terminal.
 
   toolbay call add '{"a": 1, "b": 2}' --plugins dist/plugins
-  toolbay call greet '{"name": "Ann"}' --plugins dist --record tests/cases.toml
+  toolbay call add '{"a": 1, "b": 2}' --plugins dist --record tests/cases.toml
   toolbay call order --answer '{"cake": "apple", "pieces": 2}' --plugins dist
   echo '{"state": "CA"}' | toolbay call get_alerts - --url http://127.0.0.1:8000/mcp
 

@@ -94,7 +94,9 @@ impl Field {
         let text = |key: &str| self.schema.get(key).and_then(Value::as_str);
         let mut parts = Vec::new();
         if !self.choices.is_empty() {
-            let titled = |(value, title): &(Value, String)| if shown(value) == *title { title.clone() } else { format!("{} = {title}", shown(value)) };
+            let titled = |(value, title): &(Value, String)| {
+                if shown(value) == *title { title.clone() } else { format!("{} = {title}", shown(value)) }
+            };
             let each: Vec<String> = self.choices.iter().map(titled).collect();
             parts.push(each.join(" | "));
         }
@@ -237,7 +239,9 @@ mod tests {
 
     #[test]
     fn fields_come_in_their_order_and_those_that_may_be_empty_are_left_out() {
-        let mut form = Form::new(&json!({ "properties": { "b": { "type": "string", "title": "The b." }, "a": { "oneOf": [{ "const": 1, "title": "One" }] } }, "required": ["a"] }));
+        let mut form = Form::new(
+            &json!({ "properties": { "b": { "type": "string", "title": "The b." }, "a": { "oneOf": [{ "const": 1, "title": "One" }] } }, "required": ["a"] }),
+        );
         assert_eq!(form.prompt().as_deref(), Some("  b (string; The b.; may be empty): "));
         assert_eq!(form.write(""), Written::Field);
         assert_eq!(form.prompt().as_deref(), Some("  a (1 = One): "));

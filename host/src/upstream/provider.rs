@@ -20,8 +20,8 @@ use super::{
 use crate::{
     config::{PublishRules, Revision, ServerLimits},
     provider::{
-        AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, Definition, JsonText, Offers, PromptOutput, Provider,
-        ProviderId, Reference, Span, SpanKind, Subscription, Tool,
+        AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, Definition, JsonText, Offers, PromptOutput,
+        Provider, ProviderId, Reference, Span, SpanKind, Subscription, Tool,
     },
 };
 

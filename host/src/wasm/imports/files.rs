@@ -10,12 +10,12 @@ use std::{
     sync::{Arc, LazyLock, Weak},
 };
 
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 #[cfg(target_os = "linux")]
 use rustix::{
     fs::{ResolveFlags, openat2},
     io::Errno,
 };
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi::{
     filesystem::{Descriptor, Dir, File as OpenFile, OpenMode},
