@@ -292,3 +292,29 @@ async fn whatever_a_tool_raises_is_told_and_what_it_leaves_behind_does_not_reach
     assert_eq!(counts("wait").await, (first.parse::<u32>().expect("a number") + 1).to_string());
     assert!(!server.log().contains("it came later"), "{}", server.log());
 }
+
+/// A package of the project's environment, and one of its own that alone uses the host.
+#[tokio::test]
+async fn packages_of_the_project_are_built_in() {
+    let author = Author::named("packed", "python", None).await;
+    let file = |name: &str, text: &str| {
+        let path = author.folder().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("it can be written");
+    };
+    file(".venv/pyvenv.cfg", "home = /usr/bin\n");
+    file(".venv/lib/python3.11/site-packages/shout/__init__.py", "def shout(text):\n    return text.upper() + '!'\n");
+    file("pages/__init__.py", "");
+    file("pages/keeping.py", "from toolbay_plugin import store\n\n\ndef count():\n    return store.increment('n')\n");
+    author.edit(
+        "app.py",
+        "from toolbay_plugin import tool",
+        "from pages.keeping import count\nfrom shout import shout\nfrom toolbay_plugin import tool",
+    );
+    author.edit("app.py", "return f\"Hello, {name}!\"", "return shout(f\"{name} {count()}\")");
+    let (is_well, said) = author.run(&["build", "packed"]).await;
+    assert!(is_well, "{said}");
+    let grants = "[plugin.packed]\nstore = true\n[store]\npath = \":memory:\"\n";
+    let server = Setup::new().file(&author.folder().join("dist/packed.wasm"), "packed").config(grants).start().await;
+    assert_eq!(Client::modern(&server).call("greet", json!({ "name": "ann" })).await.ok(), "ANN 1!");
+}

@@ -96,11 +96,19 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
         "-o".as_ref(),
         component.as_os_str(),
     ];
-    // Packages that the project has installed, wherever componentize-py is.
-    let packages = project.folder.join(PACKAGES);
-    let packages = (packages.is_dir() && std::env::var_os(PACKAGES_VARIABLE).is_none()).then_some((PACKAGES_VARIABLE, packages.as_path()));
-    run_with(&componentize, &project.folder, arguments, packages)?;
+    let packages = packages(project, &componentize);
+    run_with(&componentize, &project.folder, arguments, packages.as_deref().map(|packages| (PACKAGES_VARIABLE, packages)))?;
     Ok(component)
+}
+
+/// The environment whose packages are built in: the project's own, or that of componentize-py, which else asks whichever Python there is.
+fn packages(project: &Project, componentize: &Path) -> Option<PathBuf> {
+    if std::env::var_os(PACKAGES_VARIABLE).is_some() {
+        return None;
+    }
+    let own = Some(project.folder.join(PACKAGES));
+    let of_program = componentize.parent().and_then(Path::parent).map(Path::to_owned);
+    [own, of_program].into_iter().flatten().find(|folder| folder.join("pyvenv.cfg").is_file())
 }
 
 /// What the world has to export beside tools, by the decorators in the plugin's code.
