@@ -672,7 +672,7 @@ async fn whatever_a_tool_in_javascript_throws_is_told() {
         ("symbol", "Symbol(s)"),
         ("unnamed", "RangeError"),
         ("several", "each of the promises was rejected: one; two"),
-        ("deep", "Maximum call stack size exceeded"),
+        ("deep", "plugin throws went over its stack limit"),
         ("memory", "out of memory"),
         ("answers_function", "the answer is a function"),
         ("answers_bigint", "BigInt"),
