@@ -1,6 +1,6 @@
 //! A form on a terminal: one field after the other, as MCP's `requestedSchema` describes them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Fields of a form, of which some are filled in.
 pub(super) struct Form {
@@ -187,6 +187,8 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn field(schema: Value) -> Form {
