@@ -617,7 +617,7 @@ async fn what_a_call_in_javascript_leaves_behind_does_not_come_in_the_next_one()
     call("leaves_async").await.ok();
     call("throws").await.failure();
     let told = call("seen").await.ok();
-    let names = ["sync", "async"].map(|name| format!("{name} micro,{name} then,{name} again"));
+    let names = ["sync", "async", "thrown"].map(|name| format!("{name} micro,{name} then,{name} again"));
     assert_eq!(told, format!("2: {at_build},{}", names.join(",")));
     // Here its own timers come first: nothing else could settle it.
     assert!(call("never").await.failure().contains("it awaits something that never comes"));

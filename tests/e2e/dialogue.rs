@@ -50,7 +50,7 @@ async fn a_person_fills_in_a_form_and_the_call_becomes_a_case() {
 async fn a_person_says_no_and_agrees_and_leaves() {
     let setup = Setup::new().test_plugin("everything");
     for (typed, action) in [("!decline", "decline"), ("!cancel", "cancel"), ("\u{4}", "cancel")] {
-        let shown = on_a_terminal(&setup, &["test_elicitation", r#"{"message":"Who?"}"#], &[("username", typed)]).await;
+        let shown = on_a_terminal(&setup, &["test_elicitation", r#"{"message":"Who?"}"#], &[("(string): ", typed)]).await;
         assert!(shown.contains(&format!("action={action}")), "{typed:?}: {shown}");
     }
     let shown = on_a_terminal(

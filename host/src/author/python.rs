@@ -33,12 +33,18 @@ const OTHERS: [&str; 5] = ["dist", "node_modules", "target", "tests", "venv"];
 const SDK: &str = "toolbay_plugin.py";
 
 /// The module that the component is made of: the author's code, then the classes of the SDK for what the world exports.
-const ENTRY: &str = r#"from app import *
+const ENTRY: &str = r#"import gc
+
+from app import *
 import toolbay_plugin
 
 for _name in ("Tools", "Resources", "Prompts", "Completion"):
     if hasattr(toolbay_plugin, _name):
         globals()[_name] = getattr(toolbay_plugin, _name)
+
+# What was made while the plugin is built stays: looking for garbage in it, in each instance anew, takes longer than most calls.
+gc.collect()
+gc.freeze()
 "#;
 
 /// What the SDK imports always.

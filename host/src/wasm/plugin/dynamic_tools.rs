@@ -316,11 +316,12 @@ mod tests {
 
     #[test]
     fn null_is_left_out_where_it_may_be_and_does_not_fit() {
-        let tool = listed(r#"{"properties":{"a":{"type":"string"},"b":{"type":["integer","null"]},"c":{"type":"object"}},"required":["c"]}"#).unwrap();
-        for (given, taken) in [
-            (r#"{"a":null,"b":null,"c":{}}"#, r#"{"b":null,"c":{}}"#),
-            (r#"{"a":"x","b":1,"c":{}}"#, r#"{"a":"x","b":1,"c":{}}"#),
-        ] {
+        let tool =
+            listed(r#"{"properties":{"a":{"type":"string"},"b":{"type":["integer","null"]},"c":{"type":"object"}},"required":["c"]}"#)
+                .unwrap();
+        for (given, taken) in
+            [(r#"{"a":null,"b":null,"c":{}}"#, r#"{"b":null,"c":{}}"#), (r#"{"a":"x","b":1,"c":{}}"#, r#"{"a":"x","b":1,"c":{}}"#)]
+        {
             assert_eq!(tool.check(given).as_deref(), Ok(taken));
         }
         for wrong in [r#"{"c":null}"#, r#"{"a":null}"#, r#"{"a":null,"b":"x","c":{}}"#, r#"{"a":1,"c":{}}"#] {
