@@ -27,7 +27,8 @@ dist)
     ;;
 release)
     say "building, profile release (the first time some minutes)"
-    cargo build --release --locked --package toolbay --package toolbay-bench
+    # All of the workspace, as scripts/test.sh builds it: alone, a package has its dependencies with other features, and each is compiled again.
+    cargo build --release --locked --workspace
     toolbay=$target/release/toolbay
     other=$target/dist/laid-out/toolbay other_name='as shipped'
     ;;

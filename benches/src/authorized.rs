@@ -9,14 +9,11 @@ use crate::{
     compare::{Contender, cpu, figures, of_rounds, rounds},
     process::Server,
     requests::TOOL,
-    run::{AUTHORIZED_GOAL, Bench, Copies, Verdict},
+    run::{AUTHORIZED_GOAL, Bench, Copies, TOKEN, Verdict},
     table::Table,
 };
 
 const CONNECTIONS: [u32; 2] = [8, 64];
-
-/// Of a server that nobody else reaches.
-const TOKEN: &str = "bench-0123456789abcdef";
 
 /// The row with all of it, which the goal is for.
 const WHOLE: &str = "a token, roles, limits and policies";
@@ -24,7 +21,7 @@ const WHOLE: &str = "a token, roles, limits and policies";
 /// Rows: what is configured beside what the rows before have.
 const ROWS: [(&str, &str); 5] = [
     ("nobody is asked who calls", ""),
-    ("a token", "[auth.tokens]\nbench = { from_file = \"authorized.token\" }\n"),
+    ("a token", "[auth.tokens]\nbench = { from_file = \"bench.token\" }\n"),
     (
         "a token and roles",
         "[auth]\ndefault_roles = [\"some\"]\n[role.some]\ntools = [\"calculator__*\"]\n[role.other]\nservers = [\"*\"]\n",
@@ -82,7 +79,6 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<(Verdict, Vec<Ratio>)> {
 fn contenders(bench: &Bench) -> anyhow::Result<Vec<Contender>> {
     let folder = bench.folder("authorized", 0, Copies::Same)?;
     fs::copy(&bench.plugin, folder.join("calculator.wasm"))?;
-    fs::write(bench.dir.join("authorized.token"), format!("{TOKEN}\n"))?;
     fs::write(bench.dir.join("authorized.cedar"), POLICIES)?;
     let (mut contenders, mut config) = (Vec::new(), String::new());
     for (index, (label, more)) in ROWS.iter().enumerate() {

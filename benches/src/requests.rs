@@ -68,9 +68,6 @@ pub(crate) struct Case {
     /// What the client can do.
     #[serde(default)]
     pub(crate) capabilities: Map<String, Value>,
-    /// Lines of the request's head beside those of every call, each with its end.
-    #[serde(default)]
-    pub(crate) headers: String,
 }
 
 /// How the request of a [`Case`] is made.
@@ -109,7 +106,6 @@ impl Case {
             way: Way::Plain,
             more: Map::new(),
             capabilities: Map::new(),
-            headers: String::new(),
         }
     }
 }
@@ -162,14 +158,14 @@ impl Dialect {
 
     /// The same of a call that was read from a file.
     pub(crate) fn case(&self, case: &Case, id: u32) -> (Vec<u8>, Expected) {
-        let Case { tool, arguments, structured, holds, way, more, capabilities, headers } = case;
+        let Case { tool, arguments, structured, holds, way, more, capabilities } = case;
         let result = match &holds[..] {
             [] => Right::Structured(Rc::new(structured.clone())),
             holds => Right::Holds(holds.into()),
         };
         if *way == Way::Rest {
             let body = json!({ "tool_name": tool, "tool_args": arguments }).to_string();
-            return (self.post("call", &format!("Toolbay-Result: mcp\r\n{headers}"), &body), Expected { id: None, result });
+            return (self.post("call", "Toolbay-Result: mcp\r\n", &body), Expected { id: None, result });
         }
         let unusual = if *way == Way::Unusual { ",\"unusual\":true" } else { "" };
         let more: String = more.iter().map(|(name, value)| format!(",{}:{value}", Value::from(name.as_str()))).collect();
@@ -177,7 +173,7 @@ impl Dialect {
         let token = (*way == Way::Progress).then_some(id);
         let can = Value::Object(capabilities.clone()).to_string();
         let body = self.body("tools/call", id, &params, token, &can);
-        let request = self.post(&self.path, &format!("{}{headers}", self.headers("tools/call", Some(tool))), &body);
+        let request = self.post(&self.path, &self.headers("tools/call", Some(tool)), &body);
         (request, Expected { id: Some(id), result })
     }
 
@@ -375,10 +371,10 @@ mod tests {
             holds: vec![("/resultType".to_owned(), json!("input_required"))],
             more: members(json!({ "requestState": "s" })),
             capabilities: members(json!({ "elicitation": {} })),
-            headers: "Authorization: Bearer t\r\n".to_owned(),
             ..Case::of("ask", json!({}))
         };
-        let (request, expected) = Dialect::modern("127.0.0.1:1").case(&case, 1);
+        let dialect = Dialect { token: Some("t".to_owned()), ..Dialect::modern("127.0.0.1:1") };
+        let (request, expected) = dialect.case(&case, 1);
         let text = String::from_utf8(request).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let body: Value = serde_json::from_str(body).unwrap();

@@ -11,7 +11,7 @@ use crate::{
     compare::{Contender, cpu, figures, of_rounds, rounds, session},
     process::Server,
     requests::{Case, Dialect, Era, TOOL, Way},
-    run::{Bench, Copies, Verdict, WAY_GOAL},
+    run::{Bench, Copies, TOKEN, TOKEN_FILE, Verdict, WAY_GOAL},
     servers::Kind,
     table::Table,
 };
@@ -31,10 +31,6 @@ const ROOM: &str = "[http]\nmax_body = \"8MiB\"\nask_timeout = \"1h\"\n[plugin.p
 /// The tool of the plugin `everything` that asks for a name, and one that does not.
 const ASKS: &str = "test_input_required_result_elicitation";
 const GREETS: &str = "greet";
-
-/// A token, and the variable that the server has it from.
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const TOKEN_FROM: &str = "TOOLBAY_BENCH_TOKEN";
 
 /// So many reports are one call's progress.
 const STEPS: u32 = 3;
@@ -149,14 +145,12 @@ fn groups(bench: &Bench) -> anyhow::Result<Vec<Group>> {
 
 /// The same call of a caller that is known by a token and has a role.
 fn known(bench: &Bench, folder: &Path) -> anyhow::Result<Contender> {
-    let config = format!("[auth.tokens]\nbench = {{ from_env = \"{TOKEN_FROM}\", roles = [\"all\"] }}\n[role.all]\nservers = [\"*\"]\n");
+    let config = format!("[auth.tokens]\nbench = {{ from_file = {TOKEN_FILE:?}, roles = [\"all\"] }}\n[role.all]\nservers = [\"*\"]\n");
     let args = bench.toolbay_args_with(folder, "known", "cache", &config, "127.0.0.1:0")?;
-    let args =
-        ["-c".to_owned(), format!("{TOKEN_FROM}={TOKEN} exec \"$0\" \"$@\""), bench.toolbay.display().to_string()].into_iter().chain(args);
-    let server = Rc::new(Server::start(Path::new("/bin/sh"), args, &bench.log("known"))?);
-    let case = Case { headers: format!("Authorization: Bearer {TOKEN}\r\n"), ..Case::adding(Way::Plain) };
+    let server = Rc::new(Server::start(&bench.toolbay, args, &bench.log("known"))?);
+    let case = bench.case("plain", &Case::adding(Way::Plain))?;
     let contender = Contender::modern("by a token, with a role", &server, TOOL);
-    Ok(Contender { is_ours: true, case: Some(bench.case("known", &case)?), ..contender })
+    Ok(Contender { is_ours: true, case: Some(case), token: Some(TOKEN.to_owned()), ..contender })
 }
 
 /// A call that asks, as it is made first and as it is made with the answer.

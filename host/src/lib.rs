@@ -44,6 +44,7 @@ mod similar;
 pub mod stdio;
 pub mod store;
 pub mod supervisor;
+mod system;
 pub mod telemetry;
 mod threads;
 mod tls;

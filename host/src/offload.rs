@@ -15,6 +15,8 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::system::yield_to_others;
+
 /// Bytes of text whose reading or writing is no burden to a worker: a fraction of a millisecond.
 pub(crate) const SMALL: usize = 64 << 10;
 
@@ -64,8 +66,7 @@ impl Offload {
         let waiting = Waiting(Arc::default());
         let given_up = Arc::clone(&waiting.0);
         let body = move || {
-            // At the same priority it would still be right, only less kind.
-            let _ = rustix::process::nice(NICE);
+            yield_to_others(NICE);
             GIVEN_UP.with_borrow_mut(|mine| *mine = Some(given_up));
             let done = work();
             drop((own, one));

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use crate::offload;
+use crate::{offload, system::yield_to_others};
 
 /// How much more patient these threads are than those that serve calls.
 const NICE: i32 = 5;
@@ -88,10 +88,8 @@ impl Threads {
         let made = tokio::runtime::Builder::new_multi_thread()
             .worker_threads((self.count)())
             .thread_name(self.name)
-            .on_thread_start(|| {
-                // The calls come first.
-                let _ = rustix::process::nice(NICE);
-            })
+            // The calls come first.
+            .on_thread_start(|| yield_to_others(NICE))
             .enable_all()
             .build()?;
         Ok(runtime.insert(made).handle().clone())

@@ -215,7 +215,8 @@ function thrown(error, depth = 0) {
     if (error instanceof Error) {
       const text = error.message || error.name;
       // Causes may lead in a circle.
-      const cause = error.cause === undefined || depth === MOST_CAUSES ? '' : thrown(error.cause, depth + 1);
+      const causes = depth === MOST_CAUSES ? [] : [error.cause, ...(Array.isArray(error.errors) ? error.errors : [])].slice(0, MOST_CAUSES);
+      const cause = causes.filter((each) => each !== undefined).map((each) => thrown(each, depth + 1)).join('; ');
       return cause && !text.includes(cause) ? `${text}: ${cause}` : text;
     }
     if (typeof error?.message === 'string') return error.message;

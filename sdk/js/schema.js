@@ -9,6 +9,18 @@ export const isStandard = (given) => typeof given?.['~standard']?.validate === '
 
 /** JSON Schema of what is taken (`input`) or answered (`output`). */
 export function described(given, io) {
+  return rooted(schemaOf(given, io), io);
+}
+
+/** By MCP's rules an object: of other answers it is the member `result`. */
+function rooted(schema, io) {
+  if (schema.type === undefined || schema.type === 'object') return schema;
+  if (io === 'input') throw new Error(`the arguments of a tool are an object, and this schema is one of ${JSON.stringify(schema.type)}: name each of them`);
+  const { $defs, ...result } = schema;
+  return { type: 'object', properties: { result }, required: ['result'], ...($defs && { $defs }) };
+}
+
+function schemaOf(given, io) {
   if (!isStandard(given)) return object(given);
   const { jsonSchema, vendor } = given['~standard'];
   if (typeof jsonSchema?.[io] === 'function') return tidy(jsonSchema[io]({ target: DRAFT }));
@@ -32,7 +44,9 @@ export function checked(given, value) {
 
 /** A JSON Schema as it is, or one from its properties, each of which may say `optional: true`. */
 export function object(given) {
-  if (given.type === 'object' || given.$ref || given.anyOf || given.oneOf || given.allOf) return given;
+  // Where `type` is a property, it has a schema.
+  const isSchema = typeof given.type === 'string' || Array.isArray(given.type);
+  if (isSchema || given.$ref || Array.isArray(given.anyOf) || Array.isArray(given.oneOf) || Array.isArray(given.allOf)) return given;
   const properties = {};
   const required = [];
   for (const [name, { optional, ...property }] of Object.entries(given)) {

@@ -14,21 +14,27 @@ Only what was imported when the plugin was built is there when it runs: import a
 Outside of the host, in your tests, the same functions work: what a tool tells is in `double`, and `double.answers` is what people answer.
 """
 
+import base64
+import collections.abc
 import dataclasses
+import datetime
+import decimal
 import enum
 import functools
 import inspect
 import json
+import math
+import pathlib
 import re
+import time
 import traceback
 import types
 import typing
 import urllib.parse
+import uuid
 
 # What libraries import late, which would not be there any more: see above.
 import csv  # noqa: F401
-import datetime  # noqa: F401
-import decimal  # noqa: F401
 import encodings.idna  # noqa: F401
 import importlib.resources  # noqa: F401
 import linecache  # noqa: F401
@@ -133,8 +139,7 @@ def tool(function=None, *, name=None, title=None, description=None, read_only=No
             raise ValueError(f"a tool's name must be 1 to 128 of A-Z a-z 0-9 _ - . and not {called!r}")
         if called in _tools:
             raise ValueError(f"there are two tools of the name {called}")
-        if inspect.iscoroutinefunction(function):
-            raise TypeError(f"the tool {called} must not be async: each call has a sandbox of its own, so it may wait where it is")
+        _import_loop(function)
         hints = (read_only, destructive, idempotent, open_world)
         _tools[called] = _Tool(function, called, title, description or inspect.getdoc(function), hints)
         return function
@@ -356,6 +361,7 @@ def resource(uri, *, name=None, title=None, description=None, mime_type=None, co
         raise ValueError(f"a resource needs an address, such as notes://today, and not {uri!r}")
 
     def decorate(function):
+        _import_loop(function)
         if uri in _resources:
             raise ValueError(f"there are two resources at {uri}")
         _resources[uri] = _Resource(function, uri, name, title, description, mime_type, complete or {})
@@ -375,6 +381,7 @@ def prompt(function=None, *, name=None, title=None, description=None, complete=N
     """
 
     def decorate(function):
+        _import_loop(function)
         given = name or function.__name__
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", given):
             raise ValueError(f"a prompt's name must be 1 to 128 of A-Z a-z 0-9 _ - . and not {given!r}")
@@ -469,29 +476,43 @@ class _Tool:
     def __init__(self, function, name, title, description, hints):
         self.function, self.name, self.title, self.description, self.hints = function, name, title, description, hints
         known = typing.get_type_hints(function, include_extras=True)
-        self.types = {}
-        properties, required = {}, []
+        self.readers = {}
+        properties, required, written = {}, [], _Schemas()
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                raise TypeError(f"the tool {name} takes *args or **kwargs, which cannot be described")
+                raise TypeError(f"the tool {name} takes {parameter}, which has no name that a caller can give: no /, *args and **kwargs")
             annotation = known.get(parameter.name, typing.Any)
-            self.types[parameter.name] = annotation
-            schema = _schema(annotation)
+            self.readers[parameter.name] = _reader(annotation)
+            try:
+                schema = written.of(annotation, may_be_left_out=parameter.default is None)
+            except TypeError as error:
+                raise TypeError(f"the parameter {parameter.name} of the tool {name}: {error}") from None
             if parameter.default is parameter.empty:
                 required.append(parameter.name)
-            elif parameter.default is not None:
+            elif parameter.default is not None and _is_json(parameter.default):
                 schema["default"] = _plain(parameter.default)
             properties[parameter.name] = schema
-        self.input = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        self.input = written.with_defs({"type": "object", "properties": properties, "required": required, "additionalProperties": False})
         self.output = self.wraps = None
         returned = known.get("return")
-        if returned not in (None, type(None), str, typing.Any) and _bare(returned) not in (Image, Audio, list[Image]):
-            schema = _schema(returned)
+        if returned not in (None, type(None), str, typing.Any) and not _mentions(returned, (Image, Audio)):
+            written = _Schemas()
+            try:
+                schema = written.of(returned)
+            except TypeError as error:
+                raise TypeError(f"what the tool {name} answers: {error}") from None
+            schema = written.defs.get(schema.get("$ref", "").removeprefix("#/$defs/"), schema)
             self.wraps = schema.get("type") != "object"
-            self.output = {"type": "object", "properties": {"result": schema}, "required": ["result"]} if self.wraps else schema
+            self.output = written.with_defs({"type": "object", "properties": {"result": schema}, "required": ["result"]} if self.wraps else schema)
 
     def run(self, arguments):
-        return self.function(**{name: _read(self.types[name], value) for name, value in arguments.items()})
+        read = {}
+        for name, value in arguments.items():
+            try:
+                read[name] = self.readers[name](value)
+            except (ValueError, ArithmeticError) as error:
+                raise ValueError(f"the argument {name}: {error}") from None
+        return _ended(self.function(**read))
 
 
 class _Resource:
@@ -530,7 +551,7 @@ class _Resource:
         return values
 
     def read(self, uri, values):
-        answer = self.function(**values)
+        answer = _ended(self.function(**values))
         if answer is None:
             return None
         pieces = answer if isinstance(answer, list) and all(isinstance(piece, Contents) for piece in answer) else [answer]
@@ -558,104 +579,382 @@ class _Prompt:
             self.arguments.append((parameter.name, text, parameter.default is parameter.empty))
 
     def get(self, arguments):
-        answer = self.function(**arguments)
+        answer = _ended(self.function(**arguments))
         messages = answer if isinstance(answer, list) else [answer]
         return [message if isinstance(message, Message) else Message(message) for message in messages]
 
 
 def _fitting(values, typed):
-    values = values(typed) if callable(values) else values or []
+    values = _ended(values(typed)) if callable(values) else values or []
     return [str(value) for value in values if str(value).lower().startswith(typed.lower())]
 
 
-def _bare(annotation):
-    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+def _import_loop(function):
+    """What an async function needs has to be imported while the plugin is built."""
+    if inspect.iscoroutinefunction(function):
+        import asyncio  # noqa: F401
+
+
+def _ended(value):
+    """What an async function comes to; any other value as it is. Sleeping and waiting for several things work; there are no sockets and threads."""
+    if not hasattr(type(value), "__await__"):
+        return value
+    import asyncio
+
+    class Loop(asyncio.BaseEventLoop):
+        """The loop of asyncio, for which nothing comes from outside: it only sleeps."""
+
+        def __init__(self):
+            super().__init__()
+            self._selector = self
+
+        def select(self, seconds):
+            if seconds is None:
+                raise RuntimeError("it awaits something that never comes: nothing is left that could settle it")
+            time.sleep(seconds)
+            return []
+
+        def _process_events(self, events):
+            pass
+
+        def _write_to_self(self):
+            pass
+
+    async def whole():
+        return await value
+
+    loop = Loop()
+    try:
+        return loop.run_until_complete(whole())
+    finally:
+        # What the call has not waited for is not for the next one, where the instance serves several.
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        try:
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=1))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        except RuntimeError:
+            pass
+        loop.close()
 
 
 def _schema_of(form):
-    return _schema(form)
+    written = _Schemas()
+    return written.with_defs(written.of(form))
 
 
-def _schema(annotation):
-    """JSON Schema of an annotation."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        inner, *notes = typing.get_args(annotation)
-        schema = _schema(inner)
-        for note in notes:
-            if isinstance(note, str):
-                schema["description"] = note
-            elif isinstance(note, dict):
-                schema.update(note)
-        return schema
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in (typing.Any, inspect.Parameter.empty):
-        return {}
-    if origin is typing.Literal:
-        kinds = {type(value) for value in args}
-        named = {"type": _schema(kinds.pop())["type"]} if len(kinds) == 1 else {}
-        return named | {"enum": list(args)}
-    if origin in (typing.Union, types.UnionType):
-        parts = [_schema(part) for part in args if part is not type(None)]
-        if len(parts) == 1:
-            return parts[0]
-        return {"anyOf": parts}
-    if origin in (list, set, frozenset) or annotation in (list, set):
-        return {"type": "array", "items": _schema(args[0])} if args else {"type": "array", "items": {}}
-    if origin is tuple:
-        return {"type": "array", "prefixItems": [_schema(part) for part in args], "minItems": len(args), "maxItems": len(args)}
-    if origin is dict or annotation is dict:
-        return {"type": "object", "additionalProperties": _schema(args[1])} if args else {"type": "object"}
-    if isinstance(annotation, type):
-        if annotation is type(None):
+def _mentions(annotation, kinds):
+    return annotation in kinds or any(_mentions(part, kinds) for part in typing.get_args(annotation) if not isinstance(part, (str, dict)))
+
+
+def _is_json(value):
+    """Whether JSON has such a value."""
+    try:
+        return json.dumps(_plain(value), allow_nan=False) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+_LISTS = (list, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection, collections.abc.Set)
+_LISTS += (collections.abc.MutableSequence, collections.abc.MutableSet)
+_OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+# Types that are texts in JSON: what the schema says of them, and how they are read and written.
+_TEXTS = {
+    bytes: ({"contentEncoding": "base64"}, lambda text: base64.b64decode(text, validate=True), lambda value: base64.b64encode(value).decode()),
+    datetime.datetime: ({"format": "date-time"}, lambda text: datetime.datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text)), datetime.datetime.isoformat),
+    datetime.date: ({"format": "date"}, datetime.date.fromisoformat, datetime.date.isoformat),
+    datetime.time: ({"format": "time"}, datetime.time.fromisoformat, datetime.time.isoformat),
+    uuid.UUID: ({"format": "uuid"}, uuid.UUID, str),
+    decimal.Decimal: ({}, decimal.Decimal, str),
+    pathlib.PurePath: ({}, None, str),
+}
+_PLAIN = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"))
+
+
+def _text_kind(kind):
+    return next((known for known in _TEXTS if issubclass(kind, known)), None)
+
+
+def _named(annotation):
+    """What stands behind a name for a type, and behind marks that say nothing of values."""
+    while True:
+        if isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif typing.get_origin(annotation) in _MARKS:
+            annotation = typing.get_args(annotation)[0]
+        elif isinstance(annotation, typing.TypeVar):
+            annotation = annotation.__bound__ or typing.Any
+        else:
+            return annotation
+
+
+_MARKS = tuple(getattr(typing, name) for name in ("Required", "NotRequired", "ReadOnly", "Final") if hasattr(typing, name))
+_ALIAS = getattr(typing, "TypeAliasType", ())
+
+
+def _members(kind):
+    """The members of a type whose values are objects: for each its type, and whether it has to be there. None: it is no such type."""
+    if dataclasses.is_dataclass(kind):
+        known = typing.get_type_hints(kind, include_extras=True)
+        missing = dataclasses.MISSING
+        return {
+            field.name: (known[field.name], field.default is missing and field.default_factory is missing)
+            for field in dataclasses.fields(kind)
+            if field.init
+        }
+    if typing.is_typeddict(kind):
+        known = typing.get_type_hints(kind, include_extras=True)
+        return {name: (annotation, name in kind.__required_keys__) for name, annotation in known.items()}
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        known = typing.get_type_hints(kind, include_extras=True)
+        return {name: (known.get(name, typing.Any), name not in kind._field_defaults) for name in kind._fields}
+    return None
+
+
+class _Schemas:
+    """JSON Schemas of annotations. A type that is part of itself stands in `$defs`."""
+
+    def __init__(self):
+        self.open, self.names, self.defs = [], {}, {}
+
+    def with_defs(self, schema):
+        return schema | {"$defs": self.defs} if self.defs else schema
+
+    def of(self, annotation, may_be_left_out=False):
+        annotation = _named(annotation)
+        if typing.get_origin(annotation) is typing.Annotated:
+            inner, *notes = typing.get_args(annotation)
+            schema = dict(self.of(inner, may_be_left_out))
+            for note in notes:
+                if isinstance(note, str):
+                    schema["description"] = note
+                elif isinstance(note, dict):
+                    schema.update(note)
+            return schema
+        if _ALIAS and isinstance(annotation, _ALIAS):
+            return self.once(annotation, lambda: self.of(annotation.__value__))
+        origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+        if annotation in (typing.Any, object, inspect.Parameter.empty):
+            return {}
+        if origin is typing.Literal:
+            values = [value.value if isinstance(value, enum.Enum) else value for value in args]
+            kinds = {type(value) for value in values}
+            named = {"type": self.of(kinds.pop())["type"]} if len(kinds) == 1 else {}
+            return named | {"enum": values}
+        if origin in (typing.Union, types.UnionType):
+            parts = [self.of(part) for part in args if part is not type(None)]
+            # An argument that may be left out need not be null too.
+            if type(None) in args and not may_be_left_out:
+                if len(parts) == 1 and isinstance(parts[0].get("type"), str) and "enum" not in parts[0]:
+                    return parts[0] | {"type": [parts[0]["type"], "null"]}
+                parts.append({"type": "null"})
+            return parts[0] if len(parts) == 1 else {"anyOf": parts}
+        if origin in _LISTS:
+            return {"type": "array", "items": self.of(args[0]) if args else {}}
+        if origin is tuple:
+            if len(args) == 2 and args[1] is ...:
+                return {"type": "array", "items": self.of(args[0])}
+            if not args:
+                return {"type": "array", "items": {}}
+            return {"type": "array", "prefixItems": [self.of(part) for part in args], "minItems": len(args), "maxItems": len(args)}
+        if origin in _OBJECTS:
+            return {"type": "object", "additionalProperties": self.of(args[1])} if args else {"type": "object"}
+        if annotation is None or annotation is type(None):
             return {"type": "null"}
-        if issubclass(annotation, enum.Enum):
-            return {"enum": [member.value for member in annotation]}
-        for kind, named in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string")):
-            if issubclass(annotation, kind):
-                return {"type": named}
-        if dataclasses.is_dataclass(annotation):
-            known = typing.get_type_hints(annotation, include_extras=True)
-            properties, required = {}, []
-            for field in dataclasses.fields(annotation):
-                properties[field.name] = _schema(known[field.name])
-                if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-                    required.append(field.name)
-            return {"type": "object", "properties": properties, "required": required}
-    raise TypeError(f"{annotation!r} has no JSON Schema here; use str, int, float, bool, list, dict, Literal, an Enum or a dataclass")
+        if isinstance(annotation, type):
+            if issubclass(annotation, enum.Enum):
+                return {"enum": [_plain(member) for member in annotation]}
+            if _text_kind(annotation):
+                return {"type": "string"} | _TEXTS[_text_kind(annotation)][0]
+            members = _members(annotation)
+            if members is not None:
+                return self.once(annotation, lambda: self.object(members))
+            for kind, named in _PLAIN:
+                if issubclass(annotation, kind):
+                    return {"type": named}
+        raise TypeError(
+            f"{annotation!r} has no JSON Schema here; use str, int, float, bool, bytes, list, tuple, dict, Literal, an Enum, a dataclass, a TypedDict, "
+            "a NamedTuple, or a type of datetime"
+        )
+
+    def object(self, members):
+        properties = {name: self.of(annotation) for name, (annotation, _) in members.items()}
+        return {"type": "object", "properties": properties, "required": [name for name, (_, is_required) in members.items() if is_required]}
+
+    def once(self, kind, write):
+        """The schema of a type, or a reference where it is part of itself."""
+        if kind in self.open:
+            name = self.names.setdefault(kind, kind.__name__ if kind.__name__ not in self.names.values() else f"{kind.__name__}{len(self.names)}")
+            return {"$ref": f"#/$defs/{name}"}
+        if kind in self.names:
+            return {"$ref": f"#/$defs/{self.names[kind]}"}
+        self.open.append(kind)
+        schema = write()
+        self.open.pop()
+        if kind not in self.names:
+            return schema
+        self.defs[self.names[kind]] = schema
+        return {"$ref": f"#/$defs/{self.names[kind]}"}
 
 
 def _read(annotation, value):
-    """JSON as what the annotation says: dataclasses and enums are made of it."""
+    """JSON as what the annotation says: dataclasses, enums, bytes and dates are made of it."""
+    annotation = _named(annotation)
     if typing.get_origin(annotation) is typing.Annotated:
         return _read(typing.get_args(annotation)[0], value)
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if _ALIAS and isinstance(annotation, _ALIAS):
+        return _read(annotation.__value__, value)
+    origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        parts = [part for part in args if part is not type(None)]
-        return _read(parts[0], value) if value is not None and len(parts) == 1 else value
-    if origin in (list, set, frozenset, tuple) and isinstance(value, list):
-        each = args if origin is tuple else args[:1] * len(value)
-        return origin(_read(part, item) for part, item in zip(each, value))
-    if origin is dict and isinstance(value, dict):
-        return {key: _read(args[1], item) for key, item in value.items()}
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return annotation(value)
-    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation) and isinstance(value, dict):
-        known = typing.get_type_hints(annotation, include_extras=True)
-        return annotation(**{key: _read(known[key], item) for key, item in value.items()})
-    return value
+        return next((_read(part, value) for part in args if _fits(part, value)), value)
+    if origin is typing.Literal:
+        return next((member for member in args if isinstance(member, enum.Enum) and member.value == value), value)
+    if origin in _LISTS and isinstance(value, list):
+        read = [_read(args[0], item) for item in value] if args else value
+        return origin(read) if origin in (set, frozenset) else set(read) if issubclass(origin, collections.abc.Set) else read
+    if origin is tuple and isinstance(value, list):
+        each = args[:1] * len(value) if len(args) == 2 and args[1] is ... else args or (typing.Any,) * len(value)
+        return tuple(_read(part, item) for part, item in zip(each, value))
+    if origin in _OBJECTS and isinstance(value, dict):
+        return {_key(args[0], key): _read(args[1], item) for key, item in value.items()} if args else value
+    if not isinstance(annotation, type):
+        return value
+    if issubclass(annotation, enum.Enum):
+        return next((member for member in annotation if _plain(member) == value), None) or annotation(value)
+    if _text_kind(annotation) and isinstance(value, str):
+        return (_TEXTS[_text_kind(annotation)][1] or annotation)(value)
+    members = _members(annotation)
+    if members is not None and isinstance(value, dict):
+        read = {key: _read(members[key][0], item) if key in members else item for key, item in value.items()}
+        return read if typing.is_typeddict(annotation) else annotation(**read)
+    # 3.0 is an integer to JSON Schema, and 3 a number.
+    if annotation is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return float(value) if annotation is float and type(value) is int else value
+
+
+_AS_IT_IS = frozenset({type(None), str, int, bool})
+# How values of the commonest types are read: looking at an annotation takes longer than the rest of a call.
+_QUICK = {
+    str: lambda value: value,
+    bool: lambda value: value,
+    int: lambda value: value if type(value) is int else _read(int, value),
+    float: lambda value: value if type(value) is float else _read(float, value),
+}
+
+
+def _reader(annotation):
+    inner = typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+    return _QUICK.get(inner) or functools.partial(_read, annotation)
+
+
+def _key(annotation, key):
+    """The key of an object, which is a text in JSON, as the annotation says."""
+    annotation = _named(annotation)
+    if annotation in (int, float):
+        return annotation(key)
+    return _read(annotation, key)
+
+
+def _fits(annotation, value):
+    """Whether a value of JSON is meant to be of this part of a union."""
+    annotation = _named(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _fits(typing.get_args(annotation)[0], value)
+    if _ALIAS and isinstance(annotation, _ALIAS):
+        return _fits(annotation.__value__, value)
+    origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(part, value) for part in args)
+    if origin is typing.Literal:
+        return any((member.value if isinstance(member, enum.Enum) else member) == value for member in args)
+    if annotation in (typing.Any, object):
+        return True
+    if annotation is None or annotation is type(None):
+        return value is None
+    if origin in _LISTS:
+        return isinstance(value, list) and (not args or all(_fits(args[0], item) for item in value))
+    if origin is tuple:
+        return isinstance(value, list) and (not args or args[-1] is ... or len(args) == len(value))
+    if origin in _OBJECTS:
+        return isinstance(value, dict)
+    if not isinstance(annotation, type):
+        return False
+    if issubclass(annotation, enum.Enum):
+        return any(_plain(member) == value for member in annotation)
+    if _text_kind(annotation):
+        try:
+            return isinstance(value, str) and _read(annotation, value) is not None
+        except (ValueError, ArithmeticError):
+            return False
+    members = _members(annotation)
+    if members is not None:
+        needed = all(name in value for name, (_, is_required) in members.items() if is_required) if isinstance(value, dict) else False
+        return needed and all(name in members and _fits(members[name][0], item) for name, item in value.items())
+    if isinstance(value, bool) or annotation is bool:
+        return annotation is bool and isinstance(value, bool)
+    if issubclass(annotation, float):
+        return isinstance(value, (int, float))
+    if issubclass(annotation, int):
+        return isinstance(value, int) or isinstance(value, float) and value.is_integer()
+    return isinstance(value, annotation)
 
 
 def _plain(value):
     """What json can write."""
+    kind = type(value)
+    if kind in _AS_IT_IS or kind is float and math.isfinite(value):
+        return value
+    if kind is list:
+        return [_plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return _plain(value.value)
+    if isinstance(value, (bytearray, memoryview)):
+        value = bytes(value)
+    if _text_kind(type(value)):
+        return _TEXTS[_text_kind(type(value))][2](value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {name: _plain(item) for name, item in zip(value._fields, value)}
+    if isinstance(value, collections.abc.Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number in JSON")
     return value
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_decode = json.JSONDecoder().raw_decode
+
+
+def _written(value):
+    """The JSON of what `_plain` made. An encoder takes longer for one number than a tool for adding two."""
+    kind = type(value)
+    return repr(value) if kind is float or kind is int else json.encoder.encode_basestring(value) if kind is str else _encode(value)
+
+
+# So many causes of an exception are told.
+_MOST_CAUSES = 4
+
+
+def _told(error, depth=0):
+    """An exception with what caused it, as the caller reads it."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text cannot be made)"
+    told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    # An exception group.
+    parts = getattr(error, "exceptions", None)
+    if isinstance(parts, tuple) and depth < _MOST_CAUSES:
+        told += ": " + "; ".join(_told(part, depth + 1) for part in parts[:_MOST_CAUSES])
+    cause = error.__cause__
+    return f"{told}; caused by {_told(cause, depth + 1)}" if cause is not None and depth < _MOST_CAUSES else told
 
 
 if _exported:
@@ -671,24 +970,24 @@ if _exported:
             if tool is None:
                 raise Err(_types.Error(INVALID_PARAMS, f"there is no tool {name}", None))
             try:
-                return _answer(tool, tool.run(json.loads(arguments)))
+                return _answer(tool, tool.run(_decode(arguments, arguments.index("{"))[0]))
             except Err:
                 raise
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 for line in traceback.format_exc().splitlines():
                     _log.message(_types.LogLevel.DEBUG, line)
                 return _exported.CallResult([_text(_why(error))], None, True, None)
 
     def _why(error):
         """An exception as the caller reads it, with what helps."""
-        why = f"{type(error).__name__}: {error}"
+        why = _told(error)
         frames = "".join(traceback.format_tb(error.__traceback__))
         if isinstance(error, SystemExit):
             return f"the tool ended itself by exit({error.code!r})"
         if isinstance(error, ModuleNotFoundError):
             return why + "; only what was imported when the plugin was built is there: import it at the top of the module"
         if isinstance(error, PermissionError) and "/asyncio/" in frames:
-            return why + "; the event loop of asyncio needs sockets, which plugins do not have: call what you await without async"
+            return why + "; the event loop of asyncio needs sockets, which plugins do not have: make the tool itself `async def`, and await in it"
         if isinstance(error, OSError) and "/socket.py" in frames:
             return why + "; plugins have no sockets: `fetch` of toolbay_plugin is HTTP"
         return why
@@ -698,7 +997,7 @@ if _exported:
             return function()
         except Err:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             for line in traceback.format_exc().splitlines():
                 _log.message(_types.LogLevel.DEBUG, line)
             raise Err(_types.Error(code, _why(error), None)) from None
@@ -784,11 +1083,13 @@ if _exported:
     def _answer(tool, value):
         if value is None and tool.output is None:
             return _exported.CallResult([], None, False, None)
-        if tool.output is None:
-            blocks = value if isinstance(value, list) and any(isinstance(item, (Image, Audio)) for item in value) else [value]
-            if isinstance(value, (str, Image, Audio, list)):
-                return _exported.CallResult([_block(item) for item in blocks], None, False, None)
+        if tool.output is None and (isinstance(value, (str, Image, Audio)) or _is_blocks(value)):
+            blocks = value if _is_blocks(value) else [value]
+            return _exported.CallResult([_block(item) for item in blocks], None, False, None)
         plain = _plain(value)
-        text = json.dumps(plain, ensure_ascii=False)
-        structured = json.dumps({"result": plain}) if tool.wraps or not isinstance(plain, dict) else text
+        text = _written(plain)
+        structured = f'{{"result": {text}}}' if tool.wraps or not isinstance(plain, dict) else text
         return _exported.CallResult([_text(text)], structured, False, None)
+
+    def _is_blocks(value):
+        return isinstance(value, (list, tuple)) and any(isinstance(item, (Image, Audio)) for item in value)

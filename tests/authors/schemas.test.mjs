@@ -67,3 +67,14 @@ test('a JSON Schema stays as it is, and properties become one', () => {
   const own = { type: 'object', properties: {} };
   assert.equal(described(own, 'input'), own);
 });
+
+test('what is no object is one for clients, and a property may be called type', () => {
+  const wrapped = (result) => ({ type: 'object', properties: { result }, required: ['result'] });
+  const list = { type: 'array', items: { type: 'string' } };
+  assert.deepEqual(described(list, 'output'), wrapped(list));
+  assert.deepEqual(described({ type: ['string', 'null'] }, 'output'), wrapped({ type: ['string', 'null'] }));
+  assert.throws(() => described(list, 'input'), /the arguments of a tool are an object/);
+  const named = described({ type: { type: 'string' }, anyOf: { type: 'number', optional: true } }, 'input');
+  assert.deepEqual([Object.keys(named.properties), named.required], [['type', 'anyOf'], ['type']]);
+  for (const z of [zod4, zod3]) assert.equal(described(z.array(z.number()), 'output').properties.result.items.type, 'number');
+});

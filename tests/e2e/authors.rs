@@ -575,6 +575,56 @@ async fn async_tools_in_javascript_are_waited_for() {
     assert!(outside.visits().iter().any(|visit| visit.header("x-key") == Some("1")));
 }
 
+/// Tools that leave timers and promises behind, and one that waits while these could come.
+const LEAVES: &str = r"import { tool } from 'toolbay-plugin';
+
+const seen = [];
+let calls = 0;
+const leave = (name) => {
+  setTimeout(() => seen.push(`${name} timer`), 1);
+  queueMicrotask(() => seen.push(`${name} micro`));
+  Promise.resolve().then(() => seen.push(`${name} then`)).then(() => seen.push(`${name} again`));
+  new Promise((resolve) => setTimeout(resolve, 1)).then(() => seen.push(`${name} late`));
+};
+leave('top');
+const kinds = {
+  leaves: () => leave('sync'),
+  leaves_async: async () => leave('async'),
+  throws: () => { leave('thrown'); throw new Error('thrown'); },
+  never: async () => { leave('never'); await new Promise(() => {}); },
+  seen: async () => {
+    calls += 1;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return `${calls}: ${seen.join()}`;
+  },
+};
+for (const [name, run] of Object.entries(kinds)) tool({ name, description: name, run });
+";
+
+#[tokio::test]
+async fn what_a_call_in_javascript_leaves_behind_does_not_come_in_the_next_one() {
+    let author = Author::named("leaves", "js", None).await;
+    std::fs::write(author.folder().join("src/index.js"), LEAVES).expect("it can be written");
+    let (is_well, said) = author.run(&["build", "leaves"]).await;
+    assert!(is_well, "{said}");
+    let config = "[plugin.leaves]\nreuse = 1000\nreuse_across = \"all\"\n";
+    let server = Setup::new().file(&author.folder().join("dist/leaves.wasm"), "leaves").config(config).start().await;
+    let client = Client::modern(&server);
+    let call = async |tool: &str| client.call(tool, json!({})).await;
+    let at_build = "top micro,top then,top again";
+    assert_eq!(call("seen").await.ok(), format!("1: {at_build}"));
+    call("leaves").await.ok();
+    call("leaves_async").await.ok();
+    call("throws").await.failure();
+    let told = call("seen").await.ok();
+    let names = ["sync", "async", "thrown"].map(|name| format!("{name} micro,{name} then,{name} again"));
+    assert_eq!(told, format!("2: {at_build},{}", names.join(",")));
+    // Here its own timers come first: nothing else could settle it.
+    assert!(call("never").await.failure().contains("it awaits something that never comes"));
+    let told = call("seen").await.ok();
+    assert!(told.starts_with("3: ") && told.ends_with("never micro,never then,never again,never timer,never late"), "{told}");
+}
+
 /// Tools that throw whatever can be thrown, and answer what JSON has not.
 const THROWS: &str = r"import { tool } from 'toolbay-plugin';
 
@@ -593,6 +643,9 @@ const kinds = {
   getter: () => { throw { get message() { throw new Error('again'); } }; },
   symbol: () => { throw Symbol('s'); },
   unnamed: () => { throw new RangeError(); },
+  several: () => Promise.any([Promise.reject(new Error('one')), Promise.reject(new TypeError('two'))]),
+  deep: () => { const deeper = (n) => deeper(n + 1) + 1; return deeper(0); },
+  memory: () => { const held = []; for (;;) held.push(new Uint8Array(1 << 20).fill(1)); },
   answers_function: () => () => 1,
   answers_bigint: () => ({ a: 1n }),
 };
@@ -618,6 +671,9 @@ async fn whatever_a_tool_in_javascript_throws_is_told() {
         ("getter", "[object Object]"),
         ("symbol", "Symbol(s)"),
         ("unnamed", "RangeError"),
+        ("several", "each of the promises was rejected: one; two"),
+        ("deep", "plugin throws went over its stack limit"),
+        ("memory", "out of memory"),
         ("answers_function", "the answer is a function"),
         ("answers_bigint", "BigInt"),
     ] {

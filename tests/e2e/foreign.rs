@@ -76,8 +76,11 @@ async fn what_it_tells_before_its_answer_and_what_it_asks_reach_the_client() {
 #[tokio::test]
 async fn it_has_the_limits_and_the_grants_of_a_plugin() {
     let herald = files::test_plugin("herald");
-    let config = "[plugin.herald]\ntimeout = \"2s\"\noutput = \"1MiB\"\n[plugin.free]\nhttp_private = [\"127.0.0.1:9\"]\n";
-    let server = Setup::new().file(&herald, "herald").file(&herald, "free").config(config).start().await;
+    let outside = toolbay_tests::outside::Outside::start().await;
+    let there = format!("127.0.0.1:{}", outside.port());
+    let config =
+        format!("[plugin.herald]\ntimeout = \"2s\"\noutput = \"1MiB\"\n[plugin.free]\nhttp_private = [\"127.0.0.1:9\", {there:?}]\n");
+    let server = Setup::new().file(&herald, "herald").file(&herald, "free").config(&config).start().await;
     let client = Client::modern(&server);
     let fails = |tool: &'static str, arguments| {
         let client = &client;
@@ -88,6 +91,8 @@ async fn it_has_the_limits_and_the_grants_of_a_plugin() {
     assert!(denied.contains("http_private = [\"127.0.0.1:9\"]"), "{denied}");
     let granted = fails("free__fetch", host).await;
     assert!(!granted.contains("may not reach"), "{granted}");
+    let fetched = client.call("free__fetch", json!({ "host": there })).await.ok();
+    assert!(fetched.starts_with("status ") && outside.visits().len() == 1, "{fetched}");
     assert!(fails("herald__crash", json!({})).await.contains("plugin herald crashed"));
     assert!(fails("herald__spin", json!({})).await.contains("time limit (2s)"));
     assert!(fails("herald__flood", json!({})).await.contains("output limit (1 MiB)"));

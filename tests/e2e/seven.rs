@@ -112,9 +112,8 @@ async fn c_has_all_seven_features() {
     }
 }
 
-/// What the others are compared with has to do the same. By itself: FastMCP asks clients of 2025-11-25 only.
-#[tokio::test]
-async fn the_same_by_fastmcp_does_the_same() {
+/// The server of FastMCP, as a command, beside a host with the tool that it calls.
+async fn fastmcp() -> (Server, Setup, Outside, Value) {
     let tools = Setup::new().plugin("calculator").start().await;
     let setup = Setup::new();
     let (outside, _) = world(&setup).await;
@@ -124,5 +123,33 @@ async fn the_same_by_fastmcp_does_the_same() {
     let python = Lab::find().folder().join("python/bin/python");
     let url = format!("TOOLS_URL={}", tools.url);
     let command = json!(["/usr/bin/env", "-C", setup.home(), url, "NO_PROXY=*", python, script]);
+    (tools, setup, outside, command)
+}
+
+/// What the others are compared with has to do the same. By itself: FastMCP asks clients of 2025-11-25 only.
+#[tokio::test]
+async fn the_same_by_fastmcp_does_the_same() {
+    let (_tools, _setup, outside, command) = fastmcp().await;
     seven(&command.to_string(), "", "legacy", &outside).await;
+}
+
+/// Behind the host it asks clients of both eras, if the host speaks the older one with it. Otherwise the log says how it would.
+#[tokio::test]
+async fn a_server_of_fastmcp_asks_every_client_through_the_host() {
+    let (_tools, setup, outside, command) = fastmcp().await;
+    for mode in ["auto", "legacy"] {
+        // Each begins to count anew.
+        for file in std::fs::read_dir(setup.home()).expect("a folder").filter_map(Result::ok) {
+            if file.file_name().to_string_lossy().starts_with("visits") {
+                std::fs::remove_file(file.path()).expect("it can be removed");
+            }
+        }
+        let config = format!("[server.fast]\ncommand = {command}\nprotocol = \"2025-11-25\"\n");
+        let server = Setup::new().config(&config).start().await;
+        seven(&server.url, "", mode, &outside).await;
+    }
+    let server = Setup::new().config(&format!("[server.fast]\ncommand = {command}\n")).start().await;
+    let refused = Client::modern(&server).able(json!({ "elicitation": {} })).call("order", json!({})).await.failure();
+    assert!(refused.contains("unavailable on 2026-07-28"), "{refused}");
+    server.wait_log("how it could ask", |line| line.contains("protocol = \"2025-11-25\"  into [server.fast]")).await;
 }

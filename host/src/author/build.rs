@@ -53,14 +53,24 @@ pub fn build(project: &Project, folder: &Path, effort: Effort) -> Result<Built, 
             }
         }
     }
+    grant(project, folder)?;
+    let path = folder.join(format!("{}.wasm", project.name));
+    replace(&path, &component)?;
+    Ok(Built { path, bytes: component.len(), warnings })
+}
+
+/// Puts what the project is granted beside its component, which need not be built again for that.
+///
+/// # Errors
+///
+/// A file cannot be read or written.
+pub fn grant(project: &Project, folder: &Path) -> Result<(), AuthorError> {
     fs::create_dir_all(folder).map_err(|error| AuthorError::file("create the folder", folder, &error))?;
     if let Some(sidecar) = project.sidecar() {
         let text = fs::read(&sidecar).map_err(|error| AuthorError::file("read", &sidecar, &error))?;
         replace(&folder.join(format!("{}.toml", project.name)), &text)?;
     }
-    let path = folder.join(format!("{}.wasm", project.name));
-    replace(&path, &component)?;
-    Ok(Built { path, bytes: component.len(), warnings })
+    Ok(())
 }
 
 /// Writes a file in one step, and only if it is another one: who watches the folder sees whole files, and no idle changes.

@@ -5,45 +5,46 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::AuthorError;
+use crate::whole_file;
 
 /// Folders of a project that hold cases.
 const FOLDER: &str = "tests";
 
 /// One call.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// What it shows.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The tool, as clients call it.
     pub tool: String,
     /// Its arguments.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub arguments: Map<String, Value>,
     /// What people answer to its questions, in order: what is filled into a form, or "decline", or "cancel".
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Value>,
     /// All of its text.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// What its text has in it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
     /// Its structured content.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structured: Option<Value>,
     /// What its error has in it. Without this it must not fail.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// A file of cases.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(rename = "case")]
@@ -82,7 +83,54 @@ fn read(path: &Path) -> Result<Vec<Case>, AuthorError> {
     Ok(read.map_err(|error| AuthorError::new(format!("{}: {error}", path.display())))?.cases)
 }
 
+/// Adds a case to a file of cases, `*.toml` or `*.json`, which need not be there yet.
+///
+/// # Errors
+///
+/// The file is none of cases, or cannot be written; TOML has no null.
+pub fn record(path: &Path, case: Case) -> Result<(), AuthorError> {
+    let fails = |why: &dyn std::fmt::Display| AuthorError::new(format!("the call cannot be recorded in {}: {why}", path.display()));
+    let known = if path.exists() { read(path)? } else { Vec::new() };
+    let text = match path.extension().and_then(|end| end.to_str()) {
+        Some("json") => {
+            let cases = known.into_iter().chain([case]).collect();
+            format!("{}\n", serde_json::to_string_pretty(&File { cases }).map_err(|error| fails(&error))?)
+        }
+        Some("toml") => {
+            // What is there stays as it was written, with its comments.
+            let before = fs::read_to_string(path).unwrap_or_default();
+            format!("{before}{}{}", if before.is_empty() { "" } else { "\n" }, toml_of(&case).map_err(|why| fails(&why))?)
+        }
+        _ => return Err(fails(&"its name has to end with .toml or .json, as `toolbay test` reads them")),
+    };
+    whole_file::write(path, text.as_bytes()).map_err(|error| AuthorError::file("write", path, &error))
+}
+
+/// A case as people write it: each key in a line.
+fn toml_of(case: &Case) -> Result<String, String> {
+    let mut text = String::from("[[case]]\n");
+    let members = serde_json::to_value(case).map_err(|error| error.to_string())?;
+    for (key, value) in members.as_object().into_iter().flatten() {
+        let value = toml::Value::try_from(value).map_err(|error| format!("{key}: {error}; a .json file takes it"))?;
+        text.push_str(&format!("{key} = {value}\n"));
+    }
+    Ok(text)
+}
+
 impl Case {
+    /// A call as a case, with what came of it. `result`: MCP's.
+    #[must_use]
+    pub fn of_call(tool: &str, arguments: Map<String, Value>, answers: Vec<Value>, result: &Value) -> Self {
+        let blocks = result.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let texts: Vec<&str> = blocks.iter().filter_map(|block| block.get("text").and_then(Value::as_str)).collect();
+        let is_error = result.get("isError").and_then(Value::as_bool).unwrap_or(false);
+        let structured = result.get("structuredContent").filter(|_| !is_error).cloned();
+        // Structured content stands in the text too.
+        let text = (!texts.is_empty()).then(|| texts.join("\n")).filter(|_| structured.is_none());
+        let (text, error) = if is_error { (None, text) } else { (text, None) };
+        Self { tool: tool.to_owned(), arguments, answers, text, structured, error, ..Self::default() }
+    }
+
     /// What it is called in a report.
     #[must_use]
     pub fn title(&self) -> String {
@@ -191,6 +239,36 @@ mod tests {
         assert!(case.wrong(&with(json!({ "b": [1.5], "a": 1.0 }))).is_empty());
         assert!(!case.wrong(&with(json!({ "b": [1.5] }))).is_empty());
         assert!(!case.wrong(&json!({ "content": [] })).is_empty());
+    }
+
+    #[test]
+    fn a_call_is_recorded_as_the_case_that_it_passes() {
+        let folder = tempfile::tempdir().unwrap();
+        let object = |value: Value| value.as_object().unwrap().clone();
+        let content = json!([{ "type": "text", "text": "{}" }]);
+        let structured = json!({ "content": content, "structuredContent": { "a": [1, 2.5, { "ü": "\"x\"\n'''y'''" }] } });
+        let results = [answered("Hello, \"Ann\"!\nä", false), answered("whom?", true), structured, json!({ "content": [] })];
+        for file in ["cases.toml", "cases.json"] {
+            let path = folder.path().join(file);
+            if file == "cases.toml" {
+                fs::write(&path, "# mine\n[[case]]\ntool = \"t\"\n").unwrap();
+            }
+            for result in &results {
+                let arguments = object(json!({ "name": "Ann", "deep": { "list": [{ "b": true }] } }));
+                record(&path, Case::of_call("greet", arguments, vec![json!({ "size": 2 }), json!("decline")], result)).unwrap();
+            }
+            let cases = read(&path).unwrap();
+            let recorded = &cases[cases.len() - results.len()..];
+            for (case, result) in recorded.iter().zip(&results) {
+                assert!(case.wrong(result).is_empty(), "{case:?}");
+                assert_eq!((case.arguments["deep"]["list"][0]["b"].clone(), case.answers.len()), (json!(true), 2));
+            }
+            assert!(file == "cases.json" || fs::read_to_string(&path).unwrap().starts_with("# mine\n"));
+        }
+        let null = Case { tool: "t".into(), arguments: object(json!({ "a": null })), ..Case::default() };
+        assert!(record(&folder.path().join("n.toml"), null.clone()).unwrap_err().to_string().contains(".json"));
+        record(&folder.path().join("n.json"), null.clone()).unwrap();
+        assert!(record(&folder.path().join("n.txt"), null).unwrap_err().to_string().contains(".toml or .json"));
     }
 
     #[test]

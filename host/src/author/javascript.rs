@@ -170,7 +170,7 @@ fn entry(project: &Project) -> Result<PathBuf, AuthorError> {
 fn entry_module(world: &World, entry: &Path, has_offers: bool) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut text = format!(
-        "import {{ exported, exportedInterface }} from './js/runtime/runtime.js';\nimport * as plugin from {};\n",
+        "import {{ evaluated, exported, exportedInterface }} from './js/runtime/runtime.js';\nimport * as plugin from {};\n",
         quoted(&entry.to_string_lossy())
     );
     // Looked up by a name that the bundler does not know, so that it does not warn of one that is not there.
@@ -192,7 +192,7 @@ fn entry_module(world: &World, entry: &Path, has_offers: bool) -> String {
     }
     if world.exports("tools") {
         text.push_str(
-            "import { tools as listed } from 'toolbay-plugin';\nexport const tools = exportedInterface(own('tools'), true) ?? listed;\n",
+            "import { tools as listed } from 'toolbay-plugin';\nexport const tools = exportedInterface(own('tools') ?? listed, true);\n",
         );
     }
     // Of these the SDK has the interface, and the component exports it where the plugin offers some.
@@ -200,13 +200,14 @@ fn entry_module(world: &World, entry: &Path, has_offers: bool) -> String {
     for name in of_sdk {
         let _ = writeln!(
             text,
-            "import {{ {name} as {name}_ }} from 'toolbay-plugin';\nexport const {name} = exportedInterface(own('{name}'), true) ?? {name}_;"
+            "import {{ {name} as {name}_ }} from 'toolbay-plugin';\nexport const {name} = exportedInterface(own('{name}') ?? {name}_, true);"
         );
     }
     for interface in world.interfaces.iter().filter(|name| *name != "tools" && !of_sdk.contains(&name.as_str())) {
         let name = camel(interface);
         let _ = writeln!(text, "export const {name} = exportedInterface(own({}));", quoted(&name));
     }
+    text.push_str("evaluated();\n");
     text
 }
 

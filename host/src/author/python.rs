@@ -1,13 +1,18 @@
 //! Python to a component: by componentize-py.
 
-use std::{collections::BTreeSet, ffi::OsStr, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use regex::Regex;
 
 use super::{
     AuthorError,
     project::Project,
-    tools::{Needed, run},
+    tools::{Needed, run_with},
     world::{World, tailored, write},
 };
 
@@ -17,16 +22,29 @@ const COMPONENTIZE: Needed = Needed {
     install: "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1",
 };
 
+/// Where the project's packages are, and the variable that names another place: Python's own.
+const PACKAGES: &str = ".venv";
+const PACKAGES_VARIABLE: &str = "VIRTUAL_ENV";
+
+/// Folders of a project that hold no code of the plugin.
+const OTHERS: [&str; 5] = ["dist", "node_modules", "target", "tests", "venv"];
+
 /// The module of the SDK, which lies beside the plugin's own code.
 const SDK: &str = "toolbay_plugin.py";
 
 /// The module that the component is made of: the author's code, then the classes of the SDK for what the world exports.
-const ENTRY: &str = r#"from app import *
+const ENTRY: &str = r#"import gc
+
+from app import *
 import toolbay_plugin
 
 for _name in ("Tools", "Resources", "Prompts", "Completion"):
     if hasattr(toolbay_plugin, _name):
         globals()[_name] = getattr(toolbay_plugin, _name)
+
+# What was made while the plugin is built stays: looking for garbage in it, in each instance anew, takes longer than most calls.
+gc.collect()
+gc.freeze()
 "#;
 
 /// What the SDK imports always.
@@ -84,8 +102,19 @@ pub(super) fn build(project: &Project) -> Result<PathBuf, AuthorError> {
         "-o".as_ref(),
         component.as_os_str(),
     ];
-    run(&componentize, &project.folder, arguments)?;
+    let packages = packages(project, &componentize);
+    run_with(&componentize, &project.folder, arguments, packages.as_deref().map(|packages| (PACKAGES_VARIABLE, packages)))?;
     Ok(component)
+}
+
+/// The environment whose packages are built in: the project's own, or that of componentize-py, which else asks whichever Python there is.
+fn packages(project: &Project, componentize: &Path) -> Option<PathBuf> {
+    if std::env::var_os(PACKAGES_VARIABLE).is_some() {
+        return None;
+    }
+    let own = Some(project.folder.join(PACKAGES));
+    let of_program = componentize.parent().and_then(Path::parent).map(Path::to_owned);
+    [own, of_program].into_iter().flatten().find(|folder| folder.join("pyvenv.cfg").is_file())
 }
 
 /// What the world has to export beside tools, by the decorators in the plugin's code.
@@ -110,14 +139,52 @@ fn used(project: &Project) -> BTreeSet<String> {
     WORDS.iter().filter(|(_, words)| named(words)).map(|(import, _)| (*import).to_owned()).collect()
 }
 
-/// All of the plugin's own code.
+/// All of the plugin's own code, in packages of it too.
 fn code(project: &Project) -> String {
     let mut code = String::new();
-    let entries = fs::read_dir(&project.folder).into_iter().flatten().filter_map(Result::ok);
-    for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "py")) {
-        if path.file_name().is_some_and(|name| name != SDK) {
+    below(&project.folder, &mut code);
+    code
+}
+
+fn below(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let (path, name) = (entry.path(), entry.file_name());
+        let shown = name.to_string_lossy();
+        // A link may lead in a circle.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if !shown.starts_with('.') && !OTHERS.contains(&&*shown) {
+                below(&path, code);
+            }
+        } else if path.extension().is_some_and(|end| end == "py") && name != SDK {
             code.push_str(&fs::read_to_string(&path).unwrap_or_default());
         }
     }
-    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::author::{
+        language::{Kind, Language},
+        scaffold::scaffold,
+    };
+
+    #[test]
+    fn what_the_plugin_uses_is_found_in_packages_of_its_own_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        scaffold(folder.path(), "x", Language::Python, Kind::Tools).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let project = Project::open(folder.path()).unwrap();
+        assert!(used(&project).is_empty());
+        file("pages/inner/read.py", "from toolbay_plugin import fetch, resource\n@resource('a://b')\ndef b(): ...");
+        for other in [".venv/lib/x.py", "venv/x.py", "tests/x.py", "dist/x.py"] {
+            file(other, "call_tool; store");
+        }
+        assert_eq!(used(&project).into_iter().collect::<Vec<_>>(), ["fetch"]);
+        assert_eq!(offered(&project).len(), 2);
+    }
 }

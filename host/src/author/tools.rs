@@ -58,8 +58,18 @@ fn is_program(path: &Path) -> bool {
 ///
 /// It cannot be started, or fails.
 pub(super) fn run<S: AsRef<OsStr>>(program: &Path, folder: &Path, arguments: impl IntoIterator<Item = S>) -> Result<(), AuthorError> {
+    run_with(program, folder, arguments, None)
+}
+
+/// The same, with one more variable in its environment.
+pub(super) fn run_with<S: AsRef<OsStr>>(
+    program: &Path,
+    folder: &Path,
+    arguments: impl IntoIterator<Item = S>,
+    variable: Option<(&str, &Path)>,
+) -> Result<(), AuthorError> {
     let mut command = Command::new(program);
-    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).envs(variable);
     let output = command.output().map_err(|error| cannot_start(program, &error))?;
     if output.status.success() {
         return Ok(());

@@ -31,7 +31,7 @@ impl StdioConnector {
     /// What is started by `launch`.
     #[must_use]
     pub fn new(id: ProviderId, launch: Box<dyn Launch>, limits: ServerLimits) -> Self {
-        Self { id, launch, limits, known: Arc::default() }
+        Self { id, launch, limits, known: Arc::new(Known::of(&limits)) }
     }
 
     async fn start(&self) -> Result<Arc<StdioChannel>, ConnectError> {

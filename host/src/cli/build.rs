@@ -42,7 +42,7 @@ pub(super) struct Build {
 impl Build {
     pub(super) fn run(self) -> Outcome {
         let _logs = telemetry::init(&quiet()).map_err(Failure::usage)?;
-        let (project, path) = build_now(&self.dir, self.out.as_deref(), Effort::Whole)?;
+        let path = build_now(&self.dir, self.out.as_deref(), Effort::Whole)?;
         let is_well = runtime()?.block_on(async {
             let host = LocalHost::open_alone(path).await?;
             let report = report(&host);
@@ -53,13 +53,12 @@ impl Build {
         if is_well {
             return Ok(ExitCode::SUCCESS);
         }
-        let _ = project;
         Ok(ExitCode::from(FAILED))
     }
 }
 
 /// Builds a project, says so on stderr, and gives the component's path.
-pub(super) fn build_now(folder: &Path, out: Option<&Path>, effort: Effort) -> Result<(Project, PathBuf), Failure> {
+pub(super) fn build_now(folder: &Path, out: Option<&Path>, effort: Effort) -> Result<PathBuf, Failure> {
     let project = Project::open(folder)?;
     let out = out.map_or_else(|| project.folder.join(OUT), Path::to_owned);
     let begun = Instant::now();
@@ -69,7 +68,7 @@ pub(super) fn build_now(folder: &Path, out: Option<&Path>, effort: Effort) -> Re
     }
     let (name, language, seconds) = (&project.name, project.language.name(), begun.elapsed().as_secs_f64());
     eprintln!("built {name} ({language}) in {seconds:.1} s: {} ({} KiB)", built.path.display(), built.bytes.div_ceil(1024));
-    Ok((project, built.path))
+    Ok(built.path)
 }
 
 /// What a host says of the component, and whether all is well.

@@ -1,17 +1,21 @@
 //! `toolbay call`: one call from the command line.
 
-use std::{io::Read, process::ExitCode};
+use std::{io::Read, path::PathBuf, process::ExitCode};
 
 use serde_json::{Map, Value};
 
 use super::{FAILED, Failure, Outcome, TRYING, dialogue::Dialogue, print, print_json, runtime, source::SourceArgs};
-use crate::telemetry;
+use crate::{
+    author::cases::{Case, record},
+    telemetry,
+};
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"Prints the answer: text as it is, other content in one line. Without --url the folder is loaded for this one call, and
 stderr shows what the plugin prints and logs, its progress, and how it failed. What it asks is asked on the terminal.
 
   toolbay call add '{"a": 1, "b": 2}' --plugins dist/plugins
+  toolbay call add '{"a": 1, "b": 2}' --plugins dist --record tests/cases.toml
   toolbay call order --answer '{"cake": "apple", "pieces": 2}' --plugins dist
   echo '{"state": "CA"}' | toolbay call get_alerts - --url http://127.0.0.1:8000/mcp
 
@@ -30,6 +34,9 @@ pub(super) struct Call {
     /// What a person answers when the tool asks: the JSON of a form, decline or cancel; once for each question, in order
     #[arg(long, value_name = "JSON", conflicts_with = "url")]
     answer: Vec<String>,
+    /// Adds the call, and what came of it, to a file of cases for `toolbay test`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// The whole result, as JSON
     #[arg(long)]
     json: bool,
@@ -42,9 +49,12 @@ impl Call {
         let _logs = telemetry::init_terminal(TRYING).map_err(Failure::usage)?;
         runtime()?.block_on(async {
             let source = self.source.open().await?;
-            let answer = source.call(&self.name, arguments, &mut dialogue).await;
+            let answer = source.call(&self.name, arguments.clone(), &mut dialogue).await;
             source.close().await;
             let answer = answer?;
+            if let Some(path) = &self.record {
+                record(path, Case::of_call(&self.name, arguments, dialogue.answered(), &answer.json))?;
+            }
             if self.json {
                 print_json(&answer.json)?;
             } else {

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     app::{AppOptions, ConfigSource},
-    author::project::{Effort, Project},
+    author::{
+        build::grant,
+        project::{Effort, Project},
+    },
     config::{self, Loaded, Overrides},
     descriptors,
     servers::Run,
@@ -34,7 +37,7 @@ its configuration, and NAME.toml says what the plugin is granted.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Folders that hold what is made, and not what it is made from.
-const MADE: [&str; 5] = ["target", "node_modules", OUT, "__pycache__", "tests"];
+const MADE: [&str; 6] = ["target", "node_modules", OUT, "__pycache__", "tests", "venv"];
 
 /// What is logged: each call and all that the plugin says.
 const SHOWN: &str = "warn,toolbay=info,toolbay::plugin=debug,toolbay::dispatch=debug,rmcp=off";
@@ -60,13 +63,14 @@ impl Dev {
             .as_ref()
             .map(|listen| config::parse_listen(listen).map_err(|error| Failure::usage(format!("--listen {listen}: {error}"))));
         let path = Some(project.folder.join("toolbay.toml")).filter(|path| path.is_file());
-        let overrides = Overrides { plugins: Some(out), listen: listen.transpose()?, ..Overrides::default() };
+        // The next build comes soon, and needs the processors more than the code that it replaces.
+        let overrides = Overrides { plugins: Some(out), listen: listen.transpose()?, first_code: true, ..Overrides::default() };
         let source = ConfigSource { path, overrides };
         let Loaded { config, files } = source.load();
         let config = config?;
         let _logs = telemetry::init_terminal(SHOWN).map_err(Failure::usage)?;
         let folder = project.folder.clone();
-        let seen = fingerprint(&folder);
+        let seen = Seen::of(&folder);
         built(&folder);
         // It ends with the process: there is nothing that it would leave behind.
         std::thread::Builder::new()
@@ -86,25 +90,48 @@ fn built(folder: &Path) {
     }
 }
 
-fn rebuild(folder: &Path, mut seen: u64) {
-    loop {
-        std::thread::sleep(LOOK);
-        let now = fingerprint(folder);
-        if now != seen {
-            seen = now;
-            built(folder);
-        }
+/// The same component under other grants.
+fn granted(folder: &Path) {
+    if let Err(error) = Project::open(folder).and_then(|project| grant(&project, &project.folder.join(OUT))) {
+        eprintln!("error: {error}");
     }
 }
 
-/// A number that is another one when a file of the project is.
-fn fingerprint(folder: &Path) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    look(folder, &mut hasher);
-    hasher.finish()
+fn rebuild(folder: &Path, mut seen: Seen) {
+    loop {
+        std::thread::sleep(LOOK);
+        let now = Seen::of(folder);
+        if now.code != seen.code {
+            built(folder);
+        } else if now.settings != seen.settings {
+            granted(folder);
+        }
+        seen = now;
+    }
 }
 
-fn look(folder: &Path, hasher: &mut DefaultHasher) {
+/// Numbers that are others when files of the project are.
+struct Seen {
+    /// Of what the component is made from.
+    code: u64,
+    /// Of what it may do.
+    settings: u64,
+}
+
+impl Seen {
+    fn of(folder: &Path) -> Self {
+        let sidecar = Project::open(folder).map(|project| format!("{}.toml", project.name)).unwrap_or_default();
+        let (mut code, mut settings) = (DefaultHasher::new(), DefaultHasher::new());
+        let settings_of = ["toolbay.toml", &sidecar].map(|name| folder.join(name));
+        for path in &settings_of {
+            fs::read(path).ok().hash(&mut settings);
+        }
+        look(folder, &settings_of, &mut code);
+        Self { code: code.finish(), settings: settings.finish() }
+    }
+}
+
+fn look(folder: &Path, others: &[PathBuf], hasher: &mut DefaultHasher) {
     let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).collect();
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -115,8 +142,8 @@ fn look(folder: &Path, hasher: &mut DefaultHasher) {
         }
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_dir() {
-            look(&entry.path(), hasher);
-        } else if shown != "Cargo.lock" {
+            look(&entry.path(), others, hasher);
+        } else if shown != "Cargo.lock" && !others.contains(&entry.path()) {
             (entry.path(), metadata.len(), metadata.modified().ok()).hash(hasher);
         }
     }
@@ -135,15 +162,24 @@ mod tests {
             fs::write(path, text).unwrap();
         };
         file("src/lib.rs", "a");
-        let before = fingerprint(folder.path());
-        for made in ["target/x", "dist/a.wasm", ".toolbay/x", "node_modules/a/b.js", "Cargo.lock"] {
+        file("Cargo.toml", "[package]\nname = \"greeter\"");
+        let seen = || {
+            let Seen { code, settings } = Seen::of(folder.path());
+            (code, settings)
+        };
+        let before = seen();
+        for made in ["target/x", "dist/a.wasm", ".toolbay/x", "node_modules/a/b.js", "venv/lib/x.py", "Cargo.lock"] {
             file(made, "x");
-            assert_eq!(fingerprint(folder.path()), before, "{made}");
+            assert_eq!(seen(), before, "{made}");
         }
         file("src/lib.rs", "ab");
-        let changed = fingerprint(folder.path());
-        assert_ne!(changed, before);
-        file("greeter.toml", "http = []");
-        assert_ne!(fingerprint(folder.path()), changed);
+        let changed = seen();
+        assert!(changed.0 != before.0 && changed.1 == before.1);
+        // What it is granted needs no other component.
+        for settings in ["greeter.toml", "toolbay.toml"] {
+            let before = seen();
+            file(settings, "http = []");
+            assert!(seen().0 == before.0 && seen().1 != before.1, "{settings}");
+        }
     }
 }

@@ -5,14 +5,19 @@ use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::Failure;
+use super::{
+    Failure,
+    form::{Form, Written},
+};
 
 /// Who answers, and whether anybody reads.
 pub(super) struct Dialogue {
     from: From,
     shows_progress: bool,
+    /// What was answered, as a case for `toolbay test` has it.
+    answered: Vec<Value>,
 }
 
 enum From {
@@ -28,18 +33,18 @@ impl Dialogue {
     /// Nobody answers, and nobody reads.
     #[cfg(test)]
     pub(super) fn silent() -> Self {
-        Self { from: From::Nobody, shows_progress: false }
+        Self { from: From::Nobody, shows_progress: false, answered: Vec::new() }
     }
 
     /// The person at the terminal, if there is one. `taken`: stdin is used for something else.
     pub(super) fn of_terminal(taken: bool) -> Self {
         let is_there = !taken && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        Self { from: if is_there { From::Terminal } else { From::Nobody }, shows_progress: true }
+        Self { from: if is_there { From::Terminal } else { From::Nobody }, shows_progress: true, answered: Vec::new() }
     }
 
     /// These answers, in order.
     pub(super) fn prepared(answers: Vec<Value>, shows_progress: bool) -> Self {
-        Self { from: From::Prepared(answers.into()), shows_progress }
+        Self { from: From::Prepared(answers.into()), shows_progress, answered: Vec::new() }
     }
 
     /// MCP's `ClientCapabilities`.
@@ -58,8 +63,19 @@ impl Dialogue {
         }
     }
 
+    /// What was answered so far, in order.
+    pub(super) fn answered(self) -> Vec<Value> {
+        self.answered
+    }
+
     /// Answers a question: one of MCP's `inputRequests`.
     pub(super) fn respond(&mut self, question: &Value) -> Result<Value, Failure> {
+        let reply = self.reply(question)?;
+        self.answered.push(for_case(&reply));
+        Ok(reply)
+    }
+
+    fn reply(&mut self, question: &Value) -> Result<Value, Failure> {
         let method = question.get("method").and_then(Value::as_str).unwrap_or_default();
         let empty = Value::Null;
         let params = question.get("params").unwrap_or(&empty);
@@ -79,6 +95,16 @@ impl Dialogue {
                 _ => Ok(json!({ "roots": [] })),
             },
         }
+    }
+}
+
+/// The opposite of [`written_down`].
+fn for_case(reply: &Value) -> Value {
+    let member = |key: &str| reply.get(key).cloned();
+    match reply.get("action").and_then(Value::as_str) {
+        Some("accept") => member("content").unwrap_or_else(|| json!({})),
+        Some(action) => action.into(),
+        None => member("roots").or_else(|| reply.pointer("/content/text").cloned()).unwrap_or_default(),
     }
 }
 
@@ -125,86 +151,22 @@ fn ask_link(params: &Value) -> Result<Value, Failure> {
     Ok(json!({ "action": if line()?.starts_with(['y', 'Y']) { "accept" } else { "decline" } }))
 }
 
+/// Asks for one field after the other, and again where an answer does not fit.
 fn ask_form(params: &Value) -> Result<Value, Failure> {
-    let schema = params.get("requestedSchema").unwrap_or(&Value::Null);
-    let required = schema.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let properties = schema.get("properties").and_then(Value::as_object);
-    say(&format!("{}\n", params.get("message").and_then(Value::as_str).unwrap_or_default()));
-    let mut content = Map::new();
-    for (name, property) in properties.into_iter().flatten() {
-        let is_required = required.iter().any(|known| known.as_str() == Some(name));
-        loop {
-            say(&format!("  {name}{}: ", hint(property, is_required)));
-            let answer = line()?;
-            match field(property, answer.trim(), is_required) {
-                Ok(Some(value)) => {
-                    content.insert(name.clone(), value);
-                }
-                Ok(None) => {}
-                Err(why) => {
-                    say(&format!("    {why}\n"));
-                    continue;
-                }
-            }
-            break;
+    let mut form = Form::new(params.get("requestedSchema").unwrap_or(&Value::Null));
+    let message = params.get("message").and_then(Value::as_str).unwrap_or_default();
+    say(&format!("{message}\n  (!decline or !cancel in place of an answer says no)\n"));
+    while let Some(prompt) = form.prompt() {
+        say(&prompt);
+        // Who ends the input wants to leave.
+        let text = line().unwrap_or_else(|_| Form::CANCEL.to_owned());
+        match form.write(text.trim()) {
+            Written::Field => {}
+            Written::Wrong(why) => say(&format!("    {why}\n")),
+            Written::Ended(action) => return Ok(json!({ "action": action })),
         }
     }
-    if properties.is_none_or(Map::is_empty) {
-        say("  Do you agree? [y/n] ");
-        if !line()?.starts_with(['y', 'Y']) {
-            return Ok(json!({ "action": "decline" }));
-        }
-    }
-    Ok(json!({ "action": "accept", "content": content }))
-}
-
-/// What may be written into a field.
-fn hint(property: &Value, is_required: bool) -> String {
-    let mut parts = Vec::new();
-    if let Some(choices) = property.get("enum").and_then(Value::as_array) {
-        parts.push(choices.iter().map(shown).collect::<Vec<_>>().join(" | "));
-    } else if let Some(ty) = property.get("type").and_then(Value::as_str) {
-        parts.push(if ty == "boolean" { "y | n".to_owned() } else { ty.to_owned() });
-    }
-    if let Some(description) = property.get("description").or_else(|| property.get("title")).and_then(Value::as_str) {
-        parts.push(description.to_owned());
-    }
-    if let Some(default) = property.get("default") {
-        parts.push(format!("default {}", shown(default)));
-    } else if !is_required {
-        parts.push("may be empty".to_owned());
-    }
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
-}
-
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// What was written into a field, as its schema has it. None: it is left out.
-fn field(property: &Value, text: &str, is_required: bool) -> Result<Option<Value>, String> {
-    if text.is_empty() {
-        return match property.get("default") {
-            Some(default) => Ok(Some(default.clone())),
-            None if is_required => Err("it is required".to_owned()),
-            None => Ok(None),
-        };
-    }
-    if let Some(choices) = property.get("enum").and_then(Value::as_array) {
-        let chosen = choices.iter().find(|choice| shown(choice) == text);
-        return chosen.cloned().map(Some).ok_or_else(|| "it is none of the choices".to_owned());
-    }
-    match property.get("type").and_then(Value::as_str) {
-        Some("integer") => text.parse::<i64>().map(|number| Some(number.into())).map_err(|_| "write a whole number".to_owned()),
-        Some("number") => text.parse::<f64>().map(|number| Some(number.into())).map_err(|_| "write a number".to_owned()),
-        Some("boolean") => match text.to_ascii_lowercase().as_str() {
-            "y" | "yes" | "true" => Ok(Some(true.into())),
-            "n" | "no" | "false" => Ok(Some(false.into())),
-            _ => Err("write y or n".to_owned()),
-        },
-        Some("array") => Ok(Some(text.split(',').map(|part| Value::from(part.trim())).collect())),
-        _ => Ok(Some(text.into())),
-    }
+    Ok(json!({ "action": "accept", "content": form.content() }))
 }
 
 fn say(text: &str) {
@@ -227,31 +189,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_read_by_its_schema() {
-        for (property, text, value) in [
-            (json!({ "type": "string" }), "a", json!("a")),
-            (json!({ "type": "integer" }), "-3", json!(-3)),
-            (json!({ "type": "number" }), "1.5", json!(1.5)),
-            (json!({ "type": "boolean" }), "Yes", json!(true)),
-            (json!({ "enum": ["a", 2] }), "2", json!(2)),
-            (json!({ "type": "string", "default": "d" }), "", json!("d")),
-            (json!({ "type": "array" }), "a, b", json!(["a", "b"])),
-        ] {
-            assert_eq!(field(&property, text, true), Ok(Some(value)), "{property} {text}");
-        }
-        for (property, text) in [
-            (json!({ "type": "integer" }), "1.5"),
-            (json!({ "type": "number" }), "x"),
-            (json!({ "type": "boolean" }), "maybe"),
-            (json!({ "enum": ["a"] }), "b"),
-            (json!({ "type": "string" }), ""),
-        ] {
-            assert!(field(&property, text, true).is_err(), "{property} {text}");
-        }
-        assert_eq!(field(&json!({ "type": "string" }), "", false), Ok(None));
-    }
-
-    #[test]
     fn what_is_written_down_is_answered_in_order() {
         let form = json!({ "method": "elicitation/create", "params": { "message": "Which?" } });
         let mut dialogue = Dialogue::prepared(vec![json!({ "a": 1 }), json!("decline")], false);
@@ -261,6 +198,19 @@ mod tests {
         let model = json!({ "method": "sampling/createMessage", "params": {} });
         assert_eq!(Dialogue::prepared(vec![json!("hi")], false).respond(&model).unwrap()["content"]["text"], "hi");
         assert_eq!(Dialogue::silent().capabilities(), json!({}));
+    }
+
+    #[test]
+    fn what_was_answered_can_be_answered_again() {
+        let form = json!({ "method": "elicitation/create", "params": {} });
+        let model = json!({ "method": "sampling/createMessage", "params": {} });
+        let folders = json!({ "method": "roots/list" });
+        let answers = vec![json!({ "a": 1 }), json!("cancel"), json!("hi"), json!([])];
+        let mut dialogue = Dialogue::prepared(answers.clone(), false);
+        for question in [&form, &form, &model, &folders] {
+            dialogue.respond(question).unwrap();
+        }
+        assert_eq!(dialogue.answered(), answers);
     }
 
     #[test]

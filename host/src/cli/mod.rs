@@ -13,6 +13,7 @@ mod dev;
 mod dialogue;
 mod embed_docs;
 mod endpoints;
+mod form;
 mod handover;
 mod health;
 mod inspect;

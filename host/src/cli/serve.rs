@@ -22,7 +22,7 @@ use crate::{
     http::{self, AppState, Shutdown, shutdown},
     provider::{ProviderKind, ProviderState, ProviderStatus, StatusSource},
     servers::Run,
-    telemetry,
+    system, telemetry,
 };
 
 /// What `--help` says after the options.
@@ -111,6 +111,9 @@ impl Serve {
 }
 
 pub(super) async fn serve(config: Config, mut options: AppOptions, source: ConfigSource, files: Files, passed: Option<Passed>) -> Outcome {
+    for limit in system::limits() {
+        tracing::info!("on this system, {limit}");
+    }
     let shutdown = shutdown::on_signals().map_err(Failure::failed)?;
     // From here on SIGHUP does not end the process. Who reads the configuration again listens to it by itself, as soon as there is something to change.
     let _hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;

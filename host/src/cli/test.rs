@@ -46,7 +46,7 @@ impl Test {
             let project = crate::author::project::Project::open(&self.dir)?;
             project.folder.join(super::build::OUT).join(format!("{}.wasm", project.name))
         } else {
-            build_now(&self.dir, None, Effort::Whole)?.1
+            build_now(&self.dir, None, Effort::Whole)?
         };
         runtime()?.block_on(async {
             let host = LocalHost::open_alone(path).await?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    AcceptedImage, Config, ConfigError, LogFormat, OnChange, ServerSource,
+    AcceptedImage, Config, ConfigError, LogFormat, OnChange, PluginCompiler, ServerSource,
     files::{self, Files},
     include,
     lock::Lock,
@@ -48,6 +48,8 @@ pub struct Overrides {
     pub without_policies: bool,
     /// `--console`.
     pub console: bool,
+    /// Plugins keep the code that is there first, unless the file names a compiler: for whoever builds them again and again.
+    pub first_code: bool,
 }
 
 impl Config {
@@ -120,7 +122,10 @@ pub(super) fn parse(text: &str, origin: &Path, environment: Environment<'_>, fil
 }
 
 fn over(mut config: Config, overrides: &Overrides, files: &mut Files) -> Result<Config, ConfigError> {
-    let Overrides { listen, plugins, mcp_json, log, log_format, console, .. } = overrides.clone();
+    let Overrides { listen, plugins, mcp_json, log, log_format, console, first_code, .. } = overrides.clone();
+    if first_code && config.host.compiler == PluginCompiler::Auto {
+        config.host.compiler = PluginCompiler::Winch;
+    }
     config.listen = listen.unwrap_or(config.listen);
     config.plugins = plugins.unwrap_or(config.plugins);
     config.telemetry.log = log.unwrap_or(config.telemetry.log);

@@ -102,7 +102,7 @@ pub use search::SearchConfig;
 pub use secret::{Secret, known_secrets};
 pub use server::{
     AcceptedImage, ClientAuthentication, CommandSource, DocumentPlace, IdentityConfig, ImageSource, OAuthConfig, OpenApiSource,
-    OutputSchema, PublishRules, Pull, Replicas, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
+    OutputSchema, PublishRules, Pull, Replicas, Revision, ServerConfig, ServerLimits, ServerSource, TokenRequest, UpstreamAuth, UrlSource,
 };
 pub use settings::Config;
 pub use shared::{OnOutage, RedisUrl, SharedConfig};

@@ -139,14 +139,21 @@ impl Schema {
     ///
     /// A sentence for whoever called the tool.
     pub(crate) fn check_arguments(&self, tool: &str, arguments: &str) -> Result<(), String> {
-        self.check(arguments).map_err(|unfit| match unfit {
-            Unfit::NotJson(error) => format!("the arguments are not JSON: {error}"),
-            Unfit::Deep(levels) => format!("the arguments are nested more than {levels} levels deep"),
-            Unfit::Long(bytes) => {
+        self.check(arguments).map_err(|unfit| unfit.of_arguments(tool))
+    }
+}
+
+impl Unfit {
+    /// What is wrong with the arguments of a tool: a sentence for whoever called it.
+    pub(crate) fn of_arguments(self, tool: &str) -> String {
+        match self {
+            Self::NotJson(error) => format!("the arguments are not JSON: {error}"),
+            Self::Deep(levels) => format!("the arguments are nested more than {levels} levels deep"),
+            Self::Long(bytes) => {
                 format!("the arguments do not fit the input schema of tool {tool}; they are too long ({bytes} bytes) to say where")
             }
-            Unfit::Problems(problems) => format!("the arguments do not fit tool {tool}: {}", places("argument ", problems)),
-        })
+            Self::Problems(problems) => format!("the arguments do not fit tool {tool}: {}", places("argument ", problems)),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use crate::config::{Revision, ServerLimits};
+
 /// The revision without `initialize`.
 pub const MODERN_VERSION: &str = "2026-07-28";
 
@@ -28,6 +30,16 @@ pub struct Known {
 }
 
 impl Known {
+    /// Nothing yet but what the operator says of it.
+    #[must_use]
+    pub fn of(limits: &ServerLimits) -> Self {
+        let known = Self::default();
+        if limits.protocol == Revision::Sessions {
+            known.set_era(Era::Legacy);
+        }
+        known
+    }
+
     /// How it is to be greeted. None: that has to be found out.
     #[must_use]
     pub fn era(&self) -> Option<Era> {

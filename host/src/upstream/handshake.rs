@@ -207,6 +207,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::{Revision, ServerLimits};
 
     /// A server that answers each `initialize` by the next of its answers, and knows nothing else.
     struct Scripted {
@@ -271,6 +272,16 @@ mod tests {
             let server = Scripted::new(discover, vec![Ok(speaks("2025-06-18"))]);
             assert_eq!(greeted(&server).await.unwrap().version, "2025-06-18");
             assert_eq!(*server.asked.lock().unwrap(), ["2025-06-18"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_to_have_sessions_is_greeted_so_at_once() {
+        let modern = Ok(json!({"supportedVersions": [MODERN_VERSION]}));
+        for (protocol, version) in [(Revision::Modern, MODERN_VERSION), (Revision::Sessions, LEGACY_VERSION)] {
+            let server = Scripted::new(modern.clone(), vec![Ok(speaks(LEGACY_VERSION))]);
+            let limits = ServerLimits { protocol, ..ServerLimits::default() };
+            assert_eq!(greet(&server, &Known::of(&limits)).await.unwrap().version, version);
         }
     }
 

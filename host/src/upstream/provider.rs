@@ -1,20 +1,27 @@
 //! A server as a provider: each call by a connection that is chosen for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 
 use super::{
     ChannelError, Lease, Pick, convert,
+    era::{LEGACY_VERSION, MODERN_VERSION},
     fit::Outputs,
     listing::Listing,
     raw::{write_json, write_key},
 };
 use crate::{
-    config::{PublishRules, ServerLimits},
+    config::{PublishRules, Revision, ServerLimits},
     provider::{
-        AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, Definition, JsonText, Offers, PromptOutput, Provider,
-        ProviderId, Reference, Span, SpanKind, Subscription, Tool,
+        AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, Definition, JsonText, Offers, PromptOutput,
+        Provider, ProviderId, Reference, Span, SpanKind, Subscription, Tool,
     },
 };
 
@@ -27,6 +34,8 @@ pub struct UpstreamProvider {
     outputs: Outputs,
     /// What it is for the operator, and which table of the configuration is about it.
     kind: &'static str,
+    /// Whether the operator was told that the server cannot ask.
+    is_told: AtomicBool,
 }
 
 impl UpstreamProvider {
@@ -34,7 +43,7 @@ impl UpstreamProvider {
     #[must_use]
     pub fn new(id: ProviderId, listing: Arc<Listing>, pick: Arc<dyn Pick>, limits: ServerLimits, publish: PublishRules) -> Self {
         let outputs = Outputs::new(&listing.tools, publish);
-        Self { id, listing, pick, limits, outputs, kind: "server" }
+        Self { id, listing, pick, limits, outputs, kind: "server", is_told: AtomicBool::new(false) }
     }
 
     /// The same of a plugin that is a server itself.
@@ -103,6 +112,17 @@ impl UpstreamProvider {
     }
 }
 
+/// Whether a tool failed because its server can ask only where there is a session. Their SDKs say so in words: FastMCP's, and the one for Python's.
+fn cannot_ask(output: &CallOutput) -> bool {
+    const WORDS: [&[&str]; 2] = [&["elicitation", "unavailable on 2026-07-28"], &["no back-channel for server-initiated requests"]];
+    let says = |text: &str| WORDS.iter().any(|words| words.iter().all(|word| text.contains(word)));
+    let said = |block: &Content| match block {
+        Content::Text(text) => says(text),
+        Content::Block(block) => says(block.as_str()),
+    };
+    output.is_error && output.content.iter().any(said)
+}
+
 fn seconds(limit: Duration) -> String {
     format!("{} s", limit.as_secs_f64())
 }
@@ -125,6 +145,14 @@ impl Provider for UpstreamProvider {
             params.push_str(call.arguments);
             params.push('}');
             let output = self.request("tools/call", call.tool, &params, &call.context, convert::call).await?;
+            if self.limits.protocol == Revision::Modern && cannot_ask(&output) && !self.is_told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    server = %self.id,
+                    tool = call.tool,
+                    "the server cannot ask its callers by MCP {MODERN_VERSION}, as the tool's error says; put  protocol = \"{LEGACY_VERSION}\"  into [server.{}]",
+                    self.id
+                );
+            }
             Ok(self.outputs.fit(self.id.as_str(), call.tool, output).await)
         })
     }
@@ -226,6 +254,19 @@ fn completion_params(completion: &Completion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_cannot_ask_is_known_by_its_words() {
+        let failed = |text: &str| CallOutput::error(text);
+        for text in [
+            "elicitation via server-initiated requests is unavailable on 2026-07-28 connections.",
+            "Error executing tool t: Cannot send 'elicitation/create': this transport context has no back-channel for server-initiated requests.",
+        ] {
+            assert!(cannot_ask(&failed(text)), "{text}");
+            assert!(!cannot_ask(&CallOutput { is_error: false, ..failed(text) }));
+        }
+        assert!(!cannot_ask(&failed("the store is unavailable on 2026-07-28")));
+    }
 
     #[test]
     fn a_completion_is_asked_for_in_mcps_words() {

@@ -27,17 +27,28 @@ function work(isDone) {
   }
 }
 
-/** What a promise comes to. */
-export function settled(value) {
-  if (!value || typeof value.then !== 'function') return value;
+/** A whole call: what it comes to, with what it began and nobody waits for. */
+export function whole(run) {
   depth += 1;
   try {
-    return awaited(value);
+    const value = settled(run());
+    if (depth === 1) work(() => false);
+    return value;
   } finally {
     depth -= 1;
-    // What a call has not waited for is not for the next one, where the instance serves several.
-    if (depth === 0) for (const wait of sleepers) wait(true);
+    if (depth === 0) forget();
   }
+}
+
+/** What a call has not waited for is not for the next one, where the instance serves several. */
+function forget() {
+  next = jobs.length = 0;
+  for (const wait of sleepers) wait(true);
+}
+
+/** What a promise comes to. */
+export function settled(value) {
+  return value && typeof value.then === 'function' ? awaited(value) : value;
 }
 
 function awaited(value) {

@@ -1,7 +1,7 @@
 // What QuickJS lacks, put in place by the build before the plugin's own code.
 import { getRandomU64 } from 'wasi:random/random@0.2.0';
 import { message } from './log.js';
-import { Promise, settled } from './promise.js';
+import { Promise, settled, whole } from './promise.js';
 
 globalThis.Promise = Promise;
 // By this the SDK waits for what an async tool comes to.
@@ -31,7 +31,8 @@ function thrown(error, depth = 0) {
     if (!(error instanceof Error)) return typeof error?.message === 'string' ? error.message : shown(error);
     const text = error.message || error.name;
     // Causes may lead in a circle.
-    const cause = error.cause === undefined || depth === MOST_CAUSES ? '' : thrown(error.cause, depth + 1);
+    const causes = depth === MOST_CAUSES ? [] : [error.cause, ...(Array.isArray(error.errors) ? error.errors : [])].slice(0, MOST_CAUSES);
+    const cause = causes.filter((each) => each !== undefined).map((each) => thrown(each, depth + 1)).join('; ');
     return cause && !text.includes(cause) ? `${text}: ${cause}` : text;
   } catch {
     return Object.prototype.toString.call(error);
@@ -45,13 +46,18 @@ function thrown(error, depth = 0) {
 export function exported(name, run, kind) {
   return (...args) => {
     try {
-      return settled(run(...args));
+      return whole(() => run(...args));
     } catch (error) {
       if (error instanceof Error) at(kind === 'text' ? 'debug' : 'error')(error);
       else if (kind === 'none') at('error')(`${name} threw ${shown(error)}`);
       throw kind === 'text' ? thrown(error) : error;
     }
   };
+}
+
+/** The plugin's code has been read, when it is built: what it left to do is done, as engines do it. A timer would run in a later call, and does not. */
+export function evaluated() {
+  whole(() => {});
 }
 
 // JSON-RPC's "internal error".
@@ -66,7 +72,7 @@ export function exportedInterface(given, ofContract = false) {
   const logged = (run) =>
     function (...args) {
       try {
-        return settled(run.apply(given, args));
+        return whole(() => run.apply(given, args));
       } catch (error) {
         if (error instanceof Error) at(ofContract ? 'debug' : 'error')(error);
         const isContracts = typeof error?.code === 'number' && typeof error.message === 'string' && !(error instanceof Error);

@@ -2,6 +2,7 @@
 
 mod environment;
 mod find;
+mod kin;
 pub mod supervise;
 #[cfg(test)]
 mod tests;

@@ -16,16 +16,13 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{
-        Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group, pidfd_open,
-        set_child_subreaper, set_parent_process_death_signal, wait,
-    },
+    process::{Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group, wait},
     stdio::{dup2_stdin, dup2_stdout},
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::kin::{self, Host};
+use crate::system;
 
 /// The name of the subcommand.
 pub const SUBCOMMAND: &str = "supervise";
@@ -64,8 +61,7 @@ pub struct Task {
 
 /// This program, started again to supervise.
 pub(super) fn command(how: &[OsString]) -> Command {
-    // The very program that runs: an upgrade that replaces the file does not change it.
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(system::own_program());
     if cfg!(test) {
         command.args(super::supervise::TEST_ARGS);
     } else {
@@ -107,7 +103,7 @@ fn parent(task: &Task) -> Option<Pid> {
 
 /// Ties this process to its parent and turns it into the program.
 fn become_program(task: &Task) -> Result<i32, String> {
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(fails("the program cannot be tied to its supervisor"))?;
+    system::end_with_parent().map_err(fails("the program cannot be tied to its supervisor"))?;
     if parent(task).is_none() {
         return Ok(NOT_EXECUTABLE);
     }
@@ -120,7 +116,7 @@ fn become_program(task: &Task) -> Result<i32, String> {
 }
 
 fn supervise(task: &Task) -> Result<i32, String> {
-    set_child_subreaper(Some(getpid())).map_err(fails("what the program leaves behind cannot be collected"))?;
+    kin::adopt().map_err(fails("what the program leaves behind cannot be collected"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fails("the supervisor cannot run"))?;
     runtime.block_on(watch(task))
 }
@@ -130,9 +126,7 @@ async fn watch(task: &Task) -> Result<i32, String> {
     let (mut children, mut end, mut kill) =
         (listen(SignalKind::child())?, listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let host = parent(task).ok_or("the host has ended")?;
-    let host = pidfd_open(host, PidfdFlags::empty()).map_err(fails("the host cannot be watched"))?;
-    #[expect(deprecated, reason = "its successor is unsafe for types whose descriptor could change; that of an OwnedFd cannot")]
-    let host = AsyncFd::with_interest(host, Interest::READABLE).map_err(fails("the host cannot be watched"))?;
+    let host = Host::watch(host).map_err(fails("the host cannot be watched"))?;
     // Between both looks the number may have gone to another process.
     parent(task).ok_or("the host has ended")?;
     let program = start(task)?;
@@ -140,24 +134,24 @@ async fn watch(task: &Task) -> Result<i32, String> {
         tokio::select! {
             _ = children.recv() => {
                 if let Some(status) = reap(program) {
-                    sweep();
+                    sweep(program);
                     return Ok(status);
                 }
             }
             // It may have ended in this moment.
             _ = end.recv() => drop(kill_process_group(program, Signal::TERM)),
             _ = kill.recv() => {
-                sweep();
+                sweep(program);
                 return Ok(NOT_EXECUTABLE);
             }
-            _ = host.readable() => {
+            _ = host.ended() => {
                 let ended = async {
                     while reap(program).is_none() {
                         children.recv().await;
                     }
                 };
                 let _ = tokio::time::timeout(ORPHANED, ended).await;
-                sweep();
+                sweep(program);
                 return Ok(NOT_EXECUTABLE);
             }
         }
@@ -196,32 +190,22 @@ fn exit_status(status: WaitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| super::SIGNALLED + signal)).unwrap_or(NOT_EXECUTABLE)
 }
 
-/// Kills all that is left, the children of this process. Their children become ours, and are next.
-fn sweep() {
+/// Kills all that is left of the program. On Linux these are children of this process; their children become ours, and are next.
+fn sweep(program: Pid) {
     let until = Instant::now() + SWEEP;
     while Instant::now() < until {
         match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => continue,
-            Err(Errno::CHILD) => return,
+            Err(Errno::CHILD) if cfg!(target_os = "linux") => return,
             _ => {}
         }
-        for child in children() {
-            let _ = kill_process(child, Signal::KILL);
+        let left = kin::left(program);
+        if left.is_empty() && !cfg!(target_os = "linux") {
+            return;
+        }
+        for process in left {
+            let _ = kill_process(process, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// The processes whose parent this one is.
-fn children() -> Vec<Pid> {
-    let own = getpid();
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let process = |entry: io::Result<std::fs::DirEntry>| {
-        let pid = Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?)?;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        // `pid (name) state parent …`, where the name may hold anything.
-        let parent = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        (Pid::from_raw(parent)? == own).then_some(pid)
-    };
-    processes.filter_map(process).collect()
 }

@@ -29,6 +29,18 @@ pub(super) const BEFORE: usize = 16;
 /// The longest message: some names.
 const MESSAGE: usize = 4 << 10;
 
+/// On Linux without a signal where nobody reads. Elsewhere there is no such flag, and no such signal: the runtime has it ignored.
+#[cfg(target_os = "linux")]
+const SENDING: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const SENDING: SendFlags = SendFlags::empty();
+
+/// On Linux sockets come closed for what is started meanwhile.
+#[cfg(target_os = "linux")]
+const RECEIVING: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const RECEIVING: RecvFlags = RecvFlags::empty();
+
 /// A word has as many bytes as every other.
 const WORD: usize = 6;
 
@@ -95,7 +107,7 @@ pub(super) async fn give(link: &UnixStream, sockets: &[(Role, OwnedFd)], before:
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS + BEFORE))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
-            Ok(sendmsg(link, &[IoSlice::new(&message)], &mut control, SendFlags::NOSIGNAL)?)
+            Ok(sendmsg(link, &[IoSlice::new(&message)], &mut control, SENDING)?)
         })
         .await?;
     if sent < message.len() { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
@@ -109,7 +121,7 @@ pub(super) async fn take(link: &UnixStream) -> io::Result<Option<Given>> {
         .async_io(Interest::READABLE, || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS + BEFORE))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
-            let received = recvmsg(link, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            let received = recvmsg(link, &mut [IoSliceMut::new(&mut message)], &mut control, RECEIVING)?;
             for part in control.drain() {
                 if let RecvAncillaryMessage::ScmRights(rights) = part {
                     descriptors.extend(rights);

@@ -29,5 +29,7 @@ pub(super) const URL: &str = "url";
 pub(super) const OPENAPI: &str = "openapi";
 /// Kinds whose servers are processes of this machine.
 pub(super) const PROCESSES: &[&str] = &[COMMAND, IMAGE];
+/// Kinds whose servers speak MCP.
+pub(super) const MCP: &[&str] = &[COMMAND, IMAGE, URL];
 /// Kinds whose servers are reached by HTTP.
 pub(super) const REMOTE: &[&str] = &[URL, OPENAPI];

@@ -1,13 +1,13 @@
-//! What a server may take: keys that all kinds have.
+//! What a server may take, and how it is spoken to.
 
 use std::time::Duration;
 
 use super::{
     super::{
         section::section,
-        types::{DAY, GIB, HOUR, KIB, MILLISECOND, SECOND, duration, number, size},
+        types::{DAY, GIB, HOUR, KIB, MILLISECOND, SECOND, choice, duration, number, size},
     },
-    kind::PROCESSES,
+    kind::{MCP, PROCESSES},
 };
 
 section! {
@@ -29,5 +29,19 @@ section! {
         queue: usize = 256, number(0..=1_000_000);
         /// Largest message from the server.
         max_message: usize = 16 << 20, size(KIB..=GIB);
+        /// Newest revision of MCP that is spoken with it. `"2025-11-25"` lets a server ask its callers
+        /// in the middle of a call, which some can't do by 2026-07-28.
+        protocol: Revision = Revision::Modern, choice(REVISIONS) => only(MCP);
     }
 }
+
+/// A revision of MCP, as far as it makes a difference to how a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revision {
+    /// 2026-07-28: each request stands for itself.
+    Modern,
+    /// 2025-11-25, or an older one that the server knows: with a session.
+    Sessions,
+}
+
+const REVISIONS: &[(&str, Revision)] = &[("2026-07-28", Revision::Modern), ("2025-11-25", Revision::Sessions)];

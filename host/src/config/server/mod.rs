@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-pub use limits::ServerLimits;
+pub use limits::{Revision, ServerLimits};
 pub use process::{AcceptedImage, CommandSource, ImageSource, Pull, Replicas};
 pub use remote::{DocumentPlace, OpenApiSource, UrlSource};
 pub use schemas::{OutputSchema, PublishRules};

@@ -38,6 +38,7 @@ fn servers_of_each_kind_are_understood() {
         exclude = ["reset"]
         instructions = "Read the log first."
         default_tool = "status"
+        protocol = "2025-11-25"
         tools.log.description = "What happened."
         [server.time]
         command = "uvx"
@@ -90,6 +91,7 @@ fn servers_of_each_kind_are_understood() {
             queue: 0,
             max_message: 1 << 20,
             ping: Duration::ZERO,
+            protocol: Revision::Sessions,
         },
         publish: PublishRules::default(),
         names: NameRules {

@@ -163,7 +163,7 @@ impl Session<HttpTransport> {
         };
         let link = Self::new(http.id.as_str().into(), Arc::clone(&http.known), transport);
         // What it spoke the last time may not be what it speaks now: who runs it may have changed it.
-        link.greet(&Known::default()).await?;
+        link.greet(&Known::of(&http.limits)).await?;
         Ok(link)
     }
 

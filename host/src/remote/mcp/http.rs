@@ -113,7 +113,7 @@ impl Http {
         let fault = |why: String| format!("cannot set up HTTP for [server.{id}]: {why}");
         let client = client(&id, || Policy::custom(follow)).map_err(fault)?;
         let credentials = Arc::new(Credentials::new(&id, Some(&source.url), &source.headers, &source.auth, accounts).map_err(fault)?);
-        Ok(Self { id, limits, client, url: source.url.clone(), known: Arc::default(), credentials })
+        Ok(Self { id, limits, client, url: source.url.clone(), known: Arc::new(Known::of(&limits)), credentials })
     }
 
     /// The same server at another address of it, as it tells it.

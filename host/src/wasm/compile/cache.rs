@@ -10,10 +10,7 @@
 use std::{
     fs,
     io::{self, Read as _, Write as _},
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    },
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, SystemTime},
@@ -21,7 +18,10 @@ use std::{
 
 use wasmtime::{Engine, component::Component};
 
-use crate::wasm::engine::{Target, compatibility};
+use crate::{
+    system,
+    wasm::engine::{Target, compatibility},
+};
 
 /// What was not used for so long is deleted when the cache is opened.
 const KEEP: Duration = Duration::from_secs(60 * 60 * 24 * 30);
@@ -150,7 +150,7 @@ impl Cache {
         // SAFETY: the file was just found to be, by a digest with a key that only this user can read, what `store` wrote from the output of the same version
         // of the compiler: the folder's name, which is in the digest, holds the hash of version and settings. It is opened once, and nobody but this user
         // can write to it since.
-        let component = unsafe { Component::deserialize_file(engine, format!("/proc/self/fd/{}", file.as_raw_fd())) }?;
+        let component = unsafe { Component::deserialize_file(engine, system::path_of(&file)) }?;
         mark_used(path, modified);
         Ok(component)
     }

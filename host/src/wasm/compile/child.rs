@@ -2,12 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 
-use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use wasmtime::OptLevel;
 
 use super::{adapt, headroom};
 use crate::{
     config::HostConfig,
+    system::end_with_parent,
     wasm::engine::{EngineKind, Target, Tier, compile_engine},
 };
 
@@ -80,7 +81,7 @@ pub fn run(task: &Task) -> i32 {
         1
     };
     // Nobody waits for this process once the host is gone.
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+    if let Err(error) = end_with_parent() {
         return fail("cannot bind this process to its parent", &error);
     }
     // Data, not address space: engines reserve terabytes that they never touch.

@@ -37,7 +37,10 @@ use tokio::{
 use wasmtime::component::Component;
 
 use super::engine::{EngineError, EngineKind, Engines, Target, Tier};
-use crate::config::{HostConfig, PluginCompiler};
+use crate::{
+    config::{HostConfig, PluginCompiler},
+    system,
+};
 use background::Line;
 use cache::{Cache, CacheError};
 use child::Level;
@@ -80,10 +83,10 @@ pub enum Worker {
 }
 
 impl Worker {
-    /// This very program, as it was when it started: an upgrade that replaces the file does not change who compiles.
+    /// This very program.
     #[must_use]
     pub fn own() -> Self {
-        Self::Child(PathBuf::from("/proc/self/exe"))
+        Self::Child(system::own_program())
     }
 }
 

@@ -10,8 +10,10 @@ use std::{
     sync::{Arc, LazyLock, Weak},
 };
 
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+#[cfg(target_os = "linux")]
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, fcntl_getfl, fcntl_setfl, openat2},
+    fs::{ResolveFlags, openat2},
     io::Errno,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +24,14 @@ use wasmtime_wasi::{
 
 use crate::descriptors;
 
+/// A look at a file that opens nothing.
+#[cfg(target_os = "linux")]
+const LOOK: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const LOOK: OFlags = OFlags::empty();
+
 /// Tries while others rename files under way.
+#[cfg(target_os = "linux")]
 const TRIES: usize = 8;
 
 /// Open files of all plugins together: a part of what the process may open, so that connections find theirs.
@@ -125,7 +134,7 @@ pub(crate) async fn open(dir: &Dir, follow: bool, path: String, how: OpenFlags, 
 /// The file, and whether it is a folder.
 fn open_now(folder: &File, path: &str, wanted: OFlags) -> Result<(File, bool), Refused> {
     // Looked at before it is opened: opening a device can do something already.
-    let look = OFlags::PATH | (wanted & OFlags::NOFOLLOW);
+    let look = LOOK | (wanted & OFlags::NOFOLLOW);
     match beneath(folder, path, look, Mode::empty()) {
         Ok(file) => {
             refuse_special(&file)?;
@@ -145,6 +154,13 @@ fn open_now(folder: &File, path: &str, wanted: OFlags) -> Result<(File, bool), R
     Ok((file, is_folder))
 }
 
+/// No other system holds a path to a folder while it opens it.
+#[cfg(not(target_os = "linux"))]
+fn beneath(_: &File, _: &str, _: OFlags, _: Mode) -> Result<File, Refused> {
+    Err(Refused::Unsupported)
+}
+
+#[cfg(target_os = "linux")]
 fn beneath(folder: &File, path: &str, flags: OFlags, mode: Mode) -> Result<File, Refused> {
     for _ in 0..TRIES {
         match openat2(folder, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS) {

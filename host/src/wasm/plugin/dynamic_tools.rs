@@ -1,8 +1,8 @@
 //! Tools that a plugin lists itself: from the WIT of the interface `tools` to a provider's types and back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     config::ToolOverride,
@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Listed {
     tool: Arc<Tool>,
     input: Schema,
+    /// The arguments that have to be there.
+    required: Vec<String>,
     /// What structured content has to be, where the plugin says so.
     output: Option<Schema>,
     /// What of it is not published as it is, in sentences.
@@ -94,6 +96,8 @@ impl Listed {
             }
         }
         let input = Schema::within(&input_schema, patterns).map_err(|why| says("its input-schema", &why))?;
+        let required = input_schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required = required.filter_map(Value::as_str).map(str::to_owned).collect();
         let published = portable(&Value::Object(input_schema), Role::Input, MAX_SCHEMA).map_err(|why| says("its input-schema", &why))?;
         notes.extend(published.notes.iter().map(|note| says("its input-schema", note)));
         let optional = |text: &Option<String>, what: &str| text.as_deref().map(object).transpose().map_err(|why| says(what, &why));
@@ -113,6 +117,7 @@ impl Listed {
                 notifies,
             }),
             input,
+            required,
             output,
             notes,
         })
@@ -151,9 +156,27 @@ impl Listed {
         Ok(output)
     }
 
-    /// Whether arguments fit the schema; if not, says where and why.
-    pub(super) fn check(&self, arguments: &str) -> Result<(), String> {
-        self.input.check_arguments(self.name(), arguments)
+    /// Arguments that fit the schema; if they do not, says where and why.
+    ///
+    /// Models write null for an argument that they leave out. It counts as left out where it may be, and null does not fit: as for plain functions.
+    pub(super) fn check<'a>(&self, arguments: &'a str) -> Result<Cow<'a, str>, String> {
+        let mut arguments = Cow::Borrowed(arguments);
+        while let Err(unfit) = self.input.check(&arguments) {
+            match self.without_nulls(&arguments, &unfit) {
+                Some(rest) => arguments = Cow::Owned(rest),
+                None => return Err(unfit.of_arguments(self.name())),
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// The arguments without those that are null, do not fit, and may be left out. None: there are none of these.
+    fn without_nulls(&self, arguments: &str, unfit: &Unfit) -> Option<String> {
+        let Unfit::Problems(problems) = unfit else { return None };
+        let mut members: Map<String, Value> = serde_json::from_str(arguments).ok()?;
+        let before = members.len();
+        members.retain(|name, value| !value.is_null() || self.required.contains(name) || problems.iter().all(|(path, _)| path != name));
+        (members.len() < before).then(|| Value::Object(members).to_string())
     }
 
     /// Whether structured content is what the tool says that it is; if not, says where and why. The text of an error says more than its structure, so that is
@@ -289,6 +312,25 @@ mod tests {
         let message = tool.check(r#"{"a":{"b":0}}"#).unwrap_err();
         assert!(message.contains("argument `a.b`") && message.contains('1'), "{message}");
         assert!(tool.check("{}").unwrap_err().contains("\"a\""));
+    }
+
+    #[test]
+    fn null_is_left_out_where_it_may_be_and_does_not_fit() {
+        let tool =
+            listed(r#"{"properties":{"a":{"type":"string"},"b":{"type":["integer","null"]},"c":{"type":"object"}},"required":["c"]}"#)
+                .unwrap();
+        for (given, taken) in
+            [(r#"{"a":null,"b":null,"c":{}}"#, r#"{"b":null,"c":{}}"#), (r#"{"a":"x","b":1,"c":{}}"#, r#"{"a":"x","b":1,"c":{}}"#)]
+        {
+            assert_eq!(tool.check(given).as_deref(), Ok(taken));
+        }
+        for wrong in [r#"{"c":null}"#, r#"{"a":null}"#, r#"{"a":null,"b":"x","c":{}}"#, r#"{"a":1,"c":{}}"#] {
+            assert!(tool.check(wrong).unwrap_err().contains("argument") || wrong == r#"{"a":null}"#, "{wrong}");
+        }
+        // Many at once, and one that a pattern of the schema's own forbids.
+        let many = listed(r#"{"additionalProperties":{"type":"string"}}"#).unwrap();
+        let nulls: Vec<String> = (0..40).map(|at| format!("\"p{at}\":null")).collect();
+        assert_eq!(many.check(&format!("{{{}}}", nulls.join(","))).as_deref(), Ok("{}"));
     }
 
     #[test]

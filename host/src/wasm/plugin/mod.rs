@@ -95,7 +95,7 @@ enum Route {
     Listed(Arc<Listed>),
 }
 
-/// A call of a tool, with its arguments.
+/// A call of a tool, with its arguments. It owns them: a call that takes long goes on elsewhere.
 enum Work {
     Typed(Arc<TypedFunction>, Vec<Val>),
     Listed(Arc<Listed>, String),
@@ -161,16 +161,11 @@ impl Plugin {
         let Call { tool, arguments, context } = call;
         let route = self.routes.get(tool).ok_or_else(|| CallError::UnknownTool(tool.to_owned()))?;
         // Arguments are checked before anything is taken or started for them.
-        let values = match self.code.checked(route, arguments).await? {
-            Ok(values) => values,
+        let work = match self.code.checked(route, arguments).await? {
+            Ok(work) => work,
             Err(message) => return Ok(CallOutput::error(message)),
         };
         let call_id = context.call_id;
-        // Owned: a call that takes long goes on elsewhere.
-        let work = match route {
-            Route::Typed(function) => Work::Typed(Arc::clone(function), values),
-            Route::Listed(listed) => Work::Listed(Arc::clone(listed), arguments.to_owned()),
-        };
         let answer = self.code.run_kept(context, move |code, mut store, instance| async move {
             let output = match work {
                 Work::Typed(function, values) => code.call_typed(&mut store, instance, &function, &values).await,
@@ -198,8 +193,8 @@ impl Plugin {
 }
 
 impl Code {
-    /// The arguments as a typed function takes them, or what is wrong with them.
-    async fn checked(&self, route: &Route, arguments: &str) -> Result<Result<Vec<Val>, String>, CallError> {
+    /// The call with arguments that fit, or what is wrong with them.
+    async fn checked(&self, route: &Route, arguments: &str) -> Result<Result<Work, String>, CallError> {
         if route.is_quick(arguments.len()) {
             return Ok(route.check(arguments));
         }
@@ -290,11 +285,14 @@ impl Route {
         }
     }
 
-    /// The arguments as a typed function takes them, or what is wrong with them.
-    fn check(&self, arguments: &str) -> Result<Vec<Val>, String> {
+    /// The call with arguments that fit, or what is wrong with them.
+    fn check(&self, arguments: &str) -> Result<Work, String> {
         match self {
-            Self::Typed(function) => function.arguments(arguments).map_err(|error| error.to_string()),
-            Self::Listed(listed) => listed.check(arguments).map(|()| Vec::new()),
+            Self::Typed(function) => {
+                let values = function.arguments(arguments).map_err(|error| error.to_string())?;
+                Ok(Work::Typed(Arc::clone(function), values))
+            }
+            Self::Listed(listed) => listed.check(arguments).map(|arguments| Work::Listed(Arc::clone(listed), arguments.into_owned())),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::PluginConfig,
-    offload,
+    offload, system,
     wasm::{
         engine::Target,
         folder::{LoadError, Loaded, Source, read_again},
@@ -23,7 +23,7 @@ const FORMAT: &str = "1";
 
 /// This very program: another build may describe the same component in other words.
 static BUILD: LazyLock<String> = LazyLock::new(|| {
-    let about = fs::metadata("/proc/self/exe").ok();
+    let about = fs::metadata(system::own_program()).ok();
     let written = about.as_ref().and_then(|about| about.modified().ok());
     format!("{} {FORMAT} {:?} {written:?}", env!("CARGO_PKG_VERSION"), about.map(|about| about.len()))
 });
