@@ -387,10 +387,40 @@ async fn an_operator_lists_the_accounts_of_callers_and_disconnects_them() {
     };
     connect(&ann, "alice").await;
     connect(&bob, "bob").await;
-    let run = async |args: &[&str]| {
-        let at = ["--url", &server.base, "--token-env", "ANN"];
-        Setup::new().env("ANN", ANN).run([&["accounts"], args, &at].concat()).await
+    let run_as = async |who: &str, args: &[&str]| {
+        let at = ["--url", &server.base, "--token-env", who];
+        Setup::new().env("ANN", ANN).env("BOB", BOB).run([&["accounts"], args, &at].concat()).await
     };
+    let run = async |args: &[&str]| run_as("ANN", args).await;
+    let send = async |method: &str, path: &str, token: &str| {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = client::http().request(method, format!("{}{path}", server.base)).bearer_auth(token);
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    // Without roles nobody is told apart, and nobody has to do with the accounts of others.
+    for (who, token, other) in [("ANN", ANN, "bob"), ("BOB", BOB, "operator")] {
+        for args in [&["list"][..], &["revoke", "--all"], &["revoke", "--subject", other]] {
+            let refused = run_as(who, args).await;
+            assert!(refused.expect_code(1).stderr.contains("are for operators"), "{}", refused.all());
+        }
+        for method in ["GET", "DELETE"] {
+            assert_eq!(send(method, "/oauth-accounts/all?all=true", token).await, 403);
+            assert_eq!(send(method, &format!("/oauth-accounts?server=up&subject={other}"), token).await, 403);
+        }
+        assert_eq!(send("GET", "/oauth-accounts?server=up", token).await, 200);
+    }
+    assert_eq!(seen(&bob, "seen", &[]).await["token"]["sub"], "bob");
+    let config = server.home().join("toolbay.toml");
+    let with_roles = std::fs::read_to_string(&config).expect("the configuration");
+    let with_roles = with_roles
+        .replace("tokens.operator = { from_env = \"ANN\" }", "tokens.operator = { from_env = \"ANN\", roles = [\"operator\"] }")
+        .replace("tokens.bob = { from_env = \"BOB\" }", "tokens.bob = { from_env = \"BOB\", roles = [\"member\"] }");
+    std::fs::write(&config, format!("{with_roles}\n[role.operator]\nservers = [\"*\"]\n[role.member]\nservers = [\"up\"]\n"))
+        .expect("written");
+    eventually("roles apply", secs(20), async || (send("GET", "/oauth-accounts/all", ANN).await == 200).then_some(())).await;
+    let refused = run_as("BOB", &["revoke", "--all"]).await;
+    assert!(refused.expect_code(1).stderr.contains("the token in BOB is not one of these"), "{}", refused.all());
+    assert_eq!(send("DELETE", "/oauth-accounts?server=up&subject=operator", BOB).await, 403);
     let listed = run(&["list"]).await;
     let lines: Vec<&str> = listed.expect_code(0).stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{}", listed.all());
@@ -438,7 +468,7 @@ async fn the_accounts_of_all_are_for_who_may_use_everything() {
     let run = async |args: &[&str]| setup().run([&["accounts"], args, &["--url", &server.url]].concat()).await;
     for args in [&["list", "--token-env", "BOB"][..], &["revoke", "--all", "--token-env", "BOB"]] {
         let refused = run(args).await;
-        assert!(refused.expect_code(1).stderr.contains("for callers who may use all there is"), "{}", refused.all());
+        assert!(refused.expect_code(1).stderr.contains("are for operators"), "{}", refused.all());
         assert!(refused.stderr.contains("the token in BOB is not one of these"), "{}", refused.all());
     }
     assert_eq!(run(&["list", "--token-env", "ANN"]).await.expect_code(0).stdout, "no accounts are connected\n");

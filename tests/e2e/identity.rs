@@ -1,7 +1,7 @@
 //! Tokens that only their issuer can read, tokens that are bound to a key, and clients of a real
 //! authorization server that come back.
 
-use toolbay_tests::{Client, Redis, Value, client, eventually, json, secs};
+use toolbay_tests::{Client, Redis, Server, Value, client, eventually, json, secs};
 
 use crate::oauth::{ALGORITHMS, Bench, INTROSPECTS, OPERATOR};
 
@@ -158,11 +158,14 @@ async fn a_proof_that_one_host_has_seen_is_refused_by_the_other() {
             assert!(ran.success, "{}\n{}", ran.all, bench.server.log());
             calls(&ran.stdout)
         };
-        for (what, call) in run().await {
-            let is_good = what.contains("good");
-            assert_eq!(call["status"], if is_good { 200 } else { 401 }, "{call}\n{}\n{}", bench.server.log(), other.log());
-            assert!(is_good || call["body"].as_str().is_some_and(|body| body.contains("used before")), "{call}");
-        }
+        let together = async || {
+            for (what, call) in run().await {
+                let is_good = what.contains("good");
+                assert_eq!(call["status"], if is_good { 200 } else { 401 }, "{call}\n{}\n{}", bench.server.log(), other.log());
+                assert!(is_good || call["body"].as_str().is_some_and(|body| body.contains("used before")), "{call}");
+            }
+        };
+        together().await;
         assert!(redis.ask(&["KEYS", "*"]).contains("toolbay:proof:"));
         redis.kill().await;
         for server in [&bench.server, &other] {
@@ -182,6 +185,55 @@ async fn a_proof_that_one_host_has_seen_is_refused_by_the_other() {
                 "{call}"
             );
         }
+        redis.restart().await;
+        for server in [&bench.server, &other] {
+            let is_there = async || (server.status_as(OPERATOR).await["shared"]["state"] == "connected").then_some(());
+            eventually("Redis is connected", secs(60), is_there).await;
+        }
+        together().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_a_proof_is_handed_on_once_and_no_host_takes_the_proof_again() {
+    let public = "https://tools.example.com/base";
+    for nonces in [false, true] {
+        let Some(redis) = Redis::start().await else { return };
+        let more = format!(
+            "dpop_nonces = {nonces}\n[shared]\nredis = {:?}\ntimeout = \"20s\"\nconnect_timeout = \"20s\"\n\
+             [state]\nkeys = [{{ from_env = \"STATE\" }}]\ncopies = 3\n[tasks]\nadvertise = \"127.0.0.1\"\n\
+             [plugin.everything]\ntimeout = \"10m\"\n",
+            redis.url()
+        );
+        let bench = Bench::with(&more, json!({}), Some(public)).await;
+        let (second, third) = (bench.another().await, bench.another().await);
+        let (token, resource) = (format!("{}/token", bench.issuer), format!("{public}/mcp"));
+        let hosts = [bench.url("/mcp"), second.url.clone(), third.url.clone()];
+        let [one, two, three] = hosts.each_ref().map(String::as_str);
+        let ran = bench.lab.client("dpop_handed_on.mjs", &[&token, &resource, one, two, three]).await;
+        let logs = || [&bench.server, &second, &third].map(Server::log).join("\n---\n");
+        assert!(ran.success, "{}\n{}", ran.all, logs());
+        let calls = calls(&ran.stdout);
+        let of = |what: &str| &calls.iter().find(|(name, _)| name == what).unwrap_or_else(|| panic!("{what}: {}", ran.all)).1;
+        for (what, status) in
+            [("begun", "task"), ("handed on", "working"), ("handed on by the third", "working"), ("what became of it", "cancelled")]
+        {
+            let call = of(what);
+            assert_eq!(call["status"], 200, "{what}: {call}\n{}", logs());
+            assert!(call["body"].as_str().is_some_and(|body| body.contains(status)), "{what}: {call}");
+        }
+        let again = calls.iter().filter(|(what, _)| what.starts_with("again"));
+        let mut seen = 0;
+        for (what, call) in again {
+            assert_eq!(call["status"], 401, "{what}: {call}\n{}", logs());
+            assert!(call["body"].as_str().is_some_and(|body| body.contains("used before")), "{what}: {call}");
+            seen += 1;
+        }
+        assert_eq!(seen, 8, "{}", ran.all);
+        // A call of a session whose client cancels it at another host: what one host asks the other for has the call's own proof.
+        assert_eq!(of("cancelled")["status"], 202, "{}", of("cancelled"));
+        assert_eq!(of("the cancelled call")["result"], false, "{}", of("the cancelled call"));
+        assert!(redis.ask(&["KEYS", "*"]).contains("toolbay:proof:"));
     }
 }
 

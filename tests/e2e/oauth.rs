@@ -32,7 +32,10 @@ pub(crate) struct Bench {
 const STATE: &str = "0123456789abcdef0123456789abcdef";
 
 fn setup(config: &str, port: u16) -> Setup {
-    let setup = Setup::new().plugin("calculator").test_plugin("probe").env("OPERATOR", OPERATOR).env("INTROSPECTS", INTROSPECTS);
+    let mut setup = Setup::new().plugin("calculator").test_plugin("probe").env("OPERATOR", OPERATOR).env("INTROSPECTS", INTROSPECTS);
+    if config.contains("[plugin.everything]") {
+        setup = setup.test_plugin("everything");
+    }
     setup.env("STATE", STATE).listen(&format!("127.0.0.1:{port}")).config(config)
 }
 

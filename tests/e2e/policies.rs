@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use toolbay_tests::{Client, Server, Setup, Value, client, eventually, json, secs};
+use toolbay_tests::{
+    Balancer, Client, Server, Setup, Value,
+    balancer::Kind::{HaProxy, Nginx},
+    client, eventually, json, secs,
+};
 
 const ANN: &str = "ann-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
@@ -227,4 +231,121 @@ async fn the_operator_is_shown_what_a_caller_sees_by_which_policy_and_what_is_wr
     // The schema is there for who mends them.
     let schema = setup.run(["schema", "--policy"]).await.expect_code(0).all();
     assert!(schema.contains("\"a\"?: decimal") && schema.contains("entity Tool in [Server]"), "{schema}");
+}
+
+/// Sums are made from one address alone.
+const NEAR: &str = r#"
+permit(principal, action, resource);
+
+@id("near")
+@reason("sums are made at the office")
+forbid(principal, action == Action::"call", resource == Tool::"calculator__add")
+unless { context has address && context.address.isInRange(ip("127.0.0.2/31")) && context.address != ip("127.0.0.3") };
+
+@id("texts at the office")
+forbid(principal, action == Action::"read", resource in Server::"everything")
+unless { context has address && context.address == ip("127.0.0.2") };
+"#;
+
+const ADDRESSES: &str = r#"
+[auth.tokens]
+ann = { from_env = "ANN" }
+
+[policy]
+files = ["policies/*.cedar"]
+
+[audit]
+file = "audit.log"
+
+[pipeline.sum]
+
+[[pipeline.sum.steps]]
+tool = "add"
+"#;
+
+async fn near(more: &str) -> Server {
+    let setup = Setup::new().plugin("calculator").test_plugin("everything").env("ANN", ANN).config(ADDRESSES).config(more);
+    write(setup.home(), NEAR);
+    setup.start().await
+}
+
+/// Whether who calls from this address, with this header, is let make sums: by all ways alike.
+async fn may(url: &str, from: &str, forwarded: Option<&str>) -> bool {
+    let mut headers = reqwest::header::HeaderMap::new();
+    if let Some(forwarded) = forwarded {
+        headers.insert("x-forwarded-for", forwarded.parse().expect("a header"));
+    }
+    let http = client::http_from(from);
+    let numbers = json!({ "a": 1, "b": 2 });
+    let mut seen = Vec::new();
+    let modern = Client::at(url).through(&http).token(ANN);
+    let old = Client::legacy_as(url, ANN).await.through(&http);
+    for caller in [&modern, &old] {
+        for (method, params) in [
+            ("tools/call", json!({ "name": "add", "arguments": numbers })),
+            // One call of another.
+            ("tools/call", json!({ "name": "sum", "arguments": numbers })),
+            ("resources/read", json!({ "uri": "test://static-text" })),
+        ] {
+            let (_, request) = caller.request(method, params);
+            let answer = request.headers(headers.clone()).send().await.expect("an answer").text().await.expect("a body");
+            let answer = serde_json_of(&answer);
+            let denied = answer["error"].is_object() || answer["result"]["isError"] == true;
+            assert!(!denied || answer.to_string().contains("denied by policy"), "{method}: {answer}");
+            seen.push(!denied);
+        }
+    }
+    let rest = url.replace("/mcp", "/call");
+    let body = json!({ "tool_name": "add", "tool_args": numbers }).to_string();
+    let request = http.post(rest).bearer_auth(ANN).headers(headers).body(body);
+    let answer = request.send().await.expect("an answer").text().await.expect("a body");
+    seen.push(!answer.contains("denied by policy"));
+    assert!(seen.iter().all(|one| *one == seen[0]), "{from} {forwarded:?}: {seen:?}");
+    seen[0]
+}
+
+#[tokio::test]
+async fn where_a_caller_is_decides_and_nobody_but_a_trusted_proxy_says_where() {
+    let (plain, trusting) = (near("").await, near("[http]\ntrusted_proxies = [\"127.0.0.1\", \"127.0.0.16/28\"]\n").await);
+    for server in [&plain, &trusting] {
+        assert!(may(&server.url, "127.0.0.2", None).await);
+        assert!(!may(&server.url, "127.0.0.3", None).await);
+        // A caller says that it is elsewhere.
+        assert!(!may(&server.url, "127.0.0.3", Some("127.0.0.2")).await);
+        assert!(may(&server.url, "127.0.0.2", Some("127.0.0.3")).await);
+        assert!(!may(&server.url, "127.0.0.1", None).await, "the proxy itself");
+    }
+    assert!(!may(&plain.url, "127.0.0.1", Some("127.0.0.2")).await, "nobody is trusted unless the operator says so");
+    assert!(may(&trusting.url, "127.0.0.1", Some("127.0.0.2")).await);
+    assert!(may(&trusting.url, "127.0.0.1", Some("127.0.0.9, 127.0.0.2, 127.0.0.20")).await, "through two of them");
+    for wrong in ["127.0.0.2, 127.0.0.9", "127.0.0.2, unknown", "127.0.0.2,", "127.0.0.2 127.0.0.2", ""] {
+        assert!(!may(&trusting.url, "127.0.0.1", Some(wrong)).await, "{wrong}");
+    }
+
+    // Real ones.
+    for kind in [HaProxy, Nginx] {
+        let [before_plain, before_trusting] = [&plain, &trusting].map(|server| [server.address(); 3]);
+        let Some(blind) = Balancer::start(kind, before_plain).await else { return };
+        let Some(balancer) = Balancer::start(kind, before_trusting).await else { return };
+        let url = balancer.url();
+        assert!(!may(&blind.url(), "127.0.0.2", None).await, "{kind:?}: it is not believed");
+        assert!(may(&url, "127.0.0.2", None).await, "{kind:?}");
+        assert!(may(&url, "127.0.0.2", Some("127.0.0.3, nonsense")).await, "{kind:?}");
+        assert!(!may(&url, "127.0.0.3", None).await, "{kind:?}");
+        for forged in ["127.0.0.2", "127.0.0.2, 127.0.0.2", "127.0.0.2, 127.0.0.20"] {
+            assert!(!may(&url, "127.0.0.3", Some(forged)).await, "{kind:?} {forged}");
+        }
+        // The operator reads where somebody was who was not let in.
+        let http = client::http_from("127.0.0.3");
+        let refused = http.get(url.replace("/mcp", "/tools")).bearer_auth("nobody-knows-this").send().await.expect("an answer");
+        assert_eq!(refused.status(), 401);
+    }
+    trusting.wait_log("where it was", |line| line.contains("authentication failed") && line.contains("client=127.0.0.3")).await;
+    let audit = std::fs::read_to_string(trusting.home().join("audit.log")).expect("the audit");
+    assert_eq!(audit.matches("\"peer\":\"127.0.0.3\"").count(), 2, "{audit}");
+
+    // It changes without a restart.
+    std::fs::write(trusting.home().join("toolbay.toml"), ADDRESSES).expect("it can be written");
+    trusting.wait_log("the change", |line| line.contains("configuration reloaded")).await;
+    assert!(!may(&trusting.url, "127.0.0.1", Some("127.0.0.2")).await, "the proxy is not trusted any more");
 }

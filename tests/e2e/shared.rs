@@ -1,7 +1,12 @@
 //! What hosts share through a real Redis: limits that hold over all of them, what plugins keep, and what becomes of both while it is away.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
 use rustix::process::Signal;
-use toolbay_tests::{Client, Load, Redis, Server, Setup, Value, client, eventually, json, secs};
+use toolbay_tests::{Client, Load, Redis, Server, Setup, Value, client, eventually, json, millis, secs};
 
 const ANN: &str = "ann-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
@@ -438,4 +443,67 @@ async fn calls_of_labelled_tools_are_refused_while_redis_is_away_if_it_fails_clo
     redis.restart().await;
     connected(&servers[0]).await;
     assert_eq!(client.call("multiply", sum()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_quota_and_what_was_read_hold_over_a_redis_that_is_killed_and_started_again_under_load() {
+    const DAILY: usize = 80;
+    let Some(mut redis) = Redis::start().await else { return };
+    let flows = "[flow.private]\ntools = [\"calculator__add\"]\nreads = \"private\"\n[flow.web]\ntools = [\"calculator__subtract\"]\n\
+                 reads = \"untrusted\"\n[flow.out]\ntools = [\"calculator__multiply\"]\nsends = \"outside\"\n";
+    let servers = two(|| host(&redis, "on_failure = \"closed\"", &format!("daily = {DAILY}\n{flows}"))).await;
+    let bobs = servers.each_ref().map(|server| Client::modern(server).token(BOB));
+    let as_bob = async |host: usize, tool: &str| {
+        let params = json!({ "name": tool, "arguments": sum(), "_meta": { "toolbay/conversation": "one" } });
+        bobs[host].rpc("tools/call", params).await
+    };
+    assert!(!as_bob(0, "add").await.is_error());
+    // Callers at both hosts, without a pause: each answer is counted by its status.
+    let counts = Arc::new([const { AtomicUsize::new(0) }; 3]);
+    let count = |which: usize| counts[which].load(SeqCst);
+    let start = |server: &Server| {
+        let counts = Arc::clone(&counts);
+        Load::of(
+            || Client::modern(server).token(ANN),
+            4,
+            move |client| {
+                let counts = Arc::clone(&counts);
+                async move {
+                    let reply = client.call("add", sum()).await;
+                    let Some(which) = [200, 429, 503].iter().position(|status| *status == reply.status) else {
+                        return Some(format!("{reply:?}"));
+                    };
+                    counts[which].fetch_add(1, SeqCst);
+                    // Not so fast that all is spent before Redis is killed.
+                    tokio::time::sleep(millis(50)).await;
+                    None
+                }
+            },
+        )
+    };
+    let load: Vec<Load> = servers.iter().map(start).collect();
+    eventually("some calls", secs(60), async || (count(0) >= 10).then_some(())).await;
+    redis.kill().await;
+    for server in &servers {
+        away(server).await;
+    }
+    eventually("some are refused", secs(60), async || (count(2) >= 10).then_some(())).await;
+    let before = count(0);
+    redis.restart().await;
+    for server in &servers {
+        connected(server).await;
+    }
+    eventually("the quota is spent", secs(120), async || (count(1) >= 20).then_some(())).await;
+    for one in load {
+        assert_eq!(one.end().await, Vec::<String>::new());
+    }
+    let good = count(0);
+    // A call that Redis has counted and whose answer was lost with it was refused.
+    assert!(good <= DAILY && good + 16 >= DAILY && good > before, "{good} of {DAILY}, {before} before");
+    // What was read before counts behind it, at the other host too.
+    assert!(!as_bob(1, "subtract").await.is_error());
+    for host in [0, 1] {
+        let denied = as_bob(host, "multiply").await;
+        assert!(denied.is_error() && denied.text().contains("this conversation has read private things"), "{denied:?}");
+    }
 }

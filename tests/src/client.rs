@@ -28,16 +28,26 @@ pub use reqwest::RequestBuilder as Request;
 /// Where it cannot be made.
 #[must_use]
 pub fn http() -> reqwest::Client {
+    builder().build().expect("a client needs nothing from outside")
+}
+
+/// The same, whose connections come from this address, such as another one of loopback.
+///
+/// # Panics
+///
+/// Where it cannot be made.
+#[must_use]
+pub fn http_from(address: &str) -> reqwest::Client {
+    let address: std::net::IpAddr = address.parse().expect("an address");
+    builder().local_address(address).build().expect("a client needs nothing from outside")
+}
+
+fn builder() -> reqwest::ClientBuilder {
     static TLS: Once = Once::new();
     TLS.call_once(|| {
         rustls::crypto::ring::default_provider().install_default().expect("nobody else installs one");
     });
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(crate::secs(120))
-        .build()
-        .expect("a client needs nothing from outside")
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(crate::secs(120))
 }
 
 /// A client of one server.
@@ -86,6 +96,13 @@ impl Client {
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Comes over these connections.
+    #[must_use]
+    pub fn through(mut self, http: &reqwest::Client) -> Self {
+        self.http = http.clone();
         self
     }
 

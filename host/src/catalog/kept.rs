@@ -224,6 +224,31 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_roles_and_ten_thousand_tools_cost_a_call_one_look() {
+        let catalog = Catalog::new();
+        let tools: Vec<String> = (0..100).map(|tool| format!("tool_{tool}")).collect();
+        let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+        catalog.apply((0..100).map(|provider| put(&format!("server{provider}"), &tools)).collect());
+        let role = |number: usize| Role {
+            name: format!("role{number}"),
+            tools: vec![format!("server{}__tool_{}", number % 100, number / 10), "server7__*_5".to_owned()],
+            deny: vec![format!("server{}__*", (number + 1) % 100)],
+            ..Role::default()
+        };
+        let policy = Policy::new((0..1_000).map(role).collect(), Roles::default(), HashMap::new());
+        let callers = |number: usize| {
+            let roles: Vec<String> = (0..20).map(|more| format!("role{}", (number * 37 + more * 101) % 1_000)).collect();
+            Principal::with_roles("ann", Roles::new(roles.iter().map(String::as_str)))
+        };
+        let first: Vec<Seen> = (0..10).map(|number| catalog.seen(&policy, Some(&callers(number)))).collect();
+        for (number, seen) in first.iter().enumerate() {
+            assert!((1..30).contains(&seen.tools().len()), "{}", seen.tools().len());
+            // Nothing is decided again: it is the same view.
+            assert!(Arc::ptr_eq(seen, &catalog.seen(&policy, Some(&callers(number)))));
+        }
+    }
+
+    #[test]
     fn a_view_holds_back_nothing_of_a_catalog_that_is_out_of_date() {
         let catalog = Catalog::new();
         let ProviderChange::Put(provider) = put("a", &["x"]) else { panic!("a provider") };

@@ -8,10 +8,11 @@ use std::{
 use blake3::Hash;
 
 use super::{
-    Access, Entry, Generations, PromptEntry, ResourceEntry, Snapshot, Why,
+    Access, Entry, Generations, PromptEntry, ResourceEntry, Snapshot,
     instructions::Instructions,
     search::Search,
     snapshot::{Part, reads},
+    stand_ins::Hidden,
 };
 use crate::provider::{OfferNames, ProviderId, ProviderState, ProviderStatus};
 
@@ -59,7 +60,15 @@ impl Snapshot {
         let mut providers: BTreeSet<ProviderId> = part.tools.published().iter().map(|entry| entry.provider().id().clone()).collect();
         providers.extend(part.prompts().map(|entry| entry.provider().id().clone()));
         providers.extend(part.resources().chain(part.templates()).map(|entry| entry.provider().id().clone()));
-        part.part = Some(Part { whole: Arc::clone(whole), access, is_chosen, providers, pages });
+        let hidden = Hidden::of(
+            whole.callable().filter(|entry| part.tools.resolve(entry.name()).is_none()),
+            whole.prompts().filter(|entry| part.prompts.resolve(entry.name()).is_none()),
+            whole
+                .resources()
+                .filter(|entry| part.resources.listed(entry.uri()).is_none())
+                .chain(whole.templates().filter(|entry| part.resources.template(entry.uri()).is_none())),
+        );
+        part.part = Some(Part { whole: Arc::clone(whole), access, is_chosen, providers, pages, hidden });
         part
     }
 
@@ -85,7 +94,7 @@ impl Snapshot {
     }
 
     /// The part, where roles make it one.
-    fn by_roles(&self) -> Option<&Part> {
+    pub(super) fn by_roles(&self) -> Option<&Part> {
         self.part.as_ref().filter(|part| !part.is_chosen)
     }
 
@@ -94,28 +103,6 @@ impl Snapshot {
     pub fn shows(&self, provider: &str) -> bool {
         let could = |part: &Part| part.access.names_provider(provider) && part.whole.shows(provider);
         self.part.as_ref().is_none_or(|part| part.providers.contains(provider) || could(part))
-    }
-
-    /// Why a tool that is not here, and is in the whole catalog, is not. None: there is no such tool.
-    #[must_use]
-    pub fn hides_tool(&self, name: &str) -> Option<Why> {
-        let part = self.by_roles()?;
-        part.whole.resolve(name).map(|entry| part.access.tool(entry))
-    }
-
-    /// The same about a prompt.
-    #[must_use]
-    pub fn hides_prompt(&self, name: &str) -> Option<Why> {
-        let part = self.by_roles()?;
-        let entry = part.whole.prompt(name)?;
-        Some(part.access.prompt(entry.provider().id().as_str(), entry.own_name(), entry.name()))
-    }
-
-    /// The same about a resource.
-    #[must_use]
-    pub fn hides_resource(&self, uri: &str) -> Option<Why> {
-        let part = self.by_roles()?;
-        part.whole.resource(uri).map(|entry| part.access.resource(entry.provider().id().as_str(), entry.own_uri(uri)))
     }
 
     /// What its callers may know of how providers stand.

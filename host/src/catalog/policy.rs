@@ -135,6 +135,14 @@ impl Policy {
         }
     }
 
+    /// Whether a caller is set apart from the others by being allowed everything. Where everybody is, nobody is known to be an operator.
+    #[must_use]
+    pub fn is_operator(&self, principal: Option<&Principal>) -> bool {
+        let stranger = Principal::new("");
+        let is_allowed_everything = |who| self.access_of(who, self.roles_of(who)).is_everything();
+        !self.is_open() && is_allowed_everything(principal) && !is_allowed_everything(Some(&stranger))
+    }
+
     /// The policies as far as they are about a caller who has these roles.
     #[must_use]
     pub fn bound(&self, principal: Option<&Principal>, roles: &Roles) -> Option<Arc<Bound>> {
@@ -205,5 +213,28 @@ mod tests {
         assert_eq!(now.roles_of(Some(&ann)).to_string(), "old");
         assert_eq!(now.roles_now(Some(&ann)).to_string(), "new");
         assert_eq!(now.roles_now(Some(&Principal::new("bob"))).to_string(), "d");
+    }
+
+    #[test]
+    fn an_operator_is_who_may_do_everything_where_not_everybody_may() {
+        let role = |name: &str, servers: &[&str], deny: &[&str]| Role {
+            name: name.to_owned(),
+            servers: servers.iter().map(|server| (*server).to_owned()).collect(),
+            deny: deny.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            ..Role::default()
+        };
+        let roles = || vec![role("all", &["*"], &[]), role("few", &["a"], &[]), role("most", &["*"], &["b"])];
+        let is_operator =
+            |policy: &Policy, names: &[&str]| policy.is_operator(Some(&Principal::with_roles("ann", Roles::new(names.iter().copied()))));
+        let policy = Policy::new(roles(), Roles::default(), HashMap::new());
+        assert!(is_operator(&policy, &["all"]) && is_operator(&policy, &["few", "all"]));
+        for names in [&[][..], &["few"], &["most"], &["all", "most"], &["gone"]] {
+            assert!(!is_operator(&policy, names), "{names:?}");
+        }
+        assert!(!policy.is_operator(None));
+        // Nobody is told apart.
+        assert!(!is_operator(&Policy::default(), &[]) && !is_operator(&Policy::default(), &["all"]));
+        let everybody = Policy::new(roles(), Roles::new(["all"]), HashMap::new());
+        assert!(!is_operator(&everybody, &[]) && !is_operator(&everybody, &["all"]));
     }
 }

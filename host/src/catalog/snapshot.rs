@@ -15,6 +15,7 @@ use super::{
     names::{Named as _, Names, Offered},
     resources::{HeldResources, Resources},
     search::{Lexicon, Meanings, Search, Terms},
+    stand_ins::Hidden,
 };
 use crate::provider::{Provider, ProviderId};
 
@@ -50,11 +51,13 @@ pub(super) struct Part {
     pub(super) providers: BTreeSet<ProviderId>,
     /// Addresses of the pages of its tools.
     pub(super) pages: BTreeSet<Box<str>>,
+    /// What stands in for names that are nowhere.
+    pub(super) hidden: Hidden,
 }
 
 impl Part {
     /// Whether an address may be read that belongs to this template, or to this provider without being listed. It goes by the provider's own form.
-    fn reads(&self, entry: &ResourceEntry, uri: &str) -> bool {
+    pub(super) fn reads(&self, entry: &ResourceEntry, uri: &str) -> bool {
         reads(&self.access, &self.pages, entry, uri)
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{FAILED, Failure, Outcome, causes, counted, print, print_json, remote, runtime};
 
 /// What `--help` says after the options.
-pub(super) const HELP: &str = r#"A running server is asked, with a token whose roles allow everything. Tokens of accounts are never shown.
+pub(super) const HELP: &str = r#"A running server is asked, with a token of an operator: one whose roles allow everything, where not everybody's do. Tokens of accounts are never shown.
 Disconnected accounts are forgotten here, and their tokens revoked at the authorization server where it takes that (RFC 7009).
 Their callers are asked to connect again at their next call.
 
@@ -146,7 +146,7 @@ impl At {
                     format!("{} rejected the token in {variable}; the server's [auth.tokens] says which ones it accepts", self.url)
                 }
                 (403, Some(variable), Some(said)) => {
-                    format!("{said}; the token in {variable} is not one of these: give it a role with servers = [\"*\"]")
+                    format!("{said}; the token in {variable} is not one of these: give it a role with servers = [\"*\"], and other callers other roles")
                 }
                 (404, ..) => format!("{} knows nothing of accounts: is it an older Toolbay, or something else?", self.url),
                 (_, _, Some(said)) => format!("{}: {said}", self.url),

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     ConfigArgs, FAILED, Outcome,
@@ -34,6 +34,8 @@ Run it before you deploy a folder or a configuration.
   toolbay check --clients                                            whether clients can read all of it
   toolbay check --role analyst     what callers with [role.analyst] see, and by which rule
   toolbay check --as ann           the same for who has the token "ann"
+  toolbay check --as corp:bob --claims '{"scope": "mcp:tools", "groups": ["sales"]}'
+                                   the same for who has an access token of [auth.issuer.corp] with these claims
 
 Exit status: 0 all is well, 1 something is broken or unreadable, 2 the configuration is wrong."#;
 
@@ -53,9 +55,12 @@ pub(super) struct Check {
     /// Say what callers with this role see, and by which rule; several times: with all of them
     #[arg(long, value_name = "ROLE")]
     role: Vec<String>,
-    /// The same for the caller with this name in [auth.tokens]
+    /// The same for the caller with this name in [auth.tokens], or for ISSUER:SUBJECT of [auth.issuer.ISSUER]
     #[arg(long = "as", value_name = "NAME", conflicts_with = "role")]
     subject: Option<String>,
+    /// Claims of the access token of ISSUER:SUBJECT, as a JSON object
+    #[arg(long, value_name = "JSON", requires = "subject")]
+    claims: Option<String>,
     /// Accept an address beyond loopback without tokens, as `serve --insecure` does
     #[arg(long)]
     insecure: bool,
@@ -69,8 +74,18 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// The claims of the caller that it is about.
+    fn claims(&self) -> Result<Map<String, Value>, super::Failure> {
+        let Some(text) = &self.claims else { return Ok(Map::new()) };
+        if self.subject.as_ref().is_some_and(|name| !name.contains(':')) {
+            return Err(super::Failure::usage("--claims is about an access token: write --as ISSUER:SUBJECT"));
+        }
+        serde_json::from_str(text).map_err(|error| super::Failure::usage(format!("--claims is not a JSON object: {error}")))
+    }
+
     pub(super) fn run(self) -> Outcome {
         let _logs = telemetry::init(&quiet()).map_err(super::Failure::usage)?;
+        let claims = self.claims()?;
         // What `serve` would refuse at its start.
         let config = self.config.load()?;
         let (mut troubles, mut warnings) = (startup::troubles(&config, self.insecure), startup::warnings(&config));
@@ -102,7 +117,12 @@ impl Check {
                 warnings.extend(host.unused_patterns());
             }
             warnings.extend(host.search_trouble().await);
-            let about = self.subject.as_deref().map(About::Subject).or_else(|| (!self.role.is_empty()).then_some(About::Roles(&self.role)));
+            let about = match self.subject.as_deref() {
+                // No token has such a name.
+                Some(caller) if caller.contains(':') => Some(About::Issued(caller, &claims)),
+                Some(name) => Some(About::Subject(name)),
+                None => (!self.role.is_empty()).then_some(About::Roles(&self.role)),
+            };
             if let Some(about) = about {
                 let seen = host.seen(&about);
                 host.close().await;

@@ -3,11 +3,13 @@
 use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::Failure;
 use crate::{
     catalog::{Access, Policy, Role, Snapshot, Why},
     config::Config,
+    identity::would_be,
     provider::{Principal, Roles},
     similar,
 };
@@ -39,6 +41,8 @@ pub(super) enum About<'a> {
     Roles(&'a [String]),
     /// The name of a token.
     Subject(&'a str),
+    /// A caller of an issuer, as `ISSUER:SUBJECT`, and the claims of its token.
+    Issued(&'a str, &'a Map<String, Value>),
 }
 
 impl Seen {
@@ -53,26 +57,32 @@ impl Seen {
                 "there is neither [role.NAME] nor [policy] in the configuration, so every caller may use everything",
             ));
         }
-        let roles = match about {
+        let (principal, roles) = match about {
             About::Roles(names) => {
                 if let Some(name) = names.iter().find(|name| !config.role.contains_key(*name)) {
                     return Err(unknown(&format!("[role.{name}]"), name, config.role.keys().map(String::as_str)));
                 }
-                Roles::new(names.iter().map(String::as_str))
+                (None, Roles::new(names.iter().map(String::as_str)))
             }
             About::Subject(subject) => {
                 if config.auth.tokens.iter().all(|(name, _)| name != *subject) {
                     let names: Vec<_> = config.auth.tokens.iter().map(|(name, _)| name).collect();
                     return Err(unknown(&format!("token {subject:?} in [auth.tokens]"), subject, names));
                 }
-                policy.roles_now(Some(&Principal::new(subject))).clone()
+                let principal = Principal::new(subject);
+                let roles = policy.roles_now(Some(&principal)).clone();
+                (Some(principal), roles)
+            }
+            About::Issued(caller, claims) => {
+                let principal = issued(caller, claims, config)?;
+                let roles = policy.roles_of(Some(&principal)).clone();
+                (Some(principal), roles)
             }
         };
-        let principal = if let About::Subject(subject) = about { Some(Principal::new(subject)) } else { None };
         let access = policy.access_of(principal.as_ref(), &roles);
         let used: Vec<Role> = policy.roles(&roles).cloned().collect();
         Ok(Self {
-            subject: if let About::Subject(subject) = about { Some((*subject).to_owned()) } else { None },
+            subject: principal.map(|principal| principal.subject().to_owned()),
             roles: roles.iter().map(str::to_owned).collect(),
             offers: offers(&access, snapshot),
             unused: used.iter().flat_map(|role| unused(role, snapshot)).collect(),
@@ -101,6 +111,18 @@ impl Seen {
         let _ = writeln!(text, "{seen} of {} visible", offers.len());
         text
     }
+}
+
+/// A caller with a token of an issuer.
+fn issued(caller: &str, claims: &Map<String, Value>, config: &Config) -> Result<Principal, Failure> {
+    let (name, subject) = caller.split_once(':').unwrap_or((caller, ""));
+    let Some(issuer) = config.auth.issuer.get(name) else {
+        return Err(unknown(&format!("[auth.issuer.{name}]"), name, config.auth.issuer.keys().map(String::as_str)));
+    };
+    let mut claims = claims.clone();
+    // At the top, where a claim with the whole path for its name goes before all.
+    claims.insert(issuer.subject_claim.clone(), subject.into());
+    would_be(name, issuer, &claims).map_err(|why| Failure::usage(format!("no caller is authenticated as {caller:?}: {why}")))
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {

@@ -69,13 +69,14 @@ const OWN: [HeaderName; 12] = [
 ];
 
 /// Headers of an answer that are its caller's.
-const KEPT: [HeaderName; 6] = [
+const KEPT: [HeaderName; 7] = [
     header::CONTENT_TYPE,
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
     header::CACHE_CONTROL,
     header::ALLOW,
     HeaderName::from_static("x-accel-buffering"),
+    HeaderName::from_static("dpop-nonce"),
 ];
 
 /// This instance among others.

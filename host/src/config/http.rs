@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use super::{
     address::{AllowedHost, AllowedOrigin},
+    network::Network,
     publish::tool_name,
     section::{Section, section},
     tls::{self, Pem, PemFile, ServerTls},
@@ -25,6 +26,10 @@ section! {
         /// Browser origins to accept (CORS) besides loopback: `"https://app.example.com"`. `"*"`
         /// accepts any.
         allowed_origins: Vec<AllowedOrigin> = Vec::new(), list("origins", text("origin", AllowedOrigin::parse));
+        /// Addresses of load balancers and reverse proxies in front of this server, such as `"10.0.0.7"`
+        /// or `"10.1.0.0/16"`. Where they say in `X-Forwarded-For` that a caller is, it is: for policies
+        /// (`context.address`), the log and the audit. They have to set that header, or to add to it.
+        trusted_proxies: Vec<Network> = Vec::new(), list("ranges of addresses", text("range", Network::parse));
         /// Certificate of this server, followed by those between it and an authority, in PEM format.
         /// Connections are encrypted then (`https`). The file is read again when it changes.
         tls_cert: Option<Pem> = None, PemFile => unset("connections aren't encrypted");

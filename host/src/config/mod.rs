@@ -28,6 +28,7 @@ mod lock;
 mod mcp_json;
 mod metrics;
 mod model;
+mod network;
 mod oci;
 #[cfg(test)]
 mod pages;
@@ -88,6 +89,7 @@ pub use load::{Loaded, Overrides, load};
 pub use lock::{Lock, LockedImage, LockedOffers, LockedServer};
 pub use metrics::{MetricsConfig, Temporality};
 pub use model::{Device, GpuMemory, InferenceConfig, ModelConfig};
+pub use network::Network;
 pub use oci::OciReference;
 pub(crate) use oci::is_digest;
 pub use pipeline::{KnownTools, OnError, PipelineConfig, PipelineProblem, StepConfig, Uses};

@@ -9,11 +9,11 @@ use std::{net::IpAddr, sync::Arc};
 use arc_swap::Guard;
 
 use super::{
-    Operation, OperationResult,
+    Operation, OperationResult, Outcome,
     audited::{DeniedBy, policy_rule},
 };
 use crate::{
-    catalog::{Asked, Catalog, Entry, LivePolicy, Policy, Seen, Why, denial},
+    catalog::{Asked, Catalog, Entry, Lack, LivePolicy, Policy, Seen, Why, denial},
     policies::{Action, Moment},
     provider::{CallError, CallOutput, Principal},
 };
@@ -69,29 +69,32 @@ impl Authorize {
         Some(CallError::NeedsScopes { what: format!("{kind} {name:?}"), scopes: step.scopes.clone() })
     }
 
-    /// Logs a call that failed since its principal may not do that. By what, if it did.
+    /// Logs a call of something that is not there for its principal, whether it is hidden or nowhere: what is done for one of these is
+    /// done for the other, so that the time of an answer does not tell them apart. By what it is hidden, if it is.
     pub(super) fn log_denied(&self, seen: &Seen, principal: Option<&Principal>, error: &CallError) -> Option<DeniedBy> {
-        let (kind, name, why) = match error {
-            CallError::UnknownTool(name) => ("tool", name, seen.hides_tool(name)),
-            CallError::UnknownPrompt(name) => ("prompt", name, seen.hides_prompt(name)),
-            CallError::UnknownResource(uri) => ("resource", uri, seen.hides_resource(uri)),
+        let (kind, name, lack) = match error {
+            CallError::UnknownTool(name) => ("tool", name, seen.lacks_tool(name)),
+            CallError::UnknownPrompt(name) => ("prompt", name, seen.lacks_prompt(name)),
+            CallError::UnknownResource(uri) => ("resource", uri, seen.lacks_resource(uri)),
             _ => return None,
         };
-        let why = why.filter(|why| !why.is_allowed());
-        if let Some(why) = &why {
-            let policy = self.policy.load();
-            let roles = policy.roles_of(principal);
-            tracing::info!(
-                outcome = "denied",
-                principal = principal.map(Principal::subject),
-                roles = %roles,
-                "a call of {kind} {name:?} was denied: {why}"
-            );
-        }
-        Some(match why? {
-            Why::Forbidden(id) => DeniedBy::Policy(id),
-            _ => DeniedBy::Rights,
-        })
+        let (outcome, verdict, why, denied) = match lack? {
+            Lack::Hidden(Why::Forbidden(id)) => {
+                ("denied", "was denied", Why::Forbidden(id.clone()).to_string(), Some(DeniedBy::Policy(id)))
+            }
+            Lack::Hidden(why) => ("denied", "was denied", why.to_string(), Some(DeniedBy::Rights)),
+            Lack::Nowhere => (Outcome::of_error(error).as_str(), "failed", format!("there is no such {kind}"), None),
+        };
+        let policy = self.policy.load();
+        let roles = policy.roles_of(principal);
+        let shown: String = name.chars().take(SHOWN_NAME).collect();
+        tracing::info!(
+            outcome,
+            principal = principal.map(Principal::subject),
+            roles = %roles,
+            "a call of {kind} {shown:?} {verdict}: {why}"
+        );
+        denied
     }
 
     /// The answer to a call that a policy denies for what it is: its arguments, its address, the time. None: it may be made.

@@ -139,6 +139,8 @@ impl Recent {
             return;
         }
         let record = audited::turned_away(what);
+        // Made for both: what is hidden and what is nowhere take the same time.
+        let error = cut(&what.error.to_string());
         self.keep(true, |number| RecentCall {
             number,
             id: None,
@@ -149,7 +151,7 @@ impl Recent {
             caller: record.caller,
             front: record.front,
             outcome: record.outcome,
-            error: what.denied.is_none().then(|| cut(&what.error.to_string())),
+            error: what.denied.is_none().then_some(error),
             micros: None,
             trace: record.trace.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Into::into),
         });

@@ -16,6 +16,7 @@ use crate::{
     credentials::accounts::{AccountStatus, Chosen, Departure, People},
     mcp::Front,
     provider::Principal,
+    telemetry::audit::{Audit, Record},
 };
 
 /// What callers ask about their accounts.
@@ -27,11 +28,16 @@ const COOKIE: &str = "toolbay-connect";
 /// How long it keeps that, in seconds: as long as a link is good.
 const KEEP: u64 = 1800;
 
+/// Who is an operator: without roles nobody is told apart, and so nobody is.
+const OPERATORS: &str = "callers who may use all there is, where not everybody may";
+const WHO_OPERATES: &str = "give your token a role with servers = [\"*\"], and others other roles; /oauth-accounts?server=NAME says what you have connected yourself";
+
 /// What the pages need.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) admission: Arc<Admission>,
     pub(super) front: Option<Arc<Front>>,
+    pub(super) audit: Option<Arc<Audit>>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +66,7 @@ pub(super) async fn start(State(desk): State<Desk>, uri: Uri) -> Response<Body> 
     let page = format!(
         "<h1>Connect an account at {server}</h1><p>The account will be used for <strong>{}</strong>, and for nobody else. Go on only if this is you, and \
          if you asked for it just now.</p><p><a href=\"{}\" rel=\"noreferrer\">Continue to {}</a></p>",
-        escaped(&subject),
+        escaped(&legible(&subject)),
         escaped(&url),
         escaped(&host)
     );
@@ -115,11 +121,14 @@ pub(super) async fn accounts(
         return answer::problem(StatusCode::NOT_FOUND, &error, "/oauth-accounts?server=NAME");
     };
     let whose = parameter(&uri, "subject").unwrap_or_else(|| principal.subject().to_owned());
-    if whose != principal.subject() && !desk.admission.settings().sees_everything(Some(&principal)) {
-        return answer::problem(StatusCode::FORBIDDEN, "the account is somebody else's", "leave out `subject`");
+    if whose != principal.subject() && !desk.admission.settings().is_operator(Some(&principal)) {
+        desk.note(&method, Some(principal.subject()), Chosen { server: Some(&server), subject: Some(&whose) }, "denied");
+        return answer::problem(StatusCode::FORBIDDEN, &format!("the account is somebody else's, and {OPERATORS}"), WHO_OPERATES);
     }
     let done = if method == Method::DELETE {
-        people.revoke(&whose).await.map(|_| Status { server: &server, connected: false, url: None })
+        let revoked = people.revoke(&whose).await;
+        desk.note(&method, Some(principal.subject()), Chosen { server: Some(&server), subject: Some(&whose) }, outcome(revoked.is_ok()));
+        revoked.map(|_| Status { server: &server, connected: false, url: None })
     } else {
         people.is_connected(&whose).await.and_then(|connected| {
             // A link is for whoever asks for it.
@@ -133,25 +142,31 @@ pub(super) async fn accounts(
     }
 }
 
-/// GET: the accounts that are kept, of `server`, of `subject` or all. DELETE: disconnects these; all of them only with `all=true`. For who may use everything.
+/// GET: the accounts that are kept, of `server`, of `subject` or all. DELETE: disconnects these; all of them only with `all=true`. For operators.
 pub(super) async fn all(State(desk): State<Desk>, principal: Option<Extension<Principal>>, method: Method, uri: Uri) -> Response<Body> {
     let settings = desk.admission.settings();
-    let Some(Extension(principal)) = principal.filter(|principal| settings.sees_everything(Some(principal))) else {
-        let hint = "/oauth-accounts?server=NAME says what you have connected yourself";
-        return answer::problem(StatusCode::FORBIDDEN, "the accounts of all callers are for callers who may use all there is", hint);
-    };
-    let Some(accounts) = settings.accounts() else { return answer::json(StatusCode::OK, &All { accounts: Vec::new() }) };
     let (server, subject) = (parameter(&uri, "server"), parameter(&uri, "subject"));
     let chosen = Chosen { server: server.as_deref(), subject: subject.as_deref() };
+    let Some(Extension(principal)) = principal.as_ref().filter(|principal| settings.is_operator(Some(principal))) else {
+        desk.note(&method, principal.as_deref().map(Principal::subject), chosen, "denied");
+        return answer::problem(
+            StatusCode::FORBIDDEN,
+            &format!("the accounts of all callers are for operators: {OPERATORS}"),
+            WHO_OPERATES,
+        );
+    };
+    let Some(accounts) = settings.accounts() else { return answer::json(StatusCode::OK, &All { accounts: Vec::new() }) };
     let done = if method == Method::DELETE {
         if server.is_none() && subject.is_none() && parameter(&uri, "all").as_deref() != Some("true") {
             let hint = "/oauth-accounts/all?server=NAME, ?subject=NAME, both, or ?all=true for every account";
             return answer::problem(StatusCode::BAD_REQUEST, "it is not said which accounts are to be disconnected", hint);
         }
-        accounts.revoke(chosen).await.inspect(|revoked| {
+        let revoked = accounts.revoke(chosen).await.inspect(|revoked| {
             let (by, count) = (principal.subject(), revoked.len());
             tracing::info!(by, server, subject, count, "accounts of callers at servers were disconnected by an operator");
-        })
+        });
+        desk.note(&method, Some(principal.subject()), chosen, outcome(revoked.is_ok()));
+        revoked
     } else {
         accounts.list(chosen).await
     };
@@ -169,6 +184,32 @@ impl Desk {
     fn is_https(&self) -> bool {
         self.admission.is_https()
     }
+
+    /// Has the audit know who disconnected accounts, or was not let do what is about those of others.
+    fn note(&self, method: &Method, caller: Option<&str>, chosen: Chosen<'_>, outcome: &'static str) {
+        let Some(audit) = &self.audit else { return };
+        audit.write(Record {
+            event: "accounts",
+            caller: caller.map(Into::into),
+            front: "http",
+            operation: Some(if *method == Method::DELETE { "revoke" } else { "list" }),
+            provider: chosen.server.map(|server| cut(server).into()),
+            name: chosen.subject.map(|subject| cut(subject).into()),
+            outcome,
+            error: (outcome != "ok").then_some(Cow::Borrowed(outcome)),
+            ..Record::default()
+        });
+    }
+}
+
+fn outcome(is_done: bool) -> &'static str {
+    if is_done { "ok" } else { "internal" }
+}
+
+/// The beginning of a name that a caller made up.
+fn cut(name: &str) -> &str {
+    const NAME: usize = 200;
+    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
 }
 
 fn parameter(uri: &Uri, name: &str) -> Option<String> {
@@ -203,6 +244,18 @@ fn html(status: StatusCode, body: &str) -> Response<Body> {
     response
 }
 
+/// A name with the characters written out that nobody sees, so that it does not pass for another's.
+fn legible(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '\'' | '"' | '\\' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
+}
+
 fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>', '"', '\'']) {
         return text.into();
@@ -218,6 +271,16 @@ mod tests {
     fn nothing_of_a_name_is_markup() {
         assert_eq!(escaped("<a href=\"x\" b='y'>&amp;"), "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;amp;");
         assert_eq!(escaped("main:ann"), "main:ann");
+    }
+
+    #[test]
+    fn a_name_does_not_pass_for_another() {
+        for name in ["main:ann", "corp:Ann O'Brien <ann@example.com>", "corp:José", "corp:安"] {
+            assert_eq!(legible(name), name);
+        }
+        for name in ["main:ann\u{200b}", "main:\u{202e}nna", "main:an\u{ad}n", "main:ann\u{2003}x", "main:a\u{301}nn"] {
+            assert!(legible(name).is_ascii(), "{}", legible(name));
+        }
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Who may come in, in one order for all routes: first from where (`Host` and `Origin`), then who it is.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, Response, header::ORIGIN, request::Parts};
 
 use super::{
     auth::Challenge,
+    client_address,
     cors::FromPage,
     own_page::is_own_page,
     path::MCP_PATH,
@@ -92,6 +97,11 @@ impl Admission {
         self.settings.load().config.jwks.clone()
     }
 
+    /// Where somebody is who was not let in, as far as that is known.
+    pub(super) fn client(&self, head: &Parts, peer: SocketAddr) -> IpAddr {
+        client_address::of(peer.ip(), &head.headers, &self.settings.load().config.trusted_proxies).unwrap_or(peer.ip())
+    }
+
     /// Checks everything, and notes who calls for those further down. `rpc`: the caller speaks JSON-RPC, and
     /// reads its errors only.
     ///
@@ -107,7 +117,10 @@ impl Admission {
         // What another instance has handed on comes from that one, and its proof of a key has come before.
         let vouched = self.front.as_ref().and_then(|front| front.vouched(&head.headers));
         if self.settings.asks_for_addresses() {
-            head.extensions.insert(CallerAddress(vouched.and_then(|vouched| vouched.client).unwrap_or(peer.ip())));
+            let told = vouched.and_then(|vouched| vouched.client);
+            if let Some(client) = told.or_else(|| client_address::of(peer.ip(), &head.headers, &settings.config.trusted_proxies)) {
+                head.extensions.insert(CallerAddress(client));
+            }
         }
         match settings.auth.authenticate(head, vouched.is_some()).await {
             Ok(Some(principal)) => {
@@ -117,10 +130,11 @@ impl Admission {
             Ok(None) => Ok(()),
             Err(challenge) => {
                 self.metrics.refused(Reason::Authentication);
+                let client = self.client(head, peer);
                 if let Some(audit) = &self.audit {
                     audit.write(Record {
                         event: "authentication",
-                        peer: Some(peer.ip().to_string().into()),
+                        peer: Some(client.to_string().into()),
                         front: "http",
                         outcome: "denied",
                         error: Some(Cow::Borrowed(match challenge {
@@ -132,7 +146,7 @@ impl Admission {
                         ..Record::default()
                     });
                 }
-                tracing::info!(reason = ?challenge, %peer, method = %head.method, path = head.uri.path(), "authentication failed");
+                tracing::info!(reason = ?challenge, %peer, %client, method = %head.method, path = head.uri.path(), "authentication failed");
                 Err(Box::new(settings.auth.answer(&challenge, head.uri.path(), rpc)))
             }
         }

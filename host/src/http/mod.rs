@@ -14,6 +14,7 @@ mod auth;
 mod bodies;
 mod body;
 mod card;
+mod client_address;
 mod connection;
 mod console;
 mod cors;

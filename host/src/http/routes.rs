@@ -57,11 +57,11 @@ pub(super) struct App<E> {
 impl<E: Endpoint> App<E> {
     pub(super) fn new(state: AppState<E>, limits: Limits) -> Self {
         let AppState { endpoint, rest, front, settings, statuses, metrics, audit, page, console, version } = state;
-        let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit, front.clone()));
+        let admission = Arc::new(Admission::new(settings, Arc::clone(&metrics), audit.clone(), front.clone()));
         let for_instances = front.clone();
         let console = console.zip(front.clone()).map(|(host, front)| console::router(host, front, &admission));
         let cards = Arc::new(Cards::new(Arc::clone(&admission), front.clone(), version));
-        let desk = Desk { admission: Arc::clone(&admission), front: front.clone() };
+        let desk = Desk { admission: Arc::clone(&admission), front: front.clone(), audit };
         let health = Arc::new(Health::new(statuses, front, console.is_some(), version));
         let mut router = router(&admission, Arc::clone(&health), page, rest, Arc::clone(&cards));
         router = router.merge(connecting(desk).layer(Extension(Arc::clone(&admission))));

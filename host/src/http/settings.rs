@@ -87,6 +87,11 @@ impl HttpSettings {
         policy.is_open() || policy.access_of(principal, policy.roles_of(principal)).is_everything()
     }
 
+    /// Whether a caller may do what is about other callers.
+    pub(super) fn is_operator(&self, principal: Option<&Principal>) -> bool {
+        self.policy.load().is_operator(principal)
+    }
+
     /// Whether some policy depends on where a caller is.
     pub(super) fn asks_for_addresses(&self) -> bool {
         self.policy.load().policies().is_some_and(|policies| policies.reads_address())

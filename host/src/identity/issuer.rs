@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use blake3::Hash;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Refusal,
     introspection::Introspection,
-    keys::Keys,
+    keys::{self, Keys},
     nonces::Nonces,
     proof::{Binding, MOST_AGE, Proof},
     replays::{self, Replays},
@@ -26,7 +26,7 @@ const LONGEST_SUBJECT: usize = 256;
 pub(super) struct Issuer {
     name: String,
     config: IssuerConfig,
-    keys: Arc<Keys>,
+    pub(super) keys: Arc<Keys>,
     introspection: Option<Introspection>,
     /// Proofs that came with its tokens.
     replays: Arc<Replays>,
@@ -66,6 +66,14 @@ impl Verified {
                 Found::Keys(keys) => keys == self.issuer.keys.print(),
                 Found::Asked => true,
             }
+    }
+
+    /// The same, after its issuer's keys were asked for again if that was long ago.
+    pub(super) async fn still_holds(&self, now: u64) -> bool {
+        if matches!(self.found, Found::Keys(_)) {
+            self.issuer.keys.tend(&self.issuer.config).await;
+        }
+        self.holds(now)
     }
 
     /// Whose it is.
@@ -131,12 +139,16 @@ impl Issuer {
     /// Verifies a token that says that it is this issuer's.
     pub(super) async fn verify(issuer: &Arc<Self>, token: &str, parts: &Parts<'_>, now: u64) -> Result<Verified, Refusal> {
         let config = &issuer.config;
-        let (key, keys) = issuer.keys.of(config, parts.key.as_deref(), parts.algorithm).await?;
-        // The key is for the algorithm of the token: they were compared when it was looked up.
-        if !key.verifies(parts.algorithm, parts.message.as_bytes(), &parts.signature) {
-            return Err(Refusal::Signature);
+        let (id, algorithm) = (parts.key.as_deref(), parts.algorithm);
+        // Keys are for the algorithm of the token: they were compared when they were looked up.
+        let signed_by =
+            |keys: &keys::Found| keys.keys.iter().any(|key| key.verifies(algorithm, parts.message.as_bytes(), &parts.signature));
+        let mut keys = issuer.keys.of(config, id, algorithm).await?;
+        if !signed_by(&keys) {
+            // The key may have another under its name by now.
+            keys = issuer.keys.others(config, id, algorithm, &keys).await.filter(signed_by).ok_or(Refusal::Signature)?;
         }
-        Self::accept(issuer, token, parts.claims()?, Found::Keys(keys), now)
+        Self::accept(issuer, token, parts.claims()?, Found::Keys(keys.print), now)
     }
 
     /// Asks the issuer about a token that only it can read.
@@ -164,16 +176,8 @@ impl Issuer {
         let bound = bound(claims.cnf.as_ref())?;
         let scopes: Vec<String> = claims.scope.iter().chain(&claims.scp).flat_map(values).map(str::to_owned).collect();
         let lacks = config.scopes.iter().filter(|needed| !scopes.contains(needed)).cloned().collect();
-        let subject = claim(&claims.others, &config.subject_claim).and_then(Value::as_str);
-        let subject = subject.filter(|subject| (1..=LONGEST_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control));
-        let subject = subject.ok_or_else(|| Refusal::Claim(config.subject_claim.clone()))?;
-        let roles = issuer.roles(&claims, &scopes);
-        let told = config.claims.iter().filter_map(|path| Some((path.clone(), claim(&claims.others, path)?.clone()))).collect();
         let kept = config.keeps_tokens.then(|| CallerToken::new(token, claims.exp));
-        let steps = issuer.steps(&roles, &scopes);
-        let principal = Principal::with_token(&format!("{}:{subject}", issuer.name), roles, told, kept)
-            .with_steps(steps)
-            .issued_by(&issuer.name, scopes);
+        let principal = principal(&issuer.name, config, &claims.others, scopes, kept)?;
         let audience = claims.aud.into_list();
         let is_configured = audience.iter().any(|audience| config.audience.contains(audience));
         if !config.audience.is_empty() && !is_configured {
@@ -182,37 +186,68 @@ impl Issuer {
         let audience = config.audience.is_empty().then_some(audience);
         Ok(Verified { principal, audience, lacks, ends, issuer: Arc::clone(issuer), found, bound })
     }
+}
 
-    /// What more scopes would give to a caller with these.
-    fn steps(&self, roles: &Roles, scopes: &[String]) -> Option<Steps> {
-        let config = &self.config;
-        let with = |more: &[String]| Roles::new(roles.iter().chain(more.iter().map(String::as_str)));
-        let gives = |scope: &String| config.roles.get(scope).map_or(&[][..], Vec::as_slice);
-        let missing: Vec<&String> = config.step_up.iter().filter(|scope| !scopes.contains(scope)).collect();
-        // A client asks for what it is told, and is to lose nothing that it has.
-        let held = scopes.iter().filter(|scope| config.roles.contains_key(*scope) && !config.scopes.contains(scope));
-        let kept: Vec<&str> = config.scopes.iter().chain(held).map(String::as_str).collect();
-        let step = |scope: &&String| {
-            let more = (!kept.contains(&scope.as_str())).then_some(scope.as_str());
-            Step { roles: with(gives(scope)), scopes: kept.iter().copied().chain(more).collect::<Vec<_>>().join(" ") }
-        };
-        let all = with(&missing.iter().flat_map(|scope| gives(scope)).cloned().collect::<Vec<_>>());
-        (!missing.is_empty()).then(|| Steps { each: missing.iter().map(step).collect(), all })
-    }
+/// Who calls, by the claims of a token of this issuer.
+fn principal(
+    issuer: &str,
+    config: &IssuerConfig,
+    claims: &Map<String, Value>,
+    scopes: Vec<String>,
+    kept: Option<CallerToken>,
+) -> Result<Principal, Refusal> {
+    let subject = claim(claims, &config.subject_claim).and_then(Value::as_str);
+    let subject = subject.filter(|subject| (1..=LONGEST_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control));
+    // One that looks like another's.
+    let subject = subject.filter(|subject| subject.trim() == *subject);
+    let subject = subject.ok_or_else(|| Refusal::Claim(config.subject_claim.clone()))?;
+    let roles = roles(config, claims, &scopes);
+    let told = config.claims.iter().filter_map(|path| Some((path.clone(), claim(claims, path)?.clone()))).collect();
+    let steps = steps(config, &roles, &scopes);
+    Ok(Principal::with_token(&format!("{issuer}:{subject}"), roles, told, kept).with_steps(steps).issued_by(issuer, scopes))
+}
 
-    /// The roles of a caller by its scopes, and by the values of the claim that is configured.
-    fn roles(&self, claims: &Claims, scopes: &[String]) -> Roles {
-        let config = &self.config;
-        let named: Vec<&str> = config.roles_claim.as_deref().and_then(|path| claim(&claims.others, path)).map(values).unwrap_or_default();
-        let mut roles: Vec<&str> = config.default_roles.iter().map(String::as_str).collect();
-        if config.roles.is_empty() {
-            roles.extend(named);
-        } else {
-            let all = named.into_iter().chain(scopes.iter().map(String::as_str));
-            roles.extend(all.filter_map(|value| config.roles.get(value)).flatten().map(String::as_str));
-        }
-        Roles::new(roles)
+/// Who would call with a token of this issuer that has these claims.
+///
+/// # Errors
+///
+/// Why nobody would.
+pub fn would_be(issuer: &str, config: &IssuerConfig, claims: &Map<String, Value>) -> Result<Principal, Refusal> {
+    let scopes = ["scope", "scp"].iter().filter_map(|name| claims.get(*name)).flat_map(values).map(str::to_owned).collect::<Vec<_>>();
+    let lacks: Vec<&str> = config.scopes.iter().filter(|needed| !scopes.contains(needed)).map(String::as_str).collect();
+    if !lacks.is_empty() {
+        return Err(Refusal::Scopes(lacks.join(" ")));
     }
+    principal(issuer, config, claims, scopes, None)
+}
+
+/// What more scopes would give to a caller with these.
+fn steps(config: &IssuerConfig, roles: &Roles, scopes: &[String]) -> Option<Steps> {
+    let with = |more: &[String]| Roles::new(roles.iter().chain(more.iter().map(String::as_str)));
+    let gives = |scope: &String| config.roles.get(scope).map_or(&[][..], Vec::as_slice);
+    let missing: Vec<&String> = config.step_up.iter().filter(|scope| !scopes.contains(scope)).collect();
+    // A client asks for what it is told, and is to lose nothing that it has.
+    let held = scopes.iter().filter(|scope| config.roles.contains_key(*scope) && !config.scopes.contains(scope));
+    let kept: Vec<&str> = config.scopes.iter().chain(held).map(String::as_str).collect();
+    let step = |scope: &&String| {
+        let more = (!kept.contains(&scope.as_str())).then_some(scope.as_str());
+        Step { roles: with(gives(scope)), scopes: kept.iter().copied().chain(more).collect::<Vec<_>>().join(" ") }
+    };
+    let all = with(&missing.iter().flat_map(|scope| gives(scope)).cloned().collect::<Vec<_>>());
+    (!missing.is_empty()).then(|| Steps { each: missing.iter().map(step).collect(), all })
+}
+
+/// The roles of a caller by its scopes, and by the values of the claim that is configured.
+fn roles(config: &IssuerConfig, claims: &Map<String, Value>, scopes: &[String]) -> Roles {
+    let named: Vec<&str> = config.roles_claim.as_deref().and_then(|path| claim(claims, path)).map(values).unwrap_or_default();
+    let mut roles: Vec<&str> = config.default_roles.iter().map(String::as_str).collect();
+    if config.roles.is_empty() {
+        roles.extend(named);
+    } else {
+        let all = named.into_iter().chain(scopes.iter().map(String::as_str));
+        roles.extend(all.filter_map(|value| config.roles.get(value)).flatten().map(String::as_str));
+    }
+    Roles::new(roles)
 }
 
 /// The thumbprint of the key that a token is bound to, by its claim `cnf` (RFC 7800).

@@ -31,6 +31,7 @@ use std::{
 
 use blake3::Hash;
 
+pub use issuer::would_be;
 pub use proof::Proof;
 pub use refusal::Refusal;
 
@@ -156,7 +157,9 @@ impl Issuers {
 
     async fn verified(&self, token: &str) -> Result<Arc<Verified>, Refusal> {
         let hash = blake3::hash(token.as_bytes());
-        if let Some(known) = self.known(&hash) {
+        if let Some(known) = self.known(&hash)
+            && known.still_holds(unix_time::seconds()).await
+        {
             return Ok(known);
         }
         let parts = match token::Parts::of(token) {

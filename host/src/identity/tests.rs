@@ -20,6 +20,7 @@ use super::*;
 
 mod opaque;
 mod proofs;
+mod rotation;
 
 const RESOURCE: &str = "https://tools.example.com/mcp";
 
@@ -300,6 +301,8 @@ async fn no_bad_token_is_let_in_and_each_is_told_why() {
         ("no subject", with(json!({"sub": null})), Box::new(is(claim("sub")))),
         ("an empty subject", with(json!({"sub": ""})), Box::new(is(claim("sub")))),
         ("a subject with a line end", with(json!({"sub": "a\nb"})), Box::new(is(claim("sub")))),
+        ("a subject with a space before it", with(json!({"sub": " ann"})), Box::new(is(claim("sub")))),
+        ("a subject with a space behind it", with(json!({"sub": "ann\u{2003}"})), Box::new(is(claim("sub")))),
         ("a subject that is a number", with(json!({"sub": 7})), Box::new(is(claim("sub")))),
         ("a long subject", with(json!({"sub": "x".repeat(5000)})), Box::new(is(claim("sub")))),
         ("bound to a key", with(json!({"cnf": {"jkt": "abc"}})), Box::new(is(Refusal::NoProof))),

@@ -1,8 +1,11 @@
 //! A token, taken apart before anything of it is believed.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::{Map, Number, Value};
 
 use super::{Refusal, crypto::Algorithm};
 
@@ -28,8 +31,9 @@ pub(super) struct Parts<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
+    #[serde(deserialize_with = "seconds")]
     pub(super) exp: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_seconds")]
     pub(super) nbf: Option<u64>,
     pub(super) aud: Audience,
     #[serde(default)]
@@ -107,7 +111,7 @@ impl<'a> Parts<'a> {
     /// What the token says. To be asked for when the signature is known to be right.
     pub(super) fn claims(&self) -> Result<Claims, Refusal> {
         json(self.payload)
-            .ok_or(Refusal::Malformed("its claims are not those of an access token: exp is a whole number, aud a text or a list of texts"))
+            .ok_or(Refusal::Malformed("its claims are not those of an access token: exp is a number, aud a text or a list of texts"))
     }
 }
 
@@ -136,11 +140,84 @@ pub(super) fn values(claim: &Value) -> Vec<&str> {
     }
 }
 
-/// A claim by its path: `realm_access.roles`. A claim whose own name has dots goes first.
+/// A claim by its path: `realm_access.roles`. Names may have dots themselves (`resource_access.tools.example.com.roles`): whatever leads
+/// somewhere is followed, the shortest names first, and a claim that has the whole path for its name goes before all.
 pub(super) fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    claims.get(path).or_else(|| {
-        let mut steps = path.split('.');
-        let first = claims.get(steps.next()?)?;
-        steps.try_fold(first, |value, step| value.get(step))
-    })
+    let inside = |at: usize| claim(claims.get(path.get(..at)?)?.as_object()?, path.get(at + 1..)?);
+    claims.get(path).or_else(|| path.match_indices('.').find_map(|(at, _)| inside(at)))
+}
+
+/// A time: RFC 7519 allows a fraction, which counts for nobody. Before 1970 is as good as 1970.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let whole = number.as_u64().or_else(|| number.as_f64().map(whole));
+    whole.ok_or_else(|| D::Error::custom("not a time"))
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    struct Seconds(u64);
+    impl<'de> Deserialize<'de> for Seconds {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            seconds(deserializer).map(Self)
+        }
+    }
+    Ok(Option::<Seconds>::deserialize(deserializer)?.map(|Seconds(seconds)| seconds))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` takes what is nearest")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_is_found_by_its_path_whatever_dots_its_names_have() {
+        let Value::Object(claims) = json!({
+            "roles": ["a"], "a.b": 1, "a": {"b": 2, "c": 3, "d.e": {"f": 4}, "d": {"x": 0}},
+            "https://example.com/roles": ["b"],
+            "resource_access": {"tools.example.com": {"roles": ["c"]}, "tools": {"roles": ["d"]}},
+            "text": "x",
+        }) else {
+            unreachable!()
+        };
+        let found = |path: &str| claim(&claims, path).map(ToString::to_string);
+        for (path, value) in [
+            ("roles", Some(r#"["a"]"#)),
+            ("a.b", Some("1")),
+            ("a.c", Some("3")),
+            ("a.d.e.f", Some("4")),
+            ("https://example.com/roles", Some(r#"["b"]"#)),
+            ("resource_access.tools.example.com.roles", Some(r#"["c"]"#)),
+            ("resource_access.tools.roles", Some(r#"["d"]"#)),
+            ("resource_access.tools.example.roles", None),
+            ("text.x", None),
+            ("a.", None),
+            (".a", None),
+            (".", None),
+            ("", None),
+        ] {
+            assert_eq!(found(path).as_deref(), value, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_time_may_have_a_fraction() {
+        let claims = |exp: &str, nbf: &str| {
+            let text = format!(r#"{{"iss": "x", "aud": "y", "exp": {exp}, "nbf": {nbf}}}"#);
+            serde_json::from_str::<Claims>(&text).ok().map(|claims| (claims.exp, claims.nbf))
+        };
+        assert_eq!(claims("1790000000.999", "1790000000.5"), Some((1_790_000_000, Some(1_790_000_000))));
+        assert_eq!(claims("1.79e9", "0"), Some((1_790_000_000, Some(0))));
+        assert_eq!(claims("-1", "-0.5"), Some((0, Some(0))));
+        assert_eq!(claims("1e300", "null"), Some((u64::MAX, None)));
+        for wrong in ["\"1790000000\"", "null", "true", "[1]", "1e999"] {
+            assert_eq!(claims(wrong, "0"), None, "{wrong}");
+        }
+        assert_eq!(claims("1", "\"0\""), None);
+    }
 }

@@ -234,6 +234,14 @@ impl Run<'_> {
                 let what = format!("{}: {what}", self.place(step, item));
                 return Err(Stop::Call(CallError::Limited { what, retry_after }));
             }
+            // Which one it is, is for those to know who may call it. The log names it.
+            Err(NestedError::Call(CallError::UnknownTool(_))) => {
+                let why = "it calls a tool that is not there, or not for this caller";
+                return match step.on_error {
+                    OnError::Continue => Ok(Ended::Failed(why.to_owned())),
+                    OnError::Stop => Err(Stop::Failed(format!("step {:?} of pipeline {} failed: {why}", step.name, self.plan.name))),
+                };
+            }
             Err(error) => error.to_string(),
         };
         match step.on_error {

@@ -75,7 +75,7 @@ pub(super) async fn admit(console: &Console, head: &mut Parts, peer: SocketAddr,
         audit.write(Record {
             event: "console",
             caller: who.map(Into::into),
-            peer: Some(peer.ip().to_string().into()),
+            peer: Some(console.admission.client(head, peer).to_string().into()),
             front: "http",
             outcome: "denied",
             error: Some(Cow::Borrowed("denied")),
