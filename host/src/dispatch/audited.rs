@@ -128,7 +128,7 @@ pub(super) fn turned_away<'a>(what: &TurnedAway<'a>) -> Away<'a> {
     let facts = Facts {
         trace: trace_parent.and_then(trace_id),
         caller: principal.map(Principal::subject),
-        front: *face,
+        front: face,
         operation,
         name: name.map(|name| cut(name)),
         ..Facts::default()

@@ -41,7 +41,7 @@ pub struct Outline {
 impl Outline {
     /// `name`: its parts.
     #[must_use]
-    pub fn new<'a>(kind: SpanKind, name: &[&str], attributes: &[(&'static str, &'a str)]) -> Self {
+    pub fn new(kind: SpanKind, name: &[&str], attributes: &[(&'static str, &str)]) -> Self {
         let mut message = Message::default();
         message.joined(5, name);
         let kind = match kind {
