@@ -121,7 +121,7 @@ fn with_model(runtime: &Runtime, catalog: &Arc<Catalog>, folder: PathBuf, questi
     let chosen = catalog.choose(Choice { endpoint: ProviderId::new("all")?, access, search: true });
     let snapshot = chosen.snapshot();
     let index = Index::new(&snapshot.callable().cloned().collect::<Vec<_>>(), snapshot.lexicon());
-    let find = snapshot.tools().iter().find(|entry| entry.name() == "find_tools").ok_or("no search")?;
+    let find = snapshot.tools().find(|entry| entry.name() == "find_tools").ok_or("no search")?;
     let ask = |question: &str| -> Result<Duration, Box<dyn Error>> {
         let arguments = json!({ "query": question }).to_string();
         let begin = Instant::now();
