@@ -19,6 +19,7 @@ mod relisted;
 mod span;
 pub mod start_signal;
 mod status;
+mod steering;
 
 use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
 
@@ -44,6 +45,7 @@ pub use status::{
     Absence, BreakerState, CompiledStatus, ImageStatus, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus,
     ReplicasStatus, StatusSource,
 };
+pub use steering::steers;
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,8 +128,8 @@ pub struct CallContext {
     pub caller_headers: Option<CallerHeaders>,
     /// Where the caller is. None: nobody asks for it, or it is this machine's own.
     pub address: Option<IpAddr>,
-    /// W3C `traceparent`, for whatever is done for the call elsewhere.
-    pub trace_parent: Option<Arc<str>>,
+    /// W3C `traceparent` of the request. What is done for the call elsewhere belongs to [`Self::trace_parent`].
+    pub caller_trace: Option<Arc<str>>,
     /// The span of what is being done. None: it is not recorded.
     pub span: Option<Arc<dyn Span>>,
     /// `_meta` of the request: JSON text of an object.

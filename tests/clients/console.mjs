@@ -1,12 +1,13 @@
 // The console in a real browser: every page, every action, what a viewer may not, and no violation of the content security policy.
-// usage: node console.mjs BASE OPERATOR_TOKEN VIEWER_TOKEN CONFIG_FILE CALLER_TOKEN FOLDER_FOR_PICTURES
+// usage: node console.mjs BASE OPERATOR_TOKEN VIEWER_TOKEN CONFIG_FILE CALLER_TOKEN FOLDER_FOR_PICTURES ODD_NAMES_OF_TOOLS
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const [, , base, operator, viewer, config, caller, pictures] = process.argv;
+const [, , base, operator, viewer, config, caller, pictures, oddNames] = process.argv;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 mkdirSync(pictures, { recursive: true });
 const begin = Date.now();
@@ -199,8 +200,63 @@ try {
   await page.locator('[data-unaccepted]').waitFor({ state: 'detached' });
   await eventually('everything is offered again', async () => (await mcp('tools/call', { name: 'multiply', arguments: { a: 2, b: 3 } })).result?.isError === false);
 
-  step('a wrong configuration, with its place');
+  step('a collector that takes nothing, and then does');
   const right = readFileSync(config, 'utf8');
+  let collectorAnswers = 503;
+  const collector = createServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(collectorAnswers, { 'retry-after': '0', 'content-length': '0' }).end());
+  });
+  await new Promise(done => collector.listen(0, '127.0.0.1', done));
+  writeFileSync(config, `${right}\n[metrics]\nendpoint = "http://127.0.0.1:${collector.address().port}"\ninterval = "1s"\n`);
+  await go(page, '#/', 'Overview');
+  const failing = page.getByText('Metrics cannot be sent to the collector');
+  await failing.waitFor();
+  await text(page, /HTTP 503/);
+  assert.equal((await status()).collectors.metrics.taken, 0);
+  await page.screenshot({ path: `${pictures}/collector.png` });
+  await accessible(page, 'a collector that fails');
+  collectorAnswers = 200;
+  await failing.waitFor({ state: 'detached' });
+  writeFileSync(config, right);
+  await eventually('nothing is pushed any more', async () => !(await status()).collectors?.metrics);
+  collector.closeAllConnections();
+  collector.close();
+
+  step('names that look like something else');
+  const odd = JSON.parse(oddNames);
+  const listed = (await mcp('tools/list', {}, operator)).result.tools;
+  for (const name of odd) {
+    const published = listed.find(tool => tool.description.startsWith(`${name} of a server that makes up names`)).name;
+    assert.equal((await mcp('tools/call', { name: published, arguments: {} }, operator)).result.isError ?? false, false);
+    await fetch(`${base}/call`, { method: 'POST', headers: { authorization: `Bearer ${operator}` }, body: JSON.stringify({ tool_name: `made up ${name}`, tool_args: {} }) });
+    await go(page, `#/tools/${encodeURIComponent(published)}`, published);
+    await text(page, `${name} of a server that makes up names`);
+  }
+  for (const options of [{}, { viewport: { width: 390, height: 800 } }]) {
+    const tab = await open(options);
+    await tab.context.addInitScript(token => sessionStorage.setItem('toolbay.token', token), operator);
+    for (const [hash, title] of [['#/calls', 'Recent calls'], ['#/servers/odd', 'odd'], ['#/tools', 'Tools'], ['#/', 'Overview']]) {
+      await go(tab.page, hash, title);
+      if (title === 'Recent calls') {
+        for (const name of odd) await tab.page.getByText(`made up ${name}`, { exact: true }).first().waitFor();
+        // The link of a call leads to its tool.
+        for (const name of odd) {
+          await tab.page.getByRole('link', { name, exact: true }).first().click();
+          await text(tab.page, `${name} of a server that makes up names`);
+          await tab.page.goBack();
+          await tab.page.getByRole('heading', { level: 1, name: title, exact: true }).waitFor();
+        }
+      }
+      await tab.page.screenshot({ path: `${pictures}/odd-${title.toLowerCase().replaceAll(' ', '-')}-${options.viewport ? 'narrow' : 'wide'}.png` });
+      const { scrollWidth, clientWidth } = await tab.page.evaluate(() => ({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth }));
+      assert.ok(scrollWidth <= clientWidth, `${title} with odd names is wider than the window: ${scrollWidth} > ${clientWidth}`);
+    }
+    await accessible(tab.page, 'odd names');
+    await tab.check();
+    await tab.context.close();
+  }
+
+  step('a wrong configuration, with its place');
   writeFileSync(config, `${right}\n[http]\nmax_bodyy = "1MiB"\n`);
   await go(page, '#/config', 'Configuration');
   await page.locator('[data-problems]').waitFor();

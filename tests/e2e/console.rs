@@ -32,12 +32,27 @@ servers = ["calculator", "everything"]
 deny = ["everything__test_logging_tool"]
 "#;
 
-/// A host with roles, a plugin with everything, a server that runs and one that does not.
+/// Names of tools that no page may take for anything else.
+const ODD: [&str; 6] = [
+    "<img src=x onerror=alert(1)>",
+    "quote\"and\\back",
+    "a/b?c#d&e=f%20g",
+    "überprüfen 測試",
+    "turned\u{202e}dnuora",
+    "long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_long_lon",
+];
+
+/// A host with roles, a plugin with everything, a server with odd names, a server that runs and one that does not.
 async fn start() -> Server {
     let worker = files::root().join("tests/servers/worker.py");
-    let servers =
-        format!("[server.worker]\ncommand = [\"python3\", {worker:?}]\nstop_timeout = \"1s\"\n[server.gone]\ncommand = [\"false\"]\n");
+    let listed = files::root().join("tests/servers/listed.py");
+    let servers = format!(
+        "[server.worker]\ncommand = [\"python3\", {worker:?}]\nstop_timeout = \"1s\"\n[server.gone]\ncommand = [\"false\"]\n\
+         [server.odd]\ncommand = [\"python3\", {listed:?}, \"odd.json\"]\n"
+    );
     let setup = Setup::new().plugin("calculator").test_plugin("everything").config(ACCESS).config("[audit]\nfile = \"audit.jsonl\"");
+    let odd = ODD.map(|name| json!({ "name": name, "description": format!("{name} of a server that makes up names"), "inputSchema": { "type": "object" } }));
+    std::fs::write(setup.home().join("odd.json"), json!(odd).to_string()).expect("it can be written");
     setup.config(&servers).env("OPERATOR", OPERATOR).env("VIEWER", VIEWER).env("CALLER", CALLER).start().await
 }
 
@@ -350,6 +365,7 @@ async fn a_browser_shows_every_page_and_does_every_action() {
     let pictures = files::root().join("target/console");
     let config = server.home().join("toolbay.toml");
     let (config, pictures) = (config.to_str().expect("text"), pictures.to_str().expect("text"));
-    let ran = Lab::find().client("console.mjs", &[&server.base, OPERATOR, VIEWER, config, CALLER, pictures]).await;
+    let odd = json!(ODD).to_string();
+    let ran = Lab::find().client("console.mjs", &[&server.base, OPERATOR, VIEWER, config, CALLER, pictures, &odd]).await;
     assert!(ran.success, "pictures are in {pictures}\n{}", ran.all);
 }

@@ -116,6 +116,7 @@ async fn the_page_shows_calls_refusals_and_how_everything_stands() {
     assert!(page.sum("toolbay_replica_restarts_total", &[("provider", "gone")]) >= 1.0);
     let compiled = page.sum("toolbay_compile_cache_total", &[]);
     assert_eq!(compiled, 2.0, "calculator and moody");
+    assert_eq!(page.sum("toolbay_plugins_in_memory", &[]), 2.0, "calculator and moody");
     assert!(page.sum("toolbay_pool_instances", &[("state", "free")]) > 0.0);
     let posts = [("http_request_method", "POST"), ("http_route", "/mcp"), ("http_response_status_code", "200")];
     assert!(page.sum("http_server_request_duration_seconds_count", &posts) >= 4.0);
@@ -167,11 +168,24 @@ async fn names_that_callers_make_up_leave_no_trace() {
     let client = Client::modern(&server);
     let attack = async |from: u64, to: u64| {
         let one = async |n: u64| {
-            match n % 4 {
+            let url = |path: &str| format!("{}/{path}", server.base);
+            match n % 8 {
                 0 => drop(client.call(&format!("made_up_{n}"), json!({})).await),
                 1 => drop(client.rpc("prompts/get", json!({ "name": format!("made_up_{n}") })).await),
                 2 => drop(client.rpc("resources/read", json!({ "uri": format!("made://up/{n}") })).await),
-                _ => drop(http().post(format!("{}/made_up_{n}/mcp", server.base)).body("{}").send().await),
+                3 => drop(http().post(url(&format!("made_up_{n}/mcp"))).body("{}").send().await),
+                4 => drop(client.rpc(&format!("made/up_{n}"), json!({})).await),
+                5 => drop(http().request(format!("M{n}").parse().expect("a method"), url(&format!("made/up/{n}"))).send().await),
+                6 => {
+                    let reference = json!({ "type": "ref/prompt", "name": format!("made_up_{n}") });
+                    let params = json!({ "ref": reference, "argument": { "name": format!("a{n}"), "value": "" } });
+                    drop(client.rpc("completion/complete", params).await);
+                }
+                _ => {
+                    let trace = format!("00-{n:032x}-{n:016x}-01");
+                    let body = json!({ "tool_name": format!("made_up_{n}"), "tool_args": { format!("a{n}"): n } }).to_string();
+                    drop(http().post(url("call")).header("traceparent", trace).header(format!("x-{n}"), "x").body(body).send().await);
+                }
             };
         };
         futures::stream::StreamExt::for_each_concurrent(futures::stream::iter(from..to), 32, one).await;
@@ -184,12 +198,13 @@ async fn names_that_callers_make_up_leave_no_trace() {
     let page = Page::of(&server.base).await;
     assert_eq!(page.len(), before, "{}", page.0);
     let grown = server.resident().saturating_sub(resident);
+    eprintln!("{names} names: {before} series and {resident} bytes before, {} series and {} bytes after", page.len(), server.resident());
     assert!(grown < 32 << 20, "{grown} bytes more after {names} names");
     let told: f64 = ["unknown_tool", "unknown_prompt", "unknown_resource"]
         .iter()
         .map(|reason| page.sum("toolbay_refusals_total", &[("reason", reason)]))
         .sum();
-    assert!(told >= names as f64 * 0.74, "{told}");
+    assert!(told >= names as f64 * 0.49, "{told}");
 }
 
 /// The status of `/metrics` at an address.
@@ -276,9 +291,27 @@ async fn promtool(arguments: &[&str], input: Option<&str>, folder: &Path) {
 
 #[tokio::test]
 async fn promtool_finds_nothing_wrong() {
-    let server = setup().start().await;
-    Client::modern(&server).call("add", json!({ "a": 1, "b": 2 })).await.ok();
+    let listed = files::root().join("tests/servers/listed.py");
+    let setup = setup().config(&format!("[server.odd]\ncommand = [\"python3\", {listed:?}, \"odd.json\"]\n"));
+    // Labels are the server's own names of its tools.
+    let odd = ["\"quoted\\\"", "a{b=\"c\"} 1", "new\nline", "# TYPE x counter", "übung 測試", &"long".repeat(1000)];
+    let tool =
+        |(number, name): (usize, &&str)| json!({ "name": name, "title": format!("odd {number}"), "inputSchema": { "type": "object" } });
+    let tools: Vec<Value> = odd.iter().enumerate().map(tool).collect();
+    std::fs::write(setup.home().join("odd.json"), json!(tools).to_string()).expect("it can be written");
+    let server = setup.start().await;
+    let client = Client::modern(&server);
+    client.call("add", json!({ "a": 1, "b": 2 })).await.ok();
+    // They are published under others.
+    for tool in client.tools().await.iter().filter(|tool| tool["title"].as_str().is_some_and(|title| title.starts_with("odd "))) {
+        client.call(tool["name"].as_str().expect("a name"), json!({})).await.ok();
+    }
     let page = Page::of(&server.base).await;
+    for name in odd {
+        let escaped = name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let labels = [("provider", "odd"), ("gen_ai_tool_name", &*escaped), ("outcome", "ok")];
+        assert_eq!(page.sum("toolbay_calls_total", &labels), 1.0, "{name:?}");
+    }
     let folder = files::root().join("deploy/prometheus");
     promtool(&["check", "metrics"], Some(&page.0), &folder).await;
     promtool(&["check", "rules", "alerts.yaml"], None, &folder).await;
@@ -336,7 +369,8 @@ impl Prometheus {
 
 #[tokio::test]
 async fn a_real_prometheus_scrapes_a_host_under_load() {
-    let server = with_token("").start().await;
+    let (collector, _, pushes) = collector().await;
+    let server = with_token(&format!("[metrics]\nendpoint = {collector:?}\ninterval = \"1s\"")).start().await;
     let Some(prometheus) = Prometheus::start(&server).await else { return };
     let load = Load::of(
         || Client::modern(&server).token(TOKEN),
@@ -381,6 +415,7 @@ async fn a_real_prometheus_scrapes_a_host_under_load() {
     let quiet = ["replica", "breaker", "model", "refusals", "> 0"];
     empty.retain(|query| !quiet.iter().any(|word| query.contains(word)));
     assert_eq!(empty, Vec::<String>::new(), "queries of the dashboard that show nothing");
+    pushes.abort();
 }
 
 /// Requests to a collector: their headers, and what was pushed.

@@ -66,6 +66,19 @@ async fn plugins_are_listed_from_the_cache_and_loaded_when_they_are_called() {
     }
     assert!(loaded(&server).await.len() <= LOADED + 1);
     assert!(loaded(&server).await.contains(&"p003".to_owned()), "what is called all the time stays");
+    // The same for Prometheus, in as many series as with one plugin.
+    let page = toolbay_tests::client::http().get(format!("{}/metrics", server.base)).send().await.expect("an answer");
+    let page = page.text().await.expect("a page");
+    let number = |name: &str| -> u64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is not in {page}")).parse().expect("a number")
+    };
+    let in_memory = number("toolbay_plugins_in_memory");
+    let (loads, dropped) = (number("toolbay_plugin_loads_total{result=\"loaded\"}"), number("toolbay_plugin_evictions_total"));
+    assert!(in_memory <= LOADED as u64 + 1, "{in_memory}");
+    assert!(loads >= PLUGINS as u64 && loads - dropped == in_memory, "{loads} {dropped} {in_memory}");
+    assert_eq!(number("toolbay_plugin_loads_total{result=\"failed\"}"), 0);
+    assert_eq!(page.lines().filter(|line| line.starts_with("toolbay_plugin_")).count(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

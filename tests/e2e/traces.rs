@@ -7,7 +7,7 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
 use rustix::process::Signal;
-use toolbay_tests::{Client, Setup, eventually, json, otlp::Message, outside::Outside, secs};
+use toolbay_tests::{Client, Setup, eventually, files, json, otlp::Message, outside::Outside, secs};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -203,4 +203,89 @@ async fn only_calls_that_fail_are_kept_where_that_is_asked_for() {
     assert!(kept.iter().all(|span| !span.name.contains("echo")), "{kept:?}");
     let root = kept.iter().find(|span| span.name == "tools/call fail").expect("the call");
     assert_eq!((root.status, text(root, "error.type")), (2, "tool_error".to_owned()));
+}
+
+/// A plugin that calls what it is told, and a program on stdio that answers the `_meta` that it is sent.
+fn chained(collector: &Collector, more: &str) -> Setup {
+    let worker = files::root().join("tests/servers/worker.py");
+    let config = format!(
+        "{more}\n[plugin.chain]\ncalls = [\"*\"]\n[server.meta]\ncommand = [\"python3\", \"./meta.py\"]\n\
+         [server.worker]\ncommand = [\"python3\", {worker:?}]\nstop_timeout = \"1s\"\n"
+    );
+    let setup = setup(collector, &config).plugin("calculator").test_plugin("chain");
+    std::fs::write(setup.home().join("meta.py"), META).expect("the server can be written");
+    setup
+}
+
+#[tokio::test]
+async fn a_call_by_http_of_a_plugin_that_calls_a_program_on_stdio_is_one_tree() {
+    let collector = Collector::start().await;
+    let config = "sample = 0.0\n[auth.tokens]\nann = { from_env = \"ANN\" }\n[telemetry]\nlog = \"debug\"";
+    let server = chained(&collector, config).env("ANN", "ann-0123456789abcdef").start().await;
+    let mut client = Client::modern(&server).token("ann-0123456789abcdef");
+    client.meta = parent("01");
+    let told = client.call("chain_call", json!({ "tool": "meta__sent_meta", "arguments": {} })).await;
+    let spans = collector.spans(TRACE, 4).await;
+    let of = |name: &str, kind: u64| {
+        let found: Vec<&Span> = spans.iter().filter(|span| span.name == name && span.kind == kind).collect();
+        let [one] = found[..] else { panic!("{name}: {spans:?}") };
+        one
+    };
+    let (root, run) = (of("tools/call chain_call", SERVER), of("run chain", INTERNAL));
+    let (nested, below) = (of("tools/call sent_meta", INTERNAL), of("tools/call sent_meta", CLIENT));
+    // Each is below the one before, and the first one below the caller's.
+    assert_eq!([&root.parent, &run.parent, &nested.parent, &below.parent], [CALLER, &root.id, &run.id, &nested.id]);
+    assert_eq!((text(nested, "toolbay.provider"), text(below, "toolbay.provider")), ("meta".to_owned(), "meta".to_owned()));
+    assert_eq!(text(below, "toolbay.replica"), "1");
+    // What is logged of it says where it went, for whom, and to which trace it belongs.
+    let id = text(nested, "toolbay.call.id");
+    let line = eventually("the line of the log", secs(10), async || {
+        server.log().lines().find(|line| line.contains("a replica is asked") && line.contains("meta")).map(str::to_owned)
+    })
+    .await;
+    let wanted = [format!("id={id}"), format!("trace=\"{TRACE}\""), "principal=\"ann\"".to_owned(), "replica=1".to_owned()];
+    assert!(wanted.iter().all(|part| line.contains(part)), "{line}");
+    // What the program is told is the span of the request to it.
+    assert!(told.body.contains(&format!("00-{TRACE}-{}-01", below.id)), "{told:?}");
+    assert_eq!(collector.spans(TRACE, 4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_tree_is_kept_whole_or_not_at_all() {
+    // Half of all calls are chosen, whatever their callers say.
+    let collector = Collector::start().await;
+    let server = chained(&collector, "sample = 0.5\nparent_based = false").start().await;
+    let mut client = Client::modern(&server);
+    for number in 0..40 {
+        client.meta = json!({ "traceparent": format!("00-{number:031x}a-{CALLER}-01") });
+        client.call("chain_call", json!({ "tool": "calculator__add", "arguments": { "a": 1, "b": 2 } })).await.ok();
+    }
+    let whole = eventually("several trees", secs(20), async || {
+        let mut traces: BTreeMap<String, usize> = BTreeMap::new();
+        collector.spans.lock().expect("no handler panics").iter().for_each(|span| *traces.entry(span.trace.clone()).or_default() += 1);
+        (traces.len() > 8).then_some(traces)
+    })
+    .await;
+    assert!(whole.values().all(|count| *count == 4), "{whole:?}");
+
+    // What was slow is kept with all that was done for it, however quick that was.
+    let collector = Collector::start().await;
+    let server = chained(&collector, "sample = 0.0\nslow = \"300ms\"").start().await;
+    let client = Client::modern(&server);
+    let calls = |ms: u64| {
+        let add = json!({ "tool": "calculator__add", "arguments": { "a": 1, "b": 2 } });
+        json!({ "calls": [add, { "tool": "worker__sleep", "arguments": { "ms": ms } }] })
+    };
+    client.call("chain_all", calls(1)).await.ok();
+    client.call("chain_all", calls(500)).await.ok();
+    let kept = eventually("the slow call", secs(20), async || {
+        let spans = collector.spans.lock().expect("no handler panics").clone();
+        (spans.len() >= 6).then_some(spans)
+    })
+    .await;
+    let mut names: Vec<&str> = kept.iter().map(|span| span.name.as_str()).collect();
+    names.sort_unstable();
+    let wanted = ["run calculator", "run chain", "tools/call add", "tools/call chain_all", "tools/call sleep", "tools/call sleep"];
+    assert_eq!(names, wanted, "{kept:?}");
+    assert!(kept.iter().all(|span| span.trace == kept[0].trace), "{kept:?}");
 }

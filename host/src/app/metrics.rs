@@ -83,7 +83,13 @@ impl App {
         cache.add(["hit"], compiled.hits)?;
         cache.add(["miss"], compiled.misses)?;
         out.single(&family::COMPILE_FAILURES, compiled.failures)?;
-        out.single(&family::COMPILE_SECONDS, compiled.time.as_secs_f64())
+        out.single(&family::COMPILE_SECONDS, compiled.time.as_secs_f64())?;
+        let residents = self.host.resident_counts();
+        let mut loads = out.family(&family::PLUGIN_LOADS)?;
+        loads.add(["loaded"], residents.loaded)?;
+        loads.add(["failed"], residents.failed)?;
+        out.single(&family::PLUGIN_LOAD_SECONDS, residents.time.as_secs_f64())?;
+        out.single(&family::PLUGIN_EVICTIONS, residents.dropped)
     }
 
     fn shared(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -174,6 +180,9 @@ fn providers(statuses: &[ProviderStatus], out: &mut Out<'_>) -> fmt::Result {
         let count = statuses.iter().filter(|status| status.compiled.is_some_and(|compiled| compiled.by == compiler)).count();
         samples.add([compiler], count)?;
     }
+    // One that says nothing of it is never dropped.
+    let in_memory = statuses.iter().filter(|status| status.compiled.is_some() && status.loaded != Some(false)).count();
+    out.single(&family::IN_MEMORY, in_memory)?;
     let mut samples = out.family(&family::PROVIDER_IN_FLIGHT)?;
     for (name, (in_flight, _)) in &calls {
         samples.add([name], *in_flight)?;

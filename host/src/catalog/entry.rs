@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Kind, Marks, names::Named, naming::is_safe};
 use crate::{
     provider::{Provider, Tool, ToolName, page_of, with_pages},
-    telemetry::metrics::CallMeter,
+    telemetry::{metrics::CallMeter, traces::Outline},
 };
 
 /// Bytes of an original name that a description tells.
@@ -25,6 +25,7 @@ pub struct Entry {
     param_headers: Vec<ParamHeader>,
     json: OnceLock<Box<str>>,
     meter: OnceLock<Arc<CallMeter>>,
+    outline: OnceLock<Outline>,
     marks: KeptMarks,
 }
 
@@ -41,7 +42,8 @@ impl Entry {
     fn of(provider: Arc<dyn Provider>, own_name: ToolName, tool: Arc<Tool>) -> Self {
         let mut param_headers = Vec::new();
         collect_param_headers(tool.input_schema.get("properties"), &mut Vec::new(), &mut param_headers);
-        Self { provider, own_name, tool, param_headers, json: OnceLock::new(), meter: OnceLock::new(), marks: ArcSwapOption::empty() }
+        let (json, meter, outline) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { provider, own_name, tool, param_headers, json, meter, outline, marks: ArcSwapOption::empty() }
     }
 
     /// Under the provider's own name for it.
@@ -89,6 +91,11 @@ impl Entry {
     /// What its calls are counted by. `find` finds it by the provider's name and the tool's own one, once.
     pub fn meter(&self, find: impl FnOnce(&str, &str) -> Arc<CallMeter>) -> &Arc<CallMeter> {
         self.meter.get_or_init(|| find(self.provider.id().as_str(), self.own_name()))
+    }
+
+    /// What all spans of its calls have. Made once.
+    pub fn outline(&self, make: impl FnOnce() -> Outline) -> &Outline {
+        self.outline.get_or_init(make)
     }
 
     /// What one version of the operator's rules says of it.

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 use super::{Failure, Outcome, print};
-use crate::app::ConfigSource;
+use crate::{app::ConfigSource, provider::steers};
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"Prints one line for each call and decision: when, how it ended, who, what, how long. --json prints the lines of the file
@@ -152,7 +152,7 @@ fn glob(pattern: &str, name: &str) -> bool {
 /// `2026-11-29T16:50:01.123456Z  ok          ann  calculator add  1.2 ms  (mcp, #12)`.
 fn readable(entry: &Value) -> String {
     let text = |key: &str| entry.get(key).and_then(Value::as_str);
-    let shown = |text: &str| text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
+    let shown = |text: &str| text.chars().map(|letter| if steers(letter) { '\u{fffd}' } else { letter }).collect::<String>();
     let mut line = format!("{}  {:<12}", text("time").unwrap_or_default(), text("outcome").unwrap_or_default());
     let who = text("caller").or_else(|| text("peer")).unwrap_or("-");
     line.push_str(&format!("  {:<10}", shown(who)));
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_line_is_short_and_harmless() {
         let entry = json!({
-            "time": "2026-11-29T16:50:01.123456Z", "event": "call", "id": 12, "caller": "ann\u{1b}[31m", "front": "mcp",
+            "time": "2026-11-29T16:50:01.123456Z", "event": "call", "id": 12, "caller": "ann\u{202e}[31m", "front": "mcp",
             "operation": "tools/call", "provider": "calculator", "name": "divide", "outcome": "tool_error", "error": "tool_error",
             "duration_ms": 1.25
         });

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::Digests,
     inference::ModelStatus,
-    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus},
+    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus, steers},
     similar, telemetry,
 };
 
@@ -301,8 +301,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String],
 
 /// Names that others gave, in one line whatever is in them.
 fn one_line(names: &[String]) -> String {
-    let plain =
-        |name: &String| name.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect::<String>();
+    let plain = |name: &String| name.chars().flat_map(|c| if steers(c) { c.escape_debug().collect() } else { vec![c] }).collect::<String>();
     names.iter().map(plain).collect::<Vec<_>>().join(", ")
 }
 

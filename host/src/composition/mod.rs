@@ -72,6 +72,7 @@ impl Passage {
             asker,
             notifier,
             deferral: self.context.deferral.clone(),
+            span: self.context.span.clone(),
             nesting: Some(Arc::new(Nesting { time_left: Some(self.deadline.left()), ..Nesting::default() })),
             ..CallContext::default()
         }

@@ -1,13 +1,18 @@
 //! What the audit is told of a call, and of what never became one.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use super::{CallRequest, Operation, OperationResult, Outcome};
+use super::{CallRequest, Operation, OperationResult, Outcome, known::KnownCall};
 use crate::{
     provider::{CallError, Principal},
     telemetry::{
-        audit::{Arguments, Audit, Record},
-        traces::trace_digits,
+        audit::{Audit, End, Facts, Line},
+        traces::trace_id,
     },
 };
 
@@ -60,79 +65,80 @@ pub(super) fn is_policy(rule: &str) -> bool {
 /// What the audit calls all policies together.
 const POLICY: &str = "policy";
 
-/// The line of one call, which is whole when it has ended.
-pub(super) struct Audited {
-    audit: Arc<Audit>,
-    record: Box<Record>,
+/// The line of a call: all that is known before it runs.
+pub(super) fn begin(audit: &Audit, request: &CallRequest<'_>, known: &KnownCall, time: SystemTime) -> Line {
+    let of_prompt;
+    let arguments = match &request.operation {
+        Operation::Call { arguments, .. } => Some(&**arguments),
+        Operation::Prompt { arguments, .. } => {
+            let arguments: BTreeMap<_, _> = arguments.iter().map(|(name, value)| (name, value)).collect();
+            of_prompt = serde_json::to_string(&arguments).unwrap_or_default();
+            Some(of_prompt.as_str())
+        }
+        Operation::Read { .. } | Operation::Complete { .. } => None,
+    };
+    audit.begin(&Facts {
+        begin: time,
+        event: "call",
+        id: Some(known.id),
+        parent: known.parent(),
+        trace: known.trace(),
+        caller: known.caller(),
+        peer: None,
+        front: known.face,
+        operation: Some(known.operation),
+        provider: Some(known.provider().id().as_str()),
+        name: known.name().map(cut),
+        arguments,
+    })
 }
 
-impl Audited {
-    /// All that is known before it runs.
-    pub(super) fn new(audit: &Arc<Audit>, request: &CallRequest<'_>) -> Self {
-        let (context, operation) = (&request.context, &request.operation);
-        let (name, arguments): (Option<&str>, Arguments) = match operation {
-            Operation::Call { entry, arguments } => (Some(entry.own_name()), audit.arguments(arguments)),
-            Operation::Read { uri, .. } => (Some(uri), Arguments::None),
-            Operation::Prompt { entry, arguments } => {
-                let arguments: BTreeMap<_, _> = arguments.iter().map(|(name, value)| (name, value)).collect();
-                let text = serde_json::to_string(&arguments).unwrap_or_default();
-                (Some(entry.own_name()), audit.arguments(&text))
-            }
-            Operation::Complete { completion, .. } => (completion.as_ref().map(|completion| completion.argument.as_str()), Arguments::None),
-        };
-        let record = Box::new(Record {
-            id: Some(context.call_id),
-            parent: request.parent.as_ref().map(|parent| parent.id()),
-            trace: context.trace_parent.as_deref().and_then(trace_digits),
-            caller: context.principal.as_ref().map(|principal| principal.subject().into()),
-            front: request.face,
-            operation: Some(operation.method()),
-            provider: Some(operation.provider().id().into()),
-            name: name.map(|name| cut(name).into()),
-            arguments,
-            ..Record::default()
-        });
-        Self { audit: Arc::clone(audit), record }
-    }
+/// The call has ended. `result`: None where it was dropped before.
+pub(super) fn end(audit: &Audit, line: Line, result: Option<&Result<OperationResult, CallError>>, outcome: Outcome, took: Duration) {
+    let error = match result {
+        Some(Err(error)) => Some(kind(error, outcome)),
+        Some(Ok(OperationResult::Call(output))) if output.denied.is_some() => output.denied.as_deref().map(Cow::Borrowed),
+        Some(Ok(_)) if outcome == Outcome::ToolError => Some(Cow::Borrowed(outcome.as_str())),
+        _ => None,
+    };
+    audit.end(line, &End { outcome: outcome.as_str(), error: error.as_deref(), took: Some(took) });
+}
 
-    /// It has ended. `result`: None where it was dropped before.
-    pub(super) fn ended(mut self, result: Option<&Result<OperationResult, CallError>>, outcome: Outcome, took: Duration) {
-        self.record.outcome = outcome.as_str();
-        self.record.error = match result {
-            Some(Err(error)) => Some(kind(error, outcome)),
-            Some(Ok(OperationResult::Call(output))) if output.denied.is_some() => output.denied.as_deref().map(|by| by.to_owned().into()),
-            Some(Ok(_)) if outcome == Outcome::ToolError => Some(Cow::Borrowed(outcome.as_str())),
-            _ => None,
-        };
-        self.record.took = Some(took);
-        self.audit.write_boxed(self.record);
+/// What never became a call.
+pub(super) struct Away<'a> {
+    pub(super) facts: Facts<'a>,
+    pub(super) outcome: &'static str,
+    error: Cow<'static, str>,
+}
+
+impl Away<'_> {
+    pub(super) fn end(&self) -> End<'_> {
+        End { outcome: self.outcome, error: Some(&self.error), took: None }
     }
 }
 
-/// The line of what never became a call.
-pub(super) fn turned_away(what: &TurnedAway<'_>) -> Record {
+pub(super) fn turned_away<'a>(what: &TurnedAway<'a>) -> Away<'a> {
     let TurnedAway { principal, face, trace_parent, error, denied } = what;
-    let (operation, name) = match error {
+    let (operation, name) = match *error {
         CallError::UnknownTool(name) => (Some("tools/call"), Some(name)),
         CallError::UnknownResource(uri) => (Some("resources/read"), Some(uri)),
         CallError::UnknownPrompt(name) => (Some("prompts/get"), Some(name)),
         _ => (None, None),
+    };
+    let facts = Facts {
+        trace: trace_parent.and_then(trace_id),
+        caller: principal.map(Principal::subject),
+        front: face,
+        operation,
+        name: name.map(|name| cut(name)),
+        ..Facts::default()
     };
     let outcome = Outcome::of_error(error);
     let (outcome, error) = match denied {
         Some(by) => ("denied", by.rule()),
         None => (outcome.as_str(), kind(error, outcome)),
     };
-    Record {
-        trace: trace_parent.and_then(trace_digits),
-        caller: principal.map(|principal| principal.subject().into()),
-        front: face,
-        operation,
-        name: name.map(|name| cut(name).into()),
-        outcome,
-        error: Some(error),
-        ..Record::default()
-    }
+    Away { facts, outcome, error }
 }
 
 /// What kind of error: a code of JSON-RPC, or a word.

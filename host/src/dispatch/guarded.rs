@@ -70,7 +70,7 @@ impl<'a> Guarded<'a> {
         let context = CallContext {
             call_id: context.call_id,
             principal: context.principal.clone(),
-            trace_parent: context.trace_parent.clone(),
+            caller_trace: context.caller_trace.clone(),
             span: context.span.clone(),
             meta: context.meta.clone(),
             asker: context.asker.clone(),

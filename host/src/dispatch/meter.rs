@@ -1,4 +1,6 @@
 //! The third layer: each call has an id and a span, is counted, and leaves one line in the log and one in the audit.
+//!
+//! What is known of a call is kept once, in what its span of the log is made of: whoever is told of its end reads it there.
 
 use std::{
     pin::Pin,
@@ -7,26 +9,25 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use pin_project_lite::pin_project;
-use tracing::Span;
 
 use super::{
-    CallRequest, Operation, OperationResult, Outcome,
-    audited::{self, Audited, DeniedBy, TurnedAway, is_policy},
-    recent::{Recent, Recorded},
+    CallRequest, OperationResult, Outcome,
+    audited::{self, DeniedBy, TurnedAway, is_policy},
+    known::KnownCall,
+    recent::Recent,
     traced::{self, Traced},
 };
 use crate::{
-    catalog::{Entry, PromptEntry, ResourceEntry},
-    provider::{CallError, Principal, Provider},
+    provider::CallError,
     telemetry::{
-        LazySpan, MakeSpan,
-        audit::Audit,
-        metrics::{CallMeter, Metrics, Reason, Word},
-        traces::{Traces, trace_id},
+        LazySpan,
+        audit::{Audit, Line},
+        metrics::{Metrics, Reason, Word},
+        traces::Traces,
     },
 };
 
@@ -48,13 +49,11 @@ pub(super) struct Meter {
     recent: OnceLock<Arc<Recent>>,
 }
 
-/// Who is told of the end of one call.
+/// What is made of one call while it runs, beside what is known of all.
 #[derive(Default)]
 pub(super) struct Watched {
-    meter: Option<Arc<CallMeter>>,
-    audited: Option<Audited>,
-    /// In a box: without a console, a call carries no room for it.
-    recorded: Option<Box<Recorded>>,
+    /// Its line of the audit, which lacks its end.
+    line: Option<Line>,
     traced: Option<Traced>,
 }
 
@@ -78,8 +77,14 @@ impl Meter {
     }
 
     /// The span of a call, if it is recorded. All that is done for the call belongs to it from here on.
-    pub(super) fn traced(&self, request: &mut CallRequest<'_>) -> Option<Traced> {
-        traced::begin(self.traces.as_ref()?, request)
+    pub(super) fn traced(&self, request: &mut CallRequest<'_>, begin: (Instant, SystemTime)) -> Option<Traced> {
+        traced::begin(self.traces.as_ref()?, request, begin)
+    }
+
+    /// Now, by both clocks where somebody asks for the time of day.
+    pub(super) fn now(&self) -> (Instant, SystemTime) {
+        let is_asked = self.traces.is_some() || self.audit.is_some();
+        (Instant::now(), if is_asked { SystemTime::now() } else { SystemTime::UNIX_EPOCH })
     }
 
     pub(super) fn keep_recent(&self) {
@@ -90,29 +95,25 @@ impl Meter {
         self.recent.get()
     }
 
-    /// Who is told of the end of this call.
-    pub(super) fn watched(&self, request: &CallRequest<'_>, traced: Option<Traced>) -> Watched {
-        Watched {
-            meter: self.of(&request.operation),
-            audited: self.audit.as_ref().map(|audit| Audited::new(audit, request)),
-            traced,
-            recorded: self.recent.get().map(|recent| Box::new(recent.begin(request))),
-        }
+    /// What is made of this call before it runs.
+    pub(super) fn watched(&self, request: &CallRequest<'_>, known: &KnownCall, traced: Option<Traced>, time: SystemTime) -> Watched {
+        Watched { line: self.audit.as_ref().map(|audit| audited::begin(audit, request, known, time)), traced }
     }
 
-    /// What the call is counted by. A tool keeps it, so that nothing is looked up for its calls.
-    fn of(&self, operation: &Operation<'_>) -> Option<Arc<CallMeter>> {
-        let calls = self.metrics.calls()?;
-        Some(match operation {
-            Operation::Call { entry, .. } => Arc::clone(entry.meter(|provider, tool| calls.meter(operation.method(), provider, tool))),
-            other => calls.meter(other.method(), other.provider().id().as_str(), ""),
-        })
+    /// Counts the end of a call. A tool keeps what it is counted by, so that nothing is looked up for its calls.
+    fn count(&self, known: &KnownCall, outcome: Outcome, took: Duration) {
+        let Some(calls) = self.metrics.calls() else { return };
+        match known.entry() {
+            Some(entry) => entry.meter(|provider, tool| calls.meter(known.operation, provider, tool)).ended(outcome as usize, took),
+            None => calls.meter(known.operation, known.provider().id().as_str(), "").ended(outcome as usize, took),
+        }
     }
 
     /// Counts a call that never became one: what it names is not there.
     pub(super) fn turned_away(&self, what: &TurnedAway<'_>) {
         if let Some(audit) = &self.audit {
-            audit.write(audited::turned_away(what));
+            let away = audited::turned_away(what);
+            audit.write(&away.facts, &away.end());
         }
         if let Some(recent) = self.recent.get() {
             recent.turned_away(what);
@@ -140,7 +141,7 @@ impl Meter {
     }
 
     /// Runs a call inside of its span. Its end is logged and counted there too, however it ends.
-    pub(super) fn observe<F>(&self, span: LazySpan, watched: Watched, call: F) -> Observed<'_, F>
+    pub(super) fn observe<F>(&self, span: LazySpan<KnownCall>, watched: Watched, call: F) -> Observed<'_, F>
     where
         F: Future<Output = Result<OperationResult, CallError>>,
     {
@@ -156,7 +157,7 @@ pin_project! {
         #[pin]
         call: Option<F>,
         running: Option<Running<'a>>,
-        span: LazySpan,
+        span: LazySpan<KnownCall>,
     }
 
     impl<F> PinnedDrop for Observed<'_, F> {
@@ -165,7 +166,9 @@ pin_project! {
             let mut this = this.project();
             let _inside = this.span.enter();
             this.call.set(None);
-            drop(this.running.take());
+            if let Some(running) = this.running.take() {
+                running.cancelled(this.span.maker());
+            }
         }
     }
 }
@@ -179,120 +182,56 @@ impl<F: Future<Output = Result<OperationResult, CallError>>> Future for Observed
         let Some(call) = this.call.as_mut().as_pin_mut() else { return Poll::Pending };
         let result = ready!(call.poll(context));
         if let Some(running) = this.running.take() {
-            running.finish(&result);
+            running.finish(this.span.maker(), &result);
         }
         this.call.set(None);
         Poll::Ready(result)
     }
 }
 
-/// The span of a call: what is called, on which plugin, by whom.
-pub(super) fn span(request: &CallRequest<'_>) -> LazySpan {
-    let context = &request.context;
-    let subject = match &request.operation {
-        Operation::Call { entry, .. } => Subject::Tool(Arc::clone(entry)),
-        Operation::Read { entry, uri } => Subject::Resource(Arc::clone(entry), uri.as_ref().into()),
-        Operation::Prompt { entry, .. } => Subject::Prompt(Arc::clone(entry)),
-        Operation::Complete { provider, completion } => {
-            let argument = completion.as_ref().map(|completion| completion.argument.as_str().into());
-            Subject::Completion(Arc::clone(provider), argument)
-        }
-    };
-    LazySpan::new(CallSpan {
-        id: context.call_id,
-        parent: request.parent.as_ref().map(|parent| parent.id()),
-        trace_parent: context.trace_parent.clone(),
-        subject,
-        principal: context.principal.clone(),
-        front: request.front,
-    })
-}
-
-/// What the span of a call is made of.
-struct CallSpan {
-    id: u64,
-    parent: Option<u64>,
-    trace_parent: Option<Arc<str>>,
-    subject: Subject,
-    principal: Option<Principal>,
-    front: &'static str,
-}
-
-/// What is called.
-enum Subject {
-    Tool(Arc<Entry>),
-    Resource(Arc<ResourceEntry>, Box<str>),
-    Prompt(Arc<PromptEntry>),
-    Completion(Arc<dyn Provider>, Option<Box<str>>),
-}
-
-impl MakeSpan for CallSpan {
-    fn make(&self) -> Span {
-        macro_rules! span {
-            ($what:ident, $name:expr, $provider:expr) => {
-                tracing::info_span!(
-                    "call",
-                    id = self.id,
-                    parent = self.parent,
-                    trace = self.trace_parent.as_deref().and_then(trace_id),
-                    $what = $name,
-                    plugin = $provider.id().as_str(),
-                    principal = self.principal.as_ref().map(|principal| principal.subject()),
-                    era = self.front,
-                )
-            };
-        }
-        match &self.subject {
-            Subject::Tool(entry) => span!(tool, entry.name(), entry.provider()),
-            Subject::Resource(entry, uri) => span!(resource, &**uri, entry.provider()),
-            Subject::Prompt(entry) => span!(prompt, entry.name(), entry.provider()),
-            Subject::Completion(provider, argument) => span!(completion, argument.as_deref(), provider),
-        }
-    }
-}
-
-/// Counts a call as running until it is dropped. One that is dropped before it has finished was cancelled.
+/// Counts a call as running until it has ended, or is dropped before: then it was cancelled.
 struct Running<'a> {
     all: &'a Meter,
     watched: Watched,
-    start: Instant,
-    finished: bool,
 }
 
 impl<'a> Running<'a> {
     fn new(all: &'a Meter, watched: Watched) -> Self {
         all.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { all, watched, start: Instant::now(), finished: false }
+        Self { all, watched }
     }
 
-    /// Counts its end and tells the audit of it. How long it took, in microseconds.
-    fn ended(&mut self, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
-        let took: Duration = self.start.elapsed();
-        let Watched { meter, audited, recorded, traced } = std::mem::take(&mut self.watched);
-        if let Some(meter) = meter {
-            meter.ended(outcome as usize, took);
-        }
+    /// Counts its end, and tells all who watch of it. How long it took, in microseconds.
+    fn ended(self, known: &KnownCall, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
+        let took = known.begin.elapsed();
+        let Self { all, watched: Watched { line, traced } } = self;
+        all.count(known, outcome, took);
         if let Some(traced) = traced {
             traced.ended(result, outcome, took);
         }
-        if let Some(audited) = audited {
-            audited.ended(result, outcome, took);
+        if let (Some(audit), Some(line)) = (&all.audit, line) {
+            audited::end(audit, line, result, outcome, took);
         }
-        if let Some(recorded) = recorded {
-            recorded.ended(result, outcome, self.start, took);
+        if let Some(recent) = all.recent.get() {
+            recent.ended(known, result, outcome, took);
         }
+        all.in_flight.fetch_sub(1, Ordering::Relaxed);
         u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn finish(mut self, result: &Result<OperationResult, CallError>) {
-        self.finished = true;
-        let outcome = Outcome::of(result);
-        let micros = self.ended(outcome, Some(result));
+    fn cancelled(self, known: &KnownCall) {
+        let micros = self.ended(known, Outcome::Cancelled, None);
+        tracing::info!(outcome = Outcome::Cancelled.as_str(), micros, "call cancelled");
+    }
+
+    fn finish(self, known: &KnownCall, result: &Result<OperationResult, CallError>) {
+        let (all, outcome) = (self.all, Outcome::of(result));
+        let micros = self.ended(known, outcome, Some(result));
         match outcome {
-            Outcome::Busy if matches!(result, Err(CallError::Uncounted { .. })) => self.all.metrics.refused(Reason::Shared),
-            Outcome::Busy => self.all.metrics.refused(Reason::Queue),
-            Outcome::Denied if denied_by(result).is_some_and(is_policy) => self.all.metrics.refused(Reason::Policy),
-            Outcome::Limited => self.all.metrics.refused(Reason::RateLimit),
+            Outcome::Busy if matches!(result, Err(CallError::Uncounted { .. })) => all.metrics.refused(Reason::Shared),
+            Outcome::Busy => all.metrics.refused(Reason::Queue),
+            Outcome::Denied if denied_by(result).is_some_and(is_policy) => all.metrics.refused(Reason::Policy),
+            Outcome::Limited => all.metrics.refused(Reason::RateLimit),
             _ => {}
         }
         let word = outcome.as_str();
@@ -316,15 +255,5 @@ fn denied_by(result: &Result<OperationResult, CallError>) -> Option<&str> {
         Ok(OperationResult::Call(output)) => output.denied.as_deref(),
         Err(CallError::Denied { by, .. }) => Some(by),
         _ => None,
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.all.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if !self.finished {
-            let micros = self.ended(Outcome::Cancelled, None);
-            tracing::info!(outcome = Outcome::Cancelled.as_str(), micros, "call cancelled");
-        }
     }
 }

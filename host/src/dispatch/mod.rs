@@ -26,6 +26,7 @@ mod consent;
 mod conversations;
 mod counted;
 mod guarded;
+mod known;
 mod meter;
 mod nested;
 mod operation;
@@ -54,12 +55,13 @@ use crate::{
     catalog::{Catalog, LivePolicy, Seen},
     provider::{CallError, Nesting, Principal},
     shared::Shared,
-    telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
+    telemetry::{LazySpan, audit::Audit, metrics::Metrics, traces::Traces},
 };
 
 pub use audited::{DeniedBy, TurnedAway};
 use authorize::Authorize;
 pub use confirm::LiveConfirm;
+use known::KnownCall;
 use meter::Meter;
 use nested::{Host, Nested};
 pub use operation::{InputRequired, Operation, OperationResult};
@@ -241,8 +243,9 @@ impl Dispatcher {
     ///
     /// Why there is no result: it was denied, or its provider has none.
     pub fn run<'a>(&'a self, mut request: CallRequest<'a>) -> impl Future<Output = Result<OperationResult, CallError>> + Send + 'a {
+        let begin = self.meter.now();
         request.context.call_id = self.meter.next_id();
-        let traced = self.meter.traced(&mut request);
+        let traced = self.meter.traced(&mut request, begin);
         if request.operation.provider().calls().is_some() {
             request.context.nesting = self.nesting(&request);
         }
@@ -255,8 +258,8 @@ impl Dispatcher {
             None => self.rate_limit.check(&policy, principal, operation, request.parent.is_some()),
         };
         drop(policy);
-        let span = meter::span(&request);
-        let watched = self.meter.watched(&request, traced);
+        let span = LazySpan::new(KnownCall::of(&request, begin.0));
+        let watched = self.meter.watched(&request, span.maker(), traced, begin.1);
         let CallRequest { operation, context, rounds, hold, .. } = request;
         // Its parts by themselves: what a future is handed whole it holds twice. And in a box, since what is put around it is moved with it.
         let call = Box::pin(async move {

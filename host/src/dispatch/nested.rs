@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     catalog::{Entry, Seen},
-    provider::{CallContext, CallError, CallOutput, CallerHeaders, Calls, NestedError, Nesting, Principal, Provider, Tool},
+    provider::{CallContext, CallError, CallOutput, CallerHeaders, Calls, NestedError, Nesting, Principal, Provider, Span, Tool},
     telemetry::carried,
 };
 
@@ -37,7 +37,9 @@ pub(super) struct Nested {
     principal: Option<Principal>,
     caller_headers: Option<CallerHeaders>,
     address: Option<IpAddr>,
-    trace_parent: Option<Arc<str>>,
+    caller_trace: Option<Arc<str>>,
+    /// What all of it belongs to, where it is recorded.
+    span: Option<Arc<dyn Span>>,
     meta: Option<Arc<str>>,
     conversation: Option<Arc<str>>,
     /// Whose tool it is, which knows what was granted.
@@ -62,7 +64,8 @@ impl Nested {
             principal: context.principal.clone(),
             caller_headers: context.caller_headers.clone(),
             address: context.address,
-            trace_parent: context.trace_parent.clone(),
+            caller_trace: context.caller_trace.clone(),
+            span: context.span.clone(),
             meta: context.meta.clone(),
             conversation: context.conversation.clone(),
             provider: Arc::clone(provider),
@@ -80,7 +83,8 @@ impl Nested {
         let unknown = || CallError::UnknownTool(name.to_owned());
         let Some(seen) = self.host.seen(principal) else { return Err(unknown().into()) };
         let refuse = |denied: Option<DeniedBy>| {
-            let (error, trace_parent) = (&unknown(), self.trace_parent.as_deref());
+            let trace = self.span.as_ref().map(|span| span.trace_parent()).or_else(|| self.caller_trace.clone());
+            let (error, trace_parent) = (&unknown(), trace.as_deref());
             self.host.not_there(&seen, &TurnedAway { principal, face, trace_parent, error, denied });
         };
         let Some(entry) = seen.resolve(name) else {
@@ -95,19 +99,20 @@ impl Nested {
         self.link.admit(&Target { provider, own, shown, arguments: &arguments }).map_err(NestedError::Circular)?;
         self.host.count(self.provider.id().as_str(), provider);
         let time_left = context.time_left();
-        let CallContext { notifier, asker, deferral, .. } = context;
+        let CallContext { notifier, asker, deferral, span, .. } = context;
         let operation = Operation::Call { entry: Arc::clone(entry), arguments: Cow::Owned(arguments) };
         let mut request = CallRequest::new(self.principal.clone(), operation)
             .with_front(face)
             .with_face(face)
             .with_caller_headers(self.caller_headers.clone())
             .with_address(self.address)
-            .with_trace_parent(self.trace_parent.clone())
+            .with_trace_parent(self.caller_trace.clone())
             .with_meta(self.meta.clone())
             .with_session(self.conversation.clone())
             .with_notifier(notifier)
             .with_deferral(deferral);
         request.context.asker = asker;
+        request.context.span = span.or_else(|| self.span.clone());
         request.context.nesting = Some(Arc::new(Nesting { calls: None, depth: self.link.below(), time_left }));
         request.parent = Some(Arc::clone(&self.link));
         Ok(request)

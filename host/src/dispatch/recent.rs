@@ -7,7 +7,7 @@ use std::{
     borrow::Cow,
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -15,12 +15,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{CallRequest, Operation, OperationResult, Outcome, TurnedAway, audited};
-use crate::{
-    catalog::Entry,
-    provider::{CallError, Principal, ProviderId},
-    telemetry::{traces::trace_id, unix_millis},
-};
+use super::{OperationResult, Outcome, TurnedAway, audited, known::KnownCall};
+use crate::{provider::CallError, telemetry::unix_millis};
 
 /// Calls of each kind that are kept.
 const KEPT: usize = 400;
@@ -88,23 +84,6 @@ struct Kept {
     next: u64,
 }
 
-/// What is known of a call before it runs.
-pub(super) struct Recorded {
-    recent: Arc<Recent>,
-    id: u64,
-    what: What,
-    operation: &'static str,
-    principal: Option<Principal>,
-    front: &'static str,
-    trace_parent: Option<Arc<str>>,
-}
-
-/// What is called: nothing is copied of it before it is known whether it is kept.
-enum What {
-    Tool(Arc<Entry>),
-    Other(ProviderId, Option<Box<str>>),
-}
-
 impl Default for Recent {
     fn default() -> Self {
         Self { kept: Mutex::default(), epoch: Instant::now(), good: AtomicU64::new(0), bad: AtomicU64::new(0) }
@@ -112,48 +91,55 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// What is known of a call before it runs.
-    pub(super) fn begin(self: &Arc<Self>, request: &CallRequest<'_>) -> Recorded {
-        let (context, operation) = (&request.context, &request.operation);
-        let other = |name: Option<&str>| What::Other(operation.provider().id().clone(), name.map(cut));
-        let what = match operation {
-            Operation::Call { entry, .. } => What::Tool(Arc::clone(entry)),
-            Operation::Read { uri, .. } => other(Some(uri)),
-            Operation::Prompt { entry, .. } => other(Some(entry.name())),
-            Operation::Complete { completion, .. } => other(completion.as_ref().map(|completion| completion.argument.as_str())),
-        };
-        Recorded {
-            recent: Arc::clone(self),
-            id: context.call_id,
-            what,
-            operation: operation.method(),
-            principal: context.principal.clone(),
-            front: request.face,
-            trace_parent: context.trace_parent.clone(),
-        }
-    }
-
     /// Keeps what never became a call.
     pub(super) fn turned_away(&self, what: &TurnedAway<'_>) {
         if !self.admit(&self.bad, BAD, self.epoch.elapsed()) {
             return;
         }
-        let record = audited::turned_away(what);
+        let away = audited::turned_away(what);
+        let facts = away.facts;
         // Made for both: what is hidden and what is nowhere take the same time.
         let error = cut(&what.error.to_string());
         self.keep(true, |number| RecentCall {
             number,
             id: None,
             time: unix_millis(),
-            operation: record.operation.unwrap_or_default(),
+            operation: facts.operation.unwrap_or_default(),
             provider: None,
-            name: record.name,
-            caller: record.caller,
-            front: record.front,
-            outcome: record.outcome,
+            name: facts.name.map(cut),
+            caller: facts.caller.map(Into::into),
+            front: facts.front,
+            outcome: away.outcome,
             error: what.denied.is_none().then_some(error),
             micros: None,
-            trace: record.trace.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Into::into),
+            trace: facts.trace.map(Into::into),
+        });
+    }
+
+    /// Keeps a call that has ended, if there is place for it. `result`: None where it was dropped before.
+    pub(super) fn ended(&self, known: &KnownCall, result: Option<&Result<OperationResult, CallError>>, outcome: Outcome, took: Duration) {
+        let is_bad = !matches!(outcome, Outcome::Ok | Outcome::InputRequired) || took >= LONG;
+        let (budget, most) = if is_bad { (&self.bad, BAD) } else { (&self.good, GOOD) };
+        if !self.admit(budget, most, (known.begin + took).saturating_duration_since(self.epoch)) {
+            return;
+        }
+        let error = match result {
+            Some(Err(error)) => Some(cut(&error.to_string())),
+            _ => None,
+        };
+        self.keep(is_bad, |number| RecentCall {
+            number,
+            id: Some(known.id),
+            time: unix_millis(),
+            operation: known.operation,
+            provider: Some(known.provider().id().as_str().into()),
+            name: known.name().map(cut),
+            caller: known.caller().map(Into::into),
+            front: known.face,
+            outcome: outcome.as_str(),
+            error,
+            micros: Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            trace: known.trace().map(Into::into),
         });
     }
 
@@ -193,39 +179,6 @@ impl Recent {
             calls.pop_front();
         }
         calls.push_back(call);
-    }
-}
-
-impl Recorded {
-    /// It has ended. `result`: None where it was dropped before.
-    pub(super) fn ended(self, result: Option<&Result<OperationResult, CallError>>, outcome: Outcome, start: Instant, took: Duration) {
-        let is_bad = !matches!(outcome, Outcome::Ok | Outcome::InputRequired) || took >= LONG;
-        let (budget, most) = if is_bad { (&self.recent.bad, BAD) } else { (&self.recent.good, GOOD) };
-        if !self.recent.admit(budget, most, (start + took).saturating_duration_since(self.recent.epoch)) {
-            return;
-        }
-        let error = match result {
-            Some(Err(error)) => Some(cut(&error.to_string())),
-            _ => None,
-        };
-        let (provider, name) = match self.what {
-            What::Tool(entry) => (entry.provider().id().as_str().into(), Some(entry.own_name().into())),
-            What::Other(provider, name) => (provider.as_str().into(), name),
-        };
-        self.recent.keep(is_bad, |number| RecentCall {
-            number,
-            id: Some(self.id),
-            time: unix_millis(),
-            operation: self.operation,
-            provider: Some(provider),
-            name,
-            caller: self.principal.as_ref().map(|principal| principal.subject().into()),
-            front: self.front,
-            outcome: outcome.as_str(),
-            error,
-            micros: Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
-            trace: self.trace_parent.as_deref().and_then(trace_id).map(Into::into),
-        });
     }
 }
 

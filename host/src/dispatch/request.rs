@@ -69,7 +69,7 @@ impl<'a> CallRequest<'a> {
     /// W3C `traceparent` of the request. One that is not well-formed is ignored.
     #[must_use]
     pub fn with_trace_parent(mut self, trace_parent: Option<Arc<str>>) -> Self {
-        self.context.trace_parent = trace_parent.filter(|parent| trace_id(parent).is_some());
+        self.context.caller_trace = trace_parent.filter(|parent| trace_id(parent).is_some());
         self
     }
 

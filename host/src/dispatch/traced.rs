@@ -1,46 +1,82 @@
-//! The span of a call: the root of all that is done for it here.
+//! The span of a call: the root of all that is done for it here, or, where another call makes it, below that one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use super::{CallRequest, Operation, OperationResult, Outcome, audited};
 use crate::{
-    provider::CallError,
-    telemetry::traces::{Root, Traces},
+    provider::{CallError, Span, SpanKind},
+    telemetry::traces::{Outline, Root, Traces},
 };
 
 /// The span of a call that is recorded.
-pub(super) struct Traced(Root);
+pub(super) enum Traced {
+    Root(Root),
+    /// Of a call that another makes: that one decides what becomes of it.
+    Below(Arc<dyn Span>),
+}
 
 /// Begins the span of a call, if it is recorded. All that is done for the call belongs to it from here on.
-pub(super) fn begin(traces: &Arc<Traces>, request: &mut CallRequest<'_>) -> Option<Traced> {
+pub(super) fn begin(traces: &Traces, request: &mut CallRequest<'_>, begin: (Instant, SystemTime)) -> Option<Traced> {
     let operation = &request.operation;
-    let method = operation.method();
-    // In the words of the semantic conventions. Names are those of what is loaded.
-    let name: &[&str] = match operation {
-        Operation::Call { entry, .. } => &[method, " ", entry.name()],
-        Operation::Prompt { entry, .. } => &[method, " ", entry.name()],
-        Operation::Read { .. } | Operation::Complete { .. } => &[method],
-    };
-    let root = traces.begin(request.context.trace_parent.as_deref(), name, |record| {
-        record.set("mcp.method.name", method);
-        match operation {
-            Operation::Call { entry, .. } => {
-                record.set("gen_ai.operation.name", "execute_tool");
-                record.set("gen_ai.tool.name", entry.name());
-            }
-            Operation::Read { uri, .. } => record.set("mcp.resource.uri", audited::cut(uri)),
-            Operation::Prompt { entry, .. } => record.set("gen_ai.prompt.name", entry.name()),
-            Operation::Complete { .. } => {}
+    let transport = if matches!(request.face, "stdio" | "cli") { "pipe" } else { "tcp" };
+    let mut id = itoa::Buffer::new();
+    let (id, front) = (id.format(request.context.call_id), request.face);
+    if request.parent.is_some() {
+        let span = request.context.span.take()?.child(SpanKind::Internal, name(operation).as_slice());
+        attributes(operation).into_iter().for_each(|(key, value)| span.set(key, value.into()));
+        span.set("toolbay.front", front.into());
+        span.set("toolbay.call.id", id.into());
+        request.context.span = Some(Arc::clone(&span));
+        return Some(Traced::Below(span));
+    }
+    let chosen = traces.choose(request.context.caller_trace.as_deref())?;
+    let made;
+    let outline = match operation {
+        Operation::Call { entry, .. } => entry.outline(|| outline(operation)),
+        _ => {
+            made = outline(operation);
+            &made
         }
-        record.set("network.transport", if matches!(request.face, "stdio" | "cli") { "pipe" } else { "tcp" });
-        record.set("toolbay.front", request.face);
-        record.set("toolbay.provider", operation.provider().id().as_str());
-        record.set("toolbay.call.id", itoa::Buffer::new().format(request.context.call_id));
-    })?;
-    let span = root.span();
-    request.context.trace_parent = Some(span.trace_parent());
-    request.context.span = Some(span);
-    Some(Traced(root))
+    };
+    let root = chosen.begin(begin, outline, |record| {
+        record.set("network.transport", transport);
+        record.set("toolbay.front", front);
+        record.set("toolbay.call.id", id);
+    });
+    request.context.span = Some(root.span());
+    Some(Traced::Root(root))
+}
+
+/// What is the same of all calls of one tool.
+fn outline(operation: &Operation<'_>) -> Outline {
+    Outline::new(SpanKind::Server, name(operation).as_slice(), &attributes(operation))
+}
+
+/// In the words of the semantic conventions. Names are those of what is loaded.
+fn name<'a>(operation: &'a Operation<'_>) -> Vec<&'a str> {
+    let method = operation.method();
+    match operation {
+        Operation::Call { entry, .. } => vec![method, " ", entry.name()],
+        Operation::Prompt { entry, .. } => vec![method, " ", entry.name()],
+        Operation::Read { .. } | Operation::Complete { .. } => vec![method],
+    }
+}
+
+fn attributes<'a>(operation: &'a Operation<'_>) -> Vec<(&'static str, &'a str)> {
+    let mut attributes = vec![("mcp.method.name", operation.method())];
+    match operation {
+        Operation::Call { entry, .. } => {
+            attributes.extend([("gen_ai.operation.name", "execute_tool"), ("gen_ai.tool.name", entry.name())]);
+        }
+        Operation::Read { uri, .. } => attributes.push(("mcp.resource.uri", audited::cut(uri))),
+        Operation::Prompt { entry, .. } => attributes.push(("gen_ai.prompt.name", entry.name())),
+        Operation::Complete { .. } => {}
+    }
+    attributes.push(("toolbay.provider", operation.provider().id().as_str()));
+    attributes
 }
 
 impl Traced {
@@ -52,6 +88,13 @@ impl Traced {
             _ if outcome == Outcome::Ok || outcome == Outcome::InputRequired => None,
             _ => Some(outcome.as_str().into()),
         };
-        self.0.end(failure.as_deref(), is_error, took);
+        match self {
+            Self::Root(root) => root.end(failure.as_deref(), is_error, took),
+            Self::Below(span) => match failure.as_deref() {
+                Some(kind) if is_error => span.fail(kind),
+                Some(kind) => span.set("error.type", kind.into()),
+                None => {}
+            },
+        }
     }
 }

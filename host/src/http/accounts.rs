@@ -16,7 +16,7 @@ use crate::{
     credentials::accounts::{AccountStatus, Chosen, Departure, People},
     mcp::Front,
     provider::Principal,
-    telemetry::audit::{Audit, Record},
+    telemetry::audit::{Audit, End, Facts},
 };
 
 /// What callers ask about their accounts.
@@ -188,17 +188,16 @@ impl Desk {
     /// Has the audit know who disconnected accounts, or was not let do what is about those of others.
     fn note(&self, method: &Method, caller: Option<&str>, chosen: Chosen<'_>, outcome: &'static str) {
         let Some(audit) = &self.audit else { return };
-        audit.write(Record {
+        let facts = Facts {
             event: "accounts",
-            caller: caller.map(Into::into),
+            caller,
             front: "http",
             operation: Some(if *method == Method::DELETE { "revoke" } else { "list" }),
-            provider: chosen.server.map(|server| cut(server).into()),
-            name: chosen.subject.map(|subject| cut(subject).into()),
-            outcome,
-            error: (outcome != "ok").then_some(Cow::Borrowed(outcome)),
-            ..Record::default()
-        });
+            provider: chosen.server.map(cut),
+            name: chosen.subject.map(cut),
+            ..Facts::default()
+        };
+        audit.write(&facts, &End { outcome, error: (outcome != "ok").then_some(outcome), took: None });
     }
 }
 

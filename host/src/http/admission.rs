@@ -1,7 +1,6 @@
 //! Who may come in, in one order for all routes: first from where (`Host` and `Origin`), then who it is.
 
 use std::{
-    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -21,7 +20,7 @@ use crate::{
     mcp::Front,
     provider::{CallerAddress, CallerHeaders},
     telemetry::{
-        audit::{Audit, Record},
+        audit::{Audit, End, Facts},
         metrics::{Metrics, Reason},
     },
 };
@@ -132,19 +131,15 @@ impl Admission {
                 self.metrics.refused(Reason::Authentication);
                 let client = self.client(head, peer);
                 if let Some(audit) = &self.audit {
-                    audit.write(Record {
-                        event: "authentication",
-                        peer: Some(client.to_string().into()),
-                        front: "http",
-                        outcome: "denied",
-                        error: Some(Cow::Borrowed(match challenge {
-                            Challenge::Missing => "missing",
-                            Challenge::Invalid => "invalid",
-                            Challenge::Malformed => "malformed",
-                            Challenge::Refused(..) => "refused",
-                        })),
-                        ..Record::default()
-                    });
+                    let error = match challenge {
+                        Challenge::Missing => "missing",
+                        Challenge::Invalid => "invalid",
+                        Challenge::Malformed => "malformed",
+                        Challenge::Refused(..) => "refused",
+                    };
+                    let peer = client.to_string();
+                    let facts = Facts { event: "authentication", peer: Some(&peer), front: "http", ..Facts::default() };
+                    audit.write(&facts, &End { outcome: "denied", error: Some(error), took: None });
                 }
                 tracing::info!(reason = ?challenge, %peer, %client, method = %head.method, path = head.uri.path(), "authentication failed");
                 Err(Box::new(settings.auth.answer(&challenge, head.uri.path(), rpc)))

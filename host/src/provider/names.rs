@@ -4,6 +4,8 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::Serialize;
 
+use super::steers;
+
 /// Longest name that a provider may give to a tool. What is published of it is shorter: see the catalog.
 pub const MAX_TOOL_NAME: usize = 4096;
 
@@ -57,7 +59,7 @@ macro_rules! name_type {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 // In one line, whatever somebody else has called it.
-                self.0.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") })
+                self.0.chars().try_for_each(|c| if steers(c) { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") })
             }
         }
         impl From<&$type> for Arc<str> {

@@ -44,6 +44,8 @@ pub trait Span: Send + Sync {
     fn set(&self, key: &'static str, value: SpanValue<'_>);
     /// Says that what it is about has failed: by a code, or a word from a short list.
     fn fail(&self, kind: &str);
+    /// The digits of the id of its trace.
+    fn trace_id(&self) -> [u8; 32];
     /// W3C `traceparent`, by which others belong to it.
     fn trace_parent(&self) -> Arc<str>;
 }
@@ -52,8 +54,13 @@ impl CallContext {
     /// Begins a span of something that is done for this call, and has all that is done with this context belong to it. None: nothing is recorded.
     pub fn enter(&mut self, kind: SpanKind, name: &[&str]) -> Option<Arc<dyn Span>> {
         let span = self.span.as_ref()?.child(kind, name);
-        self.trace_parent = Some(span.trace_parent());
         self.span = Some(Arc::clone(&span));
         Some(span)
+    }
+
+    /// W3C `traceparent` for what is done for the call elsewhere: of its span, or else of its caller. Most calls need none, so that it is made where it is needed.
+    #[must_use]
+    pub fn trace_parent(&self) -> Option<Arc<str>> {
+        self.span.as_ref().map(|span| span.trace_parent()).or_else(|| self.caller_trace.clone())
     }
 }

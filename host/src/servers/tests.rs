@@ -46,7 +46,7 @@ struct One(Arc<dyn Channel>);
 
 impl Pick for One {
     fn pick<'a>(&'a self, _: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>> {
-        async move { Ok(Lease { channel: Arc::clone(&self.0), guard: Box::new(()) }) }.boxed()
+        async move { Ok(Lease { channel: Arc::clone(&self.0), replica: None, guard: Box::new(()) }) }.boxed()
     }
 }
 
@@ -210,7 +210,7 @@ async fn the_same_is_offered_and_answered() {
         let server = Server::start(way).await;
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let meta = r#"{"vendor/y":{"z":1},"progressToken":"theirs"}"#;
-        let context = CallContext { trace_parent: Some(trace.into()), meta: Some(meta.into()), ..CallContext::default() };
+        let context = CallContext { caller_trace: Some(trace.into()), meta: Some(meta.into()), ..CallContext::default() };
         let output = server.call_with("echo", json!({"é": [1, null]}), context).await.unwrap();
         let handed_on: Value = serde_json::from_str(output.meta.as_ref().unwrap().as_str()).unwrap();
         assert_eq!((&handed_on["seen"]["traceparent"], &handed_on["seen"]["vendor/y"]), (&json!(trace), &json!({"z": 1})), "{way:?}");

@@ -31,9 +31,12 @@ pub(crate) trait MakeSpan: Send + Sync + 'static {
     fn make(&self) -> Span;
 }
 
-/// A span, made or not. Clones are the same one.
+/// A span, made or not.
+pub(crate) struct LazySpan<M: MakeSpan>(Arc<Known<M>>);
+
+/// The same, of whatever it is made.
 #[derive(Clone)]
-pub(crate) struct LazySpan(Arc<Known<dyn MakeSpan>>);
+struct AnySpan(Arc<Known<dyn MakeSpan>>);
 
 struct Known<M: ?Sized> {
     span: OnceLock<Span>,
@@ -42,7 +45,7 @@ struct Known<M: ?Sized> {
 
 /// A span that a thread is in.
 struct Inside {
-    span: LazySpan,
+    span: AnySpan,
     /// The subscriber has been told.
     entered: bool,
 }
@@ -55,16 +58,32 @@ pub(super) fn make_at_once() {
     EAGER.store(true, Relaxed);
 }
 
-impl LazySpan {
-    pub(crate) fn new(maker: impl MakeSpan) -> Self {
-        let known = Arc::new(Known { span: OnceLock::new(), maker });
-        let span = Self(known);
+impl<M: MakeSpan> LazySpan<M> {
+    pub(crate) fn new(maker: M) -> Self {
+        let span = Self(Arc::new(Known { span: OnceLock::new(), maker }));
         if EAGER.load(Relaxed) {
-            span.made();
+            span.any().made();
         }
         span
     }
 
+    /// What it is made of.
+    pub(crate) fn maker(&self) -> &M {
+        &self.0.maker
+    }
+
+    fn any(&self) -> AnySpan {
+        AnySpan(Arc::clone(&self.0) as _)
+    }
+
+    /// Does what follows inside of the span, until the result is dropped: on the same thread, and in the
+    /// order in which spans were entered.
+    pub(crate) fn enter(&self) -> Entered {
+        self.any().enter()
+    }
+}
+
+impl AnySpan {
     fn made(&self) -> &Span {
         self.0.span.get_or_init(|| self.0.maker.make())
     }
@@ -73,13 +92,12 @@ impl LazySpan {
         self.0.span.get().is_some()
     }
 
-    /// Does what follows inside of the span, until the result is dropped: on the same thread, and in the
-    /// order in which spans were entered.
-    pub(crate) fn enter(&self) -> Entered {
+    fn enter(self) -> Entered {
+        let is_made = self.is_made();
         let mut inside = INSIDE.take();
-        inside.push(Inside { span: self.clone(), entered: false });
+        inside.push(Inside { span: self, entered: false });
         INSIDE.set(inside);
-        if self.is_made() {
+        if is_made {
             make_all();
         }
         Entered(())
@@ -99,7 +117,7 @@ pin_project! {
     pub(crate) struct Carried<F> {
         #[pin]
         work: Option<F>,
-        spans: Vec<LazySpan>,
+        spans: Vec<AnySpan>,
     }
 
     impl<F> PinnedDrop for Carried<F> {
@@ -121,8 +139,8 @@ impl<F: Future> Future for Carried<F> {
 }
 
 /// Does something inside of these spans, the outermost first.
-fn within<T>(spans: &[LazySpan], work: impl FnOnce() -> T) -> T {
-    let mut entered: Vec<Entered> = spans.iter().map(LazySpan::enter).collect();
+fn within<T>(spans: &[AnySpan], work: impl FnOnce() -> T) -> T {
+    let mut entered: Vec<Entered> = spans.iter().map(|span| span.clone().enter()).collect();
     let done = work();
     // The innermost is left first.
     while entered.pop().is_some() {}

@@ -19,21 +19,22 @@ const ASKABLE: [&str; 3] = ["elicitation", "sampling", "roots"];
 #[must_use]
 pub fn outgoing(era: Era, context: &CallContext, token: u64) -> Option<String> {
     let wants_progress = context.notifier.as_ref().is_some_and(|notifier| notifier.wants_progress());
-    if era == Era::Legacy && !wants_progress && context.meta.is_none() && context.trace_parent.is_none() {
+    if era == Era::Legacy && !wants_progress && context.meta.is_none() && context.span.is_none() && context.caller_trace.is_none() {
         return None;
     }
+    let trace_parent = context.trace_parent();
     let mut meta = String::with_capacity(256);
     meta.push('{');
     if let Some(given) = context.meta.as_deref().and_then(RawObject::parse) {
         for (key, value) in given.members() {
-            let anew = key.starts_with(RESERVED) || key == "progressToken" || (key == "traceparent" && context.trace_parent.is_some());
+            let anew = key.starts_with(RESERVED) || key == "progressToken" || (key == "traceparent" && trace_parent.is_some());
             if !anew {
                 write_key(&mut meta, key);
                 meta.push_str(value);
             }
         }
     }
-    if let Some(trace_parent) = &context.trace_parent {
+    if let Some(trace_parent) = &trace_parent {
         write_key(&mut meta, "traceparent");
         write_json(&mut meta, &**trace_parent);
     }
@@ -107,7 +108,7 @@ mod tests {
 
     fn meta(era: Era, given: Value, trace_parent: Option<&str>) -> Option<Value> {
         let context =
-            CallContext { meta: Some(given.to_string().into()), trace_parent: trace_parent.map(Into::into), ..CallContext::default() };
+            CallContext { meta: Some(given.to_string().into()), caller_trace: trace_parent.map(Into::into), ..CallContext::default() };
         outgoing(era, &context, 9).map(|text| serde_json::from_str(&text).unwrap())
     }
 

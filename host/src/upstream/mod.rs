@@ -187,6 +187,8 @@ pub trait Pick: Send + Sync {
 pub struct Lease {
     /// By which connection.
     pub channel: Arc<dyn Channel>,
+    /// Which replica that is, by its number. None: there are none.
+    pub replica: Option<u64>,
     /// Gives the right back when dropped.
     pub guard: Box<dyn Any + Send>,
 }

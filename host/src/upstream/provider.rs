@@ -21,7 +21,7 @@ use crate::{
     config::{PublishRules, Revision, ServerLimits},
     provider::{
         AskError, Call, CallContext, CallError, CallOutput, Completion, Completions, Content, Definition, JsonText, Offers, PromptOutput,
-        Provider, ProviderId, Reference, Span, SpanKind, Subscription, Tool,
+        Provider, ProviderId, Reference, Span, SpanKind, SpanValue, Subscription, Tool,
     },
 };
 
@@ -67,10 +67,16 @@ impl UpstreamProvider {
         context: &CallContext,
         read: impl FnOnce(&JsonText) -> Result<T, ChannelError>,
     ) -> Result<T, CallError> {
-        let Lease { channel, guard } = self.pick.pick(context.started.as_deref()).await?;
+        let Lease { channel, replica, guard } = self.pick.pick(context.started.as_deref()).await?;
         let mut own = None;
         let span = context.span.is_some().then(|| self.enter(own.insert(context.clone()), method, target)).flatten();
         let context = own.as_ref().unwrap_or(context);
+        if let Some(replica) = replica {
+            tracing::debug!(server = %self.id, replica, method, "a replica is asked");
+            if let Some(span) = &span {
+                span.set("toolbay.replica", SpanValue::Number(replica.cast_signed()));
+            }
+        }
         let result =
             channel.request(method, params, context, self.limits.call).await.and_then(|result| read(&result.with_whole_characters()));
         drop(guard);

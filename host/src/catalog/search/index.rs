@@ -22,6 +22,11 @@ const FAR: f32 = 0.15;
 /// What the very name of a tool is worth: it comes first.
 const NAMED: f32 = 1000.0;
 
+/// How much a word counts at least that a tool says of itself, and not of a parameter.
+const SAYS: f32 = 1.0;
+/// A question of fewer words can mean much, whatever says them.
+const CLEAR: usize = 2;
+
 /// Words of a question that count, and bytes of it that are read.
 const WORDS: usize = 32;
 const QUESTION: usize = 1000;
@@ -45,7 +50,40 @@ impl Part {
     fn having(&self, word: &str) -> impl Iterator<Item = (usize, f32)> {
         self.terms.counted().having(word).filter(|(place, _)| self.entries.get(*place).is_some_and(Option::is_some))
     }
+
+    /// Whether one of the tools says all of these words of itself.
+    fn says_all(&self, words: &[String]) -> bool {
+        let says = |word: &str| -> Vec<usize> { self.having(word).filter(|(_, weight)| *weight >= SAYS).map(|(place, _)| place).collect() };
+        let Some((first, others)) = words.split_first() else { return false };
+        let mut places = says(first);
+        for word in others {
+            if places.is_empty() {
+                break;
+            }
+            let these = says(word);
+            // In the order of the tools.
+            places.retain(|place| these.binary_search(place).is_ok());
+        }
+        !places.is_empty()
+    }
 }
+
+/// The words of a question.
+pub struct Wanted {
+    words: Vec<String>,
+    is_clear: bool,
+}
+
+impl Wanted {
+    /// Whether nobody needs to ask what the question means: some tool says each of its words, of which there are several, of itself.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.is_clear
+    }
+}
+
+/// What words say for each tool, at its place.
+pub type Scores = Vec<Vec<f32>>;
 
 /// A tool that fits a question.
 #[derive(Clone)]
@@ -80,24 +118,44 @@ impl Index {
     /// The tools that fit a question best, the best first, at most `most` of them. `meaning`: that of the question. It counts if it is known of all tools.
     #[must_use]
     pub fn search(&self, question: &str, meaning: Option<&Meaning>, most: usize) -> Vec<Found> {
-        let question = Self::looked_at(question);
-        let mut wanted: Vec<String> = Vec::new();
-        words::each(question, |word| {
-            if wanted.len() < WORDS && !wanted.iter().any(|known| known == word) {
-                wanted.push(word.to_owned());
+        self.rank(question, self.weigh(&self.read(question)), meaning, most)
+    }
+
+    /// Takes a question apart.
+    #[must_use]
+    pub fn read(&self, question: &str) -> Wanted {
+        let mut words: Vec<String> = Vec::new();
+        words::each(Self::looked_at(question), |word| {
+            if words.len() < WORDS && !words.iter().any(|known| known == word) {
+                words.push(word.to_owned());
             }
         });
-        let mut scores: Vec<Vec<f32>> = self.parts.iter().map(|part| vec![0.0; part.entries.len()]).collect();
+        let is_clear = words.len() >= CLEAR && self.parts.iter().any(|part| part.says_all(&words));
+        Wanted { words, is_clear }
+    }
+
+    /// What the words of a question say.
+    #[must_use]
+    pub fn weigh(&self, wanted: &Wanted) -> Scores {
+        let Wanted { words, .. } = wanted;
+        let mut scores: Scores = self.parts.iter().map(|part| vec![0.0; part.entries.len()]).collect();
         let mut best = scores.clone();
-        for word in &wanted {
+        for word in words {
             // Of a word and those for the same, the one counts that says most.
             self.score(word, 1.0, &mut best);
-            let others = related::to(word).iter().filter(|other| !wanted.contains(other));
+            let others = related::to(word).iter().filter(|other| !words.contains(other));
             others.for_each(|other| self.score(other, related::SHARE, &mut best));
             for (score, best) in scores.iter_mut().flatten().zip(best.iter_mut().flatten()) {
                 *score += std::mem::take(best);
             }
         }
+        scores
+    }
+
+    /// The tools that fit best by that, and by the meaning.
+    #[must_use]
+    pub fn rank(&self, question: &str, mut scores: Scores, meaning: Option<&Meaning>, most: usize) -> Vec<Found> {
+        let question = Self::looked_at(question);
         if let Some(meaning) = meaning {
             self.join(meaning, &mut scores);
         }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
+    asked::Asked,
     embedder::{Embedded, Embedder},
     terms::Terms,
     vault::Vault,
@@ -42,6 +43,7 @@ struct State {
     /// The model that vectors were last made by.
     version: Option<Hash>,
     status: MeaningStatus,
+    asked: Asked,
 }
 
 /// How far the vectors of all tools are.
@@ -105,8 +107,8 @@ impl Meanings {
     /// The vector of a question, where it can be had soon.
     pub(crate) async fn of(&self, question: &str) -> Option<Meaning> {
         let embedder = self.embedder()?;
-        match timeout(PATIENCE, embedder.embed(question)).await {
-            Ok(Ok(Embedded { version, vector })) => Some(Meaning { version, vector: Vector::of(&vector)? }),
+        match timeout(PATIENCE, self.ask(&*embedder, question)).await {
+            Ok(Ok(meaning)) => meaning,
             Ok(Err(why)) => {
                 tracing::debug!("tools are searched by words alone, since their model failed: {why}");
                 None
@@ -116,6 +118,17 @@ impl Meanings {
                 None
             }
         }
+    }
+
+    async fn ask(&self, embedder: &dyn Embedder, question: &str) -> Result<Option<Meaning>, String> {
+        let version = embedder.version().await?;
+        if let Some(vector) = self.state().asked.get(version, question) {
+            return Ok(Some(Meaning { version, vector }));
+        }
+        let Embedded { version, vector } = embedder.embed(question).await?;
+        let Some(vector) = Vector::of(&vector) else { return Ok(None) };
+        self.state().asked.put(version, question, &vector);
+        Ok(Some(Meaning { version, vector }))
     }
 
     /// Makes and keeps vectors for as long as there is something to look at. `folder`: where they are kept from one start to the next.

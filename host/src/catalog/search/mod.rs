@@ -3,9 +3,10 @@
 //! `words` takes texts apart, `related` knows other words for the same, `terms` keeps the words of each provider's tools, `index` ranks the tools of one view by them (BM25), and `tools` are the two
 //! tools that a model gets: `find_tools` and `call_tool`.
 //!
-//! Where there is a model of sentences (`embedder`), `meanings` makes vectors of all tools in the background, `vectors` compares them, and `vault` keeps
-//! them from one start to the next.
+//! Where there is a model of sentences (`embedder`), `meanings` makes vectors of all tools in the background, `vectors` compares them, `vault` keeps
+//! them from one start to the next, and `asked` the vectors of questions.
 
+mod asked;
 mod embedder;
 mod index;
 mod lexicon;
@@ -20,7 +21,7 @@ mod vectors;
 mod words;
 
 pub use embedder::{Embedded, Embedder};
-pub use index::{Found, Index};
+pub use index::{Found, Index, Scores, Wanted};
 pub use lexicon::Lexicon;
 pub use meanings::{Meaning, MeaningStatus, Meanings};
 pub use terms::Terms;

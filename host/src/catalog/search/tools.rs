@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{self, BoxFuture},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
@@ -192,8 +195,13 @@ impl Finder {
         let limit = limit.map_or(USUAL, |limit| (limit as usize).clamp(1, MOST));
         let index = self.index.get_or_init(|| Index::new(&self.all, &self.lexicon));
         let meanings = &self.lexicon.meanings;
-        let meaning = if index.has_meanings(meanings) { meanings.of(Index::looked_at(&query)).await } else { None };
-        let found = index.search(&query, meaning.as_ref(), limit);
+        let wanted = index.read(&query);
+        // The model takes longer than all else, and has nothing to add where the words are those of a tool.
+        let is_asked = !wanted.is_clear() && index.has_meanings(meanings);
+        let meaning = async { if is_asked { meanings.of(Index::looked_at(&query)).await } else { None } };
+        // It computes on its own threads while the words are weighed here.
+        let (meaning, scores) = future::join(meaning, async { index.weigh(&wanted) }).await;
+        let found = index.rank(&query, scores, meaning.as_ref(), limit);
         if found.is_empty() {
             return CallOutput {
                 content: vec![Content::text("No tool fits. Try other words for what it should do.")],

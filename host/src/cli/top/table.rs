@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::figures::{Calls, Figures, Provider, Sort, Tool};
+use crate::provider::steers;
 
 /// The columns of the tools.
 pub(super) const TOOLS: [&str; 7] = ["provider", "tool", "calls/s", "p50", "p99", "errors/s", "total"];
@@ -63,7 +64,7 @@ pub(super) fn provider(provider: &Provider) -> [String; 6] {
 
 /// Names come from plugins and servers: nothing of them steers the terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
+    text.chars().map(|letter| if steers(letter) { '?' } else { letter }).collect()
 }
 
 fn number(value: f64) -> String {
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn a_table_is_readable_and_no_name_steers_the_terminal() {
         let calls = Calls { rate: 1234.56, errors: 0.5, p50: Some(0.000_045), p99: Some(0.012_3), total: 99.0 };
-        let tools = vec![Tool { provider: "calc".to_owned(), name: "a\u{1b}[2Jdd".to_owned(), calls }];
+        let tools = vec![Tool { provider: "calc".to_owned(), name: "a\u{1b}[2J\u{202e}dd".to_owned(), calls }];
         let providers =
             vec![Provider { name: "calc".to_owned(), state: "serving".to_owned(), replicas: Some((1.0, 2.0)), ..Provider::default() }];
         let figures = Figures {
@@ -125,8 +126,8 @@ mod tests {
             text(&figures, Sort::Calls),
             "Toolbay 1.0, ready: 1235 calls/s, p50 45 µs, p99 12.3 ms, 0.5 errors/s, 0 denied or rejected/s\n\
              0 in flight, 0 queued, 0 connections, 0 sessions, 0 tasks, 0.00 CPU, 3 MiB\n\n\
-             provider  tool     calls/s    p50      p99  errors/s  total\n\
-             calc      a?[2Jdd     1235  45 µs  12.3 ms       0.5     99\n\n\
+             provider  tool      calls/s    p50      p99  errors/s  total\n\
+             calc      a?[2J?dd     1235  45 µs  12.3 ms       0.5     99\n\n\
              provider  state    in flight  queued  replicas  restarts\n\
              calc      serving          0       0       1/2         0\n"
         );

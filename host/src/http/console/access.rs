@@ -1,6 +1,6 @@
 //! Who may see the console, and who may act in it.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::net::SocketAddr;
 
 use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode, request::Parts};
@@ -11,7 +11,7 @@ use crate::{
     config::ConsoleConfig,
     http::{answer, own_page::is_own_page},
     provider::Principal,
-    telemetry::audit::Record,
+    telemetry::audit::{End, Facts},
 };
 
 /// What somebody may do in the console.
@@ -72,15 +72,9 @@ pub(super) async fn admit(console: &Console, head: &mut Parts, peer: SocketAddr,
     let who = principal.map(Principal::subject);
     tracing::info!(principal = who, path = head.uri.path(), "denied: this caller may not {what}");
     if let Some(audit) = &console.audit {
-        audit.write(Record {
-            event: "console",
-            caller: who.map(Into::into),
-            peer: Some(console.admission.client(head, peer).to_string().into()),
-            front: "http",
-            outcome: "denied",
-            error: Some(Cow::Borrowed("denied")),
-            ..Record::default()
-        });
+        let peer = console.admission.client(head, peer).to_string();
+        let facts = Facts { event: "console", caller: who, peer: Some(&peer), front: "http", ..Facts::default() };
+        audit.write(&facts, &End { outcome: "denied", error: Some("denied"), took: None });
     }
     let roles = policy.load().roles_of(principal).to_string();
     let have = if roles.is_empty() { "you have no role".to_owned() } else { format!("your roles are {roles}") };

@@ -1,6 +1,6 @@
 //! What operators do in the console. Each action is a line of the log and of the audit.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Extension, body::Body, extract::State};
 use bytes::Bytes;
@@ -8,7 +8,11 @@ use http::{Response, StatusCode};
 use serde::Deserialize;
 
 use super::{AcceptError, Console};
-use crate::{http::answer, provider::Principal, telemetry::audit::Record};
+use crate::{
+    http::answer,
+    provider::Principal,
+    telemetry::audit::{End, Facts},
+};
 
 #[derive(Deserialize)]
 struct Restart {
@@ -45,23 +49,15 @@ impl Action<'_> {
     }
 
     fn failed(&self, status: StatusCode, error: &str, hint: &str) -> Response<Body> {
-        self.write(None, None, "invalid_params", Some(Cow::Borrowed("invalid_params")));
+        self.write(None, None, "invalid_params", Some("invalid_params"));
         answer::problem(status, error, hint)
     }
 
-    fn write(&self, provider: Option<&str>, name: Option<&str>, outcome: &'static str, error: Option<Cow<'static, str>>) {
+    fn write(&self, provider: Option<&str>, name: Option<&str>, outcome: &'static str, error: Option<&str>) {
         if let Some(audit) = &self.console.audit {
-            audit.write(Record {
-                event: "console",
-                caller: self.caller.map(Into::into),
-                front: "http",
-                operation: Some(self.operation),
-                provider: provider.map(Into::into),
-                name: name.map(Into::into),
-                outcome,
-                error,
-                ..Record::default()
-            });
+            let (event, front, operation) = ("console", "http", Some(self.operation));
+            let facts = Facts { event, caller: self.caller, front, operation, provider, name, ..Facts::default() };
+            audit.write(&facts, &End { outcome, error, took: None });
         }
     }
 }

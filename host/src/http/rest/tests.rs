@@ -42,7 +42,7 @@ impl Provider for Local {
                 "who" => content(vec![Content::text(format!(
                     "{:?} {:?}",
                     call.context.principal.as_ref().map(Principal::subject),
-                    call.context.trace_parent
+                    call.context.trace_parent()
                 ))]),
                 "structured" => Ok(CallOutput {
                     content: vec![Content::text("for people")],

@@ -268,7 +268,7 @@ impl Provider for Local {
                 "context" => {
                     let context = &call.context;
                     let meta: Option<Value> = context.meta.as_deref().map(|meta| serde_json::from_str(meta).unwrap());
-                    let seen = json!({"principal": context.principal.as_ref().map(Principal::subject), "traceParent": context.trace_parent.as_deref(), "meta": meta,
+                    let seen = json!({"principal": context.principal.as_ref().map(Principal::subject), "traceParent": context.trace_parent().as_deref(), "meta": meta,
                         "notifier": context.notifier.is_some(), "id": context.call_id > 0});
                     Ok(CallOutput { structured: structured(seen), ..text("seen") })
                 }

@@ -56,7 +56,7 @@ impl HttpConnection {
         if speech.era == Era::Modern {
             self.transport.params.write(&mut headers, method, params);
         }
-        if let Some(value) = context.trace_parent.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
+        if let Some(value) = context.trace_parent().and_then(|text| HeaderValue::try_from(&*text).ok()) {
             headers.insert(TRACE_PARENT, value);
         }
         let http = &self.transport.http;

@@ -128,7 +128,7 @@ impl Sender {
         for (name, value) in &request.headers {
             headers.append(name, value.clone());
         }
-        if let Some(value) = context.trace_parent.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
+        if let Some(value) = context.trace_parent().and_then(|text| HeaderValue::try_from(&*text).ok()) {
             headers.insert(HeaderName::from_static("traceparent"), value);
         }
         // What the operator says wins over what a caller says.

@@ -97,7 +97,7 @@ async fn call(provider: &Arc<dyn Provider>, tool: &str, arguments: Value) -> Cal
     let arguments = arguments.to_string();
     let context = CallContext {
         principal: Some(crate::provider::Principal::new("ann")),
-        trace_parent: Some(Arc::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
+        caller_trace: Some(Arc::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
         ..CallContext::default()
     };
     provider.call(Call { tool, arguments: &arguments, context: context.into() }).await.unwrap()

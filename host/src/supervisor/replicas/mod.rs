@@ -301,7 +301,7 @@ impl Shared {
     }
 
     fn lease(self: &Arc<Self>, number: u64, channel: Arc<dyn Channel>) -> Lease {
-        Lease { channel, guard: Box::new(Running { shared: self.clone(), number }) }
+        Lease { channel, replica: Some(number), guard: Box::new(Running { shared: self.clone(), number }) }
     }
 
     /// Gives free places to those who wait.

@@ -1,11 +1,14 @@
 //! Audit lines for an OpenTelemetry collector: each is a record of a log, sent by a thread of its own.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::line::Record;
+use chrono::DateTime;
+use serde::Deserialize;
+
 use crate::{
     config::AuditConfig,
     provider::SpanValue,
@@ -39,9 +42,9 @@ impl Collector {
         Ok(Some(Self { queue, batch: Batch::default() }))
     }
 
-    /// Takes one line. `text`: its JSON.
-    pub(super) fn add(&mut self, record: &Record, text: &[u8]) {
-        self.batch.push(&message(record, text));
+    /// Takes one line: its JSON.
+    pub(super) fn add(&mut self, line: &[u8]) {
+        self.batch.push(&message(line));
     }
 
     /// Hands on what was added. Never waits.
@@ -67,44 +70,54 @@ impl Drop for Collector {
     }
 }
 
+/// What attributes are made of.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Line<'a> {
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    event: Cow<'a, str>,
+    trace: Option<String>,
+    caller: Option<String>,
+    peer: Option<String>,
+    operation: Option<String>,
+    provider: Option<String>,
+    name: Option<String>,
+    outcome: Cow<'a, str>,
+    error: Option<String>,
+}
+
 /// A `LogRecord`. Its numbers are those of `opentelemetry/proto/logs/v1/logs.proto`.
-fn message(record: &Record, text: &[u8]) -> Message {
-    let nanos = |time: SystemTime| {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    };
-    let is_good = matches!(record.outcome, "ok" | "input_required");
+fn message(text: &[u8]) -> Message {
+    let line: Line<'_> = serde_json::from_slice(text).unwrap_or_default();
+    let begin = DateTime::parse_from_rfc3339(&line.time).ok().and_then(|time| time.timestamp_nanos_opt());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let is_good = matches!(&*line.outcome, "ok" | "input_required");
     let mut message = Message::with_capacity(text.len() + 256);
-    message.fixed(1, nanos(record.begin));
+    message.fixed(1, begin.and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or_default());
     message.number(2, if is_good { INFO } else { WARN });
     message.text(3, if is_good { "INFO" } else { "WARN" });
     message.message(5, |body| body.bytes(1, text));
-    let is_tool = record.operation == Some("tools/call");
+    let is_tool = line.operation.as_deref() == Some("tools/call");
     let attributes = [
-        ("toolbay.audit.event", Some(record.event)),
-        ("toolbay.outcome", Some(record.outcome)),
-        ("user.id", record.caller.as_deref()),
-        ("client.address", record.peer.as_deref()),
-        ("mcp.method.name", record.operation),
-        ("toolbay.provider", record.provider.as_deref()),
-        ("gen_ai.tool.name", record.name.as_deref().filter(|_| is_tool)),
-        ("error.type", record.error.as_deref()),
+        ("toolbay.audit.event", Some(&*line.event)),
+        ("toolbay.outcome", Some(&*line.outcome)),
+        ("user.id", line.caller.as_deref()),
+        ("client.address", line.peer.as_deref()),
+        ("mcp.method.name", line.operation.as_deref()),
+        ("toolbay.provider", line.provider.as_deref()),
+        ("gen_ai.tool.name", line.name.as_deref().filter(|_| is_tool)),
+        ("error.type", line.error.as_deref()),
     ];
     for (key, value) in attributes {
         if let Some(value) = value {
             attribute(&mut message, 6, key, SpanValue::Text(value));
         }
     }
-    if let Some(trace) = record.trace.as_ref().and_then(bytes) {
-        message.bytes(9, &trace);
+    if let Some(trace) = line.trace.as_deref().and_then(|digits| u128::from_str_radix(digits, 16).ok()) {
+        message.bytes(9, &trace.to_be_bytes());
     }
-    message.fixed(11, nanos(SystemTime::now()));
+    message.fixed(11, u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
     message.text(12, "toolbay.audit");
     message
-}
-
-/// The bytes of a trace id.
-fn bytes(digits: &[u8; 32]) -> Option<[u8; 16]> {
-    let number = u128::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
-    Some(number.to_be_bytes())
 }

@@ -1,53 +1,28 @@
 //! One line: what is known of a decision or a call, and its JSON.
+//!
+//! It is written by who has it to tell, from its beginning on: a copy of everything for another thread costs a call more than the text.
 
 use std::{
-    borrow::Cow,
-    sync::Arc,
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
 use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest};
-use serde::Serialize;
 
-use super::redact::{self, Redactor};
+use super::redact;
+use crate::provider::steers;
 
-/// What is known of the arguments.
-#[derive(Debug, Default)]
-pub enum Arguments {
-    /// There are none.
-    #[default]
-    None,
-    /// All of them, as JSON text.
-    Text(Box<str>),
-    /// Only their SHA-256: they are too long.
-    Digest([u8; 32]),
-}
+/// Bytes that a line mostly takes.
+const USUAL: usize = 448;
 
-impl Arguments {
-    pub(super) fn digest(text: &str) -> Self {
-        let mut sum = [0; 32];
-        sum.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-        Self::Digest(sum)
-    }
-
-    /// Bytes that they take.
-    pub(super) fn len(&self) -> usize {
-        if let Self::Text(text) = self { text.len() } else { 0 }
-    }
-
-    fn sha256(&self) -> Option<[u8; 32]> {
-        match self {
-            Self::None => None,
-            Self::Text(text) => Self::digest(text).sha256(),
-            Self::Digest(sum) => Some(*sum),
-        }
-    }
-}
-
-/// A decision, or a call that has ended.
-#[derive(Debug)]
-pub struct Record {
+/// What is known of a decision, or of a call before it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
     /// When it began.
     pub begin: SystemTime,
     /// `call`, or `authentication` for a request that was not let in.
@@ -56,31 +31,25 @@ pub struct Record {
     pub id: Option<u64>,
     /// The id of the call that made this one.
     pub parent: Option<u64>,
-    /// The digits of the W3C trace id.
-    pub trace: Option<[u8; 32]>,
+    /// The W3C trace id.
+    pub trace: Option<&'a str>,
     /// Who.
-    pub caller: Option<Box<str>>,
+    pub caller: Option<&'a str>,
     /// From which address.
-    pub peer: Option<Box<str>>,
+    pub peer: Option<&'a str>,
     /// By which way: `mcp`, `rest`, `stdio`, `cli`.
     pub front: &'static str,
     /// What was done: `tools/call`.
     pub operation: Option<&'static str>,
     /// Whose tool, resource or prompt.
-    pub provider: Option<Arc<str>>,
+    pub provider: Option<&'a str>,
     /// Which one, by the provider's own name.
-    pub name: Option<Box<str>>,
-    /// With what.
-    pub arguments: Arguments,
-    /// How it ended, in a word.
-    pub outcome: &'static str,
-    /// Why not well: a word, or a code of JSON-RPC.
-    pub error: Option<Cow<'static, str>>,
-    /// How long it took. None: nothing ran.
-    pub took: Option<Duration>,
+    pub name: Option<&'a str>,
+    /// With what, as JSON text.
+    pub arguments: Option<&'a str>,
 }
 
-impl Default for Record {
+impl Default for Facts<'_> {
     fn default() -> Self {
         Self {
             begin: SystemTime::now(),
@@ -94,17 +63,106 @@ impl Default for Record {
             operation: None,
             provider: None,
             name: None,
-            arguments: Arguments::None,
-            outcome: "",
-            error: None,
-            took: None,
+            arguments: None,
         }
     }
 }
 
+/// How it ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// In a word.
+    pub outcome: &'static str,
+    /// Why not well: a word, or a code of JSON-RPC.
+    pub error: Option<&'a str>,
+    /// How long it took. None: nothing ran.
+    pub took: Option<Duration>,
+}
+
+/// A line that lacks its end.
+#[derive(Debug)]
+pub struct Line {
+    text: Vec<u8>,
+    /// Arguments that are in it when their secrets have been removed.
+    kept: Option<Kept>,
+}
+
+/// A copy of arguments, as long as it is needed.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) text: Box<str>,
+    /// Bytes of all of them.
+    held: Arc<AtomicUsize>,
+}
+
+impl Kept {
+    pub(super) fn new(text: &str, held: &Arc<AtomicUsize>) -> Self {
+        held.fetch_add(text.len(), Relaxed);
+        Self { text: text.into(), held: Arc::clone(held) }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.text.len(), Relaxed);
+    }
+}
+
+impl Line {
+    /// All that is known before the end. The names of members and their order are API.
+    pub(super) fn begin(facts: &Facts<'_>, kept: Option<Kept>) -> Self {
+        let mut text = Vec::with_capacity(USUAL);
+        text.extend_from_slice(b"{\"time\":\"");
+        CLOCK.with_borrow_mut(|clock| clock.write(facts.begin, &mut text));
+        text.push(b'"');
+        let mut members = Members(&mut text);
+        members.text("event", facts.event);
+        members.number("id", facts.id);
+        members.number("parent", facts.parent);
+        members.some("trace", facts.trace);
+        match facts.caller {
+            Some(caller) => members.text("caller", caller),
+            // Callers are not told apart.
+            None => members.raw("caller", b"null"),
+        }
+        members.some("peer", facts.peer);
+        members.text("front", facts.front);
+        members.some("operation", facts.operation);
+        members.some("provider", facts.provider);
+        // What a tool is called is known of what is loaded. Callers make up all else, and the address of a resource can hold a key.
+        let is_loaded = facts.provider.is_some() && facts.operation == Some("tools/call");
+        match facts.name {
+            Some(name) if !is_loaded => members.text("name", &redact::known(name)),
+            name => members.some("name", name),
+        }
+        if let Some(arguments) = facts.arguments {
+            members.digest("arguments_sha256", arguments);
+        }
+        Self { text, kept }
+    }
+
+    /// The whole line with its newline, without the arguments that were kept; where these belong, and they.
+    pub(super) fn end(self, end: &End<'_>) -> (Vec<u8>, usize, Option<Kept>) {
+        let Self { mut text, kept } = self;
+        let place = text.len();
+        let mut members = Members(&mut text);
+        members.text("outcome", end.outcome);
+        members.some("error", end.error);
+        if let Some(took) = end.took {
+            members.millis("duration_ms", took);
+        }
+        text.extend_from_slice(b"}\n");
+        (text, place, kept)
+    }
+}
+
+thread_local! {
+    static CLOCK: RefCell<Clock> = RefCell::default();
+}
+
 /// The beginning of a time, which lines of the same second share.
-#[derive(Debug, Default)]
-pub(super) struct Clock {
+#[derive(Default)]
+struct Clock {
     second: Option<u64>,
     /// `2026-01-31T23:59:59`
     text: String,
@@ -128,19 +186,64 @@ impl Clock {
 }
 
 /// The members of an object of JSON that is being written.
-struct Members<'a>(&'a mut Vec<u8>);
+pub(super) struct Members<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Members<'_> {
-    fn add(&mut self, name: &'static str, value: &(impl Serialize + ?Sized)) {
+    fn text(&mut self, name: &'static str, text: &str) {
         self.key(name);
-        // Writing to memory cannot fail, and neither can what is written here.
-        let _ = serde_json::to_writer(&mut *self.0, value);
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+            self.0.push(b'"');
+            self.0.extend_from_slice(text.as_bytes());
+            self.0.push(b'"');
+            return;
+        }
+        // People read these lines on terminals too, whatever callers and servers have made up.
+        for letter in serde_json::to_string(text).unwrap_or_default().chars() {
+            if steers(letter) {
+                self.0.extend_from_slice(format!("\\u{:04x}", u32::from(letter)).as_bytes());
+            } else {
+                self.0.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        }
     }
 
-    fn add_some(&mut self, name: &'static str, value: Option<&(impl Serialize + ?Sized)>) {
-        if let Some(value) = value {
-            self.add(name, value);
+    fn some(&mut self, name: &'static str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
         }
+    }
+
+    fn number(&mut self, name: &'static str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.raw(name, itoa::Buffer::new().format(number).as_bytes());
+        }
+    }
+
+    /// A time in milliseconds, to the microsecond.
+    fn millis(&mut self, name: &'static str, took: Duration) {
+        let micros = took.as_micros();
+        self.raw(name, itoa::Buffer::new().format(micros / 1000).as_bytes());
+        let rest = micros % 1000;
+        let digits = [100, 10, 1].map(|unit| b'0' + (rest / unit % 10) as u8);
+        let shown = digits.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last + 1);
+        self.0.push(b'.');
+        self.0.extend_from_slice(digits.get(..shown).unwrap_or_default());
+    }
+
+    fn digest(&mut self, name: &'static str, of: &str) {
+        self.key(name);
+        let sum = digest(&SHA256, of.as_bytes());
+        let mut digits = [b'"'; 2 * 32 + 2];
+        for (place, byte) in digits.iter_mut().skip(1).zip(sum.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15])) {
+            *place = if byte < 10 { b'0' + byte } else { b'a' + byte - 10 };
+        }
+        self.0.extend_from_slice(&digits);
+    }
+
+    /// A member whose value is JSON already.
+    pub(super) fn raw(&mut self, name: &'static str, value: &[u8]) {
+        self.key(name);
+        self.0.extend_from_slice(value);
     }
 
     fn key(&mut self, name: &'static str) {
@@ -150,46 +253,6 @@ impl Members<'_> {
     }
 }
 
-impl Record {
-    /// Writes its line, with the newline. Arguments are in it where there is somebody to remove their secrets. The names of members and their order are API.
-    pub(super) fn write(&self, to: &mut Vec<u8>, clock: &mut Clock, redactor: Option<&Redactor>) {
-        to.extend_from_slice(b"{\"time\":\"");
-        clock.write(self.begin, to);
-        to.push(b'"');
-        let mut members = Members(to);
-        members.add("event", self.event);
-        members.add_some("id", self.id.as_ref());
-        members.add_some("parent", self.parent.as_ref());
-        members.add_some("trace", self.trace.as_ref().and_then(|digits| str::from_utf8(digits).ok()));
-        // `null`: callers are not told apart.
-        members.add("caller", &self.caller);
-        members.add_some("peer", self.peer.as_deref());
-        members.add("front", self.front);
-        members.add_some("operation", self.operation);
-        members.add_some("provider", self.provider.as_deref());
-        // The address of a resource can hold a key.
-        members.add_some("name", self.name.as_deref().map(redact::known).as_deref());
-        if let Some(sum) = self.arguments.sha256() {
-            members.key("arguments_sha256");
-            members.0.push(b'"');
-            members.0.extend(sum.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-            members.0.push(b'"');
-        }
-        if let (Some(redactor), Arguments::Text(text)) = (redactor, &self.arguments) {
-            members.add_some("arguments", redactor.arguments(text).as_ref());
-        }
-        members.add("outcome", self.outcome);
-        members.add_some("error", self.error.as_deref());
-        members.add_some("duration_ms", self.took.map(|took| took.as_micros() as f64 / 1000.0).as_ref());
-        to.extend_from_slice(b"}\n");
-    }
-}
-
-/// A digit of a hexadecimal number.
-fn digit(half: u8) -> u8 {
-    if half < 10 { b'0' + half } else { b'a' + half - 10 }
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::SecondsFormat;
@@ -197,35 +260,40 @@ mod tests {
 
     use super::*;
 
+    fn line(facts: &Facts<'_>, end: &End<'_>) -> Vec<u8> {
+        Line::begin(facts, None).end(end).0
+    }
+
     proptest! {
         #[test]
         fn a_line_is_json_whatever_callers_name(
             name in any::<String>(),
             caller in any::<Option<String>>(),
+            peer in "[\u{0}-\u{a0}\u{2000}-\u{2070}\u{feff}]{0,9}",
             millis in 0_u64..1 << 42,
             micros in 0_u64..1 << 50,
         ) {
             let begin = SystemTime::UNIX_EPOCH + Duration::from_micros(millis * 1000 + micros % 1000);
-            let record = Record {
+            let trace = "a".repeat(32);
+            let facts = Facts {
                 begin,
                 id: Some(micros),
-                trace: Some([b'a'; 32]),
-                name: Some(name.as_str().into()),
-                caller: caller.as_deref().map(Into::into),
-                took: Some(Duration::from_micros(micros)),
-                arguments: Arguments::Text("{}".into()),
-                ..Record::default()
+                trace: Some(&trace),
+                name: Some(&name),
+                caller: caller.as_deref(),
+                peer: Some(&peer),
+                arguments: Some("{}"),
+                ..Facts::default()
             };
-            let (mut lines, mut clock) = (Vec::new(), Clock::default());
-            record.write(&mut lines, &mut clock, None);
-            record.write(&mut lines, &mut clock, None);
-            let lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
-            prop_assert_eq!(lines.len(), 2);
-            prop_assert_eq!(lines[0], lines[1]);
-            let line: serde_json::Value = serde_json::from_slice(lines[0]).unwrap();
+            let end = End { outcome: "ok", error: Some(&name), took: Some(Duration::from_micros(micros)) };
+            let lines = [line(&facts, &end), line(&facts, &end)];
+            prop_assert_eq!(&lines[0], &lines[1]);
+            prop_assert_eq!(lines[0].iter().filter(|byte| **byte == b'\n').count(), 1);
+            prop_assert!(!str::from_utf8(&lines[0]).unwrap().trim_end_matches('\n').contains(steers));
+            let line: serde_json::Value = serde_json::from_slice(&lines[0]).unwrap();
             let time = DateTime::<Utc>::from(begin).to_rfc3339_opts(SecondsFormat::Micros, true);
             prop_assert_eq!(&line["time"], &time);
-            prop_assert_eq!(&line["name"], &name);
+            prop_assert_eq!((&line["name"], &line["error"], &line["peer"]), (&name.as_str().into(), &name.as_str().into(), &peer.as_str().into()));
             prop_assert_eq!(line["caller"].as_str(), caller.as_deref());
             prop_assert_eq!(line["id"].as_u64(), Some(micros));
             prop_assert_eq!(line["duration_ms"].as_f64(), Some(micros as f64 / 1000.0));
@@ -234,34 +302,39 @@ mod tests {
 
     #[test]
     fn members_have_their_names_and_their_order() {
-        let record = Record {
+        let facts = Facts {
             begin: SystemTime::UNIX_EPOCH,
             event: "call",
             id: Some(7),
             parent: Some(6),
-            trace: Some([b'1'; 32]),
-            caller: Some("ann".into()),
-            peer: Some("::1".into()),
+            trace: Some("11111111111111111111111111111111"),
+            caller: Some("ann"),
+            peer: Some("::1"),
             front: "mcp",
             operation: Some("tools/call"),
-            provider: Some("p".into()),
-            name: Some("t".into()),
-            arguments: Arguments::Text("{}".into()),
-            outcome: "busy",
-            error: Some("busy".into()),
-            took: Some(Duration::from_micros(1250)),
+            provider: Some("p"),
+            name: Some("t"),
+            arguments: Some("{}"),
         };
-        let mut line = Vec::new();
-        record.write(&mut line, &mut Clock::default(), Some(&Redactor::new(&[])));
+        let line = line(&facts, &End { outcome: "busy", error: Some("busy"), took: Some(Duration::from_micros(1250)) });
         assert_eq!(
             str::from_utf8(&line).unwrap(),
             concat!(
                 r#"{"time":"1970-01-01T00:00:00.000000Z","event":"call","id":7,"parent":6,"trace":"11111111111111111111111111111111","#,
                 r#""caller":"ann","peer":"::1","front":"mcp","operation":"tools/call","provider":"p","name":"t","#,
-                r#""arguments_sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","arguments":{},"#,
+                r#""arguments_sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","#,
                 r#""outcome":"busy","error":"busy","duration_ms":1.25}"#,
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn a_time_has_as_many_digits_as_it_needs() {
+        for (micros, shown) in [(0, "0.0"), (7, "0.007"), (120, "0.12"), (1000, "1.0"), (12_345_600, "12345.6")] {
+            let line = line(&Facts::default(), &End { outcome: "ok", error: None, took: Some(Duration::from_micros(micros)) });
+            let line = str::from_utf8(&line).unwrap();
+            assert!(line.ends_with(&format!("\"duration_ms\":{shown}}}\n")), "{line}");
+        }
     }
 }

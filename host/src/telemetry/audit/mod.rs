@@ -1,7 +1,7 @@
 //! Who did what: one line of JSON for each decision and call.
 //!
-//! A call pays for a copy of what is to be written and a place in a queue. A thread of its own makes the lines and writes them. Where it cannot follow, lines
-//! are dropped, counted and told in the log: a full disk holds up no call.
+//! A call writes its line and adds it to what waits; a thread of its own takes that whole and writes it out. Where it cannot follow, lines are dropped, counted
+//! and told in the log: a full disk holds up no call.
 
 mod collector;
 mod line;
@@ -14,36 +14,27 @@ mod worker;
 use std::{
     borrow::Cow,
     io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::Ordering::{AcqRel, Relaxed},
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     thread,
     time::Duration,
 };
 
-pub use line::{Arguments, Record};
+pub use line::{End, Facts, Line};
 
-use super::{
-    flush::flush,
-    otlp::{Delivery, Queue},
-};
+use super::otlp::{self, Delivery};
 use crate::config::{AuditArguments, AuditConfig};
 use collector::Collector;
+use line::Kept;
 use outputs::Outputs;
-use queue::{Counts, Message};
+use queue::Queue;
 use redact::Redactor;
 use worker::Worker;
 
-/// Lines that may wait.
-const QUEUE: usize = 16_384;
+/// Bytes of arguments that may be kept until their secrets are removed. Of what comes beyond, only the digest is written.
+const HELD: usize = 32 << 20;
 
-/// Bytes of arguments that may wait. Of what comes beyond, only the digest is kept.
-const QUEUED_BYTES: usize = 32 << 20;
-
-/// Longer arguments are not copied: their digest is made at once.
-const COPIED: usize = 64 << 10;
+/// Longer arguments are not kept: only their digest is written.
+const KEPT: usize = 64 << 10;
 
 /// All of this process, for [`flush_all`]. Each process has one; it is open until the end, so that the last line of a call that is dropped then is kept too.
 static OPEN: Mutex<Vec<Arc<Audit>>> = Mutex::new(Vec::new());
@@ -51,11 +42,12 @@ static OPEN: Mutex<Vec<Arc<Audit>>> = Mutex::new(Vec::new());
 /// The way of audit lines to where they are kept.
 #[derive(Debug)]
 pub struct Audit {
-    queue: SyncSender<Message>,
-    counts: Arc<Counts>,
+    queue: Arc<Queue>,
     delivery: Arc<Delivery>,
+    /// Whether lines have the arguments in them.
+    has_arguments: bool,
     /// Lines for a collector.
-    collected: Option<Arc<Queue>>,
+    collected: Option<Arc<otlp::Queue>>,
     /// Whether they go nowhere else.
     is_alone: bool,
 }
@@ -114,44 +106,38 @@ impl Audit {
     }
 
     fn with(outputs: (Outputs, Option<Collector>), delivery: Arc<Delivery>, redactor: Option<Redactor>) -> io::Result<Self> {
-        let (queue, messages) = sync_channel(QUEUE);
-        let counts = Arc::<Counts>::default();
+        let queue = Arc::<Queue>::default();
         let (collected, is_alone) = (outputs.1.as_ref().map(|collector| Arc::clone(collector.queue())), outputs.0.is_none());
-        let worker = Worker::new(messages, outputs, redactor, Arc::clone(&counts));
+        let has_arguments = redactor.is_some();
+        let worker = Worker::new(Arc::clone(&queue), outputs, redactor);
         // It ends when this is gone and all is written.
         thread::Builder::new().name("toolbay-audit".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { queue, counts, delivery, collected, is_alone })
+        Ok(Self { queue, delivery, has_arguments, collected, is_alone })
     }
 
-    /// What is to be kept of arguments: a copy, or, where that is too much, their digest.
+    /// Begins a line: of a call, which ends later.
     #[must_use]
-    pub fn arguments(&self, text: &str) -> Arguments {
-        if text.len() > COPIED || self.counts.bytes.load(Relaxed) > QUEUED_BYTES {
-            Arguments::digest(text)
-        } else {
-            Arguments::Text(text.into())
-        }
+    pub fn begin(&self, facts: &Facts<'_>) -> Line {
+        let held = &self.queue.counts.held;
+        let keeps = |text: &&str| self.has_arguments && text.len() <= KEPT && held.load(Relaxed) <= HELD;
+        Line::begin(facts, facts.arguments.filter(keeps).map(|text| Kept::new(text, held)))
     }
 
-    /// Writes a line. Never waits.
-    pub fn write(&self, record: Record) {
-        self.write_boxed(Box::new(record));
+    /// Writes a line that was begun. Never waits.
+    pub fn end(&self, line: Line, end: &End<'_>) {
+        self.queue.put(line, end);
     }
 
-    /// The same, of a record that has been in a box already.
-    pub fn write_boxed(&self, record: Box<Record>) {
-        let bytes = record.arguments.len();
-        self.counts.bytes.fetch_add(bytes, AcqRel);
-        if self.queue.try_send(Message::Line(record)).is_err() {
-            self.counts.bytes.fetch_sub(bytes, AcqRel);
-            self.counts.dropped.fetch_add(1, Relaxed);
-        }
+    /// Writes the line of what begins and ends at once. Never waits.
+    pub fn write(&self, facts: &Facts<'_>, end: &End<'_>) {
+        self.end(self.begin(facts), end);
     }
 
     /// Lines that were written, or taken by the collector where they go nowhere else; and lines that were dropped, on their way to any of these.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        let (written, dropped) = (self.counts.written.load(Relaxed), self.counts.dropped.load(Relaxed));
+        let counts = &self.queue.counts;
+        let (written, dropped) = (counts.written.load(Relaxed), counts.dropped.load(Relaxed));
         let (taken, refused) = self.collected.as_ref().map_or((0, 0), |queue| queue.counts.get());
         (if self.is_alone { taken } else { written }, dropped + refused)
     }
@@ -165,7 +151,13 @@ impl Audit {
     /// Waits until all up to now is written and on disk, for so long at most. Blocks. Whether it is.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
-        flush(&self.queue, Message::Flush, limit)
+        self.queue.flush(limit)
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 

@@ -12,6 +12,14 @@ use crate::config::AuditConfig;
 /// Facility 13, which is for audit, and severity 6, information (RFC 5424).
 const PRIORITY: u32 = 13 * 8 + 6;
 
+/// Lines that could not be written: how many, where to, and why.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) lines: usize,
+    pub(super) what: String,
+    pub(super) error: io::Error,
+}
+
 /// All of them that are configured.
 #[derive(Debug)]
 pub(super) struct Outputs {
@@ -69,27 +77,35 @@ impl Outputs {
         unusable
     }
 
-    /// Writes lines, each with its newline, to all of them.
+    /// Writes lines, each with its newline, to all of them. `count`: how many they are.
     ///
     /// # Errors
     ///
-    /// The first of those that failed, by name. The others have them.
-    pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), (String, io::Error)> {
-        let mut failed = Ok(());
-        if let Some(file) = &mut self.file {
-            let written = file.write(lines).map_err(|error| (format!("the file {}", file.path().display()), error));
-            failed = failed.and(written);
+    /// The lines that one of them has not taken, of the one that has taken fewest.
+    pub(super) fn write(&mut self, lines: &[u8], count: usize) -> Result<(), Lost> {
+        let mut lost: Option<Lost> = None;
+        let mut add = |one: Lost| {
+            if lost.as_ref().is_none_or(|most| one.lines > most.lines) {
+                lost = Some(one);
+            }
+        };
+        if let Some(file) = &mut self.file
+            && let Err((lines, error)) = file.write(lines)
+        {
+            add(Lost { lines, what: format!("the file {}", file.path().display()), error });
         }
         if self.stdout {
             let mut stdout = io::stdout().lock();
-            let written = stdout.write_all(lines).and_then(|()| stdout.flush());
-            failed = failed.and(written.map_err(|error| ("stdout".to_owned(), error)));
+            if let Err(error) = stdout.write_all(lines).and_then(|()| stdout.flush()) {
+                add(Lost { lines: count, what: "stdout".to_owned(), error });
+            }
         }
-        if let Some(syslog) = &mut self.syslog {
-            let written = syslog.write(lines).map_err(|error| (format!("the socket {}", syslog.path.display()), error));
-            failed = failed.and(written);
+        if let Some(syslog) = &mut self.syslog
+            && let Err((lines, error)) = syslog.write(lines)
+        {
+            add(Lost { lines, what: format!("the socket {}", syslog.path.display()), error });
         }
-        failed
+        lost.map_or(Ok(()), Err)
     }
 
     /// What was written is on disk.
@@ -126,16 +142,26 @@ impl Syslog {
         Ok(self.socket.insert(socket))
     }
 
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let process = std::process::id();
+    /// Sends each line. One that is not taken, since it is too long, holds up none of the others. How many were not.
+    fn write(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut message = format!("<{PRIORITY}>toolbay[{}]: ", std::process::id()).into_bytes();
+        let begin = message.len();
+        let mut lost: Option<(usize, io::Error)> = None;
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let mut message = format!("<{PRIORITY}>toolbay[{process}]: ").into_bytes();
+            message.truncate(begin);
             message.extend_from_slice(line);
-            // The log may have been started again meanwhile.
-            if self.open()?.send(&message).is_err() {
-                self.socket = None;
-                self.open()?.send(&message)?;
+            if let Err(error) = self.send(&message) {
+                lost = Some((lost.map_or(1, |(count, _)| count + 1), error));
             }
+        }
+        lost.map_or(Ok(()), Err)
+    }
+
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        // The log may have been started again meanwhile.
+        if self.open()?.send(message).is_err() {
+            self.socket = None;
+            self.open()?.send(message)?;
         }
         Ok(())
     }

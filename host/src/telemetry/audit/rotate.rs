@@ -56,18 +56,36 @@ impl RotatingFile {
         self.open.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
-    /// Writes whole lines, or none of them.
-    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let (max_size, added) = (self.max_size, lines.len() as u64);
-        let (_, size) = self.open()?;
-        if *size > 0 && *size + added > max_size {
-            self.rotate()?;
+    /// Writes lines, each into one file: how many could not be written, and why. What is there of such a line is taken back.
+    pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            match self.write_some(rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) => return Err((rest.split_inclusive(|byte| *byte == b'\n').count(), error)),
+            }
         }
-        let (file, size) = self.open()?;
+        Ok(())
+    }
+
+    /// Writes those for which there is room, or one that is too long for any file. How many bytes of them.
+    fn write_some(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let (max_size, size) = (self.max_size, self.open()?.1);
+        let mut fits = whole_lines(lines, max_size.saturating_sub(size));
+        if fits == 0 && size > 0 {
+            self.rotate()?;
+            self.open()?;
+            fits = whole_lines(lines, max_size);
+        }
+        if fits == 0 {
+            fits = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1);
+        }
+        let lines = lines.get(..fits).unwrap_or_default();
+        let Some((file, size)) = &mut self.open else { return Err(io::ErrorKind::NotFound.into()) };
         match file.write_all(lines) {
             Ok(()) => {
-                *size += added;
-                Ok(())
+                *size += fits as u64;
+                Ok(fits)
             }
             Err(error) => {
                 // The disk is full: what is there of the last line would spoil the next one.
@@ -102,4 +120,13 @@ impl RotatingFile {
         self.open = None;
         Ok(())
     }
+}
+
+/// How many bytes of these lines are whole lines within so much room.
+fn whole_lines(lines: &[u8], room: u64) -> usize {
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    if lines.len() <= room {
+        return lines.len();
+    }
+    lines.get(..room).and_then(|fits| fits.iter().rposition(|byte| *byte == b'\n')).map_or(0, |end| end + 1)
 }

@@ -128,6 +128,15 @@ families! {
     COMPILE_SECONDS: Counter "toolbay_compile_seconds_total" []
         "Time spent compiling plugins.";
 
+    IN_MEMORY: Gauge "toolbay_plugins_in_memory" []
+        "Plugins whose code is in memory. Where there are more plugins than `loaded_plugins` of `[host]`, others are loaded when they are called.";
+    PLUGIN_LOADS: Counter "toolbay_plugin_loads_total" ["result"]
+        "Plugins that were not in memory when they were called, and were `loaded` or `failed` to load.";
+    PLUGIN_LOAD_SECONDS: Counter "toolbay_plugin_load_seconds_total" []
+        "Time spent loading plugins that were called.";
+    PLUGIN_EVICTIONS: Counter "toolbay_plugin_evictions_total" []
+        "Plugins that were dropped from memory, to make room or since nobody called them.";
+
     REPLICAS: Gauge "toolbay_replicas" ["provider", "state"]
         "Replicas of a server by state: `starting`, `serving`, `suspect` or `draining`.";
     REPLICAS_WANTED: Gauge "toolbay_replicas_wanted" ["provider"]

@@ -42,6 +42,13 @@ struct State {
 }
 
 impl Shared {
+    /// Waits so long, or until somebody waits for the end, or it goes elsewhere. Whether that is so.
+    fn pause(&self, wait: Duration, version: u64) -> bool {
+        let goes_on = |state: &mut State| state.asked.is_empty() && !state.closed && state.version == version;
+        let (mut state, _) = self.changed.wait_timeout_while(self.state(), wait, goes_on).unwrap_or_else(PoisonError::into_inner);
+        !goes_on(&mut state)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,12 +181,12 @@ impl Pusher {
             self.page.points(&mut points);
         }
         let (request, before, after) = points.request(&to.resource, &to.scope);
-        match to.client.send(request, is_last) {
+        let (shared, version) = (&self.shared, to.version);
+        match to.client.send(request, is_last, |wait| shared.pause(wait, version)) {
             Ok(answer) => {
                 self.taken = after;
-                let rejected = otlp::rejected(&answer);
-                if rejected > 0 {
-                    to.client.tell(&format!("the collector rejected {rejected} data points"));
+                if let Some(why) = answer.trouble("data points") {
+                    to.client.tell(&why);
                 }
             }
             Err(why) => {

@@ -18,6 +18,7 @@ impl Batch {
     }
 
     pub(crate) fn push(&mut self, item: &Message) {
+        self.message.reserve(Message::size(item.as_bytes().len()));
         self.message.bytes(ITEM, item.as_bytes());
         self.count += 1;
     }

@@ -41,10 +41,19 @@ pub(crate) struct Collector {
 impl Collector {
     /// `answers`: status and rejected spans, one after the other; the last again and again.
     pub(crate) fn start(answers: &[(u16, u8)]) -> Self {
+        let answers = answers.iter().map(|(status, rejected)| {
+            let body = if *rejected > 0 { vec![10, 2, 8, *rejected] } else { Vec::new() };
+            let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\nretry-after: 0\r\n\r\n", body.len());
+            [head.into_bytes(), body].concat()
+        });
+        Self::answering(answers.collect())
+    }
+
+    /// `answers`: whole answers, one after the other; the last again and again.
+    pub(crate) fn answering(mut answers: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, requests) = mpsc::channel();
-        let mut answers: Vec<_> = answers.to_vec();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
@@ -63,12 +72,6 @@ impl Collector {
                         break (head, bytes[end + 4..].to_vec());
                     }
                 };
-                let (status, rejected_spans) = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
-                let answer = if rejected_spans > 0 { vec![10, 2, 8, rejected_spans] } else { Vec::new() };
-                let line =
-                    format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\nretry-after: 0\r\n\r\n", answer.len());
-                stream.write_all(line.as_bytes()).unwrap();
-                stream.write_all(&answer).unwrap();
                 let body = if head.contains("content-encoding: gzip") {
                     let mut plain = Vec::new();
                     flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
@@ -79,6 +82,9 @@ impl Collector {
                 if sender.send((head, Read(body))).is_err() {
                     return;
                 }
+                // Told first: who has its answer finds the request here.
+                let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
+                stream.write_all(&answer).unwrap();
             }
         });
         Self { url, requests }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     client::{Client, ClientOptions},
     queue::{Queue, Work},
-    rejected, resource, scope,
+    resource, scope,
 };
 
 pub(crate) struct Exporter {
@@ -36,12 +36,13 @@ impl Exporter {
             match work {
                 Work::Send { batch, is_last } => {
                     let (count, items) = (batch.count(), self.items);
-                    let failed = match self.client.send(batch.request(&self.resource, &self.scope), is_last) {
+                    let request = batch.request(&self.resource, &self.scope);
+                    let failed = match self.client.send(request, is_last, |wait| self.queue.pause(wait)) {
                         Ok(answer) => {
-                            let rejected = rejected(&answer).min(count);
+                            let rejected = answer.rejected.min(count);
                             self.queue.counts.exported(count - rejected);
                             self.queue.counts.lost(rejected);
-                            (rejected > 0).then(|| format!("the collector rejected {rejected} of {count} {items}"))
+                            answer.trouble(&format!("of {count} {items}"))
                         }
                         Err(why) => {
                             self.queue.counts.lost(count);

@@ -16,7 +16,9 @@ pub(super) use batch::Batch;
 pub(super) use client::{Client, ClientOptions};
 pub use delivery::{Delivery, DeliveryStatus};
 pub(super) use export::Exporter;
-pub(super) use protobuf::{Message, fields};
+pub(super) use protobuf::Message;
+#[cfg(test)]
+pub(super) use protobuf::fields;
 pub(super) use queue::Queue;
 
 /// Bytes of the `Resource` that is the same of all that this process sends.
@@ -43,46 +45,17 @@ pub(super) fn scope() -> Vec<u8> {
     scope.into_bytes()
 }
 
-/// A `KeyValue`.
+/// A `KeyValue`. All lengths are known before, so that nothing moves.
 pub(super) fn attribute(message: &mut Message, number: u32, key: &str, value: SpanValue<'_>) {
-    message.message(number, |pair| {
-        pair.text(1, key);
-        pair.message(2, |any| match value {
-            SpanValue::Text(text) => any.text(1, text),
-            SpanValue::Number(number) => any.number(3, number.cast_unsigned()),
-        });
-    });
-}
-
-/// Of how many items a collector says that it has rejected them: `partial_success` of its answer, whichever signal it is about.
-pub(super) fn rejected(answer: &[u8]) -> usize {
-    let partial = fields(answer).find_map(|(number, field)| if number == 1 { field.bytes() } else { None });
-    let rejected = fields(partial.unwrap_or_default()).find_map(|(number, field)| if number == 1 { field.number() } else { None });
-    rejected.and_then(|rejected| usize::try_from(rejected).ok()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn what_a_collector_rejected_is_read() {
-        let mut answer = Message::default();
-        answer.message(1, |partial| {
-            partial.number(1, 300);
-            partial.text(2, "too old");
-        });
-        assert_eq!(rejected(&answer.into_bytes()), 300);
-        assert_eq!((rejected(b""), rejected(b"{}"), rejected(&[0xff; 20])), (0, 0, 0));
-    }
-
-    proptest! {
-        #[test]
-        fn any_answer_is_read_to_its_end(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            rejected(&bytes);
-            prop_assert!(fields(&bytes).count() <= bytes.len());
-        }
+    let of_value = match value {
+        SpanValue::Text(text) => Message::size(text.len()),
+        SpanValue::Number(number) => 1 + Message::digits(number.cast_unsigned()),
+    };
+    message.open(number, Message::size(key.len()) + Message::size(of_value));
+    message.text(1, key);
+    message.open(2, of_value);
+    match value {
+        SpanValue::Text(text) => message.text(1, text),
+        SpanValue::Number(number) => message.number(3, number.cast_unsigned()),
     }
 }

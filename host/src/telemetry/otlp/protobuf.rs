@@ -57,8 +57,17 @@ impl Message {
 
     /// Bytes of a field of so many bytes with its head, where its number is below 16.
     pub(crate) fn size(length: usize) -> usize {
-        let bits = (usize::BITS - length.leading_zeros()).max(1);
-        1 + bits.div_ceil(7) as usize + length
+        1 + Self::digits(length as u64) + length
+    }
+
+    /// Bytes of a number.
+    pub(crate) fn digits(number: u64) -> usize {
+        (u64::BITS - number.leading_zeros()).max(1).div_ceil(7) as usize
+    }
+
+    /// Makes room for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
     }
 
     pub(crate) fn text(&mut self, number: u32, text: &str) {

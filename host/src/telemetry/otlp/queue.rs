@@ -160,6 +160,13 @@ impl Queue {
         }
     }
 
+    /// Waits so long, or until somebody waits for the end. Whether somebody does.
+    pub(super) fn pause(&self, wait: Duration) -> bool {
+        let goes_on = |state: &mut State| state.asked == 0 && !state.closed;
+        let (state, _) = self.changed.wait_timeout_while(self.state(), wait, goes_on).unwrap_or_else(PoisonError::into_inner);
+        state.asked > 0 || state.closed
+    }
+
     /// These are sent or dropped, and their place is free.
     pub(super) fn done(&self, mut batch: Batch) {
         let mut state = self.state();

@@ -11,11 +11,15 @@ mod span;
 mod tests;
 mod wire;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 pub use context::{trace_digits, trace_id};
 pub use span::Root;
-pub use wire::Record;
+pub use wire::{Outline, Record};
 
 use super::otlp::{ClientOptions, Delivery, Exporter, Queue};
 use crate::config::TracesConfig;
@@ -62,14 +66,14 @@ impl Traces {
         Ok(Some(Arc::new(Self { sample, parent_based, sink: Arc::new(Sink { slow, failed, queue }), delivery })))
     }
 
-    /// Begins the trace of a call here, if it is to be recorded. `parent`: W3C `traceparent` of its request; `name`: parts of the span's name;
-    /// `attributes`: sets those that are known already.
-    pub fn begin(&self, parent: Option<&str>, name: &[&str], attributes: impl FnOnce(&mut Record)) -> Option<Root> {
+    /// Whether a call is recorded: asked before anything is made of it. `parent`: W3C `traceparent` of its request.
+    #[must_use]
+    pub fn choose(&self, parent: Option<&str>) -> Option<Chosen<'_>> {
         let parent = parent.and_then(Parent::parse);
         // Who asks for it has decided already whether the trace is one of those that are kept.
         let decided = parent.as_ref().filter(|_| self.parent_based).map(|parent| parent.sampled);
         let sampled = decided.unwrap_or_else(|| self.sample > 0.0 && fastrand::f64() < self.sample);
-        (sampled || self.sink.keeps_some()).then(|| Root::new(&self.sink, parent.as_ref(), sampled, name, attributes))
+        (sampled || self.sink.keeps_some()).then_some(Chosen { sink: &self.sink, parent, sampled })
     }
 
     /// Spans that were sent and taken, and spans that were dropped.
@@ -88,5 +92,21 @@ impl Traces {
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
         self.sink.queue.flush(limit)
+    }
+}
+
+/// A call that is recorded.
+#[derive(Debug)]
+pub struct Chosen<'a> {
+    sink: &'a Arc<Sink>,
+    parent: Option<Parent>,
+    sampled: bool,
+}
+
+impl Chosen<'_> {
+    /// Begins its trace here. `begin`: by both clocks; `attributes`: sets those that are known already, beside those of the outline.
+    #[must_use]
+    pub fn begin(&self, begin: (Instant, SystemTime), outline: &Outline, attributes: impl FnOnce(&mut Record)) -> Root {
+        Root::new(self.sink, self.parent.as_ref(), self.sampled, begin, outline, attributes)
     }
 }

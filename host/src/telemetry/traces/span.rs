@@ -12,7 +12,7 @@ use std::{
 use super::{
     context::Parent,
     sink::Sink,
-    wire::{Identity, Record},
+    wire::{Identity, Outline, Record},
 };
 use crate::{
     provider::{Span, SpanKind, SpanValue},
@@ -64,13 +64,13 @@ impl Trace {
     }
 
     /// Decides about all that has ended, and all that will.
-    fn close(&self, last: Record, keep: bool) {
+    fn close(&self, last: Record, keep: bool, took: Duration) {
         let fate = if keep { Fate::Kept } else { Fate::Dropped };
         let before = mem::replace(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner), fate);
         if let Fate::Waiting(spans) = before
             && keep
         {
-            self.sink.queue.put(&spans, Some(&last.end(self.time(Instant::now()))));
+            self.sink.queue.put(&spans, Some(&last.end(self.time.saturating_add(nanos(took)))));
         }
     }
 }
@@ -85,9 +85,9 @@ struct Live {
 }
 
 impl Live {
-    fn new(trace: Arc<Trace>, parent: Option<&[u8; 8]>, kind: SpanKind, name: &[&str], at: Instant) -> Self {
+    fn new(trace: Arc<Trace>, parent: Option<&[u8; 8]>, outline: &Outline, at: Instant) -> Self {
         let id = random(|| fastrand::u64(..)).to_ne_bytes();
-        let record = Record::begin(&Identity { trace: &trace.id, id: &id, parent, kind, name }, trace.time(at));
+        let record = Record::begin(&Identity { trace: &trace.id, id: &id, parent }, outline, trace.time(at));
         let counts = trace.begun.fetch_add(1, Relaxed) < MOST;
         Self { trace, record: Mutex::new(Some(record)), id, counts }
     }
@@ -118,7 +118,7 @@ impl Drop for Live {
 
 impl Span for Live {
     fn child(&self, kind: SpanKind, name: &[&str]) -> Arc<dyn Span> {
-        Arc::new(Self::new(Arc::clone(&self.trace), Some(&self.id), kind, name, Instant::now()))
+        Arc::new(Self::new(Arc::clone(&self.trace), Some(&self.id), &Outline::new(kind, name, &[]), Instant::now()))
     }
 
     fn set(&self, key: &'static str, value: SpanValue<'_>) {
@@ -129,10 +129,17 @@ impl Span for Live {
         self.with(|record| record.fail(kind));
     }
 
+    fn trace_id(&self) -> [u8; 32] {
+        hex(&self.trace.id)
+    }
+
     fn trace_parent(&self) -> Arc<str> {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        hex(text.iter_mut().skip(3), &self.trace.id);
-        hex(text.iter_mut().skip(36), &self.id);
+        for (place, digits) in [(3, &hex::<32>(&self.trace.id)[..]), (36, &hex::<16>(&self.id)[..])] {
+            if let Some(field) = text.get_mut(place..place + digits.len()) {
+                field.copy_from_slice(digits);
+            }
+        }
         if self.trace.sampled
             && let Some(flags) = text.last_mut()
         {
@@ -142,10 +149,14 @@ impl Span for Live {
     }
 }
 
-fn hex<'a>(to: impl Iterator<Item = &'a mut u8>, bytes: &[u8]) {
+/// As hexadecimal digits, two for each byte.
+fn hex<const DIGITS: usize>(bytes: &[u8]) -> [u8; DIGITS] {
     let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
-    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    to.zip(digits).for_each(|(place, digit)| *place = digit);
+    let mut text = [b'0'; DIGITS];
+    for (place, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        place.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    text
 }
 
 /// An id. Zero is none.
@@ -166,25 +177,25 @@ fn nanos(time: Duration) -> u64 {
 pub struct Root(Arc<Live>);
 
 impl Root {
-    /// `attributes`: those that are known when it begins.
+    /// `begin`: by both clocks; `attributes`: those that are known by then, beside those of the outline.
     pub(super) fn new(
         sink: &Arc<Sink>,
         parent: Option<&Parent>,
         sampled: bool,
-        name: &[&str],
+        begin: (Instant, SystemTime),
+        outline: &Outline,
         attributes: impl FnOnce(&mut Record),
     ) -> Self {
-        let begin = Instant::now();
         let trace = Arc::new(Trace {
             id: parent.map_or_else(|| random(|| fastrand::u128(..)).to_ne_bytes(), |parent| parent.trace),
             sampled,
             sink: Arc::clone(sink),
-            begin,
-            time: nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
+            begin: begin.0,
+            time: nanos(begin.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
             begun: AtomicUsize::new(0),
             ended: Mutex::new(Fate::Waiting(Batch::default())),
         });
-        let live = Live::new(trace, parent.map(|parent| &parent.span), SpanKind::Server, name, begin);
+        let live = Live::new(trace, parent.map(|parent| &parent.span), outline, begin.0);
         live.with(attributes);
         Self(Arc::new(live))
     }
@@ -205,7 +216,7 @@ impl Root {
         let trace = &self.0.trace;
         let keep = trace.sampled || trace.sink.keeps(is_error, took);
         if let Some(record) = self.0.take() {
-            trace.close(record, keep);
+            trace.close(record, keep, took);
         }
     }
 }

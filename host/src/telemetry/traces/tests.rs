@@ -27,9 +27,14 @@ fn traces(url: &str, change: impl FnOnce(&mut TracesConfig)) -> Arc<Traces> {
     Traces::start(&config).unwrap().unwrap()
 }
 
+fn begin(traces: &Traces, parent: Option<&str>, name: &str) -> Option<Root> {
+    let outline = Outline::new(SpanKind::Server, &[name], &[]);
+    traces.choose(parent).map(|chosen| chosen.begin((Instant::now(), SystemTime::now()), &outline, |_| {}))
+}
+
 /// One call with a request below it.
 fn call(traces: &Arc<Traces>, parent: Option<&str>, failure: Option<&str>, took: Duration) -> bool {
-    let Some(root) = traces.begin(parent, &["tools/call", " add"], |_| {}) else { return false };
+    let Some(root) = begin(traces, parent, "tools/call add") else { return false };
     let below = root.span().child(SpanKind::Client, &["GET"]);
     below.set("http.response.status_code", 200_u16.into());
     drop(below);
@@ -65,14 +70,14 @@ fn a_call_is_one_tree_and_belongs_to_who_asked_for_it() {
 fn who_asks_decides_and_else_the_share_does() {
     let collector = Collector::start(&[(200, 0)]);
     let (none, all) = (traces(&collector.url, |config| config.sample = 0.0), traces(&collector.url, |_| {}));
-    let is_recorded = |traces: &Arc<Traces>, parent: Option<&str>| traces.begin(parent, &[], |_| panic!("nothing is recorded")).is_some();
+    let is_recorded = |traces: &Arc<Traces>, parent: Option<&str>| traces.choose(parent).is_some();
     for parent in [None, Some("nonsense"), Some(&*format!("{PARENT}-00"))] {
         assert!(!is_recorded(&none, parent), "{parent:?}");
     }
     assert!(!is_recorded(&all, Some(&format!("{PARENT}-00"))), "its caller does not record it");
     assert!(call(&none, Some(&format!("{PARENT}-01")), None, Duration::ZERO) && call(&all, None, None, Duration::ZERO));
     let half = traces(&collector.url, |config| config.sample = 0.5);
-    let recorded = (0..2000).filter(|_| half.begin(None, &["call"], |_| {}).is_some()).count();
+    let recorded = (0..2000).filter(|_| half.choose(None).is_some()).count();
     assert!((800..1200).contains(&recorded), "{recorded}");
 }
 
@@ -87,8 +92,8 @@ fn an_operator_can_decide_for_all_callers() {
     let (none, all) = (with(0.0), with(1.0));
     for flags in ["00", "01"] {
         let parent = format!("{PARENT}-{flags}");
-        assert!(none.begin(Some(&parent), &[], |_| panic!("nothing is recorded")).is_none(), "{flags}");
-        let root = all.begin(Some(&parent), &["call"], |_| {}).expect("it is recorded");
+        assert!(none.choose(Some(&parent)).is_none(), "{flags}");
+        let root = begin(&all, Some(&parent), "call").expect("it is recorded");
         let own = root.span().trace_parent();
         assert!(own.starts_with(&PARENT[..35]) && own.ends_with("-01"), "the trace is the caller's: {own}");
     }
@@ -111,7 +116,7 @@ fn what_was_slow_or_failed_is_kept_though_it_was_not_chosen() {
     assert_eq!(spans.len(), 4, "two calls: {spans:?}");
     assert_eq!(traces.counts(), (4, 0));
     // Those who are asked meanwhile are told that it was not chosen.
-    let root = traces.begin(None, &["call"], |_| {}).unwrap();
+    let root = begin(&traces, None, "call").unwrap();
     assert!(root.span().trace_parent().ends_with("-00"));
 }
 
@@ -122,7 +127,7 @@ fn what_ends_after_its_call_is_kept_or_dropped_with_it() {
     let late: Vec<_> = [Some("internal"), None]
         .into_iter()
         .map(|failure| {
-            let root = traces.begin(None, &["call"], |_| {}).unwrap();
+            let root = begin(&traces, None, "call").unwrap();
             let late = root.span().child(SpanKind::Internal, &["late"]);
             root.end(failure, failure.is_some(), Duration::ZERO);
             late
@@ -134,7 +139,7 @@ fn what_ends_after_its_call_is_kept_or_dropped_with_it() {
     names.sort();
     assert_eq!(names, ["call", "late"]);
     // A call that begins spans without end is not recorded without end.
-    let root = traces.begin(None, &["many"], |_| {}).unwrap();
+    let root = begin(&traces, None, "many").unwrap();
     (0..1000).for_each(|_| drop(root.span().child(SpanKind::Client, &["GET"])));
     root.end(Some("internal"), true, Duration::ZERO);
     assert!(traces.flush(LONG));
@@ -159,15 +164,29 @@ fn a_collector_that_is_busy_is_asked_again_and_what_it_rejects_is_counted() {
 }
 
 #[test]
+fn who_ends_does_not_wait_as_long_as_a_collector_asks() {
+    let head =
+        |status: u16, more: &str| format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n{more}\r\n").into_bytes();
+    let collector = Collector::answering(vec![head(429, "retry-after: 50\r\n"), head(200, "")]);
+    let traces = traces(&collector.url, |_| {});
+    call(&traces, None, None, Duration::ZERO);
+    // It has been asked, and wants to be left alone for as long as this may not take.
+    let (_, first) = collector.requests.recv_timeout(LONG).unwrap();
+    assert!(traces.flush(LONG));
+    assert_eq!(collector.requests.recv_timeout(LONG).unwrap().1, first);
+    assert_eq!(traces.counts(), (2, 0));
+}
+
+#[test]
 fn spans_that_nobody_takes_are_dropped_and_counted_and_hold_up_no_call() {
     // It listens and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let traces = traces(&format!("http://{}", silent.local_addr().unwrap()), |config| config.queue = 64);
-    let begin = std::time::Instant::now();
+    let from = Instant::now();
     for _ in 0..1000 {
         call(&traces, None, None, Duration::ZERO);
     }
-    assert!(begin.elapsed() < LONG);
+    assert!(from.elapsed() < LONG);
     let (exported, dropped) = traces.counts();
     assert!(exported == 0 && dropped >= 2000 - 64 - 64, "{dropped}");
 }

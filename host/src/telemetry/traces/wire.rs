@@ -22,35 +22,57 @@ pub struct Record {
     error: Option<Box<str>>,
 }
 
-/// Which span, and of what.
+/// Which span.
 pub(super) struct Identity<'a> {
     pub(super) trace: &'a [u8; 16],
     pub(super) id: &'a [u8; 8],
     pub(super) parent: Option<&'a [u8; 8]>,
-    pub(super) kind: SpanKind,
-    /// Its parts.
-    pub(super) name: &'a [&'a str],
+}
+
+/// What is the same of all spans of one sort: written once where there are many.
+#[derive(Debug)]
+pub struct Outline {
+    message: Message,
+    /// Where the attributes begin.
+    body: usize,
+    attributes: usize,
+}
+
+impl Outline {
+    /// `name`: its parts.
+    #[must_use]
+    pub fn new(kind: SpanKind, name: &[&str], attributes: &[(&'static str, &str)]) -> Self {
+        let mut message = Message::default();
+        message.joined(5, name);
+        let kind = match kind {
+            SpanKind::Internal => 1,
+            SpanKind::Server => 2,
+            SpanKind::Client => 3,
+        };
+        message.number(6, kind);
+        let body = message.as_bytes().len();
+        for (key, value) in attributes {
+            attribute(&mut message, 9, key, SpanValue::Text(value));
+        }
+        Self { message, body, attributes: attributes.len() }
+    }
 }
 
 impl Record {
     /// `start`: nanoseconds since 1970.
-    pub(super) fn begin(identity: &Identity<'_>, start: u64) -> Self {
+    pub(super) fn begin(identity: &Identity<'_>, outline: &Outline, start: u64) -> Self {
+        let (head, body) = outline.message.as_bytes().split_at_checked(outline.body).unwrap_or_default();
         let mut message = Message::with_capacity(USUAL);
         message.bytes(1, identity.trace);
         message.bytes(2, identity.id);
         if let Some(parent) = identity.parent {
             message.bytes(4, parent);
         }
-        message.joined(5, identity.name);
-        let kind = match identity.kind {
-            SpanKind::Internal => 1,
-            SpanKind::Server => 2,
-            SpanKind::Client => 3,
-        };
-        message.number(6, kind);
+        message.append(head);
         message.fixed(7, start);
         let end = message.fixed_later(8);
-        Self { message, end, attributes: 0, error: None }
+        message.append(body);
+        Self { message, end, attributes: outline.attributes, error: None }
     }
 
     /// Sets an attribute.
@@ -86,11 +108,11 @@ mod tests {
     use crate::telemetry::otlp::{Batch, scope};
 
     fn record(parent: Option<&[u8; 8]>, kind: SpanKind, error: Option<&str>) -> Message {
-        let name = &["tools/call", " ", "ä"];
-        let identity = Identity { trace: b"0123456789abcdef", id: b"01234567", parent, kind, name };
+        let long = "v".repeat(200);
+        let outline = Outline::new(kind, &["tools/call", " ", "ä"], &[("k", &long)]);
+        let identity = Identity { trace: b"0123456789abcdef", id: b"01234567", parent };
         let start = 1_700_000_000_000_000_005;
-        let mut record = Record::begin(&identity, start);
-        record.set("k", &*"v".repeat(200));
+        let mut record = Record::begin(&identity, &outline, start);
         record.set("n", SpanValue::Number(-5));
         record.set("s", 404_u16);
         if let Some(error) = error {

@@ -23,7 +23,7 @@ impl Host for State {
     }
 
     fn trace_parent(&mut self) -> wasmtime::Result<Option<String>> {
-        Ok(self.call.trace_parent.as_deref().map(str::to_owned))
+        Ok(self.call.trace_parent().as_deref().map(str::to_owned))
     }
 
     fn meta(&mut self) -> wasmtime::Result<Option<String>> {

@@ -27,7 +27,7 @@ use super::{
     listing::{Origin, Warnings},
     on_demand::Version,
     optimised::{Optimising, Parts},
-    residents::Residents,
+    residents::{ResidentCounts, Residents},
     run::Failure,
 };
 use crate::{
@@ -225,6 +225,12 @@ impl PluginHost {
     #[must_use]
     pub fn compiled(&self) -> CompileCounts {
         self.compiler.counts()
+    }
+
+    /// What was loaded when it was called, and dropped again.
+    #[must_use]
+    pub fn resident_counts(&self) -> ResidentCounts {
+        self.residents.counts()
     }
 
     /// What plugins remember, and the host for itself.

@@ -216,7 +216,9 @@ impl Version {
             return Ok(plugin);
         }
         let begun = Instant::now();
-        match self.host.load_again(self).await {
+        let loaded = self.host.load_again(self).await;
+        self.host.residents().loaded(loaded.is_ok(), begun.elapsed());
+        match loaded {
             Ok(plugin) => {
                 let ms = begun.elapsed().as_millis() as u64;
                 tracing::debug!(plugin = %self.id, ms, compiler = plugin.code.made.by, "plugin loaded for a call");
@@ -283,6 +285,7 @@ impl Resident for Version {
         let held = self.loaded.compare_and_swap(&plugin, None);
         let is_gone = held.as_ref().is_some_and(|held| Arc::ptr_eq(held, &plugin));
         if is_gone {
+            self.host.residents().dropped();
             tracing::debug!(plugin = %self.id, "plugin dropped from memory until it is called");
         }
         is_gone

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +33,24 @@ pub(super) struct Residents {
     list: Mutex<Vec<Entry>>,
     is_swept: AtomicBool,
     ended: CancellationToken,
+    loaded: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    /// In microseconds.
+    time: AtomicU64,
+}
+
+/// What was loaded for calls, since it was not in memory, and what was dropped again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResidentCounts {
+    /// Plugins that were loaded.
+    pub loaded: u64,
+    /// Those that could not be.
+    pub failed: u64,
+    /// Plugins that made room.
+    pub dropped: u64,
+    /// How long all loading took.
+    pub time: Duration,
 }
 
 struct Entry {
@@ -43,7 +61,27 @@ struct Entry {
 
 impl Residents {
     pub(super) fn new(most: usize, ended: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { most, expected: AtomicUsize::new(0), list: Mutex::default(), is_swept: AtomicBool::new(false), ended })
+        let (expected, is_swept) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let [loaded, failed, dropped, time] = [const { AtomicU64::new(0) }; 4];
+        Arc::new(Self { most, expected, list: Mutex::default(), is_swept, ended, loaded, failed, dropped, time })
+    }
+
+    /// One was loaded for a call, or could not be, and that took so long.
+    pub(super) fn loaded(&self, is_there: bool, took: Duration) {
+        let count = if is_there { &self.loaded } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.time.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// One made room.
+    pub(super) fn dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> ResidentCounts {
+        let [loaded, failed, dropped, time] =
+            [&self.loaded, &self.failed, &self.dropped, &self.time].map(|count| count.load(Ordering::Relaxed));
+        ResidentCounts { loaded, failed, dropped, time: Duration::from_micros(time) }
     }
 
     /// So many plugins there are.

@@ -31,7 +31,7 @@ struct One(Arc<StdioChannel>);
 impl Pick for One {
     fn pick<'a>(&'a self, _: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>> {
         let channel: Arc<dyn Channel> = Arc::clone(&self.0) as Arc<dyn Channel>;
-        async move { Ok(Lease { channel, guard: Box::new(()) }) }.boxed()
+        async move { Ok(Lease { channel, replica: None, guard: Box::new(()) }) }.boxed()
     }
 }
 

@@ -218,6 +218,16 @@ fn the_tools_of_real_servers_are_found_by_what_they_mean() {
     let models = recall(questions, |question| best(&index, &question.model, Some(&meaning(&question.model)), 10));
     let people = recall(questions, |question| best(&index, &question.person, Some(&meaning(&question.person)), 10));
     println!("joined: as a model asks {models:?}, as a person asks {people:?}, of {}", questions.len());
+    // As a search does it, which asks the model only where the words leave something open.
+    let served = |text: &str| {
+        let meaning = (!index.read(text).is_clear()).then(|| meaning(text));
+        best(&index, text, meaning.as_ref(), 10)
+    };
+    let clear = |of: fn(&Question) -> &str| questions.iter().filter(|question| index.read(of(question)).is_clear()).count();
+    println!("clear by words: as a model asks {}, as a person asks {}", clear(|one| &one.model), clear(|one| &one.person));
+    let served = (recall(questions, |question| served(&question.model)), recall(questions, |question| served(&question.person)));
+    println!("as it is served: as a model asks {:?}, as a person asks {:?}", served.0, served.1);
+    assert!(served.0[1] >= models[1] && served.1[1] >= people[1], "{served:?}: the model is not asked where it would have helped");
     let by_words = recall(questions, |question| best(&index, &question.person, None, 10));
     assert!(people[1] > by_words[1] + questions.len() / 10, "{people:?} {by_words:?}");
     assert!(models[1] * 100 >= 96 * questions.len(), "{models:?}");

@@ -139,6 +139,33 @@ async fn tools_are_found_by_their_meaning_as_soon_as_all_have_been_seen() {
 }
 
 #[tokio::test]
+async fn a_question_is_read_once_by_each_model_and_not_at_all_where_its_words_are_those_of_a_tool() {
+    let (whole, chosen) = lab(house());
+    let toy = Toy::new();
+    whole.embed_with(Some(toy.clone()));
+    let _keeper = Keeper::start(&whole, None);
+    all_are_embedded(&whole, 3).await;
+    let read = || toy.seen.load(SeqCst);
+    let before = read();
+    for _ in 0..3 {
+        assert_eq!(asked(&chosen, &["*"], QUESTION).await[0], "forecast");
+    }
+    assert_eq!(read(), before + 1);
+    // "Plays a song": a model could say nothing more.
+    assert_eq!(asked(&chosen, &["*"], "please play the song").await[0], "play");
+    assert_eq!(read(), before + 1);
+    // One word of it, and one of none.
+    assert_eq!(asked(&chosen, &["*"], "play music").await[0], "play");
+    assert_eq!(read(), before + 2);
+    *toy.version.lock().unwrap() = "2";
+    whole.embed_with(Some(toy.clone()));
+    all_are_embedded(&whole, 3).await;
+    let before = read();
+    assert_eq!(asked(&chosen, &["*"], QUESTION).await[0], "forecast");
+    assert_eq!(read(), before + 1);
+}
+
+#[tokio::test]
 async fn a_caller_finds_nothing_that_it_may_not_use_however_near_it_is() {
     let (whole, chosen) = lab(house());
     whole.embed_with(Some(Toy::new()));

@@ -34,7 +34,7 @@ function Busy({ now }) {
   const list = (by === 'tools' ? tools : providers).map(one => ({ ...one, rate: recent(`${one.id}rate`, 10) }));
   list.sort((a, b) => (b.rate || 0) - (a.rate || 0) || b.calls.count - a.calls.count || a.label.localeCompare(b.label));
   const columns = [
-    [by === 'tools' ? 'Tool' : 'Provider', '', one => (by === 'tools' ? html`<a class="mono" href=${toolLink(`${one.provider}__${one.name}`)}>${one.name}</a> <span class="muted small">${one.provider}</span>` : html`<a href=${serverLink(one.name)}>${one.name}</a>`)],
+    [by === 'tools' ? 'Tool' : 'Provider', 'what', one => (by === 'tools' ? html`<a class="mono" href=${toolLink(`${one.provider}__${one.name}`)}>${one.name}</a> <span class="muted small">${one.provider}</span>` : html`<a href=${serverLink(one.name)}>${one.name}</a>`)],
     ['Last two minutes', 'wide', one => html`<${Spark} id=${`${one.id}rate`} label=${`Calls per second of ${one.label}`} />`],
     ['Calls/s', 'num', one => number(one.rate)],
     ['Errors', 'num', one => { const part = share(one.id); return html`<span class=${part > 1 ? 'bad' : ''}>${percent(part)}</span>`; }],
@@ -50,7 +50,8 @@ function Busy({ now }) {
 const REASONS = {
   authentication: 'Without credentials, or with wrong ones', origin: 'From a foreign page, or by a name that is not allowed', connections: 'Too many connections', body_too_large: 'Body too large',
   bodies: 'The bodies of all requests take too much', sessions: 'Too many sessions', queue: 'The queue was full', unavailable: 'Not running yet', unknown_tool: 'No such tool',
-  unknown_resource: 'No such resource', unknown_prompt: 'No such prompt', denied: 'The caller may not', rate_limit: 'The caller calls too often',
+  unknown_resource: 'No such resource', unknown_prompt: 'No such prompt', denied: 'The caller may not', policy: 'A policy denies it', shared: 'What all instances count together could not be counted',
+  replay: 'Handed on a second time', rate_limit: 'The caller calls too often',
 };
 
 function Refused({ now }) {
@@ -71,7 +72,7 @@ export function Overview() {
   <div class="stack">
     <${Problems} now=${now} />
     <dl class="tiles">
-      <${Tile} title="Calls" value=${number(rate)} unit="per second" sub=${`${number(now.calls.count)} since the start`} />
+      <${Tile} title="Calls" value=${number(rate)} unit="/s" sub=${`${number(now.calls.count)} since the start`} />
       <${Tile} title="Errors" value=${percent(errors)} tone=${errors > 1 ? 'bad' : ''} sub=${`${number(now.calls.bad)} since the start`} />
       <${Tile} title="Duration" value=${duration(latest('p95'))} unit="p95" sub=${`median ${duration(latest('p50'))}`} />
       <${Tile} title="In flight" value=${number(now.in_flight)} sub=${now.queued ? html`<span class="warn">${plural(now.queued, 'call')} in a queue</span>` : 'no queue'} />

@@ -42,7 +42,7 @@ async fn everything_crosses_in_both_eras() {
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let context = CallContext {
             principal: Some(crate::provider::Principal::new("ann")),
-            trace_parent: Some(trace.into()),
+            caller_trace: Some(trace.into()),
             meta: Some(r#"{"vendor/y":{"z":1},"io.modelcontextprotocol/other":1}"#.into()),
             ..CallContext::default()
         };

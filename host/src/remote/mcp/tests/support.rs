@@ -289,7 +289,7 @@ impl Provider for Native {
                     let context = &call.context;
                     let meta: Option<Value> = context.meta.as_deref().map(|meta| serde_json::from_str(meta).unwrap());
                     let arguments: Value = serde_json::from_str(call.arguments).unwrap();
-                    let seen = json!({"arguments": arguments, "meta": meta, "trace": context.trace_parent.as_deref()});
+                    let seen = json!({"arguments": arguments, "meta": meta, "trace": context.trace_parent().as_deref()});
                     Ok(CallOutput { structured: Some(json_text(&seen)), meta: Some(json_text(&json!({"k": 1}))), ..text("echoed") })
                 }
             }

@@ -85,7 +85,7 @@ impl Outgoing {
         call: &CallContext,
     ) -> Self {
         let limits = Limits { connections: limits.http_connections, body: limits.http_body, timeout: limits.http_timeout };
-        Self { clients, policy, refusals, limits, open: None, trace_parent: call.trace_parent.clone(), span: call.span.clone() }
+        Self { clients, policy, refusals, limits, open: None, trace_parent: call.caller_trace.clone(), span: call.span.clone() }
     }
 
     /// Checks a request and sends it. Dropping the future, or the body of the answer, ends the request and closes its connection.

@@ -135,7 +135,7 @@ impl GuestSession {
         if speech.era == Era::Modern {
             transport.params.write(&mut headers, method, params);
         }
-        if let Some(value) = context.trace_parent.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
+        if let Some(value) = context.trace_parent().and_then(|text| HeaderValue::try_from(&*text).ok()) {
             headers.insert(TRACE_PARENT, value);
         }
         let post = transport.post(headers, message::request(id, method, params, meta.as_deref()));

@@ -102,7 +102,7 @@ struct Solo(Arc<GuestChannel>);
 impl Pick for Solo {
     fn pick<'a>(&'a self, _signal: Option<&'a StartSignal>) -> BoxFuture<'a, Result<Lease, CallError>> {
         let channel: Arc<dyn Channel> = self.0.clone();
-        Box::pin(std::future::ready(Ok(Lease { channel, guard: Box::new(()) })))
+        Box::pin(std::future::ready(Ok(Lease { channel, replica: None, guard: Box::new(()) })))
     }
 }
 
