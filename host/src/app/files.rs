@@ -138,7 +138,7 @@ mod tests {
 
     fn files(paths: &[&Path], folders: &[&Path]) -> Files {
         let owned = |paths: &[&Path]| paths.iter().map(|path| (*path).to_owned()).collect();
-        Files { files: owned(paths), folders: owned(folders) }
+        Files { files: owned(paths), folders: owned(folders), ..Files::default() }
     }
 
     async fn changes(watch: &mut FileWatch, what: &str) {

@@ -306,13 +306,13 @@ impl App {
         fn refused(error: impl std::fmt::Display) -> ApplyError {
             ApplyError::Refused(error.to_string())
         }
-        // All that can be wrong comes first. An editor empties a file before it writes it, and authentication is not to end for that.
-        if wanted.is_blank() && !running.is_blank() {
-            return Err(ApplyError::Refused(
-                "its file is empty or gone, which would end everything that it said, authentication among it; \
-                 write a comment into the file if all defaults are meant, or start the host again"
-                    .to_owned(),
-            ));
+        // All that can be wrong comes first. An editor empties a file before it writes it, and neither authentication nor a policy is to end
+        // for that.
+        if let Some(path) = wanted.emptied(&running) {
+            return Err(ApplyError::Refused(format!(
+                "{} is empty or gone, which would end everything that it said; write a comment into the file if that is meant, or start the host again",
+                path.display()
+            )));
         }
         let authenticator = Authenticator::from_config(&next.auth);
         if running.auth != next.auth || running.http.asks_for_certificates() != next.http.asks_for_certificates() {

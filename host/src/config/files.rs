@@ -1,7 +1,7 @@
 //! The files that a configuration is made from.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,16 @@ pub struct Files {
     /// Folders in which a file more, or less, counts: those of the patterns of `include`. Not what
     /// is below them.
     pub folders: BTreeSet<PathBuf>,
+    /// Of the files of settings and policies: whether they say anything.
+    pub texts: BTreeMap<PathBuf, bool>,
+}
+
+impl Files {
+    /// What stands in a file of settings or policies. None: it is not there.
+    pub(super) fn has_text(&mut self, path: &Path, text: Option<&str>) {
+        let says = text.is_some_and(|text| !text.trim_start_matches('\u{feff}').trim().is_empty());
+        self.texts.insert(path.to_owned(), says);
+    }
 }
 
 /// The text of a file.

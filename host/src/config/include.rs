@@ -33,7 +33,10 @@ pub(super) fn add(source: &mut Source<'_>, files: &mut Files) -> Result<(), Conf
             }
             files.files.insert(path.clone());
             match read(&path) {
-                Ok(text) => found.push((text, path)),
+                Ok(text) => {
+                    files.has_text(&path, Some(&text));
+                    found.push((text, path));
+                }
                 Err(error) => item.fail(error),
             }
         }

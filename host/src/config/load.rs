@@ -96,14 +96,18 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Loaded {
     found.files.insert(path.unwrap_or(default).to_owned());
     let config = match path.or_else(|| default.exists().then_some(default)) {
         Some(path) => files::read(path).and_then(|text| {
-            let config = parse(&text, path, &environment, &mut found)?;
-            Ok(Config { is_blank: text.trim_start_matches('\u{feff}').trim().is_empty(), ..config })
+            found.has_text(path, Some(&text));
+            parse(&text, path, &environment, &mut found)
         }),
-        None => Ok(Config { is_blank: true, ..Config::default() }),
+        None => {
+            found.has_text(default, None);
+            Ok(Config::default())
+        }
     };
     let config = config.and_then(|config| over(config, overrides, &mut found));
     let config = if overrides.without_policies { config } else { config.and_then(|config| with_policies(config, &mut found)) };
     let config = if overrides.without_lock { config } else { config.and_then(|config| with_lock(config, &mut found)) };
+    let config = config.map(|config| Config { texts: found.texts.clone(), ..config });
     Loaded { config, files: found }
 }
 

@@ -88,6 +88,7 @@ impl PolicyConfig {
             for path in matching(written, files)? {
                 files.files.insert(path.clone());
                 let text = read(&path)?;
+                files.has_text(&path, Some(&text));
                 found.push(PolicyFile { path, text });
             }
         }

@@ -81,8 +81,9 @@ pub struct Config {
     pub search: SearchConfig,
     /// The file that this was read from.
     pub(super) origin: Option<PathBuf>,
-    /// Its file is empty or not there.
-    pub(super) is_blank: bool,
+    /// The files of settings and policies that it was read from, and whether each says anything:
+    /// one that is empty, or not there, does not.
+    pub(super) texts: BTreeMap<PathBuf, bool>,
     /// Where `[plugin.NAME]` sets which key: a sidecar may not set it again.
     pub(super) places: Arc<BTreeMap<String, KeyLocations>>,
 }
@@ -121,17 +122,18 @@ impl Default for Config {
             model: BTreeMap::new(),
             search: SearchConfig::default(),
             origin: None,
-            is_blank: false,
+            texts: BTreeMap::new(),
             places: Arc::default(),
         }
     }
 }
 
 impl Config {
-    /// Whether its file says nothing at all, or is not there: as while an editor writes it.
+    /// A file that says nothing any more, and did in `running`: as while an editor writes it.
     #[must_use]
-    pub fn is_blank(&self) -> bool {
-        self.is_blank
+    pub fn emptied(&self, running: &Self) -> Option<&Path> {
+        let said = |path: &PathBuf| running.texts.get(path).copied().unwrap_or_default();
+        self.texts.iter().find(|(path, says)| !**says && said(path)).map(|(path, _)| path.as_path())
     }
 
     /// The file that this was read from; None for the defaults.

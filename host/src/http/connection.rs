@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -293,7 +293,7 @@ pub(super) async fn run<S: Service>(
             }
         }
     };
-    let io = TokioIo::new(Watched { stream, connection: connection.clone() });
+    let io = TokioIo::new(Watched { stream, connection: connection.clone(), turn: Turn::default() });
     let service = service_fn(|request: Request<Incoming>| {
         let version = request.version();
         let (open, service) = (Open::new(&connection, version), Arc::clone(&service));
@@ -387,6 +387,38 @@ impl IdleTracker {
 struct Watched {
     stream: Stream,
     connection: Arc<Connection>,
+    turn: Turn,
+}
+
+/// How much a connection may write before others have their turn.
+///
+/// The system takes megabytes in one call where a client is near, and the thread that writes them serves nobody meanwhile.
+#[derive(Default)]
+struct Turn(usize);
+
+impl Turn {
+    /// Bytes of one turn: a fraction of a millisecond.
+    const MOST: usize = 256 << 10;
+
+    /// How much may be written now, or that others come first.
+    fn left(&mut self, cx: &Context<'_>) -> Poll<usize> {
+        match Self::MOST.checked_sub(self.0).filter(|left| *left > 0) {
+            Some(left) => Poll::Ready(left),
+            None => {
+                self.0 = 0;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn took(&mut self, result: &Poll<io::Result<usize>>) {
+        match result {
+            Poll::Ready(Ok(count)) => self.0 += count,
+            // Its client is slower than we are: others have their turn by that.
+            _ => self.0 = 0,
+        }
+    }
 }
 
 impl AsyncRead for Watched {
@@ -395,6 +427,8 @@ impl AsyncRead for Watched {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.connection.watch.bytes_came();
+            // Another request: short answers never add up to a turn.
+            self.turn.0 = 0;
         }
         result
     }
@@ -402,13 +436,27 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let left = ready!(self.turn.left(cx));
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf.get(..left).unwrap_or(buf));
+        self.turn.took(&result);
         self.connection.watch.written(result.is_pending());
         result
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let mut left = ready!(self.turn.left(cx));
+        let fits = |buf: &&IoSlice<'_>| {
+            let fits = buf.len() <= left;
+            left = left.saturating_sub(buf.len());
+            fits
+        };
+        let whole = bufs.iter().take_while(fits).count();
+        if whole == 0 {
+            // Of the first, what fits.
+            return self.poll_write(cx, bufs.first().map_or(&[], |buf| buf));
+        }
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs.get(..whole).unwrap_or(bufs));
+        self.turn.took(&result);
         self.connection.watch.written(result.is_pending());
         result
     }
@@ -423,5 +471,27 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::task::noop_waker_ref;
+
+    use super::*;
+
+    #[test]
+    fn who_has_written_much_lets_others_come_first_once() {
+        let cx = Context::from_waker(noop_waker_ref());
+        let mut turn = Turn::default();
+        assert_eq!(turn.left(&cx), Poll::Ready(Turn::MOST));
+        turn.took(&Poll::Ready(Ok(1000)));
+        assert_eq!(turn.left(&cx), Poll::Ready(Turn::MOST - 1000));
+        turn.took(&Poll::Ready(Ok(Turn::MOST - 1000)));
+        assert_eq!(turn.left(&cx), Poll::Pending);
+        assert_eq!(turn.left(&cx), Poll::Ready(Turn::MOST));
+        turn.took(&Poll::Ready(Ok(1000)));
+        turn.took(&Poll::Pending);
+        assert_eq!(turn.left(&cx), Poll::Ready(Turn::MOST));
     }
 }

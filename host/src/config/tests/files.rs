@@ -74,7 +74,7 @@ fn files_of_teams_are_read_as_one_configuration() {
         "mcp.json",
         "toolbay.lock",
     ];
-    assert_eq!(files, Files { files: setup.paths(&names), folders: setup.paths(&["conf.d"]) });
+    assert_eq!((files.files, files.folders), (setup.paths(&names), setup.paths(&["conf.d"])));
 }
 
 #[test]
