@@ -690,6 +690,14 @@ def _named(annotation):
             return annotation
 
 
+def _type(annotation):
+    """The type of values alone: what stands behind names for it, without notes."""
+    annotation = _named(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _type(typing.get_args(annotation)[0])
+    return _type(annotation.__value__) if _ALIAS and isinstance(annotation, _ALIAS) else annotation
+
+
 _MARKS = tuple(getattr(typing, name) for name in ("Required", "NotRequired", "ReadOnly", "Final") if hasattr(typing, name))
 _ALIAS = getattr(typing, "TypeAliasType", ())
 
@@ -801,11 +809,7 @@ class _Schemas:
 
 def _read(annotation, value):
     """JSON as what the annotation says: dataclasses, enums, bytes and dates are made of it."""
-    annotation = _named(annotation)
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _read(typing.get_args(annotation)[0], value)
-    if _ALIAS and isinstance(annotation, _ALIAS):
-        return _read(annotation.__value__, value)
+    annotation = _type(annotation)
     origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return next((_read(part, value) for part in args if _fits(part, value)), value)
@@ -860,11 +864,7 @@ def _key(annotation, key):
 
 def _fits(annotation, value):
     """Whether a value of JSON is meant to be of this part of a union."""
-    annotation = _named(annotation)
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _fits(typing.get_args(annotation)[0], value)
-    if _ALIAS and isinstance(annotation, _ALIAS):
-        return _fits(annotation.__value__, value)
+    annotation = _type(annotation)
     origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(part, value) for part in args)

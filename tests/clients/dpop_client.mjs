@@ -1,35 +1,15 @@
 // Tokens that are bound to a key, of a real authorization server. usage: node dpop_client.mjs
 // TOKEN_ENDPOINT RESOURCE URL HTU. RESOURCE is what the token is for, URL where the server is
 // called, HTU the public URL of that. Prints one line of JSON for each way of calling.
-import { createHash, randomUUID } from 'node:crypto';
-import { SignJWT, calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
+import { calculateJwkThumbprint } from 'jose';
+import { ath, made, prove, token } from './dpop.mjs';
 
 const [tokenEndpoint, resource, url, htu] = process.argv.slice(2);
-const made = async () => {
-  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
-  return { privateKey, jwk: await exportJWK(publicKey) };
-};
 const own = await made();
-const prove = (key, claims, iat) =>
-  new SignJWT({ jti: randomUUID(), ...claims })
-    .setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk: key.jwk })
-    .setIssuedAt(iat)
-    .sign(key.privateKey);
-
-const form = {
-  grant_type: 'client_credentials', client_id: 'machine', client_secret: 's3cret-0123456789', resource, scope: 'mcp:tools mcp:admin',
-};
-async function token(proof) {
-  const response = await fetch(tokenEndpoint, { method: 'POST', body: new URLSearchParams(form), headers: proof ? { dpop: proof } : {} });
-  const body = await response.json();
-  if (!body.access_token) throw new Error(JSON.stringify(body));
-  return body;
-}
-const bound = await token(await prove(own, { htm: 'POST', htu: tokenEndpoint }));
+const bound = await token(tokenEndpoint, resource, own);
 if (bound.token_type !== 'DPoP') throw new Error(`a ${bound.token_type} token in place of a bound one`);
-const plain = await token();
+const plain = await token(tokenEndpoint, resource);
 
-const ath = (text) => createHash('sha256').update(text).digest('base64url');
 async function call(what, headers) {
   const response = await fetch(url, {
     method: 'POST',

@@ -1,26 +1,15 @@
 // Requests with proofs (DPoP) that one host hands on to another, and the same proofs again at each. usage: node dpop_handed_on.mjs TOKEN_ENDPOINT
 // RESOURCE ONE TWO THREE. RESOURCE is what the token is for and the public URL of all, the others are where the hosts are called. Prints one line of
 // JSON for each way of calling.
-import { createHash, randomUUID } from 'node:crypto';
-import { SignJWT, exportJWK, generateKeyPair } from 'jose';
+import { ath, made, prove, token as ask } from './dpop.mjs';
 
 const [tokenEndpoint, resource, one, two, three] = process.argv.slice(2);
-const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
-const jwk = await exportJWK(publicKey);
-const prove = (claims) =>
-  new SignJWT({ jti: randomUUID(), ...claims }).setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk }).setIssuedAt().sign(privateKey);
-
-const form = {
-  grant_type: 'client_credentials', client_id: 'machine', client_secret: 's3cret-0123456789', resource, scope: 'mcp:tools mcp:admin',
-};
-const answer = await fetch(tokenEndpoint, {
-  method: 'POST', body: new URLSearchParams(form), headers: { dpop: await prove({ htm: 'POST', htu: tokenEndpoint }) },
-});
-const token = (await answer.json()).access_token;
-const ath = createHash('sha256').update(token).digest('base64url');
+const own = await made();
+const token = (await ask(tokenEndpoint, resource, own)).access_token;
+const claims = { htm: 'POST', htu: resource, ath: ath(token) };
 // What a host gave last, where they demand nonces.
 let nonce;
-const proof = () => prove({ htm: 'POST', htu: resource, ath, ...(nonce !== undefined && { nonce }) });
+const proof = () => prove(own, { ...claims, ...(nonce !== undefined && { nonce }) });
 
 let last = 0;
 async function send(url, message, dpop, headers = {}) {

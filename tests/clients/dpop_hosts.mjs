@@ -2,24 +2,13 @@
 // dpop_hosts.mjs TOKEN_ENDPOINT RESOURCE ONE OTHER [nonces]. RESOURCE is what the token is for and
 // the public URL of both, ONE and OTHER are where the hosts are called. A proof is made with the
 // nonce that a host gave last. Prints one line of JSON for each way of calling.
-import { createHash, randomUUID } from 'node:crypto';
-import { SignJWT, exportJWK, generateKeyPair } from 'jose';
+import { ath, made, prove, token as ask } from './dpop.mjs';
 
 const [tokenEndpoint, resource, one, other, nonces] = process.argv.slice(2);
-const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
-const jwk = await exportJWK(publicKey);
-const prove = (claims) =>
-  new SignJWT({ jti: randomUUID(), ...claims }).setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk }).setIssuedAt().sign(privateKey);
-
-const form = {
-  grant_type: 'client_credentials', client_id: 'machine', client_secret: 's3cret-0123456789', resource, scope: 'mcp:tools mcp:admin',
-};
-const answer = await fetch(tokenEndpoint, {
-  method: 'POST', body: new URLSearchParams(form), headers: { dpop: await prove({ htm: 'POST', htu: tokenEndpoint }) },
-});
-const token = (await answer.json()).access_token;
-const ath = createHash('sha256').update(token).digest('base64url');
-const proof = (nonce) => prove({ htm: 'POST', htu: resource, ath, ...(nonce !== undefined && { nonce }) });
+const own = await made();
+const token = (await ask(tokenEndpoint, resource, own)).access_token;
+const claims = { htm: 'POST', htu: resource, ath: ath(token) };
+const proof = (nonce) => prove(own, { ...claims, ...(nonce !== undefined && { nonce }) });
 
 async function call(what, url, dpop) {
   const response = await fetch(url, {

@@ -50,6 +50,21 @@ impl Author {
         author
     }
 
+    /// A plugin of one source file, built, and what `toolbay build` said.
+    pub(crate) async fn builds(name: &str, lang: &str, source: &str) -> (Self, String) {
+        let author = Self::named(name, lang, None).await;
+        let file = if lang == "python" { "app.py" } else { "src/index.js" };
+        std::fs::write(author.folder().join(file), source).expect("it can be written");
+        let (is_well, said) = author.run(&["build", name]).await;
+        assert!(is_well, "{said}");
+        (author, said)
+    }
+
+    /// A host for that plugin.
+    pub(crate) fn serves(&self) -> Setup {
+        Setup::new().file(&self.folder().join(format!("dist/{}.wasm", self.name)), &self.name)
+    }
+
     pub(crate) fn folder(&self) -> PathBuf {
         self.setup.home().join(&self.name)
     }
@@ -457,11 +472,8 @@ export const tools = {
 
 #[tokio::test]
 async fn what_the_contracts_functions_throw_in_javascript_is_their_error() {
-    let author = Author::named("by-hand", "js", None).await;
-    std::fs::write(author.folder().join("src/index.js"), BY_HAND).expect("it can be written");
-    let (is_well, said) = author.run(&["build", "by-hand"]).await;
-    assert!(is_well, "{said}");
-    let server = Setup::new().file(&author.folder().join("dist/by-hand.wasm"), "by-hand").start().await;
+    let (author, _) = Author::builds("by-hand", "js", BY_HAND).await;
+    let server = author.serves().start().await;
     let client = Client::modern(&server);
     for (tool, code, wanted) in
         [("contract", -32001, "as it is"), ("error", -32603, "an error: its cause"), ("text", -32603, "a text"), ("late", -32603, "late")]
@@ -525,12 +537,9 @@ tool({
 
 #[tokio::test]
 async fn async_tools_in_javascript_are_waited_for() {
-    let author = Author::named("waits", "js", None).await;
-    std::fs::write(author.folder().join("src/index.js"), WAITS).expect("it can be written");
-    let (is_well, said) = author.run(&["build", "waits"]).await;
-    assert!(is_well, "{said}");
+    let (author, _) = Author::builds("waits", "js", WAITS).await;
     let outside = toolbay_tests::outside::Outside::start().await;
-    let setup = Setup::new().file(&author.folder().join("dist/waits.wasm"), "waits");
+    let setup = author.serves();
     let data = setup.home().join("data");
     std::fs::create_dir(&data).expect("a folder");
     let config = format!(
@@ -603,12 +612,9 @@ for (const [name, run] of Object.entries(kinds)) tool({ name, description: name,
 
 #[tokio::test]
 async fn what_a_call_in_javascript_leaves_behind_does_not_come_in_the_next_one() {
-    let author = Author::named("leaves", "js", None).await;
-    std::fs::write(author.folder().join("src/index.js"), LEAVES).expect("it can be written");
-    let (is_well, said) = author.run(&["build", "leaves"]).await;
-    assert!(is_well, "{said}");
+    let (author, _) = Author::builds("leaves", "js", LEAVES).await;
     let config = "[plugin.leaves]\nreuse = 1000\nreuse_across = \"all\"\n";
-    let server = Setup::new().file(&author.folder().join("dist/leaves.wasm"), "leaves").config(config).start().await;
+    let server = author.serves().config(config).start().await;
     let client = Client::modern(&server);
     let call = async |tool: &str| client.call(tool, json!({})).await;
     let at_build = "top micro,top then,top again";
@@ -654,11 +660,8 @@ for (const [name, run] of Object.entries(kinds)) tool({ name, description: name,
 
 #[tokio::test]
 async fn whatever_a_tool_in_javascript_throws_is_told() {
-    let author = Author::named("throws", "js", None).await;
-    std::fs::write(author.folder().join("src/index.js"), THROWS).expect("it can be written");
-    let (is_well, said) = author.run(&["build", "throws"]).await;
-    assert!(is_well, "{said}");
-    let server = Setup::new().file(&author.folder().join("dist/throws.wasm"), "throws").start().await;
+    let (author, _) = Author::builds("throws", "js", THROWS).await;
+    let server = author.serves().start().await;
     let client = Client::modern(&server);
     for (tool, wanted) in [
         ("text", "plain"),

@@ -110,11 +110,9 @@ async def waits(number: int) -> int:
 
 #[tokio::test]
 async fn annotations_of_every_type_are_schemas_and_values_of_them_come_back() {
-    let author = Author::named("typed", "python", None).await;
-    std::fs::write(author.folder().join("app.py"), TYPES).expect("it can be written");
-    let (is_well, said) = author.run(&["build", "typed"]).await;
-    assert!(is_well && said.contains("warning: the tool unicode has no description"), "{said}");
-    let server = Setup::new().file(&author.folder().join("dist/typed.wasm"), "typed").start().await;
+    let (author, said) = Author::builds("typed", "python", TYPES).await;
+    assert!(said.contains("warning: the tool unicode has no description"), "{said}");
+    let server = author.serves().start().await;
     let client = Client::modern(&server);
     let result = |value: Value| json!({ "result": value });
     let leaf = json!({ "color": "red", "kids": [] });
@@ -255,12 +253,9 @@ async def leaves(what: str) -> int:
 
 #[tokio::test]
 async fn whatever_a_tool_raises_is_told_and_what_it_leaves_behind_does_not_reach_the_next_call() {
-    let author = Author::named("raises", "python", None).await;
-    std::fs::write(author.folder().join("app.py"), RAISES).expect("it can be written");
-    let (is_well, said) = author.run(&["build", "raises"]).await;
-    assert!(is_well, "{said}");
+    let (author, _) = Author::builds("raises", "python", RAISES).await;
     let config = "[plugin.raises]\nreuse = 1000\nreuse_across = \"all\"\nmemory = \"128MiB\"\ntimeout = \"20s\"\n";
-    let server = Setup::new().file(&author.folder().join("dist/raises.wasm"), "raises").config(config).start().await;
+    let server = author.serves().config(config).start().await;
     let client = Client::modern(&server);
     for (tool, kind, wanted) in [
         ("fails", "cause", "ValueError: outer; caused by KeyError: 'inner'"),
@@ -315,6 +310,6 @@ async fn packages_of_the_project_are_built_in() {
     let (is_well, said) = author.run(&["build", "packed"]).await;
     assert!(is_well, "{said}");
     let grants = "[plugin.packed]\nstore = true\n[store]\npath = \":memory:\"\n";
-    let server = Setup::new().file(&author.folder().join("dist/packed.wasm"), "packed").config(grants).start().await;
+    let server = author.serves().config(grants).start().await;
     assert_eq!(Client::modern(&server).call("greet", json!({ "name": "ann" })).await.ok(), "ANN 1!");
 }

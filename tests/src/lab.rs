@@ -128,7 +128,9 @@ impl Lab {
         let script_file = places.iter().find(|place| place.exists()).expect("the script is there");
         std::fs::copy(script_file, &copy).expect("the script can be copied");
         // What scripts import.
-        std::fs::copy(clients.join("oauth_browser.mjs"), folder.path().join("oauth_browser.mjs")).expect("it can be copied");
+        for shared in ["oauth_browser.mjs", "dpop.mjs"] {
+            std::fs::copy(clients.join(shared), folder.path().join(shared)).expect("it can be copied");
+        }
         let mut command = if Path::new(script).extension().is_some_and(|ext| ext == "py") {
             Command::new(self.folder.join(python).join("bin/python"))
         } else {

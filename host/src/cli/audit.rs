@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 use super::{Failure, Outcome, print};
-use crate::{app::ConfigSource, provider::steers};
+use crate::{app::ConfigSource, provider::without_steering};
 
 /// What `--help` says after the options.
 pub(super) const HELP: &str = r#"Prints one line for each call and decision: when, how it ended, who, what, how long. --json prints the lines of the file
@@ -152,7 +152,7 @@ fn glob(pattern: &str, name: &str) -> bool {
 /// `2026-11-29T16:50:01.123456Z  ok          ann  calculator add  1.2 ms  (mcp, #12)`.
 fn readable(entry: &Value) -> String {
     let text = |key: &str| entry.get(key).and_then(Value::as_str);
-    let shown = |text: &str| text.chars().map(|letter| if steers(letter) { '\u{fffd}' } else { letter }).collect::<String>();
+    let shown = |text: &str| without_steering(text, '\u{fffd}');
     let mut line = format!("{}  {:<12}", text("time").unwrap_or_default(), text("outcome").unwrap_or_default());
     let who = text("caller").or_else(|| text("peer")).unwrap_or("-");
     line.push_str(&format!("  {:<10}", shown(who)));

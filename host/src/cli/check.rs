@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::Digests,
     inference::ModelStatus,
-    provider::{OfferNames, ProviderKind, ProviderState, ProviderStatus, steers},
+    provider::{Harmless, OfferNames, ProviderKind, ProviderState, ProviderStatus},
     similar, telemetry,
 };
 
@@ -301,8 +301,7 @@ fn report(statuses: &[ProviderStatus], collisions: &[String], unused: &[String],
 
 /// Names that others gave, in one line whatever is in them.
 fn one_line(names: &[String]) -> String {
-    let plain = |name: &String| name.chars().flat_map(|c| if steers(c) { c.escape_debug().collect() } else { vec![c] }).collect::<String>();
-    names.iter().map(plain).collect::<Vec<_>>().join(", ")
+    names.iter().map(|name| Harmless(name).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -11,13 +11,10 @@ use super::{CallRequest, Operation, OperationResult, Outcome, known::KnownCall};
 use crate::{
     provider::{CallError, Principal},
     telemetry::{
-        audit::{Audit, End, Facts, Line},
+        audit::{Audit, End, Facts, Line, cut},
         traces::trace_id,
     },
 };
-
-/// Bytes of a name that a caller made up.
-const NAME: usize = 200;
 
 /// Something that a front was asked for and has no request to make of.
 pub struct TurnedAway<'a> {
@@ -147,22 +144,5 @@ pub(super) fn kind(error: &CallError, outcome: Outcome) -> Cow<'static, str> {
         CallError::Protocol { code, .. } => Cow::Owned(code.to_string()),
         CallError::Denied { by, .. } => Cow::Owned(by.to_string()),
         _ => Cow::Borrowed(outcome.as_str()),
-    }
-}
-
-/// The beginning of a name that a caller may have made up.
-pub(super) fn cut(name: &str) -> &str {
-    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_name_is_cut_between_characters() {
-        assert_eq!(cut("add"), "add");
-        assert_eq!(cut(&"ä".repeat(1000)).len(), NAME);
-        assert_eq!(cut(&format!("x{}", "ä".repeat(1000))).len(), NAME - 1);
     }
 }

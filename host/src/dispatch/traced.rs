@@ -8,7 +8,10 @@ use std::{
 use super::{CallRequest, Operation, OperationResult, Outcome, audited};
 use crate::{
     provider::{CallError, Span, SpanKind},
-    telemetry::traces::{Outline, Root, Traces},
+    telemetry::{
+        audit::cut,
+        traces::{Outline, Root, Traces},
+    },
 };
 
 /// The span of a call that is recorded.
@@ -71,7 +74,7 @@ fn attributes<'a>(operation: &'a Operation<'_>) -> Vec<(&'static str, &'a str)> 
         Operation::Call { entry, .. } => {
             attributes.extend([("gen_ai.operation.name", "execute_tool"), ("gen_ai.tool.name", entry.name())]);
         }
-        Operation::Read { uri, .. } => attributes.push(("mcp.resource.uri", audited::cut(uri))),
+        Operation::Read { uri, .. } => attributes.push(("mcp.resource.uri", cut(uri))),
         Operation::Prompt { entry, .. } => attributes.push(("gen_ai.prompt.name", entry.name())),
         Operation::Complete { .. } => {}
     }

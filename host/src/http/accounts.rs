@@ -16,7 +16,7 @@ use crate::{
     credentials::accounts::{AccountStatus, Chosen, Departure, People},
     mcp::Front,
     provider::Principal,
-    telemetry::audit::{Audit, End, Facts},
+    telemetry::audit::{Audit, End, Facts, cut},
 };
 
 /// What callers ask about their accounts.
@@ -203,12 +203,6 @@ impl Desk {
 
 fn outcome(is_done: bool) -> &'static str {
     if is_done { "ok" } else { "internal" }
-}
-
-/// The beginning of a name that a caller made up.
-fn cut(name: &str) -> &str {
-    const NAME: usize = 200;
-    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
 }
 
 fn parameter(uri: &Uri, name: &str) -> Option<String> {

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::Serialize;
 
-use super::steers;
+use super::Harmless;
 
 /// Longest name that a provider may give to a tool. What is published of it is shorter: see the catalog.
 pub const MAX_TOOL_NAME: usize = 4096;
@@ -59,7 +59,7 @@ macro_rules! name_type {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 // In one line, whatever somebody else has called it.
-                self.0.chars().try_for_each(|c| if steers(c) { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") })
+                Harmless(&self.0).fmt(f)
             }
         }
         impl From<&$type> for Arc<str> {

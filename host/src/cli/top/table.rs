@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::figures::{Calls, Figures, Provider, Sort, Tool};
-use crate::provider::steers;
+use crate::provider::without_steering;
 
 /// The columns of the tools.
 pub(super) const TOOLS: [&str; 7] = ["provider", "tool", "calls/s", "p50", "p99", "errors/s", "total"];
@@ -64,7 +64,7 @@ pub(super) fn provider(provider: &Provider) -> [String; 6] {
 
 /// Names come from plugins and servers: nothing of them steers the terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|letter| if steers(letter) { '?' } else { letter }).collect()
+    without_steering(text, '?')
 }
 
 fn number(value: f64) -> String {

@@ -17,6 +17,9 @@ use ring::digest::{SHA256, digest};
 use super::redact;
 use crate::provider::steers;
 
+/// Bytes of a name that a caller made up.
+const NAME: usize = 200;
+
 /// Bytes that a line mostly takes.
 const USUAL: usize = 448;
 
@@ -253,6 +256,12 @@ impl Members<'_> {
     }
 }
 
+/// The beginning of a name that a caller may have made up.
+#[must_use]
+pub fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::SecondsFormat;
@@ -262,6 +271,13 @@ mod tests {
 
     fn line(facts: &Facts<'_>, end: &End<'_>) -> Vec<u8> {
         Line::begin(facts, None).end(end).0
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(cut("add"), "add");
+        assert_eq!(cut(&"ä".repeat(1000)).len(), NAME);
+        assert_eq!(cut(&format!("x{}", "ä".repeat(1000))).len(), NAME - 1);
     }
 
     proptest! {

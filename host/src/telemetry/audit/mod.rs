@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-pub use line::{End, Facts, Line};
+pub use line::{End, Facts, Line, cut};
 
 use super::otlp::{self, Delivery};
 use crate::config::{AuditArguments, AuditConfig};
