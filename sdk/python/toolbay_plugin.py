@@ -850,8 +850,9 @@ _QUICK = {
 
 
 def _reader(annotation):
-    inner = typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
-    return _QUICK.get(inner) or functools.partial(_read, annotation)
+    kind = _type(annotation)
+    # Not by its hash: what has notes of Annotated inside may have none.
+    return next((quick for known, quick in _QUICK.items() if known is kind), None) or functools.partial(_read, annotation)
 
 
 def _key(annotation, key):

@@ -73,6 +73,7 @@ for name, annotation in {
     "number": int,
     "half": float,
     "several": Sequence[Color],
+    "bounded": list[Annotated[int, {"minimum": 1}]],
 }.items():
     echo(name, annotation)
 
@@ -137,6 +138,7 @@ async fn annotations_of_every_type_are_schemas_and_values_of_them_come_back() {
         ("number", vec![json!(9_007_199_254_740_993_u64), json!(-1)], true),
         ("half", vec![json!(0.5)], true),
         ("several", vec![json!(["red", 2])], true),
+        ("bounded", vec![json!([1, 2])], true),
     ] {
         for value in values {
             let reply = client.call(tool, json!({ "value": value })).await;
