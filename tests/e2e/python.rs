@@ -1,6 +1,6 @@
 //! Python as its authors write it: annotations of every type, async tools, whatever can be raised, and instances that serve several calls.
 
-use toolbay_tests::{Client, Setup, Value, json};
+use toolbay_tests::{Client, Value, json};
 
 use crate::authors::Author;
 
