@@ -39,14 +39,21 @@ mod tools;
 mod top;
 mod unused;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Handle;
 
 use crate::{
     app::{AppError, ConfigSource},
     author::AuthorError,
     config::{Config, ConfigError, Overrides, TelemetryConfig},
+    system::run_promptly,
 };
 
 /// What was asked for failed: a broken plugin, a tool's error, a server that does not answer.
@@ -263,9 +270,17 @@ toolbay::plugin=debug,toolbay::bridge=error,toolbay::supervisor=error,rmcp=off";
 
 /// The runtime that everything runs on.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let started = AtomicUsize::new(0);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("worker")
+        .on_thread_start(move || {
+            // The first ones are the workers. Those after them are for what blocks, such as files.
+            let workers = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_workers());
+            if started.fetch_add(1, Ordering::Relaxed) < workers {
+                run_promptly();
+            }
+        })
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the worker threads: {error}")))
 }
