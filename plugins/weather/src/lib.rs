@@ -23,7 +23,7 @@ impl Guest for Weather {
         if alerts.is_empty() {
             return Ok(format!("No active alerts for {state}."));
         }
-        Ok(alerts.iter().map(nws::Alert::text).collect::<Vec<_>>().join(SEPARATOR))
+        Ok(list(&alerts, nws::Alert::tell))
     }
 
     fn get_forecast(latitude: f64, longitude: f64) -> Result<String, String> {
@@ -32,8 +32,20 @@ impl Guest for Weather {
         if periods.is_empty() {
             return Ok(format!("There is no forecast for {place} at the moment."));
         }
-        Ok(periods.iter().take(PERIODS).map(nws::Period::text).collect::<Vec<_>>().join(SEPARATOR))
+        Ok(list(periods.iter().take(PERIODS), nws::Period::tell))
     }
+}
+
+/// What each of them tells, one after the other.
+fn list<'a, T: 'a>(items: impl IntoIterator<Item = &'a T>, tell: impl Fn(&T, &mut String)) -> String {
+    let mut told = String::new();
+    for item in items {
+        if !told.is_empty() {
+            told.push_str(SEPARATOR);
+        }
+        tell(item, &mut told);
+    }
+    told
 }
 
 export!(Weather);

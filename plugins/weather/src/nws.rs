@@ -1,5 +1,7 @@
 //! The API of the National Weather Service: what is asked of it, and what of its answers is used.
 
+use std::borrow::Cow;
+
 use json_skim::{Malformed, Reader};
 use serde_json::{Map, Value};
 
@@ -17,21 +19,25 @@ const BASE_VARIABLE: &str = "NWS_API_BASE";
 /// The members of an alert that are told. There are some thirty more.
 const TOLD: [&str; 5] = ["event", "areaDesc", "severity", "description", "instruction"];
 
-/// An alert that is in force. A member that is not what the API promises is told as it is, and the
-/// others are told all the same.
-pub struct Alert(Map<String, Value>);
+/// An alert that is in force: what stands for each of these members. One that is not what the API promises is told as
+/// it is, and the others are told all the same.
+#[derive(Default)]
+pub struct Alert([Value; TOLD.len()]);
 
 impl Alert {
-    pub fn text(&self) -> String {
-        let or = |key, otherwise: &str| text(&self.0, key).unwrap_or_else(|| otherwise.to_owned());
-        format!(
-            "Event: {}\nArea: {}\nSeverity: {}\nDescription: {}\nInstructions: {}",
-            or("event", "Unknown"),
-            or("areaDesc", "Unknown"),
-            or("severity", "Unknown"),
-            or("description", "No description available"),
-            or("instruction", "No specific instructions provided"),
-        )
+    /// Adds it to the text.
+    pub fn tell(&self, told: &mut String) {
+        let [event, area, severity, description, instruction] = &self.0;
+        for (before, value, otherwise) in [
+            ("Event: ", event, "Unknown"),
+            ("\nArea: ", area, "Unknown"),
+            ("\nSeverity: ", severity, "Unknown"),
+            ("\nDescription: ", description, "No description available"),
+            ("\nInstructions: ", instruction, "No specific instructions provided"),
+        ] {
+            told.push_str(before);
+            told.push_str(&text(value).unwrap_or(Cow::Borrowed(otherwise)));
+        }
     }
 }
 
@@ -39,34 +45,40 @@ impl Alert {
 pub struct Period(Map<String, Value>);
 
 impl Period {
-    pub fn text(&self) -> String {
-        let or = |key, otherwise: &str| text(&self.0, key).unwrap_or_else(|| otherwise.to_owned());
+    /// Adds it to the text.
+    pub fn tell(&self, told: &mut String) {
+        let or = |key, otherwise| self.0.get(key).and_then(text).unwrap_or(Cow::Borrowed(otherwise));
         let wind = format!("{} {}", or("windSpeed", "unknown"), or("windDirection", ""));
-        format!(
+        *told += &format!(
             "{}:\nTemperature: {}°{}\nWind: {}\nForecast: {}",
             or("name", "Unknown"),
             or("temperature", "?"),
             or("temperatureUnit", "F"),
             wind.trim_end(),
             or("detailedForecast", "No forecast available"),
-        )
+        );
     }
 }
 
 /// A member as a person would read it. None: there is nothing to read.
-fn text(members: &Map<String, Value>, key: &str) -> Option<String> {
-    let text = plain(members.get(key)?);
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+fn text(value: &Value) -> Option<Cow<'_, str>> {
+    let text = match plain(value) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    };
+    Some(text).filter(|text| !text.is_empty())
 }
 
-fn plain(value: &Value) -> String {
+fn plain(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::Array(items) => items.iter().map(plain).filter(|item| !item.trim().is_empty()).collect::<Vec<_>>().join(", "),
+        Value::Null => Cow::Borrowed(""),
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Bool(_) | Value::Number(_) => Cow::Owned(value.to_string()),
+        Value::Array(items) => {
+            Cow::Owned(items.iter().map(plain).filter(|item| !item.trim().is_empty()).collect::<Vec<_>>().join(", "))
+        }
         // What the service calls a quantitative value: {"unitCode": "wmoUnit:degC", "value": 11}.
-        Value::Object(members) => members.get("value").map_or_else(|| value.to_string(), plain),
+        Value::Object(members) => members.get("value").map_or_else(|| Cow::Owned(value.to_string()), plain),
     }
 }
 
@@ -115,15 +127,15 @@ fn feature(reader: &mut Reader<'_>) -> Result<Option<Alert>, Malformed> {
         if reader.peek() != Some(b'{') {
             return reader.value().map(drop);
         }
-        let mut told = Map::new();
+        let mut told = Alert::default();
         reader.object(|key, reader| {
             let value = reader.value()?;
-            if let Some(name) = TOLD.iter().find(|name| key.is(name)) {
-                told.insert((*name).to_owned(), serde_json::from_slice(value).map_err(|_| Malformed)?);
+            if let Some((_, told)) = TOLD.iter().zip(&mut told.0).find(|(name, _)| key.is(name)) {
+                *told = serde_json::from_slice(value).map_err(|_| Malformed)?;
             }
             Ok::<_, Malformed>(())
         })?;
-        alert = Some(Alert(told));
+        alert = Some(told);
         Ok(())
     })?;
     Ok(alert)

@@ -23,14 +23,20 @@ pub struct Reader<'a> {
 
 /// The name of a member, as it stands in the text.
 #[derive(Clone, Copy, Debug)]
-pub struct Key<'a>(&'a [u8]);
+pub struct Key<'a> {
+    /// With its quotes.
+    text: &'a [u8],
+    /// Something in it is escaped.
+    is_escaped: bool,
+}
 
 impl Key<'_> {
     /// Whether it is this name, with escapes or without.
     pub fn is(self, name: &str) -> bool {
-        // The quotes are part of it.
-        let plain = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default();
-        plain == name.as_bytes() || (plain.contains(&b'\\') && serde_json::from_slice::<String>(self.0).is_ok_and(|key| key == name))
+        if self.is_escaped {
+            return serde_json::from_slice::<String>(self.text).is_ok_and(|key| key == name);
+        }
+        self.text.get(1..self.text.len().saturating_sub(1)) == Some(name.as_bytes())
     }
 }
 
@@ -56,8 +62,8 @@ impl<'a> Reader<'a> {
                 return Err(Malformed.into());
             }
             let from = reader.at;
-            reader.string()?;
-            let key = Key(reader.text.get(from..reader.at).unwrap_or_default());
+            let is_escaped = reader.string()?;
+            let key = Key { text: reader.text.get(from..reader.at).unwrap_or_default(), is_escaped };
             if reader.peek() != Some(b':') {
                 return Err(Malformed.into());
             }
@@ -101,7 +107,7 @@ impl<'a> Reader<'a> {
         let first = self.peek();
         let from = self.at;
         match first {
-            Some(b'"') => self.string()?,
+            Some(b'"') => self.string().map(drop)?,
             Some(b'{' | b'[') => self.nested()?,
             Some(b',' | b':' | b']' | b'}') | None => return Err(Malformed),
             Some(_) => self.at = block::find::<ENDS>(self.text, self.at),
@@ -114,18 +120,22 @@ impl<'a> Reader<'a> {
         if self.peek().is_none() { Ok(()) } else { Err(Malformed) }
     }
 
-    /// From a quote to behind the one that ends the string.
-    fn string(&mut self) -> Result<(), Malformed> {
+    /// From a quote to behind the one that ends the string. Whether something in it is escaped.
+    fn string(&mut self) -> Result<bool, Malformed> {
         let mut at = self.at + 1;
+        let mut is_escaped = false;
         loop {
             at = block::find::<QUOTES>(self.text, at);
             match self.text.get(at) {
                 Some(b'"') => {
                     self.at = at + 1;
-                    return Ok(());
+                    return Ok(is_escaped);
                 }
                 // Whatever is escaped, it ends nothing.
-                Some(_) => at += 2,
+                Some(_) => {
+                    is_escaped = true;
+                    at += 2;
+                }
                 None => return Err(Malformed),
             }
         }
@@ -166,7 +176,7 @@ mod tests {
             Some(b'{') => {
                 let mut members = Map::new();
                 reader.object(|key, reader| {
-                    let name: String = serde_json::from_slice(key.0).map_err(|_| Malformed)?;
+                    let name: String = serde_json::from_slice(key.text).map_err(|_| Malformed)?;
                     assert!(key.is(&name));
                     members.insert(name, read(reader)?);
                     Ok::<_, Malformed>(())
