@@ -74,9 +74,7 @@ fn plain(value: &Value) -> Cow<'_, str> {
         Value::Null => Cow::Borrowed(""),
         Value::String(text) => Cow::Borrowed(text),
         Value::Bool(_) | Value::Number(_) => Cow::Owned(value.to_string()),
-        Value::Array(items) => {
-            Cow::Owned(items.iter().map(plain).filter(|item| !item.trim().is_empty()).collect::<Vec<_>>().join(", "))
-        }
+        Value::Array(items) => Cow::Owned(items.iter().map(plain).filter(|item| !item.trim().is_empty()).collect::<Vec<_>>().join(", ")),
         // What the service calls a quantitative value: {"unitCode": "wmoUnit:degC", "value": 11}.
         Value::Object(members) => members.get("value").map_or_else(|| Cow::Owned(value.to_string()), plain),
     }
