@@ -147,6 +147,9 @@ fn cells(name: &str, seen: &Seen, elsewhere: Option<&Seen>) -> [String; 9] {
     ]
 }
 
+/// Why a call failed is told so many times.
+const FAILURES_TOLD: usize = 3;
+
 /// What the neighbour saw, and what the server took at most.
 #[derive(Default)]
 struct Seen {
@@ -186,7 +189,12 @@ fn beside(server: &Server, other: Option<&Server>, hints: u16, options: &Options
     while begun.elapsed() < Duration::from_secs(options.seconds) {
         next += BEAT;
         let call = Instant::now();
-        seen.failed += usize::from(neighbour.add(&server.address).is_err());
+        if let Err(why) = neighbour.add(&server.address) {
+            seen.failed += 1;
+            if seen.failed <= FAILURES_TOLD {
+                eprintln!("the neighbour's call failed after {:.1} ms: {why}", call.elapsed().as_secs_f64() * 1000.0);
+            }
+        }
         seen.micros.push(u32::try_from(call.elapsed().as_micros()).unwrap_or(u32::MAX));
         seen.rss_mib = seen.rss_mib.max(attacked.rss_mib()?);
         thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -277,7 +285,7 @@ struct Connection(Option<TcpStream>);
 impl Connection {
     fn add(&mut self, address: &str) -> io::Result<()> {
         let answer = self.call(address, "add", &json!({ "a": 1, "b": 2 }))?;
-        if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(io::Error::other("not answered")) }
+        if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(io::Error::other(String::from_utf8_lossy(&answer).into_owned())) }
     }
 
     fn call(&mut self, address: &str, tool: &str, arguments: &Value) -> io::Result<Vec<u8>> {
