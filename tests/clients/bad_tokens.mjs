@@ -1,6 +1,6 @@
 // Tokens that are not to be let in. usage: node bad_tokens.mjs JWK ISSUER AUDIENCE, with the issuer's
 // private key of ES256; prints {"good": TOKEN, "bad": [[WHAT, TOKEN], ...]}.
-import { createHmac } from 'node:crypto';
+import { createHmac, createPrivateKey, sign as signBytes } from 'node:crypto';
 import { SignJWT, exportJWK, exportSPKI, generateKeyPair, importJWK } from 'jose';
 
 const [jwkText, issuer, audience] = process.argv.slice(2);
@@ -69,4 +69,46 @@ add('a payload that is no object', `${h}.${part('5')}.${s}`);
 add('long', `${h}.${part({ ...claims, more: 'x'.repeat(12000) })}.${s}`);
 add('a text', 'hello');
 add('dots', '...');
+
+// Signed by the issuer itself, so that nothing but what is odd can be a reason.
+const own = createPrivateKey({ key: jwk, format: 'jwk' });
+const raw = (head, payload, dsaEncoding = 'ieee-p1363') => {
+  const text = `${part(head)}.${part(payload)}`;
+  return `${text}.${signBytes('sha256', Buffer.from(text), { key: own, dsaEncoding }).toString('base64url')}`;
+};
+const text = JSON.stringify(claims);
+const twice = (member) => text.replace('{', `{${member},`);
+add('crit, signed', raw({ ...header, crit: ['exp'], exp: now + 600 }, claims));
+add('crit of nothing, signed', raw({ ...header, crit: [] }, claims));
+add('crit that is null, signed', raw({ ...header, crit: null }, claims));
+add('a payload that is not encoded', raw({ ...header, crit: ['b64'], b64: false }, claims));
+add('a token in a token', raw({ ...header, cty: 'JWT' }, good));
+add('a token in a token as JSON', raw({ ...header, cty: 'JWT' }, JSON.stringify(good)));
+for (const typ of ['at+jwt ', 'jwt+at', 'text/at+jwt', 'JWE', 'vc+jwt', '']) add(`typ ${JSON.stringify(typ)}, signed`, raw({ ...header, typ }, claims));
+add('typ that is a list', raw({ ...header, typ: ['at+jwt'] }, claims));
+add('alg that is a list', raw({ ...header, alg: ['ES256'] }, claims));
+add('two algs', raw(JSON.stringify(header).replace('{', '{"alg":"none",'), claims));
+add('kid that is null and a key of another', raw({ ...header, kid: 'own', jwk: open }, claims));
+for (const member of [`"iss":"${issuer}"`, '"exp":1', '"aud":"x"', '"scope":"mcp:tools"']) add(`twice: ${member.slice(0, 8)}`, raw(header, twice(member)));
+for (const exp of [String(now + 600), `${now + 600}.0`, true, null, [now + 600], -1, -1e300, 0.5, { value: now + 600 }]) add(`exp ${JSON.stringify(exp)}, signed`, raw(header, { ...claims, exp }));
+add('exp beyond all numbers', raw(header, text.replace(/"exp":\d+/, '"exp":1e999')));
+for (const nbf of ['0', now + 86400 * 365, 1e300, true, [0]]) add(`nbf ${JSON.stringify(nbf)}`, raw(header, { ...claims, nbf }));
+for (const aud of [{ [audience]: true }, [[audience]], [audience, 1], 1, null, '*', `${audience} x`, ` ${audience}`, `${audience}#x`, `${audience}?x`, `${audience}/..`, audience.replace('http:', 'HTTP:'), encodeURI(audience).replace('mcp', '%6dcp')]) add(`audience ${JSON.stringify(aud)}, signed`, raw(header, { ...claims, aud }));
+for (const iss of [` ${issuer}`, `${issuer} `, `${issuer}#`, `${issuer}/../x`, [issuer], { url: issuer }, null, 1]) add(`issuer ${JSON.stringify(iss)}, signed`, raw(header, { ...claims, iss }));
+for (const sub of [1, true, ['ann'], { name: 'ann' }, null, ' ', ' ann', 'ann ', 'ann\u0000', 'ann\u200b', 'ann\u202e', '\u2066ann', 'ann\u2028', '\ufeffann']) add(`subject ${JSON.stringify(sub)}`, raw(header, { ...claims, sub }));
+for (const scope of [['mcp:tools mcp:admin'], { 'mcp:tools': true }, true, 1, 'mcp:tools\u00a0', '*', 'mcp:*']) add(`scope ${JSON.stringify(scope)}`, raw(header, { ...claims, scope }));
+for (const cnf of [{}, [], 'abc', true, { kid: 'x' }, { jwk: open }, { jwe: 'x' }, { jkt: 1 }, { jkt: 'abc', kid: 'x' }, { 'jkt#S256': 'abc' }]) add(`cnf ${JSON.stringify(cnf).slice(0, 16)}`, raw(header, { ...claims, cnf }));
+add('a signature as OpenSSL writes it', raw(header, claims, 'der'));
+add('a signature and more', `${h}.${p}.${Buffer.concat([Buffer.from(s, 'base64url'), Buffer.alloc(1)]).toString('base64url')}`);
+add('a signature of ones', `${h}.${p}.${Buffer.alloc(64, 255).toString('base64url')}`);
+add('a signature of r alone', `${h}.${p}.${Buffer.concat([Buffer.from(s, 'base64url').subarray(0, 32), Buffer.alloc(32)]).toString('base64url')}`);
+const other = ['', ' ', '  '].map((x) => ({ ...header, x: `${x}>>>???` })).find((head) => /[-_]/.test(part(head)));
+add('the other alphabet', raw(other, claims).replace(/^[^.]*/, (text) => text.replaceAll('-', '+').replaceAll('_', '/')));
+add('padded at the end', `${h}.${p}.${s}==`);
+add('bits beyond the last byte', `${h}.${p}.${s.slice(0, -1)}${'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'['ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'.indexOf(s.at(-1)) ^ 1]}`);
+add('a mark of the byte order', raw(header, `\ufeff${text}`));
+add('something behind the claims', raw(header, `${text}x`));
+add('a list of claims', raw(header, `[${text}]`));
+add('claims without an end', raw(header, `${text.slice(0, -1)},"a":${'['.repeat(3000)}`));
+add('claims that are deep', raw(header, twice(`"a":${'['.repeat(1000)}${']'.repeat(1000)}`)));
 console.log(JSON.stringify({ good, bad }));

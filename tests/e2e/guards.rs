@@ -146,6 +146,44 @@ async fn a_guard_that_is_kept_judges_each_call_as_the_first() {
     futures::future::join_all(calls).await;
 }
 
+/// All texts of an answer.
+fn texts(reply: &Reply) -> String {
+    let content = reply.result()["content"].as_array().cloned().unwrap_or_default();
+    content.iter().filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test]
+async fn one_instance_of_a_guard_is_asked_both_questions_about_a_call_and_none_about_another() {
+    let both = "{ before = \"count\", after = \"count\" }";
+    let guards = guard("first", &["echo"], both) + &guard("second", &["echo"], both) + &guard("late", &["sleep"], both);
+    let server = setup(&guards).test_plugin("probe").start().await;
+    let judged = |message: &str| format!("{{\"message\":\"{message}question 1, question 1, \"}}; question 2; question 2");
+    // As many as can wait at once.
+    let calls = (0..7).map(|number| {
+        let client = Client::modern(&server);
+        async move {
+            for round in 0..10 {
+                let message = format!("{number}.{round}: ");
+                let reply = client.call("echo", json!({ "message": message })).await;
+                assert_eq!(texts(&reply), judged(&message), "{reply:?}");
+            }
+        }
+    });
+    futures::future::join_all(calls).await;
+    // What is denied by the second leaves nothing of the first to the next call.
+    reconfigure(&server, "[guard.second]", "[guard.no]\nplugin = \"warden\"\nsettings = { before = { deny_if = \"no\" } }\n[guard.second]");
+    let client = Client::modern(&server);
+    eventually("it is denied", secs(20), async || client.call("echo", json!({ "message": "no" })).await.is_error().then_some(())).await;
+    let reply = client.call("echo", json!({ "message": "" })).await;
+    assert_eq!(texts(&reply), judged(""), "{reply:?}");
+    // A call that takes long holds none.
+    let reply = client.call("sleep", json!({ "ms": 1500 })).await;
+    assert!(texts(&reply).ends_with("; question 1"), "{reply:?}");
+    // Nor does one with long arguments.
+    let reply = client.call("echo", json!({ "message": "x".repeat(70_000) })).await;
+    assert!(texts(&reply).ends_with("; question 1; question 1"), "{reply:?}");
+}
+
 #[tokio::test]
 async fn a_guard_that_fails_denies_or_passes_and_its_neighbours_go_on() {
     let bad = [

@@ -72,4 +72,5 @@ mod traces;
 mod translate;
 mod trust;
 mod types;
+mod views;
 mod weather;

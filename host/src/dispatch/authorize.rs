@@ -16,10 +16,8 @@ use crate::{
     catalog::{Asked, Catalog, Entry, Lack, LivePolicy, Policy, Seen, Why, denial},
     policies::{Action, Moment},
     provider::{CallError, CallOutput, Principal},
+    telemetry::audit::cut,
 };
-
-/// Characters of a name that the log shows.
-const SHOWN_NAME: usize = 256;
 
 /// The rules on who may do what.
 #[derive(Debug, Default)]
@@ -87,7 +85,7 @@ impl Authorize {
         };
         let policy = self.policy.load();
         let roles = policy.roles_of(principal);
-        let shown: String = name.chars().take(SHOWN_NAME).collect();
+        let shown = cut(name);
         tracing::info!(
             outcome,
             principal = principal.map(Principal::subject),
@@ -119,7 +117,7 @@ impl Authorize {
         let bound = policy.bound(principal, policy.roles_of(principal))?;
         let denial = denial(&bound, provider.as_str(), entry, asked, Moment::now().from_address(address))?;
         let rule = policy_rule(denial.by.as_deref());
-        let shown: String = name.chars().take(SHOWN_NAME).collect();
+        let shown = cut(name);
         tracing::info!(
             outcome = "denied",
             principal = principal.map(Principal::subject),

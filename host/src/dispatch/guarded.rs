@@ -121,11 +121,10 @@ impl<'a> Guarded<'a> {
         let named = self.conversation();
         let caller = self.context.principal.as_ref().map(|principal| principal.subject());
         let (conversations, shared) = (self.around.conversations, self.around.shared);
-        let nothing = Labels::default();
-        if labels.outside
-            && (conversations.must_confirm(caller, named.as_deref())
-                || conversations.together(shared, caller, named.as_deref(), nothing).await?)
-        {
+        let is_asked = labels.outside && conversations.must_confirm(caller, named.as_deref());
+        // One look at what other hosts know, with what this call reads. Where that has to be confirmed, both are known there, and it adds nothing.
+        let reads = Labels { outside: false, ..labels };
+        if is_asked || (conversations.together(shared, caller, named.as_deref(), reads).await? && labels.outside) {
             let (name, provider) = (self.entry.name(), self.entry.provider().id());
             let message = format!(
                 "This conversation has read private things and things that strangers wrote. May {name} of {provider}, which sends to others, be \
@@ -140,11 +139,11 @@ impl<'a> Guarded<'a> {
                 );
                 return Ok(Some(CallOutput::denied(FLOW, text)));
             }
+            if is_asked && reads != Labels::default() {
+                conversations.together(shared, caller, named.as_deref(), reads).await?;
+            }
         }
         conversations.reads(caller, named.as_deref(), labels);
-        if labels.private || labels.untrusted {
-            conversations.together(shared, caller, named.as_deref(), labels).await?;
-        }
         Ok(None)
     }
 

@@ -115,11 +115,11 @@ impl Admission {
         }
         // What another instance has handed on comes from that one, and its proof of a key has come before.
         let vouched = self.front.as_ref().and_then(|front| front.vouched(&head.headers));
-        if self.settings.asks_for_addresses() {
-            let told = vouched.and_then(|vouched| vouched.client);
-            if let Some(client) = told.or_else(|| client_address::of(peer.ip(), &head.headers, &settings.config.trusted_proxies)) {
-                head.extensions.insert(CallerAddress(client));
-            }
+        let told = vouched.as_ref().and_then(|vouched| vouched.client);
+        let find = |headers: &HeaderMap| told.or_else(|| client_address::of(peer.ip(), headers, &settings.config.trusted_proxies));
+        let found = self.settings.asks_for_addresses().then(|| find(&head.headers));
+        if let Some(Some(client)) = found {
+            head.extensions.insert(CallerAddress(client));
         }
         match settings.auth.authenticate(head, vouched.is_some()).await {
             Ok(Some(principal)) => {
@@ -129,7 +129,7 @@ impl Admission {
             Ok(None) => Ok(()),
             Err(challenge) => {
                 self.metrics.refused(Reason::Authentication);
-                let client = self.client(head, peer);
+                let client = found.unwrap_or_else(|| find(&head.headers)).unwrap_or(peer.ip());
                 if let Some(audit) = &self.audit {
                     let error = match challenge {
                         Challenge::Missing => "missing",

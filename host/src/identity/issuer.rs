@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::IssuerConfig,
-    provider::{CallerToken, Principal, Roles, Step, Steps},
+    provider::{CallerToken, Principal, Roles, Step, Steps, steers},
 };
 
 /// Bytes of the name of a caller.
@@ -197,9 +197,9 @@ fn principal(
     kept: Option<CallerToken>,
 ) -> Result<Principal, Refusal> {
     let subject = claim(claims, &config.subject_claim).and_then(Value::as_str);
-    let subject = subject.filter(|subject| (1..=LONGEST_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control));
+    let subject = subject.filter(|subject| (1..=LONGEST_SUBJECT).contains(&subject.len()));
     // One that looks like another's.
-    let subject = subject.filter(|subject| subject.trim() == *subject);
+    let subject = subject.filter(|subject| subject.trim() == *subject && !subject.chars().any(steers));
     let subject = subject.ok_or_else(|| Refusal::Claim(config.subject_claim.clone()))?;
     let roles = roles(config, claims, &scopes);
     let told = config.claims.iter().filter_map(|path| Some((path.clone(), claim(claims, path)?.clone()))).collect();

@@ -44,7 +44,7 @@ struct Header {
     typ: String,
     jwk: Value,
     #[serde(default)]
-    crit: Option<Value>,
+    crit: token::Crit,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +91,7 @@ impl Proof<'_> {
         if typ != "dpop+jwt" {
             return wrong("its header has another typ than dpop+jwt");
         }
-        if crit.is_some() {
+        if crit.0 {
             return wrong("its header has a crit that this server does not understand");
         }
         let Some(algorithm) = Algorithm::of(&alg) else { return wrong("its algorithm is not one that this server accepts") };

@@ -3,7 +3,7 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
+    de::{DeserializeOwned, Error as _, IgnoredAny},
 };
 use serde_json::{Map, Number, Value};
 
@@ -46,6 +46,16 @@ pub(super) struct Claims {
     pub(super) others: Map<String, Value>,
 }
 
+/// Whether a header has a `crit`, whatever that is.
+#[derive(Default)]
+pub(super) struct Crit(pub(super) bool);
+
+impl<'de> Deserialize<'de> for Crit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
+}
+
 /// One, or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -73,7 +83,7 @@ impl<'a> Parts<'a> {
             #[serde(default)]
             kid: Option<String>,
             #[serde(default)]
-            crit: Option<Value>,
+            crit: Crit,
         }
         #[derive(Deserialize)]
         struct Payload {
@@ -87,7 +97,7 @@ impl<'a> Parts<'a> {
             return Err(Refusal::Opaque("it has not three parts"));
         };
         let Header { alg, typ, kid, crit } = json(header).ok_or(Refusal::Opaque("its header is not JSON with an alg"))?;
-        if crit.is_some() {
+        if crit.0 {
             return Err(Refusal::Malformed("its header has a crit that nobody here understands"));
         }
         let algorithm = Algorithm::of(&alg).ok_or(Refusal::Algorithm)?;

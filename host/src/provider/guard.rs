@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 
 use super::{CallContext, CallError};
 
-/// Judges calls and lists. Each question is asked in an instance of its own, and each can fail.
+/// Judges calls and lists. Each call is judged in an instance of its own, and each question about it can fail.
 pub trait Guard: Send + Sync {
     /// What it wants to be asked.
     fn hooks(&self) -> GuardHooks;

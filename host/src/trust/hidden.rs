@@ -10,16 +10,24 @@ const TOLD: usize = 5;
 /// Sentences that are told of one provider.
 const SENTENCES: usize = 20;
 
-/// Whether a character is not seen, or is seen in another place than it stands. Joiners and variation
-/// selectors are part of emoji and of some scripts: only between letters of ASCII have they no business.
+/// Whether a character is not seen, or is seen in another place than it stands. Joiners and variation selectors are part of emoji and of some scripts: there
+/// each stands behind something that is seen and is no ASCII, but for keycaps. A row of them carries what nobody sees.
 fn is_hidden(before: Option<char>, c: char) -> bool {
+    match (c, before) {
+        // After an emoji that has its colours by a selector.
+        ('\u{200d}', Some('\u{fe0e}' | '\u{fe0f}')) => return false,
+        ('\u{fe0e}' | '\u{fe0f}', Some('0'..='9' | '#' | '*')) => return false,
+        _ => {}
+    }
     match c {
         '\t' | '\n' | '\r' => false,
-        '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' => before.is_some_and(|before| before.is_ascii_alphabetic()),
+        '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' => {
+            before.is_none_or(|before| before.is_ascii() || matches!(before, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}'))
+        }
         c if c.is_control() => true,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' => true,
-        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
-        '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' => true,
+        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' => true,
+        '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' => true,
         // Tags, which spell out ASCII unseen, and the rest of the variation selectors, which can carry bytes.
         '\u{e0000}'..='\u{e0fff}' => true,
         _ => false,
@@ -140,6 +148,16 @@ mod tests {
             "hangul \u{3164}",
             "bytes \u{e0101}",
             "nul \0",
+            "joiners behind a full stop.\u{200c}\u{200d}\u{200c}",
+            "a joiner behind a space \u{200d}",
+            "\u{200d}at the start",
+            "joiners in a row \u{e9}\u{200c}\u{200d}\u{200d}\u{200c}",
+            "selectors in a row \u{1f600}\u{fe00}\u{fe07}\u{fe03}",
+            "a selector behind a digit 1\u{fe00}",
+            "a selector behind a joiner \u{1f600}\u{200d}\u{fe0f}",
+            "a line\u{2028}",
+            "a blank of Braille \u{2800}",
+            "shorthand \u{1bca0}",
         ] {
             assert!(hidden(text).next().is_some(), "{text:?}");
             assert!(hidden(&visible(text)).next().is_none() && visible(text).contains("\\u{"), "{text:?}");
@@ -148,6 +166,9 @@ mod tests {
             "plain\n\ttext\r\n",
             "❤️ heart",
             "👩‍💻 at work",
+            "❤️‍🔥 🏳️‍🌈 👁️‍🗨️ 👩🏽‍❤️‍💋‍👨🏿",
+            "keycaps 1️⃣ #️⃣ *️⃣",
+            "నిర్‌వహణ ബ്‍",
             "naïve café Größe",
             "日本語のツール",
             "क्‍ष",

@@ -13,7 +13,7 @@ use std::{
 use wasmtime::{Engine, EngineWeak};
 
 /// How often a running guest is interrupted so that it yields to others. A guest that spins takes a worker for this long at a time.
-const TICK: Duration = Duration::from_millis(5);
+pub(super) const TICK: Duration = Duration::from_millis(5);
 
 /// Ticks without an instance after which the clock rests: one second, so that a caller who comes back soon does not have to wake it.
 const QUIET_TICKS: u32 = 200;

@@ -6,6 +6,7 @@
 //! there, for a while. Which calls are long is seen from how long they run: nobody has to say so.
 
 use std::{
+    cell::Cell,
     panic::resume_unwind,
     pin::Pin,
     sync::{
@@ -23,22 +24,21 @@ use tokio_util::sync::PollSemaphore;
 use super::{
     cpu_share::{CpuShare, Waiting},
     engine::Engines,
+    epoch_ticker::TICK,
 };
 use crate::{
     telemetry::carried,
     threads::{self, Task},
 };
 
-/// Ticks of the clock, 5 ms each, that pass while a call keeps a worker until it is a long one.
-const LONG: u64 = 2;
-
-/// Time of the processor that a long call uses. It is measured beside the workers only, as looking at it takes time too.
+/// Time of the processor that a long call uses. Looking at it takes time too, so on a worker that is done when the clock has ticked. Time that passes is no
+/// measure: on a busy machine other programs have the processor meanwhile, and moving a call costs more than a short call does.
 const LONG_TIME: Duration = Duration::from_millis(8);
 
 /// Ticks after a long call for which the next ones of its plugin are taken to be long: 10 s.
 const WATCHED: u64 = 2000;
 
-/// The same after a call that kept a worker for long, which may have been the doing of other programs: 1 s.
+/// The same where the time of the call was only estimated: 1 s.
 const SUSPECTED: u64 = 200;
 
 /// How long the calls of one plugin run.
@@ -74,8 +74,59 @@ impl Pace {
 pub(crate) struct Paced<F: Future> {
     place: Place<F>,
     pace: Arc<Pace>,
-    /// Ticks for which it has kept a worker.
-    kept: u64,
+    on_worker: OnWorker,
+}
+
+/// What a call has had of the processor on a worker.
+#[derive(Clone, Copy, Default)]
+struct OnWorker {
+    /// At least.
+    used: Duration,
+    /// Whether each poll is measured: the clock has ticked during an earlier one.
+    is_measured: bool,
+}
+
+thread_local! {
+    /// What this thread had had of the processor when it first worked on a call in this tick, of this clock.
+    static LOOKED: Cell<(usize, u64, Duration)> = const { Cell::new((0, 0, Duration::ZERO)) };
+}
+
+impl OnWorker {
+    /// Does some of the work, and notes what it takes.
+    fn poll<F: Future>(&mut self, work: Pin<&mut F>, pace: &Pace, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let (tick, clock) = (pace.now(), Arc::as_ptr(&pace.engines).addr());
+        let before = if self.is_measured {
+            thread_time()
+        } else {
+            let (of, at, time) = LOOKED.get();
+            if (of, at) == (clock, tick) {
+                time
+            } else {
+                let time = thread_time();
+                LOOKED.set((clock, tick, time));
+                time
+            }
+        };
+        let polled = work.poll(cx);
+        let ticks = pace.now().saturating_sub(tick);
+        if self.is_measured {
+            self.used += thread_time().saturating_sub(before);
+        } else if ticks > 0 {
+            self.is_measured = true;
+            // What other calls had in the tick in which this one began is none of its own.
+            if ticks > 1 {
+                self.used += thread_time().saturating_sub(before).saturating_sub(TICK);
+            }
+        }
+        if self.is_long() {
+            pace.take_for_long(SUSPECTED);
+        }
+        polled
+    }
+
+    fn is_long(self) -> bool {
+        self.used >= LONG_TIME
+    }
 }
 
 /// Where the work is done.
@@ -90,7 +141,7 @@ enum Place<F: Future> {
 
 impl<F: Future> Paced<F> {
     pub(crate) fn new(work: Pin<Box<F>>, pace: &Arc<Pace>) -> Self {
-        Self { place: Place::Here(work), pace: Arc::clone(pace), kept: 0 }
+        Self { place: Place::Here(work), pace: Arc::clone(pace), on_worker: OnWorker::default() }
     }
 }
 
@@ -102,18 +153,12 @@ where
     type Output = Result<F::Output, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { place, pace, kept } = &mut *self;
+        let Self { place, pace, on_worker } = &mut *self;
         if let Place::Here(work) = place
-            && *kept < LONG
+            && !on_worker.is_long()
             && !pace.is_long()
         {
-            let before = pace.now();
-            let polled = work.as_mut().poll(cx);
-            *kept += pace.now().saturating_sub(before);
-            if *kept >= LONG {
-                pace.take_for_long(SUSPECTED);
-            }
-            return polled.map(Ok);
+            return on_worker.poll(work.as_mut(), pace, cx).map(Ok);
         }
         *place = match std::mem::replace(place, Place::Between) {
             Place::Here(work) => match threads::long() {
@@ -193,7 +238,7 @@ mod tests {
         thread::current().name().unwrap_or_default().to_owned()
     }
 
-    /// Keeps its thread for so many ticks.
+    /// Keeps its thread for so many ticks, as does a call while other programs have the processor.
     fn keep(pace: &Pace, ticks: u64) {
         let _beat = pace.engines.clock().beat();
         let end = pace.now() + ticks;
@@ -203,46 +248,84 @@ mod tests {
     }
 
     /// Uses its processor for longer than a call that is none of the long ones.
-    fn compute() {
-        let began = thread_time();
-        while thread_time() < began + LONG_TIME {
+    fn compute(pace: &Pace) {
+        let _beat = pace.engines.clock().beat();
+        let (began, tick) = (thread_time(), pace.now());
+        while thread_time() < began + TICK + LONG_TIME || pace.now() < tick + 2 {
             std::hint::spin_loop();
         }
     }
 
     #[tokio::test]
-    async fn a_call_that_kept_its_worker_goes_on_beside_it_as_do_the_next_ones_for_a_moment() {
+    async fn a_call_that_computes_goes_on_beside_the_workers_as_do_the_next_ones() {
         let pace = pace();
         let long = {
             let pace = Arc::clone(&pace);
             async move {
                 let first = name();
-                keep(&pace, LONG);
+                // All of it between two looks: within one instruction, say.
+                compute(&pace);
                 tokio::task::yield_now().await;
                 (first, name())
             }
         };
         let here = name();
-        assert_eq!(Paced::new(Box::pin(long), &pace).await.unwrap(), (here.clone(), "long".to_owned()));
+        assert_eq!(Paced::new(Box::pin(long), &pace).await.unwrap(), (here, "long".to_owned()));
         assert_eq!(Paced::new(Box::pin(async { name() }), &pace).await.unwrap(), "long");
-        // It did not compute: somebody else had the processor.
-        keep(&pace, SUSPECTED);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_computes_piece_by_piece_goes_on_beside_the_workers() {
+        let pace = pace();
+        let long = {
+            let pace = Arc::clone(&pace);
+            async move {
+                let _beat = pace.engines.clock().beat();
+                let began = thread_time();
+                // As a guest does that is interrupted with each tick.
+                while name() != "long" && thread_time() < began + Duration::from_secs(20) {
+                    let tick = pace.now();
+                    while pace.now() == tick {
+                        std::hint::spin_loop();
+                    }
+                    tokio::task::yield_now().await;
+                }
+                name()
+            }
+        };
+        assert_eq!(Paced::new(Box::pin(long), &pace).await.unwrap(), "long");
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_worker_other_programs_have_kept_stays_there_as_do_the_next_ones() {
+        let pace = pace();
+        let kept = {
+            let pace = Arc::clone(&pace);
+            async move {
+                for _ in 0..4 {
+                    keep(&pace, 4);
+                    tokio::task::yield_now().await;
+                }
+                name()
+            }
+        };
+        let here = name();
+        assert_eq!(Paced::new(Box::pin(kept), &pace).await.unwrap(), here);
         assert_eq!(Paced::new(Box::pin(async { name() }), &pace).await.unwrap(), here);
     }
 
     #[tokio::test]
     async fn calls_of_a_plugin_that_computes_begin_beside_the_workers() {
         let pace = pace();
-        // All of it between two looks: within one instruction, say.
         let long = |pace: Arc<Pace>| async move {
-            compute();
-            keep(&pace, LONG);
+            compute(&pace);
             name()
         };
         let here = name();
         assert_eq!(Paced::new(Box::pin(long(Arc::clone(&pace))), &pace).await.unwrap(), here);
         assert_eq!(Paced::new(Box::pin(long(Arc::clone(&pace))), &pace).await.unwrap(), "long");
         keep(&pace, SUSPECTED);
+        // There it was measured.
         assert_eq!(Paced::new(Box::pin(async { name() }), &pace).await.unwrap(), "long");
     }
 

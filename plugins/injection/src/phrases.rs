@@ -106,11 +106,17 @@ pub fn first(text: &str, own: &[String]) -> Option<String> {
 }
 
 fn marks(text: &str) -> Option<&'static str> {
-    if !text.contains(['<', '[']) {
-        return None;
-    }
-    let lower = text.to_ascii_lowercase();
-    MARKS.into_iter().find(|mark| lower.contains(mark))
+    let bytes = text.as_bytes();
+    (0..bytes.len()).find_map(|at| {
+        // Most brackets are those of JSON.
+        let begins = matches!(bytes[at], b'<' | b'[') && matches!(bytes.get(at + 1)?.to_ascii_lowercase(), b'|' | b'<' | b'/' | b'i' | b's');
+        begins.then(|| MARKS.into_iter().find(|mark| is_at(bytes, at, mark.as_bytes()))).flatten()
+    })
+}
+
+/// Whether this word stands there, in any case.
+fn is_at(bytes: &[u8], at: usize, word: &[u8]) -> bool {
+    bytes.get(at..at + word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word))
 }
 
 /// A quick look: most texts have none of the words with which a form begins.
@@ -118,15 +124,29 @@ fn worth(text: &str) -> bool {
     if !text.is_ascii() {
         return true;
     }
-    const STARTS: [&[u8]; 15] = [
-        b"ignore", b"disreg", b"forget", b"overri", b"bypass", b"neglec", b"tell", b"inform", b"alert", b"notify", b"mention", b"system",
-        b"reveal", b"show", b"now",
-    ];
     let bytes = text.as_bytes();
-    (0..bytes.len()).any(|at| {
-        let starts = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
-        starts && STARTS.iter().any(|word| bytes.get(at..at + word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word)))
-    }) || bytes.windows(7).any(|window| window.eq_ignore_ascii_case(b"without"))
+    let mut before = b' ';
+    bytes.iter().enumerate().any(|(at, byte)| {
+        let starts = !before.is_ascii_alphanumeric();
+        before = *byte;
+        let words: &[&[u8]] = match byte.to_ascii_lowercase() {
+            b'w' => &[b"without"],
+            _ if !starts => &[],
+            b'i' => &[b"ignore", b"inform"],
+            b'd' => &[b"disreg"],
+            b'f' => &[b"forget"],
+            b'o' => &[b"overri"],
+            b'b' => &[b"bypass"],
+            b'n' => &[b"neglec", b"notify", b"now"],
+            b't' => &[b"tell"],
+            b'a' => &[b"alert"],
+            b'm' => &[b"mention"],
+            b's' => &[b"system", b"show"],
+            b'r' => &[b"reveal"],
+            _ => &[],
+        };
+        words.iter().any(|word| is_at(bytes, at, word))
+    })
 }
 
 /// The words of a text in lower case. What nobody sees is no part of them, and what stands between them is all the same.

@@ -86,6 +86,33 @@ const KEYS: [(&str, usize, &[u8]); 36] = [
     ("tvly-", 20, b"-"),
 ];
 
+/// By the first byte of what [`key_at`] knows, which second ones there are: most words are nothing of it, and are passed by at the price of one look.
+static SECOND: [[u64; 2]; 128] = {
+    let mut second = [[0; 2]; 128];
+    let mut key = 0;
+    while key < KEYS.len() {
+        let prefix = KEYS[key].0.as_bytes();
+        add(&mut second, prefix[0], prefix[1]);
+        key += 1;
+    }
+    add(&mut second, b'e', b'y');
+    let mut case = 0;
+    while case < 4 {
+        add(&mut second, b"bB"[case & 1], b"eE"[case >> 1]);
+        case += 1;
+    }
+    second
+};
+
+const fn add(second: &mut [[u64; 2]; 128], first: u8, then: u8) {
+    second[first as usize][then as usize >> 6] |= 1 << (then & 63);
+}
+
+fn may_begin(bytes: &[u8]) -> bool {
+    let [first @ 0..128, then @ 0..128, ..] = bytes else { return false };
+    SECOND[usize::from(*first)][usize::from(*then >> 6)] >> (then & 63) & 1 != 0
+}
+
 /// Keys of known forms, bearer tokens and signed tokens.
 fn keys(text: &str, found: &mut Vec<Found>) {
     let bytes = text.as_bytes();
@@ -96,7 +123,7 @@ fn keys(text: &str, found: &mut Vec<Found>) {
             at += 1;
             continue;
         }
-        match key_at(bytes, at) {
+        match may_begin(&bytes[at..]).then(|| key_at(bytes, at)).flatten() {
             Some((to, name)) => {
                 found.push(Found { from: at, to, name: name.into() });
                 at = to;

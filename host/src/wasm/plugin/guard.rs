@@ -1,10 +1,17 @@
 //! The interfaces of a guard: `before-call`, `after-call` and `tool-list`.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use wasmtime::{Store, component::Instance};
 
-use super::{Code, Plugin, interfaces::Interfaces, run::Failure};
+use super::{
+    Code, Plugin,
+    interfaces::Interfaces,
+    run::{Failure, Question},
+};
 use crate::{
+    offload,
     provider::{
         CallContext, CallError, Guard, GuardFailure, GuardHooks, GuardedCall, GuardedList, GuardedTool, ListedTool, Listing, Verdict,
     },
@@ -27,8 +34,10 @@ impl Guard for Plugin {
     }
 
     fn before(&self, call: GuardedCall, arguments: String, context: Box<CallContext>) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
-        let call = guarded(call, context.call_id);
-        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
+        let (name, call) = (Arc::clone(&call.guard), guarded(call, context.call_id));
+        // Long ones leave little of its limits for the answer.
+        let question = if arguments.len() <= offload::SMALL { Question::First } else { Question::FirstOfLong };
+        Box::pin(failed(self.code.run_asked(context, name, question, move |code, mut store, instance| async move {
             let verdict = code.before(&mut store, &instance, &call, &arguments).await;
             (verdict, Some(store))
         })))
@@ -41,8 +50,8 @@ impl Guard for Plugin {
         answer: String,
         context: Box<CallContext>,
     ) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
-        let call = guarded(call, context.call_id);
-        Box::pin(failed(self.code.run_kept(context, move |code, mut store, instance| async move {
+        let (name, call) = (Arc::clone(&call.guard), guarded(call, context.call_id));
+        Box::pin(failed(self.code.run_asked(context, name, Question::Last, move |code, mut store, instance| async move {
             let verdict = code.after(&mut store, &instance, &call, &arguments, &answer).await;
             (verdict, Some(store))
         })))

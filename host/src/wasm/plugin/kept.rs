@@ -1,4 +1,5 @@
-//! Instances that serve several calls, one after another: `reuse` of a plugin.
+//! Instances that serve several calls, one after another: `reuse` of a plugin. And those of a guard that was asked about a call, and will be asked about
+//! its answer.
 //!
 //! An instance that waits keeps its place in the pool only as long as nobody else needs it: whoever finds no place has them all dropped
 //! ([`Reclaim`]). It is never used by two calls at once, and by two callers only where the operator has said so.
@@ -8,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
 use wasmtime::{Store, component::Instance};
 
 use crate::{
     config::{PluginConfig, ReuseAcross},
-    provider::{CallContext, Principal},
+    provider::{CallContext, GuardHooks, Principal},
     wasm::{
         admission::{Place, Reclaim},
         instance::State,
@@ -21,6 +23,8 @@ use crate::{
 
 /// How long an instance waits for its next call.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long one of a guard waits for the answer of a call. A new one costs microseconds: for a call that takes longer, that is the smaller price.
+const ANSWERED: Duration = Duration::from_secs(1);
 /// Instances of one plugin that wait.
 const WAITING: usize = 16;
 
@@ -43,6 +47,8 @@ pub(super) enum Owner {
     All,
     /// Those of one caller.
     One(Principal),
+    /// What one guard of the configuration is asked about one call.
+    Questions(u64, Arc<str>),
 }
 
 impl Ready {
@@ -59,14 +65,27 @@ pub(super) struct Kept {
     most: usize,
     /// Whether the plugin can ask its caller: such a call may be made again, and has to find then what it found before.
     asks: bool,
+    idle: Duration,
+    /// One waits where none did, or nothing will any more.
+    stirred: Arc<Notify>,
 }
 
 impl Kept {
     /// None: each call has a fresh instance.
     pub(super) fn new(config: &PluginConfig, asks: bool) -> Option<Arc<Self>> {
         let (reuse, across) = (config.limits.reuse, config.grants.reuse_across);
+        (reuse > 1).then(|| Arc::new(Self::with(config, reuse, across, asks, IDLE)))
+    }
+
+    /// Those of a guard between its two questions about a call. None: it is asked but one.
+    pub(super) fn between_questions(config: &PluginConfig, hooks: GuardHooks) -> Option<Arc<Self>> {
+        let both = hooks.before && hooks.after;
+        both.then(|| Arc::new(Self::with(config, 2, ReuseAcross::Principal, false, ANSWERED)))
+    }
+
+    fn with(config: &PluginConfig, reuse: u32, across: ReuseAcross, asks: bool, idle: Duration) -> Self {
         let most = config.limits.concurrency.min(WAITING);
-        (reuse > 1).then(|| Arc::new(Self { waiting: Mutex::default(), reuse, across, most, asks }))
+        Self { waiting: Mutex::default(), reuse, across, most, asks, idle, stirred: Arc::default() }
     }
 
     /// Whose instances may serve this call. None: only a fresh one, which is not kept.
@@ -88,7 +107,7 @@ impl Kept {
         let mut waiting = self.lock();
         let at = waiting
             .iter()
-            .rposition(|ready| ready.of.as_ref() == Some(owner))
+            .rposition(|ready| ready.of.as_ref() == Some(owner) && ready.since.elapsed() < self.idle)
             .or_else(|| waiting.iter().rposition(|ready| ready.of.is_none()))?;
         Some(waiting.remove(at))
     }
@@ -101,6 +120,9 @@ impl Kept {
         ready.since = Instant::now();
         let mut waiting = self.lock();
         waiting.push(ready);
+        if waiting.len() == 1 {
+            self.stirred.notify_one();
+        }
         // The one that has waited longest goes. Stores are dropped when nothing is locked.
         let gone = if waiting.len() > self.most { Some(waiting.remove(0)) } else { None };
         drop(waiting);
@@ -115,7 +137,7 @@ impl Kept {
     /// Drops those that have waited for long. Whether any still wait.
     pub(super) fn expire(&self) -> bool {
         let mut waiting = self.lock();
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut *waiting).into_iter().partition(|ready| ready.since.elapsed() < IDLE);
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut *waiting).into_iter().partition(|ready| ready.since.elapsed() < self.idle);
         *waiting = kept;
         let any = !waiting.is_empty();
         drop(waiting);
@@ -135,11 +157,23 @@ impl Reclaim for Kept {
     }
 }
 
-/// Drops what waits for long, as long as anything waits and the plugin is there.
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.stirred.notify_one();
+    }
+}
+
+/// Drops what waits for long, as long as the plugin is there. It rests while nothing waits.
 pub(super) async fn expire(kept: Weak<Kept>) {
     loop {
-        tokio::time::sleep(IDLE / 2).await;
-        let Some(kept) = kept.upgrade() else { return };
-        kept.expire();
+        let Some((stirred, idle)) = kept.upgrade().map(|kept| (Arc::clone(&kept.stirred), kept.idle)) else { return };
+        stirred.notified().await;
+        loop {
+            tokio::time::sleep(idle / 2).await;
+            let Some(kept) = kept.upgrade() else { return };
+            if !kept.expire() {
+                break;
+            }
+        }
     }
 }

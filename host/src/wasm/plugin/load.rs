@@ -452,7 +452,8 @@ pub(super) fn assemble(
     let interfaces = Interfaces::of(&component, &engine, &pre)?;
     let origin = Origin { digest, component, docs, imports, notifies, tells };
     let kept = Kept::new(&shared.config, asks);
-    if let Some(kept) = &kept {
+    let asked = Kept::between_questions(&shared.config, interfaces.guards());
+    for kept in kept.iter().chain(&asked) {
         let spare: Arc<dyn Reclaim> = kept.clone();
         gate.spares(Arc::downgrade(&spare));
         // Ended when the plugin is gone.
@@ -460,7 +461,7 @@ pub(super) fn assemble(
     }
     let made = CompiledStatus { by: target.tier.name(), since: SystemTime::now() };
     let reached = Arc::default();
-    Ok(Arc::new(Code { engine, pre, shared, gate, interfaces, origin, kept, made, target, is_kept, reached, optimising }))
+    Ok(Arc::new(Code { engine, pre, shared, gate, interfaces, origin, kept, asked, made, target, is_kept, reached, optimising }))
 }
 
 impl Loader for Arc<PluginHost> {

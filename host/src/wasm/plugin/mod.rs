@@ -76,6 +76,8 @@ struct Code {
     origin: Origin,
     /// Instances that wait for a call. None: each call has a fresh one.
     kept: Option<Arc<Kept>>,
+    /// Those of a guard that wait for the answer of a call about which they were asked.
+    asked: Option<Arc<Kept>>,
     /// Who compiled it, and when.
     made: CompiledStatus,
     /// What it was compiled for.

@@ -6,7 +6,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, component::Instance};
 
 use super::{
     Code,
-    kept::{Owner, Ready},
+    kept::{Kept, Owner, Ready},
 };
 use crate::{
     provider::{CallContext, CallError, SpanKind},
@@ -39,6 +39,26 @@ impl Failure {
     }
 }
 
+/// Where an instance that has served calls may come from, and where it may go.
+struct Keeper {
+    kept: Arc<Kept>,
+    owner: Owner,
+    /// Whether it serves more calls after this one.
+    goes_on: bool,
+    /// Whether one is made for the next caller that has none.
+    reserves: bool,
+}
+
+/// Which of its two questions about a call a guard is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// The other one follows.
+    First,
+    /// The other one follows, but the instance had better not be used for it.
+    FirstOfLong,
+    Last,
+}
+
 impl Code {
     /// Does some work in a fresh instance, under every limit. The work owns the store, so that the instance is gone when the work is done or dropped; and
     /// whatever else it needs, as it goes on beside the async workers where it takes long.
@@ -68,8 +88,34 @@ impl Code {
         T: Send + 'static,
         F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
     {
-        let owner = self.kept.as_ref().and_then(|kept| kept.owner(&context));
-        self.run_in(context, owner, None, work).await
+        let keeper = self.keeper(&context);
+        self.run_in(context, keeper, None, work).await
+    }
+
+    /// The same for a question to a guard: in a fresh instance, or in that which has answered the question before about this call.
+    pub(super) async fn run_asked<T, F>(
+        self: &Arc<Self>,
+        context: Box<CallContext>,
+        guard: Arc<str>,
+        question: Question,
+        work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
+    {
+        let keeper = self.keeper(&context).or_else(|| {
+            let kept = self.asked.as_ref().filter(|_| question != Question::FirstOfLong)?;
+            let owner = Owner::Questions(context.call_id, guard);
+            Some(Keeper { kept: Arc::clone(kept), owner, goes_on: question == Question::First, reserves: false })
+        });
+        self.run_in(context, keeper, None, work).await
+    }
+
+    /// Of a plugin with `reuse`.
+    fn keeper(&self, context: &CallContext) -> Option<Keeper> {
+        let kept = self.kept.as_ref()?;
+        Some(Keeper { kept: Arc::clone(kept), owner: kept.owner(context)?, goes_on: true, reserves: true })
     }
 
     /// Makes a list, in a fresh instance. `reached` is noted where what the guest says may be something else tomorrow.
@@ -90,11 +136,11 @@ impl Code {
         .await
     }
 
-    /// `owner`: whose instances may serve the call, and whose this one is then. None: only a fresh one, which is not kept.
+    /// `keeper`: None: only a fresh instance may serve the call, and it is not kept.
     async fn run_in<T, F>(
         self: &Arc<Self>,
         mut context: Box<CallContext>,
-        owner: Option<Owner>,
+        keeper: Option<Keeper>,
         reached: Option<Arc<AtomicBool>>,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
@@ -107,7 +153,7 @@ impl Code {
         let Permit { running, place } = entered.await.map_err(Failure::Call)?;
         // What waits for its turn does not run yet.
         let span = context.enter(SpanKind::Internal, &["run ", self.shared.id.as_str()]);
-        let (mut store, waited, served) = match owner.as_ref().and_then(|owner| self.kept.as_ref()?.take(owner)) {
+        let (mut store, waited, served) = match keeper.as_ref().and_then(|Keeper { kept, owner, .. }| kept.take(owner)) {
             // It has a place of its own, and needs no second one.
             Some(Ready { mut store, instance, served, .. }) => {
                 instance::renew(&mut store, context);
@@ -128,11 +174,11 @@ impl Code {
                 Some(instance) => instance,
                 None => code.instantiate(&mut store).await?,
             };
-            if served == 0 && owner.is_some() {
+            if served == 0 && keeper.as_ref().is_some_and(|keeper| keeper.reserves) {
                 code.reserve();
             }
             let (result, store) = work(Arc::clone(&code), store, instance).await;
-            if let (Ok(_), Some(store), Some(owner), Some(kept)) = (&result, store, owner, &code.kept)
+            if let (Ok(_), Some(store), Some(Keeper { kept, owner, goes_on: true, .. })) = (&result, store, keeper)
                 && code.gate.may_wait()
             {
                 kept.put(Ready::new(store, instance, place, served + 1, Some(owner)));

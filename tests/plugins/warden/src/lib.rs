@@ -1,5 +1,7 @@
 //! A guard that does what its settings say: `{"before": "deny"}`, `{"after": {"change": …}}`, `{"list": "hide"}`.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use exports::toolbay::plugin::{
     after_call, before_call,
     tool_list::{self, GuardedList, Listing},
@@ -8,6 +10,9 @@ use serde_json::{Value, json};
 use toolbay::plugin::guarding::{GuardedCall, Verdict};
 
 wit_bindgen::generate!({ path: "../../../wit", world: "guard" });
+
+/// Questions that this instance was asked.
+static ASKED: AtomicU32 = AtomicU32::new(0);
 
 struct Warden;
 
@@ -63,11 +68,13 @@ fn settings(text: &str) -> Value {
 /// What is asked for: a word, or an object with one member.
 fn judged(said: &Value, given: &str, made: impl Fn(&Value) -> Value) -> Result<Verdict, String> {
     misbehave(said)?;
+    let asked = ASKED.fetch_add(1, Ordering::Relaxed) + 1;
     let parsed: Value = serde_json::from_str(given).map_err(|error| error.to_string())?;
     Ok(match said {
         Value::String(word) if word == "deny" => Verdict::Deny("not today".to_owned()),
         Value::String(word) if word == "tell" => Verdict::Deny(made(&parsed).to_string()),
         Value::String(word) if word == "remake" => Verdict::Change(made(&parsed).to_string()),
+        Value::String(word) if word == "count" => Verdict::Change(counted(parsed, asked).to_string()),
         Value::String(word) if word == "nonsense" => Verdict::Change("[".to_owned()),
         Value::String(word) if word == "list" => Verdict::Change("[1]".to_owned()),
         Value::String(word) if word == "ask" => Verdict::Ask("May this be done?\u{202e}".to_owned()),
@@ -77,6 +84,15 @@ fn judged(said: &Value, given: &str, made: impl Fn(&Value) -> Value) -> Result<V
         }
         _ => Verdict::Allow,
     })
+}
+
+/// With one more part: how many questions the instance was asked.
+fn counted(mut given: Value, asked: u32) -> Value {
+    match given.get_mut("content").and_then(Value::as_array_mut) {
+        Some(content) => content.push(json!({ "type": "text", "text": format!("question {asked}") })),
+        None => given["message"] = format!("{}question {asked}, ", given["message"].as_str().unwrap_or_default()).into(),
+    }
+    given
 }
 
 fn misbehave(said: &Value) -> Result<(), String> {
