@@ -2,6 +2,8 @@
 //!
 //! `TOOLBAY_HOSTILE_NAMES` says how many; `scripts/soak.sh` sends a million.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use toolbay_tests::{Client, Setup, Value, client::http, json, raw::Pipeline};
 
@@ -180,10 +182,10 @@ fn made_up(n: u64, session: &str) -> Vec<u8> {
 }
 
 /// Sends them on some connections at once. How often each status was answered.
-async fn attack(address: &str, from: u64, to: u64, one: impl Fn(u64) -> Vec<u8> + Copy) -> std::collections::BTreeMap<u16, u64> {
+async fn attack(address: &str, from: u64, to: u64, one: impl Fn(u64) -> Vec<u8> + Copy) -> BTreeMap<u16, u64> {
     let on = |connection: u64| async move {
         let mut pipeline = Pipeline::new(address);
-        let mut told = std::collections::BTreeMap::new();
+        let mut told: BTreeMap<u16, u64> = BTreeMap::new();
         let mut n = from + connection * AT_ONCE;
         while n < to {
             let requests: Vec<_> = (n..to.min(n + AT_ONCE)).map(one).collect();
@@ -195,7 +197,7 @@ async fn attack(address: &str, from: u64, to: u64, one: impl Fn(u64) -> Vec<u8> 
         told
     };
     let all = futures::future::join_all((0..CONNECTIONS).map(on)).await;
-    all.into_iter().flatten().fold(std::collections::BTreeMap::new(), |mut sum, (status, count)| {
+    all.into_iter().flatten().fold(BTreeMap::new(), |mut sum, (status, count)| {
         *sum.entry(status).or_default() += count;
         sum
     })
