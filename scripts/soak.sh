@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes hours in full, and what no run of the tests tries: other generated inputs for each property test, the writer of the plugins' store
-# killed again and again, a million names that do not exist, and a page of the console that is open for an hour beside load.
+# killed again and again, a million names that a client makes up, and a page of the console that is open for an hour beside load.
 #
 #     scripts/soak.sh [ROUNDS]
 #
@@ -43,6 +43,7 @@ if [[ -z ${TOOLBAY_BIN:-} ]]; then
     export TOOLBAY_BIN=$PWD/target/release/toolbay
 fi
 cargo test --release --locked -p toolbay-tests --test e2e -- --include-ignored --exact --nocapture \
-    metrics::names_that_callers_make_up_leave_no_trace \
+    made_up::names_that_callers_make_up_leave_no_trace \
+    made_up::tokens_that_callers_make_up_leave_no_trace \
     console::a_page_that_stays_open_beside_load_takes_no_more_memory || failed=1
 exit "$failed"

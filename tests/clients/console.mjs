@@ -224,12 +224,14 @@ try {
 
   step('names that look like something else');
   const odd = JSON.parse(oddNames);
+  // None looks like another: what turns a text around is written out.
+  const shown = name => name.replaceAll('\u202e', '\\u{202e}');
   const listed = (await mcp('tools/list', {}, operator)).result.tools;
   for (const name of odd) {
     const published = listed.find(tool => tool.description.startsWith(`${name} of a server that makes up names`)).name;
     assert.equal((await mcp('tools/call', { name: published, arguments: {} }, operator)).result.isError ?? false, false);
     await fetch(`${base}/call`, { method: 'POST', headers: { authorization: `Bearer ${operator}` }, body: JSON.stringify({ tool_name: `made up ${name}`, tool_args: {} }) });
-    await go(page, `#/tools/${encodeURIComponent(published)}`, published);
+    await go(page, `#/tools/${encodeURIComponent(published)}`, shown(published));
     await text(page, `${name} of a server that makes up names`);
   }
   for (const options of [{}, { viewport: { width: 390, height: 800 } }]) {
@@ -238,10 +240,10 @@ try {
     for (const [hash, title] of [['#/calls', 'Recent calls'], ['#/servers/odd', 'odd'], ['#/tools', 'Tools'], ['#/', 'Overview']]) {
       await go(tab.page, hash, title);
       if (title === 'Recent calls') {
-        for (const name of odd) await tab.page.getByText(`made up ${name}`, { exact: true }).first().waitFor();
+        for (const name of odd) await tab.page.getByText(`made up ${shown(name)}`, { exact: true }).first().waitFor();
         // The link of a call leads to its tool.
         for (const name of odd) {
-          await tab.page.getByRole('link', { name, exact: true }).first().click();
+          await tab.page.getByRole('link', { name: shown(name), exact: true }).first().click();
           await text(tab.page, `${name} of a server that makes up names`);
           await tab.page.goBack();
           await tab.page.getByRole('heading', { level: 1, name: title, exact: true }).waitFor();
@@ -289,6 +291,11 @@ try {
       await text(tab.page, words);
       const name = title.toLowerCase().replaceAll(' ', '-');
       await tab.page.screenshot({ path: `${pictures}/${name}-${look}.png` });
+      const link = await tab.page.locator('.nav [aria-current]').boundingBox();
+      const { width } = tab.page.viewportSize();
+      assert.ok(link.x >= 0 && link.x + link.width <= width, `${title} ${look}: the link to it is out of sight`);
+      const tiles = title === 'Overview' ? await tab.page.locator('.tiles').evaluate(all => [...all.children].map(one => one.getBoundingClientRect().right - all.getBoundingClientRect().right)) : [];
+      assert.ok(tiles.every((gap, i) => i + 1 < tiles.length || Math.abs(gap) < 2), `${look}: the last line of figures is not filled: ${tiles}`);
       // What is different is colours and places: two pages show all of these.
       if (look === 'light' || ['Overview', 'Recent calls'].includes(title)) await accessible(tab.page, `${title} ${look}`);
       const { scrollWidth, clientWidth } = await tab.page.evaluate(() => ({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth }));

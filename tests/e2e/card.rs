@@ -64,6 +64,37 @@ async fn every_endpoint_has_a_card_that_anybody_may_read_and_keep() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_cards_have_the_address_that_clients_reach() {
+    let config = "[http]\ncard_url = \"https://tools.example/base/path/mcp\"\n[endpoint.some]\ntools = [\"add\"]\n";
+    let server = Setup::new().plugin("calculator").config(config).start().await;
+    for (path, url) in
+        [("/mcp/server-card", "/mcp"), ("/some/mcp/server-card", "/some/mcp"), ("/calculator/mcp/server-card", "/calculator/mcp")]
+    {
+        // The proxy asks by the address of this machine.
+        let (status, headers, card) = get(&server, path, &[]).await;
+        assert_eq!((status, text(&headers, "access-control-allow-origin")), (200, "*"), "{card}");
+        assert_eq!(card["remotes"][0]["url"], format!("https://tools.example/base/path{url}"));
+        assert!(card["name"].as_str().is_some_and(|name| name.starts_with("example.tools/toolbay")), "{card}");
+        assert!(card["remotes"][0]["headers"].is_null(), "nobody has to authenticate: {card}");
+        let question = http().request(reqwest::Method::OPTIONS, format!("{}{path}", server.base));
+        let question = question.header("origin", "https://anywhere.example").header("access-control-request-method", "GET");
+        assert_eq!(question.send().await.expect("an answer").status().as_u16(), 204);
+    }
+    let (_, _, catalog) = get(&server, "/.well-known/ai-catalog.json", &[]).await;
+    assert_eq!(catalog["entries"][1]["url"], "https://tools.example/base/path/some/mcp/server-card", "{catalog}");
+    for wrong in [
+        "tools.example/mcp",
+        "https://tools.example/",
+        "ftp://tools.example/mcp",
+        "https://u:p@tools.example/mcp",
+        "https://tools.example/mcp?x",
+    ] {
+        let refused = Setup::new().plugin("calculator").config(&format!("[http]\ncard_url = {wrong:?}")).refused().await;
+        assert!(refused.stderr.contains("https://example.com/tools/mcp"), "{wrong}: {}", refused.stderr);
+    }
+}
+
+#[tokio::test]
 async fn who_needs_a_token_finds_nothing_unless_the_operator_says_so() {
     let config = "[auth.tokens]\nann = { from_env = \"TOKEN\" }\n[endpoint.open]\ntools = [\"add\"]\n[endpoint.closed]\ntools = [\"add\"]\ncallers = [\"ann\"]\n";
     let start = |more: &str| Setup::new().plugin("calculator").config(more).config(config).env("TOKEN", TOKEN).start();

@@ -38,6 +38,7 @@ mod identity;
 mod image;
 mod keyless;
 mod limits;
+mod made_up;
 mod metrics;
 mod migrating;
 mod neural;

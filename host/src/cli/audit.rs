@@ -66,9 +66,14 @@ impl Audit {
             if !self.follow {
                 return Ok(ExitCode::SUCCESS);
             }
-            while let Some(next) = newer(&reader, &path) {
+            while let Some(Newer { next, has_gap }) = newer(&reader, &path) {
                 // What was written to the old one up to its renaming.
                 self.rest(&mut reader)?;
+                if has_gap {
+                    eprintln!(
+                        "lines may be missing here: the file that was read is gone already; a larger max_size or keep in [audit] leaves more time"
+                    );
+                }
                 reader = next;
                 self.rest(&mut reader)?;
             }
@@ -109,8 +114,15 @@ fn open(path: &Path) -> Result<BufReader<File>, Failure> {
     Ok(BufReader::new(file))
 }
 
+/// A file that was begun later than the one that is read.
+struct Newer {
+    next: BufReader<File>,
+    /// Others may have been between them.
+    has_gap: bool,
+}
+
 /// The file that was begun after the one that is read, if there is one: `FILE`, or `FILE.2` after `FILE.3`.
-fn newer(reader: &BufReader<File>, path: &Path) -> Option<BufReader<File>> {
+fn newer(reader: &BufReader<File>, path: &Path) -> Option<Newer> {
     /// As many as the configuration may keep.
     const MOST: u32 = 1000;
     let read = reader.get_ref().metadata().ok()?;
@@ -123,12 +135,14 @@ fn newer(reader: &BufReader<File>, path: &Path) -> Option<BufReader<File>> {
         if is_it(std::fs::metadata(path)) {
             return None;
         }
-        // One that is in none of these places was deleted: what is read next is the newest.
         let place = (1..=MOST).find(|number| is_it(std::fs::metadata(numbered(*number))));
-        let next = open(&numbered(place.map_or(0, |place| place - 1))).ok()?;
+        // One that is in none of these places was deleted: the oldest of those that were written since is the next.
+        let is_later = |number: &u32| std::fs::metadata(numbered(*number)).is_ok_and(|about| about.modified().ok() >= read.modified().ok());
+        let oldest = || (1..=MOST).take_while(is_later).last().unwrap_or(0);
+        let next = open(&numbered(place.map_or_else(oldest, |place| place - 1))).ok()?;
         // They may just have been renamed again.
         if place.is_none_or(|place| is_it(std::fs::metadata(numbered(place)))) {
-            return Some(next);
+            return Some(Newer { next, has_gap: place.is_none() });
         }
     }
 }
@@ -202,6 +216,33 @@ mod tests {
         ] {
             assert_eq!(glob(pattern, name), fits, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn who_falls_behind_reads_on_in_the_oldest_file_that_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let file = |number: u32| if number == 0 { path.clone() } else { PathBuf::from(format!("{}.{number}", path.display())) };
+        // Of a time when more of them were kept.
+        std::fs::write(file(3), "stale").unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        File::options().append(true).open(file(3)).unwrap().set_modified(long_ago).unwrap();
+        std::fs::write(file(0), "0").unwrap();
+        let mut reader = open(&path).unwrap();
+        assert!(newer(&reader, &path).is_none());
+        // Three rotations, of which two files are kept.
+        std::fs::remove_file(file(0)).unwrap();
+        for (number, text) in [(2, "2"), (1, "1"), (0, "newest")] {
+            std::fs::write(file(number), text).unwrap();
+        }
+        let mut read = Vec::new();
+        while let Some(Newer { mut next, has_gap }) = newer(&reader, &path) {
+            let mut text = String::new();
+            next.read_line(&mut text).unwrap();
+            read.push((text, has_gap));
+            reader = next;
+        }
+        assert_eq!(read, [("2".to_owned(), true), ("1".to_owned(), false), ("newest".to_owned(), false)]);
     }
 
     #[test]

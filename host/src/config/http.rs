@@ -85,6 +85,9 @@ section! {
         card: Option<bool> = None, optional(Boolean) => unset("`true` where callers need not authenticate");
         /// The name in the card: a host name backwards, `/` and a name, such as `"com.example/tools"`.
         card_name: Option<String> = None, optional(text("name", card_name)) => unset("made of the host's name");
+        /// The address of `/mcp` as clients reach it, for the cards: where a proxy in front speaks HTTPS, or serves
+        /// it under a path of its own. `resource_url` in `[auth]` goes before it.
+        card_url: Option<String> = None, optional(text("URL", card_url)) => unset("made of the `Host` of the request");
         /// The title in the card, for people.
         card_title: Option<String> = None, optional(text("text", card_text)) => unset("`\"Toolbay\"`");
         /// One sentence in the card on what there is.
@@ -138,6 +141,18 @@ fn card_name(text: &str) -> Result<String, String> {
     match text.split_once('/') {
         Some((host, name)) if text.len() <= 200 && is(host, ".-") && is(name, "._-") => Ok(text.to_owned()),
         _ => Err("is no name of a server card: write a host name backwards, / and a name, as in com.example/tools".to_owned()),
+    }
+}
+
+/// The address of everything; the endpoints stand beside it.
+fn card_url(text: &str) -> Result<String, String> {
+    let is_one = |url: &url::Url| {
+        let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        is_plain && matches!(url.scheme(), "http" | "https") && url.host_str().is_some() && url.path().ends_with("/mcp")
+    };
+    match text.parse() {
+        Ok(url) if is_one(&url) => Ok(text.to_owned()),
+        _ => Err("is no address of the MCP endpoint: write it whole, as in https://example.com/tools/mcp".to_owned()),
     }
 }
 

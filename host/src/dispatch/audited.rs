@@ -11,7 +11,7 @@ use super::{CallRequest, Operation, OperationResult, Outcome, known::KnownCall};
 use crate::{
     provider::{CallError, Principal},
     telemetry::{
-        audit::{Audit, End, Facts, Line, cut},
+        audit::{Arguments, Audit, End, Facts, cut},
         traces::trace_id,
     },
 };
@@ -62,20 +62,35 @@ pub(super) fn is_policy(rule: &str) -> bool {
 /// What the audit calls all policies together.
 const POLICY: &str = "policy";
 
-/// The line of a call: all that is known before it runs.
-pub(super) fn begin(audit: &Audit, request: &CallRequest<'_>, known: &KnownCall, time: SystemTime) -> Line {
-    let of_prompt;
-    let arguments = match &request.operation {
-        Operation::Call { arguments, .. } => Some(&**arguments),
+/// What the line of a call is to have of its arguments, which the call takes.
+pub(super) fn arguments(audit: &Audit, request: &CallRequest<'_>) -> Arguments {
+    match &request.operation {
+        Operation::Call { arguments, .. } => audit.arguments(arguments),
         Operation::Prompt { arguments, .. } => {
             let arguments: BTreeMap<_, _> = arguments.iter().map(|(name, value)| (name, value)).collect();
-            of_prompt = serde_json::to_string(&arguments).unwrap_or_default();
-            Some(of_prompt.as_str())
+            audit.arguments(&serde_json::to_string(&arguments).unwrap_or_default())
         }
-        Operation::Read { .. } | Operation::Complete { .. } => None,
+        Operation::Read { .. } | Operation::Complete { .. } => Arguments::default(),
+    }
+}
+
+/// The call has ended. `result`: None where it was dropped before.
+pub(super) fn end(
+    audit: &Audit,
+    known: &KnownCall,
+    (begin, arguments): (SystemTime, Arguments),
+    result: Option<&Result<OperationResult, CallError>>,
+    outcome: Outcome,
+    took: Duration,
+) {
+    let error = match result {
+        Some(Err(error)) => Some(kind(error, outcome)),
+        Some(Ok(OperationResult::Call(output))) if output.denied.is_some() => output.denied.as_deref().map(Cow::Borrowed),
+        Some(Ok(_)) if outcome == Outcome::ToolError => Some(Cow::Borrowed(outcome.as_str())),
+        _ => None,
     };
-    audit.begin(&Facts {
-        begin: time,
+    let facts = Facts {
+        begin,
         event: "call",
         id: Some(known.id),
         parent: known.parent(),
@@ -86,19 +101,8 @@ pub(super) fn begin(audit: &Audit, request: &CallRequest<'_>, known: &KnownCall,
         operation: Some(known.operation),
         provider: Some(known.provider().id().as_str()),
         name: known.name().map(cut),
-        arguments,
-    })
-}
-
-/// The call has ended. `result`: None where it was dropped before.
-pub(super) fn end(audit: &Audit, line: Line, result: Option<&Result<OperationResult, CallError>>, outcome: Outcome, took: Duration) {
-    let error = match result {
-        Some(Err(error)) => Some(kind(error, outcome)),
-        Some(Ok(OperationResult::Call(output))) if output.denied.is_some() => output.denied.as_deref().map(Cow::Borrowed),
-        Some(Ok(_)) if outcome == Outcome::ToolError => Some(Cow::Borrowed(outcome.as_str())),
-        _ => None,
     };
-    audit.end(line, &End { outcome: outcome.as_str(), error: error.as_deref(), took: Some(took) });
+    audit.write(&facts, arguments, &End { outcome: outcome.as_str(), error: error.as_deref(), took: Some(took) });
 }
 
 /// What never became a call.

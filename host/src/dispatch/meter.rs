@@ -25,7 +25,7 @@ use crate::{
     provider::CallError,
     telemetry::{
         LazySpan,
-        audit::{Audit, Line},
+        audit::{Arguments, Audit},
         metrics::{Metrics, Reason, Word},
         traces::Traces,
     },
@@ -52,8 +52,8 @@ pub(super) struct Meter {
 /// What is made of one call while it runs, beside what is known of all.
 #[derive(Default)]
 pub(super) struct Watched {
-    /// Its line of the audit, which lacks its end.
-    line: Option<Line>,
+    /// For its line of the audit: when it began, and what is told of its arguments.
+    audited: Option<(SystemTime, Arguments)>,
     traced: Option<Traced>,
 }
 
@@ -96,8 +96,8 @@ impl Meter {
     }
 
     /// What is made of this call before it runs.
-    pub(super) fn watched(&self, request: &CallRequest<'_>, known: &KnownCall, traced: Option<Traced>, time: SystemTime) -> Watched {
-        Watched { line: self.audit.as_ref().map(|audit| audited::begin(audit, request, known, time)), traced }
+    pub(super) fn watched(&self, request: &CallRequest<'_>, traced: Option<Traced>, time: SystemTime) -> Watched {
+        Watched { audited: self.audit.as_ref().map(|audit| (time, audited::arguments(audit, request))), traced }
     }
 
     /// Counts the end of a call. A tool keeps what it is counted by, so that nothing is looked up for its calls.
@@ -113,7 +113,7 @@ impl Meter {
     pub(super) fn turned_away(&self, what: &TurnedAway<'_>) {
         if let Some(audit) = &self.audit {
             let away = audited::turned_away(what);
-            audit.write(&away.facts, &away.end());
+            audit.write(&away.facts, Arguments::default(), &away.end());
         }
         if let Some(recent) = self.recent.get() {
             recent.turned_away(what);
@@ -204,13 +204,13 @@ impl<'a> Running<'a> {
     /// Counts its end, and tells all who watch of it. How long it took, in microseconds.
     fn ended(self, known: &KnownCall, outcome: Outcome, result: Option<&Result<OperationResult, CallError>>) -> u64 {
         let took = known.begin.elapsed();
-        let Self { all, watched: Watched { line, traced } } = self;
+        let Self { all, watched: Watched { audited, traced } } = self;
         all.count(known, outcome, took);
         if let Some(traced) = traced {
             traced.ended(result, outcome, took);
         }
-        if let (Some(audit), Some(line)) = (&all.audit, line) {
-            audited::end(audit, line, result, outcome, took);
+        if let (Some(audit), Some(audited)) = (&all.audit, audited) {
+            audited::end(audit, known, audited, result, outcome, took);
         }
         if let Some(recent) = all.recent.get() {
             recent.ended(known, result, outcome, took);

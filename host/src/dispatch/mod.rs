@@ -259,7 +259,7 @@ impl Dispatcher {
         };
         drop(policy);
         let span = LazySpan::new(KnownCall::of(&request, begin.0));
-        let watched = self.meter.watched(&request, span.maker(), traced, begin.1);
+        let watched = self.meter.watched(&request, traced, begin.1);
         let CallRequest { operation, context, rounds, hold, .. } = request;
         // Its parts by themselves: what a future is handed whole it holds twice. And in a box, since what is put around it is moved with it.
         let call = Box::pin(async move {

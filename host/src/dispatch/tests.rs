@@ -229,15 +229,15 @@ fn audit_and_traces_cost_a_call_few_allocations() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let traces = Traces::start(&TracesConfig { endpoint: Some(endpoint), ..TracesConfig::default() }).unwrap();
     let off = allocations(Dispatcher::with(false, None, None));
-    // The line.
-    assert!(allocations(Dispatcher::with(false, audit.clone(), None)) <= off + 1);
+    // Its line is written where the thread wrote others before.
+    assert_eq!(allocations(Dispatcher::with(false, audit.clone(), None)), off);
     // The trace, its span, and what is written of it.
     assert!(allocations(Dispatcher::with(false, None, traces.clone())) <= off + 3);
     let everything = Dispatcher::with(true, audit, traces);
     everything.keep_recent();
     // What the console keeps of calls is so many a second, which this is beyond soon.
     let all = allocations(everything);
-    assert!(all <= off + 5, "{all} {off}");
+    assert!(all <= off + 4, "{all} {off}");
 }
 
 /// The rules of one guard, which no plugin is.

@@ -16,7 +16,7 @@ use crate::{
     credentials::accounts::{AccountStatus, Chosen, Departure, People},
     mcp::Front,
     provider::Principal,
-    telemetry::audit::{Audit, End, Facts, cut},
+    telemetry::audit::{Arguments, Audit, End, Facts, cut},
 };
 
 /// What callers ask about their accounts.
@@ -197,7 +197,7 @@ impl Desk {
             name: chosen.subject.map(cut),
             ..Facts::default()
         };
-        audit.write(&facts, &End { outcome, error: (outcome != "ok").then_some(outcome), took: None });
+        audit.write(&facts, Arguments::default(), &End { outcome, error: (outcome != "ok").then_some(outcome), took: None });
     }
 }
 

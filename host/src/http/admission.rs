@@ -20,7 +20,7 @@ use crate::{
     mcp::Front,
     provider::{CallerAddress, CallerHeaders},
     telemetry::{
-        audit::{Audit, End, Facts},
+        audit::{Arguments, Audit, End, Facts},
         metrics::{Metrics, Reason},
     },
 };
@@ -139,7 +139,7 @@ impl Admission {
                     };
                     let peer = client.to_string();
                     let facts = Facts { event: "authentication", peer: Some(&peer), front: "http", ..Facts::default() };
-                    audit.write(&facts, &End { outcome: "denied", error: Some(error), took: None });
+                    audit.write(&facts, Arguments::default(), &End { outcome: "denied", error: Some(error), took: None });
                 }
                 tracing::info!(reason = ?challenge, %peer, %client, method = %head.method, path = head.uri.path(), "authentication failed");
                 Err(Box::new(settings.auth.answer(&challenge, head.uri.path(), rpc)))

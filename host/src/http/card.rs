@@ -68,7 +68,8 @@ impl Cards {
     /// The answer to a browser that asks before a page of any origin reads one. None: this is no such question.
     pub(super) fn preflight(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
         let asks = *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        let is_local = authority(uri, headers).is_none_or(|authority| is_loopback(authority.host()));
+        let asked = || authority(uri, headers).is_none_or(|authority| is_loopback(authority.host()));
+        let is_local = Place::told(&self.admission).map_or_else(asked, |place| is_loopback(&place.host));
         if !asks || is_local || About::of(uri.path()).is_none() || !self.are_shown() {
             return None;
         }
@@ -156,15 +157,24 @@ impl Place {
         headers.remove(header::ORIGIN);
         let settings = admission.settings().load();
         settings.origins.check(&head.uri, &headers)?;
-        if let Some(url) = settings.auth.public_url() {
-            let whole = url.whole();
-            let base = whole.strip_suffix(MCP_PATH).unwrap_or(&whole).to_owned();
-            let host = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-            return Ok(Self { base, host, has_oauth: true });
+        if let Some(place) = Self::told(admission) {
+            return Ok(place);
         }
         let authority = authority(&head.uri, &headers).unwrap_or_else(|| Authority::from_static("localhost"));
         let scheme = if settings.config.tls.is_some() { "https" } else { "http" };
         Ok(Self { base: format!("{scheme}://{authority}"), host: authority.host().to_owned(), has_oauth: false })
+    }
+
+    /// The address that the operator gave.
+    fn told(admission: &Admission) -> Option<Self> {
+        let settings = admission.settings().load();
+        let (url, has_oauth) = match settings.auth.public_url() {
+            Some(url) => (url.whole(), true),
+            None => (settings.config.card_url.clone()?, false),
+        };
+        let base = url.strip_suffix(MCP_PATH).unwrap_or(&url).to_owned();
+        let host = url::Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        Some(Self { base, host, has_oauth })
     }
 
     fn endpoint(&self, name: Option<&str>) -> String {

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     dispatch::{CallRequest, Hold, Operation},
     provider::{Asker, CallerAddress, CallerHeaders, LogLevel, Principal},
+    telemetry::traces::{trace_id, trace_parent},
 };
 
 /// Who calls, by what rules, and what they want to be told.
@@ -64,14 +65,16 @@ impl<'a> Caller<'a> {
         };
         // Who takes no stream is sent nothing before the answer.
         let quiet = parts.is_some_and(|parts| parts.extensions.get::<AnswerOnly>().is_some());
-        let header = || parts?.headers.get("traceparent")?.to_str().ok();
+        // What is not well-formed is as if it were not there.
+        let of_meta = said.trace_parent.filter(|parent| trace_id(parent).is_some());
+        let of_head = || trace_parent(&parts?.headers);
         Self {
             era,
             session,
             principal: parts.and_then(|parts| parts.extensions.get()).cloned(),
             headers: parts.and_then(|parts| parts.extensions.get()).cloned(),
             address: parts.and_then(CallerAddress::of),
-            trace_parent: said.trace_parent.or_else(|| header().map(Arc::from)),
+            trace_parent: of_meta.or_else(|| of_head().map(Arc::from)),
             meta: said.text,
             token: said.token.filter(|_| !quiet),
             level: level.filter(|_| !quiet),

@@ -27,6 +27,9 @@ const SAYS: f32 = 1.0;
 /// A question of fewer words can mean much, whatever says them.
 const CLEAR: usize = 2;
 
+/// How much two words side by side count beside each of them.
+const PAIR: f32 = 0.5;
+
 /// Words of a question that count, and bytes of it that are read.
 const WORDS: usize = 32;
 const QUESTION: usize = 1000;
@@ -71,6 +74,8 @@ impl Part {
 /// The words of a question.
 pub struct Wanted {
     words: Vec<String>,
+    /// Two of them that stand side by side, as one.
+    pairs: Vec<String>,
     is_clear: bool,
 }
 
@@ -131,13 +136,19 @@ impl Index {
             }
         });
         let is_clear = words.len() >= CLEAR && self.parts.iter().any(|part| part.says_all(&words));
-        Wanted { words, is_clear }
+        let mut pairs: Vec<String> = Vec::new();
+        words::pairs(Self::looked_at(question), |pair| {
+            if pairs.len() < WORDS && !pairs.iter().chain(&words).any(|known| known == pair) {
+                pairs.push(pair.to_owned());
+            }
+        });
+        Wanted { words, pairs, is_clear }
     }
 
     /// What the words of a question say.
     #[must_use]
     pub fn weigh(&self, wanted: &Wanted) -> Scores {
-        let Wanted { words, .. } = wanted;
+        let Wanted { words, pairs, .. } = wanted;
         let mut scores: Scores = self.parts.iter().map(|part| vec![0.0; part.entries.len()]).collect();
         let mut best = scores.clone();
         for word in words {
@@ -149,6 +160,8 @@ impl Index {
                 *score += std::mem::take(best);
             }
         }
+        pairs.iter().for_each(|pair| self.score(pair, PAIR, &mut best));
+        scores.iter_mut().flatten().zip(best.iter().flatten()).for_each(|(score, best)| *score += best);
         scores
     }
 

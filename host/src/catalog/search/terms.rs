@@ -113,6 +113,10 @@ impl Counted {
             count(name, LONGEST_PARAMETER, PARAMETER);
             count(text_of(schema, "description"), LONGEST_PARAMETER, ABOUT_PARAMETER);
         }
+        // They are no words of their own, so the text is no longer by them.
+        words::pairs(tool.name.as_str(), |pair| {
+            weights.entry(pair.to_owned()).or_insert(NAME);
+        });
         for (word, weight) in weights {
             match self.by_word.get_mut(word.as_str()) {
                 Some(tools) => tools.push((place, weight)),

@@ -54,6 +54,32 @@ fn found(catalog: &Catalog, question: &str) -> Vec<String> {
     index.search(question, None, 10).iter().map(|found| found.entry.name().to_owned()).collect()
 }
 
+#[test]
+fn names_are_found_in_every_script_and_however_their_words_are_joined() {
+    let (_, catalog) = lab(vec![put(
+        "mixed",
+        vec![
+            tool("qr_code", "Draws one", json!({})),
+            tool("webhook", "Registers an address", json!({})),
+            tool("tenki", "東京や大阪の天気を調べて、気温と降水量を返すツールです。結果は日ごとにまとめられます", json!({})),
+            tool("meteo", "Prévisions météorologiques à sept jours", json!({})),
+            tool("pogoda", "Прогноз погоды на неделю", json!({})),
+        ],
+    )]);
+    for (question, name) in [
+        ("qrcode", "qr_code"),
+        ("make a QR-code", "qr_code"),
+        ("web hook", "webhook"),
+        ("天気", "tenki"),
+        ("大阪の気温は？", "tenki"),
+        ("previsions meteorologiques", "meteo"),
+        ("ＱＲ ｃｏｄｅ", "qr_code"),
+        ("погоды", "pogoda"),
+    ] {
+        assert_eq!(found(&catalog, question).first().map(String::as_str), Some(name), "{question}");
+    }
+}
+
 fn office() -> Vec<ProviderChange> {
     let mut page = tool("render_page", "Draws the calendar page", json!({}));
     page.meta = json!({"ui": {"resourceUri": "ui://calendar", "visibility": ["app"]}}).as_object().cloned();

@@ -86,9 +86,12 @@ impl Vectors {
     }
 }
 
-/// In this shape the compiler has one instruction for eight products.
+/// In this shape the compiler has one instruction for eight products, each of which has room in 16 bits, on every processor of x86-64 and ARM.
 fn dot(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+    let product = |(a, b): (&i8, &i8)| i32::from(i16::from(*a) * i16::from(*b));
+    let ((blocks, rest), (others, last)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let sum: i32 = blocks.iter().zip(others).map(|(a, b)| a.iter().zip(b).map(product).sum::<i32>()).sum();
+    sum + rest.iter().zip(last).map(product).sum::<i32>()
 }
 
 #[cfg(test)]
@@ -127,6 +130,16 @@ mod tests {
                 prop_assert!(all.cosines(&vector).all(|cosine| (0.9..1.1).contains(&cosine)), "{:?}", numbers);
             }
         }
+    }
+
+    #[test]
+    fn products_are_exact_at_the_ends_of_their_range_and_at_any_length() {
+        for length in [0, 1, 15, 16, 17, 100, 384] {
+            for (a, b) in [(-128, -128), (127, -128), (127, 127), (-3, 5)] {
+                assert_eq!(dot(&vec![a; length], &vec![b; length]), i32::from(a) * i32::from(b) * length as i32);
+            }
+        }
+        assert_eq!(dot(&[1; 40], &[]), 0);
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! A text as the words that are compared: in lower case, split where names are split, and without most of their endings.
+//! A text as the words that are compared: in lower case, without accents, split where names are split, and without most of their endings. Where words are
+//! written without spaces between them, two letters at a time are one.
+
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Words that questions have and tools are not told apart by.
 const EMPTY: &[&str] = &[
@@ -17,6 +20,19 @@ pub(super) fn each(text: &str, mut take: impl FnMut(&str)) {
     split(text, |word| finish(word, &mut take));
 }
 
+/// Calls `take` with each two words of a text that stand side by side, as one: who looks for `qrcode` means `qr_code` too.
+pub(super) fn pairs(text: &str, mut take: impl FnMut(&str)) {
+    let mut before = String::new();
+    split(text, |word| {
+        if !(before.is_empty() || word.is_empty()) {
+            before.push_str(word);
+            finish(&mut before, &mut take);
+        }
+        std::mem::swap(&mut before, word);
+        word.clear();
+    });
+}
+
 /// Writes a name as its words, in lower case.
 pub(super) fn plain(name: &str, to: &mut String) {
     split(name, |word| {
@@ -29,12 +45,23 @@ pub(super) fn plain(name: &str, to: &mut String) {
 }
 
 /// Calls `end` wherever a word ends, with its letters in lower case. It leaves nothing of them.
-fn split(text: &str, mut end: impl FnMut(&mut String)) {
+fn split(text: &str, end: impl FnMut(&mut String)) {
+    if text.is_ascii() {
+        split_plain(text, end);
+    } else {
+        // One letter is one, however it is written: `é` by one character or two, `Ａ` of full width.
+        let plain: String = text.nfkd().filter(|letter| !is_accent(*letter)).nfc().collect();
+        split_plain(&plain, end);
+    }
+}
+
+fn split_plain(text: &str, mut end: impl FnMut(&mut String)) {
     let mut word = String::new();
     let mut before = None;
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
-        if !letter.is_alphanumeric() {
+        let has_no_spaces = has_no_spaces(letter);
+        if !(letter.is_alphanumeric() || has_no_spaces) {
             end(&mut word);
             before = None;
             continue;
@@ -43,7 +70,7 @@ fn split(text: &str, mut end: impl FnMut(&mut String)) {
         let next_is_lower = letters.peek().is_some_and(|next| next.is_lowercase());
         let begins = letter.is_uppercase()
             && before.is_some_and(|before: char| before.is_lowercase() || before.is_numeric() || (before.is_uppercase() && next_is_lower));
-        if begins {
+        if begins || before.is_some_and(|before| self::has_no_spaces(before) != has_no_spaces) {
             end(&mut word);
         }
         word.extend(letter.to_lowercase());
@@ -52,8 +79,30 @@ fn split(text: &str, mut end: impl FnMut(&mut String)) {
     end(&mut word);
 }
 
+/// The marks that Latin, Greek and Cyrillic letters have.
+fn is_accent(letter: char) -> bool {
+    matches!(letter, '\u{300}'..='\u{36f}')
+}
+
+/// Letters of Chinese, Japanese, Thai, Lao, Burmese and Khmer.
+fn has_no_spaces(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{e01}'..='\u{e3a}' | '\u{e40}'..='\u{e4e}' | '\u{e81}'..='\u{ece}' | '\u{1000}'..='\u{1049}' | '\u{1780}'..='\u{17d3}'
+            | '\u{3005}'..='\u{3007}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{30fc}' | '\u{3400}'..='\u{4dbf}'
+            | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}'
+    )
+}
+
 fn finish(word: &mut String, take: &mut impl FnMut(&str)) {
-    if !word.is_empty() && word.len() <= LONGEST && !EMPTY.contains(&word.as_str()) {
+    if word.chars().next().is_some_and(has_no_spaces) {
+        let ends: Vec<usize> = word.char_indices().map(|(at, _)| at).skip(1).chain([word.len()]).collect();
+        let begins = word.char_indices().map(|(at, _)| at);
+        // The last letter belongs to the two that it ends, unless it is the only one.
+        for (begin, end) in begins.zip(ends.iter().skip(usize::from(ends.len() > 1))) {
+            take(word.get(begin..*end).unwrap_or_default());
+        }
+    } else if !word.is_empty() && word.len() <= LONGEST && !EMPTY.contains(&word.as_str()) {
         stem(word);
         take(word);
     }
@@ -133,7 +182,7 @@ mod tests {
         let mut text = "x: ".to_owned();
         plain("list_pullRequests.ofThe HTTPServer", &mut text);
         assert_eq!(text, "x: list pull requests of the http server");
-        assert_eq!(words("Überweisung; 東京"), ["überweisung", "東京"]);
+        assert_eq!(words("Überweisung; 東京"), ["uberweisung", "東京"]);
         assert!(words("how do I use the tool?").is_empty());
     }
 
@@ -156,6 +205,35 @@ mod tests {
         for (one, other) in [("class", "clasp"), ("status", "state"), ("news", "net"), ("user", "use"), ("string", "strict")] {
             assert_ne!(words(one), words(other), "{one} {other}");
         }
+    }
+
+    #[test]
+    fn a_letter_is_one_however_it_is_written() {
+        assert_eq!(words("Ca\u{301}fe\u{301} ＡＤＤ ﬁle"), words("cáfé add file"));
+        assert_eq!(words("météo"), words("meteo"));
+        assert_eq!(words("Ёлка"), words("елка"));
+        assert_eq!(words("한국어"), ["한국어"]);
+    }
+
+    #[test]
+    fn where_words_have_no_spaces_two_letters_are_one() {
+        assert_eq!(words("東京の天気"), ["東京", "京の", "の天", "天気"]);
+        assert_eq!(words("雨"), ["雨"]);
+        assert_eq!(words("2026年の気温calendar"), ["2026", "年の", "の気", "気温", "calendar"]);
+        assert!(words(&"東京の天気".repeat(20)).contains(&"天気".to_owned()));
+        assert!(words("ตรวจสอบอากาศ").contains(&"อา".to_owned()));
+    }
+
+    #[test]
+    fn two_words_side_by_side_are_one_too() {
+        let pairs = |text| {
+            let mut all = Vec::new();
+            super::pairs(text, |pair| all.push(pair.to_owned()));
+            all
+        };
+        assert_eq!(pairs("make_qr_code"), [words("makeqr"), words("qrcode")].concat());
+        assert_eq!(pairs("webHook"), words("webhook"));
+        assert!(pairs("add").is_empty() && pairs("").is_empty());
     }
 
     proptest! {

@@ -129,25 +129,19 @@ impl Screen {
         };
         frame.render_widget(Paragraph::new(vec![state, Line::from(first).bold(), Line::from(second)]), head);
         frame.render_widget(Sparkline::default().data(&self.history).cyan(), curve);
-        frame.render_widget(self.tools(), tools);
-        let columns = [
-            Constraint::Fill(2),
-            Constraint::Length(12),
-            Constraint::Length(9),
-            Constraint::Length(8),
-            Constraint::Length(9),
-            Constraint::Length(9),
-        ];
+        frame.render_widget(self.tools(tools.width), tools);
+        let columns = Columns::fitting(rest.width, &[(12, 2), (12, 0), (9, 0), (8, 0), (9, 0), (9, 0)], &[5, 4, 3, 2]);
         let rows = providers.into_iter().map(|provider| {
-            let row = Row::new(table::provider(provider));
+            let row = Row::new(columns.of(table::provider(provider)));
             if provider.state == "serving" { row } else { row.yellow() }
         });
         let title = Block::new().title("plugins and servers".dim());
-        frame.render_widget(Table::new(rows, columns).header(Row::new(table::PROVIDERS).dim()).block(title), rest);
+        let heads = Row::new(columns.of(table::PROVIDERS)).dim();
+        frame.render_widget(Table::new(rows, columns.widths()).header(heads).block(title), rest);
         frame.render_widget(Line::from("c calls  5 p50  9 p99  e errors  n name  r reverse  arrows scroll  q quit").dim(), foot);
     }
 
-    fn tools(&self) -> Table<'_> {
+    fn tools(&self, width: u16) -> Table<'_> {
         let heads = table::TOOLS.map(|head| {
             let by = match self.sort {
                 Sort::Calls => "calls/s",
@@ -158,20 +152,12 @@ impl Screen {
             };
             if head == by { Line::from(head).bold().underlined() } else { Line::from(head).dim() }
         });
-        let columns = [
-            Constraint::Fill(1),
-            Constraint::Fill(2),
-            Constraint::Length(9),
-            Constraint::Length(10),
-            Constraint::Length(10),
-            Constraint::Length(9),
-            Constraint::Length(11),
-        ];
+        let columns = Columns::fitting(width, &[(10, 1), (14, 2), (9, 0), (10, 0), (10, 0), (9, 0), (11, 0)], &[6, 4, 0, 5, 3]);
         let rows = self.figures.sorted(self.sort, self.reversed).into_iter().skip(self.skipped).map(|tool| {
-            let row = Row::new(table::tool(tool));
+            let row = Row::new(columns.of(table::tool(tool)));
             if tool.calls.errors > 0.0 { row.red() } else { row }
         });
-        Table::new(rows, columns).header(Row::new(heads))
+        Table::new(rows, columns.widths()).header(Row::new(columns.of(heads)))
     }
 
     /// Plugins and servers, those that are ill or busy first.
@@ -184,6 +170,35 @@ impl Screen {
         });
         providers.truncate(usize::from(PROVIDERS));
         providers
+    }
+}
+
+/// The columns of a table that have room.
+struct Columns(Vec<(usize, Constraint)>);
+
+impl Columns {
+    /// `all`: the room that each needs, and its share of what is left, where it takes one; `drop`: which go where there is too little, the first one first.
+    fn fitting(width: u16, all: &[(u16, u16)], drop: &[usize]) -> Self {
+        let mut places: Vec<usize> = (0..all.len()).collect();
+        // A space stands between two.
+        let needed = |places: &[usize]| places.iter().filter_map(|place| all.get(*place)).map(|(room, _)| room + 1).sum::<u16>();
+        for dropped in drop {
+            if needed(&places) <= width + 1 {
+                break;
+            }
+            places.retain(|place| place != dropped);
+        }
+        let constraint = |(room, share): (u16, u16)| if share > 0 { Constraint::Fill(share) } else { Constraint::Length(room) };
+        Self(places.into_iter().filter_map(|place| Some((place, constraint(*all.get(place)?)))).collect())
+    }
+
+    fn of<T, const N: usize>(&self, cells: [T; N]) -> Vec<T> {
+        let has = |place: &usize| self.0.iter().any(|(kept, _)| kept == place);
+        cells.into_iter().enumerate().filter(|(place, _)| has(place)).map(|(_, cell)| cell).collect()
+    }
+
+    fn widths(&self) -> Vec<Constraint> {
+        self.0.iter().map(|(_, constraint)| *constraint).collect()
     }
 }
 
@@ -227,6 +242,12 @@ mod tests {
         assert!(drawn(&screen, 100, 30).contains("it answers 503"));
         for (width, height) in [(1, 1), (20, 5), (300, 3)] {
             drawn(&screen, width, height);
+        }
+        // Names are what a narrow one has room for first, then how often they are called.
+        for width in [24, 40, 60, 80] {
+            let shown = drawn(&screen, width, 20);
+            assert!(["divide", "calls/s", "gone", "failed"].iter().all(|word| shown.contains(word)), "{width}: {shown}");
+            assert_eq!((shown.contains("total"), shown.contains("restarts")), (width >= 80, width >= 80), "{width}: {shown}");
         }
         assert!(!screen.press(KeyCode::Char('q')) && !screen.press(KeyCode::Esc));
     }

@@ -45,6 +45,7 @@ fn every_key_is_understood() {
         rest_default_tool = "w_get_alerts"
         card = true
         card_name = "com.example/tools"
+        card_url = "https://example.com/tools/mcp"
         card_title = "Tools"
         card_description = " All of them. "
         [auth.tokens]
@@ -163,6 +164,7 @@ fn every_key_is_understood() {
         rest_default_tool: Some("w_get_alerts".to_owned()),
         card: Some(true),
         card_name: Some("com.example/tools".to_owned()),
+        card_url: Some("https://example.com/tools/mcp".to_owned()),
         card_title: Some("Tools".to_owned()),
         card_description: Some("All of them.".to_owned()),
         ..HttpConfig::default()

@@ -11,7 +11,7 @@ use crate::{
     config::ConsoleConfig,
     http::{answer, own_page::is_own_page},
     provider::Principal,
-    telemetry::audit::{End, Facts},
+    telemetry::audit::{Arguments, End, Facts},
 };
 
 /// What somebody may do in the console.
@@ -74,7 +74,7 @@ pub(super) async fn admit(console: &Console, head: &mut Parts, peer: SocketAddr,
     if let Some(audit) = &console.audit {
         let peer = console.admission.client(head, peer).to_string();
         let facts = Facts { event: "console", caller: who, peer: Some(&peer), front: "http", ..Facts::default() };
-        audit.write(&facts, &End { outcome: "denied", error: Some("denied"), took: None });
+        audit.write(&facts, Arguments::default(), &End { outcome: "denied", error: Some("denied"), took: None });
     }
     let roles = policy.load().roles_of(principal).to_string();
     let have = if roles.is_empty() { "you have no role".to_owned() } else { format!("your roles are {roles}") };

@@ -11,7 +11,7 @@ use super::{AcceptError, Console};
 use crate::{
     http::answer,
     provider::Principal,
-    telemetry::audit::{End, Facts},
+    telemetry::audit::{Arguments, End, Facts},
 };
 
 #[derive(Deserialize)]
@@ -57,7 +57,7 @@ impl Action<'_> {
         if let Some(audit) = &self.console.audit {
             let (event, front, operation) = ("console", "http", Some(self.operation));
             let facts = Facts { event, caller: self.caller, front, operation, provider, name, ..Facts::default() };
-            audit.write(&facts, &End { outcome, error, took: None });
+            audit.write(&facts, Arguments::default(), &End { outcome, error, took: None });
         }
     }
 }

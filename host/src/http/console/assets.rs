@@ -77,7 +77,7 @@ async fn to_page() -> Response<Body> {
 fn send(place: usize, asked: &HeaderMap) -> Response<Body> {
     let asset = ASSETS.get(place).unwrap_or(&PAGE);
     let tag = TAGS.get(place).cloned().unwrap_or(HeaderValue::from_static("\"\""));
-    let is_known = asked.get(header::IF_NONE_MATCH).is_some_and(|known| *known == tag);
+    let is_known = answer::names_tag(asked, |known| tag.to_str().is_ok_and(|tag| tag.trim_matches('"') == known));
     let mut response = Response::new(if is_known { Body::empty() } else { Body::from(content(asset)) });
     if is_known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -15,7 +15,9 @@ use crate::{
     json::is_too_deep,
     offload,
     provider::{CallError, CallOutput, CallerAddress, Content, Deferral, NoClientRequests, NotDeferred, Principal},
-    similar, threads,
+    similar,
+    telemetry::traces::trace_parent,
+    threads,
 };
 
 /// The fixed sentences.
@@ -133,7 +135,7 @@ impl Asks {
             .with_face(FACE)
             .with_caller_headers(head.extensions.get().cloned())
             .with_address(CallerAddress::of(head))
-            .with_trace_parent(trace_parent(head).map(Arc::from))
+            .with_trace_parent(trace_parent(&head.headers).map(Arc::from))
             .with_asker(Arc::new(NO_CLIENT))
             .with_deferral(deferral);
         match rest.front.dispatcher().run(request).await {
@@ -172,11 +174,6 @@ fn bytes(output: &CallOutput) -> usize {
     content.sum::<usize>() + output.structured.as_ref().map_or(0, |structured| structured.as_str().len())
 }
 
-/// W3C `traceparent`.
-fn trace_parent(head: &Parts) -> Option<&str> {
-    head.headers.get("traceparent")?.to_str().ok()
-}
-
 fn as_mcp(output: &CallOutput) -> Response<Body> {
     answer::json_text(StatusCode::OK, format!("{{\"result\":{}}}", shape::whole(output)))
 }
@@ -204,7 +201,7 @@ fn find<'a>(rest: &Rest, seen: &Seen, name: &str, arguments: &'a str, head: &Par
         Err(name) => name,
     };
     let error = CallError::UnknownTool(name.clone());
-    let (principal, trace_parent) = (head.extensions.get(), trace_parent(head));
+    let (principal, trace_parent) = (head.extensions.get(), trace_parent(&head.headers));
     let denied = rest.front.dispatcher().log_denied(seen, principal, &error);
     let error = rest.front.pending().in_place_of(error);
     rest.front.dispatcher().turned_away(&TurnedAway { principal, face: FACE, trace_parent, error: &error, denied });

@@ -74,6 +74,9 @@ async fn a_call_knows_who_makes_it_and_what_it_was_sent() {
             lab.legacy("tools/call", json!({"name": "context", "_meta": {"traceparent": parent}})).await.result()["structuredContent"]
                 .clone();
         assert_eq!((seen["principal"].as_str(), seen["traceParent"].as_str()), (None, Some(parent)));
+        // One that is not well-formed is as if it were not there.
+        let request = modern_with(&[("traceparent", parent)], "tools/call", json!({"name": "context", "_meta": {"traceparent": "00-x"}}));
+        assert_eq!(lab.send(request).await.result()["structuredContent"]["traceParent"], parent);
     }
 }
 

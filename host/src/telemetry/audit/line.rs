@@ -1,6 +1,7 @@
 //! One line: what is known of a decision or a call, and its JSON.
 //!
-//! It is written by who has it to tell, from its beginning on: a copy of everything for another thread costs a call more than the text.
+//! It is written by who has it to tell, when all of it is known, into room that its thread keeps: a copy of everything for another thread costs a call more
+//! than the text.
 
 use std::{
     cell::RefCell,
@@ -20,10 +21,10 @@ use crate::provider::steers;
 /// Bytes of a name that a caller made up.
 const NAME: usize = 200;
 
-/// Bytes that a line mostly takes.
-const USUAL: usize = 448;
+/// Bytes of room that a thread keeps for its lines.
+const ROOM: usize = 4 << 10;
 
-/// What is known of a decision, or of a call before it runs.
+/// What is known of a decision or a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// When it began.
@@ -48,8 +49,6 @@ pub struct Facts<'a> {
     pub provider: Option<&'a str>,
     /// Which one, by the provider's own name.
     pub name: Option<&'a str>,
-    /// With what, as JSON text.
-    pub arguments: Option<&'a str>,
 }
 
 impl Default for Facts<'_> {
@@ -66,7 +65,6 @@ impl Default for Facts<'_> {
             operation: None,
             provider: None,
             name: None,
-            arguments: None,
         }
     }
 }
@@ -82,12 +80,19 @@ pub struct End<'a> {
     pub took: Option<Duration>,
 }
 
-/// A line that lacks its end.
-#[derive(Debug)]
-pub struct Line {
-    text: Vec<u8>,
-    /// Arguments that are in it when their secrets have been removed.
-    kept: Option<Kept>,
+/// What is told of arguments, which the call itself takes.
+#[derive(Debug, Default)]
+pub struct Arguments {
+    /// SHA-256 of their JSON text.
+    digest: Option<[u8; 32]>,
+    /// They themselves, where they are to be in the line when their secrets have been removed.
+    pub(super) kept: Option<Kept>,
+}
+
+impl Arguments {
+    pub(super) fn of(text: &str, kept: Option<Kept>) -> Self {
+        Self { digest: digest(&SHA256, text.as_bytes()).as_ref().try_into().ok(), kept }
+    }
 }
 
 /// A copy of arguments, as long as it is needed.
@@ -111,56 +116,63 @@ impl Drop for Kept {
     }
 }
 
-impl Line {
-    /// All that is known before the end. The names of members and their order are API.
-    pub(super) fn begin(facts: &Facts<'_>, kept: Option<Kept>) -> Self {
-        let mut text = Vec::with_capacity(USUAL);
-        text.extend_from_slice(b"{\"time\":\"");
-        CLOCK.with_borrow_mut(|clock| clock.write(facts.begin, &mut text));
-        text.push(b'"');
-        let mut members = Members(&mut text);
-        members.text("event", facts.event);
-        members.number("id", facts.id);
-        members.number("parent", facts.parent);
-        members.some("trace", facts.trace);
-        match facts.caller {
-            Some(caller) => members.text("caller", caller),
-            // Callers are not told apart.
-            None => members.raw("caller", b"null"),
-        }
-        members.some("peer", facts.peer);
-        members.text("front", facts.front);
-        members.some("operation", facts.operation);
-        members.some("provider", facts.provider);
-        // What a tool is called is known of what is loaded. Callers make up all else, and the address of a resource can hold a key.
-        let is_loaded = facts.provider.is_some() && facts.operation == Some("tools/call");
-        match facts.name {
-            Some(name) if !is_loaded => members.text("name", &redact::known(name)),
-            name => members.some("name", name),
-        }
-        if let Some(arguments) = facts.arguments {
-            members.digest("arguments_sha256", arguments);
-        }
-        Self { text, kept }
-    }
+/// Hands a whole line with its newline to `take`, without the arguments that were kept, and the place where these belong.
+pub(super) fn written<T>(facts: &Facts<'_>, arguments: &Arguments, end: &End<'_>, take: impl FnOnce(&[u8], usize) -> T) -> T {
+    SCRATCH.with_borrow_mut(|Scratch { clock, text }| {
+        text.clear();
+        text.shrink_to(ROOM);
+        let place = write(facts, arguments, end, clock, text);
+        take(text, place)
+    })
+}
 
-    /// The whole line with its newline, without the arguments that were kept; where these belong, and they.
-    pub(super) fn end(self, end: &End<'_>) -> (Vec<u8>, usize, Option<Kept>) {
-        let Self { mut text, kept } = self;
-        let place = text.len();
-        let mut members = Members(&mut text);
-        members.text("outcome", end.outcome);
-        members.some("error", end.error);
-        if let Some(took) = end.took {
-            members.millis("duration_ms", took);
-        }
-        text.extend_from_slice(b"}\n");
-        (text, place, kept)
+/// The names of members and their order are API.
+fn write(facts: &Facts<'_>, arguments: &Arguments, end: &End<'_>, clock: &mut Clock, text: &mut Vec<u8>) -> usize {
+    text.extend_from_slice(b"{\"time\":\"");
+    clock.write(facts.begin, text);
+    text.push(b'"');
+    let mut members = Members(text);
+    members.text("event", facts.event);
+    members.number("id", facts.id);
+    members.number("parent", facts.parent);
+    members.some("trace", facts.trace);
+    match facts.caller {
+        Some(caller) => members.text("caller", caller),
+        // Callers are not told apart.
+        None => members.raw("caller", b"null"),
     }
+    members.some("peer", facts.peer);
+    members.text("front", facts.front);
+    members.some("operation", facts.operation);
+    members.some("provider", facts.provider);
+    // What a tool is called is known of what is loaded. Callers make up all else, and the address of a resource can hold a key.
+    let is_loaded = facts.provider.is_some() && facts.operation == Some("tools/call");
+    match facts.name {
+        Some(name) if !is_loaded => members.text("name", &redact::known(name)),
+        name => members.some("name", name),
+    }
+    if let Some(digest) = &arguments.digest {
+        members.digest("arguments_sha256", digest);
+    }
+    let place = members.0.len();
+    members.text("outcome", end.outcome);
+    members.some("error", end.error);
+    if let Some(took) = end.took {
+        members.millis("duration_ms", took);
+    }
+    text.extend_from_slice(b"}\n");
+    place
 }
 
 thread_local! {
-    static CLOCK: RefCell<Clock> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// What the lines of one thread are written with.
+#[derive(Default)]
+struct Scratch {
+    clock: Clock,
+    text: Vec<u8>,
 }
 
 /// The beginning of a time, which lines of the same second share.
@@ -233,11 +245,10 @@ impl Members<'_> {
         self.0.extend_from_slice(digits.get(..shown).unwrap_or_default());
     }
 
-    fn digest(&mut self, name: &'static str, of: &str) {
+    fn digest(&mut self, name: &'static str, sum: &[u8; 32]) {
         self.key(name);
-        let sum = digest(&SHA256, of.as_bytes());
         let mut digits = [b'"'; 2 * 32 + 2];
-        for (place, byte) in digits.iter_mut().skip(1).zip(sum.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15])) {
+        for (place, byte) in digits.iter_mut().skip(1).zip(sum.iter().flat_map(|byte| [byte >> 4, byte & 15])) {
             *place = if byte < 10 { b'0' + byte } else { b'a' + byte - 10 };
         }
         self.0.extend_from_slice(&digits);
@@ -270,7 +281,7 @@ mod tests {
     use super::*;
 
     fn line(facts: &Facts<'_>, end: &End<'_>) -> Vec<u8> {
-        Line::begin(facts, None).end(end).0
+        written(facts, &Arguments::of("{}", None), end, |text, _| text.to_vec())
     }
 
     #[test]
@@ -298,7 +309,6 @@ mod tests {
                 name: Some(&name),
                 caller: caller.as_deref(),
                 peer: Some(&peer),
-                arguments: Some("{}"),
                 ..Facts::default()
             };
             let end = End { outcome: "ok", error: Some(&name), took: Some(Duration::from_micros(micros)) };
@@ -330,7 +340,6 @@ mod tests {
             operation: Some("tools/call"),
             provider: Some("p"),
             name: Some("t"),
-            arguments: Some("{}"),
         };
         let line = line(&facts, &End { outcome: "busy", error: Some("busy"), took: Some(Duration::from_micros(1250)) });
         assert_eq!(

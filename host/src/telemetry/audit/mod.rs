@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-pub use line::{End, Facts, Line, cut};
+pub use line::{Arguments, End, Facts, cut};
 
 use super::otlp::{self, Delivery};
 use crate::config::{AuditArguments, AuditConfig};
@@ -115,22 +115,18 @@ impl Audit {
         Ok(Self { queue, delivery, has_arguments, collected, is_alone })
     }
 
-    /// Begins a line: of a call, which ends later.
+    /// What a line is to have of arguments, as JSON text: asked before a call takes them.
     #[must_use]
-    pub fn begin(&self, facts: &Facts<'_>) -> Line {
+    pub fn arguments(&self, text: &str) -> Arguments {
         let held = &self.queue.counts.held;
-        let keeps = |text: &&str| self.has_arguments && text.len() <= KEPT && held.load(Relaxed) <= HELD;
-        Line::begin(facts, facts.arguments.filter(keeps).map(|text| Kept::new(text, held)))
+        let keeps = self.has_arguments && text.len() <= KEPT && held.load(Relaxed) <= HELD;
+        Arguments::of(text, keeps.then(|| Kept::new(text, held)))
     }
 
-    /// Writes a line that was begun. Never waits.
-    pub fn end(&self, line: Line, end: &End<'_>) {
-        self.queue.put(line, end);
-    }
-
-    /// Writes the line of what begins and ends at once. Never waits.
-    pub fn write(&self, facts: &Facts<'_>, end: &End<'_>) {
-        self.end(self.begin(facts), end);
+    /// Writes a line. Never waits.
+    pub fn write(&self, facts: &Facts<'_>, mut arguments: Arguments, end: &End<'_>) {
+        let kept = arguments.kept.take();
+        line::written(facts, &arguments, end, |text, place| self.queue.put(text, place, kept));
     }
 
     /// Lines that were written, or taken by the collector where they go nowhere else; and lines that were dropped, on their way to any of these.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::line::{End, Kept, Line};
+use super::line::Kept;
 
 /// Lines that may wait, and bytes of them.
 const LINES: usize = 16_384;
@@ -70,9 +70,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line, or drops and counts it where there is no room. Never waits for who writes.
-    pub(super) fn put(&self, line: Line, end: &End<'_>) {
-        let (text, place, kept) = line.end(end);
+    /// Adds a line with its newline, or drops and counts it where there is no room. Never waits for who writes. `kept`: arguments, and `place` where they belong.
+    pub(super) fn put(&self, text: &[u8], place: usize, kept: Option<Kept>) {
         let mut state = self.state();
         let lines = &mut state.lines;
         if lines.count >= LINES || lines.text.len() + text.len() > BYTES {
@@ -83,7 +82,7 @@ impl Queue {
         if let Some(kept) = kept {
             lines.kept.push((lines.text.len() + place, kept));
         }
-        lines.text.extend_from_slice(&text);
+        lines.text.extend_from_slice(text);
         lines.count += 1;
         // One that gathers lines has enough of them by now.
         let wakes = mem::take(&mut state.is_idle) || state.lines.count == LINES / 2;

@@ -1,5 +1,7 @@
 //! W3C Trace Context: which trace a request belongs to.
 
+use http::HeaderMap;
+
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
@@ -43,6 +45,14 @@ pub fn trace_id(parent: &str) -> Option<&str> {
     (fits && is_whole && is_set(id) && is_set(span)).then_some(id)
 }
 
+/// The `traceparent` of a request's head. None: there is none, or there are several, of which nobody knows which one holds.
+#[must_use]
+pub fn trace_parent(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all("traceparent").iter();
+    let one = all.next()?.to_str().ok()?.trim();
+    (all.next().is_none() && trace_id(one).is_some()).then_some(one)
+}
+
 /// The digits of the trace id in a `traceparent` that is well-formed.
 #[must_use]
 pub fn trace_digits(parent: &str) -> Option<[u8; 32]> {
@@ -71,6 +81,22 @@ mod tests {
         ] {
             assert_eq!(trace_id(&parent), is_one.then_some(id), "{parent}");
             assert_eq!(Parent::parse(&parent).is_some(), is_one, "{parent}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_one_parent_or_none() {
+        let parent = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("traceparent", http::HeaderValue::from_static(value));
+            }
+            trace_parent(&headers).map(str::to_owned)
+        };
+        const ONE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(parent(&[ONE]).as_deref(), Some(ONE));
+        for none in [&[][..], &["x"], &[""], &[ONE, ONE], &[ONE, "x"]] {
+            assert_eq!(parent(none), None, "{none:?}");
         }
     }
 

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-pub use context::{trace_digits, trace_id};
+pub use context::{trace_digits, trace_id, trace_parent};
 pub use span::Root;
 pub use wire::{Outline, Record};
 

@@ -134,6 +134,7 @@ function Frame({ onSignOut }) {
   const [chosen, setChosen] = useState(theme());
   const { now, session } = useLive();
   const main = useRef(null);
+  const nav = useRef(null);
   const first = useRef(true);
   useKeys(() => setHelp(true));
   const title = PAGES.find(([path]) => path === page)?.[1] ?? 'Toolbay';
@@ -142,6 +143,9 @@ function Frame({ onSignOut }) {
     scrollTo(0, 0);
     // Who uses a screen reader hears that there is another page.
     if (!first.current) main.current.focus({ preventScroll: true });
+    // On a narrow screen the pages stand in one line, longer than the screen.
+    const link = nav.current.querySelector('[aria-current]');
+    if (link) nav.current.scrollTo({ left: link.offsetLeft - (nav.current.clientWidth - link.offsetWidth) / 2 });
     first.current = false;
   }, [page, rest]);
   const broken = now?.providers.filter(one => one.state === 'broken').length ?? 0;
@@ -155,7 +159,7 @@ function Frame({ onSignOut }) {
   <div class="frame">
     <header class="side">
       <a class="brand" href="#/"><img src="console/icon.svg" alt="" />Toolbay</a>
-      <nav class="nav" aria-label="Pages">${PAGES.map(([path, text, key, shape]) => html`
+      <nav class="nav" aria-label="Pages" ref=${nav}>${PAGES.map(([path, text, key, shape]) => html`
         <a key=${path} href=${`#/${path}`} aria-current=${path === page ? 'page' : undefined} title=${`g ${key}`}>${icon(shape)}${text}${marks[path]}</a>`)}</nav>
       <div class="foot">
         ${session && html`<div>${session.caller ? html`<strong>${session.caller}</strong>${session.roles.length ? ` · ${session.roles.join(', ')}` : ''}` : 'No authentication'}<br />${session.may_operate ? 'May act' : 'May look, not act'}</div>`}

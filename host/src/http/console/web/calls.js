@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { useLive } from './live.js';
-import { Choices, Copy, Empty, Fault, Head, Outcome, Search, Table, clock, duration, outcomeText, serverLink, toolLink } from './ui.js';
+import { Choices, Copy, Empty, Fault, Head, Outcome, Search, Table, clock, duration, outcomeText, serverLink, toolLink, visible } from './ui.js';
 import { html, useEffect, useMemo, useRef, useState } from './vendor/htm-preact.js';
 
 /** Calls that the page keeps. */
@@ -41,7 +41,7 @@ export function Calls() {
   }, [state.calls, show, text]);
   const columns = [
     ['Time', 'nowrap', call => clock(call.time)],
-    ['What', 'what', call => html`${call.provider && call.operation === 'tools/call' ? html`<a class="mono" href=${toolLink(`${call.provider}__${call.name}`)}>${call.name}</a>` : html`<span class="mono">${call.name ?? '–'}</span>`}
+    ['What', 'what', call => html`${call.provider && call.operation === 'tools/call' ? html`<a class="mono" href=${toolLink(`${call.provider}__${call.name}`)}>${visible(call.name)}</a>` : html`<span class="mono">${visible(call.name) ?? '–'}</span>`}
       <span class="muted small">${call.provider && html` <a href=${serverLink(call.provider)}>${call.provider}</a>`}${call.operation && call.operation !== 'tools/call' && ` ${call.operation}`}</span>
       ${call.error && html`<span class="error">${call.error}</span>`}`],
     ['Outcome', '', call => html`<${Outcome} outcome=${call.outcome} />`],

@@ -2,7 +2,7 @@
 
 import { latest, recent, useLive } from './live.js';
 import { Plot, Spark } from './plot.js';
-import { Choices, Empty, Head, Note, Panel, State, Table, bytes, duration, number, plural, serverLink, toolLink, useAnswer } from './ui.js';
+import { Choices, Empty, Head, Note, Panel, State, Table, bytes, duration, number, plural, serverLink, toolLink, useAnswer, visible } from './ui.js';
 import { html, useState } from './vendor/htm-preact.js';
 
 const percent = value => (Number.isFinite(value) ? `${value === 0 ? '0' : value < .1 ? '<0.1' : value < 10 ? value.toFixed(1) : Math.round(value)} %` : '–');
@@ -34,8 +34,8 @@ function Busy({ now }) {
   const list = (by === 'tools' ? tools : providers).map(one => ({ ...one, rate: recent(`${one.id}rate`, 10) }));
   list.sort((a, b) => (b.rate || 0) - (a.rate || 0) || b.calls.count - a.calls.count || a.label.localeCompare(b.label));
   const columns = [
-    [by === 'tools' ? 'Tool' : 'Provider', 'what', one => (by === 'tools' ? html`<a class="mono" href=${toolLink(`${one.provider}__${one.name}`)}>${one.name}</a> <span class="muted small">${one.provider}</span>` : html`<a href=${serverLink(one.name)}>${one.name}</a>`)],
-    ['Last two minutes', 'wide', one => html`<${Spark} id=${`${one.id}rate`} label=${`Calls per second of ${one.label}`} />`],
+    [by === 'tools' ? 'Tool' : 'Provider', 'what', one => (by === 'tools' ? html`<a class="mono" href=${toolLink(`${one.provider}__${one.name}`)}>${visible(one.name)}</a> <span class="muted small">${one.provider}</span>` : html`<a href=${serverLink(one.name)}>${one.name}</a>`)],
+    ['Last two minutes', 'wide', one => html`<${Spark} id=${`${one.id}rate`} label=${`Calls per second of ${visible(one.label)}`} />`],
     ['Calls/s', 'num', one => number(one.rate)],
     ['Errors', 'num', one => { const part = share(one.id); return html`<span class=${part > 1 ? 'bad' : ''}>${percent(part)}</span>`; }],
     ['p95', 'num', one => duration(latest(`${one.id}p95`))],

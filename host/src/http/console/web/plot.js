@@ -31,7 +31,7 @@ function options({ series, format, log, height, most }, width, onCursor) {
     ? { distr: 3, log: 10, range: (_, low, high) => (low > 0 ? [10 ** Math.floor(Math.log10(low) - .05), 10 ** Math.ceil(Math.log10(high) + .05)] : [1e-5, 1]) }
     : { range: (_, low, high) => [0, Math.max(high > 0 ? high * 1.12 : 0, most ?? 1)] };
   return {
-    width, height, legend: { show: false }, padding: [8, 12, 0, 0],
+    width, height, legend: { show: false }, padding: [8, 27, 0, 0],
     cursor: { sync: { key: SYNC.key }, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true, range: (_, low, high) => [Math.max(high - SHOWN, Math.min(low, high - LEAST)), high] }, y },
     axes: [

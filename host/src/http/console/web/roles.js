@@ -1,7 +1,7 @@
 // Who may do what: the roles, who has them, and what somebody with them sees, by which rule.
 
 import { useLive } from './live.js';
-import { Choices, Empty, Head, Note, Panel, Pill, Search, Table, Waiting, plural, useAnswer } from './ui.js';
+import { Choices, Empty, Head, Note, Panel, Pill, Search, Table, Waiting, plural, useAnswer, visible } from './ui.js';
 import { html, useState } from './vendor/htm-preact.js';
 
 const Patterns = ({ list }) => (list.length ? html`<span class="mono">${list.join(', ')}</span>` : html`<span class="muted">–</span>`);
@@ -50,6 +50,6 @@ function Seen({ roles, tokens, whose, onWhose }) {
     <div class="row" style=${{ padding: '0 18px 8px' }}><${Search} label="Search what they see" value=${text} onInput=${setText} /></div>
     ${!answer ? html`<div class="empty"><${Waiting} error=${error} again=${again} /></div>` : list.length ? html`<${Table} caption="What they see" rows=${list.slice(0, 400)} rowKey=${one => `${one.kind} ${one.name}`} columns=${[
       ['', '', one => html`<${Pill} tone=${one.allowed ? 'good' : ''}>${one.allowed ? 'sees' : 'hidden'}<//>`],
-      ['Name', 'mono', one => one.name], ['Kind', 'wide', one => one.kind], ['Of', 'wide', one => one.provider], ['Why', 'muted', one => one.why]]} />` : html`<${Empty} title="Nothing fits" />`}
+      ['Name', 'mono', one => visible(one.name)], ['Kind', 'wide', one => one.kind], ['Of', 'wide', one => one.provider], ['Why', 'muted', one => visible(one.why)]]} />` : html`<${Empty} title="Nothing fits" />`}
   </section>`;
 }

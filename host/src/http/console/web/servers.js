@@ -5,7 +5,7 @@ import { latest, recent, useLive } from './live.js';
 import { Unaccepted } from './lock.js';
 import { Lines } from './log.js';
 import { Plot, Spark } from './plot.js';
-import { Choices, Confirm, Empty, Head, Note, Panel, Pill, Search, State, Table, Waiting, ago, attempt, duration, kindText, number, plural, serverLink, span, toolLink, useAnswer } from './ui.js';
+import { Choices, Confirm, Empty, Head, Note, Panel, Pill, Search, State, Table, Waiting, ago, attempt, duration, kindText, number, plural, serverLink, span, toolLink, useAnswer, visible } from './ui.js';
 import { html, useEffect, useState } from './vendor/htm-preact.js';
 
 const restart = name => attempt(() => act('restart', { server: name }), `${name} is being started anew`);
@@ -68,9 +68,9 @@ export function Server({ name }) {
   const tools = offers?.tools.filter(tool => tool.provider === name) ?? [];
   const toggle = tool => attempt(() => act('disable', { provider: name, tool: tool.own, disabled: !tool.disabled }), `${tool.name} is ${tool.disabled ? 'enabled' : 'disabled'}`).then(list);
   const columns = [
-    ['Tool', '', tool => html`<a class="mono" href=${toolLink(tool.name)}>${tool.name}</a> ${tool.disabled && html`<${Pill} flat tone="warn">disabled<//>`}<div class="muted small">${tool.about.split('\n')[0]}</div>`],
+    ['Tool', '', tool => html`<a class="mono" href=${toolLink(tool.name)}>${visible(tool.name)}</a> ${tool.disabled && html`<${Pill} flat tone="warn">disabled<//>`}<div class="muted small">${tool.about.split('\n')[0]}</div>`],
     ['Calls/s', 'num wide', tool => number(recent(`t:${name}/${tool.own}:rate`, 10))],
-    ['', 'num', tool => html`<button class="quiet" disabled=${!session?.may_operate} aria-label=${`${tool.disabled ? 'Enable' : 'Disable'} ${tool.name}`} onClick=${() => toggle(tool)}>${tool.disabled ? 'Enable' : 'Disable'}</button>`],
+    ['', 'num', tool => html`<button class="quiet" disabled=${!session?.may_operate} aria-label=${`${tool.disabled ? 'Enable' : 'Disable'} ${visible(tool.name)}`} onClick=${() => toggle(tool)}>${tool.disabled ? 'Enable' : 'Disable'}</button>`],
   ];
   const up = one.replicas?.up ?? [];
   const breaker = one.replicas?.breaker?.state;

@@ -4,7 +4,7 @@ import { act } from './api.js';
 import { latest, recent, useLive } from './live.js';
 import { Plot } from './plot.js';
 import { Try } from './try.js';
-import { Choices, Confirm, Copy, Empty, Fault, Head, Json, Note, Panel, Pill, Search, State, Waiting, attempt, duration, number, plural, serverLink, toolLink, useAnswer } from './ui.js';
+import { Choices, Confirm, Copy, Empty, Fault, Head, Json, Note, Panel, Pill, Search, State, Waiting, attempt, duration, number, plural, serverLink, toolLink, useAnswer, visible } from './ui.js';
 import { html, useEffect, useMemo, useState } from './vendor/htm-preact.js';
 
 const HINTS = [
@@ -65,7 +65,7 @@ export function Tools() {
           return shown.length > 0 && html`<div class="group" key=${provider ?? ''}>
             ${provider && html`<h2><a href=${serverLink(provider)}>${provider}</a><span class="muted small">${plural(tools.length, 'tool')}</span></h2>`}
             ${shown.map(tool => html`<a class=${`tool ${tool.disabled ? 'off' : ''}`} href=${toolLink(tool.name)} key=${tool.name}>
-              <span class="name">${tool.name}</span><span class="about">${tool.about || 'No description.'}</span>
+              <span class="name">${visible(tool.name)}</span><span class="about">${tool.about || 'No description.'}</span>
               <span class="row">${tool.disabled ? html`<${Pill} flat tone="warn">disabled<//>` : html`<${Hints} hints=${tool.hints} />`}${!provider && html`<${Pill} flat>${tool.provider}<//>`}</span>
             </a>`)}
           </div>`;
@@ -81,16 +81,16 @@ export function ToolPage({ name }) {
   const generation = now.generations.join();
   useEffect(() => { list(); again(); }, [generation, now.disabled]);
   const crumb = html`<a href="#/tools">Tools</a>`;
-  if (!tool) return html`<${Head} title=${name} crumb=${crumb} /><${Waiting} error=${error} again=${again} />`;
+  if (!tool) return html`<${Head} title=${visible(name)} crumb=${crumb} /><${Waiting} error=${error} again=${again} />`;
   const about = offers?.tools.find(one => one.name === tool.name);
   const id = about && `t:${about.provider}/${about.own}:`;
   const counted = about && now.tools.find(one => one.provider === about.provider && one.name === about.own);
   const set = disabled => attempt(() => act('disable', { provider: about.provider, tool: about.own, disabled }), disabled ? `${tool.name} is disabled` : `${tool.name} is enabled`).then(() => { list(); again(); });
   const action = about && (about.disabled
     ? html`<button class="primary" disabled=${!session?.may_operate} onClick=${() => set(false)}>Enable</button>`
-    : html`<${Confirm} label="Disable" kind="danger" disabled=${!session?.may_operate} title=${`Disable ${tool.name}?`} onYes=${() => set(true)}>
+    : html`<${Confirm} label="Disable" kind="danger" disabled=${!session?.may_operate} title=${`Disable ${visible(tool.name)}?`} onYes=${() => set(true)}>
         It leaves all lists at once, and nobody can call it until it is enabled here or the host restarts. Calls that run go on.<//>`);
-  return html`<${Head} title=${tool.title ?? tool.name} crumb=${html`${crumb}${about && html` / <a href=${serverLink(about.provider)}>${about.provider}</a>`}`}>${action}<//>
+  return html`<${Head} title=${visible(tool.title ?? tool.name)} crumb=${html`${crumb}${about && html` / <a href=${serverLink(about.provider)}>${about.provider}</a>`}`}>${action}<//>
   <div class="stack">
     ${about?.disabled && html`<${Note} tone="warn" title="Disabled">Nobody sees or calls it until it is enabled here or the host restarts. To make that last, ${kindOf(now, about.provider) === 'pipeline' ? html`take <code>${`[pipeline.${about.provider}]`}</code> out of toolbay.toml` : html`exclude it in <code>${`[${kindOf(now, about.provider)}.${about.provider}]`}</code> of toolbay.toml: <code>${`exclude = ["${about.own}"]`}</code>`}.<//>`}
     <div class="halves">
@@ -98,7 +98,7 @@ export function ToolPage({ name }) {
         <${Panel} title="About">
           <div class="stack">
             <p class="prose">${tool.description || html`<span class="muted">No description. A model has only the name to go by.</span>`}</p>
-            <div class="row"><code>${tool.name}</code><${Copy} text=${tool.name} label="Copy name" /><${Hints} hints=${tool.annotations} /></div>
+            <div class="row"><code>${visible(tool.name)}</code><${Copy} text=${tool.name} label="Copy name" /><${Hints} hints=${tool.annotations} /></div>
             ${counted && html`<p class="muted small">${number(recent(`${id}rate`, 10))} calls per second, p95 ${duration(latest(`${id}p95`))}, ${plural(counted.calls.count, 'call')} since the start${counted.calls.bad > 0 && html`, <span class="bad">${number(counted.calls.bad)} failed</span>`}.</p>`}
             <details><summary>Input schema</summary><div class="code" tabindex="0" role="region" aria-label="Input schema"><${Json} value=${tool.inputSchema} /></div></details>
             ${tool.outputSchema && html`<details><summary>Output schema</summary><div class="code" tabindex="0" role="region" aria-label="Output schema"><${Json} value=${tool.outputSchema} /></div></details>`}

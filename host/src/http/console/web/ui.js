@@ -110,6 +110,9 @@ const OUTCOMES = {
 export const outcomeText = outcome => OUTCOMES[outcome]?.[1] ?? outcome;
 export const Outcome = ({ outcome }) => html`<${Pill} tone=${OUTCOMES[outcome]?.[0] ?? ''}>${outcomeText(outcome)}<//>`;
 
+/** A name with the characters written out that turn text around or are not seen: none looks like another. */
+export const visible = name => name?.replace(/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu, one => `\\u{${one.codePointAt(0).toString(16)}}`);
+
 export const kindText = kind => ({ wasm: 'Plugin', bridge: 'Server', remote: 'Remote', pipeline: 'Pipeline' })[kind] ?? kind;
 export const toolLink = name => `#/tools/${encodeURIComponent(name)}`;
 export const serverLink = name => `#/servers/${encodeURIComponent(name)}`;
@@ -182,7 +185,7 @@ export function Toasts() {
 export async function attempt(what, done) {
   try {
     await what();
-    if (done) toast({ title: done });
+    if (done) toast({ title: visible(done) });
     return true;
   } catch (error) {
     toast({ tone: 'bad', title: error.message, text: error.hint });
