@@ -12,7 +12,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -138,6 +138,8 @@ pub(super) struct ConnectionState {
     open: AtomicU32,
     /// A request has come.
     used: AtomicBool,
+    /// When the last answer was sent, in milliseconds of the connection.
+    rests_from: AtomicU64,
     /// HTTP/2: bytes come at any time there, and do not mean that a request begins.
     h2: AtomicBool,
     /// The first bytes of a further request have come.
@@ -157,6 +159,13 @@ enum Phase {
     Busy,
     Stuck,
     Idle,
+}
+
+impl Connection {
+    /// Since when nothing has gone on: it began then, or the last answer was sent. Only where no request is open.
+    pub(super) fn rests_from(&self) -> std::time::Instant {
+        self.since + Duration::from_millis(self.watch.rests_from.load(Relaxed))
+    }
 }
 
 impl ConnectionState {
@@ -253,6 +262,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.0.watch.rests_from.store(self.0.since.elapsed().as_millis().try_into().unwrap_or(u64::MAX), Relaxed);
         self.0.watch.open.fetch_sub(1, Relaxed);
         self.0.watch.changed();
     }

@@ -260,13 +260,14 @@ impl<S: Service> Server<S> {
         (self.opened)(self.open.len());
     }
 
-    /// Makes room by ending a connection on which nothing goes on: first one that never asked for anything, else one between two requests. False: all are
-    /// busy, or so new that their request may be on its way.
+    /// Makes room by ending a connection on which nothing goes on: first one that never asked for anything, else the one whose last answer is longest ago.
+    /// False: all are busy, or were a moment ago, so that their next request may be on its way. Whoever is there keeps its place: else who only
+    /// connects could drive out all who call, however often they do.
     fn end_an_idle_one(&mut self) -> bool {
         let enough = (self.limits)().silent;
         let idle = self.open.values().filter(|connection| connection.counts.load(Relaxed) && connection.watch.open() == 0);
-        let silent = idle.filter(|connection| connection.since.elapsed() >= enough);
-        let Some(goes) = silent.min_by_key(|connection| (connection.watch.was_used(), connection.since)) else { return false };
+        let silent = idle.filter(|connection| connection.rests_from().elapsed() >= enough);
+        let Some(goes) = silent.min_by_key(|connection| (connection.watch.was_used(), connection.rests_from())) else { return false };
         tracing::debug!(peer = %goes.peer, "an idle connection makes room for another");
         goes.counts.store(false, Relaxed);
         self.counted -= 1;

@@ -133,6 +133,29 @@ async fn connections_on_which_nothing_goes_on_make_room() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_in_use_keeps_its_place() {
+    let server = Server::with(|state, limits| {
+        state.settings.change(|config| config.max_connections = 2);
+        limits.silent = Duration::from_secs(2);
+    });
+    let server = server.await;
+    let (mut used, mut left) = (server.connect().await, server.connect().await);
+    assert_eq!(left.ask("POST /mcp", "x").await.status, 200);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(used.ask("POST /mcp", "x").await.status, 200);
+    // The one that was there first has asked last.
+    let mut other = server.connect().await;
+    assert_eq!(other.ask("POST /mcp", "x").await.status, 200);
+    assert_eq!(left.rest().await, "");
+    // Both of these have asked a moment ago, and neither goes for one that only comes.
+    let refused = server.connect().await.ask("POST /mcp", "x").await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    for mut stays in [used, other] {
+        assert_eq!(stays.ask("POST /mcp", "x").await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_answered_431() {
     let server = Server::start().await;
     let answer = server.ask(&format!("GET /healthz\nx: {}", "y".repeat(70_000))).await;
