@@ -114,6 +114,12 @@ try {
   await callButton.click();
   await page.locator('[data-result=ok]').waitFor();
   assert.match(await page.locator('[data-result=ok]').textContent(), /4\.5/);
+  // Who uses the keyboard stays where they are.
+  const focused = () => page.evaluate(() => document.activeElement.textContent);
+  await callButton.focus();
+  await page.keyboard.press('Enter');
+  await page.locator('[data-result=ok]').waitFor();
+  assert.equal(await focused(), 'Call');
   await page.screenshot({ path: `${pictures}/tool.png`, fullPage: true });
   await accessible(page, 'tool');
 
@@ -150,15 +156,19 @@ try {
   await page.getByLabel('ms').fill('60000');
   await callButton.click();
   await eventually('the call runs', async () => (await status()).plugins.find(one => one.name === 'worker').in_flight === 1);
-  await page.getByRole('button', { name: 'Cancel', exact: true }).click();
+  await page.getByRole('button', { name: 'Cancel', exact: true }).focus();
+  await page.keyboard.press('Enter');
   await text(page, /The call was ended at the host too/);
+  await eventually('the focus is where the next call is made', async () => (await focused()) === 'Call');
   await check();
 
   step('disable and enable a tool');
   await go(page, '#/tools/multiply', 'multiply');
   await page.getByRole('button', { name: 'Disable' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Disable' }).click();
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
   await text(page, /Nobody sees or calls it/);
+  await eventually('the focus is on the page', () => page.evaluate(() => document.activeElement.id === 'main' || document.activeElement.closest('main') !== null));
   assert.equal((await mcp('tools/call', { name: 'multiply', arguments: { a: 2, b: 3 } })).error.code, -32602);
   assert.ok(!(await mcp('tools/list', {})).result.tools.some(tool => tool.name === 'multiply'));
   assert.ok(await callButton.isDisabled());

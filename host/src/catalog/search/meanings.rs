@@ -5,7 +5,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use blake3::Hash;
@@ -26,8 +26,6 @@ const MOST: usize = 50_000;
 const LOOK: Duration = Duration::from_secs(30);
 /// How long a search waits for the vector of its question: it shares the model's device with plugins.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What is new is kept on disk so often at most.
-const SAVE: Duration = Duration::from_secs(60);
 
 /// The model that tools are ranked with, and how far it has come.
 #[derive(Default)]
@@ -134,15 +132,11 @@ impl Meanings {
     /// Makes and keeps vectors for as long as there is something to look at. `folder`: where they are kept from one start to the next.
     pub(crate) async fn keep(self: Arc<Self>, look: Look, folder: Option<PathBuf>) {
         let mut vault = Vault::new(folder);
-        let mut saved: Option<Instant> = None;
         loop {
             if let Some(embedder) = self.embedder() {
                 match self.round(&embedder, &look, &mut vault).await {
                     Ok(()) => {
-                        if vault.is_dirty() && saved.is_none_or(|saved| saved.elapsed() >= SAVE) {
-                            vault.save().await;
-                            saved = Some(Instant::now());
-                        }
+                        vault.save().await;
                         self.fails(&embedder, None);
                     }
                     Err(Stopped::Failed(why)) => self.fails(&embedder, Some(why)),
@@ -172,6 +166,7 @@ impl Meanings {
             self.embed(embedder, version, &terms, vault).await?;
             embedded += terms.tools();
             self.progress(embedder, tools, embedded)?;
+            vault.save_meanwhile().await;
         }
         vault.end();
         Ok(())

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use blake3::Hash;
@@ -17,19 +18,29 @@ const MAGIC: &[u8] = b"toolbay vectors 1\n";
 const DIGEST: usize = 32;
 /// A larger file is none of ours.
 const LARGEST: u64 = 1 << 30;
+/// What nobody has asked for so long is forgotten, where there is more of it than of the rest. A server may be away for a while, and at the start of a host all
+/// of them are.
+const FORGET: Duration = Duration::from_secs(24 * 3600);
+/// Beyond so many vectors, that is forgotten at once: servers that change what they say all the time take no more memory than that.
+const MOST: usize = 100_000;
+/// What is new is kept on disk so often at most.
+const SAVE: Duration = Duration::from_secs(60);
 
 /// What is known of one model.
 pub(super) struct Vault {
     folder: Option<PathBuf>,
     version: Option<Hash>,
-    /// With whether it was asked for in this round.
-    known: HashMap<Hash, (Vector, bool)>,
+    /// With the time at which it was asked for last.
+    known: HashMap<Hash, (Vector, Instant)>,
+    /// When the round began.
+    round: Instant,
     dirty: bool,
+    saved: Option<Instant>,
 }
 
 impl Vault {
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, version: None, known: HashMap::new(), dirty: false }
+        Self { folder, version: None, known: HashMap::new(), round: Instant::now(), dirty: false, saved: None }
     }
 
     /// Takes what is on disk of this model, where it is another one than before.
@@ -42,7 +53,10 @@ impl Vault {
         let Some(path) = self.path() else { return };
         let read = tokio::task::spawn_blocking(move || (read(&path, version), path)).await;
         match read {
-            Ok((Ok(known), _)) => self.known = known.into_iter().map(|(digest, vector)| (digest, (vector, false))).collect(),
+            Ok((Ok(known), _)) => {
+                let now = Instant::now();
+                self.known = known.into_iter().map(|(digest, vector)| (digest, (vector, now))).collect();
+            }
             Ok((Err(error), _)) if error.kind() == io::ErrorKind::NotFound => {}
             Ok((Err(error), path)) => tracing::warn!("vectors of tools are made anew, since {} cannot be read: {error}", path.display()),
             Err(error) => tracing::warn!("vectors of tools are made anew: {error}"),
@@ -56,36 +70,48 @@ impl Vault {
 
     /// A round begins.
     pub(super) fn begin(&mut self) {
-        self.known.values_mut().for_each(|(_, asked)| *asked = false);
+        self.round = Instant::now();
     }
 
     /// A round has looked at all that there is. Of the rest, as much is kept again: what went may come back.
     pub(super) fn end(&mut self) {
-        let asked = self.known.values().filter(|(_, asked)| *asked).count();
-        if self.known.len() > 2 * asked + 1000 {
-            self.known.retain(|_, (_, asked)| *asked);
-            self.dirty = true;
+        self.forget(FORGET, MOST);
+    }
+
+    fn forget(&mut self, after: Duration, most: usize) {
+        let (round, before) = (self.round, self.known.len());
+        let asked = self.known.values().filter(|(_, last)| *last >= round).count();
+        if before > 2 * asked + 1000 {
+            let limit = if before > most { Duration::ZERO } else { after };
+            self.known.retain(|_, (_, last)| *last >= round || round.saturating_duration_since(*last) < limit);
+            self.dirty |= self.known.len() < before;
         }
     }
 
     pub(super) fn get(&mut self, digest: &Hash) -> Option<Vector> {
-        let (vector, asked) = self.known.get_mut(digest)?;
-        *asked = true;
+        let (vector, last) = self.known.get_mut(digest)?;
+        *last = Instant::now();
         Some(vector.clone())
     }
 
     pub(super) fn put(&mut self, digest: Hash, vector: Vector) {
-        self.known.insert(digest, (vector, true));
+        self.known.insert(digest, (vector, Instant::now()));
         self.dirty = true;
     }
 
-    /// Whether there is something that is not on disk.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.dirty && self.folder.is_some()
+    /// The same in the middle of a round, where that takes long: the host may end before it does.
+    pub(super) async fn save_meanwhile(&mut self) {
+        if self.round.elapsed() >= SAVE {
+            self.save().await;
+        }
     }
 
-    /// Puts all of it on disk. Where that fails, it is made again at the next start.
+    /// Puts all of it on disk, where there is something new and some time has passed. Where that fails, it is made again at the next start.
     pub(super) async fn save(&mut self) {
+        if !self.dirty || self.saved.is_some_and(|saved| saved.elapsed() < SAVE) {
+            return;
+        }
+        self.saved = Some(Instant::now());
         let (Some(path), Some(version)) = (self.path(), self.version) else { return };
         let bytes = to_bytes(version, self.known.iter().map(|(digest, (vector, _))| (digest, vector)));
         self.dirty = false;
@@ -153,6 +179,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_is_away_for_a_while_is_kept_and_what_is_kept_has_an_end() {
+        let mut vault = Vault::new(None);
+        let digest = |number: u32| blake3::hash(&number.to_le_bytes());
+        (0..3_000).for_each(|number| vault.put(digest(number), Vector::of(&[1.0]).unwrap()));
+        // A start at which no server is there yet, and one of them comes.
+        vault.begin();
+        vault.end();
+        vault.begin();
+        assert!(vault.get(&digest(7)).is_some());
+        vault.end();
+        assert_eq!(vault.known.len(), 3_000);
+        // Too many of them, and what nobody has asked for in a day.
+        for (after, most) in [(FORGET, 2_999), (Duration::ZERO, MOST)] {
+            let mut vault = Vault { known: vault.known.clone(), ..Vault::new(None) };
+            vault.begin();
+            assert!(vault.get(&digest(8)).is_some());
+            vault.forget(after, most);
+            assert_eq!(vault.known.len(), 1);
+            assert!(vault.get(&digest(8)).is_some() && vault.dirty);
+        }
+    }
 
     proptest! {
         #[test]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     provider::{Span, SpanKind, SpanValue},
-    telemetry::otlp::Batch,
+    telemetry::otlp::{Batch, Message},
 };
 
 /// Spans that one trace has here at most: a call that sends requests without end is not recorded without end.
@@ -37,8 +37,8 @@ struct Trace {
 
 /// What becomes of spans that end.
 enum Fate {
-    /// It is not known yet whether they are kept.
-    Waiting(Batch),
+    /// It is not known yet whether they are kept. Most traces have one span below that of the call, which is not copied for that.
+    Waiting(Option<Message>, Batch),
     Kept,
     Dropped,
 }
@@ -53,11 +53,12 @@ impl Trace {
         let span = record.end(self.time(Instant::now()));
         let mut fate = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *fate {
-            Fate::Waiting(spans) => spans.push(&span),
+            Fate::Waiting(first @ None, _) => *first = Some(span),
+            Fate::Waiting(_, more) => more.push(&span),
             // What goes on after the call has ended: the body of an answer, a task.
             Fate::Kept => {
                 drop(fate);
-                self.sink.queue.put(&Batch::default(), Some(&span));
+                self.sink.queue.put(Some(&span), &Batch::default(), None);
             }
             Fate::Dropped => {}
         }
@@ -67,10 +68,10 @@ impl Trace {
     fn close(&self, last: Record, keep: bool, took: Duration) {
         let fate = if keep { Fate::Kept } else { Fate::Dropped };
         let before = mem::replace(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner), fate);
-        if let Fate::Waiting(spans) = before
+        if let Fate::Waiting(first, more) = before
             && keep
         {
-            self.sink.queue.put(&spans, Some(&last.end(self.time.saturating_add(nanos(took)))));
+            self.sink.queue.put(first.as_ref(), &more, Some(&last.end(self.time.saturating_add(nanos(took)))));
         }
     }
 }
@@ -193,7 +194,7 @@ impl Root {
             begin: begin.0,
             time: nanos(begin.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
             begun: AtomicUsize::new(0),
-            ended: Mutex::new(Fate::Waiting(Batch::default())),
+            ended: Mutex::new(Fate::Waiting(None, Batch::default())),
         });
         let live = Live::new(trace, parent.map(|parent| &parent.span), outline, begin.0);
         live.with(attributes);

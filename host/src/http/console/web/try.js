@@ -3,7 +3,7 @@
 import { Form, JsonField, Raw, faults, hasFields, initial } from './form.js';
 import { call } from './mcp.js';
 import { Failure, Result } from './result.js';
-import { Choices, Copy, Note, Panel, duration } from './ui.js';
+import { Choices, Copy, Note, Panel, duration, keepFocus } from './ui.js';
 import { MCP } from './api.js';
 import { html, useEffect, useRef, useState } from './vendor/htm-preact.js';
 
@@ -27,6 +27,7 @@ export function Try({ tool, disabled }) {
   const [elapsed, setElapsed] = useState(0);
   const running = useRef(null);
   const output = useRef(null);
+  const button = useRef(null);
   useEffect(() => () => running.current?.abort(), []);
   useEffect(() => {
     if (state.step !== 'running') return undefined;
@@ -63,9 +64,11 @@ export function Try({ tool, disabled }) {
     setProgress(null);
     running.current = null;
     requestAnimationFrame(() => output.current?.scrollIntoView({ block: 'nearest' }));
+    keepFocus(button.current);
   };
   const submit = event => {
     event.preventDefault();
+    if (running.current) return;
     const found = mode === 'form' ? faults(schema, value) : value instanceof Raw ? { '': 'This is not JSON.' } : value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value)) ? { '': 'Arguments are an object: { … }.' } : {};
     setWrong(found);
     const first = Object.keys(found)[0];
@@ -83,7 +86,7 @@ export function Try({ tool, disabled }) {
           : html`<div class="field"><label for="arguments">Arguments</label>${!canForm && html`<div class="hint">This tool declares no arguments.</div>`}
               <${JsonField} set=${{ id: 'arguments', 'aria-invalid': wrong[''] ? 'true' : undefined }} value=${value} onChange=${next => change(next ?? {})} placeholder="{}" />${wrong[''] && html`<div class="fault">${wrong['']}</div>`}</div>`}
         <div class="row">
-          <button class="primary" disabled=${isRunning || disabled}>${isRunning ? 'Running …' : 'Call'}</button>
+          <button class="primary" ref=${button} disabled=${disabled} aria-disabled=${isRunning}>${isRunning ? 'Running …' : 'Call'}</button>
           ${isRunning && html`<button type="button" onClick=${() => running.current?.abort()}>Cancel</button>`}
           <button type="button" class="quiet" disabled=${isRunning} onClick=${() => { change(initial(schema) ?? {}); setWrong({}); setState({ step: 'idle' }); setMode('json'); requestAnimationFrame(() => setMode(canForm ? 'form' : 'json')); }}>Clear</button>
           <span class="grow"></span><${Copy} text=${shell} label="Copy as a command" />

@@ -181,6 +181,11 @@ export function Toasts() {
   return html`<div class="toasts" aria-live="polite">${list.map(one => html`<${Note} key=${one.key} tone=${one.tone} title=${one.title}>${one.text}<//>`)}</div>`;
 }
 
+/** Where what had the focus is gone, who uses the keyboard goes on from here: from the page's own part where nothing is named. */
+export const keepFocus = element => requestAnimationFrame(() => {
+  if (document.activeElement === document.body) (element?.isConnected ? element : document.getElementById('main'))?.focus({ preventScroll: true });
+});
+
 /** Does something and says how that went. */
 export async function attempt(what, done) {
   try {
@@ -190,6 +195,9 @@ export async function attempt(what, done) {
   } catch (error) {
     toast({ tone: 'bad', title: error.message, text: error.hint });
     return false;
+  } finally {
+    // What is shown anew may have taken the button's place.
+    setTimeout(keepFocus, 300);
   }
 }
 
