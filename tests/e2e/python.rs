@@ -2,7 +2,7 @@
 
 use toolbay_tests::{Client, Value, json};
 
-use crate::authors::Author;
+use crate::author::Author;
 
 const TYPES: &str = r#"import asyncio, dataclasses, datetime, decimal, enum, pathlib, typing, uuid
 from collections.abc import Mapping, Sequence
