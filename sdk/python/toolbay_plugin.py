@@ -149,7 +149,7 @@ def tool(function=None, *, name=None, title=None, description=None, read_only=No
 
 def call(name, arguments):
     """Calls a tool as a client does, with JSON: for tests. Answers what it returns."""
-    return _tools[name].run(arguments)
+    return _tools[name].run(dict(arguments))
 
 
 def progress(done, total=None, text=None):
@@ -476,13 +476,15 @@ class _Tool:
     def __init__(self, function, name, title, description, hints):
         self.function, self.name, self.title, self.description, self.hints = function, name, title, description, hints
         known = typing.get_type_hints(function, include_extras=True)
-        self.readers = {}
+        self.readers = []
         properties, required, written = {}, [], _Schemas()
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise TypeError(f"the tool {name} takes {parameter}, which has no name that a caller can give: no /, *args and **kwargs")
             annotation = known.get(parameter.name, typing.Any)
-            self.readers[parameter.name] = _reader(annotation)
+            reader = _reader(annotation)
+            if reader is not None:
+                self.readers.append((parameter.name, *reader))
             try:
                 schema = written.of(annotation, may_be_left_out=parameter.default is None)
             except TypeError as error:
@@ -506,13 +508,15 @@ class _Tool:
             self.output = written.with_defs({"type": "object", "properties": {"result": schema}, "required": ["result"]} if self.wraps else schema)
 
     def run(self, arguments):
-        read = {}
-        for name, value in arguments.items():
-            try:
-                read[name] = self.readers[name](value)
-            except (ValueError, ArithmeticError) as error:
-                raise ValueError(f"the argument {name}: {error}") from None
-        return _ended(self.function(**read))
+        """Calls it with arguments of its own, as JSON has them."""
+        for name, kind, reader in self.readers:
+            if name in arguments and type(arguments[name]) is not kind:
+                try:
+                    arguments[name] = reader(arguments[name])
+                except (ValueError, ArithmeticError) as error:
+                    raise ValueError(f"the argument {name}: {error}") from None
+        value = self.function(**arguments)
+        return value if type(value) in _NEVER_AWAITED else _ended(value)
 
 
 class _Resource:
@@ -840,19 +844,20 @@ def _read(annotation, value):
 
 
 _AS_IT_IS = frozenset({type(None), str, int, bool})
-# How values of the commonest types are read: looking at an annotation takes longer than the rest of a call.
-_QUICK = {
-    str: lambda value: value,
-    bool: lambda value: value,
-    int: lambda value: value if type(value) is int else _read(int, value),
-    float: lambda value: value if type(value) is float else _read(float, value),
-}
+# What a function answers most often, which is nothing that is awaited.
+_NEVER_AWAITED = frozenset({type(None), str, int, float, bool, list, dict})
 
 
 def _reader(annotation):
+    """How an argument is read: the type of what is taken as it is, if any, and the function for the rest. None: whatever it is, it is taken so.
+
+    Looking at an annotation takes longer than the rest of a call.
+    """
     kind = _type(annotation)
     # Not by its hash: what has notes of Annotated inside may have none.
-    return next((quick for known, quick in _QUICK.items() if known is kind), None) or functools.partial(_read, annotation)
+    if any(kind is known for known in (str, bool, dict, typing.Any, object)):
+        return None
+    return kind if kind is int or kind is float else None, functools.partial(_read, annotation)
 
 
 def _key(annotation, key):
@@ -909,7 +914,9 @@ def _plain(value):
     if kind in _AS_IT_IS or kind is float and math.isfinite(value):
         return value
     if kind is list:
-        return [_plain(item) for item in value]
+        return [item if type(item) in _AS_IT_IS else _plain(item) for item in value]
+    if kind is dict:
+        return {key if type(key) is str else _plain(key): item if type(item) in _AS_IT_IS else _plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
@@ -930,7 +937,8 @@ def _plain(value):
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-_decode = json.JSONDecoder().raw_decode
+# What `raw_decode` calls: arguments are an object by the time that they come here.
+_decode = json.JSONDecoder().scan_once
 
 
 def _written(value):
@@ -977,7 +985,7 @@ if _exported:
             except BaseException as error:
                 for line in traceback.format_exc().splitlines():
                     _log.message(_types.LogLevel.DEBUG, line)
-                return _exported.CallResult([_text(_why(error))], None, True, None)
+                return _result([_text(_why(error))], is_error=True)
 
     def _why(error):
         """An exception as the caller reads it, with what helps."""
@@ -1071,26 +1079,49 @@ if _exported:
         output = None if tool.output is None else json.dumps(tool.output)
         return _exported.Tool(tool.name, tool.title, tool.description, json.dumps(tool.input), output, hints, [], None, None)
 
+    class _Record(dict):
+        """A record of the contract: attributes that are items.
+
+        What reads it asks with a name that is made anew for each field. Looking that up in a class is slow, and leaves the name in the cache of
+        its attributes, so that a kept instance writes to new memory with every call.
+        """
+
+        __getattribute__ = dict.__getitem__
+
+    _TextBlock = _types.Content_Text
+
     def _text(text):
-        return _types.Content_Text(_types.TextContent(text, None, None))
+        return _TextBlock(_Record(text=text, annotations=None, meta=None))
+
+    def _result(content, structured=None, is_error=False):
+        return _Record(content=content, structured_content=structured, is_error=is_error, meta=None)
 
     def _block(value):
         if isinstance(value, Image):
-            return _types.Content_Image(_types.BinaryContent(bytes(value.data), value.mime_type, None, None))
+            return _types.Content_Image(_binary(value))
         if isinstance(value, Audio):
-            return _types.Content_Audio(_types.BinaryContent(bytes(value.data), value.mime_type, None, None))
+            return _types.Content_Audio(_binary(value))
         return _text(str(value))
 
+    def _binary(value):
+        return _Record(data=bytes(value.data), mime_type=value.mime_type, annotations=None, meta=None)
+
     def _answer(tool, value):
+        kind = type(value)
+        if kind is str and tool.output is None:
+            return _result([_text(value)])
+        if kind is int or kind is bool or kind is float and math.isfinite(value):
+            text = repr(value) if kind is not bool else "true" if value else "false"
+            return _result([_text(text)], f'{{"result": {text}}}')
         if value is None and tool.output is None:
-            return _exported.CallResult([], None, False, None)
+            return _result([])
         if tool.output is None and (isinstance(value, (str, Image, Audio)) or _is_blocks(value)):
             blocks = value if _is_blocks(value) else [value]
-            return _exported.CallResult([_block(item) for item in blocks], None, False, None)
+            return _result([_block(item) for item in blocks])
         plain = _plain(value)
         text = _written(plain)
         structured = f'{{"result": {text}}}' if tool.wraps or not isinstance(plain, dict) else text
-        return _exported.CallResult([_text(text)], structured, False, None)
+        return _result([_text(text)], structured)
 
     def _is_blocks(value):
         return isinstance(value, (list, tuple)) and any(isinstance(item, (Image, Audio)) for item in value)

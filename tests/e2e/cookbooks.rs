@@ -9,7 +9,7 @@ use axum::{
 };
 use toolbay_tests::{Client, Setup, files, json, outside::Outside};
 
-use crate::authors::{Author, has_clang};
+use crate::author::{Author, has_clang};
 
 /// What the pages fetch from, and grant.
 const SERVICE: &str = "https://api.example.com";

@@ -436,7 +436,7 @@ async fn what_read_private_and_untrusted_things_sends_nothing_outside_unconfirme
 
 /// A guard in Python, built as its author does. Where it is.
 async fn python_guard(setup: &Setup) -> PathBuf {
-    let (lab, wit, folder) = (crate::authors::lab(), setup.home().join("wit"), files::root().join("tests/plugins/pyguard"));
+    let (lab, wit, folder) = (crate::author::lab(), setup.home().join("wit"), files::root().join("tests/plugins/pyguard"));
     let (from, built) = (files::root().join("wit"), setup.home().join("pyguard.built"));
     let copied = Command::new("cp").arg("-r").args([&from, &wit]).status().await.expect("cp");
     assert!(copied.success());

@@ -2,7 +2,7 @@
 
 use toolbay_tests::{Client, Value, json};
 
-use crate::authors::Author;
+use crate::author::Author;
 
 const TYPES: &str = r#"import asyncio, dataclasses, datetime, decimal, enum, pathlib, typing, uuid
 from collections.abc import Mapping, Sequence
@@ -314,4 +314,28 @@ async fn packages_of_the_project_are_built_in() {
     let grants = "[plugin.packed]\nstore = true\n[store]\npath = \":memory:\"\n";
     let server = author.serves().config(grants).start().await;
     assert_eq!(Client::modern(&server).call("greet", json!({ "name": "ann" })).await.ok(), "ANN 1!");
+}
+
+const PLACES: &str = r#"from toolbay_plugin import tool
+
+
+@tool
+def places() -> list[int]:
+    "Where new values of small sizes are."
+    return [id(bytes(size)) for size in range(2, 64, 4)]
+"#;
+
+/// Memory that is written to has to be copied for each instance, and each call would find its values at new places.
+#[tokio::test]
+async fn a_kept_instance_uses_the_same_memory_for_each_call() {
+    let (author, _) = Author::builds("places", "python", PLACES).await;
+    let server = author.serves().config("[plugin.places]\nreuse = 1000\nreuse_across = \"all\"\n").start().await;
+    let client = Client::modern(&server);
+    let mut places = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let reply = client.call("places", json!({})).await;
+        let answered = reply.result()["structuredContent"]["result"].as_array().expect("a list").clone();
+        places.extend(answered.iter().filter_map(Value::as_u64));
+    }
+    assert!((16..60).contains(&places.len()), "{} places", places.len());
 }

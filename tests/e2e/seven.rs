@@ -3,7 +3,7 @@
 
 use toolbay_tests::{Client, Server, Setup, Value, files, json, lab::Lab, outside::Outside};
 
-use crate::authors::{Author, has_clang};
+use crate::author::{Author, has_clang};
 
 const PAGE: &str = "/hello";
 

@@ -300,6 +300,14 @@ async fn a_step_that_does_not_fit_what_is_there_keeps_the_pipeline_from_being_of
         steps = [{ name = "e", tool = "echo" }, { tool = "strict", arguments = { x = { from = "steps.e.structured.list[0].id" } } }]
         [pipeline.own]
         steps = [{ tool = "own" }]
+        [pipeline.one]
+        steps = [{ tool = "two" }]
+        [pipeline.two]
+        steps = [{ tool = "three", arguments = { x = { from = "/args/x" } } }]
+        [pipeline.three]
+        steps = [{ tool = "one" }]
+        [pipeline.aside]
+        steps = [{ tool = "own" }]
         "#,
     )
     .await;
@@ -313,7 +321,9 @@ async fn a_step_that_does_not_fit_what_is_there_keeps_the_pipeline_from_being_of
         ("e", "there is no tool \"a\": [pipeline.a] is not offered either"),
         ("f", "the arguments do not fit tool strict: argument `x`: 5 is not of type \"string\""),
         ("g", "steps.e.structured.list[] has no \"idd\"; did you mean \"id\"?"),
-        ("own", "there is no tool \"own\""),
+        ("own", "there is no tool \"own\": pipelines call each other in a circle, own → own"),
+        ("aside", "there is no tool \"own\": pipelines call each other in a circle, own → own"),
+        ("one", "there is no tool \"two\": pipelines call each other in a circle, two → three → one → two"),
         ("well", ""),
     ] {
         assert!(errors[name].contains(message), "{name}: {}", errors[name]);

@@ -3,7 +3,10 @@
 //! Pipelines call each other, so this is a question about all of them together: each is taken for granted until something is found to be wrong with it,
 //! and then those that call it are looked at again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -42,7 +45,37 @@ impl KnownTools for Known<'_> {
     }
 
     fn absence(&self, name: &str) -> Option<String> {
-        self.configs.contains_key(name).then(|| format!("[pipeline.{name}] is not offered either"))
+        let (name, _) = self.configs.get_key_value(name)?;
+        Some(match self.circle(name) {
+            Some(circle) => format!("pipelines call each other in a circle, {circle}"),
+            None => format!("[pipeline.{name}] is not offered either"),
+        })
+    }
+}
+
+impl Known<'_> {
+    /// The way from a pipeline back to itself, by pipelines whose arguments are those of the next one: they cannot be known.
+    fn circle(&self, from: &str) -> Option<String> {
+        let mut ways = VecDeque::from([vec![from]]);
+        let mut seen = BTreeSet::new();
+        while let Some(way) = ways.pop_front() {
+            let last = self.configs.get(*way.last()?)?;
+            let asked = match last.steps.first() {
+                _ if last.parameters.is_some() => 0,
+                Some(first) if first.arguments.is_none() && first.each.is_none() => 1,
+                _ => last.steps.len(),
+            };
+            for step in last.steps.iter().take(asked) {
+                let next = step.tool.as_str();
+                if next == from {
+                    return Some([way.as_slice(), &[from]].concat().join(" → "));
+                }
+                if self.configs.contains_key(next) && seen.insert(next) {
+                    ways.push_back([way.as_slice(), &[next]].concat());
+                }
+            }
+        }
+        None
     }
 }
 

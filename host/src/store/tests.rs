@@ -387,13 +387,26 @@ fn writer() {
     });
 }
 
+/// Writers at once, each with a store of its own: a round is mostly the start of a process and the wait for a disk.
+const WRITERS: usize = 8;
+
 #[test]
 fn nothing_that_was_acknowledged_is_lost_by_kill_9() {
+    let rounds = std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let of = |writer: usize| (rounds + writer) / WRITERS;
+    let acknowledged: usize = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || killed_again_and_again(of(writer)))).collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum()
+    });
+    println!("{acknowledged} writes were acknowledged in {rounds} rounds");
+}
+
+/// Kills a writer so often, and holds what its store has then against what it acknowledged: how much that was.
+fn killed_again_and_again(rounds: usize) -> usize {
     use std::{
         io::{BufRead as _, BufReader},
         process::{Command, Stdio},
     };
-    let rounds = std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let mut count = 0;
@@ -446,5 +459,5 @@ fn nothing_that_was_acknowledged_is_lost_by_kill_9() {
         acknowledged_in_all += acknowledged.len();
         drop(engine);
     }
-    println!("{acknowledged_in_all} writes were acknowledged in {rounds} rounds");
+    acknowledged_in_all
 }

@@ -7,7 +7,7 @@ use std::{
 
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
 
-use super::{compile::headroom, epoch_ticker::Clock, memory::HostMemory};
+use super::{compile::headroom, epoch_ticker::Clock, limits, memory::HostMemory};
 use crate::config::HostConfig;
 
 /// Bytes of a slot's memory that are zeroed by hand where the kernel tells which pages were written: beyond this, pages go back to the kernel.
@@ -25,12 +25,6 @@ const WASM_STACK: usize = 512 << 10;
 
 /// The stack that a call runs on: the guest's and, above it, that of the host functions which it calls.
 const ASYNC_STACK: usize = 2 << 20;
-
-/// Core instances, memories and tables of one component. A component made by one compiler has one memory and two to six core instances; composed
-/// ones have a few of each.
-const CORE_INSTANCES: u32 = 64;
-const MEMORIES: u32 = 8;
-const TABLES: u32 = 32;
 
 /// Memories and tables of the pool for each instance. One with more takes the places of several.
 pub(crate) const MEMORIES_EACH: u32 = 2;
@@ -265,12 +259,12 @@ fn config(host: &HostConfig, target: Target, level: OptLevel, scan: bool) -> Con
         .total_memories(instances.saturating_mul(MEMORIES_EACH).min(30_000))
         .total_tables(instances.saturating_mul(TABLES_EACH))
         // A count only: each is made when it is needed.
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MEMORIES)
-        .max_tables_per_component(TABLES)
-        .max_memories_per_module(MEMORIES)
-        .max_tables_per_module(TABLES)
+        .total_core_instances(instances.saturating_mul(limits::INSTANCES))
+        .max_core_instances_per_component(limits::INSTANCES)
+        .max_memories_per_component(limits::MEMORIES)
+        .max_tables_per_component(limits::TABLES)
+        .max_memories_per_module(limits::MEMORIES)
+        .max_tables_per_module(limits::TABLES)
         .max_component_instance_size(INSTANCE_SIZE)
         .max_core_instance_size(INSTANCE_SIZE)
         .max_memory_size(host.max_memory)

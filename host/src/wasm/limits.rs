@@ -10,10 +10,11 @@ use super::{
 };
 use crate::config::PluginLimits;
 
-/// Core instances, memories and tables of one instance: as many as a slot of the pool holds.
-const INSTANCES: usize = 64;
-const MEMORIES: usize = 8;
-const TABLES: usize = 32;
+/// Core instances, memories and tables of one instance. A component made by one compiler has one memory and two to six core instances. A composed one has
+/// as many of each of its parts: a server of wasmcp has some six, and two for each tool.
+pub(super) const INSTANCES: u32 = 256;
+pub(super) const MEMORIES: u32 = 32;
+pub(super) const TABLES: u32 = 64;
 
 /// Handles to resources that one instance may hold, its own and those of the host.
 pub(crate) const HANDLES: usize = 10_000;
@@ -195,15 +196,15 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        INSTANCES as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES
+        MEMORIES as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        TABLES as usize
     }
 }
 
@@ -228,7 +229,7 @@ pub(crate) fn exceeded(error: &wasmtime::Error, limiter: &Limiter, limits: &Plug
         return Some(Exceeded::Handles(HANDLES));
     }
     if text.contains("resource limit exceeded") {
-        return Some(limiter.exceeded.unwrap_or(Exceeded::Instances(INSTANCES)));
+        return Some(limiter.exceeded.unwrap_or(Exceeded::Instances(INSTANCES as usize)));
     }
     limiter.exceeded
 }

@@ -121,3 +121,40 @@ async fn a_missing_import_of_any_kind_is_told_by_its_name_and_nothing_else_is_bl
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A server of wasmcp is a chain of components: one for the transport, one for each feature, two for each tool. Each has a memory and a table of its own.
+fn composed(of: usize) -> String {
+    let signature = r#"(param "value" u32) (result u32)"#;
+    let own = r#"(memory 1) (table 1 funcref) (func (export "run") (param i32) (result i32)"#;
+    let lifted = format!(r#"(func (export "handle") {signature} (canon lift (core func $i "run")))"#);
+    let links: String =
+        (1..of).map(|n| format!(r#"(instance $i{n} (instantiate $link (with "handle" (func $i{} "handle"))))"#, n - 1)).collect();
+    format!(
+        r#"(component
+            (component $end
+                (core module $m {own} local.get 0))
+                (core instance $i (instantiate $m))
+                {lifted})
+            (component $link
+                (import "handle" (func $next {signature}))
+                (core func $next' (canon lower (func $next)))
+                (core module $m (import "next" "handle" (func $next (param i32) (result i32))) {own}
+                    (i32.add (call $next (local.get 0)) (i32.const 1))))
+                (core instance $next (export "handle" (func $next')))
+                (core instance $i (instantiate $m (with "next" (instance $next))))
+                {lifted})
+            (instance $i0 (instantiate $end))
+            {links}
+            (export "handle" (func $i{} "handle")))"#,
+        of - 1
+    )
+}
+
+#[tokio::test]
+async fn a_component_that_is_composed_of_a_dozen_others_runs() {
+    let host = Host::new(limits());
+    for of in [1, 12] {
+        let provider = host.load(&composed(of)).await.unwrap();
+        assert_eq!(text(&call(&provider, "handle", r#"{"value": 100}"#).await.unwrap()), (99 + of).to_string());
+    }
+}
