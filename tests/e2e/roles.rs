@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use toolbay_tests::{Client, Reply, Server, Setup, Value, eventually, json, secs};
+use toolbay_tests::{Client, Reply, Server, Setup, Value, client::unpacked, eventually, json, secs};
 
 const ADMIN: &str = "admin-0123456789abcdef";
 const LEFT: &str = "left-0123456789abcdef";
@@ -186,9 +186,9 @@ impl Crawler<'_> {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await.expect("an answer");
+        let response = request.header("accept-encoding", "gzip").send().await.expect("an answer");
         let head = format!("{} {:?}", response.status(), response.headers());
-        let body = response.text().await.expect("a body");
+        let body = unpacked(response).await;
         self.look(&format!("{method} {path}"), asked, &format!("{head}\n{body}"));
         body
     }

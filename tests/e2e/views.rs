@@ -1,9 +1,13 @@
 //! What one caller sees of the catalog, where it goes out compressed, from what is kept of earlier answers, by tags, and as notices: never what is another's.
 
-use std::{io::Read as _, time::Duration};
+use std::time::Duration;
 
-use flate2::read::GzDecoder;
-use toolbay_tests::{Client, Server, Setup, client::http, eventually, files, json, secs, sse::Messages};
+use toolbay_tests::{
+    Client, Server, Setup, Value,
+    client::{http, unpacked},
+    eventually, files, json, secs,
+    sse::Messages,
+};
 
 const ADMIN: &str = "admin-0123456789abcdef";
 const LEFT: &str = "left-0123456789abcdef";
@@ -48,13 +52,7 @@ impl Answer {
         let answer = request.send().await.expect("an answer");
         let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
         let (status, tag, encoding) = (answer.status().as_u16(), header("etag"), header("content-encoding"));
-        let bytes = answer.bytes().await.expect("a body");
-        let mut text = String::new();
-        match encoding.as_deref() {
-            Some("gzip") => drop(GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip")),
-            None => text = String::from_utf8(bytes.to_vec()).expect("text"),
-            Some(other) => panic!("nobody asked for {other}"),
-        }
+        let text = unpacked(answer).await;
         Self { status, tag, encoding, text }
     }
 
@@ -116,11 +114,17 @@ async fn a_list_that_is_compressed_or_known_is_of_who_asks() {
             for (token, sides) in sees {
                 for (of, tag) in sees.iter().zip(&tags) {
                     let bare = tag.trim_matches('"').trim_end_matches("-gzip");
-                    for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), format!("\"{bare}\""), format!("\"{bare}-gzip\"")] {
+                    for known in
+                        [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), format!("\"{bare}\""), format!("\"{bare}-gzip\"")]
+                    {
                         let answer = Answer::of(ask(&server, path, token, takes).header("if-none-match", &known)).await;
                         let is_own = of.0 == token;
                         assert!(is_own || answer.status == 200, "{path}: {token} with {known}");
-                        assert_eq!(answer.sides(), if answer.status == 304 { (false, false) } else { sides }, "{path}: {token} with {known}");
+                        assert_eq!(
+                            answer.sides(),
+                            if answer.status == 304 { (false, false) } else { sides },
+                            "{path}: {token} with {known}"
+                        );
                     }
                 }
             }
@@ -129,17 +133,18 @@ async fn a_list_that_is_compressed_or_known_is_of_who_asks() {
     // Roles change places under load: an answer is of before or of after, and never of both.
     let file = server.home().join("toolbay.toml");
     std::fs::write(&file, config("right", "left")).expect("it can be written");
-    let asked = LISTS.into_iter().flat_map(|list| [(list, LEFT, (false, true)), (list, RIGHT, (true, false))]).map(|(list, token, after)| {
-        let server = &server;
-        async move {
-            eventually("the roles apply", secs(60), async || {
-                let answer = Answer::of(ask(server, list, token, "gzip")).await;
-                assert!(answer.sides().0 != answer.sides().1, "{list} for {token}: {}", answer.text);
-                (answer.sides() == after && (answer.encoding.is_some() || list == "/openapi.json")).then_some(())
-            })
-            .await;
-        }
-    });
+    let asked =
+        LISTS.into_iter().flat_map(|list| [(list, LEFT, (false, true)), (list, RIGHT, (true, false))]).map(|(list, token, after)| {
+            let server = &server;
+            async move {
+                eventually("the roles apply", secs(60), async || {
+                    let answer = Answer::of(ask(server, list, token, "gzip")).await;
+                    assert!(answer.sides().0 != answer.sides().1, "{list} for {token}: {}", answer.text);
+                    (answer.sides() == after && (answer.encoding.is_some() || list == "/openapi.json")).then_some(())
+                })
+                .await;
+            }
+        });
     futures::future::join_all(asked).await;
 }
 
@@ -157,20 +162,40 @@ async fn nobody_is_told_that_something_changed_which_it_may_not_see() {
     let roles = "[role.left]\nservers = [\"text-tools\", \"notes\"]\n\
                  [role.right]\nservers = [\"calculator\", \"weather\"]\n";
     let setup = Setup::new().plugin("calculator").test_plugin("notes").config(TOKENS).config(roles);
+    let folder = setup.home().join("notes");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("first"), "old").expect("a note");
+    let setup = setup.config(&format!("[plugin.notes]\ndirs = [{{ host = {folder:?}, guest = \"/notes\", write = true }}]\n"));
     let server = setup.env("ADMIN", ADMIN).env("LEFT", LEFT).env("RIGHT", RIGHT).start().await;
-    let everything = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
-        "resourceSubscriptions": ["note:///first"] });
+    let lists = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+    let listen = async |client: &Client, mut wanted: Value, uri: &str| {
+        if !uri.is_empty() {
+            wanted["resourceSubscriptions"] = json!([uri]);
+        }
+        client.stream("subscriptions/listen", json!({ "notifications": wanted })).await
+    };
     let (left, right) = (Client::modern(&server).token(LEFT), Client::modern(&server).token(RIGHT));
     let (old_left, old_right) = (Client::legacy_as(&server.url, LEFT).await, Client::legacy_as(&server.url, RIGHT).await);
-    let mut told = [left.stream("subscriptions/listen", everything.clone()).await, old_left.listen_legacy().await];
-    let mut untold = [right.stream("subscriptions/listen", everything).await, old_right.listen_legacy().await];
+    let mut told = [listen(&left, lists.clone(), "note:///first").await, old_left.listen_legacy().await];
+    let mut untold = [listen(&right, lists.clone(), "").await, old_right.listen_legacy().await];
     for stream in [&mut told[0], &mut untold[0]] {
         stream.wait_method("notifications/subscriptions/acknowledged").await;
     }
-    drop(old_right.rpc("resources/subscribe", json!({ "uri": "note:///first" })).await);
+    assert_eq!(*old_left.rpc("resources/subscribe", json!({ "uri": "note:///first" })).await.result(), json!({}));
+    // A resource that it may not see is none that it could subscribe to.
+    let answered = async |uri: &str| {
+        let mut stream = listen(&right, json!({}), uri).await;
+        let modern = stream.next().await.expect("it is acknowledged")["params"]["notifications"].clone();
+        let legacy = old_right.rpc("resources/subscribe", json!({ "uri": uri })).await;
+        (modern, legacy.status, legacy.error().to_string().replace(uri, "NAME"))
+    };
+    assert_eq!(answered("note:///first").await, answered("note:///absent").await);
     // What the admin writes is a new resource of the left, and changes one that the right has asked for and may not see.
     let admin = Client::modern(&server).token(ADMIN);
     admin.call("write_note", json!({ "name": "first", "text": "new" })).await.ok();
+    for stream in &mut told {
+        stream.wait_method("notifications/resources/updated").await;
+    }
     std::fs::copy(files::plugin("text-tools"), server.plugin_file("text-tools")).expect("it can be copied");
     for stream in &mut told {
         stream.wait_method("notifications/tools/list_changed").await;

@@ -1,13 +1,17 @@
 //! JSON-RPC on the wire, in both eras of MCP, with nothing hidden: a test sees the status, the headers and every message.
 
-use std::sync::{
-    Once,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    io::Read as _,
+    sync::{
+        Once,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use flate2::read::GzDecoder;
 use reqwest::{
     RequestBuilder, Response,
-    header::{CONTENT_TYPE, HeaderMap},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap},
 };
 use serde_json::{Value, json};
 
@@ -48,6 +52,25 @@ fn builder() -> reqwest::ClientBuilder {
         rustls::crypto::ring::default_provider().install_default().expect("nobody else installs one");
     });
     reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(crate::secs(120))
+}
+
+/// The text of an answer, which may come as gzip where the request takes that.
+///
+/// # Panics
+///
+/// Where it ends early, or is encoded in another way.
+pub async fn unpacked(answer: Response) -> String {
+    let encoding = answer.headers().get(CONTENT_ENCODING).cloned();
+    let bytes = answer.bytes().await.expect("a body");
+    match encoding.as_ref().map(|encoding| encoding.to_str().expect("text")) {
+        None => String::from_utf8_lossy(&bytes).into_owned(),
+        Some("gzip") => {
+            let mut text = String::new();
+            GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip");
+            text
+        }
+        Some(other) => panic!("nobody asked for {other}"),
+    }
 }
 
 /// A client of one server.

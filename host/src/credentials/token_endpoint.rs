@@ -6,6 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderValue, header};
 use reqwest::Client;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::form_urlencoded;
 
@@ -13,7 +14,7 @@ use super::web;
 use crate::{
     authorization_server,
     config::{ClientAuthentication, TokenRequest, server_url},
-    provider::ProviderId,
+    provider::{ProviderId, steers},
     tls,
 };
 
@@ -45,10 +46,24 @@ struct Answer {
     access_token: String,
     #[serde(default)]
     token_type: Option<String>,
+    /// Seconds. Some servers write them as a text.
     #[serde(default)]
-    expires_in: Option<f64>,
+    expires_in: Option<Value>,
     #[serde(default)]
     refresh_token: Option<String>,
+}
+
+impl Answer {
+    /// How long the token is good.
+    fn lifetime(&self) -> Duration {
+        let said = match &self.expires_in {
+            Some(Value::Number(seconds)) => seconds.as_f64(),
+            Some(Value::String(seconds)) => seconds.trim().parse().ok(),
+            _ => None,
+        };
+        let said = said.filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+        said.map_or(UNSAID, |seconds| Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())))
+    }
 }
 
 impl TokenEndpoint {
@@ -130,17 +145,19 @@ impl TokenEndpoint {
             return Err(format!("answers {status}{}", web::refusal(&text)));
         }
         // What is wrong with it is not shown: there may be a token in it.
-        let answer: Answer = serde_json::from_slice(&text).map_err(|_| "answers with something that has no access_token".to_owned())?;
+        let answer: Option<Answer> = serde_json::from_slice(&text).ok();
+        // Some servers say with 200 that they refuse.
+        let answer = answer
+            .filter(|answer| !answer.access_token.is_empty())
+            .ok_or_else(|| format!("answers with something that has no access_token{}", web::refusal(&text)))?;
         if let Some(kind) = answer.token_type.as_deref().filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-            let kind: String = kind.chars().filter(|c| !c.is_control()).take(web::SHOWN).collect();
+            let kind: String = kind.chars().filter(|c| !steers(*c)).take(web::SHOWN).collect();
             return Err(format!("gives a token of the type {kind:?}; only Bearer can be sent"));
         }
         let mut token = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
             .map_err(|_| "gives a token that no header can carry".to_owned())?;
         token.set_sensitive(true);
-        let said = answer.expires_in.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
-        let lifetime = said.map_or(UNSAID, |seconds| Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())));
-        Ok(Granted { token, lifetime, refresh: answer.refresh_token })
+        Ok(Granted { token, lifetime: answer.lifetime(), refresh: answer.refresh_token })
     }
 
     /// The token endpoint by the metadata of the issuer.
@@ -159,5 +176,26 @@ impl TokenEndpoint {
             ));
         }
         server_url(&found.token_endpoint).map_err(|error| format!("token_endpoint of {issuer}: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_as_long_as_its_server_says_in_whatever_form() {
+        let lifetime = |expires_in: &str| {
+            let text = format!(r#"{{"access_token": "x", "expires_in": {expires_in}}}"#);
+            serde_json::from_str::<Answer>(&text).unwrap().lifetime()
+        };
+        for said in ["60", "60.0", "\"60\"", "\" 60 \""] {
+            assert_eq!(lifetime(said), Duration::from_secs(60), "{said}");
+        }
+        for unsaid in ["null", "\"soon\"", "\"\"", "-1", "\"-1\"", "\"NaN\"", "\"inf\"", "true", "[60]", "{}"] {
+            assert_eq!(lifetime(unsaid), UNSAID, "{unsaid}");
+        }
+        assert_eq!(lifetime("1e300"), LONGEST);
+        assert_eq!(lifetime("\"1e300\""), LONGEST);
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::provider::steers;
+
 /// Bytes of an answer.
 pub(super) const LARGEST: usize = 256 << 10;
 /// Characters of what it says that are shown.
@@ -17,5 +19,5 @@ pub(super) fn refusal(text: &[u8]) -> String {
     }
     let Ok(Refusal { error, error_description }) = serde_json::from_slice(text) else { return String::new() };
     let description = error_description.map(|text| format!(" ({text})")).unwrap_or_default();
-    format!(": {error}{description}").chars().filter(|c| !c.is_control()).take(SHOWN).collect()
+    format!(": {error}{description}").chars().filter(|c| !steers(*c)).take(SHOWN).collect()
 }

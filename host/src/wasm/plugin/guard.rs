@@ -5,11 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use wasmtime::{Store, component::Instance};
 
-use super::{
-    Code, Plugin,
-    interfaces::Interfaces,
-    run::{Failure, Question},
-};
+use super::{Code, Plugin, interfaces::Interfaces, run::Failure};
 use crate::{
     offload,
     provider::{
@@ -34,10 +30,8 @@ impl Guard for Plugin {
     }
 
     fn before(&self, call: GuardedCall, arguments: String, context: Box<CallContext>) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
-        let (name, call) = (Arc::clone(&call.guard), guarded(call, context.call_id));
-        // Long ones leave little of its limits for the answer.
-        let question = if arguments.len() <= offload::SMALL { Question::First } else { Question::FirstOfLong };
-        Box::pin(failed(self.code.run_asked(context, name, question, move |code, mut store, instance| async move {
+        let (guard, call) = (shares(&call, arguments.len()), guarded(call, context.call_id));
+        Box::pin(failed(self.code.run_asked(context, guard, true, move |code, mut store, instance| async move {
             let verdict = code.before(&mut store, &instance, &call, &arguments).await;
             (verdict, Some(store))
         })))
@@ -50,8 +44,8 @@ impl Guard for Plugin {
         answer: String,
         context: Box<CallContext>,
     ) -> BoxFuture<'_, Result<Verdict, GuardFailure>> {
-        let (name, call) = (Arc::clone(&call.guard), guarded(call, context.call_id));
-        Box::pin(failed(self.code.run_asked(context, name, Question::Last, move |code, mut store, instance| async move {
+        let (guard, call) = (shares(&call, arguments.len() + answer.len()), guarded(call, context.call_id));
+        Box::pin(failed(self.code.run_asked(context, guard, false, move |code, mut store, instance| async move {
             let verdict = code.after(&mut store, &instance, &call, &arguments, &answer).await;
             (verdict, Some(store))
         })))
@@ -80,6 +74,11 @@ impl Guard for Plugin {
             Ok(said.into_iter().map(listing).collect())
         })))
     }
+}
+
+/// Who shares an instance for both questions about a call. None: what it is shown is long, and one question had better leave the other all of its limits.
+fn shares(call: &GuardedCall, bytes: usize) -> Option<Arc<str>> {
+    (bytes <= offload::SMALL).then(|| Arc::clone(&call.guard))
 }
 
 /// What a question comes to, where it has no answer.

@@ -49,16 +49,6 @@ struct Keeper {
     reserves: bool,
 }
 
-/// Which of its two questions about a call a guard is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
-    /// The other one follows.
-    First,
-    /// The other one follows, but the instance had better not be used for it.
-    FirstOfLong,
-    Last,
-}
-
 impl Code {
     /// Does some work in a fresh instance, under every limit. The work owns the store, so that the instance is gone when the work is done or dropped; and
     /// whatever else it needs, as it goes on beside the async workers where it takes long.
@@ -92,12 +82,13 @@ impl Code {
         self.run_in(context, keeper, None, work).await
     }
 
-    /// The same for a question to a guard: in a fresh instance, or in that which has answered the question before about this call.
+    /// The same for a question to a guard: in a fresh instance, or in that which has answered the question before about this call. `guard`: None: only in a
+    /// fresh one. `goes_on`: whether another question follows.
     pub(super) async fn run_asked<T, F>(
         self: &Arc<Self>,
         context: Box<CallContext>,
-        guard: Arc<str>,
-        question: Question,
+        guard: Option<Arc<str>>,
+        goes_on: bool,
         work: impl FnOnce(Arc<Self>, Store<State>, Instance) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
@@ -105,9 +96,8 @@ impl Code {
         F: Future<Output = (Result<T, Failure>, Option<Store<State>>)> + Send,
     {
         let keeper = self.keeper(&context).or_else(|| {
-            let kept = self.asked.as_ref().filter(|_| question != Question::FirstOfLong)?;
-            let owner = Owner::Questions(context.call_id, guard);
-            Some(Keeper { kept: Arc::clone(kept), owner, goes_on: question == Question::First, reserves: false })
+            let kept = Arc::clone(self.asked.as_ref()?);
+            Some(Keeper { kept, owner: Owner::Questions(context.call_id, guard?), goes_on, reserves: false })
         });
         self.run_in(context, keeper, None, work).await
     }
