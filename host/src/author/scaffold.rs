@@ -40,8 +40,9 @@ fn check_name(name: &str) -> Result<(), AuthorError> {
     if name.len() <= 64 && name.split('-').all(is_word) {
         return Ok(());
     }
+    let folder = if name.contains(['/', '\\']) { "; a folder is named by --path" } else { "" };
     Err(AuthorError::new(format!(
-        "{name:?} cannot be a plugin's name: write words of a-z and 0-9 that begin with a letter, with - between them, such as text-tools"
+        "{name:?} cannot be a plugin's name: write words of a-z and 0-9 that begin with a letter, with - between them, such as text-tools{folder}"
     )))
 }
 
@@ -158,7 +159,8 @@ mod tests {
             assert!(check_name(good).is_ok(), "{good}");
         }
         for bad in ["", "-a", "a-", "a--b", "Greeter", "a_b", "1a", "a-1", "a.b", "../a", "ä", &"a".repeat(65)] {
-            assert!(check_name(bad).unwrap_err().to_string().contains("text-tools"), "{bad}");
+            let told = check_name(bad).unwrap_err().to_string();
+            assert!(told.contains("text-tools") && told.contains("--path") == bad.contains('/'), "{told}");
         }
     }
 

@@ -45,10 +45,31 @@ impl New {
             Language::C => ("src/plugin.c", ""),
             Language::Python => ("app.py", "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1\n  "),
         };
-        let (folder, count) = (folder.display(), written.len());
+        let (count, cd) = (written.len(), word(&folder.to_string_lossy()));
+        let folder = folder.display();
         print(&format!(
-            "{folder}: {count} files; the code is in {code}, the test cases in tests/cases.toml\n\n  cd {folder}\n  {install}toolbay dev\n"
+            "{folder}: {count} files; the code is in {code}, the test cases in tests/cases.toml\n\n  cd {cd}\n  {install}toolbay dev\n"
         ))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The text as one word for a shell.
+fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | ':');
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_is_shown_can_be_pasted() {
+        for (folder, shown) in
+            [("../a-b/c.d", "../a-b/c.d"), ("mit leer/über", "'mit leer/über'"), ("it's", r"'it'\''s'"), ("$HOME", "'$HOME'")]
+        {
+            assert_eq!(word(folder), shown);
+        }
     }
 }

@@ -109,7 +109,8 @@ fn marks(text: &str) -> Option<&'static str> {
     let bytes = text.as_bytes();
     (0..bytes.len()).find_map(|at| {
         // Most brackets are those of JSON.
-        let begins = matches!(bytes[at], b'<' | b'[') && matches!(bytes.get(at + 1)?.to_ascii_lowercase(), b'|' | b'<' | b'/' | b'i' | b's');
+        let begins =
+            matches!(bytes[at], b'<' | b'[') && matches!(bytes.get(at + 1)?.to_ascii_lowercase(), b'|' | b'<' | b'/' | b'i' | b's');
         begins.then(|| MARKS.into_iter().find(|mark| is_at(bytes, at, mark.as_bytes()))).flatten()
     })
 }
