@@ -208,6 +208,20 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+/// Whether a guest reached for memory just below address 0. Linkers put the stack at the beginning of the memory, from where it grows down: what goes past
+/// its end comes round to the highest addresses, where there is no memory.
+pub(crate) fn is_below_the_stack(error: &wasmtime::Error) -> bool {
+    const FAULT: &str = "memory fault at wasm address 0x";
+    /// Frames are seldom larger. There is as much memory only where a plugin has nearly 4 GiB.
+    const FRAME: u64 = 1 << 20;
+    let address = error.chain().find_map(|cause| {
+        let text = cause.to_string();
+        let digits = text.strip_prefix(FAULT)?.split(' ').next()?.to_owned();
+        u64::from_str_radix(&digits, 16).ok()
+    });
+    address.is_some_and(|address| (1 << 32) - FRAME <= address && address < 1 << 32)
+}
+
 /// Which limit an error of Wasmtime speaks of, if any. Where Wasmtime has no type for it, its words have to do: a test holds them against the real thing.
 pub(crate) fn exceeded(error: &wasmtime::Error, limiter: &Limiter, limits: &PluginLimits) -> Option<Exceeded> {
     if let Some(limit) = error.downcast_ref::<Overrun>() {

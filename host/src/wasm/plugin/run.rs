@@ -258,7 +258,10 @@ impl Code {
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             return Failure::plugin(format!("plugin {plugin} ended itself by exit({}) before it answered", exit.0));
         }
-        let what = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+        let mut what = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+        if limits::is_below_the_stack(error) {
+            what += ", just below address 0, which is where a stack overflows: by recursion without an end, or large values on the stack";
+        }
         Failure::plugin(format!(
             "plugin {plugin} crashed: {what}; its output is in the host's log under call={}",
             store.data().call.call_id

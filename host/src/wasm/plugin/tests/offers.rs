@@ -211,7 +211,15 @@ async fn an_error_that_the_plugin_answers_is_the_plugins() {
 #[tokio::test]
 async fn what_goes_wrong_in_a_guest_is_an_error_with_its_words() {
     let host = Host::new(limits());
-    for (body, words) in [("unreachable", "plugin p crashed"), (SPIN, "time limit (300ms)")] {
+    let store = |address: i64| format!("(i32.store (i32.const {address}) (i32.const 1)) unreachable");
+    let (far, below) = (store(0x7fff_0000), store(-64));
+    let crashed = "plugin p crashed: wasm trap: out of bounds memory access; its output";
+    for (body, words) in [
+        ("unreachable", "plugin p crashed"),
+        (SPIN, "time limit (300ms)"),
+        (&far, crashed),
+        (&below, "just below address 0, which is where a stack overflows"),
+    ] {
         let reading = Guest::reading(body).load(&host).await.unwrap().provider;
         let message = fault(reading.read_resource("note:1", Box::default()).await);
         assert!(message.contains(words), "{message}");
