@@ -49,7 +49,7 @@ impl Collector {
 
     /// Hands on what was added. Never waits.
     pub(super) fn hand_on(&mut self) {
-        self.queue.put(None, &self.batch, None);
+        self.queue.put(&self.batch, None);
         self.batch.clear();
     }
 

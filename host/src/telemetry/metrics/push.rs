@@ -182,7 +182,7 @@ impl Pusher {
         }
         let (request, before, after) = points.request(&to.resource, &to.scope);
         let (shared, version) = (&self.shared, to.version);
-        match to.client.send(request.into(), is_last, |wait| shared.pause(wait, version)) {
+        match to.client.send(request, is_last, |wait| shared.pause(wait, version)) {
             Ok(answer) => {
                 self.taken = after;
                 if let Some(why) = answer.trouble("data points") {

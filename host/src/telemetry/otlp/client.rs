@@ -104,7 +104,7 @@ impl Client {
     /// # Errors
     ///
     /// Why it was not taken.
-    pub(crate) fn send(&self, body: Bytes, is_last: bool, pause: impl Fn(Duration) -> bool) -> Result<Answer, String> {
+    pub(crate) fn send(&self, body: Vec<u8>, is_last: bool, pause: impl Fn(Duration) -> bool) -> Result<Answer, String> {
         let sent = self.try_to_send(body, is_last, pause);
         match &sent {
             Ok(_) => self.delivery.taken(),
@@ -113,8 +113,8 @@ impl Client {
         sent
     }
 
-    fn try_to_send(&self, body: Bytes, is_last: bool, pause: impl Fn(Duration) -> bool) -> Result<Answer, String> {
-        let body = if self.gzip { gzipped(&body).map_err(|error| error.to_string())?.into() } else { body };
+    fn try_to_send(&self, body: Vec<u8>, is_last: bool, pause: impl Fn(Duration) -> bool) -> Result<Answer, String> {
+        let body = Bytes::from(if self.gzip { gzipped(&body).map_err(|error| error.to_string())? } else { body });
         let mut wait = WAIT;
         let mut tries = if is_last { 1 } else { TRIES };
         loop {
@@ -263,7 +263,7 @@ mod tests {
                 waits.borrow_mut().push(wait);
                 false
             };
-            assert_eq!(client(&collector).send(Bytes::from_static(b"x"), false, pause), Ok(Answer::default()));
+            assert_eq!(client(&collector).send(b"x".to_vec(), false, pause), Ok(Answer::default()));
             let waits: Vec<u64> = waits.borrow().iter().map(Duration::as_secs).collect();
             assert!(waits.len() == 1 && expected.contains(&waits[0]), "{head} {waits:?}");
         }
@@ -275,7 +275,7 @@ mod tests {
     fn who_waits_for_the_end_has_it_sent_once_more_and_not_again() {
         let busy = answer(429, "retry-after: 3600\r\n", b"");
         let collector = Collector::answering(vec![busy.clone(), busy.clone(), busy]);
-        let sent = client(&collector).send(Bytes::from_static(b"x"), false, |_| true);
+        let sent = client(&collector).send(b"x".to_vec(), false, |_| true);
         assert!(sent.is_err_and(|why| why.contains("429")));
         assert_eq!(collector.requests.try_iter().count(), 2);
     }
@@ -286,7 +286,7 @@ mod tests {
             [(200, "content-type: Text/HTML; charset=utf-8\r\n"), (404, ""), (302, "location: /login\r\n"), (415, ""), (401, "")]
         {
             let collector = Collector::answering(vec![answer(status, head, b"<html>")]);
-            let why = client(&collector).send(Bytes::from_static(b"x"), false, NOBODY).unwrap_err();
+            let why = client(&collector).send(b"x".to_vec(), false, NOBODY).unwrap_err();
             assert!(why.contains("has to be that of OTLP over HTTP"), "{status}: {why}");
             assert_eq!(collector.requests.try_iter().count(), 1, "{status} is not asked again");
         }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::{
-    batch::head_room,
     client::{Client, ClientOptions},
     queue::{Queue, Work},
     resource, scope,
@@ -24,9 +23,7 @@ pub(crate) struct Exporter {
 
 impl Exporter {
     pub(crate) fn new(options: &ClientOptions<'_>, items: &'static str, service_name: &str, queue: Arc<Queue>) -> Result<Self, String> {
-        let (resource, scope) = (resource(service_name), scope());
-        queue.keep_room(head_room(&resource, &scope));
-        Ok(Self { queue, client: Client::new(options)?, items, resource, scope })
+        Ok(Self { queue, client: Client::new(options)?, items, resource: resource(service_name), scope: scope() })
     }
 
     /// Sends on a thread of its own, until nobody can put anything more into the queue and all of it is sent.
@@ -39,7 +36,7 @@ impl Exporter {
             match work {
                 Work::Send { batch, is_last } => {
                     let (count, items) = (batch.count(), self.items);
-                    let (used, request) = batch.sealed(&self.resource, &self.scope);
+                    let request = batch.request(&self.resource, &self.scope);
                     let failed = match self.client.send(request, is_last, |wait| self.queue.pause(wait)) {
                         Ok(answer) => {
                             let rejected = answer.rejected.min(count);
@@ -53,7 +50,7 @@ impl Exporter {
                         }
                     };
                     // They wait until they are sent or dropped: so many have a place in the queue.
-                    self.queue.done(count, used);
+                    self.queue.done(batch);
                     if let Some(why) = failed {
                         self.client.tell(&why);
                     }

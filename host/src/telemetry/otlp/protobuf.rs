@@ -9,13 +9,12 @@ impl Message {
         Self(Vec::with_capacity(bytes))
     }
 
-    /// What is written goes behind these bytes.
-    pub(crate) fn over(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -11,8 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{batch::Batch, protobuf::Message};
 
 /// Items of one request, and bytes of it, some.
@@ -75,8 +73,6 @@ struct State {
     closed: bool,
     /// Room that was used already.
     spare: Option<Batch>,
-    /// Bytes of the head of a request.
-    head: usize,
 }
 
 #[derive(Debug)]
@@ -89,7 +85,7 @@ impl State {
     /// What has been gathered is sent as it is.
     fn seal(&mut self) {
         if self.filling.count() > 0 {
-            let room = self.spare.take().unwrap_or_else(|| Batch::with_capacity(self.head, self.filling.bytes()));
+            let room = self.spare.take().unwrap_or_else(|| Batch::with_capacity(self.filling.bytes()));
             self.full.push_back(Waiting::Batch(mem::replace(&mut self.filling, room)));
         }
         self.since = None;
@@ -107,15 +103,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps room for the heads of requests from now on: before anything is put into it.
-    pub(super) fn keep_room(&self, head: usize) {
-        let mut state = self.state();
-        (state.head, state.filling) = (head, Batch::with_capacity(head, 0));
-    }
-
     /// Puts items into it, or drops and counts them where it is full. Never waits for who sends.
-    pub(crate) fn put(&self, first: Option<&Message>, items: &Batch, last: Option<&Message>) {
-        let count = items.count() + usize::from(first.is_some()) + usize::from(last.is_some());
+    pub(crate) fn put(&self, items: &Batch, last: Option<&Message>) {
+        let count = items.count() + usize::from(last.is_some());
         let mut state = self.state();
         if state.items + count > self.most {
             drop(state);
@@ -126,9 +116,6 @@ impl Queue {
         let mut wakes = state.since.is_none() && state.full.is_empty();
         if state.since.is_none() {
             state.since = Some(Instant::now());
-        }
-        if let Some(first) = first {
-            state.filling.push(first);
         }
         state.filling.append(items);
         if let Some(last) = last {
@@ -180,12 +167,13 @@ impl Queue {
         state.asked > 0 || state.closed
     }
 
-    /// So many are sent or dropped, and their place is free. `used`: the memory that they were in.
-    pub(super) fn done(&self, count: usize, used: Bytes) {
+    /// These are sent or dropped, and their place is free.
+    pub(super) fn done(&self, mut batch: Batch) {
         let mut state = self.state();
-        state.items = state.items.saturating_sub(count);
-        if used.len() <= 2 * BATCH_BYTES && used.is_unique() {
-            state.spare = Some(Batch::over(used.into(), state.head));
+        state.items = state.items.saturating_sub(batch.count());
+        if batch.bytes() <= 2 * BATCH_BYTES {
+            batch.clear();
+            state.spare = Some(batch);
         }
     }
 

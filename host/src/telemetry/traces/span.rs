@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     provider::{Span, SpanKind, SpanValue},
-    telemetry::otlp::{Batch, Message},
+    telemetry::otlp::Batch,
 };
 
 /// Spans that one trace has here at most: a call that sends requests without end is not recorded without end.
@@ -37,8 +37,8 @@ struct Trace {
 
 /// What becomes of spans that end.
 enum Fate {
-    /// It is not known yet whether they are kept. Most traces have one span below that of the call, which is not copied for that.
-    Waiting(Option<Message>, Batch),
+    /// It is not known yet whether they are kept.
+    Waiting(Batch),
     Kept,
     Dropped,
 }
@@ -53,12 +53,11 @@ impl Trace {
         let span = record.end(self.time(Instant::now()));
         let mut fate = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *fate {
-            Fate::Waiting(first @ None, _) => *first = Some(span),
-            Fate::Waiting(_, more) => more.push(&span),
+            Fate::Waiting(spans) => spans.push(&span),
             // What goes on after the call has ended: the body of an answer, a task.
             Fate::Kept => {
                 drop(fate);
-                self.sink.queue.put(Some(&span), &Batch::default(), None);
+                self.sink.queue.put(&Batch::default(), Some(&span));
             }
             Fate::Dropped => {}
         }
@@ -68,10 +67,10 @@ impl Trace {
     fn close(&self, last: Record, keep: bool, took: Duration) {
         let fate = if keep { Fate::Kept } else { Fate::Dropped };
         let before = mem::replace(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner), fate);
-        if let Fate::Waiting(first, more) = before
+        if let Fate::Waiting(spans) = before
             && keep
         {
-            self.sink.queue.put(first.as_ref(), &more, Some(&last.end(self.time.saturating_add(nanos(took)))));
+            self.sink.queue.put(&spans, Some(&last.end(self.time.saturating_add(nanos(took)))));
         }
     }
 }
@@ -194,7 +193,7 @@ impl Root {
             begin: begin.0,
             time: nanos(begin.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
             begun: AtomicUsize::new(0),
-            ended: Mutex::new(Fate::Waiting(None, Batch::default())),
+            ended: Mutex::new(Fate::Waiting(Batch::default())),
         });
         let live = Live::new(trace, parent.map(|parent| &parent.span), outline, begin.0);
         live.with(attributes);
