@@ -51,7 +51,8 @@ fn builder() -> reqwest::ClientBuilder {
     TLS.call_once(|| {
         rustls::crypto::ring::default_provider().install_default().expect("nobody else installs one");
     });
-    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(crate::secs(120))
+    // Whatever else is built with reqwest, a test sees what was sent.
+    reqwest::Client::builder().no_gzip().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(crate::secs(120))
 }
 
 /// The text of an answer, which may come as gzip where the request takes that.

@@ -249,9 +249,9 @@ async fn a_plugin_is_interrupted_when_nothing_of_its_host_is_left() {
 #[tokio::test]
 async fn what_does_not_fit_the_pool_says_so() {
     let host = Host::new(limits());
-    let many = format!("(component (core module $m (global i32 (i32.const 0))) {})", "(core instance (instantiate $m))".repeat(100));
+    let many = format!("(component (core module $m (global i32 (i32.const 0))) {})", "(core instance (instantiate $m))".repeat(300));
     let message = host.load(&many).await.err().unwrap().to_string();
-    assert!(message.contains("pool") && message.contains("100"), "{message}");
+    assert!(message.contains("pool") && message.contains("300"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
