@@ -219,7 +219,7 @@ pub(crate) fn is_below_the_stack(error: &wasmtime::Error) -> bool {
         let digits = text.strip_prefix(FAULT)?.split(' ').next()?.to_owned();
         u64::from_str_radix(&digits, 16).ok()
     });
-    address.is_some_and(|address| (1 << 32) - FRAME <= address && address < 1 << 32)
+    address.is_some_and(|address| ((1 << 32) - FRAME..1 << 32).contains(&address))
 }
 
 /// Which limit an error of Wasmtime speaks of, if any. Where Wasmtime has no type for it, its words have to do: a test holds them against the real thing.
