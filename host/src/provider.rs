@@ -45,7 +45,7 @@ pub use status::{
     Absence, BreakerState, CompiledStatus, ImageStatus, OfferNames, ProviderKind, ProviderState, ProviderStatus, ReplicaStatus,
     ReplicasStatus, StatusSource,
 };
-pub use steering::{Harmless, steers, without_steering};
+pub use steering::{Harmless, shown, steers, without_steering};
 
 /// A tool as a provider offers it. Its fields are MCP's, without a revision's wire format.
 #[derive(Clone, Debug, PartialEq)]

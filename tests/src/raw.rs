@@ -103,8 +103,8 @@ impl Pipeline {
 fn answer(bytes: &[u8]) -> Option<(u16, usize)> {
     let find = |what: &[u8], from: usize| bytes.get(from..)?.windows(what.len()).position(|at| at == what).map(|at| from + at + what.len());
     let body = find(b"\r\n\r\n", 0)?;
-    let head = String::from_utf8_lossy(&bytes[..body]).to_ascii_lowercase();
-    let status = status(&head.replacen("http", "HTTP", 1))?;
+    let head = String::from_utf8_lossy(&bytes[..body]);
+    let (status, head) = (status(&head)?, head.to_ascii_lowercase());
     let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::trim));
     let end = match header("content-length") {
         Some(length) => body + length.parse::<usize>().ok()?,

@@ -14,7 +14,7 @@ use super::web;
 use crate::{
     authorization_server,
     config::{ClientAuthentication, TokenRequest, server_url},
-    provider::{ProviderId, steers},
+    provider::{ProviderId, shown},
     tls,
 };
 
@@ -151,7 +151,7 @@ impl TokenEndpoint {
             .filter(|answer| !answer.access_token.is_empty())
             .ok_or_else(|| format!("answers with something that has no access_token{}", web::refusal(&text)))?;
         if let Some(kind) = answer.token_type.as_deref().filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-            let kind: String = kind.chars().filter(|c| !steers(*c)).take(web::SHOWN).collect();
+            let kind = shown(kind, web::SHOWN);
             return Err(format!("gives a token of the type {kind:?}; only Bearer can be sent"));
         }
         let mut token = HeaderValue::try_from(format!("Bearer {}", answer.access_token))

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::provider::steers;
+use crate::provider::shown;
 
 /// Bytes of an answer.
 pub(super) const LARGEST: usize = 256 << 10;
@@ -19,5 +19,5 @@ pub(super) fn refusal(text: &[u8]) -> String {
     }
     let Ok(Refusal { error, error_description }) = serde_json::from_slice(text) else { return String::new() };
     let description = error_description.map(|text| format!(" ({text})")).unwrap_or_default();
-    format!(": {error}{description}").chars().filter(|c| !steers(*c)).take(SHOWN).collect()
+    shown(&format!(": {error}{description}"), SHOWN)
 }

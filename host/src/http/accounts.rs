@@ -15,7 +15,7 @@ use super::{admission::Admission, answer};
 use crate::{
     credentials::accounts::{AccountStatus, Chosen, Departure, People},
     mcp::Front,
-    provider::{Principal, steers},
+    provider::{Principal, shown},
     telemetry::audit::{Arguments, Audit, End, Facts, cut},
 };
 
@@ -85,7 +85,7 @@ pub(super) async fn callback(State(desk): State<Desk>, uri: Uri, headers: Header
     let Some(people) = desk.linked(&state) else { return wrong("The link was not made here, or was changed.") };
     if let Some(error) = parameter(&uri, "error") {
         let said = parameter(&uri, "error_description").map(|text| format!(" ({text})")).unwrap_or_default();
-        let said: String = format!("{error}{said}").chars().filter(|c| !steers(*c)).take(200).collect();
+        let said = shown(&format!("{error}{said}"), 200);
         return wrong(&format!("The account was not connected: {said}."));
     }
     let Some(code) = parameter(&uri, "code") else { return wrong("The authorization server sent no code.") };

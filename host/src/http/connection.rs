@@ -163,7 +163,7 @@ enum Phase {
 
 impl Connection {
     /// Since when nothing has gone on: it began then, or the last answer was sent. Only where no request is open.
-    pub(super) fn rests_from(&self) -> std::time::Instant {
+    pub(super) fn rests_from(&self) -> Instant {
         self.since + Duration::from_millis(self.watch.rests_from.load(Relaxed))
     }
 }

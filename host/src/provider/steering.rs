@@ -22,3 +22,9 @@ impl fmt::Display for Harmless<'_> {
 pub fn without_steering(text: &str, shown: char) -> String {
     text.chars().map(|letter| if steers(letter) { shown } else { letter }).collect()
 }
+
+/// As much of what somebody else says as people are shown of it: so many characters, without those that steer.
+#[must_use]
+pub fn shown(said: &str, most: usize) -> String {
+    said.chars().filter(|letter| !steers(*letter)).take(most).collect()
+}

@@ -30,7 +30,7 @@ const SAVE: Duration = Duration::from_secs(60);
 pub(super) struct Vault {
     folder: Option<PathBuf>,
     version: Option<Hash>,
-    /// With the time at which it was asked for last.
+    /// With the beginning of the round in which it was asked for last.
     known: HashMap<Hash, (Vector, Instant)>,
     /// When the round began.
     round: Instant,
@@ -90,12 +90,12 @@ impl Vault {
 
     pub(super) fn get(&mut self, digest: &Hash) -> Option<Vector> {
         let (vector, last) = self.known.get_mut(digest)?;
-        *last = Instant::now();
+        *last = self.round;
         Some(vector.clone())
     }
 
     pub(super) fn put(&mut self, digest: Hash, vector: Vector) {
-        self.known.insert(digest, (vector, Instant::now()));
+        self.known.insert(digest, (vector, self.round));
         self.dirty = true;
     }
 
