@@ -151,7 +151,7 @@ fn card_url(text: &str) -> Result<String, String> {
         is_plain && matches!(url.scheme(), "http" | "https") && url.host_str().is_some() && url.path().ends_with("/mcp")
     };
     match text.parse() {
-        Ok(url) if is_one(&url) => Ok(text.to_owned()),
+        Ok(url) if is_one(&url) => Ok(url.into()),
         _ => Err("is no address of the MCP endpoint: write it whole, as in https://example.com/tools/mcp".to_owned()),
     }
 }

@@ -45,7 +45,7 @@ fn every_key_is_understood() {
         rest_default_tool = "w_get_alerts"
         card = true
         card_name = "com.example/tools"
-        card_url = "https://example.com/tools/mcp"
+        card_url = " https://example.com/tools/mcp "
         card_title = "Tools"
         card_description = " All of them. "
         [auth.tokens]
